@@ -1,0 +1,20 @@
+"""Extension of a loaded value to its register (C6.2, the LDR family)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+_MASK: Final = {1: 0xFF, 2: 0xFFFF, 4: 0xFFFF_FFFF, 8: 0xFFFF_FFFF_FFFF_FFFF}
+_SIGN: Final = {1: 0x80, 2: 0x8000, 4: 0x8000_0000, 8: 1 << 63}
+
+
+def extend_load(value: int, size: int, sign_extend: bool, is_64bit: bool) -> int:
+    """What a load of ``size`` bytes (1, 2, 4 or 8) leaves in a 64-bit register.
+
+    The value is cut to its size and extended by zeroes, or by its sign to 32 or 64 bits; a 32-bit destination
+    clears the upper half.
+    """
+    value &= _MASK[size]
+    if sign_extend and value & _SIGN[size]:
+        value |= (_MASK[8] if is_64bit else _MASK[4]) & ~_MASK[size]
+    return value

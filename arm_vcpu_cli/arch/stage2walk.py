@@ -1,0 +1,94 @@
+"""The stage-2 walk with the 4 KiB granule: AArch64.S2Walk and AArch64.S2Translate (DDI 0487, J1.1.5)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from arm_vcpu_cli.arch.descriptor import (
+    DESCRIPTOR_BYTES,
+    LAST_LEVEL,
+    PAGE_SHIFT,
+    STRIDE,
+    TableDescriptor,
+    decode_stage2,
+    leaf_size,
+)
+from arm_vcpu_cli.arch.el2regs import Vtcr, Vttbr
+from arm_vcpu_cli.arch.idregs import PA_RANGE_BITS
+from arm_vcpu_cli.arch.memtype import Access
+from arm_vcpu_cli.arch.walk import ReadU64, Walk, WalkStep, failed, fault_at, permits
+
+GRANULE_4K: Final = 0
+MAX_CONCATENATED: Final = 16
+MIN_INPUT_BITS: Final = 25
+MAX_INPUT_BITS: Final = 48
+"""VTCR_EL2.T0SZ is 16 to 39 without FEAT_LPA2 and FEAT_TTST; other values fault."""
+MAX_OUTPUT_BITS: Final = 48
+"""Output addresses of the 4 KiB granule without FEAT_LPA2, whatever VTCR_EL2.PS says."""
+
+# VTCR_EL2.SL0 with the 4 KiB granule (D8.2.2, without FEAT_TTST); the other values are reserved.
+_START_LEVEL: Final = {0: 2, 1: 1, 2: 0}
+
+
+def start_level(sl0: int) -> int | None:
+    """The level at which VTCR_EL2.SL0 starts the walk; None for a reserved value."""
+    return _START_LEVEL.get(sl0)
+
+
+def input_size_fits(level: int, ipa_bits: int) -> bool:
+    """Whether a walk from ``level`` resolves ``ipa_bits`` with 1 to 16 root tables (S2InconsistentSL)."""
+    if not MIN_INPUT_BITS <= ipa_bits <= MAX_INPUT_BITS:
+        return False
+    smallest = (LAST_LEVEL - level) * STRIDE + PAGE_SHIFT + 1
+    return smallest <= ipa_bits <= smallest + STRIDE - 1 + 4
+
+
+def walk_stage2(read_u64: ReadU64, vttbr: int, vtcr: int, ipa: int, access: Access | None = None) -> Walk:
+    """Translate an IPA (64 bits at most) to a PA. Permissions are checked only if ``access`` is given.
+
+    ValueError if VTCR_EL2.TG0 selects another granule than 4 KiB; everything else ends in a fault as in the
+    manual.
+    """
+    control = Vtcr(vtcr & (1 << 64) - 1)
+    if control.TG0 != GRANULE_4K:
+        raise ValueError("only stage-2 tables with the 4 KiB granule are supported")
+    steps: list[WalkStep] = []
+    ipa_bits = 64 - control.T0SZ
+    level = start_level(control.SL0)
+    if level is None or ipa >> ipa_bits or not input_size_fits(level, ipa_bits):
+        return failed(steps, "translation", 0)
+    output_bits = min(PA_RANGE_BITS[min(control.PS, len(PA_RANGE_BITS) - 1)], MAX_OUTPUT_BITS)
+    entries_log2 = ipa_bits - (PAGE_SHIFT + STRIDE * (LAST_LEVEL - level))
+    table = Vttbr(vttbr & (1 << 64) - 1).BADDR << 1 & -(DESCRIPTOR_BYTES << entries_log2)
+    if table >> output_bits:
+        return failed(steps, "address size", 0)
+    index_mask = (1 << entries_log2) - 1
+    while True:
+        span = leaf_size(level)
+        address = table + (ipa // span & index_mask) * DESCRIPTOR_BYTES
+        word = read_u64(address)
+        if word is None:
+            steps.append(WalkStep(level, address, 0, "external"))
+            return failed(steps, "external", level)
+        entry = decode_stage2(level, word)
+        if entry is None:
+            steps.append(WalkStep(level, address, word, "invalid"))
+            return failed(steps, "translation", level)
+        if not isinstance(entry, TableDescriptor):
+            break
+        steps.append(WalkStep(level, address, word, "table"))
+        if entry.address >> output_bits:
+            return failed(steps, "address size", level)
+        table, level, index_mask = entry.address, level + 1, (1 << STRIDE) - 1
+    steps.append(WalkStep(level, address, word, "page" if level == LAST_LEVEL else "block"))
+    output = entry.pa | ipa & (span - 1)
+    kind = None
+    if output >> output_bits:
+        kind = "address size"
+    elif not entry.access_flag and not control.HA:
+        kind = "access flag"
+    elif not permits(entry.attributes, access):
+        kind = "permission"
+    if kind is not None:
+        return Walk(tuple(steps), None, fault_at(kind, level), span, entry.attributes)
+    return Walk(tuple(steps), output, None, span, entry.attributes)

@@ -1,0 +1,136 @@
+"""System registers by name and by encoding, and the instructions that move them (DDI 0487, C5 and D24)."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Final, NamedTuple
+
+from arm_vcpu_cli.arch.sysreg_table import (
+    BREAKPOINT_OP2,
+    DEBUG_REGISTERS,
+    EL0_REGISTERS,
+    EL1_REGISTERS,
+    EL2_REGISTERS,
+    EL3_REGISTERS,
+    SYSTEM_INSTRUCTIONS,
+)
+
+ISS_MASK: Final = 0x3FFC1E
+"""The bits of the ISS of EC 0x18 that name the register: Op0, Op2, Op1, CRn, CRm (D24.2, ESR_EL1)."""
+
+
+class SysReg(NamedTuple):
+    """A system register or system instruction by its encoding: op0 2 bits, op1 and op2 3, CRn and CRm 4."""
+
+    op0: int
+    op1: int
+    crn: int
+    crm: int
+    op2: int
+
+    @property
+    def iss(self) -> int:
+        """The address in the form of ESR_ELx.ISS, which is ``iss & 0x3FFC1E``."""
+        return self.op0 << 20 | self.op2 << 17 | self.op1 << 14 | self.crn << 10 | self.crm << 1
+
+    @property
+    def name(self) -> str:
+        """The architecture's name, or the generic one: ``HCR_EL2``, ``DC ZVA``, ``S3_0_C12_C12_5``."""
+        return NAMES.get(self) or self.generic_name
+
+    @property
+    def generic_name(self) -> str:
+        """``S<op0>_<op1>_C<n>_C<m>_<op2>``, which every assembler takes."""
+        return f"S{self.op0}_{self.op1}_C{self.crn}_C{self.crm}_{self.op2}"
+
+    @classmethod
+    def from_iss(cls, iss: int) -> SysReg:
+        """The register that an ISS of EC 0x18 names; Rt and the direction are ignored."""
+        return cls(iss >> 20 & 3, iss >> 14 & 7, iss >> 10 & 15, iss >> 1 & 15, iss >> 17 & 7)
+
+
+def _expand(table: Mapping[tuple[int, int, int], str]) -> Iterator[tuple[str, SysReg]]:
+    for (op0, op1, crn), text in table.items():
+        for entry in text.split(","):
+            name, crm, op2 = entry.strip().rsplit(" ", 2)
+            run = re.search(r"#(\d+)-(\d+)", name)
+            if run is None:
+                yield name, SysReg(op0, op1, crn, int(crm), int(op2))
+                continue
+            for index in range(int(run[1]), int(run[2]) + 1):
+                crm_up, op2_now = divmod(int(op2) + index, 8)
+                numbered = f"{name[: run.start()]}{index}{name[run.end() :]}"
+                yield numbered, SysReg(op0, op1, crn, int(crm) + crm_up, op2_now)
+
+
+def _all_registers() -> Iterator[tuple[str, SysReg]]:
+    for table in (DEBUG_REGISTERS, EL1_REGISTERS, EL0_REGISTERS, EL2_REGISTERS, EL3_REGISTERS):
+        yield from _expand(table)
+    for prefix, op2 in BREAKPOINT_OP2.items():
+        for number in range(16):
+            yield f"{prefix}{number}_EL1", SysReg(2, 0, 0, number, op2)
+    for name, reg in _expand(SYSTEM_INSTRUCTIONS):
+        yield name, reg
+        if reg.crn == 8:
+            yield f"{name}NXS", reg._replace(crn=9)
+    # The virtual CPU interface answers to the encodings of the physical one (GICv3, IHI 0069, 12.5).
+    for name, reg in _expand(EL1_REGISTERS):
+        if name.startswith("ICC_") and "SGI" not in name and name != "ICC_SRE_EL1":
+            yield f"ICV_{name[4:]}", reg
+
+
+SYSREGS: Final[Mapping[str, SysReg]] = MappingProxyType(dict(_all_registers()))
+"""Every named register and instruction; two names may share an encoding (DBGDTRRX_EL0, DBGDTRTX_EL0)."""
+
+NAMES: Final[Mapping[SysReg, str]] = MappingProxyType(
+    {reg: name for name, reg in reversed(list(SYSREGS.items()))}
+)
+"""The name of each encoding; of two, that of the physical register or of the read access."""
+
+_BY_UPPER_NAME: Final[Mapping[str, str]] = MappingProxyType({name.upper(): name for name in SYSREGS})
+
+_GENERIC: Final = re.compile(r"S([0-3])_([0-7])_C(\d|1[0-5])_C(\d|1[0-5])_([0-7])", re.IGNORECASE)
+
+
+def lookup(name: str) -> SysReg:
+    """The register of a name in either case, or of a generic name ``S3_0_C12_C12_5``.
+
+    KeyError, with the closest names in its message, if there is none.
+    """
+    generic = _GENERIC.fullmatch(name)
+    if generic is not None:
+        return SysReg(*(int(part) for part in generic.groups()))
+    known = _BY_UPPER_NAME.get(" ".join(name.upper().split()))
+    if known is None:
+        close = difflib.get_close_matches(name.upper(), _BY_UPPER_NAME, n=3)
+        hint = f"; did you mean {', '.join(_BY_UPPER_NAME[match] for match in close)}?" if close else ""
+        raise KeyError(f"no system register is called {name}{hint}")
+    return SYSREGS[known]
+
+
+class SystemMove(NamedTuple):
+    """A move between general register ``rt`` (31 is XZR) and a system register; MRS and SYSL read."""
+
+    reg: SysReg
+    rt: int
+    is_read: bool
+
+
+# MSR, MRS, SYS and SYSL are the words 0xD5000000 with L in bit 21; op0 = 0 is the space of MSR (immediate),
+# hints and barriers (C4.1.94). Bit 22 makes it a 128-bit move, which is none of these.
+_SYSTEM_MOVE_MASK: Final = 0xFFC00000
+_SYSTEM_MOVE: Final = 0xD5000000
+
+
+@lru_cache(maxsize=4096)
+def decode_system_move(insn: int) -> SystemMove | None:
+    """MRS, MSR (register), SYS or SYSL of an instruction word; None for everything else."""
+    op0 = insn >> 19 & 3
+    if insn & _SYSTEM_MOVE_MASK != _SYSTEM_MOVE or op0 == 0:
+        return None
+    reg = SysReg(op0, insn >> 16 & 7, insn >> 12 & 15, insn >> 8 & 15, insn >> 5 & 7)
+    return SystemMove(reg, insn & 0x1F, bool(insn >> 21 & 1))

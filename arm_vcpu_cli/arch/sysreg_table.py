@@ -1,0 +1,216 @@
+"""The encodings of system registers and system instructions, as data (DDI 0487, chapters C5 and D17 to D24).
+
+Each key is (op0, op1, CRn); the text under it lists ``NAME CRm op2``. A name that ends in ``#first-last``
+stands for a run of registers: the number goes in place of ``#…`` and op2 (then CRm) counts up with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+DEBUG_REGISTERS: Final[Mapping[tuple[int, int, int], str]] = MappingProxyType(
+    {
+        (2, 0, 0): """
+            OSDTRRX_EL1 0 2, MDCCINT_EL1 2 0, MDSCR_EL1 2 2, OSDTRTX_EL1 3 2, MDSELR_EL1 4 2,
+            OSECCR_EL1 6 2""",
+        (2, 0, 1): "MDRAR_EL1 0 0, OSLAR_EL1 0 4, OSLSR_EL1 1 4, OSDLR_EL1 3 4, DBGPRCR_EL1 4 4",
+        (2, 0, 7): "DBGCLAIMSET_EL1 8 6, DBGCLAIMCLR_EL1 9 6, DBGAUTHSTATUS_EL1 14 6",
+        (2, 3, 0): "MDCCSR_EL0 1 0, DBGDTR_EL0 4 0, DBGDTRRX_EL0 5 0, DBGDTRTX_EL0 5 0",
+        (2, 4, 0): "DBGVCR32_EL2 7 0",
+    }
+)
+
+EL1_REGISTERS: Final[Mapping[tuple[int, int, int], str]] = MappingProxyType(
+    {
+        (3, 0, 0): """
+            MIDR_EL1 0 0, MPIDR_EL1 0 5, REVIDR_EL1 0 6,
+            ID_PFR0_EL1 1 0, ID_PFR1_EL1 1 1, ID_DFR0_EL1 1 2, ID_AFR0_EL1 1 3,
+            ID_MMFR0_EL1 1 4, ID_MMFR1_EL1 1 5, ID_MMFR2_EL1 1 6, ID_MMFR3_EL1 1 7,
+            ID_ISAR0_EL1 2 0, ID_ISAR1_EL1 2 1, ID_ISAR2_EL1 2 2, ID_ISAR3_EL1 2 3,
+            ID_ISAR4_EL1 2 4, ID_ISAR5_EL1 2 5, ID_MMFR4_EL1 2 6, ID_ISAR6_EL1 2 7,
+            MVFR0_EL1 3 0, MVFR1_EL1 3 1, MVFR2_EL1 3 2, ID_PFR2_EL1 3 4, ID_DFR1_EL1 3 5, ID_MMFR5_EL1 3 6,
+            ID_AA64PFR0_EL1 4 0, ID_AA64PFR1_EL1 4 1, ID_AA64PFR2_EL1 4 2,
+            ID_AA64ZFR0_EL1 4 4, ID_AA64SMFR0_EL1 4 5, ID_AA64FPFR0_EL1 4 7,
+            ID_AA64DFR0_EL1 5 0, ID_AA64DFR1_EL1 5 1, ID_AA64DFR2_EL1 5 2, ID_AA64AFR0_EL1 5 4,
+            ID_AA64AFR1_EL1 5 5, ID_AA64ISAR0_EL1 6 0, ID_AA64ISAR1_EL1 6 1, ID_AA64ISAR2_EL1 6 2,
+            ID_AA64ISAR3_EL1 6 3, ID_AA64MMFR0_EL1 7 0, ID_AA64MMFR1_EL1 7 1, ID_AA64MMFR2_EL1 7 2,
+            ID_AA64MMFR3_EL1 7 3, ID_AA64MMFR4_EL1 7 4""",
+        (3, 0, 1): """
+            SCTLR_EL1 0 0, ACTLR_EL1 0 1, CPACR_EL1 0 2, SCTLR2_EL1 0 3, RGSR_EL1 0 5, GCR_EL1 0 6,
+            ZCR_EL1 2 0, TRFCR_EL1 2 1, SMPRI_EL1 2 4, SMCR_EL1 2 6""",
+        (3, 0, 2): """
+            TTBR0_EL1 0 0, TTBR1_EL1 0 1, TCR_EL1 0 2, TCR2_EL1 0 3,
+            APIAKeyLo_EL1 1 0, APIAKeyHi_EL1 1 1, APIBKeyLo_EL1 1 2, APIBKeyHi_EL1 1 3,
+            APDAKeyLo_EL1 2 0, APDAKeyHi_EL1 2 1, APDBKeyLo_EL1 2 2, APDBKeyHi_EL1 2 3,
+            APGAKeyLo_EL1 3 0, APGAKeyHi_EL1 3 1, GCSCR_EL1 5 0, GCSPR_EL1 5 1, GCSCRE0_EL1 5 2""",
+        (3, 0, 4): """
+            SPSR_EL1 0 0, ELR_EL1 0 1, SP_EL0 1 0, SPSel 2 0, CurrentEL 2 2, PAN 2 3, UAO 2 4, ALLINT 3 0,
+            ICC_PMR_EL1 6 0""",
+        (3, 0, 5): """
+            AFSR0_EL1 1 0, AFSR1_EL1 1 1, ESR_EL1 2 0, ERRIDR_EL1 3 0, ERRSELR_EL1 3 1,
+            ERXFR_EL1 4 0, ERXCTLR_EL1 4 1, ERXSTATUS_EL1 4 2, ERXADDR_EL1 4 3, ERXPFGF_EL1 4 4,
+            ERXPFGCTL_EL1 4 5, ERXPFGCDN_EL1 4 6, ERXMISC#0-3_EL1 5 0, TFSR_EL1 6 0, TFSRE0_EL1 6 1""",
+        (3, 0, 6): "FAR_EL1 0 0, PFAR_EL1 0 5",
+        (3, 0, 7): "PAR_EL1 4 0",
+        (3, 0, 9): """
+            PMSCR_EL1 9 0, PMSNEVFR_EL1 9 1, PMSICR_EL1 9 2, PMSIRR_EL1 9 3,
+            PMSFCR_EL1 9 4, PMSEVFR_EL1 9 5, PMSLATFR_EL1 9 6, PMSIDR_EL1 9 7,
+            PMBLIMITR_EL1 10 0, PMBPTR_EL1 10 1, PMBSR_EL1 10 3, PMBIDR_EL1 10 7,
+            TRBLIMITR_EL1 11 0, TRBPTR_EL1 11 1, TRBBASER_EL1 11 2, TRBSR_EL1 11 3,
+            TRBMAR_EL1 11 4, TRBTRG_EL1 11 6, TRBIDR_EL1 11 7,
+            PMINTENSET_EL1 14 1, PMINTENCLR_EL1 14 2, PMMIR_EL1 14 6""",
+        (3, 0, 10): """
+            MAIR_EL1 2 0, MAIR2_EL1 2 1, PIRE0_EL1 2 2, PIR_EL1 2 3, POR_EL1 2 4, S2POR_EL1 2 5,
+            AMAIR_EL1 3 0, AMAIR2_EL1 3 1, LORSA_EL1 4 0, LOREA_EL1 4 1, LORN_EL1 4 2, LORC_EL1 4 3,
+            MPAMIDR_EL1 4 4, LORID_EL1 4 7, MPAM1_EL1 5 0, MPAM0_EL1 5 1""",
+        (3, 0, 12): """
+            VBAR_EL1 0 0, RVBAR_EL1 0 1, RMR_EL1 0 2, ISR_EL1 1 0, DISR_EL1 1 1,
+            ICC_IAR0_EL1 8 0, ICC_EOIR0_EL1 8 1, ICC_HPPIR0_EL1 8 2, ICC_BPR0_EL1 8 3, ICC_AP0R#0-3_EL1 8 4,
+            ICC_AP1R#0-3_EL1 9 0, ICC_NMIAR1_EL1 9 5, ICC_DIR_EL1 11 1, ICC_RPR_EL1 11 3,
+            ICC_SGI1R_EL1 11 5, ICC_ASGI1R_EL1 11 6, ICC_SGI0R_EL1 11 7,
+            ICC_IAR1_EL1 12 0, ICC_EOIR1_EL1 12 1, ICC_HPPIR1_EL1 12 2, ICC_BPR1_EL1 12 3,
+            ICC_CTLR_EL1 12 4, ICC_SRE_EL1 12 5, ICC_IGRPEN0_EL1 12 6, ICC_IGRPEN1_EL1 12 7""",
+        (3, 0, 13): """
+            CONTEXTIDR_EL1 0 1, RCWSMASK_EL1 0 3, TPIDR_EL1 0 4, ACCDATA_EL1 0 5, RCWMASK_EL1 0 6,
+            SCXTNUM_EL1 0 7""",
+        (3, 0, 14): "CNTKCTL_EL1 1 0",
+        (3, 1, 0): """
+            CCSIDR_EL1 0 0, CLIDR_EL1 0 1, CCSIDR2_EL1 0 2, GMID_EL1 0 4, SMIDR_EL1 0 6, AIDR_EL1 0 7""",
+        (3, 2, 0): "CSSELR_EL1 0 0",
+    }
+)
+
+EL0_REGISTERS: Final[Mapping[tuple[int, int, int], str]] = MappingProxyType(
+    {
+        (3, 3, 0): "CTR_EL0 0 1, DCZID_EL0 0 7",
+        (3, 3, 2): "RNDR 4 0, RNDRRS 4 1, GCSPR_EL0 5 1",
+        (3, 3, 4): """
+            NZCV 2 0, DAIF 2 1, SVCR 2 2, DIT 2 5, SSBS 2 6, TCO 2 7, FPCR 4 0, FPSR 4 1, FPMR 4 2,
+            DSPSR_EL0 5 0, DLR_EL0 5 1""",
+        (3, 3, 9): """
+            PMCR_EL0 12 0, PMCNTENSET_EL0 12 1, PMCNTENCLR_EL0 12 2, PMOVSCLR_EL0 12 3, PMSWINC_EL0 12 4,
+            PMSELR_EL0 12 5, PMCEID0_EL0 12 6, PMCEID1_EL0 12 7, PMCCNTR_EL0 13 0, PMXEVTYPER_EL0 13 1,
+            PMXEVCNTR_EL0 13 2, PMUSERENR_EL0 14 0, PMOVSSET_EL0 14 3""",
+        (3, 3, 10): "POR_EL0 2 4",
+        (3, 3, 13): """
+            TPIDR_EL0 0 2, TPIDRRO_EL0 0 3, TPIDR2_EL0 0 5, SCXTNUM_EL0 0 7,
+            AMCR_EL0 2 0, AMCFGR_EL0 2 1, AMCGCR_EL0 2 2, AMUSERENR_EL0 2 3, AMCNTENCLR0_EL0 2 4,
+            AMCNTENSET0_EL0 2 5, AMCG1IDR_EL0 2 6, AMCNTENCLR1_EL0 3 0, AMCNTENSET1_EL0 3 1,
+            AMEVCNTR0#0-3_EL0 4 0, AMEVTYPER0#0-3_EL0 6 0, AMEVCNTR1#0-15_EL0 12 0,
+            AMEVTYPER1#0-15_EL0 14 0""",
+        (3, 3, 14): """
+            CNTFRQ_EL0 0 0, CNTPCT_EL0 0 1, CNTVCT_EL0 0 2, CNTPCTSS_EL0 0 5, CNTVCTSS_EL0 0 6,
+            CNTP_TVAL_EL0 2 0, CNTP_CTL_EL0 2 1, CNTP_CVAL_EL0 2 2,
+            CNTV_TVAL_EL0 3 0, CNTV_CTL_EL0 3 1, CNTV_CVAL_EL0 3 2,
+            PMEVCNTR#0-30_EL0 8 0, PMEVTYPER#0-30_EL0 12 0, PMCCFILTR_EL0 15 7""",
+    }
+)
+
+EL2_REGISTERS: Final[Mapping[tuple[int, int, int], str]] = MappingProxyType(
+    {
+        (3, 4, 0): "VPIDR_EL2 0 0, VMPIDR_EL2 0 5",
+        (3, 4, 1): """
+            SCTLR_EL2 0 0, ACTLR_EL2 0 1, SCTLR2_EL2 0 3, HCR_EL2 1 0, MDCR_EL2 1 1, CPTR_EL2 1 2,
+            HSTR_EL2 1 3, HFGRTR_EL2 1 4, HFGWTR_EL2 1 5, HFGITR_EL2 1 6, HACR_EL2 1 7, ZCR_EL2 2 0,
+            TRFCR_EL2 2 1, HCRX_EL2 2 2, SMPRIMAP_EL2 2 5, SMCR_EL2 2 6, SDER32_EL2 3 1""",
+        (3, 4, 2): """
+            TTBR0_EL2 0 0, TTBR1_EL2 0 1, TCR_EL2 0 2, TCR2_EL2 0 3, VTTBR_EL2 1 0, VTCR_EL2 1 2,
+            VNCR_EL2 2 0, VSTTBR_EL2 6 0, VSTCR_EL2 6 2""",
+        (3, 4, 3): "DACR32_EL2 0 0, HDFGRTR_EL2 1 4, HDFGWTR_EL2 1 5, HAFGRTR_EL2 1 6",
+        (3, 4, 4): """
+            SPSR_EL2 0 0, ELR_EL2 0 1, SP_EL1 1 0, SPSR_irq 3 0, SPSR_abt 3 1, SPSR_und 3 2, SPSR_fiq 3 3""",
+        (3, 4, 5): """
+            IFSR32_EL2 0 1, AFSR0_EL2 1 0, AFSR1_EL2 1 1, ESR_EL2 2 0, VSESR_EL2 2 3, FPEXC32_EL2 3 0,
+            TFSR_EL2 6 0""",
+        (3, 4, 6): "FAR_EL2 0 0, HPFAR_EL2 0 4",
+        (3, 4, 10): """
+            MAIR_EL2 2 0, AMAIR_EL2 3 0, MPAMHCR_EL2 4 0, MPAMVPMV_EL2 4 1, MPAM2_EL2 5 0,
+            MPAMVPM#0-7_EL2 6 0""",
+        (3, 4, 12): """
+            VBAR_EL2 0 0, RVBAR_EL2 0 1, RMR_EL2 0 2, VDISR_EL2 1 1, ICH_AP0R#0-3_EL2 8 0,
+            ICH_AP1R#0-3_EL2 9 0, ICC_SRE_EL2 9 5, ICH_HCR_EL2 11 0, ICH_VTR_EL2 11 1, ICH_MISR_EL2 11 2,
+            ICH_EISR_EL2 11 3, ICH_ELRSR_EL2 11 5, ICH_VMCR_EL2 11 7, ICH_LR#0-15_EL2 12 0""",
+        (3, 4, 13): "CONTEXTIDR_EL2 0 1, TPIDR_EL2 0 2, SCXTNUM_EL2 0 7",
+        (3, 4, 14): """
+            CNTVOFF_EL2 0 3, CNTPOFF_EL2 0 6, CNTHCTL_EL2 1 0, CNTHP_TVAL_EL2 2 0, CNTHP_CTL_EL2 2 1,
+            CNTHP_CVAL_EL2 2 2, CNTHV_TVAL_EL2 3 0, CNTHV_CTL_EL2 3 1, CNTHV_CVAL_EL2 3 2,
+            CNTHVS_TVAL_EL2 4 0, CNTHVS_CTL_EL2 4 1, CNTHVS_CVAL_EL2 4 2, CNTHPS_TVAL_EL2 5 0,
+            CNTHPS_CTL_EL2 5 1, CNTHPS_CVAL_EL2 5 2""",
+        (3, 5, 1): "SCTLR_EL12 0 0, CPACR_EL12 0 2, ZCR_EL12 2 0, TRFCR_EL12 2 1, SMCR_EL12 2 6",
+        (3, 5, 2): "TTBR0_EL12 0 0, TTBR1_EL12 0 1, TCR_EL12 0 2",
+        (3, 5, 4): "SPSR_EL12 0 0, ELR_EL12 0 1",
+        (3, 5, 5): "AFSR0_EL12 1 0, AFSR1_EL12 1 1, ESR_EL12 2 0, TFSR_EL12 6 0",
+        (3, 5, 6): "FAR_EL12 0 0",
+        (3, 5, 10): "MAIR_EL12 2 0, AMAIR_EL12 3 0",
+        (3, 5, 12): "VBAR_EL12 0 0",
+        (3, 5, 13): "CONTEXTIDR_EL12 0 1, SCXTNUM_EL12 0 7",
+        (3, 5, 14): """
+            CNTKCTL_EL12 1 0, CNTP_TVAL_EL02 2 0, CNTP_CTL_EL02 2 1, CNTP_CVAL_EL02 2 2, CNTV_TVAL_EL02 3 0,
+            CNTV_CTL_EL02 3 1, CNTV_CVAL_EL02 3 2""",
+    }
+)
+
+EL3_REGISTERS: Final[Mapping[tuple[int, int, int], str]] = MappingProxyType(
+    {
+        (3, 6, 1): """
+            SCTLR_EL3 0 0, ACTLR_EL3 0 1, SCR_EL3 1 0, SDER32_EL3 1 1, CPTR_EL3 1 2, ZCR_EL3 2 0,
+            SMCR_EL3 2 6, MDCR_EL3 3 1""",
+        (3, 6, 2): "TTBR0_EL3 0 0, TCR_EL3 0 2, GPTBR_EL3 1 4, GPCCR_EL3 1 6",
+        (3, 6, 4): "SPSR_EL3 0 0, ELR_EL3 0 1, SP_EL2 1 0",
+        (3, 6, 5): "AFSR0_EL3 1 0, AFSR1_EL3 1 1, ESR_EL3 2 0, TFSR_EL3 6 0",
+        (3, 6, 6): "FAR_EL3 0 0, MFAR_EL3 0 5",
+        (3, 6, 10): "MAIR_EL3 2 0, AMAIR_EL3 3 0, MPAM3_EL3 5 0",
+        (3, 6, 12): """
+            VBAR_EL3 0 0, RVBAR_EL3 0 1, RMR_EL3 0 2, ICC_CTLR_EL3 12 4, ICC_SRE_EL3 12 5,
+            ICC_IGRPEN1_EL3 12 7""",
+        (3, 6, 13): "TPIDR_EL3 0 2, SCXTNUM_EL3 0 7",
+        (3, 7, 14): "CNTPS_TVAL_EL1 2 0, CNTPS_CTL_EL1 2 1, CNTPS_CVAL_EL1 2 2",
+    }
+)
+
+# System instructions are SYS and SYSL with op0 = 1 (C5.1.3). TLBI is in CRn 8, and in CRn 9 with nXS.
+SYSTEM_INSTRUCTIONS: Final[Mapping[tuple[int, int, int], str]] = MappingProxyType(
+    {
+        (1, 0, 7): """
+            IC IALLUIS 1 0, IC IALLU 5 0, DC IVAC 6 1, DC ISW 6 2, DC IGVAC 6 3, DC IGSW 6 4, DC IGDVAC 6 5,
+            DC IGDSW 6 6, AT S1E1R 8 0, AT S1E1W 8 1, AT S1E0R 8 2, AT S1E0W 8 3, AT S1E1RP 9 0,
+            AT S1E1WP 9 1, DC CSW 10 2, DC CGSW 10 4, DC CGDSW 10 6, DC CISW 14 2, DC CIGSW 14 4,
+            DC CIGDSW 14 6""",
+        (1, 1, 7): "BRB IALL 2 4, BRB INJ 2 5",
+        (1, 3, 7): """
+            CFP RCTX 3 4, DVP RCTX 3 5, COSP RCTX 3 6, CPP RCTX 3 7, DC ZVA 4 1, DC GVA 4 3, DC GZVA 4 4,
+            IC IVAU 5 1, DC CVAC 10 1, DC CGVAC 10 3, DC CGDVAC 10 5, DC CVAU 11 1, DC CVAP 12 1,
+            DC CGVAP 12 3, DC CGDVAP 12 5, DC CVADP 13 1, DC CGVADP 13 3, DC CGDVADP 13 5, DC CIVAC 14 1,
+            DC CIGVAC 14 3, DC CIGDVAC 14 5""",
+        (1, 4, 7): "AT S1E2R 8 0, AT S1E2W 8 1, AT S12E1R 8 4, AT S12E1W 8 5, AT S12E0R 8 6, AT S12E0W 8 7",
+        (1, 6, 7): "AT S1E3R 8 0, AT S1E3W 8 1",
+        (1, 0, 8): """
+            TLBI VMALLE1OS 1 0, TLBI VAE1OS 1 1, TLBI ASIDE1OS 1 2, TLBI VAAE1OS 1 3, TLBI VALE1OS 1 5,
+            TLBI VAALE1OS 1 7, TLBI RVAE1IS 2 1, TLBI RVAAE1IS 2 3, TLBI RVALE1IS 2 5, TLBI RVAALE1IS 2 7,
+            TLBI VMALLE1IS 3 0, TLBI VAE1IS 3 1, TLBI ASIDE1IS 3 2, TLBI VAAE1IS 3 3, TLBI VALE1IS 3 5,
+            TLBI VAALE1IS 3 7, TLBI RVAE1OS 5 1, TLBI RVAAE1OS 5 3, TLBI RVALE1OS 5 5, TLBI RVAALE1OS 5 7,
+            TLBI RVAE1 6 1, TLBI RVAAE1 6 3, TLBI RVALE1 6 5, TLBI RVAALE1 6 7,
+            TLBI VMALLE1 7 0, TLBI VAE1 7 1, TLBI ASIDE1 7 2, TLBI VAAE1 7 3, TLBI VALE1 7 5,
+            TLBI VAALE1 7 7""",
+        (1, 4, 8): """
+            TLBI IPAS2E1IS 0 1, TLBI RIPAS2E1IS 0 2, TLBI IPAS2LE1IS 0 5, TLBI RIPAS2LE1IS 0 6,
+            TLBI ALLE2OS 1 0, TLBI VAE2OS 1 1, TLBI ALLE1OS 1 4, TLBI VALE2OS 1 5, TLBI VMALLS12E1OS 1 6,
+            TLBI RVAE2IS 2 1, TLBI RVALE2IS 2 5,
+            TLBI ALLE2IS 3 0, TLBI VAE2IS 3 1, TLBI ALLE1IS 3 4, TLBI VALE2IS 3 5, TLBI VMALLS12E1IS 3 6,
+            TLBI IPAS2E1OS 4 0, TLBI IPAS2E1 4 1, TLBI RIPAS2E1 4 2, TLBI RIPAS2E1OS 4 3,
+            TLBI IPAS2LE1OS 4 4, TLBI IPAS2LE1 4 5, TLBI RIPAS2LE1 4 6, TLBI RIPAS2LE1OS 4 7,
+            TLBI RVAE2OS 5 1, TLBI RVALE2OS 5 5, TLBI RVAE2 6 1, TLBI RVALE2 6 5,
+            TLBI ALLE2 7 0, TLBI VAE2 7 1, TLBI ALLE1 7 4, TLBI VALE2 7 5, TLBI VMALLS12E1 7 6""",
+        (1, 6, 8): """
+            TLBI ALLE3OS 1 0, TLBI VAE3OS 1 1, TLBI VALE3OS 1 5, TLBI RVAE3IS 2 1, TLBI RVALE3IS 2 5,
+            TLBI ALLE3IS 3 0, TLBI VAE3IS 3 1, TLBI VALE3IS 3 5, TLBI RVAE3OS 5 1, TLBI RVALE3OS 5 5,
+            TLBI RVAE3 6 1, TLBI RVALE3 6 5, TLBI ALLE3 7 0, TLBI VAE3 7 1, TLBI VALE3 7 5""",
+    }
+)
+
+# DBGBVR<n>_EL1 and its three neighbours take CRm = n and a fixed op2 (D24.3).
+BREAKPOINT_OP2: Final[Mapping[str, int]] = MappingProxyType(
+    {"DBGBVR": 4, "DBGBCR": 5, "DBGWVR": 6, "DBGWCR": 7}
+)

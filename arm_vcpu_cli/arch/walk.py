@@ -1,0 +1,98 @@
+"""What a translation table walk reports: its steps, and the output address or the fault (DDI 0487, D8)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Final, NamedTuple
+
+from arm_vcpu_cli.arch.descriptor import Stage2Attributes
+from arm_vcpu_cli.arch.fault import (
+    FSC_ACCESS_FLAG,
+    FSC_ADDRESS_SIZE,
+    FSC_EXTERNAL_WALK_L0,
+    FSC_PERMISSION,
+    FSC_TRANSLATION,
+)
+from arm_vcpu_cli.arch.memtype import Access, MemoryType
+
+ReadU64 = Callable[[int], "int | None"]
+"""Reads the 64-bit word at a physical (stage 1: intermediate physical) address; None: no memory is there."""
+
+FAULT_BASES: Final[Mapping[str, int]] = MappingProxyType(
+    {
+        "address size": FSC_ADDRESS_SIZE,
+        "translation": FSC_TRANSLATION,
+        "access flag": FSC_ACCESS_FLAG,
+        "permission": FSC_PERMISSION,
+        "external": FSC_EXTERNAL_WALK_L0,
+    }
+)
+
+
+class Stage1Attributes(NamedTuple):
+    """What stage 1 permits at the Exception level that was asked about, and the type of memory."""
+
+    read: bool
+    write: bool
+    execute: bool
+    memory: MemoryType
+    shareability: int
+    not_global: bool
+
+
+class WalkStep(NamedTuple):
+    """One descriptor: where it was read, what it held, and how it was taken.
+
+    ``kind`` is ``table``, ``block``, ``page``, ``invalid``, or ``external`` where no memory is behind the
+    address (``descriptor`` is then 0).
+    """
+
+    level: int
+    address: int
+    descriptor: int
+    kind: str
+
+
+class WalkFault(NamedTuple):
+    """Why a walk failed. ``kind`` is a key of ``FAULT_BASES``; ``fault_status`` is the 6-bit DFSC or IFSC."""
+
+    kind: str
+    level: int
+    fault_status: int
+
+
+class Walk(NamedTuple):
+    """A finished walk: ``output`` is None exactly if there is a ``fault``.
+
+    ``size`` is the bytes of the block or page that was reached, and ``attributes`` are its; both are also
+    given for a fault that was found there (permission, access flag). A stage-1 walk with the MMU off has a
+    ``size`` of 0.
+    """
+
+    steps: tuple[WalkStep, ...]
+    output: int | None
+    fault: WalkFault | None
+    size: int
+    attributes: Stage1Attributes | Stage2Attributes | None
+
+
+def fault_at(kind: str, level: int) -> WalkFault:
+    """The fault of a kind at a level, with its status code."""
+    return WalkFault(kind, level, FAULT_BASES[kind] + level)
+
+
+def failed(steps: list[WalkStep], kind: str, level: int) -> Walk:
+    """A walk that reached no block or page."""
+    return Walk(tuple(steps), None, fault_at(kind, level), 0, None)
+
+
+def permits(attributes: Stage1Attributes | Stage2Attributes, access: Access | None) -> bool:
+    """Whether the access is allowed; None asks for nothing."""
+    if access is Access.READ:
+        return attributes.read
+    if access is Access.WRITE:
+        return attributes.write
+    if access is Access.EXECUTE:
+        return attributes.execute
+    return True

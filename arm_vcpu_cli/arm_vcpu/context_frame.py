@@ -1,0 +1,208 @@
+"""A vCPU's registers: the trap frame (general-purpose context) and the system registers switched with a vCPU.
+
+Both are the crate's ``Aarch64ContextFrame`` and ``GuestSystemRegisters``. They are views: the trap frame reads and
+writes the saved state itself, and the system registers of a bound vCPU are those of the core.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from arm_vcpu_cli.arch.regs import Hcr, Spsr
+from arm_vcpu_cli.arch.sysreg import SysReg, lookup
+from arm_vcpu_cli.engine.layout import CpuState
+from arm_vcpu_cli.engine.port import CpuCore
+
+MASK64: Final = (1 << 64) - 1
+ZERO_REGISTER: Final = 31
+INSTRUCTION_SIZE: Final = 4
+
+_SIGN32: Final = 1 << 31
+_FLAG_BITS: Final = Spsr.of(N=1, Z=1, C=1, V=1)
+_DAIF_BITS: Final = Spsr.of(D=1, A=1, I=1, F=1)
+_BTYPE_BITS: Final = Spsr.of(BTYPE=3)
+_SS_BIT: Final = Spsr.of(SS=1)
+_BTYPE_LSB: Final = Spsr.BTYPE.lsb
+_SP_SELECT: Final = 1
+_N, _Z, _C, _V = Spsr.of(N=1), Spsr.of(Z=1), Spsr.of(C=1), Spsr.of(V=1)
+
+
+class TrapFrame:
+    """x0 to x30, SP_EL0, ELR and SPSR of a guest, as a view on its saved state; all 64 bits wide.
+
+    ELR is where the guest goes on (the PC of the saved state) and SPSR its PSTATE. Register 31 is XZR: it reads
+    zero and ignores writes.
+    """
+
+    def __init__(self, state: CpuState) -> None:
+        layout = state.layout
+        self._u32 = state.u32
+        self._u64 = state.u64
+        self._x0 = layout.x0 // 8
+        self._sp = layout.sp // 8
+        self._pc = layout.pc // 8
+        self._sp_el0 = layout.sysregs[lookup("SP_EL0")] // 8
+        self._sp_el1 = layout.sysregs[lookup("SP_EL1")] // 8
+        self._pstate = layout.pstate // 4
+        self._flags = (layout.n // 4, layout.z // 4, layout.c // 4, layout.v // 4)
+        self._daif = layout.daif // 4
+        self._btype = layout.btype // 4
+        self._aarch64 = layout.aarch64 // 4
+
+    def reset(self, dtb_address: int) -> None:
+        """All general-purpose registers 0, x0 the address of the device tree; PSTATE is the vCPU's to set."""
+        for number in range(ZERO_REGISTER):
+            self._u64[self._x0 + number] = 0
+        self._u64[self._x0] = dtb_address
+        self._u64[self._sp] = self._u64[self._sp_el0] = self._u64[self._sp_el1] = 0
+
+    def gpr(self, number: int) -> int:
+        """X<number>, 0 to 30, or zero for 31."""
+        return 0 if number == ZERO_REGISTER else self._u64[self._x0 + number]
+
+    def set_gpr(self, number: int, value: int) -> None:
+        """Set X<number> to the low 64 bits of ``value``; register 31 ignores it. IndexError above 31."""
+        if not 0 <= number <= ZERO_REGISTER:
+            raise IndexError(f"general-purpose register {number}: expected 0 to 31")
+        if number != ZERO_REGISTER:
+            self._u64[self._x0 + number] = value & MASK64
+
+    def gprs(self) -> tuple[int, ...]:
+        """X0 to X30."""
+        return tuple(self._u64[self._x0 : self._x0 + ZERO_REGISTER])
+
+    @property
+    def elr(self) -> int:
+        """Where the guest goes on."""
+        return self._u64[self._pc]
+
+    @elr.setter
+    def elr(self, value: int) -> None:
+        self._u64[self._pc] = value & MASK64
+
+    @property
+    def sp(self) -> int:
+        """The stack pointer in use."""
+        return self._u64[self._sp]
+
+    @sp.setter
+    def sp(self, value: int) -> None:
+        self._u64[self._sp] = value & MASK64
+
+    @property
+    def sp_el0(self) -> int:
+        """SP_EL0, wherever it is held at the moment."""
+        return self._u64[self._sp_el0] if self._u32[self._pstate] & _SP_SELECT else self._u64[self._sp]
+
+    @sp_el0.setter
+    def sp_el0(self, value: int) -> None:
+        self._u64[self._sp_el0 if self._u32[self._pstate] & _SP_SELECT else self._sp] = value & MASK64
+
+    @property
+    def sp_el1(self) -> int:
+        """SP_EL1, wherever it is held at the moment."""
+        return self._u64[self._sp] if self._u32[self._pstate] & _SP_SELECT else self._u64[self._sp_el1]
+
+    @property
+    def spsr(self) -> Spsr:
+        """PSTATE of the guest in the form of an SPSR (C5.2.19), put together from the seven parts."""
+        u32 = self._u32
+        n, z, c, v = self._flags
+        value = u32[self._pstate] | u32[self._daif] | u32[self._btype] << _BTYPE_LSB
+        if u32[n] & _SIGN32:
+            value |= _N
+        if not u32[z]:
+            value |= _Z
+        if u32[c]:
+            value |= _C
+        if u32[v] & _SIGN32:
+            value |= _V
+        return Spsr(value)
+
+    @property
+    def aarch64(self) -> bool:
+        """Whether the guest was in AArch64 state."""
+        return bool(self._u32[self._aarch64])
+
+    def advance(self) -> None:
+        """Move past the instruction that was completed for the guest: the only place that does.
+
+        As a completed instruction does it also clears BTYPE and, under software step, PSTATE.SS (D2.12.5), so
+        that the step exception follows.
+        """
+        self._u64[self._pc] = (self._u64[self._pc] + INSTRUCTION_SIZE) & MASK64
+        if self._u32[self._btype]:
+            self._u32[self._btype] = 0
+        if self._u32[self._pstate] & _SS_BIT:
+            self._u32[self._pstate] &= ~_SS_BIT
+
+
+_SWITCHED: Final = (
+    "CNTVOFF_EL2 CNTKCTL_EL1 CNTHCTL_EL2 VPIDR_EL2 VMPIDR_EL2 SCTLR_EL1 ACTLR_EL1 CPACR_EL1 TTBR0_EL1 TTBR1_EL1 TCR_EL1"
+    " ESR_EL1 FAR_EL1 PAR_EL1 MAIR_EL1 AMAIR_EL1 VBAR_EL1 CONTEXTIDR_EL1 TPIDR_EL0 TPIDR_EL1 TPIDRRO_EL0 ELR_EL1 SPSR_EL1"
+    " CNTP_CVAL_EL0 CNTP_CTL_EL0 CNTV_CVAL_EL0 CNTV_CTL_EL0 CPTR_EL2 HSTR_EL2 VTCR_EL2 VTTBR_EL2 FAR_EL2 HPFAR_EL2"
+    " PMCR_EL0 HCR_EL2"
+).split()
+"""In the order in which they are loaded: HCR_EL2 last, since it switches stage 2 on."""
+
+_DERIVED: Final = frozenset({"CNTP_TVAL_EL0", "CNTV_TVAL_EL0", "SP_EL0", "SP_EL1"})
+"""Named by the crate, but another view of what the comparators and the trap frame hold."""
+
+
+class GuestSystemRegisters:
+    """The EL1, EL0 and virtualisation registers that belong to a vCPU, by name; 64 bits each.
+
+    Values that were set before the first bind are kept here; while the vCPU is bound, the core holds them.
+    """
+
+    def __init__(self, values: dict[str, int]) -> None:
+        unknown = set(values) - set(_SWITCHED)
+        if unknown:
+            raise KeyError(f"not a switched register: {', '.join(sorted(unknown))}")
+        self._values = dict(values)
+        self._core: CpuCore | None = None
+        self._write: Callable[[SysReg, int], None] | None = None
+
+    def __getitem__(self, name: str) -> int:
+        """The register's value. KeyError for one that is not switched with a vCPU."""
+        if name not in _SWITCHED:
+            raise KeyError(name)
+        if self._core is not None:
+            return self._core.read_sysreg(lookup(name))
+        return self._values.get(name, 0)
+
+    def __setitem__(self, name: str, value: int) -> None:
+        if name not in _SWITCHED:
+            raise KeyError(name)
+        if self._write is not None:
+            self._write(lookup(name), value)
+        else:
+            self._values[name] = value
+
+    @property
+    def hcr_el2(self) -> Hcr:
+        """HCR_EL2 of this vCPU."""
+        return Hcr(self["HCR_EL2"])
+
+    def names(self) -> tuple[str, ...]:
+        """The registers switched with a vCPU."""
+        return tuple(_SWITCHED)
+
+    def restore(self, core: CpuCore, write: Callable[[SysReg, int], None]) -> None:
+        """Load the registers that have a value onto a core, which holds them from now on.
+
+        ``write`` is how a register is written while bound: it has to reach the saved state as well.
+        """
+        for name in _SWITCHED:
+            if name in self._values:
+                core.write_sysreg(lookup(name), self._values[name])
+        self._core = core
+        self._write = write
+
+    def store(self) -> None:
+        """Take the registers back from the core."""
+        if self._core is not None:
+            self._values = {name: self._core.read_sysreg(lookup(name)) for name in _SWITCHED}
+            self._core = None
+            self._write = None

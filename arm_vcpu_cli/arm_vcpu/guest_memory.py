@@ -1,0 +1,68 @@
+"""Reading a guest's memory as its hypervisor does: through the tables, without the core."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from arm_vcpu_cli.arch.pagetable import Access, Walk, walk_stage1, walk_stage2
+from arm_vcpu_cli.arch.sysreg import lookup
+from arm_vcpu_cli.arm_vcpu.platform import Aarch64Hal
+from arm_vcpu_cli.engine.port import CpuCore
+from arm_vcpu_cli.errors import MemoryMapError
+
+_WORD: Final = 8
+
+
+class Translation(NamedTuple):
+    """Both stages of one translation; ``stage2`` is None where stage 1 faults already."""
+
+    stage1: Walk
+    stage2: Walk | None
+
+    @property
+    def paddr(self) -> int | None:
+        """The host-physical address, None where either stage faults."""
+        return self.stage2.output if self.stage2 is not None else None
+
+
+class GuestMemory:
+    """The memory of the guest that a core runs, by IPA and by VA."""
+
+    def __init__(self, core: CpuCore, hal: Aarch64Hal) -> None:
+        self._core = core
+        self._hal = hal
+
+    def walk_ipa(self, ipa: int, access: Access | None = None) -> Walk:
+        """Stage 2 of an address."""
+        return walk_stage2(self._read_physical, self._sysreg("VTTBR_EL2"), self._sysreg("VTCR_EL2"), ipa, access)
+
+    def read_u64(self, ipa: int) -> int | None:
+        """The 64-bit word at an IPA, None where nothing backs it."""
+        paddr = self.walk_ipa(ipa).output
+        return None if paddr is None else self._read_physical(paddr)
+
+    def translate(self, vaddr: int, *, el: int = 1, access: Access | None = None) -> Translation:
+        """Walk both stages for an access from ``el``."""
+        stage1 = walk_stage1(
+            self.read_u64,
+            ttbr0=self._sysreg("TTBR0_EL1"),
+            ttbr1=self._sysreg("TTBR1_EL1"),
+            tcr=self._sysreg("TCR_EL1"),
+            sctlr=self._sysreg("SCTLR_EL1"),
+            mair=self._sysreg("MAIR_EL1"),
+            va=vaddr,
+            access=access,
+            el=el,
+        )
+        if stage1.output is None:
+            return Translation(stage1, None)
+        return Translation(stage1, self.walk_ipa(stage1.output, access))
+
+    def _sysreg(self, name: str) -> int:
+        return self._core.read_sysreg(lookup(name))
+
+    def _read_physical(self, paddr: int) -> int | None:
+        try:
+            return int.from_bytes(self._hal.memory(paddr, _WORD), "little")
+        except MemoryMapError:
+            return None

@@ -1,0 +1,174 @@
+"""Taking an exception to EL1: the manual's AArch64.TakeException (J1.1.2) on a saved state.
+
+The core raises the guest's own exceptions in the hook and leaves entering the vector to us. The state is edited
+first; PSTATE is written after the restore, because only that makes the core notice a new Exception level.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final, NamedTuple
+
+from arm_vcpu_cli.arch.esr import EC_SHIFT, ExceptionClass, data_abort_esr, instruction_abort_esr, undefined_esr
+from arm_vcpu_cli.arch.fault import FSC_EXTERNAL, FSC_EXTERNAL_WALK_L0, FSC_UNSUPPORTED_ATOMIC
+from arm_vcpu_cli.arch.regs import Sctlr, Spsr
+from arm_vcpu_cli.arch.sysreg import lookup
+from arm_vcpu_cli.arm_vcpu.context_frame import MASK64, TrapFrame
+from arm_vcpu_cli.arm_vcpu.vectors import TrapKind, TrapSource, vector_offset
+from arm_vcpu_cli.engine.layout import CpuState
+
+EL1H: Final = 0b0101
+_SP_ELX: Final = 1
+_NZCV: Final = Spsr.of(N=1, Z=1, C=1, V=1)
+_KEPT: Final = _NZCV | Spsr.of(PAN=1, DIT=1)
+_ENTRY: Final = EL1H | Spsr.of(D=1, A=1, I=1, F=1)
+_PAN: Final = Spsr.of(PAN=1)
+_PSTATE_WORD: Final = ~(_NZCV | Spsr.of(D=1, A=1, I=1, F=1, BTYPE=3))
+_DAIF: Final = Spsr.of(D=1, A=1, I=1, F=1)
+_SPAN: Final = Sctlr.of(SPAN=1)
+
+_WITH_FAR: Final = frozenset(
+    {
+        ExceptionClass.INSTRUCTION_ABORT_LOWER,
+        ExceptionClass.INSTRUCTION_ABORT,
+        ExceptionClass.PC_ALIGNMENT,
+        ExceptionClass.DATA_ABORT_LOWER,
+        ExceptionClass.DATA_ABORT,
+        ExceptionClass.WATCHPOINT_LOWER,
+        ExceptionClass.WATCHPOINT,
+    }
+)
+"""Exception classes that write FAR_EL1 (D13.2.40); all others leave it alone."""
+
+
+REPEATS_WITHOUT_PROGRESS: Final = 1_000
+"""Times that one instruction may fault in the same way, with nobody having touched where it returns to."""
+DESCENTS_WITHOUT_PROGRESS: Final = 10_000
+"""The same for a handler that faults inside itself, each time a little further down the stack."""
+
+
+HISTORY: Final = 8
+
+
+class El1Exception(NamedTuple):
+    """An exception that EL1 took: syndrome, fault address, where it was raised and the stack pointer there."""
+
+    esr: int
+    far: int
+    pc: int
+    sp: int
+
+
+def sets_far(exception_class: int) -> bool:
+    """Whether an exception of that class writes the fault address register."""
+    return exception_class in _WITH_FAR
+
+
+class El1Entry:
+    """Takes synchronous exceptions to EL1 on one saved state.
+
+    ``has_pan``: the CPU has FEAT_PAN, and entry sets PSTATE.PAN unless SCTLR_EL1.SPAN says otherwise.
+    """
+
+    def __init__(self, state: CpuState, frame: TrapFrame, *, has_pan: bool) -> None:
+        layout = state.layout
+        self._u32 = state.u32
+        self._u64 = state.u64
+        self._frame = frame
+        self._has_pan = has_pan
+        self._pc = layout.pc // 8
+        self._sp = layout.sp // 8
+        self._pstate = layout.pstate // 4
+        self._daif = layout.daif // 4
+        self._btype = layout.btype // 4
+        sysregs = layout.sysregs
+        self._elr = sysregs[lookup("ELR_EL1")] // 8
+        self._spsr = sysregs[lookup("SPSR_EL1")] // 8
+        self._esr = sysregs[lookup("ESR_EL1")] // 8
+        self._far = sysregs[lookup("FAR_EL1")] // 8
+        self._vbar = sysregs[lookup("VBAR_EL1")] // 8
+        self._sctlr = sysregs[lookup("SCTLR_EL1")] // 8
+        self._sp_el0 = sysregs[lookup("SP_EL0")] // 8
+        self._sp_el1 = sysregs[lookup("SP_EL1")] // 8
+        self._last = (0, -1, 0, 0)
+        self._repeats = 0
+        self._descents = 0
+        self.history: deque[El1Exception] = deque(maxlen=HISTORY)
+        """The latest exceptions taken to EL1, repetitions of one counted once; system calls are left out."""
+
+    @property
+    def from_el1(self) -> bool:
+        """Whether the guest is at EL1, so that an exception to EL1 comes from the same level."""
+        return self._frame.spsr.el == 1
+
+    @property
+    def stuck(self) -> bool:
+        """Whether the guest takes one exception over and over and can no longer get anywhere.
+
+        An instruction that faults, is returned to unchanged and faults again in the same way will do so for ever:
+        there is nobody else who could change anything. A vector with no code behind it is the usual case.
+        """
+        return self._repeats >= REPEATS_WITHOUT_PROGRESS or self._descents >= DESCENTS_WITHOUT_PROGRESS
+
+    def _watch(self, esr: int, far: int, pc: int, sp: int) -> None:
+        last_esr, last_pc, last_sp, last_far = self._last
+        if esr != last_esr or pc != last_pc or self._u64[self._elr] != pc:
+            self._repeats = self._descents = 0
+            self.history.append(El1Exception(esr, far, pc, sp))
+        elif sp == last_sp and far == last_far:
+            self._repeats += 1
+        elif sp < last_sp:
+            self._descents += 1
+        else:
+            self._repeats = self._descents = 0
+        self._last = (esr, pc, sp, far)
+
+    def take(self, esr: int, far: int | None = None, *, kind: TrapKind = TrapKind.SYNCHRONOUS) -> int:
+        """Edit the state as the exception does; the PSTATE to be written after the restore.
+
+        ``esr`` and ``far`` are 64 bits; without ``far`` FAR_EL1 stays as it is.
+        """
+        u32, u64 = self._u32, self._u64
+        old = self._frame.spsr
+        if old.el == 0:
+            source = TrapSource.LOWER_AARCH64
+        elif old & _SP_ELX:
+            source = TrapSource.CURRENT_SP_ELX
+        else:
+            source = TrapSource.CURRENT_SP_EL0
+        if esr >> EC_SHIFT != ExceptionClass.SVC64:
+            self._watch(esr, far or 0, u64[self._pc], u64[self._sp])
+        u64[self._elr] = u64[self._pc]
+        u64[self._spsr] = int(old)
+        u64[self._esr] = esr
+        if far is not None:
+            u64[self._far] = far
+        u64[self._pc] = (u64[self._vbar] + vector_offset(source, kind)) & MASK64
+        if not old & _SP_ELX:
+            u64[self._sp_el0] = u64[self._sp]
+            u64[self._sp] = u64[self._sp_el1]
+        new = _ENTRY | old & _KEPT
+        if self._has_pan and not u64[self._sctlr] & _SPAN:
+            new |= _PAN
+        u32[self._pstate] = new & _PSTATE_WORD
+        u32[self._daif] = _DAIF
+        u32[self._btype] = 0
+        return new
+
+    def undefined(self) -> int:
+        """An Undefined Instruction exception at the current PC (EC 0x00)."""
+        return self.take(undefined_esr())
+
+    def external_data_abort(self, far: int, *, is_write: bool, walk_level: int | None = None) -> int:
+        """A synchronous external abort of a load or store, or of the walk of the table at ``walk_level``."""
+        fault = FSC_EXTERNAL if walk_level is None else FSC_EXTERNAL_WALK_L0 + walk_level
+        return self.take(data_abort_esr(self.from_el1, fault, is_write=is_write), far)
+
+    def unsupported_atomic(self, far: int, *, is_write: bool) -> int:
+        """An exclusive or atomic access to memory that does not support it (DFSC 0b110101)."""
+        return self.take(data_abort_esr(self.from_el1, FSC_UNSUPPORTED_ATOMIC, is_write=is_write), far)
+
+    def external_instruction_abort(self, far: int, *, walk_level: int | None = None) -> int:
+        """A synchronous external abort of an instruction fetch, or of its translation table walk."""
+        fault = FSC_EXTERNAL if walk_level is None else FSC_EXTERNAL_WALK_L0 + walk_level
+        return self.take(instruction_abort_esr(self.from_el1, fault), far)

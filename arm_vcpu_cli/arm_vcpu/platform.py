@@ -1,0 +1,97 @@
+"""What lies below and above a vCPU: the host that it runs on, and the VMM that completes its exits in place."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Protocol
+
+from arm_vcpu_cli.arch.sysreg import SysReg
+from arm_vcpu_cli.axvcpu.exit import AccessFlags, SystemDown
+from arm_vcpu_cli.axvcpu.hal import AxVCpuHal
+from arm_vcpu_cli.engine.port import CpuCore
+
+
+class Aarch64Hal(AxVCpuHal, Protocol):
+    """The host of AArch64 vCPUs: the neutral HAL, plus physical CPUs and access to physical memory."""
+
+    def core(self, cpu_id: int) -> CpuCore:
+        """The physical CPU of that number. Raises :class:`VCpuError` if there is none."""
+
+    def alloc_frames(self, count: int) -> int | None:
+        """Contiguous zeroed 4 KiB frames, aligned to their total size; None when there are not as many left."""
+
+    def memory(self, paddr: int, size: int) -> memoryview:
+        """Writable bytes of a host-physical range. Raises :class:`MemoryMapError` where there is no memory."""
+
+
+class Outcome(Enum):
+    """What a handler of the VMM made of an exit."""
+
+    DONE = "done"
+    """Completed; the guest goes on."""
+    EXIT = "exit"
+    """Not for the VMM's handlers: ``run()`` returns the exit to its caller."""
+    ABORT = "abort"
+    """Nothing answers there: the guest takes a synchronous external abort."""
+    UNDEFINED = "undefined"
+    """No such register: the guest takes an Undefined Instruction exception."""
+
+
+class Platform(Protocol):
+    """The VMM's side of the exits that are completed without leaving ``run()``.
+
+    Addresses are IPAs in bytes, widths are 1, 2, 4 or 8 bytes, values are unsigned.
+    """
+
+    def mmio_read(self, ipa: int, width: int) -> int | Outcome:
+        """Read a device; the value, or what else happens."""
+
+    def mmio_write(self, ipa: int, width: int, value: int) -> Outcome:
+        """Write a device."""
+
+    def sysreg_read(self, reg: SysReg) -> int | Outcome:
+        """Read a trapped system register."""
+
+    def sysreg_write(self, reg: SysReg, value: int) -> Outcome:
+        """Write a trapped system register."""
+
+    def page_fault(self, ipa: int, access: AccessFlags) -> Outcome:
+        """Stage 2 refused an access: permission, or a fetch where nothing is mapped. DONE skips a write."""
+
+    def hypercall(self, number: int, args: tuple[int, ...]) -> int | Outcome:
+        """A call that is neither PSCI nor SMCCC's own; the value is what x0 becomes."""
+
+    def semihosting(self, operation: int, parameter: int) -> int | SystemDown | Outcome:
+        """HLT #0xF000; UNDEFINED where the machine has no semihosting."""
+
+
+class ExitToCaller:
+    """A platform that completes nothing: every such exit is returned from ``run()``."""
+
+    def mmio_read(self, ipa: int, width: int) -> int | Outcome:  # noqa: ARG002
+        """See :class:`Platform`."""
+        return Outcome.EXIT
+
+    def mmio_write(self, ipa: int, width: int, value: int) -> Outcome:  # noqa: ARG002
+        """See :class:`Platform`."""
+        return Outcome.EXIT
+
+    def sysreg_read(self, reg: SysReg) -> int | Outcome:  # noqa: ARG002
+        """See :class:`Platform`."""
+        return Outcome.EXIT
+
+    def sysreg_write(self, reg: SysReg, value: int) -> Outcome:  # noqa: ARG002
+        """See :class:`Platform`."""
+        return Outcome.EXIT
+
+    def page_fault(self, ipa: int, access: AccessFlags) -> Outcome:  # noqa: ARG002
+        """See :class:`Platform`."""
+        return Outcome.EXIT
+
+    def hypercall(self, number: int, args: tuple[int, ...]) -> int | Outcome:  # noqa: ARG002
+        """See :class:`Platform`."""
+        return Outcome.EXIT
+
+    def semihosting(self, operation: int, parameter: int) -> int | SystemDown | Outcome:  # noqa: ARG002
+        """See :class:`Platform`."""
+        return Outcome.UNDEFINED

@@ -1,0 +1,123 @@
+"""PSCI 1.1 and the SMCCC's own functions, called through HVC and SMC alike (DEN0022, DEN0028).
+
+A call is a plain function from its four arguments to a result for x0, or to an exit reason that leaves ``run()``
+so that the VMM starts, stops or powers off something.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final, Union
+
+from arm_vcpu_cli.arch.regs import Mpidr
+from arm_vcpu_cli.arch.smccc import (
+    PSCI_VERSION_1_1,
+    SMCCC_VERSION_1_2,
+    AffinityState,
+    MigrateInfo,
+    PsciFunction,
+    PsciStatus,
+    SmcccFunction,
+    is_64bit,
+    is_psci,
+    to_u64,
+)
+from arm_vcpu_cli.axvcpu.exit import CpuDown, CpuUp, Halt, PowerAction, SystemDown
+
+CallResult = Union[int, CpuUp, CpuDown, Halt, SystemDown]
+CallHandler = Callable[[int, int, int, int], CallResult]
+"""(x0, x1, x2, x3), already cut to 32 bits for an SMC32 call."""
+
+AFFINITY_MASK: Final = Mpidr.of(Aff3=0xFF, Aff2=0xFF, Aff1=0xFF, Aff0=0xFF)
+
+
+def _answer(value: int) -> CallHandler:
+    return lambda _x0, _x1, _x2, _x3: value
+
+
+def _cpu_suspend(_x0: int, power_state: int, _entry: int, _context: int) -> CallResult:
+    # A power-down state may be treated as standby: the call then returns here instead of at its entry point.
+    return Halt()
+
+
+def _cpu_on(_x0: int, target: int, entry: int, context: int) -> CallResult:
+    if target & ~AFFINITY_MASK:
+        return PsciStatus.INVALID_PARAMETERS
+    return CpuUp(target_cpu=target, entry_point=entry, arg=context)
+
+
+def _system_reset2(_x0: int, kind: int, _cookie: int, _x3: int) -> CallResult:
+    if kind != 0:
+        # Neither the one architectural type beside SYSTEM_WARM_RESET nor a vendor's.
+        return PsciStatus.INVALID_PARAMETERS
+    return SystemDown(PowerAction.RESET)
+
+
+class FirmwareCalls:
+    """What the hypervisor answers itself, for one vCPU.
+
+    ``mpidr`` is the caller's affinity; ``power_state`` tells the PSCI state of the CPU with a given affinity
+    (0 on, 1 off, 2 on its way), or None where there is no such CPU.
+    """
+
+    def __init__(self, mpidr: int, power_state: Callable[[int], int | None] | None = None) -> None:
+        self._mpidr = mpidr & AFFINITY_MASK
+        self._power_state = power_state or self._alone
+        self._table: Mapping[int, CallHandler] = self._build()
+
+    def find(self, function: int) -> CallHandler | None:
+        """The handler of a function identifier (32 bits); None leaves the call to somebody else."""
+        handler = self._table.get(function)
+        if handler is None and is_psci(function):
+            return _answer(PsciStatus.NOT_SUPPORTED)
+        return handler
+
+    def call(self, x0: int, x1: int, x2: int, x3: int) -> CallResult | None:
+        """Carry out the call in x0 to x3: the value for x0 (64 bits), an exit reason, or None if it is not ours."""
+        function = x0 & 0xFFFF_FFFF
+        handler = self.find(function)
+        if handler is None:
+            return None
+        if not is_64bit(function):
+            x1, x2, x3 = x1 & 0xFFFF_FFFF, x2 & 0xFFFF_FFFF, x3 & 0xFFFF_FFFF
+        result = handler(function, x1, x2, x3)
+        return to_u64(result) if isinstance(result, int) else result
+
+    def _alone(self, mpidr: int) -> int | None:
+        return AffinityState.ON if mpidr == self._mpidr else None
+
+    def _affinity_info(self, _x0: int, target: int, level: int, _x3: int) -> CallResult:
+        if target & ~AFFINITY_MASK or level != 0:
+            # Levels above 0 are optional since PSCI 1.0 (DEN0022, 5.7.1).
+            return PsciStatus.INVALID_PARAMETERS
+        state = self._power_state(target)
+        return PsciStatus.INVALID_PARAMETERS if state is None else state
+
+    def _psci_features(self, _x0: int, function: int, _x2: int, _x3: int) -> CallResult:
+        known = function in self._table and (is_psci(function) or function == SmcccFunction.SMCCC_VERSION)
+        return PsciStatus.SUCCESS if known else PsciStatus.NOT_SUPPORTED
+
+    def _arch_features(self, _x0: int, function: int, _x2: int, _x3: int) -> CallResult:
+        known = function in (SmcccFunction.SMCCC_VERSION, SmcccFunction.SMCCC_ARCH_FEATURES)
+        return PsciStatus.SUCCESS if known else PsciStatus.NOT_SUPPORTED
+
+    def _build(self) -> Mapping[int, CallHandler]:
+        psci = PsciFunction
+        return {
+            psci.PSCI_VERSION: _answer(PSCI_VERSION_1_1),
+            psci.CPU_SUSPEND: _cpu_suspend,
+            psci.CPU_SUSPEND_64: _cpu_suspend,
+            psci.CPU_OFF: lambda _x0, _x1, _x2, _x3: CpuDown(state=0),
+            psci.CPU_ON: _cpu_on,
+            psci.CPU_ON_64: _cpu_on,
+            psci.AFFINITY_INFO: self._affinity_info,
+            psci.AFFINITY_INFO_64: self._affinity_info,
+            psci.MIGRATE_INFO_TYPE: _answer(MigrateInfo.NOT_NEEDED),
+            psci.SYSTEM_OFF: lambda _x0, _x1, _x2, _x3: SystemDown(PowerAction.OFF),
+            psci.SYSTEM_RESET: lambda _x0, _x1, _x2, _x3: SystemDown(PowerAction.RESET),
+            psci.PSCI_FEATURES: self._psci_features,
+            psci.SYSTEM_RESET2: _system_reset2,
+            psci.SYSTEM_RESET2_64: _system_reset2,
+            SmcccFunction.SMCCC_VERSION: _answer(SMCCC_VERSION_1_2),
+            SmcccFunction.SMCCC_ARCH_FEATURES: self._arch_features,
+        }

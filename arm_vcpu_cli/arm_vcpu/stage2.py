@@ -1,0 +1,360 @@
+"""The stage-2 address space of a VM: tables in frames of host-physical memory (DDI 0487, D8.2 and D8.3).
+
+The tables are those that the modelled core walks: 4 KiB granule, output addresses of up to 48 bits. An
+operation either happens as a whole or, if it is refused, leaves every table as it was. The caller
+invalidates the core's TLB after an operation that took something away (unmap, protect).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import Final, NamedTuple, Protocol
+
+from arm_vcpu_cli.arch.el2regs import Vtcr, Vttbr
+from arm_vcpu_cli.arch.idregs import PA_RANGE_BITS
+from arm_vcpu_cli.arch.pagetable import (
+    DESCRIPTOR_BYTES,
+    ENTRIES,
+    LAST_LEVEL,
+    PAGE_SIZE,
+    Access,
+    LeafDescriptor,
+    Stage2Attributes,
+    TableDescriptor,
+    Walk,
+    decode_stage2,
+    leaf_size,
+    stage2_leaf,
+    stage2_table,
+    walk_stage2,
+)
+from arm_vcpu_cli.arch.stage2walk import MAX_INPUT_BITS, input_size_fits
+from arm_vcpu_cli.errors import Stage2Error
+
+MIN_BITS: Final = 32
+FIRST_BLOCK_LEVEL: Final = 1
+LEVEL_0_MIN_PA_BITS: Final = 44
+"""A walk may start at level 0 only if the PE has physical addresses of at least 44 bits (S2InvalidSL)."""
+
+_SL0_OF_LEVEL: Final = {1: 1, 0: 2}
+_WRITE_BACK: Final = 1
+_INNER_SHAREABLE: Final = 3
+_DESCRIPTOR: Final = struct.Struct("<Q")
+_TABLE: Final = struct.Struct(f"<{ENTRIES}Q")
+_EMPTY_TABLE: Final = bytes(PAGE_SIZE)
+
+
+class FrameMemory(Protocol):
+    """Frames of 4 KiB in host-physical memory, and their bytes. Addresses are integers in bytes."""
+
+    def alloc_frame(self) -> int | None:
+        """Allocate one frame; its address, or None when there is none left."""
+
+    def alloc_frames(self, count: int) -> int | None:
+        """Allocate ``count`` contiguous frames (a power of two), aligned to their total size, or None."""
+
+    def dealloc_frame(self, paddr: int) -> None:
+        """Give back one frame; those of ``alloc_frames`` are given back one by one."""
+
+    def memory(self, paddr: int, size: int) -> memoryview:
+        """The writable bytes of a range of host-physical memory."""
+
+
+class Stage2Region(NamedTuple):
+    """A run of mapped memory, contiguous in IPA and PA and with the same attributes. Sizes are in bytes."""
+
+    ipa: int
+    pa: int
+    size: int
+    attributes: Stage2Attributes
+
+
+class _Slot(NamedTuple):
+    """Where one descriptor is."""
+
+    frame: int
+    offset: int
+
+
+class _Transaction:
+    """What an operation has changed so far: old descriptors, new frames, frames to free once it is done."""
+
+    def __init__(self, frames: FrameMemory, *, ipa: int, size: int) -> None:
+        self._frames = frames
+        self.ipa = ipa
+        self.size = size
+        self._undo: list[tuple[_Slot, int]] = []
+        self._allocated: list[int] = []
+        self._retired: list[int] = []
+
+    def refuse(self, message: str) -> Stage2Error:
+        return Stage2Error(message, ipa=self.ipa, size=self.size)
+
+    def read(self, slot: _Slot) -> int:
+        word: int = _DESCRIPTOR.unpack_from(self._frames.memory(slot.frame, PAGE_SIZE), slot.offset)[0]
+        return word
+
+    def write(self, slot: _Slot, descriptor: int) -> None:
+        view = self._frames.memory(slot.frame, PAGE_SIZE)
+        self._undo.append((slot, _DESCRIPTOR.unpack_from(view, slot.offset)[0]))
+        _DESCRIPTOR.pack_into(view, slot.offset, descriptor)
+
+    def new_table(self, content: bytes = _EMPTY_TABLE) -> int:
+        frame = self._frames.alloc_frame()
+        if frame is None:
+            raise self.refuse("no frame is left for a table")
+        self._allocated.append(frame)
+        self._frames.memory(frame, PAGE_SIZE)[:] = content
+        return frame
+
+    def retire(self, frame: int) -> None:
+        self._retired.append(frame)
+
+    def __enter__(self) -> None:
+        """Begin; the end of the ``with`` block commits, an exception in it rolls everything back."""
+
+    def __exit__(self, kind: object, value: object, traceback: object) -> None:
+        if kind is None:
+            for frame in self._retired:
+                self._frames.dealloc_frame(frame)
+            return
+        for slot, descriptor in reversed(self._undo):
+            _DESCRIPTOR.pack_into(self._frames.memory(slot.frame, PAGE_SIZE), slot.offset, descriptor)
+        for frame in self._allocated:
+            self._frames.dealloc_frame(frame)
+
+
+class Stage2AddressSpace:
+    """IPAs of one VM, mapped to host-physical addresses in the largest blocks that fit.
+
+    ``pa_bits`` is the core's physical address width (a PARange: 32, 36, 40, 42, 44, 48 or 52) and
+    ``ipa_bits`` the guest's, at most min(``pa_bits``, 48), which is its default. ValueError if one is out of
+    range. Stage2Error if there are no frames for the root: up to 43 bits the walk has 3 levels and 1 to 16
+    concatenated root tables, above that 4 levels.
+    """
+
+    def __init__(self, frames: FrameMemory, *, pa_bits: int, ipa_bits: int | None = None) -> None:
+        if pa_bits not in PA_RANGE_BITS:
+            raise ValueError(f"physical addresses of {pa_bits} bits are no PARange")
+        largest = min(pa_bits, MAX_INPUT_BITS)
+        ipa_bits = largest if ipa_bits is None else ipa_bits
+        if not MIN_BITS <= ipa_bits <= largest:
+            raise ValueError(f"IPAs of {ipa_bits} bits: the core takes {MIN_BITS} to {largest}")
+        self._frames = frames
+        self._pa_limit = 1 << largest
+        self.ipa_bits: Final = ipa_bits
+        self._start_level = 1 if input_size_fits(1, ipa_bits) else 0
+        self.levels: Final = LAST_LEVEL - self._start_level + 1
+        self._root_frames = -(-(1 << ipa_bits) // (leaf_size(self._start_level) * ENTRIES))
+        self.root: Final = self._allocate_root()
+        self._alive = True
+        self.vtcr: Final = int(
+            Vtcr.of(
+                RES1=1,
+                PS=PA_RANGE_BITS.index(pa_bits),
+                SH0=_INNER_SHAREABLE,
+                ORGN0=_WRITE_BACK,
+                IRGN0=_WRITE_BACK,
+                SL0=_SL0_OF_LEVEL[self._start_level],
+                T0SZ=64 - ipa_bits,
+            )
+        )
+
+    @property
+    def vttbr(self) -> int:
+        """VTTBR_EL2 for these tables with VMID 0."""
+        return int(Vttbr.of(BADDR=self.root >> 1))
+
+    def map(self, ipa: int, pa: int, size: int, attributes: Stage2Attributes) -> None:
+        """Map ``size`` bytes at ``ipa`` to ``pa``, all multiples of 4 KiB.
+
+        Stage2Error: misaligned, beyond the address widths, something is mapped there already, or no frames
+        left.
+        """
+        transaction = self._begin(ipa, size)
+        if pa % PAGE_SIZE or pa < 0:
+            raise transaction.refuse(f"PA {pa:#x} is not page aligned")
+        if pa + size > self._pa_limit:
+            raise transaction.refuse(f"PA {pa:#x} and {size:#x} bytes are beyond the physical address width")
+        with transaction:
+            self._map(transaction, self.root, self._start_level, ipa, ipa + size, pa - ipa, attributes)
+
+    def unmap(self, ipa: int, size: int) -> None:
+        """Take away ``size`` bytes at ``ipa``; blocks are split where needed, and empty tables freed.
+
+        Stage2Error: misaligned, beyond the address width, part of it is not mapped, or no frame to split a
+        block.
+        """
+        transaction = self._begin(ipa, size)
+        with transaction:
+            self._change(transaction, self.root, self._start_level, ipa, ipa + size, None)
+
+    def protect(self, ipa: int, size: int, attributes: Stage2Attributes) -> None:
+        """Give the ``size`` bytes at ``ipa`` other attributes; they stay mapped where they are.
+
+        Stage2Error as for ``unmap``.
+        """
+        transaction = self._begin(ipa, size)
+        with transaction:
+            self._change(transaction, self.root, self._start_level, ipa, ipa + size, attributes)
+
+    def translate(self, ipa: int, access: Access | None = None) -> Walk:
+        """Walk the tables for an IPA, as the core does."""
+        return walk_stage2(self._read_u64, self.vttbr, self.vtcr, ipa, access)
+
+    def regions(self) -> Iterator[Stage2Region]:
+        """What is mapped, by IPA, with neighbours merged."""
+        last: Stage2Region | None = None
+        for ipa, leaf in self._leaves(self.root, self._start_level, 0):
+            if (
+                last is not None
+                and last.ipa + last.size == ipa
+                and last.pa + last.size == leaf.pa
+                and last.attributes == leaf.attributes
+            ):
+                last = last._replace(size=last.size + leaf.size)
+                continue
+            if last is not None:
+                yield last
+            last = Stage2Region(ipa, leaf.pa, leaf.size, leaf.attributes)
+        if last is not None:
+            yield last
+
+    def destroy(self) -> None:
+        """Give back all frames. The address space cannot be used afterwards; a second call does nothing."""
+        if not self._alive:
+            return
+        tables = list(self._tables(self.root, self._start_level))
+        self._alive = False
+        for frame in tables:
+            self._frames.dealloc_frame(frame)
+
+    def _allocate_root(self) -> int:
+        count = self._root_frames
+        root = self._frames.alloc_frame() if count == 1 else self._frames.alloc_frames(count)
+        if root is None:
+            raise Stage2Error(f"no {count} contiguous frame(s) for the root", ipa=0, size=1 << self.ipa_bits)
+        if root % (count * PAGE_SIZE):
+            for index in range(count):
+                self._frames.dealloc_frame(root + index * PAGE_SIZE)
+            raise Stage2Error(f"root tables at {root:#x} are misaligned", ipa=0, size=1 << self.ipa_bits)
+        self._frames.memory(root, count * PAGE_SIZE)[:] = bytes(count * PAGE_SIZE)
+        return root
+
+    def _begin(self, ipa: int, size: int) -> _Transaction:
+        transaction = _Transaction(self._frames, ipa=ipa, size=size)
+        if not self._alive:
+            raise transaction.refuse("the address space is destroyed")
+        if size <= 0 or ipa < 0 or (ipa | size) % PAGE_SIZE:
+            raise transaction.refuse("not a positive number of whole 4 KiB pages")
+        if ipa + size > 1 << self.ipa_bits:
+            raise transaction.refuse(f"beyond the {self.ipa_bits} bits of the guest's addresses")
+        return transaction
+
+    def _slot(self, table: int, level: int, ipa: int) -> _Slot:
+        index = ipa // leaf_size(level)
+        if level != self._start_level:
+            index %= ENTRIES
+        frame, entry = divmod(index, ENTRIES)
+        return _Slot(table + frame * PAGE_SIZE, entry * DESCRIPTOR_BYTES)
+
+    def _map(
+        self,
+        transaction: _Transaction,
+        table: int,
+        level: int,
+        ipa: int,
+        end: int,
+        to_pa: int,
+        attributes: Stage2Attributes,
+    ) -> None:
+        span = leaf_size(level)
+        while ipa < end:
+            stop = min(end, ipa - ipa % span + span)
+            slot = self._slot(table, level, ipa)
+            entry = decode_stage2(level, transaction.read(slot))
+            pa = ipa + to_pa
+            if isinstance(entry, LeafDescriptor):
+                raise transaction.refuse(f"IPA {ipa:#x} is mapped already")
+            if level >= FIRST_BLOCK_LEVEL and stop - ipa == span and pa % span == 0:
+                if entry is not None:
+                    raise transaction.refuse(f"part of IPA {ipa:#x} to {stop:#x} is mapped already")
+                transaction.write(slot, stage2_leaf(level, pa, attributes))
+            else:
+                if entry is None:
+                    entry = TableDescriptor(transaction.new_table())
+                    transaction.write(slot, stage2_table(entry.address))
+                self._map(transaction, entry.address, level + 1, ipa, stop, to_pa, attributes)
+            ipa = stop
+
+    def _change(
+        self,
+        transaction: _Transaction,
+        table: int,
+        level: int,
+        ipa: int,
+        end: int,
+        attributes: Stage2Attributes | None,
+    ) -> None:
+        """Unmap (``attributes`` is None) or protect the IPAs from ``ipa`` to ``end`` under ``table``."""
+        span = leaf_size(level)
+        while ipa < end:
+            stop = min(end, ipa - ipa % span + span)
+            slot = self._slot(table, level, ipa)
+            entry = decode_stage2(level, transaction.read(slot))
+            if entry is None:
+                raise transaction.refuse(f"IPA {ipa:#x} is not mapped")
+            if isinstance(entry, LeafDescriptor) and stop - ipa == span:
+                new = 0 if attributes is None else stage2_leaf(level, entry.pa, attributes)
+                transaction.write(slot, new)
+            else:
+                if isinstance(entry, LeafDescriptor):
+                    entry = self._split(transaction, slot, entry)
+                self._change(transaction, entry.address, level + 1, ipa, stop, attributes)
+                if self._frames.memory(entry.address, PAGE_SIZE) == _EMPTY_TABLE:
+                    transaction.write(slot, 0)
+                    transaction.retire(entry.address)
+            ipa = stop
+
+    def _split(self, transaction: _Transaction, slot: _Slot, block: LeafDescriptor) -> TableDescriptor:
+        """Replace a block by a table of 512 entries that map the same."""
+        level = block.level + 1
+        first, step = stage2_leaf(level, block.pa, block.attributes), leaf_size(level)
+        table = transaction.new_table(_TABLE.pack(*range(first, first + ENTRIES * step, step)))
+        transaction.write(slot, stage2_table(table))
+        return TableDescriptor(table)
+
+    def _entries(self, table: int, level: int) -> Iterator[tuple[int, int]]:
+        """The descriptors of a table that are not zero, with their indices; the root counts through."""
+        frames = self._root_frames if level == self._start_level else 1
+        for frame in range(frames):
+            view = self._frames.memory(table + frame * PAGE_SIZE, PAGE_SIZE)
+            for index, descriptor in enumerate(_TABLE.unpack(view)):
+                if descriptor:
+                    yield frame * ENTRIES + index, descriptor
+
+    def _leaves(self, table: int, level: int, base: int) -> Iterator[tuple[int, LeafDescriptor]]:
+        for index, descriptor in self._entries(table, level):
+            ipa = base + index * leaf_size(level)
+            entry = decode_stage2(level, descriptor)
+            if isinstance(entry, TableDescriptor):
+                yield from self._leaves(entry.address, level + 1, ipa)
+            elif entry is not None:
+                yield ipa, entry
+
+    def _tables(self, table: int, level: int) -> Iterator[int]:
+        """All frames that hold tables."""
+        for index in range(self._root_frames if level == self._start_level else 1):
+            yield table + index * PAGE_SIZE
+        for _, descriptor in self._entries(table, level):
+            entry = decode_stage2(level, descriptor)
+            if isinstance(entry, TableDescriptor):
+                yield from self._tables(entry.address, level + 1)
+
+    def _read_u64(self, address: int) -> int | None:
+        if not self._alive:
+            return None
+        page = address & -PAGE_SIZE
+        word: int = _DESCRIPTOR.unpack_from(self._frames.memory(page, PAGE_SIZE), address - page)[0]
+        return word

@@ -1,0 +1,407 @@
+"""The AArch64 vCPU (the crate's ``Aarch64VCpu``): its configuration, its life, and the exit path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from arm_vcpu_cli.arch.idregs import Aa64Isar1, Aa64Mmfr1
+from arm_vcpu_cli.arch.regs import Cnthctl, Hcr, Mpidr
+from arm_vcpu_cli.arch.sysreg import SysReg, lookup
+from arm_vcpu_cli.arm_vcpu.context_frame import GuestSystemRegisters, TrapFrame
+from arm_vcpu_cli.arm_vcpu.exception import SyncHandlers
+from arm_vcpu_cli.arm_vcpu.guest_memory import GuestMemory
+from arm_vcpu_cli.arm_vcpu.id_registers import guest_id_registers
+from arm_vcpu_cli.arm_vcpu.inject import El1Entry, El1Exception
+from arm_vcpu_cli.arm_vcpu.observer import ExitObserver, ExitRecord
+from arm_vcpu_cli.arm_vcpu.pcpu import Aarch64PerCpu
+from arm_vcpu_cli.arm_vcpu.platform import Aarch64Hal, ExitToCaller, Platform
+from arm_vcpu_cli.arm_vcpu.psci import AFFINITY_MASK, FirmwareCalls
+from arm_vcpu_cli.arm_vcpu.smc import SecureMonitor, SmcTable
+from arm_vcpu_cli.arm_vcpu.vectors import KINDS, TrapKind, TrapSource, VectorTable
+from arm_vcpu_cli.axvcpu.exit import AxVCpuExitReason, ExternalInterrupt, FailEntry, Nothing
+from arm_vcpu_cli.engine.layout import CpuState
+from arm_vcpu_cli.errors import EngineError, VCpuError
+
+EL1H_ALL_MASKED: Final = 0x3C5
+"""SPSR at reset: EL1h, D, A, I and F masked."""
+SCTLR_EL1_RESET: Final = 0x30C5_0830
+_EL2: Final = 2
+_ENGINE_FAILURE: Final = -1
+_STUCK: Final = -2
+
+
+@dataclass(frozen=True)
+class Aarch64VCpuCreateConfig:
+    """``mpidr_el1``: the affinity that the guest sees; ``dtb_addr``: IPA of the device tree, given in x0."""
+
+    mpidr_el1: int = 0
+    dtb_addr: int = 0
+
+
+@dataclass(frozen=True)
+class Aarch64VCpuSetupConfig:
+    """How EL2 treats the guest; the first two are the crate's.
+
+    ``passthrough_interrupt``: physical interrupts are not routed to EL2 (HCR_EL2.IMO and FMO clear).
+    ``passthrough_timer``: EL1 may use the physical counter and timer itself (CNTHCTL_EL2.EL1PCEN, EL1PCTEN).
+    ``trap_wfi`` and ``trap_id_registers``: HCR_EL2.TWI and TID3. ``hcr``: further HCR_EL2 bits by name.
+    ``vtcr``: VTCR_EL2 of the tables given to ``set_ept_root``. ``smc_table``: what the monitor at EL3 answers.
+    """
+
+    vtcr: int
+    passthrough_interrupt: bool = False
+    passthrough_timer: bool = False
+    trap_wfi: bool = True
+    trap_id_registers: bool = True
+    hcr: tuple[str, ...] = ()
+    smc_table: SmcTable = field(default_factory=dict)
+
+
+def reset_hcr(config: Aarch64VCpuSetupConfig) -> Hcr:
+    """HCR_EL2 of a guest: VM, RW, TSC; IMO and FMO unless interrupts are passed through; and our traps."""
+    routed = int(not config.passthrough_interrupt)
+    return Hcr.of(
+        VM=1,
+        RW=1,
+        TSC=1,
+        IMO=routed,
+        FMO=routed,
+        TWI=int(config.trap_wfi),
+        TID3=int(config.trap_id_registers),
+    ).replace(**dict.fromkeys(config.hcr, 1))
+
+
+class Aarch64VCpu:
+    """One virtual CPU. Implements the neutral layer's ``AxArchVCpu``.
+
+    ``platform`` completes exits in place; without one, each is returned from :meth:`run`. What is returned is
+    finished by the next ``run``: a device read with the value given to :meth:`complete` (or, as in the crate, set
+    in its register with :meth:`set_gpr`), every other trapped instruction by stepping over it.
+    """
+
+    def __init__(self, config: Aarch64VCpuCreateConfig, hal: Aarch64Hal, platform: Platform | None = None) -> None:
+        if config.mpidr_el1 & ~AFFINITY_MASK:
+            raise VCpuError(f"mpidr_el1 {config.mpidr_el1:#x}: expected affinity fields only")
+        self._config = config
+        self._hal = hal
+        self._platform: Platform = ExitToCaller() if platform is None else platform
+        core = hal.core(0)
+        self._state = core.new_state()
+        self.ctx = TrapFrame(self._state)
+        self.ctx.reset(config.dtb_addr)
+        self.guest_system_regs = GuestSystemRegisters({})
+        self._setup: Aarch64VCpuSetupConfig | None = None
+        self._entry: int | None = None
+        self._ept_root: int | None = None
+        self._cpu: Aarch64PerCpu | None = None
+        self._started = False
+        self._handlers: SyncHandlers | None = None
+        self._reason: AxVCpuExitReason | None = None
+        self._observer: ExitObserver | None = None
+        self._open_record: ExitRecord | None = None
+        self.exits = 0
+        """Exits to EL2 so far, those that were completed in place included."""
+        self.max_exits = 0
+        """:meth:`run` returns ``Nothing`` once :attr:`exits` has reached this; 0 for no limit."""
+
+    # Configuration ---------------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> CpuState:
+        """The saved state that the trap frame is a view of."""
+        return self._state
+
+    @property
+    def mpidr(self) -> int:
+        """VMPIDR_EL2: bit 31 (RES1) and the affinity."""
+        return int(Mpidr(self._config.mpidr_el1).replace(RES1=1))
+
+    def set_entry(self, entry: int) -> None:
+        """IPA of the first instruction."""
+        self._entry = entry
+
+    def set_ept_root(self, ept_root: int) -> None:
+        """Host-physical address of the root table of stage 2."""
+        self._ept_root = ept_root
+
+    def set_observer(self, observer: ExitObserver | None) -> None:
+        """Have every exit reported. Raises :class:`VCpuError` while bound: the exit path is built by ``bind``."""
+        if self._cpu is not None:
+            raise VCpuError("an observer can only be set while the vCPU is not bound")
+        self._observer = observer
+
+    def setup(self, config: Aarch64VCpuSetupConfig) -> None:
+        """Set the reset values of the guest's system registers. Raises :class:`VCpuError` without entry or root."""
+        if self._entry is None or self._ept_root is None:
+            raise VCpuError("setup needs set_entry and set_ept_root first")
+        physical_timer = int(config.passthrough_timer)
+        self.guest_system_regs = GuestSystemRegisters(
+            {
+                "SCTLR_EL1": SCTLR_EL1_RESET,
+                "CNTVOFF_EL2": 0,
+                "CNTKCTL_EL1": 0,
+                "PMCR_EL0": 0,
+                "CNTHCTL_EL2": int(Cnthctl.of(EL1PCEN=physical_timer, EL1PCTEN=physical_timer)),
+                "VMPIDR_EL2": self.mpidr,
+                "VTCR_EL2": config.vtcr,
+                "VTTBR_EL2": self._ept_root,
+                "HCR_EL2": int(reset_hcr(config)),
+            }
+        )
+        self._setup = config
+        self.ctx.elr = self._entry
+
+    # Life ------------------------------------------------------------------------------------------------------
+
+    def bind(self, cpu: Aarch64PerCpu) -> None:
+        """Load the vCPU onto a physical CPU. Raises :class:`VCpuError` if virtualisation is not enabled there."""
+        setup = self._setup
+        if setup is None:
+            raise VCpuError("bind needs setup first")
+        if not cpu.is_enabled():
+            raise VCpuError(f"physical CPU {cpu.cpu_id}: virtualisation is not enabled")
+        core = cpu.core
+        core.restorer(self._state)()
+        registers = self.guest_system_regs
+        if not self._started:
+            has_pauth = Aa64Isar1(core.read_sysreg(lookup("ID_AA64ISAR1_EL1")))
+            if has_pauth.APA or has_pauth.API:
+                # Without these the guest's pointer authentication would trap to EL2.
+                registers["HCR_EL2"] = int(Hcr(registers["HCR_EL2"]).replace(APK=1, API=1))
+        registers.restore(core, self.write_sysreg)
+        if not self._started:
+            core.pstate_writer()(EL1H_ALL_MASKED)
+        core.flush_tlb()
+        core.saver(self._state)()
+        self._started = True
+        self._cpu = cpu
+        self._handlers = self._build_handlers(cpu, setup)
+        core.set_exception_hook(self._build_exit_path(cpu, self._handlers))
+
+    def unbind(self) -> None:
+        """Take the vCPU off its physical CPU; its registers stay readable."""
+        cpu = self._bound()
+        self.synchronise()
+        self.guest_system_regs.store()
+        cpu.core.saver(self._state)()
+        cpu.core.set_exception_hook(None)
+        self._cpu = None
+
+    def run(self) -> AxVCpuExitReason:
+        """Run the guest until an exit that nobody completes in place."""
+        cpu, handlers = self._bound(), self._handlers
+        if handlers is None:
+            raise VCpuError("the vCPU has no exit path")
+        self.close_record()
+        again = handlers.resume()
+        if again is not None:
+            return again
+        self.synchronise()
+        self._reason = None
+        try:
+            cpu.core.run(self.ctx.elr)
+        except EngineError as error:
+            cpu.core.saver(self._state)()
+            return FailEntry(_ENGINE_FAILURE, str(error))
+        if self._reason is None:
+            # Stopped from outside, between two exits.
+            cpu.core.saver(self._state)()
+            return Nothing()
+        return self._reason
+
+    def synchronise(self) -> None:
+        """Load the saved state, with all edits, into the core. PSTATE is written too: the guest may be about to go
+        on in another Exception level."""
+        core = self._bound().core
+        core.restorer(self._state)()
+        core.pstate_writer()(self.ctx.spsr)
+        if self._handlers is not None:
+            self._handlers.new_pstate = None
+
+    def _bound(self) -> Aarch64PerCpu:
+        if self._cpu is None:
+            raise VCpuError("the vCPU is not bound to a physical CPU")
+        return self._cpu
+
+    # What the VMM does to a stopped vCPU -----------------------------------------------------------------------
+
+    def set_gpr(self, reg: int, value: int) -> None:
+        """Set X<reg>; register 31 ignores it."""
+        self.ctx.set_gpr(reg, value)
+
+    def set_return_value(self, value: int) -> None:
+        """Set x0, where calls return their result."""
+        self.ctx.set_gpr(0, value)
+
+    def complete(self, value: int) -> None:
+        """Give the value of the ``MmioRead`` or ``SysRegRead`` returned last; it is cut and extended as it says."""
+        self._require_handlers().complete(value)
+
+    def inject_external_abort(self) -> None:
+        """Instead of having its access completed, the guest takes a synchronous external abort."""
+        self._require_handlers().inject_external_abort()
+
+    def inject_undefined(self) -> None:
+        """Instead of having its instruction completed, the guest takes an Undefined Instruction exception."""
+        self._require_handlers().inject_undefined()
+
+    def inject_interrupt(self, vector: int) -> None:
+        """Raise the virtual IRQ (HCR_EL2.VI). Which interrupt it is is the interrupt controller's to say."""
+        if vector < 0:
+            raise VCpuError(f"interrupt {vector}: expected a number of 0 or more")
+        self.set_virtual_irq(pending=True)
+
+    def read_sysreg(self, reg: SysReg) -> int:
+        """A system register as the core holds it for this guest. Raises :class:`EngineError` if there is none."""
+        return self._bound().core.read_sysreg(reg)
+
+    def write_sysreg(self, reg: SysReg, value: int) -> None:
+        """Write a system register with its side effects, in the core and in the saved state."""
+        core = self._bound().core
+        core.restorer(self._state)()
+        core.write_sysreg(reg, value)
+        core.saver(self._state)()
+
+    def set_virtual_irq(self, *, pending: bool) -> None:
+        """Set HCR_EL2.VI: the guest takes an IRQ as soon as it has it unmasked, for as long as this is set."""
+        registers = self.guest_system_regs
+        registers["HCR_EL2"] = int(Hcr(registers["HCR_EL2"]).replace(VI=int(pending)))
+
+    def memory(self) -> GuestMemory:
+        """The guest's memory as its hypervisor reads it. Raises :class:`VCpuError` while not bound."""
+        return GuestMemory(self._bound().core, self._hal)
+
+    def el1_exceptions(self) -> tuple[El1Exception, ...]:
+        """The latest exceptions that the guest took at EL1, oldest first."""
+        return tuple(self._require_handlers().entry.history)
+
+    def _require_handlers(self) -> SyncHandlers:
+        if self._handlers is None:
+            raise VCpuError("the vCPU has not been bound yet")
+        return self._handlers
+
+    # The exit path ---------------------------------------------------------------------------------------------
+
+    def _build_handlers(self, cpu: Aarch64PerCpu, setup: Aarch64VCpuSetupConfig) -> SyncHandlers:
+        core = cpu.core
+        has_pan = bool(Aa64Mmfr1(core.read_sysreg(lookup("ID_AA64MMFR1_EL1"))).PAN)
+        return SyncHandlers(
+            state=self._state,
+            frame=self.ctx,
+            entry=El1Entry(self._state, self.ctx, has_pan=has_pan),
+            platform=self._platform,
+            calls=FirmwareCalls(self._config.mpidr_el1),
+            monitor=SecureMonitor(setup.smc_table),
+            memory=GuestMemory(core, self._hal),
+            fetch=core.fetch,
+            id_registers=guest_id_registers(core) if setup.trap_id_registers else {},
+            sgi_trapped=not setup.passthrough_interrupt,
+        )
+
+    def _build_vectors(
+        self, cpu: Aarch64PerCpu, handlers: SyncHandlers
+    ) -> VectorTable[AxVCpuExitReason | None]:
+        def invalid(source: TrapSource, kind: TrapKind) -> AxVCpuExitReason:
+            return FailEntry(
+                source * KINDS + kind, f"{kind.name} exception from {source.name}: not a way out of this guest"
+            )
+
+        def lower_irq() -> AxVCpuExitReason:
+            return ExternalInterrupt(self._hal.irq_fetch())
+
+        def current_irq() -> None:
+            cpu.dispatch_irq()
+
+        vectors: VectorTable[AxVCpuExitReason | None] = VectorTable(invalid)
+        vectors.set(TrapSource.LOWER_AARCH64, TrapKind.SYNCHRONOUS, handlers.handle_exception_sync)
+        vectors.set(TrapSource.LOWER_AARCH64, TrapKind.IRQ, lower_irq)
+        vectors.set(TrapSource.LOWER_AARCH64, TrapKind.FIQ, lower_irq)
+        vectors.set(TrapSource.CURRENT_SP_ELX, TrapKind.IRQ, current_irq)
+        return vectors
+
+    def _build_exit_path(self, cpu: Aarch64PerCpu, handlers: SyncHandlers) -> Callable[[int], None]:
+        """The function that the core calls for each exception: everything it needs is bound here, once."""
+        core, state = cpu.core, self._state
+        save, restore, stop = core.saver(state), core.restorer(state), core.stop
+        write_pstate = core.pstate_writer()
+        u32 = state.u32
+        target_el, aarch64 = state.layout.target_el // 4, state.layout.aarch64 // 4
+        vectors = self._build_vectors(cpu, handlers)
+        lower64 = [vectors.slot(TrapSource.LOWER_AARCH64, kind) for kind in TrapKind]
+        lower32 = [vectors.slot(TrapSource.LOWER_AARCH32, kind) for kind in TrapKind]
+        el1_sync, entry = handlers.handle_el1_sync, handlers.entry
+
+        def on_exception(kind: int) -> None:
+            save()
+            if u32[target_el] == _EL2:
+                self.exits += 1
+                reason = lower64[kind]() if u32[aarch64] else lower32[kind]()
+            else:
+                reason = el1_sync() if u32[aarch64] else lower32[kind]()
+            if reason is None:
+                if handlers.new_pstate is not None:
+                    if entry.stuck:
+                        self._reason = FailEntry(_STUCK, "the guest takes the same exception over and over")
+                        stop()
+                        return
+                    restore()
+                    write_pstate(handlers.new_pstate)
+                    handlers.new_pstate = None
+                else:
+                    restore()
+                if self.exits != self.max_exits:
+                    return
+                reason = Nothing()
+            self._reason = reason
+            stop()
+
+        if self._observer is None:
+            return on_exception
+        return self._observe(on_exception, cpu, handlers, self._observer)
+
+    def _observe(
+        self, on_exception: Callable[[int], None], cpu: Aarch64PerCpu, handlers: SyncHandlers, observer: ExitObserver
+    ) -> Callable[[int], None]:
+        """The exit path with a report of each exit; it costs one save more, and only an observed guest pays."""
+        save, u32, layout = cpu.core.saver(self._state), self._state.u32, self._state.layout
+        target_el, syndrome = layout.target_el // 4, layout.syndrome // 4
+
+        def on_observed_exception(kind: int) -> None:
+            save()
+            to_el2 = u32[target_el] == _EL2
+            reason = handlers.reason() if to_el2 else handlers.el1_reason()
+            if reason is None:
+                on_exception(kind)
+                return
+            handlers.note = ""
+            started = observer.now()
+            record = ExitRecord(started, reason, u32[syndrome] if to_el2 else None, self.ctx.elr, self.ctx.spsr.el)
+            on_exception(kind)
+            record.note = handlers.note
+            if self._reason is None:
+                record.finish(self.ctx)
+                observer.exit(record)
+            else:
+                self._open_record = record
+
+        return on_observed_exception
+
+    def close_record(self) -> None:
+        """Report the exit that was returned last; by now the VMM has set its result."""
+        record, observer = self._open_record, self._observer
+        if record is not None and observer is not None:
+            self._open_record = None
+            record.finish(self.ctx)
+            observer.exit(record)
+
+
+__all__ = [
+    "EL1H_ALL_MASKED",
+    "SCTLR_EL1_RESET",
+    "Aarch64VCpu",
+    "Aarch64VCpuCreateConfig",
+    "Aarch64VCpuSetupConfig",
+    "reset_hcr",
+]

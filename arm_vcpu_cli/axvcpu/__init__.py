@@ -1,0 +1,1 @@
+"""The architecture-neutral vCPU layer: the Rust crate axvcpu in Python."""

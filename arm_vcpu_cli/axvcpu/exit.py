@@ -1,0 +1,215 @@
+"""Why a vCPU stopped: the exit reasons of the axvcpu crate (``AxVCpuExitReason``) as frozen dataclasses.
+
+Nothing here knows an architecture. Addresses are guest-physical, in bytes; widths are in bytes.
+Fields that the crate does not have are marked as ours.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, Flag, IntEnum
+from typing import Union
+
+
+class AccessWidth(IntEnum):
+    """Width of a device access, in bytes."""
+
+    BYTE = 1
+    WORD = 2
+    DWORD = 4
+    QWORD = 8
+
+
+class AccessFlags(Flag):
+    """What an access to memory tried to do."""
+
+    READ = 1
+    WRITE = 2
+    EXECUTE = 4
+
+
+class PowerAction(Enum):
+    """What a guest asked of the whole system (ours: the crate only knows OFF)."""
+
+    OFF = "off"
+    RESET = "reset"
+    EXIT = "exit"
+
+
+@dataclass(frozen=True, slots=True)
+class Hypercall:
+    """The guest called the hypervisor: ``nr`` is the call's number, ``args`` its arguments (64 bits each)."""
+
+    nr: int
+    args: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MmioRead:
+    """A load from a device at ``addr`` into register ``reg``, which is ``reg_width`` wide.
+
+    ``sign_extend`` is ours: the crate drops it, and a signed load then reads wrong.
+    """
+
+    addr: int
+    width: AccessWidth
+    reg: int
+    reg_width: AccessWidth
+    sign_extend: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MmioWrite:
+    """A store of ``data`` to a device at ``addr``."""
+
+    addr: int
+    width: AccessWidth
+    data: int
+
+
+@dataclass(frozen=True, slots=True)
+class SysRegRead:
+    """A trapped read of the system register ``addr`` into register ``reg``.
+
+    On AArch64 ``addr`` is the encoding in the form of the syndrome's ISS (``iss & 0x3FFC1E``).
+    """
+
+    addr: int
+    reg: int
+
+
+@dataclass(frozen=True, slots=True)
+class SysRegWrite:
+    """A trapped write of ``value`` to the system register ``addr`` (see :class:`SysRegRead`)."""
+
+    addr: int
+    value: int
+
+
+@dataclass(frozen=True, slots=True)
+class IoRead:
+    """A read from an I/O port; only architectures with a port space have it."""
+
+    port: int
+    width: AccessWidth
+
+
+@dataclass(frozen=True, slots=True)
+class IoWrite:
+    """A write to an I/O port; only architectures with a port space have it."""
+
+    port: int
+    width: AccessWidth
+    data: int
+
+
+@dataclass(frozen=True, slots=True)
+class ExternalInterrupt:
+    """An interrupt of the host arrived while the guest ran; ``vector`` is what the HAL fetched."""
+
+    vector: int
+
+
+@dataclass(frozen=True, slots=True)
+class NestedPageFault:
+    """The second stage of translation refused an access to ``addr``; ``access_flags`` is what was tried."""
+
+    addr: int
+    access_flags: AccessFlags
+
+
+@dataclass(frozen=True, slots=True)
+class Halt:
+    """The guest waits for an interrupt."""
+
+
+@dataclass(frozen=True, slots=True)
+class CpuUp:
+    """The guest starts the CPU ``target_cpu`` at ``entry_point`` with ``arg`` in its first register."""
+
+    target_cpu: int
+    entry_point: int
+    arg: int
+
+
+@dataclass(frozen=True, slots=True)
+class CpuDown:
+    """The calling CPU switches itself off; ``state`` is the power state that it asked for."""
+
+    state: int
+
+
+@dataclass(frozen=True, slots=True)
+class SystemDown:
+    """The guest ends the whole system; ``status`` is what it reports of itself (both fields ours)."""
+
+    action: PowerAction = PowerAction.OFF
+    status: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """The vCPU came back without anything to do, such as after a request to stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class FailEntry:
+    """The guest could not be entered or left in an orderly way; ``description`` (ours) says how."""
+
+    hardware_entry_failure_reason: int
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SendIPI:
+    """The guest sends the inter-processor interrupt ``vector``.
+
+    ``target_cpu`` names the first target and ``target_cpu_aux`` is the architecture's list of further ones;
+    with ``send_to_all`` every CPU but the sender gets it, with ``send_to_self`` only the sender.
+    """
+
+    target_cpu: int
+    target_cpu_aux: int
+    send_to_all: bool
+    send_to_self: bool
+    vector: int
+
+
+AxVCpuExitReason = Union[
+    Hypercall,
+    MmioRead,
+    MmioWrite,
+    SysRegRead,
+    SysRegWrite,
+    IoRead,
+    IoWrite,
+    ExternalInterrupt,
+    NestedPageFault,
+    Halt,
+    CpuUp,
+    CpuDown,
+    SystemDown,
+    Nothing,
+    FailEntry,
+    SendIPI,
+]
+
+EXIT_REASONS: tuple[type[AxVCpuExitReason], ...] = (
+    Hypercall,
+    MmioRead,
+    MmioWrite,
+    SysRegRead,
+    SysRegWrite,
+    IoRead,
+    IoWrite,
+    ExternalInterrupt,
+    NestedPageFault,
+    Halt,
+    CpuUp,
+    CpuDown,
+    SystemDown,
+    Nothing,
+    FailEntry,
+    SendIPI,
+)
+"""Every exit reason, in the crate's order."""

@@ -1,0 +1,184 @@
+"""The architecture-neutral vCPU (the crate's ``AxVCpu``) and the physical CPU that it runs on (``AxPerCpu``).
+
+``AxVCpu`` owns the state machine, the identity and the placement of a vCPU; all work is the architecture's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import Enum
+from typing import Generic, TypeVar
+
+from arm_vcpu_cli.axvcpu.arch import AxArchVCpu, PerCpuT
+from arm_vcpu_cli.axvcpu.exit import AxVCpuExitReason
+from arm_vcpu_cli.errors import VCpuError, VCpuStateError
+
+SetupConfigT = TypeVar("SetupConfigT")
+ResultT = TypeVar("ResultT")
+
+
+class VCpuState(Enum):
+    """The life of a vCPU: Created -> Free -> Ready <-> Running, Ready -> Free; Invalid is final."""
+
+    INVALID = "Invalid"
+    CREATED = "Created"
+    FREE = "Free"
+    READY = "Ready"
+    RUNNING = "Running"
+    BLOCKED = "Blocked"
+
+
+class AxPerCpu(Generic[PerCpuT]):
+    """A physical CPU: its architecture part, and the vCPU that occupies it at the moment."""
+
+    def __init__(self, arch: PerCpuT) -> None:
+        self.arch = arch
+        self._occupant: int | None = None
+
+    @property
+    def cpu_id(self) -> int:
+        """The number of the physical CPU."""
+        return self.arch.cpu_id
+
+    @property
+    def current_vcpu(self) -> int | None:
+        """The id of the vCPU whose operation is under way on this CPU."""
+        return self._occupant
+
+    @contextmanager
+    def occupied_by(self, vcpu_id: int) -> Iterator[None]:
+        """Mark an operation of ``vcpu_id`` as under way. Raises :class:`VCpuError` if one is already."""
+        if self._occupant is not None:
+            raise VCpuError(
+                f"vCPU {vcpu_id}: physical CPU {self.cpu_id} is in the middle of an operation of vCPU {self._occupant}"
+            )
+        self._occupant = vcpu_id
+        try:
+            yield
+        finally:
+            self._occupant = None
+
+
+class AxVCpu(Generic[SetupConfigT, PerCpuT]):
+    """A virtual CPU of any architecture: identity, placement and state machine around an ``AxArchVCpu``.
+
+    ``favor_phys_cpu`` and ``phys_cpu_set`` (a bit mask, None for any) say where it should and may run.
+    A call in the wrong state, or an error inside one, makes the vCPU Invalid and raises.
+    """
+
+    def __init__(
+        self,
+        vm_id: int,
+        vcpu_id: int,
+        arch: AxArchVCpu[SetupConfigT, PerCpuT],
+        *,
+        favor_phys_cpu: int = 0,
+        phys_cpu_set: int | None = None,
+    ) -> None:
+        self.vm_id = vm_id
+        self.id = vcpu_id
+        self.arch = arch
+        self.favor_phys_cpu = favor_phys_cpu
+        self.phys_cpu_set = phys_cpu_set
+        self._state = VCpuState.CREATED
+        self._cpu: AxPerCpu[PerCpuT] | None = None
+
+    @property
+    def state(self) -> VCpuState:
+        """Where the vCPU is in its life."""
+        return self._state
+
+    @property
+    def is_bsp(self) -> bool:
+        """Whether this is the vCPU that boots its VM."""
+        return self.id == 0
+
+    @property
+    def cpu(self) -> AxPerCpu[PerCpuT] | None:
+        """The physical CPU that the vCPU is bound to."""
+        return self._cpu
+
+    def setup(self, entry: int, ept_root: int, config: SetupConfigT) -> None:
+        """Created -> Free: entry point, root of the second stage, and the architecture's setup."""
+
+        def work() -> None:
+            self.arch.set_entry(entry)
+            self.arch.set_ept_root(ept_root)
+            self.arch.setup(config)
+
+        self._transition("setup", VCpuState.CREATED, VCpuState.FREE, work)
+
+    def bind(self, cpu: AxPerCpu[PerCpuT]) -> None:
+        """Free -> Ready: load the vCPU onto ``cpu``. Raises :class:`VCpuError` if it may not run there."""
+
+        def work() -> None:
+            if self.phys_cpu_set is not None and not self.phys_cpu_set & (1 << cpu.cpu_id):
+                raise VCpuError(f"vCPU {self.id}: physical CPU {cpu.cpu_id} is not in its set {self.phys_cpu_set:#x}")
+            with cpu.occupied_by(self.id):
+                self.arch.bind(cpu.arch)
+            self._cpu = cpu
+
+        self._transition("bind", VCpuState.FREE, VCpuState.READY, work)
+
+    def run(self) -> AxVCpuExitReason:
+        """Ready -> Running -> Ready: run the guest until it exits, and say why it did."""
+
+        def work() -> AxVCpuExitReason:
+            with self._bound_cpu().occupied_by(self.id):
+                self._state = VCpuState.RUNNING
+                return self.arch.run()
+
+        return self._transition("run", VCpuState.READY, VCpuState.READY, work)
+
+    def unbind(self) -> None:
+        """Ready -> Free: take the vCPU off its physical CPU."""
+
+        def work() -> None:
+            with self._bound_cpu().occupied_by(self.id):
+                self.arch.unbind()
+            self._cpu = None
+
+        self._transition("unbind", VCpuState.READY, VCpuState.FREE, work)
+
+    def block(self) -> None:
+        """Ready -> Blocked: the vCPU waits for something outside."""
+        self._transition("block", VCpuState.READY, VCpuState.BLOCKED, lambda: None)
+
+    def unblock(self) -> None:
+        """Blocked -> Ready: what the vCPU waited for has come."""
+        self._transition("unblock", VCpuState.BLOCKED, VCpuState.READY, lambda: None)
+
+    def set_gpr(self, reg: int, value: int) -> None:
+        """Set a general-purpose register of the guest."""
+        self.arch.set_gpr(reg, value)
+
+    def inject_interrupt(self, vector: int) -> None:
+        """Make an interrupt pending for the guest."""
+        self.arch.inject_interrupt(vector)
+
+    def set_return_value(self, value: int) -> None:
+        """Set what the guest sees as the result of its hypercall."""
+        self.arch.set_return_value(value)
+
+    def _bound_cpu(self) -> AxPerCpu[PerCpuT]:
+        if self._cpu is None:
+            raise VCpuError(f"vCPU {self.id}: is not bound to a physical CPU")
+        return self._cpu
+
+    def _transition(
+        self, operation: str, expected: VCpuState, final: VCpuState, work: Callable[[], ResultT]
+    ) -> ResultT:
+        found = self._state
+        if found is not expected:
+            # The error is built from the state that was found; only then is it overwritten.
+            error = VCpuStateError(self.id, operation, found.value, expected.value)
+            self._state = VCpuState.INVALID
+            raise error
+        try:
+            result = work()
+        except BaseException:
+            self._state = VCpuState.INVALID
+            raise
+        self._state = final
+        return result

@@ -1,0 +1,36 @@
+"""``armvcpu run``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from arm_vcpu_cli.cli.options import GuestOptions, guest_options
+from arm_vcpu_cli.cli.session import run_guest
+
+
+@click.command("run")
+@guest_options
+def command(**options: Any) -> int:
+    """Run GUEST (an ELF file or a raw binary) to its end: its console on stdout, everything else on stderr.
+
+    On a terminal every key goes to the guest; Ctrl-A x quits.
+
+    \b
+    Exit status:
+      0    the guest powered itself off, or asked for a reset
+      N    the status that the guest gave itself (semihosting)
+      2    bad usage, guest file or machine file; nothing ran
+      122  stopped by a fault that the guest cannot handle; a report is on stderr
+      123  no more progress: the guest waits, and nothing will wake it
+      124  a limit that was set (--timeout, --max-exits)
+      130  interrupted from the keyboard
+
+    \b
+    Examples:
+      armvcpu run samples/hello/hello.elf
+      armvcpu run --regs --timeout 5 guest.elf
+      armvcpu run -m samples/uboot/uboot.toml /usr/lib/u-boot/qemu_arm64/u-boot.bin
+    """
+    return run_guest(GuestOptions(**options))

@@ -1,0 +1,38 @@
+"""Running a guest for a person: console, signals, and what is said at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import click
+
+from arm_vcpu_cli.cli.options import GuestOptions, say
+from arm_vcpu_cli.cli.terminal import open_console, raw_terminal, signals_stop
+from arm_vcpu_cli.machine.builder import Machine, build_machine, start
+from arm_vcpu_cli.machine.report import death_report, register_dump, wants_report
+from arm_vcpu_cli.machine.runner import Ending, RunResult, run_machine
+from arm_vcpu_cli.machine.watchdog import Watchdog
+
+
+def run_guest(options: GuestOptions, prepare: Callable[[Machine], None] | None = None) -> int:
+    """Load and run a guest; the exit status. ``prepare`` gets the machine before its vCPU is bound."""
+    description, image = options.load()
+    console = open_console()
+    with build_machine(description, image, console) as machine:
+        if prepare is not None:
+            prepare(machine)
+        start(machine)
+        watchdog = Watchdog(machine.host.core(0).stop, description.limits.timeout)
+        console.set_quit_handler(watchdog.interrupt)
+        with raw_terminal(), signals_stop(watchdog):
+            result = run_machine(machine, watchdog)
+        _tell(machine, result, regs=options.regs)
+        return result.status
+
+
+def _tell(machine: Machine, result: RunResult, *, regs: bool) -> None:
+    report = death_report(machine) if wants_report(result) else register_dump(machine) if regs else []
+    for line in report:
+        click.echo(line, err=True)
+    if result.ending is not Ending.POWERED_OFF or regs:
+        say(result.message)

@@ -1,0 +1,81 @@
+"""``armvcpu trace``."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+import click
+
+from arm_vcpu_cli.axvcpu.exit import EXIT_REASONS
+from arm_vcpu_cli.cli.options import FILE, GuestOptions, guest_options
+from arm_vcpu_cli.cli.session import run_guest
+from arm_vcpu_cli.errors import FileError
+from arm_vcpu_cli.machine.builder import Machine
+from arm_vcpu_cli.machine.tracing import Tracer
+from arm_vcpu_cli.trace.sinks import JsonLinesSink, TextSink
+
+REASONS = tuple(reason.__name__ for reason in EXIT_REASONS)
+_BUFFER = 1 << 16
+
+
+@click.command("trace")
+@guest_options
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["text", "jsonl"]),
+    default="text",
+    show_default=True,
+    help="Aligned text for people, or one JSON object a line.",
+)
+@click.option("-o", "--output", type=FILE, metavar="FILE", help="Write the log to FILE instead of stderr.")
+@click.option(
+    "--only",
+    multiple=True,
+    type=click.Choice(REASONS, case_sensitive=False),
+    metavar="REASON",
+    help=f"Only exits of this reason; may be given more than once. One of {', '.join(REASONS)}.",
+)
+def command(format_: str, output: Path | None, only: tuple[str, ...], **options: Any) -> int:
+    """Run GUEST like `armvcpu run`, and log each of its exits: number, vCPU, time, reason, PC with symbol, the
+    fields of the reason, and ESR_EL2 decoded; at the end a count by reason.
+
+    The guest's console stays on stdout; the log goes to stderr or FILE.
+
+    \b
+    Examples:
+      armvcpu trace samples/exits/exits.elf
+      armvcpu trace --only MmioWrite --only Hypercall guest.elf
+      armvcpu trace --format jsonl -o exits.jsonl guest.elf
+    """
+    tracers: list[Tracer] = []
+    with _open(output) as stream:
+        sink = TextSink(stream) if format_ == "text" else JsonLinesSink(stream)
+
+        def prepare(machine: Machine) -> None:
+            tracer = Tracer(sink, machine.image.symbols, machine.bus, only=only or None)
+            machine.arch_vcpu.set_observer(tracer)
+            tracers.append(tracer)
+
+        try:
+            return run_guest(GuestOptions(**options), prepare)
+        finally:
+            for tracer in tracers:
+                tracer.close()
+
+
+@contextlib.contextmanager
+def _open(path: Path | None) -> Iterator[TextIO]:
+    if path is None:
+        yield sys.stderr
+        return
+    try:
+        stream = path.open("w", encoding="utf-8", buffering=_BUFFER)
+    except OSError as error:
+        raise FileError(path, f"cannot be written: {error.strerror}") from error
+    with stream:
+        yield stream

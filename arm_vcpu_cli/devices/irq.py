@@ -1,0 +1,12 @@
+"""Interrupt lines: what a device holds of an interrupt controller."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+IrqLine = Callable[[bool], None]
+"""Sets the level of one line: True asserted."""
+
+
+def unconnected(level: bool) -> None:  # noqa: ARG001
+    """A line that leads nowhere."""

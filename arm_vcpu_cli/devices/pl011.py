@@ -1,0 +1,189 @@
+"""PL011 UART (Arm DDI 0183G): FIFOs, flags, interrupts, identification; the line rate is not modelled.
+
+    0x000 UARTDR     0x018 UARTFR    0x024 UARTIBRD  0x02C UARTLCR_H  0x034 UARTIFLS  0x03C UARTRIS  0x044 UARTICR
+    0x004 UARTRSR    0x020 UARTILPR  0x028 UARTFBRD  0x030 UARTCR     0x038 UARTIMSC  0x040 UARTMIS  0x048 UARTDMACR
+    0xFE0-0xFFC UARTPeriphID0-3, UARTPCellID0-3
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from arm_vcpu_cli.arch.bitfield import Field, Register
+from arm_vcpu_cli.devices.irq import IrqLine, unconnected
+
+FIFO_DEPTH: Final = 32
+POLLS_BEFORE_IDLE: Final = 256
+"""Reads of an empty receiver in a row, with nothing else happening on the UART, that mean: the guest waits."""
+POLLS_BETWEEN_WAITS: Final = 64
+
+DR, RSR, FR, ILPR, IBRD, FBRD, LCR_H, CR, IFLS, IMSC, RIS, MIS, ICR, DMACR = (
+    0x00, 0x04, 0x18, 0x20, 0x24, 0x28, 0x2C, 0x30, 0x34, 0x38, 0x3C, 0x40, 0x44, 0x48,
+)  # fmt: skip
+_ID_BASE: Final = 0xFE0
+_IDS: Final = (0x11, 0x10, 0x34, 0x00, 0x0D, 0xF0, 0x05, 0xB1)
+"""PeriphID: part 0x011, designer Arm, revision r1p5; PCellID: PrimeCell (3.3.15 to 3.3.22)."""
+
+
+class FlagRegister(Register):
+    """UARTFR (3.3.3)."""
+
+    WIDTH = 16
+    TXFE = Field(7)
+    RXFF = Field(6)
+    TXFF = Field(5)
+    RXFE = Field(4)
+    BUSY = Field(3)
+    CTS = Field(0)
+
+
+class Interrupts(Register):
+    """UARTIMSC, UARTRIS, UARTMIS and UARTICR (3.3.10 to 3.3.13)."""
+
+    WIDTH = 16
+    OEI = Field(10)
+    RTI = Field(6)
+    TXI = Field(5)
+    RXI = Field(4)
+    CTSMI = Field(1)
+
+
+class LineControl(Register):
+    """UARTLCR_H (3.3.7)."""
+
+    WIDTH = 16
+    SPS = Field(7)
+    WLEN = Field(6, 5)
+    FEN = Field(4)
+    STP2 = Field(3)
+    EPS = Field(2)
+    PEN = Field(1)
+    BRK = Field(0)
+
+
+_WRITABLE: Final = {ILPR: 0xFF, IBRD: 0xFFFF, FBRD: 0x3F, LCR_H: 0xFF, CR: 0xFF87, IFLS: 0x3F, IMSC: 0x7FF, DMACR: 0x7}
+_RESET: Final = {ILPR: 0, IBRD: 0, FBRD: 0, LCR_H: 0, CR: 0x300, IFLS: 0x12, IMSC: 0, DMACR: 0}
+_RX_LEVELS: Final = (4, 8, 16, 24, 28)
+_RX: Final = int(Interrupts.of(RXI=1))
+_RX_TIMEOUT: Final = int(Interrupts.of(RTI=1))
+_TX: Final = int(Interrupts.of(TXI=1))
+_FR_EMPTY: Final = int(FlagRegister.of(TXFE=1, RXFE=1))
+_FR_DATA: Final = int(FlagRegister.of(TXFE=1))
+_FR_FULL: Final = int(FlagRegister.of(TXFE=1, RXFF=1))
+
+
+class SerialLine(Protocol):
+    """What is at the other end of the wire."""
+
+    def send(self, byte: int) -> None:
+        """The UART transmitted a byte."""
+
+    def receive(self) -> int | None:
+        """The next byte that has arrived, None while there is none."""
+
+    def wait(self) -> None:
+        """The guest does nothing but wait for a byte: come back when there may be one, or after a while."""
+
+
+class Pl011:
+    """One UART. Transmission is instantaneous; reception pulls from the line while there is room."""
+
+    def __init__(self, line: SerialLine, irq: IrqLine = unconnected) -> None:
+        self._line = line
+        self._irq = irq
+        self._registers = dict(_RESET)
+        self._fifo: deque[int] = deque()
+        self._raw = 0
+        self._polls = 0
+        self._readers: dict[int, Callable[[], int]] = {
+            DR: self._read_data,
+            RSR: lambda: 0,
+            FR: self._read_flags,
+            RIS: lambda: self._raw,
+            MIS: lambda: self._raw & self._registers[IMSC],
+        }
+        self._writers: dict[int, Callable[[int], None]] = {DR: self._write_data, ICR: self._clear, RSR: lambda _: None}
+
+    def read(self, offset: int, width: int) -> int:  # noqa: ARG002
+        """A register, whichever the width: the UART ignores the byte lanes. Unknown offsets read zero."""
+        offset &= 0xFFC
+        reader = self._readers.get(offset)
+        if reader is not None:
+            return reader()
+        if offset >= _ID_BASE:
+            return _IDS[(offset - _ID_BASE) // 4]
+        return self._registers.get(offset, 0)
+
+    def write(self, offset: int, width: int, value: int) -> None:  # noqa: ARG002
+        """Write a register; unknown and read-only ones ignore it."""
+        offset &= 0xFFC
+        self._polls = 0
+        writer = self._writers.get(offset)
+        if writer is not None:
+            writer(value)
+        elif offset in _WRITABLE:
+            self._registers[offset] = value & _WRITABLE[offset]
+            self._update()
+
+    def poll(self) -> None:
+        """Take what has arrived on the line; raises the interrupt if the guest wants one."""
+        self._fill()
+        self._update()
+
+    def _depth(self) -> int:
+        return FIFO_DEPTH if LineControl(self._registers[LCR_H]).FEN else 1
+
+    def _fill(self) -> None:
+        depth = self._depth()
+        while len(self._fifo) < depth:
+            byte = self._line.receive()
+            if byte is None:
+                return
+            self._fifo.append(byte)
+
+    def _read_flags(self) -> int:
+        if not self._fifo:
+            self._fill()
+        if self._fifo:
+            self._polls = 0
+            self._update()
+            return _FR_FULL if len(self._fifo) >= self._depth() else _FR_DATA
+        self._polls += 1
+        if self._polls >= POLLS_BEFORE_IDLE:
+            self._polls -= POLLS_BETWEEN_WAITS
+            self._line.wait()
+        return _FR_EMPTY
+
+    def _read_data(self) -> int:
+        self._polls = 0
+        if not self._fifo:
+            self._fill()
+        value = self._fifo.popleft() if self._fifo else 0
+        self._fill()
+        self._update()
+        return value
+
+    def _write_data(self, value: int) -> None:
+        self._line.send(value & 0xFF)
+        self._raw |= _TX
+        self._update()
+
+    def _clear(self, value: int) -> None:
+        self._raw &= ~value
+        self._update()
+
+    def _update(self) -> None:
+        """The raw receive interrupts follow the FIFO: at the trigger level, and for a rest that lies there."""
+        select = min(self._registers[IFLS] >> 3 & 7, len(_RX_LEVELS) - 1)
+        level = _RX_LEVELS[select] if self._depth() > 1 else 1
+        if len(self._fifo) >= level:
+            self._raw |= _RX
+        else:
+            self._raw &= ~_RX
+        if self._fifo:
+            self._raw |= _RX_TIMEOUT
+        else:
+            self._raw &= ~_RX_TIMEOUT
+        self._irq(bool(self._raw & self._registers[IMSC]))

@@ -1,0 +1,32 @@
+"""Stand-ins for hardware that a guest only pokes."""
+
+from __future__ import annotations
+
+
+class ReadAsZero:
+    """Reads as zero and ignores writes."""
+
+    def read(self, offset: int, width: int) -> int:  # noqa: ARG002
+        """Zero."""
+        return 0
+
+    def write(self, offset: int, width: int, value: int) -> None:
+        """Nothing."""
+
+
+class Scratch:
+    """Registers that read as what was written last; ``size`` bytes, zero at reset."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._bytes: dict[int, int] = {}
+
+    def read(self, offset: int, width: int) -> int:
+        """The bytes at ``offset``, zero where nothing was written."""
+        stored = self._bytes
+        return sum(stored.get(offset + n, 0) << 8 * n for n in range(width))
+
+    def write(self, offset: int, width: int, value: int) -> None:
+        """Keep the bytes."""
+        for n in range(width):
+            self._bytes[offset + n] = value >> 8 * n & 0xFF

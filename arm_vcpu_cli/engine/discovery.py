@@ -1,0 +1,302 @@
+"""Finds the layout of the engine's saved CPU state by experiment, and refuses an engine that it cannot read.
+
+The layout is a private structure of the engine. It is found through the public interface only: a sentinel written
+to a register shows up in the saved block at that register's offset. What cannot be written (the exception record)
+is found by running four instructions that raise known exceptions. About 10 ms, once a process.
+"""
+
+from __future__ import annotations
+
+import mmap
+import struct
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from ctypes import addressof, c_char
+from typing import Final
+
+from arm_vcpu_cli.arch.sysreg import SysReg, lookup
+from arm_vcpu_cli.engine import unicorn_api
+from arm_vcpu_cli.engine.handover import hand_over_to_el2
+from arm_vcpu_cli.engine.layout import StateLayout
+from arm_vcpu_cli.engine.unicorn_api import Engine, SavedContext
+from arm_vcpu_cli.errors import EngineError
+
+_SYSREGS: Final = tuple(
+    lookup(name)
+    for name in (
+        "CONTEXTIDR_EL1 CPACR_EL1 CPTR_EL2 ELR_EL1 ESR_EL1 ESR_EL2 FAR_EL1 FAR_EL2 HCR_EL2 HPFAR_EL2 HSTR_EL2 MAIR_EL1"
+        " MDCR_EL2 MDSCR_EL1 PAR_EL1 SCTLR_EL1 SPSR_EL1 SP_EL0 SP_EL1 TCR_EL1 TPIDRRO_EL0 TPIDR_EL0 TPIDR_EL1"
+        " TTBR0_EL1 TTBR1_EL1 VBAR_EL1 VTCR_EL2 VTTBR_EL2"
+    ).split()
+)
+"""Registers whose place in the saved state is worth knowing; all others are read through the engine."""
+
+_REQUIRED: Final = frozenset(
+    lookup(name)
+    for name in "ELR_EL1 ESR_EL1 FAR_EL1 HPFAR_EL2 SCTLR_EL1 SPSR_EL1 SP_EL0 SP_EL1 VBAR_EL1".split()
+)
+
+_EL1H_MASKED: Final = 0x3C5
+_CODE_PA: Final = 0x1000_0000
+_TABLE_PA: Final = 0x1000_1000
+_A32_PA: Final = 0x1000_2000
+_PROBE_SIZE: Final = 0x4000
+_UNMAPPED_IPA: Final = 0x34_5678_9AB0
+_SVC: Final = 0xD400_0001
+_LDR_X2_X1: Final = 0xF940_0022
+_ERET: Final = 0xD69F_03E0
+_A32_SVC: Final = 0xEF00_0000
+_SVC_IMMEDIATE: Final = 0x5A7
+_SYNDROME_SVC: Final = 0x5600_0000 | _SVC_IMMEDIATE
+_SPSR_EL0_A32: Final = 0x10
+_VTCR_T0SZ25_PS40: Final = 0x8002_3559
+_HCR_VM_RW: Final = 1 << 31 | 1
+
+
+class _Probe:
+    """A throw-away engine with a little code, and the saved states that its exceptions left."""
+
+    def __init__(self) -> None:
+        self.engine = Engine("cortex-a72")
+        self.memory = mmap.mmap(-1, _PROBE_SIZE)
+        self._anchor = c_char.from_buffer(self.memory)
+        self.engine.map_pointer(_CODE_PA, _PROBE_SIZE, addressof(self._anchor))
+        hand_over_to_el2(self.engine, has_sve=False, has_pauth=False)
+        self.context = SavedContext(self.engine)
+        self.save = self.engine.saver(self.context)
+        self.restore = self.engine.restorer(self.context)
+        self._seen: list[bytes] = []
+        self._edit: Callable[[memoryview], None] | None = None
+        self.engine.hook_exceptions(self._on_exception)
+
+    def _on_exception(self, _engine: object, _number: int, _data: object) -> None:
+        self.save()
+        self._seen.append(self.context.memory.tobytes())
+        if self._edit is None:
+            self.engine.stop()
+            return
+        self._edit(self.context.memory)
+        self._edit = None
+        self.restore()
+
+    def saved(self) -> bytes:
+        """The state as it is now."""
+        self.save()
+        return self.context.memory.tobytes()
+
+    def run(self, *code: int, edit: Callable[[memoryview], None] | None = None) -> list[bytes]:
+        """Run instructions until an exception that ``edit`` does not consume; the states saved in the hook."""
+        self.memory[: 4 * len(code)] = struct.pack(f"<{len(code)}I", *code)
+        self.engine.flush_code()
+        self._seen, self._edit = [], edit
+        self.engine.start(_CODE_PA)
+        return self._seen
+
+    def close(self) -> None:
+        self.engine.close()
+        self.context.memory.release()
+
+
+@contextmanager
+def _probing() -> Iterator[_Probe]:
+    probe = _Probe()
+    try:
+        yield probe
+    finally:
+        probe.close()
+
+
+def _refuse(what: str) -> EngineError:
+    return EngineError(
+        f"Unicorn {unicorn_api.version()} is not usable: {what} was not found in its saved state "
+        "(built and checked for 2.1.4; install 'unicorn>=2.1.4,<2.2' from its own wheel)"
+    )
+
+
+def _only(offsets: list[int], what: str) -> int:
+    if len(offsets) != 1:
+        raise _refuse(what)
+    return offsets[0]
+
+
+def _find(block: bytes, value: int, size: int) -> list[int]:
+    pattern = value.to_bytes(size, "little")
+    found = []
+    at = block.find(pattern)
+    while at >= 0:
+        if at % size == 0:
+            found.append(at)
+        at = block.find(pattern, at + 1)
+    return found
+
+
+def _changed_words(before: bytes, after: bytes) -> list[int]:
+    words = len(before) // 4
+    old, new = struct.unpack(f"<{words}I", before), struct.unpack(f"<{words}I", after)
+    return [4 * n for n in range(words) if old[n] != new[n]]
+
+
+def _sentinel(index: int) -> int:
+    # Non-zero in every byte, different for each register, with the low 12 bits clear for those that drop them.
+    return 0x1B2C_3D4E_5F60_7000 + index * 0x0001_0001_0000
+
+
+def _find_general(probe: _Probe) -> tuple[int, int, int]:
+    engine = probe.engine
+    for n, register in enumerate(unicorn_api.X):
+        engine.write_register(register, _sentinel(n))
+    engine.write_register(unicorn_api.SP, _sentinel(40))
+    engine.write_register(unicorn_api.PC, _sentinel(41))
+    block = probe.saved()
+    x0 = _only(_find(block, _sentinel(0), 8), "X0")
+    if any(block[x0 + 8 * n : x0 + 8 * n + 8] != _sentinel(n).to_bytes(8, "little") for n in range(31)):
+        raise _refuse("the row of X0 to X30")
+    return x0, _only(_find(block, _sentinel(40), 8), "SP"), _only(_find(block, _sentinel(41), 8), "the PC")
+
+
+def _find_vectors(probe: _Probe) -> tuple[int, int]:
+    """Offset of V0 and the distance from one vector register to the next."""
+    places = []
+    for n, register in enumerate(unicorn_api.Q):
+        probe.engine.write_register(register, _sentinel(100 + n))
+    block = probe.saved()
+    for n in range(len(unicorn_api.Q)):
+        places.append(_only(_find(block, _sentinel(100 + n), 8), f"V{n}"))
+    stride = places[1] - places[0]
+    if places != [places[0] + n * stride for n in range(len(places))]:
+        raise _refuse("the row of V0 to V31")
+    return places[0], stride
+
+
+def _find_sysregs(probe: _Probe) -> dict[SysReg, int]:
+    engine = probe.engine
+    found = {}
+    for n, reg in enumerate(_SYSREGS):
+        old = engine.read_sysreg(reg)
+        before = probe.saved()
+        engine.write_sysreg(reg, _sentinel(n))
+        value = engine.read_sysreg(reg)
+        after = probe.saved()
+        places = [at for at in _find(after, value, 8) if before[at : at + 8] != after[at : at + 8]]
+        if value and len(places) == 1:
+            found[reg] = places[0]
+        elif reg in _REQUIRED:
+            raise _refuse(reg.name)
+        engine.write_sysreg(reg, old)
+    return found
+
+
+def _find_pstate(probe: _Probe) -> dict[str, int]:
+    """PSTATE is kept in seven places; each is where changing one bit shows.
+
+    The word with N in its bit 31 is a copy of the whole value, so it changes along with every other.
+    """
+    bits = {"n": 31, "z": 30, "c": 29, "v": 28, "btype": 10, "daif": 7, "pstate": 20}
+    places: dict[str, int] = {}
+    for name, bit in bits.items():
+        probe.engine.write_register(unicorn_api.PSTATE, _EL1H_MASKED)
+        before = probe.saved()
+        probe.engine.write_register(unicorn_api.PSTATE, _EL1H_MASKED ^ 1 << bit)
+        changed = [at for at in _changed_words(before, probe.saved()) if at != places.get("n")]
+        places[name] = _only(changed, f"PSTATE's part {name}")
+    probe.engine.write_register(unicorn_api.PSTATE, _EL1H_MASKED)
+    return places
+
+
+def _find_exception_record(probe: _Probe, pc: int) -> tuple[int, int, int, int]:
+    """Offsets of syndrome, fault address, target EL and the flag that says AArch64."""
+    engine = probe.engine
+    engine.write_sysreg(lookup("VTCR_EL2"), _VTCR_T0SZ25_PS40)
+    engine.write_sysreg(lookup("VTTBR_EL2"), _TABLE_PA)
+    # One level-1 block maps IPA 0 to 1 GiB onto itself.
+    probe.memory[0x1000:0x1008] = (1 << 10 | 3 << 8 | 3 << 6 | 0xF << 2 | 1).to_bytes(8, "little")
+    engine.write_sysreg(lookup("HCR_EL2"), _HCR_VM_RW)
+    probe.engine.write_register(unicorn_api.PSTATE, _EL1H_MASKED)
+    engine.write_register(unicorn_api.X[1], _UNMAPPED_IPA)
+    to_el1, to_el2 = (
+        _only_state(probe.run(instruction)) for instruction in (_SVC | _SVC_IMMEDIATE << 5, _LDR_X2_X1)
+    )
+    syndrome = _only(_find(to_el1, _SYNDROME_SVC, 4), "the syndrome")
+    # The address stands in X1 too, which is not what we look for.
+    places = [at for at in _find(to_el2, _UNMAPPED_IPA, 8) if to_el1[at : at + 8] != to_el2[at : at + 8]]
+    address = _only([at for at in places if 0 < at - syndrome <= 32], "the fault address")
+    levels = [
+        at
+        for at in range(syndrome, address + 32, 4)
+        if (_word(to_el1, at), _word(to_el2, at)) == (1, 2) and at not in (syndrome, address)
+    ]
+    target = _only(levels, "the target Exception level")
+    if _word(to_el2, pc) != _CODE_PA:
+        raise _refuse("the PC of a data abort")
+
+    # ERET to AArch32 at EL0 and come back by an A32 SVC: one word goes from 1 to 0.
+    probe.memory[0x2000:0x2004] = _A32_SVC.to_bytes(4, "little")
+    engine.write_sysreg(lookup("ELR_EL1"), _A32_PA)
+    engine.write_sysreg(lookup("SPSR_EL1"), _SPSR_EL0_A32)
+    in_a32 = _only_state(probe.run(_ERET))
+    flags = [at for at in range(pc, pc + 32, 4) if (_word(to_el1, at), _word(in_a32, at)) == (1, 0)]
+    return syndrome, address, target, _only(flags, "the AArch64 flag")
+
+
+def _only_state(states: list[bytes]) -> bytes:
+    if len(states) != 1:
+        raise _refuse("the state at an exception")
+    return states[0]
+
+
+def _word(block: bytes, at: int) -> int:
+    return int.from_bytes(block[at : at + 4], "little")
+
+
+def _check_edits_take_effect(probe: _Probe, layout: StateLayout) -> None:
+    """Run an SVC whose hook edits X5 and the PC; the next exception must see both."""
+    value = _sentinel(7)
+
+    def edit(memory: memoryview) -> None:
+        memory[layout.x0 + 40 : layout.x0 + 48] = value.to_bytes(8, "little")
+        memory[layout.pc : layout.pc + 8] = (_CODE_PA + 8).to_bytes(8, "little")
+
+    probe.engine.write_register(unicorn_api.PSTATE, _EL1H_MASKED)
+    states = probe.run(_SVC | 1 << 5, _SVC | 2 << 5, _SVC | 3 << 5, edit=edit)
+    if (
+        len(states) != 2
+        or _word(states[1], layout.syndrome) != 0x5600_0003
+        or states[1][layout.x0 + 40 : layout.x0 + 48] != value.to_bytes(8, "little")
+    ):
+        raise _refuse("an edited register")
+
+
+def discover_layout() -> StateLayout:
+    """The layout of this engine's saved state. Raises :class:`EngineError` in one line if it is not as expected."""
+    with _probing() as probe:
+        size = len(probe.context.memory)
+        x0, sp, pc = _find_general(probe)
+        v0, vector_stride = _find_vectors(probe)
+        sysregs = _find_sysregs(probe)
+        places = _find_pstate(probe)
+    # The sentinels above have left the core in no state to run; the rest starts from a fresh one.
+    with _probing() as probe:
+        syndrome, fault_address, target_el, aarch64 = _find_exception_record(probe, pc)
+    layout = StateLayout(
+        size=size,
+        x0=x0,
+        sp=sp,
+        pc=pc,
+        pstate=places["pstate"],
+        aarch64=aarch64,
+        v0=v0,
+        vector_stride=vector_stride,
+        n=places["n"],
+        z=places["z"],
+        c=places["c"],
+        v=places["v"],
+        daif=places["daif"],
+        btype=places["btype"],
+        syndrome=syndrome,
+        fault_address=fault_address,
+        target_el=target_el,
+        sysregs=sysregs,
+    )
+    with _probing() as probe:
+        _check_edits_take_effect(probe, layout)
+    return layout

@@ -1,0 +1,36 @@
+"""What firmware leaves behind at EL3 when it hands a PE over to a hypervisor at EL2.
+
+The core resets to EL3. The hypervisor wants everything of EL2 and below to stay there: non-secure, AArch64, HVC
+enabled, no trap to EL3.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from arm_vcpu_cli.arch.regs import Scr
+from arm_vcpu_cli.arch.sysreg import lookup
+from arm_vcpu_cli.engine.unicorn_api import Engine
+
+_SCR_EL3: Final = lookup("SCR_EL3")
+_CPTR_EL2: Final = lookup("CPTR_EL2")
+_CPTR_EL3: Final = lookup("CPTR_EL3")
+_ZCR_EL2: Final = lookup("ZCR_EL2")
+_ZCR_EL3: Final = lookup("ZCR_EL3")
+
+_SCR_RES1: Final = 0x30
+_CPTR_EL2_NO_TRAPS: Final = 0x32FF
+"""CPTR_EL2 with its RES1 bits and TZ = 0 (D19.2.37): neither SIMD nor SVE traps to EL2."""
+_CPTR_EL3_EZ: Final = 1 << 8
+_ZCR_LEN_MAX: Final = 0xF
+
+
+def hand_over_to_el2(engine: Engine, *, has_sve: bool, has_pauth: bool) -> None:
+    """Set EL3's controls as Trusted Firmware does before it enters EL2 (SCR_EL3, D19.2.117)."""
+    pauth = {"APK": 1, "API": 1} if has_pauth else {}
+    engine.write_sysreg(_SCR_EL3, _SCR_RES1 | Scr.of(NS=1, HCE=1, RW=1, **pauth))
+    if has_sve:
+        engine.write_sysreg(_CPTR_EL3, _CPTR_EL3_EZ)
+        engine.write_sysreg(_CPTR_EL2, _CPTR_EL2_NO_TRAPS)
+        engine.write_sysreg(_ZCR_EL3, _ZCR_LEN_MAX)
+        engine.write_sysreg(_ZCR_EL2, _ZCR_LEN_MAX)

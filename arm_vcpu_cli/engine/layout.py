@@ -1,0 +1,57 @@
+"""Where the parts of a saved CPU state lie, and the view through which the rest of the package sees them.
+
+The engine saves the whole CPU in one C call into a block of memory. A :class:`CpuState` is that block seen as
+32-bit and 64-bit words, without a copy: editing a word edits the state that the engine restores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from arm_vcpu_cli.arch.sysreg import SysReg
+
+
+@dataclass(frozen=True)
+class StateLayout:
+    """Byte offsets in the saved state of one build of the engine; ``size`` is its length.
+
+    ``n`` ``z`` ``c`` ``v`` are the condition flags in the form the engine keeps them: N and V in bit 31 of
+    their word, Z set when the word is zero, C in bit 0. ``pstate`` holds what is neither a flag, DAIF nor BTYPE.
+    ``v0`` is the low half of V0, and each further vector register lies ``vector_stride`` bytes on.
+    """
+
+    size: int
+    x0: int
+    sp: int
+    pc: int
+    pstate: int
+    aarch64: int
+    v0: int
+    vector_stride: int
+    n: int
+    z: int
+    c: int
+    v: int
+    daif: int
+    btype: int
+    syndrome: int
+    fault_address: int
+    target_el: int
+    sysregs: Mapping[SysReg, int]
+
+
+class CpuState:
+    """One saved CPU state: ``u32`` and ``u64`` index it by word, ``layout`` by byte.
+
+    ``owner`` is what keeps the memory alive.
+    """
+
+    __slots__ = ("layout", "owner", "u32", "u64")
+
+    def __init__(self, layout: StateLayout, memory: memoryview, owner: object) -> None:
+        self.layout = layout
+        self.owner = owner
+        flat = memory.cast("B")
+        self.u32 = flat.cast("I")
+        self.u64 = flat.cast("Q")

@@ -1,0 +1,144 @@
+"""A physical CPU on the Unicorn engine: the engine port's only implementation for real guests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from arm_vcpu_cli.arch.idregs import Aa64Isar1, Aa64Pfr0
+from arm_vcpu_cli.arch.sysreg import SysReg, lookup
+from arm_vcpu_cli.engine.discovery import discover_layout
+from arm_vcpu_cli.engine.handover import hand_over_to_el2
+from arm_vcpu_cli.engine.layout import CpuState, StateLayout
+from arm_vcpu_cli.engine.port import ExceptionHook
+from arm_vcpu_cli.engine.unicorn_api import CPU_MODELS, Engine, SavedContext
+from arm_vcpu_cli.errors import EngineError
+
+_EL1H_MASKED: Final = 0x3C5
+_PSTATE_COMPANION: Final = lookup("TPIDR_EL2")
+"""A register of EL2 that no guest sees and we do not use: writing it has no effect but the core's refresh."""
+_TLBI_ALLE1: Final = lookup("TLBI ALLE1")
+
+_KIND_SYNCHRONOUS: Final = 0
+_KIND_BY_NUMBER: Final = {5: 1, 14: 1, 6: 2, 15: 2, 24: 3}
+"""The engine's exception numbers that are not synchronous: IRQ, virtual IRQ, FIQ, virtual FIQ, virtual SError."""
+
+
+class UnicornCore:
+    """One modelled CPU at EL2. Implements :class:`~arm_vcpu_cli.engine.port.CpuCore`."""
+
+    def __init__(self, model: str, layout: StateLayout | None = None) -> None:
+        """Open an engine. ``layout`` may be one that another core of this process has discovered."""
+        self._layout = discover_layout() if layout is None else layout
+        self._model = model
+        self._engine = Engine(model)
+        pfr0 = Aa64Pfr0(self._engine.read_sysreg(lookup("ID_AA64PFR0_EL1")))
+        isar1 = Aa64Isar1(self._engine.read_sysreg(lookup("ID_AA64ISAR1_EL1")))
+        hand_over_to_el2(self._engine, has_sve=bool(pfr0.SVE), has_pauth=bool(isar1.APA or isar1.API))
+        self._write_pstate = self._engine.pstate_writer(_PSTATE_COMPANION)
+        self._write_pstate(_EL1H_MASKED)
+        self._hook: ExceptionHook | None = None
+        self._failure: BaseException | None = None
+        self._engine.hook_exceptions(self._on_exception)
+
+    @property
+    def model(self) -> str:
+        """The name of the modelled CPU."""
+        return self._model
+
+    @property
+    def layout(self) -> StateLayout:
+        """Where things lie in a saved state."""
+        return self._layout
+
+    def new_state(self) -> CpuState:
+        """A saved state of the core as it is now, in memory of its own."""
+        context = SavedContext(self._engine)
+        if len(context.memory) != self._layout.size:
+            raise EngineError(f"saved state of {len(context.memory)} bytes, expected {self._layout.size}")
+        return CpuState(self._layout, context.memory, context)
+
+    def saver(self, state: CpuState) -> Callable[[], object]:
+        """See the port."""
+        return self._engine.saver(_context_of(state))
+
+    def restorer(self, state: CpuState) -> Callable[[], object]:
+        """See the port."""
+        return self._engine.restorer(_context_of(state))
+
+    def pstate_writer(self) -> Callable[[int], object]:
+        """See the port."""
+        return self._write_pstate
+
+    def read_sysreg(self, reg: SysReg) -> int:
+        """See the port."""
+        return self._engine.read_sysreg(reg)
+
+    def write_sysreg(self, reg: SysReg, value: int) -> None:
+        """See the port."""
+        self._engine.write_sysreg(reg, value)
+
+    def set_exception_hook(self, hook: ExceptionHook | None) -> None:
+        """See the port."""
+        self._hook = hook
+
+    def run(self, pc: int) -> None:
+        """See the port. What the hook raises is raised again from here."""
+        self._failure = None
+        self._engine.start(pc)
+        if self._failure is not None:
+            raise self._failure
+
+    def stop(self) -> None:
+        """See the port."""
+        self._engine.stop()
+
+    def map_memory(self, paddr: int, size: int, host_address: int) -> None:
+        """See the port."""
+        self._engine.map_pointer(paddr, size, host_address)
+
+    def flush_tlb(self) -> None:
+        """See the port."""
+        self._engine.write_sysreg(_TLBI_ALLE1, 0)
+
+    def flush_code(self) -> None:
+        """See the port."""
+        self._engine.flush_code()
+
+    def read_virtual(self, vaddr: int, size: int) -> bytes | None:
+        """See the port."""
+        return self._engine.read_virtual(vaddr, size)
+
+    def fetch(self, vaddr: int) -> int | None:
+        """See the port."""
+        return self._engine.fetch(vaddr)
+
+    def translate(self, vaddr: int) -> int | None:
+        """See the port."""
+        return self._engine.translate(vaddr)
+
+    def close(self) -> None:
+        """See the port."""
+        self._hook = None
+        self._engine.close()
+
+    def _on_exception(self, _engine: object, number: int, _data: object) -> None:
+        # Nothing may escape into the engine's C code, not even KeyboardInterrupt; run() raises it again.
+        try:
+            if self._hook is None:
+                raise EngineError(f"exception {number} with nobody to handle it")
+            self._hook(_KIND_BY_NUMBER.get(number, _KIND_SYNCHRONOUS))
+        except BaseException as error:  # noqa: BLE001
+            self._failure = error
+            self._engine.stop()
+
+
+def _context_of(state: CpuState) -> SavedContext:
+    if not isinstance(state.owner, SavedContext):
+        raise EngineError("the saved state belongs to another engine")
+    return state.owner
+
+
+def supported_models() -> tuple[str, ...]:
+    """The CPU models that the engine offers."""
+    return tuple(CPU_MODELS)

@@ -1,0 +1,97 @@
+"""The errors of the package: one root, and subclasses that carry the facts and format themselves.
+
+Each class knows the exit status of the command that it ends (see the README's table), so that the command line
+has one place that turns an error into a line on stderr and a status.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class ArmVcpuError(Exception):
+    """Root of all errors that this package raises on purpose."""
+
+    exit_status = 1
+
+
+class FileError(ArmVcpuError):
+    """A file given by the user cannot be used; says which file, where in it, and what was expected."""
+
+    exit_status = 2
+
+    def __init__(self, path: Path | str, message: str) -> None:
+        self.path = Path(path)
+        self.message = message
+        super().__init__(str(self))
+
+    def where(self) -> str:
+        """The place inside the file, as it stands between the file's name and the message."""
+        return ""
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.where()}{self.message}"
+
+
+class GuestFileError(FileError):
+    """A guest image is malformed or not for this machine; ``offset`` is the byte offset in the file."""
+
+    def __init__(self, path: Path | str, message: str, *, offset: int | None = None) -> None:
+        self.offset = offset
+        super().__init__(path, message)
+
+    def where(self) -> str:
+        return "" if self.offset is None else f"offset {self.offset:#x}: "
+
+
+class MachineFileError(FileError):
+    """A machine description is malformed; ``key`` is the full path of the key, such as ``memory.ram.size``."""
+
+    def __init__(self, path: Path | str, message: str, *, key: str | None = None) -> None:
+        self.key = key
+        super().__init__(path, message)
+
+    def where(self) -> str:
+        return "" if self.key is None else f"{self.key}: "
+
+
+class UsageError(ArmVcpuError):
+    """What the command line or the caller asked for contradicts itself."""
+
+    exit_status = 2
+
+
+class EngineError(ArmVcpuError):
+    """The CPU engine is missing, is of another version, or does not behave as its self-check expects."""
+
+    exit_status = 2
+
+
+class MemoryMapError(ArmVcpuError):
+    """Two ranges of the memory map collide, or one lies where nothing can be."""
+
+    exit_status = 2
+
+
+class Stage2Error(ArmVcpuError):
+    """A stage-2 mapping is refused; the tables are as they were. Addresses are IPAs in bytes."""
+
+    def __init__(self, message: str, *, ipa: int, size: int) -> None:
+        self.ipa = ipa
+        self.size = size
+        super().__init__(f"stage 2, IPA {ipa:#x} size {size:#x}: {message}")
+
+
+class VCpuStateError(ArmVcpuError):
+    """A vCPU operation was called in a state that does not allow it."""
+
+    def __init__(self, vcpu_id: int, operation: str, found: str, expected: str) -> None:
+        self.vcpu_id = vcpu_id
+        self.operation = operation
+        self.found = found
+        self.expected = expected
+        super().__init__(f"vCPU {vcpu_id}: {operation} needs state {expected}, found {found}")
+
+
+class VCpuError(ArmVcpuError):
+    """A vCPU or per-CPU operation failed for a reason other than its state."""

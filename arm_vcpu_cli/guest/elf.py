@@ -1,0 +1,272 @@
+"""ELF guests: AArch64 executables and static PIEs, by physical address (IHI 0056 and the System V gABI)."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
+
+from elftools.common.exceptions import ELFError
+from elftools.common.utils import struct_parse
+from elftools.elf.structs import ELFStructs
+
+from ..errors import GuestFileError
+from .elf_relocations import LinkedData, relocate
+from .elf_symbols import read_symbols
+from .image import ADDRESS_LIMIT, RAW_LOAD_OFFSET, GuestImage, Segment, sorted_segments
+from .symbols import SymbolTable
+
+ELF_MAGIC: Final = b"\x7fELF"
+
+_MAX_PROGRAM_HEADERS: Final = 1024  # executables have about ten; only core files have thousands
+_HEADER_SIZE: Final = 64
+_PROGRAM_HEADER_SIZE: Final = 56
+_EI_CLASS: Final = 4
+_EI_DATA: Final = 5
+_E_TYPE: Final = 16
+_E_MACHINE: Final = 18
+_E_ENTRY: Final = 24
+_E_PHOFF: Final = 32
+_E_PHENTSIZE: Final = 54
+_E_PHNUM: Final = 56
+_PF_X: Final = 1
+_PF_W: Final = 2
+_PF_R: Final = 4
+
+_REFUSED_TYPES: Final[Mapping[object, str]] = MappingProxyType(
+    {"ET_REL": "a relocatable object file (ET_REL): link it first", "ET_CORE": "a core dump (ET_CORE)"}
+)
+
+
+class _Load(NamedTuple):
+    """A PT_LOAD program header; ``header`` is its offset in the file, ``address`` the IPA that it goes to."""
+
+    name: str
+    header: int
+    flags: int
+    offset: int
+    vaddr: int
+    address: int
+    file_size: int
+    memory_size: int
+    align: int
+
+    def holds_va(self, va: int) -> bool:
+        return self.vaddr <= va < self.vaddr + self.memory_size
+
+
+def load_elf(path: Path, data: bytes, *, ram_base: int) -> GuestImage:
+    """The image of the ELF file ``data``. Raises GuestFileError.
+
+    An ET_EXEC file goes to the physical addresses of its PT_LOAD segments. A static PIE (ET_DYN) goes as a
+    whole to ``ram_base`` + 512 KiB, or the next address that its alignment allows, and is relocated there. An
+    entry point that is a virtual address is converted to the physical one. Symbols keep their virtual
+    addresses; broken symbol tables are passed over.
+    """
+    _check_identification(path, data)
+    structs = ELFStructs(little_endian=True, elfclass=64)
+    structs.create_basic_structs()
+    structs.create_advanced_structs()
+    header = _parse(path, structs.Elf_Ehdr, data, 0)
+    _check_header(path, header)
+    headers = _program_headers(path, structs, data, header)
+    loads = _loads(path, data, headers)
+    bias = 0
+    if header["e_type"] == "ET_DYN":
+        bias = _load_bias(loads, ram_base)
+        loads = [load._replace(address=load.vaddr + bias) for load in loads]
+    for load in loads:
+        if load.address < 0 or load.address + load.memory_size > ADDRESS_LIMIT:
+            place = f"{load.memory_size:#x} bytes at {load.address:#x}"
+            message = f"{load.name}: {place} leave the 48-bit address space"
+            raise GuestFileError(path, message, offset=load.header)
+    entry = _entry(path, header["e_entry"], loads)
+    contents = [data[load.offset : load.offset + load.file_size] for load in loads]
+    dynamic = _dynamic(path, data, headers)
+    if dynamic is not None:
+        linked = LinkedData(
+            [(load.vaddr, load.offset, content) for load, content in zip(loads, contents, strict=True)]
+        )
+        offset, entries = dynamic
+        relocate(path, linked, entries, offset, bias)
+        contents = linked.contents()
+    segments = [_segment(load, content) for load, content in zip(loads, contents, strict=True)]
+    return GuestImage(
+        path=path,
+        kind="elf",
+        entry=entry,
+        segments=sorted_segments(path, segments),
+        symbols=SymbolTable(read_symbols(data, header["e_shoff"], header["e_shnum"]), bias=bias),
+        load_bias=bias,
+    )
+
+
+def _segment(load: _Load, content: bytes) -> Segment:
+    return Segment(
+        address=load.address,
+        data=content,
+        memory_size=load.memory_size,
+        readable=bool(load.flags & _PF_R),
+        writable=bool(load.flags & _PF_W),
+        executable=bool(load.flags & _PF_X),
+        name=load.name,
+    )
+
+
+def _parse(path: Path, struct: Any, data: bytes, offset: int) -> Any:  # noqa: ANN401 - pyelftools has no types
+    try:
+        return struct_parse(struct, io.BytesIO(data), offset)
+    except ELFError as error:
+        raise GuestFileError(path, " ".join(str(error).split()), offset=offset) from None
+
+
+def _check_identification(path: Path, data: bytes) -> None:
+    if not data:
+        raise GuestFileError(path, "the file is empty, expected an ELF file")
+    if not data.startswith(ELF_MAGIC):
+        message = f"not an ELF file: expected the bytes 7f 45 4c 46, found {data[:4].hex(' ')}"
+        raise GuestFileError(path, message, offset=0)
+    if len(data) < _HEADER_SIZE:
+        message = f"truncated ELF header: expected {_HEADER_SIZE} bytes, the file has {len(data)}"
+        raise GuestFileError(path, message, offset=0)
+    if data[_EI_CLASS] != 2:
+        found = "a 32-bit one (ELFCLASS32)" if data[_EI_CLASS] == 1 else f"class {data[_EI_CLASS]}"
+        message = f"expected a 64-bit ELF file (ELFCLASS64), found {found}"
+        raise GuestFileError(path, message, offset=_EI_CLASS)
+    if data[_EI_DATA] != 1:
+        found = "a big-endian one (ELFDATA2MSB)" if data[_EI_DATA] == 2 else f"data encoding {data[_EI_DATA]}"
+        message = f"expected a little-endian ELF file (ELFDATA2LSB), found {found}"
+        raise GuestFileError(path, message, offset=_EI_DATA)
+
+
+def _check_header(path: Path, header: Any) -> None:  # noqa: ANN401
+    machine = header["e_machine"]
+    if machine != "EM_AARCH64":
+        message = f"expected machine EM_AARCH64 (183), found {_named(machine)}"
+        raise GuestFileError(path, message, offset=_E_MACHINE)
+    kind = header["e_type"]
+    if kind not in ("ET_EXEC", "ET_DYN"):
+        found = _REFUSED_TYPES.get(kind, f"type {_named(kind)}")
+        message = f"expected an executable (ET_EXEC) or a static PIE (ET_DYN), found {found}"
+        raise GuestFileError(path, message, offset=_E_TYPE)
+
+
+def _named(value: object) -> str:
+    """An enumerated field of pyelftools: its name, or the number where it has none."""
+    return f"{value:#x}" if isinstance(value, int) else str(value)
+
+
+def _program_headers(
+    path: Path,
+    structs: ELFStructs,
+    data: bytes,
+    header: Any,  # noqa: ANN401
+) -> list[tuple[int, Any]]:
+    """The program headers, each with its offset in the file."""
+    count, size, start = header["e_phnum"], header["e_phentsize"], header["e_phoff"]
+    if count == 0:
+        raise GuestFileError(path, "no program headers, expected a PT_LOAD segment", offset=_E_PHNUM)
+    if count > _MAX_PROGRAM_HEADERS:
+        message = f"{count} program headers, expected at most {_MAX_PROGRAM_HEADERS}"
+        raise GuestFileError(path, message, offset=_E_PHNUM)
+    if size != _PROGRAM_HEADER_SIZE:
+        message = f"program headers of {size} bytes, expected {_PROGRAM_HEADER_SIZE}"
+        raise GuestFileError(path, message, offset=_E_PHENTSIZE)
+    if start + count * size > len(data):
+        message = f"truncated: {count} program headers at {start:#x}, the file has {len(data):#x} bytes"
+        raise GuestFileError(path, message, offset=_E_PHOFF)
+    offsets = range(start, start + count * size, size)
+    return [(offset, _parse(path, structs.Elf_Phdr, data, offset)) for offset in offsets]
+
+
+def _loads(path: Path, data: bytes, headers: list[tuple[int, Any]]) -> list[_Load]:
+    loads = []
+    for index, (offset, fields) in enumerate(headers):
+        if fields["p_type"] == "PT_INTERP":
+            message = "needs a dynamic linker (PT_INTERP), expected a static executable"
+            raise GuestFileError(path, message, offset=offset)
+        if fields["p_type"] == "PT_LOAD" and (fields["p_memsz"] or fields["p_filesz"]):
+            loads.append(_load(path, data, f"LOAD[{index}]", offset, fields))
+    if not loads:
+        raise GuestFileError(path, "no PT_LOAD segment, nothing to load", offset=_E_PHOFF)
+    total = sum(load.file_size for load in loads)
+    if total > len(data):
+        # Otherwise a small file could ask for any amount of memory, by having many segments share its bytes.
+        message = f"the segments have {total:#x} bytes in the file, which has only {len(data):#x}"
+        raise GuestFileError(path, message, offset=_E_PHOFF)
+    return loads
+
+
+def _load(path: Path, data: bytes, name: str, header: int, fields: Any) -> _Load:  # noqa: ANN401
+    load = _Load(
+        name=name,
+        header=header,
+        flags=fields["p_flags"],
+        offset=fields["p_offset"],
+        vaddr=fields["p_vaddr"],
+        address=fields["p_paddr"],
+        file_size=fields["p_filesz"],
+        memory_size=fields["p_memsz"],
+        align=max(1, fields["p_align"]),
+    )
+    message = ""
+    if load.memory_size < load.file_size:
+        message = f"{load.file_size:#x} bytes in the file, more than the {load.memory_size:#x} in memory"
+    elif load.offset + load.file_size > len(data):
+        place = f"{load.file_size:#x} bytes at offset {load.offset:#x}"
+        message = f"truncated: {place}, the file has {len(data):#x}"
+    elif load.memory_size > ADDRESS_LIMIT or load.vaddr + load.memory_size > 1 << 64:
+        message = f"{load.memory_size:#x} bytes at {load.vaddr:#x} wrap around the address space"
+    elif load.align & (load.align - 1):
+        message = f"alignment {load.align:#x}, expected a power of two"
+    if message:
+        raise GuestFileError(path, f"{name}: {message}", offset=header)
+    return load
+
+
+def _load_bias(loads: list[_Load], ram_base: int) -> int:
+    """What to add to the linked addresses of a static PIE, so that its alignments stay what they are."""
+    align = max(load.align for load in loads)
+    lowest = min(load.vaddr for load in loads)
+    base = -(-(ram_base + RAW_LOAD_OFFSET) // align) * align
+    return base - lowest // align * align
+
+
+def _entry(path: Path, entry: int, loads: list[_Load]) -> int:
+    """The entry point as an IPA; in the file it may be a virtual address or a physical one."""
+    runnable = [load for load in loads if load.flags & _PF_X]
+    by_va = [(load, entry - load.vaddr) for load in runnable if load.holds_va(entry)]
+    by_pa = [
+        (load, entry - load.address)
+        for load in runnable
+        if load.address <= entry < load.address + load.memory_size
+    ]
+    message = ""
+    load, offset = next(iter(by_va + by_pa), (None, 0))
+    if load is None:
+        message = "is in no executable segment"
+    elif entry % 4:
+        message = "is not a multiple of 4"
+    elif offset + 4 > load.file_size:
+        message = f"is in the part of {load.name} that the file has no bytes for"
+    elif load.offset + offset == 0:
+        message = "is the ELF header: was the file linked without one?"
+    if load is None or message:
+        raise GuestFileError(path, f"the entry point {entry:#x} {message}", offset=_E_ENTRY)
+    return load.address + offset
+
+
+def _dynamic(path: Path, data: bytes, headers: list[tuple[int, Any]]) -> tuple[int, bytes] | None:
+    """The dynamic section: its offset in the file and its bytes."""
+    for header, fields in headers:
+        if fields["p_type"] != "PT_DYNAMIC":
+            continue
+        offset, size = fields["p_offset"], fields["p_filesz"]
+        if offset + size > len(data):
+            place = f"{size:#x} bytes at offset {offset:#x}"
+            message = f"truncated dynamic section: {place}, the file has {len(data):#x}"
+            raise GuestFileError(path, message, offset=header)
+        return offset, data[offset : offset + size]
+    return None

@@ -1,0 +1,121 @@
+"""The symbols of an ELF file (gABI, "Symbol Table").
+
+They serve reports only, so a table that is broken is left out and not refused.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final, NamedTuple
+
+from .symbols import Symbol
+
+_SECTION_HEADER: Final = struct.Struct("<IIQQQQIIQQ")
+_SYMBOL: Final = struct.Struct("<IBBHQQ")  # st_name, st_info, st_other, st_shndx, st_value, st_size
+
+_SHT_SYMTAB: Final = 2
+_SHT_STRTAB: Final = 3
+_SHT_DYNSYM: Final = 11
+_SHF_ALLOC: Final = 2
+_SHN_UNDEF: Final = 0
+_SHN_LORESERVE: Final = 0xFF00
+_SHN_ABS: Final = 0xFFF1
+_SHN_XINDEX: Final = 0xFFFF
+
+# The order in which the names of one address are preferred, by type and then by binding.
+# STT_FUNC, STT_GNU_IFUNC, STT_OBJECT, STT_NOTYPE; STB_GLOBAL, STB_GNU_UNIQUE, STB_WEAK, STB_LOCAL.
+_TYPE_RANK: Final[Mapping[int, int]] = MappingProxyType({2: 0, 10: 0, 1: 3, 0: 6})
+_BINDING_RANK: Final[Mapping[int, int]] = MappingProxyType({1: 0, 10: 0, 2: 1, 0: 2})
+
+# A hostile file can make each of its symbols a name of many megabytes, all of the same bytes.
+_MAX_SYMBOLS: Final = 1 << 20
+_MAX_NAME: Final = 4096
+_NAME_BUDGET_FACTOR: Final = 4
+_NAME_BUDGET_LEAST: Final = 1 << 16
+
+
+class _Section(NamedTuple):
+    """A section header (gABI, "Section Header Table")."""
+
+    name: int
+    type: int
+    flags: int
+    address: int
+    offset: int
+    size: int
+    link: int
+    info: int
+    align: int
+    entry_size: int
+
+
+def read_symbols(data: bytes, table_offset: int, count: int) -> list[Symbol]:
+    """The functions, objects and labels of the ELF file ``data``; none where its tables are broken.
+
+    The section header table has ``count`` entries and is at ``table_offset`` in the file. Addresses are as
+    linked.
+    """
+    sections = _sections(data, table_offset, count)
+    full = [section for section in sections if section.type == _SHT_SYMTAB]
+    dynamic = [section for section in sections if section.type == _SHT_DYNSYM]
+    table = next(iter(full + dynamic), None)
+    if table is None or table.entry_size != _SYMBOL.size or table.link >= len(sections):
+        return []
+    names = sections[table.link]
+    if names.type != _SHT_STRTAB or table.size // _SYMBOL.size > _MAX_SYMBOLS:
+        return []
+    entries = _content(data, table)
+    strings = _content(data, names)
+    if entries is None or strings is None:
+        return []
+    return _decode(entries[: len(entries) - len(entries) % _SYMBOL.size], strings, sections)
+
+
+def _sections(data: bytes, offset: int, count: int) -> list[_Section]:
+    end = offset + count * _SECTION_HEADER.size
+    if not offset or end > len(data):
+        return []
+    return [_Section(*fields) for fields in _SECTION_HEADER.iter_unpack(memoryview(data)[offset:end])]
+
+
+def _content(data: bytes, section: _Section) -> bytes | None:
+    end = section.offset + section.size
+    return data[section.offset : end] if end <= len(data) else None
+
+
+def _decode(entries: bytes, strings: bytes, sections: list[_Section]) -> list[Symbol]:
+    symbols: list[Symbol] = []
+    known: dict[int, str] = {}
+    budget = max(_NAME_BUDGET_LEAST, _NAME_BUDGET_FACTOR * len(strings))
+    for name_offset, info, _, index, value, size in _SYMBOL.iter_unpack(entries):
+        kind, binding = _TYPE_RANK.get(info & 0xF), _BINDING_RANK.get(info >> 4)
+        if kind is None or binding is None or index == _SHN_UNDEF or not 0 < name_offset < len(strings):
+            continue
+        limit = None
+        if index < len(sections) and index < _SHN_LORESERVE:
+            section = sections[index]
+            if not section.flags & _SHF_ALLOC:
+                continue
+            limit = section.address + section.size
+        elif index not in (_SHN_ABS, _SHN_XINDEX):
+            continue
+        name = known.get(name_offset)
+        if name is None:
+            name = known[name_offset] = _name(strings, name_offset)
+            budget -= len(name)
+            if budget < 0:
+                return []
+        symbols.append(Symbol(name, value, size, limit, kind + binding, index != _SHN_ABS))
+    return symbols
+
+
+def _name(strings: bytes, offset: int) -> str:
+    end = strings.find(b"\0", offset, offset + _MAX_NAME)
+    raw = strings[offset : offset + _MAX_NAME if end < 0 else end]
+    text = raw.decode("utf-8", "replace")
+    if text.isprintable():
+        return text
+    # Names are printed: one with a control sequence in it must not reach a terminal.
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)

@@ -1,0 +1,70 @@
+"""A guest image: what goes where in the guest's memory, before anything is there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Final, Literal
+
+from ..errors import GuestFileError
+from .symbols import SymbolTable
+
+ImageKind = Literal["elf", "raw"]
+
+ADDRESS_LIMIT: Final = 1 << 48  # no physical address of a supported CPU reaches it
+RAW_LOAD_OFFSET: Final = 0x8_0000  # from the base of RAM; where kernels expected to be before they could move
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Bytes for the guest's memory at the IPA ``address``.
+
+    ``data`` comes first, and zeros after it up to ``memory_size`` bytes; the zeros may be many and are never
+    held as bytes.
+    """
+
+    address: int
+    data: bytes
+    memory_size: int
+    readable: bool
+    writable: bool
+    executable: bool
+    name: str
+
+    @property
+    def end(self) -> int:
+        """The first address behind the segment."""
+        return self.address + self.memory_size
+
+
+@dataclass(frozen=True)
+class GuestImage:
+    """A guest file made ready to be copied into memory.
+
+    ``entry`` is an IPA inside the data of an executable segment. ``segments`` are sorted by address and do
+    not overlap. ``load_bias`` is what was added to the addresses that the file was linked for, 0 unless it is
+    a static PIE; it is negative where the image moved down.
+    """
+
+    path: Path
+    kind: ImageKind
+    entry: int
+    segments: tuple[Segment, ...]
+    symbols: SymbolTable
+    load_bias: int = 0
+
+
+def sorted_segments(path: Path, segments: list[Segment]) -> tuple[Segment, ...]:
+    """``segments`` by address. Raises GuestFileError where two overlap or one leaves the address space."""
+    ordered = tuple(sorted(segments, key=lambda segment: segment.address))
+    for segment in ordered:
+        if segment.address < 0 or segment.end > ADDRESS_LIMIT:
+            place = f"{segment.memory_size:#x} bytes at {segment.address:#x}"
+            raise GuestFileError(path, f"{segment.name}: {place} leave the 48-bit address space")
+    for lower, upper in pairwise(ordered):
+        if upper.address < lower.end:
+            place = f"{upper.address:#x} to {upper.end - 1:#x}"
+            other = f"{lower.name} ({lower.address:#x} to {lower.end - 1:#x})"
+            raise GuestFileError(path, f"{upper.name} ({place}) overlaps {other}")
+    return ordered

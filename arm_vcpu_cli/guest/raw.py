@@ -1,0 +1,29 @@
+"""Raw binaries: bytes that are copied to an address and entered at the first of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..errors import GuestFileError
+from .image import GuestImage, Segment, sorted_segments
+from .symbols import SymbolTable
+
+
+def load_raw(path: Path, data: bytes, address: int) -> GuestImage:
+    """The image of a raw binary at the IPA ``address``. Raises GuestFileError."""
+    if not data:
+        raise GuestFileError(path, "the file is empty, expected a guest image")
+    if address % 4:
+        raise GuestFileError(path, f"the load address {address:#x} is not a multiple of 4")
+    segment = Segment(
+        address=address,
+        data=data,
+        memory_size=len(data),
+        readable=True,
+        writable=True,
+        executable=True,
+        name="raw binary",
+    )
+    return GuestImage(
+        path=path, kind="raw", entry=address, segments=sorted_segments(path, [segment]), symbols=SymbolTable()
+    )

@@ -1,0 +1,109 @@
+"""The symbols of a guest image: names for addresses in reports and traces."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+# A walk from a symbol to those around it; real nesting is a few levels deep, that of a hostile file is not.
+_MAX_NESTING: Final = 64
+
+
+class Symbol(NamedTuple):
+    """One symbol; ``address`` is as linked, ``size`` in bytes and 0 where the file does not say.
+
+    ``limit`` is the first address behind the section that holds it, up to which a symbol without a size may
+    reach; None where that is not known. ``rank`` orders the names of one address, the lowest is shown.
+    ``is_place`` is false for an absolute value, which can be looked up but is no place in the image.
+    """
+
+    name: str
+    address: int
+    size: int = 0
+    limit: int | None = None
+    rank: int = 0
+    is_place: bool = True
+
+
+def is_mapping_symbol(name: str) -> bool:
+    """Whether ``name`` marks the start of code or data and names nothing: ``$x``, ``$d``, ``$x.42``.
+
+    See IHI 0056, section "Mapping symbols".
+    """
+    return name[:2] in ("$x", "$d") and (len(name) == 2 or name[2] == ".")
+
+
+class SymbolTable:
+    """Symbols by address and by name. Addresses are virtual, as linked plus ``bias``."""
+
+    def __init__(self, symbols: Iterable[Symbol] = (), *, bias: int = 0) -> None:
+        named = [symbol for symbol in symbols if symbol.name and not is_mapping_symbol(symbol.name)]
+        named.sort(key=lambda symbol: (symbol.address, symbol.rank, symbol.size == 0, symbol.name))
+        self._by_name: dict[str, int] = {}
+        for symbol in sorted(named, key=lambda symbol: symbol.rank):
+            moved = bias if symbol.is_place else 0
+            self._by_name.setdefault(symbol.name, symbol.address + moved)
+        places: list[Symbol] = []
+        for symbol in named:
+            if symbol.is_place and (not places or places[-1].address != symbol.address):
+                places.append(symbol)
+        self._starts = [symbol.address + bias for symbol in places]
+        self._names = [symbol.name for symbol in places]
+        self._ends = [end + bias for end in _ends(places)]
+        self._around = _enclosing(self._starts, self._ends)
+
+    def __len__(self) -> int:
+        """The number of addresses that have a name."""
+        return len(self._starts)
+
+    def resolve(self, address: int) -> tuple[str, int] | None:
+        """The innermost symbol that holds ``address``, and the offset in it; None where there is none."""
+        index = bisect_right(self._starts, address) - 1
+        for _ in range(_MAX_NESTING):
+            if index < 0:
+                return None
+            if address < self._ends[index]:
+                return self._names[index], address - self._starts[index]
+            index = self._around[index]
+        return None
+
+    def format(self, address: int) -> str:
+        """``main``, ``main+0x10``, or nothing where no symbol holds the address."""
+        found = self.resolve(address)
+        if found is None:
+            return ""
+        name, offset = found
+        return f"{name}+{offset:#x}" if offset else name
+
+    def lookup(self, name: str) -> int | None:
+        """The address of the symbol ``name``; None where there is none."""
+        return self._by_name.get(name)
+
+
+def _ends(places: list[Symbol]) -> list[int]:
+    """Where each symbol ends; one without a size reaches to the next symbol or the end of its section."""
+    ends = []
+    for index, symbol in enumerate(places):
+        if symbol.size:
+            end = symbol.address + symbol.size
+            inside = symbol.limit is not None and symbol.address < symbol.limit
+            ends.append(min(end, symbol.limit) if inside and symbol.limit is not None else end)
+            continue
+        bounds = [places[index + 1].address] if index + 1 < len(places) else []
+        if symbol.limit is not None:
+            bounds.append(symbol.limit)
+        ends.append(max(symbol.address + 1, min(bounds)) if bounds else symbol.address + 1)
+    return ends
+
+
+def _enclosing(starts: list[int], ends: list[int]) -> list[int]:
+    """For each symbol the index of the closest earlier one that still holds its start, or -1."""
+    around = []
+    open_symbols: list[int] = []
+    for index, start in enumerate(starts):
+        while open_symbols and ends[open_symbols[-1]] <= start:
+            open_symbols.pop()
+        around.append(open_symbols[-1] if open_symbols else -1)
+        open_symbols.append(index)
+    return around

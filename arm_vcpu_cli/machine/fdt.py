@@ -1,0 +1,136 @@
+"""Flattened device trees: nodes as the blob that a kernel gets (Devicetree specification v0.4, chapter 5)."""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+MAGIC: Final = 0xD00D_FEED
+VERSION: Final = 17
+LAST_COMPATIBLE_VERSION: Final = 16
+
+_HEADER: Final = struct.Struct(">10I")  # 5.2
+_RESERVATION: Final = struct.Struct(">QQ")  # 5.3.2
+_WORD: Final = struct.Struct(">I")
+_BEGIN_NODE: Final = _WORD.pack(1)  # 5.4.1
+_END_NODE: Final = _WORD.pack(2)
+_PROPERTY: Final = struct.Struct(">III")  # the token 3, the length of the value, the offset of the name
+_PROPERTY_TOKEN: Final = 3
+_END: Final = _WORD.pack(9)
+
+_NODE_NAME: Final = re.compile(r"[0-9A-Za-z,._+-]{1,31}(@[0-9A-Za-z,._+-]+)?")  # 2.2.1
+_PROPERTY_NAME: Final = re.compile(r"[0-9A-Za-z,._+?#-]{1,31}")  # 2.2.4
+
+
+def cells(*values: int) -> bytes:
+    """A property value of 32-bit cells. Raises ValueError for what does not fit into one."""
+    for value in values:
+        if not 0 <= value < 1 << 32:
+            raise ValueError(f"{value:#x} does not fit into a 32-bit cell")
+    return b"".join(_WORD.pack(value) for value in values)
+
+
+def u32(value: int) -> bytes:
+    """A property value of one cell."""
+    return cells(value)
+
+
+def u64(value: int) -> bytes:
+    """A property value of two cells, the high one first. Raises ValueError for what does not fit."""
+    return cells(value >> 32, value & 0xFFFF_FFFF)
+
+
+def string(text: str) -> bytes:
+    """A property value of one string, with its NUL. Raises ValueError for a NUL inside."""
+    if "\0" in text:
+        raise ValueError("a string of a device tree cannot hold a NUL")
+    return text.encode("utf-8", "replace") + b"\0"
+
+
+def stringlist(*texts: str) -> bytes:
+    """A property value of several strings."""
+    return b"".join(string(text) for text in texts)
+
+
+@dataclass(frozen=True)
+class Node:
+    """A node: its name with unit address (empty for the root), its properties as bytes, and what is below it.
+
+    A property whose value is empty (``b""``) is a flag. Raises ValueError for a name that the specification
+    does not allow, and for two children of one name.
+    """
+
+    name: str
+    properties: Mapping[str, bytes] = field(default_factory=dict)
+    children: Sequence[Node] = ()
+
+    def __post_init__(self) -> None:
+        if self.name and not _NODE_NAME.fullmatch(self.name):
+            raise ValueError(f"{self.name!r} cannot be the name of a node")
+        for name in self.properties:
+            if not _PROPERTY_NAME.fullmatch(name):
+                raise ValueError(f"{name!r} cannot be the name of a property")
+        names = [child.name for child in self.children]
+        if len(set(names)) != len(names) or "" in names:
+            raise ValueError(f"the children of {self.name or '/'!r} need names of their own: {names}")
+
+
+def flatten(root: Node, *, reserved: Sequence[tuple[int, int]] = (), boot_cpu: int = 0) -> bytes:
+    """The blob of the tree under ``root``.
+
+    ``reserved`` are (address, size) ranges that the kernel must leave alone, ``boot_cpu`` is the ``reg`` of
+    the CPU that boots. Raises ValueError where ``root`` has a name.
+    """
+    if root.name:
+        raise ValueError(f"the root of a device tree has no name, found {root.name!r}")
+    strings = _Strings()
+    structure = _flatten_node(root, strings) + _END
+    reservations = b"".join(_RESERVATION.pack(*each) for each in (*reserved, (0, 0)))
+    names = bytes(strings.block)
+    # The reservations must be 8-byte aligned, which the header's 40 bytes see to.
+    structure_offset = _HEADER.size + len(reservations)
+    strings_offset = structure_offset + len(structure)
+    header = _HEADER.pack(
+        MAGIC,
+        strings_offset + len(names),
+        structure_offset,
+        strings_offset,
+        _HEADER.size,
+        VERSION,
+        LAST_COMPATIBLE_VERSION,
+        boot_cpu,
+        len(names),
+        len(structure),
+    )
+    return header + reservations + structure + names
+
+
+class _Strings:
+    """The strings block: each property name once."""
+
+    def __init__(self) -> None:
+        self.block = bytearray()
+        self._offsets: dict[str, int] = {}
+
+    def offset(self, name: str) -> int:
+        if name not in self._offsets:
+            self._offsets[name] = len(self.block)
+            self.block += name.encode("ascii") + b"\0"
+        return self._offsets[name]
+
+
+def _flatten_node(node: Node, strings: _Strings) -> bytes:
+    parts = [_BEGIN_NODE, _padded(node.name.encode("ascii") + b"\0")]
+    for name, value in node.properties.items():
+        parts.append(_PROPERTY.pack(_PROPERTY_TOKEN, len(value), strings.offset(name)))
+        parts.append(_padded(value))
+    parts.extend(_flatten_node(child, strings) for child in node.children)
+    parts.append(_END_NODE)
+    return b"".join(parts)
+
+
+def _padded(data: bytes) -> bytes:
+    return data + bytes(-len(data) % _WORD.size)

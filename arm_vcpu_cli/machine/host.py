@@ -1,0 +1,161 @@
+"""The host of a virtual machine: physical memory, frames and physical CPUs. Implements the vCPU's HAL.
+
+Host-physical memory as the modelled CPU sees it:
+
+    0x0000_1000_0000   frames of the hypervisor: stage-2 tables, the EL2 vector table
+    0x0010_0000_0000   memory given to guests, each region at an address congruent to its IPA modulo 1 GiB
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+from dataclasses import dataclass
+from typing import Final
+
+from arm_vcpu_cli.engine.layout import StateLayout
+from arm_vcpu_cli.engine.port import CpuCore
+from arm_vcpu_cli.engine.unicorn_core import UnicornCore
+from arm_vcpu_cli.errors import MemoryMapError, VCpuError
+
+PAGE: Final = 0x1000
+_GIB: Final = 1 << 30
+_FRAMES_BASE: Final = 0x1000_0000
+_FRAMES: Final = 16384
+_GUEST_BASE: Final = 0x10_0000_0000
+# Memory that the guest never touches is never touched on the host either.
+_MAP_NORESERVE: Final = getattr(mmap, "MAP_NORESERVE", 0x4000)
+
+
+@dataclass(frozen=True)
+class _Region:
+    """A stretch of host-physical memory and the host memory behind it."""
+
+    base: int
+    size: int
+    block: mmap.mmap
+    address: int
+
+
+class Host:
+    """Physical memory and CPUs of one virtual machine.
+
+    ``model`` is the CPU model. Close it when done (or use it as a context manager): the engine goes first, the
+    memory that it points to after it.
+    """
+
+    def __init__(self, model: str = "cortex-a72", *, cpus: int = 1, layout: StateLayout | None = None) -> None:
+        self._cores: list[CpuCore] = []
+        for _ in range(cpus):
+            core = UnicornCore(model, layout)
+            layout = core.layout
+            self._cores.append(core)
+        self._regions: list[_Region] = []
+        self._next_guest = _GUEST_BASE
+        frames = self._add_region(_FRAMES_BASE, _FRAMES * PAGE)
+        self._free_frames = list(range(frames.base + frames.size - PAGE, frames.base - PAGE, -PAGE))
+
+    def __enter__(self) -> Host:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release the CPUs, then the memory."""
+        for core in self._cores:
+            core.close()
+        self._cores = []
+        self._regions = []
+
+    def core(self, cpu_id: int) -> CpuCore:
+        """The physical CPU of that number. Raises :class:`VCpuError` if there is none."""
+        if not 0 <= cpu_id < len(self._cores):
+            raise VCpuError(f"physical CPU {cpu_id}: there are {len(self._cores)}")
+        return self._cores[cpu_id]
+
+    def alloc_frame(self) -> int | None:
+        """One zeroed 4 KiB frame, or None when there is none left."""
+        return self.alloc_frames(1)
+
+    def alloc_frames(self, count: int) -> int | None:
+        """Contiguous zeroed frames, aligned to their total size rounded up to a power of two."""
+        if not self._free_frames:
+            return None
+        if count == 1:
+            paddr = self._free_frames.pop()
+        else:
+            free = set(self._free_frames)
+            alignment = PAGE << (count - 1).bit_length()
+            runs = (
+                base
+                for base in sorted(free)
+                if base % alignment == 0 and all(base + n * PAGE in free for n in range(count))
+            )
+            first = next(runs, None)
+            if first is None:
+                return None
+            taken = set(range(first, first + count * PAGE, PAGE))
+            self._free_frames = [frame for frame in self._free_frames if frame not in taken]
+            paddr = first
+        self.memory(paddr, count * PAGE)[:] = bytes(count * PAGE)
+        return paddr
+
+    def dealloc_frame(self, paddr: int) -> None:
+        """Give back one frame. Raises :class:`MemoryMapError` for what is no frame, or is free already."""
+        if not _FRAMES_BASE <= paddr < _FRAMES_BASE + _FRAMES * PAGE or paddr % PAGE:
+            raise MemoryMapError(f"PA {paddr:#x} is not a frame")
+        self._free_frames.append(paddr)
+
+    def alloc_guest_memory(self, size: int, ipa: int) -> int:
+        """Memory for a guest that will be mapped at ``ipa``; its host-physical address.
+
+        It is congruent to the IPA modulo 1 GiB, so that stage 2 can use its largest blocks. Raises
+        :class:`MemoryMapError` when the host refuses.
+        """
+        base = self._next_guest + ipa % _GIB
+        self._add_region(base, size)
+        self._next_guest = -(-(base + size) // _GIB) * _GIB
+        return base
+
+    def memory(self, paddr: int, size: int) -> memoryview:
+        """Writable bytes of a host-physical range. Raises :class:`MemoryMapError` where there is no memory."""
+        region = self._region_of(paddr, size)
+        offset = paddr - region.base
+        return memoryview(region.block)[offset : offset + size]
+
+    def phys_to_virt(self, paddr: int) -> int:
+        """The host-virtual address of a host-physical address."""
+        region = self._region_of(paddr, 1)
+        return region.address + paddr - region.base
+
+    def virt_to_phys(self, vaddr: int) -> int:
+        """The host-physical address of a host-virtual address."""
+        for region in self._regions:
+            if region.address <= vaddr < region.address + region.size:
+                return region.base + vaddr - region.address
+        raise MemoryMapError(f"host address {vaddr:#x} is not memory of this host")
+
+    def irq_fetch(self) -> int:
+        """No interrupt of the host ever reaches EL2: 0."""
+        return 0
+
+    def irq_handler(self) -> None:
+        """No interrupt of the host ever reaches EL2: nothing to do."""
+
+    def _region_of(self, paddr: int, size: int) -> _Region:
+        for region in self._regions:
+            if region.base <= paddr and paddr + size <= region.base + region.size:
+                return region
+        raise MemoryMapError(f"PA {paddr:#x} size {size:#x} is not memory of this host")
+
+    def _add_region(self, base: int, size: int) -> _Region:
+        try:
+            block = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE)
+        except (OSError, ValueError, OverflowError) as error:
+            raise MemoryMapError(f"the host refuses {size:#x} bytes of memory: {error}") from error
+        region = _Region(base, size, block, ctypes.addressof(ctypes.c_char.from_buffer(block)))
+        for core in self._cores:
+            core.map_memory(base, size, region.address)
+        self._regions.append(region)
+        return region

@@ -1,0 +1,112 @@
+"""The VMM of a machine: completes exits in place with the devices, memory regions and tables of a description."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from arm_vcpu_cli.arch.smccc import SmcccStatus, to_u64
+from arm_vcpu_cli.arch.sysreg import SysReg
+from arm_vcpu_cli.arm_vcpu.platform import Outcome
+from arm_vcpu_cli.axvcpu.exit import AccessFlags, SystemDown
+from arm_vcpu_cli.devices.bus import Bus
+from arm_vcpu_cli.devices.timer import PhysicalTimer
+from arm_vcpu_cli.errors import EngineError
+from arm_vcpu_cli.machine.description import MemoryRegion, OnFault
+from arm_vcpu_cli.machine.semihosting import Semihosting
+
+
+class RegisterAccess(Protocol):
+    """Reading and writing the guest's own system registers, which a vCPU offers."""
+
+    def read_sysreg(self, reg: SysReg) -> int:
+        """The register as the core holds it."""
+
+    def write_sysreg(self, reg: SysReg, value: int) -> None:
+        """Write it with its side effects."""
+
+
+class MachinePlatform:
+    """Implements the vCPU's :class:`~arm_vcpu_cli.arm_vcpu.platform.Platform` for one machine."""
+
+    def __init__(self, bus: Bus, memory: Sequence[MemoryRegion]) -> None:
+        self._memory = tuple(memory)
+        self._registers: RegisterAccess | None = None
+        self._timer: PhysicalTimer | None = None
+        self._semihosting: Semihosting | None = None
+        self.mmio_read = _reader(bus)
+        self.mmio_write = _writer(bus)
+
+    def connect(
+        self, registers: RegisterAccess, timer: PhysicalTimer | None, semihosting: Semihosting | None
+    ) -> None:
+        """Give what exists only once the vCPU does."""
+        self._registers = registers
+        self._timer = timer
+        self._semihosting = semihosting
+
+    def sysreg_read(self, reg: SysReg) -> int | Outcome:
+        """The emulated timer, else the register itself: a trap that was asked for only to be seen."""
+        value = self._timer.read(reg) if self._timer is not None else None
+        if value is not None:
+            return value
+        if self._registers is None:
+            return Outcome.UNDEFINED
+        try:
+            return self._registers.read_sysreg(reg)
+        except EngineError:
+            return Outcome.UNDEFINED
+
+    def sysreg_write(self, reg: SysReg, value: int) -> Outcome:
+        """As :meth:`sysreg_read`."""
+        if self._timer is not None and self._timer.write(reg, value):
+            return Outcome.DONE
+        if self._registers is None:
+            return Outcome.UNDEFINED
+        try:
+            self._registers.write_sysreg(reg, value)
+        except EngineError:
+            return Outcome.UNDEFINED
+        return Outcome.DONE
+
+    def page_fault(self, ipa: int, access: AccessFlags) -> Outcome:
+        """What the memory region says: an external abort, the end of the run, or (for writes) nothing."""
+        region = next((region for region in self._memory if region.base <= ipa < region.base + region.size), None)
+        if region is None or region.on_fault is OnFault.ABORT:
+            return Outcome.ABORT
+        if region.on_fault is OnFault.IGNORE and access is AccessFlags.WRITE:
+            return Outcome.DONE
+        return Outcome.EXIT if region.on_fault is OnFault.STOP else Outcome.ABORT
+
+    def hypercall(self, number: int, args: tuple[int, ...]) -> int | Outcome:  # noqa: ARG002
+        """No hypercall is defined: SMCCC's answer to an unknown function."""
+        return to_u64(SmcccStatus.NOT_SUPPORTED)
+
+    def semihosting(self, operation: int, parameter: int) -> int | SystemDown | Outcome:
+        """HLT #0xF000, where the machine has semihosting."""
+        if self._semihosting is None:
+            return Outcome.UNDEFINED
+        return self._semihosting.call(operation, parameter)
+
+
+def _reader(bus: Bus) -> Callable[[int, int], int | Outcome]:
+    find, miss = bus.find, Outcome.ABORT
+
+    def mmio_read(ipa: int, width: int) -> int | Outcome:
+        window = find(ipa, width)
+        return miss if window is None else window.device.read(ipa - window.base, width)
+
+    return mmio_read
+
+
+def _writer(bus: Bus) -> Callable[[int, int, int], Outcome]:
+    find, miss, done = bus.find, Outcome.ABORT, Outcome.DONE
+
+    def mmio_write(ipa: int, width: int, value: int) -> Outcome:
+        window = find(ipa, width)
+        if window is None:
+            return miss
+        window.device.write(ipa - window.base, width, value)
+        return done
+
+    return mmio_write

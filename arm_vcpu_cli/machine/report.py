@@ -1,0 +1,112 @@
+"""Registers, backtrace and the story of a guest that went wrong, as lines of text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from arm_vcpu_cli.arch.esr import EC_SHIFT, describe_esr
+from arm_vcpu_cli.arch.regs import LAYOUTS
+from arm_vcpu_cli.arch.sysreg import lookup
+from arm_vcpu_cli.arm_vcpu.inject import El1Exception, sets_far
+from arm_vcpu_cli.errors import EngineError
+from arm_vcpu_cli.machine.builder import Machine
+from arm_vcpu_cli.machine.runner import Ending, RunResult
+
+EL1_REGISTERS: Final = (
+    "SCTLR_EL1 TCR_EL1 TTBR0_EL1 TTBR1_EL1 MAIR_EL1 VBAR_EL1 ESR_EL1 FAR_EL1 ELR_EL1 SPSR_EL1 PAR_EL1 CPACR_EL1"
+    " CONTEXTIDR_EL1 TPIDR_EL0 TPIDRRO_EL0 TPIDR_EL1 CNTKCTL_EL1"
+).split()
+EL2_REGISTERS: Final = (
+    "HCR_EL2 VTCR_EL2 VTTBR_EL2 VMPIDR_EL2 VPIDR_EL2 CPTR_EL2 MDCR_EL2 CNTHCTL_EL2 CNTVOFF_EL2 VBAR_EL2"
+).split()
+_FRAME_POINTER: Final = 29
+_LINK_REGISTER: Final = 30
+_MAX_FRAMES: Final = 64
+
+
+def _with_symbol(machine: Machine, address: int) -> str:
+    symbol = machine.image.symbols.format(address)
+    return f"{address:#018x}" + (f" <{symbol}>" if symbol else "")
+
+
+def register_dump(machine: Machine) -> list[str]:
+    """All general-purpose registers, PSTATE decoded, and the EL1 and EL2 system registers, decoded where known."""
+    frame = machine.arch_vcpu.ctx
+    lines = []
+    gprs = frame.gprs()
+    for first in range(0, len(gprs), 4):
+        lines.append("  ".join(f"x{n:<2} {gprs[n]:016x}" for n in range(first, min(first + 4, len(gprs)))))
+    lines.append(f"pc  {_with_symbol(machine, frame.elr)}")
+    lines.append(f"sp  {frame.sp:#018x}  SP_EL0 {frame.sp_el0:#x}  SP_EL1 {frame.sp_el1:#x}")
+    pstate = frame.spsr
+    lines.append(f"PSTATE          {int(pstate):#018x} {pstate.describe()}")
+    for name in (*EL1_REGISTERS, *EL2_REGISTERS):
+        try:
+            value = machine.arch_vcpu.read_sysreg(lookup(name))
+        except EngineError:
+            continue
+        lines.append(f"{name:<15} {value:#018x} {_decoded(name, value)}".rstrip())
+    lines.append(f"{'ESR_EL2':<15} {_last_syndrome(machine)}")
+    return lines
+
+
+def _last_syndrome(machine: Machine) -> str:
+    state = machine.arch_vcpu.state
+    esr = state.u32[state.layout.syndrome // 4]
+    return f"{esr:#018x} {describe_esr(esr)}"
+
+
+def _decoded(name: str, value: int) -> str:
+    if name == "ESR_EL1":
+        return describe_esr(value)
+    layout = LAYOUTS.get(name)
+    return layout(value).describe() if layout is not None else ""
+
+
+def backtrace(machine: Machine) -> Iterator[str]:
+    """The chain of frame records from x29 (AAPCS64, 6.2.3), ending at the first that cannot be one."""
+    frame = machine.arch_vcpu.ctx
+    core = machine.host.core(0)
+    pointer = frame.gpr(_FRAME_POINTER)
+    yield f"#0  {_with_symbol(machine, frame.elr)}"
+    link = frame.gpr(_LINK_REGISTER)
+    for number in range(1, _MAX_FRAMES):
+        record = core.read_virtual(pointer, 16) if pointer and pointer % 8 == 0 else None
+        if number == 1 and link and (record is None or int.from_bytes(record[8:], "little") != link):
+            yield f"#1  {_with_symbol(machine, link)} (x30)"
+        if record is None:
+            return
+        following, back = int.from_bytes(record[:8], "little"), int.from_bytes(record[8:], "little")
+        if not back:
+            return
+        yield f"#{number:<2} {_with_symbol(machine, back)}"
+        if following <= pointer:
+            return
+        pointer = following
+
+
+def _story(machine: Machine, exceptions: list[El1Exception]) -> Iterator[str]:
+    for exception in exceptions:
+        place = _with_symbol(machine, exception.pc)
+        far = f" FAR_EL1={exception.far:#x}" if sets_far(exception.esr >> EC_SHIFT) else ""
+        yield f"at {place}: ESR_EL1={exception.esr:#010x}{far} {describe_esr(exception.esr)}"
+
+
+def death_report(machine: Machine) -> list[str]:
+    """What a guest that was stopped by a fault did, and where: exceptions, backtrace, registers."""
+    lines = []
+    exceptions = list(machine.arch_vcpu.el1_exceptions())
+    if exceptions:
+        lines.append("exceptions that the guest took at EL1, the last one last (repetitions once):")
+        lines.extend(f"  {line}" for line in _story(machine, exceptions))
+    lines.append("backtrace:")
+    lines.extend(f"  {line}" for line in backtrace(machine))
+    lines.append("registers:")
+    lines.extend(f"  {line}" for line in register_dump(machine))
+    return lines
+
+
+def wants_report(result: RunResult) -> bool:
+    """Whether the end of a run is one that needs explaining."""
+    return result.ending is Ending.FAULT

@@ -1,0 +1,41 @@
+"""Sizes with binary units, as machine descriptions and the command line write them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+KIB: Final = 1 << 10
+MIB: Final = 1 << 20
+GIB: Final = 1 << 30
+
+UNITS: Final[Mapping[str, int]] = MappingProxyType(
+    {"": 1, "K": KIB, "KIB": KIB, "M": MIB, "MIB": MIB, "G": GIB, "GIB": GIB}
+)
+
+# At most 20 digits: 2**64 has 20, and the length of a number from a file must not decide how long it takes.
+_SIZE: Final = re.compile(r"\s*(0[xX][0-9a-fA-F]{1,16}|[0-9]{1,20})\s*([A-Za-z]*)\s*", re.ASCII)
+
+
+def parse_size(text: str) -> int:
+    """The number of bytes that ``text`` stands for: ``4096``, ``0x1000``, ``64K``, ``512MiB``, ``4 GiB``.
+
+    The units are powers of two and their case does not matter. Raises ValueError with a one-line message.
+    """
+    match = _SIZE.fullmatch(text.replace("_", ""))
+    if match is None or match[2].upper() not in UNITS:
+        shown = text if len(text) <= 40 else text[:37] + "..."
+        raise ValueError(f"expected a size such as 4096, 64KiB, 512MiB or 4G, found {shown!r}")
+    digits, unit = match.groups()
+    count = int(digits, 16 if digits[:2] in ("0x", "0X") else 10)
+    return count * UNITS[unit.upper()]
+
+
+def format_size(size: int) -> str:
+    """``size`` bytes in the largest unit that divides it: ``512 MiB``, ``4 KiB``, ``100 bytes``."""
+    for name, unit in (("GiB", GIB), ("MiB", MIB), ("KiB", KIB)):
+        if size and size % unit == 0:
+            return f"{size // unit} {name}"
+    return "1 byte" if size == 1 else f"{size} bytes"

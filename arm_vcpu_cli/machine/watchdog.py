@@ -1,0 +1,70 @@
+"""Stopping a running guest from outside: a deadline, or a request such as Ctrl-C.
+
+While the guest executes, the main thread is inside the engine and runs no Python. A thread of its own waits for
+the deadline or for a byte on a socket (which a signal may write), and stops the core. It does so again and again
+until it is told that the run is over: a stop that falls between two entries of the engine has no effect.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import threading
+import time
+from collections.abc import Callable
+from enum import Enum
+from typing import Final
+
+_REPEAT_SECONDS: Final = 0.01
+
+
+class StopCause(Enum):
+    """Why a guest was stopped from outside."""
+
+    TIMEOUT = "timeout"
+    INTERRUPT = "interrupt"
+
+
+class Watchdog:
+    """Calls ``stop`` when ``timeout`` seconds (0: never) have passed, or when :meth:`interrupt` is called."""
+
+    def __init__(self, stop: Callable[[], None], timeout: float = 0.0) -> None:
+        self._stop = stop
+        self._timeout = timeout
+        self._reader, self._writer = socket.socketpair()
+        self._writer.setblocking(False)
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="armvcpu-watchdog", daemon=True)
+        self.cause: StopCause | None = None
+
+    def __enter__(self) -> Watchdog:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self.interrupt()
+        self._thread.join()
+        self._reader.close()
+        self._writer.close()
+
+    def fileno(self) -> int:
+        """Where a byte means the same as :meth:`interrupt`; for ``signal.set_wakeup_fd``."""
+        return self._writer.fileno()
+
+    def interrupt(self) -> None:
+        """Have the guest stopped; safe to call from any thread and from a signal handler."""
+        try:
+            self._writer.send(b"\0")
+        except BlockingIOError:
+            # The socket is full of requests already.
+            return
+
+    def _watch(self) -> None:
+        ready, _, _ = select.select([self._reader], [], [], self._timeout or None)
+        if self._over.is_set():
+            return
+        self.cause = StopCause.INTERRUPT if ready else StopCause.TIMEOUT
+        while not self._over.is_set():
+            self._stop()
+            time.sleep(_REPEAT_SECONDS)

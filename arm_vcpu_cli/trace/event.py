@@ -1,0 +1,33 @@
+"""One event of a trace: an exit of a vCPU, with everything that is known about it, before any formatting."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Hex:
+    """An address or a register value, printed as hexadecimal by every sink; up to 64 bits."""
+
+    value: int
+
+    def __str__(self) -> str:
+        return f"{self.value:#x}"
+
+
+@dataclass(frozen=True, slots=True)
+class TraceEvent:
+    """An exit. ``seq`` counts all exits from 1, those that a filter drops included; ``time`` is in nanoseconds
+    since the start of the run; ``pc`` is the preferred return address; ``esr`` is ESR_EL2, None where the exit
+    came without one; ``fields`` are those of the reason, in order."""
+
+    seq: int
+    vcpu: int
+    time: int
+    reason: str
+    pc: int
+    symbol: str
+    el: int
+    esr: int | None
+    fields: tuple[tuple[str, Hex | int | str | bool], ...]
+    note: str = ""
