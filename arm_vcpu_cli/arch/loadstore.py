@@ -9,7 +9,7 @@ FEAT_MOPS and FEAT_LRCPC3; unallocated encodings of these classes are no loads o
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, NamedTuple, Union
+from typing import Final, NamedTuple
 
 SP: Final = 31
 
@@ -43,13 +43,13 @@ class LoadStore(NamedTuple):
     """What is added to the base register afterwards, in bytes; None if it keeps its value."""
     post_index: bool = False
     offset: int | None = 0
-    """What is added to the base for the address (0 if post-indexed); None for a register offset or a literal."""
+    """Added to the base for the address (0 if post-indexed); None for a register offset or a literal."""
     unprivileged: bool = False
     """LDTR and STTR: done with the permissions of EL0."""
 
 
 class Unemulated(NamedTuple):
-    """An instruction that accesses memory, but not as a plain transfer; ``prefetch`` may be taken for a NOP.
+    """An access to memory that is no plain transfer; ``prefetch`` may be taken for a NOP.
 
     ``kind`` is one of ``exclusive``, ``atomic``, ``prefetch``, ``structure (LD1/ST1...)``, ``memory
     tagging``, ``memory copy or set``, ``dc zva``, ``64-byte access``, ``authenticated load``, ``load-acquire
@@ -59,7 +59,7 @@ class Unemulated(NamedTuple):
     kind: str
 
 
-Decoded = Union[LoadStore, Unemulated, None]
+Decoded = LoadStore | Unemulated | None
 
 
 class _Width(NamedTuple):
@@ -97,7 +97,7 @@ def _is_vector(insn: int) -> bool:
 
 
 def _width(insn: int) -> _Width | None:
-    """The width of a single-register form by size (31:30), V (26) and opc (23:22); None: prefetch or unallocated."""
+    """A single-register form by size (31:30), V (26) and opc (23:22); None: prefetch or unallocated."""
     size, opc = insn >> 30, insn >> 22 & 3
     if _is_vector(insn):
         scale = (opc & 2) << 1 | size
@@ -172,7 +172,7 @@ def _literal(insn: int) -> Decoded:
 
 
 def _pair(insn: int) -> Decoded:
-    """LDP, STP, LDPSW, LDNP and STNP: bits 24:23 are 0 non-temporal, 1 post-indexed, 2 offset, 3 pre-indexed."""
+    """LDP, STP, LDPSW, LDNP, STNP. Bits 24:23: 0 non-temporal, 1 post-indexed, 2 offset, 3 pre-indexed."""
     opc, mode, is_load = insn >> 30, insn >> 23 & 3, bool(insn >> 22 & 1)
     if opc == 3:
         return None
@@ -199,7 +199,7 @@ def _pair(insn: int) -> Decoded:
 
 
 def _exclusive_or_ordered(insn: int) -> Decoded:
-    """STXR to LDAXP, the ordered LDAR and STLR, and compare-and-swap, by o2 (23), L (22), o1 (21), o0 (15)."""
+    """Exclusives, the ordered LDAR and STLR, and compare-and-swap, by o2 (23), L (22) and o1 (21)."""
     ordered, pair_or_cas = insn >> 23 & 1, insn >> 21 & 1
     if not ordered:
         return Unemulated("atomic" if pair_or_cas and not insn >> 31 else "exclusive")
@@ -236,7 +236,9 @@ def _atomic(insn: int) -> Decoded:
 
 
 def _ordered_pair(insn: int) -> Decoded:
-    """FEAT_LRCPC3: LDIAPP and STILP, and with opc2 0000 and size 1x and bit 23 set, LDAPR and STLR that write back."""
+    """FEAT_LRCPC3: LDIAPP and STILP, and with bit 23 set LDAPR and STLR that write the base back."""
+    if not insn >> 31:
+        return None
     return Unemulated("load-acquire with write-back" if insn >> 23 & 1 else "load-acquire pair")
 
 
@@ -281,7 +283,7 @@ _CLASSES: Final = (
 
 
 def decode_load_store(insn: int) -> LoadStore | Unemulated | None:
-    """An instruction word (32 bits) as a load or store; None for all other instructions and unallocated words."""
+    """An instruction word as a load or store; None for other instructions and unallocated words."""
     for candidate in _CLASSES:
         if insn & candidate.mask == candidate.value:
             return candidate.decode(insn)

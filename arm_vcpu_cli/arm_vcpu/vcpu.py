@@ -164,6 +164,9 @@ class Aarch64VCpu:
             raise VCpuError(f"physical CPU {cpu.cpu_id}: virtualisation is not enabled")
         core = cpu.core
         core.restorer(self._state)()
+        if cpu.vector_base is not None:
+            # The saved state may be older than the table that hardware_enable installed.
+            core.write_sysreg(lookup("VBAR_EL2"), cpu.vector_base)
         registers = self.guest_system_regs
         if not self._started:
             has_pauth = Aa64Isar1(core.read_sysreg(lookup("ID_AA64ISAR1_EL1")))

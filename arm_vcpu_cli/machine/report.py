@@ -9,6 +9,7 @@ from arm_vcpu_cli.arch.esr import EC_SHIFT, describe_esr
 from arm_vcpu_cli.arch.regs import LAYOUTS
 from arm_vcpu_cli.arch.sysreg import lookup
 from arm_vcpu_cli.arm_vcpu.inject import El1Exception, sets_far
+from arm_vcpu_cli.engine.port import CpuCore
 from arm_vcpu_cli.errors import EngineError
 from arm_vcpu_cli.machine.builder import Machine
 from arm_vcpu_cli.machine.runner import Ending, RunResult
@@ -22,6 +23,7 @@ EL2_REGISTERS: Final = (
 ).split()
 _FRAME_POINTER: Final = 29
 _LINK_REGISTER: Final = 30
+_RECORD_SIZE: Final = 16
 _MAX_FRAMES: Final = 64
 
 
@@ -68,22 +70,30 @@ def backtrace(machine: Machine) -> Iterator[str]:
     """The chain of frame records from x29 (AAPCS64, 6.2.3), ending at the first that cannot be one."""
     frame = machine.arch_vcpu.ctx
     core = machine.host.core(0)
+    addresses = [frame.elr]
     pointer = frame.gpr(_FRAME_POINTER)
-    yield f"#0  {_with_symbol(machine, frame.elr)}"
+    record = _frame_record(core, pointer)
     link = frame.gpr(_LINK_REGISTER)
-    for number in range(1, _MAX_FRAMES):
-        record = core.read_virtual(pointer, 16) if pointer and pointer % 8 == 0 else None
-        if number == 1 and link and (record is None or int.from_bytes(record[8:], "little") != link):
-            yield f"#1  {_with_symbol(machine, link)} (x30)"
-        if record is None:
-            return
-        following, back = int.from_bytes(record[:8], "little"), int.from_bytes(record[8:], "little")
+    if link and (record is None or record[1] != link):
+        # A leaf function has made no record of its own; its caller is only in x30.
+        addresses.append(link)
+    while record is not None and len(addresses) < _MAX_FRAMES:
+        following, back = record
         if not back:
-            return
-        yield f"#{number:<2} {_with_symbol(machine, back)}"
-        if following <= pointer:
-            return
+            break
+        addresses.append(back)
+        record = _frame_record(core, following) if following > pointer else None
         pointer = following
+    for number, address in enumerate(addresses):
+        yield f"#{number:<2} {_with_symbol(machine, address)}"
+
+
+def _frame_record(core: CpuCore, pointer: int) -> tuple[int, int] | None:
+    """The frame record at an address: the address of the next one, and the return address."""
+    record = core.read_virtual(pointer, _RECORD_SIZE) if pointer and pointer % 8 == 0 else None
+    if record is None:
+        return None
+    return int.from_bytes(record[:8], "little"), int.from_bytes(record[8:], "little")
 
 
 def _story(machine: Machine, exceptions: list[El1Exception]) -> Iterator[str]:

@@ -108,7 +108,8 @@ class ElfFile:
         symbols = bytearray(24)
         for symbol in self.symbols:
             info = symbol.binding << 4 | symbol.kind
-            symbols += struct.pack("<IBBHQQ", len(strings), info, 0, symbol.section, symbol.value, symbol.size)
+            fields = (len(strings), info, 0, symbol.section, symbol.value, symbol.size)
+            symbols += struct.pack("<IBBHQQ", *fields)
             strings += symbol.name.encode() + b"\0"
         headers = bytes(64)
         for load, start in zip(self.loads, starts, strict=True):

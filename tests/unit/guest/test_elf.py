@@ -31,7 +31,6 @@ from .elf_writer import (
     R,
     Symbol,
     W,
-    X,
 )
 
 RAM = 0x4000_0000
@@ -137,7 +136,7 @@ def test_a_file_that_is_no_elf_is_refused_with_what_it_starts_with() -> None:
         (replace(VALID, loads=[Load((1 << 64) - 8, paddr=RAM, memory_size=0x1000)]), 64, "wrap around"),
         (replace(VALID, loads=[Load(RAM, paddr=(1 << 48) - 4)]), 64, "48-bit address space"),
         (replace(VALID, loads=[Load(RAM, align=3)]), 64, "power of two"),
-        (replace(VALID, loads=[Load(RAM), Load(RAM + 4)]), None, "LOAD[1] (0x40000004 to 0x4000000b) overlaps LOAD[0]"),
+        (replace(VALID, loads=[Load(RAM), Load(RAM + 4)]), None, "LOAD[1] (0x40000004 to 0x4000000b) overlaps"),
         (replace(VALID, entry=RAM + 8), 24, "no executable segment"),
         (replace(VALID, entry=RAM + 0x1000), 24, "no executable segment"),
         (replace(VALID, entry=RAM + 2), 24, "not a multiple of 4"),
@@ -250,13 +249,14 @@ def test_symbols_that_share_one_huge_name_cannot_multiply_it() -> None:
 
 
 def outcome(data: bytes) -> None:
-    """Loading gives an image that keeps its promises, or the one error; whatever else it does fails the test."""
+    """Loading gives an image that keeps its promises, or the one error; anything else fails the test."""
     try:
         image = load(data)
     except GuestFileError as error:
         assert "\n" not in str(error)
         return
-    assert any(segment.executable and segment.address <= image.entry < segment.end for segment in image.segments)
+    runnable = [segment for segment in image.segments if segment.executable]
+    assert any(segment.address <= image.entry < segment.end for segment in runnable)
     assert all(len(segment.data) <= segment.memory_size for segment in image.segments)
     assert sum(len(segment.data) for segment in image.segments) <= len(data)
     image.symbols.format(image.entry)
@@ -278,7 +278,10 @@ def test_a_file_with_flipped_bits_loads_or_is_refused(bits: list[int]) -> None:
     outcome(bytes(data))
 
 
-@given(st.integers(0, 64 + 2 * 56 - 8), st.sampled_from([0, 1, (1 << 16) - 1, (1 << 32) - 1, 1 << 63, (1 << 64) - 1]))
+EXTREMES = (0, 1, (1 << 16) - 1, (1 << 32) - 1, 1 << 63, (1 << 64) - 1)
+
+
+@given(st.integers(0, 64 + 2 * 56 - 8), st.sampled_from(EXTREMES))
 def test_an_extreme_value_in_a_header_loads_or_is_refused(offset: int, value: int) -> None:
     data = bytearray(SAMPLE)
     struct.pack_into("<Q", data, offset, value)

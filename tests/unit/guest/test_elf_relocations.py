@@ -157,7 +157,8 @@ def test_a_dynamic_section_beyond_the_file_is_refused() -> None:
     assert "truncated dynamic section" in str(refusal(elf))
 
 
-SAMPLE = pie({}, rela(DATA_VA, 1) + rela(DATA_VA + 8, 2), *rela_tags(2), (DT_RELR, DATA_VA + TABLE), (DT_RELRSZ, 8))
+SAMPLE_TABLE = rela(DATA_VA, 1) + rela(DATA_VA + 8, 2)
+SAMPLE = pie({}, SAMPLE_TABLE, *rela_tags(2), (DT_RELR, DATA_VA + TABLE), (DT_RELRSZ, 8))
 SAMPLE_BYTES = SAMPLE.to_bytes()
 INTERESTING = [
     *range(64, 64 + 3 * 56),

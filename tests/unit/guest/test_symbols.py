@@ -1,0 +1,105 @@
+"""The symbol table: which name an address gets."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from arm_vcpu_cli.guest.symbols import Symbol, SymbolTable
+
+
+def test_an_address_inside_a_symbol_has_its_name_and_an_offset() -> None:
+    table = SymbolTable([Symbol("main", 0x1000, 0x20)])
+    assert table.resolve(0x1000) == ("main", 0)
+    assert table.resolve(0x101F) == ("main", 0x1F)
+    assert (table.format(0x1000), table.format(0x1010)) == ("main", "main+0x10")
+
+
+def test_an_address_outside_every_symbol_has_no_name() -> None:
+    table = SymbolTable([Symbol("main", 0x1000, 0x20)])
+    for address in (0, 0xFFF, 0x1020, 1 << 64):
+        assert table.resolve(address) is None
+        assert table.format(address) == ""
+
+
+def test_an_empty_table_names_nothing() -> None:
+    table = SymbolTable()
+    assert (table.resolve(0), table.format(0), table.lookup("main"), len(table)) == (None, "", None, 0)
+
+
+def test_a_symbol_without_a_size_reaches_to_the_next_one() -> None:
+    table = SymbolTable([Symbol("a", 0x100), Symbol("b", 0x180, 0x10)])
+    assert (table.format(0x17F), table.format(0x180)) == ("a+0x7f", "b")
+
+
+def test_a_symbol_without_a_size_reaches_no_further_than_its_section() -> None:
+    table = SymbolTable([Symbol("a", 0x100, limit=0x140), Symbol("b", 0x180, 0x10)])
+    assert (table.format(0x13F), table.format(0x140)) == ("a+0x3f", "")
+
+
+def test_a_label_at_the_end_of_its_section_names_that_address_only() -> None:
+    table = SymbolTable([Symbol("__bss_end", 0x140, limit=0x140)])
+    assert (table.format(0x140), table.format(0x141)) == ("__bss_end", "")
+
+
+def test_a_size_beyond_the_section_is_cut() -> None:
+    table = SymbolTable([Symbol("a", 0x100, 1 << 60, limit=0x140)])
+    assert (table.format(0x13F), table.format(0x140)) == ("a+0x3f", "")
+
+
+def test_behind_a_nested_symbol_the_outer_one_goes_on() -> None:
+    table = SymbolTable([Symbol("outer", 0x100, 0x100), Symbol("inner", 0x120, 0x10), Symbol("in", 0x124, 4)])
+    assert table.format(0x110) == "outer+0x10"
+    assert table.format(0x121) == "inner+0x1"
+    assert table.format(0x125) == "in+0x1"
+    assert table.format(0x12C) == "inner+0xc"
+    assert table.format(0x130) == "outer+0x30"
+    assert table.format(0x200) == ""
+
+
+def test_of_several_names_of_one_address_the_lowest_rank_is_shown_and_all_can_be_looked_up() -> None:
+    table = SymbolTable([Symbol("alias", 0x100, 8, rank=2), Symbol("real", 0x100, 8, rank=0)])
+    assert table.format(0x104) == "real+0x4"
+    assert (table.lookup("alias"), table.lookup("real")) == (0x100, 0x100)
+
+
+def test_of_several_addresses_of_one_name_the_lowest_rank_is_looked_up() -> None:
+    table = SymbolTable([Symbol("init", 0x100, 8, rank=2), Symbol("init", 0x200, 8, rank=0)])
+    assert table.lookup("init") == 0x200
+    assert (table.format(0x100), table.format(0x200)) == ("init", "init")
+
+
+def test_mapping_symbols_are_dropped_and_their_lookalikes_kept() -> None:
+    names = ["$x", "$d", "$x.1", "$d.foo", "$xyz", "$a"]
+    table = SymbolTable([Symbol(name, 0x100 * index, 0x10) for index, name in enumerate(names)])
+    assert [name for name in names if table.lookup(name) is not None] == ["$xyz", "$a"]
+    assert table.format(0) == ""
+
+
+def test_an_absolute_value_is_no_place_and_is_not_moved() -> None:
+    table = SymbolTable([Symbol("size", 0x100, is_place=False), Symbol("main", 0x80, 0x10)], bias=0x1000)
+    assert (table.lookup("size"), table.format(0x100), table.format(0x1100)) == (0x100, "", "")
+    assert table.lookup("main") == 0x1080
+
+
+def test_addresses_move_by_the_bias() -> None:
+    table = SymbolTable([Symbol("a", 0x100, 8), Symbol("b", 0x200, limit=0x210)], bias=0x4000_0000)
+    assert table.format(0x4000_0104) == "a+0x4"
+    assert table.format(0x4000_020F) == "b+0xf"
+    assert (table.format(0x104), table.format(0x4000_0210)) == ("", "")
+
+
+SPAN = 64
+
+
+@given(st.lists(st.tuples(st.integers(0, SPAN), st.integers(1, 12)), max_size=12, unique_by=lambda pair: pair[0]))
+def test_an_address_is_named_exactly_if_a_symbol_holds_it(ranges: list[tuple[int, int]]) -> None:
+    """Compared with a search through all symbols; they may overlap in any way."""
+    table = SymbolTable([Symbol(f"s{start}", start, size) for start, size in ranges])
+    for address in range(SPAN + 16):
+        holders = [start for start, size in ranges if start <= address < start + size]
+        found = table.resolve(address)
+        if not holders:
+            assert found is None
+        else:
+            assert found == (f"s{max(holders)}", address - max(holders))
