@@ -17,7 +17,7 @@ from arm_vcpu_cli.devices.irq import IrqLine, unconnected
 FIFO_DEPTH: Final = 32
 POLLS_BEFORE_IDLE: Final = 256
 """Reads of an empty receiver in a row, with nothing else happening on the UART, that mean: the guest waits."""
-POLLS_BETWEEN_WAITS: Final = 64
+POLLS_BETWEEN_WAITS: Final = 16
 
 DR, RSR, FR, ILPR, IBRD, FBRD, LCR_H, CR, IFLS, IMSC, RIS, MIS, ICR, DMACR = (
     0x00, 0x04, 0x18, 0x20, 0x24, 0x28, 0x2C, 0x30, 0x34, 0x38, 0x3C, 0x40, 0x44, 0x48,
