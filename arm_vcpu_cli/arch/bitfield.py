@@ -58,7 +58,7 @@ class Field:
             return self
         return (int(instance) >> self.lsb) & self.mask
 
-    def __set__(self, instance: object, value: object) -> NoReturn:
+    def __set__(self, instance: object, value: NoReturn) -> None:
         raise AttributeError(f"field {self.name} is read-only: use replace()")
 
     def insert(self, word: int, value: int) -> int:
@@ -114,7 +114,7 @@ class Register(int):
             raise ValueError(f"{value:#x} does not fit in the {cls.WIDTH} bits of {cls.__name__}")
         return int.__new__(cls, value)
 
-    def __setattr__(self, name: str, value: object) -> NoReturn:
+    def __setattr__(self, name: str, value: NoReturn) -> None:
         raise AttributeError(f"{type(self).__name__} is immutable: use replace()")
 
     @classmethod

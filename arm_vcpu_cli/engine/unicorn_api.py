@@ -159,10 +159,15 @@ class Engine:
         except unicorn.UcError as error:
             raise EngineError(f"{reg.name} cannot be written: {error}") from error
 
-    def hook_exceptions(self, callback: InterruptCallback) -> None:
-        """Call ``callback(engine, number, data)`` for each exception; it must not raise."""
+    def hook_exceptions(self, callback: InterruptCallback | None) -> None:
+        """Call ``callback(engine, number, data)`` for each exception, and nobody else; it must not raise."""
+        if self._callback is not None:
+            self._check(self._held.uc_hook_del(self.handle, self._hook), "the exception hook cannot be removed")
+            self._callback = None
+        if callback is None:
+            return
         function = _INTERRUPT_CFUNC(callback)
-        status = self._released.uc_hook_add(
+        status = self._held.uc_hook_add(
             self.handle,
             ctypes.byref(self._hook),
             unicorn_const.UC_HOOK_INTR,

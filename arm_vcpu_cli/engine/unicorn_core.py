@@ -11,7 +11,7 @@ from arm_vcpu_cli.engine.discovery import discover_layout
 from arm_vcpu_cli.engine.handover import hand_over_to_el2
 from arm_vcpu_cli.engine.layout import CpuState, StateLayout
 from arm_vcpu_cli.engine.port import ExceptionHook
-from arm_vcpu_cli.engine.unicorn_api import CPU_MODELS, Engine, SavedContext
+from arm_vcpu_cli.engine.unicorn_api import CPU_MODELS, Engine, InterruptCallback, SavedContext
 from arm_vcpu_cli.errors import EngineError
 
 _EL1H_MASKED: Final = 0x3C5
@@ -19,9 +19,10 @@ _PSTATE_COMPANION: Final = lookup("TPIDR_EL2")
 """A register of EL2 that no guest sees and we do not use: writing it has no effect but the core's refresh."""
 _TLBI_ALLE1: Final = lookup("TLBI ALLE1")
 
-_KIND_SYNCHRONOUS: Final = 0
-_KIND_BY_NUMBER: Final = {5: 1, 14: 1, 6: 2, 15: 2, 24: 3}
-"""The engine's exception numbers that are not synchronous: IRQ, virtual IRQ, FIQ, virtual FIQ, virtual SError."""
+_NUMBERS: Final = 32
+_NOT_SYNCHRONOUS: Final = {5: 1, 14: 1, 6: 2, 15: 2, 24: 3}
+"""The engine's exception numbers for IRQ, virtual IRQ, FIQ, virtual FIQ and virtual SError."""
+_KINDS: Final = tuple(_NOT_SYNCHRONOUS.get(number, 0) for number in range(_NUMBERS))
 
 
 class UnicornCore:
@@ -37,9 +38,8 @@ class UnicornCore:
         hand_over_to_el2(self._engine, has_sve=bool(pfr0.SVE), has_pauth=bool(isar1.APA or isar1.API))
         self._write_pstate = self._engine.pstate_writer(_PSTATE_COMPANION)
         self._write_pstate(_EL1H_MASKED)
-        self._hook: ExceptionHook | None = None
         self._failure: BaseException | None = None
-        self._engine.hook_exceptions(self._on_exception)
+        self.set_exception_hook(None)
 
     @property
     def model(self) -> str:
@@ -80,7 +80,7 @@ class UnicornCore:
 
     def set_exception_hook(self, hook: ExceptionHook | None) -> None:
         """See the port."""
-        self._hook = hook
+        self._engine.hook_exceptions(self._guarded(_nobody if hook is None else hook))
 
     def run(self, pc: int) -> None:
         """See the port. What the hook raises is raised again from here."""
@@ -119,18 +119,24 @@ class UnicornCore:
 
     def close(self) -> None:
         """See the port."""
-        self._hook = None
         self._engine.close()
 
-    def _on_exception(self, _engine: object, number: int, _data: object) -> None:
-        # Nothing may escape into the engine's C code, not even KeyboardInterrupt; run() raises it again.
-        try:
-            if self._hook is None:
-                raise EngineError(f"exception {number} with nobody to handle it")
-            self._hook(_KIND_BY_NUMBER.get(number, _KIND_SYNCHRONOUS))
-        except BaseException as error:  # noqa: BLE001
-            self._failure = error
-            self._engine.stop()
+    def _guarded(self, hook: ExceptionHook) -> InterruptCallback:
+        """The hook as the engine calls it. Nothing may escape into its C code; :meth:`run` raises it again."""
+        kinds = _KINDS
+
+        def on_exception(_engine: object, number: int, _data: object) -> None:
+            try:
+                hook(kinds[number])
+            except BaseException as error:  # noqa: BLE001
+                self._failure = error
+                self._engine.stop()
+
+        return on_exception
+
+
+def _nobody(_kind: int) -> None:
+    raise EngineError("an exception with nobody to handle it")
 
 
 def _context_of(state: CpuState) -> SavedContext:

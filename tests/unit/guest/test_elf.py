@@ -24,6 +24,8 @@ from .elf_writer import (
     ET_REL,
     PT_INTERP,
     SHN_ABS,
+    STB_LOCAL,
+    STB_WEAK,
     STT_NOTYPE,
     STT_OBJECT,
     ElfFile,
@@ -97,6 +99,16 @@ def test_an_entry_that_is_already_physical_is_kept() -> None:
     assert image.entry == RAM + 4
 
 
+def test_an_entry_that_could_be_either_is_a_virtual_address() -> None:
+    swapped = [Load(RAM, paddr=RAM + 0x1000), Load(RAM + 0x1000, paddr=RAM)]
+    assert load(ElfFile(swapped, entry=RAM + 4)).entry == RAM + 0x1004
+
+
+def test_segments_may_touch() -> None:
+    image = load(ElfFile([Load(RAM), Load(RAM + len(CODE))], entry=RAM))
+    assert [segment.address for segment in image.segments] == [RAM, RAM + len(CODE)]
+
+
 def test_a_file_without_section_headers_loads_without_symbols() -> None:
     image = load(replace(VALID, sections=False))
     assert image.entry == RAM + 4
@@ -136,7 +148,7 @@ def test_a_file_that_is_no_elf_is_refused_with_what_it_starts_with() -> None:
         (replace(VALID, loads=[Load((1 << 64) - 8, paddr=RAM, memory_size=0x1000)]), 64, "wrap around"),
         (replace(VALID, loads=[Load(RAM, paddr=(1 << 48) - 4)]), 64, "48-bit address space"),
         (replace(VALID, loads=[Load(RAM, align=3)]), 64, "power of two"),
-        (replace(VALID, loads=[Load(RAM), Load(RAM + 4)]), None, "LOAD[1] (0x40000004 to 0x4000000b) overlaps"),
+        (replace(VALID, loads=[Load(RAM), Load(RAM + 4)]), None, "LOAD[1] (0x40000004 to 0x4000000b) over"),
         (replace(VALID, entry=RAM + 8), 24, "no executable segment"),
         (replace(VALID, entry=RAM + 0x1000), 24, "no executable segment"),
         (replace(VALID, entry=RAM + 2), 24, "not a multiple of 4"),
@@ -199,6 +211,23 @@ def test_symbols_are_found_by_address_and_name() -> None:
     assert (table.lookup("main"), table.lookup("stack_size")) == (RAM, 0x4000)
     assert (table.lookup("elsewhere"), table.lookup("$x")) == (None, None)
     assert table.format(0x4000) == ""
+
+
+def test_of_the_names_of_one_address_a_global_function_is_shown() -> None:
+    symbols = [
+        Symbol("alabel", RAM, 8, kind=STT_NOTYPE),
+        Symbol("blocal", RAM, 8, binding=STB_LOCAL),
+        Symbol("cweak", RAM, 8, binding=STB_WEAK),
+        Symbol("global", RAM, 8),
+    ]
+    for shown in range(4):
+        table = load(replace(VALID, symbols=symbols[: shown + 1])).symbols
+        assert table.format(RAM) == symbols[shown].name
+
+
+def test_a_symbol_of_a_section_that_is_not_in_memory_is_no_address() -> None:
+    table = load(replace(VALID, symbols=[Symbol("debug", RAM, 8, section=3)])).symbols
+    assert (table.format(RAM), table.lookup("debug")) == ("", None)
 
 
 def test_a_label_reaches_to_the_end_of_its_section_and_no_further() -> None:

@@ -76,6 +76,12 @@ def test_the_largest_alignment_of_a_segment_is_kept() -> None:
     assert image.load_bias == RAM + 0x20_0000
 
 
+def test_a_pie_that_begins_between_two_alignments_keeps_its_offset_from_the_lower_one() -> None:
+    image = load(pie({}, b"", low=0x10_0240))
+    assert image.load_bias == BASE - 0x10_0000
+    assert image.segments[0].address == BASE + 0x240
+
+
 def test_a_pie_linked_high_moves_down() -> None:
     low = 0xFFFF_8000_0001_0000
     image = load(pie({}, b"", low=low))

@@ -8,6 +8,7 @@ import pytest
 
 from arm_vcpu_cli.errors import GuestFileError
 from arm_vcpu_cli.guest import loader
+from arm_vcpu_cli.guest.image import ImageKind
 from arm_vcpu_cli.guest.loader import load_guest
 from arm_vcpu_cli.guest.raw import load_raw
 
@@ -77,7 +78,7 @@ def test_a_file_that_must_be_unpacked_first_is_refused_unless_it_is_asked_for_as
 
 
 @pytest.mark.parametrize("kind", [None, "elf", "raw"])
-def test_an_empty_file_is_refused(tmp_path: Path, kind: loader.ImageKind | None) -> None:
+def test_an_empty_file_is_refused(tmp_path: Path, kind: ImageKind | None) -> None:
     with pytest.raises(GuestFileError, match="empty"):
         load_guest(written(tmp_path, b""), load_address=None, ram_base=RAM, kind=kind)
 

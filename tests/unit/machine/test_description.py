@@ -1,0 +1,442 @@
+"""Machine descriptions: what a file means, and what is refused with which key."""
+
+from __future__ import annotations
+
+from dataclasses import FrozenInstanceError
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from arm_vcpu_cli.errors import MachineFileError
+from arm_vcpu_cli.machine.description import (
+    PRESETS,
+    Conduit,
+    DeviceDescription,
+    El2Description,
+    Limits,
+    MachineDescription,
+    OnFault,
+    load_machine,
+    machine_from_document,
+)
+from arm_vcpu_cli.machine.schema import CPU_MODELS, HCR_TRAPS, parse_document
+
+MIB = 1 << 20
+RAM = 0x4000_0000
+RAM_ONLY = f'base = "none"\n[memory.ram]\nbase = {RAM}\nsize = "1MiB"\n'
+
+
+def load(directory: Path, text: str) -> MachineDescription:
+    path = directory / "board.toml"
+    path.write_text(text, encoding="utf-8")
+    return load_machine(path)
+
+
+def refusal(directory: Path, text: str) -> MachineFileError:
+    with pytest.raises(MachineFileError) as caught:
+        load(directory, text)
+    message = str(caught.value)
+    assert message.startswith(f"{directory / 'board.toml'}: ")
+    assert "\n" not in message
+    assert len(message) < 500
+    return caught.value
+
+
+def test_without_a_file_the_machine_is_the_virt_preset() -> None:
+    machine = load_machine(None)
+    assert (machine.name, machine.path) == ("virt", None)
+    assert (machine.ram.name, machine.ram.base, machine.ram.size) == ("ram", RAM, 512 * MIB)
+    assert machine.ram.readable and machine.ram.writable and machine.ram.executable
+    assert machine.devices == (DeviceDescription("uart0", "pl011", 0x0900_0000, 0x1000, 33),)
+    assert machine.load_address == RAM + 0x8_0000
+
+
+def test_the_defaults_are_those_of_the_manual() -> None:
+    machine = load_machine(None)
+    assert (machine.cpu.model, machine.cpu.mpidr, machine.cpu.pa_bits) == ("cortex-a72", 0, 44)
+    assert machine.el2 == El2Description(False, True, True, True, ())
+    assert machine.smc.conduit is Conduit.HVC
+    assert machine.smc.functions == ()
+    assert machine.limits == Limits(0.0, 0)
+    assert machine.semihosting is True
+    assert (machine.boot.entry, machine.boot.dtb, machine.boot.bootargs) == (None, True, "")
+    assert machine.ram.on_fault is OnFault.ABORT
+
+
+def test_the_description_cannot_be_changed() -> None:
+    with pytest.raises(FrozenInstanceError):
+        load_machine(None).cpu.mpidr = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_loads_by_name(tmp_path: Path, preset: str) -> None:
+    machine = load(tmp_path, f'base = "{preset}"')
+    assert (machine.name, machine.path) == ("board", tmp_path / "board.toml")
+    assert machine.memory == load_machine(None).memory
+
+
+def test_a_file_changes_single_keys_of_the_preset(tmp_path: Path) -> None:
+    machine = load(tmp_path, '[memory.ram]\nsize = "1GiB"\n[device.uart0]\nintid = 40\n')
+    assert (machine.ram.base, machine.ram.size) == (RAM, 1 << 30)
+    assert machine.devices == (DeviceDescription("uart0", "pl011", 0x0900_0000, 0x1000, 40),)
+
+
+def test_what_the_preset_has_can_be_switched_off(tmp_path: Path) -> None:
+    machine = load(tmp_path, "[device.uart0]\nenabled = false\n")
+    assert machine.devices == ()
+
+
+def test_base_none_starts_from_nothing(tmp_path: Path) -> None:
+    machine = load(tmp_path, RAM_ONLY)
+    assert [region.name for region in machine.memory] == ["ram"]
+    assert machine.devices == ()
+
+
+def test_every_key_reaches_the_description(tmp_path: Path) -> None:
+    (tmp_path / "fw.bin").write_bytes(bytes(0x100))
+    machine = load(
+        tmp_path,
+        """
+        base = "none"
+        semihosting.enabled = false
+        [cpu]
+        model = "cortex-a53"
+        mpidr = 0x1_0002_0304
+        [el2]
+        passthrough_interrupt = true
+        passthrough_timer = false
+        trap_wfi = false
+        trap_id_registers = false
+        hcr = ["TVM", "TTLB"]
+        [memory.rom]
+        base = 0
+        size = 0x10000
+        permissions = "rx"
+        on_fault = "ignore"
+        file = "fw.bin"
+        file_offset = 0x200
+        [memory.ram]
+        base = 0x8000_0000
+        size = "16M"
+        permissions = "rw"
+        on_fault = "stop"
+        [device.later]
+        type = "zero"
+        base = 0x2000_0000
+        size = "1GiB"
+        [device.scratch]
+        type = "ram"
+        base = 0x1000_0000
+        size = 0x100
+        [boot]
+        entry = 0x40
+        load_address = 0x8000_1000
+        dtb = false
+        dtb_address = 0x8080_0000
+        bootargs = "console=ttyAMA0"
+        [smc]
+        conduit = "smc"
+        [smc.function.version]
+        id = 0xC200_0001
+        returns = [0, -1, 0x8000_0000_0000_0000, -9223372036854775808]
+        [limits]
+        timeout = 2.5
+        max_exits = 1000
+        """,
+    )
+    assert (machine.cpu.model, machine.cpu.mpidr, machine.cpu.pa_bits) == ("cortex-a53", 0x1_0002_0304, 40)
+    assert machine.el2 == El2Description(True, False, False, False, ("TVM", "TTLB"))
+    rom, ram = machine.memory
+    assert (rom.base, rom.end, rom.on_fault, rom.file_offset) == (0, 0x1_0000, OnFault.IGNORE, 0x200)
+    assert (rom.readable, rom.writable, rom.executable) == (True, False, True)
+    assert rom.file == tmp_path / "fw.bin"
+    assert (ram.base, ram.size, ram.on_fault, ram.file) == (0x8000_0000, 16 * MIB, OnFault.STOP, None)
+    assert (ram.readable, ram.writable, ram.executable) == (True, True, False)
+    assert machine.devices == (
+        DeviceDescription("scratch", "ram", 0x1000_0000, 0x100, None),
+        DeviceDescription("later", "zero", 0x2000_0000, 1 << 30, None),
+    )
+    boot = machine.boot
+    assert (boot.entry, boot.load_address, boot.dtb_address) == (0x40, 0x8000_1000, 0x8080_0000)
+    assert boot.dtb is False
+    assert boot.bootargs == "console=ttyAMA0"
+    assert machine.load_address == 0x8000_1000
+    assert machine.smc.conduit is Conduit.SMC
+    (function,) = machine.smc.functions
+    assert (function.name, function.id) == ("version", 0xC200_0001)
+    assert function.returns == (0, (1 << 64) - 1, 1 << 63, 1 << 63)
+    assert machine.limits == Limits(2.5, 1000)
+    assert machine.semihosting is False
+
+
+def test_the_command_line_wins_over_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "board.toml"
+    path.write_text('[memory.ram]\nsize = "1GiB"\n[boot]\nbootargs = "quiet"\n')
+    machine = load_machine(path, memory_size=64 * MIB, bootargs="debug")
+    assert (machine.ram.size, machine.boot.bootargs) == (64 * MIB, "debug")
+
+
+@pytest.mark.parametrize("size", [0, -4096, 100, 1 << 50])
+def test_a_memory_size_from_the_command_line_is_checked_as_that_of_the_file(size: int) -> None:
+    with pytest.raises(MachineFileError) as caught:
+        load_machine(None, memory_size=size)
+    assert caught.value.key == "memory.ram.size"
+
+
+def test_memory_that_grows_into_its_neighbour_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "board.toml"
+    path.write_text(RAM_ONLY + "[device.x]\ntype = 'zero'\nbase = 0x4100_0000\n")
+    assert load_machine(path, memory_size=16 * MIB).ram.size == 16 * MIB
+    with pytest.raises(MachineFileError, match=r"overlaps memory\.ram"):
+        load_machine(path, memory_size=17 * MIB)
+
+
+def test_a_memory_size_that_would_make_another_region_the_main_ram_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "board.toml"
+    path.write_text(
+        'base = "none"\n[memory.a]\nbase = 0\nsize = "4M"\n[memory.b]\nbase = 0x100_0000\nsize = "2M"\n'
+    )
+    assert load_machine(path, memory_size=8 * MIB).ram.size == 8 * MIB
+    with pytest.raises(MachineFileError, match="no longer the main RAM") as caught:
+        load_machine(path, memory_size=MIB)
+    assert caught.value.key == "memory.a.size"
+
+
+def test_without_a_region_named_ram_the_largest_runnable_one_is_it(tmp_path: Path) -> None:
+    text = 'base = "none"\n[memory.a]\nbase = 0\nsize = "2M"\n[memory.b]\nbase = 0x100_0000\nsize = "4M"\n'
+    data = '[memory.c]\nbase = 0x200_0000\nsize = "8M"\npermissions = "rw"\n'
+    assert load(tmp_path, text + data).ram.name == "b"
+    assert load(tmp_path, 'base = "none"\n' + data).ram.name == "c"
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "part"),
+    [
+        ("bsae = 'virt'", "bsae", 'unknown key (did you mean "base"?)'),
+        ("base = 'vrit'", "base", 'did you mean "virt"?'),
+        ("base = 1", "base", "found 1"),
+        ("[cpu]\nmodle = 'max'", "cpu.modle", 'did you mean "model"?'),
+        ("[cpu]\nmodel = 'cortex-a35'", "cpu.model", '"cortex-a53", "cortex-a57", "cortex-a72" or "max"'),
+        ("[cpu]\nmpidr = 0x8000_0000", "cpu.mpidr", "affinity fields only"),
+        ("[cpu]\nmpidr = -1", "cpu.mpidr", "found -1"),
+        ("[cpu]\nmpidr = true", "cpu.mpidr", "expected an integer, found true"),
+        ("cpu = 3", "cpu", "expected a table, found 3"),
+        ("[el2]\ntrap_wfi = 1", "el2.trap_wfi", "expected true or false, found 1"),
+        ("[el2]\nhcr = 'TVM'", "el2.hcr", "expected an array of strings"),
+        ("[el2]\nhcr = ['tvm']", "el2.hcr", 'did you mean "TVM"?'),
+        ("[el2]\nhcr = ['TVM', 'TVM']", "el2.hcr", "twice"),
+        ("[el2]\nhcr = [1]", "el2.hcr", "found 1"),
+        ("memory = []", "memory", "expected a table, found an array"),
+        ("[memory]\nram = 1", "memory.ram", "expected a table, found 1"),
+        ("[memory.x]\nsize = 4096", "memory.x.base", "missing, expected an integer"),
+        ("[memory.x]\nbase = 0", "memory.x.size", "missing, expected a size"),
+        ("[memory.x]\nbase = 0.5\nsize = 4096", "memory.x.base", "found the number 0.5"),
+        ("[memory.x]\nbase = 'a'\nsize = 4096", "memory.x.base", 'found the string "a"'),
+        ("[memory.x]\nbase = 2024-01-01\nsize = 4096", "memory.x.base", "found a date or time"),
+        ("[memory.x]\nbase = 0x800\nsize = 4096", "memory.x.base", "multiple of 4 KiB, found 0x800"),
+        ("[memory.x]\nbase = 0\nsize = 4097", "memory.x.size", "expected a multiple of 4 KiB"),
+        ("[memory.x]\nbase = 0\nsize = 0", "memory.x.size", "found 0"),
+        ("[memory.x]\nbase = 0\nsize = -4096", "memory.x.size", "found -4096"),
+        ("[memory.x]\nbase = 0\nsize = true", "memory.x.size", "found true"),
+        ("[memory.x]\nbase = 0\nsize = '4Q'", "memory.x.size", "expected a size such as"),
+        ("[memory.x]\nbase = 0\nsize = '2048G'", "memory.x.size", "1024 GiB"),
+        ("[memory.x]\nbase = 0x0fff_ffff_f000\nsize = '8K'", "memory.x", "44-bit address space"),
+        ("[memory.x]\nbase = -4096\nsize = 4096", "memory.x.base", "found -4096"),
+        ("[memory.ram]\nsise = 1", "memory.ram.sise", 'did you mean "size"?'),
+        ("[memory.ram]\npermissions = 'w'", "memory.ram.permissions", '"r", "rw", "rx" or "rwx"'),
+        ("[memory.ram]\npermissions = 'rx'", "memory", "needs a region with permissions"),
+        ("[memory.ram]\nenabled = false", "memory", "needs a region with permissions"),
+        ("[memory.ram]\non_fault = 'explode'", "memory.ram.on_fault", '"abort", "stop" or "ignore"'),
+        ("[memory.ram]\nfile_offset = 4", "memory.ram.file_offset", "without memory.ram.file"),
+        ("[memory.ram]\nfile = 'none.bin'", "memory.ram.file", "No such file or directory"),
+        ("[memory.ram]\nfile = '.'", "memory.ram.file", "not a regular file"),
+        ('[memory.ram]\nfile = "a\\u0000b"', "memory.ram.file", "no control characters"),
+        ("[memory.ram]\nfile = 3", "memory.ram.file", "expected a string, found 3"),
+        ("[memory.'a b']\nbase = 0", 'memory."a b"', "expected a name"),
+        ("[memory.x]\nbase = 0x4000_1000\nsize = 4096", "memory.x", "memory.ram (0x40000000 to 0x5fffffff)"),
+        ("[memory.x]\nbase = 0x0900_0000\nsize = 4096", "memory.x", "overlaps device.uart0"),
+        ("[device.x]\nbase = 0", "device.x.type", 'missing, expected "pl011", "zero" or "ram"'),
+        ("[device.x]\ntype = 'pl01'\nbase = 0", "device.x.type", 'did you mean "pl011"?'),
+        ("[device.x]\ntype = 'zero'", "device.x.base", "missing"),
+        ("[device.x]\ntype = 'zero'\nbase = 2", "device.x.base", "expected a multiple of 4 bytes"),
+        ("[device.x]\ntype = 'zero'\nbase = 0\nsize = 6", "device.x.size", "expected a multiple of 4 bytes"),
+        ("[device.x]\ntype = 'pl011'\nbase = 0\nsize = 256", "device.x.size", "expected a size from 4 KiB"),
+        ("[device.x]\ntype = 'ram'\nbase = 0\nsize = '1G'", "device.x.size", "to 16 MiB"),
+        ("[device.x]\ntype = 'zero'\nbase = 0x1000_0000_0000", "device.x.base", "expected an integer from"),
+        ("[device.x]\ntype = 'zero'\nbase = 0x0fff_ffff_f800", "device.x", "44-bit address space"),
+        ("[device.x]\ntype = 'zero'\nbase = 0x0900_0800", "device.x", "overlaps device.uart0"),
+        ("[device.x]\ntype = 'zero'\nbase = 0\nintid = 31", "device.x.intid", "from 32 to 1019, found 31"),
+        ("[device.x]\ntype = 'zero'\nbase = 0\nintid = 33", "device.x.intid", "already that of device.uart0"),
+        ("[device.x]\ntype = 'zero'\nbase = 0\nirq = 33", "device.x.irq", "unknown key"),
+        ("[boot]\nentry = 0x4000_0002", "boot.entry", "expected a multiple of 4 bytes"),
+        ("[boot]\nentry = 0x1000", "boot.entry", "expected an address in a memory region"),
+        ("[boot]\ndtb_address = 0x4000_0004", "boot.dtb_address", "expected a multiple of 8 bytes"),
+        ("[boot]\nload_address = 0x6000_0000", "boot.load_address", "in a memory region"),
+        ("[boot]\ndtb = 'yes'", "boot.dtb", "expected true or false"),
+        ("[boot]\nbootargs = 'a\tb'", "boot.bootargs", "no control characters"),
+        (f"[boot]\nbootargs = '{'x' * 2048}'", "boot.bootargs", "at most 2047 bytes"),
+        ("[smc]\nconduit = 'eret'", "smc.conduit", '"hvc" or "smc"'),
+        ("[smc]\nfunctions = 1", "smc.functions", 'did you mean "function"?'),
+        ("[smc.function.f]\nreturns = [0]", "smc.function.f.id", "missing"),
+        ("[smc.function.f]\nid = 0x1_0000_0000\nreturns = [0]", "smc.function.f.id", "0xffffffff"),
+        ("[smc.function.f]\nid = 0x8400_0003\nreturns = [0]", "smc.function.f.id", "PSCI"),
+        ("[smc.function.f]\nid = 0xC400_001F\nreturns = [0]", "smc.function.f.id", "PSCI"),
+        ("[smc.function.f]\nid = 1", "smc.function.f.returns", "missing"),
+        ("[smc.function.f]\nid = 1\nreturns = 0", "smc.function.f.returns", "1 to 4 integers, found 0"),
+        ("[smc.function.f]\nid = 1\nreturns = []", "smc.function.f.returns", "found 0 of them"),
+        ("[smc.function.f]\nid = 1\nreturns = [1,2,3,4,5]", "smc.function.f.returns", "found 5 of them"),
+        ("[smc.function.f]\nid = 1\nreturns = [1.0]", "smc.function.f.returns", "found the number 1.0"),
+        ("[smc.function.f]\nid = 1\nreturns = [-9223372036854775809]", "smc.function.f.returns", "-0x8"),
+        ("[smc.function.f]\nid = 1\nreturns = [0x10000000000000000]", "smc.function.f.returns", "65 bits"),
+        ("[smc.function]\nf = {id=1,returns=[0]}\ng = {id=1,returns=[0]}", "smc.function.g.id", "already"),
+        ("[limits]\ntimeout = -1", "limits.timeout", "expected a number from 0"),
+        ("[limits]\ntimeout = nan", "limits.timeout", "found the number nan"),
+        ("[limits]\ntimeout = inf", "limits.timeout", "found the number inf"),
+        ("[limits]\ntimeout = '10s'", "limits.timeout", "expected a number"),
+        ("[limits]\nmax_exits = 1.5", "limits.max_exits", "expected an integer"),
+        ("[limits]\nmax_exits = -1", "limits.max_exits", "found -1"),
+        ("[semihosting]\nenabled = 'no'", "semihosting.enabled", "expected true or false"),
+        ("semihosting = true", "semihosting", "expected a table, found true"),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_is_refused_with_its_key(tmp_path: Path, text: str, key: str, part: str) -> None:
+    error = refusal(tmp_path, text)
+    assert error.key == key
+    assert part in error.message
+
+
+def test_the_address_space_is_that_of_the_cpu_model(tmp_path: Path) -> None:
+    region = "[memory.x]\nbase = 0xff_ffff_f000\nsize = '8K'\n"
+    assert load(tmp_path, region).memory[-1].end == (1 << 40) + 0x1000
+    error = refusal(tmp_path, "[cpu]\nmodel = 'cortex-a53'\n" + region)
+    assert (error.key, "40-bit address space" in error.message) == ("memory.x", True)
+
+
+def test_an_entry_in_memory_that_cannot_run_is_refused(tmp_path: Path) -> None:
+    text = "[memory.data]\nbase = 0\nsize = 4096\npermissions = 'rw'\n[boot]\nentry = 0\n"
+    error = refusal(tmp_path, text)
+    assert (error.key, error.message) == ("boot.entry", "0x0 is in memory.data, which is not executable")
+
+
+def test_neighbours_may_touch(tmp_path: Path) -> None:
+    below = load(tmp_path, "[memory.x]\nbase = 0x3fff_f000\nsize = 4096\n")
+    above = load(tmp_path, "[memory.x]\nbase = 0x6000_0000\nsize = 4096\n")
+    assert [len(below.memory), len(above.memory)] == [2, 2]
+
+
+def test_a_region_inside_an_earlier_one_is_found_behind_a_third(tmp_path: Path) -> None:
+    text = "[device.a]\ntype='zero'\nbase = 0\nsize = 0x10000\n[device.b]\ntype='zero'\nbase = 0x20000\n"
+    assert len(load(tmp_path, text).devices) == 3
+    assert refusal(tmp_path, text + "[memory.c]\nbase = 0x8000\nsize = 4096").key == "memory.c"
+
+
+def test_a_file_that_fills_its_region_fits_and_one_byte_more_does_not(tmp_path: Path) -> None:
+    text = "[memory.rom]\nbase = 0\nsize = 4096\npermissions = 'r'\nfile = 'fw.bin'\nfile_offset = 0x800\n"
+    (tmp_path / "fw.bin").write_bytes(bytes(0x800))
+    assert load(tmp_path, text).memory[0].file_offset == 0x800
+    (tmp_path / "fw.bin").write_bytes(bytes(0x801))
+    error = refusal(tmp_path, text)
+    assert (error.key, "2049 bytes, more than the 2 KiB" in error.message) == ("memory.rom.file", True)
+
+
+def test_the_file_of_a_region_that_is_switched_off_need_not_exist(tmp_path: Path) -> None:
+    text = "[memory.rom]\nbase = 0\nsize = 4096\nfile = 'none.bin'\nenabled = false\n"
+    assert [region.name for region in load(tmp_path, text).memory] == ["ram"]
+
+
+@pytest.mark.parametrize(
+    ("data", "part"),
+    [
+        (b"a = \n", "line 1, column 5"),
+        (b"[cpu]\nmodel = x\n", "line 2, column 9"),
+        (b"[cpu]\nmodel = 'x\n", "end of document"),
+        (b"[cpu]\n[cpu]\n", "not valid TOML"),
+        (b"x = 'a'\n\nz = '\xff'\n", "not UTF-8: byte 0xff at line 3"),
+        (b"a = " + b"[" * 100_000, "not valid TOML"),
+        (b"a = " + b"9" * 10_000, "not valid TOML"),
+        (b"#" * ((1 << 20) + 1), "larger than 1 MiB"),
+    ],
+)
+def test_what_is_no_toml_is_refused_with_its_place(tmp_path: Path, data: bytes, part: str) -> None:
+    path = tmp_path / "board.toml"
+    path.write_bytes(data)
+    with pytest.raises(MachineFileError) as caught:
+        load_machine(path)
+    assert part in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 500
+
+
+def test_values_that_would_take_long_to_print_are_described(tmp_path: Path) -> None:
+    assert "40000 bits" in refusal(tmp_path, f"[cpu]\nmpidr = 0x{'f' * 10_000}").message
+    assert refusal(tmp_path, f"[cpu]\nmodel = '{'x' * 100_000}'").key == "cpu.model"
+    assert refusal(tmp_path, f"{'k' * 100_000} = 1").message == "unknown key"
+    assert refusal(tmp_path, "a" + ".a" * 100 + " = 1").key == "a"
+
+
+@pytest.mark.parametrize("path", [Path("nowhere/board.toml"), Path("a\0b"), Path("/")])
+def test_a_file_that_cannot_be_read_is_refused(path: Path) -> None:
+    with pytest.raises(MachineFileError, match="cannot be read"):
+        load_machine(path)
+
+
+SCALARS = st.one_of(
+    st.booleans(),
+    st.integers(),
+    st.sampled_from([0, 1, 33, 0x1000, 0x4000_0000, 1 << 40, -1]),
+    st.floats(),
+    st.text(max_size=8),
+    st.sampled_from(["rw", "rwx", "pl011", "zero", "none", "virt", "4KiB", "abort", *CPU_MODELS, *HCR_TRAPS]),
+    st.dates(),
+)
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=6,
+)
+REGION_KEYS = ["base", "size", "permissions", "on_fault", "file", "file_offset", "enabled", "type", "intid"]
+TABLES = st.dictionaries(st.sampled_from(REGION_KEYS), VALUES, max_size=6)
+NAMED_TABLES = st.dictionaries(st.sampled_from(["ram", "uart0", "x", ""]), TABLES | VALUES, max_size=3)
+SECTIONS = st.fixed_dictionaries(
+    {},
+    optional={
+        "base": st.sampled_from(["virt", "none"]) | VALUES,
+        "cpu": st.dictionaries(st.sampled_from(["model", "mpidr"]), VALUES) | VALUES,
+        "el2": st.dictionaries(st.sampled_from(["trap_wfi", "hcr"]), VALUES | st.lists(VALUES)) | VALUES,
+        "memory": NAMED_TABLES | VALUES,
+        "device": NAMED_TABLES | VALUES,
+        "boot": st.dictionaries(st.sampled_from(["entry", "dtb_address", "bootargs"]), VALUES) | VALUES,
+        "smc": st.fixed_dictionaries({"function": st.dictionaries(st.text(max_size=3), VALUES)}) | VALUES,
+        "limits": st.dictionaries(st.sampled_from(["timeout", "max_exits"]), VALUES) | VALUES,
+        "semihosting": VALUES,
+    },
+)
+
+
+@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+@given(SECTIONS)
+def test_any_document_loads_or_is_refused(document: dict[str, object]) -> None:
+    try:
+        machine = machine_from_document(document, Path("board.toml"))
+    except MachineFileError as error:
+        assert "\n" not in str(error)
+        assert len(str(error)) < 500
+        return
+    memory = [(region.base, region.end) for region in machine.memory]
+    ranges = sorted(memory + [(device.base, device.end) for device in machine.devices])
+    assert all(lower[1] <= upper[0] for lower, upper in pairwise(ranges))
+    assert all(0 < end <= 1 << machine.cpu.pa_bits for _, end in ranges)
+    assert machine.ram.writable
+
+
+@given(st.binary(max_size=200) | st.text(alphabet="[]{}=.,\"'#\n abc01-_e", max_size=200).map(str.encode))
+def test_any_bytes_are_a_document_or_refused(data: bytes) -> None:
+    try:
+        document = parse_document(Path("board.toml"), data)
+    except MachineFileError as error:
+        assert "\n" not in str(error)
+        return
+    assert isinstance(document, dict)
