@@ -217,6 +217,7 @@ def iss_layout(esr: int) -> Register:
     return ISS_LAYOUTS.get(exception_class(esr), iss.Iss)(esr & ISS_BITS)
 
 
+@lru_cache(maxsize=4096)
 def describe_esr(esr: int) -> str:
     """A syndrome in one line: ``EC=0x24 (Data Abort …) IL=1 ISV=1 … DFSC=0x07 (translation fault, level 3)``.
 

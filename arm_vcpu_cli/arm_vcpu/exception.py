@@ -211,9 +211,8 @@ class SyncHandlers:
         u64 = self._u64
         ipa = fault_ipa(u64[self._hpfar], u64[self._far])
         word = self._fetch(u64[self._pc])
-        instruction = None if word is None else decode_cached(word)
-        if not (abort.valid and is_plain(instruction)):
-            return self._without_syndrome(esr, ipa, instruction)
+        if not (abort.valid and is_plain(word)):
+            return self._without_syndrome(esr, ipa, None if word is None else decode_cached(word))
         register, size = abort.register, abort.size
         if abort.is_write:
             value = u64[self._x0 + register] & _MASKS[size] if register != ZERO_REGISTER else 0
@@ -450,7 +449,7 @@ class SyncHandlers:
             return NestedPageFault(ipa, flags)
         word = self._fetch(self._u64[self._pc])
         instruction = None if word is None else decode_cached(word)
-        if abort.valid and is_plain(instruction):
+        if abort.valid and is_plain(word):
             if abort.is_write:
                 value = self._frame.gpr(abort.register) & _MASKS[abort.size]
                 return MmioWrite(ipa, AccessWidth(abort.size), value)

@@ -135,8 +135,13 @@ class DeviceAccess:
                 self._frame.set_gpr(access.base, value)
 
 
-def is_plain(instruction: LoadStore | Unemulated | None) -> bool:
-    """Whether a valid syndrome says all there is to say: one general-purpose register and no write-back."""
+@lru_cache(maxsize=4096)
+def is_plain(word: int | None) -> bool:
+    """Whether a valid syndrome says all there is to say: one general-purpose register and no write-back.
+
+    ``word`` is the instruction, None where it cannot be read.
+    """
+    instruction = None if word is None else decode_cached(word)
     return instruction is None or (
         isinstance(instruction, LoadStore)
         and instruction.writeback is None

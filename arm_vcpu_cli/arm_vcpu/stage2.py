@@ -125,6 +125,33 @@ class _Transaction:
             self._frames.dealloc_frame(frame)
 
 
+def stage2_control(pa_bits: int, ipa_bits: int | None = None) -> Vtcr:
+    """VTCR_EL2 for a physical address width and an IPA width, by default min(``pa_bits``, 48).
+
+    4 KiB granule, inner shareable, write-back. The walk has 3 levels where they suffice, else 4. ValueError if a
+    width is out of range.
+    """
+    if pa_bits not in PA_RANGE_BITS:
+        raise ValueError(f"physical addresses of {pa_bits} bits are no PARange")
+    largest = min(pa_bits, MAX_INPUT_BITS)
+    ipa_bits = largest if ipa_bits is None else ipa_bits
+    if not MIN_BITS <= ipa_bits <= largest:
+        raise ValueError(f"IPAs of {ipa_bits} bits: the core takes {MIN_BITS} to {largest}")
+    return Vtcr.of(
+        RES1=1,
+        PS=PA_RANGE_BITS.index(pa_bits),
+        SH0=_INNER_SHAREABLE,
+        ORGN0=_WRITE_BACK,
+        IRGN0=_WRITE_BACK,
+        SL0=_SL0_OF_LEVEL[_start_level(ipa_bits)],
+        T0SZ=64 - ipa_bits,
+    )
+
+
+def _start_level(ipa_bits: int) -> int:
+    return 1 if input_size_fits(1, ipa_bits) else 0
+
+
 class Stage2AddressSpace:
     """IPAs of one VM, mapped to host-physical addresses in the largest blocks that fit.
 
@@ -135,31 +162,16 @@ class Stage2AddressSpace:
     """
 
     def __init__(self, frames: FrameMemory, *, pa_bits: int, ipa_bits: int | None = None) -> None:
-        if pa_bits not in PA_RANGE_BITS:
-            raise ValueError(f"physical addresses of {pa_bits} bits are no PARange")
-        largest = min(pa_bits, MAX_INPUT_BITS)
-        ipa_bits = largest if ipa_bits is None else ipa_bits
-        if not MIN_BITS <= ipa_bits <= largest:
-            raise ValueError(f"IPAs of {ipa_bits} bits: the core takes {MIN_BITS} to {largest}")
+        control = stage2_control(pa_bits, ipa_bits)
+        self.vtcr: Final = int(control)
         self._frames = frames
-        self._pa_limit = 1 << largest
-        self.ipa_bits: Final = ipa_bits
-        self._start_level = 1 if input_size_fits(1, ipa_bits) else 0
+        self._pa_limit = 1 << min(pa_bits, MAX_INPUT_BITS)
+        self.ipa_bits: Final = 64 - control.T0SZ
+        self._start_level = _start_level(self.ipa_bits)
         self.levels: Final = LAST_LEVEL - self._start_level + 1
-        self._root_frames = -(-(1 << ipa_bits) // (leaf_size(self._start_level) * ENTRIES))
+        self._root_frames = -(-(1 << self.ipa_bits) // (leaf_size(self._start_level) * ENTRIES))
         self.root: Final = self._allocate_root()
         self._alive = True
-        self.vtcr: Final = int(
-            Vtcr.of(
-                RES1=1,
-                PS=PA_RANGE_BITS.index(pa_bits),
-                SH0=_INNER_SHAREABLE,
-                ORGN0=_WRITE_BACK,
-                IRGN0=_WRITE_BACK,
-                SL0=_SL0_OF_LEVEL[self._start_level],
-                T0SZ=64 - ipa_bits,
-            )
-        )
 
     @property
     def vttbr(self) -> int:

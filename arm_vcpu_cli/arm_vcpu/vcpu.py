@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from arm_vcpu_cli.arch.idregs import Aa64Isar1, Aa64Mmfr1
-from arm_vcpu_cli.arch.regs import Cnthctl, Hcr, Mpidr
+from arm_vcpu_cli.arch.regs import Cnthctl, Hcr, Mpidr, pa_range_bits
 from arm_vcpu_cli.arch.sysreg import SysReg, lookup
 from arm_vcpu_cli.arm_vcpu.context_frame import GuestSystemRegisters, TrapFrame
 from arm_vcpu_cli.arm_vcpu.exception import SyncHandlers
@@ -19,6 +19,7 @@ from arm_vcpu_cli.arm_vcpu.pcpu import Aarch64PerCpu
 from arm_vcpu_cli.arm_vcpu.platform import Aarch64Hal, ExitToCaller, Platform
 from arm_vcpu_cli.arm_vcpu.psci import AFFINITY_MASK, FirmwareCalls
 from arm_vcpu_cli.arm_vcpu.smc import SecureMonitor, SmcTable
+from arm_vcpu_cli.arm_vcpu.stage2 import stage2_control
 from arm_vcpu_cli.arm_vcpu.vectors import KINDS, TrapKind, TrapSource, VectorTable
 from arm_vcpu_cli.axvcpu.exit import AxVCpuExitReason, ExternalInterrupt, FailEntry, Nothing
 from arm_vcpu_cli.engine.layout import CpuState
@@ -47,12 +48,13 @@ class Aarch64VCpuSetupConfig:
     ``passthrough_interrupt``: physical interrupts are not routed to EL2 (HCR_EL2.IMO and FMO clear).
     ``passthrough_timer``: EL1 may use the physical counter and timer itself (CNTHCTL_EL2.EL1PCEN, EL1PCTEN).
     ``trap_wfi`` and ``trap_id_registers``: HCR_EL2.TWI and TID3. ``hcr``: further HCR_EL2 bits by name.
-    ``vtcr``: VTCR_EL2 of the tables given to ``set_ept_root``. ``smc_table``: what the monitor at EL3 answers.
+    ``vtcr``: VTCR_EL2 of the tables given to ``set_ept_root``, by default that of the whole PA range of the CPU.
+    ``smc_table``: what the monitor at EL3 answers.
     """
 
-    vtcr: int
     passthrough_interrupt: bool = False
     passthrough_timer: bool = False
+    vtcr: int | None = None
     trap_wfi: bool = True
     trap_id_registers: bool = True
     hcr: tuple[str, ...] = ()
@@ -145,13 +147,17 @@ class Aarch64VCpu:
                 "PMCR_EL0": 0,
                 "CNTHCTL_EL2": int(Cnthctl.of(EL1PCEN=physical_timer, EL1PCTEN=physical_timer)),
                 "VMPIDR_EL2": self.mpidr,
-                "VTCR_EL2": config.vtcr,
+                "VTCR_EL2": self._default_vtcr() if config.vtcr is None else config.vtcr,
                 "VTTBR_EL2": self._ept_root,
                 "HCR_EL2": int(reset_hcr(config)),
             }
         )
         self._setup = config
         self.ctx.elr = self._entry
+
+    def _default_vtcr(self) -> int:
+        mmfr0 = self._hal.core(0).read_sysreg(lookup("ID_AA64MMFR0_EL1"))
+        return int(stage2_control(pa_range_bits(mmfr0)))
 
     # Life ------------------------------------------------------------------------------------------------------
 
@@ -298,7 +304,7 @@ class Aarch64VCpu:
             calls=FirmwareCalls(self._config.mpidr_el1),
             monitor=SecureMonitor(setup.smc_table),
             memory=GuestMemory(core, self._hal),
-            fetch=core.fetch,
+            fetch=core.fetcher(),
             id_registers=guest_id_registers(core) if setup.trap_id_registers else {},
             sgi_trapped=not setup.passthrough_interrupt,
         )
@@ -354,7 +360,7 @@ class Aarch64VCpu:
                     handlers.new_pstate = None
                 else:
                     restore()
-                if self.exits != self.max_exits:
+                if self.exits != self.max_exits or not self.exits:
                     return
                 reason = Nothing()
             self._reason = reason

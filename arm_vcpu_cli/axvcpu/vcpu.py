@@ -82,6 +82,7 @@ class AxVCpu(Generic[SetupConfigT, PerCpuT]):
         self.favor_phys_cpu = favor_phys_cpu
         self.phys_cpu_set = phys_cpu_set
         self._state = VCpuState.CREATED
+        self._operation: str | None = None
         self._cpu: AxPerCpu[PerCpuT] | None = None
 
     @property
@@ -175,10 +176,17 @@ class AxVCpu(Generic[SetupConfigT, PerCpuT]):
             error = VCpuStateError(self.id, operation, found.value, expected.value)
             self._state = VCpuState.INVALID
             raise error
+        if self._operation is not None:
+            self._state = VCpuState.INVALID
+            raise VCpuError(f"vCPU {self.id}: {operation} in the middle of {self._operation}")
+        self._operation = operation
         try:
             result = work()
         except BaseException:
             self._state = VCpuState.INVALID
             raise
-        self._state = final
+        finally:
+            self._operation = None
+        if self._state is not VCpuState.INVALID:
+            self._state = final
         return result

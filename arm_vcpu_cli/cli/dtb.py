@@ -9,8 +9,8 @@ import click
 
 from arm_vcpu_cli.cli.options import FILE, machine_options
 from arm_vcpu_cli.errors import FileError, UsageError
-from arm_vcpu_cli.machine.description import load_machine
 from arm_vcpu_cli.machine.devicetree import build_device_tree
+from arm_vcpu_cli.machine.loading import load_machine
 
 
 @click.command("dtb")

@@ -12,7 +12,8 @@ import click
 
 from arm_vcpu_cli.guest.image import GuestImage
 from arm_vcpu_cli.guest.loader import load_guest
-from arm_vcpu_cli.machine.description import MachineDescription, load_machine
+from arm_vcpu_cli.machine.description import MachineDescription
+from arm_vcpu_cli.machine.loading import load_machine
 from arm_vcpu_cli.machine.sizes import parse_size
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -69,6 +69,7 @@ _RX_LEVELS: Final = (4, 8, 16, 24, 28)
 _RX: Final = int(Interrupts.of(RXI=1))
 _RX_TIMEOUT: Final = int(Interrupts.of(RTI=1))
 _TX: Final = int(Interrupts.of(TXI=1))
+_WIDTH_MASKS: Final = {1: 0xFF, 2: 0xFFFF, 4: 0xFFFF_FFFF, 8: 0xFFFF_FFFF}
 _FR_EMPTY: Final = int(FlagRegister.of(TXFE=1, RXFE=1))
 _FR_DATA: Final = int(FlagRegister.of(TXFE=1))
 _FR_FULL: Final = int(FlagRegister.of(TXFE=1, RXFF=1))
@@ -88,7 +89,13 @@ class SerialLine(Protocol):
 
 
 class Pl011:
-    """One UART. Transmission is instantaneous; reception pulls from the line while there is room."""
+    """One UART. Transmission is instantaneous; reception pulls from the line while there is room.
+
+    Since no time passes on the wire, a byte that arrived is at once followed by the silence after which the
+    receive timeout fires, and a byte that is sent has at once left the transmit FIFO. Switching the FIFOs on or
+    off keeps what was received. UARTEN, TXE and RXE are not looked at: a guest that never enables its UART is
+    heard nevertheless. Not modelled: loop-back, modem lines, SIR, DMA, errors on the line.
+    """
 
     def __init__(self, line: SerialLine, irq: IrqLine = unconnected) -> None:
         self._line = line
@@ -101,23 +108,31 @@ class Pl011:
             DR: self._read_data,
             RSR: lambda: 0,
             FR: self._read_flags,
-            RIS: lambda: self._raw,
-            MIS: lambda: self._raw & self._registers[IMSC],
+            RIS: self._read_raw,
+            MIS: lambda: self._read_raw() & self._registers[IMSC],
         }
         self._writers: dict[int, Callable[[int], None]] = {DR: self._write_data, ICR: self._clear, RSR: lambda _: None}
 
-    def read(self, offset: int, width: int) -> int:  # noqa: ARG002
-        """A register, whichever the width: the UART ignores the byte lanes. Unknown offsets read zero."""
-        offset &= 0xFFC
-        reader = self._readers.get(offset)
+    def read(self, offset: int, width: int) -> int:
+        """``width`` bytes (1, 2, 4 or 8) of the register at ``offset``; unknown offsets read zero.
+
+        Registers are 32 bits wide at most. A narrow read away from the register's own offset sees its upper bytes.
+        """
+        word = offset & 0xFFC
+        reader = self._readers.get(word)
         if reader is not None:
-            return reader()
-        if offset >= _ID_BASE:
-            return _IDS[(offset - _ID_BASE) // 4]
-        return self._registers.get(offset, 0)
+            value = reader()
+        elif word >= _ID_BASE:
+            value = _IDS[(word - _ID_BASE) // 4]
+        else:
+            value = self._registers.get(word, 0)
+        return value >> 8 * (offset & 3) & _WIDTH_MASKS[width]
 
     def write(self, offset: int, width: int, value: int) -> None:  # noqa: ARG002
-        """Write a register; unknown and read-only ones ignore it."""
+        """Write a register, whichever the width: there are no byte lanes on the bus of this UART (APB).
+
+        Unknown and read-only registers ignore it.
+        """
         offset &= 0xFFC
         self._polls = 0
         writer = self._writers.get(offset)
@@ -135,32 +150,56 @@ class Pl011:
     def _depth(self) -> int:
         return FIFO_DEPTH if LineControl(self._registers[LCR_H]).FEN else 1
 
+    def _trigger(self) -> int:
+        """How many bytes raise the receive interrupt (UARTIFLS.RXIFLSEL, 3.3.9)."""
+        select = min(self._registers[IFLS] >> 3 & 7, len(_RX_LEVELS) - 1)
+        return _RX_LEVELS[select] if self._depth() > 1 else 1
+
     def _fill(self) -> None:
+        """Receive while there is room. The interrupts follow arrivals, so that UARTICR can clear them (2.8.2, 2.8.4)."""
         depth = self._depth()
         while len(self._fifo) < depth:
             byte = self._line.receive()
             if byte is None:
                 return
             self._fifo.append(byte)
+            self._raw |= _RX_TIMEOUT
+            if len(self._fifo) >= self._trigger():
+                self._raw |= _RX
 
     def _read_flags(self) -> int:
         if not self._fifo:
-            self._fill()
+            self.poll()
         if self._fifo:
             self._polls = 0
-            self._update()
             return _FR_FULL if len(self._fifo) >= self._depth() else _FR_DATA
+        self._count_poll()
+        return _FR_EMPTY
+
+    def _read_raw(self) -> int:
+        if not self._fifo:
+            self.poll()
+        if self._raw:
+            self._polls = 0
+        else:
+            self._count_poll()
+        return self._raw
+
+    def _count_poll(self) -> None:
         self._polls += 1
         if self._polls >= POLLS_BEFORE_IDLE:
             self._polls -= POLLS_BETWEEN_WAITS
             self._line.wait()
-        return _FR_EMPTY
 
     def _read_data(self) -> int:
         self._polls = 0
         if not self._fifo:
             self._fill()
         value = self._fifo.popleft() if self._fifo else 0
+        if len(self._fifo) < self._trigger():
+            self._raw &= ~_RX
+        if not self._fifo:
+            self._raw &= ~_RX_TIMEOUT
         self._fill()
         self._update()
         return value
@@ -175,15 +214,4 @@ class Pl011:
         self._update()
 
     def _update(self) -> None:
-        """The raw receive interrupts follow the FIFO: at the trigger level, and for a rest that lies there."""
-        select = min(self._registers[IFLS] >> 3 & 7, len(_RX_LEVELS) - 1)
-        level = _RX_LEVELS[select] if self._depth() > 1 else 1
-        if len(self._fifo) >= level:
-            self._raw |= _RX
-        else:
-            self._raw &= ~_RX
-        if self._fifo:
-            self._raw |= _RX_TIMEOUT
-        else:
-            self._raw &= ~_RX_TIMEOUT
         self._irq(bool(self._raw & self._registers[IMSC]))

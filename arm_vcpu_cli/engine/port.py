@@ -67,8 +67,8 @@ class CpuCore(Protocol):
     def read_virtual(self, vaddr: int, size: int) -> bytes | None:
         """Read guest memory through both stages as the core is now; None where a translation fails."""
 
-    def fetch(self, vaddr: int) -> int | None:
-        """The instruction at ``vaddr``, a 32-bit word, read as :meth:`read_virtual` does."""
+    def fetcher(self) -> Callable[[int], int | None]:
+        """A function from a virtual address to the instruction there, a 32-bit word; None where a fetch faults."""
 
     def translate(self, vaddr: int) -> int | None:
         """The host-physical address of ``vaddr`` for a read, as the core translates it; None if it faults."""

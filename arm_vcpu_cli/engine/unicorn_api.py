@@ -106,8 +106,6 @@ class Engine:
             ctypes.c_uint64,
             ctypes.c_size_t,
         ]
-        self._word = ctypes.c_uint32()
-        self._word_pointer = ctypes.byref(self._word)
         self._callback: object = None
         self._hook = ctypes.c_size_t()
 
@@ -198,11 +196,16 @@ class Engine:
         """Drop all translated code."""
         self.binding.ctl_flush_tb()
 
-    def fetch(self, vaddr: int) -> int | None:
-        """The 32-bit word at a virtual address as an instruction fetch would see it."""
-        if self._held.uc_vmem_read(self.handle, vaddr, _PROT_EXEC, self._word_pointer, 4):
-            return None
-        return self._word.value
+    def fetcher(self) -> Callable[[int], int | None]:
+        """A function that reads the 32-bit word at a virtual address as an instruction fetch would see it."""
+        read, handle, execute = self._held.uc_vmem_read, self.handle, _PROT_EXEC
+        word = ctypes.c_uint32()
+        pointer = ctypes.byref(word)
+
+        def fetch(vaddr: int) -> int | None:
+            return None if read(handle, vaddr, execute, pointer, 4) else word.value
+
+        return fetch
 
     def read_virtual(self, vaddr: int, size: int) -> bytes | None:
         """Bytes at a virtual address as loads would see them."""

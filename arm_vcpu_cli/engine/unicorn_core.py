@@ -109,9 +109,9 @@ class UnicornCore:
         """See the port."""
         return self._engine.read_virtual(vaddr, size)
 
-    def fetch(self, vaddr: int) -> int | None:
+    def fetcher(self) -> Callable[[int], int | None]:
         """See the port."""
-        return self._engine.fetch(vaddr)
+        return self._engine.fetcher()
 
     def translate(self, vaddr: int) -> int | None:
         """See the port."""

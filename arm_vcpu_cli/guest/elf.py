@@ -12,11 +12,11 @@ from elftools.common.exceptions import ELFError
 from elftools.common.utils import struct_parse
 from elftools.elf.structs import ELFStructs
 
-from ..errors import GuestFileError
-from .elf_relocations import LinkedData, relocate
-from .elf_symbols import read_symbols
-from .image import ADDRESS_LIMIT, RAW_LOAD_OFFSET, GuestImage, Segment, sorted_segments
-from .symbols import SymbolTable
+from arm_vcpu_cli.errors import GuestFileError
+from arm_vcpu_cli.guest.elf_relocations import LinkedData, relocate
+from arm_vcpu_cli.guest.elf_symbols import read_symbols
+from arm_vcpu_cli.guest.image import ADDRESS_LIMIT, RAW_LOAD_OFFSET, GuestImage, Segment, sorted_segments
+from arm_vcpu_cli.guest.symbols import SymbolTable
 
 ELF_MAGIC: Final = b"\x7fELF"
 

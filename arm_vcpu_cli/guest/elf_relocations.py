@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from elftools.elf.enums import ENUM_RELOC_TYPE_AARCH64
 
-from ..errors import GuestFileError
+from arm_vcpu_cli.errors import GuestFileError
 
 _DYNAMIC_ENTRY: Final = struct.Struct("<qQ")  # d_tag, d_val
 _RELA_ENTRY: Final = struct.Struct("<QQq")  # r_offset, r_info, r_addend

@@ -7,8 +7,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Final, Literal
 
-from ..errors import GuestFileError
-from .symbols import SymbolTable
+from arm_vcpu_cli.errors import GuestFileError
+from arm_vcpu_cli.guest.symbols import SymbolTable
 
 ImageKind = Literal["elf", "raw"]
 

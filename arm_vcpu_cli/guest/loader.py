@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from ..errors import GuestFileError
-from .elf import ELF_MAGIC, load_elf
-from .image import RAW_LOAD_OFFSET, GuestImage, ImageKind
-from .raw import load_raw
+from arm_vcpu_cli.errors import GuestFileError
+from arm_vcpu_cli.guest.elf import ELF_MAGIC, load_elf
+from arm_vcpu_cli.guest.image import RAW_LOAD_OFFSET, GuestImage, ImageKind
+from arm_vcpu_cli.guest.raw import load_raw
 
 MAX_FILE_SIZE: Final = 1 << 30  # bytes
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..errors import GuestFileError
-from .image import GuestImage, Segment, sorted_segments
-from .symbols import SymbolTable
+from arm_vcpu_cli.errors import GuestFileError
+from arm_vcpu_cli.guest.image import GuestImage, Segment, sorted_segments
+from arm_vcpu_cli.guest.symbols import SymbolTable
 
 
 def load_raw(path: Path, data: bytes, address: int) -> GuestImage:

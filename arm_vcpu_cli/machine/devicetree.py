@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from .description import DeviceDescription, MachineDescription, MemoryRegion
-from .fdt import Node, flatten, string, stringlist, u32, u64
-from .schema import CPU_MODELS
+from arm_vcpu_cli.machine.description import DeviceDescription, MachineDescription, MemoryRegion
+from arm_vcpu_cli.machine.fdt import Node, flatten, string, stringlist, u32, u64
+from arm_vcpu_cli.machine.schema import CPU_MODELS
 
 APB_CLOCK_HZ: Final = 24_000_000
 

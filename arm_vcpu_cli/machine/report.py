@@ -14,13 +14,37 @@ from arm_vcpu_cli.errors import EngineError
 from arm_vcpu_cli.machine.builder import Machine
 from arm_vcpu_cli.machine.runner import Ending, RunResult
 
-EL1_REGISTERS: Final = (
-    "SCTLR_EL1 TCR_EL1 TTBR0_EL1 TTBR1_EL1 MAIR_EL1 VBAR_EL1 ESR_EL1 FAR_EL1 ELR_EL1 SPSR_EL1 PAR_EL1 CPACR_EL1"
-    " CONTEXTIDR_EL1 TPIDR_EL0 TPIDRRO_EL0 TPIDR_EL1 CNTKCTL_EL1"
-).split()
-EL2_REGISTERS: Final = (
-    "HCR_EL2 VTCR_EL2 VTTBR_EL2 VMPIDR_EL2 VPIDR_EL2 CPTR_EL2 MDCR_EL2 CNTHCTL_EL2 CNTVOFF_EL2 VBAR_EL2"
-).split()
+EL1_REGISTERS: Final = [
+    "SCTLR_EL1",
+    "TCR_EL1",
+    "TTBR0_EL1",
+    "TTBR1_EL1",
+    "MAIR_EL1",
+    "VBAR_EL1",
+    "ESR_EL1",
+    "FAR_EL1",
+    "ELR_EL1",
+    "SPSR_EL1",
+    "PAR_EL1",
+    "CPACR_EL1",
+    "CONTEXTIDR_EL1",
+    "TPIDR_EL0",
+    "TPIDRRO_EL0",
+    "TPIDR_EL1",
+    "CNTKCTL_EL1",
+]
+EL2_REGISTERS: Final = [
+    "HCR_EL2",
+    "VTCR_EL2",
+    "VTTBR_EL2",
+    "VMPIDR_EL2",
+    "VPIDR_EL2",
+    "CPTR_EL2",
+    "MDCR_EL2",
+    "CNTHCTL_EL2",
+    "CNTVOFF_EL2",
+    "VBAR_EL2",
+]
 _FRAME_POINTER: Final = 29
 _LINK_REGISTER: Final = 30
 _RECORD_SIZE: Final = 16

@@ -18,8 +18,8 @@ from typing import Final, NamedTuple
 
 import tomli
 
-from ..errors import MachineFileError
-from .sizes import format_size, parse_size
+from arm_vcpu_cli.errors import MachineFileError
+from arm_vcpu_cli.machine.sizes import format_size, parse_size
 
 PAGE_SIZE: Final = 0x1000
 MAX_FILE_SIZE: Final = 1 << 20  # bytes; a description is a page of text

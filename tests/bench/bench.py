@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import ctypes
 import io
-import os
 import shutil
 import statistics
 import struct
@@ -45,9 +44,7 @@ from arm_vcpu_cli.devices.bus import Bus
 from arm_vcpu_cli.devices.regions import ReadAsZero
 from arm_vcpu_cli.guest.loader import load_guest
 from arm_vcpu_cli.guest.symbols import SymbolTable
-from arm_vcpu_cli.machine.builder import build_machine, start
-from arm_vcpu_cli.machine.console import Console
-from arm_vcpu_cli.machine.description import load_machine
+from arm_vcpu_cli.machine.loading import load_machine
 from arm_vcpu_cli.machine.platform import MachinePlatform
 from arm_vcpu_cli.machine.tracing import Tracer
 from arm_vcpu_cli.trace.sinks import JsonLinesSink
@@ -68,6 +65,8 @@ B_NE_BACK_2: Final = 0x54FF_FFC1  # b.ne .-8
 B_NE_BACK_3: Final = 0x54FF_FFA1  # b.ne .-12
 MOV_X0_X4: Final = 0xAA04_03E0
 
+Vcpu = AxVCpu[Aarch64VCpuSetupConfig, Aarch64PerCpu]
+
 HVC_LOOP: Final = (MOV_X0_X3, HVC, SUBS_X2, B_NE_BACK_3, MOV_X0_X4, HVC)
 MMIO_LOOP: Final = (STR_W0_X1, SUBS_X2, B_NE_BACK_2, MOV_X0_X4, HVC)
 
@@ -77,7 +76,7 @@ COMPUTE_ROUNDS: Final = 40
 
 def loop_guest(
     code: tuple[int, ...], count: int, call: int, platform: Platform | None, observed: bool = False
-) -> tuple[Host, AxVCpu[Aarch64VCpuSetupConfig, Aarch64PerCpu]]:
+) -> tuple[Host, Vcpu]:
     """A vCPU about to run ``code`` ``count`` times: x1 the device, x2 the count, x3 the call, x4 SYSTEM_OFF."""
     host = Host()
     stage2 = Stage2AddressSpace(host, pa_bits=44)
@@ -86,8 +85,8 @@ def loop_guest(
     host.memory(ram + CODE - RAM, 4 * len(code))[:] = struct.pack(f"<{len(code)}I", *code)
     arch = Aarch64VCpu(Aarch64VCpuCreateConfig(), host, platform)
     if observed:
-        arch.set_observer(Tracer(JsonLinesSink(io.StringIO()), SymbolTable(()), Bus()))
-    vcpu: AxVCpu[Aarch64VCpuSetupConfig, Aarch64PerCpu] = AxVCpu(0, 0, arch)
+        arch.set_observer(Tracer(JsonLinesSink(io.StringIO()), SymbolTable(), Bus()))
+    vcpu: Vcpu = AxVCpu(0, 0, arch)
     vcpu.setup(CODE, stage2.root, Aarch64VCpuSetupConfig(vtcr=stage2.vtcr))
     cpu = Aarch64PerCpu(0, host)
     cpu.hardware_enable()
@@ -219,18 +218,36 @@ def time_compute_bare() -> float:
 
 def time_compute() -> float:
     """Seconds for the same kernel as a guest: under stage 2, with all hooks."""
-    description = load_machine(None)
-    image = load_guest(SAMPLES / "compute" / "compute.elf", ram_base=description.ram.base)
-    with open(os.devnull, "wb") as sink:
-        console = Console(sink.fileno(), None)
-        with build_machine(description, image, console) as machine:
-            start(machine)
-            begun = time.perf_counter()
-            reason = machine.vcpu.run()
-            spent = time.perf_counter() - begun
-    if not isinstance(reason, SystemDown):
+    blob, base, entry = _compute_addresses()
+    size = 0x0400_0000
+    host = Host()
+    with host:
+        stage2 = Stage2AddressSpace(host, pa_bits=44)
+        ram = host.alloc_guest_memory(size, RAM)
+        stage2.map(RAM, ram, size, Stage2Attributes(True, True, True, MemoryType.NORMAL))
+        host.memory(ram + base - RAM, len(blob))[:] = blob
+        back = RAM + 0x10_0000
+        host.memory(ram + back - RAM, 4)[:] = struct.pack("<I", HVC)
+        vcpu = _ready(host, stage2, back_to=back, entry=entry)
+        begun = time.perf_counter()
+        reason = vcpu.run()
+        spent = time.perf_counter() - begun
+    if not isinstance(reason, Hypercall):
         raise SystemExit(f"unexpected exit {reason}")
     return spent
+
+
+def _ready(host: Host, stage2: Stage2AddressSpace, *, back_to: int, entry: int) -> Vcpu:
+    arch = Aarch64VCpu(Aarch64VCpuCreateConfig(), host)
+    vcpu: Vcpu = AxVCpu(0, 0, arch)
+    vcpu.setup(entry, stage2.root, Aarch64VCpuSetupConfig(vtcr=stage2.vtcr))
+    cpu = Aarch64PerCpu(0, host)
+    cpu.hardware_enable()
+    vcpu.bind(AxPerCpu(cpu))
+    for register, value in ((0, RAM + 0x100_0000), (1, COMPUTE_WORDS), (2, COMPUTE_ROUNDS), (30, back_to)):
+        vcpu.set_gpr(register, value)
+    arch.ctx.sp = RAM + 0x200_0000
+    return vcpu
 
 
 def time_process(command: list[str]) -> float:

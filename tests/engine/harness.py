@@ -208,15 +208,16 @@ class Guest:
         x: Mapping[int, int] | None = None,
         sp_el0: int = STACK - 0x1_0000,
         sp_el1: int = STACK,
+        via: str = "launch",
     ) -> None:
-        """Have the next run enter ``place`` in ``mode`` with the other bits of ``pstate``."""
+        """Have the next run enter ``place`` in ``mode`` with the other bits of ``pstate``, by the ERET at ``via``."""
         self.core.restorer(self.vcpu.state)()
         self.core.pstate_writer()(MASKED | EL1H)
         self.core.saver(self.vcpu.state)()
         self["SPSR_EL1"] = pstate | mode
         self["ELR_EL1"] = self.label(place) if isinstance(place, str) else place
         ctx = self.vcpu.ctx
-        ctx.sp_el0, ctx.sp, ctx.elr = sp_el0, sp_el1, self.label("launch")
+        ctx.sp_el0, ctx.sp, ctx.elr = sp_el0, sp_el1, self.label(via)
         for number in range(31):
             ctx.set_gpr(number, 0)
         for number, value in (x or {}).items():
@@ -231,9 +232,10 @@ class Guest:
         x: Mapping[int, int] | None = None,
         sp_el0: int = STACK - 0x1_0000,
         sp_el1: int = STACK,
+        via: str = "launch",
     ) -> AxVCpuExitReason:
         """:meth:`prepare` and :meth:`run`."""
-        self.prepare(place, mode=mode, pstate=pstate, x=x, sp_el0=sp_el0, sp_el1=sp_el1)
+        self.prepare(place, mode=mode, pstate=pstate, x=x, sp_el0=sp_el0, sp_el1=sp_el1, via=via)
         return self.run()
 
     def run(self) -> AxVCpuExitReason:

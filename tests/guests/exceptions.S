@@ -63,3 +63,19 @@ step_load:
 after_branch:
         svc     #7
         hvc     #0x100
+
+        // Sets breakpoint 0 to x1 with the control word x2, stops, and goes to where SPSR_EL1 and ELR_EL1 say.
+        .global set_breakpoint
+set_breakpoint:
+        msr     dbgbvr0_el1, x1
+        msr     dbgbcr0_el1, x2
+        isb
+        eret
+
+        .global set_breakpoint_and_stop
+set_breakpoint_and_stop:
+        msr     dbgbvr0_el1, x1
+        msr     dbgbcr0_el1, x2
+        isb
+        hvc     #0
+        eret

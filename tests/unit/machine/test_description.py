@@ -12,16 +12,14 @@ from hypothesis import strategies as st
 
 from arm_vcpu_cli.errors import MachineFileError
 from arm_vcpu_cli.machine.description import (
-    PRESETS,
     Conduit,
     DeviceDescription,
     El2Description,
     Limits,
     MachineDescription,
     OnFault,
-    load_machine,
-    machine_from_document,
 )
+from arm_vcpu_cli.machine.loading import PRESETS, load_machine, machine_from_document
 from arm_vcpu_cli.machine.schema import CPU_MODELS, HCR_TRAPS, parse_document
 
 MIB = 1 << 20

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from arm_vcpu_cli.machine.description import load_machine
+from arm_vcpu_cli.machine.loading import load_machine
 from arm_vcpu_cli.machine.devicetree import build_device_tree
 
 from .fdt_reader import Blob, read_blob

@@ -1,0 +1,302 @@
+"""Loading machine descriptions: from a TOML file to a description that can be built.
+
+A file starts from a preset of the package (``base = "virt"``, also where the key is missing) and its keys are
+laid over the preset's, key by key; ``base = "none"`` starts from nothing. Everything is checked here, so that
+a description that loads can be built.
+"""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Mapping
+from dataclasses import replace
+from importlib import resources
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from arm_vcpu_cli.machine.description import (
+    BootDescription,
+    Conduit,
+    CpuDescription,
+    DeviceDescription,
+    El2Description,
+    Limits,
+    MachineDescription,
+    MemoryRegion,
+    OnFault,
+    SmcDescription,
+    SmcFunction,
+    main_ram,
+)
+from arm_vcpu_cli.machine.schema import (
+    CPU_MODELS,
+    DEVICE_TYPES,
+    FIRST_SPI,
+    HCR_TRAPS,
+    LAST_SPI,
+    MAX_BOOTARGS,
+    MAX_REGION_SIZE,
+    MAX_SECONDS,
+    MPIDR_AFFINITY,
+    PAGE_SIZE,
+    PERMISSIONS,
+    PSCI_FUNCTIONS,
+    U64_LIMIT,
+    Table,
+    merge,
+    parse_document,
+    read_document,
+)
+from arm_vcpu_cli.machine.sizes import format_size
+
+PRESETS: Final = ("virt",)
+DEFAULT_PRESET: Final = "virt"
+
+
+def load_machine(
+    path: Path | None, *, memory_size: int | None = None, bootargs: str | None = None
+) -> MachineDescription:
+    """The machine of the TOML file at ``path``, or the virt preset. Raises MachineFileError.
+
+    ``memory_size`` (bytes) and ``bootargs`` take the place of the main RAM's size and of ``boot.bootargs``.
+    """
+    document: Mapping[str, object] = {} if path is None else read_document(path)
+    return machine_from_document(document, path, memory_size=memory_size, bootargs=bootargs)
+
+
+def machine_from_document(
+    document: Mapping[str, object],
+    path: Path | None = None,
+    *,
+    memory_size: int | None = None,
+    bootargs: str | None = None,
+) -> MachineDescription:
+    """As ``load_machine``, from a parsed document; ``path`` is for messages and for relative names in it."""
+    source = Path(DEFAULT_PRESET) if path is None else path
+    values = _over_preset(source, document)
+    if bootargs is not None:
+        values = merge(values, {"boot": {"bootargs": bootargs}})
+    known = ("base", "cpu", "el2", "memory", "device", "boot", "smc", "limits", "semihosting")
+    top = Table(source, values, known=known)
+
+    cpu = _read_cpu(top.table("cpu", ("model", "mpidr")))
+    limit = 1 << cpu.pa_bits
+    memory_table = top.table("memory", None)
+    memory = _read_memory(memory_table)
+    if memory_size is not None:
+        memory = _resized(memory_table, memory, memory_size)
+    if main_ram(memory) is None:
+        raise memory_table.error(None, 'the machine needs a region with permissions "rw" or "rwx"')
+    device_table = top.table("device", None)
+    devices = _read_devices(device_table, limit)
+    _check_placement(memory_table, memory, device_table, devices, limit)
+    return MachineDescription(
+        name=source.stem or DEFAULT_PRESET,
+        path=path,
+        cpu=cpu,
+        el2=_read_el2(top),
+        memory=tuple(sorted(memory, key=lambda region: region.base)),
+        devices=tuple(sorted(devices, key=lambda device: device.base)),
+        boot=_read_boot(top, memory, limit),
+        smc=_read_smc(top),
+        limits=_read_limits(top),
+        semihosting=top.table("semihosting", ("enabled",)).boolean("enabled", True),
+    )
+
+
+def _over_preset(source: Path, document: Mapping[str, object]) -> dict[str, object]:
+    base = Table(source, document).choice("base", (*PRESETS, "none"), DEFAULT_PRESET)
+    if base == "none":
+        return dict(document)
+    preset = resources.files(f"{__package__}.presets").joinpath(f"{base}.toml").read_bytes()
+    return merge(parse_document(Path(base), preset), document)
+
+
+def _read_cpu(table: Table) -> CpuDescription:
+    model = table.choice("model", tuple(CPU_MODELS), "cortex-a72")
+    mpidr = table.integer("mpidr", low=0, high=MPIDR_AFFINITY, default=0)
+    if mpidr & ~MPIDR_AFFINITY:
+        expected = f"affinity fields only (mask {MPIDR_AFFINITY:#x})"
+        raise table.error("mpidr", f"expected {expected}, found {mpidr:#x}")
+    return CpuDescription(model, mpidr)
+
+
+def _read_el2(top: Table) -> El2Description:
+    known = ("passthrough_interrupt", "passthrough_timer", "trap_wfi", "trap_id_registers", "hcr")
+    table = top.table("el2", known)
+    return El2Description(
+        passthrough_interrupt=table.boolean("passthrough_interrupt", False),
+        passthrough_timer=table.boolean("passthrough_timer", True),
+        trap_wfi=table.boolean("trap_wfi", True),
+        trap_id_registers=table.boolean("trap_id_registers", True),
+        hcr=table.choices("hcr", HCR_TRAPS),
+    )
+
+
+def _read_memory(table: Table) -> list[MemoryRegion]:
+    known = ("base", "size", "permissions", "on_fault", "file", "file_offset", "enabled")
+    enabled = [item for item in table.tables(known) if item[1].boolean("enabled", True)]
+    return [_read_region(name, region) for name, region in enabled]
+
+
+def _read_region(name: str, table: Table) -> MemoryRegion:
+    base = table.integer("base", low=0, high=U64_LIMIT - 1, multiple_of=PAGE_SIZE)
+    size = table.size("size", high=MAX_REGION_SIZE, multiple_of=PAGE_SIZE)
+    permissions = table.choice("permissions", PERMISSIONS, "rwx")
+    file = _find_file(table, size) if "file" in table else None
+    if file is None and "file_offset" in table:
+        raise table.error("file_offset", f"has no meaning without {table.key_of('file')}")
+    on_fault = table.choice("on_fault", tuple(choice.value for choice in OnFault), OnFault.ABORT.value)
+    return MemoryRegion(
+        name=name,
+        base=base,
+        size=size,
+        readable=True,
+        writable="w" in permissions,
+        executable="x" in permissions,
+        on_fault=OnFault(on_fault),
+        file=file,
+        file_offset=0 if file is None else table.integer("file_offset", low=0, high=size - 1, default=0),
+    )
+
+
+def _find_file(table: Table, size: int) -> Path:
+    """The file that is to be in a region of ``size`` bytes; it is read when the machine is built."""
+    text = table.string("file")
+    path = table.path.parent / text
+    try:
+        status = path.stat()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise table.error("file", f'"{path}" cannot be used: {reason}') from None
+    if not stat.S_ISREG(status.st_mode):
+        raise table.error("file", f'"{path}" is not a regular file')
+    room = size - table.integer("file_offset", low=0, high=size - 1, default=0)
+    if status.st_size > room:
+        room_there = f"{format_size(room)} that the region has for it"
+        raise table.error("file", f'"{path}" has {format_size(status.st_size)}, more than the {room_there}')
+    return path
+
+
+def _resized(table: Table, memory: list[MemoryRegion], size: int) -> list[MemoryRegion]:
+    """``memory`` with another size of the main RAM, as the command line may ask for."""
+    ram = main_ram(memory)
+    if ram is None:
+        return memory
+    resized = Table(table.path, {"size": size}, key=table.key_of(ram.name))
+    resized.size("size", high=MAX_REGION_SIZE, multiple_of=PAGE_SIZE)
+    changed = replace(ram, size=size)
+    after = [changed if region is ram else region for region in memory]
+    if main_ram(after) is not changed:
+        raise resized.error("size", f'with {format_size(size)} this is no longer the main RAM: name it "ram"')
+    return after
+
+
+def _read_devices(table: Table, limit: int) -> list[DeviceDescription]:
+    devices = []
+    owners: dict[int, str] = {}
+    for name, device_table in table.tables(("type", "base", "size", "intid", "enabled")):
+        if not device_table.boolean("enabled", True):
+            continue
+        device = _read_device(name, device_table, limit)
+        if device.intid is not None:
+            if device.intid in owners:
+                raise device_table.error("intid", f"{device.intid} is already that of {owners[device.intid]}")
+            owners[device.intid] = device_table.key
+        devices.append(device)
+    return devices
+
+
+def _read_device(name: str, table: Table, limit: int) -> DeviceDescription:
+    kind = table.choice("type", tuple(DEVICE_TYPES))
+    least, greatest = DEVICE_TYPES[kind]
+    return DeviceDescription(
+        name=name,
+        type=kind,
+        base=table.integer("base", low=0, high=limit - 1, multiple_of=4),
+        size=table.size("size", low=least, high=greatest, multiple_of=4, default=PAGE_SIZE),
+        intid=table.optional_integer("intid", low=FIRST_SPI, high=LAST_SPI),
+    )
+
+
+class _Extent(NamedTuple):
+    """A range of addresses and the table that takes it."""
+
+    base: int
+    end: int
+    name: str
+    owner: Table
+
+
+def _check_placement(
+    memory_table: Table,
+    memory: list[MemoryRegion],
+    device_table: Table,
+    devices: list[DeviceDescription],
+    limit: int,
+) -> None:
+    """Refuse what lies beyond ``limit`` and what overlaps."""
+    extents = [_Extent(region.base, region.end, region.name, memory_table) for region in memory]
+    extents += [_Extent(device.base, device.end, device.name, device_table) for device in devices]
+    extents.sort(key=lambda extent: extent[:3])
+    highest: _Extent | None = None
+    for extent in extents:
+        shown = f"{extent.base:#x} to {extent.end - 1:#x}"
+        if extent.end > limit:
+            space = f"{limit.bit_length() - 1}-bit address space"
+            raise extent.owner.error(extent.name, f"{shown} is beyond the CPU's {space}")
+        if highest is not None and extent.base < highest.end:
+            other = f"{highest.owner.key_of(highest.name)} ({highest.base:#x} to {highest.end - 1:#x})"
+            raise extent.owner.error(extent.name, f"{shown} overlaps {other}")
+        highest = extent
+
+
+def _read_boot(top: Table, memory: list[MemoryRegion], limit: int) -> BootDescription:
+    table = top.table("boot", ("entry", "load_address", "dtb", "dtb_address", "bootargs"))
+    places = {}
+    for key, alignment in (("entry", 4), ("load_address", 4), ("dtb_address", 8)):
+        address = table.optional_integer(key, low=0, high=limit - 1, multiple_of=alignment)
+        places[key] = address
+        if address is None:
+            continue
+        region = next((region for region in memory if region.holds(address)), None)
+        if region is None:
+            raise table.error(key, f"expected an address in a memory region, found {address:#x}")
+        if key == "entry" and not region.executable:
+            raise table.error(key, f"{address:#x} is in memory.{region.name}, which is not executable")
+    bootargs = table.string("bootargs", "")
+    if len(bootargs.encode("utf-8", "replace")) > MAX_BOOTARGS:
+        found = f"{len(bootargs)} characters"
+        raise table.error("bootargs", f"expected at most {MAX_BOOTARGS} bytes, found {found}")
+    return BootDescription(
+        entry=places["entry"],
+        load_address=places["load_address"],
+        dtb=table.boolean("dtb", True),
+        dtb_address=places["dtb_address"],
+        bootargs=bootargs,
+    )
+
+
+def _read_smc(top: Table) -> SmcDescription:
+    table = top.table("smc", ("conduit", "function"))
+    conduit = Conduit(table.choice("conduit", tuple(choice.value for choice in Conduit), Conduit.HVC.value))
+    functions = []
+    owners: dict[int, str] = {}
+    for name, function in table.table("function", None).tables(("id", "returns")):
+        number = function.integer("id", low=0, high=0xFFFF_FFFF)
+        if number in owners:
+            raise function.error("id", f"{number:#x} is already that of {owners[number]}")
+        if any(number in psci for psci in PSCI_FUNCTIONS):
+            raise function.error("id", f"{number:#x} is a PSCI function, which the hypervisor answers itself")
+        owners[number] = function.key
+        returns = function.integers("returns", low=-(1 << 63), high=U64_LIMIT - 1, counts=(1, 4))
+        functions.append(SmcFunction(name, number, tuple(value % U64_LIMIT for value in returns)))
+    return SmcDescription(conduit, tuple(functions))
+
+
+def _read_limits(top: Table) -> Limits:
+    table = top.table("limits", ("timeout", "max_exits"))
+    return Limits(
+        timeout=table.number("timeout", high=MAX_SECONDS, default=0.0),
+        max_exits=table.integer("max_exits", low=0, high=U64_LIMIT - 1, default=0),
+    )

@@ -1,0 +1,225 @@
+"""The modelled CPU: what its ID registers announce, what a guest sees of them, and the stage 2 that we choose."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from arm_vcpu_cli.arch.bitfield import Field, Register
+from arm_vcpu_cli.arch.descriptor import LAST_LEVEL
+from arm_vcpu_cli.arch.idregs import ID_LAYOUTS, Aa64Mmfr0, Aa64Mmfr1, Aa64Pfr0, pa_range_bits
+from arm_vcpu_cli.arch.regs import LAYOUTS, Vtcr
+from arm_vcpu_cli.arch.sysreg import SysReg, lookup
+from arm_vcpu_cli.arm_vcpu.id_registers import guest_id_registers
+from arm_vcpu_cli.arm_vcpu.stage2 import FrameMemory, Stage2AddressSpace
+from arm_vcpu_cli.arm_vcpu.support import supports_virtualisation
+from arm_vcpu_cli.engine.port import CpuCore
+from arm_vcpu_cli.errors import EngineError
+
+ID_REGISTERS: Final = tuple(name for name in ID_LAYOUTS if name not in ("VPIDR_EL2", "CSSELR_EL1"))
+"""The identification registers that have a layout; the two left out are a control and a selector."""
+
+GRANULES: Final = (("4 KiB", "TGran4"), ("16 KiB", "TGran16"), ("64 KiB", "TGran64"))
+"""Translation granules and the field of ID_AA64MMFR0_EL1 that announces each; stage 2 has ``<field>_2``."""
+
+FEATURES: Final = (
+    ("FP", "ID_AA64PFR0_EL1", ("FP",)),
+    ("AdvSIMD", "ID_AA64PFR0_EL1", ("AdvSIMD",)),
+    ("SVE", "ID_AA64PFR0_EL1", ("SVE",)),
+    ("LSE atomics", "ID_AA64ISAR0_EL1", ("Atomic",)),
+    ("LRCPC", "ID_AA64ISAR1_EL1", ("LRCPC",)),
+    ("PAuth", "ID_AA64ISAR1_EL1", ("APA", "API")),
+    ("BTI", "ID_AA64PFR1_EL1", ("BT",)),
+    ("PAN", "ID_AA64MMFR1_EL1", ("PAN",)),
+    ("UAO", "ID_AA64MMFR2_EL1", ("UAO",)),
+    ("MTE", "ID_AA64PFR1_EL1", ("MTE",)),
+    ("RNDR", "ID_AA64ISAR0_EL1", ("RNDR",)),
+    ("AES", "ID_AA64ISAR0_EL1", ("AES",)),
+    ("SHA2", "ID_AA64ISAR0_EL1", ("SHA2",)),
+    ("RAS", "ID_AA64PFR0_EL1", ("RAS",)),
+    ("PMU", "ID_AA64DFR0_EL1", ("PMUVer",)),
+)
+"""Features worth a line: label, register, and the fields of which any one announces it."""
+
+_ABSENT: Final = "none"
+_AARCH32_CRM: Final = range(1, 4)
+_WIDE_VMID: Final = 2
+
+
+class IdRegister(NamedTuple):
+    """A register as the core has it, and as a guest reads it."""
+
+    name: str
+    core: int
+    guest: int
+
+
+class Feature(NamedTuple):
+    """What one field says of a feature, in words too; ``guest`` is the number that a guest reads."""
+
+    label: str
+    register: str
+    field: str
+    value: int
+    text: str
+    guest: int
+
+
+class HiddenField(NamedTuple):
+    """A field that a guest reads otherwise than the core has it; ``field`` is None for a whole register."""
+
+    register: str
+    field: str | None
+    core: int
+    guest: int
+    is_aarch32: bool = False
+
+
+class Granule(NamedTuple):
+    """Whether a granule can be used at each stage."""
+
+    name: str
+    stage1: bool
+    stage2: bool
+
+
+class Stage2Format(NamedTuple):
+    """The stage-2 tables that a machine with this CPU gets; they have the 4 KiB granule."""
+
+    ipa_bits: int
+    levels: int
+    start_level: int
+    vtcr: Vtcr
+
+
+@dataclass(frozen=True)
+class CpuFacts:
+    """One modelled CPU. Widths are in bits; ``stage2`` is None where there is no EL2 to use it."""
+
+    model: str
+    midr: int
+    has_hardware_support: bool
+    el2: int
+    el3: int
+    vhe: bool
+    pa_bits: int
+    vmid_bits: int
+    gic: int
+    granules: tuple[Granule, ...]
+    stage2: Stage2Format | None
+    features: tuple[Feature, ...]
+    id_registers: Mapping[str, IdRegister]
+    hidden: tuple[HiddenField, ...]
+
+
+def describe_cpu(core: CpuCore, frames: FrameMemory) -> CpuFacts:
+    """Everything about ``core``. ``frames`` lends the memory for stage-2 tables, and has it back afterwards.
+
+    Raises ValueError for a reserved ID_AA64MMFR0_EL1.PARange.
+    """
+    guest_view = guest_id_registers(core)
+    registers = {name: _id_register(core, name, guest_view) for name in ID_REGISTERS}
+    pfr0 = Aa64Pfr0(registers["ID_AA64PFR0_EL1"].core)
+    mmfr0 = Aa64Mmfr0(registers["ID_AA64MMFR0_EL1"].core)
+    mmfr1 = Aa64Mmfr1(registers["ID_AA64MMFR1_EL1"].core)
+    supported = supports_virtualisation(pfr0, mmfr1)
+    pa_bits = pa_range_bits(mmfr0)
+    return CpuFacts(
+        model=core.model,
+        midr=registers["MIDR_EL1"].core,
+        has_hardware_support=supported,
+        el2=pfr0.EL2,
+        el3=pfr0.EL3,
+        vhe=bool(mmfr1.VH),
+        pa_bits=pa_bits,
+        vmid_bits=16 if mmfr1.VMIDBits == _WIDE_VMID else 8,
+        gic=pfr0.GIC,
+        granules=tuple(_granule(mmfr0, name, field) for name, field in GRANULES),
+        stage2=_stage2_format(frames, pa_bits) if supported else None,
+        features=tuple(_feature(registers[register], label, fields) for label, register, fields in FEATURES),
+        id_registers=registers,
+        hidden=tuple(_hidden(core, guest_view)),
+    )
+
+
+def field_of(register: str, field: str) -> Field:
+    """The declaration of a field of a register, both by name. Raises KeyError if there is none."""
+    return next(
+        (declared for declared in LAYOUTS[register].fields() if declared.name == field), None
+    ) or _no_field(register, field)
+
+
+def value_name(register: str, field: str, value: int) -> str:
+    """What a value of an ID register field means: its name, or yes and none where the number just counts up."""
+    names = field_of(register, field).values
+    if names:
+        return names.get(value, f"{value:#x}(?)")
+    return "yes" if value else _ABSENT
+
+
+def _no_field(register: str, field: str) -> Field:
+    raise KeyError(f"{register} has no field {field}")
+
+
+def _read(core: CpuCore, reg: SysReg) -> int:
+    """An ID register; one that the core does not have reads zero, as the manual says for the whole group."""
+    try:
+        return core.read_sysreg(reg)
+    except EngineError:
+        return 0
+
+
+def _id_register(core: CpuCore, name: str, guest_view: Mapping[SysReg, int]) -> IdRegister:
+    reg = lookup(name)
+    value = _read(core, reg)
+    return IdRegister(name, value, guest_view.get(reg, value))
+
+
+def _granule(mmfr0: Aa64Mmfr0, name: str, field: str) -> Granule:
+    values = mmfr0.as_dict()
+    stage1 = _is_offered(field, values[field])
+    stage2 = values[f"{field}_2"]
+    # Zero refers to stage 1: the field is younger than the granule.
+    return Granule(name, stage1, _is_offered(f"{field}_2", stage2) if stage2 else stage1)
+
+
+def _is_offered(field: str, value: int) -> bool:
+    return field_of("ID_AA64MMFR0_EL1", field).values.get(value, _ABSENT) != _ABSENT
+
+
+def _feature(register: IdRegister, label: str, fields: tuple[str, ...]) -> Feature:
+    layout = LAYOUTS[register.name]
+    core, guest = layout(register.core).as_dict(), layout(register.guest).as_dict()
+    field = next((name for name in fields if core[name]), fields[0])
+    value = core[field]
+    return Feature(label, register.name, field, value, value_name(register.name, field, value), guest[field])
+
+
+def _hidden(core: CpuCore, guest_view: Mapping[SysReg, int]) -> list[HiddenField]:
+    found = []
+    for reg, guest in sorted(guest_view.items()):
+        value = _read(core, reg)
+        if value == guest:
+            continue
+        layout: type[Register] | None = LAYOUTS.get(reg.name)
+        fields = [] if layout is None else _changed_fields(reg.name, layout(value), layout(guest))
+        found += fields or [HiddenField(reg.name, None, value, guest, reg.crm in _AARCH32_CRM)]
+    return found
+
+
+def _changed_fields(register: str, core: Register, guest: Register) -> list[HiddenField]:
+    seen = guest.as_dict()
+    return [
+        HiddenField(register, name, value, seen[name])
+        for name, value in core.as_dict().items()
+        if value != seen[name]
+    ]
+
+
+def _stage2_format(frames: FrameMemory, pa_bits: int) -> Stage2Format:
+    space = Stage2AddressSpace(frames, pa_bits=pa_bits)
+    try:
+        return Stage2Format(space.ipa_bits, space.levels, LAST_LEVEL - space.levels + 1, Vtcr(space.vtcr))
+    finally:
+        space.destroy()

@@ -1,0 +1,32 @@
+"""What the CPU engine does not do as the manual says, and what a guest sees of it: one table."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+
+class Limit(NamedTuple):
+    """A limit in one line. ``hidden_in`` names the ID register fields that tell the guest so."""
+
+    topic: str
+    text: str
+    hidden_in: tuple[str, ...] = ()
+
+
+LIMITS: Final = (
+    Limit(
+        "AArch32",
+        "Guests run in AArch64 only, at EL1 and at EL0.",
+        ("ID_AA64PFR0_EL1.EL1", "ID_AA64PFR0_EL1.EL0"),
+    ),
+    Limit("Watchpoints", "They never fire.", ("ID_AA64DFR0_EL1.WRPs",)),
+    Limit("Performance monitors", "No usable PMU, and PMCR_EL0 cannot be trapped.", ("ID_AA64DFR0_EL1.PMUVer",)),
+    Limit("Interrupt controller", "The core has no GIC CPU interface: ICC_* registers are undefined."),
+    Limit("FP and SIMD traps", "CPACR_EL1.FPEN and CPTR_EL2.TFP are ignored: FP is always on."),
+    Limit("Alignment", "Faults only for exclusives and LSE atomics; SCTLR_EL1.A, SA and PC alignment are ignored."),
+    Limit("Virtual timer", "CNTV_* cannot be trapped; writes to CNTV_CTL_EL0 and CNTV_CVAL_EL0 are dropped."),
+    Limit("WFE and YIELD", "They are no events: HCR_EL2.TWE is ignored."),
+    Limit("SError", "HCR_EL2.VSE raises nothing."),
+    Limit("Implementation defined", "HCR_EL2.TIDCP traps nothing."),
+)
+"""In the order in which a guest is likely to notice."""
