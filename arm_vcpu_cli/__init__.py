@@ -6,13 +6,15 @@ README for an example that runs a guest with an exit loop of its own.
 
 from __future__ import annotations
 
+from arm_vcpu_cli.arch.memtype import MemoryType
+from arm_vcpu_cli.arch.pagetable import Stage2Attributes
+from arm_vcpu_cli.arm_vcpu.config import Aarch64VCpuCreateConfig, Aarch64VCpuSetupConfig
 from arm_vcpu_cli.arm_vcpu.context_frame import GuestSystemRegisters, TrapFrame
 from arm_vcpu_cli.arm_vcpu.pcpu import Aarch64PerCpu
 from arm_vcpu_cli.arm_vcpu.platform import ExitToCaller, Outcome, Platform
 from arm_vcpu_cli.arm_vcpu.smc import SecureMonitor, smc_call
 from arm_vcpu_cli.arm_vcpu.stage2 import Stage2AddressSpace
-from arm_vcpu_cli.arm_vcpu.support import has_hardware_support
-from arm_vcpu_cli.arm_vcpu.vcpu import Aarch64VCpu, Aarch64VCpuCreateConfig, Aarch64VCpuSetupConfig
+from arm_vcpu_cli.arm_vcpu.vcpu import Aarch64VCpu
 from arm_vcpu_cli.arm_vcpu.vectors import TrapKind, TrapSource, VectorTable
 from arm_vcpu_cli.axvcpu.arch import AxArchPerCpu, AxArchVCpu
 from arm_vcpu_cli.axvcpu.exit import (
@@ -40,7 +42,9 @@ from arm_vcpu_cli.axvcpu.exit import (
 from arm_vcpu_cli.axvcpu.hal import AxVCpuHal
 from arm_vcpu_cli.axvcpu.vcpu import AxPerCpu, AxVCpu, VCpuState
 from arm_vcpu_cli.errors import ArmVcpuError
+from arm_vcpu_cli.guest.loader import load_guest
 from arm_vcpu_cli.machine.host import Host
+from arm_vcpu_cli.machine.support import has_hardware_support
 
 __all__ = [
     "Aarch64PerCpu",
@@ -67,6 +71,7 @@ __all__ = [
     "Hypercall",
     "IoRead",
     "IoWrite",
+    "MemoryType",
     "MmioRead",
     "MmioWrite",
     "NestedPageFault",
@@ -77,6 +82,7 @@ __all__ = [
     "SecureMonitor",
     "SendIPI",
     "Stage2AddressSpace",
+    "Stage2Attributes",
     "SysRegRead",
     "SysRegWrite",
     "SystemDown",
@@ -86,5 +92,6 @@ __all__ = [
     "VCpuState",
     "VectorTable",
     "has_hardware_support",
+    "load_guest",
     "smc_call",
 ]

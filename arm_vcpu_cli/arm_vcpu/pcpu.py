@@ -30,7 +30,7 @@ class Aarch64PerCpu:
         self._hal = hal
         self._core = hal.core(cpu_id)
         self._irq_handler: Callable[[], None] | None = None
-        self._saved_vbar: int | None = None
+        self._saved: tuple[int, int] | None = None
         self._vectors: int | None = None
         self.register_irq_handler(hal.irq_handler)
 
@@ -70,18 +70,22 @@ class Aarch64PerCpu:
         if self.is_enabled():
             raise VCpuError(f"physical CPU {self._cpu_id}: virtualisation is enabled already")
         vectors = self._hal.alloc_frame()
-        if vectors is None or vectors % TABLE_ALIGNMENT:
+        if vectors is not None and vectors % TABLE_ALIGNMENT:
+            self._hal.dealloc_frame(vectors)
+            vectors = None
+        if vectors is None:
             raise VCpuError(f"physical CPU {self._cpu_id}: no aligned frame for the EL2 vector table")
-        self._saved_vbar = self._core.read_sysreg(_VBAR_EL2)
+        self._saved = self._core.read_sysreg(_VBAR_EL2), self._core.read_sysreg(_HCR_EL2)
         self._vectors = vectors
         self._core.write_sysreg(_VBAR_EL2, vectors)
         self._core.write_sysreg(_HCR_EL2, HYPERVISOR_HCR)
 
     def hardware_disable(self) -> None:
-        """Switch virtualisation off and restore VBAR_EL2. Raises :class:`VCpuError` if it is off."""
-        if not self.is_enabled() or self._saved_vbar is None or self._vectors is None:
+        """Switch virtualisation off, restoring HCR_EL2 and VBAR_EL2. Raises :class:`VCpuError` if it is off."""
+        if not self.is_enabled() or self._saved is None or self._vectors is None:
             raise VCpuError(f"physical CPU {self._cpu_id}: virtualisation is not enabled")
-        self._core.write_sysreg(_HCR_EL2, 0)
-        self._core.write_sysreg(_VBAR_EL2, self._saved_vbar)
+        vbar, hcr = self._saved
+        self._core.write_sysreg(_HCR_EL2, hcr)
+        self._core.write_sysreg(_VBAR_EL2, vbar)
         self._hal.dealloc_frame(self._vectors)
-        self._saved_vbar = self._vectors = None
+        self._saved = self._vectors = None

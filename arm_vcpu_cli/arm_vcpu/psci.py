@@ -35,6 +35,11 @@ def _answer(value: int) -> CallHandler:
     return lambda _x0, _x1, _x2, _x3: value
 
 
+def _word(value: int) -> int:
+    """An argument that is 32 bits wide in both conventions: SMC64 passes it in the W register (DEN0028, 3.1)."""
+    return value & 0xFFFF_FFFF
+
+
 def _cpu_suspend(_x0: int, power_state: int, _entry: int, _context: int) -> CallResult:
     # A power-down state may be treated as standby: the call then returns here instead of at its entry point.
     return Halt()
@@ -47,7 +52,7 @@ def _cpu_on(_x0: int, target: int, entry: int, context: int) -> CallResult:
 
 
 def _system_reset2(_x0: int, kind: int, _cookie: int, _x3: int) -> CallResult:
-    if kind != 0:
+    if _word(kind) != 0:
         # Neither the one architectural type beside SYSTEM_WARM_RESET nor a vendor's.
         return PsciStatus.INVALID_PARAMETERS
     return SystemDown(PowerAction.RESET)
@@ -87,7 +92,7 @@ class FirmwareCalls:
         return AffinityState.ON if mpidr == self._mpidr else None
 
     def _affinity_info(self, _x0: int, target: int, level: int, _x3: int) -> CallResult:
-        if target & ~AFFINITY_MASK or level != 0:
+        if target & ~AFFINITY_MASK or _word(level) != 0:
             # Levels above 0 are optional since PSCI 1.0 (DEN0022, 5.7.1).
             return PsciStatus.INVALID_PARAMETERS
         state = self._power_state(target)

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Final
 
 from arm_vcpu_cli.arch.idregs import Aa64Isar1, Aa64Mmfr1
-from arm_vcpu_cli.arch.regs import Cnthctl, Hcr, Mpidr, pa_range_bits
+from arm_vcpu_cli.arch.regs import Hcr, pa_range_bits
 from arm_vcpu_cli.arch.sysreg import SysReg, lookup
+from arm_vcpu_cli.arm_vcpu.config import (
+    EL1H_ALL_MASKED,
+    Aarch64VCpuCreateConfig,
+    Aarch64VCpuSetupConfig,
+    reset_registers,
+    virtual_mpidr,
+)
 from arm_vcpu_cli.arm_vcpu.context_frame import GuestSystemRegisters, TrapFrame
 from arm_vcpu_cli.arm_vcpu.exception import SyncHandlers
 from arm_vcpu_cli.arm_vcpu.guest_memory import GuestMemory
@@ -18,61 +24,16 @@ from arm_vcpu_cli.arm_vcpu.observer import ExitObserver, ExitRecord
 from arm_vcpu_cli.arm_vcpu.pcpu import Aarch64PerCpu
 from arm_vcpu_cli.arm_vcpu.platform import Aarch64Hal, ExitToCaller, Platform
 from arm_vcpu_cli.arm_vcpu.psci import AFFINITY_MASK, FirmwareCalls
-from arm_vcpu_cli.arm_vcpu.smc import SecureMonitor, SmcTable
+from arm_vcpu_cli.arm_vcpu.smc import SecureMonitor
 from arm_vcpu_cli.arm_vcpu.stage2 import stage2_control
 from arm_vcpu_cli.arm_vcpu.vectors import KINDS, TrapKind, TrapSource, VectorTable
 from arm_vcpu_cli.axvcpu.exit import AxVCpuExitReason, ExternalInterrupt, FailEntry, Nothing
 from arm_vcpu_cli.engine.layout import CpuState
 from arm_vcpu_cli.errors import EngineError, VCpuError
 
-EL1H_ALL_MASKED: Final = 0x3C5
-"""SPSR at reset: EL1h, D, A, I and F masked."""
-SCTLR_EL1_RESET: Final = 0x30C5_0830
 _EL2: Final = 2
 _ENGINE_FAILURE: Final = -1
 _STUCK: Final = -2
-
-
-@dataclass(frozen=True)
-class Aarch64VCpuCreateConfig:
-    """``mpidr_el1``: the affinity that the guest sees; ``dtb_addr``: IPA of the device tree, given in x0."""
-
-    mpidr_el1: int = 0
-    dtb_addr: int = 0
-
-
-@dataclass(frozen=True)
-class Aarch64VCpuSetupConfig:
-    """How EL2 treats the guest; the first two are the crate's.
-
-    ``passthrough_interrupt``: physical interrupts are not routed to EL2 (HCR_EL2.IMO and FMO clear).
-    ``passthrough_timer``: EL1 may use the physical counter and timer itself (CNTHCTL_EL2.EL1PCEN, EL1PCTEN).
-    ``trap_wfi`` and ``trap_id_registers``: HCR_EL2.TWI and TID3. ``hcr``: further HCR_EL2 bits by name.
-    ``vtcr``: VTCR_EL2 of the tables given to ``set_ept_root``, by default that of the whole PA range of the CPU.
-    ``smc_table``: what the monitor at EL3 answers.
-    """
-
-    passthrough_interrupt: bool = False
-    passthrough_timer: bool = False
-    vtcr: int | None = None
-    trap_wfi: bool = True
-    trap_id_registers: bool = True
-    hcr: tuple[str, ...] = ()
-    smc_table: SmcTable = field(default_factory=dict)
-
-
-def reset_hcr(config: Aarch64VCpuSetupConfig) -> Hcr:
-    """HCR_EL2 of a guest: VM, RW, TSC; IMO and FMO unless interrupts are passed through; and our traps."""
-    routed = int(not config.passthrough_interrupt)
-    return Hcr.of(
-        VM=1,
-        RW=1,
-        TSC=1,
-        IMO=routed,
-        FMO=routed,
-        TWI=int(config.trap_wfi),
-        TID3=int(config.trap_id_registers),
-    ).replace(**dict.fromkeys(config.hcr, 1))
 
 
 class Aarch64VCpu:
@@ -118,7 +79,7 @@ class Aarch64VCpu:
     @property
     def mpidr(self) -> int:
         """VMPIDR_EL2: bit 31 (RES1) and the affinity."""
-        return int(Mpidr(self._config.mpidr_el1).replace(RES1=1))
+        return virtual_mpidr(self._config.mpidr_el1)
 
     def set_entry(self, entry: int) -> None:
         """IPA of the first instruction."""
@@ -138,19 +99,13 @@ class Aarch64VCpu:
         """Set the reset values of the guest's system registers. Raises :class:`VCpuError` without entry or root."""
         if self._entry is None or self._ept_root is None:
             raise VCpuError("setup needs set_entry and set_ept_root first")
-        physical_timer = int(config.passthrough_timer)
         self.guest_system_regs = GuestSystemRegisters(
-            {
-                "SCTLR_EL1": SCTLR_EL1_RESET,
-                "CNTVOFF_EL2": 0,
-                "CNTKCTL_EL1": 0,
-                "PMCR_EL0": 0,
-                "CNTHCTL_EL2": int(Cnthctl.of(EL1PCEN=physical_timer, EL1PCTEN=physical_timer)),
-                "VMPIDR_EL2": self.mpidr,
-                "VTCR_EL2": self._default_vtcr() if config.vtcr is None else config.vtcr,
-                "VTTBR_EL2": self._ept_root,
-                "HCR_EL2": int(reset_hcr(config)),
-            }
+            reset_registers(
+                config,
+                vmpidr=self.mpidr,
+                vttbr=self._ept_root,
+                vtcr=self._default_vtcr() if config.vtcr is None else config.vtcr,
+            )
         )
         self._setup = config
         self.ctx.elr = self._entry
@@ -404,13 +359,3 @@ class Aarch64VCpu:
             self._open_record = None
             record.finish(self.ctx)
             observer.exit(record)
-
-
-__all__ = [
-    "EL1H_ALL_MASKED",
-    "SCTLR_EL1_RESET",
-    "Aarch64VCpu",
-    "Aarch64VCpuCreateConfig",
-    "Aarch64VCpuSetupConfig",
-    "reset_hcr",
-]

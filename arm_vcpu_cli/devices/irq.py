@@ -8,5 +8,5 @@ IrqLine = Callable[[bool], None]
 """Sets the level of one line: True asserted."""
 
 
-def unconnected(level: bool) -> None:  # noqa: ARG001
+def unconnected(level: bool) -> None:
     """A line that leads nowhere."""

@@ -156,7 +156,7 @@ class Pl011:
         return _RX_LEVELS[select] if self._depth() > 1 else 1
 
     def _fill(self) -> None:
-        """Receive while there is room. The interrupts follow arrivals, so that UARTICR can clear them (2.8.2, 2.8.4)."""
+        """Receive while there is room. Interrupts follow arrivals, so that UARTICR can clear them (2.8.2, 2.8.4)."""
         depth = self._depth()
         while len(self._fifo) < depth:
             byte = self._line.receive()

@@ -15,7 +15,7 @@ class ReadAsZero:
 
 
 class Scratch:
-    """Registers that read as what was written last; ``size`` bytes, zero at reset."""
+    """Registers that read as what was written last; ``size`` bytes, zero at reset. There is nothing behind them."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -27,6 +27,6 @@ class Scratch:
         return sum(stored.get(offset + n, 0) << 8 * n for n in range(width))
 
     def write(self, offset: int, width: int, value: int) -> None:
-        """Keep the bytes."""
-        for n in range(width):
+        """Keep the bytes that lie inside."""
+        for n in range(min(width, self._size - offset)):
             self._bytes[offset + n] = value >> 8 * n & 0xFF

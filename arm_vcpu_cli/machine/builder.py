@@ -11,9 +11,10 @@ from arm_vcpu_cli.arch.memtype import MemoryType
 from arm_vcpu_cli.arch.pagetable import Stage2Attributes
 from arm_vcpu_cli.arch.regs import pa_range_bits
 from arm_vcpu_cli.arch.sysreg import lookup
+from arm_vcpu_cli.arm_vcpu.config import Aarch64VCpuCreateConfig, Aarch64VCpuSetupConfig
 from arm_vcpu_cli.arm_vcpu.pcpu import Aarch64PerCpu
 from arm_vcpu_cli.arm_vcpu.stage2 import Stage2AddressSpace
-from arm_vcpu_cli.arm_vcpu.vcpu import Aarch64VCpu, Aarch64VCpuCreateConfig, Aarch64VCpuSetupConfig
+from arm_vcpu_cli.arm_vcpu.vcpu import Aarch64VCpu
 from arm_vcpu_cli.axvcpu.vcpu import AxPerCpu, AxVCpu
 from arm_vcpu_cli.devices.bus import Bus, MmioDevice
 from arm_vcpu_cli.devices.pl011 import Pl011

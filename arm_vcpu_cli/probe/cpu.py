@@ -145,9 +145,7 @@ def describe_cpu(core: CpuCore, frames: FrameMemory) -> CpuFacts:
 
 def field_of(register: str, field: str) -> Field:
     """The declaration of a field of a register, both by name. Raises KeyError if there is none."""
-    return next(
-        (declared for declared in LAYOUTS[register].fields() if declared.name == field), None
-    ) or _no_field(register, field)
+    return {declared.name: declared for declared in LAYOUTS[register].fields()}[field]
 
 
 def value_name(register: str, field: str, value: int) -> str:
@@ -156,10 +154,6 @@ def value_name(register: str, field: str, value: int) -> str:
     if names:
         return names.get(value, f"{value:#x}(?)")
     return "yes" if value else _ABSENT
-
-
-def _no_field(register: str, field: str) -> Field:
-    raise KeyError(f"{register} has no field {field}")
 
 
 def _read(core: CpuCore, reg: SysReg) -> int:

@@ -17,11 +17,12 @@ from arm_vcpu_cli.arch.memtype import MemoryType
 from arm_vcpu_cli.arch.pagetable import Stage2Attributes
 from arm_vcpu_cli.arch.regs import Spsr, pa_range_bits
 from arm_vcpu_cli.arch.sysreg import SysReg, lookup
+from arm_vcpu_cli.arm_vcpu.config import Aarch64VCpuCreateConfig, Aarch64VCpuSetupConfig
 from arm_vcpu_cli.arm_vcpu.observer import ExitObserver
 from arm_vcpu_cli.arm_vcpu.pcpu import Aarch64PerCpu
 from arm_vcpu_cli.arm_vcpu.platform import Outcome, Platform
 from arm_vcpu_cli.arm_vcpu.stage2 import Stage2AddressSpace
-from arm_vcpu_cli.arm_vcpu.vcpu import Aarch64VCpu, Aarch64VCpuCreateConfig, Aarch64VCpuSetupConfig
+from arm_vcpu_cli.arm_vcpu.vcpu import Aarch64VCpu
 from arm_vcpu_cli.axvcpu.exit import AccessFlags, AxVCpuExitReason, Hypercall, SystemDown
 from arm_vcpu_cli.engine.layout import StateLayout
 from arm_vcpu_cli.guest.image import GuestImage

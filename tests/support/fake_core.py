@@ -249,8 +249,8 @@ class FakeCore:
                 return block[vaddr - base : vaddr - base + size]
         return None
 
-    def fetch(self, vaddr: int) -> int | None:
-        return self.instructions.get(vaddr)
+    def fetcher(self) -> Callable[[int], int | None]:
+        return self.instructions.get
 
     def translate(self, vaddr: int) -> int | None:
         return vaddr

@@ -1,0 +1,74 @@
+"""How a vCPU is created and set up, and what its registers are at reset (the crate's two configurations)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from arm_vcpu_cli.arch.regs import Cnthctl, Hcr, Mpidr
+from arm_vcpu_cli.arm_vcpu.smc import SmcTable
+
+EL1H_ALL_MASKED: Final = 0x3C5
+"""SPSR at reset: EL1h, D, A, I and F masked."""
+SCTLR_EL1_RESET: Final = 0x30C5_0830
+@dataclass(frozen=True)
+class Aarch64VCpuCreateConfig:
+    """``mpidr_el1``: the affinity that the guest sees; ``dtb_addr``: IPA of the device tree, given in x0."""
+
+    mpidr_el1: int = 0
+    dtb_addr: int = 0
+
+
+@dataclass(frozen=True)
+class Aarch64VCpuSetupConfig:
+    """How EL2 treats the guest; the first two are the crate's.
+
+    ``passthrough_interrupt``: physical interrupts are not routed to EL2 (HCR_EL2.IMO and FMO clear).
+    ``passthrough_timer``: EL1 may use the physical counter and timer itself (CNTHCTL_EL2.EL1PCEN, EL1PCTEN).
+    ``trap_wfi`` and ``trap_id_registers``: HCR_EL2.TWI and TID3. ``hcr``: further HCR_EL2 bits by name.
+    ``vtcr``: VTCR_EL2 of the tables given to ``set_ept_root``, by default that of the whole PA range of the CPU.
+    ``smc_table``: what the monitor at EL3 answers.
+    """
+
+    passthrough_interrupt: bool = False
+    passthrough_timer: bool = False
+    vtcr: int | None = None
+    trap_wfi: bool = True
+    trap_id_registers: bool = True
+    hcr: tuple[str, ...] = ()
+    smc_table: SmcTable = field(default_factory=dict)
+
+
+def reset_hcr(config: Aarch64VCpuSetupConfig) -> Hcr:
+    """HCR_EL2 of a guest: VM, RW, TSC; IMO and FMO unless interrupts are passed through; and our traps."""
+    routed = int(not config.passthrough_interrupt)
+    return Hcr.of(
+        VM=1,
+        RW=1,
+        TSC=1,
+        IMO=routed,
+        FMO=routed,
+        TWI=int(config.trap_wfi),
+        TID3=int(config.trap_id_registers),
+    ).replace(**dict.fromkeys(config.hcr, 1))
+
+
+def virtual_mpidr(affinity: int) -> int:
+    """VMPIDR_EL2: bit 31 (RES1) and the affinity."""
+    return int(Mpidr(affinity).replace(RES1=1))
+
+
+def reset_registers(config: Aarch64VCpuSetupConfig, *, vmpidr: int, vttbr: int, vtcr: int) -> dict[str, int]:
+    """The system registers of a guest at reset, by name; those that are not named keep the core's value."""
+    physical_timer = int(config.passthrough_timer)
+    return {
+        "SCTLR_EL1": SCTLR_EL1_RESET,
+        "CNTVOFF_EL2": 0,
+        "CNTKCTL_EL1": 0,
+        "PMCR_EL0": 0,
+        "CNTHCTL_EL2": int(Cnthctl.of(EL1PCEN=physical_timer, EL1PCTEN=physical_timer)),
+        "VMPIDR_EL2": vmpidr,
+        "VTCR_EL2": vtcr,
+        "VTTBR_EL2": vttbr,
+        "HCR_EL2": int(reset_hcr(config)),
+    }

@@ -1,0 +1,31 @@
+"""Programs and packages that some tests need and a user need not have."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+
+def _missing(what: str) -> None:
+    """In CI a missing tool is a failure; elsewhere the test is skipped and says what is missing."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"{what} is missing")
+    pytest.skip(f"{what} is not installed")
+
+
+def require_program(name: str) -> str:
+    """The path of a program."""
+    found = shutil.which(name)
+    if found is None:
+        _missing(name)
+    return found or name
+
+
+def require_file(path: str) -> Path:
+    """A file that a package of the distribution installs."""
+    if not Path(path).exists():
+        _missing(path)
+    return Path(path)

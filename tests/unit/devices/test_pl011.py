@@ -1,0 +1,407 @@
+"""The PL011 UART, register by register (DDI 0183G, chapter 3)."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from arm_vcpu_cli.devices.pl011 import (
+    CR,
+    DMACR,
+    DR,
+    FBRD,
+    FIFO_DEPTH,
+    FR,
+    IBRD,
+    ICR,
+    IFLS,
+    ILPR,
+    IMSC,
+    LCR_H,
+    MIS,
+    POLLS_BEFORE_IDLE,
+    POLLS_BETWEEN_WAITS,
+    RIS,
+    RSR,
+    Pl011,
+)
+
+RXFE, TXFF, RXFF, TXFE = 1 << 4, 1 << 5, 1 << 6, 1 << 7
+BUSY = 1 << 3
+RXI, TXI, RTI = 1 << 4, 1 << 5, 1 << 6
+FEN = 1 << 4
+
+
+class Wire:
+    """A line with bytes on it, and counters of what the UART did."""
+
+    def __init__(self, data: bytes = b"") -> None:
+        self.incoming = deque(data)
+        self.sent = bytearray()
+        self.waits = 0
+
+    def send(self, byte: int) -> None:
+        self.sent.append(byte)
+
+    def receive(self) -> int | None:
+        return self.incoming.popleft() if self.incoming else None
+
+    def wait(self) -> None:
+        self.waits += 1
+
+
+class Bench:
+    """A UART with its line and its interrupt."""
+
+    def __init__(self, data: bytes = b"", *, fifo: bool = False, mask: int = 0) -> None:
+        self.wire = Wire(data)
+        self.level = False
+        self.uart = Pl011(self.wire, self._set_level)
+        if fifo:
+            self.write(LCR_H, FEN)
+        if mask:
+            self.write(IMSC, mask)
+
+    def _set_level(self, level: bool) -> None:
+        self.level = level
+
+    def read(self, offset: int, width: int = 4) -> int:
+        return self.uart.read(offset, width)
+
+    def write(self, offset: int, value: int, width: int = 4) -> None:
+        self.uart.write(offset, width, value)
+
+
+# Registers -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("offset", "value"),
+    [
+        (DR, 0),
+        (RSR, 0),
+        (FR, TXFE | RXFE),
+        (ILPR, 0),
+        (IBRD, 0),
+        (FBRD, 0),
+        (LCR_H, 0),
+        (CR, 0x300),
+        (IFLS, 0x12),
+        (IMSC, 0),
+        (RIS, 0),
+        (MIS, 0),
+        (ICR, 0),
+        (DMACR, 0),
+    ],
+)
+def test_reset_value(offset: int, value: int) -> None:
+    assert Bench().read(offset) == value
+
+
+@pytest.mark.parametrize(
+    ("offset", "mask"),
+    [
+        (ILPR, 0xFF),
+        (IBRD, 0xFFFF),
+        (FBRD, 0x3F),
+        (LCR_H, 0xFF),
+        (CR, 0xFF87),
+        (IFLS, 0x3F),
+        (IMSC, 0x7FF),
+        (DMACR, 0x7),
+    ],
+)
+def test_a_register_keeps_its_own_bits_only(offset: int, mask: int) -> None:
+    bench = Bench()
+    bench.write(offset, 0xFFFF_FFFF)
+    assert bench.read(offset) == mask
+    bench.write(offset, 0)
+    assert bench.read(offset) == 0
+
+
+@pytest.mark.parametrize("offset", [FR, RIS, MIS, RSR, 0xFE0, 0xFFC, 0x100, 0x008, 0x04C])
+def test_read_only_and_unknown_registers_ignore_writes(offset: int) -> None:
+    bench = Bench()
+    before = bench.read(offset)
+    bench.write(offset, 0xFFFF_FFFF)
+    assert bench.read(offset) == before
+    assert bench.read(RIS) == 0
+    assert bench.wire.sent == b""
+
+
+def test_identification() -> None:
+    bench = Bench()
+    assert [bench.read(offset) for offset in range(0xFE0, 0x1000, 4)] == [
+        0x11, 0x10, 0x34, 0x00, 0x0D, 0xF0, 0x05, 0xB1,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("offset", "width", "value"),
+    [
+        (CR, 1, 0x00),
+        (CR + 1, 1, 0x03),
+        (CR, 2, 0x300),
+        (CR, 4, 0x300),
+        (CR, 8, 0x300),
+        (CR + 2, 2, 0),
+        (0xFE0, 1, 0x11),
+    ],
+)
+def test_a_read_gives_as_many_bytes_as_were_asked_for(offset: int, width: int, value: int) -> None:
+    assert Bench().read(offset, width) == value
+
+
+@pytest.mark.parametrize("width", [1, 2, 4, 8])
+def test_any_width_transmits_and_receives_one_byte(width: int) -> None:
+    bench = Bench(b"Z")
+    bench.write(DR, 0x41, width)
+    assert bench.wire.sent == b"A"
+    assert bench.read(DR, width) == ord("Z")
+
+
+def test_only_eight_bits_are_transmitted() -> None:
+    bench = Bench()
+    bench.write(DR, 0xFFFF_FF42)
+    assert bench.wire.sent == b"B"
+
+
+# Receiving -----------------------------------------------------------------------------------------------------
+
+
+def test_bytes_come_in_order_and_an_empty_receiver_reads_zero() -> None:
+    bench = Bench(b"\x01\x02\xff", fifo=True)
+    assert [bench.read(DR) for _ in range(5)] == [1, 2, 0xFF, 0, 0]
+
+
+def test_flags_with_the_fifo_on() -> None:
+    bench = Bench(bytes(FIFO_DEPTH - 1), fifo=True)
+    assert bench.read(FR) == TXFE
+    bench.wire.incoming.append(0)
+    bench.uart.poll()
+    assert bench.read(FR) == TXFE | RXFF
+    for _ in range(FIFO_DEPTH):
+        bench.read(DR)
+    assert bench.read(FR) == TXFE | RXFE
+
+
+def test_flags_with_the_fifo_off() -> None:
+    bench = Bench(b"ab")
+    assert bench.read(FR) == TXFE | RXFF, "one byte fills the holding register"
+    assert list(bench.wire.incoming) == [ord("b")], "the second byte waits on the line"
+    bench.read(DR)
+    assert bench.read(FR) == TXFE | RXFF
+    bench.read(DR)
+    assert bench.read(FR) == TXFE | RXFE
+
+
+def test_the_fifo_takes_32_bytes_and_leaves_the_rest_on_the_line() -> None:
+    bench = Bench(bytes(range(40)), fifo=True)
+    bench.uart.poll()
+    assert len(bench.wire.incoming) == 8
+    assert [bench.read(DR) for _ in range(40)] == list(range(40))
+
+
+def test_switching_the_fifo_off_keeps_what_was_received() -> None:
+    bench = Bench(b"abc", fifo=True)
+    bench.uart.poll()
+    bench.write(LCR_H, 0)
+    assert bytes(bench.read(DR) for _ in range(3)) == b"abc"
+
+
+def test_the_transmitter_is_never_full_or_busy() -> None:
+    bench = Bench()
+    for _ in range(100):
+        bench.write(DR, 0x55)
+        assert bench.read(FR) & (TXFF | BUSY | TXFE) == TXFE
+
+
+# Interrupts ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("select", "level"), [(0, 4), (1, 8), (2, 16), (3, 24), (4, 28), (5, 28), (7, 28)])
+def test_the_receive_interrupt_rises_at_the_trigger_level_and_falls_below_it(select: int, level: int) -> None:
+    bench = Bench(fifo=True)
+    bench.write(IFLS, select << 3)
+    for count in range(1, level + 1):
+        bench.wire.incoming.append(count)
+        bench.uart.poll()
+        assert bool(bench.read(RIS) & RXI) is (count >= level)
+    bench.read(DR)
+    assert not bench.read(RIS) & RXI
+
+
+def test_without_the_fifo_a_single_byte_raises_the_receive_interrupt() -> None:
+    bench = Bench(b"x")
+    bench.uart.poll()
+    assert bench.read(RIS) == RXI | RTI
+    bench.read(DR)
+    assert bench.read(RIS) == 0
+
+
+def test_a_rest_below_the_trigger_level_raises_the_timeout_interrupt_until_it_is_read() -> None:
+    bench = Bench(b"xy", fifo=True, mask=RTI)
+    bench.uart.poll()
+    assert bench.read(RIS) == RTI
+    assert bench.level
+    bench.read(DR)
+    assert bench.read(RIS) == RTI
+    bench.read(DR)
+    assert bench.read(RIS) == 0
+    assert not bench.level
+
+
+def test_clearing_the_receive_interrupts_holds_until_something_arrives() -> None:
+    bench = Bench(bytes(16), fifo=True, mask=RXI | RTI)
+    bench.uart.poll()
+    assert bench.read(MIS) == RXI | RTI
+    bench.write(ICR, RXI | RTI)
+    bench.uart.poll()
+    assert bench.read(RIS) == 0
+    assert not bench.level
+    assert bench.read(FR) == TXFE, "the data is still there"
+    bench.wire.incoming.append(1)
+    bench.uart.poll()
+    assert bench.read(RIS) == RXI | RTI
+    assert bench.level
+
+
+def test_input_that_follows_on_raises_the_interrupt_again() -> None:
+    bench = Bench(b"ab", mask=RXI)
+    bench.uart.poll()
+    assert bench.read(DR) == ord("a")
+    assert bench.level, "the next byte has taken the place of the first"
+    assert bench.read(DR) == ord("b")
+    assert not bench.level
+
+
+def test_sending_raises_the_transmit_interrupt_and_clearing_lowers_it() -> None:
+    bench = Bench(mask=TXI)
+    assert not bench.level, "there was no transition yet"
+    bench.write(DR, 1)
+    assert bench.read(RIS) == TXI
+    assert bench.level
+    bench.write(ICR, TXI)
+    assert bench.read(RIS) == 0
+    assert not bench.level
+
+
+def test_clearing_one_interrupt_leaves_the_others() -> None:
+    bench = Bench(b"x")
+    bench.uart.poll()
+    bench.write(DR, 1)
+    bench.write(ICR, TXI)
+    assert bench.read(RIS) == RXI | RTI
+
+
+def test_masked_interrupts_show_in_the_raw_status_only() -> None:
+    bench = Bench(b"x")
+    bench.uart.poll()
+    assert (bench.read(RIS), bench.read(MIS), bench.level) == (RXI | RTI, 0, False)
+    bench.write(IMSC, RXI)
+    assert (bench.read(MIS), bench.level) == (RXI, True)
+    bench.write(IMSC, TXI)
+    assert (bench.read(MIS), bench.level) == (0, False)
+
+
+def test_a_guest_that_watches_the_interrupt_status_sees_input_arrive() -> None:
+    bench = Bench(b"x", mask=RXI)
+    assert bench.read(MIS) == RXI
+    assert bench.read(DR) == ord("x")
+
+
+# Idle guests ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("register", [FR, RIS, MIS])
+def test_polling_an_empty_receiver_waits_on_the_line(register: int) -> None:
+    bench = Bench()
+    for _ in range(POLLS_BEFORE_IDLE - 1):
+        bench.read(register)
+    assert bench.wire.waits == 0
+    bench.read(register)
+    assert bench.wire.waits == 1
+    for _ in range(POLLS_BETWEEN_WAITS - 1):
+        bench.read(register)
+    assert bench.wire.waits == 1
+    bench.read(register)
+    assert bench.wire.waits == 2
+
+
+@pytest.mark.parametrize("interruption", ["write", "other write", "data read", "arrival"])
+def test_anything_else_that_happens_on_the_uart_is_not_idleness(interruption: str) -> None:
+    bench = Bench()
+    for _ in range(3):
+        for _ in range(POLLS_BEFORE_IDLE - 1):
+            bench.read(FR)
+        if interruption == "write":
+            bench.write(DR, 0x2E)
+        elif interruption == "other write":
+            bench.write(CR, 0x301)
+        elif interruption == "data read":
+            bench.read(DR)
+        else:
+            bench.wire.incoming.append(1)
+            assert bench.read(FR) == TXFE | RXFF
+            bench.read(DR)
+    assert bench.wire.waits == 0
+
+
+def test_polling_while_there_is_data_never_waits() -> None:
+    bench = Bench(b"x")
+    for _ in range(3 * POLLS_BEFORE_IDLE):
+        bench.read(FR)
+    assert bench.wire.waits == 0
+
+
+def test_a_guest_that_waits_for_its_transmission_is_not_idle() -> None:
+    bench = Bench()
+    bench.write(DR, 1)
+    for _ in range(3 * POLLS_BEFORE_IDLE):
+        assert bench.read(RIS) == TXI
+    assert bench.wire.waits == 0
+
+
+# Anything ------------------------------------------------------------------------------------------------------
+
+ACCESSES = st.tuples(
+    st.booleans(), st.integers(0, 0x1FFF), st.sampled_from((1, 2, 4, 8)), st.integers(0, 2**64 - 1)
+)
+NEAR = st.sampled_from((DR, RSR, FR, LCR_H, CR, IFLS, IMSC, RIS, MIS, ICR))
+
+
+@given(
+    data=st.binary(max_size=80),
+    accesses=st.lists(ACCESSES | st.tuples(st.booleans(), NEAR, st.just(4), st.integers(0, 0xFFFF)), max_size=60),
+)
+def test_any_sequence_of_accesses_keeps_the_uart_consistent(
+    data: bytes, accesses: list[tuple[bool, int, int, int]]
+) -> None:
+    bench = Bench(data)
+    for is_write, offset, width, value in accesses:
+        if is_write:
+            bench.write(offset, value & ((1 << 8 * width) - 1), width)
+        else:
+            assert 0 <= bench.read(offset, width) < 1 << 8 * width
+        assert bench.read(MIS) == bench.read(RIS) & bench.read(IMSC)
+        assert bench.level is bool(bench.read(MIS))
+        flags = bench.read(FR)
+        assert not (flags & RXFE and flags & RXFF)
+        if flags & RXFE:
+            assert not bench.read(RIS) & (RXI | RTI)
+
+
+@given(data=st.binary(max_size=100), fifo=st.booleans(), polls=st.lists(st.booleans(), max_size=100))
+def test_no_byte_is_lost_doubled_or_reordered(data: bytes, fifo: bool, polls: list[bool]) -> None:
+    bench, got = Bench(data, fifo=fifo), bytearray()
+    for poll in polls:
+        if poll:
+            bench.uart.poll()
+        elif not bench.read(FR) & RXFE:
+            got.append(bench.read(DR))
+    while not bench.read(FR) & RXFE:
+        got.append(bench.read(DR))
+    assert got == data
