@@ -138,21 +138,21 @@ class TrapFrame:
             self._u32[self._pstate] &= ~_SS_BIT
 
 
-_SWITCHED: Final = (
-    "CNTVOFF_EL2 CNTKCTL_EL1 CNTHCTL_EL2 VPIDR_EL2 VMPIDR_EL2 SCTLR_EL1 ACTLR_EL1 CPACR_EL1 TTBR0_EL1 TTBR1_EL1 TCR_EL1"
-    " ESR_EL1 FAR_EL1 PAR_EL1 MAIR_EL1 AMAIR_EL1 VBAR_EL1 CONTEXTIDR_EL1 TPIDR_EL0 TPIDR_EL1 TPIDRRO_EL0 ELR_EL1 SPSR_EL1"
-    " CNTP_CVAL_EL0 CNTP_CTL_EL0 CNTV_CVAL_EL0 CNTV_CTL_EL0 CPTR_EL2 HSTR_EL2 VTCR_EL2 VTTBR_EL2 FAR_EL2 HPFAR_EL2"
-    " PMCR_EL0 HCR_EL2"
-).split()
+_SWITCHED: Final = tuple(
+    (
+        "CNTVOFF_EL2 CNTKCTL_EL1 CNTHCTL_EL2 VPIDR_EL2 VMPIDR_EL2 SCTLR_EL1 ACTLR_EL1 CPACR_EL1 TTBR0_EL1 TTBR1_EL1"
+        " TCR_EL1 ESR_EL1 FAR_EL1 PAR_EL1 MAIR_EL1 AMAIR_EL1 VBAR_EL1 CONTEXTIDR_EL1 TPIDR_EL0 TPIDR_EL1 TPIDRRO_EL0"
+        " ELR_EL1 SPSR_EL1 CNTP_CVAL_EL0 CNTP_CTL_EL0 CNTV_CVAL_EL0 CNTV_CTL_EL0 CPTR_EL2 HSTR_EL2 VTCR_EL2 VTTBR_EL2"
+        " FAR_EL2 HPFAR_EL2 PMCR_EL0 HCR_EL2"
+    ).split()
+)
 """In the order in which they are loaded: HCR_EL2 last, since it switches stage 2 on."""
-
-_DERIVED: Final = frozenset({"CNTP_TVAL_EL0", "CNTV_TVAL_EL0", "SP_EL0", "SP_EL1"})
-"""Named by the crate, but another view of what the comparators and the trap frame hold."""
-
 
 class GuestSystemRegisters:
     """The EL1, EL0 and virtualisation registers that belong to a vCPU, by name; 64 bits each.
 
+    CNTP_TVAL, CNTV_TVAL, SP_EL0 and SP_EL1, which the crate names too, are other views of what the comparators and
+    the trap frame hold.
     Values that were set before the first bind are kept here; while the vCPU is bound, the core holds them.
     """
 
@@ -187,7 +187,7 @@ class GuestSystemRegisters:
 
     def names(self) -> tuple[str, ...]:
         """The registers switched with a vCPU."""
-        return tuple(_SWITCHED)
+        return _SWITCHED
 
     def restore(self, core: CpuCore, write: Callable[[SysReg, int], None]) -> None:
         """Load the registers that have a value onto a core, which holds them from now on.

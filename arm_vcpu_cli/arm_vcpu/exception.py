@@ -30,10 +30,10 @@ from arm_vcpu_cli.arch.pagetable import Access
 from arm_vcpu_cli.arch.regs import Mpidr
 from arm_vcpu_cli.arch.smccc import PsciStatus
 from arm_vcpu_cli.arch.sysreg import SysReg, decode_system_move, lookup
-from arm_vcpu_cli.arm_vcpu.context_frame import ZERO_REGISTER, TrapFrame
+from arm_vcpu_cli.arm_vcpu.context_frame import INSTRUCTION_SIZE, ZERO_REGISTER, TrapFrame
 from arm_vcpu_cli.arm_vcpu.guest_memory import GuestMemory
 from arm_vcpu_cli.arm_vcpu.inject import El1Entry, sets_far
-from arm_vcpu_cli.arm_vcpu.mmio import DeviceAccess, Element, PendingAccess, decode_cached, is_plain
+from arm_vcpu_cli.arm_vcpu.mmio import DC_ZVA, DeviceAccess, Element, PendingAccess, decode_cached, is_plain
 from arm_vcpu_cli.arm_vcpu.platform import Outcome, Platform
 from arm_vcpu_cli.arm_vcpu.psci import FirmwareCalls
 from arm_vcpu_cli.arm_vcpu.smc import SecureMonitor
@@ -169,6 +169,12 @@ class SyncHandlers:
             self._advance()
         return None
 
+    def take_over(self, previous: SyncHandlers) -> None:
+        """Go on where the handlers of an earlier binding of the same vCPU stopped."""
+        self.pending = previous.pending
+        self.note = previous.note
+        self._completed = previous._completed
+
     def complete(self, value: int) -> None:
         """Give the value of the read that was returned last (unsigned; cut to its width)."""
         pending = self.pending
@@ -190,17 +196,34 @@ class SyncHandlers:
 
     def inject_undefined(self) -> None:
         """The guest takes an Undefined Instruction exception instead of having its instruction completed."""
-        self.pending = Pending.NOTHING
+        self._drop_pending()
+        if self._u32[self._syndrome] >> EC_SHIFT == ExceptionClass.HVC64:
+            # Its return address is behind it already, and the exception is to be at it.
+            self._frame.elr -= INSTRUCTION_SIZE
         self.new_pstate = self.entry.undefined()
 
     def inject_external_abort(self) -> None:
-        """The guest takes a synchronous external abort for the access of the last exit."""
-        self.pending = Pending.NOTHING
+        """The guest takes a synchronous external abort for the access of the last exit.
+
+        Raises :class:`VCpuError` if that exit was no access to memory.
+        """
+        pending = self._drop_pending()
         esr = self._u32[self._syndrome]
-        if esr >> EC_SHIFT == ExceptionClass.INSTRUCTION_ABORT_LOWER:
+        exception_class = esr >> EC_SHIFT
+        if exception_class == ExceptionClass.INSTRUCTION_ABORT_LOWER:
             self._abort_fetch(esr)
+        elif exception_class != ExceptionClass.DATA_ABORT_LOWER:
+            raise VCpuError("there is no access to abort: the last exit was none")
+        elif isinstance(pending, PendingAccess):
+            self._abort_access(pending)
         else:
             self._abort_data(esr)
+
+    def _drop_pending(self) -> Pending | PendingAccess:
+        pending = self.pending
+        self.pending = Pending.NOTHING
+        self._completed = False
+        return pending
 
     # Data and instruction aborts -------------------------------------------------------------------------------
 
@@ -260,9 +283,15 @@ class SyncHandlers:
             self._advance()
             return None
         if isinstance(result, Outcome):
-            return self._abort_data(self._u32[self._syndrome])
+            return self._abort_access(access)
         self.pending = access
         return result
+
+    def _abort_access(self, access: PendingAccess) -> ExitOrNone:
+        """Abort the one of an instruction's accesses that is next; FAR has the address of just that one."""
+        element = access.elements[min(access.index, len(access.elements) - 1)]
+        far = (self._u64[self._far] + element.ipa - self.fault_ipa()) & _MASKS[8]
+        return self._abort_data(self._u32[self._syndrome], far)
 
     def _other_data_abort(self, esr: int) -> ExitOrNone:
         abort = decode_data_abort(esr)
@@ -285,13 +314,24 @@ class SyncHandlers:
         if outcome is Outcome.EXIT:
             return NestedPageFault(ipa, access)
         if outcome is Outcome.DONE and access is AccessFlags.WRITE:
-            self._advance()
-            return None
+            return self._ignore_store(esr, ipa)
         return self._abort_fetch(esr) if access is AccessFlags.EXECUTE else self._abort_data(esr)
 
-    def _abort_data(self, esr: int) -> ExitOrNone:
+    def _ignore_store(self, esr: int, ipa: int) -> ExitOrNone:
+        """Complete a store without storing; what else the instruction does is done."""
+        word = self._fetch(self._u64[self._pc])
+        instruction = None if word is None else decode_cached(word)
+        if isinstance(instruction, LoadStore) and self._access.elements(instruction, self._u64[self._far], ipa):
+            self._access.write_back(instruction.base, instruction.writeback or 0)
+        elif instruction is not None and instruction != DC_ZVA:
+            # Exclusives and atomics have a result, and a store that leaves the page stores something.
+            return self._without_syndrome(esr, ipa, instruction)
+        self._advance()
+        return None
+
+    def _abort_data(self, esr: int, far: int | None = None) -> ExitOrNone:
         abort = decode_data_abort(esr)
-        far = self._u64[self._far]
+        far = self._u64[self._far] if far is None else far
         level = self._walk_level(far, Access.WRITE if abort.is_write else Access.READ) if abort.stage1_walk else None
         self.note = self.note or "external abort into the guest"
         self.new_pstate = self.entry.external_data_abort(far, is_write=abort.is_write, walk_level=level)

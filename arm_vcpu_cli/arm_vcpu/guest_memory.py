@@ -44,7 +44,7 @@ class GuestMemory:
     def translate(self, vaddr: int, *, el: int = 1, access: Access | None = None) -> Translation:
         """Walk both stages for an access from ``el``."""
         stage1 = walk_stage1(
-            self.read_u64,
+            self._read_table,
             ttbr0=self._sysreg("TTBR0_EL1"),
             ttbr1=self._sysreg("TTBR1_EL1"),
             tcr=self._sysreg("TCR_EL1"),
@@ -57,6 +57,11 @@ class GuestMemory:
         if stage1.output is None:
             return Translation(stage1, None)
         return Translation(stage1, self.walk_ipa(stage1.output, access))
+
+    def _read_table(self, ipa: int) -> int | None:
+        """A descriptor of stage 1: the walk may only read where stage 2 lets it."""
+        paddr = self.walk_ipa(ipa, Access.READ).output
+        return None if paddr is None else self._read_physical(paddr)
 
     def _sysreg(self, name: str) -> int:
         return self._core.read_sysreg(lookup(name))

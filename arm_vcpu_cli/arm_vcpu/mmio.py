@@ -19,6 +19,7 @@ from arm_vcpu_cli.axvcpu.exit import AccessWidth, MmioRead, MmioWrite
 from arm_vcpu_cli.engine.layout import CpuState
 
 _WIDEST: Final = 8
+DC_ZVA: Final = Unemulated("dc zva")
 
 decode_cached = lru_cache(maxsize=4096)(decode_load_store)
 """The decoder behind a cache: guests use few different instructions on devices."""
@@ -127,12 +128,16 @@ class DeviceAccess:
                 for n in range(self._stride):
                     self._u64[word + n] = 0
             self._u64[word + element.at // _WIDEST] = value & ((1 << 8 * element.size) - 1)
-        if access.writeback:
-            value = self._base(access.base) + access.writeback
-            if access.base == ZERO_REGISTER:
+        self.write_back(access.base, access.writeback)
+
+    def write_back(self, base: int, delta: int) -> None:
+        """Add to a base register, 31 being SP; the last thing that an instruction does."""
+        if delta:
+            value = self._base(base) + delta
+            if base == ZERO_REGISTER:
                 self._frame.sp = value
             else:
-                self._frame.set_gpr(access.base, value)
+                self._frame.set_gpr(base, value)
 
 
 @lru_cache(maxsize=4096)

@@ -7,7 +7,7 @@ so that the VMM starts, stops or powers off something.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Final, Union
+from typing import Final
 
 from arm_vcpu_cli.arch.regs import Mpidr
 from arm_vcpu_cli.arch.smccc import (
@@ -24,7 +24,7 @@ from arm_vcpu_cli.arch.smccc import (
 )
 from arm_vcpu_cli.axvcpu.exit import CpuDown, CpuUp, Halt, PowerAction, SystemDown
 
-CallResult = Union[int, CpuUp, CpuDown, Halt, SystemDown]
+CallResult = int | CpuUp | CpuDown | Halt | SystemDown
 CallHandler = Callable[[int, int, int, int], CallResult]
 """(x0, x1, x2, x3), already cut to 32 bits for an SMC32 call."""
 
@@ -40,7 +40,7 @@ def _word(value: int) -> int:
     return value & 0xFFFF_FFFF
 
 
-def _cpu_suspend(_x0: int, power_state: int, _entry: int, _context: int) -> CallResult:
+def _cpu_suspend(_x0: int, _power_state: int, _entry: int, _context: int) -> CallResult:
     # A power-down state may be treated as standby: the call then returns here instead of at its entry point.
     return Halt()
 

@@ -1,4 +1,4 @@
-"""Whether a CPU can run guests, by its ID registers: the decision that the crate's ``has_hardware_support`` leaves out."""
+"""Whether a CPU can run guests, by its ID registers: what the crate's ``has_hardware_support`` takes for granted."""
 
 from __future__ import annotations
 

@@ -33,7 +33,8 @@ from arm_vcpu_cli.errors import EngineError, VCpuError
 
 _EL2: Final = 2
 _ENGINE_FAILURE: Final = -1
-_STUCK: Final = -2
+STUCK: Final = -2
+"""The code of the ``FailEntry`` of a guest that takes one exception for ever."""
 
 
 class Aarch64VCpu:
@@ -66,6 +67,8 @@ class Aarch64VCpu:
         self._open_record: ExitRecord | None = None
         self.exits = 0
         """Exits to EL2 so far, those that were completed in place included."""
+        self.last_syndrome: int | None = None
+        """ESR_EL2 of the last of them, None before the first."""
         self.max_exits = 0
         """:meth:`run` returns ``Nothing`` once :attr:`exits` has reached this; 0 for no limit."""
 
@@ -141,7 +144,10 @@ class Aarch64VCpu:
         core.saver(self._state)()
         self._started = True
         self._cpu = cpu
-        self._handlers = self._build_handlers(cpu, setup)
+        handlers = self._build_handlers(cpu, setup)
+        if self._handlers is not None:
+            handlers.take_over(self._handlers)
+        self._handlers = handlers
         core.set_exception_hook(self._build_exit_path(cpu, self._handlers))
 
     def unbind(self) -> None:
@@ -158,10 +164,11 @@ class Aarch64VCpu:
         cpu, handlers = self._bound(), self._handlers
         if handlers is None:
             raise VCpuError("the vCPU has no exit path")
-        self.close_record()
         again = handlers.resume()
         if again is not None:
             return again
+        # Not before the instruction is complete: only then are the registers what it read.
+        self.close_record()
         self.synchronise()
         self._reason = None
         try:
@@ -292,6 +299,7 @@ class Aarch64VCpu:
         write_pstate = core.pstate_writer()
         u32 = state.u32
         target_el, aarch64 = state.layout.target_el // 4, state.layout.aarch64 // 4
+        syndrome = state.layout.syndrome // 4
         vectors = self._build_vectors(cpu, handlers)
         lower64 = [vectors.slot(TrapSource.LOWER_AARCH64, kind) for kind in TrapKind]
         lower32 = [vectors.slot(TrapSource.LOWER_AARCH32, kind) for kind in TrapKind]
@@ -301,13 +309,14 @@ class Aarch64VCpu:
             save()
             if u32[target_el] == _EL2:
                 self.exits += 1
+                self.last_syndrome = u32[syndrome]
                 reason = lower64[kind]() if u32[aarch64] else lower32[kind]()
             else:
                 reason = el1_sync() if u32[aarch64] else lower32[kind]()
             if reason is None:
                 if handlers.new_pstate is not None:
                     if entry.stuck:
-                        self._reason = FailEntry(_STUCK, "the guest takes the same exception over and over")
+                        self._reason = FailEntry(STUCK, "the guest takes the same exception over and over")
                         stop()
                         return
                     restore()
@@ -330,12 +339,16 @@ class Aarch64VCpu:
     ) -> Callable[[int], None]:
         """The exit path with a report of each exit; it costs one save more, and only an observed guest pays."""
         save, u32, layout = cpu.core.saver(self._state), self._state.u32, self._state.layout
-        target_el, syndrome = layout.target_el // 4, layout.syndrome // 4
+        target_el, syndrome, aarch64 = layout.target_el // 4, layout.syndrome // 4, layout.aarch64 // 4
 
         def on_observed_exception(kind: int) -> None:
             save()
-            to_el2 = u32[target_el] == _EL2
-            reason = handlers.reason() if to_el2 else handlers.el1_reason()
+            # An interrupt has no syndrome, and what leaves AArch32 state is not handled: their slots say what they are.
+            decoded = kind == TrapKind.SYNCHRONOUS and u32[aarch64]
+            to_el2 = u32[target_el] == _EL2 and decoded
+            reason: AxVCpuExitReason | None = Nothing()
+            if decoded:
+                reason = handlers.reason() if to_el2 else handlers.el1_reason()
             if reason is None:
                 on_exception(kind)
                 return
@@ -348,6 +361,8 @@ class Aarch64VCpu:
                 record.finish(self.ctx)
                 observer.exit(record)
             else:
+                if not isinstance(self._reason, Nothing):
+                    record.reason = self._reason
                 self._open_record = record
 
         return on_observed_exception
@@ -357,5 +372,6 @@ class Aarch64VCpu:
         record, observer = self._open_record, self._observer
         if record is not None and observer is not None:
             self._open_record = None
+            record.note = self._require_handlers().note
             record.finish(self.ctx)
             observer.exit(record)

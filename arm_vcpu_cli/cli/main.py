@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import io
+import os
 import sys
 from importlib import import_module
 from importlib.metadata import version
 from types import MappingProxyType
-from typing import Final
+from typing import Final, TextIO
 
 import click
 
 from arm_vcpu_cli.errors import ArmVcpuError
 
 INTERRUPTED: Final = 130
+OUTPUT_FAILED: Final = 1
 
 COMMANDS: Final = MappingProxyType(
     {
@@ -53,15 +56,45 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line and exit with its status."""
+    _open_missing_streams()
     try:
         status = cli.main(prog_name="armvcpu", standalone_mode=False)
+    except click.UsageError as error:
+        status = _wrong_usage(error)
     except click.ClickException as error:
-        error.show()
-        status = error.exit_code
+        status = _fail(error.format_message(), error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("armvcpu: interrupted", err=True)
-        status = INTERRUPTED
+        status = _fail("interrupted", INTERRUPTED)
     except ArmVcpuError as error:
-        click.echo(f"armvcpu: error: {error}", err=True)
-        status = error.exit_status
+        status = _fail(str(error), error.exit_status)
+    except OSError as error:
+        # Files that the user named have errors of their own; what is left is our own output.
+        status = _fail(f"cannot write the output: {error.strerror}", OUTPUT_FAILED)
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _fail(message: str, status: int) -> int:
+    click.echo(f"armvcpu: error: {message}", err=True)
+    return status
+
+
+def _wrong_usage(error: click.UsageError) -> int:
+    """One line, and where to read more; the bare command gets its help instead."""
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        error.show()
+        return error.exit_code
+    command = error.ctx.command_path if error.ctx is not None else "armvcpu"
+    return _fail(f"{error.format_message().rstrip('.')} (see {command} --help)", error.exit_code)
+
+
+def _open_missing_streams() -> None:
+    """Have the null device where a standard stream is closed: nothing else may get its number by accident."""
+    sys.stdin = sys.stdin or _null_device("r")
+    sys.stdout = sys.stdout or _null_device("w")
+    sys.stderr = sys.stderr or _null_device("w")
+
+
+def _null_device(mode: str) -> TextIO:
+    stream = open(os.devnull, mode, encoding="utf-8")  # noqa: PTH123, SIM115 - for the rest of the process
+    assert isinstance(stream, io.TextIOWrapper)
+    return stream

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import sys
 
 import click
@@ -42,7 +44,7 @@ def command(cpu: str, as_object: bool) -> int:
     Examples:
       armvcpu probe
       armvcpu probe --cpu all
-      armvcpu probe --json | python3 -c 'import json, sys; print(json.load(sys.stdin)["cpus"][0]["pa_bits"])'
+      armvcpu probe --json | jq '.cpus[0].stage2'
     """
     report = _gather(tuple(CPU_MODELS) if cpu == ALL else (cpu,))
     if as_object:
@@ -71,9 +73,11 @@ def _gather(models: tuple[str, ...]) -> Report:
 def _render(tables: tuple[Section, ...]) -> None:
     """Framed tables on a terminal, and plain columns of a fixed width everywhere else."""
     terminal = sys.stdout.isatty()
+    plain = io.StringIO()
     console = Console(
-        file=sys.stdout,
+        file=sys.stdout if terminal else plain,
         force_terminal=terminal,
+        color_system="auto" if terminal and not os.environ.get("NO_COLOR") else None,
         width=None if terminal else _PIPE_WIDTH,
         highlight=False,
         markup=False,
@@ -84,6 +88,9 @@ def _render(tables: tuple[Section, ...]) -> None:
             console.print()
         console.print(Text(section.title, style="bold"))
         console.print(_table(section, framed=terminal))
+    if not terminal:
+        # Columns are padded to their width; nobody wants that in a file.
+        click.echo("\n".join(line.rstrip() for line in plain.getvalue().splitlines()))
 
 
 def _table(section: Section, *, framed: bool) -> Table:

@@ -161,7 +161,7 @@ def _cpu_rows(cpus: tuple[CpuFacts, ...]) -> tuple[Row, ...]:
         row("Physical addresses", (f"{cpu.pa_bits} bits" for cpu in cpus)),
         row("VMID", (f"{cpu.vmid_bits} bits" for cpu in cpus)),
         *(
-            row(f"{stage}, granules", (_granules(cpu, index) for cpu in cpus))
+            row(f"{stage}, granules", (_granules(cpu, index, brief=brief) for cpu in cpus))
             for index, stage in enumerate(("Stage 1", "Stage 2"), start=1)
         ),
         row("GIC system registers", (value_name(_PFR0, "GIC", cpu.gic) for cpu in cpus)),
@@ -173,8 +173,9 @@ def _firmware(cpu: CpuFacts, *, brief: bool) -> str:
     return "" if brief or not cpu.el3 else " (a stub that hands over to EL2; SMC is answered by the monitor)"
 
 
-def _granules(cpu: CpuFacts, stage: int) -> str:
-    return ", ".join(each.name for each in cpu.granules if each[stage]) or "none"
+def _granules(cpu: CpuFacts, stage: int, *, brief: bool) -> str:
+    names = [each.name for each in cpu.granules if each[stage]]
+    return ", ".join(name.replace(" KiB", "K") if brief else name for name in names) or "none"
 
 
 def _stage2_rows(cpus: tuple[CpuFacts, ...]) -> tuple[Row, ...]:
@@ -186,19 +187,17 @@ def _stage2_rows(cpus: tuple[CpuFacts, ...]) -> tuple[Row, ...]:
     rows = [
         row("Granule", (each and "4 KiB" for each in formats)),
         row("Guest addresses", (each and f"{each.ipa_bits} bits" for each in formats)),
-        row("Walk", (each and _walk(each) for each in formats)),
+        row("Levels", (each and str(each.levels) for each in formats)),
+        row("Start level", (each and str(each.start_level) for each in formats)),
         row("VTCR_EL2", (each and f"{int(each.vtcr):#x}" for each in formats)),
     ]
     for field in LAYOUTS["VTCR_EL2"].fields():
         numbers = [each.vtcr.as_dict()[field.name] if each else None for each in formats]
         if any(numbers):
-            texts = (None if number is None else field.text(number) for number in numbers)
+            text = str if len(cpus) > 1 else field.text
+            texts = (None if number is None else text(number) for number in numbers)
             rows.append(row(f"  .{field.name}", texts))
     return tuple(rows)
-
-
-def _walk(form: Stage2Format) -> str:
-    return f"{form.levels} levels from {form.start_level}"
 
 
 def _feature_rows(cpus: tuple[CpuFacts, ...]) -> tuple[Row, ...]:
@@ -222,7 +221,7 @@ def _hidden_rows(cpus: tuple[CpuFacts, ...]) -> tuple[Row, ...]:
     ]
     counts = [sum(each.is_aarch32 for each in cpu.hidden) for cpu in cpus]
     if any(counts):
-        texts = (f"{count} registers -> 0" if count else _NOT_HERE for count in counts)
+        texts = (f"{count} read zero" if count else _NOT_HERE for count in counts)
         rows.append(Row("AArch32 ID registers", tuple(texts)))
     return tuple(rows)
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from arm_vcpu_cli.machine.loading import load_machine
 from arm_vcpu_cli.machine.devicetree import build_device_tree
+from arm_vcpu_cli.machine.loading import load_machine
+from tests.support.tools import require_program
 
 from .fdt_reader import Blob, read_blob
 
@@ -118,8 +118,7 @@ def test_a_machine_without_a_uart_has_no_console(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", RICH])
 def test_the_device_tree_compiler_accepts_it_without_a_warning(tmp_path: Path, text: str) -> None:
-    dtc = shutil.which("dtc")
-    assert dtc is not None, "this test needs dtc, the device tree compiler"
+    dtc = require_program("dtc")
     data, _ = built(tmp_path, text)
     done = subprocess.run([dtc, "-I", "dtb", "-O", "dts"], input=data, capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")

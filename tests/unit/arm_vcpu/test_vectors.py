@@ -1,0 +1,102 @@
+"""The EL2 vector table (DDI 0487, D1.10.2)."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from arm_vcpu_cli.arm_vcpu.vectors import TABLE_ALIGNMENT, TABLE_SIZE, TrapKind, TrapSource, VectorTable, vector_offset
+from arm_vcpu_cli.axvcpu.exit import ExternalInterrupt, FailEntry
+from tests.support.fake_core import FakeCore, FakeHal, Trap, hvc
+
+from .machine import bench
+
+ENTRIES = list(itertools.product(TrapSource, TrapKind))
+
+
+def test_offsets_are_the_architectures() -> None:
+    assert [vector_offset(source, kind) for source, kind in ENTRIES] == list(range(0, 0x800, 0x80))
+    assert vector_offset(TrapSource.CURRENT_SP_ELX, TrapKind.IRQ) == 0x280
+    assert vector_offset(TrapSource.LOWER_AARCH64, TrapKind.SYNCHRONOUS) == 0x400
+    assert vector_offset(TrapSource.LOWER_AARCH32, TrapKind.SERROR) == 0x780
+    assert TABLE_SIZE == TABLE_ALIGNMENT == 0x800
+
+
+def test_every_entry_is_invalid_until_it_is_set() -> None:
+    table = VectorTable(lambda source, kind: (source, kind))
+    assert [table.slot(source, kind)() for source, kind in ENTRIES] == ENTRIES
+
+
+def test_setting_an_entry_sets_no_other() -> None:
+    table = VectorTable(lambda source, kind: (source, kind))
+    table.set(TrapSource.LOWER_AARCH64, TrapKind.IRQ, lambda: "irq")  # type: ignore[arg-type, return-value]
+    found = [table.slot(source, kind)() for source, kind in ENTRIES]
+    assert found.index("irq") == TrapSource.LOWER_AARCH64 * 4 + TrapKind.IRQ  # type: ignore[arg-type]
+    assert len([entry for entry in found if isinstance(entry, tuple)]) == 15
+
+
+# The table of a vCPU -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [TrapKind.IRQ, TrapKind.FIQ])
+def test_a_physical_interrupt_leaves_the_guest_with_the_number_that_the_host_has(kind: TrapKind) -> None:
+    box = bench([Trap(esr=0xDEAD_BEEF, kind=kind), hvc(0x8400_0000)])
+    box.hal.pending_irq = 27
+    assert box.vcpu.run() == ExternalInterrupt(27)
+    box.vcpu.run()
+    assert box.core.started_at[1] == box.core.started_at[0], "nothing was executed and nothing is skipped"
+
+
+@pytest.mark.parametrize(
+    ("aarch64", "kind", "code", "text"),
+    [
+        (True, TrapKind.SERROR, 11, "SERROR exception from LOWER_AARCH64"),
+        (False, TrapKind.SYNCHRONOUS, 12, "SYNCHRONOUS exception from LOWER_AARCH32"),
+        (False, TrapKind.IRQ, 13, "IRQ exception from LOWER_AARCH32"),
+        (False, TrapKind.FIQ, 14, "FIQ exception from LOWER_AARCH32"),
+        (False, TrapKind.SERROR, 15, "SERROR exception from LOWER_AARCH32"),
+    ],
+)
+@pytest.mark.parametrize("target_el", [1, 2])
+def test_entries_without_a_handler_end_the_run_with_a_report(
+    aarch64: bool, kind: TrapKind, code: int, text: str, target_el: int
+) -> None:
+    if aarch64 and target_el == 1:
+        target_el = 2
+    box = bench([Trap(esr=0, kind=kind, aarch64=aarch64, target_el=target_el)])
+    reason = box.vcpu.run()
+    assert isinstance(reason, FailEntry)
+    assert reason.hardware_entry_failure_reason == code
+    assert text in reason.description
+
+
+def test_an_interrupt_at_el2_goes_to_the_registered_handler() -> None:
+    box = bench()
+    handlers = box.vcpu._build_handlers(box.cpu, box.vcpu._setup)  # type: ignore[arg-type]
+    vectors = box.vcpu._build_vectors(box.cpu, handlers)
+    assert vectors.slot(TrapSource.CURRENT_SP_ELX, TrapKind.IRQ)() is None
+    assert box.hal.irqs_handled == 1
+
+
+@pytest.mark.parametrize(
+    ("source", "kind"),
+    [
+        *itertools.product([TrapSource.CURRENT_SP_EL0], TrapKind),
+        *[(TrapSource.CURRENT_SP_ELX, kind) for kind in TrapKind if kind is not TrapKind.IRQ],
+        (TrapSource.LOWER_AARCH64, TrapKind.SERROR),
+        *itertools.product([TrapSource.LOWER_AARCH32], TrapKind),
+    ],
+)
+def test_which_entries_are_invalid(source: TrapSource, kind: TrapKind) -> None:
+    box = bench()
+    handlers = box.vcpu._build_handlers(box.cpu, box.vcpu._setup)  # type: ignore[arg-type]
+    reason = box.vcpu._build_vectors(box.cpu, handlers).slot(source, kind)()
+    assert isinstance(reason, FailEntry)
+    assert reason.hardware_entry_failure_reason == source * 4 + kind
+    assert source.name in reason.description
+    assert kind.name in reason.description
+
+
+def test_the_fake_host_has_no_interrupt_pending_by_default() -> None:
+    assert FakeHal(FakeCore()).irq_fetch() == 0
