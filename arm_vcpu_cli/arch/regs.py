@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Final
 
 from arm_vcpu_cli.arch.bitfield import Register
+from arm_vcpu_cli.arch.cacheregs import CACHE_LAYOUTS
 from arm_vcpu_cli.arch.el1regs import (
     MODES,
     CntCtl,
@@ -88,6 +89,7 @@ LAYOUTS: Final[Mapping[str, type[Register]]] = MappingProxyType(
         "ESR_EL2": Esr,
         "ESR_EL3": Esr,
         **ID_LAYOUTS,
+        **CACHE_LAYOUTS,
     }
 )
 """The layout of each register by its name."""
