@@ -152,8 +152,8 @@ class GuestSystemRegisters:
     """The EL1, EL0 and virtualisation registers that belong to a vCPU, by name; 64 bits each.
 
     CNTP_TVAL, CNTV_TVAL, SP_EL0 and SP_EL1, which the crate names too, are other views of what the comparators and
-    the trap frame hold.
-    Values that were set before the first bind are kept here; while the vCPU is bound, the core holds them.
+    the trap frame hold. Values that were set before the first bind are kept here; while the vCPU is bound, the core
+    holds them.
     """
 
     def __init__(self, values: dict[str, int]) -> None:

@@ -41,8 +41,10 @@ class GuestMemory:
         paddr = self.walk_ipa(ipa).output
         return None if paddr is None else self._read_physical(paddr)
 
-    def translate(self, vaddr: int, *, el: int = 1, access: Access | None = None) -> Translation:
-        """Walk both stages for an access from ``el``."""
+    def translate(
+        self, vaddr: int, *, el: int = 1, access: Access | None = None, pan: bool = False
+    ) -> Translation:
+        """Walk both stages for an access from ``el``; ``pan`` is PSTATE.PAN."""
         stage1 = walk_stage1(
             self._read_table,
             ttbr0=self._sysreg("TTBR0_EL1"),
@@ -53,6 +55,7 @@ class GuestMemory:
             va=vaddr,
             access=access,
             el=el,
+            pan=pan,
         )
         if stage1.output is None:
             return Translation(stage1, None)

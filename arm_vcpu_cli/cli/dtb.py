@@ -7,10 +7,9 @@ from pathlib import Path
 
 import click
 
-from arm_vcpu_cli.cli.options import FILE, machine_options
+from arm_vcpu_cli.cli.options import FILE, load_description, machine_options
 from arm_vcpu_cli.errors import FileError, UsageError
 from arm_vcpu_cli.machine.devicetree import build_device_tree
-from arm_vcpu_cli.machine.loading import load_machine
 
 
 @click.command("dtb")
@@ -24,12 +23,11 @@ def command(machine: Path | None, append: str | None, memory: int | None, output
       armvcpu dtb -o virt.dtb
       armvcpu dtb -m machine.toml | dtc -I dtb -O dts
     """
-    blob = build_device_tree(load_machine(machine, memory_size=memory, bootargs=append))
+    blob = build_device_tree(load_description(machine, append, memory))
     if output is None:
         if sys.stdout.isatty():
-            raise UsageError("a device tree blob is binary: give -o FILE, or a pipe")
-        sys.stdout.buffer.write(blob)
-        sys.stdout.buffer.flush()
+            raise UsageError("a device tree blob is binary and stdout is a terminal: give -o FILE, or use a pipe")
+        click.echo(blob, nl=False)
         return 0
     try:
         output.write_bytes(blob)

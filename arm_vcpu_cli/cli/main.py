@@ -16,6 +16,7 @@ from arm_vcpu_cli.errors import ArmVcpuError
 
 INTERRUPTED: Final = 130
 OUTPUT_FAILED: Final = 1
+WRONG_USAGE: Final = 2
 
 COMMANDS: Final = MappingProxyType(
     {
@@ -41,9 +42,10 @@ class _Commands(click.Group):
         return command
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_Commands, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(version("arm-vcpu-cli"), prog_name="armvcpu")
-def cli() -> None:
+@click.pass_context
+def cli(ctx: click.Context) -> None:
     """Run AArch64 guests at EL1 under a modelled EL2, and see every exit.
 
     \b
@@ -52,6 +54,9 @@ def cli() -> None:
       armvcpu trace guest.elf                the log of its exits on stderr
       armvcpu probe                          what the host and the modelled CPU support
     """
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help(), err=True)
+        ctx.exit(WRONG_USAGE)
 
 
 def main() -> None:
@@ -68,8 +73,8 @@ def main() -> None:
     except ArmVcpuError as error:
         status = _fail(str(error), error.exit_status)
     except OSError as error:
-        # Files that the user named have errors of their own; what is left is our own output.
-        status = _fail(f"cannot write the output: {error.strerror}", OUTPUT_FAILED)
+        # Files that the user named have errors of their own; what is left is stdout and stderr.
+        status = _fail(error.strerror or str(error), OUTPUT_FAILED)
     sys.exit(status if isinstance(status, int) else 0)
 
 
@@ -79,10 +84,7 @@ def _fail(message: str, status: int) -> int:
 
 
 def _wrong_usage(error: click.UsageError) -> int:
-    """One line, and where to read more; the bare command gets its help instead."""
-    if isinstance(error, click.exceptions.NoArgsIsHelpError):
-        error.show()
-        return error.exit_code
+    """One line, and where to read more."""
     command = error.ctx.command_path if error.ctx is not None else "armvcpu"
     return _fail(f"{error.format_message().rstrip('.')} (see {command} --help)", error.exit_code)
 

@@ -10,13 +10,16 @@ from typing import Any, TypeVar
 
 import click
 
+from arm_vcpu_cli.errors import MachineFileError, UsageError
 from arm_vcpu_cli.guest.image import GuestImage
 from arm_vcpu_cli.guest.loader import load_guest
 from arm_vcpu_cli.machine.description import MachineDescription
 from arm_vcpu_cli.machine.loading import load_machine
+from arm_vcpu_cli.machine.schema import MAX_SECONDS
 from arm_vcpu_cli.machine.sizes import parse_size
 
 F = TypeVar("F", bound=Callable[..., Any])
+_COUNT_DIGITS = 18
 
 
 class SizeType(click.ParamType):
@@ -52,6 +55,35 @@ class AddressType(click.ParamType):
         return address
 
 
+class CountType(click.ParamType):
+    """A number of 0 or more."""
+
+    name = "count"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Parse ``1000``; click's error where it is none."""
+        text = str(value)
+        if not (text.isascii() and text.isdigit() and len(text) <= _COUNT_DIGITS):
+            self.fail(f"{value!r} is not a number such as 1000", param, ctx)
+        return int(text)
+
+
+class SecondsType(click.ParamType):
+    """A time in seconds, as long as ``[limits]`` of a machine description may have it."""
+
+    name = "seconds"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Parse ``2.5``; click's error for what is no time, not-a-number included."""
+        try:
+            seconds = float(value)
+        except ValueError:
+            seconds = -1.0
+        if not 0 <= seconds <= MAX_SECONDS:
+            self.fail(f"{value!r} is not a number of seconds such as 2.5", param, ctx)
+        return seconds
+
+
 FILE = click.Path(path_type=Path, dir_okay=False)
 
 _MACHINE_OPTIONS = (
@@ -67,10 +99,10 @@ _GUEST_OPTIONS = (
         "--load-address", type=AddressType(), metavar="ADDR", help="Where a raw binary goes; default: RAM + 512 KiB."
     ),
     click.option(
-        "--timeout", type=click.FloatRange(min=0), metavar="S", help="Stop the guest after S seconds (status 124)."
+        "--timeout", type=SecondsType(), metavar="S", help="Stop the guest after S seconds (status 124); 0: never."
     ),
     click.option(
-        "--max-exits", type=click.IntRange(min=0), metavar="N", help="Stop the guest after N exits (status 124)."
+        "--max-exits", type=CountType(), metavar="N", help="Stop the guest after N exits to EL2 (status 124); 0: never."
     ),
     click.option("--regs", is_flag=True, help="Print the registers at the end, on stderr."),
 )
@@ -91,7 +123,7 @@ class GuestOptions:
 
     def load(self) -> tuple[MachineDescription, GuestImage]:
         """Load machine description and guest; what the command line says wins over the file."""
-        description = load_machine(self.machine, memory_size=self.memory, bootargs=self.append)
+        description = load_description(self.machine, self.append, self.memory)
         limits = description.limits
         if self.timeout is not None:
             limits = replace(limits, timeout=self.timeout)
@@ -100,7 +132,25 @@ class GuestOptions:
         description = replace(description, limits=limits)
         load_address = description.load_address if self.load_address is None else self.load_address
         image = load_guest(self.guest, load_address=load_address, ram_base=description.ram.base)
+        if self.load_address is not None and image.kind == "elf":
+            raise UsageError(f"--load-address is for raw binaries; {self.guest} is an ELF file with addresses of its own")
         return description, image
+
+
+def load_description(machine: Path | None, append: str | None, memory: int | None) -> MachineDescription:
+    """The machine that the options describe; what they say wins over the file."""
+    try:
+        return load_machine(machine, memory_size=memory, bootargs=append)
+    except MachineFileError as error:
+        if memory is not None and error.key is not None and error.key.endswith(".size"):
+            option = "--memory"
+        elif append is not None and error.key == "boot.bootargs":
+            option = "--append"
+        else:
+            raise
+        # The file may have the same fault; then it is the one to name.
+        load_machine(machine)
+        raise UsageError(f"{option}: {error.message}") from error
 
 
 def machine_options(function: F) -> F:

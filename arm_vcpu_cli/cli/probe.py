@@ -76,7 +76,6 @@ def _render(tables: tuple[Section, ...]) -> None:
     plain = io.StringIO()
     console = Console(
         file=sys.stdout if terminal else plain,
-        force_terminal=terminal,
         color_system="auto" if terminal and not os.environ.get("NO_COLOR") else None,
         width=None if terminal else _PIPE_WIDTH,
         highlight=False,

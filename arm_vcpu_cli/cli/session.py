@@ -14,8 +14,15 @@ from arm_vcpu_cli.machine.runner import Ending, RunResult, run_machine
 from arm_vcpu_cli.machine.watchdog import Watchdog
 
 
-def run_guest(options: GuestOptions, prepare: Callable[[Machine], None] | None = None) -> int:
-    """Load and run a guest; the exit status. ``prepare`` gets the machine before its vCPU is bound."""
+def run_guest(
+    options: GuestOptions,
+    prepare: Callable[[Machine], None] | None = None,
+    finish: Callable[[RunResult], None] | None = None,
+) -> int:
+    """Load and run a guest; the exit status.
+
+    ``prepare`` gets the machine before its vCPU is bound, ``finish`` the end before it is told to the user.
+    """
     description, image = options.load()
     console = open_console()
     with build_machine(description, image, console) as machine:
@@ -23,16 +30,22 @@ def run_guest(options: GuestOptions, prepare: Callable[[Machine], None] | None =
             prepare(machine)
         start(machine)
         watchdog = Watchdog(machine.host.core(0).stop, description.limits.timeout)
-        console.set_quit_handler(watchdog.interrupt)
-        with raw_terminal(), signals_stop(watchdog):
+        with raw_terminal() as terminal, signals_stop(watchdog):
+            console.connect(
+                quit_requested=watchdog.interrupt,
+                ignored=terminal.hint_once,
+                cancelled=watchdog.has_fired,
+            )
             result = run_machine(machine, watchdog)
+        if finish is not None:
+            finish(result)
         _tell(machine, result, regs=options.regs)
         return result.status
 
 
 def _tell(machine: Machine, result: RunResult, *, regs: bool) -> None:
     report = death_report(machine) if wants_report(result) else register_dump(machine) if regs else []
-    for line in report:
-        click.echo(line, err=True)
+    if report:
+        click.echo("\n".join(report), err=True)
     if result.ending is not Ending.POWERED_OFF or regs:
         say(result.message)

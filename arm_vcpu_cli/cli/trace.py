@@ -15,6 +15,7 @@ from arm_vcpu_cli.cli.options import FILE, GuestOptions, guest_options
 from arm_vcpu_cli.cli.session import run_guest
 from arm_vcpu_cli.errors import FileError
 from arm_vcpu_cli.machine.builder import Machine
+from arm_vcpu_cli.machine.runner import RunResult
 from arm_vcpu_cli.machine.tracing import Tracer
 from arm_vcpu_cli.trace.sinks import JsonLinesSink, TextSink
 
@@ -52,20 +53,23 @@ def command(format_: str, output: Path | None, only: tuple[str, ...], **options:
       armvcpu trace --only MmioWrite --only Hypercall guest.elf
       armvcpu trace --format jsonl -o exits.jsonl guest.elf
     """
-    tracers: list[Tracer] = []
-    with _open(output) as stream:
-        sink = TextSink(stream) if format_ == "text" else JsonLinesSink(stream)
+    with contextlib.ExitStack() as opened:
+        tracers: list[Tracer] = []
 
         def prepare(machine: Machine) -> None:
+            # Only now: a guest that cannot be loaded must not cost the user an earlier log.
+            stream = opened.enter_context(_open(output))
+            sink = TextSink(stream) if format_ == "text" else JsonLinesSink(stream)
             tracer = Tracer(sink, machine.image.symbols, machine.bus, only=only or None)
             machine.arch_vcpu.set_observer(tracer)
             tracers.append(tracer)
 
-        try:
-            return run_guest(GuestOptions(**options), prepare)
-        finally:
+        def finish(result: RunResult) -> None:
             for tracer in tracers:
+                tracer.end(result)
                 tracer.close()
+
+        return run_guest(GuestOptions(**options), prepare, finish)
 
 
 @contextlib.contextmanager
@@ -74,8 +78,7 @@ def _open(path: Path | None) -> Iterator[TextIO]:
         yield sys.stderr
         return
     try:
-        stream = path.open("w", encoding="utf-8", buffering=_BUFFER)
+        with path.open("w", encoding="utf-8", buffering=_BUFFER) as stream:
+            yield stream
     except OSError as error:
         raise FileError(path, f"cannot be written: {error.strerror}") from error
-    with stream:
-        yield stream

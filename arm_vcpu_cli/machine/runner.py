@@ -32,7 +32,7 @@ from arm_vcpu_cli.axvcpu.exit import (
     SystemDown,
 )
 from arm_vcpu_cli.machine.builder import Machine
-from arm_vcpu_cli.machine.console import ConsoleClosedError, InputEndedError
+from arm_vcpu_cli.machine.console import ConsoleCancelledError, ConsoleClosedError, InputEndedError
 from arm_vcpu_cli.machine.watchdog import StopCause, Watchdog
 
 STATUS_OFF: Final = 0
@@ -164,6 +164,10 @@ def _stopped(machine: Machine, watchdog: Watchdog) -> Verdict:
     return None
 
 
+def _lost_console(message: str) -> RunResult:
+    return RunResult(Ending.INTERRUPTED, STATUS_INTERRUPTED, message)
+
+
 def _loop(machine: Machine, watchdog: Watchdog) -> RunResult:
     run = machine.vcpu.run
     while True:
@@ -181,10 +185,12 @@ def run_machine(machine: Machine, watchdog: Watchdog) -> RunResult:
         try:
             result = _loop(machine, watchdog)
             machine.console.flush()
+        except ConsoleCancelledError:
+            result = _stopped(machine, watchdog) or _lost_console("the console was abandoned")
         except InputEndedError as error:
             result = RunResult(Ending.NO_PROGRESS, STATUS_NO_PROGRESS, f"{error}, at {_place(machine)}")
         except ConsoleClosedError as error:
-            result = RunResult(Ending.INTERRUPTED, STATUS_INTERRUPTED, str(error))
+            result = _lost_console(str(error))
     machine.arch_vcpu.close_record()
     machine.arch_vcpu.synchronise()
     return RunResult(

@@ -27,8 +27,9 @@ from arm_vcpu_cli.axvcpu.exit import (
 )
 from arm_vcpu_cli.devices.bus import Bus
 from arm_vcpu_cli.guest.symbols import SymbolTable
+from arm_vcpu_cli.machine.runner import RunResult
 from arm_vcpu_cli.machine.semihosting import OPERATIONS
-from arm_vcpu_cli.trace.event import Hex, TraceEvent
+from arm_vcpu_cli.trace.event import Hex, TraceEnd, TraceEvent
 from arm_vcpu_cli.trace.sinks import TraceSink
 
 Fields = list[tuple[str, "Hex | int | str | bool"]]
@@ -83,8 +84,20 @@ class Tracer:
             )
         )
 
+    def end(self, result: RunResult) -> None:
+        """Write how the run ended."""
+        self._sink.end(
+            TraceEnd(
+                ending=result.ending.value,
+                status=result.status,
+                message=result.message,
+                exits=result.exits,
+                time=round(result.seconds * 1e9),
+            )
+        )
+
     def close(self) -> None:
-        """Write the summary."""
+        """Write the counts by reason, of all exits."""
         self._sink.summary(self.counts, self.counts.total())
 
 

@@ -16,6 +16,8 @@ from enum import Enum
 from typing import Final
 
 _REPEAT_SECONDS: Final = 0.01
+_LONGEST_SECONDS: Final = 1e9
+"""More than any run takes, and no more than select() can wait."""
 
 
 class StopCause(Enum):
@@ -30,7 +32,7 @@ class Watchdog:
 
     def __init__(self, stop: Callable[[], None], timeout: float = 0.0) -> None:
         self._stop = stop
-        self._timeout = timeout
+        self._timeout = min(timeout, _LONGEST_SECONDS)
         self._reader, self._writer = socket.socketpair()
         self._writer.setblocking(False)
         self._over = threading.Event()
@@ -51,6 +53,10 @@ class Watchdog:
     def fileno(self) -> int:
         """Where a byte means the same as :meth:`interrupt`; for ``signal.set_wakeup_fd``."""
         return self._writer.fileno()
+
+    def has_fired(self) -> bool:
+        """Whether the run is being stopped."""
+        return self.cause is not None
 
     def interrupt(self) -> None:
         """Have the guest stopped; safe to call from any thread and from a signal handler."""

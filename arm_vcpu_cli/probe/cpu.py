@@ -17,8 +17,8 @@ from arm_vcpu_cli.arm_vcpu.support import supports_virtualisation
 from arm_vcpu_cli.engine.port import CpuCore
 from arm_vcpu_cli.errors import EngineError
 
-ID_REGISTERS: Final = tuple(name for name in ID_LAYOUTS if name not in ("VPIDR_EL2", "CSSELR_EL1"))
-"""The identification registers that have a layout; the two left out are a control and a selector."""
+ID_REGISTERS: Final = tuple(name for name in ID_LAYOUTS if name != "VPIDR_EL2")
+"""The identification registers that have a layout; VPIDR_EL2 only shares that of MIDR_EL1."""
 
 GRANULES: Final = (("4 KiB", "TGran4"), ("16 KiB", "TGran16"), ("64 KiB", "TGran64"))
 """Translation granules and the field of ID_AA64MMFR0_EL1 that announces each; stage 2 has ``<field>_2``."""
@@ -205,9 +205,7 @@ def _hidden(core: CpuCore, guest_view: Mapping[SysReg, int]) -> list[HiddenField
 def _changed_fields(register: str, core: Register, guest: Register) -> list[HiddenField]:
     seen = guest.as_dict()
     return [
-        HiddenField(register, name, value, seen[name])
-        for name, value in core.as_dict().items()
-        if value != seen[name]
+        HiddenField(register, name, value, seen[name]) for name, value in core.as_dict().items() if value != seen[name]
     ]
 
 

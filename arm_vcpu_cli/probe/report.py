@@ -113,9 +113,7 @@ def as_json(report: Report) -> dict[str, Any]:
             "self_check": {"passed": report.engine.failure is None, "message": report.engine.failure},
         },
         "cpus": [_cpu_json(cpu) for cpu in report.cpus],
-        "limits": [
-            {"topic": limit.topic, "text": limit.text, "hidden_in": list(limit.hidden_in)} for limit in LIMITS
-        ],
+        "limits": [{"topic": limit.topic, "text": limit.text, "hidden_in": list(limit.hidden_in)} for limit in LIMITS],
     }
 
 

@@ -31,3 +31,15 @@ class TraceEvent:
     esr: int | None
     fields: tuple[tuple[str, Hex | int | str | bool], ...]
     note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TraceEnd:
+    """How the run ended: ``ending`` in a word or two, the exit ``status`` of the command, ``message`` for people,
+    all ``exits`` to EL2 and the ``time`` of the run in nanoseconds."""
+
+    ending: str
+    status: int
+    message: str
+    exits: int
+    time: int

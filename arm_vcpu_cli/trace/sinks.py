@@ -7,14 +7,17 @@ from collections.abc import Mapping
 from typing import Protocol, TextIO
 
 from arm_vcpu_cli.arch.esr import describe_esr
-from arm_vcpu_cli.trace.event import Hex, TraceEvent
+from arm_vcpu_cli.trace.event import Hex, TraceEnd, TraceEvent
 
 
 class TraceSink(Protocol):
-    """Takes events in order, then the counts."""
+    """Takes events in order, then how the run ended, then the counts."""
 
     def event(self, event: TraceEvent) -> None:
         """One exit."""
+
+    def end(self, end: TraceEnd) -> None:
+        """How the run ended."""
 
     def summary(self, counts: Mapping[str, int], total: int) -> None:
         """The end: exits by reason, and all of them."""
@@ -40,6 +43,10 @@ class TextSink:
             parts.append(f"| ESR_EL2={event.esr:#010x} {describe_esr(event.esr)}")
         self._stream.write(" ".join(part for part in parts if part) + "\n")
 
+    def end(self, end: TraceEnd) -> None:
+        """See :class:`TraceSink`."""
+        self._stream.write(f"\nended: {end.message} (status {end.status}, {end.time / 1e9:.6f} s)\n")
+
     def summary(self, counts: Mapping[str, int], total: int) -> None:
         """See :class:`TraceSink`."""
         self._stream.write(f"\n{'exits':>9}  reason\n")
@@ -50,7 +57,7 @@ class TextSink:
 
 
 class JsonLinesSink:
-    """One JSON object a line: ``"type": "exit"`` for each exit, ``"type": "summary"`` at the end.
+    """One JSON object a line: ``"type": "exit"`` for each exit, then one ``"end"`` and one ``"summary"``.
 
     Addresses and register values are strings in hexadecimal, because JSON readers lose the low bits of large
     numbers; everything else is a number, a string or a boolean.
@@ -79,6 +86,18 @@ class JsonLinesSink:
             record[name] = f"{value.value:#x}" if isinstance(value, Hex) else value
         if event.note:
             record["note"] = event.note
+        self._stream.write(self._encode(record) + "\n")
+
+    def end(self, end: TraceEnd) -> None:
+        """See :class:`TraceSink`."""
+        record = {
+            "type": "end",
+            "ending": end.ending,
+            "status": end.status,
+            "message": end.message,
+            "exits": end.exits,
+            "time_ns": end.time,
+        }
         self._stream.write(self._encode(record) + "\n")
 
     def summary(self, counts: Mapping[str, int], total: int) -> None:

@@ -29,6 +29,7 @@ CPU part\t: 0xd03
 CPU revision\t: 4
 """
 EPYC = "processor\t: 0\nvendor_id\t: AuthenticAMD\nmodel\t\t: 17\nmodel name\t: AMD EPYC\n"
+WRONG_CPUINFO = "CPU implementer : 0x4141\nCPU variant : 0\nCPU part : 1\nCPU revision : 1\n: :\nmodel name :"
 IDENTIFICATION = "sys/devices/system/cpu/cpu0/regs/identification"
 
 
@@ -175,11 +176,11 @@ def test_rubbish_in_the_files_is_ignored(tmp_path: Path) -> None:
             f"{IDENTIFICATION}/midr_el1": "none",
             f"{IDENTIFICATION}/revidr_el1": "-1",
             f"{IDENTIFICATION}/smidr_el1": hex(1 << 64),
-            "proc/cpuinfo": "CPU implementer : 0x4141\nCPU variant : 0\nCPU part : 1\nCPU revision : 1\n: :\nmodel name :",
+            "proc/cpuinfo": WRONG_CPUINFO,
         },
     )
     (root / IDENTIFICATION / "aidr_el1").mkdir()
-    (root / "proc" / "cpuinfo").open("ab").write(b"\xff\xfe\n")
+    (root / "proc" / "cpuinfo").open("ab").write(b"\n\xff\xfe\n")
     facts = arm_linux(root)
     assert facts.cpu is None
     assert facts.id_registers == {}
