@@ -6,8 +6,8 @@ README for an example that runs a guest with an exit loop of its own.
 
 from __future__ import annotations
 
+from arm_vcpu_cli.arch.descriptor import Stage2Attributes
 from arm_vcpu_cli.arch.memtype import MemoryType
-from arm_vcpu_cli.arch.pagetable import Stage2Attributes
 from arm_vcpu_cli.arm_vcpu.config import Aarch64VCpuCreateConfig, Aarch64VCpuSetupConfig
 from arm_vcpu_cli.arm_vcpu.context_frame import GuestSystemRegisters, TrapFrame
 from arm_vcpu_cli.arm_vcpu.pcpu import Aarch64PerCpu

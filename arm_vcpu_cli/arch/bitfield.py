@@ -16,9 +16,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import ClassVar, NoReturn, TypeVar, overload
+from typing import ClassVar, Final, NoReturn, TypeVar, overload
 
 R = TypeVar("R", bound="Register")
+
+MASK64: Final = (1 << 64) - 1
+"""All bits of a 64-bit register."""
 
 EMPTY: Mapping[int, str] = MappingProxyType({})
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from arm_vcpu_cli.arch.bitfield import Field, Register
-from arm_vcpu_cli.arch.fieldvalues import SHAREABILITY
+from arm_vcpu_cli.arch.fieldvalues import INNER_SHAREABLE, NON_SHAREABLE, SHAREABILITY
 from arm_vcpu_cli.arch.memtype import STAGE2_MEMATTR, MemoryType, stage2_memory_type
 
 # The manual's field names are kept verbatim, also where they are mixedCase.
@@ -26,11 +26,6 @@ DESCRIPTOR_BYTES: Final = 8
 VALID: Final = 1
 TABLE_OR_PAGE: Final = 3
 BLOCK: Final = 1
-OUTPUT_MASK: Final = 0x0000_FFFF_FFFF_F000
-"""Address bits 47:12 of a descriptor with the 4 KiB granule."""
-
-NON_SHAREABLE: Final = 0
-INNER_SHAREABLE: Final = 3
 
 
 class Stage2Leaf(Register):
@@ -50,6 +45,10 @@ class Stage2Leaf(Register):
     S2AP = Field(7, 6)
     MemAttr = Field(5, 2)
     TYPE = Field(1, 0)
+
+
+OUTPUT_MASK: Final = int(Stage2Leaf.of(OA=Stage2Leaf.OA.mask))
+"""Address bits 47:12 of a descriptor with the 4 KiB granule, a table's too."""
 
 
 class Stage1Leaf(Register):

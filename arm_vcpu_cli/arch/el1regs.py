@@ -83,6 +83,10 @@ class Spsr(Register):
         return not self.M & 0x10
 
 
+EL1H_MASKED: Final = Spsr.of(D=1, A=1, I=1, F=1, M=0b00101)
+"""PSTATE at EL1 with SP_EL1 and every interrupt masked: where a guest starts, and where an exception to EL1 leads."""
+
+
 class Mpidr(Register):
     """MPIDR_EL1 and VMPIDR_EL2, the affinity of a PE."""
 
@@ -97,7 +101,11 @@ class Mpidr(Register):
     @property
     def affinity(self) -> int:
         """The affinity bits in their places, as PSCI and the device tree name a PE."""
-        return int(self) & 0xFF00FFFFFF
+        return int(self) & AFFINITY_MASK
+
+
+AFFINITY_MASK: Final = int(Mpidr.of(Aff3=0xFF, Aff2=0xFF, Aff1=0xFF, Aff0=0xFF))
+"""The affinity bits of MPIDR_EL1."""
 
 
 class Sctlr(Register):

@@ -117,11 +117,6 @@ class Hpfar(Register):
     NS = Field(63)
     FIPA = Field(47, 4)
 
-    @property
-    def ipa(self) -> int:
-        """The address of the page that faulted."""
-        return self.FIPA << 12
-
 
 class Cptr(Register):
     """CPTR_EL2 with HCR_EL2.E2H = 0; bits 13, 9 and 7:0 are RES1."""

@@ -13,80 +13,7 @@ from typing import Final, NamedTuple
 
 from arm_vcpu_cli.arch import fault, iss
 from arm_vcpu_cli.arch.bitfield import Field, Register
-from arm_vcpu_cli.arch.fault import (
-    FAULT_STATUS,
-    FSC_ACCESS_FLAG,
-    FSC_ADDRESS_SIZE,
-    FSC_ALIGNMENT,
-    FSC_EXTERNAL,
-    FSC_EXTERNAL_WALK_L0,
-    FSC_PERMISSION,
-    FSC_TRANSLATION,
-    FSC_UNSUPPORTED_ATOMIC,
-    fault_status_name,
-)
-from arm_vcpu_cli.arch.iss import (
-    ISS_LAYOUTS,
-    BreakpointIss,
-    BrkIss,
-    DataAbortIss,
-    FpTrapIss,
-    HvcSvcSmcIss,
-    InstructionAbortIss,
-    SErrorIss,
-    SoftwareStepIss,
-    SystemMoveIss,
-    WatchpointIss,
-    WfxIss,
-)
-from arm_vcpu_cli.arch.sysreg import ISS_MASK, SysReg, SystemMove
-
-__all__ = [
-    "EC_NAMES",
-    "EC_SHIFT",
-    "FAULT_STATUS",
-    "FSC_ACCESS_FLAG",
-    "FSC_ADDRESS_SIZE",
-    "FSC_ALIGNMENT",
-    "FSC_EXTERNAL",
-    "FSC_EXTERNAL_WALK_L0",
-    "FSC_PERMISSION",
-    "FSC_TRANSLATION",
-    "FSC_UNSUPPORTED_ATOMIC",
-    "ISS_LAYOUTS",
-    "BreakpointIss",
-    "BrkIss",
-    "DataAbort",
-    "DataAbortIss",
-    "Esr",
-    "ExceptionClass",
-    "FpTrapIss",
-    "HvcSvcSmcIss",
-    "InstructionAbort",
-    "InstructionAbortIss",
-    "SErrorIss",
-    "SoftwareStepIss",
-    "SystemMoveIss",
-    "SystemTrap",
-    "WatchpointIss",
-    "WfxIss",
-    "data_abort_esr",
-    "decode_data_abort",
-    "decode_instruction_abort",
-    "decode_system_trap",
-    "describe_esr",
-    "exception_class",
-    "fault_status_name",
-    "instruction_abort_esr",
-    "iss_layout",
-    "system_trap_esr",
-    "undefined_esr",
-]
-
-EC_SHIFT: Final = 26
-IL_SHIFT: Final = 25
-EC_MASK: Final = 0x3F
-ISS_BITS: Final = 0x1FFFFFF
+from arm_vcpu_cli.arch.sysreg import SysReg, SystemMove
 
 
 class ExceptionClass(IntEnum):
@@ -145,57 +72,106 @@ class ExceptionClass(IntEnum):
 
 EC_NAMES: Final[Mapping[int, str]] = MappingProxyType(
     {
-        0x00: "Unknown reason",
-        0x01: "Trapped WF* instruction",
-        0x03: "Trapped MCR or MRC access, coproc 15",
-        0x04: "Trapped MCRR or MRRC access, coproc 15",
-        0x05: "Trapped MCR or MRC access, coproc 14",
-        0x06: "Trapped LDC or STC access",
-        0x07: "Trapped SME, SVE, Advanced SIMD or floating-point access",
-        0x08: "Trapped VMRS access",
-        0x09: "Trapped pointer authentication instruction",
-        0x0A: "Trapped LD64B or ST64B* instruction",
-        0x0C: "Trapped MRRC access, coproc 14",
-        0x0D: "Branch Target Exception",
-        0x0E: "Illegal Execution state",
-        0x11: "SVC in AArch32 state",
-        0x12: "HVC in AArch32 state",
-        0x13: "SMC in AArch32 state",
-        0x14: "Trapped MSRR, MRRS or SYSP instruction",
-        0x15: "SVC in AArch64 state",
-        0x16: "HVC in AArch64 state",
-        0x17: "SMC in AArch64 state",
-        0x18: "Trapped MSR, MRS or System instruction",
-        0x19: "Trapped SVE access",
-        0x1A: "Trapped ERET, ERETAA or ERETAB",
-        0x1B: "Trapped TSTART",
-        0x1C: "Pointer authentication failure",
-        0x1D: "Trapped SME access",
-        0x1E: "Granule Protection Check exception",
-        0x1F: "Implementation defined exception to EL3",
-        0x20: "Instruction Abort from a lower Exception level",
-        0x21: "Instruction Abort without a change in Exception level",
-        0x22: "PC alignment fault",
-        0x24: "Data Abort from a lower Exception level",
-        0x25: "Data Abort without a change in Exception level",
-        0x26: "SP alignment fault",
-        0x27: "Memory Operation Exception",
-        0x28: "Trapped floating-point exception in AArch32 state",
-        0x2C: "Trapped floating-point exception in AArch64 state",
-        0x2D: "GCS exception",
-        0x2F: "SError",
-        0x30: "Breakpoint from a lower Exception level",
-        0x31: "Breakpoint without a change in Exception level",
-        0x32: "Software Step from a lower Exception level",
-        0x33: "Software Step without a change in Exception level",
-        0x34: "Watchpoint from a lower Exception level",
-        0x35: "Watchpoint without a change in Exception level",
-        0x38: "BKPT in AArch32 state",
-        0x3A: "Vector Catch in AArch32 state",
-        0x3C: "BRK in AArch64 state",
-        0x3D: "PMU exception",
+        ExceptionClass.UNKNOWN: "Unknown reason",
+        ExceptionClass.WFX: "Trapped WF* instruction",
+        ExceptionClass.CP15_MCR: "Trapped MCR or MRC access, coproc 15",
+        ExceptionClass.CP15_MCRR: "Trapped MCRR or MRRC access, coproc 15",
+        ExceptionClass.CP14_MCR: "Trapped MCR or MRC access, coproc 14",
+        ExceptionClass.CP14_LDC: "Trapped LDC or STC access",
+        ExceptionClass.FP_ACCESS: "Trapped SME, SVE, Advanced SIMD or floating-point access",
+        ExceptionClass.VMRS: "Trapped VMRS access",
+        ExceptionClass.POINTER_AUTH: "Trapped pointer authentication instruction",
+        ExceptionClass.LD64B: "Trapped LD64B or ST64B* instruction",
+        ExceptionClass.CP14_MRRC: "Trapped MRRC access, coproc 14",
+        ExceptionClass.BRANCH_TARGET: "Branch Target Exception",
+        ExceptionClass.ILLEGAL_STATE: "Illegal Execution state",
+        ExceptionClass.SVC32: "SVC in AArch32 state",
+        ExceptionClass.HVC32: "HVC in AArch32 state",
+        ExceptionClass.SMC32: "SMC in AArch32 state",
+        ExceptionClass.SYSTEM_PAIR: "Trapped MSRR, MRRS or SYSP instruction",
+        ExceptionClass.SVC64: "SVC in AArch64 state",
+        ExceptionClass.HVC64: "HVC in AArch64 state",
+        ExceptionClass.SMC64: "SMC in AArch64 state",
+        ExceptionClass.SYSTEM: "Trapped MSR, MRS or System instruction",
+        ExceptionClass.SVE: "Trapped SVE access",
+        ExceptionClass.ERET: "Trapped ERET, ERETAA or ERETAB",
+        ExceptionClass.TSTART: "Trapped TSTART",
+        ExceptionClass.POINTER_AUTH_FAIL: "Pointer authentication failure",
+        ExceptionClass.SME: "Trapped SME access",
+        ExceptionClass.GRANULE_PROTECTION: "Granule Protection Check exception",
+        ExceptionClass.IMPLEMENTATION_DEFINED_EL3: "Implementation defined exception to EL3",
+        ExceptionClass.INSTRUCTION_ABORT_LOWER: "Instruction Abort from a lower Exception level",
+        ExceptionClass.INSTRUCTION_ABORT: "Instruction Abort without a change in Exception level",
+        ExceptionClass.PC_ALIGNMENT: "PC alignment fault",
+        ExceptionClass.DATA_ABORT_LOWER: "Data Abort from a lower Exception level",
+        ExceptionClass.DATA_ABORT: "Data Abort without a change in Exception level",
+        ExceptionClass.SP_ALIGNMENT: "SP alignment fault",
+        ExceptionClass.MEMORY_OPERATION: "Memory Operation Exception",
+        ExceptionClass.FP_EXCEPTION32: "Trapped floating-point exception in AArch32 state",
+        ExceptionClass.FP_EXCEPTION64: "Trapped floating-point exception in AArch64 state",
+        ExceptionClass.GUARDED_CONTROL_STACK: "GCS exception",
+        ExceptionClass.SERROR: "SError",
+        ExceptionClass.BREAKPOINT_LOWER: "Breakpoint from a lower Exception level",
+        ExceptionClass.BREAKPOINT: "Breakpoint without a change in Exception level",
+        ExceptionClass.SOFTWARE_STEP_LOWER: "Software Step from a lower Exception level",
+        ExceptionClass.SOFTWARE_STEP: "Software Step without a change in Exception level",
+        ExceptionClass.WATCHPOINT_LOWER: "Watchpoint from a lower Exception level",
+        ExceptionClass.WATCHPOINT: "Watchpoint without a change in Exception level",
+        ExceptionClass.BKPT32: "BKPT in AArch32 state",
+        ExceptionClass.VECTOR_CATCH32: "Vector Catch in AArch32 state",
+        ExceptionClass.BRK64: "BRK in AArch64 state",
+        ExceptionClass.PMU: "PMU exception",
     }
 )
+
+ISS_LAYOUTS: Final[Mapping[int, type[Register]]] = MappingProxyType(
+    {
+        ExceptionClass.WFX: iss.WfxIss,
+        ExceptionClass.CP15_MCR: iss.CoprocessorIss,
+        ExceptionClass.CP15_MCRR: iss.CoprocessorPairIss,
+        ExceptionClass.CP14_MCR: iss.CoprocessorIss,
+        ExceptionClass.CP14_LDC: iss.LdcStcIss,
+        ExceptionClass.FP_ACCESS: iss.FpTrapIss,
+        ExceptionClass.VMRS: iss.CoprocessorIss,
+        ExceptionClass.POINTER_AUTH: iss.PointerAuthTrapIss,
+        ExceptionClass.LD64B: iss.Ld64bIss,
+        ExceptionClass.CP14_MRRC: iss.CoprocessorPairIss,
+        ExceptionClass.BRANCH_TARGET: iss.BranchTargetIss,
+        ExceptionClass.SVC32: iss.HvcSvcSmcIss,
+        ExceptionClass.HVC32: iss.HvcSvcSmcIss,
+        ExceptionClass.SMC32: iss.Aarch32SmcIss,
+        ExceptionClass.SYSTEM_PAIR: iss.SystemPairMoveIss,
+        ExceptionClass.SVC64: iss.HvcSvcSmcIss,
+        ExceptionClass.HVC64: iss.HvcSvcSmcIss,
+        ExceptionClass.SMC64: iss.HvcSvcSmcIss,
+        ExceptionClass.SYSTEM: iss.SystemMoveIss,
+        ExceptionClass.ERET: iss.EretIss,
+        ExceptionClass.TSTART: iss.TstartIss,
+        ExceptionClass.POINTER_AUTH_FAIL: iss.PointerAuthFailIss,
+        ExceptionClass.SME: iss.SmeTrapIss,
+        ExceptionClass.GRANULE_PROTECTION: iss.GranuleCheckIss,
+        ExceptionClass.INSTRUCTION_ABORT_LOWER: iss.InstructionAbortIss,
+        ExceptionClass.INSTRUCTION_ABORT: iss.InstructionAbortIss,
+        ExceptionClass.DATA_ABORT_LOWER: iss.DataAbortIss,
+        ExceptionClass.DATA_ABORT: iss.DataAbortIss,
+        ExceptionClass.MEMORY_OPERATION: iss.MemoryOperationIss,
+        ExceptionClass.FP_EXCEPTION32: iss.FpExceptionIss,
+        ExceptionClass.FP_EXCEPTION64: iss.FpExceptionIss,
+        ExceptionClass.GUARDED_CONTROL_STACK: iss.GcsIss,
+        ExceptionClass.SERROR: iss.SErrorIss,
+        ExceptionClass.BREAKPOINT_LOWER: iss.BreakpointIss,
+        ExceptionClass.BREAKPOINT: iss.BreakpointIss,
+        ExceptionClass.SOFTWARE_STEP_LOWER: iss.SoftwareStepIss,
+        ExceptionClass.SOFTWARE_STEP: iss.SoftwareStepIss,
+        ExceptionClass.WATCHPOINT_LOWER: iss.WatchpointIss,
+        ExceptionClass.WATCHPOINT: iss.WatchpointIss,
+        ExceptionClass.BKPT32: iss.BrkIss,
+        ExceptionClass.VECTOR_CATCH32: iss.BreakpointIss,
+        ExceptionClass.BRK64: iss.BrkIss,
+        ExceptionClass.PMU: iss.PmuIss,
+    }
+)
+"""The layout of the ISS by exception class; classes that are missing have no syndrome."""
 
 
 class Esr(Register):
@@ -207,14 +183,20 @@ class Esr(Register):
     ISS = Field(24, 0)
 
 
+# For the exit path, where reading a field by its declaration would take too long.
+EC_SHIFT: Final = Esr.EC.lsb
+_EC_MASK: Final = Esr.EC.mask
+_ISS_MASK: Final = Esr.ISS.mask
+
+
 def exception_class(esr: int) -> int:
     """ESR_ELx.EC as a number; it need not be a member of ``ExceptionClass``."""
-    return esr >> EC_SHIFT & EC_MASK
+    return esr >> EC_SHIFT & _EC_MASK
 
 
 def iss_layout(esr: int) -> Register:
     """The ISS of a syndrome in the layout of its exception class; ``Iss`` where there is none."""
-    return ISS_LAYOUTS.get(exception_class(esr), iss.Iss)(esr & ISS_BITS)
+    return ISS_LAYOUTS.get(exception_class(esr), iss.Iss)(esr & _ISS_MASK)
 
 
 @lru_cache(maxsize=4096)
@@ -276,7 +258,7 @@ class DataAbort(NamedTuple):
 @lru_cache(maxsize=4096)
 def decode_data_abort(esr: int) -> DataAbort:
     """The ISS of a data abort; the exception class is not checked."""
-    syndrome = iss.DataAbortIss(esr & ISS_BITS)
+    syndrome = iss.DataAbortIss(esr & _ISS_MASK)
     code = syndrome.DFSC
     return DataAbort(
         valid=bool(syndrome.ISV),
@@ -314,7 +296,7 @@ class InstructionAbort(NamedTuple):
 @lru_cache(maxsize=1024)
 def decode_instruction_abort(esr: int) -> InstructionAbort:
     """The ISS of an instruction abort; the exception class is not checked."""
-    syndrome = iss.InstructionAbortIss(esr & ISS_BITS)
+    syndrome = iss.InstructionAbortIss(esr & _ISS_MASK)
     code = syndrome.IFSC
     return InstructionAbort(
         stage1_walk=bool(syndrome.S1PTW),
@@ -339,12 +321,12 @@ class SystemTrap(NamedTuple):
 @lru_cache(maxsize=4096)
 def decode_system_trap(esr: int) -> SystemTrap:
     """The ISS of EC 0x18; the exception class is not checked."""
-    syndrome = iss.SystemMoveIss(esr & ISS_BITS)
-    return SystemTrap(SysReg.from_iss(esr & ISS_MASK), syndrome.Rt, bool(syndrome.Direction))
+    syndrome = iss.SystemMoveIss(esr & _ISS_MASK)
+    return SystemTrap(SysReg.from_iss(syndrome), syndrome.Rt, bool(syndrome.Direction))
 
 
 def _esr(ec: int, syndrome: int, il: int = 1) -> int:
-    return ec << EC_SHIFT | il << IL_SHIFT | syndrome
+    return int(Esr.of(EC=ec, IL=il, ISS=syndrome))
 
 
 def data_abort_esr(
@@ -378,4 +360,5 @@ def undefined_esr(il: int = 1) -> int:
 
 def system_trap_esr(move: SystemMove) -> int:
     """The syndrome of a trapped MRS, MSR or system instruction."""
-    return _esr(ExceptionClass.SYSTEM, move.reg.iss | move.rt << 5 | int(move.is_read))
+    named = iss.SystemMoveIss(move.reg.iss)
+    return _esr(ExceptionClass.SYSTEM, named.replace(Rt=move.rt, Direction=int(move.is_read)))

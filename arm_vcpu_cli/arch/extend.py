@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-_MASK: Final = {1: 0xFF, 2: 0xFFFF, 4: 0xFFFF_FFFF, 8: 0xFFFF_FFFF_FFFF_FFFF}
+from arm_vcpu_cli.arch.bitfield import MASK64
+
+_MASK: Final = {1: 0xFF, 2: 0xFFFF, 4: 0xFFFF_FFFF, 8: MASK64}
 _SIGN: Final = {1: 0x80, 2: 0x8000, 4: 0x8000_0000, 8: 1 << 63}
 
 

@@ -14,6 +14,9 @@ FSC_PERMISSION: Final = 0x0C
 FSC_EXTERNAL_WALK_L0: Final = 0x14
 
 FSC_EXTERNAL: Final = 0x10
+# 0x11 and 0x22 mean something else in each exception class: in an SError (EC 0x2F) 0x11 is the interrupt itself, in
+# a data abort a tag check fault; in a debug exception (EC 0x30 to 0x35) 0x22 is that exception, in an abort a fault of
+# the granule protection tables. So there are three tables of names below, and each layout takes its own.
 FSC_ASYNC_EXTERNAL: Final = 0x11
 FSC_ALIGNMENT: Final = 0x21
 FSC_DEBUG: Final = 0x22

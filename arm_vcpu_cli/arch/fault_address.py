@@ -1,14 +1,15 @@
-"""Where a stage-2 fault was: the two registers that hold the halves of the address (D19.2.56, D19.2.65)."""
+"""Where a stage-2 fault was: FAR_EL2 and HPFAR_EL2 hold the halves of the address."""
 
 from __future__ import annotations
 
 from typing import Final
 
+from arm_vcpu_cli.arch.descriptor import PAGE_SHIFT, PAGE_SIZE
 from arm_vcpu_cli.arch.el2regs import Hpfar
 
-PAGE_OFFSET: Final = 0xFFF
+PAGE_OFFSET: Final = PAGE_SIZE - 1
 _FIPA: Final = Hpfar.FIPA.mask << Hpfar.FIPA.lsb
-_FIPA_TO_ADDRESS: Final = 12 - Hpfar.FIPA.lsb
+_FIPA_TO_ADDRESS: Final = PAGE_SHIFT - Hpfar.FIPA.lsb
 
 
 def fault_ipa(hpfar: int, far: int) -> int:

@@ -6,28 +6,28 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+WRITE_BACK: Final = 1
+"""Write-back with read and write allocation, as IRGN and ORGN of TCR_ELx and VTCR_EL2 name it."""
 CACHEABILITY: Final[Mapping[int, str]] = MappingProxyType(
     {
         0: "non-cacheable",
-        1: "write-back write-allocate",
+        WRITE_BACK: "write-back write-allocate",
         2: "write-through",
         3: "write-back no write-allocate",
     }
 )
-SHAREABILITY: Final[Mapping[int, str]] = MappingProxyType({0: "non-shareable", 2: "outer", 3: "inner"})
+NON_SHAREABLE: Final = 0
+OUTER_SHAREABLE: Final = 2
+INNER_SHAREABLE: Final = 3
+SHAREABILITY: Final[Mapping[int, str]] = MappingProxyType(
+    {NON_SHAREABLE: "non-shareable", OUTER_SHAREABLE: "outer", INNER_SHAREABLE: "inner"}
+)
 GRANULE0: Final[Mapping[int, str]] = MappingProxyType({0: "4KB", 1: "64KB", 2: "16KB"})
 GRANULE1: Final[Mapping[int, str]] = MappingProxyType({1: "16KB", 2: "4KB", 3: "64KB"})
+PA_SIZE_BITS: Final = (32, 36, 40, 42, 44, 48, 52, 56)
+"""Physical address widths by their code in PARange, IPS and PS."""
 PA_SIZE: Final[Mapping[int, str]] = MappingProxyType(
-    {
-        0: "32 bits",
-        1: "36 bits",
-        2: "40 bits",
-        3: "42 bits",
-        4: "44 bits",
-        5: "48 bits",
-        6: "52 bits",
-        7: "56 bits",
-    }
+    {code: f"{bits} bits" for code, bits in enumerate(PA_SIZE_BITS)}
 )
 MAIR_ATTRIBUTE: Final[Mapping[int, str]] = MappingProxyType(
     {

@@ -11,13 +11,14 @@ from types import MappingProxyType
 from typing import Final
 
 from arm_vcpu_cli.arch.bitfield import Field, Register
-from arm_vcpu_cli.arch.fieldvalues import PA_SIZE
+from arm_vcpu_cli.arch.fieldvalues import PA_SIZE, PA_SIZE_BITS
 
 # The manual's field names are kept verbatim, also where they are mixedCase.
 # ruff: noqa: N815
 
 EL_STATES: Final[Mapping[int, str]] = MappingProxyType({0: "none", 1: "AArch64", 2: "AArch64 and AArch32"})
-PA_RANGE_BITS: Final[tuple[int, ...]] = (32, 36, 40, 42, 44, 48, 52)
+PA_RANGE_BITS: Final = tuple(bits for bits in PA_SIZE_BITS if bits <= 52)
+"""The widths of physical addresses that the tables here support, by PARange; 56 bits need FEAT_D128."""
 
 
 class Midr(Register):

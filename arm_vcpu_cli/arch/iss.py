@@ -1,4 +1,4 @@
-"""The layouts of ESR_ELx.ISS, one for each exception class that has one (DDI 0487, D24.2, ESR_EL1)."""
+"""The layouts of ESR_ELx.ISS (DDI 0487, D24.2, ESR_EL1); ``esr`` says which exception class has which."""
 
 from __future__ import annotations
 
@@ -320,53 +320,3 @@ class PmuIss(Register):
 
     WIDTH = 25
     SYNC = Field(0)
-
-
-ISS_LAYOUTS: Final[Mapping[int, type[Register]]] = MappingProxyType(
-    {
-        0x01: WfxIss,
-        0x03: CoprocessorIss,
-        0x04: CoprocessorPairIss,
-        0x05: CoprocessorIss,
-        0x06: LdcStcIss,
-        0x07: FpTrapIss,
-        0x08: CoprocessorIss,
-        0x09: PointerAuthTrapIss,
-        0x0A: Ld64bIss,
-        0x0C: CoprocessorPairIss,
-        0x0D: BranchTargetIss,
-        0x11: HvcSvcSmcIss,
-        0x12: HvcSvcSmcIss,
-        0x13: Aarch32SmcIss,
-        0x14: SystemPairMoveIss,
-        0x15: HvcSvcSmcIss,
-        0x16: HvcSvcSmcIss,
-        0x17: HvcSvcSmcIss,
-        0x18: SystemMoveIss,
-        0x1A: EretIss,
-        0x1B: TstartIss,
-        0x1C: PointerAuthFailIss,
-        0x1D: SmeTrapIss,
-        0x1E: GranuleCheckIss,
-        0x20: InstructionAbortIss,
-        0x21: InstructionAbortIss,
-        0x24: DataAbortIss,
-        0x25: DataAbortIss,
-        0x27: MemoryOperationIss,
-        0x28: FpExceptionIss,
-        0x2C: FpExceptionIss,
-        0x2D: GcsIss,
-        0x2F: SErrorIss,
-        0x30: BreakpointIss,
-        0x31: BreakpointIss,
-        0x32: SoftwareStepIss,
-        0x33: SoftwareStepIss,
-        0x34: WatchpointIss,
-        0x35: WatchpointIss,
-        0x38: BrkIss,
-        0x3A: BreakpointIss,
-        0x3C: BrkIss,
-        0x3D: PmuIss,
-    }
-)
-"""The layout of the ISS by exception class; classes that are missing have no syndrome."""

@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+from arm_vcpu_cli.arch.sysreg import SystemMove, encode_system_move, lookup
+
 SP: Final = 31
 
 
@@ -253,6 +255,11 @@ class _Class(NamedTuple):
     decode: Callable[[int], Decoded]
 
 
+def _cache_instruction(name: str, kind: str) -> _Class:
+    """A data cache instruction that writes memory, with any Rt."""
+    return _Class(0xFFFFFFE0, encode_system_move(SystemMove(lookup(name), rt=0, is_read=False)), _always(kind))
+
+
 # Tried in this order. Bits 28:25 are x1x0 for all of A64's loads and stores but SVE's, SME's and DC ZVA.
 _CLASSES: Final = (
     _Class(0x3B000000, 0x39000000, _unsigned_immediate),
@@ -276,9 +283,9 @@ _CLASSES: Final = (
     _Class(0x3F200000, 0x19200000, _always("atomic")),
     _Class(0x9E000000, 0x84000000, _always("SVE or SME")),
     _Class(0xFE000000, 0xE0000000, _always("SVE or SME")),
-    _Class(0xFFFFFFE0, 0xD50B7420, _always("dc zva")),
-    _Class(0xFFFFFFE0, 0xD50B7460, _always("memory tagging")),
-    _Class(0xFFFFFFE0, 0xD50B7480, _always("memory tagging")),
+    _cache_instruction("DC ZVA", "dc zva"),
+    _cache_instruction("DC GVA", "memory tagging"),
+    _cache_instruction("DC GZVA", "memory tagging"),
 )
 
 

@@ -1,4 +1,7 @@
-"""The layout of every register that the package knows, under one roof (DDI 0487, D24)."""
+"""The layout of every register that the package knows, under one roof (DDI 0487, D24).
+
+The control registers are imported from here; the identification and cache registers have modules of their own.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,8 @@ from typing import Final
 from arm_vcpu_cli.arch.bitfield import Register
 from arm_vcpu_cli.arch.cacheregs import CACHE_LAYOUTS
 from arm_vcpu_cli.arch.el1regs import (
-    MODES,
+    AFFINITY_MASK,
+    EL1H_MASKED,
     CntCtl,
     Cntkctl,
     Cpacr,
@@ -26,11 +30,12 @@ from arm_vcpu_cli.arch.el1regs import (
 )
 from arm_vcpu_cli.arch.el2regs import Cnthctl, Cptr, Hcr, Hpfar, Mdcr, Scr, Vtcr, Vttbr
 from arm_vcpu_cli.arch.esr import Esr
-from arm_vcpu_cli.arch.idregs import ID_LAYOUTS, Midr, pa_range_bits
+from arm_vcpu_cli.arch.idregs import ID_LAYOUTS
 
 __all__ = [
+    "AFFINITY_MASK",
+    "EL1H_MASKED",
     "LAYOUTS",
-    "MODES",
     "CntCtl",
     "Cnthctl",
     "Cntkctl",
@@ -41,7 +46,6 @@ __all__ = [
     "Mair",
     "Mdcr",
     "Mdscr",
-    "Midr",
     "Mpidr",
     "Par",
     "ParFault",
@@ -53,7 +57,7 @@ __all__ = [
     "Ttbr",
     "Vtcr",
     "Vttbr",
-    "pa_range_bits",
+    "layout_of",
 ]
 
 LAYOUTS: Final[Mapping[str, type[Register]]] = MappingProxyType(
@@ -92,4 +96,11 @@ LAYOUTS: Final[Mapping[str, type[Register]]] = MappingProxyType(
         **CACHE_LAYOUTS,
     }
 )
-"""The layout of each register by its name."""
+"""The layout of each register by its name; PAR_EL1 has another one after a failed translation (``layout_of``)."""
+
+
+def layout_of(name: str, value: int) -> type[Register] | None:
+    """The layout of a register that has ``value``; None for one that is not known."""
+    if name == "PAR_EL1" and Par(value).F:
+        return ParFault
+    return LAYOUTS.get(name)

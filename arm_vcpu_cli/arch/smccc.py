@@ -11,10 +11,10 @@ from enum import IntEnum
 from types import MappingProxyType
 from typing import Final
 
+from arm_vcpu_cli.arch.bitfield import MASK64
+
 FAST_CALL: Final = 1 << 31
 SMC64: Final = 1 << 30
-SVE_HINT: Final = 1 << 16
-"""SMCCC 1.3: the caller has no live SVE state; the bit is no part of the function number."""
 
 OWNERS: Final[Mapping[int, str]] = MappingProxyType(
     {
@@ -170,11 +170,6 @@ def is_64bit(fid: int) -> bool:
     return bool(fid & SMC64)
 
 
-def function_number(fid: int) -> int:
-    """The function within its owner's range, bits 15:0."""
-    return fid & 0xFFFF
-
-
 def is_psci(fid: int) -> bool:
     """In one of the ranges that PSCI owns: 0x84000000-1F (SMC32) and 0xC4000000-1F (SMC64)."""
     return 0x84000000 <= fid <= 0x8400001F or 0xC4000000 <= fid <= 0xC400001F
@@ -187,7 +182,7 @@ def is_trng(fid: int) -> bool:
 
 def to_u64(value: int) -> int:
     """A signed result as the 64-bit register value: -1 becomes 0xFFFFFFFFFFFFFFFF."""
-    return value & 0xFFFFFFFFFFFFFFFF
+    return value & MASK64
 
 
 def from_u64(value: int) -> int:
@@ -199,6 +194,58 @@ def from_u64(value: int) -> int:
 FUNCTION_NAMES: Final[Mapping[int, str]] = MappingProxyType(
     {int(member): member.name for enumeration in (PsciFunction, SmcccFunction) for member in enumeration}
 )
+
+# Arguments after the function identifier, from x1 on (DEN0022, DEN0028 and DEN0098); both conventions take as many.
+_ARGUMENTS: Final[Mapping[int, int]] = MappingProxyType(
+    {
+        PsciFunction.PSCI_VERSION: 0,
+        PsciFunction.CPU_SUSPEND: 3,
+        PsciFunction.CPU_OFF: 0,
+        PsciFunction.CPU_ON: 3,
+        PsciFunction.AFFINITY_INFO: 2,
+        PsciFunction.MIGRATE: 1,
+        PsciFunction.MIGRATE_INFO_TYPE: 0,
+        PsciFunction.MIGRATE_INFO_UP_CPU: 0,
+        PsciFunction.SYSTEM_OFF: 0,
+        PsciFunction.SYSTEM_RESET: 0,
+        PsciFunction.PSCI_FEATURES: 1,
+        PsciFunction.CPU_FREEZE: 0,
+        PsciFunction.CPU_DEFAULT_SUSPEND: 2,
+        PsciFunction.NODE_HW_STATE: 2,
+        PsciFunction.SYSTEM_SUSPEND: 2,
+        PsciFunction.PSCI_SET_SUSPEND_MODE: 1,
+        PsciFunction.PSCI_STAT_RESIDENCY: 2,
+        PsciFunction.PSCI_STAT_COUNT: 2,
+        PsciFunction.SYSTEM_RESET2: 2,
+        PsciFunction.MEM_PROTECT: 1,
+        PsciFunction.MEM_PROTECT_CHECK_RANGE: 2,
+        SmcccFunction.SMCCC_VERSION: 0,
+        SmcccFunction.SMCCC_ARCH_FEATURES: 1,
+        SmcccFunction.SMCCC_ARCH_SOC_ID: 1,
+        SmcccFunction.SMCCC_ARCH_WORKAROUND_3: 0,
+        SmcccFunction.SMCCC_ARCH_WORKAROUND_2: 1,
+        SmcccFunction.SMCCC_ARCH_WORKAROUND_1: 0,
+        SmcccFunction.TRNG_VERSION: 0,
+        SmcccFunction.TRNG_FEATURES: 1,
+        SmcccFunction.TRNG_GET_UUID: 0,
+        SmcccFunction.TRNG_RND: 1,
+        SmcccFunction.STANDARD_SERVICE_CALL_COUNT: 0,
+        SmcccFunction.STANDARD_SERVICE_CALL_UID: 0,
+        SmcccFunction.STANDARD_SERVICE_REVISION: 0,
+        SmcccFunction.VENDOR_HYP_CALL_COUNT: 0,
+        SmcccFunction.VENDOR_HYP_CALL_UID: 0,
+        SmcccFunction.VENDOR_HYP_REVISION: 0,
+    }
+)
+
+
+def argument_count(fid: int) -> int | None:
+    """How many arguments a function takes besides its identifier; None for a function without a name.
+
+    A 64-bit value is taken as it stands in the register, as by ``function_name``.
+    """
+    fid &= 0xFFFFFFFF
+    return _ARGUMENTS[fid & ~SMC64] if fid in FUNCTION_NAMES else None
 
 
 def function_name(fid: int) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from arm_vcpu_cli.arch.bitfield import MASK64
 from arm_vcpu_cli.arch.descriptor import (
     DESCRIPTOR_BYTES,
     LAST_LEVEL,
@@ -17,14 +18,13 @@ from arm_vcpu_cli.arch.descriptor import (
     Stage1Leaf,
     Stage1Table,
 )
-from arm_vcpu_cli.arch.el1regs import Mair, Sctlr, Tcr
-from arm_vcpu_cli.arch.idregs import PA_RANGE_BITS
+from arm_vcpu_cli.arch.el1regs import Sctlr, Tcr
+from arm_vcpu_cli.arch.fieldvalues import OUTER_SHAREABLE
 from arm_vcpu_cli.arch.memtype import Access, MemoryType, mair_memory_type
-from arm_vcpu_cli.arch.walk import ReadU64, Stage1Attributes, Walk, WalkStep, failed, fault_at, permits
+from arm_vcpu_cli.arch.walk import ReadU64, Stage1Attributes, Walk, WalkStep, failed, finished, output_width
 
 ADDRESS_BITS: Final = 64
 TBI_BITS: Final = 56
-U64: Final = (1 << 64) - 1
 MIN_TXSZ: Final = 16
 MAX_TXSZ: Final = 39
 """TxSZ outside of 16 to 39 is clamped, which the manual permits without FEAT_LVA and FEAT_TTST."""
@@ -100,7 +100,7 @@ def _disabled(va: int, tcr: Tcr, sctlr: Sctlr, access: Access | None, pa_bits: i
     fetch = access is Access.EXECUTE
     cached = MemoryType.NORMAL_WT if sctlr.I else MemoryType.NORMAL_NC
     memory = cached if fetch else MemoryType.DEVICE_nGnRnE
-    return Walk((), address, None, 0, Stage1Attributes(True, True, True, memory, 2, False))
+    return Walk((), address, None, 0, Stage1Attributes(True, True, True, memory, OUTER_SHAREABLE, False))
 
 
 def _descriptor_address(word: int, granule: int, lpa: bool) -> int:
@@ -128,8 +128,8 @@ def walk_stage1(
     limits the output with the MMU off and together with TCR_EL1.IPS. Where ``read_u64`` has no memory for a
     descriptor the walk ends in a fault of kind ``external``.
     """
-    control, system = Tcr(tcr & U64), Sctlr(sctlr & U64)
-    va &= U64
+    control, system = Tcr(tcr & MASK64), Sctlr(sctlr & MASK64)
+    va &= MASK64
     if not system.M:
         return _disabled(va, control, system, access, pa_bits)
     upper = bool(va >> 55 & 1)
@@ -142,7 +142,7 @@ def walk_stage1(
 
     lpa = half.granule == 16 and control.IPS == 6
     largest = 52 if lpa else 48
-    output_bits = min(PA_RANGE_BITS[min(control.IPS, len(PA_RANGE_BITS) - 1)], pa_bits, largest)
+    output_bits = min(output_width(control.IPS), pa_bits, largest)
     stride = half.granule - 3
     level = LAST_LEVEL - (half.size_bits - 1 - half.granule) // stride
     index_bits = half.size_bits - (LAST_LEVEL - level) * stride - half.granule
@@ -185,14 +185,6 @@ def walk_stage1(
     leaf = Stage1Leaf(word)
     size = 1 << shift
     output = _descriptor_address(word, half.granule, lpa) & -size | va & (size - 1)
-    attributes = _attributes(leaf, limits, system, int(Mair(mair & U64)), el=el, pan=pan)
-    kind = None
-    if output >> output_bits:
-        kind = "address size"
-    elif not leaf.AF and not control.HA:
-        kind = "access flag"
-    elif not permits(attributes, access):
-        kind = "permission"
-    if kind is not None:
-        return Walk(tuple(steps), None, fault_at(kind, level), size, attributes)
-    return Walk(tuple(steps), output, None, size, attributes)
+    attributes = _attributes(leaf, limits, system, mair & MASK64, el=el, pan=pan)
+    accessed = bool(leaf.AF or control.HA)
+    return finished(steps, output, size, attributes, access, output_bits=output_bits, accessed=accessed)

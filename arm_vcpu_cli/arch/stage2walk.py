@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from arm_vcpu_cli.arch.bitfield import MASK64
 from arm_vcpu_cli.arch.descriptor import (
     DESCRIPTOR_BYTES,
+    ENTRIES,
     LAST_LEVEL,
     PAGE_SHIFT,
     STRIDE,
@@ -14,33 +16,33 @@ from arm_vcpu_cli.arch.descriptor import (
     leaf_size,
 )
 from arm_vcpu_cli.arch.el2regs import Vtcr, Vttbr
-from arm_vcpu_cli.arch.idregs import PA_RANGE_BITS
 from arm_vcpu_cli.arch.memtype import Access
-from arm_vcpu_cli.arch.walk import ReadU64, Walk, WalkStep, failed, fault_at, permits
+from arm_vcpu_cli.arch.walk import ReadU64, Walk, WalkStep, failed, finished, output_width
 
 GRANULE_4K: Final = 0
 MAX_CONCATENATED: Final = 16
+"""Root tables that may stand side by side, so that a walk starts one level lower."""
 MIN_INPUT_BITS: Final = 25
 MAX_INPUT_BITS: Final = 48
 """VTCR_EL2.T0SZ is 16 to 39 without FEAT_LPA2 and FEAT_TTST; other values fault."""
 MAX_OUTPUT_BITS: Final = 48
 """Output addresses of the 4 KiB granule without FEAT_LPA2, whatever VTCR_EL2.PS says."""
 
-# VTCR_EL2.SL0 with the 4 KiB granule (D8.2.2, without FEAT_TTST); the other values are reserved.
-_START_LEVEL: Final = {0: 2, 1: 1, 2: 0}
+START_LEVELS: Final = (2, 1, 0)
+"""The level at which a walk starts, by VTCR_EL2.SL0 (without FEAT_TTST); 3 is reserved."""
 
 
 def start_level(sl0: int) -> int | None:
-    """The level at which VTCR_EL2.SL0 starts the walk; None for a reserved value."""
-    return _START_LEVEL.get(sl0)
+    """The level at which VTCR_EL2.SL0 starts the walk; None for the reserved value."""
+    return START_LEVELS[sl0] if sl0 < len(START_LEVELS) else None
 
 
 def input_size_fits(level: int, ipa_bits: int) -> bool:
     """Whether a walk from ``level`` resolves ``ipa_bits`` with 1 to 16 root tables (S2InconsistentSL)."""
     if not MIN_INPUT_BITS <= ipa_bits <= MAX_INPUT_BITS:
         return False
-    smallest = (LAST_LEVEL - level) * STRIDE + PAGE_SHIFT + 1
-    return smallest <= ipa_bits <= smallest + STRIDE - 1 + 4
+    entries = (1 << ipa_bits) // leaf_size(level)
+    return 2 <= entries <= MAX_CONCATENATED * ENTRIES
 
 
 def walk_stage2(read_u64: ReadU64, vttbr: int, vtcr: int, ipa: int, access: Access | None = None) -> Walk:
@@ -49,7 +51,7 @@ def walk_stage2(read_u64: ReadU64, vttbr: int, vtcr: int, ipa: int, access: Acce
     ValueError if VTCR_EL2.TG0 selects another granule than 4 KiB; everything else ends in a fault as in the
     manual.
     """
-    control = Vtcr(vtcr & (1 << 64) - 1)
+    control = Vtcr(vtcr & MASK64)
     if control.TG0 != GRANULE_4K:
         raise ValueError("only stage-2 tables with the 4 KiB granule are supported")
     steps: list[WalkStep] = []
@@ -57,9 +59,9 @@ def walk_stage2(read_u64: ReadU64, vttbr: int, vtcr: int, ipa: int, access: Acce
     level = start_level(control.SL0)
     if level is None or ipa >> ipa_bits or not input_size_fits(level, ipa_bits):
         return failed(steps, "translation", 0)
-    output_bits = min(PA_RANGE_BITS[min(control.PS, len(PA_RANGE_BITS) - 1)], MAX_OUTPUT_BITS)
+    output_bits = min(output_width(control.PS), MAX_OUTPUT_BITS)
     entries_log2 = ipa_bits - (PAGE_SHIFT + STRIDE * (LAST_LEVEL - level))
-    table = Vttbr(vttbr & (1 << 64) - 1).BADDR << 1 & -(DESCRIPTOR_BYTES << entries_log2)
+    table = Vttbr(vttbr & MASK64).BADDR << 1 & -(DESCRIPTOR_BYTES << entries_log2)
     if table >> output_bits:
         return failed(steps, "address size", 0)
     index_mask = (1 << entries_log2) - 1
@@ -81,14 +83,12 @@ def walk_stage2(read_u64: ReadU64, vttbr: int, vtcr: int, ipa: int, access: Acce
             return failed(steps, "address size", level)
         table, level, index_mask = entry.address, level + 1, (1 << STRIDE) - 1
     steps.append(WalkStep(level, address, word, "page" if level == LAST_LEVEL else "block"))
-    output = entry.pa | ipa & (span - 1)
-    kind = None
-    if output >> output_bits:
-        kind = "address size"
-    elif not entry.access_flag and not control.HA:
-        kind = "access flag"
-    elif not permits(entry.attributes, access):
-        kind = "permission"
-    if kind is not None:
-        return Walk(tuple(steps), None, fault_at(kind, level), span, entry.attributes)
-    return Walk(tuple(steps), output, None, span, entry.attributes)
+    return finished(
+        steps,
+        entry.pa | ipa & (span - 1),
+        span,
+        entry.attributes,
+        access,
+        output_bits=output_bits,
+        accessed=entry.access_flag or bool(control.HA),
+    )

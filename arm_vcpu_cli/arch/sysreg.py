@@ -9,6 +9,8 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
+from arm_vcpu_cli.arch.bitfield import Field, Register
+from arm_vcpu_cli.arch.iss import SystemMoveIss
 from arm_vcpu_cli.arch.sysreg_table import (
     BREAKPOINT_OP2,
     DEBUG_REGISTERS,
@@ -19,8 +21,13 @@ from arm_vcpu_cli.arch.sysreg_table import (
     SYSTEM_INSTRUCTIONS,
 )
 
-ISS_MASK: Final = 0x3FFC1E
-"""The bits of the ISS of EC 0x18 that name the register: Op0, Op2, Op1, CRn, CRm (D24.2, ESR_EL1)."""
+ISS_MASK: Final = int(SystemMoveIss.of(Op0=3, Op1=7, CRn=15, CRm=15, Op2=7))
+"""The bits of the ISS of EC 0x18 that name the register, 0x3FFC1E."""
+_OP0: Final = SystemMoveIss.Op0.lsb
+_OP1: Final = SystemMoveIss.Op1.lsb
+_CRN: Final = SystemMoveIss.CRn.lsb
+_CRM: Final = SystemMoveIss.CRm.lsb
+_OP2: Final = SystemMoveIss.Op2.lsb
 
 
 class SysReg(NamedTuple):
@@ -34,8 +41,8 @@ class SysReg(NamedTuple):
 
     @property
     def iss(self) -> int:
-        """The address in the form of ESR_ELx.ISS, which is ``iss & 0x3FFC1E``."""
-        return self.op0 << 20 | self.op2 << 17 | self.op1 << 14 | self.crn << 10 | self.crm << 1
+        """The address in the form of ESR_ELx.ISS, which is ``iss & ISS_MASK``."""
+        return self.op0 << _OP0 | self.op2 << _OP2 | self.op1 << _OP1 | self.crn << _CRN | self.crm << _CRM
 
     @property
     def name(self) -> str:
@@ -50,7 +57,8 @@ class SysReg(NamedTuple):
     @classmethod
     def from_iss(cls, iss: int) -> SysReg:
         """The register that an ISS of EC 0x18 names; Rt and the direction are ignored."""
-        return cls(iss >> 20 & 3, iss >> 14 & 7, iss >> 10 & 15, iss >> 1 & 15, iss >> 17 & 7)
+        named = SystemMoveIss(iss & ISS_MASK)
+        return cls(named.Op0, named.Op1, named.CRn, named.CRm, named.Op2)
 
 
 def _expand(table: Mapping[tuple[int, int, int], str]) -> Iterator[tuple[str, SysReg]]:
@@ -120,17 +128,47 @@ class SystemMove(NamedTuple):
     is_read: bool
 
 
-# MSR, MRS, SYS and SYSL are the words 0xD5000000 with L in bit 21; op0 = 0 is the space of MSR (immediate),
-# hints and barriers (C4.1.94). Bit 22 makes it a 128-bit move, which is none of these.
-_SYSTEM_MOVE_MASK: Final = 0xFFC00000
-_SYSTEM_MOVE: Final = 0xD5000000
+class _SystemWord(Register):
+    """The instruction word of MSR (register), MRS, SYS and SYSL; bit 22 would make it a 128-bit move.
+
+    op0 = 0 is the space of MSR (immediate), hints and barriers.
+    """
+
+    WIDTH = 32
+    OPCODE = Field(31, 22)
+    L = Field(21)
+    op0 = Field(20, 19)
+    op1 = Field(18, 16)
+    CRn = Field(15, 12)
+    CRm = Field(11, 8)
+    op2 = Field(7, 5)
+    Rt = Field(4, 0)
+
+
+_SYSTEM_OPCODE: Final = 0b11_0101_0100
 
 
 @lru_cache(maxsize=4096)
 def decode_system_move(insn: int) -> SystemMove | None:
     """MRS, MSR (register), SYS or SYSL of an instruction word; None for everything else."""
-    op0 = insn >> 19 & 3
-    if insn & _SYSTEM_MOVE_MASK != _SYSTEM_MOVE or op0 == 0:
+    word = _SystemWord(insn)
+    if word.OPCODE != _SYSTEM_OPCODE or word.op0 == 0:
         return None
-    reg = SysReg(op0, insn >> 16 & 7, insn >> 12 & 15, insn >> 8 & 15, insn >> 5 & 7)
-    return SystemMove(reg, insn & 0x1F, bool(insn >> 21 & 1))
+    return SystemMove(SysReg(word.op0, word.op1, word.CRn, word.CRm, word.op2), word.Rt, bool(word.L))
+
+
+def encode_system_move(move: SystemMove) -> int:
+    """The instruction word of a move; ValueError if ``rt`` does not fit."""
+    reg = move.reg
+    return int(
+        _SystemWord.of(
+            OPCODE=_SYSTEM_OPCODE,
+            L=int(move.is_read),
+            op0=reg.op0,
+            op1=reg.op1,
+            CRn=reg.crn,
+            CRm=reg.crm,
+            op2=reg.op2,
+            Rt=move.rt,
+        )
+    )

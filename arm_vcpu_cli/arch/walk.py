@@ -14,6 +14,7 @@ from arm_vcpu_cli.arch.fault import (
     FSC_PERMISSION,
     FSC_TRANSLATION,
 )
+from arm_vcpu_cli.arch.idregs import PA_RANGE_BITS
 from arm_vcpu_cli.arch.memtype import Access, MemoryType
 
 ReadU64 = Callable[[int], "int | None"]
@@ -85,6 +86,36 @@ def fault_at(kind: str, level: int) -> WalkFault:
 def failed(steps: list[WalkStep], kind: str, level: int) -> Walk:
     """A walk that reached no block or page."""
     return Walk(tuple(steps), None, fault_at(kind, level), 0, None)
+
+
+def output_width(code: int) -> int:
+    """The bits of an output address by TCR_EL1.IPS or VTCR_EL2.PS; a reserved code is taken for the largest."""
+    return PA_RANGE_BITS[min(code, len(PA_RANGE_BITS) - 1)]
+
+
+def finished(
+    steps: list[WalkStep],
+    output: int,
+    size: int,
+    attributes: Stage1Attributes | Stage2Attributes,
+    access: Access | None,
+    *,
+    output_bits: int,
+    accessed: bool,
+) -> Walk:
+    """A walk whose last step is a block or page, checked in the manual's order: address size, access flag, permission.
+
+    ``accessed`` is false where the access flag is clear and nothing sets it.
+    """
+    kind = None
+    if output >> output_bits:
+        kind = "address size"
+    elif not accessed:
+        kind = "access flag"
+    elif not permits(attributes, access):
+        kind = "permission"
+    fault = None if kind is None else fault_at(kind, steps[-1].level)
+    return Walk(tuple(steps), output if fault is None else None, fault, size, attributes)
 
 
 def permits(attributes: Stage1Attributes | Stage2Attributes, access: Access | None) -> bool:

@@ -8,8 +8,6 @@ from typing import Final
 from arm_vcpu_cli.arch.regs import Cnthctl, Hcr, Mpidr
 from arm_vcpu_cli.arm_vcpu.smc import SmcTable
 
-EL1H_ALL_MASKED: Final = 0x3C5
-"""SPSR at reset: EL1h, D, A, I and F masked."""
 SCTLR_EL1_RESET: Final = 0x30C5_0830
 @dataclass(frozen=True)
 class Aarch64VCpuCreateConfig:

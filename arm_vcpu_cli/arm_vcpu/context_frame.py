@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from arm_vcpu_cli.arch.bitfield import MASK64
 from arm_vcpu_cli.arch.regs import Hcr, Spsr
 from arm_vcpu_cli.arch.sysreg import SysReg, lookup
 from arm_vcpu_cli.engine.layout import CpuState
 from arm_vcpu_cli.engine.port import CpuCore
 
-MASK64: Final = (1 << 64) - 1
 ZERO_REGISTER: Final = 31
 INSTRUCTION_SIZE: Final = 4
 
@@ -106,7 +106,7 @@ class TrapFrame:
 
     @property
     def spsr(self) -> Spsr:
-        """PSTATE of the guest in the form of an SPSR (C5.2.19), put together from the seven parts."""
+        """PSTATE of the guest in the form of SPSR_EL2, put together from the seven parts."""
         u32 = self._u32
         n, z, c, v = self._flags
         value = u32[self._pstate] | u32[self._daif] | u32[self._btype] << _BTYPE_LSB

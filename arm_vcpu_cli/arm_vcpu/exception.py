@@ -9,28 +9,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from enum import Enum
-from typing import Final, Union
+from typing import Final
 
 from arm_vcpu_cli.arch.esr import (
     EC_SHIFT,
-    Esr,
     ExceptionClass,
-    SystemTrap,
     decode_data_abort,
     decode_instruction_abort,
     decode_system_trap,
-    describe_esr,
     system_trap_esr,
 )
 from arm_vcpu_cli.arch.extend import extend_load
-from arm_vcpu_cli.arch.fault_address import fault_ipa
-from arm_vcpu_cli.arch.gicregs import IccSgi1r
+from arm_vcpu_cli.arch.fault_address import PAGE_OFFSET, fault_ipa
 from arm_vcpu_cli.arch.loadstore import LoadStore, Unemulated
-from arm_vcpu_cli.arch.pagetable import Access
-from arm_vcpu_cli.arch.regs import Mpidr
-from arm_vcpu_cli.arch.smccc import PsciStatus
 from arm_vcpu_cli.arch.sysreg import SysReg, decode_system_move, lookup
+from arm_vcpu_cli.arm_vcpu.aborts import GuestAborts
+from arm_vcpu_cli.arm_vcpu.calls import GuestCalls
 from arm_vcpu_cli.arm_vcpu.context_frame import INSTRUCTION_SIZE, ZERO_REGISTER, TrapFrame
+from arm_vcpu_cli.arm_vcpu.exit_reason import (
+    MASKS,
+    SEMIHOSTING_HLT,
+    SGI_REGISTERS,
+    ExitReasons,
+    send_ipi,
+    unexpected,
+)
 from arm_vcpu_cli.arm_vcpu.guest_memory import GuestMemory
 from arm_vcpu_cli.arm_vcpu.inject import El1Entry, sets_far
 from arm_vcpu_cli.arm_vcpu.mmio import DC_ZVA, DeviceAccess, Element, PendingAccess, decode_cached, is_plain
@@ -39,30 +42,19 @@ from arm_vcpu_cli.arm_vcpu.psci import FirmwareCalls
 from arm_vcpu_cli.arm_vcpu.smc import SecureMonitor
 from arm_vcpu_cli.axvcpu.exit import (
     AccessFlags,
-    AccessWidth,
     AxVCpuExitReason,
-    FailEntry,
     Halt,
-    Hypercall,
-    MmioRead,
-    MmioWrite,
     NestedPageFault,
-    SendIPI,
     SysRegRead,
     SysRegWrite,
 )
 from arm_vcpu_cli.engine.layout import CpuState
 from arm_vcpu_cli.errors import VCpuError
 
-ExitOrNone = Union[AxVCpuExitReason, None]
+ExitOrNone = AxVCpuExitReason | None
 Handler = Callable[[int], ExitOrNone]
 
 EXCEPTION_CLASSES: Final = 64
-SEMIHOSTING_HLT: Final = 0xD45E_0000
-"""HLT #0xF000: the AArch64 semihosting trap instruction."""
-_SGI_REGISTERS: Final = frozenset(lookup(name) for name in ("ICC_SGI1R_EL1", "ICC_ASGI1R_EL1", "ICC_SGI0R_EL1"))
-_ARGUMENTS: Final = 6
-_MASKS: Final = {size: (1 << 8 * size) - 1 for size in (1, 2, 4, 8)}
 
 
 class Pending(Enum):
@@ -103,14 +95,23 @@ class SyncHandlers:
         self._hpfar = layout.sysregs[lookup("HPFAR_EL2")] // 8
         self._frame = frame
         self.entry = entry
+        self._aborts = GuestAborts(state, entry, memory)
+        entry.is_mapped = self._aborts.is_mapped
         self._platform = platform
-        self._calls = calls
-        self._monitor = monitor
-        self._memory = memory
+        self._calls = GuestCalls(state, platform, calls, monitor)
         self._fetch = fetch
         self._id_registers = id_registers
         self._sgi_trapped = sgi_trapped
         self._access = DeviceAccess(state, frame, platform)
+        self.reasons = ExitReasons(
+            state=state,
+            frame=frame,
+            entry=entry,
+            access=self._access,
+            calls=calls,
+            fetch=fetch,
+            sgi_trapped=sgi_trapped,
+        )
         self._mmio_read = platform.mmio_read
         self._mmio_write = platform.mmio_write
         self._advance = frame.advance
@@ -118,7 +119,7 @@ class SyncHandlers:
         self._completed = False
         self.new_pstate: int | None = None
         self.note = ""
-        table: list[Handler] = [self._unexpected] * EXCEPTION_CLASSES
+        table: list[Handler] = [unexpected] * EXCEPTION_CLASSES
         for exception_class, handler in self.table().items():
             table[exception_class] = handler
         self._table = table
@@ -127,7 +128,7 @@ class SyncHandlers:
         """Which exceptions to EL2 are handled; every other class ends the run with a report."""
         return {
             ExceptionClass.WFX: self._wfx,
-            ExceptionClass.HVC64: self._hvc,
+            ExceptionClass.HVC64: self._calls.hvc,
             ExceptionClass.SMC64: self._smc,
             ExceptionClass.SYSTEM: self._system,
             ExceptionClass.INSTRUCTION_ABORT_LOWER: self._instruction_abort,
@@ -191,7 +192,7 @@ class SyncHandlers:
 
     @staticmethod
     def _take_value(pending: PendingAccess, value: int) -> None:
-        pending.values.append(value & _MASKS[pending.elements[pending.index].size])
+        pending.values.append(value & MASKS[pending.elements[pending.index].size])
         pending.index += 1
 
     def inject_undefined(self) -> None:
@@ -200,6 +201,7 @@ class SyncHandlers:
         if self._u32[self._syndrome] >> EC_SHIFT == ExceptionClass.HVC64:
             # Its return address is behind it already, and the exception is to be at it.
             self._frame.elr -= INSTRUCTION_SIZE
+        self.note = "undefined instruction into the guest"
         self.new_pstate = self.entry.undefined()
 
     def inject_external_abort(self) -> None:
@@ -211,13 +213,11 @@ class SyncHandlers:
         esr = self._u32[self._syndrome]
         exception_class = esr >> EC_SHIFT
         if exception_class == ExceptionClass.INSTRUCTION_ABORT_LOWER:
-            self._abort_fetch(esr)
+            self._aborted(self._aborts.fetch(esr))
         elif exception_class != ExceptionClass.DATA_ABORT_LOWER:
             raise VCpuError("there is no access to abort: the last exit was none")
-        elif isinstance(pending, PendingAccess):
-            self._abort_access(pending)
         else:
-            self._abort_data(esr)
+            self._aborted(self._aborts.data(esr, pending if isinstance(pending, PendingAccess) else None))
 
     def _drop_pending(self) -> Pending | PendingAccess:
         pending = self.pending
@@ -234,11 +234,13 @@ class SyncHandlers:
         u64 = self._u64
         ipa = fault_ipa(u64[self._hpfar], u64[self._far])
         word = self._fetch(u64[self._pc])
-        if not (abort.valid and is_plain(word)):
-            return self._without_syndrome(esr, ipa, None if word is None else decode_cached(word))
         register, size = abort.register, abort.size
+        if not (abort.valid and is_plain(word)) or (
+            not ipa & PAGE_OFFSET and size > 1 and self._access.began_before(word)
+        ):
+            return self._without_syndrome(esr, ipa, None if word is None else decode_cached(word))
         if abort.is_write:
-            value = u64[self._x0 + register] & _MASKS[size] if register != ZERO_REGISTER else 0
+            value = u64[self._x0 + register] & MASKS[size] if register != ZERO_REGISTER else 0
             outcome = self._mmio_write(ipa, size, value)
             if outcome is Outcome.DONE:
                 self._advance()
@@ -252,7 +254,7 @@ class SyncHandlers:
                 return None
             outcome = answer
         if outcome is not Outcome.EXIT:
-            return self._abort_data(esr)
+            return self._aborted(self._aborts.data(esr))
         element = Element(ipa, size, register, 0, False, abort.sign_extend, abort.is_64bit)
         self.pending = PendingAccess((element,), not abort.is_write)
         return self._access.reason(self.pending)
@@ -275,7 +277,7 @@ class SyncHandlers:
             return None
         kind = instruction.kind if isinstance(instruction, Unemulated) else "page-crossing"
         self.note = f"{kind} access to a device cannot be emulated"
-        return self._abort_data(esr)
+        return self._aborted(self._aborts.data(esr))
 
     def _finish(self, access: PendingAccess) -> ExitOrNone:
         result = self._access.proceed(access)
@@ -283,20 +285,14 @@ class SyncHandlers:
             self._advance()
             return None
         if isinstance(result, Outcome):
-            return self._abort_access(access)
+            return self._aborted(self._aborts.data(self._u32[self._syndrome], access))
         self.pending = access
         return result
-
-    def _abort_access(self, access: PendingAccess) -> ExitOrNone:
-        """Abort the one of an instruction's accesses that is next; FAR has the address of just that one."""
-        element = access.elements[min(access.index, len(access.elements) - 1)]
-        far = (self._u64[self._far] + element.ipa - self.fault_ipa()) & _MASKS[8]
-        return self._abort_data(self._u32[self._syndrome], far)
 
     def _other_data_abort(self, esr: int) -> ExitOrNone:
         abort = decode_data_abort(esr)
         if abort.stage1_walk:
-            return self._abort_data(esr)
+            return self._aborted(self._aborts.data(esr))
         if abort.is_translation:
             # Cache maintenance by address where nothing is: there is no line to clean. KVM skips it too.
             self._advance()
@@ -305,7 +301,7 @@ class SyncHandlers:
 
     def _instruction_abort(self, esr: int) -> ExitOrNone:
         if decode_instruction_abort(esr).stage1_walk:
-            return self._abort_fetch(esr)
+            return self._aborted(self._aborts.fetch(esr))
         return self._page_fault(esr, AccessFlags.EXECUTE)
 
     def _page_fault(self, esr: int, access: AccessFlags) -> ExitOrNone:
@@ -315,7 +311,7 @@ class SyncHandlers:
             return NestedPageFault(ipa, access)
         if outcome is Outcome.DONE and access is AccessFlags.WRITE:
             return self._ignore_store(esr, ipa)
-        return self._abort_fetch(esr) if access is AccessFlags.EXECUTE else self._abort_data(esr)
+        return self._aborted((self._aborts.fetch if access is AccessFlags.EXECUTE else self._aborts.data)(esr))
 
     def _ignore_store(self, esr: int, ipa: int) -> ExitOrNone:
         """Complete a store without storing; what else the instruction does is done."""
@@ -329,60 +325,21 @@ class SyncHandlers:
         self._advance()
         return None
 
-    def _abort_data(self, esr: int, far: int | None = None) -> ExitOrNone:
-        abort = decode_data_abort(esr)
-        far = self._u64[self._far] if far is None else far
-        level = self._walk_level(far, Access.WRITE if abort.is_write else Access.READ) if abort.stage1_walk else None
+    def _aborted(self, pstate: int) -> ExitOrNone:
         self.note = self.note or "external abort into the guest"
-        self.new_pstate = self.entry.external_data_abort(far, is_write=abort.is_write, walk_level=level)
+        self.new_pstate = pstate
         return None
 
-    def _abort_fetch(self, esr: int) -> ExitOrNone:
-        far = self._u64[self._far]
-        level = self._walk_level(far, Access.EXECUTE) if decode_instruction_abort(esr).stage1_walk else None
-        self.note = self.note or "external abort into the guest"
-        self.new_pstate = self.entry.external_instruction_abort(far, walk_level=level)
-        return None
-
-    def _walk_level(self, vaddr: int, access: Access) -> int:
-        """The level of the stage-1 table that stage 2 could not reach, by walking again."""
-        walk = self._memory.translate(vaddr, el=1 if self.entry.from_el1 else 0, access=access).stage1
-        return walk.fault.level if walk.fault is not None else 0
-
-    # Calls -----------------------------------------------------------------------------------------------------
-
-    def _hvc(self, _esr: int) -> ExitOrNone:
-        x0, u64 = self._x0, self._u64
-        result = self._calls.call(u64[x0], u64[x0 + 1], u64[x0 + 2], u64[x0 + 3])
-        if result is None:
-            number, args = u64[x0], tuple(u64[x0 + 1 : x0 + 1 + _ARGUMENTS])
-            answer = self._platform.hypercall(number, args)
-            if isinstance(answer, Outcome):
-                return Hypercall(number, args)
-            result = answer
-        if isinstance(result, int):
-            u64[x0] = result
-            return None
-        if isinstance(result, Halt):
-            u64[x0] = PsciStatus.SUCCESS
-        return result
+    # Calls and waiting -----------------------------------------------------------------------------------------
 
     def _smc(self, _esr: int) -> ExitOrNone:
         # The trapped SMC has not been executed yet, unlike an HVC: it is stepped over here.
-        x0, u64 = self._x0, self._u64
-        result = self._calls.call(u64[x0], u64[x0 + 1], u64[x0 + 2], u64[x0 + 3])
-        if result is None:
-            results = self._monitor.call(u64[x0], u64[x0 + 1], u64[x0 + 2], u64[x0 + 3])
-            u64[x0], u64[x0 + 1], u64[x0 + 2], u64[x0 + 3] = results
-        elif isinstance(result, int):
-            u64[x0] = result
+        reason = self._calls.smc()
+        if reason is None:
+            self._advance()
         else:
-            if isinstance(result, Halt):
-                u64[x0] = PsciStatus.SUCCESS
             self.pending = Pending.ADVANCE
-            return result
-        self._advance()
-        return None
+        return reason
 
     def _wfx(self, _esr: int) -> ExitOrNone:
         self.pending = Pending.ADVANCE
@@ -396,14 +353,14 @@ class SyncHandlers:
         if trap.is_read:
             value = self._id_registers.get(reg)
             if value is None:
-                answer = 0 if reg in _SGI_REGISTERS else self._platform.sysreg_read(reg)
+                answer = 0 if reg in SGI_REGISTERS else self._platform.sysreg_read(reg)
                 if isinstance(answer, Outcome):
                     return self._refused_sysreg(answer, SysRegRead(reg.iss, trap.register))
                 value = answer
             self._frame.set_gpr(trap.register, value)
         else:
             value = self._frame.gpr(trap.register)
-            if reg in _SGI_REGISTERS:
+            if reg in SGI_REGISTERS:
                 self.pending = Pending.ADVANCE
                 return send_ipi(value)
             outcome = self._platform.sysreg_write(reg, value)
@@ -424,102 +381,19 @@ class SyncHandlers:
         """EC 0 for EL1: semihosting, a system register that the core lacks but EL2 traps, or really undefined."""
         word = self._fetch(self._u64[self._pc])
         if word == SEMIHOSTING_HLT:
-            answer = self._platform.semihosting(self._u64[self._x0] & _MASKS[4], self._u64[self._x0 + 1])
+            answer = self._platform.semihosting(self._u64[self._x0] & MASKS[4], self._u64[self._x0 + 1])
             if not isinstance(answer, Outcome):
                 if not isinstance(answer, int):
                     self.pending = Pending.ADVANCE
                     return answer
-                self._u64[self._x0] = answer & _MASKS[8]
+                self._u64[self._x0] = answer & MASKS[8]
                 self._advance()
                 return None
         elif word is not None and self._sgi_trapped and self.entry.from_el1:
             move = decode_system_move(word)
-            if move is not None and move.reg in _SGI_REGISTERS:
+            if move is not None and move.reg in SGI_REGISTERS:
                 # The syndrome that a core with a GIC CPU interface would have given.
                 self._u32[self._syndrome] = system_trap_esr(move)
                 return self._system(self._u32[self._syndrome])
         self.new_pstate = self.entry.take(esr)
         return None
-
-    def _unexpected(self, esr: int) -> ExitOrNone:
-        return FailEntry(Esr(esr).EC, f"no handler for an exception to EL2 with {describe_esr(esr)}")
-
-    # Reasons ---------------------------------------------------------------------------------------------------
-
-    def reason(self) -> AxVCpuExitReason | None:
-        """What the exception in the saved state is, as an exit reason, before anything is done about it.
-
-        None for an exception that EL1 takes itself.
-        """
-        esr = self._u32[self._syndrome]
-        u64, x0 = self._u64, self._x0
-        exception_class = esr >> EC_SHIFT
-        if exception_class == ExceptionClass.DATA_ABORT_LOWER:
-            return self._data_abort_reason(esr)
-        if exception_class == ExceptionClass.INSTRUCTION_ABORT_LOWER:
-            return NestedPageFault(self.fault_ipa(), AccessFlags.EXECUTE)
-        if exception_class in (ExceptionClass.HVC64, ExceptionClass.SMC64):
-            result = self._calls.call(u64[x0], u64[x0 + 1], u64[x0 + 2], u64[x0 + 3])
-            if result is None or isinstance(result, int):
-                return Hypercall(u64[x0], tuple(u64[x0 + 1 : x0 + 1 + _ARGUMENTS]))
-            return result
-        if exception_class == ExceptionClass.SYSTEM:
-            return self._system_reason(decode_system_trap(esr))
-        if exception_class == ExceptionClass.WFX:
-            return Halt()
-        return self._unexpected(esr)
-
-    def el1_reason(self) -> AxVCpuExitReason | None:
-        """The exit reason of an exception to EL1 that the hypervisor completes, None for all others."""
-        if self._u32[self._syndrome] >> EC_SHIFT != ExceptionClass.UNKNOWN:
-            return None
-        word = self._fetch(self._u64[self._pc])
-        if word == SEMIHOSTING_HLT:
-            return Hypercall(self._u64[self._x0], (self._u64[self._x0 + 1],))
-        move = None if word is None else decode_system_move(word)
-        if move is not None and move.reg in _SGI_REGISTERS and self._sgi_trapped and self.entry.from_el1:
-            return self._system_reason(SystemTrap(move.reg, move.rt, move.is_read))
-        return None
-
-    def _data_abort_reason(self, esr: int) -> AxVCpuExitReason:
-        abort = decode_data_abort(esr)
-        ipa = self.fault_ipa()
-        flags = AccessFlags.WRITE if abort.is_write else AccessFlags.READ
-        if not abort.is_translation or abort.stage1_walk or abort.cache_maintenance:
-            return NestedPageFault(ipa, flags)
-        word = self._fetch(self._u64[self._pc])
-        instruction = None if word is None else decode_cached(word)
-        if abort.valid and is_plain(word):
-            if abort.is_write:
-                value = self._frame.gpr(abort.register) & _MASKS[abort.size]
-                return MmioWrite(ipa, AccessWidth(abort.size), value)
-            width = AccessWidth.QWORD if abort.is_64bit else AccessWidth.DWORD
-            return MmioRead(ipa, AccessWidth(abort.size), abort.register, width, abort.sign_extend)
-        if isinstance(instruction, LoadStore):
-            elements = self._access.elements(instruction, self._u64[self._far], ipa)
-            if elements is not None:
-                return self._access.reason(PendingAccess(elements, instruction.is_load))
-        return NestedPageFault(ipa, flags)
-
-    def _system_reason(self, trap: SystemTrap) -> AxVCpuExitReason:
-        if trap.is_read:
-            return SysRegRead(trap.reg.iss, trap.register)
-        value = self._frame.gpr(trap.register)
-        return send_ipi(value) if trap.reg in _SGI_REGISTERS else SysRegWrite(trap.reg.iss, value)
-
-
-def send_ipi(value: int) -> SendIPI:
-    """ICC_SGI1R_EL1 as an exit (IHI 0069, 12.2.23).
-
-    ``target_cpu`` is the affinity Aff3.Aff2.Aff1.0 in the form of MPIDR_EL1; ``target_cpu_aux`` is the target list
-    moved up by 16 times the range selector: bit n stands for the PE whose Aff0 is n.
-    """
-    sgi = IccSgi1r(value)
-    affinity = Mpidr.of(Aff3=sgi.Aff3, Aff2=sgi.Aff2, Aff1=sgi.Aff1)
-    return SendIPI(
-        target_cpu=int(affinity),
-        target_cpu_aux=sgi.TargetList << 16 * sgi.RS,
-        send_to_all=bool(sgi.IRM),
-        send_to_self=False,
-        vector=sgi.INTID,
-    )

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from arm_vcpu_cli.arch.idregs import Aa64Dfr0, Aa64Pfr0
+from arm_vcpu_cli.arch.idregs import Aa64Dfr0, Aa64Mmfr1, Aa64Pfr0
 from arm_vcpu_cli.arch.sysreg import SysReg, lookup
 from arm_vcpu_cli.engine.port import CpuCore
 from arm_vcpu_cli.errors import EngineError
 
 _PFR0: Final = lookup("ID_AA64PFR0_EL1")
 _DFR0: Final = lookup("ID_AA64DFR0_EL1")
+_MMFR1: Final = lookup("ID_AA64MMFR1_EL1")
 _AARCH64_CRM: Final = range(4, 8)
 _AARCH64_ONLY: Final = 1
 
@@ -31,6 +32,8 @@ def guest_id_registers(core: CpuCore) -> dict[SysReg, int]:
     )
     # Watchpoints never fire, so as few as the field can say (one); there is no usable PMU.
     values[_DFR0] = int(Aa64Dfr0(values[_DFR0]).replace(WRPs=0, PMUVer=0))
+    # Without EL2 there is no VHE; limited ordering regions would have to be trapped and are not (HCR_EL2.TLOR).
+    values[_MMFR1] = int(Aa64Mmfr1(values[_MMFR1]).replace(VH=0, LO=0))
     return values
 
 

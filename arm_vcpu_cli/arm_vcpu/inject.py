@@ -1,4 +1,4 @@
-"""Taking an exception to EL1: the manual's AArch64.TakeException (J1.1.2) on a saved state.
+"""Taking an exception to EL1: the manual's AArch64.TakeException on a saved state.
 
 The core raises the guest's own exceptions in the hook and leaves entering the vector to us. The state is edited
 first; PSTATE is written after the restore, because only that makes the core notice a new Exception level.
@@ -7,21 +7,24 @@ first; PSTATE is written after the restore, because only that makes the core not
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
+from arm_vcpu_cli.arch.bitfield import MASK64
 from arm_vcpu_cli.arch.esr import EC_SHIFT, ExceptionClass, data_abort_esr, instruction_abort_esr, undefined_esr
 from arm_vcpu_cli.arch.fault import FSC_EXTERNAL, FSC_EXTERNAL_WALK_L0, FSC_UNSUPPORTED_ATOMIC
-from arm_vcpu_cli.arch.regs import Sctlr, Spsr
+from arm_vcpu_cli.arch.regs import EL1H_MASKED, Sctlr, Spsr
 from arm_vcpu_cli.arch.sysreg import lookup
-from arm_vcpu_cli.arm_vcpu.context_frame import MASK64, TrapFrame
-from arm_vcpu_cli.arm_vcpu.vectors import TrapKind, TrapSource, vector_offset
+from arm_vcpu_cli.arm_vcpu.context_frame import ZERO_REGISTER, TrapFrame
+from arm_vcpu_cli.arm_vcpu.vectors import ENTRY_SIZE, TABLE_SIZE, TrapKind, TrapSource, vector_offset
 from arm_vcpu_cli.engine.layout import CpuState
 
-EL1H: Final = 0b0101
+EL1H: Final = EL1H_MASKED.M
+_EL1H_BITS: Final = 0b1111
 _SP_ELX: Final = 1
 _NZCV: Final = Spsr.of(N=1, Z=1, C=1, V=1)
 _KEPT: Final = _NZCV | Spsr.of(PAN=1, DIT=1)
-_ENTRY: Final = EL1H | Spsr.of(D=1, A=1, I=1, F=1)
+_ENTRY: Final = int(EL1H_MASKED)
 _PAN: Final = Spsr.of(PAN=1)
 _PSTATE_WORD: Final = ~(_NZCV | Spsr.of(D=1, A=1, I=1, F=1, BTYPE=3))
 _DAIF: Final = Spsr.of(D=1, A=1, I=1, F=1)
@@ -38,16 +41,23 @@ _WITH_FAR: Final = frozenset(
         ExceptionClass.WATCHPOINT,
     }
 )
-"""Exception classes that write FAR_EL1 (D13.2.40); all others leave it alone."""
+"""Exception classes that write FAR_EL1; all others leave it alone."""
 
 
-REPEATS_WITHOUT_PROGRESS: Final = 1_000
-"""Times that one instruction may fault in the same way, with nobody having touched where it returns to."""
+REPEATS_AT_THE_VECTOR: Final = 1_000
+"""Times that a vector's own first instruction may fault: nothing at all is executed between two of those."""
+REPEATS_WITHOUT_PROGRESS: Final = 100_000
+"""Times that another instruction may fault in the same way, with the same registers and an untouched ELR."""
 DESCENTS_WITHOUT_PROGRESS: Final = 10_000
 """The same for a handler that faults inside itself, each time a little further down the stack."""
 
+_UNWATCHED: Final = frozenset(
+    {ExceptionClass.SVC64, ExceptionClass.SOFTWARE_STEP_LOWER, ExceptionClass.SOFTWARE_STEP}
+)
+"""Exceptions that come of an instruction that was executed: the guest gets on."""
 
 HISTORY: Final = 8
+GENERAL_REGISTERS: Final = ZERO_REGISTER
 
 
 class El1Exception(NamedTuple):
@@ -76,6 +86,7 @@ class El1Entry:
         self._u64 = state.u64
         self._frame = frame
         self._has_pan = has_pan
+        self._x0 = layout.x0 // 8
         self._pc = layout.pc // 8
         self._sp = layout.sp // 8
         self._pstate = layout.pstate // 4
@@ -93,6 +104,11 @@ class El1Entry:
         self._last = (0, -1, 0, 0)
         self._repeats = 0
         self._descents = 0
+        self._registers = b""
+        self.stuck = False
+        """Whether the guest takes one exception over and over and can no longer get anywhere."""
+        self.is_mapped: Callable[[int, int], bool] = lambda _vaddr, _esr: False
+        """Whether an access that once gave that syndrome would succeed now."""
         self.history: deque[El1Exception] = deque(maxlen=HISTORY)
         """The latest exceptions taken to EL1, repetitions of one counted once; system calls are left out."""
 
@@ -101,27 +117,33 @@ class El1Entry:
         """Whether the guest is at EL1, so that an exception to EL1 comes from the same level."""
         return self._frame.spsr.el == 1
 
-    @property
-    def stuck(self) -> bool:
-        """Whether the guest takes one exception over and over and can no longer get anywhere.
-
-        An instruction that faults, is returned to unchanged and faults again in the same way will do so for ever:
-        there is nobody else who could change anything. A vector with no code behind it is the usual case.
-        """
-        return self._repeats >= REPEATS_WITHOUT_PROGRESS or self._descents >= DESCENTS_WITHOUT_PROGRESS
-
     def _watch(self, esr: int, far: int, pc: int, sp: int) -> None:
+        """Notice a guest that takes one exception over and over and can no longer get anywhere.
+
+        A vector with no code behind it is the usual case, a handler that faults on its own stack another. Handlers
+        that map what was missing, or skip the instruction, change FAR, ELR or a register each time.
+        """
         last_esr, last_pc, last_sp, last_far = self._last
+        self._last = (esr, pc, sp, far)
+        self.stuck = False
         if esr != last_esr or pc != last_pc or self._u64[self._elr] != pc:
             self._repeats = self._descents = 0
             self.history.append(El1Exception(esr, far, pc, sp))
         elif sp == last_sp and far == last_far:
-            self._repeats += 1
-        elif sp < last_sp:
+            registers = self._u64[self._x0 : self._x0 + GENERAL_REGISTERS].tobytes()
+            self._repeats = self._repeats + 1 if registers == self._registers else 0
+            self._registers = registers
+            offset = pc - self._u64[self._vbar]
+            at_vector = 0 <= offset < TABLE_SIZE and offset % ENTRY_SIZE == 0
+            self.stuck = self._repeats >= (REPEATS_AT_THE_VECTOR if at_vector else REPEATS_WITHOUT_PROGRESS)
+        elif sp < last_sp and self._frame.spsr & _EL1H_BITS == EL1H:
             self._descents += 1
+            if self._descents >= DESCENTS_WITHOUT_PROGRESS:
+                # A stack that is given memory as it grows looks the same, but what was missing last is there now.
+                self._descents = 0
+                self.stuck = far == last_far or not self.is_mapped(last_far, esr)
         else:
             self._repeats = self._descents = 0
-        self._last = (esr, pc, sp, far)
 
     def take(self, esr: int, far: int | None = None, *, kind: TrapKind = TrapKind.SYNCHRONOUS) -> int:
         """Edit the state as the exception does; the PSTATE to be written after the restore.
@@ -136,7 +158,7 @@ class El1Entry:
             source = TrapSource.CURRENT_SP_ELX
         else:
             source = TrapSource.CURRENT_SP_EL0
-        if esr >> EC_SHIFT != ExceptionClass.SVC64:
+        if esr >> EC_SHIFT not in _UNWATCHED:
             self._watch(esr, far or 0, u64[self._pc], u64[self._sp])
         u64[self._elr] = u64[self._pc]
         u64[self._spsr] = int(old)
@@ -159,10 +181,15 @@ class El1Entry:
         """An Undefined Instruction exception at the current PC (EC 0x00)."""
         return self.take(undefined_esr())
 
-    def external_data_abort(self, far: int, *, is_write: bool, walk_level: int | None = None) -> int:
-        """A synchronous external abort of a load or store, or of the walk of the table at ``walk_level``."""
+    def external_data_abort(
+        self, far: int, *, is_write: bool, walk_level: int | None = None, maintenance: bool = False
+    ) -> int:
+        """A synchronous external abort of a load or store, or of the walk of the table at ``walk_level``.
+
+        ``maintenance``: of a cache maintenance or address translation instruction (ESR_EL1.CM).
+        """
         fault = FSC_EXTERNAL if walk_level is None else FSC_EXTERNAL_WALK_L0 + walk_level
-        return self.take(data_abort_esr(self.from_el1, fault, is_write=is_write), far)
+        return self.take(data_abort_esr(self.from_el1, fault, is_write=is_write, cm=int(maintenance)), far)
 
     def unsupported_atomic(self, far: int, *, is_write: bool) -> int:
         """An exclusive or atomic access to memory that does not support it (DFSC 0b110101)."""

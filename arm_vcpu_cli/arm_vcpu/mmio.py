@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, NamedTuple
 
+from arm_vcpu_cli.arch.bitfield import MASK64
 from arm_vcpu_cli.arch.extend import extend_load
 from arm_vcpu_cli.arch.fault_address import PAGE_OFFSET
 from arm_vcpu_cli.arch.loadstore import LoadStore, Unemulated, decode_load_store
@@ -68,16 +69,32 @@ class DeviceAccess:
         found = []
         for transfer in access.transfers:
             for at in range(0, transfer.size, _WIDEST):
-                delta = first + transfer.offset + at - far
+                delta = _distance(far, first + transfer.offset + at)
                 if not 0 <= (far & PAGE_OFFSET) + delta <= PAGE_OFFSET:
                     return None
-                size = min(transfer.size, _WIDEST)
                 found.append(
                     Element(
-                        ipa + delta, size, transfer.register, at, transfer.vector, transfer.sign_extend, transfer.is_64bit
+                        ipa=ipa + delta,
+                        size=min(transfer.size, _WIDEST),
+                        register=transfer.register,
+                        at=at,
+                        vector=transfer.vector,
+                        sign_extend=transfer.sign_extend,
+                        is_64bit=transfer.is_64bit,
                     )
                 )
         return tuple(found)
+
+    def began_before(self, word: int | None) -> bool:
+        """Whether a plain access that faulted at the first byte of a page began in the page before it.
+
+        The syndrome does not tell. The address of a register offset or of a literal is not looked at: those are
+        taken to be aligned.
+        """
+        instruction = None if word is None else decode_cached(word)
+        if not isinstance(instruction, LoadStore) or instruction.offset is None:
+            return False
+        return bool(self._base(instruction.base) + instruction.offset & PAGE_OFFSET)
 
     def proceed(self, access: PendingAccess) -> MmioRead | MmioWrite | Outcome:
         """Carry out what is left. DONE: committed. ABORT: nothing was changed. An exit: the caller completes it."""
@@ -138,6 +155,12 @@ class DeviceAccess:
                 self._frame.sp = value
             else:
                 self._frame.set_gpr(base, value)
+
+
+def _distance(start: int, end: int) -> int:
+    """Bytes from one address to another near it; the address space wraps."""
+    half = MASK64 // 2 + 1
+    return (end - start + half & MASK64) - half
 
 
 @lru_cache(maxsize=4096)

@@ -7,9 +7,8 @@ so that the VMM starts, stops or powers off something.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Final
 
-from arm_vcpu_cli.arch.regs import Mpidr
+from arm_vcpu_cli.arch.regs import AFFINITY_MASK
 from arm_vcpu_cli.arch.smccc import (
     PSCI_VERSION_1_1,
     SMCCC_VERSION_1_2,
@@ -27,8 +26,6 @@ from arm_vcpu_cli.axvcpu.exit import CpuDown, CpuUp, Halt, PowerAction, SystemDo
 CallResult = int | CpuUp | CpuDown | Halt | SystemDown
 CallHandler = Callable[[int, int, int, int], CallResult]
 """(x0, x1, x2, x3), already cut to 32 bits for an SMC32 call."""
-
-AFFINITY_MASK: Final = Mpidr.of(Aff3=0xFF, Aff2=0xFF, Aff1=0xFF, Aff0=0xFF)
 
 
 def _answer(value: int) -> CallHandler:

@@ -11,35 +11,29 @@ import struct
 from collections.abc import Iterator
 from typing import Final, NamedTuple, Protocol
 
-from arm_vcpu_cli.arch.el2regs import Vtcr, Vttbr
-from arm_vcpu_cli.arch.idregs import PA_RANGE_BITS
-from arm_vcpu_cli.arch.pagetable import (
+from arm_vcpu_cli.arch.descriptor import (
     DESCRIPTOR_BYTES,
     ENTRIES,
     LAST_LEVEL,
     PAGE_SIZE,
-    Access,
     LeafDescriptor,
     Stage2Attributes,
     TableDescriptor,
-    Walk,
     decode_stage2,
     leaf_size,
     stage2_leaf,
     stage2_table,
-    walk_stage2,
 )
-from arm_vcpu_cli.arch.stage2walk import MAX_INPUT_BITS, input_size_fits
+from arm_vcpu_cli.arch.fieldvalues import INNER_SHAREABLE, WRITE_BACK
+from arm_vcpu_cli.arch.idregs import PA_RANGE_BITS
+from arm_vcpu_cli.arch.memtype import Access
+from arm_vcpu_cli.arch.regs import Vtcr, Vttbr
+from arm_vcpu_cli.arch.stage2walk import MAX_INPUT_BITS, START_LEVELS, input_size_fits, walk_stage2
+from arm_vcpu_cli.arch.walk import Walk
 from arm_vcpu_cli.errors import Stage2Error
 
 MIN_BITS: Final = 32
 FIRST_BLOCK_LEVEL: Final = 1
-LEVEL_0_MIN_PA_BITS: Final = 44
-"""A walk may start at level 0 only if the PE has physical addresses of at least 44 bits (S2InvalidSL)."""
-
-_SL0_OF_LEVEL: Final = {1: 1, 0: 2}
-_WRITE_BACK: Final = 1
-_INNER_SHAREABLE: Final = 3
 _DESCRIPTOR: Final = struct.Struct("<Q")
 _TABLE: Final = struct.Struct(f"<{ENTRIES}Q")
 _EMPTY_TABLE: Final = bytes(PAGE_SIZE)
@@ -140,10 +134,10 @@ def stage2_control(pa_bits: int, ipa_bits: int | None = None) -> Vtcr:
     return Vtcr.of(
         RES1=1,
         PS=PA_RANGE_BITS.index(pa_bits),
-        SH0=_INNER_SHAREABLE,
-        ORGN0=_WRITE_BACK,
-        IRGN0=_WRITE_BACK,
-        SL0=_SL0_OF_LEVEL[_start_level(ipa_bits)],
+        SH0=INNER_SHAREABLE,
+        ORGN0=WRITE_BACK,
+        IRGN0=WRITE_BACK,
+        SL0=START_LEVELS.index(_start_level(ipa_bits)),
         T0SZ=64 - ipa_bits,
     )
 

@@ -8,7 +8,7 @@ from arm_vcpu_cli.arch.idregs import Aa64Mmfr1, Aa64Pfr0
 def supports_virtualisation(id_aa64pfr0: int, id_aa64mmfr1: int = 0) -> bool:
     """Whether the ID registers announce a virtualisation extension that AArch64 guests can use.
 
-    ID_AA64PFR0_EL1.EL2 must say that EL2 is implemented with AArch64, and EL1 must be too (DDI 0487, D24.2).
+    ID_AA64PFR0_EL1.EL2 must say that EL2 is implemented with AArch64, and EL1 must be too.
     ID_AA64MMFR1_EL1.VH alone, which some kernels expose without the former, also implies EL2.
     """
     pfr0 = Aa64Pfr0(id_aa64pfr0)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from arm_vcpu_cli.arch.idregs import Aa64Isar1, Aa64Mmfr1
-from arm_vcpu_cli.arch.regs import Hcr, pa_range_bits
+from arm_vcpu_cli.arch.idregs import Aa64Isar1, Aa64Mmfr1, pa_range_bits
+from arm_vcpu_cli.arch.regs import AFFINITY_MASK, EL1H_MASKED, Hcr
 from arm_vcpu_cli.arch.sysreg import SysReg, lookup
 from arm_vcpu_cli.arm_vcpu.config import (
-    EL1H_ALL_MASKED,
     Aarch64VCpuCreateConfig,
     Aarch64VCpuSetupConfig,
     reset_registers,
@@ -23,7 +22,7 @@ from arm_vcpu_cli.arm_vcpu.inject import El1Entry, El1Exception
 from arm_vcpu_cli.arm_vcpu.observer import ExitObserver, ExitRecord
 from arm_vcpu_cli.arm_vcpu.pcpu import Aarch64PerCpu
 from arm_vcpu_cli.arm_vcpu.platform import Aarch64Hal, ExitToCaller, Platform
-from arm_vcpu_cli.arm_vcpu.psci import AFFINITY_MASK, FirmwareCalls
+from arm_vcpu_cli.arm_vcpu.psci import FirmwareCalls
 from arm_vcpu_cli.arm_vcpu.smc import SecureMonitor
 from arm_vcpu_cli.arm_vcpu.stage2 import stage2_control
 from arm_vcpu_cli.arm_vcpu.vectors import KINDS, TrapKind, TrapSource, VectorTable
@@ -139,7 +138,7 @@ class Aarch64VCpu:
                 registers["HCR_EL2"] = int(Hcr(registers["HCR_EL2"]).replace(APK=1, API=1))
         registers.restore(core, self.write_sysreg)
         if not self._started:
-            core.pstate_writer()(EL1H_ALL_MASKED)
+            core.pstate_writer()(EL1H_MASKED)
         core.flush_tlb()
         core.saver(self._state)()
         self._started = True
@@ -275,9 +274,11 @@ class Aarch64VCpu:
         self, cpu: Aarch64PerCpu, handlers: SyncHandlers
     ) -> VectorTable[AxVCpuExitReason | None]:
         def invalid(source: TrapSource, kind: TrapKind) -> AxVCpuExitReason:
-            return FailEntry(
-                source * KINDS + kind, f"{kind.name} exception from {source.name}: not a way out of this guest"
-            )
+            if source is TrapSource.LOWER_AARCH32:
+                what = "the guest entered AArch32 state, which this CPU announces not to have"
+            else:
+                what = f"{kind.name} exception from {source.name}: not a way out of this guest"
+            return FailEntry(source * KINDS + kind, what)
 
         def lower_irq() -> AxVCpuExitReason:
             return ExternalInterrupt(self._hal.irq_fetch())
@@ -313,6 +314,9 @@ class Aarch64VCpu:
                 reason = lower64[kind]() if u32[aarch64] else lower32[kind]()
             else:
                 reason = el1_sync() if u32[aarch64] else lower32[kind]()
+                if handlers.new_pstate is None:
+                    # Not an exception of EL1 after all: semihosting, or a trap that the core does not have.
+                    self.exits += 1
             if reason is None:
                 if handlers.new_pstate is not None:
                     if entry.stuck:
@@ -348,7 +352,7 @@ class Aarch64VCpu:
             to_el2 = u32[target_el] == _EL2 and decoded
             reason: AxVCpuExitReason | None = Nothing()
             if decoded:
-                reason = handlers.reason() if to_el2 else handlers.el1_reason()
+                reason = handlers.reasons.reason() if to_el2 else handlers.reasons.el1_reason()
             if reason is None:
                 on_exception(kind)
                 return

@@ -1,4 +1,4 @@
-"""The EL2 vector table: 16 entries of 0x80 bytes, four sources by four kinds (D1.10.2, table D1-7)."""
+"""The EL2 vector table: 16 entries of 0x80 bytes, four sources by four kinds."""
 
 from __future__ import annotations
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum, Flag, IntEnum
-from typing import Union
 
 
 class AccessWidth(IntEnum):
@@ -175,24 +174,24 @@ class SendIPI:
     vector: int
 
 
-AxVCpuExitReason = Union[
-    Hypercall,
-    MmioRead,
-    MmioWrite,
-    SysRegRead,
-    SysRegWrite,
-    IoRead,
-    IoWrite,
-    ExternalInterrupt,
-    NestedPageFault,
-    Halt,
-    CpuUp,
-    CpuDown,
-    SystemDown,
-    Nothing,
-    FailEntry,
-    SendIPI,
-]
+AxVCpuExitReason = (
+    Hypercall
+    | MmioRead
+    | MmioWrite
+    | SysRegRead
+    | SysRegWrite
+    | IoRead
+    | IoWrite
+    | ExternalInterrupt
+    | NestedPageFault
+    | Halt
+    | CpuUp
+    | CpuDown
+    | SystemDown
+    | Nothing
+    | FailEntry
+    | SendIPI
+)
 
 EXIT_REASONS: tuple[type[AxVCpuExitReason], ...] = (
     Hypercall,

@@ -12,7 +12,7 @@ from arm_vcpu_cli.errors import FileError, UsageError
 from arm_vcpu_cli.machine.devicetree import build_device_tree
 
 
-@click.command("dtb")
+@click.command("dtb", short_help="Write the device tree of a machine.")
 @machine_options
 @click.option("-o", "--output", type=FILE, metavar="FILE", help="Write to FILE instead of stdout.")
 def command(machine: Path | None, append: str | None, memory: int | None, output: Path | None) -> int:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import io
-import os
 import sys
+from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import version
 from types import MappingProxyType
-from typing import Final, TextIO
+from typing import Final, NoReturn
 
 import click
 
+from arm_vcpu_cli.cli.options import null_stream, say
 from arm_vcpu_cli.errors import ArmVcpuError
 
 INTERRUPTED: Final = 130
@@ -42,7 +42,12 @@ class _Commands(click.Group):
         return command
 
 
-@click.group(cls=_Commands, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=_Commands,
+    invoke_without_command=True,
+    subcommand_metavar="COMMAND [ARGS]...",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(version("arm-vcpu-cli"), prog_name="armvcpu")
 @click.pass_context
 def cli(ctx: click.Context) -> None:
@@ -59,17 +64,18 @@ def cli(ctx: click.Context) -> None:
         ctx.exit(WRONG_USAGE)
 
 
-def main() -> None:
-    """Run the command line and exit with its status."""
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line (by default that of the process) and exit with its status."""
     _open_missing_streams()
     try:
-        status = cli.main(prog_name="armvcpu", standalone_mode=False)
+        status = cli.main(arguments, prog_name="armvcpu", standalone_mode=False)
     except click.UsageError as error:
         status = _wrong_usage(error)
     except click.ClickException as error:
         status = _fail(error.format_message(), error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        status = _fail("interrupted", INTERRUPTED)
+        say("interrupted")
+        status = INTERRUPTED
     except ArmVcpuError as error:
         status = _fail(str(error), error.exit_status)
     except OSError as error:
@@ -79,7 +85,7 @@ def main() -> None:
 
 
 def _fail(message: str, status: int) -> int:
-    click.echo(f"armvcpu: error: {message}", err=True)
+    say(f"error: {message}")
     return status
 
 
@@ -91,12 +97,6 @@ def _wrong_usage(error: click.UsageError) -> int:
 
 def _open_missing_streams() -> None:
     """Have the null device where a standard stream is closed: nothing else may get its number by accident."""
-    sys.stdin = sys.stdin or _null_device("r")
-    sys.stdout = sys.stdout or _null_device("w")
-    sys.stderr = sys.stderr or _null_device("w")
-
-
-def _null_device(mode: str) -> TextIO:
-    stream = open(os.devnull, mode, encoding="utf-8")  # noqa: PTH123, SIM115 - for the rest of the process
-    assert isinstance(stream, io.TextIOWrapper)
-    return stream
+    sys.stdin = sys.stdin or null_stream("r")
+    sys.stdout = sys.stdout or null_stream("w")
+    sys.stderr = sys.stderr or null_stream("w")

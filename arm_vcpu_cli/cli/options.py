@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
 import click
 
@@ -22,89 +24,68 @@ F = TypeVar("F", bound=Callable[..., Any])
 _COUNT_DIGITS = 18
 
 
-class SizeType(click.ParamType):
-    """A size in bytes, with an optional unit."""
-
-    name = "size"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Parse ``512MiB``; click's error where it is none."""
-        if isinstance(value, int):
-            return value
-        try:
-            return parse_size(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
+def size(text: str) -> int:
+    """A size such as ``512MiB``, in bytes."""
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
 
 
-class AddressType(click.ParamType):
-    """An address, decimal or with 0x."""
-
-    name = "address"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Parse ``0x4008_0000``; click's error where it is none."""
-        if isinstance(value, int):
-            return value
-        try:
-            address = int(value, 0)
-        except ValueError:
-            address = -1
-        if address < 0:
-            self.fail(f"{value!r} is not an address such as 0x40080000", param, ctx)
-        return address
+def address(text: str) -> int:
+    """An address such as ``0x4008_0000``; decimal without 0x."""
+    try:
+        value = int(text, 0)
+    except ValueError:
+        value = -1
+    if value < 0:
+        raise click.BadParameter(f"{text!r} is not an address such as 0x40080000")
+    return value
 
 
-class CountType(click.ParamType):
+def count(text: str) -> int:
     """A number of 0 or more."""
-
-    name = "count"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Parse ``1000``; click's error where it is none."""
-        text = str(value)
-        if not (text.isascii() and text.isdigit() and len(text) <= _COUNT_DIGITS):
-            self.fail(f"{value!r} is not a number such as 1000", param, ctx)
-        return int(text)
+    if not (text.isascii() and text.isdigit() and len(text) <= _COUNT_DIGITS):
+        raise click.BadParameter(f"{text!r} is not a number such as 1000")
+    return int(text)
 
 
-class SecondsType(click.ParamType):
+def seconds(text: str) -> float:
     """A time in seconds, as long as ``[limits]`` of a machine description may have it."""
-
-    name = "seconds"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Parse ``2.5``; click's error for what is no time, not-a-number included."""
-        try:
-            seconds = float(value)
-        except ValueError:
-            seconds = -1.0
-        if not 0 <= seconds <= MAX_SECONDS:
-            self.fail(f"{value!r} is not a number of seconds such as 2.5", param, ctx)
-        return seconds
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= MAX_SECONDS:
+        raise click.BadParameter(f"{text!r} is not a number of seconds such as 2.5")
+    return value
 
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 
 _MACHINE_OPTIONS = (
-    click.option("-m", "--machine", type=FILE, metavar="FILE.toml", help="Machine description; default: the virt preset."),
-    click.option("--append", metavar="TEXT", help="Command line for the guest, in /chosen/bootargs of its device tree."),
-    click.option("--memory", type=SizeType(), metavar="SIZE", help="Size of the main RAM, such as 512MiB or 1G."),
+    click.option(
+        "-m", "--machine", type=FILE, metavar="FILE.toml", help="Machine description [default: the virt preset]."
+    ),
+    click.option("--append", metavar="TEXT", help="Command line for the guest: /chosen/bootargs of its device tree."),
+    click.option("--memory", type=size, metavar="SIZE", help="Size of the main RAM, such as 512MiB or 1G."),
 )
 
 _GUEST_OPTIONS = (
     click.argument("guest", type=FILE),
     *_MACHINE_OPTIONS,
     click.option(
-        "--load-address", type=AddressType(), metavar="ADDR", help="Where a raw binary goes; default: RAM + 512 KiB."
+        "--load-address", type=address, metavar="ADDR", help="Where a raw binary goes [default: RAM + 512 KiB]."
+    ),
+    click.option("--timeout", type=seconds, metavar="S", help="Stop the guest after S seconds (status 124); 0: never."),
+    click.option(
+        "--max-exits", type=count, metavar="N", help="Stop the guest after N exits to EL2 (status 124); 0: never."
     ),
     click.option(
-        "--timeout", type=SecondsType(), metavar="S", help="Stop the guest after S seconds (status 124); 0: never."
+        "--regs",
+        is_flag=True,
+        help="Print the registers at the end, with a backtrace if it was stopped.",
     ),
-    click.option(
-        "--max-exits", type=CountType(), metavar="N", help="Stop the guest after N exits to EL2 (status 124); 0: never."
-    ),
-    click.option("--regs", is_flag=True, help="Print the registers at the end, on stderr."),
 )
 
 
@@ -133,7 +114,7 @@ class GuestOptions:
         load_address = description.load_address if self.load_address is None else self.load_address
         image = load_guest(self.guest, load_address=load_address, ram_base=description.ram.base)
         if self.load_address is not None and image.kind == "elf":
-            raise UsageError(f"--load-address is for raw binaries; {self.guest} is an ELF file with addresses of its own")
+            raise UsageError(f"--load-address is for raw binaries; {self.guest} is an ELF file, with addresses in it")
         return description, image
 
 
@@ -169,5 +150,19 @@ def guest_options(function: F) -> F:
 
 def say(message: str) -> None:
     """A line for the user, on stderr: stdout is the guest's."""
-    sys.stdout.flush()
-    click.echo(f"armvcpu: {message}", err=True)
+    tell(f"armvcpu: {message}")
+
+
+def tell(text: str) -> None:
+    """Text for the user, on stderr. Where nobody is left to read it, the exit status still has to be right."""
+    try:
+        click.echo(text, err=True)
+    except OSError:
+        sys.stderr = null_stream("w")
+
+
+def null_stream(mode: str) -> TextIO:
+    """The null device in the place of a standard stream, for the rest of the process."""
+    stream = open(os.devnull, mode, encoding="utf-8")  # noqa: PTH123, SIM115
+    assert isinstance(stream, io.TextIOWrapper)
+    return stream

@@ -15,9 +15,8 @@ from rich.text import Text
 
 from arm_vcpu_cli.engine.layout import StateLayout
 from arm_vcpu_cli.errors import EngineError
-from arm_vcpu_cli.machine.host import Host
+from arm_vcpu_cli.machine.host import Host, engine_version
 from arm_vcpu_cli.machine.schema import CPU_MODELS
-from arm_vcpu_cli.machine.support import engine_version
 from arm_vcpu_cli.probe.cpu import CpuFacts, describe_cpu
 from arm_vcpu_cli.probe.host import gather_host
 from arm_vcpu_cli.probe.report import EngineFacts, Report, Section, as_json, sections

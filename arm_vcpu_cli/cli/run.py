@@ -10,12 +10,12 @@ from arm_vcpu_cli.cli.options import GuestOptions, guest_options
 from arm_vcpu_cli.cli.session import run_guest
 
 
-@click.command("run")
+@click.command("run", short_help="Run a guest to its end, its console on stdout.")
 @guest_options
 def command(**options: Any) -> int:
     """Run GUEST (an ELF file or a raw binary) to its end: its console on stdout, everything else on stderr.
 
-    On a terminal every key goes to the guest; Ctrl-A x quits.
+    On a terminal every key goes to the guest; Ctrl-A x quits, Ctrl-A Ctrl-A is Ctrl-A for the guest.
 
     \b
     Exit status:
@@ -25,7 +25,7 @@ def command(**options: Any) -> int:
       122  stopped by a fault that the guest cannot handle; a report is on stderr
       123  no more progress: the guest waits, and nothing will wake it
       124  a limit that was set (--timeout, --max-exits)
-      130  interrupted from the keyboard
+      130  interrupted: Ctrl-A x, Ctrl-C, a signal, or the console cannot be written any more
 
     \b
     Examples:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import click
-
-from arm_vcpu_cli.cli.options import GuestOptions, say
+from arm_vcpu_cli.cli.options import GuestOptions, say, tell
 from arm_vcpu_cli.cli.terminal import open_console, raw_terminal, signals_stop
 from arm_vcpu_cli.machine.builder import Machine, build_machine, start
 from arm_vcpu_cli.machine.report import death_report, register_dump, wants_report
@@ -37,6 +35,8 @@ def run_guest(
                 cancelled=watchdog.has_fired,
             )
             result = run_machine(machine, watchdog)
+        if console.in_line and result.ending is not Ending.POWERED_OFF:
+            tell("")
         if finish is not None:
             finish(result)
         _tell(machine, result, regs=options.regs)
@@ -44,8 +44,11 @@ def run_guest(
 
 
 def _tell(machine: Machine, result: RunResult, *, regs: bool) -> None:
-    report = death_report(machine) if wants_report(result) else register_dump(machine) if regs else []
-    if report:
-        click.echo("\n".join(report), err=True)
-    if result.ending is not Ending.POWERED_OFF or regs:
+    if wants_report(result, regs=regs):
+        tell("\n".join(death_report(machine)))
+    elif regs:
+        tell("\n".join(register_dump(machine)))
+    if regs:
+        say(f"{result.message} ({result.exits} exits to EL2, {result.seconds:.3f} s)")
+    elif result.ending is not Ending.POWERED_OFF:
         say(result.message)

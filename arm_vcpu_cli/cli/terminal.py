@@ -72,7 +72,9 @@ def raw_terminal() -> Iterator[Terminal]:
         termios.tcsetattr(fd, termios.TCSANOW, now)
         yield Terminal()
     finally:
-        termios.tcsetattr(fd, termios.TCSANOW, before)
+        # A terminal that has hung up has no modes to put back.
+        with contextlib.suppress(termios.error):
+            termios.tcsetattr(fd, termios.TCSANOW, before)
 
 
 @contextlib.contextmanager

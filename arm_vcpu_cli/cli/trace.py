@@ -13,7 +13,7 @@ import click
 from arm_vcpu_cli.axvcpu.exit import EXIT_REASONS
 from arm_vcpu_cli.cli.options import FILE, GuestOptions, guest_options
 from arm_vcpu_cli.cli.session import run_guest
-from arm_vcpu_cli.errors import FileError
+from arm_vcpu_cli.errors import ArmVcpuError, FileError
 from arm_vcpu_cli.machine.builder import Machine
 from arm_vcpu_cli.machine.runner import RunResult
 from arm_vcpu_cli.machine.tracing import Tracer
@@ -23,7 +23,7 @@ REASONS = tuple(reason.__name__ for reason in EXIT_REASONS)
 _BUFFER = 1 << 16
 
 
-@click.command("trace")
+@click.command("trace", short_help="Run a guest and log its exits.")
 @guest_options
 @click.option(
     "--format",
@@ -45,7 +45,8 @@ def command(format_: str, output: Path | None, only: tuple[str, ...], **options:
     """Run GUEST like `armvcpu run`, and log each of its exits: number, vCPU, time, reason, PC with symbol, the
     fields of the reason, and ESR_EL2 decoded; at the end a count by reason.
 
-    The guest's console stays on stdout; the log goes to stderr or FILE.
+    The guest's console stays on stdout; the log goes to stderr or FILE. The counts are those of all exits, whatever
+    --only picks; the exit status is that of `armvcpu run`.
 
     \b
     Examples:
@@ -78,7 +79,12 @@ def _open(path: Path | None) -> Iterator[TextIO]:
         yield sys.stderr
         return
     try:
-        with path.open("w", encoding="utf-8", buffering=_BUFFER) as stream:
-            yield stream
+        stream = path.open("w", encoding="utf-8", buffering=_BUFFER)
     except OSError as error:
         raise FileError(path, f"cannot be written: {error.strerror}") from error
+    try:
+        with stream:
+            yield stream
+    except OSError as error:
+        # The guest has run by now: this is not the status of a bad command line.
+        raise ArmVcpuError(f"{path}: cannot be written: {error.strerror}") from error

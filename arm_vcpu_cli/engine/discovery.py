@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from ctypes import addressof, c_char
 from typing import Final
 
+from arm_vcpu_cli.arch.regs import EL1H_MASKED
 from arm_vcpu_cli.arch.sysreg import SysReg, lookup
 from arm_vcpu_cli.engine import unicorn_api
 from arm_vcpu_cli.engine.handover import hand_over_to_el2
@@ -36,7 +37,6 @@ _REQUIRED: Final = frozenset(
     for name in "ELR_EL1 ESR_EL1 FAR_EL1 HPFAR_EL2 SCTLR_EL1 SPSR_EL1 SP_EL0 SP_EL1 VBAR_EL1".split()
 )
 
-_EL1H_MASKED: Final = 0x3C5
 _CODE_PA: Final = 0x1000_0000
 _TABLE_PA: Final = 0x1000_1000
 _A32_PA: Final = 0x1000_2000
@@ -194,12 +194,12 @@ def _find_pstate(probe: _Probe) -> dict[str, int]:
     bits = {"n": 31, "z": 30, "c": 29, "v": 28, "btype": 10, "daif": 7, "pstate": 20}
     places: dict[str, int] = {}
     for name, bit in bits.items():
-        probe.engine.write_register(unicorn_api.PSTATE, _EL1H_MASKED)
+        probe.engine.write_register(unicorn_api.PSTATE, EL1H_MASKED)
         before = probe.saved()
-        probe.engine.write_register(unicorn_api.PSTATE, _EL1H_MASKED ^ 1 << bit)
+        probe.engine.write_register(unicorn_api.PSTATE, EL1H_MASKED ^ 1 << bit)
         changed = [at for at in _changed_words(before, probe.saved()) if at != places.get("n")]
         places[name] = _only(changed, f"PSTATE's part {name}")
-    probe.engine.write_register(unicorn_api.PSTATE, _EL1H_MASKED)
+    probe.engine.write_register(unicorn_api.PSTATE, EL1H_MASKED)
     return places
 
 
@@ -211,7 +211,7 @@ def _find_exception_record(probe: _Probe, pc: int) -> tuple[int, int, int, int]:
     # One level-1 block maps IPA 0 to 1 GiB onto itself.
     probe.memory[0x1000:0x1008] = (1 << 10 | 3 << 8 | 3 << 6 | 0xF << 2 | 1).to_bytes(8, "little")
     engine.write_sysreg(lookup("HCR_EL2"), _HCR_VM_RW)
-    probe.engine.write_register(unicorn_api.PSTATE, _EL1H_MASKED)
+    probe.engine.write_register(unicorn_api.PSTATE, EL1H_MASKED)
     engine.write_register(unicorn_api.X[1], _UNMAPPED_IPA)
     to_el1, to_el2 = (
         _only_state(probe.run(instruction)) for instruction in (_SVC | _SVC_IMMEDIATE << 5, _LDR_X2_X1)
@@ -256,7 +256,7 @@ def _check_edits_take_effect(probe: _Probe, layout: StateLayout) -> None:
         memory[layout.x0 + 40 : layout.x0 + 48] = value.to_bytes(8, "little")
         memory[layout.pc : layout.pc + 8] = (_CODE_PA + 8).to_bytes(8, "little")
 
-    probe.engine.write_register(unicorn_api.PSTATE, _EL1H_MASKED)
+    probe.engine.write_register(unicorn_api.PSTATE, EL1H_MASKED)
     states = probe.run(_SVC | 1 << 5, _SVC | 2 << 5, _SVC | 3 << 5, edit=edit)
     if (
         len(states) != 2

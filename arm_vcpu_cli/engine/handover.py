@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from arm_vcpu_cli.arch.regs import Scr
+from arm_vcpu_cli.arch.regs import Cptr, Scr
 from arm_vcpu_cli.arch.sysreg import lookup
 from arm_vcpu_cli.engine.unicorn_api import Engine
 
@@ -18,17 +18,16 @@ _CPTR_EL3: Final = lookup("CPTR_EL3")
 _ZCR_EL2: Final = lookup("ZCR_EL2")
 _ZCR_EL3: Final = lookup("ZCR_EL3")
 
-_SCR_RES1: Final = 0x30
-_CPTR_EL2_NO_TRAPS: Final = 0x32FF
-"""CPTR_EL2 with its RES1 bits and TZ = 0 (D19.2.37): neither SIMD nor SVE traps to EL2."""
+_CPTR_EL2_NO_TRAPS: Final = int(Cptr.of(RES1_13=1, TSM=1, RES1_9=1, RES1=0xFF))
+"""CPTR_EL2 with its RES1 bits and TZ = 0: neither SIMD nor SVE traps to EL2."""
 _CPTR_EL3_EZ: Final = 1 << 8
 _ZCR_LEN_MAX: Final = 0xF
 
 
 def hand_over_to_el2(engine: Engine, *, has_sve: bool, has_pauth: bool) -> None:
-    """Set EL3's controls as Trusted Firmware does before it enters EL2 (SCR_EL3, D19.2.117)."""
+    """Set EL3's controls as Trusted Firmware does before it enters EL2: SCR_EL3, and what lets SVE through."""
     pauth = {"APK": 1, "API": 1} if has_pauth else {}
-    engine.write_sysreg(_SCR_EL3, _SCR_RES1 | Scr.of(NS=1, HCE=1, RW=1, **pauth))
+    engine.write_sysreg(_SCR_EL3, int(Scr.of(RES1=3, NS=1, HCE=1, RW=1, **pauth)))
     if has_sve:
         engine.write_sysreg(_CPTR_EL3, _CPTR_EL3_EZ)
         engine.write_sysreg(_CPTR_EL2, _CPTR_EL2_NO_TRAPS)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from arm_vcpu_cli.arch.idregs import Aa64Isar1, Aa64Pfr0
+from arm_vcpu_cli.arch.regs import EL1H_MASKED
 from arm_vcpu_cli.arch.sysreg import SysReg, lookup
 from arm_vcpu_cli.engine.discovery import discover_layout
 from arm_vcpu_cli.engine.handover import hand_over_to_el2
@@ -14,7 +15,6 @@ from arm_vcpu_cli.engine.port import ExceptionHook
 from arm_vcpu_cli.engine.unicorn_api import CPU_MODELS, Engine, InterruptCallback, SavedContext
 from arm_vcpu_cli.errors import EngineError
 
-_EL1H_MASKED: Final = 0x3C5
 _PSTATE_COMPANION: Final = lookup("TPIDR_EL2")
 """A register of EL2 that no guest sees and we do not use: writing it has no effect but the core's refresh."""
 _TLBI_ALLE1: Final = lookup("TLBI ALLE1")
@@ -37,7 +37,7 @@ class UnicornCore:
         isar1 = Aa64Isar1(self._engine.read_sysreg(lookup("ID_AA64ISAR1_EL1")))
         hand_over_to_el2(self._engine, has_sve=bool(pfr0.SVE), has_pauth=bool(isar1.APA or isar1.API))
         self._write_pstate = self._engine.pstate_writer(_PSTATE_COMPANION)
-        self._write_pstate(_EL1H_MASKED)
+        self._write_pstate(EL1H_MASKED)
         self._failure: BaseException | None = None
         self.set_exception_hook(None)
 

@@ -10,12 +10,12 @@ from typing import Final, NamedTuple
 
 from elftools.elf.enums import ENUM_RELOC_TYPE_AARCH64
 
+from arm_vcpu_cli.arch.bitfield import MASK64
 from arm_vcpu_cli.errors import GuestFileError
 
 _DYNAMIC_ENTRY: Final = struct.Struct("<qQ")  # d_tag, d_val
 _RELA_ENTRY: Final = struct.Struct("<QQq")  # r_offset, r_info, r_addend
 _WORD: Final = struct.Struct("<Q")
-_U64_MASK: Final = (1 << 64) - 1
 
 # d_tag (gABI, "Dynamic Section")
 _DT_NULL: Final = 0
@@ -79,7 +79,7 @@ class LinkedData:
 
     def write_word(self, place: Place, value: int) -> None:
         """Write the low 64 bits of ``value``."""
-        _WORD.pack_into(self._data[place.piece], place.offset, value & _U64_MASK)
+        _WORD.pack_into(self._data[place.piece], place.offset, value & MASK64)
 
     def contents(self) -> list[bytes]:
         """The bytes of each piece, in the order in which they were given."""

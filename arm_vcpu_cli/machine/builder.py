@@ -6,10 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from arm_vcpu_cli.arch.idregs import Aa64Mmfr0
+from arm_vcpu_cli.arch.descriptor import Stage2Attributes
+from arm_vcpu_cli.arch.idregs import Aa64Mmfr0, pa_range_bits
 from arm_vcpu_cli.arch.memtype import MemoryType
-from arm_vcpu_cli.arch.pagetable import Stage2Attributes
-from arm_vcpu_cli.arch.regs import pa_range_bits
 from arm_vcpu_cli.arch.sysreg import lookup
 from arm_vcpu_cli.arm_vcpu.config import Aarch64VCpuCreateConfig, Aarch64VCpuSetupConfig
 from arm_vcpu_cli.arm_vcpu.pcpu import Aarch64PerCpu

@@ -15,13 +15,15 @@ from arm_vcpu_cli.errors import ArmVcpuError
 ESCAPE: Final = 0x01
 """Ctrl-A starts an escape on an interactive line: x quits, Ctrl-A sends itself."""
 INTERRUPT: Final = 0x03
+NEWLINE: Final = 0x0A
 _QUIT: Final = frozenset(b"xX")
 CHUNK: Final = 4096
 """Bytes written at once: a pipe that has room at all has room for as many (PIPE_BUF)."""
 IDLE_SECONDS: Final = 0.01
 """How long an idle guest sleeps before it may look at its receiver again."""
 STALLED_SECONDS: Final = 5.0
-"""How long a guest may wait for input that has ended before it counts as stuck."""
+"""How long a guest may wait for input that has ended, printing nothing, before it counts as stuck."""
+_STALLED_WAITS: Final = round(STALLED_SECONDS / IDLE_SECONDS)
 _BLOCKED_SECONDS: Final = 0.05
 """How often a line whose reader is slow looks whether the run is still wanted."""
 
@@ -49,24 +51,33 @@ class Console:
     the escape works while the guest computes. Other output is written by the line.
     """
 
-    def __init__(self, output_fd: int, input_fd: int | None, *, interactive: bool = False) -> None:
+    def __init__(
+        self,
+        output_fd: int,
+        input_fd: int | None,
+        *,
+        interactive: bool = False,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
         self._output_fd = output_fd
         self._input_fd = input_fd
         self._interactive = interactive
+        self._sleep = sleep
         self._quit_requested: Callable[[], None] = _nobody
         self._ignored: Callable[[], None] = _nobody
         self._cancelled: Callable[[], bool] = bool
         self._out = bytearray()
+        self._last = NEWLINE
         self._in: deque[int] = deque()
         self._ended = input_fd is None
-        self._waiting_since: float | None = None
+        self._idle_waits = 0
         self._arrived = threading.Event()
         self._escaped = False
 
     @property
-    def interactive(self) -> bool:
-        """Whether a person sits at the other end."""
-        return self._interactive
+    def in_line(self) -> bool:
+        """Whether a person at the other end sees the cursor behind a line that the guest has not ended."""
+        return self._interactive and self._last != NEWLINE
 
     def connect(
         self,
@@ -86,8 +97,9 @@ class Console:
     def send(self, byte: int) -> None:
         """A byte from the guest."""
         self._out.append(byte)
-        self._waiting_since = None
-        if self._interactive or byte == 0x0A or len(self._out) >= CHUNK:
+        self._last = byte
+        self._idle_waits = 0
+        if self._interactive or byte == NEWLINE or len(self._out) >= CHUNK:
             self.flush()
 
     def write(self, data: bytes) -> None:
@@ -129,19 +141,18 @@ class Console:
             self._read_available()
         if not self._in:
             return None
-        self._waiting_since = None
+        self._idle_waits = 0
         return self._in.popleft()
 
     def wait(self) -> None:
         """Sleep a little, or until input comes. Raises :class:`InputEndedError` when it is pointless."""
         self.flush()
-        now = time.monotonic()
-        if self._waiting_since is None:
-            self._waiting_since = now
         if self._ended:
-            if now - self._waiting_since >= STALLED_SECONDS:
+            # Waits are counted, not the time since the first one: the guest may have computed in between.
+            if self._idle_waits >= _STALLED_WAITS:
                 raise InputEndedError("the guest waits for input, and the input has ended")
-            time.sleep(IDLE_SECONDS)
+            self._idle_waits += 1
+            self._sleep(IDLE_SECONDS)
         elif self._interactive:
             self._arrived.wait(IDLE_SECONDS)
             self._arrived.clear()

@@ -13,18 +13,24 @@ import mmap
 from dataclasses import dataclass
 from typing import Final
 
+from arm_vcpu_cli.arch.descriptor import PAGE_SIZE
 from arm_vcpu_cli.engine.layout import StateLayout
 from arm_vcpu_cli.engine.port import CpuCore
+from arm_vcpu_cli.engine.unicorn_api import version
 from arm_vcpu_cli.engine.unicorn_core import UnicornCore
 from arm_vcpu_cli.errors import MemoryMapError, VCpuError
 
-PAGE: Final = 0x1000
 _GIB: Final = 1 << 30
 _FRAMES_BASE: Final = 0x1000_0000
 _FRAMES: Final = 16384
 _GUEST_BASE: Final = 0x10_0000_0000
 # Memory that the guest never touches is never touched on the host either.
 _MAP_NORESERVE: Final = getattr(mmap, "MAP_NORESERVE", 0x4000)
+
+
+def engine_version() -> str:
+    """The version of the CPU engine, such as ``2.1.4``."""
+    return version()
 
 
 @dataclass(frozen=True)
@@ -52,8 +58,8 @@ class Host:
             self._cores.append(core)
         self._regions: list[_Region] = []
         self._next_guest = _GUEST_BASE
-        frames = self._add_region(_FRAMES_BASE, _FRAMES * PAGE)
-        self._free_frames = list(range(frames.base + frames.size - PAGE, frames.base - PAGE, -PAGE))
+        frames = self._add_region(_FRAMES_BASE, _FRAMES * PAGE_SIZE)
+        self._free_frames = list(range(frames.base + frames.size - PAGE_SIZE, frames.base - PAGE_SIZE, -PAGE_SIZE))
 
     def __enter__(self) -> Host:
         return self
@@ -86,24 +92,24 @@ class Host:
             paddr = self._free_frames.pop()
         else:
             free = set(self._free_frames)
-            alignment = PAGE << (count - 1).bit_length()
+            alignment = PAGE_SIZE << (count - 1).bit_length()
             runs = (
                 base
                 for base in sorted(free)
-                if base % alignment == 0 and all(base + n * PAGE in free for n in range(count))
+                if base % alignment == 0 and all(base + n * PAGE_SIZE in free for n in range(count))
             )
             first = next(runs, None)
             if first is None:
                 return None
-            taken = set(range(first, first + count * PAGE, PAGE))
+            taken = set(range(first, first + count * PAGE_SIZE, PAGE_SIZE))
             self._free_frames = [frame for frame in self._free_frames if frame not in taken]
             paddr = first
-        self.memory(paddr, count * PAGE)[:] = bytes(count * PAGE)
+        self.memory(paddr, count * PAGE_SIZE)[:] = bytes(count * PAGE_SIZE)
         return paddr
 
     def dealloc_frame(self, paddr: int) -> None:
         """Give back one frame. Raises :class:`MemoryMapError` for what is no frame, or is free already."""
-        if not _FRAMES_BASE <= paddr < _FRAMES_BASE + _FRAMES * PAGE or paddr % PAGE:
+        if not _FRAMES_BASE <= paddr < _FRAMES_BASE + _FRAMES * PAGE_SIZE or paddr % PAGE_SIZE:
             raise MemoryMapError(f"PA {paddr:#x} is not a frame")
         self._free_frames.append(paddr)
 

@@ -14,6 +14,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from arm_vcpu_cli.arch.bitfield import MASK64
+from arm_vcpu_cli.arch.descriptor import PAGE_SIZE
+from arm_vcpu_cli.arch.regs import AFFINITY_MASK
+from arm_vcpu_cli.arch.smccc import is_psci, to_u64
 from arm_vcpu_cli.machine.description import (
     BootDescription,
     Conduit,
@@ -37,11 +41,7 @@ from arm_vcpu_cli.machine.schema import (
     MAX_BOOTARGS,
     MAX_REGION_SIZE,
     MAX_SECONDS,
-    MPIDR_AFFINITY,
-    PAGE_SIZE,
     PERMISSIONS,
-    PSCI_FUNCTIONS,
-    U64_LIMIT,
     Table,
     merge,
     parse_document,
@@ -114,9 +114,9 @@ def _over_preset(source: Path, document: Mapping[str, object]) -> dict[str, obje
 
 def _read_cpu(table: Table) -> CpuDescription:
     model = table.choice("model", tuple(CPU_MODELS), "cortex-a72")
-    mpidr = table.integer("mpidr", low=0, high=MPIDR_AFFINITY, default=0)
-    if mpidr & ~MPIDR_AFFINITY:
-        expected = f"affinity fields only (mask {MPIDR_AFFINITY:#x})"
+    mpidr = table.integer("mpidr", low=0, high=AFFINITY_MASK, default=0)
+    if mpidr & ~AFFINITY_MASK:
+        expected = f"affinity fields only (mask {AFFINITY_MASK:#x})"
         raise table.error("mpidr", f"expected {expected}, found {mpidr:#x}")
     return CpuDescription(model, mpidr)
 
@@ -140,7 +140,7 @@ def _read_memory(table: Table) -> list[MemoryRegion]:
 
 
 def _read_region(name: str, table: Table) -> MemoryRegion:
-    base = table.integer("base", low=0, high=U64_LIMIT - 1, multiple_of=PAGE_SIZE)
+    base = table.integer("base", low=0, high=MASK64, multiple_of=PAGE_SIZE)
     size = table.size("size", high=MAX_REGION_SIZE, multiple_of=PAGE_SIZE)
     permissions = table.choice("permissions", PERMISSIONS, "rwx")
     file = _find_file(table, size) if "file" in table else None
@@ -286,11 +286,11 @@ def _read_smc(top: Table) -> SmcDescription:
         number = function.integer("id", low=0, high=0xFFFF_FFFF)
         if number in owners:
             raise function.error("id", f"{number:#x} is already that of {owners[number]}")
-        if any(number in psci for psci in PSCI_FUNCTIONS):
+        if is_psci(number):
             raise function.error("id", f"{number:#x} is a PSCI function, which the hypervisor answers itself")
         owners[number] = function.key
-        returns = function.integers("returns", low=-(1 << 63), high=U64_LIMIT - 1, counts=(1, 4))
-        functions.append(SmcFunction(name, number, tuple(value % U64_LIMIT for value in returns)))
+        returns = function.integers("returns", low=-(1 << 63), high=MASK64, counts=(1, 4))
+        functions.append(SmcFunction(name, number, tuple(to_u64(value) for value in returns)))
     return SmcDescription(conduit, tuple(functions))
 
 
@@ -298,5 +298,5 @@ def _read_limits(top: Table) -> Limits:
     table = top.table("limits", ("timeout", "max_exits"))
     return Limits(
         timeout=table.number("timeout", high=MAX_SECONDS, default=0.0),
-        max_exits=table.integer("max_exits", low=0, high=U64_LIMIT - 1, default=0),
+        max_exits=table.integer("max_exits", low=0, high=MASK64, default=0),
     )

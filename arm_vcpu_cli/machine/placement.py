@@ -105,25 +105,35 @@ def place_device_tree(
     ram: GuestRam, description: MachineDescription, image: GuestImage, size: int, fail: Callable[[str], Exception]
 ) -> int:
     """Where the device tree goes: as the description says; else the base of RAM, where firmware for this memory
-    map looks for it; else above the guest, or below the end of RAM."""
+    map looks for it; else above the guest, or below the end of RAM. Never over anything that was loaded."""
+    taken = _taken(ram, image)
     wanted = description.boot.dtb_address
     if wanted is not None:
         if ram.find(wanted, size) is None:
             raise fail(f"{wanted:#x} has no room for {size:#x} bytes of device tree: {ram.describe()}")
+        for start, end, name in taken:
+            if start < wanted + size and wanted < end:
+                raise fail(f"{size:#x} bytes of device tree at {wanted:#x} would overwrite {name} at {start:#x}")
         return wanted
     main = description.ram
-    taken = [(segment.address, segment.end) for segment in image.segments]
-    if main.file is not None:
-        start = main.base + main.file_offset
-        taken.append((start, start + main.file.stat().st_size))
-    above = max((end for start, end in taken if main.base <= start < main.base + main.size), default=main.base)
+    above = max((end for start, end, _ in taken if main.holds(start)), default=main.base)
     candidates = (
         main.base,
         -(-above // DTB_ALIGNMENT) * DTB_ALIGNMENT,
         (main.base + main.size - size) // DTB_ALIGNMENT * DTB_ALIGNMENT,
     )
     for address in candidates:
-        free = all(address + size <= start or end <= address for start, end in taken)
+        free = all(address + size <= start or end <= address for start, end, _ in taken)
         if free and ram.find(address, size) is not None:
             return address
     raise fail(f"{main.name} has no room for {size:#x} bytes of device tree beside the guest")
+
+
+def _taken(ram: GuestRam, image: GuestImage) -> list[tuple[int, int, str]]:
+    """What was loaded, as (first IPA, first IPA behind it, what it is)."""
+    found = [(segment.address, segment.end, segment.name) for segment in image.segments]
+    for region in (backed.region for backed in ram.regions):
+        if region.file is not None:
+            start = region.base + region.file_offset
+            found.append((start, start + region.file.stat().st_size, region.file.name))
+    return found

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from typing import Final
 
 from arm_vcpu_cli.arch.esr import EC_SHIFT, describe_esr
-from arm_vcpu_cli.arch.regs import LAYOUTS
+from arm_vcpu_cli.arch.regs import layout_of
 from arm_vcpu_cli.arch.sysreg import lookup
 from arm_vcpu_cli.arm_vcpu.inject import El1Exception, sets_far
 from arm_vcpu_cli.engine.port import CpuCore
 from arm_vcpu_cli.errors import EngineError
 from arm_vcpu_cli.machine.builder import Machine
+from arm_vcpu_cli.machine.diagnosis import vector_failures
 from arm_vcpu_cli.machine.runner import Ending, RunResult
 
 EL1_REGISTERS: Final = [
@@ -48,6 +49,7 @@ EL2_REGISTERS: Final = [
 _FRAME_POINTER: Final = 29
 _LINK_REGISTER: Final = 30
 _RECORD_SIZE: Final = 16
+_INSTRUCTION_SIZE: Final = 4
 _MAX_FRAMES: Final = 64
 
 
@@ -62,44 +64,61 @@ def register_dump(machine: Machine) -> list[str]:
     lines = []
     gprs = frame.gprs()
     for first in range(0, len(gprs), 4):
-        lines.append("  ".join(f"x{n:<2} {gprs[n]:016x}" for n in range(first, min(first + 4, len(gprs)))))
-    lines.append(f"pc  {_with_symbol(machine, frame.elr)}")
+        row = (f"{f'x{n}':<3} {gprs[n]:#018x}" for n in range(first, min(first + 4, len(gprs))))
+        lines.append("  ".join(row))
     lines.append(f"sp  {frame.sp:#018x}  SP_EL0 {frame.sp_el0:#x}  SP_EL1 {frame.sp_el1:#x}")
+    lines.append(f"pc  {_with_symbol(machine, frame.elr)}")
     pstate = frame.spsr
-    lines.append(f"PSTATE          {int(pstate):#018x} {pstate.describe()}")
+    lines.append(f"{'PSTATE':<15} {int(pstate):#018x} {pstate.describe()}")
     for name in (*EL1_REGISTERS, *EL2_REGISTERS):
         try:
             value = machine.arch_vcpu.read_sysreg(lookup(name))
         except EngineError:
             continue
         lines.append(f"{name:<15} {value:#018x} {_decoded(name, value)}".rstrip())
-    lines.append(f"{'ESR_EL2':<15} {_last_syndrome(machine)}")
+    lines.append(_last_exit(machine))
     return lines
 
 
-def _last_syndrome(machine: Machine) -> str:
-    state = machine.arch_vcpu.state
-    esr = state.u32[state.layout.syndrome // 4]
-    return f"{esr:#018x} {describe_esr(esr)}"
+def _last_exit(machine: Machine) -> str:
+    """ESR_EL2 of the last exit. What the core calls its syndrome may be that of a later exception at EL1."""
+    esr = machine.arch_vcpu.last_syndrome
+    if esr is None:
+        return f"{'ESR_EL2':<15} (no exit to EL2)"
+    return f"{'ESR_EL2':<15} {esr:#018x} last exit: {describe_esr(esr)}"
 
 
 def _decoded(name: str, value: int) -> str:
+    if not value:
+        return ""
     if name == "ESR_EL1":
         return describe_esr(value)
-    layout = LAYOUTS.get(name)
+    layout = layout_of(name, value)
     return layout(value).describe() if layout is not None else ""
 
 
 def backtrace(machine: Machine) -> Iterator[str]:
-    """The chain of frame records from x29 (AAPCS64, 6.2.3), ending at the first that cannot be one."""
+    """The chain of frame records from x29 (AAPCS64, 6.2.3), ending at the first that cannot be one.
+
+    Where the first instruction of a vector could not be executed, what was interrupted stands below it.
+    """
     frame = machine.arch_vcpu.ctx
     core = machine.host.core(0)
-    addresses = [frame.elr]
+    exceptions = machine.arch_vcpu.el1_exceptions()
+    failures = vector_failures(exceptions, machine.arch_vcpu.read_sysreg(lookup("VBAR_EL1")))
+    addresses = []
+    if failures and frame.elr == exceptions[-1].pc:
+        # The vector has changed no register: the frame pointer is still that of the code below it.
+        yield f"    {_with_symbol(machine, frame.elr)} (exception vector)"
+        if failures < len(exceptions):
+            addresses.append(exceptions[-1 - failures].pc)
+    else:
+        addresses.append(frame.elr)
     pointer = frame.gpr(_FRAME_POINTER)
     record = _frame_record(core, pointer)
     link = frame.gpr(_LINK_REGISTER)
-    if link and (record is None or record[1] != link):
-        # A leaf function has made no record of its own; its caller is only in x30.
+    if (record is None or record[1] != link) and core.read_virtual(link, _INSTRUCTION_SIZE) is not None:
+        # A leaf function has made no record of its own; its caller is only in x30, if that still is an address.
         addresses.append(link)
     while record is not None and len(addresses) < _MAX_FRAMES:
         following, back = record
@@ -128,11 +147,11 @@ def _story(machine: Machine, exceptions: list[El1Exception]) -> Iterator[str]:
 
 
 def death_report(machine: Machine) -> list[str]:
-    """What a guest that was stopped by a fault did, and where: exceptions, backtrace, registers."""
+    """What a guest did that did not end by itself, and where: exceptions, backtrace, registers."""
     lines = []
     exceptions = list(machine.arch_vcpu.el1_exceptions())
     if exceptions:
-        lines.append("exceptions that the guest took at EL1, the last one last (repetitions once):")
+        lines.append("exceptions at EL1 (the latest last, repetitions once, system calls left out):")
         lines.extend(f"  {line}" for line in _story(machine, exceptions))
     lines.append("backtrace:")
     lines.extend(f"  {line}" for line in backtrace(machine))
@@ -141,6 +160,8 @@ def death_report(machine: Machine) -> list[str]:
     return lines
 
 
-def wants_report(result: RunResult) -> bool:
-    """Whether the end of a run is one that needs explaining."""
+def wants_report(result: RunResult, *, regs: bool = False) -> bool:
+    """Whether the end of a run needs explaining: a fault always does; with ``regs``, every end but the guest's own."""
+    if regs and result.ending in (Ending.LIMIT, Ending.NO_PROGRESS, Ending.INTERRUPTED):
+        return True
     return result.ending is Ending.FAULT

@@ -9,8 +9,9 @@ from enum import Enum
 from types import MappingProxyType
 from typing import Any, Final
 
+from arm_vcpu_cli.arch.regs import AFFINITY_MASK
 from arm_vcpu_cli.arch.smccc import PsciStatus, to_u64
-from arm_vcpu_cli.arm_vcpu.psci import AFFINITY_MASK
+from arm_vcpu_cli.arm_vcpu.vcpu import STUCK
 from arm_vcpu_cli.axvcpu.exit import (
     AxVCpuExitReason,
     CpuDown,
@@ -33,6 +34,7 @@ from arm_vcpu_cli.axvcpu.exit import (
 )
 from arm_vcpu_cli.machine.builder import Machine
 from arm_vcpu_cli.machine.console import ConsoleCancelledError, ConsoleClosedError, InputEndedError
+from arm_vcpu_cli.machine.diagnosis import explain_stuck, with_symbol
 from arm_vcpu_cli.machine.watchdog import StopCause, Watchdog
 
 STATUS_OFF: Final = 0
@@ -70,9 +72,7 @@ Verdict = RunResult | None
 
 
 def _place(machine: Machine) -> str:
-    pc = machine.arch_vcpu.ctx.elr
-    symbol = machine.image.symbols.format(pc)
-    return f"{pc:#x}" + (f" <{symbol}>" if symbol else "")
+    return with_symbol(machine, machine.arch_vcpu.ctx.elr)
 
 
 def _fault(message: str) -> RunResult:
@@ -95,9 +95,7 @@ def _cpu_up(machine: Machine, exit_: CpuUp) -> Verdict:
 
 
 def _cpu_down(machine: Machine, _exit: CpuDown) -> Verdict:
-    return RunResult(
-        Ending.NO_PROGRESS, STATUS_NO_PROGRESS, f"the last CPU switched itself off at {_place(machine)}"
-    )
+    return RunResult(Ending.NO_PROGRESS, STATUS_NO_PROGRESS, f"the last CPU switched itself off at {_place(machine)}")
 
 
 def _halt(machine: Machine, _exit: Halt) -> Verdict:
@@ -111,11 +109,13 @@ def _halt(machine: Machine, _exit: Halt) -> Verdict:
 def _page_fault(machine: Machine, exit_: NestedPageFault) -> Verdict:
     access = (exit_.access_flags.name or "access").lower()
     backed = machine.ram.find(exit_.addr, 1)
-    where = f"memory region {backed.region.name}" if backed is not None else "nothing"
-    return _fault(f"{access} of IPA {exit_.addr:#x} ({where}) refused by stage 2 at {_place(machine)}")
+    where = f"in memory region {backed.region.name}" if backed is not None else "where nothing is"
+    return _fault(f"stage 2 refuses the {access} of IPA {exit_.addr:#x}, {where}, at {_place(machine)}")
 
 
 def _fail_entry(machine: Machine, exit_: FailEntry) -> Verdict:
+    if exit_.hardware_entry_failure_reason == STUCK:
+        return _fault(explain_stuck(machine))
     return _fault(f"{exit_.description} (at {_place(machine)})")
 
 

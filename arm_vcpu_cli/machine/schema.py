@@ -21,16 +21,12 @@ import tomli
 from arm_vcpu_cli.errors import MachineFileError
 from arm_vcpu_cli.machine.sizes import format_size, parse_size
 
-PAGE_SIZE: Final = 0x1000
 MAX_FILE_SIZE: Final = 1 << 20  # bytes; a description is a page of text
 MAX_REGION_SIZE: Final = 1 << 40
 MAX_BOOTARGS: Final = 2047  # bytes; the kernel's COMMAND_LINE_SIZE less the NUL
 MAX_SECONDS: Final = 1e9
-U64_LIMIT: Final = 1 << 64
-MPIDR_AFFINITY: Final = 0xFF_00FF_FFFF  # Aff3, Aff2, Aff1, Aff0 of MPIDR_EL1 (DDI 0487)
 FIRST_SPI: Final = 32
 LAST_SPI: Final = 1019
-PSCI_FUNCTIONS: Final = (range(0x8400_0000, 0x8400_0020), range(0xC400_0000, 0xC400_0020))  # DEN0022, 5.1
 
 PERMISSIONS: Final = ("r", "rw", "rx", "rwx")
 HCR_TRAPS: Final = ("TVM", "TRVM", "TTLB", "TACR", "TSW", "TPC", "TPU", "TID1", "TID2")

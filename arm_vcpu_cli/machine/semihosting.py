@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from arm_vcpu_cli.arch.descriptor import PAGE_SIZE
 from arm_vcpu_cli.axvcpu.exit import PowerAction, SystemDown
 
 SYS_WRITEC: Final = 0x03
@@ -31,7 +32,6 @@ APPLICATION_EXIT: Final = 0x20026
 _FAILED: Final = -1
 _ENOSYS: Final = 38
 _LONGEST_STRING: Final = 1 << 16
-_PAGE: Final = 0x1000
 
 ReadMemory = Callable[[int, int], "bytes | None"]
 
@@ -69,7 +69,7 @@ class Semihosting:
     def _string(self, address: int) -> bytes:
         found = bytearray()
         while len(found) < _LONGEST_STRING:
-            size = _PAGE - address % _PAGE
+            size = PAGE_SIZE - address % PAGE_SIZE
             block = self._read(address, size)
             if block is None:
                 break

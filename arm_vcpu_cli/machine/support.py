@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from arm_vcpu_cli.arch.sysreg import lookup
 from arm_vcpu_cli.arm_vcpu.support import supports_virtualisation
-from arm_vcpu_cli.engine import unicorn_api
 from arm_vcpu_cli.machine.host import Host
 
 
@@ -17,8 +16,3 @@ def has_hardware_support(model: str = "cortex-a72") -> bool:
     with Host(model) as host:
         read = host.core(0).read_sysreg
         return supports_virtualisation(read(lookup("ID_AA64PFR0_EL1")), read(lookup("ID_AA64MMFR1_EL1")))
-
-
-def engine_version() -> str:
-    """The version of the CPU engine, such as ``2.1.4``."""
-    return unicorn_api.version()

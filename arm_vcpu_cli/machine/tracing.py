@@ -9,14 +9,17 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from arm_vcpu_cli.arch.esr import EC_SHIFT, ExceptionClass
-from arm_vcpu_cli.arch.smccc import PsciStatus, from_u64, function_name, is_psci
+from arm_vcpu_cli.arch.smccc import PsciStatus, argument_count, from_u64, function_name, is_psci
 from arm_vcpu_cli.arch.sysreg import SysReg
 from arm_vcpu_cli.arm_vcpu.observer import ExitRecord
 from arm_vcpu_cli.axvcpu.exit import (
     CpuDown,
     CpuUp,
+    ExternalInterrupt,
     FailEntry,
     Hypercall,
+    IoRead,
+    IoWrite,
     MmioRead,
     MmioWrite,
     NestedPageFault,
@@ -92,7 +95,7 @@ class Tracer:
                 status=result.status,
                 message=result.message,
                 exits=result.exits,
-                time=round(result.seconds * 1e9),
+                time=self.now(),
             )
         )
 
@@ -135,12 +138,11 @@ def _conduit(record: ExitRecord) -> str:
 
 def _hypercall(_bus: Bus, exit_: Hypercall, record: ExitRecord) -> Fields:
     conduit = _conduit(record)
-    if record.esr is None:
-        name = OPERATIONS.get(exit_.nr, "?")
-    else:
-        name = function_name(exit_.nr & 0xFFFF_FFFF)
+    name = OPERATIONS.get(exit_.nr, "?") if record.esr is None else function_name(exit_.nr)
     fields: Fields = [("conduit", conduit), ("nr", Hex(exit_.nr)), ("call", name)]
-    fields += [(f"x{n}", Hex(value)) for n, value in enumerate(exit_.args, 1) if value]
+    # What lies in the registers behind the last argument of a known function is no part of the call.
+    count = None if record.esr is None else argument_count(exit_.nr)
+    fields += [(f"x{n}", Hex(value)) for n, value in enumerate(exit_.args[:count], 1) if value]
     return fields + _result(record, psci=record.esr is not None and is_psci(exit_.nr & 0xFFFF_FFFF))
 
 
@@ -167,11 +169,24 @@ def _page_fault(bus: Bus, exit_: NestedPageFault, _record: ExitRecord) -> Fields
     return [*_device(bus, exit_.addr), ("access", (exit_.access_flags.name or "?").lower())]
 
 
+def _external_interrupt(_bus: Bus, exit_: ExternalInterrupt, _record: ExitRecord) -> Fields:
+    return [("vector", exit_.vector)]
+
+
+def _io_read(_bus: Bus, exit_: IoRead, _record: ExitRecord) -> Fields:
+    return [("port", Hex(exit_.port)), ("width", int(exit_.width))]
+
+
+def _io_write(_bus: Bus, exit_: IoWrite, _record: ExitRecord) -> Fields:
+    return [("port", Hex(exit_.port)), ("width", int(exit_.width)), ("data", Hex(exit_.data))]
+
+
 def _send_ipi(_bus: Bus, exit_: SendIPI, _record: ExitRecord) -> Fields:
     return [
         ("target_cpu", Hex(exit_.target_cpu)),
         ("target_list", Hex(exit_.target_cpu_aux)),
         ("send_to_all", exit_.send_to_all),
+        ("send_to_self", exit_.send_to_self),
         ("vector", exit_.vector),
     ]
 
@@ -196,7 +211,9 @@ def _result(record: ExitRecord, *, psci: bool) -> Fields:
     if signed >= 0:
         return [("result", Hex(record.value))]
     known = {int(status): status.name for status in PsciStatus}
-    name = known.get(signed) if psci or signed == PsciStatus.NOT_SUPPORTED else None
+    # Other functions than PSCI's share one code with it; semihosting's -1 means something else.
+    shared = record.esr is not None and signed == PsciStatus.NOT_SUPPORTED
+    name = known.get(signed) if psci or shared else None
     return [("result", f"{signed} ({name})" if name else str(signed))]
 
 
@@ -210,6 +227,9 @@ FIELDS: Final[Mapping[type, Callable[[Bus, Any, ExitRecord], Fields]]] = Mapping
         CpuUp: _cpu_up,
         CpuDown: _cpu_down,
         SystemDown: _system_down,
+        IoRead: _io_read,
+        IoWrite: _io_write,
+        ExternalInterrupt: _external_interrupt,
         NestedPageFault: _page_fault,
         SendIPI: _send_ipi,
         FailEntry: _fail_entry,

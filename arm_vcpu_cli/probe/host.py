@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from arm_vcpu_cli.arch.regs import Midr
+from arm_vcpu_cli.arch.idregs import Midr
 from arm_vcpu_cli.probe.midr import midr_name
 
 Ioctl = Callable[[int, int, int], int]

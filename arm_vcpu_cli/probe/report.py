@@ -23,7 +23,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from arm_vcpu_cli.arch.regs import LAYOUTS
+from arm_vcpu_cli.arch.regs import LAYOUTS, layout_of
 from arm_vcpu_cli.probe.cpu import CpuFacts, HiddenField, Stage2Format, field_of, value_name
 from arm_vcpu_cli.probe.host import HostFacts
 from arm_vcpu_cli.probe.limits import LIMITS
@@ -135,7 +135,7 @@ def _host_rows(host: HostFacts) -> tuple[Row, ...]:
         vcpus = "" if host.kvm.max_vcpus is None else f", at most {host.kvm.max_vcpus} vCPUs"
         rows.append(Row("KVM", (f"API version {host.kvm.api_version}, {host.kvm.ipa_bits}-bit IPA{vcpus}",)))
     for name, value in host.id_registers.items():
-        layout = LAYOUTS.get(name)
+        layout = layout_of(name, value)
         rows.append(Row(name, (f"{value:#x}" + (f"  {layout(value).describe()}" if layout and value else ""),)))
     return tuple(rows)
 

@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import pytest
 
-from arm_vcpu_cli.arch.esr import DataAbortIss, SoftwareStepIss
+from arm_vcpu_cli.arch.iss import DataAbortIss, SoftwareStepIss
 from arm_vcpu_cli.arch.regs import Mdscr, Spsr
-from arm_vcpu_cli.axvcpu.exit import MmioRead, MmioWrite
+from arm_vcpu_cli.axvcpu.exit import AccessWidth, MmioRead, MmioWrite
 
 from .harness import (
     CURRENT_SPX,
@@ -21,9 +21,11 @@ from .harness import (
     EL1H,
     LOWER_64,
     MASKED,
+    STACK,
     Guest,
     Script,
 )
+from .stage1 import KERNEL, SIZES, Stage1
 
 ADDRESS = DEVICE + 0x80
 CONTENT = bytes(0x80 | n & 0x7F for n in range(0x1000))
@@ -52,7 +54,7 @@ class Load(NamedTuple):
     v: Mapping[int, int] = {}
     base: int = 0
     """What is added to the base."""
-    index: int = 0x10
+    x2: int = 0x10
     """What is in x2 before."""
     sp: bool = False
     """The base is SP."""
@@ -63,7 +65,7 @@ class Store(NamedTuple):
 
     accesses: tuple[tuple[int, int, int], ...]
     base: int = 0
-    index: int = 0x10
+    x2: int = 0x10
     sp: bool = False
 
 
@@ -87,9 +89,9 @@ LOADS: Mapping[str, Load] = {
     "ldursb_x": Load(((-1, 1),), {0: signed(-1, 1, M64)}),
     "ldursw_x": Load(((-4, 4),), {0: signed(-4, 4, M64)}),
     "ldr_register": Load(((0x10, 4),), {0: at(0x10, 4)}),
-    "ldr_register_lsl": Load(((0x10, 8),), {0: at(0x10, 8)}, index=2),
-    "ldr_register_sxtw": Load(((-4, 4),), {0: at(-4, 4)}, index=0x7777_FFFF_FFFC),
-    "ldr_register_uxtw": Load(((8, 2),), {0: at(8, 2)}, index=0x7777_0000_0004),
+    "ldr_register_lsl": Load(((0x10, 8),), {0: at(0x10, 8)}, x2=2),
+    "ldr_register_sxtw": Load(((-4, 4),), {0: at(-4, 4)}, x2=0x7777_FFFF_FFFC),
+    "ldr_register_uxtw": Load(((8, 2),), {0: at(8, 2)}, x2=0x7777_0000_0004),
     "ldr_sp": Load(((0, 4),), {0: at(0, 4)}, sp=True),
     "ldr_sp_offset": Load(((8, 8),), {0: at(8, 8)}, sp=True),
     "ldr_pre": Load(((8, 4),), {0: at(8, 4)}, base=8),
@@ -121,7 +123,7 @@ LOADS: Mapping[str, Load] = {
     "ldr_q": Load(((0, 8), (8, 8)), v={3: at(0, 16)}),
     "ldr_q31": Load(((0, 8), (8, 8)), v={31: at(0, 16)}),
     "ldur_q": Load(((-16, 8), (-8, 8)), v={3: at(-16, 16)}),
-    "ldr_q_register": Load(((32, 8), (40, 8)), v={3: at(32, 16)}, index=2),
+    "ldr_q_register": Load(((32, 8), (40, 8)), v={3: at(32, 16)}, x2=2),
     "ldr_d_post": Load(((0, 8),), v={3: at(0, 8)}, base=8),
     "ldr_q_pre": Load(((16, 8), (24, 8)), v={3: at(16, 16)}, base=16),
     "ldp_s": Load(((0, 4), (4, 4)), v={3: at(0, 4), 4: at(4, 4)}),
@@ -136,6 +138,8 @@ LOADS: Mapping[str, Load] = {
     "ldtrsb_x": Load(((0, 1),), {0: signed(0, 1, M64)}),
     "ldtrsh_w": Load(((0, 2),), {0: signed(0, 2, M32)}),
 }
+
+GENERAL_LOADS: Mapping[str, Load] = {place: form for place, form in LOADS.items() if not form.v}
 
 X0, W0, X2 = BEFORE[0], BEFORE[0] & M32, BEFORE[2]
 V3, V4 = VECTORS[3], VECTORS[4]
@@ -202,11 +206,11 @@ class Machine:
         self.guest["MDSCR_EL1"] = 0
 
     def prepare(self, place: str, mode: int, form: Load | Store, pstate: int = MASKED) -> None:
-        registers = BEFORE | {2: form.index}
+        registers = BEFORE | {2: form.x2}
         if form.sp:
             registers[1] = BEFORE[3]
-        stack = {"sp_el0": ADDRESS, "sp_el1": ADDRESS} if form.sp else {}
-        self.guest.prepare(place, mode=mode, pstate=pstate, x=registers, **stack)
+        stack = ADDRESS if form.sp else STACK
+        self.guest.prepare(place, mode=mode, pstate=pstate, x=registers, sp_el0=stack, sp_el1=stack)
         for number, value in VECTORS.items():
             self.guest.set_v(number, value)
         self.registers = registers
@@ -312,7 +316,7 @@ def test_loads_completed_by_the_caller(caller: Machine, place: str, form: Load, 
     caller.check(place, form, mode)
 
 
-@pytest.mark.parametrize(("place", "form"), [(p, f) for p, f in LOADS.items() if not f.v], ids=[p for p, f in LOADS.items() if not f.v])
+@pytest.mark.parametrize(("place", "form"), GENERAL_LOADS.items(), ids=GENERAL_LOADS)
 def test_loads_completed_by_setting_the_register(caller: Machine, place: str, form: Load) -> None:
     guest = caller.guest
     caller.prepare(place, EL1H, form)
@@ -336,9 +340,7 @@ def test_stores_completed_by_the_caller(caller: Machine, place: str, form: Store
     guest = caller.guest
     caller.prepare(place, mode, form)
     for offset, size, value in form.accesses:
-        reason = guest.run()
-        assert reason == MmioWrite(ADDRESS + offset, reason.width, value) if isinstance(reason, MmioWrite) else False
-        assert reason.width == size
+        assert guest.run() == MmioWrite(ADDRESS + offset, AccessWidth(size), value)
         assert guest.pc == guest.label(place)
         caller.check_untouched(form, mode)
     guest.run()
@@ -444,6 +446,56 @@ def test_access_that_leaves_the_page_is_not_split(device: Machine, place: str) -
     device.guest.run()
     assert device.script.log == []
     check_abort(device.guest, place, EL1H, DEVICE + 0x1000 - 8, write=place.startswith("st"))
+
+
+@pytest.mark.parametrize(
+    ("place", "before"),
+    [("ldr_x", 4), ("ldr_w", 1), ("str_x", 4), ("strh_w", 1), ("ldr_post", 2), ("ldr_q", 8), ("ldp_x", 8)],
+)
+def test_access_that_reaches_from_memory_into_a_device_is_not_one_of_the_device(place: str, before: int) -> None:
+    # The core reports the first byte of the device's page, with a syndrome that speaks of the whole access.
+    script = Script(CONTENT)
+    with Guest("accesses", platform=script) as guest:
+        guest.map(DEVICE - 0x1000, 0x1000)
+        guest.start(place, x=BEFORE | {1: DEVICE - before})
+        assert script.log == []
+        check_abort(guest, place, EL1H, DEVICE, write=place.startswith("st"))
+
+
+@pytest.mark.parametrize("place", ["ldr_x", "ldrb_w", "ldr_register", "ldr_post", "ldp_x", "ldr_q", "str_x", "stp_x"])
+def test_access_to_the_first_byte_of_a_page(device: Machine, place: str) -> None:
+    device.guest.prepare(place, x=BEFORE | {1: DEVICE, 2: 0})
+    device.guest.run()
+    assert device.guest.finished(place)
+    assert device.script.log[0][1] == 0
+
+
+@pytest.mark.parametrize("place", ["ldr_w", "ldr_pre", "ldp_x_post", "ldr_q_pre", "str_post", "stp_x_pre"])
+def test_tag_in_an_address_is_ignored_and_kept(place: str) -> None:
+    script = Script(CONTENT)
+    form: Load | Store = LOADS[place] if place in LOADS else STORES[place]
+    with Guest("accesses", platform=script) as guest:
+        tables = Stage1(guest)
+        tables.map(DEVICE & -SIZES[2], DEVICE & -SIZES[2], 2, KERNEL)
+        tables.enable(tcr=tables.tcr | 1 << 37)
+        tagged = ADDRESS | 0xA5 << 56
+        guest.start(place, x=BEFORE | {1: tagged})
+        assert guest.finished(place)
+        assert [entry[:3] for entry in script.log] == [entry[:3] for entry in log_of(form)]
+        assert guest.x(1) == tagged + form.base
+
+
+@pytest.mark.parametrize(("place", "base", "after"), [("stp_x_pre", 0, M64 - 15), ("ldr_x_pre_negative", 8, M64 - 7)])
+def test_address_that_wraps_around(place: str, base: int, after: int) -> None:
+    script = Script(CONTENT)
+    with Guest("accesses", platform=script) as guest:
+        tables = Stage1(guest)
+        tables.map(M64 & -SIZES[3], DEVICE, 3, KERNEL)
+        tables.enable()
+        guest.start(place, x=BEFORE | {1: base})
+        assert guest.finished(place)
+        assert script.log[0][1] == after & 0xFFF
+        assert guest.x(1) == after
 
 
 # Software step -----------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from arm_vcpu_cli.arch.esr import SoftwareStepIss
+from arm_vcpu_cli.arch.iss import SoftwareStepIss
 from arm_vcpu_cli.arch.regs import Mdscr, Sctlr, Spsr
 from arm_vcpu_cli.axvcpu.exit import AxVCpuExitReason, Hypercall
 
@@ -319,11 +319,11 @@ def test_pan_is_set_on_entry_unless_span(newest: Guest, mode: int, span: int, be
     newest["SCTLR_EL1"] = int(Sctlr(0x30C5_0830).replace(SPAN=span))
     start(newest, "svc_0", mode, pstate=MASKED | Spsr.of(PAN=before))
     assert newest.slot == SLOTS[mode]
-    assert newest.pstate.PAN == after
-    assert Spsr(newest["SPSR_EL1"]).PAN == before
+    assert after == newest.pstate.PAN
+    assert before == Spsr(newest["SPSR_EL1"]).PAN
     newest.run()
     if mode != EL0T:
-        assert newest.pstate.PAN == before, "restored by ERET"
+        assert before == newest.pstate.PAN, "restored by ERET"
 
 
 def test_cores_without_pan_do_not_set_it(guest: Guest) -> None:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arm_vcpu_cli.arch.esr import DataAbortIss
-from arm_vcpu_cli.arch.pagetable import Access
+from arm_vcpu_cli.arch.iss import DataAbortIss
+from arm_vcpu_cli.arch.memtype import Access
 from arm_vcpu_cli.arm_vcpu.platform import Outcome
 from arm_vcpu_cli.axvcpu.exit import AccessFlags, MmioRead, MmioWrite, NestedPageFault
 
@@ -96,7 +96,7 @@ def check_access(windowed: Windowed, address: int, access: Access, mode: int) ->
         if access is Access.READ:
             assert guest.x(0) == int.from_bytes(backing, "little")
         else:
-            assert backing[4:] == b"\x78\x56\x34\x12"
+            assert bytes(backing[4:]) == b"\x78\x56\x34\x12"
         return
     if walk.fault.kind == "permission" or access is Access.EXECUTE:
         assert reason == NestedPageFault(address, FLAGS[access])
@@ -243,12 +243,16 @@ def test_protect_and_unmap_take_effect(place: str) -> None:
     with Guest("exceptions") as guest:
         paddr = guest.map(WINDOW, 4 * MEGA2)
         windowed = Windowed(guest, paddr)
-        for change in (
-            lambda: guest.protect(WINDOW + MEGA2, MEGA2, "r"),
-            lambda: guest.protect(WINDOW + MEGA2 + PAGE, PAGE, "wx"),
-            lambda: guest.unmap(WINDOW + 3 * PAGE, PAGE),
-            lambda: guest.protect(WINDOW, PAGE, ""),
-        ):
-            change()
+        changes = (
+            (WINDOW + MEGA2, MEGA2, "r"),
+            (WINDOW + MEGA2 + PAGE, PAGE, "wx"),
+            (WINDOW + 3 * PAGE, PAGE, None),
+            (WINDOW, PAGE, ""),
+        )
+        for ipa, size, letters in changes:
+            if letters is None:
+                guest.unmap(ipa, size)
+            else:
+                guest.protect(ipa, size, letters)
             for address in (WINDOW, WINDOW + 3 * PAGE, WINDOW + MEGA2, WINDOW + MEGA2 + PAGE, WINDOW + 2 * MEGA2):
                 check_access(windowed, address, access, EL1H)

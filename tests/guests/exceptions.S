@@ -79,3 +79,15 @@ set_breakpoint_and_stop:
         isb
         hvc     #0
         eret
+
+        case    read_counter, mrs x3, cntpct_el0
+        case    write_timer, msr cntp_cval_el0, x3
+        case    write_translation, msr ttbr0_el1, x3
+        case    wait, wfi
+        case    read_id, mrs x3, id_aa64mmfr0_el1
+
+        // One instruction that a test may replace.
+        .global patch
+patch:
+        mov     x5, #1
+        hvc     #0x100

@@ -9,8 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arm_vcpu_cli.arch import esr as syndrome
-from arm_vcpu_cli.arch.fault import FAULT_STATUS, fault_level, is_external
-from arm_vcpu_cli.arch.iss import ISS_LAYOUTS
+from arm_vcpu_cli.arch.fault import (
+    FAULT_STATUS,
+    FSC_EXTERNAL,
+    FSC_PERMISSION,
+    FSC_TRANSLATION,
+    fault_level,
+    fault_status_name,
+    is_external,
+)
 from arm_vcpu_cli.arch.sysreg import SystemMove, lookup
 
 EVERY_ESR = st.integers(0, 2**64 - 1)
@@ -71,8 +78,8 @@ def test_decoding_never_raises(esr: int) -> None:
 
 def test_every_exception_class_has_a_name_and_every_layout_a_class() -> None:
     assert {int(ec) for ec in syndrome.ExceptionClass} == set(syndrome.EC_NAMES)
-    assert set(ISS_LAYOUTS) <= set(syndrome.EC_NAMES)
-    assert {layout.WIDTH for layout in ISS_LAYOUTS.values()} == {25}
+    assert set(syndrome.ISS_LAYOUTS) <= set(syndrome.EC_NAMES)
+    assert {layout.WIDTH for layout in syndrome.ISS_LAYOUTS.values()} == {25}
 
 
 def test_a_sign_extending_load_keeps_all_that_completes_it() -> None:
@@ -140,7 +147,7 @@ def test_an_invalid_far_is_told_apart_from_a_valid_one() -> None:
 )
 def test_fault_codes_have_a_kind_and_a_level(code: int, level: int, kind: str) -> None:
     abort = syndrome.decode_data_abort(0x92000000 | code)
-    assert kind in syndrome.fault_status_name(code)
+    assert kind in fault_status_name(code)
     assert (abort.fault_status, abort.level) == (code, level)
     assert abort.is_translation is (kind == "translation")
     assert abort.is_permission is (kind == "permission")
@@ -153,7 +160,7 @@ def test_the_name_of_a_fault_agrees_with_its_level_and_kind() -> None:
         level = fault_level(code)
         assert name.endswith(f", level {level}") or (level == -1 and not re.search(r"level \d", name))
         assert is_external(code) is ("external abort" in name)
-    assert syndrome.fault_status_name(0x3F) == "reserved 0x3f"
+    assert fault_status_name(0x3F) == "reserved 0x3f"
 
 
 def test_a_trapped_read_names_register_and_direction() -> None:
@@ -177,8 +184,8 @@ def test_an_encoded_data_abort_decodes_to_itself(
 
 
 def test_aborts_and_undefined_instructions_are_encoded_as_the_manual_says() -> None:
-    assert syndrome.data_abort_esr(True, syndrome.FSC_EXTERNAL, is_write=True) == 0x96000050
-    assert syndrome.data_abort_esr(False, syndrome.FSC_TRANSLATION + 3, is_write=False, il=0) == 0x90000007
-    assert syndrome.instruction_abort_esr(True, syndrome.FSC_EXTERNAL) == 0x86000010
-    assert syndrome.instruction_abort_esr(False, syndrome.FSC_PERMISSION + 3) == 0x8200000F
+    assert syndrome.data_abort_esr(True, FSC_EXTERNAL, is_write=True) == 0x96000050
+    assert syndrome.data_abort_esr(False, FSC_TRANSLATION + 3, is_write=False, il=0) == 0x90000007
+    assert syndrome.instruction_abort_esr(True, FSC_EXTERNAL) == 0x86000010
+    assert syndrome.instruction_abort_esr(False, FSC_PERMISSION + 3) == 0x8200000F
     assert syndrome.undefined_esr() == 0x02000000

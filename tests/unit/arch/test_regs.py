@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from arm_vcpu_cli.arch.fault_address import fault_ipa
+from arm_vcpu_cli.arch.idregs import pa_range_bits
 from arm_vcpu_cli.arch.regs import (
+    AFFINITY_MASK,
+    EL1H_MASKED,
     LAYOUTS,
     Cnthctl,
     Cpacr,
@@ -21,7 +25,7 @@ from arm_vcpu_cli.arch.regs import (
     Tcr,
     Vtcr,
     Vttbr,
-    pa_range_bits,
+    layout_of,
 )
 from arm_vcpu_cli.arch.sysreg import SYSREGS
 
@@ -83,6 +87,7 @@ def test_the_hypervisors_hcr_reads_back() -> None:
 
 
 def test_the_reset_pstate_is_el1h_with_all_masks() -> None:
+    assert EL1H_MASKED == 0x3C5
     pstate = Spsr(0x3C5)
     assert pstate.describe() == "D=1 A=1 I=1 F=1 M=0x05 (EL1h)"
     assert (pstate.el, pstate.is_aarch64) == (1, True)
@@ -111,6 +116,7 @@ def test_vttbr_splits_into_vmid_and_address() -> None:
 def test_mpidr_affinity_leaves_the_flag_bits_out() -> None:
     assert Mpidr(0x12_C1_34_56_78).affinity == 0x12_00_34_56_78
     assert Mpidr.of(RES1=1, Aff3=1, Aff0=2) == 0x1_8000_0002
+    assert AFFINITY_MASK == 0xFF_00FF_FFFF
 
 
 def test_tcr_of_linux_with_48_bit_addresses() -> None:
@@ -134,11 +140,27 @@ def test_par_tells_success_from_failure() -> None:
     assert (good.F, good.PA << 12, good.describe()) == (0, 0x40000000, good.describe())
     assert "ATTR=0xff (Normal write-back)" in good.describe()
     assert ParFault(0x80F).describe() == "FST=0x07 (translation fault, level 3) F=1"
+    assert layout_of("PAR_EL1", 0xFF00_0000_4000_0B80) is Par
+    assert layout_of("PAR_EL1", 0x80F) is ParFault
+
+
+def test_the_layout_of_all_other_registers_is_that_of_their_name() -> None:
+    for value in (0, 1, (1 << 64) - 1):
+        for name in set(LAYOUTS) - {"PAR_EL1"}:
+            assert layout_of(name, value) is LAYOUTS[name]
+        assert layout_of("VBAR_EL1", value) is None
+
+
+@pytest.mark.parametrize(("code", "bits"), list(enumerate((32, 36, 40, 42, 44, 48, 52, 56))))
+def test_physical_address_widths_are_named(code: int, bits: int) -> None:
+    assert Vtcr.of(PS=code).describe() == (f"PS={code} ({bits} bits)" if code else "0")
+    assert Vtcr.PS.values[code] == f"{bits} bits"
 
 
 def test_hpfar_holds_the_page_of_the_ipa() -> None:
-    assert Hpfar(0x90000).ipa == 0x0900_0000
     assert Hpfar.of(FIPA=0x0900_0000 >> 12) == 0x90000
+    assert fault_ipa(0x90000, 0xFFFF_8000_0000_0ABC) == 0x0900_0ABC
+    assert fault_ipa(int(Hpfar.of(NS=1, FIPA=(1 << 44) - 1)), 0) == (1 << 56) - 0x1000
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,53 @@ def test_trng_functions_lie_in_their_range_and_not_in_psci() -> None:
     assert not any(smccc.is_psci(function) for function in SmcccFunction)
 
 
+@pytest.mark.parametrize(
+    ("fid", "count"),
+    [
+        (0x84000000, 0),  # PSCI_VERSION
+        (0x84000001, 3),  # CPU_SUSPEND: power state, entry point, context
+        (0x84000002, 0),
+        (0xC4000003, 3),  # CPU_ON: target, entry point, context
+        (0xC4000004, 2),  # AFFINITY_INFO: target, lowest level
+        (0x84000005, 1),  # MIGRATE: target
+        (0x84000007, 0),
+        (0x84000008, 0),
+        (0x84000009, 0),
+        (0x8400000A, 1),  # PSCI_FEATURES: function
+        (0xC400000C, 2),  # CPU_DEFAULT_SUSPEND: entry point, context
+        (0x8400000D, 2),  # NODE_HW_STATE: target, power level
+        (0xC400000E, 2),  # SYSTEM_SUSPEND: entry point, context
+        (0x8400000F, 1),  # PSCI_SET_SUSPEND_MODE: mode
+        (0xC4000010, 2),  # PSCI_STAT_RESIDENCY: target, power state
+        (0xC4000012, 2),  # SYSTEM_RESET2: type, cookie
+        (0x84000013, 1),  # MEM_PROTECT: on or off
+        (0xC4000014, 2),  # MEM_PROTECT_CHECK_RANGE: base, length
+        (0x80000000, 0),  # SMCCC_VERSION
+        (0x80000001, 1),  # SMCCC_ARCH_FEATURES: function
+        (0xC0000002, 1),  # SMCCC_ARCH_SOC_ID: which
+        (0x80007FFF, 1),  # SMCCC_ARCH_WORKAROUND_2: on or off
+        (0x80008000, 0),
+        (0x84000051, 1),  # TRNG_FEATURES: function
+        (0x84000052, 0),
+        (0xC4000053, 1),  # TRNG_RND: bits
+        (0xFFFFFFFF_84000003, 3),
+        (0xC4000000, None),  # PSCI_VERSION has no SMC64 form
+        (0x84000015, None),
+        (0xC2000001, None),
+        (0x00000003, None),
+    ],
+)
+def test_calls_have_a_number_of_arguments(fid: int, count: int | None) -> None:
+    assert smccc.argument_count(fid) == count
+
+
+@given(EVERY_ID | st.sampled_from(sorted(smccc.FUNCTION_NAMES)))
+def test_exactly_the_functions_with_a_name_have_one(fid: int) -> None:
+    count = smccc.argument_count(fid)
+    assert (count is not None) == (fid in smccc.FUNCTION_NAMES)
+    assert count is None or 0 <= count <= 3
+
+
 def test_versions_are_encoded() -> None:
     assert smccc.PSCI_VERSION_1_1 == 0x10001
     assert smccc.SMCCC_VERSION_1_2 == 0x10002

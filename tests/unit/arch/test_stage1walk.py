@@ -6,8 +6,10 @@ from typing import NamedTuple
 
 import pytest
 
-from arm_vcpu_cli.arch.pagetable import Access, MemoryType, Walk, WalkFault, walk_stage1
+from arm_vcpu_cli.arch.memtype import Access, MemoryType
 from arm_vcpu_cli.arch.regs import Sctlr, Tcr
+from arm_vcpu_cli.arch.stage1walk import walk_stage1
+from arm_vcpu_cli.arch.walk import Walk, WalkFault
 
 from .tables import Words
 

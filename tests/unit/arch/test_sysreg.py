@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arm_vcpu_cli.arch.sysreg import ISS_MASK, NAMES, SYSREGS, SysReg, SystemMove, decode_system_move, lookup
+from arm_vcpu_cli.arch.sysreg import (
+    ISS_MASK,
+    NAMES,
+    SYSREGS,
+    SysReg,
+    SystemMove,
+    decode_system_move,
+    encode_system_move,
+    lookup,
+)
 
 # (name, word of ``mrs x1, name`` or of the system instruction with x1) as the GNU assembler has it.
 ASSEMBLED = [
@@ -41,6 +50,7 @@ def test_an_instruction_names_its_register(name: str, word: int) -> None:
     assert move is not None
     assert move == SystemMove(SYSREGS[name], 1, bool(word >> 21 & 1))
     assert move.reg.name == name
+    assert encode_system_move(move) == word
 
 
 @pytest.mark.parametrize(
@@ -82,6 +92,8 @@ def test_any_encoding_has_a_name_that_finds_it_again(
     word = 0xD5200000 | op0 << 19 | op1 << 16 | crn << 12 | crm << 8 | op2 << 5 | 7
     assert decode_system_move(word) == SystemMove(reg, 7, True)
     assert decode_system_move(word & ~(1 << 21)) == SystemMove(reg, 7, False)
+    assert encode_system_move(SystemMove(reg, 7, True)) == word
+    assert encode_system_move(SystemMove(reg, 7, False)) == word & ~(1 << 21)
 
 
 def test_every_name_finds_its_register_in_either_case() -> None:

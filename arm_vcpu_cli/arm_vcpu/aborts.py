@@ -1,0 +1,56 @@
+"""Synchronous external aborts that the guest takes for what stage 2 refused (DDI 0487, D24.2, ESR_EL1)."""
+
+from __future__ import annotations
+
+from arm_vcpu_cli.arch.bitfield import MASK64
+from arm_vcpu_cli.arch.esr import decode_data_abort, decode_instruction_abort
+from arm_vcpu_cli.arch.fault_address import fault_ipa
+from arm_vcpu_cli.arch.memtype import Access
+from arm_vcpu_cli.arch.sysreg import lookup
+from arm_vcpu_cli.arm_vcpu.guest_memory import GuestMemory
+from arm_vcpu_cli.arm_vcpu.inject import El1Entry
+from arm_vcpu_cli.arm_vcpu.mmio import PendingAccess
+from arm_vcpu_cli.engine.layout import CpuState
+
+
+class GuestAborts:
+    """Turns the stage-2 abort in a saved state into one of EL1. Each method returns the PSTATE to be written."""
+
+    def __init__(self, state: CpuState, entry: El1Entry, memory: GuestMemory) -> None:
+        layout = state.layout
+        self._u64 = state.u64
+        self._far = layout.fault_address // 8
+        self._hpfar = layout.sysregs[lookup("HPFAR_EL2")] // 8
+        self._entry = entry
+        self._memory = memory
+
+    def data(self, esr: int, access: PendingAccess | None = None) -> int:
+        """The load, store or maintenance with the syndrome ``esr`` aborts.
+
+        With ``access`` it is the one of the instruction's accesses that is next, and FAR has its address.
+        """
+        abort = decode_data_abort(esr)
+        far = self._u64[self._far]
+        if access is not None:
+            element = access.elements[min(access.index, len(access.elements) - 1)]
+            far = far + element.ipa - fault_ipa(self._u64[self._hpfar], far) & MASK64
+        level = self._walk_level(far, Access.WRITE if abort.is_write else Access.READ) if abort.stage1_walk else None
+        return self._entry.external_data_abort(
+            far, is_write=abort.is_write, walk_level=level, maintenance=abort.cache_maintenance
+        )
+
+    def fetch(self, esr: int) -> int:
+        """The instruction fetch with the syndrome ``esr`` aborts."""
+        far = self._u64[self._far]
+        level = self._walk_level(far, Access.EXECUTE) if decode_instruction_abort(esr).stage1_walk else None
+        return self._entry.external_instruction_abort(far, walk_level=level)
+
+    def is_mapped(self, vaddr: int, esr: int) -> bool:
+        """Whether EL1 could now make a data access that gave it this syndrome."""
+        access = Access.WRITE if decode_data_abort(esr).is_write else Access.READ
+        return self._memory.translate(vaddr, access=access).paddr is not None
+
+    def _walk_level(self, vaddr: int, access: Access) -> int:
+        """The level of the stage-1 table that stage 2 could not reach, by walking again."""
+        walk = self._memory.translate(vaddr, el=1 if self._entry.from_el1 else 0, access=access).stage1
+        return walk.fault.level if walk.fault is not None else 0

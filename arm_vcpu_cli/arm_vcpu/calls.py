@@ -1,0 +1,56 @@
+"""HVC and SMC of a guest: answered by the hypervisor, by the VMM or by the monitor, or an exit (DEN0028)."""
+
+from __future__ import annotations
+
+from arm_vcpu_cli.arch.smccc import PsciStatus
+from arm_vcpu_cli.arm_vcpu.exit_reason import ARGUMENTS
+from arm_vcpu_cli.arm_vcpu.platform import Outcome, Platform
+from arm_vcpu_cli.arm_vcpu.psci import FirmwareCalls
+from arm_vcpu_cli.arm_vcpu.smc import SecureMonitor
+from arm_vcpu_cli.axvcpu.exit import AxVCpuExitReason, Halt, Hypercall
+from arm_vcpu_cli.engine.layout import CpuState
+
+
+class GuestCalls:
+    """The calls of one vCPU, with arguments and results in its saved state. The PC is not touched here."""
+
+    def __init__(
+        self, state: CpuState, platform: Platform, firmware: FirmwareCalls, monitor: SecureMonitor
+    ) -> None:
+        self._u64 = state.u64
+        self._x0 = state.layout.x0 // 8
+        self._platform = platform
+        self._firmware = firmware
+        self._monitor = monitor
+
+    def hvc(self, _esr: int) -> AxVCpuExitReason | None:
+        """A hypervisor call: of the firmware, else of the platform. None: answered."""
+        x0, u64 = self._x0, self._u64
+        result = self._firmware.call(u64[x0], u64[x0 + 1], u64[x0 + 2], u64[x0 + 3])
+        if result is None:
+            number, args = u64[x0], tuple(u64[x0 + 1 : x0 + 1 + ARGUMENTS])
+            answer = self._platform.hypercall(number, args)
+            if isinstance(answer, Outcome):
+                return Hypercall(number, args)
+            result = answer
+        if isinstance(result, int):
+            u64[x0] = result
+            return None
+        if isinstance(result, Halt):
+            u64[x0] = PsciStatus.SUCCESS
+        return result
+
+    def smc(self) -> AxVCpuExitReason | None:
+        """A secure monitor call: of the firmware, else of the monitor. None: answered."""
+        x0, u64 = self._x0, self._u64
+        result = self._firmware.call(u64[x0], u64[x0 + 1], u64[x0 + 2], u64[x0 + 3])
+        if result is None:
+            results = self._monitor.call(u64[x0], u64[x0 + 1], u64[x0 + 2], u64[x0 + 3])
+            u64[x0], u64[x0 + 1], u64[x0 + 2], u64[x0 + 3] = results
+            return None
+        if isinstance(result, int):
+            u64[x0] = result
+            return None
+        if isinstance(result, Halt):
+            u64[x0] = PsciStatus.SUCCESS
+        return result

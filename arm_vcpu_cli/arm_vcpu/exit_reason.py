@@ -1,0 +1,165 @@
+"""What an exception is, as an exit reason, before anything is done about it: what a trace shows.
+
+The handlers in ``exception`` return the same reason for whatever they do not complete.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Final
+
+from arm_vcpu_cli.arch.esr import (
+    EC_SHIFT,
+    Esr,
+    ExceptionClass,
+    SystemTrap,
+    decode_data_abort,
+    decode_system_trap,
+    describe_esr,
+)
+from arm_vcpu_cli.arch.fault_address import PAGE_OFFSET, fault_ipa
+from arm_vcpu_cli.arch.gicregs import IccSgi1r
+from arm_vcpu_cli.arch.loadstore import LoadStore
+from arm_vcpu_cli.arch.regs import Mpidr
+from arm_vcpu_cli.arch.sysreg import decode_system_move, lookup
+from arm_vcpu_cli.arm_vcpu.context_frame import TrapFrame
+from arm_vcpu_cli.arm_vcpu.inject import El1Entry
+from arm_vcpu_cli.arm_vcpu.mmio import DeviceAccess, PendingAccess, decode_cached, is_plain
+from arm_vcpu_cli.arm_vcpu.psci import FirmwareCalls
+from arm_vcpu_cli.axvcpu.exit import (
+    AccessFlags,
+    AccessWidth,
+    AxVCpuExitReason,
+    FailEntry,
+    Halt,
+    Hypercall,
+    MmioRead,
+    MmioWrite,
+    NestedPageFault,
+    SendIPI,
+    SysRegRead,
+    SysRegWrite,
+)
+from arm_vcpu_cli.engine.layout import CpuState
+
+SEMIHOSTING_HLT: Final = 0xD45E_0000
+"""HLT #0xF000: the AArch64 semihosting trap instruction."""
+SGI_REGISTERS: Final = frozenset(lookup(name) for name in ("ICC_SGI1R_EL1", "ICC_ASGI1R_EL1", "ICC_SGI0R_EL1"))
+ARGUMENTS: Final = 6
+"""Registers of a hypercall that carry arguments, from x1 on."""
+MASKS: Final[Mapping[int, int]] = MappingProxyType({size: (1 << 8 * size) - 1 for size in (1, 2, 4, 8)})
+"""All bits of a value, by its size in bytes."""
+
+
+class ExitReasons:
+    """Tells what the exception in a saved state is; changes nothing."""
+
+    def __init__(
+        self,
+        *,
+        state: CpuState,
+        frame: TrapFrame,
+        entry: El1Entry,
+        access: DeviceAccess,
+        calls: FirmwareCalls,
+        fetch: Callable[[int], int | None],
+        sgi_trapped: bool,
+    ) -> None:
+        layout = state.layout
+        self._u32 = state.u32
+        self._u64 = state.u64
+        self._x0 = layout.x0 // 8
+        self._pc = layout.pc // 8
+        self._syndrome = layout.syndrome // 4
+        self._far = layout.fault_address // 8
+        self._hpfar = layout.sysregs[lookup("HPFAR_EL2")] // 8
+        self._frame = frame
+        self._entry = entry
+        self._access = access
+        self._calls = calls
+        self._fetch = fetch
+        self._sgi_trapped = sgi_trapped
+
+    def reason(self) -> AxVCpuExitReason | None:
+        """What the exception in the saved state is, as an exit reason, before anything is done about it.
+
+        None for an exception that EL1 takes itself.
+        """
+        esr = self._u32[self._syndrome]
+        u64, x0 = self._u64, self._x0
+        exception_class = esr >> EC_SHIFT
+        if exception_class == ExceptionClass.DATA_ABORT_LOWER:
+            return self._data_abort_reason(esr)
+        if exception_class == ExceptionClass.INSTRUCTION_ABORT_LOWER:
+            return NestedPageFault(fault_ipa(self._u64[self._hpfar], self._u64[self._far]), AccessFlags.EXECUTE)
+        if exception_class in (ExceptionClass.HVC64, ExceptionClass.SMC64):
+            result = self._calls.call(u64[x0], u64[x0 + 1], u64[x0 + 2], u64[x0 + 3])
+            if result is None or isinstance(result, int):
+                return Hypercall(u64[x0], tuple(u64[x0 + 1 : x0 + 1 + ARGUMENTS]))
+            return result
+        if exception_class == ExceptionClass.SYSTEM:
+            return self._system_reason(decode_system_trap(esr))
+        if exception_class == ExceptionClass.WFX:
+            return Halt()
+        return unexpected(esr)
+
+    def el1_reason(self) -> AxVCpuExitReason | None:
+        """The exit reason of an exception to EL1 that the hypervisor completes, None for all others."""
+        if self._u32[self._syndrome] >> EC_SHIFT != ExceptionClass.UNKNOWN:
+            return None
+        word = self._fetch(self._u64[self._pc])
+        if word == SEMIHOSTING_HLT:
+            return Hypercall(self._u64[self._x0], (self._u64[self._x0 + 1],))
+        move = None if word is None else decode_system_move(word)
+        if move is not None and move.reg in SGI_REGISTERS and self._sgi_trapped and self._entry.from_el1:
+            return self._system_reason(SystemTrap(move.reg, move.rt, move.is_read))
+        return None
+
+    def _data_abort_reason(self, esr: int) -> AxVCpuExitReason:
+        abort = decode_data_abort(esr)
+        ipa = fault_ipa(self._u64[self._hpfar], self._u64[self._far])
+        flags = AccessFlags.WRITE if abort.is_write else AccessFlags.READ
+        if not abort.is_translation or abort.stage1_walk or abort.cache_maintenance:
+            return NestedPageFault(ipa, flags)
+        word = self._fetch(self._u64[self._pc])
+        instruction = None if word is None else decode_cached(word)
+        if abort.valid and is_plain(word) and (ipa & PAGE_OFFSET or not self._access.began_before(word)):
+            if abort.is_write:
+                value = self._frame.gpr(abort.register) & MASKS[abort.size]
+                return MmioWrite(ipa, AccessWidth(abort.size), value)
+            width = AccessWidth.QWORD if abort.is_64bit else AccessWidth.DWORD
+            return MmioRead(ipa, AccessWidth(abort.size), abort.register, width, abort.sign_extend)
+        if isinstance(instruction, LoadStore):
+            elements = self._access.elements(instruction, self._u64[self._far], ipa)
+            if elements is not None:
+                return self._access.reason(PendingAccess(elements, instruction.is_load))
+        return NestedPageFault(ipa, flags)
+
+    def _system_reason(self, trap: SystemTrap) -> AxVCpuExitReason:
+        if trap.is_read:
+            return SysRegRead(trap.reg.iss, trap.register)
+        value = self._frame.gpr(trap.register)
+        return send_ipi(value) if trap.reg in SGI_REGISTERS else SysRegWrite(trap.reg.iss, value)
+
+
+def unexpected(esr: int) -> FailEntry:
+    """The end of a run that met an exception to EL2 which nobody handles."""
+    return FailEntry(Esr(esr).EC, f"no handler for an exception to EL2 with {describe_esr(esr)}")
+
+
+def send_ipi(value: int) -> SendIPI:
+    """ICC_SGI1R_EL1 as an exit (IHI 0069, 12.2.23).
+
+    ``target_cpu`` is the affinity Aff3.Aff2.Aff1.0 in the form of MPIDR_EL1; ``target_cpu_aux`` is the target list
+    moved up by 16 times the range selector: bit n stands for the PE whose Aff0 is n.
+    """
+    sgi = IccSgi1r(value)
+    affinity = Mpidr.of(Aff3=sgi.Aff3, Aff2=sgi.Aff2, Aff1=sgi.Aff1)
+    return SendIPI(
+        target_cpu=int(affinity),
+        target_cpu_aux=sgi.TargetList << 16 * sgi.RS,
+        send_to_all=bool(sgi.IRM),
+        send_to_self=False,
+        vector=sgi.INTID,
+    )

@@ -1,0 +1,203 @@
+"""Options, help, completion, device tree: what the command line accepts, and how it refuses."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.integration.command import (
+    COMMAND,
+    GUARD_SECONDS,
+    SAMPLES,
+    armvcpu,
+    assert_refused,
+    environment,
+    guest,
+    sample,
+    shell,
+)
+
+
+def dts(blob: bytes) -> str:
+    """What the device tree compiler makes of a blob; it must not even warn."""
+    finished = subprocess.run(
+        ["dtc", "-I", "dtb", "-O", "dts"], input=blob, capture_output=True, timeout=GUARD_SECONDS, check=False
+    )
+    assert (finished.returncode, finished.stderr) == (0, b"")
+    return finished.stdout.decode()
+
+
+@pytest.mark.parametrize("command", ["run", "trace", "dtb", "completion", "probe"])
+def test_the_help_of_a_command_has_examples_that_name_it(command: str) -> None:
+    finished = armvcpu(command, "--help")
+    assert (finished.status, finished.err) == (0, "")
+    text = finished.out.decode()
+    assert text.startswith(f"Usage: armvcpu {command} ")
+    assert f"\n    armvcpu {command} " in text.partition("Examples:")[2]
+    assert armvcpu(command, "-h").out == finished.out
+
+
+def test_the_help_of_run_has_every_exit_status() -> None:
+    text = armvcpu("run", "--help").out.decode()
+    for status in ("0", "N", "2", "122", "123", "124", "130"):
+        assert f"\n    {status:<4} " in text
+
+
+def test_the_command_alone_prints_its_help_on_stderr_as_wrong_usage() -> None:
+    finished = armvcpu()
+    assert (finished.status, finished.out) == (2, b"")
+    for command in ("run", "trace", "dtb", "probe", "completion"):
+        assert f"\n  {command} " in finished.err
+
+
+def test_version() -> None:
+    finished = armvcpu("--version")
+    assert finished.status == 0
+    assert finished.out.startswith(b"armvcpu")
+
+
+@pytest.mark.parametrize("name", ["bash", "zsh", "fish"])
+def test_the_completion_script_of_a_shell(name: str) -> None:
+    finished = armvcpu("completion", name)
+    assert (finished.status, finished.err) == (0, "")
+    assert b"_ARMVCPU_COMPLETE" in finished.out
+
+
+def test_the_bash_completion_completes_commands_and_options(tmp_path: Path) -> None:
+    command = tmp_path / "armvcpu"
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m arm_vcpu_cli "$@"\n')
+    command.chmod(0o755)
+    script = """
+        unset -f armvcpu; PATH="$1:$PATH"; source <(armvcpu completion bash)
+        COMP_WORDS=(armvcpu tr); COMP_CWORD=1; _armvcpu_completion armvcpu; echo "${COMPREPLY[*]}"
+        COMPREPLY=(); COMP_WORDS=(armvcpu run --max); COMP_CWORD=2; _armvcpu_completion armvcpu; echo "${COMPREPLY[*]}"
+    """
+    finished = shell(script, tmp_path)
+    assert finished.out.decode().split() == ["trace", "--max-exits"], finished.err
+
+
+def test_dtb_is_accepted_by_dtc_and_says_what_the_options_say(tmp_path: Path) -> None:
+    blob = tmp_path / "virt.dtb"
+    finished = armvcpu("dtb", "--memory", "1G", "--append", "console=ttyAMA0 quiet", "-o", blob)
+    assert (finished.status, finished.out, finished.err) == (0, b"", "")
+    source = dts(blob.read_bytes())
+    assert 'bootargs = "console=ttyAMA0 quiet";' in source
+    assert "reg = <0x00 0x40000000 0x00 0x40000000>;" in source
+    assert "pl011@9000000 {" in source
+
+
+def test_dtb_goes_to_stdout_by_default_and_is_what_the_guest_gets() -> None:
+    blob = armvcpu("dtb", "-m", SAMPLES / "exits" / "exits.toml", "--append", "end=reset").out
+    assert blob[:4] == bytes.fromhex("d00dfeed")
+    assert 'bootargs = "end=reset";' in dts(blob)
+
+
+@pytest.mark.parametrize("machine", sorted(SAMPLES.glob("*/*.toml")), ids=lambda path: path.stem)
+def test_dtb_of_every_sample_machine_is_accepted_by_dtc(machine: Path) -> None:
+    assert 'compatible = "linux,dummy-virt"' in dts(armvcpu("dtb", "-m", machine).out)
+
+
+def test_timeout_stops_a_guest_that_never_exits() -> None:
+    finished = armvcpu("run", "--timeout", "0.3", guest("spin"))
+    assert finished.out == b"spinning\n"
+    assert finished.status == 124
+    assert finished.err.startswith("armvcpu: stopped after 0.3 s at 0x")
+
+
+def test_what_the_command_line_says_of_the_limits_wins_over_the_file(tmp_path: Path) -> None:
+    machine = tmp_path / "limits.toml"
+    machine.write_text("[limits]\nmax_exits = 11\ntimeout = 0.3\n")
+    assert armvcpu("run", "-m", machine, guest("flood")).out == b"0123456789\n"
+    assert armvcpu("run", "-m", machine, "--max-exits", "22", guest("flood")).out == b"0123456789\n" * 2
+    unlimited = armvcpu("run", "-m", machine, "--max-exits", "0", guest("flood"))
+    assert unlimited.status == 124
+    assert "stopped after 0.3 s" in unlimited.err
+
+
+def test_memory_changes_the_ram_that_the_guest_has() -> None:
+    enough = armvcpu("run", "--memory", "1MiB", sample("hello"))
+    assert (enough.status, enough.err) == (0, "")
+    assert_refused(
+        armvcpu("run", "--memory", "64K", sample("hello")),
+        "hello.elf: ",
+        "is outside of memory: ram 0x40000000-0x4000ffff",
+    )
+
+
+def test_append_reaches_the_guest_in_its_device_tree() -> None:
+    assert armvcpu("run", "--append", "end=reset", sample("exits")).err == "armvcpu: the guest asked for a reset\n"
+
+
+def test_load_address_places_a_raw_binary(tmp_path: Path) -> None:
+    # movz x0, #0x8400, lsl #16; movk x0, #8; hvc #0
+    code = b"".join(word.to_bytes(4, "little") for word in (0xD2B08000, 0xF2800100, 0xD4000002))
+    raw = tmp_path / "off.bin"
+    raw.write_bytes(code)
+    assert armvcpu("run", raw).status == 0
+    finished = armvcpu("run", "--regs", "--load-address", "0x4123_4000", raw)
+    assert finished.status == 0
+    assert "\npc  0x000000004123400c\n" in finished.err
+
+
+def test_load_address_is_refused_where_it_would_be_ignored() -> None:
+    finished = armvcpu("run", "--load-address", "0x40000000", sample("hello"))
+    assert_refused(finished, "--load-address", "hello.elf is an ELF")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (("run",), ("GUEST", "armvcpu run --help")),
+        (("run", "a", "b"), ("b", "armvcpu run --help")),
+        (("rum", "a"), ("'rum'", "armvcpu --help")),
+        (("run", "--tmeout", "1", "a"), ("'--tmeout'",)),
+        (("run", "--timeout", "nan", "a"), ("--timeout", "'nan'")),
+        (("run", "--timeout", "inf", "a"), ("--timeout", "'inf'")),
+        (("run", "--timeout", "1e300", "a"), ("--timeout", "'1e300'")),
+        (("run", "--timeout", "-1", "a"), ("--timeout", "'-1'")),
+        (("run", "--timeout", "soon", "a"), ("--timeout", "'soon'")),
+        (("run", "--max-exits", "-1", "a"), ("--max-exits", "'-1'")),
+        (("run", "--max-exits", "1.5", "a"), ("--max-exits", "'1.5'")),
+        (("run", "--max-exits", "9" * 10000, "a"), ("--max-exits",)),
+        (("run", "--memory", "0", "a"), ("--memory: ", "found 0")),
+        (("run", "--memory", "1", "a"), ("--memory: ", "4 KiB")),
+        (("run", "--memory", "-4096", "a"), ("--memory", "'-4096'")),
+        (("run", "--memory", "4097", "a"), ("--memory: ", "0x1001")),
+        (("run", "--memory", "100T", "a"), ("--memory", "'100T'")),
+        (("run", "--memory", "102400G", "a"), ("--memory: ", "1024 GiB")),
+        (("run", "--memory", "99999999999999999999G", "a"), ("--memory: ", "1024 GiB")),
+        (("dtb", "--memory", "2048G"), ("--memory: ", "1024 GiB")),
+        (("dtb", "--append", "x" * 3000), ("--append: ", "2047 bytes")),
+        (("run", "--load-address", "here", "a"), ("--load-address", "'here'")),
+        (("run", "--load-address", "-4", "a"), ("--load-address", "'-4'")),
+        (("trace", "--format", "xml", "a"), ("--format", "'xml'", "jsonl")),
+        (("completion", "tcsh"), ("'tcsh'", "fish")),
+        (("run", "--timeout"), ("--timeout", "argument")),
+    ],
+    ids=lambda value: " ".join(value)[:40] if isinstance(value, tuple) else None,
+)
+def test_wrong_usage_is_one_line_with_the_option_and_what_was_found(
+    arguments: tuple[str, ...], parts: tuple[str, ...]
+) -> None:
+    assert_refused(armvcpu(*arguments), *parts)
+
+
+def test_memory_that_the_host_cannot_have_is_refused_in_one_line() -> None:
+    """More than the host's address space allows; the limit stands for a host with little memory."""
+    finished = shell('ulimit -v 4000000; armvcpu run --memory 512G "$1"', sample("hello"))
+    assert_refused(finished, "the host refuses 0x8000000000 bytes of memory")
+
+
+def test_append_of_bytes_that_are_no_text_reaches_the_device_tree_or_is_refused() -> None:
+    finished = subprocess.run(
+        [*COMMAND, b"dtb", b"--append", b"a\xff\xfeb"],
+        capture_output=True,
+        timeout=GUARD_SECONDS,
+        check=False,
+        env=environment(),
+    )
+    assert b"Traceback" not in finished.stderr
+    assert finished.returncode in (0, 2)

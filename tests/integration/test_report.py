@@ -1,0 +1,142 @@
+"""What is said of a guest that did not end well, and ``--regs``."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.integration.command import SAMPLES, Finished, armvcpu, guest, sample
+
+GPR = re.compile(r"\bx(\d+) +0x([0-9a-f]{16})")
+REGISTER = re.compile(r"^ *([A-Z][A-Z0-9_]+) +0x([0-9a-f]{16})(?: (.*))?$", re.MULTILINE)
+
+
+def gprs(text: str) -> dict[int, int]:
+    return {int(number): int(value, 16) for number, value in GPR.findall(text)}
+
+
+def registers(text: str) -> dict[str, tuple[int, str]]:
+    return {name: (int(value, 16), decoded) for name, value, decoded in REGISTER.findall(text)}
+
+
+@pytest.fixture(scope="module")
+def crash() -> Finished:
+    return armvcpu("run", sample("crash"))
+
+
+def test_a_dead_guest_has_its_status_and_what_it_printed(crash: Finished) -> None:
+    assert crash.status == 122
+    assert crash.out == b"Storing to 0xdead0000\n"
+
+
+def test_the_report_names_the_first_exception_and_the_one_of_the_missing_vector(crash: Finished) -> None:
+    story = crash.err.splitlines()[1:3]
+    assert re.match(r"  at 0x00000000400\w+ <inner\+0x8>: ESR_EL1=0x96000050 FAR_EL1=0xdead0000 EC=0x25 \(", story[0])
+    assert "WnR=1 DFSC=0x10 (synchronous external abort)" in story[0]
+    assert re.match(r"  at 0x0000000000000200: ESR_EL1=0x86000010 FAR_EL1=0x200 EC=0x21 \(", story[1])
+
+
+def test_the_backtrace_is_that_of_the_code_that_faulted(crash: Finished) -> None:
+    text = crash.err.partition("backtrace:\n")[2].partition("registers:\n")[0]
+    first, *frames = text.splitlines()
+    assert re.fullmatch(r" +0x0000000000000200 \(exception vector\)", first)
+    names = [re.fullmatch(r"  #(\d) +0x[0-9a-f]{16} <(\w+)\+0x[0-9a-f]+>", frame) for frame in frames]
+    assert [match and (match[1], match[2]) for match in names] == [
+        ("0", "inner"),
+        ("1", "outer"),
+        ("2", "main"),
+        ("3", "_start"),
+    ]
+
+
+def test_the_last_line_says_in_words_what_happened(crash: Finished) -> None:
+    assert re.fullmatch(
+        r"armvcpu: the guest is stuck after a data abort on a write to 0xdead0000 \(synchronous external abort\) at "
+        r"0x400\w+ <inner\+0x8>: its handler is missing, the vector at 0x200 \(VBAR_EL1 is 0x0\) cannot be fetched "
+        r"\(synchronous external abort\)",
+        crash.last,
+    )
+
+
+def test_the_report_has_the_syndromes_of_both_levels_and_keeps_them_apart(crash: Finished) -> None:
+    found = registers(crash.err)
+    assert found["ESR_EL1"][0] == 0x8600_0010
+    esr_el2, decoded = found["ESR_EL2"]
+    assert esr_el2 >> 26 == 0x20
+    assert decoded.startswith("last exit: EC=0x20 (Instruction Abort from a lower Exception level) IL=1")
+
+
+def test_esr_el2_is_that_of_the_last_exit_and_not_of_a_later_exception_at_el1() -> None:
+    # All exceptions of this guest are EL1's own: the syndrome that the core keeps is that of the last of them.
+    finished = armvcpu("run", "--regs", guest("own_vectors"))
+    assert finished.status == 122
+    assert re.search(r"^ +ESR_EL2 +\(no exit to EL2\)$", finished.err, re.MULTILINE)
+    assert registers(finished.err)["ESR_EL1"][0] == 0x0200_0000
+
+
+def test_regs_prints_the_registers_of_a_guest_that_powered_off() -> None:
+    finished = armvcpu("run", "--regs", sample("hello"))
+    assert finished.status == 0
+    assert finished.out.startswith(b"Hello from EL1!\n")
+    values = gprs(finished.err)
+    assert sorted(values) == list(range(31))
+    assert values[0] == 0x8400_0008
+    assert re.search(r"^pc  0x00000000400\w+ <psci_system_off\+0x\w+>$", finished.err, re.MULTILINE)
+    assert re.search(r"^sp  0x0000000040\w+  SP_EL0 0x0  SP_EL1 0x40\w+$", finished.err, re.MULTILINE)
+    found = registers(finished.err)
+    assert found["PSTATE"][1].endswith("D=1 A=1 I=1 F=1 M=0x05 (EL1h)")
+    assert found["HCR_EL2"] == (0x800C_2019, "RW=1 TSC=1 TID3=1 TWI=1 IMO=1 FMO=1 VM=1")
+    assert found["SCTLR_EL1"][0] == 0x30C5_0830
+    assert found["VMPIDR_EL2"] == (0x8000_0000, "RES1=1")
+    assert found["VBAR_EL1"] == (0, "")
+    assert found["ESR_EL1"] == (0, "")
+    assert found["ESR_EL2"] == (0x5A00_0000, "last exit: EC=0x16 (HVC in AArch64 state) IL=1")
+    assert re.fullmatch(r"armvcpu: the guest powered off \(\d+ exits to EL2, \d+\.\d{3} s\)", finished.last)
+
+
+@pytest.mark.parametrize(
+    ("options", "name", "status"),
+    [
+        (("--timeout", "0.4"), "spin", 124),
+        (("--max-exits", "500"), "flood", 124),
+    ],
+)
+def test_regs_of_a_guest_that_was_stopped_comes_with_a_backtrace(
+    options: tuple[str, ...], name: str, status: int
+) -> None:
+    finished = armvcpu("run", "--regs", *options, guest(name))
+    assert finished.status == status
+    assert sorted(gprs(finished.err)) == list(range(31))
+    assert re.search(r"^backtrace:\n  #0  0x00000000400800\w+ <_start\+", finished.err, re.MULTILINE)
+    assert "HCR_EL2" in registers(finished.err)
+    stopped = r"armvcpu: stopped after (0\.4 s|500 exits) at 0x400800\w+ <_start\+0x\w+> \(\d+ exits"
+    assert re.match(stopped, finished.last)
+
+
+def test_a_leaf_function_that_uses_the_link_register_for_something_else_adds_no_frame() -> None:
+    finished = armvcpu("run", "--regs", "--timeout", "0.5", sample("compute"))
+    text = finished.err.partition("backtrace:\n")[2].partition("registers:\n")[0]
+    assert [re.sub(r".*<|[+>].*", "", line) for line in text.splitlines()] == ["compute", "main", "_start"]
+
+
+def test_a_guest_stopped_by_a_limit_says_only_so_without_regs() -> None:
+    finished = armvcpu("run", "--max-exits", "22", guest("flood"))
+    assert finished.out == b"0123456789\n" * 2
+    assert re.fullmatch(r"armvcpu: stopped after 22 exits at 0x\w+ <_start\+0x\w+>\n", finished.err)
+
+
+def test_regs_of_a_guest_with_stage_1_decodes_its_registers() -> None:
+    finished = armvcpu("run", "--regs", sample("paging"))
+    found = registers(finished.err)
+    assert found["TTBR0_EL1"][0] & ~0xFFF == 0x4008_7000
+    assert "M=1" in found["SCTLR_EL1"][1].split()
+    assert found["ESR_EL1"][0] >> 26 == 0x15
+    assert found["ESR_EL2"][0] >> 26 == 0x16
+
+
+def test_a_fault_that_stage_2_is_told_to_stop_at_shows_the_syndrome_of_that_exit() -> None:
+    finished = armvcpu("run", "-m", SAMPLES / "permission" / "permission-stop.toml", sample("permission"))
+    esr, decoded = registers(finished.err)["ESR_EL2"]
+    assert esr >> 26 == 0x24
+    assert decoded.endswith("DFSC=0x0f (permission fault, level 3)")

@@ -1,0 +1,242 @@
+"""The guest on a terminal: raw keys, the way out, and a terminal that is as it was, on every way out."""
+
+from __future__ import annotations
+
+import os
+import pty
+import select
+import signal
+import subprocess
+import termios
+import time
+import tty
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from tests.integration.command import COMMAND, GUARD_SECONDS, environment, guest, sample
+
+QUIT = b"\x01x"
+
+
+class Terminal:
+    """A pseudo terminal with the command on it: stdin, stdout and stderr."""
+
+    def __init__(self, *arguments: object) -> None:
+        self.master, slave = pty.openpty()
+        self.slave = slave
+        self.before = self.modes()
+        self.process = subprocess.Popen(
+            [*COMMAND, *map(str, arguments)],
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            start_new_session=True,
+            env=environment(),
+        )
+        self.seen = b""
+
+    def modes(self) -> list[Any]:
+        return termios.tcgetattr(self.slave)
+
+    def type(self, keys: bytes) -> None:
+        os.write(self.master, keys)
+
+    def expect(self, text: bytes) -> bytes:
+        """Read until ``text`` has come; what came before it."""
+        deadline = time.monotonic() + GUARD_SECONDS
+        while text not in self.seen:
+            ready, _, _ = select.select([self.master], [], [], max(0.0, deadline - time.monotonic()))
+            assert ready, f"{text!r} has not come, but {self.seen!r}"
+            self.seen += os.read(self.master, 4096)
+        before, _, self.seen = self.seen.partition(text)
+        return before
+
+    def end(self) -> int:
+        """Wait for the command while its output is read; the status."""
+        deadline = time.monotonic() + GUARD_SECONDS
+        while self.process.poll() is None:
+            assert time.monotonic() < deadline, f"still running; {self.seen!r}"
+            self._drain(0.05)
+        self._drain(0)
+        return self.process.returncode
+
+    def _drain(self, seconds: float) -> None:
+        while select.select([self.master], [], [], seconds)[0]:
+            self.seen += os.read(self.master, 4096)
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        os.close(self.master)
+        os.close(self.slave)
+
+
+@contextmanager
+def terminal(*arguments: object) -> Iterator[Terminal]:
+    opened = Terminal(*arguments)
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+def test_every_key_reaches_the_guest_raw_and_is_not_echoed() -> None:
+    with terminal("run", guest("keys")) as screen:
+        screen.expect(b"ready\r\n")
+        # Ctrl-C, Ctrl-D, Ctrl-Z, Ctrl-\\, Ctrl-S, Ctrl-Q, return, newline, escape, delete and a byte beyond ASCII.
+        keys = b"\x03\x04\x1a\x1c\x13\x11\r\n\x1b\x7f\xffA"
+        for key in keys:
+            screen.type(bytes([key]))
+            assert screen.expect(b"\r\n") == f"{key:02x}".encode()
+        screen.type(b"q")
+        assert screen.expect(b"\r\n") == b"71"
+        assert screen.end() == 0
+        assert screen.seen == b""
+
+
+def test_the_terminal_is_raw_while_the_guest_runs_and_as_before_afterwards() -> None:
+    with terminal("run", guest("keys")) as screen:
+        screen.expect(b"ready\r\n")
+        during = screen.modes()
+        assert during != screen.before
+        assert not during[tty.LFLAG] & (termios.ICANON | termios.ECHO | termios.ISIG)
+        assert during[tty.OFLAG] & termios.OPOST
+        screen.type(b"q")
+        assert screen.end() == 0
+        assert screen.modes() == screen.before
+
+
+@pytest.mark.parametrize("key", [b"x", b"X"])
+def test_ctrl_a_x_quits_a_guest_that_waits_for_keys(key: bytes) -> None:
+    with terminal("run", guest("keys")) as screen:
+        screen.expect(b"ready\r\n")
+        screen.type(b"\x01" + key)
+        assert screen.end() == 130
+        assert screen.seen.startswith(b"armvcpu: interrupted at 0x")
+        assert screen.seen.endswith(b"\r\n")
+        assert screen.modes() == screen.before
+
+
+def test_ctrl_a_x_quits_a_guest_that_only_computes() -> None:
+    with terminal("run", guest("spin")) as screen:
+        screen.expect(b"spinning\r\n")
+        screen.type(QUIT)
+        assert screen.end() == 130
+        assert screen.modes() == screen.before
+
+
+def test_ctrl_a_twice_sends_it_once_and_with_another_key_sends_both() -> None:
+    with terminal("run", guest("keys")) as screen:
+        screen.expect(b"ready\r\n")
+        screen.type(b"\x01\x01")
+        assert screen.expect(b"\r\n") == b"01"
+        screen.type(b"\x01c")
+        assert screen.expect(b"\r\n") == b"01"
+        assert screen.expect(b"\r\n") == b"63"
+
+
+def test_somebody_who_presses_ctrl_c_at_a_deaf_guest_is_told_the_way_out_once() -> None:
+    with terminal("run", guest("spin")) as screen:
+        screen.expect(b"spinning\r\n")
+        screen.type(b"\x03")
+        screen.type(b"\x03")
+        assert screen.expect(b"Ctrl-A x quits\r\n").startswith(b"armvcpu: the guest does not read what you type")
+        screen.type(b"\x03\x03")
+        screen.type(QUIT)
+        assert screen.end() == 130
+        assert b"Ctrl-A x" not in screen.seen
+
+
+def test_the_last_message_starts_on_a_line_of_its_own() -> None:
+    with terminal("run", "--max-exits", "5", guest("flood")) as screen:
+        assert screen.end() == 124
+        assert screen.seen.startswith(b"01234\r\narmvcpu: stopped after 5 exits at 0x")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(("name", "greeting"), [("spin", b"spinning\r\n"), ("keys", b"ready\r\n")])
+def test_a_signal_puts_the_terminal_back(number: signal.Signals, name: str, greeting: bytes) -> None:
+    with terminal("run", guest(name)) as screen:
+        screen.expect(greeting)
+        screen.process.send_signal(number)
+        assert screen.end() == 130
+        assert screen.modes() == screen.before
+        assert b"Traceback" not in screen.seen
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        ((sample("hello"),), 0),
+        ((sample("crash"),), 122),
+        ((sample("exit"),), 7),
+        (("--timeout", "0.3", guest("spin")), 124),
+        (("--max-exits", "100", guest("flood")), 124),
+        (("missing.elf",), 2),
+    ],
+    ids=["off", "fault", "status", "timeout", "max-exits", "refused"],
+)
+def test_every_ending_puts_the_terminal_back(arguments: tuple[object, ...], status: int) -> None:
+    with terminal("run", *arguments) as screen:
+        assert screen.end() == status
+        assert screen.modes() == screen.before
+
+
+def test_a_flooding_guest_can_be_quit_while_nobody_reads_the_terminal() -> None:
+    with terminal("run", guest("flood")) as screen:
+        screen.expect(b"0123456789\r\n")
+        screen.type(QUIT)
+        deadline = time.monotonic() + GUARD_SECONDS
+        while screen.modes() != screen.before:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        # Only now is there somebody who reads, and may be told.
+        assert screen.end() == 130
+        assert screen.seen.rstrip().rpartition(b"\n")[2].startswith(b"armvcpu: interrupted at 0x")
+
+
+def test_the_guest_ends_when_its_terminal_hangs_up() -> None:
+    screen = Terminal("run", guest("keys"))
+    try:
+        screen.expect(b"ready\r\n")
+        os.close(screen.slave)
+        os.close(screen.master)
+        assert screen.process.wait(GUARD_SECONDS) in (123, 130)
+    finally:
+        screen.process.kill()
+        screen.process.wait()
+
+
+def test_a_device_tree_is_not_written_to_a_terminal() -> None:
+    with terminal("dtb") as screen:
+        assert screen.end() == 2
+        assert b"-o FILE" in screen.seen
+        assert b"\xd0\x0d\xfe\xed" not in screen.seen
+
+
+def test_stdin_from_a_terminal_with_stdout_elsewhere_keeps_the_terminal_as_it_is() -> None:
+    master, slave = pty.openpty()
+    process = subprocess.Popen(
+        [*COMMAND, "run", str(guest("keys"))],
+        stdin=slave,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        env=environment(),
+    )
+    try:
+        before = termios.tcgetattr(slave)
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        assert termios.tcgetattr(slave) == before
+        os.write(master, b"aq\n")
+        assert process.stdout.read() == b"61\n71\n"
+        assert process.wait(GUARD_SECONDS) == 0
+    finally:
+        process.kill()
+        process.communicate()
+        os.close(master)
+        os.close(slave)

@@ -1,0 +1,132 @@
+"""The structure of the package: who imports whom, and what no module may have."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from . import rules
+from .source import PACKAGE, Module, modules, names, parse
+
+Rule = Callable[[Module], Iterator[str]]
+
+
+def broken(rule: Rule) -> list[str]:
+    return [finding for module in modules() for finding in rule(module)]
+
+
+def sample(name: str, text: str) -> Module:
+    """A module that is not there, to show that a rule can be broken."""
+    return parse(f"{PACKAGE}.{name}", Path(f"{name.replace('.', '/')}.py"), text)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        rules.layering,
+        rules.libraries,
+        rules.engine_choice,
+        rules.neutrality,
+        rules.devices_without_gic,
+        rules.late_imports,
+        rules.module_state,
+        rules.too_long,
+    ],
+    ids=lambda rule: rule.__name__,
+)
+def test_no_module_breaks(rule: Rule) -> None:
+    assert broken(rule) == []
+
+
+def test_no_modules_import_each_other() -> None:
+    assert rules.cycles(modules()) == []
+
+
+@pytest.mark.parametrize("name", sorted(names() - {f"{PACKAGE}.__main__"}))
+def test_every_module_imports(name: str) -> None:
+    assert importlib.import_module(name) is sys.modules[name]
+
+
+def test_every_public_name_is_there() -> None:
+    package = importlib.import_module(PACKAGE)
+    assert len(set(package.__all__)) == len(package.__all__)
+    assert [name for name in package.__all__ if not hasattr(package, name)] == []
+
+
+# Each rule finds what it is there to find ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("rule", "name", "text"),
+    [
+        (rules.layering, "arch.bad", "import arm_vcpu_cli.engine.port"),
+        (rules.layering, "arch.bad", "from arm_vcpu_cli.axvcpu import exit"),
+        (rules.layering, "axvcpu.bad", "from ..arch.esr import Esr"),
+        (rules.layering, "axvcpu.bad", "def f():\n    from arm_vcpu_cli.arch import esr"),
+        (rules.layering, "errors", "from arm_vcpu_cli.arch import esr"),
+        (rules.layering, "devices.bad", "from arm_vcpu_cli.machine.console import Console"),
+        (rules.layering, "devices.bad", "from arm_vcpu_cli.engine.port import CpuCore"),
+        (rules.layering, "guest.bad", "from arm_vcpu_cli.machine import sizes"),
+        (rules.layering, "trace.bad", "from arm_vcpu_cli.axvcpu.exit import Halt"),
+        (rules.layering, "arm_vcpu.bad", "from arm_vcpu_cli.engine.unicorn_core import UnicornCore"),
+        (rules.layering, "arm_vcpu.bad", "from arm_vcpu_cli.devices.bus import Bus"),
+        (rules.layering, "machine.bad", "from arm_vcpu_cli.engine import unicorn_api"),
+        (rules.layering, "machine.bad", "from arm_vcpu_cli.cli.main import main"),
+        (rules.layering, "machine.bad", "from arm_vcpu_cli import Host"),
+        (rules.layering, "newpart.thing", ""),
+        (rules.libraries, "engine.other", "import unicorn"),
+        (rules.libraries, "machine.bad", "from unicorn.arm64_const import UC_ARM64_REG_PC"),
+        (rules.libraries, "machine.bad", "import click"),
+        (rules.libraries, "trace.bad", "from rich.console import Console"),
+        (rules.libraries, "climate", "import click"),
+        (rules.engine_choice, "machine.bad", "def f(cores):\n    return cores.UnicornCore()"),
+        (rules.neutrality, "axvcpu.bad", "class Aarch64Thing: pass"),
+        (rules.neutrality, "axvcpu.bad", "def set_hcr_el2(value): pass"),
+        (rules.devices_without_gic, "devices.bad", "from arm_vcpu_cli.devices.gicv3 import Distributor"),
+        (rules.late_imports, "machine.bad", "def f():\n    import os"),
+        (rules.late_imports, "machine.bad", "class C:\n    import os"),
+        (rules.module_state, "machine.bad", "CACHE = {}"),
+        (rules.module_state, "machine.bad", "CACHE: dict[str, int] = {}"),
+        (rules.module_state, "machine.bad", "if True:\n    SEEN = set()"),
+        (rules.module_state, "machine.bad", "ALL = [n for n in range(3)]"),
+        (rules.module_state, "machine.bad", "N = 0\ndef f():\n    global N\n    N = 1"),
+        (rules.module_state, "machine.bad", "SEEN: Final = {}\ndef f(k):\n    SEEN[k] = 1"),
+        (rules.module_state, "machine.bad", "SEEN: Final = []\ndef f(k):\n    SEEN.append(k)"),
+        (rules.module_state, "machine.bad", "class C:\n    def f(self):\n        SEEN.pop()\nSEEN: Final = []"),
+        (rules.too_long, "machine.bad", "\n" * 401),
+    ],
+)
+def test_a_rule_finds(rule: Rule, name: str, text: str) -> None:
+    assert list(rule(sample(name, text)))
+
+
+@pytest.mark.parametrize(
+    ("rule", "name", "text"),
+    [
+        (rules.layering, "arm_vcpu.good", "from arm_vcpu_cli.engine.port import CpuCore\nimport os"),
+        (rules.layering, "machine.host", "from arm_vcpu_cli.engine.unicorn_core import UnicornCore"),
+        (rules.layering, "cli.good", "from arm_vcpu_cli.machine import runner"),
+        (rules.libraries, "cli.good", "import click\nimport rich.table"),
+        (rules.libraries, "engine.unicorn_api", "import unicorn"),
+        (rules.neutrality, "axvcpu.good", '"""Unlike on AArch64 ..."""\ndef select(label): pass'),
+        (rules.devices_without_gic, "devices.gicv3", "from arm_vcpu_cli.devices.gic_common import x"),
+        (rules.module_state, "machine.good", "NAMES: Final = {1: 2}\nTABLE: Mapping[int, int] = {}\nPAIR = (1, 2)"),
+        (rules.module_state, "machine.good", "X: Final = ()\ndef f():\n    X = []\n    X.append(1)"),
+        (rules.too_long, "machine.good", "\n" * 400),
+    ],
+)
+def test_a_rule_lets_pass(rule: Rule, name: str, text: str) -> None:
+    assert list(rule(sample(name, text))) == []
+
+
+def test_cycles_are_found() -> None:
+    first = sample("machine.first", "from arm_vcpu_cli.machine.second import x")
+    second = sample("machine.second", "from .third import y")
+    third = sample("machine.third", "import arm_vcpu_cli.machine.first")
+    outside = sample("machine.outside", "import arm_vcpu_cli.machine.first")
+    assert rules.cycles([first, second, third, outside]) == [[first.name, second.name, third.name]]
+    assert rules.cycles([first, second, outside]) == []

@@ -1,0 +1,193 @@
+"""The run loop: how each exit and each limit ends a run, and with which status."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+import pytest
+
+from arm_vcpu_cli.axvcpu.exit import EXIT_REASONS
+from arm_vcpu_cli.errors import EngineError
+from arm_vcpu_cli.machine.console import Console
+from arm_vcpu_cli.machine.runner import EXIT_HANDLERS, Ending, RunResult, run_machine
+from arm_vcpu_cli.machine.watchdog import Watchdog
+from tests.support.fake_core import Trap, data_abort, hvc, instruction_abort, system_move, wfi
+from tests.unit.arm_vcpu.machine import TestPlatform
+
+from .fake_machine import ENTRY, UART, machine
+
+OFF = hvc(0x8400_0008)
+LONG_SECONDS = 60
+"""A guard against a hang, never a measure."""
+
+
+def ending(*script: Trap | EngineError, max_exits: int = 0, mpidr: int = 0) -> RunResult:
+    with machine(script, max_exits=max_exits, mpidr=mpidr) as (made, core, _):
+        return run_machine(made, Watchdog(core.stop))
+
+
+def test_every_exit_reason_has_a_handler() -> None:
+    assert set(EXIT_HANDLERS) == set(EXIT_REASONS)
+
+
+@pytest.mark.parametrize(
+    ("script", "expected", "status", "words"),
+    [
+        ([OFF], Ending.POWERED_OFF, 0, "powered off"),
+        ([hvc(0x8400_0009)], Ending.RESET, 0, "reset"),
+        ([hvc(0x8400_0012)], Ending.RESET, 0, "reset"),
+        ([hvc(0x8400_0002)], Ending.NO_PROGRESS, 123, "switched itself off"),
+        ([wfi()], Ending.NO_PROGRESS, 123, "waits for an interrupt"),
+        ([Trap(0x3F << 26)], Ending.FAULT, 122, "EC=0x3f"),
+        ([Trap(0, kind=3)], Ending.FAULT, 122, "SERROR"),
+        ([EngineError("out of order")], Ending.FAULT, 122, "out of order"),
+    ],
+)
+def test_how_a_guest_ends(script: list[Trap | EngineError], expected: Ending, status: int, words: str) -> None:
+    result = ending(*script)
+    assert (result.ending, result.status) == (expected, status)
+    assert words in result.message
+    assert "\n" not in result.message
+
+
+@pytest.mark.parametrize("status", [0, 1, 42, 122])
+def test_a_guest_that_ends_itself_gives_its_status(status: int) -> None:
+    call = Trap(1 << 25, target_el=1, regs={0: 0x18, 1: 0x5000})
+    with machine([call], semihosting=True) as (made, core, _):
+        core.instructions[ENTRY] = 0xD45E_0000
+        core.memory[0x5000] = (0x20026).to_bytes(8, "little") + status.to_bytes(8, "little")
+        result = run_machine(made, Watchdog(core.stop))
+    assert (result.ending, result.status) == (Ending.EXITED, status)
+    assert f"status {status}" in result.message
+
+
+@pytest.mark.parametrize(
+    ("trap", "access", "where"),
+    [
+        (data_abort(0x4000_1000, is_write=True, status=0xF), "write", "memory region ram"),
+        (instruction_abort(0x7000_0000), "execute", "where nothing is"),
+    ],
+)
+def test_a_refused_access_that_is_to_stop_the_run_says_what_and_where(trap: Trap, access: str, where: str) -> None:
+    platform = TestPlatform()
+    platform.fault_outcome = platform.fault_outcome.EXIT
+    with machine([trap], platform=platform) as (made, core, _):
+        result = run_machine(made, Watchdog(core.stop))
+    assert (result.ending, result.status) == (Ending.FAULT, 122)
+    for words in (access, where, f"{trap.far:#x}", "<main>", f"{ENTRY:#x}"):
+        assert words in result.message
+
+
+@pytest.mark.parametrize(
+    "trap",
+    [
+        data_abort(UART, is_write=False),
+        data_abort(UART, is_write=True),
+        hvc(0x8600_0001),
+        system_move("CNTPCT_EL0", 1, is_read=True),
+        system_move("CNTPCT_EL0", 1, is_read=False),
+    ],
+)
+def test_an_exit_that_the_platform_should_have_completed_is_a_fault_with_its_name(trap: Trap) -> None:
+    platform = TestPlatform()
+    leave = platform.fault_outcome.EXIT
+    platform.reads, platform.write_outcome = [leave], leave
+    platform.sysreg_value = platform.sysreg_outcome = platform.hypercall_answer = leave
+    with machine([trap], platform=platform) as (made, core, _):
+        result = run_machine(made, Watchdog(core.stop))
+    assert result.status == 122
+    assert "does not handle" in result.message
+
+
+@pytest.mark.parametrize(
+    ("mpidr", "target", "answer"),
+    [(0, 0, -4), (0x102, 0x102, -4), (0x102, 0, -2), (0, 1, -2), (0, 0x1_0000_0000, -2)],
+)
+def test_cpu_on_is_answered_for_a_machine_of_one_cpu(mpidr: int, target: int, answer: int) -> None:
+    with machine([hvc(0xC400_0003, target, 0x8000, 1), wfi()], mpidr=mpidr) as (made, core, _):
+        run_machine(made, Watchdog(core.stop))
+        assert core.gpr(0) == answer % 2**64
+
+
+@pytest.mark.parametrize(
+    "harmless",
+    [
+        system_move("ICC_SGI1R_EL1", 3, is_read=False),
+        Trap(0, kind=1),
+        Trap(0, kind=2),
+    ],
+)
+def test_an_exit_that_concerns_nobody_does_not_end_the_run(harmless: Trap) -> None:
+    assert ending(harmless, OFF).ending is Ending.POWERED_OFF
+
+
+def test_a_run_counts_its_exits() -> None:
+    assert ending(hvc(0x8400_0000), hvc(0x8400_0000), OFF).exits == 3
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3])
+def test_the_limit_of_exits(limit: int) -> None:
+    result = ending(*[hvc(0x8400_0000)] * 10, max_exits=limit)
+    assert (result.ending, result.status, result.exits) == (Ending.LIMIT, 124, limit)
+    assert f"after {limit} exits" in result.message
+
+
+def test_an_end_that_coincides_with_the_limit_is_the_end() -> None:
+    assert ending(hvc(0x8400_0000), OFF, max_exits=2).ending is Ending.POWERED_OFF
+
+
+def test_exits_that_return_from_run_count_for_the_limit() -> None:
+    result = ending(*[system_move("ICC_SGI1R_EL1", 3, is_read=False)] * 10, max_exits=4)
+    assert (result.ending, result.exits) == (Ending.LIMIT, 4)
+
+
+@pytest.mark.parametrize(
+    ("interrupt", "expected", "status"), [(False, Ending.LIMIT, 124), (True, Ending.INTERRUPTED, 130)]
+)
+def test_a_stop_from_outside(interrupt: bool, expected: Ending, status: int) -> None:
+    timeout = 0 if interrupt else 0.001
+    with machine([hvc(0x8400_0000)], timeout=timeout) as (made, core, _):
+        stopped = threading.Event()
+        watchdog = Watchdog(stopped.set, timeout)
+        plain_run = core.run
+
+        def run(pc: int) -> None:
+            """A guest that computes until it is stopped."""
+            plain_run(pc)
+            if interrupt:
+                watchdog.interrupt()
+            assert stopped.wait(LONG_SECONDS)
+
+        core.run = run  # type: ignore[method-assign]
+        result = run_machine(made, watchdog)
+    assert (result.ending, result.status) == (expected, status)
+    assert "<main+0x4>" in result.message
+    assert ("0.001 s" in result.message) is not interrupt
+
+
+def test_a_guest_that_waits_for_input_that_will_not_come() -> None:
+    poll = data_abort(UART + 0x18, is_write=False)
+    with machine([poll] * 20_000) as (made, core, _):
+        result = run_machine(made, Watchdog(core.stop))
+    assert (result.ending, result.status) == (Ending.NO_PROGRESS, 123)
+    assert "input" in result.message
+
+
+def test_the_console_is_flushed_at_the_end() -> None:
+    put = data_abort(UART, is_write=True, register=1, regs={1: 0x21})
+    with machine([put, OFF]) as (made, core, output):
+        run_machine(made, Watchdog(core.stop))
+        assert os.read(output, 16) == b"!"
+
+
+def test_a_console_whose_reader_is_gone_ends_the_run() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    put = data_abort(UART, is_write=True, register=1, regs={1: 0x0A})
+    with machine([put, OFF]) as (made, core, _):
+        made.console = Console(writer, None)
+        made.bus.windows()[0].device._line = made.console  # type: ignore[attr-defined]
+        result = run_machine(made, Watchdog(core.stop))
+    os.close(writer)
+    assert (result.ending, result.status) == (Ending.INTERRUPTED, 130)
