@@ -345,9 +345,7 @@ def data_abort_esr(
     return _esr(ec, layout, il)
 
 
-def instruction_abort_esr(
-    same_el: bool, fault_status: int, *, il: int = 1, s1ptw: int = 0, fnv: int = 0
-) -> int:
+def instruction_abort_esr(same_el: bool, fault_status: int, *, il: int = 1, s1ptw: int = 0, fnv: int = 0) -> int:
     """The syndrome of an instruction abort."""
     ec = ExceptionClass.INSTRUCTION_ABORT if same_el else ExceptionClass.INSTRUCTION_ABORT_LOWER
     return _esr(ec, iss.InstructionAbortIss.of(FnV=fnv, S1PTW=s1ptw, IFSC=fault_status), il)

@@ -26,9 +26,7 @@ GRANULE0: Final[Mapping[int, str]] = MappingProxyType({0: "4KB", 1: "64KB", 2: "
 GRANULE1: Final[Mapping[int, str]] = MappingProxyType({1: "16KB", 2: "4KB", 3: "64KB"})
 PA_SIZE_BITS: Final = (32, 36, 40, 42, 44, 48, 52, 56)
 """Physical address widths by their code in PARange, IPS and PS."""
-PA_SIZE: Final[Mapping[int, str]] = MappingProxyType(
-    {code: f"{bits} bits" for code, bits in enumerate(PA_SIZE_BITS)}
-)
+PA_SIZE: Final[Mapping[int, str]] = MappingProxyType({code: f"{bits} bits" for code, bits in enumerate(PA_SIZE_BITS)})
 MAIR_ATTRIBUTE: Final[Mapping[int, str]] = MappingProxyType(
     {
         0x00: "Device-nGnRnE",

@@ -24,9 +24,7 @@ PA_RANGE_BITS: Final = tuple(bits for bits in PA_SIZE_BITS if bits <= 52)
 class Midr(Register):
     """MIDR_EL1 and VPIDR_EL2, 32 bits used."""
 
-    Implementer = Field(
-        31, 24, values={0x41: "Arm", 0x46: "Fujitsu", 0x51: "Qualcomm", 0x61: "Apple", 0xC0: "Ampere"}
-    )
+    Implementer = Field(31, 24, values={0x41: "Arm", 0x46: "Fujitsu", 0x51: "Qualcomm", 0x61: "Apple", 0xC0: "Ampere"})
     Variant = Field(23, 20)
     Architecture = Field(19, 16)
     PartNum = Field(15, 4)

@@ -9,12 +9,8 @@ from typing import Final
 from arm_vcpu_cli.arch.bitfield import Field, Register
 from arm_vcpu_cli.arch.fault import DEBUG_STATUS, FAULT_STATUS, SERROR_STATUS
 
-ACCESS_SIZE: Final[Mapping[int, str]] = MappingProxyType(
-    {0: "byte", 1: "halfword", 2: "word", 3: "doubleword"}
-)
-SET_VALUES: Final[Mapping[int, str]] = MappingProxyType(
-    {0: "recoverable", 2: "uncontainable", 3: "restartable"}
-)
+ACCESS_SIZE: Final[Mapping[int, str]] = MappingProxyType({0: "byte", 1: "halfword", 2: "word", 3: "doubleword"})
+SET_VALUES: Final[Mapping[int, str]] = MappingProxyType({0: "recoverable", 2: "uncontainable", 3: "restartable"})
 AET_VALUES: Final[Mapping[int, str]] = MappingProxyType(
     {0: "uncontainable", 1: "unrecoverable", 2: "restartable", 3: "recoverable", 6: "corrected"}
 )

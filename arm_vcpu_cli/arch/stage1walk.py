@@ -71,9 +71,7 @@ def _select_half(upper: bool, ttbr0: int, ttbr1: int, tcr: Tcr, access: Access |
     return _Half(ttbr0, 64 - txsz, granule, bool(tcr.EPD0), ignored, bool(tcr.HPD0), bool(tcr.E0PD0))
 
 
-def _attributes(
-    leaf: Stage1Leaf, limits: _Limits, sctlr: Sctlr, mair: int, *, el: int, pan: bool
-) -> Stage1Attributes:
+def _attributes(leaf: Stage1Leaf, limits: _Limits, sctlr: Sctlr, mair: int, *, el: int, pan: bool) -> Stage1Attributes:
     read_only = bool(leaf.AP & 2 or limits.ap & 2)
     user = bool(leaf.AP & 1 and not limits.ap & 1)
     user_write = user and not read_only
@@ -173,9 +171,7 @@ def walk_stage1(
         steps.append(WalkStep(level, address, word, "table"))
         entry = Stage1Table(word)
         if not half.no_hierarchy:
-            limits = _Limits(
-                limits.ap | entry.APTable, limits.uxn | entry.UXNTable, limits.pxn | entry.PXNTable
-            )
+            limits = _Limits(limits.ap | entry.APTable, limits.uxn | entry.UXNTable, limits.pxn | entry.PXNTable)
         table = _descriptor_address(word, half.granule, lpa)
         if table >> output_bits:
             return failed(steps, "address size", level)

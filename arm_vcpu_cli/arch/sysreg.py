@@ -94,9 +94,7 @@ def _all_registers() -> Iterator[tuple[str, SysReg]]:
 SYSREGS: Final[Mapping[str, SysReg]] = MappingProxyType(dict(_all_registers()))
 """Every named register and instruction; two names may share an encoding (DBGDTRRX_EL0, DBGDTRTX_EL0)."""
 
-NAMES: Final[Mapping[SysReg, str]] = MappingProxyType(
-    {reg: name for name, reg in reversed(list(SYSREGS.items()))}
-)
+NAMES: Final[Mapping[SysReg, str]] = MappingProxyType({reg: name for name, reg in reversed(list(SYSREGS.items()))})
 """The name of each encoding; of two, that of the physical register or of the read access."""
 
 _BY_UPPER_NAME: Final[Mapping[str, str]] = MappingProxyType({name.upper(): name for name in SYSREGS})

@@ -211,6 +211,4 @@ SYSTEM_INSTRUCTIONS: Final[Mapping[tuple[int, int, int], str]] = MappingProxyTyp
 )
 
 # DBGBVR<n>_EL1 and its three neighbours take CRm = n and a fixed op2 (D24.3).
-BREAKPOINT_OP2: Final[Mapping[str, int]] = MappingProxyType(
-    {"DBGBVR": 4, "DBGBCR": 5, "DBGWVR": 6, "DBGWCR": 7}
-)
+BREAKPOINT_OP2: Final[Mapping[str, int]] = MappingProxyType({"DBGBVR": 4, "DBGBCR": 5, "DBGWVR": 6, "DBGWCR": 7})

@@ -14,9 +14,7 @@ from arm_vcpu_cli.engine.layout import CpuState
 class GuestCalls:
     """The calls of one vCPU, with arguments and results in its saved state. The PC is not touched here."""
 
-    def __init__(
-        self, state: CpuState, platform: Platform, firmware: FirmwareCalls, monitor: SecureMonitor
-    ) -> None:
+    def __init__(self, state: CpuState, platform: Platform, firmware: FirmwareCalls, monitor: SecureMonitor) -> None:
         self._u64 = state.u64
         self._x0 = state.layout.x0 // 8
         self._platform = platform

@@ -9,6 +9,8 @@ from arm_vcpu_cli.arch.regs import Cnthctl, Hcr, Mpidr
 from arm_vcpu_cli.arm_vcpu.smc import SmcTable
 
 SCTLR_EL1_RESET: Final = 0x30C5_0830
+
+
 @dataclass(frozen=True)
 class Aarch64VCpuCreateConfig:
     """``mpidr_el1``: the affinity that the guest sees; ``dtb_addr``: IPA of the device tree, given in x0."""

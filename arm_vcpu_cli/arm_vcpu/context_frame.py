@@ -148,6 +148,7 @@ _SWITCHED: Final = tuple(
 )
 """In the order in which they are loaded: HCR_EL2 last, since it switches stage 2 on."""
 
+
 class GuestSystemRegisters:
     """The EL1, EL0 and virtualisation registers that belong to a vCPU, by name; 64 bits each.
 

@@ -44,9 +44,7 @@ class GuestMemory:
         paddr = self.walk_ipa(ipa).output
         return None if paddr is None else self._read_physical(paddr)
 
-    def translate(
-        self, vaddr: int, *, el: int = 1, access: Access | None = None, pan: bool = False
-    ) -> Translation:
+    def translate(self, vaddr: int, *, el: int = 1, access: Access | None = None, pan: bool = False) -> Translation:
         """Walk both stages for an access from ``el``; ``pan`` is PSTATE.PAN."""
         stage1 = walk_stage1(
             self._read_table,

@@ -27,9 +27,7 @@ def guest_id_registers(core: CpuCore) -> dict[SysReg, int]:
             reg = SysReg(3, 0, 0, crm, op2)
             # AArch32 is hidden: its ID registers are UNKNOWN without it, and read zero as under KVM.
             values[reg] = _read(core, reg) if crm in _AARCH64_CRM else 0
-    values[_PFR0] = int(
-        Aa64Pfr0(values[_PFR0]).replace(EL0=_AARCH64_ONLY, EL1=_AARCH64_ONLY, EL2=0, EL3=0, GIC=0)
-    )
+    values[_PFR0] = int(Aa64Pfr0(values[_PFR0]).replace(EL0=_AARCH64_ONLY, EL1=_AARCH64_ONLY, EL2=0, EL3=0, GIC=0))
     # Watchpoints never fire, so as few as the field can say (one); there is no usable PMU.
     values[_DFR0] = int(Aa64Dfr0(values[_DFR0]).replace(WRPs=0, PMUVer=0))
     # Without EL2 there is no VHE; limited ordering regions would have to be trapped and are not (HCR_EL2.TLOR).

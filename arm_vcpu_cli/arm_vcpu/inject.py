@@ -51,9 +51,7 @@ REPEATS_WITHOUT_PROGRESS: Final = 100_000
 DESCENTS_WITHOUT_PROGRESS: Final = 10_000
 """The same for a handler that faults inside itself, each time a little further down the stack."""
 
-_UNWATCHED: Final = frozenset(
-    {ExceptionClass.SVC64, ExceptionClass.SOFTWARE_STEP_LOWER, ExceptionClass.SOFTWARE_STEP}
-)
+_UNWATCHED: Final = frozenset({ExceptionClass.SVC64, ExceptionClass.SOFTWARE_STEP_LOWER, ExceptionClass.SOFTWARE_STEP})
 """Exceptions that come of an instruction that was executed: the guest gets on."""
 
 HISTORY: Final = 8

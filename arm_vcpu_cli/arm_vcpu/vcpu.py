@@ -270,9 +270,7 @@ class Aarch64VCpu:
             sgi_trapped=not setup.passthrough_interrupt,
         )
 
-    def _build_vectors(
-        self, cpu: Aarch64PerCpu, handlers: SyncHandlers
-    ) -> VectorTable[AxVCpuExitReason | None]:
+    def _build_vectors(self, cpu: Aarch64PerCpu, handlers: SyncHandlers) -> VectorTable[AxVCpuExitReason | None]:
         def invalid(source: TrapSource, kind: TrapKind) -> AxVCpuExitReason:
             if source is TrapSource.LOWER_AARCH32:
                 what = "the guest entered AArch32 state, which this CPU announces not to have"

@@ -33,8 +33,7 @@ _SYSREGS: Final = tuple(
 """Registers whose place in the saved state is worth knowing; all others are read through the engine."""
 
 _REQUIRED: Final = frozenset(
-    lookup(name)
-    for name in "ELR_EL1 ESR_EL1 FAR_EL1 HPFAR_EL2 SCTLR_EL1 SPSR_EL1 SP_EL0 SP_EL1 VBAR_EL1".split()
+    lookup(name) for name in "ELR_EL1 ESR_EL1 FAR_EL1 HPFAR_EL2 SCTLR_EL1 SPSR_EL1 SP_EL0 SP_EL1 VBAR_EL1".split()
 )
 
 _CODE_PA: Final = 0x1000_0000
@@ -156,12 +155,10 @@ def _find_general(probe: _Probe) -> tuple[int, int, int]:
 
 def _find_vectors(probe: _Probe) -> tuple[int, int]:
     """Offset of V0 and the distance from one vector register to the next."""
-    places = []
     for n, register in enumerate(unicorn_api.Q):
         probe.engine.write_register(register, _sentinel(100 + n))
     block = probe.saved()
-    for n in range(len(unicorn_api.Q)):
-        places.append(_only(_find(block, _sentinel(100 + n), 8), f"V{n}"))
+    places = [_only(_find(block, _sentinel(100 + n), 8), f"V{n}") for n in range(len(unicorn_api.Q))]
     stride = places[1] - places[0]
     if places != [places[0] + n * stride for n in range(len(places))]:
         raise _refuse("the row of V0 to V31")
@@ -213,9 +210,7 @@ def _find_exception_record(probe: _Probe, pc: int) -> tuple[int, int, int, int]:
     engine.write_sysreg(lookup("HCR_EL2"), _HCR_VM_RW)
     probe.engine.write_register(unicorn_api.PSTATE, EL1H_MASKED)
     engine.write_register(unicorn_api.X[1], _UNMAPPED_IPA)
-    to_el1, to_el2 = (
-        _only_state(probe.run(instruction)) for instruction in (_SVC | _SVC_IMMEDIATE << 5, _LDR_X2_X1)
-    )
+    to_el1, to_el2 = (_only_state(probe.run(instruction)) for instruction in (_SVC | _SVC_IMMEDIATE << 5, _LDR_X2_X1))
     syndrome = _only(_find(to_el1, _SYNDROME_SVC, 4), "the syndrome")
     # The address stands in X1 too, which is not what we look for.
     places = [at for at in _find(to_el2, _UNMAPPED_IPA, 8) if to_el1[at : at + 8] != to_el2[at : at + 8]]

@@ -86,9 +86,7 @@ def load_elf(path: Path, data: bytes, *, ram_base: int) -> GuestImage:
     contents = [data[load.offset : load.offset + load.file_size] for load in loads]
     dynamic = _dynamic(path, data, headers)
     if dynamic is not None:
-        linked = LinkedData(
-            [(load.vaddr, load.offset, content) for load, content in zip(loads, contents, strict=True)]
-        )
+        linked = LinkedData([(load.vaddr, load.offset, content) for load, content in zip(loads, contents, strict=True)])
         offset, entries = dynamic
         relocate(path, linked, entries, offset, bias)
         contents = linked.contents()
@@ -115,7 +113,7 @@ def _segment(load: _Load, content: bytes) -> Segment:
     )
 
 
-def _parse(path: Path, struct: Any, data: bytes, offset: int) -> Any:  # noqa: ANN401 - pyelftools has no types
+def _parse(path: Path, struct: Any, data: bytes, offset: int) -> Any:
     try:
         return struct_parse(struct, io.BytesIO(data), offset)
     except ELFError as error:
@@ -141,7 +139,7 @@ def _check_identification(path: Path, data: bytes) -> None:
         raise GuestFileError(path, message, offset=_EI_DATA)
 
 
-def _check_header(path: Path, header: Any) -> None:  # noqa: ANN401
+def _check_header(path: Path, header: Any) -> None:
     machine = header["e_machine"]
     if machine != "EM_AARCH64":
         message = f"expected machine EM_AARCH64 (183), found {_named(machine)}"
@@ -162,7 +160,7 @@ def _program_headers(
     path: Path,
     structs: ELFStructs,
     data: bytes,
-    header: Any,  # noqa: ANN401
+    header: Any,
 ) -> list[tuple[int, Any]]:
     """The program headers, each with its offset in the file."""
     count, size, start = header["e_phnum"], header["e_phentsize"], header["e_phoff"]
@@ -199,7 +197,7 @@ def _loads(path: Path, data: bytes, headers: list[tuple[int, Any]]) -> list[_Loa
     return loads
 
 
-def _load(path: Path, data: bytes, name: str, header: int, fields: Any) -> _Load:  # noqa: ANN401
+def _load(path: Path, data: bytes, name: str, header: int, fields: Any) -> _Load:
     load = _Load(
         name=name,
         header=header,
@@ -239,9 +237,7 @@ def _entry(path: Path, entry: int, loads: list[_Load]) -> int:
     runnable = [load for load in loads if load.flags & _PF_X]
     by_va = [(load, entry - load.vaddr) for load in runnable if load.holds_va(entry)]
     by_pa = [
-        (load, entry - load.address)
-        for load in runnable
-        if load.address <= entry < load.address + load.memory_size
+        (load, entry - load.address) for load in runnable if load.address <= entry < load.address + load.memory_size
     ]
     message = ""
     load, offset = next(iter(by_va + by_pa), (None, 0))

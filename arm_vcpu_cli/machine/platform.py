@@ -37,9 +37,7 @@ class MachinePlatform:
         self.mmio_read = _reader(bus)
         self.mmio_write = _writer(bus)
 
-    def connect(
-        self, registers: RegisterAccess, timer: PhysicalTimer | None, semihosting: Semihosting | None
-    ) -> None:
+    def connect(self, registers: RegisterAccess, timer: PhysicalTimer | None, semihosting: Semihosting | None) -> None:
         """Give what exists only once the vCPU does."""
         self._registers = registers
         self._timer = timer

@@ -160,9 +160,7 @@ class Table:
             raise self.error(name, f"expected true or false, found {describe_value(value)}")
         return value
 
-    def integer(
-        self, name: str, *, low: int, high: int, multiple_of: int = 1, default: int | None = None
-    ) -> int:
+    def integer(self, name: str, *, low: int, high: int, multiple_of: int = 1, default: int | None = None) -> int:
         """An integer from ``low`` to ``high``, both included. Without a default the key must be there."""
         value = self._required(name, "an integer", default)
         return self._aligned(name, self._in_range(name, value, low, high), multiple_of)
@@ -182,9 +180,7 @@ class Table:
             raise self.error(name, f"expected an array of {least} to {greatest} integers, found {found}")
         return tuple(self._in_range(name, item, low, high) for item in value)
 
-    def size(
-        self, name: str, *, low: int = 1, high: int, multiple_of: int = 1, default: int | None = None
-    ) -> int:
+    def size(self, name: str, *, low: int = 1, high: int, multiple_of: int = 1, default: int | None = None) -> int:
         """A size in bytes, from ``low`` to ``high``: an integer, or a string with a unit."""
         value = self._required(name, 'a size such as "64KiB" or 4096', default)
         if isinstance(value, str):

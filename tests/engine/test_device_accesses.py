@@ -173,9 +173,7 @@ STORES: Mapping[str, Store] = {
     "str_q": Store(((0, 8, V3 & M64), (8, 8, V3 >> 64))),
     "str_q_post": Store(((0, 8, V3 & M64), (8, 8, V3 >> 64)), base=16),
     "stp_d": Store(((0, 8, V3 & M64), (8, 8, V4 & M64))),
-    "stp_q_pre": Store(
-        ((-32, 8, V3 & M64), (-24, 8, V3 >> 64), (-16, 8, V4 & M64), (-8, 8, V4 >> 64)), base=-32
-    ),
+    "stp_q_pre": Store(((-32, 8, V3 & M64), (-24, 8, V3 >> 64), (-16, 8, V4 & M64), (-8, 8, V4 >> 64)), base=-32),
     "stlr_w": Store(((0, 4, W0),)),
     "stlr_x": Store(((0, 8, X0),)),
     "stlrh_w": Store(((0, 2, X0 & 0xFFFF),)),

@@ -236,9 +236,7 @@ def test_pc_does_not_move_before_the_access_has_succeeded(guest: Guest) -> None:
 
 def test_refused_transition_names_the_state_that_the_vcpu_was_in() -> None:
     with Host() as host:
-        vcpu: AxVCpu[Aarch64VCpuSetupConfig, Aarch64PerCpu] = AxVCpu(
-            0, 0, Aarch64VCpu(Aarch64VCpuCreateConfig(), host)
-        )
+        vcpu: AxVCpu[Aarch64VCpuSetupConfig, Aarch64PerCpu] = AxVCpu(0, 0, Aarch64VCpu(Aarch64VCpuCreateConfig(), host))
         with pytest.raises(VCpuStateError, match="found Created"):
             vcpu.run()
         assert vcpu.state is VCpuState.INVALID

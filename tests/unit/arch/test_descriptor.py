@@ -19,9 +19,7 @@ from arm_vcpu_cli.arch.memtype import MemoryType, mair_memory_type, stage2_memor
 
 RWX = Stage2Attributes(True, True, True)
 ENCODABLE = [memory for memory in MemoryType if memory is not MemoryType.NORMAL_MIXED]
-ATTRIBUTES = st.builds(
-    Stage2Attributes, st.booleans(), st.booleans(), st.booleans(), st.sampled_from(ENCODABLE)
-)
+ATTRIBUTES = st.builds(Stage2Attributes, st.booleans(), st.booleans(), st.booleans(), st.sampled_from(ENCODABLE))
 
 
 @pytest.mark.parametrize(

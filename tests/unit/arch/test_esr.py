@@ -58,8 +58,7 @@ def test_syndromes_are_described(esr: int, text: str) -> None:
 def test_a_trapped_system_register_is_described_by_name() -> None:
     esr = syndrome.system_trap_esr(SystemMove(lookup("ICC_SGI1R_EL1"), 4, False))
     assert (
-        syndrome.describe_esr(esr)
-        == "EC=0x18 (Trapped MSR, MRS or System instruction) IL=1 ICC_SGI1R_EL1 Rt=4 write"
+        syndrome.describe_esr(esr) == "EC=0x18 (Trapped MSR, MRS or System instruction) IL=1 ICC_SGI1R_EL1 Rt=4 write"
     )
 
 
@@ -170,9 +169,7 @@ def test_a_trapped_read_names_register_and_direction() -> None:
     assert syndrome.system_trap_esr(SystemMove(lookup("CNTPCT_EL0"), 9, True)) == esr
 
 
-@given(
-    st.booleans(), st.integers(0, 63), st.booleans(), st.integers(0, 1), st.integers(0, 1), st.integers(0, 1)
-)
+@given(st.booleans(), st.integers(0, 63), st.booleans(), st.integers(0, 1), st.integers(0, 1), st.integers(0, 1))
 def test_an_encoded_data_abort_decodes_to_itself(
     same_el: bool, code: int, is_write: bool, s1ptw: int, cm: int, fnv: int
 ) -> None:

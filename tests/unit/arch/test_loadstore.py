@@ -183,9 +183,7 @@ def test_any_word_decodes_to_something_consistent(word: int) -> None:
 
 
 @given(st.integers(0, 31), st.integers(0, 31), st.integers(0, 4095), st.integers(0, 3), st.booleans())
-def test_the_unsigned_immediate_is_scaled_by_the_size(
-    rt: int, rn: int, imm: int, size: int, load: bool
-) -> None:
+def test_the_unsigned_immediate_is_scaled_by_the_size(rt: int, rn: int, imm: int, size: int, load: bool) -> None:
     decoded = decode_load_store(0x39000000 | size << 30 | int(load) << 22 | imm << 10 | rn << 5 | rt)
     assert isinstance(decoded, LoadStore)
     assert (decoded.is_load, decoded.base, decoded.offset) == (load, rn, imm << size)

@@ -120,9 +120,7 @@ def test_mpidr_affinity_leaves_the_flag_bits_out() -> None:
 
 
 def test_tcr_of_linux_with_48_bit_addresses() -> None:
-    value = Tcr.of(
-        T0SZ=16, T1SZ=16, TG1=2, SH0=3, SH1=3, ORGN0=1, IRGN0=1, ORGN1=1, IRGN1=1, IPS=4, TBI0=1, A1=1, AS=1
-    )
+    value = Tcr.of(T0SZ=16, T1SZ=16, TG1=2, SH0=3, SH1=3, ORGN0=1, IRGN0=1, ORGN1=1, IRGN1=1, IPS=4, TBI0=1, A1=1, AS=1)
     assert value == 0x34_B550_3510
     assert value.describe().count("4KB") == 1
 
@@ -185,6 +183,5 @@ def test_id_registers_say_what_a_cortex_a72_has() -> None:
     )
     assert LAYOUTS["ID_AA64MMFR1_EL1"](0x211120).as_dict()["VH"] == 1
     assert (
-        LAYOUTS["MIDR_EL1"](0x410FD083).describe()
-        == "Implementer=0x41 (Arm) Architecture=0xf PartNum=0xd08 Revision=3"
+        LAYOUTS["MIDR_EL1"](0x410FD083).describe() == "Implementer=0x41 (Arm) Architecture=0xf PartNum=0xd08 Revision=3"
     )

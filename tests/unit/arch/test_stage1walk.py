@@ -148,9 +148,7 @@ def test_64k_tables_with_52_bit_addresses() -> None:
     # IPS = 6: bits 51:48 of addresses are in bits 15:12 of a descriptor and in bits 5:2 of TTBR.
     tcr = Tcr.of(T0SZ=22, TG0=1, IPS=6)
     words = Words({(5 << 48 | 0x8000_0000) + 8: 0x6000_0001 | AF | 9 << 12})
-    found = walk_stage1(
-        words.read, ttbr0=0x8000_0000 | 5 << 2, ttbr1=0, tcr=tcr, sctlr=ON, va=0x2000_0010, pa_bits=52
-    )
+    found = walk_stage1(words.read, ttbr0=0x8000_0000 | 5 << 2, ttbr1=0, tcr=tcr, sctlr=ON, va=0x2000_0010, pa_bits=52)
     assert found.output == 9 << 48 | 0x6000_0010
 
 
@@ -199,9 +197,7 @@ def test_the_top_byte_is_ignored_where_tbi_says_so() -> None:
     tcr = TCR.replace(TBI0=1)
     assert walk(words, tagged, tcr=tcr).output == 0x9000_0000
     assert walk(words, tagged, Access.EXECUTE, tcr=tcr).output == 0x9000_0000
-    assert walk(words, tagged, Access.EXECUTE, tcr=tcr.replace(TBID0=1)).fault == WalkFault(
-        "translation", 0, 4
-    )
+    assert walk(words, tagged, Access.EXECUTE, tcr=tcr.replace(TBID0=1)).fault == WalkFault("translation", 0, 4)
     assert walk(words, tagged, Access.READ, tcr=tcr.replace(TBID0=1)).output == 0x9000_0000
 
 

@@ -83,9 +83,7 @@ def test_the_iss_form_round_trips(iss: int) -> None:
 
 
 @given(st.integers(1, 3), st.integers(0, 7), st.integers(0, 15), st.integers(0, 15), st.integers(0, 7))
-def test_any_encoding_has_a_name_that_finds_it_again(
-    op0: int, op1: int, crn: int, crm: int, op2: int
-) -> None:
+def test_any_encoding_has_a_name_that_finds_it_again(op0: int, op1: int, crn: int, crm: int, op2: int) -> None:
     reg = SysReg(op0, op1, crn, crm, op2)
     assert lookup(reg.name) == reg
     assert lookup(reg.generic_name) == reg

@@ -87,9 +87,7 @@ APK, API = 1 << 40, 1 << 41
         (Aarch64VCpuSetupConfig(vtcr=VTCR), VM | RW | TSC | IMO | FMO | TWI | TID3),
         (Aarch64VCpuSetupConfig(vtcr=VTCR, trap_wfi=False, trap_id_registers=False), VM | RW | TSC | IMO | FMO),
         (
-            Aarch64VCpuSetupConfig(
-                vtcr=VTCR, passthrough_interrupt=True, trap_wfi=False, trap_id_registers=False
-            ),
+            Aarch64VCpuSetupConfig(vtcr=VTCR, passthrough_interrupt=True, trap_wfi=False, trap_id_registers=False),
             VM | RW | TSC,
         ),
         (Aarch64VCpuSetupConfig(vtcr=VTCR, hcr=("TVM",)), VM | RW | TSC | IMO | FMO | TWI | TID3 | TVM),

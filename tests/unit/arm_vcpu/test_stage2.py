@@ -206,9 +206,7 @@ REFUSED: list[tuple[str, Callable[[Stage2AddressSpace], None], str]] = [
 @pytest.mark.parametrize(
     ("operation", "message"), [entry[1:] for entry in REFUSED], ids=[entry[0] for entry in REFUSED]
 )
-def test_a_refused_operation_changes_nothing(
-    operation: Callable[[Stage2AddressSpace], None], message: str
-) -> None:
+def test_a_refused_operation_changes_nothing(operation: Callable[[Stage2AddressSpace], None], message: str) -> None:
     frames = Frames()
     space = Stage2AddressSpace(frames, pa_bits=44)
     space.map(GIB, 4 * GIB, GIB, RWX)

@@ -118,9 +118,7 @@ def test_allowed_transition(operation: str, found: VCpuState) -> None:
     ("operation", "found"),
     [(operation, found) for operation in OPERATIONS for found in WAYS if (operation, found) not in TRANSITIONS],
 )
-def test_a_call_in_the_wrong_state_names_the_state_it_found_and_ends_the_vcpu(
-    operation: str, found: VCpuState
-) -> None:
+def test_a_call_in_the_wrong_state_names_the_state_it_found_and_ends_the_vcpu(operation: str, found: VCpuState) -> None:
     on, arch = cpu(), MockVCpu()
     vcpu = vcpu_in(found, arch, on)
     before = list(arch.log)

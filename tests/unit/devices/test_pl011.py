@@ -367,9 +367,7 @@ def test_a_guest_that_waits_for_its_transmission_is_not_idle() -> None:
 
 # Anything ------------------------------------------------------------------------------------------------------
 
-ACCESSES = st.tuples(
-    st.booleans(), st.integers(0, 0x1FFF), st.sampled_from((1, 2, 4, 8)), st.integers(0, 2**64 - 1)
-)
+ACCESSES = st.tuples(st.booleans(), st.integers(0, 0x1FFF), st.sampled_from((1, 2, 4, 8)), st.integers(0, 2**64 - 1))
 NEAR = st.sampled_from((DR, RSR, FR, LCR_H, CR, IFLS, IMSC, RIS, MIS, ICR))
 
 

@@ -155,9 +155,7 @@ def test_a_file_that_is_no_elf_is_refused_with_what_it_starts_with() -> None:
         (replace(VALID, loads=[Load(RAM, memory_size=0x100)], entry=RAM + 0x80), 24, "has no bytes for"),
     ],
 )  # fmt: skip
-def test_what_cannot_run_is_refused_with_the_offset_of_the_reason(
-    elf: ElfFile, offset: int | None, part: str
-) -> None:
+def test_what_cannot_run_is_refused_with_the_offset_of_the_reason(elf: ElfFile, offset: int | None, part: str) -> None:
     error = refusal(elf)
     assert part in error.message
     assert error.offset == offset
@@ -325,5 +323,3 @@ def test_arbitrary_bytes_behind_the_magic_number_are_refused_or_load(tail: bytes
 def test_every_single_truncation_of_the_headers_is_refused() -> None:
     for length in range(1, 64 + 2 * 56 + len(CODE) + 4):
         refusal(SAMPLE[:length])
-
-

@@ -28,9 +28,7 @@ DYNAMIC = 0x800  # in the data segment: the dynamic section
 CODE_SIZE = 0x40
 
 
-def pie(
-    words: dict[int, int], table: bytes, *tags: tuple[int, int], align: int = 0x1000, low: int = 0
-) -> ElfFile:
+def pie(words: dict[int, int], table: bytes, *tags: tuple[int, int], align: int = 0x1000, low: int = 0) -> ElfFile:
     """A PIE whose data segment has ``words`` by offset, a relocation table and a dynamic section."""
     data = bytearray(0xC00)
     for offset, value in words.items():

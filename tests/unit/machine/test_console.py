@@ -36,17 +36,13 @@ class Pipes:
         self.quits = 0
         self.ignored = 0
         self.cancelled = False
-        self.console = Console(
-            self.output, source if with_input else None, interactive=interactive, sleep=self._sleep
-        )
+        self.console = Console(self.output, source if with_input else None, interactive=interactive, sleep=self._sleep)
 
     def _sleep(self, seconds: float) -> None:
         self.slept += seconds
 
     def connect(self) -> None:
-        self.console.connect(
-            quit_requested=self._quit, ignored=self._ignored, cancelled=lambda: self.cancelled
-        )
+        self.console.connect(quit_requested=self._quit, ignored=self._ignored, cancelled=lambda: self.cancelled)
 
     def _quit(self) -> None:
         self.quits += 1
@@ -213,9 +209,7 @@ def waits_until_stalled(box: Pipes) -> int:
 
 
 @pytest.mark.parametrize("with_input", [True, False])
-def test_a_guest_that_waits_for_input_that_has_ended_is_stuck_after_a_while(
-    stack: ExitStack, with_input: bool
-) -> None:
+def test_a_guest_that_waits_for_input_that_has_ended_is_stuck_after_a_while(stack: ExitStack, with_input: bool) -> None:
     box = pipes(stack, with_input=with_input)
     box.end_input()
     assert box.console.receive() is None

@@ -194,9 +194,7 @@ def test_memory_that_grows_into_its_neighbour_is_refused(tmp_path: Path) -> None
 
 def test_a_memory_size_that_would_make_another_region_the_main_ram_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "board.toml"
-    path.write_text(
-        'base = "none"\n[memory.a]\nbase = 0\nsize = "4M"\n[memory.b]\nbase = 0x100_0000\nsize = "2M"\n'
-    )
+    path.write_text('base = "none"\n[memory.a]\nbase = 0\nsize = "4M"\n[memory.b]\nbase = 0x100_0000\nsize = "2M"\n')
     assert load_machine(path, memory_size=8 * MIB).ram.size == 8 * MIB
     with pytest.raises(MachineFileError, match="no longer the main RAM") as caught:
         load_machine(path, memory_size=MIB)

@@ -195,9 +195,7 @@ def test_an_address_over_the_guest_is_refused(address: int, tmp_path: Path) -> N
         place(machine, segment(RAM + 0x8_0000, b"x", 0x1000, name="text"))
 
 
-@given(
-    parts=st.lists(st.tuples(st.integers(0, 255), st.integers(1, 64)), max_size=5), size=st.integers(1, SIZE)
-)
+@given(parts=st.lists(st.tuples(st.integers(0, 255), st.integers(1, 64)), max_size=5), size=st.integers(1, SIZE))
 def test_wherever_it_goes_it_is_in_memory_and_overwrites_nothing(parts: list[tuple[int, int]], size: int) -> None:
     segments = [segment(RAM + 0x1000 * page, b"", 0x1000 * pages) for page, pages in parts]
     try:
