@@ -22,7 +22,7 @@ _SIGN32: Final = 1 << 31
 _FLAG_BITS: Final = Spsr.of(N=1, Z=1, C=1, V=1)
 _DAIF_BITS: Final = Spsr.of(D=1, A=1, I=1, F=1)
 _BTYPE_BITS: Final = Spsr.of(BTYPE=3)
-_SS_BIT: Final = Spsr.of(SS=1)
+_SS_BIT: Final = int(Spsr.of(SS=1))
 _BTYPE_LSB: Final = Spsr.BTYPE.lsb
 _SP_SELECT: Final = 1
 _N, _Z, _C, _V = Spsr.of(N=1), Spsr.of(Z=1), Spsr.of(C=1), Spsr.of(V=1)
