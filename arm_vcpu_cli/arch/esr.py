@@ -360,3 +360,17 @@ def system_trap_esr(move: SystemMove) -> int:
     """The syndrome of a trapped MRS, MSR or system instruction."""
     named = iss.SystemMoveIss(move.reg.iss)
     return _esr(ExceptionClass.SYSTEM, named.replace(Rt=move.rt, Direction=int(move.is_read)))
+
+
+_INSTRUCTION_SYNDROME: Final = int(iss.DataAbortIss.of(ISV=1, SAS=3, SSE=1, SRT=31, SF=1, AR=1))
+_FAULT_STATUS: Final = int(iss.DataAbortIss.of(DFSC=iss.DataAbortIss.DFSC.mask))
+
+
+def without_isv(esr: int) -> int:
+    """The syndrome of a data abort that does not describe the instruction: ISV and ISS[23:14] are 0."""
+    return esr & ~_INSTRUCTION_SYNDROME
+
+
+def with_fault_status(esr: int, fault_status: int) -> int:
+    """The syndrome of a data or instruction abort with another DFSC or IFSC (6 bits)."""
+    return esr & ~_FAULT_STATUS | fault_status

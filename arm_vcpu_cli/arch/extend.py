@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 from arm_vcpu_cli.arch.bitfield import MASK64
 
-_MASK: Final = {1: 0xFF, 2: 0xFFFF, 4: 0xFFFF_FFFF, 8: MASK64}
+VALUE_MASKS: Final[Mapping[int, int]] = MappingProxyType({1: 0xFF, 2: 0xFFFF, 4: 0xFFFF_FFFF, 8: MASK64})
+"""All bits of a value, by its size in bytes."""
+_MASK: Final = dict(VALUE_MASKS)
 _SIGN: Final = {1: 0x80, 2: 0x8000, 4: 0x8000_0000, 8: 1 << 63}
 
 

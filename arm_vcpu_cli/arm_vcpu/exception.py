@@ -19,7 +19,7 @@ from arm_vcpu_cli.arch.esr import (
     decode_system_trap,
     system_trap_esr,
 )
-from arm_vcpu_cli.arch.extend import extend_load
+from arm_vcpu_cli.arch.extend import VALUE_MASKS, extend_load
 from arm_vcpu_cli.arch.fault_address import PAGE_OFFSET, fault_ipa
 from arm_vcpu_cli.arch.loadstore import LoadStore, Unemulated
 from arm_vcpu_cli.arch.sysreg import SysReg, decode_system_move, lookup
@@ -27,7 +27,6 @@ from arm_vcpu_cli.arm_vcpu.aborts import GuestAborts
 from arm_vcpu_cli.arm_vcpu.calls import GuestCalls
 from arm_vcpu_cli.arm_vcpu.context_frame import INSTRUCTION_SIZE, ZERO_REGISTER, TrapFrame
 from arm_vcpu_cli.arm_vcpu.exit_reason import (
-    MASKS,
     SEMIHOSTING_HLT,
     SGI_REGISTERS,
     ExitReasons,
@@ -36,10 +35,11 @@ from arm_vcpu_cli.arm_vcpu.exit_reason import (
 )
 from arm_vcpu_cli.arm_vcpu.guest_memory import GuestMemory
 from arm_vcpu_cli.arm_vcpu.inject import El1Entry, sets_far
-from arm_vcpu_cli.arm_vcpu.mmio import DC_ZVA, DeviceAccess, Element, PendingAccess, decode_cached, is_plain
+from arm_vcpu_cli.arm_vcpu.mmio import DC_ZVA, DeviceAccess, Element, PendingAccess, decode_cached, plain_form
 from arm_vcpu_cli.arm_vcpu.platform import Outcome, Platform
 from arm_vcpu_cli.arm_vcpu.psci import FirmwareCalls
 from arm_vcpu_cli.arm_vcpu.smc import SecureMonitor
+from arm_vcpu_cli.arm_vcpu.syndrome import SyndromeCorrection
 from arm_vcpu_cli.axvcpu.exit import (
     AccessFlags,
     AxVCpuExitReason,
@@ -103,11 +103,13 @@ class SyncHandlers:
         self._id_registers = id_registers
         self._sgi_trapped = sgi_trapped
         self._access = DeviceAccess(state, frame, platform)
+        self.syndromes = SyndromeCorrection(state, memory, fetch)
         self.reasons = ExitReasons(
             state=state,
             frame=frame,
             entry=entry,
             access=self._access,
+            syndromes=self.syndromes,
             calls=calls,
             fetch=fetch,
             sgi_trapped=sgi_trapped,
@@ -192,7 +194,7 @@ class SyncHandlers:
 
     @staticmethod
     def _take_value(pending: PendingAccess, value: int) -> None:
-        pending.values.append(value & MASKS[pending.elements[pending.index].size])
+        pending.values.append(value & VALUE_MASKS[pending.elements[pending.index].size])
         pending.index += 1
 
     def inject_undefined(self) -> None:
@@ -235,12 +237,12 @@ class SyncHandlers:
         ipa = fault_ipa(u64[self._hpfar], u64[self._far])
         word = self._fetch(u64[self._pc])
         register, size = abort.register, abort.size
-        if not (abort.valid and is_plain(word)) or (
-            not ipa & PAGE_OFFSET and size > 1 and self._access.began_before(word)
-        ):
+        form = plain_form(word) if abort.valid else None
+        if form is None or (size > 1 and not ipa & PAGE_OFFSET and self._access.began_before(form)):
+            esr = self.syndromes.data_abort(esr)
             return self._without_syndrome(esr, ipa, None if word is None else decode_cached(word))
         if abort.is_write:
-            value = u64[self._x0 + register] & MASKS[size] if register != ZERO_REGISTER else 0
+            value = u64[self._x0 + register] & VALUE_MASKS[size] if register != ZERO_REGISTER else 0
             outcome = self._mmio_write(ipa, size, value)
             if outcome is Outcome.DONE:
                 self._advance()
@@ -290,6 +292,7 @@ class SyncHandlers:
         return result
 
     def _other_data_abort(self, esr: int) -> ExitOrNone:
+        esr = self.syndromes.data_abort(esr)
         abort = decode_data_abort(esr)
         if abort.stage1_walk:
             return self._aborted(self._aborts.data(esr))
@@ -300,6 +303,7 @@ class SyncHandlers:
         return self._page_fault(esr, AccessFlags.WRITE if abort.is_write else AccessFlags.READ)
 
     def _instruction_abort(self, esr: int) -> ExitOrNone:
+        esr = self.syndromes.instruction_abort(esr)
         if decode_instruction_abort(esr).stage1_walk:
             return self._aborted(self._aborts.fetch(esr))
         return self._page_fault(esr, AccessFlags.EXECUTE)
@@ -381,12 +385,12 @@ class SyncHandlers:
         """EC 0 for EL1: semihosting, a system register that the core lacks but EL2 traps, or really undefined."""
         word = self._fetch(self._u64[self._pc])
         if word == SEMIHOSTING_HLT:
-            answer = self._platform.semihosting(self._u64[self._x0] & MASKS[4], self._u64[self._x0 + 1])
+            answer = self._platform.semihosting(self._u64[self._x0] & VALUE_MASKS[4], self._u64[self._x0 + 1])
             if not isinstance(answer, Outcome):
                 if not isinstance(answer, int):
                     self.pending = Pending.ADVANCE
                     return answer
-                self._u64[self._x0] = answer & MASKS[8]
+                self._u64[self._x0] = answer & VALUE_MASKS[8]
                 self._advance()
                 return None
         elif word is not None and self._sgi_trapped and self.entry.from_el1:

@@ -5,8 +5,7 @@ The handlers in ``exception`` return the same reason for whatever they do not co
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from collections.abc import Callable
 from typing import Final
 
 from arm_vcpu_cli.arch.esr import (
@@ -18,6 +17,7 @@ from arm_vcpu_cli.arch.esr import (
     decode_system_trap,
     describe_esr,
 )
+from arm_vcpu_cli.arch.extend import VALUE_MASKS
 from arm_vcpu_cli.arch.fault_address import PAGE_OFFSET, fault_ipa
 from arm_vcpu_cli.arch.gicregs import IccSgi1r
 from arm_vcpu_cli.arch.loadstore import LoadStore
@@ -25,8 +25,9 @@ from arm_vcpu_cli.arch.regs import Mpidr
 from arm_vcpu_cli.arch.sysreg import decode_system_move, lookup
 from arm_vcpu_cli.arm_vcpu.context_frame import TrapFrame
 from arm_vcpu_cli.arm_vcpu.inject import El1Entry
-from arm_vcpu_cli.arm_vcpu.mmio import DeviceAccess, PendingAccess, decode_cached, is_plain
+from arm_vcpu_cli.arm_vcpu.mmio import DeviceAccess, PendingAccess, decode_cached, plain_form
 from arm_vcpu_cli.arm_vcpu.psci import FirmwareCalls
+from arm_vcpu_cli.arm_vcpu.syndrome import SyndromeCorrection
 from arm_vcpu_cli.axvcpu.exit import (
     AccessFlags,
     AccessWidth,
@@ -48,12 +49,10 @@ SEMIHOSTING_HLT: Final = 0xD45E_0000
 SGI_REGISTERS: Final = frozenset(lookup(name) for name in ("ICC_SGI1R_EL1", "ICC_ASGI1R_EL1", "ICC_SGI0R_EL1"))
 ARGUMENTS: Final = 6
 """Registers of a hypercall that carry arguments, from x1 on."""
-MASKS: Final[Mapping[int, int]] = MappingProxyType({size: (1 << 8 * size) - 1 for size in (1, 2, 4, 8)})
-"""All bits of a value, by its size in bytes."""
 
 
 class ExitReasons:
-    """Tells what the exception in a saved state is; changes nothing."""
+    """Tells what the exception in a saved state is; changes nothing but a syndrome that is wrong."""
 
     def __init__(
         self,
@@ -62,6 +61,7 @@ class ExitReasons:
         frame: TrapFrame,
         entry: El1Entry,
         access: DeviceAccess,
+        syndromes: SyndromeCorrection,
         calls: FirmwareCalls,
         fetch: Callable[[int], int | None],
         sgi_trapped: bool,
@@ -77,6 +77,7 @@ class ExitReasons:
         self._frame = frame
         self._entry = entry
         self._access = access
+        self._syndromes = syndromes
         self._calls = calls
         self._fetch = fetch
         self._sgi_trapped = sgi_trapped
@@ -92,6 +93,7 @@ class ExitReasons:
         if exception_class == ExceptionClass.DATA_ABORT_LOWER:
             return self._data_abort_reason(esr)
         if exception_class == ExceptionClass.INSTRUCTION_ABORT_LOWER:
+            self._syndromes.instruction_abort(esr)
             return NestedPageFault(fault_ipa(self._u64[self._hpfar], self._u64[self._far]), AccessFlags.EXECUTE)
         if exception_class in (ExceptionClass.HVC64, ExceptionClass.SMC64):
             result = self._calls.call(u64[x0], u64[x0 + 1], u64[x0 + 2], u64[x0 + 3])
@@ -117,6 +119,7 @@ class ExitReasons:
         return None
 
     def _data_abort_reason(self, esr: int) -> AxVCpuExitReason:
+        esr = self._syndromes.data_abort(esr)
         abort = decode_data_abort(esr)
         ipa = fault_ipa(self._u64[self._hpfar], self._u64[self._far])
         flags = AccessFlags.WRITE if abort.is_write else AccessFlags.READ
@@ -124,9 +127,10 @@ class ExitReasons:
             return NestedPageFault(ipa, flags)
         word = self._fetch(self._u64[self._pc])
         instruction = None if word is None else decode_cached(word)
-        if abort.valid and is_plain(word) and (ipa & PAGE_OFFSET or not self._access.began_before(word)):
+        form = plain_form(word) if abort.valid else None
+        if form is not None and (ipa & PAGE_OFFSET or not self._access.began_before(form)):
             if abort.is_write:
-                value = self._frame.gpr(abort.register) & MASKS[abort.size]
+                value = self._frame.gpr(abort.register) & VALUE_MASKS[abort.size]
                 return MmioWrite(ipa, AccessWidth(abort.size), value)
             width = AccessWidth.QWORD if abort.is_64bit else AccessWidth.DWORD
             return MmioRead(ipa, AccessWidth(abort.size), abort.register, width, abort.sign_extend)

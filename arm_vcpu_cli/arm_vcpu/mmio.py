@@ -85,16 +85,13 @@ class DeviceAccess:
                 )
         return tuple(found)
 
-    def began_before(self, word: int | None) -> bool:
+    def began_before(self, form: PlainForm) -> bool:
         """Whether a plain access that faulted at the first byte of a page began in the page before it.
 
         The syndrome does not tell. The address of a register offset or of a literal is not looked at: those are
         taken to be aligned.
         """
-        instruction = None if word is None else decode_cached(word)
-        if not isinstance(instruction, LoadStore) or instruction.offset is None:
-            return False
-        return bool(self._base(instruction.base) + instruction.offset & PAGE_OFFSET)
+        return form.base is not None and bool(self._base(form.base) + form.offset & PAGE_OFFSET)
 
     def proceed(self, access: PendingAccess) -> MmioRead | MmioWrite | Outcome:
         """Carry out what is left. DONE: committed. ABORT: nothing was changed. An exit: the caller completes it."""
@@ -163,16 +160,30 @@ def _distance(start: int, end: int) -> int:
     return (end - start + half & MASK64) - half
 
 
-@lru_cache(maxsize=4096)
-def is_plain(word: int | None) -> bool:
-    """Whether a valid syndrome says all there is to say: one general-purpose register and no write-back.
+class PlainForm(NamedTuple):
+    """How a plain access forms its address: register ``base`` (31 is SP) plus ``offset``.
 
-    ``word`` is the instruction, None where it cannot be read.
+    ``base`` is None where the syndrome's own word has to do: a register offset, a literal.
+    """
+
+    base: int | None
+    offset: int
+
+
+@lru_cache(maxsize=4096)
+def plain_form(word: int | None) -> PlainForm | None:
+    """The form of an instruction of which a valid syndrome says all there is to say, else None.
+
+    That is one general-purpose register and no write-back. ``word`` is the instruction, None where it cannot be read.
     """
     instruction = None if word is None else decode_cached(word)
-    return instruction is None or (
-        isinstance(instruction, LoadStore)
-        and instruction.writeback is None
-        and len(instruction.transfers) == 1
-        and not instruction.transfers[0].vector
-    )
+    if instruction is None:
+        return PlainForm(None, 0)
+    if (
+        not isinstance(instruction, LoadStore)
+        or instruction.writeback is not None
+        or len(instruction.transfers) != 1
+        or instruction.transfers[0].vector
+    ):
+        return None
+    return PlainForm(None, 0) if instruction.offset is None else PlainForm(instruction.base, instruction.offset)

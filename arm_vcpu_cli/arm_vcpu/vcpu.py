@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from arm_vcpu_cli.arch.esr import EC_SHIFT, ExceptionClass
 from arm_vcpu_cli.arch.idregs import Aa64Isar1, Aa64Mmfr1, pa_range_bits
 from arm_vcpu_cli.arch.regs import AFFINITY_MASK, EL1H_MASKED, Hcr
 from arm_vcpu_cli.arch.sysreg import SysReg, lookup
@@ -308,13 +309,16 @@ class Aarch64VCpu:
             save()
             if u32[target_el] == _EL2:
                 self.exits += 1
-                self.last_syndrome = u32[syndrome]
                 reason = lower64[kind]() if u32[aarch64] else lower32[kind]()
+                # Only now: the handler may have corrected it.
+                self.last_syndrome = u32[syndrome]
             else:
                 reason = el1_sync() if u32[aarch64] else lower32[kind]()
                 if handlers.new_pstate is None:
                     # Not an exception of EL1 after all: semihosting, or a trap that the core does not have.
                     self.exits += 1
+                    if u32[syndrome] >> EC_SHIFT == ExceptionClass.SYSTEM:
+                        self.last_syndrome = u32[syndrome]
             if reason is None:
                 if handlers.new_pstate is not None:
                     if entry.stuck:
@@ -356,8 +360,12 @@ class Aarch64VCpu:
                 return
             handlers.note = ""
             started = observer.now()
-            record = ExitRecord(started, reason, u32[syndrome] if to_el2 else None, self.ctx.elr, self.ctx.spsr.el)
+            record = ExitRecord(started, reason, None, self.ctx.elr, self.ctx.spsr.el)
             on_exception(kind)
+            esr = u32[syndrome]
+            if to_el2 or esr >> EC_SHIFT == ExceptionClass.SYSTEM:
+                # As the handler left it: corrected, or made up for a trap that the core does not have.
+                record.esr = esr
             record.note = handlers.note
             if self._reason is None:
                 record.finish(self.ctx)

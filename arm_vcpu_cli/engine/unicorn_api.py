@@ -86,6 +86,8 @@ class Engine:
         self.handle = self.binding._uch
         self._released = ctypes.CDLL(uclib._name)
         self._held = ctypes.PyDLL(uclib._name)
+        self._bare = ctypes.PyDLL(uclib._name)
+        """The same without argument types: every argument is given as an object of ctypes."""
         self._held.uc_vmem_read.argtypes = [
             ctypes.c_void_p,
             ctypes.c_uint64,
@@ -198,12 +200,20 @@ class Engine:
 
     def fetcher(self) -> Callable[[int], int | None]:
         """A function that reads the 32-bit word at a virtual address as an instruction fetch would see it."""
-        read, handle, execute = self._held.uc_vmem_read, self.handle, _PROT_EXEC
-        word = ctypes.c_uint32()
-        pointer = ctypes.byref(word)
+        word, address = ctypes.c_uint32(), ctypes.c_uint64()
+        # Arguments that are ctypes objects already are passed on as they are: half the cost of converting five.
+        read = partial(
+            self._bare.uc_vmem_read,
+            self.handle,
+            address,
+            ctypes.c_int(_PROT_EXEC),
+            ctypes.byref(word),
+            ctypes.c_size_t(ctypes.sizeof(word)),
+        )
 
         def fetch(vaddr: int) -> int | None:
-            return None if read(handle, vaddr, execute, pointer, 4) else word.value
+            address.value = vaddr
+            return None if read() else word.value
 
         return fetch
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Final, Protocol, TypeVar
 
 from arm_vcpu_cli.arch.smccc import SmcccStatus, to_u64
 from arm_vcpu_cli.arch.sysreg import SysReg
@@ -14,6 +14,10 @@ from arm_vcpu_cli.devices.timer import PhysicalTimer
 from arm_vcpu_cli.errors import EngineError
 from arm_vcpu_cli.machine.description import MemoryRegion, OnFault
 from arm_vcpu_cli.machine.semihosting import Semihosting
+
+_T = TypeVar("_T")
+_REMEMBERED: Final = 4096
+"""Addresses of which the device is remembered: a guest that tries them all must not fill the host's memory."""
 
 
 class RegisterAccess(Protocol):
@@ -88,23 +92,46 @@ class MachinePlatform:
 
 
 def _reader(bus: Bus) -> Callable[[int, int], int | Outcome]:
-    find, miss = bus.find, Outcome.ABORT
+    # Guests use few registers: which device has an address is looked up once and remembered.
+    known: dict[int, tuple[Callable[[int, int], int], int, int]] = {}
+    miss = Outcome.ABORT
 
     def mmio_read(ipa: int, width: int) -> int | Outcome:
-        window = find(ipa, width)
-        return miss if window is None else window.device.read(ipa - window.base, width)
+        found = known.get(ipa)
+        if found is None:
+            window = bus.find(ipa, 1)
+            if window is None:
+                return miss
+            found = (window.device.read, ipa - window.base, window.end - ipa)
+            _remember(known, ipa, found)
+        read, offset, room = found
+        return read(offset, width) if width <= room else miss
 
     return mmio_read
 
 
 def _writer(bus: Bus) -> Callable[[int, int, int], Outcome]:
-    find, miss, done = bus.find, Outcome.ABORT, Outcome.DONE
+    known: dict[int, tuple[Callable[[int, int, int], None], int, int]] = {}
+    miss, done = Outcome.ABORT, Outcome.DONE
 
     def mmio_write(ipa: int, width: int, value: int) -> Outcome:
-        window = find(ipa, width)
-        if window is None:
+        found = known.get(ipa)
+        if found is None:
+            window = bus.find(ipa, 1)
+            if window is None:
+                return miss
+            found = (window.device.write, ipa - window.base, window.end - ipa)
+            _remember(known, ipa, found)
+        write, offset, room = found
+        if width > room:
             return miss
-        window.device.write(ipa - window.base, width, value)
+        write(offset, width, value)
         return done
 
     return mmio_write
+
+
+def _remember(known: dict[int, _T], ipa: int, found: _T) -> None:
+    if len(known) >= _REMEMBERED:
+        known.clear()
+    known[ipa] = found

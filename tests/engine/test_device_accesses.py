@@ -285,6 +285,27 @@ def test_completed_in_place(device: Machine, place: str, form: Load | Store, mod
     device.check(place, form, mode)
 
 
+VECTOR_STORES = ("str_b", "str_h", "str_s", "str_d", "str_q", "stur_q")
+
+
+@pytest.mark.parametrize(("place", "form"), [*LOADS.items(), *STORES.items()], ids=[*LOADS, *STORES])
+def test_syndrome_describes_single_accesses_without_write_back_only(
+    caller: Machine, place: str, form: Load | Store
+) -> None:
+    """ISV and ISS[23:14] (D24.2, ESR_EL2, ISS encoding for an exception from a Data Abort)."""
+    caller.prepare(place, EL1H, form)
+    caller.guest.run()
+    esr = caller.guest.vcpu.last_syndrome or 0
+    caller.guest.vcpu.inject_external_abort()
+    is_write, size = isinstance(form, Store), form.accesses[0][1]
+    assert (esr >> 26, esr >> 6 & 1) == (0x24, is_write)
+    vector = place in VECTOR_STORES if isinstance(form, Store) else bool(form.v)
+    if form.base or vector or len(form.accesses) > 1:
+        assert esr & 0x1FF_C000 == 0
+    else:
+        assert (esr >> 24 & 1, 1 << (esr >> 22 & 3)) == (1, size)
+
+
 @pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
 @pytest.mark.parametrize(
     ("place", "form"), [*NEWER_LOADS.items(), *NEWER_STORES.items()], ids=[*NEWER_LOADS, *NEWER_STORES]

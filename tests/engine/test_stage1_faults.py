@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from arm_vcpu_cli.arch.iss import DataAbortIss
 from arm_vcpu_cli.arch.memtype import Access
 from arm_vcpu_cli.arch.regs import Sctlr, Spsr
+from arm_vcpu_cli.arm_vcpu.observer import ExitRecord
 from arm_vcpu_cli.axvcpu.exit import AccessFlags, MmioRead, MmioWrite, NestedPageFault
 
 from .harness import CURRENT_SPX, DATA, DEVICE, EL0T, EL1H, LOWER_64, MASKED, Guest, Script
@@ -122,12 +123,26 @@ def test_pan_keeps_el1_out_of_el0s_pages(pan: int, status: int | None) -> None:
 # Stage 2 under stage 1 ---------------------------------------------------------------------------------------------
 
 
+class Records:
+    """Keeps the exits of a guest."""
+
+    def __init__(self) -> None:
+        self.records: list[ExitRecord] = []
+
+    def now(self) -> int:
+        return 0
+
+    def exit(self, record: ExitRecord) -> None:
+        self.records.append(record)
+
+
 @pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
 @pytest.mark.parametrize("place", PLACES.values())
 @pytest.mark.parametrize("level", [1, 2, 3])
 @pytest.mark.parametrize("where", [UNBACKED, DEVICE, 0x5000_0000], ids=["unbacked", "device", "not readable"])
 def test_table_that_stage_2_does_not_give(mode: int, place: str, level: int, where: int) -> None:
-    with Guest("exceptions", platform=Script()) as guest:
+    observer = Records()
+    with Guest("exceptions", platform=Script(), observer=observer) as guest:
         guest.map(0x5000_0000, PAGE, "wx")
         # What is in there would do as a table at any level: it must not be read.
         guest.write_u64(0x5000_0000, *[DATA & -SIZES[1] | KERNEL | VALID | (TABLE if level == 3 else 0)] * 512)
@@ -142,6 +157,10 @@ def test_table_that_stage_2_does_not_give(mode: int, place: str, level: int, whe
         guest["FAR_EL1"] = 0
         guest.start(place, mode=mode, x={1: va})
         check_fault(guest, place, mode, va, EXTERNAL_WALK + level)
+        esr = observer.records[0].esr or 0
+        refused = guest.stage2.translate(where, Access.READ).fault
+        assert refused is not None
+        assert (esr >> 7 & 1, esr & 0x3F) == (1, refused.fault_status)
 
 
 @pytest.mark.parametrize("place", ["translate_read_el1", "translate_write_el0"])
