@@ -1,0 +1,56 @@
+"""A GICv3 as a whole (IHI 0069H): Distributor, Redistributors, CPU interfaces, and the lines of devices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final
+
+from arm_vcpu_cli.arch.gicregs import FIRST_PPI, FIRST_SPI
+from arm_vcpu_cli.devices.bus import MmioDevice
+from arm_vcpu_cli.devices.gicv3.cpu_interface import CpuInterface
+from arm_vcpu_cli.devices.gicv3.distributor import Distributor
+from arm_vcpu_cli.devices.gicv3.frame import FRAME_SIZE
+from arm_vcpu_cli.devices.gicv3.iri import Iri, check_shape
+from arm_vcpu_cli.devices.gicv3.redistributor import Redistributors
+from arm_vcpu_cli.devices.irq import IrqLine
+
+DISTRIBUTOR_SIZE: Final = FRAME_SIZE
+REDISTRIBUTOR_SIZE: Final = 2 * FRAME_SIZE
+"""Bytes of one PE's Redistributor."""
+DEFAULT_SPIS: Final = 224
+"""INTIDs 32 to 255."""
+
+
+class GicV3:
+    """A GIC of one Security state, with affinity routing and system registers only, without LPIs.
+
+    ``affinities``: MPIDR_EL1's affinity fields of each PE, Aff3 in bits 39:32. ``signal(cpu, irq, fiq)`` is called
+    whenever an output of a PE's CPU interface changes; both are low at first. ValueError: no PEs, two of one
+    affinity, bits outside of the affinity fields, or more SPIs than there are INTIDs.
+    """
+
+    def __init__(
+        self, affinities: Sequence[int], *, spis: int = DEFAULT_SPIS, signal: Callable[[int, bool, bool], None]
+    ) -> None:
+        check_shape(affinities, spis)
+        self._iri = Iri(affinities, spis)
+        self.distributor: MmioDevice = Distributor(self._iri)
+        self.redistributors: MmioDevice = Redistributors(self._iri)
+        self._interfaces = tuple(CpuInterface(cpu, self._iri, signal) for cpu in range(len(affinities)))
+
+    def cpu_interface(self, cpu: int) -> CpuInterface:
+        """The CPU interface of a PE, by its place in ``affinities``."""
+        return self._interfaces[cpu]
+
+    def spi(self, intid: int) -> IrqLine:
+        """The input of a shared interrupt, INTID 32 and up; ValueError if there is no such SPI."""
+        if intid < FIRST_SPI or not self._iri.exists(intid):
+            raise ValueError(f"INTID {intid} is no SPI of this GIC")
+        return partial(self._iri.set_line, self._iri.spis, 0, intid)
+
+    def ppi(self, cpu: int, intid: int) -> IrqLine:
+        """The input of a private interrupt of a PE, INTID 16 to 31; ValueError for others."""
+        if not FIRST_PPI <= intid < FIRST_SPI:
+            raise ValueError(f"INTID {intid} is no PPI")
+        return partial(self._iri.set_line, self._iri.pes[cpu].bank, cpu, intid)
