@@ -134,6 +134,10 @@ class SmcccStatus(IntEnum):
     INVALID_PARAMETER = -3
 
 
+WORKAROUND_NOT_REQUIRED_HERE: Final = 1
+"""What SMCCC_ARCH_FEATURES answers for a workaround that may be called and that the calling PE does not need."""
+
+
 class TrngStatus(IntEnum):
     """TRNG return codes (DEN0098, 2.1), signed."""
 

@@ -45,6 +45,11 @@ class SysReg(NamedTuple):
         return self.op0 << _OP0 | self.op2 << _OP2 | self.op1 << _OP1 | self.crn << _CRN | self.crm << _CRM
 
     @property
+    def packed(self) -> int:
+        """op0 to op2 one after the other, 16 bits: bits [20:5] of the MRS of the register, with both bits of op0."""
+        return (((self.op0 << 3 | self.op1) << 4 | self.crn) << 4 | self.crm) << 3 | self.op2
+
+    @property
     def name(self) -> str:
         """The architecture's name, or the generic one: ``HCR_EL2``, ``DC ZVA``, ``S3_0_C12_C12_5``."""
         return NAMES.get(self) or self.generic_name

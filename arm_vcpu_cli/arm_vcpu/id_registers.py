@@ -1,38 +1,86 @@
-"""The ID registers that a guest sees: the core's own, less what the engine announces and cannot do.
+"""The ID registers that a guest sees: the core's own, less what the core announces and the guest does not get.
 
 HCR_EL2.TID3 traps the whole group (op0 3, op1 0, CRn 0, CRm 1 to 7); what is not listed by the manual reads zero.
+Where a CPU's technical reference manual and the core differ, the core wins: nothing is announced that it cannot do.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
-from arm_vcpu_cli.arch.idregs import Aa64Dfr0, Aa64Mmfr1, Aa64Pfr0
+from arm_vcpu_cli.arch.features import with_features
+from arm_vcpu_cli.arch.idregs import ID_LAYOUTS
 from arm_vcpu_cli.arch.sysreg import SysReg, lookup
 from arm_vcpu_cli.engine.port import CpuCore
 from arm_vcpu_cli.errors import EngineError
 
-_PFR0: Final = lookup("ID_AA64PFR0_EL1")
-_DFR0: Final = lookup("ID_AA64DFR0_EL1")
-_MMFR1: Final = lookup("ID_AA64MMFR1_EL1")
 _AARCH64_CRM: Final = range(4, 8)
 _AARCH64_ONLY: Final = 1
+_GIC_V3: Final = 1
+
+FieldValues = Mapping[str, Mapping[str, int]]
+"""Values of fields, by register and field name."""
+
+HIDDEN: Final[FieldValues] = MappingProxyType(
+    {
+        # One virtual machine has neither EL2 nor EL3; AArch32 is not modelled. The GIC is the machine's to announce.
+        "ID_AA64PFR0_EL1": {"EL0": _AARCH64_ONLY, "EL1": _AARCH64_ONLY, "EL2": 0, "EL3": 0, "GIC": 0},
+        # Watchpoints never fire, so as few as the field can say (one); there is no usable PMU.
+        "ID_AA64DFR0_EL1": {"WRPs": 0, "PMUVer": 0},
+        # Without EL2 there are no VMIDs and no VHE. Limited ordering regions would have to be trapped and are not.
+        "ID_AA64MMFR1_EL1": {"VH": 0, "VMIDBits": 0, "LO": 0},
+    }
+)
+"""What no guest is told, whatever the CPU model."""
+
+HIDDEN_FROM_MODEL: Final[Mapping[str, FieldValues]] = MappingProxyType(
+    {
+        "cortex-a53": {},
+        "cortex-a57": {},
+        "cortex-a72": {},
+        # The model promises to grow; none of these works in the core.
+        "max": {
+            "ID_AA64PFR0_EL1": {"RAS": 0, "AMU": 0, "DIT": 0},
+            "ID_AA64PFR1_EL1": {"SSBS": 0, "MTE": 0},
+        },
+    }
+)
+"""What is kept from a guest with that CPU model besides."""
+
+NO_CHOICE: Final[Mapping[str, bool]] = MappingProxyType({})
+"""All features as the model has them."""
 
 
-def guest_id_registers(core: CpuCore) -> dict[SysReg, int]:
-    """Values by register, 64 bits, of everything that TID3 traps."""
+def guest_id_registers(
+    core: CpuCore, *, gic: bool = False, rndr: bool = True, features: Mapping[str, bool] = NO_CHOICE
+) -> dict[SysReg, int]:
+    """Values by register, 64 bits, of everything that TID3 traps.
+
+    ``gic`` announces the GIC's system registers, ``rndr`` (where the core has them) the random number registers;
+    ``features`` switches architecture features by name, on only those that the core has. Raises ValueError for a
+    name that is unknown and for a feature that it has not.
+    """
     values = {}
     for crm in range(1, 8):
         for op2 in range(8):
             reg = SysReg(3, 0, 0, crm, op2)
             # AArch32 is hidden: its ID registers are UNKNOWN without it, and read zero as under KVM.
             values[reg] = _read(core, reg) if crm in _AARCH64_CRM else 0
-    values[_PFR0] = int(Aa64Pfr0(values[_PFR0]).replace(EL0=_AARCH64_ONLY, EL1=_AARCH64_ONLY, EL2=0, EL3=0, GIC=0))
-    # Watchpoints never fire, so as few as the field can say (one); there is no usable PMU.
-    values[_DFR0] = int(Aa64Dfr0(values[_DFR0]).replace(WRPs=0, PMUVer=0))
-    # Without EL2 there is no VHE; limited ordering regions would have to be trapped and are not (HCR_EL2.TLOR).
-    values[_MMFR1] = int(Aa64Mmfr1(values[_MMFR1]).replace(VH=0, LO=0))
-    return values
+    _set(values, HIDDEN)
+    _set(values, HIDDEN_FROM_MODEL.get(core.model, {}))
+    if gic:
+        _set(values, {"ID_AA64PFR0_EL1": {"GIC": _GIC_V3}})
+    if not rndr:
+        _set(values, {"ID_AA64ISAR0_EL1": {"RNDR": 0}})
+    return with_features(values, features)
+
+
+def _set(values: dict[SysReg, int], fields: FieldValues) -> None:
+    for name, by_field in fields.items():
+        reg = lookup(name)
+        values[reg] = int(ID_LAYOUTS[name](values[reg]).replace(**by_field))
 
 
 def _read(core: CpuCore, reg: SysReg) -> int:

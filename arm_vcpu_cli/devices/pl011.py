@@ -14,17 +14,20 @@ from typing import Final, Protocol
 from arm_vcpu_cli.arch.bitfield import Field, Register
 from arm_vcpu_cli.devices.irq import IrqLine, unconnected
 
-FIFO_DEPTH: Final = 32
+FIFO_DEPTH: Final = 16
+"""Before revision r1p5, which has 32 (1.1.2 and 3.3.17)."""
 POLLS_BEFORE_IDLE: Final = 256
 """Reads of an empty receiver in a row, with nothing else happening on the UART, that mean: the guest waits."""
 POLLS_BETWEEN_WAITS: Final = 16
+QUIET_READS: Final = 16
+"""For how many reads of its status a receiver that was just enabled has received nothing yet."""
 
 DR, RSR, FR, ILPR, IBRD, FBRD, LCR_H, CR, IFLS, IMSC, RIS, MIS, ICR, DMACR = (
     0x00, 0x04, 0x18, 0x20, 0x24, 0x28, 0x2C, 0x30, 0x34, 0x38, 0x3C, 0x40, 0x44, 0x48,
 )  # fmt: skip
 _ID_BASE: Final = 0xFE0
-_IDS: Final = (0x11, 0x10, 0x34, 0x00, 0x0D, 0xF0, 0x05, 0xB1)
-"""PeriphID: part 0x011, designer Arm, revision r1p5; PCellID: PrimeCell (3.3.15 to 3.3.22)."""
+_IDS: Final = (0x11, 0x10, 0x14, 0x00, 0x0D, 0xF0, 0x05, 0xB1)
+"""PeriphID: part 0x011, designer Arm, revision r1p1 (what QEMU's "virt" has); PCellID: PrimeCell (3.3.15-22)."""
 
 
 class FlagRegister(Register):
@@ -63,12 +66,41 @@ class LineControl(Register):
     BRK = Field(0)
 
 
+class Control(Register):
+    """UARTCR (3.3.8)."""
+
+    WIDTH = 16
+    CTSEn = Field(15)
+    RTSEn = Field(14)
+    Out2 = Field(13)
+    Out1 = Field(12)
+    RTS = Field(11)
+    DTR = Field(10)
+    RXE = Field(9)
+    TXE = Field(8)
+    LBE = Field(7)
+    SIRLP = Field(2)
+    SIREN = Field(1)
+    UARTEN = Field(0)
+
+
+class FifoLevels(Register):
+    """UARTIFLS (3.3.9)."""
+
+    WIDTH = 16
+    RXIFLSEL = Field(5, 3)
+    TXIFLSEL = Field(2, 0)
+
+
 _WRITABLE: Final = {ILPR: 0xFF, IBRD: 0xFFFF, FBRD: 0x3F, LCR_H: 0xFF, CR: 0xFF87, IFLS: 0x3F, IMSC: 0x7FF, DMACR: 0x7}
 _RESET: Final = {ILPR: 0, IBRD: 0, FBRD: 0, LCR_H: 0, CR: 0x300, IFLS: 0x12, IMSC: 0, DMACR: 0}
-_RX_LEVELS: Final = (4, 8, 16, 24, 28)
+_RX_LEVELS: Final = tuple(FIFO_DEPTH * eighths // 8 for eighths in (1, 2, 4, 6, 7))
 _RX: Final = int(Interrupts.of(RXI=1))
 _RX_TIMEOUT: Final = int(Interrupts.of(RTI=1))
+_RX_ANY: Final = _RX | _RX_TIMEOUT
 _TX: Final = int(Interrupts.of(TXI=1))
+_RECEIVER_ON: Final = int(Control.of(RXE=1, UARTEN=1))
+_MASK32: Final = 0xFFFF_FFFF
 _WIDTH_MASKS: Final = {1: 0xFF, 2: 0xFFFF, 4: 0xFFFF_FFFF, 8: 0xFFFF_FFFF}
 _FR_EMPTY: Final = int(FlagRegister.of(TXFE=1, RXFE=1))
 _FR_DATA: Final = int(FlagRegister.of(TXFE=1))
@@ -92,16 +124,30 @@ class Pl011:
     """One UART. Transmission is instantaneous; reception pulls from the line while there is room.
 
     Since no time passes on the wire, a byte that arrived is at once followed by the silence after which the
-    receive timeout fires, and a byte that is sent has at once left the transmit FIFO. Switching the FIFOs on or
-    off keeps what was received. UARTEN, TXE and RXE are not looked at: a guest that never enables its UART is
-    heard nevertheless. Not modelled: loop-back, modem lines, SIR, DMA, errors on the line.
+    receive timeout fires, and a byte that is sent has at once left the transmit FIFO: the transmit interrupt
+    follows each byte, and stays raised until UARTICR clears it. Switching the FIFOs on or off keeps what was
+    received.
+
+    Input that waits when a guest sets up its UART is not for the driver to throw away: a receiver that goes from
+    disabled to enabled starts empty, as it would on a wire, and receives once the guest has enabled a receive
+    interrupt, reads UARTDR, or has looked at its status :data:`QUIET_READS` times. Otherwise UARTEN, TXE and RXE are
+    not looked at: a guest that never enables its UART is heard nevertheless.
+
+    Not modelled: loop-back, modem lines, SIR, DMA, errors on the line.
     """
 
     def __init__(self, line: SerialLine, irq: IrqLine = unconnected) -> None:
-        self._line = line
+        self._send = line.send
+        self._receive = line.receive
+        self._wait = line.wait
         self._irq = irq
+        self._level = False
         self._registers = dict(_RESET)
         self._fifo: deque[int] = deque()
+        self._held_back: deque[int] = deque()
+        self._quiet_reads = 0
+        self._depth = 1
+        self._trigger = 1
         self._raw = 0
         self._polls = 0
         self._readers: dict[int, Callable[[], int]] = {
@@ -111,7 +157,14 @@ class Pl011:
             RIS: self._read_raw,
             MIS: lambda: self._read_raw() & self._registers[IMSC],
         }
-        self._writers: dict[int, Callable[[int], None]] = {DR: self._write_data, ICR: self._clear, RSR: lambda _: None}
+        self._writers: dict[int, Callable[[int], None]] = {
+            RSR: lambda _: None,
+            LCR_H: self._write_line_control,
+            IFLS: self._write_levels,
+            CR: self._write_control,
+            IMSC: self._write_mask,
+            ICR: self._clear,
+        }
 
     def read(self, offset: int, width: int) -> int:
         """``width`` bytes (1, 2, 4 or 8) of the register at ``offset``; unknown offsets read zero.
@@ -135,50 +188,60 @@ class Pl011:
         """
         offset &= 0xFFC
         self._polls = 0
+        if offset == DR:
+            self._send(value & 0xFF)
+            if not self._raw & _TX:
+                self._raw |= _TX
+                self._update()
+            return
+        value &= _WRITABLE.get(offset, _MASK32)
         writer = self._writers.get(offset)
         if writer is not None:
             writer(value)
         elif offset in _WRITABLE:
-            self._registers[offset] = value & _WRITABLE[offset]
-            self._update()
+            self._registers[offset] = value
+
+    @property
+    def receive_interrupt_enabled(self) -> bool:
+        """Whether what arrives interrupts the guest."""
+        return bool(self._registers[IMSC] & _RX_ANY)
 
     def poll(self) -> None:
         """Take what has arrived on the line; raises the interrupt if the guest wants one."""
-        self._fill()
-        self._update()
-
-    def _depth(self) -> int:
-        return FIFO_DEPTH if LineControl(self._registers[LCR_H]).FEN else 1
-
-    def _trigger(self) -> int:
-        """How many bytes raise the receive interrupt (UARTIFLS.RXIFLSEL, 3.3.9)."""
-        select = min(self._registers[IFLS] >> 3 & 7, len(_RX_LEVELS) - 1)
-        return _RX_LEVELS[select] if self._depth() > 1 else 1
+        if not self._quiet_reads:
+            self._fill()
+            self._update()
 
     def _fill(self) -> None:
         """Receive while there is room. Interrupts follow arrivals, so that UARTICR can clear them (2.8.2, 2.8.4)."""
-        depth = self._depth()
-        while len(self._fifo) < depth:
-            byte = self._line.receive()
+        fifo, held_back = self._fifo, self._held_back
+        while len(fifo) < self._depth:
+            byte = held_back.popleft() if held_back else self._receive()
             if byte is None:
                 return
-            self._fifo.append(byte)
+            fifo.append(byte)
             self._raw |= _RX_TIMEOUT
-            if len(self._fifo) >= self._trigger():
+            if len(fifo) >= self._trigger:
                 self._raw |= _RX
+
+    def _look(self) -> None:
+        """The guest looks whether something has arrived, and nothing had."""
+        if self._quiet_reads:
+            self._quiet_reads -= 1
+        self.poll()
 
     def _read_flags(self) -> int:
         if not self._fifo:
-            self.poll()
+            self._look()
         if self._fifo:
             self._polls = 0
-            return _FR_FULL if len(self._fifo) >= self._depth() else _FR_DATA
+            return _FR_FULL if len(self._fifo) >= self._depth else _FR_DATA
         self._count_poll()
         return _FR_EMPTY
 
     def _read_raw(self) -> int:
         if not self._fifo:
-            self.poll()
+            self._look()
         if self._raw:
             self._polls = 0
         else:
@@ -189,24 +252,54 @@ class Pl011:
         self._polls += 1
         if self._polls >= POLLS_BEFORE_IDLE:
             self._polls -= POLLS_BETWEEN_WAITS
-            self._line.wait()
+            self._wait()
 
     def _read_data(self) -> int:
         self._polls = 0
-        if not self._fifo:
+        fifo = self._fifo
+        if not fifo:
+            self._quiet_reads = 0
             self._fill()
-        value = self._fifo.popleft() if self._fifo else 0
-        if len(self._fifo) < self._trigger():
+        value = fifo.popleft() if fifo else 0
+        if len(fifo) < self._trigger:
             self._raw &= ~_RX
-        if not self._fifo:
+        if not fifo:
             self._raw &= ~_RX_TIMEOUT
         self._fill()
         self._update()
         return value
 
-    def _write_data(self, value: int) -> None:
-        self._line.send(value & 0xFF)
-        self._raw |= _TX
+    def _write_line_control(self, value: int) -> None:
+        self._registers[LCR_H] = value
+        self._set_fifo()
+
+    def _write_levels(self, value: int) -> None:
+        self._registers[IFLS] = value
+        self._set_fifo()
+
+    def _set_fifo(self) -> None:
+        """Depth, and how many bytes raise the receive interrupt (UARTIFLS.RXIFLSEL, 3.3.9)."""
+        if LineControl(self._registers[LCR_H]).FEN:
+            select = min(FifoLevels(self._registers[IFLS]).RXIFLSEL, len(_RX_LEVELS) - 1)
+            self._depth, self._trigger = FIFO_DEPTH, _RX_LEVELS[select]
+        else:
+            self._depth = self._trigger = 1
+
+    def _write_control(self, value: int) -> None:
+        was_on = self._registers[CR] & _RECEIVER_ON == _RECEIVER_ON
+        self._registers[CR] = value
+        if not was_on and value & _RECEIVER_ON == _RECEIVER_ON and not self._registers[IMSC] & _RX_ANY:
+            self._held_back.extendleft(reversed(self._fifo))
+            self._fifo.clear()
+            self._raw &= ~_RX_ANY
+            self._quiet_reads = QUIET_READS
+            self._update()
+
+    def _write_mask(self, value: int) -> None:
+        self._registers[IMSC] = value
+        if self._quiet_reads and value & _RX_ANY:
+            self._quiet_reads = 0
+            self._fill()
         self._update()
 
     def _clear(self, value: int) -> None:
@@ -214,4 +307,7 @@ class Pl011:
         self._update()
 
     def _update(self) -> None:
-        self._irq(bool(self._raw & self._registers[IMSC]))
+        level = bool(self._raw & self._registers[IMSC])
+        if level is not self._level:
+            self._level = level
+            self._irq(level)

@@ -1,57 +1,189 @@
-"""The physical timer of EL1 as a hypervisor emulates it when it traps it: counter, comparator, control.
+"""The generic timer as EL1 sees it: two counters and the physical and the virtual timer (DDI 0487, D12.1, D12.2).
 
-There is no interrupt behind it yet: a guest sees the condition in CNTP_CTL_EL0.ISTATUS.
+A timer's condition is met while its counter is at or beyond the compare value, both unsigned 64-bit numbers. The
+interrupt line follows ENABLE, not IMASK, and the condition.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Final
 
 from arm_vcpu_cli.arch.bitfield import MASK64
-from arm_vcpu_cli.arch.regs import CntCtl
+from arm_vcpu_cli.arch.regs import CntCtl, Cntkctl
 from arm_vcpu_cli.arch.sysreg import SysReg, lookup
+from arm_vcpu_cli.devices.clock import COUNTER_HZ, Alarm, Clock
+from arm_vcpu_cli.devices.irq import IrqLine
 
+CNTFRQ: Final = lookup("CNTFRQ_EL0")
 CNTPCT: Final = lookup("CNTPCT_EL0")
+CNTVCT: Final = lookup("CNTVCT_EL0")
 CNTP_CTL: Final = lookup("CNTP_CTL_EL0")
 CNTP_CVAL: Final = lookup("CNTP_CVAL_EL0")
 CNTP_TVAL: Final = lookup("CNTP_TVAL_EL0")
+CNTV_CTL: Final = lookup("CNTV_CTL_EL0")
+CNTV_CVAL: Final = lookup("CNTV_CVAL_EL0")
+CNTV_TVAL: Final = lookup("CNTV_TVAL_EL0")
+
+Reader = Callable[[], int]
+Writer = Callable[[int], None]
+Handlers = Mapping[SysReg, tuple[Reader | None, Writer | None]]
+"""How each register is read and written; None where it can't be."""
+
+LAST_ALARM: Final = 1 << 63
+"""No alarm is set at this tick or later, which is 4,600 years away: the condition never comes true."""
+
+_ENABLE: Final = int(CntCtl.of(ENABLE=1))
+_ISTATUS: Final = int(CntCtl.of(ISTATUS=1))
+_WRITABLE: Final = int(CntCtl.of(ENABLE=1, IMASK=1))
 _MASK32: Final = (1 << 32) - 1
 _SIGN32: Final = 1 << 31
+_WRAP: Final = MASK64 + 1
+
+_EL0_ENABLES: Final[Mapping[SysReg, int]] = MappingProxyType(
+    {
+        CNTFRQ: int(Cntkctl.of(EL0PCTEN=1, EL0VCTEN=1)),
+        **dict.fromkeys((CNTPCT, lookup("CNTPCTSS_EL0")), int(Cntkctl.of(EL0PCTEN=1))),
+        **dict.fromkeys((CNTVCT, lookup("CNTVCTSS_EL0")), int(Cntkctl.of(EL0VCTEN=1))),
+        **dict.fromkeys((CNTP_CTL, CNTP_CVAL, CNTP_TVAL), int(Cntkctl.of(EL0PTEN=1))),
+        **dict.fromkeys((CNTV_CTL, CNTV_CVAL, CNTV_TVAL), int(Cntkctl.of(EL0VTEN=1))),
+    }
+)
 
 
-class PhysicalTimer:
-    """CNTPCT_EL0, CNTP_CTL_EL0, CNTP_CVAL_EL0 and CNTP_TVAL_EL0 over a counter given as a function."""
+def el0_may_access(cntkctl: int, reg: SysReg) -> bool:
+    """Whether CNTKCTL_EL1 lets EL0 access a register of the timer (D24, CNTKCTL_EL1); False for any other register.
 
-    def __init__(self, count: Callable[[], int]) -> None:
-        self._count = count
-        self._control = CntCtl(0)
+    CNTFRQ_EL0 is readable where one of the counters is. Its write is never EL0's.
+    """
+    return bool(_EL0_ENABLES.get(reg, 0) & cntkctl)
+
+
+class _Comparator:
+    """One timer: compare value and control over a counter, an interrupt line, and an alarm for its next change."""
+
+    __slots__ = ("_alarm", "_armed", "_compare", "_control", "_level", "_line", "_offset", "_ticks")
+
+    def __init__(self, clock: Clock, line: IrqLine) -> None:
+        self._ticks = clock.ticks
+        self._line = line
+        self._alarm: Alarm = clock.alarm(self._on_alarm)
+        self._armed = False
+        self._level = False
+        self._control = 0
         self._compare = 0
+        self._offset = 0
+
+    def count(self) -> int:
+        return (self._ticks() - self._offset) & MASK64
+
+    def read_control(self) -> int:
+        # ISTATUS is UNKNOWN while the timer is off; it reads 0 then.
+        if self._control & _ENABLE and (self._ticks() - self._offset) & MASK64 >= self._compare:
+            return self._control | _ISTATUS
+        return self._control
+
+    def write_control(self, value: int) -> None:
+        self._control = value & _WRITABLE
+        self._update()
+
+    def read_compare(self) -> int:
+        return self._compare
+
+    def write_compare(self, value: int) -> None:
+        self._compare = value & MASK64
+        self._update()
+
+    def read_timer_value(self) -> int:
+        # UNKNOWN while the timer is off; the difference is as good as any.
+        return (self._compare - self.count()) & _MASK32
+
+    def write_timer_value(self, value: int) -> None:
+        self._compare = (self.count() + ((value & _MASK32) ^ _SIGN32) - _SIGN32) & MASK64
+        self._update()
+
+    def set_offset(self, value: int) -> None:
+        self._offset = value & MASK64
+        self._update()
+
+    def _on_alarm(self) -> None:
+        self._armed = False
+        self._update()
+
+    def _update(self) -> None:
+        level = False
+        change = LAST_ALARM
+        if self._control == _ENABLE:
+            now = self._ticks()
+            count = (now - self._offset) & MASK64
+            level = count >= self._compare
+            # A condition that is met ceases to be when the counter wraps, which an offset can bring near.
+            change = now - count + (_WRAP if level else self._compare)
+        if change < LAST_ALARM:
+            self._alarm.set(change)
+            self._armed = True
+        elif self._armed:
+            self._alarm.cancel()
+            self._armed = False
+        if level is not self._level:
+            self._level = level
+            self._line(level)
+
+
+class GenericTimer:
+    """The EL1 physical and virtual timer with their counters.
+
+    ``virtual`` and ``physical`` are the interrupt lines (PPIs 27 and 30 by the base system architecture, DEN0029).
+    For an exit path that is in a hurry, :attr:`handlers` has the functions behind every register.
+    """
+
+    def __init__(self, clock: Clock, *, virtual: IrqLine, physical: IrqLine) -> None:
+        self._virtual = _Comparator(clock, virtual)
+        self._physical = _Comparator(clock, physical)
+        self._offset = 0
+        self.physical_count: Final[Reader] = self._physical.count
+        """CNTPCT_EL0."""
+        self.virtual_count: Final[Reader] = self._virtual.count
+        """CNTVCT_EL0: the physical count less the offset."""
+        self.handlers: Final[Handlers] = MappingProxyType(
+            {
+                CNTFRQ: (lambda: COUNTER_HZ, None),
+                CNTPCT: (self.physical_count, None),
+                CNTVCT: (self.virtual_count, None),
+                CNTP_CTL: (self._physical.read_control, self._physical.write_control),
+                CNTP_CVAL: (self._physical.read_compare, self._physical.write_compare),
+                CNTP_TVAL: (self._physical.read_timer_value, self._physical.write_timer_value),
+                CNTV_CTL: (self._virtual.read_control, self._virtual.write_control),
+                CNTV_CVAL: (self._virtual.read_compare, self._virtual.write_compare),
+                CNTV_TVAL: (self._virtual.read_timer_value, self._virtual.write_timer_value),
+            }
+        )
+
+    @property
+    def offset(self) -> int:
+        """CNTVOFF_EL2: how far the virtual counter is behind the physical one, 64 bits."""
+        return self._offset
+
+    @offset.setter
+    def offset(self, value: int) -> None:
+        self._offset = value & MASK64
+        self._virtual.set_offset(value)
 
     def read(self, reg: SysReg) -> int | None:
         """The register's value, None for one that is not the timer's."""
-        if reg == CNTPCT:
-            return self._count() & MASK64
-        if reg == CNTP_CTL:
-            met = self._count() & MASK64 >= self._compare
-            return int(self._control.replace(ISTATUS=int(bool(self._control.ENABLE) and met)))
-        if reg == CNTP_CVAL:
-            return self._compare
-        if reg == CNTP_TVAL:
-            # CNTP_TVAL_EL0 is UNKNOWN while disabled; the difference is as good as any.
-            return (self._compare - self._count()) & _MASK32
-        return None
+        handlers = self.handlers.get(reg)
+        if handlers is None or handlers[0] is None:
+            return None
+        return handlers[0]()
 
     def write(self, reg: SysReg, value: int) -> bool:
-        """Write a register; False for one that is not the timer's or is read-only."""
-        if reg == CNTP_CTL:
-            new = CntCtl(value)
-            self._control = CntCtl.of(ENABLE=new.ENABLE, IMASK=new.IMASK)
-        elif reg == CNTP_CVAL:
-            self._compare = value & MASK64
-        elif reg == CNTP_TVAL:
-            offset = ((value & _MASK32) ^ _SIGN32) - _SIGN32
-            self._compare = (self._count() + offset) & MASK64
-        else:
+        """Write a register, with effect on the interrupt at once; False for one that is not the timer's or read-only.
+
+        CNTFRQ_EL0 is writable only at the highest Exception level, which is not the guest's.
+        """
+        handlers = self.handlers.get(reg)
+        if handlers is None or handlers[1] is None:
             return False
+        handlers[1](value)
         return True

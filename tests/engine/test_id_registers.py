@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from arm_vcpu_cli.arch.features import announced_features
 from arm_vcpu_cli.arch.idregs import Aa64Dfr0, Aa64Mmfr1, Aa64Pfr0
 from arm_vcpu_cli.arch.sysreg import SysReg, lookup
 from arm_vcpu_cli.arm_vcpu.id_registers import guest_id_registers
@@ -14,6 +15,7 @@ from .harness import DATA, EL1H, Guest
 
 MODELS = ("cortex-a53", "cortex-a57", "cortex-a72", "max")
 HVC_0 = 0xD400_0002
+PFR0 = lookup("ID_AA64PFR0_EL1")
 
 
 @pytest.fixture(scope="module", params=MODELS)
@@ -44,7 +46,51 @@ def test_levels_and_interfaces_that_the_guest_does_not_have(guest: Guest) -> Non
     debug = Aa64Dfr0(read(guest, lookup("ID_AA64DFR0_EL1")))
     assert (debug.WRPs, debug.PMUVer) == (0, 0)
     memory = Aa64Mmfr1(read(guest, lookup("ID_AA64MMFR1_EL1")))
-    assert (memory.VH, memory.LO) == (0, 0)
+    assert (memory.VH, memory.LO, memory.VMIDBits) == (0, 0, 0)
+
+
+def test_the_gic_is_announced_where_the_machine_has_one(guest: Guest) -> None:
+    plain, with_gic = guest_id_registers(guest.core), guest_id_registers(guest.core, gic=True)
+    assert Aa64Pfr0(with_gic[PFR0]).GIC == 1
+    assert announced_features(with_gic) - announced_features(plain) == {"FEAT_GICv3"}
+
+
+def test_random_numbers_are_announced_by_the_model_that_has_them_unless_refused(guest: Guest) -> None:
+    announced = announced_features(guest_id_registers(guest.core))
+    assert ("FEAT_RNG" in announced) is (guest.core.model == "max")
+    assert announced_features(guest_id_registers(guest.core, rndr=False)) == announced - {"FEAT_RNG"}
+
+
+def test_features_are_switched_off_by_name(guest: Guest) -> None:
+    announced = announced_features(guest_id_registers(guest.core))
+    lowered = announced_features(guest_id_registers(guest.core, features={"FEAT_PMULL": False, "FEAT_SVE": False}))
+    assert announced - lowered == {"FEAT_PMULL", "FEAT_SVE"} & announced
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "FEAT_MTE",
+        "FEAT_RAS",
+        "FEAT_DIT",
+        "FEAT_SSBS",
+        "FEAT_AMUv1",
+        "FEAT_VHE",
+        "FEAT_LOR",
+        "FEAT_PMUv3",
+        "FEAT_VMID16",
+    ],
+)
+def test_what_does_not_work_cannot_be_switched_on(guest: Guest, name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} cannot be switched on"):
+        guest_id_registers(guest.core, features={name: True})
+
+
+def test_the_gic_can_be_hidden_but_not_announced_against_the_machine(guest: Guest) -> None:
+    hidden = guest_id_registers(guest.core, gic=True, features={"FEAT_GICv3": False})
+    assert Aa64Pfr0(hidden[PFR0]).GIC == 0
+    with pytest.raises(ValueError, match="FEAT_GICv3"):
+        guest_id_registers(guest.core, features={"FEAT_GICv3": True})
 
 
 def test_what_the_core_can_do_is_kept(guest: Guest) -> None:

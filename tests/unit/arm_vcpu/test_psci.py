@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +17,7 @@ OWN = 0x0000_0002_0003_0405
 GARBAGE = 0xDEAD_BEEF_0000_0000
 NOT_SUPPORTED = 2**64 - 1
 INVALID_PARAMETERS = 2**64 - 2
+NOT_REQUIRED = 2**64 - 2
 
 SUPPORTED = {
     PsciFunction.PSCI_VERSION,
@@ -73,7 +76,7 @@ def test_any_psci_call_gets_an_answer(function: int, upper: int, x1: int, x2: in
 @given(function=st.integers(0, 2**32 - 1), x1=U64)
 def test_calls_outside_of_the_ranges_are_somebody_elses(function: int, x1: int) -> None:
     psci = function & ~0x4000_001F == 0x8400_0000
-    own = function in (0x8000_0000, 0x8000_0001)
+    own = function in (0x8000_0000, 0x8000_0001, 0x8000_8000, 0x8000_3FFF)
     assert (call(function, x1) is None) is not (psci or own)
 
 
@@ -212,13 +215,53 @@ def test_features_of_other_functions(function: int, answer: int) -> None:
     [
         (SmcccFunction.SMCCC_VERSION, 0),
         (SmcccFunction.SMCCC_ARCH_FEATURES, 0),
-        (SmcccFunction.SMCCC_ARCH_WORKAROUND_1, NOT_SUPPORTED),
+        (SmcccFunction.SMCCC_ARCH_WORKAROUND_1, 1),
+        (SmcccFunction.SMCCC_ARCH_WORKAROUND_2, NOT_REQUIRED),
+        (SmcccFunction.SMCCC_ARCH_WORKAROUND_3, 1),
         (SmcccFunction.SMCCC_ARCH_SOC_ID, NOT_SUPPORTED),
+        (SmcccFunction.SMCCC_ARCH_SOC_ID_64, NOT_SUPPORTED),
+        (SmcccFunction.TRNG_VERSION, NOT_SUPPORTED),
+        (PsciFunction.PSCI_VERSION, NOT_SUPPORTED),
+        (0x8000_0010, NOT_SUPPORTED),
         (GARBAGE | SmcccFunction.SMCCC_VERSION, 0),
     ],
 )
 def test_arch_features(function: int, answer: int) -> None:
     assert call(SmcccFunction.SMCCC_ARCH_FEATURES, function) == answer
+
+
+@pytest.mark.parametrize("function", sorted(SmcccFunction), ids=lambda function: SmcccFunction(function).name)
+def test_an_arch_function_is_there_exactly_where_arch_features_does_not_say_no(function: SmcccFunction) -> None:
+    claimed = from_u64(cast(int, call(SmcccFunction.SMCCC_ARCH_FEATURES, function))) >= 0
+    assert claimed is (FirmwareCalls(OWN).find(function) is not None)
+
+
+@pytest.mark.parametrize("function", [SmcccFunction.SMCCC_ARCH_WORKAROUND_1, SmcccFunction.SMCCC_ARCH_WORKAROUND_3])
+def test_a_workaround_that_is_not_required_can_be_called_all_the_same(function: int) -> None:
+    assert call(function) == 0
+
+
+# Exits that are only asked about -------------------------------------------------------------------------------
+
+
+@given(function=in_psci_range() | st.sampled_from(sorted(SmcccFunction)), x1=U64, x2=U64, x3=U64)
+def test_asking_for_the_exit_gives_what_the_call_is(function: int, x1: int, x2: int, x3: int) -> None:
+    calls = FirmwareCalls(OWN, entropy=bytes)
+    result = calls.call(function, x1, x2, x3)
+    expected = None if isinstance(result, (int, tuple)) else result
+    assert calls.exit_reason(function, x1, x2, x3) == expected
+
+
+def test_asking_for_the_exit_uses_up_no_entropy() -> None:
+    asked: list[int] = []
+
+    def entropy(size: int) -> bytes:
+        asked.append(size)
+        return bytes(size)
+
+    calls = FirmwareCalls(OWN, entropy=entropy)
+    assert calls.exit_reason(GARBAGE | SmcccFunction.TRNG_RND_64, 64, 0, 0) is None
+    assert asked == []
 
 
 def test_no_trusted_os_to_migrate() -> None:

@@ -6,11 +6,13 @@ import itertools
 
 import pytest
 
+from arm_vcpu_cli.arm_vcpu.exit_path import ExitPath, ExitState
+from arm_vcpu_cli.arm_vcpu.interrupt_lines import VirtualInterruptLines
 from arm_vcpu_cli.arm_vcpu.vectors import TABLE_ALIGNMENT, TABLE_SIZE, TrapKind, TrapSource, VectorTable, vector_offset
-from arm_vcpu_cli.axvcpu.exit import ExternalInterrupt, FailEntry
+from arm_vcpu_cli.axvcpu.exit import AxVCpuExitReason, ExternalInterrupt, FailEntry
 from tests.support.fake_core import FakeCore, FakeHal, Trap, hvc
 
-from .machine import bench
+from .machine import Bench, bench
 
 ENTRIES = list(itertools.product(TrapSource, TrapKind))
 
@@ -71,10 +73,23 @@ def test_entries_without_a_handler_end_the_run_with_a_report(
     assert text in reason.description
 
 
+def vectors_of(box: Bench) -> VectorTable[AxVCpuExitReason | None]:
+    """The vector table of a bound vCPU."""
+    path = ExitPath(
+        cpu=box.cpu,
+        hal=box.hal,
+        frame=box.vcpu.ctx,
+        state=box.vcpu.state,
+        handlers=box.vcpu._build_handlers(box.cpu, box.vcpu._setup),  # type: ignore[arg-type]
+        lines=VirtualInterruptLines(),
+        exits=ExitState(),
+    )
+    return path.vectors()
+
+
 def test_an_interrupt_at_el2_goes_to_the_registered_handler() -> None:
     box = bench()
-    handlers = box.vcpu._build_handlers(box.cpu, box.vcpu._setup)  # type: ignore[arg-type]
-    vectors = box.vcpu._build_vectors(box.cpu, handlers)
+    vectors = vectors_of(box)
     assert vectors.slot(TrapSource.CURRENT_SP_ELX, TrapKind.IRQ)() is None
     assert box.hal.irqs_handled == 1
 
@@ -90,8 +105,7 @@ def test_an_interrupt_at_el2_goes_to_the_registered_handler() -> None:
 )
 def test_which_entries_are_invalid(source: TrapSource, kind: TrapKind) -> None:
     box = bench()
-    handlers = box.vcpu._build_handlers(box.cpu, box.vcpu._setup)  # type: ignore[arg-type]
-    reason = box.vcpu._build_vectors(box.cpu, handlers).slot(source, kind)()
+    reason = vectors_of(box).slot(source, kind)()
     assert isinstance(reason, FailEntry)
     assert reason.hardware_entry_failure_reason == source * 4 + kind
     if source is TrapSource.LOWER_AARCH32:

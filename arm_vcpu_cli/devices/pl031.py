@@ -1,0 +1,107 @@
+"""PL031 real-time clock (Arm DDI 0224): a counter of seconds with a match interrupt.
+
+0x000 RTCDR   0x008 RTCLR   0x010 RTCIMSC   0x018 RTCMIS
+0x004 RTCMR   0x00C RTCCR   0x014 RTCRIS    0x01C RTCICR   0xFE0-0xFFC RTCPeriphID0-3, RTCPCellID0-3
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from arm_vcpu_cli.devices.clock import COUNTER_HZ, Clock
+from arm_vcpu_cli.devices.irq import IrqLine, unconnected
+
+DR, MR, LR, CR, IMSC, RIS, MIS, ICR = range(0, 0x20, 4)
+_ID_BASE: Final = 0xFE0
+_IDS: Final = (0x31, 0x10, 0x14, 0x00, 0x0D, 0xF0, 0x05, 0xB1)
+"""PeriphID: part 0x031, designer Arm, revision 1; PCellID: PrimeCell (3.3.9 to 3.3.16)."""
+_STARTED: Final = 1
+_SECONDS: Final = 1 << 32
+"""The counter is 32 bits wide and wraps (in 2106, if it counts from 1970)."""
+_WIDTH_MASKS: Final = {1: 0xFF, 2: 0xFFFF, 4: 0xFFFF_FFFF, 8: 0xFFFF_FFFF}
+
+
+class Pl031:
+    """The clock on the wall: ``now`` is what it shows at tick 0, in seconds (since 1970, for every guest).
+
+    It runs from the start, as one that firmware has set up: RTCCR reads 1, and as the manual has it, the start bit
+    can't be cleared. The interrupt comes when the counter becomes equal to RTCMR, and stays until RTCICR.
+    """
+
+    def __init__(self, clock: Clock, irq: IrqLine = unconnected, *, now: int) -> None:
+        self._ticks = clock.ticks
+        self._alarm = clock.alarm(self._sync)
+        self._irq = irq
+        self._ahead = now
+        self._match = 0
+        self._load = 0
+        self._mask = 0
+        self._raw = 0
+        self._compared_up_to = self._seconds()
+
+    def read(self, offset: int, width: int) -> int:
+        """``width`` bytes (1, 2, 4 or 8) of the register at ``offset``; unknown offsets read zero.
+
+        Registers are 32 bits wide at most. A narrow read away from the register's own offset sees its upper bytes.
+        """
+        return self._register(offset & 0xFFC) >> 8 * (offset & 3) & _WIDTH_MASKS[width]
+
+    def write(self, offset: int, width: int, value: int) -> None:  # noqa: ARG002
+        """Write a register, whichever the width: there are no byte lanes on the bus of this device (APB).
+
+        Unknown and read-only registers ignore it.
+        """
+        offset &= 0xFFC
+        value %= _SECONDS
+        self._compare()
+        if offset == MR:
+            self._match = value
+            self._restart()
+        elif offset == LR:
+            self._load = value
+            self._ahead += value - self._seconds()
+            self._restart()
+        elif offset == IMSC:
+            self._mask = value & 1
+        elif offset == ICR:
+            self._raw &= ~value
+        self._sync()
+
+    def _register(self, offset: int) -> int:
+        if offset == DR:
+            return self._seconds() % _SECONDS
+        if offset in (RIS, MIS):
+            self._compare()
+            return self._raw if offset == RIS else self._raw & self._mask
+        if offset >= _ID_BASE:
+            return _IDS[(offset - _ID_BASE) // 4]
+        return {MR: self._match, LR: self._load, CR: _STARTED, IMSC: self._mask}.get(offset, 0)
+
+    def _seconds(self) -> int:
+        """The counter, without wrapping. Loading it does not shift when the next second begins."""
+        return self._ahead + self._ticks() // COUNTER_HZ
+
+    def _until_match(self, since: int) -> int:
+        """Seconds from ``since`` until the counter equals the match register next, 1 to 2^32."""
+        return (self._match - since - 1) % _SECONDS + 1
+
+    def _restart(self) -> None:
+        """A new counter or match value, which may be equal to the other one already."""
+        self._compared_up_to = self._seconds() - 1
+        self._compare()
+
+    def _compare(self) -> None:
+        """Notice a match since the last time."""
+        seconds = self._seconds()
+        if seconds - self._compared_up_to >= self._until_match(self._compared_up_to):
+            self._raw = 1
+        self._compared_up_to = seconds
+
+    def _sync(self) -> None:
+        self._compare()
+        if self._mask and not self._raw:
+            match = self._compared_up_to + self._until_match(self._compared_up_to)
+            self._alarm.set((match - self._ahead) * COUNTER_HZ)
+        else:
+            self._alarm.cancel()
+        self._irq(bool(self._raw & self._mask))
