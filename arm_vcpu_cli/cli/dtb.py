@@ -18,6 +18,8 @@ from arm_vcpu_cli.machine.devicetree import build_device_tree
 def command(machine: Path | None, append: str | None, memory: int | None, output: Path | None) -> int:
     """Write the device tree that a guest of this machine gets, as a flattened blob.
 
+    It has neither the random seeds nor the place of the initial RAM disk, which a run puts in.
+
     \b
     Examples:
       armvcpu dtb -o virt.dtb

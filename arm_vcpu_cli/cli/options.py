@@ -12,12 +12,14 @@ from typing import Any, TextIO, TypeVar
 
 import click
 
+from arm_vcpu_cli.arch.bitfield import MASK64
 from arm_vcpu_cli.errors import MachineFileError, UsageError
 from arm_vcpu_cli.guest.image import GuestImage
 from arm_vcpu_cli.guest.loader import load_guest
-from arm_vcpu_cli.machine.description import MachineDescription
+from arm_vcpu_cli.guest.symbol_files import load_symbols
+from arm_vcpu_cli.machine.description import ClockSource, MachineDescription
 from arm_vcpu_cli.machine.loading import load_machine
-from arm_vcpu_cli.machine.schema import MAX_SECONDS
+from arm_vcpu_cli.machine.schema import KERNEL_TYPES, MAX_SECONDS
 from arm_vcpu_cli.machine.sizes import parse_size
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -50,6 +52,17 @@ def count(text: str) -> int:
     return int(text)
 
 
+def seed(text: str) -> int:
+    """A number of 64 bits; hexadecimal with 0x."""
+    try:
+        value = int(text, 0)
+    except ValueError:
+        value = -1
+    if not 0 <= value <= MASK64:
+        raise click.BadParameter(f"{text!r} is not a number from 0 to 2^64 - 1")
+    return value
+
+
 def seconds(text: str) -> float:
     """A time in seconds, as long as ``[limits]`` of a machine description may have it."""
     try:
@@ -75,8 +88,39 @@ _GUEST_OPTIONS = (
     click.argument("guest", type=FILE),
     *_MACHINE_OPTIONS,
     click.option(
-        "--load-address", type=address, metavar="ADDR", help="Where a raw binary goes [default: RAM + 512 KiB]."
+        "--kernel-type",
+        type=click.Choice(tuple(KERNEL_TYPES)),
+        help="What GUEST is: an ELF file, a raw binary or an arm64 Linux kernel [default: auto, by its content].",
     ),
+    click.option(
+        "--initrd", type=FILE, metavar="FILE", help="Initial RAM disk for a Linux kernel: an initramfs archive."
+    ),
+    click.option(
+        "--load-address",
+        type=address,
+        metavar="ADDR",
+        help="Where a raw binary goes [default: RAM + 512 KiB], or the 2 MiB that a Linux kernel begins in.",
+    ),
+    click.option(
+        "--symbols",
+        type=FILE,
+        metavar="FILE",
+        help="Names for the guest's addresses, for a Linux kernel with nokaslr: its vmlinux or System.map.",
+    ),
+    click.option(
+        "--clock",
+        type=click.Choice(tuple(source.value for source in ClockSource)),
+        help="What makes the guest's time pass: the instructions that it executes, so that every run is the same, or "
+        "the clock of the host [default: auto].",
+    ),
+    click.option(
+        "--seed",
+        type=seed,
+        metavar="N",
+        help="Where the random numbers that the guest is given come from, unless its clock is the host's [default: 0].",
+    ),
+    click.option("--record", type=FILE, metavar="FILE", help="Write all that reaches the guest from outside to FILE."),
+    click.option("--replay", type=FILE, metavar="FILE", help="Repeat the run that --record wrote to FILE."),
     click.option("--timeout", type=seconds, metavar="S", help="Stop the guest after S seconds (status 124); 0: never."),
     click.option(
         "--max-exits", type=count, metavar="N", help="Stop the guest after N exits to EL2 (status 124); 0: never."
@@ -97,25 +141,48 @@ class GuestOptions:
     machine: Path | None
     append: str | None
     memory: int | None
+    kernel_type: str | None
+    initrd: Path | None
     load_address: int | None
+    symbols: Path | None
+    clock: str | None
+    seed: int | None
+    record: Path | None
+    replay: Path | None
     timeout: float | None
     max_exits: int | None
     regs: bool
 
     def load(self) -> tuple[MachineDescription, GuestImage]:
         """Load machine description and guest; what the command line says wins over the file."""
-        description = load_description(self.machine, self.append, self.memory)
-        limits = description.limits
+        if self.record is not None and self.replay is not None:
+            raise UsageError("--record and --replay: a run is either recorded or repeated")
+        description = self._over(load_description(self.machine, self.append, self.memory))
+        boot = description.boot
+        load_address = boot.load_address if self.load_address is None else self.load_address
+        image = load_guest(self.guest, load_address=load_address, ram_base=description.ram.base, kind=boot.kernel_type)
+        if self.load_address is not None and image.kind == "elf":
+            raise UsageError(f"--load-address is for raw binaries; {self.guest} is an ELF file, with addresses in it")
+        if self.symbols is not None:
+            image = replace(image, symbols=load_symbols(self.symbols))
+        return description, image
+
+    def _over(self, description: MachineDescription) -> MachineDescription:
+        """The description with what the options say in the place of what it says."""
+        boot, clock, limits = description.boot, description.clock, description.limits
+        if self.initrd is not None:
+            boot = replace(boot, initrd=self.initrd)
+        if self.kernel_type is not None:
+            boot = replace(boot, kernel_type=KERNEL_TYPES[self.kernel_type])
+        if self.clock is not None:
+            clock = replace(clock, source=ClockSource(self.clock))
+        if self.seed is not None:
+            clock = replace(clock, seed=self.seed)
         if self.timeout is not None:
             limits = replace(limits, timeout=self.timeout)
         if self.max_exits is not None:
             limits = replace(limits, max_exits=self.max_exits)
-        description = replace(description, limits=limits)
-        load_address = description.load_address if self.load_address is None else self.load_address
-        image = load_guest(self.guest, load_address=load_address, ram_base=description.ram.base)
-        if self.load_address is not None and image.kind == "elf":
-            raise UsageError(f"--load-address is for raw binaries; {self.guest} is an ELF file, with addresses in it")
-        return description, image
+        return replace(description, boot=boot, clock=clock, limits=limits)
 
 
 def load_description(machine: Path | None, append: str | None, memory: int | None) -> MachineDescription:

@@ -65,12 +65,7 @@ def load_elf(path: Path, data: bytes, *, ram_base: int) -> GuestImage:
     entry point that is a virtual address is converted to the physical one. Symbols keep their virtual
     addresses; broken symbol tables are passed over.
     """
-    _check_identification(path, data)
-    structs = ELFStructs(little_endian=True, elfclass=64)
-    structs.create_basic_structs()
-    structs.create_advanced_structs()
-    header = _parse(path, structs.Elf_Ehdr, data, 0)
-    _check_header(path, header)
+    structs, header = _read_header(path, data)
     headers = _program_headers(path, structs, data, header)
     loads = _loads(path, data, headers)
     bias = 0
@@ -99,6 +94,23 @@ def load_elf(path: Path, data: bytes, *, ram_base: int) -> GuestImage:
         symbols=SymbolTable(read_symbols(data, header["e_shoff"], header["e_shnum"]), bias=bias),
         load_bias=bias,
     )
+
+
+def read_elf_symbols(path: Path, data: bytes) -> SymbolTable:
+    """The symbols of the ELF file ``data`` at the addresses that it was linked for. Raises GuestFileError."""
+    _, header = _read_header(path, data)
+    return SymbolTable(read_symbols(data, header["e_shoff"], header["e_shnum"]))
+
+
+def _read_header(path: Path, data: bytes) -> tuple[ELFStructs, Any]:
+    """The header of an ELF file that is an AArch64 executable, and the structures to parse the rest with."""
+    _check_identification(path, data)
+    structs = ELFStructs(little_endian=True, elfclass=64)
+    structs.create_basic_structs()
+    structs.create_advanced_structs()
+    header = _parse(path, structs.Elf_Ehdr, data, 0)
+    _check_header(path, header)
+    return structs, header
 
 
 def _segment(load: _Load, content: bytes) -> Segment:

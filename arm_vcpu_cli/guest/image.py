@@ -10,7 +10,7 @@ from typing import Final, Literal
 from arm_vcpu_cli.errors import GuestFileError
 from arm_vcpu_cli.guest.symbols import SymbolTable
 
-ImageKind = Literal["elf", "raw"]
+ImageKind = Literal["elf", "raw", "linux"]
 
 ADDRESS_LIMIT: Final = 1 << 48  # no physical address of a supported CPU reaches it
 RAW_LOAD_OFFSET: Final = 0x8_0000  # from the base of RAM; where kernels expected to be before they could move

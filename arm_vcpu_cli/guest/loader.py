@@ -7,10 +7,12 @@ from typing import Final
 
 from arm_vcpu_cli.errors import GuestFileError
 from arm_vcpu_cli.guest.elf import ELF_MAGIC, load_elf
+from arm_vcpu_cli.guest.files import read_file
 from arm_vcpu_cli.guest.image import RAW_LOAD_OFFSET, GuestImage, ImageKind
+from arm_vcpu_cli.guest.linux import is_linux, load_linux
 from arm_vcpu_cli.guest.raw import load_raw
 
-MAX_FILE_SIZE: Final = 1 << 30  # bytes
+_PE_OFFSET: Final = 0x3C  # e_lfanew of the MS-DOS header
 
 # Files that nobody means to run as they are, although every file is a raw binary.
 _FOREIGN: Final = (
@@ -32,29 +34,39 @@ def load_guest(
 ) -> GuestImage:
     """The image of the guest file at ``path``. Raises GuestFileError.
 
-    ``kind`` says what the file must be, None leaves it to the file's content: an ELF file by its magic
-    number, anything else is a raw binary, unless it is plainly something that must be unpacked first.
-    ``load_address`` is where a raw binary goes, by default 512 KiB above ``ram_base``. An ELF file has its
-    own addresses; a static PIE goes near ``ram_base``.
+    ``kind`` says what the file must be, None leaves it to the file's content: an ELF file and an arm64 Linux
+    kernel by their magic numbers; anything else is a raw binary, unless it is plainly something that must be
+    unpacked first. ``load_address`` is where a raw binary goes, by default 512 KiB above ``ram_base``, or the
+    base that a Linux kernel is placed from, by default the first multiple of 2 MiB from ``ram_base`` on. An
+    ELF file has its own addresses; a static PIE goes near ``ram_base``.
     """
-    data = _read(path)
-    if kind == "elf" or (kind is None and data.startswith(ELF_MAGIC)):
-        return load_elf(path, data, ram_base=ram_base)
+    data = read_file(path, "a guest image")
     if kind is None:
-        for magic, name in _FOREIGN:
-            if data.startswith(magic):
-                expected = "expected an ELF file or a raw binary (ask for a raw one if it is meant as such)"
-                raise GuestFileError(path, f"{name}; {expected}", offset=0)
+        kind = _recognise(path, data)
+    if kind == "elf":
+        return load_elf(path, data, ram_base=ram_base)
+    if kind == "linux":
+        return load_linux(path, data, ram_base=ram_base, base=load_address)
     return load_raw(path, data, ram_base + RAW_LOAD_OFFSET if load_address is None else load_address)
 
 
-def _read(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_FILE_SIZE + 1)
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise GuestFileError(path, f"cannot be read: {reason}") from None
-    if len(data) > MAX_FILE_SIZE:
-        raise GuestFileError(path, f"larger than {MAX_FILE_SIZE >> 30} GiB, expected a guest image")
-    return data
+def _recognise(path: Path, data: bytes) -> ImageKind:
+    """What the file is, to judge by its content."""
+    if data.startswith(ELF_MAGIC):
+        return "elf"
+    if is_linux(data):
+        return "linux"
+    for magic, name in _FOREIGN:
+        if data.startswith(magic):
+            expected = "expected an ELF file, a Linux kernel or a raw binary (ask for a raw one if it is meant as such)"
+            raise GuestFileError(path, f"{name}; {expected}", offset=0)
+    if _is_pe(data):
+        message = "an EFI program (PE), but no arm64 Linux kernel; expected one, an ELF file or a raw binary"
+        raise GuestFileError(path, message, offset=0)
+    return "raw"
+
+
+def _is_pe(data: bytes) -> bool:
+    """Whether ``data`` is a PE executable: a kernel of another architecture, or another program for UEFI."""
+    start = int.from_bytes(data[_PE_OFFSET : _PE_OFFSET + 4], "little")
+    return data.startswith(b"MZ") and data[start : start + 4] == b"PE\0\0"

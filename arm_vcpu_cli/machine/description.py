@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from typing import Final
 
-from arm_vcpu_cli.guest.image import RAW_LOAD_OFFSET
+from arm_vcpu_cli.guest.image import ImageKind
 from arm_vcpu_cli.machine.schema import CPU_MODELS
 
 
@@ -32,12 +33,27 @@ class OnFault(Enum):
     """A write has no effect; a fetch is aborted all the same."""
 
 
+class ClockSource(Enum):
+    """What makes the guest's time pass."""
+
+    AUTO = "auto"
+    """The runner chooses."""
+    INSTRUCTIONS = "instructions"
+    """Executed instructions: every run is the same."""
+    HOST = "host"
+    """The host's clock."""
+
+
 @dataclass(frozen=True)
 class CpuDescription:
-    """``[cpu]``; ``mpidr`` holds the affinity fields only, as MPIDR_EL1 has them."""
+    """``[cpu]``; ``mpidr`` holds the affinity fields only, as MPIDR_EL1 has them.
+
+    ``features`` are the architectural features that the file switches on or off, by name.
+    """
 
     model: str
     mpidr: int
+    features: tuple[tuple[str, bool], ...] = ()
 
     @property
     def pa_bits(self) -> int:
@@ -82,13 +98,17 @@ class MemoryRegion:
 
 @dataclass(frozen=True)
 class DeviceDescription:
-    """``[device.<name>]``; ``type`` is a key of DEVICE_TYPES, ``intid`` an SPI (32 to 1019)."""
+    """``[device.<name>]``; ``type`` is a key of DEVICE_TYPES, ``intid`` an SPI (32 to 1019).
+
+    With ``passthrough`` the guest reaches the device without an exit; its window is then made of whole pages.
+    """
 
     name: str
     type: str
     base: int
     size: int
     intid: int | None
+    passthrough: bool = False
 
     @property
     def end(self) -> int:
@@ -97,14 +117,51 @@ class DeviceDescription:
 
 
 @dataclass(frozen=True)
+class Window:
+    """A range of IPAs at which a device has registers; ``size`` in bytes."""
+
+    base: int
+    size: int
+
+    @property
+    def end(self) -> int:
+        """The first address behind the window."""
+        return self.base + self.size
+
+
+@dataclass(frozen=True)
+class GicDescription:
+    """The device of type "gicv3": a distributor, and room for the redistributors of the CPUs, one after the other."""
+
+    name: str
+    distributor: Window
+    redistributors: Window
+
+
+@dataclass(frozen=True)
+class ClockDescription:
+    """``[clock]``; ``seed`` (64 bits) is what all chance of the machine comes from unless the host is its clock,
+    and ``epoch`` what its real-time clock then says at reset, in seconds since 1970 (UTC)."""
+
+    source: ClockSource
+    seed: int
+    epoch: int
+
+
+@dataclass(frozen=True)
 class BootDescription:
-    """``[boot]``; addresses are IPAs, None leaves the choice to the loader or the builder."""
+    """``[boot]``; addresses are IPAs, None leaves the choice to the loader or the builder.
+
+    ``kernel_type`` is what the guest file must be, None leaves it to the file. ``initrd`` is a file.
+    """
 
     entry: int | None
     load_address: int | None
     dtb: bool
     dtb_address: int | None
     bootargs: str
+    initrd: Path | None = None
+    kernel_type: ImageKind | None = None
 
 
 @dataclass(frozen=True)
@@ -135,6 +192,9 @@ class Limits:
     max_exits: int
 
 
+NO_LIMITS: Final = Limits(timeout=0.0, max_exits=0)
+
+
 def main_ram(memory: Sequence[MemoryRegion]) -> MemoryRegion | None:
     writable = [region for region in memory if region.writable]
     named = [region for region in writable if region.name == "ram"]
@@ -147,6 +207,7 @@ def main_ram(memory: Sequence[MemoryRegion]) -> MemoryRegion | None:
 class MachineDescription:
     """A machine that has been checked. ``memory`` and ``devices`` are sorted by base; nothing overlaps.
 
+    ``gic`` is the interrupt controller, which is not among the devices, and None where there is none.
     ``path`` is the file that described it, None for a preset; ``name`` is its stem or the preset's name.
     """
 
@@ -156,6 +217,8 @@ class MachineDescription:
     el2: El2Description
     memory: tuple[MemoryRegion, ...]
     devices: tuple[DeviceDescription, ...]
+    gic: GicDescription | None
+    clock: ClockDescription
     boot: BootDescription
     smc: SmcDescription
     limits: Limits
@@ -171,8 +234,3 @@ class MachineDescription:
         if region is None:
             raise ValueError("the machine has no writable memory")
         return region
-
-    @property
-    def load_address(self) -> int:
-        """Where a raw binary goes: ``boot.load_address``, or 512 KiB into the main RAM."""
-        return self.ram.base + RAW_LOAD_OFFSET if self.boot.load_address is None else self.boot.load_address

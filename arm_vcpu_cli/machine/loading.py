@@ -16,14 +16,17 @@ from typing import Final, NamedTuple
 
 from arm_vcpu_cli.arch.bitfield import MASK64
 from arm_vcpu_cli.arch.descriptor import PAGE_SIZE
+from arm_vcpu_cli.arch.features import FEATURES
 from arm_vcpu_cli.arch.regs import AFFINITY_MASK
 from arm_vcpu_cli.arch.smccc import is_psci, to_u64
 from arm_vcpu_cli.machine.description import (
     BootDescription,
+    ClockDescription,
+    ClockSource,
     Conduit,
     CpuDescription,
-    DeviceDescription,
     El2Description,
+    GicDescription,
     Limits,
     MachineDescription,
     MemoryRegion,
@@ -32,12 +35,13 @@ from arm_vcpu_cli.machine.description import (
     SmcFunction,
     main_ram,
 )
+from arm_vcpu_cli.machine.device_loading import read_devices
 from arm_vcpu_cli.machine.schema import (
     CPU_MODELS,
-    DEVICE_TYPES,
-    FIRST_SPI,
+    DEFAULT_EPOCH,
     HCR_TRAPS,
-    LAST_SPI,
+    KERNEL_TYPES,
+    LAST_EPOCH,
     MAX_BOOTARGS,
     MAX_REGION_SIZE,
     MAX_SECONDS,
@@ -51,6 +55,9 @@ from arm_vcpu_cli.machine.sizes import format_size
 
 PRESETS: Final = ("virt",)
 DEFAULT_PRESET: Final = "virt"
+
+_EL2_KEYS: Final = ("passthrough_interrupt", "passthrough_timer", "trap_wfi", "trap_id_registers", "hcr")
+_BOOT_KEYS: Final = ("entry", "load_address", "dtb", "dtb_address", "bootargs", "initrd", "kernel_type")
 
 
 def load_machine(
@@ -76,10 +83,10 @@ def machine_from_document(
     values = _over_preset(source, document)
     if bootargs is not None:
         values = merge(values, {"boot": {"bootargs": bootargs}})
-    known = ("base", "cpu", "el2", "memory", "device", "boot", "smc", "limits", "semihosting")
+    known = ("base", "cpu", "el2", "memory", "device", "clock", "boot", "smc", "limits", "semihosting")
     top = Table(source, values, known=known)
 
-    cpu = _read_cpu(top.table("cpu", ("model", "mpidr")))
+    cpu = _read_cpu(top.table("cpu", ("model", "mpidr", "features")))
     limit = 1 << cpu.pa_bits
     memory_table = top.table("memory", None)
     memory = _read_memory(memory_table)
@@ -88,15 +95,22 @@ def machine_from_document(
     if main_ram(memory) is None:
         raise memory_table.error(None, 'the machine needs a region with permissions "rw" or "rwx"')
     device_table = top.table("device", None)
-    devices = _read_devices(device_table, limit)
-    _check_placement(memory_table, memory, device_table, devices, limit)
+    devices, gic = read_devices(device_table, limit)
+    extents = [_Extent(region.base, region.end, region.name, memory_table) for region in memory]
+    extents += [_Extent(device.base, device.end, device.name, device_table) for device in devices]
+    if gic is not None:
+        windows = (gic.distributor, gic.redistributors)
+        extents += [_Extent(window.base, window.end, gic.name, device_table) for window in windows]
+    _check_placement(extents, limit)
     return MachineDescription(
         name=source.stem or DEFAULT_PRESET,
         path=path,
         cpu=cpu,
-        el2=_read_el2(top),
+        el2=_read_el2(top.table("el2", _EL2_KEYS), gic),
         memory=tuple(sorted(memory, key=lambda region: region.base)),
         devices=tuple(sorted(devices, key=lambda device: device.base)),
+        gic=gic,
+        clock=_read_clock(top.table("clock", ("source", "seed", "epoch"))),
         boot=_read_boot(top, memory, limit),
         smc=_read_smc(top),
         limits=_read_limits(top),
@@ -118,14 +132,16 @@ def _read_cpu(table: Table) -> CpuDescription:
     if mpidr & ~AFFINITY_MASK:
         expected = f"affinity fields only (mask {AFFINITY_MASK:#x})"
         raise table.error("mpidr", f"expected {expected}, found {mpidr:#x}")
-    return CpuDescription(model, mpidr)
+    return CpuDescription(model, mpidr, table.table("features", tuple(FEATURES)).booleans())
 
 
-def _read_el2(top: Table) -> El2Description:
-    known = ("passthrough_interrupt", "passthrough_timer", "trap_wfi", "trap_id_registers", "hcr")
-    table = top.table("el2", known)
+def _read_el2(table: Table, gic: GicDescription | None) -> El2Description:
+    passthrough_interrupt = table.boolean("passthrough_interrupt", False)
+    if passthrough_interrupt and gic is not None:
+        message = f"true, but the interrupts of device.{gic.name} need HCR_EL2.IMO; switch that off (enabled = false)"
+        raise table.error("passthrough_interrupt", message)
     return El2Description(
-        passthrough_interrupt=table.boolean("passthrough_interrupt", False),
+        passthrough_interrupt=passthrough_interrupt,
         passthrough_timer=table.boolean("passthrough_timer", True),
         trap_wfi=table.boolean("trap_wfi", True),
         trap_id_registers=table.boolean("trap_id_registers", True),
@@ -161,21 +177,29 @@ def _read_region(name: str, table: Table) -> MemoryRegion:
 
 
 def _find_file(table: Table, size: int) -> Path:
-    """The file that is to be in a region of ``size`` bytes; it is read when the machine is built."""
-    text = table.string("file")
-    path = table.path.parent / text
+    """The file that is to be in a region of ``size`` bytes."""
+    path, file_size = _existing_file(table, "file")
+    room = size - table.integer("file_offset", low=0, high=size - 1, default=0)
+    if file_size > room:
+        room_there = f"{format_size(room)} that the region has for it"
+        raise table.error("file", f'"{path}" has {format_size(file_size)}, more than the {room_there}')
+    return path
+
+
+def _existing_file(table: Table, name: str) -> tuple[Path, int]:
+    """The file that the key ``name`` names, from the folder of the description, and its size in bytes.
+
+    It is read when the machine is built.
+    """
+    path = table.path.parent / table.string(name)
     try:
         status = path.stat()
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise table.error("file", f'"{path}" cannot be used: {reason}') from None
+        raise table.error(name, f'"{path}" cannot be used: {reason}') from None
     if not stat.S_ISREG(status.st_mode):
-        raise table.error("file", f'"{path}" is not a regular file')
-    room = size - table.integer("file_offset", low=0, high=size - 1, default=0)
-    if status.st_size > room:
-        room_there = f"{format_size(room)} that the region has for it"
-        raise table.error("file", f'"{path}" has {format_size(status.st_size)}, more than the {room_there}')
-    return path
+        raise table.error(name, f'"{path}" is not a regular file')
+    return path, status.st_size
 
 
 def _resized(table: Table, memory: list[MemoryRegion], size: int) -> list[MemoryRegion]:
@@ -192,33 +216,6 @@ def _resized(table: Table, memory: list[MemoryRegion], size: int) -> list[Memory
     return after
 
 
-def _read_devices(table: Table, limit: int) -> list[DeviceDescription]:
-    devices = []
-    owners: dict[int, str] = {}
-    for name, device_table in table.tables(("type", "base", "size", "intid", "enabled")):
-        if not device_table.boolean("enabled", True):
-            continue
-        device = _read_device(name, device_table, limit)
-        if device.intid is not None:
-            if device.intid in owners:
-                raise device_table.error("intid", f"{device.intid} is already that of {owners[device.intid]}")
-            owners[device.intid] = device_table.key
-        devices.append(device)
-    return devices
-
-
-def _read_device(name: str, table: Table, limit: int) -> DeviceDescription:
-    kind = table.choice("type", tuple(DEVICE_TYPES))
-    least, greatest = DEVICE_TYPES[kind]
-    return DeviceDescription(
-        name=name,
-        type=kind,
-        base=table.integer("base", low=0, high=limit - 1, multiple_of=4),
-        size=table.size("size", low=least, high=greatest, multiple_of=4, default=PAGE_SIZE),
-        intid=table.optional_integer("intid", low=FIRST_SPI, high=LAST_SPI),
-    )
-
-
 class _Extent(NamedTuple):
     """A range of addresses and the table that takes it."""
 
@@ -228,19 +225,10 @@ class _Extent(NamedTuple):
     owner: Table
 
 
-def _check_placement(
-    memory_table: Table,
-    memory: list[MemoryRegion],
-    device_table: Table,
-    devices: list[DeviceDescription],
-    limit: int,
-) -> None:
+def _check_placement(extents: list[_Extent], limit: int) -> None:
     """Refuse what lies beyond ``limit`` and what overlaps."""
-    extents = [_Extent(region.base, region.end, region.name, memory_table) for region in memory]
-    extents += [_Extent(device.base, device.end, device.name, device_table) for device in devices]
-    extents.sort(key=lambda extent: extent[:3])
     highest: _Extent | None = None
-    for extent in extents:
+    for extent in sorted(extents, key=lambda extent: extent[:3]):
         shown = f"{extent.base:#x} to {extent.end - 1:#x}"
         if extent.end > limit:
             space = f"{limit.bit_length() - 1}-bit address space"
@@ -252,7 +240,7 @@ def _check_placement(
 
 
 def _read_boot(top: Table, memory: list[MemoryRegion], limit: int) -> BootDescription:
-    table = top.table("boot", ("entry", "load_address", "dtb", "dtb_address", "bootargs"))
+    table = top.table("boot", _BOOT_KEYS)
     places = {}
     for key, alignment in (("entry", 4), ("load_address", 4), ("dtb_address", 8)):
         address = table.optional_integer(key, low=0, high=limit - 1, multiple_of=alignment)
@@ -274,6 +262,17 @@ def _read_boot(top: Table, memory: list[MemoryRegion], limit: int) -> BootDescri
         dtb=table.boolean("dtb", True),
         dtb_address=places["dtb_address"],
         bootargs=bootargs,
+        initrd=_existing_file(table, "initrd")[0] if "initrd" in table else None,
+        kernel_type=KERNEL_TYPES[table.choice("kernel_type", tuple(KERNEL_TYPES), "auto")],
+    )
+
+
+def _read_clock(table: Table) -> ClockDescription:
+    source = table.choice("source", tuple(choice.value for choice in ClockSource), ClockSource.AUTO.value)
+    return ClockDescription(
+        source=ClockSource(source),
+        seed=table.integer("seed", low=0, high=MASK64, default=0),
+        epoch=table.timestamp("epoch", high=LAST_EPOCH, default=DEFAULT_EPOCH),
     )
 
 

@@ -12,6 +12,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timezone
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final, NamedTuple
@@ -19,6 +20,7 @@ from typing import Final, NamedTuple
 import tomli
 
 from arm_vcpu_cli.errors import MachineFileError
+from arm_vcpu_cli.guest.image import ImageKind
 from arm_vcpu_cli.machine.sizes import format_size, parse_size
 
 MAX_FILE_SIZE: Final = 1 << 20  # bytes; a description is a page of text
@@ -27,6 +29,11 @@ MAX_BOOTARGS: Final = 2047  # bytes; the kernel's COMMAND_LINE_SIZE less the NUL
 MAX_SECONDS: Final = 1e9
 FIRST_SPI: Final = 32
 LAST_SPI: Final = 1019
+
+KERNEL_TYPES: Final[Mapping[str, ImageKind | None]] = MappingProxyType(
+    {"auto": None, "elf": "elf", "raw": "raw", "linux": "linux"}
+)
+"""What ``boot.kernel_type`` may say, and the kind of image that it means."""
 
 PERMISSIONS: Final = ("r", "rw", "rx", "rwx")
 HCR_TRAPS: Final = ("TVM", "TRVM", "TTLB", "TACR", "TSW", "TPC", "TPU", "TID1", "TID2")
@@ -49,20 +56,32 @@ CPU_MODELS: Final[Mapping[str, CpuModel]] = MappingProxyType(
 )
 
 
-class WindowSize(NamedTuple):
-    """The least and the greatest size in bytes of a device's window."""
+class DeviceType(NamedTuple):
+    """The least and the greatest size in bytes of a device's window, and the keys that only some types have."""
 
     least: int
     greatest: int
+    keys: tuple[str, ...] = ("size", "intid", "passthrough")
 
 
-DEVICE_TYPES: Final[Mapping[str, WindowSize]] = MappingProxyType(
+DEVICE_TYPES: Final[Mapping[str, DeviceType]] = MappingProxyType(
     {
-        "pl011": WindowSize(0x1000, 0x1_0000),
-        "zero": WindowSize(4, MAX_REGION_SIZE),
-        "ram": WindowSize(4, 0x100_0000),  # the host holds every byte of it
+        "pl011": DeviceType(0x1000, 0x1_0000),
+        "pl031": DeviceType(0x1000, 0x1000),
+        "zero": DeviceType(4, MAX_REGION_SIZE),
+        "ram": DeviceType(4, 0x100_0000),  # the host holds every byte of it
+        "gicv3": DeviceType(0x1_0000, 0x1_0000, ("redistributor_base", "redistributor_size")),
     }
 )
+DEVICE_KEYS: Final = ("type", "base", "size", "intid", "passthrough", "enabled", *DEVICE_TYPES["gicv3"].keys)
+
+GIC_ALIGNMENT: Final = 0x1_0000  # IHI 0069, 12.8: the frames of a GICv3 have 64 KiB
+REDISTRIBUTOR_SIZE: Final = 0x2_0000  # two frames, 12.10
+MAX_REDISTRIBUTORS: Final = 512
+DEFAULT_REDISTRIBUTORS: Final = 123  # as many as QEMU's virt board has room for below its UART
+
+DEFAULT_EPOCH: Final = 1_767_225_600  # 2026-01-01T00:00:00Z
+LAST_EPOCH: Final = 0xFFFF_FFFF  # the PL031 counts seconds in 32 bits
 
 _BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _SHOWN_CHARACTERS: Final = 60
@@ -93,6 +112,8 @@ def describe_value(value: object) -> str:
         return "a table"
     if isinstance(value, list):
         return "an array"
+    if isinstance(value, datetime) and value.tzinfo is None:
+        return "a date and time without an offset"
     return "a date or time"
 
 
@@ -160,6 +181,10 @@ class Table:
             raise self.error(name, f"expected true or false, found {describe_value(value)}")
         return value
 
+    def booleans(self) -> tuple[tuple[str, bool], ...]:
+        """All keys of a table whose values are all true or false, by name."""
+        return tuple((name, self.boolean(name, False)) for name in sorted(self._values))
+
     def integer(self, name: str, *, low: int, high: int, multiple_of: int = 1, default: int | None = None) -> int:
         """An integer from ``low`` to ``high``, both included. Without a default the key must be there."""
         value = self._required(name, "an integer", default)
@@ -194,6 +219,19 @@ class Table:
             limits = f"{format_size(low)} to {format_size(high)}"
             raise self.error(name, f"expected a size from {limits}, found {describe_value(value)}")
         return self._aligned(name, value, multiple_of)
+
+    def timestamp(self, name: str, *, high: int, default: int) -> int:
+        """Whole seconds since 1970 (UTC), from 0 to ``high``: an integer, or a date and time with an offset."""
+        value = self._values.get(name, default)
+        if isinstance(value, datetime) and value.tzinfo is not None:
+            value = int(value.timestamp())
+        if isinstance(value, bool) or not isinstance(value, int):
+            expected = "seconds since 1970, or a date and time with an offset such as 2026-01-01T00:00:00Z"
+            raise self.error(name, f"expected {expected}, found {describe_value(value)}")
+        if not 0 <= value <= high:
+            last = datetime.fromtimestamp(high, timezone.utc).isoformat()
+            raise self.error(name, f"expected a time from 1970 to {last}, found {describe_value(value)}")
+        return value
 
     def number(self, name: str, *, high: float, default: float) -> float:
         """A finite number from 0 to ``high``; an integer will do."""

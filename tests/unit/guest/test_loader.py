@@ -7,12 +7,14 @@ from pathlib import Path
 import pytest
 
 from arm_vcpu_cli.errors import GuestFileError
-from arm_vcpu_cli.guest import loader
+from arm_vcpu_cli.guest import files
+from arm_vcpu_cli.guest.files import read_initrd
 from arm_vcpu_cli.guest.image import ImageKind
 from arm_vcpu_cli.guest.loader import load_guest
 from arm_vcpu_cli.guest.raw import load_raw
 
 from .elf_writer import CODE, ElfFile, Load
+from .linux_writer import image as kernel
 
 RAM = 0x4000_0000
 ELF = ElfFile([Load(RAM + 0x1000)], entry=RAM + 0x1000).to_bytes()
@@ -77,7 +79,39 @@ def test_a_file_that_must_be_unpacked_first_is_refused_unless_it_is_asked_for_as
     assert load_guest(path, load_address=None, ram_base=RAM, kind="raw").kind == "raw"
 
 
-@pytest.mark.parametrize("kind", [None, "elf", "raw"])
+def test_a_kernel_can_be_loaded_as_the_bytes_that_it_is(tmp_path: Path) -> None:
+    loaded = load_guest(written(tmp_path, kernel()), load_address=RAM + 4, ram_base=RAM, kind="raw")
+    assert (loaded.kind, loaded.entry, loaded.segments[0].data) == ("raw", RAM + 4, kernel())
+
+
+def test_a_raw_binary_is_refused_where_a_kernel_is_demanded(tmp_path: Path) -> None:
+    with pytest.raises(GuestFileError, match="not an arm64 Linux kernel"):
+        load_guest(written(tmp_path, CODE), ram_base=RAM, kind="linux")
+
+
+def test_the_load_address_is_the_base_of_a_kernel(tmp_path: Path) -> None:
+    path = written(tmp_path, kernel(text_offset=0x8_0000))
+    assert load_guest(path, load_address=0x6000_0000, ram_base=RAM).entry == 0x6008_0000
+
+
+def test_a_program_for_uefi_is_refused_unless_it_is_asked_for_as_raw(tmp_path: Path) -> None:
+    path = written(tmp_path, b"MZ" + bytes(58) + b"\x80\0\0\0" + bytes(64) + b"PE\0\0" + bytes(64))
+    with pytest.raises(GuestFileError, match=r"an EFI program \(PE\), but no arm64 Linux kernel"):
+        load_guest(path, ram_base=RAM)
+    assert load_guest(path, ram_base=RAM, kind="raw").kind == "raw"
+    path.write_bytes(b"MZ" + CODE)
+    assert load_guest(path, ram_base=RAM).kind == "raw"
+
+
+def test_an_initial_ram_disk_may_be_anything_but_empty(tmp_path: Path) -> None:
+    assert read_initrd(written(tmp_path, b"x")) == b"x"
+    with pytest.raises(GuestFileError, match="the file is empty, expected an initial RAM disk"):
+        read_initrd(written(tmp_path, b""))
+    with pytest.raises(GuestFileError, match="cannot be read: No such file"):
+        read_initrd(tmp_path / "none")
+
+
+@pytest.mark.parametrize("kind", [None, "elf", "raw", "linux"])
 def test_an_empty_file_is_refused(tmp_path: Path, kind: ImageKind | None) -> None:
     with pytest.raises(GuestFileError, match="empty"):
         load_guest(written(tmp_path, b""), load_address=None, ram_base=RAM, kind=kind)
@@ -102,7 +136,7 @@ def test_a_name_with_a_nul_is_refused() -> None:
 
 
 def test_a_file_that_never_ends_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loader, "MAX_FILE_SIZE", 1 << 20)
+    monkeypatch.setattr(files, "MAX_FILE_SIZE", 1 << 20)
     with pytest.raises(GuestFileError, match="larger than"):
         load_guest(Path("/dev/zero"), load_address=None, ram_base=RAM, kind=None)
 

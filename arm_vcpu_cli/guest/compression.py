@@ -1,0 +1,61 @@
+"""Decompression of hostile data: what comes out has a bound, and so has the memory that it takes."""
+
+from __future__ import annotations
+
+import lzma
+import zlib
+from collections.abc import Mapping
+from enum import Enum
+from types import MappingProxyType
+from typing import Final
+
+GZIP_MAGIC: Final = b"\x1f\x8b"
+MAX_UNPACKED: Final = 256 << 20
+"""Bytes that a kernel may have; those of distributions have 20 to 70 million."""
+
+_MAX_DICTIONARY: Final = 128 << 20  # bytes; the kernel's own build uses up to 128 MiB with xz
+_GZIP_WINDOW: Final = 31  # zlib's largest window (15), and 16 for a gzip header and trailer
+
+
+class Method(Enum):
+    """A compression that the standard library can undo."""
+
+    GZIP = "gzip"
+    XZ = "xz"
+    LZMA = "lzma"
+
+
+ZBOOT_METHODS: Final[Mapping[str, Method]] = MappingProxyType(
+    {"gzip": Method.GZIP, "xz": Method.XZ, "xzkern": Method.XZ, "lzma": Method.LZMA}
+)
+"""By the names that the kernel's build (Makefile.zboot) gives them."""
+
+
+class CompressionError(ValueError):
+    """The data is damaged, or larger than was asked for; the message is one line."""
+
+
+def unpack(data: bytes, method: Method, limit: int, *, partial: bool = False) -> bytes:
+    """What the compressed ``data`` holds, at most ``limit`` bytes. Raises CompressionError.
+
+    With ``partial`` the first ``limit`` bytes will do; otherwise more than that is an error, and so is data
+    that ends early. Bytes behind the end of the compressed data are ignored.
+    """
+    wanted = limit if partial else limit + 1
+    try:
+        if method is Method.GZIP:
+            inflater = zlib.decompressobj(_GZIP_WINDOW)
+            unpacked, ended = inflater.decompress(data, wanted), inflater.eof
+        else:
+            container = lzma.FORMAT_XZ if method is Method.XZ else lzma.FORMAT_ALONE
+            decompressor = lzma.LZMADecompressor(container, memlimit=_MAX_DICTIONARY + (1 << 20))
+            unpacked, ended = decompressor.decompress(data, wanted), decompressor.eof
+    except (zlib.error, lzma.LZMAError) as error:
+        raise CompressionError(" ".join(str(error).split())) from None
+    if partial:
+        return unpacked[:limit]
+    if len(unpacked) > limit:
+        raise CompressionError(f"more than {limit >> 20} MiB when unpacked")
+    if not ended:
+        raise CompressionError("it ends early")
+    return unpacked

@@ -1,0 +1,31 @@
+"""Reading the files that a guest is made of: regular or not, never more of them than fits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from arm_vcpu_cli.errors import GuestFileError
+
+MAX_FILE_SIZE: Final = 1 << 30  # bytes
+
+
+def read_file(path: Path, expected: str) -> bytes:
+    """All of a file, at most 1 GiB. Raises GuestFileError; ``expected`` ("a guest image") is for its message."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE_SIZE + 1)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise GuestFileError(path, f"cannot be read: {reason}") from None
+    if len(data) > MAX_FILE_SIZE:
+        raise GuestFileError(path, f"larger than {MAX_FILE_SIZE >> 30} GiB, expected {expected}")
+    return data
+
+
+def read_initrd(path: Path) -> bytes:
+    """An initial RAM disk, which may be anything but empty. Raises GuestFileError."""
+    data = read_file(path, "an initial RAM disk")
+    if not data:
+        raise GuestFileError(path, "the file is empty, expected an initial RAM disk")
+    return data

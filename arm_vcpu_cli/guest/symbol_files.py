@@ -1,0 +1,57 @@
+"""Symbols from a file beside the guest: a kernel's ``vmlinux``, ``System.map`` or ``/proc/kallsyms``.
+
+An Image has none. The lists have the form that nm(1) prints: address, type and name, and for a loaded module its name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from arm_vcpu_cli.errors import GuestFileError
+from arm_vcpu_cli.guest.elf import ELF_MAGIC, read_elf_symbols
+from arm_vcpu_cli.guest.files import read_file
+from arm_vcpu_cli.guest.symbols import Symbol, SymbolTable
+
+_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,16}) ([A-Za-z?]) ([!-~]{1,4096})(?:[ \t]+\[[!-~]{1,256}\])?\s*")
+_MAX_SYMBOLS: Final = 1 << 20
+
+# The order in which the names of one address are preferred: functions, weak ones, data; capitals are global.
+_RANKS: Final[Mapping[str, int]] = MappingProxyType(
+    {letter: rank for rank, letters in enumerate(("T", "W", "t", "w", "VDBR", "vdbr")) for letter in letters}
+)
+_OTHER_RANK: Final = 6
+_ABSOLUTE: Final = "Aa"
+
+
+def load_symbols(path: Path) -> SymbolTable:
+    """The symbols of an ELF file, or of a list as nm(1) prints it, at their virtual addresses.
+
+    Raises GuestFileError where there is none.
+    """
+    data = read_file(path, "a vmlinux or System.map")
+    table = read_elf_symbols(path, data) if data.startswith(ELF_MAGIC) else SymbolTable(_listed(path, data))
+    if not len(table):
+        raise GuestFileError(path, "no symbols in it, expected a vmlinux with symbols, or a System.map")
+    return table
+
+
+def _listed(path: Path, data: bytes) -> list[Symbol]:
+    symbols: list[Symbol] = []
+    offset = 0
+    for number, line in enumerate(data.splitlines(keepends=True), 1):
+        match = _LINE.fullmatch(line)
+        if match is None:
+            message = f"line {number}: expected an address, a type and a name, as a System.map has them"
+            raise GuestFileError(path, message, offset=offset)
+        if len(symbols) == _MAX_SYMBOLS:
+            raise GuestFileError(path, f"more than {_MAX_SYMBOLS} symbols", offset=offset)
+        address, kind, name = int(match[1], 16), match[2].decode(), match[3].decode()
+        symbols.append(
+            Symbol(name, address, rank=_RANKS.get(kind, _OTHER_RANK), is_place=bool(address) and kind not in _ABSOLUTE)
+        )
+        offset += len(line)
+    return symbols
