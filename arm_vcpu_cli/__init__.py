@@ -2,49 +2,110 @@
 
 The Rust crates arm_vcpu and axvcpu in Python, over the Unicorn engine. The names below are the library; see the
 README for an example that runs a guest with an exit loop of its own.
+
+Importing the package loads nothing else: each name brings its module when it is first asked for (PEP 562).
 """
 
 from __future__ import annotations
 
-from arm_vcpu_cli.arch.descriptor import Stage2Attributes
-from arm_vcpu_cli.arch.memtype import MemoryType
-from arm_vcpu_cli.arm_vcpu.config import Aarch64VCpuCreateConfig, Aarch64VCpuSetupConfig
-from arm_vcpu_cli.arm_vcpu.context_frame import GuestSystemRegisters, TrapFrame
-from arm_vcpu_cli.arm_vcpu.pcpu import Aarch64PerCpu
-from arm_vcpu_cli.arm_vcpu.platform import ExitToCaller, Outcome, Platform
-from arm_vcpu_cli.arm_vcpu.smc import SecureMonitor, smc_call
-from arm_vcpu_cli.arm_vcpu.stage2 import Stage2AddressSpace
-from arm_vcpu_cli.arm_vcpu.vcpu import Aarch64VCpu
-from arm_vcpu_cli.arm_vcpu.vectors import TrapKind, TrapSource, VectorTable
-from arm_vcpu_cli.axvcpu.arch import AxArchPerCpu, AxArchVCpu
-from arm_vcpu_cli.axvcpu.exit import (
-    AccessFlags,
-    AccessWidth,
-    AxVCpuExitReason,
-    CpuDown,
-    CpuUp,
-    ExternalInterrupt,
-    FailEntry,
-    Halt,
-    Hypercall,
-    IoRead,
-    IoWrite,
-    MmioRead,
-    MmioWrite,
-    NestedPageFault,
-    Nothing,
-    PowerAction,
-    SendIPI,
-    SysRegRead,
-    SysRegWrite,
-    SystemDown,
-)
-from arm_vcpu_cli.axvcpu.hal import AxVCpuHal
-from arm_vcpu_cli.axvcpu.vcpu import AxPerCpu, AxVCpu, VCpuState
-from arm_vcpu_cli.errors import ArmVcpuError
-from arm_vcpu_cli.guest.loader import load_guest
-from arm_vcpu_cli.machine.host import Host
-from arm_vcpu_cli.machine.support import has_hardware_support
+from importlib import import_module
+
+# Every type checker takes a constant of this name to be true. The typing module would be most of the time that an
+# import of this package takes.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Final
+
+    from arm_vcpu_cli.arch.descriptor import Stage2Attributes
+    from arm_vcpu_cli.arch.memtype import MemoryType
+    from arm_vcpu_cli.arm_vcpu.config import Aarch64VCpuCreateConfig, Aarch64VCpuSetupConfig
+    from arm_vcpu_cli.arm_vcpu.context_frame import GuestSystemRegisters, TrapFrame
+    from arm_vcpu_cli.arm_vcpu.pcpu import Aarch64PerCpu
+    from arm_vcpu_cli.arm_vcpu.platform import ExitToCaller, Outcome, Platform
+    from arm_vcpu_cli.arm_vcpu.smc import SecureMonitor, smc_call
+    from arm_vcpu_cli.arm_vcpu.stage2 import Stage2AddressSpace
+    from arm_vcpu_cli.arm_vcpu.vcpu import Aarch64VCpu
+    from arm_vcpu_cli.arm_vcpu.vectors import TrapKind, TrapSource, VectorTable
+    from arm_vcpu_cli.axvcpu.arch import AxArchPerCpu, AxArchVCpu
+    from arm_vcpu_cli.axvcpu.exit import (
+        AccessFlags,
+        AccessWidth,
+        AxVCpuExitReason,
+        CpuDown,
+        CpuUp,
+        ExternalInterrupt,
+        FailEntry,
+        Halt,
+        Hypercall,
+        IoRead,
+        IoWrite,
+        MmioRead,
+        MmioWrite,
+        NestedPageFault,
+        Nothing,
+        PowerAction,
+        SendIPI,
+        SysRegRead,
+        SysRegWrite,
+        SystemDown,
+    )
+    from arm_vcpu_cli.axvcpu.hal import AxVCpuHal
+    from arm_vcpu_cli.axvcpu.vcpu import AxPerCpu, AxVCpu, VCpuState
+    from arm_vcpu_cli.errors import ArmVcpuError
+    from arm_vcpu_cli.guest.loader import load_guest
+    from arm_vcpu_cli.machine.host import Host
+    from arm_vcpu_cli.machine.support import has_hardware_support
+
+_MODULES: Final = {
+    "Aarch64PerCpu": "arm_vcpu_cli.arm_vcpu.pcpu",
+    "Aarch64VCpu": "arm_vcpu_cli.arm_vcpu.vcpu",
+    "Aarch64VCpuCreateConfig": "arm_vcpu_cli.arm_vcpu.config",
+    "Aarch64VCpuSetupConfig": "arm_vcpu_cli.arm_vcpu.config",
+    "AccessFlags": "arm_vcpu_cli.axvcpu.exit",
+    "AccessWidth": "arm_vcpu_cli.axvcpu.exit",
+    "ArmVcpuError": "arm_vcpu_cli.errors",
+    "AxArchPerCpu": "arm_vcpu_cli.axvcpu.arch",
+    "AxArchVCpu": "arm_vcpu_cli.axvcpu.arch",
+    "AxPerCpu": "arm_vcpu_cli.axvcpu.vcpu",
+    "AxVCpu": "arm_vcpu_cli.axvcpu.vcpu",
+    "AxVCpuExitReason": "arm_vcpu_cli.axvcpu.exit",
+    "AxVCpuHal": "arm_vcpu_cli.axvcpu.hal",
+    "CpuDown": "arm_vcpu_cli.axvcpu.exit",
+    "CpuUp": "arm_vcpu_cli.axvcpu.exit",
+    "ExitToCaller": "arm_vcpu_cli.arm_vcpu.platform",
+    "ExternalInterrupt": "arm_vcpu_cli.axvcpu.exit",
+    "FailEntry": "arm_vcpu_cli.axvcpu.exit",
+    "GuestSystemRegisters": "arm_vcpu_cli.arm_vcpu.context_frame",
+    "Halt": "arm_vcpu_cli.axvcpu.exit",
+    "Host": "arm_vcpu_cli.machine.host",
+    "Hypercall": "arm_vcpu_cli.axvcpu.exit",
+    "IoRead": "arm_vcpu_cli.axvcpu.exit",
+    "IoWrite": "arm_vcpu_cli.axvcpu.exit",
+    "MemoryType": "arm_vcpu_cli.arch.memtype",
+    "MmioRead": "arm_vcpu_cli.axvcpu.exit",
+    "MmioWrite": "arm_vcpu_cli.axvcpu.exit",
+    "NestedPageFault": "arm_vcpu_cli.axvcpu.exit",
+    "Nothing": "arm_vcpu_cli.axvcpu.exit",
+    "Outcome": "arm_vcpu_cli.arm_vcpu.platform",
+    "Platform": "arm_vcpu_cli.arm_vcpu.platform",
+    "PowerAction": "arm_vcpu_cli.axvcpu.exit",
+    "SecureMonitor": "arm_vcpu_cli.arm_vcpu.smc",
+    "SendIPI": "arm_vcpu_cli.axvcpu.exit",
+    "Stage2AddressSpace": "arm_vcpu_cli.arm_vcpu.stage2",
+    "Stage2Attributes": "arm_vcpu_cli.arch.descriptor",
+    "SysRegRead": "arm_vcpu_cli.axvcpu.exit",
+    "SysRegWrite": "arm_vcpu_cli.axvcpu.exit",
+    "SystemDown": "arm_vcpu_cli.axvcpu.exit",
+    "TrapFrame": "arm_vcpu_cli.arm_vcpu.context_frame",
+    "TrapKind": "arm_vcpu_cli.arm_vcpu.vectors",
+    "TrapSource": "arm_vcpu_cli.arm_vcpu.vectors",
+    "VCpuState": "arm_vcpu_cli.axvcpu.vcpu",
+    "VectorTable": "arm_vcpu_cli.arm_vcpu.vectors",
+    "has_hardware_support": "arm_vcpu_cli.machine.support",
+    "load_guest": "arm_vcpu_cli.guest.loader",
+    "smc_call": "arm_vcpu_cli.arm_vcpu.smc",
+}
+"""Public name -> the module that defines it."""
 
 __all__ = [
     "Aarch64PerCpu",
@@ -95,3 +156,17 @@ __all__ = [
     "load_guest",
     "smc_call",
 ]
+
+if not TYPE_CHECKING:
+    # A type checker that saw this would take every name for one of ours.
+    def __getattr__(name: str) -> Any:
+        """A public name, from its module."""
+        module = _MODULES.get(name)
+        if module is None:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(module), name)
+
+
+def __dir__() -> list[str]:
+    """What is loaded already, and all public names."""
+    return sorted({*globals(), *__all__})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from arm_vcpu_cli.arch.smccc import PsciStatus
 from arm_vcpu_cli.arm_vcpu.exit_reason import ARGUMENTS
 from arm_vcpu_cli.arm_vcpu.platform import Outcome, Platform
-from arm_vcpu_cli.arm_vcpu.psci import FirmwareCalls
+from arm_vcpu_cli.arm_vcpu.psci import CallResult, FirmwareCalls
 from arm_vcpu_cli.arm_vcpu.smc import SecureMonitor
 from arm_vcpu_cli.axvcpu.exit import AxVCpuExitReason, Halt, Hypercall
 from arm_vcpu_cli.engine.layout import CpuState
@@ -31,12 +31,7 @@ class GuestCalls:
             if isinstance(answer, Outcome):
                 return Hypercall(number, args)
             result = answer
-        if isinstance(result, int):
-            u64[x0] = result
-            return None
-        if isinstance(result, Halt):
-            u64[x0] = PsciStatus.SUCCESS
-        return result
+        return self._finish(result)
 
     def smc(self) -> AxVCpuExitReason | None:
         """A secure monitor call: of the firmware, else of the monitor. None: answered."""
@@ -46,8 +41,16 @@ class GuestCalls:
             results = self._monitor.call(u64[x0], u64[x0 + 1], u64[x0 + 2], u64[x0 + 3])
             u64[x0], u64[x0 + 1], u64[x0 + 2], u64[x0 + 3] = results
             return None
+        return self._finish(result)
+
+    def _finish(self, result: CallResult) -> AxVCpuExitReason | None:
+        x0, u64 = self._x0, self._u64
         if isinstance(result, int):
             u64[x0] = result
+            return None
+        if isinstance(result, tuple):
+            for n, value in enumerate(result):
+                u64[x0 + n] = value
             return None
         if isinstance(result, Halt):
             u64[x0] = PsciStatus.SUCCESS

@@ -7,6 +7,7 @@ from typing import Final
 
 from arm_vcpu_cli.arch.regs import Cnthctl, Hcr, Mpidr
 from arm_vcpu_cli.arm_vcpu.smc import SmcTable
+from arm_vcpu_cli.arm_vcpu.trng import EntropySource
 
 SCTLR_EL1_RESET: Final = 0x30C5_0830
 
@@ -25,17 +26,24 @@ class Aarch64VCpuSetupConfig:
 
     ``passthrough_interrupt``: physical interrupts are not routed to EL2 (HCR_EL2.IMO and FMO clear).
     ``passthrough_timer``: EL1 may use the physical counter and timer itself (CNTHCTL_EL2.EL1PCEN, EL1PCTEN).
+    ``gic_cpu_interface``: the guest has a GICv3 CPU interface: every ICC_*_EL1 access traps, as on a PE whose
+    ICH_HCR_EL2 traps them all, and ID_AA64PFR0_EL1 announces it. Without it only the registers that send SGIs trap.
     ``trap_wfi`` and ``trap_id_registers``: HCR_EL2.TWI and TID3. ``hcr``: further HCR_EL2 bits by name.
     ``vtcr``: VTCR_EL2 of the tables given to ``set_ept_root``, by default that of the whole PA range of the CPU.
+    ``features``: architecture features (FEAT_*) to announce or to hide; seen by the guest with ``trap_id_registers``.
+    ``entropy``: bytes for the TRNG functions (DEN0098); None leaves those out.
     ``smc_table``: what the monitor at EL3 answers.
     """
 
     passthrough_interrupt: bool = False
     passthrough_timer: bool = False
+    gic_cpu_interface: bool = False
     vtcr: int | None = None
     trap_wfi: bool = True
     trap_id_registers: bool = True
     hcr: tuple[str, ...] = ()
+    features: tuple[tuple[str, bool], ...] = ()
+    entropy: EntropySource | None = None
     smc_table: SmcTable = field(default_factory=dict)
 
 

@@ -8,7 +8,6 @@ the next entry is in ``pending``.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from enum import Enum
 from typing import Final
 
 from arm_vcpu_cli.arch.esr import (
@@ -22,7 +21,7 @@ from arm_vcpu_cli.arch.esr import (
 from arm_vcpu_cli.arch.extend import VALUE_MASKS, extend_load
 from arm_vcpu_cli.arch.fault_address import PAGE_OFFSET, fault_ipa
 from arm_vcpu_cli.arch.loadstore import LoadStore, Unemulated
-from arm_vcpu_cli.arch.sysreg import SysReg, decode_system_move, lookup
+from arm_vcpu_cli.arch.sysreg import SysReg, lookup
 from arm_vcpu_cli.arm_vcpu.aborts import GuestAborts
 from arm_vcpu_cli.arm_vcpu.calls import GuestCalls
 from arm_vcpu_cli.arm_vcpu.context_frame import INSTRUCTION_SIZE, ZERO_REGISTER, TrapFrame
@@ -30,12 +29,13 @@ from arm_vcpu_cli.arm_vcpu.exit_reason import (
     SEMIHOSTING_HLT,
     SGI_REGISTERS,
     ExitReasons,
+    decode_move_cached,
     send_ipi,
     unexpected,
 )
 from arm_vcpu_cli.arm_vcpu.guest_memory import GuestMemory
 from arm_vcpu_cli.arm_vcpu.inject import El1Entry, sets_far
-from arm_vcpu_cli.arm_vcpu.mmio import DC_ZVA, DeviceAccess, Element, PendingAccess, decode_cached, plain_form
+from arm_vcpu_cli.arm_vcpu.mmio import DC_ZVA, DeviceAccess, Element, Pending, PendingAccess, decode_cached, plain_form
 from arm_vcpu_cli.arm_vcpu.platform import Outcome, Platform
 from arm_vcpu_cli.arm_vcpu.psci import FirmwareCalls
 from arm_vcpu_cli.arm_vcpu.smc import SecureMonitor
@@ -57,13 +57,6 @@ Handler = Callable[[int], ExitOrNone]
 EXCEPTION_CLASSES: Final = 64
 
 
-class Pending(Enum):
-    """What is left to do for an exit that ``run()`` returned, when there is no access under way."""
-
-    NOTHING = "nothing"
-    ADVANCE = "advance"
-
-
 class SyncHandlers:
     """The synchronous exceptions of one vCPU, on its saved state.
 
@@ -83,7 +76,7 @@ class SyncHandlers:
         memory: GuestMemory,
         fetch: Callable[[int], int | None],
         id_registers: Mapping[SysReg, int],
-        sgi_trapped: bool,
+        trapped_moves: frozenset[SysReg],
     ) -> None:
         layout = state.layout
         self._u32 = state.u32
@@ -101,7 +94,7 @@ class SyncHandlers:
         self._calls = GuestCalls(state, platform, calls, monitor)
         self._fetch = fetch
         self._id_registers = id_registers
-        self._sgi_trapped = sgi_trapped
+        self._trapped_moves = trapped_moves
         self._access = DeviceAccess(state, frame, platform)
         self.syndromes = SyndromeCorrection(state, memory, fetch)
         self.reasons = ExitReasons(
@@ -112,7 +105,7 @@ class SyncHandlers:
             syndromes=self.syndromes,
             calls=calls,
             fetch=fetch,
-            sgi_trapped=sgi_trapped,
+            trapped_moves=trapped_moves,
         )
         self._mmio_read = platform.mmio_read
         self._mmio_write = platform.mmio_write
@@ -151,10 +144,6 @@ class SyncHandlers:
         far = self._u64[self._far] if sets_far(exception_class) else None
         self.new_pstate = self.entry.take(esr, far)
         return None
-
-    def fault_ipa(self) -> int:
-        """(FAR_EL2 & 0xFFF) | (HPFAR_EL2.FIPA << 12). This core sets HPFAR for permission faults too."""
-        return fault_ipa(self._u64[self._hpfar], self._u64[self._far])
 
     def resume(self) -> ExitOrNone:
         """Finish the exit that was returned last; a further exit if its instruction makes another access."""
@@ -309,7 +298,8 @@ class SyncHandlers:
         return self._page_fault(esr, AccessFlags.EXECUTE)
 
     def _page_fault(self, esr: int, access: AccessFlags) -> ExitOrNone:
-        ipa = self.fault_ipa()
+        # This core sets HPFAR for permission faults too.
+        ipa = fault_ipa(self._u64[self._hpfar], self._u64[self._far])
         outcome = self._platform.page_fault(ipa, access)
         if outcome is Outcome.EXIT:
             return NestedPageFault(ipa, access)
@@ -364,11 +354,12 @@ class SyncHandlers:
             self._frame.set_gpr(trap.register, value)
         else:
             value = self._frame.gpr(trap.register)
-            if reg in SGI_REGISTERS:
-                self.pending = Pending.ADVANCE
-                return send_ipi(value)
             outcome = self._platform.sysreg_write(reg, value)
             if outcome is not Outcome.DONE:
+                if reg in SGI_REGISTERS:
+                    # Nobody has an interrupt controller: who is to get it is the caller's to say.
+                    self.pending = Pending.ADVANCE
+                    return send_ipi(value)
                 return self._refused_sysreg(outcome, SysRegWrite(reg.iss, value))
         self._advance()
         return None
@@ -393,9 +384,9 @@ class SyncHandlers:
                 self._u64[self._x0] = answer & VALUE_MASKS[8]
                 self._advance()
                 return None
-        elif word is not None and self._sgi_trapped and self.entry.from_el1:
-            move = decode_system_move(word)
-            if move is not None and move.reg in SGI_REGISTERS:
+        elif word is not None:
+            move = decode_move_cached(word)
+            if move is not None and move.reg in self._trapped_moves and self.entry.from_el1:
                 # The syndrome that a core with a GIC CPU interface would have given.
                 self._u32[self._syndrome] = system_trap_esr(move)
                 return self._system(self._u32[self._syndrome])

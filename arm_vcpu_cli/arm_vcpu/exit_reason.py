@@ -6,6 +6,7 @@ The handlers in ``exception`` return the same reason for whatever they do not co
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final
 
 from arm_vcpu_cli.arch.esr import (
@@ -22,7 +23,7 @@ from arm_vcpu_cli.arch.fault_address import PAGE_OFFSET, fault_ipa
 from arm_vcpu_cli.arch.gicregs import IccSgi1r
 from arm_vcpu_cli.arch.loadstore import LoadStore
 from arm_vcpu_cli.arch.regs import Mpidr
-from arm_vcpu_cli.arch.sysreg import decode_system_move, lookup
+from arm_vcpu_cli.arch.sysreg import SysReg, decode_system_move, lookup
 from arm_vcpu_cli.arm_vcpu.context_frame import TrapFrame
 from arm_vcpu_cli.arm_vcpu.inject import El1Entry
 from arm_vcpu_cli.arm_vcpu.mmio import DeviceAccess, PendingAccess, decode_cached, plain_form
@@ -47,6 +48,8 @@ from arm_vcpu_cli.engine.layout import CpuState
 SEMIHOSTING_HLT: Final = 0xD45E_0000
 """HLT #0xF000: the AArch64 semihosting trap instruction."""
 SGI_REGISTERS: Final = frozenset(lookup(name) for name in ("ICC_SGI1R_EL1", "ICC_ASGI1R_EL1", "ICC_SGI0R_EL1"))
+decode_move_cached = lru_cache(maxsize=4096)(decode_system_move)
+"""The decoder behind a cache: guests use few different MRS and MSR."""
 ARGUMENTS: Final = 6
 """Registers of a hypercall that carry arguments, from x1 on."""
 
@@ -64,7 +67,7 @@ class ExitReasons:
         syndromes: SyndromeCorrection,
         calls: FirmwareCalls,
         fetch: Callable[[int], int | None],
-        sgi_trapped: bool,
+        trapped_moves: frozenset[SysReg],
     ) -> None:
         layout = state.layout
         self._u32 = state.u32
@@ -80,7 +83,7 @@ class ExitReasons:
         self._syndromes = syndromes
         self._calls = calls
         self._fetch = fetch
-        self._sgi_trapped = sgi_trapped
+        self._trapped_moves = trapped_moves
 
     def reason(self) -> AxVCpuExitReason | None:
         """What the exception in the saved state is, as an exit reason, before anything is done about it.
@@ -96,10 +99,8 @@ class ExitReasons:
             self._syndromes.instruction_abort(esr)
             return NestedPageFault(fault_ipa(self._u64[self._hpfar], self._u64[self._far]), AccessFlags.EXECUTE)
         if exception_class in (ExceptionClass.HVC64, ExceptionClass.SMC64):
-            result = self._calls.call(u64[x0], u64[x0 + 1], u64[x0 + 2], u64[x0 + 3])
-            if result is None or isinstance(result, int):
-                return Hypercall(u64[x0], tuple(u64[x0 + 1 : x0 + 1 + ARGUMENTS]))
-            return result
+            exit_ = self._calls.exit_reason(u64[x0], u64[x0 + 1], u64[x0 + 2], u64[x0 + 3])
+            return Hypercall(u64[x0], tuple(u64[x0 + 1 : x0 + 1 + ARGUMENTS])) if exit_ is None else exit_
         if exception_class == ExceptionClass.SYSTEM:
             return self._system_reason(decode_system_trap(esr))
         if exception_class == ExceptionClass.WFX:
@@ -113,8 +114,8 @@ class ExitReasons:
         word = self._fetch(self._u64[self._pc])
         if word == SEMIHOSTING_HLT:
             return Hypercall(self._u64[self._x0], (self._u64[self._x0 + 1],))
-        move = None if word is None else decode_system_move(word)
-        if move is not None and move.reg in SGI_REGISTERS and self._sgi_trapped and self._entry.from_el1:
+        move = None if word is None else decode_move_cached(word)
+        if move is not None and move.reg in self._trapped_moves and self._entry.from_el1:
             return self._system_reason(SystemTrap(move.reg, move.rt, move.is_read))
         return None
 

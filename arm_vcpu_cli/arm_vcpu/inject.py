@@ -28,6 +28,8 @@ _ENTRY: Final = int(EL1H_MASKED)
 _PAN: Final = Spsr.of(PAN=1)
 _PSTATE_WORD: Final = ~(_NZCV | Spsr.of(D=1, A=1, I=1, F=1, BTYPE=3))
 _DAIF: Final = Spsr.of(D=1, A=1, I=1, F=1)
+_EL: Final = int(Spsr.of(M=0b1100))
+_EL1: Final = int(Spsr.of(M=0b0100))
 _SPAN: Final = Sctlr.of(SPAN=1)
 
 _WITH_FAR: Final = frozenset(
@@ -113,7 +115,7 @@ class El1Entry:
     @property
     def from_el1(self) -> bool:
         """Whether the guest is at EL1, so that an exception to EL1 comes from the same level."""
-        return self._frame.spsr.el == 1
+        return self._u32[self._pstate] & _EL == _EL1
 
     def _watch(self, esr: int, far: int, pc: int, sp: int) -> None:
         """Notice a guest that takes one exception over and over and can no longer get anywhere.

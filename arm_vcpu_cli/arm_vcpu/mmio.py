@@ -7,6 +7,7 @@ write-back (for which this core reports a syndrome it should not) are decoded fr
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import Enum
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -36,6 +37,13 @@ class Element(NamedTuple):
     vector: bool
     sign_extend: bool
     is_64bit: bool
+
+
+class Pending(Enum):
+    """What is left to do for an exit that ``run()`` returned, when there is no access under way."""
+
+    NOTHING = "nothing"
+    ADVANCE = "advance"
 
 
 @dataclass

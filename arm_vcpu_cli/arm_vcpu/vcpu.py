@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Final
 
-from arm_vcpu_cli.arch.esr import EC_SHIFT, ExceptionClass
+from arm_vcpu_cli.arch.gicregs import ICC_REGISTERS
 from arm_vcpu_cli.arch.idregs import Aa64Isar1, Aa64Mmfr1, pa_range_bits
 from arm_vcpu_cli.arch.regs import AFFINITY_MASK, EL1H_MASKED, Hcr
 from arm_vcpu_cli.arch.sysreg import SysReg, lookup
@@ -17,24 +17,31 @@ from arm_vcpu_cli.arm_vcpu.config import (
 )
 from arm_vcpu_cli.arm_vcpu.context_frame import GuestSystemRegisters, TrapFrame
 from arm_vcpu_cli.arm_vcpu.exception import SyncHandlers
+from arm_vcpu_cli.arm_vcpu.exit_path import ExitPath, ExitState
+from arm_vcpu_cli.arm_vcpu.exit_reason import SGI_REGISTERS
 from arm_vcpu_cli.arm_vcpu.guest_memory import GuestMemory
 from arm_vcpu_cli.arm_vcpu.id_registers import guest_id_registers
 from arm_vcpu_cli.arm_vcpu.inject import El1Entry, El1Exception
+from arm_vcpu_cli.arm_vcpu.interrupt_lines import VirtualInterruptLines
 from arm_vcpu_cli.arm_vcpu.observer import ExitObserver, ExitRecord
 from arm_vcpu_cli.arm_vcpu.pcpu import Aarch64PerCpu
 from arm_vcpu_cli.arm_vcpu.platform import Aarch64Hal, ExitToCaller, Platform
 from arm_vcpu_cli.arm_vcpu.psci import FirmwareCalls
 from arm_vcpu_cli.arm_vcpu.smc import SecureMonitor
 from arm_vcpu_cli.arm_vcpu.stage2 import stage2_control
-from arm_vcpu_cli.arm_vcpu.vectors import KINDS, TrapKind, TrapSource, VectorTable
 from arm_vcpu_cli.axvcpu.exit import AxVCpuExitReason, ExternalInterrupt, FailEntry, Nothing
 from arm_vcpu_cli.engine.layout import CpuState
+from arm_vcpu_cli.engine.port import CpuCore, StopReason
 from arm_vcpu_cli.errors import EngineError, VCpuError
 
-_EL2: Final = 2
 _ENGINE_FAILURE: Final = -1
-STUCK: Final = -2
-"""The code of the ``FailEntry`` of a guest that takes one exception for ever."""
+
+
+def _trapped_moves(setup: Aarch64VCpuSetupConfig) -> frozenset[SysReg]:
+    """System registers that this core does not have and that are to trap all the same."""
+    if setup.gic_cpu_interface:
+        return ICC_REGISTERS
+    return frozenset() if setup.passthrough_interrupt else SGI_REGISTERS
 
 
 class Aarch64VCpu:
@@ -62,15 +69,11 @@ class Aarch64VCpu:
         self._cpu: Aarch64PerCpu | None = None
         self._started = False
         self._handlers: SyncHandlers | None = None
-        self._reason: AxVCpuExitReason | None = None
+        self._exits = ExitState()
         self._observer: ExitObserver | None = None
-        self._open_record: ExitRecord | None = None
-        self.exits = 0
-        """Exits to EL2 so far, those that were completed in place included."""
-        self.last_syndrome: int | None = None
-        """ESR_EL2 of the last of them, None before the first."""
-        self.max_exits = 0
-        """:meth:`run` returns ``Nothing`` once :attr:`exits` has reached this; 0 for no limit."""
+        self._lines = VirtualInterruptLines()
+        self.stopped_by = StopReason.STOP
+        """Why the core last came back from the guest."""
 
     # Configuration ---------------------------------------------------------------------------------------------
 
@@ -78,6 +81,25 @@ class Aarch64VCpu:
     def state(self) -> CpuState:
         """The saved state that the trap frame is a view of."""
         return self._state
+
+    @property
+    def exits(self) -> int:
+        """Exits to EL2 so far, those that were completed in place included."""
+        return self._exits.count
+
+    @property
+    def max_exits(self) -> int:
+        """:meth:`run` returns ``Nothing`` once :attr:`exits` has reached this; 0 for no limit."""
+        return self._exits.limit
+
+    @max_exits.setter
+    def max_exits(self, limit: int) -> None:
+        self._exits.limit = limit
+
+    @property
+    def last_syndrome(self) -> int | None:
+        """ESR_EL2 of the last exit, None before the first."""
+        return self._exits.syndrome
 
     @property
     def mpidr(self) -> int:
@@ -148,12 +170,23 @@ class Aarch64VCpu:
         if self._handlers is not None:
             handlers.take_over(self._handlers)
         self._handlers = handlers
-        core.set_exception_hook(self._build_exit_path(cpu, self._handlers))
+        self._lines.connect(core.sysreg_writer(lookup("HCR_EL2")), registers["HCR_EL2"])
+        path = ExitPath(
+            cpu=cpu,
+            hal=self._hal,
+            frame=self.ctx,
+            state=self._state,
+            handlers=handlers,
+            lines=self._lines,
+            exits=self._exits,
+        )
+        core.set_exception_hook(path.function(self._observer))
 
     def unbind(self) -> None:
         """Take the vCPU off its physical CPU; its registers stay readable."""
         cpu = self._bound()
         self.synchronise()
+        self._lines.disconnect()
         self.guest_system_regs.store()
         cpu.core.saver(self._state)()
         cpu.core.set_exception_hook(None)
@@ -170,17 +203,28 @@ class Aarch64VCpu:
         # Not before the instruction is complete: only then are the registers what it read.
         self.close_record()
         self.synchronise()
-        self._reason = None
+        self._exits.reason = None
         try:
-            cpu.core.run(self.ctx.elr)
+            self.stopped_by = cpu.core.run(self.ctx.elr)
         except EngineError as error:
             cpu.core.saver(self._state)()
             return FailEntry(_ENGINE_FAILURE, str(error))
-        if self._reason is None:
-            # Stopped from outside, between two exits.
-            cpu.core.saver(self._state)()
+        if self._exits.reason is not None:
+            return self._exits.reason
+        # Stopped from outside, between two exits.
+        cpu.core.saver(self._state)()
+        return self._preempted() if self.stopped_by is StopReason.BUDGET else Nothing()
+
+    def _preempted(self) -> AxVCpuExitReason:
+        """The host's timer takes the CPU away from the guest: a physical IRQ, which HCR_EL2.IMO routes to EL2."""
+        vector = self._hal.irq_fetch()
+        if not vector:
             return Nothing()
-        return self._reason
+        self._exits.count += 1
+        reason = ExternalInterrupt(vector)
+        if self._observer is not None:
+            self._exits.record = ExitRecord(self._observer.now(), reason, None, self.ctx.elr, self.ctx.spsr.el)
+        return reason
 
     def synchronise(self) -> None:
         """Load the saved state, with all edits, into the core. PSTATE is written too: the guest may be about to go
@@ -188,6 +232,7 @@ class Aarch64VCpu:
         core = self._bound().core
         core.restorer(self._state)()
         core.pstate_writer()(self.ctx.spsr)
+        self._lines.drive()
         if self._handlers is not None:
             self._handlers.new_pstate = None
 
@@ -237,8 +282,26 @@ class Aarch64VCpu:
 
     def set_virtual_irq(self, *, pending: bool) -> None:
         """Set HCR_EL2.VI: the guest takes an IRQ as soon as it has it unmasked, for as long as this is set."""
-        registers = self.guest_system_regs
-        registers["HCR_EL2"] = int(Hcr(registers["HCR_EL2"]).replace(VI=int(pending)))
+        self._lines.set(irq=pending, fiq=self._lines.fiq)
+        self._lines.drive()
+
+    def set_interrupt_lines(self, *, irq: bool, fiq: bool) -> None:
+        """Set HCR_EL2.VI and VF, at any time: at the latest the next entry into the guest brings them into effect.
+
+        Inside the hook of an exit that is the end of the hook. A :class:`MoveHandler` or a device that the guest
+        reaches without an exit has to ask for a stop as well, if :attr:`lines_changed` says so.
+        """
+        self._lines.set(irq=irq, fiq=fiq)
+
+    @property
+    def lines_changed(self) -> bool:
+        """Whether HCR_EL2.VI or VF is to change at the next entry."""
+        return self._lines.wanted != self._lines.driven
+
+    @property
+    def interrupt_pending(self) -> bool:
+        """Whether a virtual interrupt is pending, whatever the guest has masked."""
+        return self._lines.wanted != 0
 
     def memory(self) -> GuestMemory:
         """The guest's memory as its hypervisor reads it. Raises :class:`VCpuError` while not bound."""
@@ -253,7 +316,7 @@ class Aarch64VCpu:
             raise VCpuError("the vCPU has not been bound yet")
         return self._handlers
 
-    # The exit path ---------------------------------------------------------------------------------------------
+    # Exits -----------------------------------------------------------------------------------------------------
 
     def _build_handlers(self, cpu: Aarch64PerCpu, setup: Aarch64VCpuSetupConfig) -> SyncHandlers:
         core = cpu.core
@@ -263,125 +326,25 @@ class Aarch64VCpu:
             frame=self.ctx,
             entry=El1Entry(self._state, self.ctx, has_pan=has_pan),
             platform=self._platform,
-            calls=FirmwareCalls(self._config.mpidr_el1),
+            calls=FirmwareCalls(self._config.mpidr_el1, entropy=setup.entropy),
             monitor=SecureMonitor(setup.smc_table),
             memory=GuestMemory(core, self._hal),
             fetch=core.fetcher(),
-            id_registers=guest_id_registers(core) if setup.trap_id_registers else {},
-            sgi_trapped=not setup.passthrough_interrupt,
+            id_registers=self._id_registers(core, setup),
+            trapped_moves=_trapped_moves(setup),
         )
 
-    def _build_vectors(self, cpu: Aarch64PerCpu, handlers: SyncHandlers) -> VectorTable[AxVCpuExitReason | None]:
-        def invalid(source: TrapSource, kind: TrapKind) -> AxVCpuExitReason:
-            if source is TrapSource.LOWER_AARCH32:
-                what = "the guest entered AArch32 state, which this CPU announces not to have"
-            else:
-                what = f"{kind.name} exception from {source.name}: not a way out of this guest"
-            return FailEntry(source * KINDS + kind, what)
-
-        def lower_irq() -> AxVCpuExitReason:
-            return ExternalInterrupt(self._hal.irq_fetch())
-
-        def current_irq() -> None:
-            cpu.dispatch_irq()
-
-        vectors: VectorTable[AxVCpuExitReason | None] = VectorTable(invalid)
-        vectors.set(TrapSource.LOWER_AARCH64, TrapKind.SYNCHRONOUS, handlers.handle_exception_sync)
-        vectors.set(TrapSource.LOWER_AARCH64, TrapKind.IRQ, lower_irq)
-        vectors.set(TrapSource.LOWER_AARCH64, TrapKind.FIQ, lower_irq)
-        vectors.set(TrapSource.CURRENT_SP_ELX, TrapKind.IRQ, current_irq)
-        return vectors
-
-    def _build_exit_path(self, cpu: Aarch64PerCpu, handlers: SyncHandlers) -> Callable[[int], None]:
-        """The function that the core calls for each exception: everything it needs is bound here, once."""
-        core, state = cpu.core, self._state
-        save, restore, stop = core.saver(state), core.restorer(state), core.stop
-        write_pstate = core.pstate_writer()
-        u32 = state.u32
-        target_el, aarch64 = state.layout.target_el // 4, state.layout.aarch64 // 4
-        syndrome = state.layout.syndrome // 4
-        vectors = self._build_vectors(cpu, handlers)
-        lower64 = [vectors.slot(TrapSource.LOWER_AARCH64, kind) for kind in TrapKind]
-        lower32 = [vectors.slot(TrapSource.LOWER_AARCH32, kind) for kind in TrapKind]
-        el1_sync, entry = handlers.handle_el1_sync, handlers.entry
-
-        def on_exception(kind: int) -> None:
-            save()
-            if u32[target_el] == _EL2:
-                self.exits += 1
-                reason = lower64[kind]() if u32[aarch64] else lower32[kind]()
-                # Only now: the handler may have corrected it.
-                self.last_syndrome = u32[syndrome]
-            else:
-                reason = el1_sync() if u32[aarch64] else lower32[kind]()
-                if handlers.new_pstate is None:
-                    # Not an exception of EL1 after all: semihosting, or a trap that the core does not have.
-                    self.exits += 1
-                    if u32[syndrome] >> EC_SHIFT == ExceptionClass.SYSTEM:
-                        self.last_syndrome = u32[syndrome]
-            if reason is None:
-                if handlers.new_pstate is not None:
-                    if entry.stuck:
-                        self._reason = FailEntry(STUCK, "the guest takes the same exception over and over")
-                        stop()
-                        return
-                    restore()
-                    write_pstate(handlers.new_pstate)
-                    handlers.new_pstate = None
-                else:
-                    restore()
-                if self.exits != self.max_exits or not self.exits:
-                    return
-                reason = Nothing()
-            self._reason = reason
-            stop()
-
-        if self._observer is None:
-            return on_exception
-        return self._observe(on_exception, cpu, handlers, self._observer)
-
-    def _observe(
-        self, on_exception: Callable[[int], None], cpu: Aarch64PerCpu, handlers: SyncHandlers, observer: ExitObserver
-    ) -> Callable[[int], None]:
-        """The exit path with a report of each exit; it costs one save more, and only an observed guest pays."""
-        save, u32, layout = cpu.core.saver(self._state), self._state.u32, self._state.layout
-        target_el, syndrome, aarch64 = layout.target_el // 4, layout.syndrome // 4, layout.aarch64 // 4
-
-        def on_observed_exception(kind: int) -> None:
-            save()
-            # An interrupt has no syndrome, and what leaves AArch32 state is not handled: their slots say what they are.
-            decoded = kind == TrapKind.SYNCHRONOUS and u32[aarch64]
-            to_el2 = u32[target_el] == _EL2 and decoded
-            reason: AxVCpuExitReason | None = Nothing()
-            if decoded:
-                reason = handlers.reasons.reason() if to_el2 else handlers.reasons.el1_reason()
-            if reason is None:
-                on_exception(kind)
-                return
-            handlers.note = ""
-            started = observer.now()
-            record = ExitRecord(started, reason, None, self.ctx.elr, self.ctx.spsr.el)
-            on_exception(kind)
-            esr = u32[syndrome]
-            if to_el2 or esr >> EC_SHIFT == ExceptionClass.SYSTEM:
-                # As the handler left it: corrected, or made up for a trap that the core does not have.
-                record.esr = esr
-            record.note = handlers.note
-            if self._reason is None:
-                record.finish(self.ctx)
-                observer.exit(record)
-            else:
-                if not isinstance(self._reason, Nothing):
-                    record.reason = self._reason
-                self._open_record = record
-
-        return on_observed_exception
+    @staticmethod
+    def _id_registers(core: CpuCore, setup: Aarch64VCpuSetupConfig) -> Mapping[SysReg, int]:
+        if not setup.trap_id_registers:
+            return {}
+        return guest_id_registers(core, gic=setup.gic_cpu_interface, features=dict(setup.features))
 
     def close_record(self) -> None:
         """Report the exit that was returned last; by now the VMM has set its result."""
-        record, observer = self._open_record, self._observer
+        record, observer = self._exits.record, self._observer
         if record is not None and observer is not None:
-            self._open_record = None
+            self._exits.record = None
             record.note = self._require_handlers().note
             record.finish(self.ctx)
             observer.exit(record)

@@ -30,11 +30,13 @@ class VCpuState(Enum):
 
 
 class AxPerCpu(Generic[PerCpuT]):
-    """A physical CPU: its architecture part, and the vCPU that occupies it at the moment."""
+    """A physical CPU: its architecture part, the vCPU that is bound to it, and the operation under way on it."""
 
     def __init__(self, arch: PerCpuT) -> None:
         self.arch = arch
         self._occupant: int | None = None
+        self._bound: object = None
+        self._bound_id: int | None = None
 
     @property
     def cpu_id(self) -> int:
@@ -45,6 +47,22 @@ class AxPerCpu(Generic[PerCpuT]):
     def current_vcpu(self) -> int | None:
         """The id of the vCPU whose operation is under way on this CPU."""
         return self._occupant
+
+    @property
+    def bound_vcpu(self) -> int | None:
+        """The id of the vCPU that is bound to this CPU."""
+        return self._bound_id
+
+    def take(self, vcpu: object, vcpu_id: int) -> None:
+        """Bind ``vcpu``. Raises :class:`VCpuError` if one is bound already: its state is loaded here."""
+        if self._bound is not None:
+            raise VCpuError(f"vCPU {vcpu_id}: vCPU {self._bound_id} is bound to physical CPU {self.cpu_id}")
+        self._bound, self._bound_id = vcpu, vcpu_id
+
+    def release(self, vcpu: object) -> None:
+        """Bind nothing any more, if it is ``vcpu`` that is bound."""
+        if self._bound is vcpu:
+            self._bound = self._bound_id = None
 
     @contextmanager
     def occupied_by(self, vcpu_id: int) -> Iterator[None]:
@@ -64,7 +82,8 @@ class AxVCpu(Generic[SetupConfigT, PerCpuT]):
     """A virtual CPU of any architecture: identity, placement and state machine around an ``AxArchVCpu``.
 
     ``favor_phys_cpu`` and ``phys_cpu_set`` (a bit mask, None for any) say where it should and may run.
-    A call in the wrong state, or an error inside one, makes the vCPU Invalid and raises.
+    A call in the wrong state, or an error inside one, makes the vCPU Invalid and raises; its physical CPU is free
+    for others then.
     """
 
     def __init__(
@@ -117,8 +136,9 @@ class AxVCpu(Generic[SetupConfigT, PerCpuT]):
             if self.phys_cpu_set is not None and not self.phys_cpu_set & (1 << cpu.cpu_id):
                 raise VCpuError(f"vCPU {self.id}: physical CPU {cpu.cpu_id} is not in its set {self.phys_cpu_set:#x}")
             with cpu.occupied_by(self.id):
+                cpu.take(self, self.id)
+                self._cpu = cpu
                 self.arch.bind(cpu.arch)
-            self._cpu = cpu
 
         self._transition("bind", VCpuState.FREE, VCpuState.READY, work)
 
@@ -138,7 +158,7 @@ class AxVCpu(Generic[SetupConfigT, PerCpuT]):
         def work() -> None:
             with self._bound_cpu().occupied_by(self.id):
                 self.arch.unbind()
-            self._cpu = None
+            self._leave_cpu()
 
         self._transition("unbind", VCpuState.READY, VCpuState.FREE, work)
 
@@ -162,6 +182,15 @@ class AxVCpu(Generic[SetupConfigT, PerCpuT]):
         """Set what the guest sees as the result of its hypercall."""
         self.arch.set_return_value(value)
 
+    def _leave_cpu(self) -> None:
+        if self._cpu is not None:
+            self._cpu.release(self)
+        self._cpu = None
+
+    def _invalidate(self) -> None:
+        self._state = VCpuState.INVALID
+        self._leave_cpu()
+
     def _bound_cpu(self) -> AxPerCpu[PerCpuT]:
         if self._cpu is None:
             raise VCpuError(f"vCPU {self.id}: is not bound to a physical CPU")
@@ -174,16 +203,16 @@ class AxVCpu(Generic[SetupConfigT, PerCpuT]):
         if found is not expected:
             # The error is built from the state that was found; only then is it overwritten.
             error = VCpuStateError(self.id, operation, found.value, expected.value)
-            self._state = VCpuState.INVALID
+            self._invalidate()
             raise error
         if self._operation is not None:
-            self._state = VCpuState.INVALID
+            self._invalidate()
             raise VCpuError(f"vCPU {self.id}: {operation} in the middle of {self._operation}")
         self._operation = operation
         try:
             result = work()
         except BaseException:
-            self._state = VCpuState.INVALID
+            self._invalidate()
             raise
         finally:
             self._operation = None

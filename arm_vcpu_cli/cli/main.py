@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from importlib.metadata import version
 from types import MappingProxyType
 from typing import Final, NoReturn
 
@@ -20,14 +19,14 @@ WRONG_USAGE: Final = 2
 
 COMMANDS: Final = MappingProxyType(
     {
-        "run": "arm_vcpu_cli.cli.run",
-        "trace": "arm_vcpu_cli.cli.trace",
-        "dtb": "arm_vcpu_cli.cli.dtb",
-        "probe": "arm_vcpu_cli.cli.probe",
-        "completion": "arm_vcpu_cli.cli.completion",
+        "run": ("arm_vcpu_cli.cli.run", "Run a guest to its end, its console on stdout."),
+        "trace": ("arm_vcpu_cli.cli.trace", "Run a guest and log its exits."),
+        "dtb": ("arm_vcpu_cli.cli.dtb", "Write the device tree of a machine."),
+        "probe": ("arm_vcpu_cli.cli.probe", "Report what host and modelled CPU can do."),
+        "completion": ("arm_vcpu_cli.cli.completion", "Print the completion script of a shell."),
     }
 )
-"""Subcommand -> module with a click command named ``command``; loaded when it is used."""
+"""Subcommand -> (module with a click command named ``command``, its short help); loaded when it is used."""
 
 
 class _Commands(click.Group):
@@ -37,9 +36,13 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in COMMANDS:
             return None
-        command = import_module(COMMANDS[cmd_name]).command
+        command = import_module(COMMANDS[cmd_name][0]).command
         assert isinstance(command, click.Command)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, short_help) for name, (_, short_help) in COMMANDS.items()])
 
 
 @click.group(
@@ -48,7 +51,7 @@ class _Commands(click.Group):
     subcommand_metavar="COMMAND [ARGS]...",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-@click.version_option(version("arm-vcpu-cli"), prog_name="armvcpu")
+@click.version_option(package_name="arm-vcpu-cli", prog_name="armvcpu")
 @click.pass_context
 def cli(ctx: click.Context) -> None:
     """Run AArch64 guests at EL1 under a modelled EL2, and see every exit.

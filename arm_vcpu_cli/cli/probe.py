@@ -25,7 +25,7 @@ ALL = "all"
 _PIPE_WIDTH = 80
 
 
-@click.command("probe")
+@click.command("probe", short_help="Report what host and modelled CPU can do.")
 @click.option(
     "--cpu",
     type=click.Choice([*CPU_MODELS, ALL]),

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 
 from arm_vcpu_cli.cli.options import GuestOptions, say, tell
 from arm_vcpu_cli.cli.terminal import open_console, raw_terminal, signals_stop
+from arm_vcpu_cli.errors import UsageError
 from arm_vcpu_cli.machine.builder import Machine, build_machine, start
+from arm_vcpu_cli.machine.description import NO_LIMITS, ClockSource
+from arm_vcpu_cli.machine.host import engine_version
+from arm_vcpu_cli.machine.inputlog import InputRecorder, digest, load_input_log
 from arm_vcpu_cli.machine.report import death_report, register_dump, wants_report
 from arm_vcpu_cli.machine.runner import Ending, RunResult, run_machine
 from arm_vcpu_cli.machine.watchdog import Watchdog
@@ -27,13 +33,14 @@ def run_guest(
         if prepare is not None:
             prepare(machine)
         start(machine)
-        watchdog = Watchdog(machine.host.core(0).stop, description.limits.timeout)
+        watchdog = Watchdog(machine.host.core(0).request_stop, description.limits.timeout)
         with raw_terminal() as terminal, signals_stop(watchdog):
             console.connect(
                 quit_requested=watchdog.interrupt,
                 ignored=terminal.hint_once,
                 cancelled=watchdog.has_fired,
             )
+            _connect_input(machine, options)
             result = run_machine(machine, watchdog)
         if console.in_line and result.ending is not Ending.POWERED_OFF:
             tell("")
@@ -41,6 +48,44 @@ def run_guest(
             finish(result)
         _tell(machine, result, regs=options.regs)
         return result.status
+
+
+def _connect_input(machine: Machine, options: GuestOptions) -> None:
+    """Where what the guest receives comes from."""
+    if options.replay is not None:
+        log = load_input_log(options.replay)
+        log.check(_facts(machine, options))
+        machine.input.replay(log)
+        return
+    if options.record is not None:
+        machine.input.record(InputRecorder(options.record, _facts(machine, options)))
+    if machine.gic is not None or options.record is not None:
+        # Input may interrupt the guest, wherever it is; and what is recorded has to have come between instructions.
+        machine.console.watch(machine.host.core(0).request_stop)
+
+
+def _facts(machine: Machine, options: GuestOptions) -> dict[str, str]:
+    """What a run depends on beside its input."""
+    description = machine.description
+    if description.clock.source is not ClockSource.INSTRUCTIONS:
+        option = "--record" if options.record is not None else "--replay"
+        raise UsageError(f"{option} needs --clock instructions: the host never repeats itself")
+    files = {"guest": options.guest, "initrd": description.boot.initrd}
+    files |= {f"memory.{region.name}.file": region.file for region in description.memory}
+    # Limits say when a run is cut short, and names of files nothing about what is in them.
+    machine_alone = replace(
+        description,
+        name="",
+        path=None,
+        limits=NO_LIMITS,
+        boot=replace(description.boot, initrd=None),
+        memory=tuple(replace(region, file=None) for region in description.memory),
+    )
+    return {
+        **{name: digest(path) for name, path in files.items() if path is not None},
+        "machine": hashlib.sha256(repr(machine_alone).encode()).hexdigest(),
+        "engine": engine_version(),
+    }
 
 
 def _tell(machine: Machine, result: RunResult, *, regs: bool) -> None:

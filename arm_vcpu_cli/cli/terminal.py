@@ -7,15 +7,18 @@ import os
 import signal
 import sys
 import termios
+import threading
 import tty
 from collections.abc import Iterator
 from types import FrameType
+from typing import Any
 
 from arm_vcpu_cli.cli.options import say
 from arm_vcpu_cli.machine.console import Console
 from arm_vcpu_cli.machine.watchdog import Watchdog
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_JOB_CONTROL = frozenset({signal.SIGTSTP, signal.SIGCONT})
 
 
 def is_interactive() -> bool:
@@ -57,24 +60,114 @@ class Terminal:
 
 @contextlib.contextmanager
 def raw_terminal() -> Iterator[Terminal]:
-    """Have every key go to the guest as it is typed; the terminal is put back on every way out."""
+    """Have every key go to the guest as it is typed; the terminal is put back on every way out, and while the
+    process is stopped (SIGTSTP; Ctrl-Z is a key like any other)."""
     if not is_interactive():
         yield Terminal()
         return
-    fd = sys.stdin.fileno()
-    before = termios.tcgetattr(fd)
+    raw = _RawMode(sys.stdin.fileno())
     try:
-        # Nothing is waited for: output may be stuck, and keys typed ahead are the guest's.
-        tty.setraw(fd, termios.TCSANOW)
-        now = termios.tcgetattr(fd)
-        # What the guest and we print still needs newlines turned into line ends.
-        now[1] |= termios.OPOST | termios.ONLCR
-        termios.tcsetattr(fd, termios.TCSANOW, now)
-        yield Terminal()
+        raw.enter()
+        with _job_control(raw):
+            yield Terminal()
     finally:
+        raw.leave()
+
+
+class _RawMode:
+    """The modes of the terminal ``fd``: those of the guest, and those that were there before."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._before = termios.tcgetattr(fd)
+        self._raw: list[Any] | None = None
+
+    def enter(self) -> None:
+        """Keep the modes that there are, and set the guest's."""
+        found = termios.tcgetattr(self._fd)
+        if found == self._raw:
+            return
+        self._before = found
+        # Nothing is waited for: output may be stuck, and keys typed ahead are the guest's.
+        termios.tcsetattr(self._fd, termios.TCSANOW, _guest_modes(found))
+        self._raw = termios.tcgetattr(self._fd)
+
+    def leave(self) -> None:
+        """Put the modes back that were there before."""
         # A terminal that has hung up has no modes to put back.
         with contextlib.suppress(termios.error):
-            termios.tcsetattr(fd, termios.TCSANOW, before)
+            termios.tcsetattr(self._fd, termios.TCSANOW, self._before)
+
+    def enter_again(self) -> None:
+        """After a stop. In the background the terminal is the shell's, until it brings us back with SIGCONT."""
+        with contextlib.suppress(termios.error):
+            if self._in_foreground():
+                self.enter()
+
+    def _in_foreground(self) -> bool:
+        try:
+            return os.tcgetpgrp(self._fd) == os.getpgrp()
+        except OSError:
+            # This terminal controls no jobs.
+            return True
+
+
+def _guest_modes(before: list[Any]) -> list[Any]:
+    """Modes in which every key arrives as it is typed (POSIX.1, "General Terminal Interface")."""
+    modes = [*before[: tty.CC], list(before[tty.CC])]
+    modes[tty.IFLAG] &= ~(
+        termios.IGNBRK
+        | termios.BRKINT
+        | termios.PARMRK
+        | termios.INPCK
+        | termios.ISTRIP
+        | termios.INLCR
+        | termios.IGNCR
+        | termios.ICRNL
+        | termios.IXON
+    )
+    # What the guest and we print still needs newlines turned into line ends.
+    modes[tty.OFLAG] |= termios.OPOST | termios.ONLCR
+    modes[tty.CFLAG] = modes[tty.CFLAG] & ~(termios.CSIZE | termios.PARENB) | termios.CS8
+    modes[tty.LFLAG] &= ~(termios.ECHO | termios.ECHONL | termios.ICANON | termios.ISIG | termios.IEXTEN)
+    modes[tty.CC][termios.VMIN] = 1
+    modes[tty.CC][termios.VTIME] = 0
+    return modes
+
+
+@contextlib.contextmanager
+def _job_control(raw: _RawMode) -> Iterator[None]:
+    """Have the terminal as it was while the process is stopped by SIGTSTP, and raw again after SIGCONT.
+
+    A thread waits for the signals: a handler would not run while the guest executes, and any signal that has one
+    leaves a byte where the watchdog takes it for the request to stop the guest.
+    """
+    over = threading.Event()
+
+    def watch() -> None:
+        while True:
+            number = signal.sigwait(_JOB_CONTROL)
+            if over.is_set():
+                return
+            if number == signal.SIGTSTP:
+                raw.leave()
+                # It stops the whole process, and this thread before the call returns, which a signal to the process
+                # need not do; so the next line is for after SIGCONT. SIGTSTP itself is blocked.
+                signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
+            raw.enter_again()
+
+    # Threads that start later inherit the mask; the signals are left to the one that waits for them.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _JOB_CONTROL)
+    thread = threading.Thread(target=watch, name="armvcpu-job-control", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        if thread.ident is not None and thread.is_alive():
+            signal.pthread_kill(thread.ident, signal.SIGCONT)
+        thread.join()
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextlib.contextmanager
@@ -85,10 +178,12 @@ def signals_stop(watchdog: Watchdog) -> Iterator[None]:
     """
 
     def handler(_number: int, _frame: FrameType | None) -> None:
-        return
+        # For a signal that came before the wake-up descriptor was set. The watchdog may be closed by now.
+        with contextlib.suppress(OSError):
+            watchdog.interrupt()
 
-    before = {number: signal.signal(number, handler) for number in _SIGNALS}
     wakeup = signal.set_wakeup_fd(watchdog.fileno(), warn_on_full_buffer=False)
+    before = {number: signal.signal(number, handler) for number in _SIGNALS}
     try:
         yield
     finally:

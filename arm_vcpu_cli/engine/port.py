@@ -7,7 +7,8 @@ in the hook. Only the hook and the time between two ``run`` calls may touch the 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from enum import Enum
 from typing import Protocol
 
 from arm_vcpu_cli.arch.sysreg import SysReg
@@ -15,6 +16,40 @@ from arm_vcpu_cli.engine.layout import CpuState, StateLayout
 
 ExceptionHook = Callable[[int], None]
 """Called with the kind of the exception: 0 synchronous, 1 IRQ, 2 FIQ, 3 SError (the order of a vector table)."""
+
+
+class StopReason(Enum):
+    """Why :meth:`CpuCore.run` has returned."""
+
+    STOP = "stop"
+    """:meth:`CpuCore.stop` was called: by the hook, which makes the state exact, or from another thread."""
+    BUDGET = "budget"
+    """The instructions that the guest was given are used up."""
+    REQUEST = "request"
+    """:meth:`CpuCore.request_stop` was called."""
+
+
+class MoveHandler(Protocol):
+    """Who executes MRS and MSR instructions in the place of the core. Nothing else may touch the core meanwhile.
+
+    ``encoding`` is op0 to op2 as in bits [20:5] of the instruction.
+    """
+
+    def read(self, encoding: int) -> int | None:
+        """The value that MRS gets (64 bits), or None: the core executes it."""
+
+    def write(self, encoding: int, value: int) -> bool:
+        """Whether MSR has been carried out; if not, the core executes it."""
+
+
+class MmioWindow(Protocol):
+    """A device in the physical address space. Widths are 1, 2, 4 or 8 bytes, values unsigned."""
+
+    def read(self, offset: int, width: int) -> int:
+        """The ``width`` bytes at ``offset``."""
+
+    def write(self, offset: int, width: int, value: int) -> None:
+        """Store ``width`` bytes at ``offset``."""
 
 
 class CpuCore(Protocol):
@@ -46,14 +81,49 @@ class CpuCore(Protocol):
     def write_sysreg(self, reg: SysReg, value: int) -> None:
         """Write a system register, with the side effects of that register on the core."""
 
+    def sysreg_writer(self, reg: SysReg) -> Callable[[int], object]:
+        """A function that does the same for one register (a single call, for the exit path)."""
+
+    def current_el(self) -> int:
+        """The Exception level that the guest executes at; for use inside a :class:`MoveHandler`."""
+
+    def set_flags(self, nzcv: int) -> None:
+        """Set the condition flags (N in bit 31 to V in bit 28); for use inside a :class:`MoveHandler`."""
+
     def set_exception_hook(self, hook: ExceptionHook | None) -> None:
         """Set who is called for every exception that the core takes to EL1 or EL2."""
 
-    def run(self, pc: int) -> None:
-        """Execute from ``pc`` until :meth:`stop`. Raises :class:`EngineError` when the engine gives up."""
+    def set_move_hook(self, crns: Collection[int], handler: MoveHandler) -> None:
+        """Have ``handler`` asked about each MRS and MSR of a register with one of these CRn, before any trap."""
+
+    def run(self, pc: int) -> StopReason:
+        """Execute from ``pc`` until it is stopped. Raises :class:`EngineError` when the engine gives up."""
 
     def stop(self) -> None:
         """End :meth:`run`. From another thread it stops in mid-instruction: the guest must not be resumed."""
+
+    def count_instructions(self) -> None:
+        """Count executed instructions from now on, and make budgets and requests work. Once is enough.
+
+        They are counted a block at a time, when it is begun; a block that is left by an exit and entered again in its
+        middle counts the rest twice. The count is the same in every run of the same guest.
+        """
+
+    def instruction_count(self) -> int:
+        """How many instructions have been counted."""
+
+    def set_budget(self, instructions: int) -> None:
+        """Stop before the block that would make it more than so many from now on. Only while the guest is not
+        executing: between two runs, or inside a hook."""
+
+    def budget_left(self) -> int:
+        """How many instructions of the budget are left."""
+
+    def request_stop(self) -> None:
+        """End :meth:`run` between two instructions, as soon as possible. Safe from any thread and in any hook."""
+
+    def map_device(self, paddr: int, size: int, device: MmioWindow) -> None:
+        """Put a device at a host-physical address; multiples of 4 KiB. Its accesses do not exit."""
 
     def map_memory(self, paddr: int, size: int, host_address: int) -> None:
         """Put host memory at a host-physical address; multiples of 4 KiB."""

@@ -8,15 +8,25 @@ the save and restore of the whole CPU), so calls on the exit path go to the libr
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import unicorn
 from unicorn import arm64_const, unicorn_const
 from unicorn.unicorn_py3.unicorn import uclib
 
+from arm_vcpu_cli.arch.regs import Spsr
 from arm_vcpu_cli.arch.sysreg import SysReg
+from arm_vcpu_cli.engine.stubs import (
+    MOVE_CALLBACK,
+    NATIVE_MOVE_CALLBACK,
+    BlockWords,
+    MoveDescription,
+    MoveWords,
+    Stubs,
+    packed_encoding,
+)
 from arm_vcpu_cli.errors import EngineError
 
 CPU_MODELS: Final = {
@@ -30,6 +40,7 @@ X: Final = tuple(getattr(arm64_const, f"UC_ARM64_REG_X{n}") for n in range(31))
 Q: Final = tuple(getattr(arm64_const, f"UC_ARM64_REG_Q{n}") for n in range(32))
 SP: Final = arm64_const.UC_ARM64_REG_SP
 PC: Final = arm64_const.UC_ARM64_REG_PC
+NZCV: Final = arm64_const.UC_ARM64_REG_NZCV
 PSTATE: Final = arm64_const.UC_ARM64_REG_PSTATE
 _CP_REG: Final = arm64_const.UC_ARM64_REG_CP_REG
 
@@ -39,6 +50,10 @@ _PROT_READ: Final = unicorn_const.UC_PROT_READ
 
 InterruptCallback = Callable[[object, int, object], None]
 _INTERRUPT_CFUNC: Final = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_void_p)
+
+
+_EL_FIELD: Final = int(Spsr.of(M=0b1100))
+_EL1_VALUE: Final = int(Spsr.of(M=0b0100))
 
 
 class _CpReg(ctypes.Structure):
@@ -108,6 +123,12 @@ class Engine:
             ctypes.c_uint64,
             ctypes.c_size_t,
         ]
+        self._kept: list[object] = []
+        """What the engine has pointers to."""
+        self._pstate = ctypes.c_uint64()
+        self._read_pstate = partial(
+            self._bare.uc_reg_read, self.handle, ctypes.c_int(PSTATE), ctypes.byref(self._pstate)
+        )
         self._callback: object = None
         self._hook = ctypes.c_size_t()
 
@@ -145,6 +166,11 @@ class Engine:
         """Write a register by the engine's own number. Never the PC, and nothing inside the hook."""
         self.binding.reg_write(register, value)
 
+    def current_el(self) -> int:
+        """PSTATE.EL; quick, and allowed inside a hook of an instruction."""
+        self._read_pstate()
+        return (self._pstate.value & _EL_FIELD) // _EL1_VALUE
+
     def read_sysreg(self, reg: SysReg) -> int:
         """A system register; :class:`EngineError` where the core has none of that encoding."""
         try:
@@ -158,6 +184,94 @@ class Engine:
             self.binding.reg_write(_CP_REG, (reg.crn, reg.crm, reg.op0, reg.op1, reg.op2, value))
         except unicorn.UcError as error:
             raise EngineError(f"{reg.name} cannot be written: {error}") from error
+
+    def sysreg_writer(self, reg: SysReg) -> Callable[[int], object]:
+        """A function that writes one system register through its write function; it cannot fail."""
+        block = _CpReg(reg.crn, reg.crm, reg.op0, reg.op1, reg.op2, 0)
+        write = partial(self._bare.uc_reg_write, self.handle, ctypes.c_int(_CP_REG), ctypes.byref(block))
+
+        def write_sysreg(value: int) -> object:
+            block.val = value
+            return write()
+
+        return write_sysreg
+
+    def block_words(self, budget: int) -> BlockWords:
+        """The words of this engine's block stub, with ``budget`` instructions to go."""
+        return BlockWords(budget, ctypes.cast(self._held.uc_emu_stop, ctypes.c_void_p), 0)
+
+    def hook_blocks(self, stubs: Stubs, words: BlockWords) -> None:
+        """Have the block stub called at the start of each block; what has been translated is translated again."""
+        self._add_hook(unicorn_const.UC_HOOK_BLOCK, stubs.block, words)
+        self._kept.append(stubs)
+        self.flush_code()
+
+    def hook_moves(
+        self,
+        stubs: Stubs,
+        crns: Collection[int],
+        on_read: Callable[[int], int | None],
+        on_write: Callable[[int, int], bool],
+    ) -> None:
+        """Call ``on_read(encoding)`` and ``on_write(encoding, value)`` for MRS and MSR with one of these CRn."""
+        value = ctypes.c_uint64()
+        pointer, handle = ctypes.byref(value), self.handle
+        get, put = self._held.uc_reg_read, self._held.uc_reg_write
+
+        def read(_engine: int, register: int, encoding: int, _data: int) -> int:
+            result = on_read(encoding)
+            if result is None:
+                return 0
+            value.value = result
+            put(handle, register, pointer)
+            return 1
+
+        def write(_engine: int, register: int, encoding: int, _data: int) -> int:
+            get(handle, register, pointer)
+            return int(on_write(encoding, value.value))
+
+        wanted = sum(1 << crn for crn in crns)
+        for instruction, function in (
+            (arm64_const.UC_ARM64_INS_MRS, read),
+            (arm64_const.UC_ARM64_INS_MSR, write),
+        ):
+            native, callback = _move_callback(function, stubs, wanted)
+            words = MoveWords(ctypes.cast(callback, ctypes.c_void_p), wanted)
+            entry = stubs.move if native and stubs.move else words.function
+            self._add_hook(unicorn_const.UC_HOOK_INSN, entry, words, ctypes.c_int(instruction))
+            self._kept += [stubs, callback]
+        self.flush_code()
+
+    def _add_hook(self, kind: int, function: int, data: ctypes.Structure, *more: object) -> None:
+        hook = ctypes.c_size_t()
+        status = self._bare.uc_hook_add(
+            self.handle,
+            ctypes.byref(hook),
+            ctypes.c_int(kind),
+            ctypes.c_void_p(function),
+            ctypes.byref(data),
+            ctypes.c_uint64(1),
+            ctypes.c_uint64(0),
+            *more,
+        )
+        self._check(status, "a hook cannot be installed")
+        self._kept += [hook, data]
+
+    def map_device(
+        self, paddr: int, size: int, read: Callable[[int, int], int], write: Callable[[int, int, int], None]
+    ) -> None:
+        """Have functions of (offset, width) and (offset, width, value) called for accesses to a host-physical range."""
+        try:
+            self.binding.mmio_map(
+                paddr,
+                size,
+                lambda _engine, offset, width, _data: read(offset, width),
+                None,
+                lambda _engine, offset, width, value, _data: write(offset, width, value),
+                None,
+            )
+        except unicorn.UcError as error:
+            raise EngineError(f"a device at PA {paddr:#x} size {size:#x} cannot be mapped: {error}") from error
 
     def hook_exceptions(self, callback: InterruptCallback | None) -> None:
         """Call ``callback(engine, number, data)`` for each exception, and nobody else; it must not raise."""
@@ -238,3 +352,16 @@ class Engine:
     def _check(self, status: int, what: str) -> None:
         if status != unicorn_const.UC_ERR_OK:
             raise EngineError(f"{what}: {unicorn.UcError(status)}")
+
+
+def _move_callback(function: Callable[[int, int, int, int], int], stubs: Stubs, wanted: int) -> tuple[bool, Any]:
+    """The function as the engine or the native stub calls it, and whether it is the stub that does."""
+    if stubs.move is not None:
+        return True, NATIVE_MOVE_CALLBACK(function)
+
+    def filtered(engine: int, register: int, description: int, data: int) -> int:
+        if not wanted >> MoveDescription.from_address(description).crn & 1:
+            return 0
+        return function(engine, register, packed_encoding(description), data)
+
+    return False, MOVE_CALLBACK(filtered)

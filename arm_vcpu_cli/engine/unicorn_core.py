@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final
 
 from arm_vcpu_cli.arch.idregs import Aa64Isar1, Aa64Pfr0
@@ -11,13 +11,17 @@ from arm_vcpu_cli.arch.sysreg import SysReg, lookup
 from arm_vcpu_cli.engine.discovery import discover_layout
 from arm_vcpu_cli.engine.handover import hand_over_to_el2
 from arm_vcpu_cli.engine.layout import CpuState, StateLayout
-from arm_vcpu_cli.engine.port import ExceptionHook
-from arm_vcpu_cli.engine.unicorn_api import CPU_MODELS, Engine, InterruptCallback, SavedContext
+from arm_vcpu_cli.engine.port import ExceptionHook, MmioWindow, MoveHandler, StopReason
+from arm_vcpu_cli.engine.stubs import load_stubs
+from arm_vcpu_cli.engine.unicorn_api import CPU_MODELS, NZCV, Engine, InterruptCallback, SavedContext
 from arm_vcpu_cli.errors import EngineError
 
 _PSTATE_COMPANION: Final = lookup("TPIDR_EL2")
 """A register of EL2 that no guest sees and we do not use: writing it has no effect but the core's refresh."""
 _TLBI_ALLE1: Final = lookup("TLBI ALLE1")
+
+UNLIMITED: Final = 1 << 62
+"""A budget that nobody uses up."""
 
 _NUMBERS: Final = 32
 _NOT_SYNCHRONOUS: Final = {5: 1, 14: 1, 6: 2, 15: 2, 24: 3}
@@ -39,6 +43,12 @@ class UnicornCore:
         self._write_pstate = self._engine.pstate_writer(_PSTATE_COMPANION)
         self._write_pstate(EL1H_MASKED)
         self._failure: BaseException | None = None
+        self._stopped = False
+        self._stubs = load_stubs()
+        self._counting = False
+        self._given = UNLIMITED
+        """What the budget was, plus everything that has been executed of those before it."""
+        self._words = self._engine.block_words(UNLIMITED)
         self.set_exception_hook(None)
 
     @property
@@ -78,20 +88,103 @@ class UnicornCore:
         """See the port."""
         self._engine.write_sysreg(reg, value)
 
+    def sysreg_writer(self, reg: SysReg) -> Callable[[int], object]:
+        """See the port."""
+        return self._engine.sysreg_writer(reg)
+
+    def current_el(self) -> int:
+        """See the port."""
+        return self._engine.current_el()
+
+    def set_flags(self, nzcv: int) -> None:
+        """See the port."""
+        self._engine.write_register(NZCV, nzcv)
+
     def set_exception_hook(self, hook: ExceptionHook | None) -> None:
         """See the port."""
         self._engine.hook_exceptions(self._guarded(_nobody if hook is None else hook))
 
-    def run(self, pc: int) -> None:
-        """See the port. What the hook raises is raised again from here."""
+    def set_move_hook(self, crns: Collection[int], handler: MoveHandler) -> None:
+        """See the port."""
+
+        def on_read(encoding: int) -> int | None:
+            try:
+                return handler.read(encoding)
+            except BaseException as error:  # noqa: BLE001
+                self._fail(error)
+                return 0
+
+        def on_write(encoding: int, value: int) -> bool:
+            try:
+                return handler.write(encoding, value)
+            except BaseException as error:  # noqa: BLE001
+                self._fail(error)
+                return True
+
+        self._engine.hook_moves(self._stubs, crns, on_read, on_write)
+
+    def run(self, pc: int) -> StopReason:
+        """See the port. What a hook raises is raised again from here."""
         self._failure = None
+        self._stopped = False
         self._engine.start(pc)
         if self._failure is not None:
             raise self._failure
+        if self._stopped:
+            return StopReason.STOP
+        if self._words.request:
+            self._words.request = 0
+            return StopReason.REQUEST
+        return StopReason.BUDGET
 
     def stop(self) -> None:
         """See the port."""
+        self._stopped = True
         self._engine.stop()
+
+    def count_instructions(self) -> None:
+        """See the port."""
+        if not self._counting:
+            self._counting = True
+            self._engine.hook_blocks(self._stubs, self._words)
+
+    def instruction_count(self) -> int:
+        """See the port."""
+        return int(self._given - self._words.budget)
+
+    def set_budget(self, instructions: int) -> None:
+        """See the port."""
+        words = self._words
+        self._given += instructions - words.budget
+        words.budget = instructions
+
+    def budget_left(self) -> int:
+        """See the port."""
+        return int(self._words.budget)
+
+    def request_stop(self) -> None:
+        """See the port. Where nothing is counted there is no better stop than the other one."""
+        self._words.request = 1
+        if not self._counting:
+            self.stop()
+
+    def map_device(self, paddr: int, size: int, device: MmioWindow) -> None:
+        """See the port."""
+
+        def read(offset: int, width: int) -> int:
+            try:
+                return device.read(offset, width)
+            except BaseException as error:  # noqa: BLE001
+                self._fail(error)
+                return 0
+
+        def write(offset: int, width: int, value: int) -> None:
+            try:
+                device.write(offset, width, value)
+            except BaseException as error:  # noqa: BLE001
+                self._fail(error)
+
+        self._engine.map_device(paddr, size, read, write)
 
     def map_memory(self, paddr: int, size: int, host_address: int) -> None:
         """See the port."""
@@ -129,10 +222,13 @@ class UnicornCore:
             try:
                 hook(kinds[number])
             except BaseException as error:  # noqa: BLE001
-                self._failure = error
-                self._engine.stop()
+                self._fail(error)
 
         return on_exception
+
+    def _fail(self, error: BaseException) -> None:
+        self._failure = error
+        self._engine.stop()
 
 
 def _nobody(_kind: int) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from random import Random, SystemRandom
 from typing import Final
 
 from arm_vcpu_cli.arch.descriptor import Stage2Attributes
-from arm_vcpu_cli.arch.idregs import Aa64Mmfr0, pa_range_bits
+from arm_vcpu_cli.arch.idregs import Aa64Isar0, Aa64Mmfr0, pa_range_bits
 from arm_vcpu_cli.arch.memtype import MemoryType
 from arm_vcpu_cli.arch.sysreg import lookup
 from arm_vcpu_cli.arm_vcpu.config import Aarch64VCpuCreateConfig, Aarch64VCpuSetupConfig
@@ -16,27 +19,56 @@ from arm_vcpu_cli.arm_vcpu.stage2 import Stage2AddressSpace
 from arm_vcpu_cli.arm_vcpu.vcpu import Aarch64VCpu
 from arm_vcpu_cli.axvcpu.vcpu import AxPerCpu, AxVCpu
 from arm_vcpu_cli.devices.bus import Bus, MmioDevice
+from arm_vcpu_cli.devices.gicv3 import GicV3
+from arm_vcpu_cli.devices.irq import IrqLine, unconnected
 from arm_vcpu_cli.devices.pl011 import Pl011
+from arm_vcpu_cli.devices.pl031 import Pl031
 from arm_vcpu_cli.devices.regions import ReadAsZero, Scratch
-from arm_vcpu_cli.devices.timer import PhysicalTimer
-from arm_vcpu_cli.errors import MachineFileError
+from arm_vcpu_cli.devices.timer import GenericTimer
+from arm_vcpu_cli.engine.port import CpuCore
 from arm_vcpu_cli.guest.image import GuestImage
+from arm_vcpu_cli.machine.boot_files import Entropy, load_boot_files
+from arm_vcpu_cli.machine.clock import HostClock, InstructionClock, MachineClock
 from arm_vcpu_cli.machine.console import Console
-from arm_vcpu_cli.machine.description import DeviceDescription, MachineDescription, MemoryRegion
-from arm_vcpu_cli.machine.devicetree import build_device_tree
+from arm_vcpu_cli.machine.description import (
+    ClockDescription,
+    ClockSource,
+    DeviceDescription,
+    MachineDescription,
+    MemoryRegion,
+)
+from arm_vcpu_cli.machine.guest_input import GuestInput, UartLine
 from arm_vcpu_cli.machine.host import Host
-from arm_vcpu_cli.machine.placement import BackedRegion, GuestRam, load_segments, place_device_tree, preload_files
+from arm_vcpu_cli.machine.passthrough import pass_through
+from arm_vcpu_cli.machine.placement import BackedRegion, GuestRam, load_segments, preload_files
 from arm_vcpu_cli.machine.platform import MachinePlatform
+from arm_vcpu_cli.machine.schema import FIRST_SPI, LAST_SPI
 from arm_vcpu_cli.machine.semihosting import Semihosting
+from arm_vcpu_cli.machine.system_moves import SystemMoves, trapped_handlers
 
-_CNTVCT: Final = lookup("CNTVCT_EL0")
 _MMFR0: Final = lookup("ID_AA64MMFR0_EL1")
+_ISAR0: Final = lookup("ID_AA64ISAR0_EL1")
+VIRTUAL_TIMER: Final = 27
+PHYSICAL_TIMER: Final = 30
+"""The private interrupts of EL1's two timers (DEN0029, the base system architecture)."""
 
-DeviceFactory = Callable[[DeviceDescription, Console], MmioDevice]
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a device may be connected to."""
+
+    uart_line: UartLine
+    clock: MachineClock
+    interrupt: IrqLine
+    epoch: int
+
+
+DeviceFactory = Callable[[DeviceDescription, Surroundings], MmioDevice]
 DEVICE_FACTORIES: Final[dict[str, DeviceFactory]] = {
-    "pl011": lambda _description, console: Pl011(console),
-    "zero": lambda _description, _console: ReadAsZero(),
-    "ram": lambda description, _console: Scratch(description.size),
+    "pl011": lambda _description, around: Pl011(around.uart_line, around.interrupt),
+    "pl031": lambda _description, around: Pl031(around.clock, around.interrupt, now=around.epoch),
+    "zero": lambda _description, _around: ReadAsZero(),
+    "ram": lambda description, _around: Scratch(description.size),
 }
 
 
@@ -51,6 +83,9 @@ class Machine:
     stage2: Stage2AddressSpace
     bus: Bus
     console: Console
+    clock: MachineClock
+    gic: GicV3 | None
+    input: GuestInput
     arch_vcpu: Aarch64VCpu
     vcpu: AxVCpu[Aarch64VCpuSetupConfig, Aarch64PerCpu]
     dtb_address: int | None
@@ -80,43 +115,116 @@ def build_machine(description: MachineDescription, image: GuestImage, console: C
 
 
 def _build(description: MachineDescription, image: GuestImage, console: Console, host: Host) -> Machine:
+    description = _with_clock_chosen(description, console)
     core = host.core(0)
+    clock = HostClock(core) if description.clock.source is ClockSource.HOST else InstructionClock(core)
+    host.timer_is_due = lambda: not clock.next_is_silent()
     stage2 = Stage2AddressSpace(host, pa_bits=pa_range_bits(Aa64Mmfr0(core.read_sysreg(_MMFR0))))
     ram = GuestRam(host, [_map_region(host, stage2, region) for region in description.memory])
     preload_files(ram, description)
     load_segments(ram, image)
-    dtb_address = _load_device_tree(description, image, ram)
+    dtb_address = load_boot_files(ram, description, image, _entropy(description.clock, "boot"))
 
     bus = Bus()
-    for device in description.devices:
-        bus.add(device.name, device.base, device.size, DEVICE_FACTORIES[device.type](device, console))
-
     platform = MachinePlatform(bus, description.memory)
     arch_vcpu = Aarch64VCpu(
         Aarch64VCpuCreateConfig(mpidr_el1=description.cpu.mpidr, dtb_addr=dtb_address or 0), host, platform
     )
+
+    def settle() -> None:
+        """After something that is no exit: if it moved an interrupt line, the guest has to stop to notice."""
+        if arch_vcpu.lines_changed:
+            core.request_stop()
+
+    gic = _build_gic(description, bus, arch_vcpu)
+    uarts = []
+    for device in description.devices:
+        line = gic.spi(device.intid) if gic is not None and device.intid is not None else unconnected
+        around = Surroundings(UartLine(console, clock), clock, line, _epoch(description.clock))
+        model = DEVICE_FACTORIES[device.type](device, around)
+        if isinstance(model, Pl011):
+            uarts.append(model)
+        if device.passthrough:
+            pass_through(host, stage2, device, model, settle)
+        else:
+            bus.add(device.name, device.base, device.size, model)
+
     vcpu: AxVCpu[Aarch64VCpuSetupConfig, Aarch64PerCpu] = AxVCpu(0, 0, arch_vcpu)
-    el2 = description.el2
     entry = image.entry if description.boot.entry is None else description.boot.entry
-    vcpu.setup(
-        entry,
-        stage2.root,
-        Aarch64VCpuSetupConfig(
-            vtcr=stage2.vtcr,
-            passthrough_interrupt=el2.passthrough_interrupt,
-            passthrough_timer=el2.passthrough_timer,
-            trap_wfi=el2.trap_wfi,
-            trap_id_registers=el2.trap_id_registers,
-            hcr=el2.hcr,
-            smc_table={function.id: function.returns for function in description.smc.functions},
-        ),
+    vcpu.setup(entry, stage2.root, _setup(description, stage2))
+    timer = GenericTimer(
+        clock,
+        virtual=gic.ppi(0, VIRTUAL_TIMER) if gic is not None else unconnected,
+        physical=gic.ppi(0, PHYSICAL_TIMER) if gic is not None else unconnected,
     )
+    trapped = {} if description.el2.passthrough_timer else trapped_handlers(timer, clock.spend)
+    moves = SystemMoves(
+        core,
+        {reg: handlers for reg, handlers in timer.handlers.items() if reg not in trapped},
+        random=_random_numbers(description, core),
+        spend=clock.spend,
+        changed=settle,
+    )
+    core.set_move_hook(moves.crns(), moves)
     platform.connect(
         arch_vcpu,
-        None if el2.passthrough_timer else PhysicalTimer(lambda: core.read_sysreg(_CNTVCT)),
-        Semihosting(core.read_virtual, console.write) if description.semihosting else None,
+        interface=gic.cpu_interface(0) if gic is not None else None,
+        timer=trapped,
+        semihosting=Semihosting(core.read_virtual, console.write) if description.semihosting else None,
     )
-    return Machine(description, image, host, ram, stage2, bus, console, arch_vcpu, vcpu, dtb_address)
+    return Machine(
+        description,
+        image,
+        host,
+        ram,
+        stage2,
+        bus,
+        console,
+        clock,
+        gic,
+        GuestInput(console, clock, uarts),
+        arch_vcpu,
+        vcpu,
+        dtb_address,
+    )
+
+
+def _with_clock_chosen(description: MachineDescription, console: Console) -> MachineDescription:
+    """Somebody at a terminal wants the host's time; everybody else wants every run to be the same."""
+    if description.clock.source is not ClockSource.AUTO:
+        return description
+    source = ClockSource.HOST if console.interactive else ClockSource.INSTRUCTIONS
+    return replace(description, clock=replace(description.clock, source=source))
+
+
+def _build_gic(description: MachineDescription, bus: Bus, vcpu: Aarch64VCpu) -> GicV3 | None:
+    if description.gic is None:
+        return None
+
+    def signal(_cpu: int, irq: bool, fiq: bool) -> None:
+        vcpu.set_interrupt_lines(irq=irq, fiq=fiq)
+
+    gic = GicV3([description.cpu.mpidr], spis=LAST_SPI + 1 - FIRST_SPI, signal=signal)
+    distributor, redistributors = description.gic.distributor, description.gic.redistributors
+    bus.add(description.gic.name, distributor.base, distributor.size, gic.distributor)
+    bus.add(f"{description.gic.name}-redistributors", redistributors.base, redistributors.size, gic.redistributors)
+    return gic
+
+
+def _setup(description: MachineDescription, stage2: Stage2AddressSpace) -> Aarch64VCpuSetupConfig:
+    el2 = description.el2
+    return Aarch64VCpuSetupConfig(
+        vtcr=stage2.vtcr,
+        passthrough_interrupt=el2.passthrough_interrupt,
+        passthrough_timer=el2.passthrough_timer,
+        gic_cpu_interface=description.gic is not None,
+        trap_wfi=el2.trap_wfi,
+        trap_id_registers=el2.trap_id_registers,
+        hcr=el2.hcr,
+        features=description.cpu.features,
+        entropy=_entropy(description.clock, "trng"),
+        smc_table={function.id: function.returns for function in description.smc.functions},
+    )
 
 
 def start(machine: Machine) -> None:
@@ -133,17 +241,18 @@ def _map_region(host: Host, stage2: Stage2AddressSpace, region: MemoryRegion) ->
     return BackedRegion(region, paddr)
 
 
-def _load_device_tree(description: MachineDescription, image: GuestImage, ram: GuestRam) -> int | None:
-    if not description.boot.dtb:
+def _entropy(clock: ClockDescription, purpose: str) -> Entropy:
+    """The host's where its clock is the guest's as well; otherwise what follows from the seed, for runs alike."""
+    return os.urandom if clock.source is ClockSource.HOST else Random(f"{clock.seed} {purpose}").randbytes
+
+
+def _random_numbers(description: MachineDescription, core: CpuCore) -> Random | None:
+    """Where RNDR comes from, None where the CPU has none."""
+    if not Aa64Isar0(core.read_sysreg(_ISAR0)).RNDR:
         return None
-    blob = build_device_tree(description)
+    clock = description.clock
+    return SystemRandom() if clock.source is ClockSource.HOST else Random(f"{clock.seed} rndr")
 
-    def fail(message: str) -> MachineFileError:
-        return MachineFileError(description.path or description.name, message, key="boot.dtb_address")
 
-    address = place_device_tree(ram, description, image, len(blob), fail)
-    view = ram.view(address, len(blob))
-    if view is None:
-        raise fail(f"{address:#x} is not in memory")
-    view[:] = blob
-    return address
+def _epoch(clock: ClockDescription) -> int:
+    return int(time.time()) if clock.source is ClockSource.HOST else clock.epoch

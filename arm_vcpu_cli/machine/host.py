@@ -3,6 +3,7 @@
 Host-physical memory as the modelled CPU sees it:
 
     0x0000_1000_0000   frames of the hypervisor: stage-2 tables, the EL2 vector table
+    0x0008_0000_0000   devices that are passed through
     0x0010_0000_0000   memory given to guests, each region at an address congruent to its IPA modulo 1 GiB
 """
 
@@ -10,20 +11,26 @@ from __future__ import annotations
 
 import ctypes
 import mmap
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 from arm_vcpu_cli.arch.descriptor import PAGE_SIZE
 from arm_vcpu_cli.engine.layout import StateLayout
-from arm_vcpu_cli.engine.port import CpuCore
+from arm_vcpu_cli.engine.port import CpuCore, MmioWindow
 from arm_vcpu_cli.engine.unicorn_api import version
 from arm_vcpu_cli.engine.unicorn_core import UnicornCore
 from arm_vcpu_cli.errors import MemoryMapError, VCpuError
+from arm_vcpu_cli.machine.sizes import format_size
 
 _GIB: Final = 1 << 30
 _FRAMES_BASE: Final = 0x1000_0000
 _FRAMES: Final = 16384
+_DEVICES_BASE: Final = 0x8_0000_0000
+_DEVICE_ALIGNMENT: Final = 1 << 21
 _GUEST_BASE: Final = 0x10_0000_0000
+HYPERVISOR_TIMER: Final = 26
+"""The private interrupt of EL2's own timer, CNTHP (DEN0029)."""
 # Memory that the guest never touches is never touched on the host either.
 _MAP_NORESERVE: Final = getattr(mmap, "MAP_NORESERVE", 0x4000)
 
@@ -58,8 +65,14 @@ class Host:
             self._cores.append(core)
         self._regions: list[_Region] = []
         self._next_guest = _GUEST_BASE
+        self._next_device = _DEVICES_BASE
+        self.timer_is_due: Callable[[], bool] = bool
+        """Whether the timer that ends a guest's budget is one that the guest causes; the machine's to say."""
         frames = self._add_region(_FRAMES_BASE, _FRAMES * PAGE_SIZE)
-        self._free_frames = list(range(frames.base + frames.size - PAGE_SIZE, frames.base - PAGE_SIZE, -PAGE_SIZE))
+        # A dict for its order and its quick look-up: what was freed last is taken first.
+        self._free_frames = dict.fromkeys(
+            range(frames.base + frames.size - PAGE_SIZE, frames.base - PAGE_SIZE, -PAGE_SIZE)
+        )
 
     def __enter__(self) -> Host:
         return self
@@ -89,9 +102,9 @@ class Host:
         if not self._free_frames:
             return None
         if count == 1:
-            paddr = self._free_frames.pop()
+            paddr, _ = self._free_frames.popitem()
         else:
-            free = set(self._free_frames)
+            free = self._free_frames
             alignment = PAGE_SIZE << (count - 1).bit_length()
             runs = (
                 base
@@ -101,8 +114,8 @@ class Host:
             first = next(runs, None)
             if first is None:
                 return None
-            taken = set(range(first, first + count * PAGE_SIZE, PAGE_SIZE))
-            self._free_frames = [frame for frame in self._free_frames if frame not in taken]
+            for frame in range(first, first + count * PAGE_SIZE, PAGE_SIZE):
+                del free[frame]
             paddr = first
         self.memory(paddr, count * PAGE_SIZE)[:] = bytes(count * PAGE_SIZE)
         return paddr
@@ -111,7 +124,9 @@ class Host:
         """Give back one frame. Raises :class:`MemoryMapError` for what is no frame, or is free already."""
         if not _FRAMES_BASE <= paddr < _FRAMES_BASE + _FRAMES * PAGE_SIZE or paddr % PAGE_SIZE:
             raise MemoryMapError(f"PA {paddr:#x} is not a frame")
-        self._free_frames.append(paddr)
+        if paddr in self._free_frames:
+            raise MemoryMapError(f"PA {paddr:#x} is a frame that is free already")
+        self._free_frames[paddr] = None
 
     def alloc_guest_memory(self, size: int, ipa: int) -> int:
         """Memory for a guest that will be mapped at ``ipa``; its host-physical address.
@@ -120,7 +135,10 @@ class Host:
         :class:`MemoryMapError` when the host refuses.
         """
         base = self._next_guest + ipa % _GIB
-        self._add_region(base, size)
+        try:
+            self._add_region(base, size)
+        except MemoryMapError as error:
+            raise MemoryMapError(f"{error}; ask for less with --memory or memory.<name>.size") from error
         self._next_guest = -(-(base + size) // _GIB) * _GIB
         return base
 
@@ -142,12 +160,20 @@ class Host:
                 return region.base + vaddr - region.address
         raise MemoryMapError(f"host address {vaddr:#x} is not memory of this host")
 
+    def add_device(self, size: int, device: MmioWindow) -> int:
+        """Put a device into physical memory; its host-physical address, a multiple of 2 MiB."""
+        base = self._next_device
+        self._next_device = base + -(-size // _DEVICE_ALIGNMENT) * _DEVICE_ALIGNMENT
+        for core in self._cores:
+            core.map_device(base, size, device)
+        return base
+
     def irq_fetch(self) -> int:
-        """No interrupt of the host ever reaches EL2: 0."""
-        return 0
+        """The interrupt that stopped a guest: the hypervisor's timer, or 0 where the guest has no part in it."""
+        return HYPERVISOR_TIMER if self.timer_is_due() else 0
 
     def irq_handler(self) -> None:
-        """No interrupt of the host ever reaches EL2: nothing to do."""
+        """Interrupts of the host are only ever taken from a guest: there is nothing to do at EL2."""
 
     def _region_of(self, paddr: int, size: int) -> _Region:
         for region in self._regions:
@@ -159,7 +185,8 @@ class Host:
         try:
             block = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE)
         except (OSError, ValueError, OverflowError) as error:
-            raise MemoryMapError(f"the host refuses {size:#x} bytes of memory: {error}") from error
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            raise MemoryMapError(f"the host refuses {format_size(size)} of memory ({reason})") from error
         region = _Region(base, size, block, ctypes.addressof(ctypes.c_char.from_buffer(block)))
         for core in self._cores:
             core.map_memory(base, size, region.address)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from types import MappingProxyType
 from typing import Final, Protocol, TypeVar
 
 from arm_vcpu_cli.arch.smccc import SmcccStatus, to_u64
@@ -10,14 +12,21 @@ from arm_vcpu_cli.arch.sysreg import SysReg
 from arm_vcpu_cli.arm_vcpu.platform import Outcome
 from arm_vcpu_cli.axvcpu.exit import AccessFlags, SystemDown
 from arm_vcpu_cli.devices.bus import Bus
-from arm_vcpu_cli.devices.timer import PhysicalTimer
+from arm_vcpu_cli.devices.gicv3 import ICC_REGISTERS, CpuInterface
 from arm_vcpu_cli.errors import EngineError
 from arm_vcpu_cli.machine.description import MemoryRegion, OnFault
 from arm_vcpu_cli.machine.semihosting import Semihosting
 
 _T = TypeVar("_T")
+_PMU_CRN: Final = 9
+"""Of the registers of performance monitors, which no guest of ours is told to have."""
 _REMEMBERED: Final = 4096
 """Addresses of which the device is remembered: a guest that tries them all must not fill the host's memory."""
+
+
+TimerHandlers = Mapping[SysReg, tuple["Callable[[], int] | None", "Callable[[int], None] | None"]]
+
+NO_TIMER: Final[TimerHandlers] = MappingProxyType({})
 
 
 class RegisterAccess(Protocol):
@@ -36,23 +45,39 @@ class MachinePlatform:
     def __init__(self, bus: Bus, memory: Sequence[MemoryRegion]) -> None:
         self._memory = tuple(memory)
         self._registers: RegisterAccess | None = None
-        self._timer: PhysicalTimer | None = None
+        self._readers: dict[SysReg, Callable[[], int | None]] = {}
+        self._writers: dict[SysReg, Callable[[int], object]] = {}
+        self._emulated: frozenset[SysReg] = frozenset()
         self._semihosting: Semihosting | None = None
         self.mmio_read = _reader(bus)
         self.mmio_write = _writer(bus)
 
-    def connect(self, registers: RegisterAccess, timer: PhysicalTimer | None, semihosting: Semihosting | None) -> None:
-        """Give what exists only once the vCPU does."""
+    def connect(
+        self,
+        registers: RegisterAccess,
+        *,
+        interface: CpuInterface | None = None,
+        timer: TimerHandlers = NO_TIMER,
+        semihosting: Semihosting | None = None,
+    ) -> None:
+        """Give what exists only once the vCPU does: its own registers, the GIC's CPU interface, the functions behind
+        the timer registers that trap, and semihosting."""
         self._registers = registers
-        self._timer = timer
         self._semihosting = semihosting
+        self._readers = {reg: read for reg, (read, _) in timer.items() if read is not None}
+        self._writers = {reg: write for reg, (_, write) in timer.items() if write is not None}
+        self._emulated = frozenset(timer) | (frozenset() if interface is None else ICC_REGISTERS)
+        if interface is not None:
+            self._readers.update((reg, partial(interface.read, reg)) for reg in ICC_REGISTERS)
+            self._writers.update((reg, partial(interface.write, reg)) for reg in ICC_REGISTERS)
 
     def sysreg_read(self, reg: SysReg) -> int | Outcome:
-        """The emulated timer, else the register itself: a trap that was asked for only to be seen."""
-        value = self._timer.read(reg) if self._timer is not None else None
-        if value is not None:
-            return value
-        if self._registers is None:
+        """A register that is emulated, else the register itself: a trap that was asked for only to be seen."""
+        reader = self._readers.get(reg)
+        if reader is not None:
+            value = reader()
+            return Outcome.UNDEFINED if value is None else value
+        if self._registers is None or reg in self._emulated or reg.crn == _PMU_CRN:
             return Outcome.UNDEFINED
         try:
             return self._registers.read_sysreg(reg)
@@ -61,9 +86,11 @@ class MachinePlatform:
 
     def sysreg_write(self, reg: SysReg, value: int) -> Outcome:
         """As :meth:`sysreg_read`."""
-        if self._timer is not None and self._timer.write(reg, value):
-            return Outcome.DONE
-        if self._registers is None:
+        writer = self._writers.get(reg)
+        if writer is not None:
+            # The writers of the timer return nothing, those of the GIC whether there is such a register.
+            return Outcome.UNDEFINED if writer(value) is False else Outcome.DONE
+        if self._registers is None or reg in self._emulated or reg.crn == _PMU_CRN:
             return Outcome.UNDEFINED
         try:
             self._registers.write_sysreg(reg, value)

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from arm_vcpu_cli.arch.regs import AFFINITY_MASK
 from arm_vcpu_cli.arch.smccc import PsciStatus, to_u64
-from arm_vcpu_cli.arm_vcpu.vcpu import STUCK
+from arm_vcpu_cli.arm_vcpu.exit_path import STUCK
 from arm_vcpu_cli.axvcpu.exit import (
     AxVCpuExitReason,
     CpuDown,
@@ -32,9 +32,11 @@ from arm_vcpu_cli.axvcpu.exit import (
     SysRegWrite,
     SystemDown,
 )
+from arm_vcpu_cli.engine.port import StopReason
 from arm_vcpu_cli.machine.builder import Machine
 from arm_vcpu_cli.machine.console import ConsoleCancelledError, ConsoleClosedError, InputEndedError
 from arm_vcpu_cli.machine.diagnosis import explain_stuck, with_symbol
+from arm_vcpu_cli.machine.idle import wait_for_interrupt
 from arm_vcpu_cli.machine.watchdog import StopCause, Watchdog
 
 STATUS_OFF: Final = 0
@@ -99,11 +101,25 @@ def _cpu_down(machine: Machine, _exit: CpuDown) -> Verdict:
 
 
 def _halt(machine: Machine, _exit: Halt) -> Verdict:
+    if wait_for_interrupt(machine):
+        return None
     return RunResult(
         Ending.NO_PROGRESS,
         STATUS_NO_PROGRESS,
         f"the guest waits for an interrupt at {_place(machine)}, and nothing can raise one",
     )
+
+
+def _external_interrupt(machine: Machine, _exit: ExternalInterrupt) -> Verdict:
+    machine.clock.expire(budget_used=True)
+    return None
+
+
+def _nothing(machine: Machine, _exit: Nothing) -> Verdict:
+    # A stop that somebody asked for, or an alarm of the machine's own.
+    machine.clock.expire(budget_used=machine.arch_vcpu.stopped_by is StopReason.BUDGET)
+    machine.input.deliver()
+    return None
 
 
 def _page_fault(machine: Machine, exit_: NestedPageFault) -> Verdict:
@@ -137,8 +153,8 @@ EXIT_HANDLERS: Final[Mapping[type, Callable[[Machine, Any], Verdict]]] = Mapping
         FailEntry: _fail_entry,
         # An SGI to a machine of one CPU without an interrupt controller reaches nobody.
         SendIPI: _go_on,
-        ExternalInterrupt: _go_on,
-        Nothing: _go_on,
+        ExternalInterrupt: _external_interrupt,
+        Nothing: _nothing,
         # The platform completes these in place; coming here they are a fault of ours, and reported as one.
         Hypercall: _unexpected,
         MmioRead: _unexpected,
@@ -158,6 +174,8 @@ def _stopped(machine: Machine, watchdog: Watchdog) -> Verdict:
     if watchdog.cause is StopCause.TIMEOUT:
         seconds = machine.description.limits.timeout
         return RunResult(Ending.LIMIT, STATUS_LIMIT, f"stopped after {seconds:g} s at {_place(machine)}")
+    if machine.input.replay_over:
+        return RunResult(Ending.INTERRUPTED, STATUS_INTERRUPTED, f"the recorded run ended here, at {_place(machine)}")
     limit = machine.arch_vcpu.max_exits
     if limit and machine.arch_vcpu.exits >= limit:
         return RunResult(Ending.LIMIT, STATUS_LIMIT, f"stopped after {limit} exits at {_place(machine)}")
@@ -191,6 +209,7 @@ def run_machine(machine: Machine, watchdog: Watchdog) -> RunResult:
             result = RunResult(Ending.NO_PROGRESS, STATUS_NO_PROGRESS, f"{error}, at {_place(machine)}")
         except ConsoleClosedError as error:
             result = _lost_console(str(error))
+    machine.input.finish()
     machine.arch_vcpu.close_record()
     machine.arch_vcpu.synchronise()
     return RunResult(

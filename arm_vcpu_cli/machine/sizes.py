@@ -10,9 +10,10 @@ from typing import Final
 KIB: Final = 1 << 10
 MIB: Final = 1 << 20
 GIB: Final = 1 << 30
+TIB: Final = 1 << 40
 
 UNITS: Final[Mapping[str, int]] = MappingProxyType(
-    {"": 1, "K": KIB, "KIB": KIB, "M": MIB, "MIB": MIB, "G": GIB, "GIB": GIB}
+    {"": 1, "K": KIB, "KIB": KIB, "M": MIB, "MIB": MIB, "G": GIB, "GIB": GIB, "T": TIB, "TIB": TIB}
 )
 
 # At most 20 digits: 2**64 has 20, and the length of a number from a file must not decide how long it takes.
@@ -35,7 +36,7 @@ def parse_size(text: str) -> int:
 
 def format_size(size: int) -> str:
     """``size`` bytes in the largest unit that divides it: ``512 MiB``, ``4 KiB``, ``100 bytes``."""
-    for name, unit in (("GiB", GIB), ("MiB", MIB), ("KiB", KIB)):
+    for name, unit in (("TiB", TIB), ("GiB", GIB), ("MiB", MIB), ("KiB", KIB)):
         if size and size % unit == 0:
             return f"{size // unit} {name}"
     return "1 byte" if size == 1 else f"{size} bytes"

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Hex:
+class Hex(int):
     """An address or a register value, printed as hexadecimal by every sink; up to 64 bits."""
 
-    value: int
+    __slots__ = ()
 
     def __str__(self) -> str:
-        return f"{self.value:#x}"
+        return hex(self)
 
 
-@dataclass(frozen=True, slots=True)
-class TraceEvent:
+Field = tuple[str, "Hex | int | str | bool"]
+"""A name and a value."""
+
+
+class TraceEvent(NamedTuple):
     """An exit. ``seq`` counts all exits from 1, those that a filter drops included; ``time`` is in nanoseconds
     since the start of the run; ``pc`` is the preferred return address; ``esr`` is ESR_EL2, None where the exit
-    came without one; ``fields`` are those of the reason, in order."""
+    came without one; ``fields`` are those of the reason, in order, each name once."""
 
     seq: int
     vcpu: int
@@ -29,7 +32,7 @@ class TraceEvent:
     symbol: str
     el: int
     esr: int | None
-    fields: tuple[tuple[str, Hex | int | str | bool], ...]
+    fields: tuple[Field, ...]
     note: str = ""
 
 

@@ -59,7 +59,7 @@ def test_a_trapped_instruction_exits_and_is_completed(bit: str, word: int, regis
         host.memory(memory, 8)[:] = word.to_bytes(4, "little") + HVC.to_bytes(4, "little")
         platform = MachinePlatform(Bus(), ())
         vcpu = Aarch64VCpu(Aarch64VCpuCreateConfig(), host, platform)
-        platform.connect(vcpu, None, None)
+        platform.connect(vcpu)
         vcpu.set_observer(recorder)
         vcpu.set_entry(RAM)
         vcpu.set_ept_root(tables.root)

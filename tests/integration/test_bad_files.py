@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import struct
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.command import armvcpu, assert_refused, sample
+from tests.unit.guest.linux_writer import image, zboot
 
 E_CLASS, E_DATA, E_TYPE, E_MACHINE, E_PHOFF, E_PHNUM = 4, 5, 16, 18, 32, 56
 PH_PADDR, PH_FILESZ, PH_MEMSZ = 24, 32, 40
@@ -120,6 +122,20 @@ BAD_TOML: dict[str, tuple[str, tuple[str, ...]]] = {
     "no room for the device tree": ("[boot]\ndtb_address = 0x5fff_ffff\n", ("boot.dtb_address", "0x5fffffff")),
     "device tree outside of memory": ("[boot]\ndtb_address = 0x1000\n", ("boot.dtb_address", "0x1000")),
     "trap that does not exist": ("[el2]\nhcr = ['XYZ']\n", ("el2.hcr", "XYZ")),
+    "no such feature": ("[cpu.features]\nFEAT_AESS = false\n", ("cpu.features.FEAT_AESS", "FEAT_AES")),
+    "missing initrd": ("[boot]\ninitrd = 'none.gz'\n", ("boot.initrd", "none.gz", "No such file")),
+    "no such kind of kernel": ("[boot]\nkernel_type = 'bzImage'\n", ("boot.kernel_type", "bzImage")),
+    "initrd without a device tree": ("[boot]\ninitrd = 'large.bin'\ndtb = false\n", ("boot.dtb", "initial RAM disk")),
+    "no clock like that": ("[clock]\nsource = 'sun'\n", ("clock.source", "sun")),
+    "time without an offset": ("[clock]\nepoch = 2026-01-01T00:00:00\n", ("clock.epoch", "offset")),
+    "two interrupt controllers": (
+        "[device.g]\ntype = 'gicv3'\nbase = 0x1000_0000\nredistributor_base = 0x1100_0000\n",
+        ("device.g", "device.gic"),
+    ),
+    "physical interrupts with an interrupt controller": (
+        "[el2]\npassthrough_interrupt = true\n",
+        ("el2.passthrough_interrupt", "device.gic"),
+    ),
     "nan": ("[limits]\ntimeout = nan\n", ("limits.timeout",)),
     "inf": ("[limits]\ntimeout = inf\n", ("limits.timeout",)),
     "no memory to write": ("base = 'none'\n", ("memory",)),
@@ -155,3 +171,36 @@ def test_a_raw_binary_outside_of_memory_is_refused(tmp_path: Path) -> None:
     assert_refused(armvcpu("run", "--load-address", "0", raw), "raw.bin: ", "0x0-0x3f is outside of memory")
     assert_refused(armvcpu("run", "--load-address", "0x5fffffe0", raw), "raw.bin: ", "is outside of memory")
     assert_refused(armvcpu("run", "--load-address", str(1 << 70), raw), "raw.bin: ", "48-bit")
+
+
+BAD_KERNELS: dict[str, tuple[bytes, tuple[str, ...]]] = {
+    "big-endian": (image(flags=1), ("offset 0x18", "big-endian")),
+    "header cut": (image()[:60], ("truncated header",)),
+    "larger than memory": (image(image_size=1 << 30), ("Linux kernel", "is outside of memory: ram 0x40000000")),
+    "zboot of a compression that we have not": (zboot(b"x", b"zstd22"), ("zstd22", "unpack it first")),
+    "zboot cut": (zboot(b"x", b"gzip", size=1000), ("truncated",)),
+    "gzip cut": (gzip.compress(image())[:-12], ("gzip data", "ends early")),
+    "gzip of something else": (gzip.compress(bytes(100)), ("a gzip file",)),
+    "for another machine": (b"MZ" + bytes(58) + b"\x40\0\0\0PE\0\0" + bytes(64), ("EFI program",)),
+}
+
+
+@pytest.mark.parametrize("name", BAD_KERNELS)
+def test_a_bad_kernel_is_refused(name: str, tmp_path: Path) -> None:
+    data, parts = BAD_KERNELS[name]
+    path = tmp_path / "vmlinuz"
+    path.write_bytes(data)
+    assert_refused(armvcpu("run", path), f"{path}: ", *parts)
+
+
+def test_a_bad_initrd_is_refused_by_name(tmp_path: Path) -> None:
+    kernel, missing, empty, large = (tmp_path / name for name in ("vmlinuz", "none.gz", "empty.gz", "large.gz"))
+    kernel.write_bytes(image())
+    empty.touch()
+    large.write_bytes(bytes(16 << 20))
+    assert_refused(armvcpu("run", kernel, "--initrd", missing), f"{missing}: cannot be read: No such file or directory")
+    assert_refused(armvcpu("run", kernel, "--initrd", empty), f"{empty}: the file is empty")
+    assert_refused(
+        armvcpu("run", kernel, "--initrd", large, "--memory", "16M"), f"{large}: ram has no room for 0x1000000"
+    )
+    assert_refused(armvcpu("run", kernel, "--initrd", tmp_path), "--initrd", "is a directory")

@@ -124,7 +124,9 @@ def test_an_elf_file_cut_and_with_flipped_bits_runs_or_is_refused(length: int, f
 KEYS: Final = st.sampled_from(
     ["base", "cpu", "model", "mpidr", "memory", "ram", "rom", "size", "permissions", "on_fault", "file", "boot",
      "entry", "load_address", "dtb", "dtb_address", "bootargs", "smc", "conduit", "function", "id", "returns", "limits",
-     "timeout", "max_exits", "semihosting", "enabled", "device", "uart0", "type", "intid", "el2", "hcr", "x"]
+     "timeout", "max_exits", "semihosting", "enabled", "device", "uart0", "type", "intid", "el2", "hcr", "x",
+     "initrd", "kernel_type", "clock", "source", "seed", "epoch", "gic", "rtc", "passthrough", "redistributor_base",
+     "redistributor_size", "features", "FEAT_AES"]
 )  # fmt: skip
 VALUES: Final = st.one_of(
     st.sampled_from(['"virt"', '"none"', '"max"', '"rwx"', '"r"', '"4KiB"', '"pl011"', '"stop"', "true", "nan", "{}"]),

@@ -19,6 +19,7 @@ from tests.integration.command import (
     sample,
     shell,
 )
+from tests.unit.guest.linux_writer import image
 
 
 def dts(blob: bytes) -> str:
@@ -142,6 +143,62 @@ def test_load_address_places_a_raw_binary(tmp_path: Path) -> None:
     assert "\npc  0x000000004123400c\n" in finished.err
 
 
+OFF = b"".join(word.to_bytes(4, "little") for word in (0xD2B08000, 0xF2800100, 0xD4000002))
+"""movz x0, #0x8400, lsl #16; movk x0, #8; hvc #0: PSCI SYSTEM_OFF."""
+
+
+def kernel(directory: Path) -> Path:
+    """A kernel that jumps over its header and powers the machine off."""
+    path = directory / "vmlinuz"
+    path.write_bytes(image(text_offset=0x1000, code=0x1400_0010.to_bytes(4, "little") + bytes(4), body=OFF))
+    return path
+
+
+def test_a_kernel_is_recognised_and_goes_to_the_base_of_ram(tmp_path: Path) -> None:
+    finished = armvcpu("run", "--regs", kernel(tmp_path))
+    assert finished.status == 0
+    assert "\npc  0x000000004000104c\n" in finished.err
+
+
+def test_load_address_is_the_base_of_a_kernel(tmp_path: Path) -> None:
+    finished = armvcpu("run", "--regs", "--load-address", "0x4120_0000", kernel(tmp_path))
+    assert "\npc  0x000000004120104c\n" in finished.err
+    refused = armvcpu("run", "--load-address", "0x4121_0000", kernel(tmp_path))
+    assert_refused(refused, "vmlinuz: ", "load address 0x41210000 is not a multiple of 2 MiB")
+
+
+def test_kernel_type_wins_over_the_file_and_over_what_the_machine_file_says(tmp_path: Path) -> None:
+    machine = tmp_path / "board.toml"
+    machine.write_text("[boot]\nkernel_type = 'elf'\n")
+    assert_refused(armvcpu("run", "-m", machine, kernel(tmp_path)), "vmlinuz: ", "not an ELF file")
+    finished = armvcpu("run", "-m", machine, "--regs", "--kernel-type", "raw", kernel(tmp_path))
+    assert "\npc  0x000000004008004c\n" in finished.err
+    assert armvcpu("run", "-m", machine, "--kernel-type", "auto", kernel(tmp_path)).status == 0
+
+
+def test_an_initrd_of_the_command_line_wins_over_that_of_the_file(tmp_path: Path) -> None:
+    machine, initrd = tmp_path / "board.toml", tmp_path / "initrd.gz"
+    machine.write_text("[boot]\ninitrd = 'initrd.gz'\n")
+    initrd.touch()
+    assert_refused(armvcpu("run", "-m", machine, kernel(tmp_path)), f"{initrd}: the file is empty")
+    other = tmp_path / "other.gz"
+    other.write_bytes(b"x")
+    assert armvcpu("run", "-m", machine, "--initrd", other, kernel(tmp_path)).status == 0
+
+
+def test_a_run_is_recorded_or_repeated_but_not_both(tmp_path: Path) -> None:
+    finished = armvcpu("run", "--record", "a", "--replay", "b", kernel(tmp_path))
+    assert_refused(finished, "--record", "--replay")
+
+
+def test_symbols_name_the_addresses_of_a_kernel(tmp_path: Path) -> None:
+    names = tmp_path / "System.map"
+    names.write_text("0000000040001040 T power_off\n0000000040002000 B _end\n")
+    finished = armvcpu("trace", "--symbols", names, kernel(tmp_path))
+    assert "<power_off+0xc>" in finished.err
+    assert_refused(armvcpu("run", "--symbols", kernel(tmp_path), kernel(tmp_path)), "vmlinuz: ", "line 1")
+
+
 def test_load_address_is_refused_where_it_would_be_ignored() -> None:
     finished = armvcpu("run", "--load-address", "0x40000000", sample("hello"))
     assert_refused(finished, "--load-address", "hello.elf is an ELF")
@@ -162,14 +219,20 @@ def test_load_address_is_refused_where_it_would_be_ignored() -> None:
         (("run", "--max-exits", "-1", "a"), ("--max-exits", "'-1'")),
         (("run", "--max-exits", "1.5", "a"), ("--max-exits", "'1.5'")),
         (("run", "--max-exits", "9" * 10000, "a"), ("--max-exits",)),
+        (("run", "--kernel-type", "bzImage", "a"), ("--kernel-type", "'bzImage'", "'linux'")),
+        (("run", "--clock", "sun", "a"), ("--clock", "'sun'", "'instructions'")),
+        (("run", "--seed", "-1", "a"), ("--seed", "'-1'")),
+        (("run", "--seed", "0x1_0000_0000_0000_0000", "a"), ("--seed", "2^64")),
+        (("run", "--seed", "x", "a"), ("--seed", "'x'")),
         (("run", "--memory", "0", "a"), ("--memory: ", "found 0")),
         (("run", "--memory", "1", "a"), ("--memory: ", "4 KiB")),
         (("run", "--memory", "-4096", "a"), ("--memory", "'-4096'")),
         (("run", "--memory", "4097", "a"), ("--memory: ", "0x1001")),
-        (("run", "--memory", "100T", "a"), ("--memory", "'100T'")),
-        (("run", "--memory", "102400G", "a"), ("--memory: ", "1024 GiB")),
-        (("run", "--memory", "99999999999999999999G", "a"), ("--memory: ", "1024 GiB")),
-        (("dtb", "--memory", "2048G"), ("--memory: ", "1024 GiB")),
+        (("run", "--memory", "100P", "a"), ("--memory", "'100P'")),
+        (("run", "--memory", "100T", "a"), ("--memory: ", "1 TiB")),
+        (("run", "--memory", "102400G", "a"), ("--memory: ", "1 TiB")),
+        (("run", "--memory", "99999999999999999999G", "a"), ("--memory: ", "1 TiB")),
+        (("dtb", "--memory", "2048G"), ("--memory: ", "1 TiB")),
         (("dtb", "--append", "x" * 3000), ("--append: ", "2047 bytes")),
         (("run", "--load-address", "here", "a"), ("--load-address", "'here'")),
         (("run", "--load-address", "-4", "a"), ("--load-address", "'-4'")),
@@ -188,7 +251,9 @@ def test_wrong_usage_is_one_line_with_the_option_and_what_was_found(
 def test_memory_that_the_host_cannot_have_is_refused_in_one_line() -> None:
     """More than the host's address space allows; the limit stands for a host with little memory."""
     finished = shell('ulimit -v 4000000; armvcpu run --memory 512G "$1"', sample("hello"))
-    assert_refused(finished, "the host refuses 0x8000000000 bytes of memory")
+    assert_refused(
+        finished, "the host refuses 512 GiB of memory (", "; ask for less with --memory or memory.<name>.size"
+    )
 
 
 def test_append_of_bytes_that_are_no_text_reaches_the_device_tree_or_is_refused() -> None:

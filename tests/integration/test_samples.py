@@ -61,7 +61,7 @@ PSCI             CPU_ON(5) -2
 SMCCC            VERSION 0x10002
 SMC              SMCCC_ARCH_FEATURES(SMCCC_VERSION) 0
 SMC              0xc20000ff -1
-SysRegRead       ID_AA64PFR0_EL1 0x11
+SysRegRead       ID_AA64PFR0_EL1 0x1000011
 SysRegRead       ID_AA64MMFR0_EL1 0x1124
 SysRegWrite      CONTEXTIDR_EL1 0x1234abcd
 SendIPI          done

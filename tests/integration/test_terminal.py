@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pty
 import select
@@ -10,8 +11,9 @@ import subprocess
 import termios
 import time
 import tty
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,7 +26,7 @@ QUIT = b"\x01x"
 class Terminal:
     """A pseudo terminal with the command on it: stdin, stdout and stderr."""
 
-    def __init__(self, *arguments: object) -> None:
+    def __init__(self, *arguments: object, controlling: bool = False) -> None:
         self.master, slave = pty.openpty()
         self.slave = slave
         self.before = self.modes()
@@ -34,6 +36,7 @@ class Terminal:
             stdout=slave,
             stderr=slave,
             start_new_session=True,
+            preexec_fn=(lambda: fcntl.ioctl(slave, termios.TIOCSCTTY, 0)) if controlling else None,
             env=environment(),
         )
         self.seen = b""
@@ -63,6 +66,19 @@ class Terminal:
         self._drain(0)
         return self.process.returncode
 
+    def wait_until(self, condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + GUARD_SECONDS
+        while not condition():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+    def is_raw(self) -> bool:
+        return not self.modes()[tty.LFLAG] & termios.ICANON
+
+    def is_stopped(self) -> bool:
+        """Whether the process is in state T, see proc_pid_stat(5)."""
+        return Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
     def _drain(self, seconds: float) -> None:
         while select.select([self.master], [], [], seconds)[0]:
             self.seen += os.read(self.master, 4096)
@@ -75,8 +91,8 @@ class Terminal:
 
 
 @contextmanager
-def terminal(*arguments: object) -> Iterator[Terminal]:
-    opened = Terminal(*arguments)
+def terminal(*arguments: object, controlling: bool = False) -> Iterator[Terminal]:
+    opened = Terminal(*arguments, controlling=controlling)
     try:
         yield opened
     finally:
@@ -165,6 +181,70 @@ def test_a_signal_puts_the_terminal_back(number: signal.Signals, name: str, gree
         assert screen.end() == 130
         assert screen.modes() == screen.before
         assert b"Traceback" not in screen.seen
+
+
+@pytest.mark.parametrize("controlling", [False, True])
+@pytest.mark.parametrize(("name", "greeting"), [("spin", b"spinning\r\n"), ("keys", b"ready\r\n")])
+def test_a_stopped_guest_gives_the_terminal_back_and_takes_it_again(
+    name: str, greeting: bytes, controlling: bool
+) -> None:
+    with terminal("run", guest(name), controlling=controlling) as screen:
+        screen.expect(greeting)
+        raw = screen.modes()
+        for _ in range(2):
+            screen.process.send_signal(signal.SIGTSTP)
+            screen.wait_until(screen.is_stopped)
+            assert screen.modes() == screen.before
+            screen.process.send_signal(signal.SIGCONT)
+            screen.wait_until(screen.is_raw)
+            assert screen.modes() == raw
+        if name == "keys":
+            screen.type(b"k")
+            screen.expect(b"6b\r\n")
+        screen.type(QUIT)
+        assert screen.end() == 130
+        assert screen.modes() == screen.before
+
+
+def test_modes_that_were_changed_while_the_guest_was_stopped_are_put_back() -> None:
+    with terminal("run", guest("keys")) as screen:
+        screen.expect(b"ready\r\n")
+        screen.process.send_signal(signal.SIGTSTP)
+        screen.wait_until(screen.is_stopped)
+        changed = screen.modes()
+        changed[tty.LFLAG] &= ~termios.ECHO
+        termios.tcsetattr(screen.slave, termios.TCSANOW, changed)
+        screen.process.send_signal(signal.SIGCONT)
+        screen.wait_until(screen.is_raw)
+        screen.type(b"q")
+        assert screen.end() == 0
+        assert screen.modes() == changed
+
+
+def test_a_terminal_that_was_reset_behind_our_back_is_raw_again_after_a_continue() -> None:
+    with terminal("run", guest("keys")) as screen:
+        screen.expect(b"ready\r\n")
+        screen.process.send_signal(signal.SIGSTOP)
+        screen.wait_until(screen.is_stopped)
+        termios.tcsetattr(screen.slave, termios.TCSANOW, screen.before)
+        screen.process.send_signal(signal.SIGCONT)
+        screen.wait_until(screen.is_raw)
+        screen.type(b"q")
+        assert screen.end() == 0
+        assert screen.modes() == screen.before
+
+
+@pytest.mark.parametrize(("name", "greeting"), [("spin", b"spinning\r\n"), ("keys", b"ready\r\n")])
+def test_a_window_that_changes_its_size_disturbs_nothing(name: str, greeting: bytes) -> None:
+    with terminal("run", guest(name)) as screen:
+        screen.expect(greeting)
+        for _ in range(3):
+            screen.process.send_signal(signal.SIGWINCH)
+            time.sleep(0.05)
+        assert screen.process.poll() is None
+        screen.type(QUIT)
+        assert screen.end() == 130
+        assert screen.modes() == screen.before
 
 
 @pytest.mark.parametrize(

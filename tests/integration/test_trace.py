@@ -56,7 +56,7 @@ def test_each_exit_has_its_line_and_they_agree_with_the_counts() -> None:
     [
         ("MmioWrite", r"addr=0x9000000 device=uart0 offset=0x0 width=4 data=0x4d \|"),
         ("MmioRead", r"addr=0x9000018 device=uart0 offset=0x18 width=1 reg=x\d+ value=0xffffffffffffff90 \| .*SSE=1"),
-        ("SysRegRead", r"sysreg=ID_AA64PFR0_EL1 reg=x\d+ value=0x11 \| ESR_EL2=0x\w+ EC=0x18 \("),
+        ("SysRegRead", r"sysreg=ID_AA64PFR0_EL1 reg=x\d+ value=0x1000011 \| ESR_EL2=0x\w+ EC=0x18 \("),
         ("SysRegWrite", r"sysreg=CONTEXTIDR_EL1 value=0x1234abcd \| ESR_EL2=0x\w+ EC=0x18 \("),
         ("Hypercall", r"conduit=hvc nr=0x84000000 call=PSCI_VERSION (x\d=0x\w+ )*result=0x10001 \|"),
         (

@@ -6,7 +6,7 @@ breaks here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -14,7 +14,7 @@ from arm_vcpu_cli.arch.esr import EC_SHIFT, ExceptionClass, system_trap_esr
 from arm_vcpu_cli.arch.regs import Spsr
 from arm_vcpu_cli.arch.sysreg import SYSREGS, SysReg, SystemMove, lookup
 from arm_vcpu_cli.engine.layout import CpuState, StateLayout
-from arm_vcpu_cli.engine.port import ExceptionHook
+from arm_vcpu_cli.engine.port import ExceptionHook, MmioWindow, MoveHandler, StopReason
 from arm_vcpu_cli.errors import EngineError, MemoryMapError, VCpuError
 
 IL: Final = 1 << 25
@@ -160,6 +160,12 @@ class FakeCore:
         self.started_at: list[int] = []
         self.resumed_at: list[int] = []
         self.hook: ExceptionHook | None = None
+        self.move_handler: MoveHandler | None = None
+        self.executed = 0
+        self.budget = 0
+        self.requests = 0
+        self.ends_by = StopReason.REQUEST
+        """What :meth:`run` returns at the end of the script."""
         self._model = model
         self._view = CpuState(LAYOUT, memoryview(self.live), self.live)
         self._view.u32[LAYOUT.aarch64 // 4] = 1
@@ -218,7 +224,37 @@ class FakeCore:
     def set_exception_hook(self, hook: ExceptionHook | None) -> None:
         self.hook = hook
 
-    def run(self, pc: int) -> None:
+    def sysreg_writer(self, reg: SysReg) -> Callable[[int], object]:
+        return lambda value: self.write_sysreg(reg, value)
+
+    def current_el(self) -> int:
+        return self._view.u32[LAYOUT.pstate // 4] >> 2 & 3
+
+    def set_flags(self, nzcv: int) -> None:
+        self.log.append(f"flags {nzcv:#x}")
+
+    def set_move_hook(self, crns: Collection[int], handler: MoveHandler) -> None:
+        self.move_handler = handler
+
+    def count_instructions(self) -> None:
+        self.log.append("count_instructions")
+
+    def instruction_count(self) -> int:
+        return self.executed
+
+    def set_budget(self, instructions: int) -> None:
+        self.budget = instructions
+
+    def budget_left(self) -> int:
+        return self.budget
+
+    def request_stop(self) -> None:
+        self.requests += 1
+
+    def map_device(self, paddr: int, size: int, device: MmioWindow) -> None:
+        self.log.append(f"map device {paddr:#x} {size:#x}")
+
+    def run(self, pc: int) -> StopReason:
         self.started_at.append(pc)
         self._view.u64[LAYOUT.pc // 8] = pc
         self._running = True
@@ -229,7 +265,9 @@ class FakeCore:
                 raise trap
             self._raise(trap)
             self.resumed_at.append(self._view.u64[LAYOUT.pc // 8])
+        reason = self.ends_by if self._running else StopReason.STOP
         self._running = False
+        return reason
 
     def stop(self) -> None:
         self._running = False

@@ -166,20 +166,16 @@ def test_a_keyboard_interrupt_makes_the_vcpu_invalid_too() -> None:
 
 
 @pytest.mark.parametrize("outer", ["run", "unbind"])
-@pytest.mark.parametrize("inner", ["bind", "run", "unbind"])
-def test_operations_of_two_vcpus_on_one_physical_cpu_do_not_nest(outer: str, inner: str) -> None:
+def test_a_vcpu_cannot_be_bound_in_the_middle_of_an_operation_of_another(outer: str) -> None:
     on, arch, other_arch = cpu(), MockVCpu(), MockVCpu()
     vcpu = vcpu_in(VCpuState.READY, arch, on)
-    other: VCpu = AxVCpu(1, 8, other_arch)
-    other.setup(0, 0, MockConfig())
-    if inner != "bind":
-        other.bind(on)
+    other = vcpu_in(VCpuState.FREE, other_arch, on)
     before = list(other_arch.log)
 
     def nested() -> None:
         assert on.current_vcpu == 7
-        with pytest.raises(VCpuError, match=r"vCPU 8: physical CPU 0 .* vCPU 7"):
-            OPERATIONS[inner](other, on)
+        with pytest.raises(VCpuError, match=r"vCPU 7: physical CPU 0 .* vCPU 7"):
+            other.bind(on)
 
     arch.during[outer] = nested
     OPERATIONS[outer](vcpu, on)
@@ -187,6 +183,38 @@ def test_operations_of_two_vcpus_on_one_physical_cpu_do_not_nest(outer: str, inn
     assert other.state is VCpuState.INVALID
     assert vcpu.state is not VCpuState.INVALID
     assert on.current_vcpu is None
+
+
+@pytest.mark.parametrize("state", [VCpuState.READY, VCpuState.BLOCKED])
+def test_a_physical_cpu_takes_one_vcpu_until_it_is_unbound(state: VCpuState) -> None:
+    on = cpu(3)
+    vcpu = vcpu_in(state, MockVCpu(), on)
+    assert on.bound_vcpu == 7
+    other_arch = MockVCpu()
+    other: VCpu = AxVCpu(2, 8, other_arch)
+    other.setup(0, 0, MockConfig())
+    with pytest.raises(VCpuError, match="vCPU 8: vCPU 7 is bound to physical CPU 3"):
+        other.bind(on)
+    assert ("bind", 3) not in other_arch.log
+    assert (other.state, other.cpu) == (VCpuState.INVALID, None)
+    assert vcpu.state is state, "the one that is bound has no part in it"
+    assert on.bound_vcpu == 7
+    if state is VCpuState.BLOCKED:
+        vcpu.unblock()
+    vcpu.unbind()
+    assert on.bound_vcpu is None
+    vcpu_in(VCpuState.READY, MockVCpu(), on)
+
+
+@pytest.mark.parametrize("failing", ["bind", "run", "unbind"])
+def test_a_vcpu_that_became_invalid_leaves_its_physical_cpu_to_others(failing: str) -> None:
+    on, arch = cpu(), MockVCpu()
+    vcpu = vcpu_in(VCpuState.FREE if failing == "bind" else VCpuState.READY, arch, on)
+    arch.fail_in = failing
+    with pytest.raises(MockError):
+        OPERATIONS[failing](vcpu, on)
+    assert (on.bound_vcpu, vcpu.cpu) == (None, None)
+    assert vcpu_in(VCpuState.READY, MockVCpu(), on).run() == Halt()
 
 
 def test_operations_on_two_physical_cpus_may_overlap() -> None:

@@ -21,8 +21,10 @@ from arm_vcpu_cli.errors import EngineError
 from arm_vcpu_cli.guest.image import GuestImage, Segment
 from arm_vcpu_cli.guest.symbols import Symbol, SymbolTable
 from arm_vcpu_cli.machine.builder import Machine
+from arm_vcpu_cli.machine.clock import InstructionClock
 from arm_vcpu_cli.machine.console import Console
 from arm_vcpu_cli.machine.description import Limits, MachineDescription, MemoryRegion
+from arm_vcpu_cli.machine.guest_input import GuestInput
 from arm_vcpu_cli.machine.loading import load_machine
 from arm_vcpu_cli.machine.placement import BackedRegion, GuestRam
 from arm_vcpu_cli.machine.platform import MachinePlatform
@@ -86,14 +88,16 @@ def machine(
     console = Console(writer, None, sleep=lambda _seconds: None)
     described = description(timeout=timeout, max_exits=max_exits)
     bus = Bus()
-    bus.add("uart0", UART, 0x1000, Pl011(console))
+    uart = Pl011(console)
+    bus.add("uart0", UART, 0x1000, uart)
     vmm = MachinePlatform(bus, described.memory)
     arch = Aarch64VCpu(Aarch64VCpuCreateConfig(mpidr_el1=mpidr), hal, platform or vmm)
-    vmm.connect(arch, None, Semihosting(core.read_virtual, console.write) if semihosting else None)
+    vmm.connect(arch, semihosting=Semihosting(core.read_virtual, console.write) if semihosting else None)
     vcpu: AxVCpu[Aarch64VCpuSetupConfig, Aarch64PerCpu] = AxVCpu(0, 0, arch)
     vcpu.setup(ENTRY, 0x20_0000, Aarch64VCpuSetupConfig(vtcr=0x8002_3559))
     symbols = SymbolTable([Symbol("main", ENTRY, 0x100), Symbol("leaf", ENTRY + 0x100, 0x100)])
     physical = FakePhysical()
+    clock = InstructionClock(core)
     made = Machine(
         description=described,
         image=image(symbols=symbols),
@@ -102,6 +106,9 @@ def machine(
         stage2=cast(Any, None),
         bus=bus,
         console=console,
+        clock=clock,
+        gic=None,
+        input=GuestInput(console, clock, [uart]),
         arch_vcpu=arch,
         vcpu=vcpu,
         dtb_address=None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 
 import pytest
 
@@ -20,74 +20,13 @@ from arm_vcpu_cli.machine.console import (
     InputEndedError,
 )
 
-LONG_SECONDS = 60
-"""A guard against a hang, never a measure."""
-
-
-class Pipes:
-    """A console between two pipes, with a sleep that only counts."""
-
-    def __init__(self, *, interactive: bool = False, with_input: bool = True) -> None:
-        self.to_guest, self.slept = -1, 0.0
-        self.from_guest, self.output = os.pipe()
-        source, self.to_guest = os.pipe()
-        self._fds = [self.from_guest, self.output, source, self.to_guest]
-        os.set_blocking(self.from_guest, False)
-        self.quits = 0
-        self.ignored = 0
-        self.cancelled = False
-        self.console = Console(self.output, source if with_input else None, interactive=interactive, sleep=self._sleep)
-
-    def _sleep(self, seconds: float) -> None:
-        self.slept += seconds
-
-    def connect(self) -> None:
-        self.console.connect(quit_requested=self._quit, ignored=self._ignored, cancelled=lambda: self.cancelled)
-
-    def _quit(self) -> None:
-        self.quits += 1
-
-    def _ignored(self) -> None:
-        self.ignored += 1
-
-    def output_so_far(self) -> bytes:
-        try:
-            return os.read(self.from_guest, 1 << 20)
-        except BlockingIOError:
-            return b""
-
-    def type(self, data: bytes) -> None:
-        os.write(self.to_guest, data)
-
-    def end_input(self) -> None:
-        self.close(self.to_guest)
-
-    def close(self, fd: int) -> None:
-        self._fds.remove(fd)
-        os.close(fd)
-
-    def close_all(self) -> None:
-        # A terminal's reader ends with its input; only then may its descriptor go to somebody else.
-        if self.to_guest in self._fds:
-            self.end_input()
-        for thread in threading.enumerate():
-            if thread.name == "armvcpu-terminal":
-                thread.join(LONG_SECONDS)
-        for fd in self._fds:
-            with suppress(OSError):
-                os.close(fd)
+from .pipes import LONG_SECONDS, Pipes, pipes
 
 
 @pytest.fixture
 def stack() -> Iterator[ExitStack]:
     with ExitStack() as stack:
         yield stack
-
-
-def pipes(stack: ExitStack, *, interactive: bool = False, with_input: bool = True) -> Pipes:
-    made = Pipes(interactive=interactive, with_input=with_input)
-    stack.callback(made.close_all)
-    return made
 
 
 # Output --------------------------------------------------------------------------------------------------------
@@ -248,15 +187,14 @@ def test_an_input_that_cannot_be_read_counts_as_ended(stack: ExitStack) -> None:
 # An interactive line -------------------------------------------------------------------------------------------
 
 
-def typed(stack: ExitStack, *keys: bytes) -> tuple[Pipes, bytes]:
+def typed(stack: ExitStack, keys: bytes) -> tuple[Pipes, bytes]:
     """What the guest gets of keys on an interactive line, once its reader has seen them all."""
     box = pipes(stack, interactive=True)
-    for key in b"".join(keys):
-        box.console._take_key(key)
-    received = []
-    while (byte := box.console.receive()) is not None:
-        received.append(byte)
-    return box, bytes(received)
+    box.connect()
+    box.type(keys)
+    box.end_input()
+    box.join_readers()
+    return box, box.received()
 
 
 @pytest.mark.parametrize(
@@ -274,26 +212,20 @@ def test_keys_go_to_the_guest(stack: ExitStack, keys: bytes, received: bytes) ->
 
 @pytest.mark.parametrize("key", [b"x", b"X"])
 def test_the_escape_quits_and_is_not_seen_by_the_guest(stack: ExitStack, key: bytes) -> None:
-    box = pipes(stack, interactive=True)
-    box.connect()
-    box.type(b"a" + bytes([ESCAPE]) + key + b"b")
-    box.end_input()
-    received = bytearray()
-    for thread in threading.enumerate():
-        if thread.name == "armvcpu-terminal":
-            thread.join(LONG_SECONDS)
-    for _ in range(3):
-        byte = box.console.receive()
-        if byte is not None:
-            received.append(byte)
+    box, received = typed(stack, b"a" + bytes([ESCAPE]) + key + b"b")
     assert received == b"ab"
     assert box.quits == 1
 
 
-def test_a_second_interrupt_that_the_guest_has_not_taken_is_told(stack: ExitStack) -> None:
+@pytest.mark.parametrize(("keys", "told"), [(b"\x03", 0), (b"\x03\x03", 1), (b"\x03a\x03b\x03", 2)])
+def test_a_second_interrupt_that_the_guest_has_not_taken_is_told(stack: ExitStack, keys: bytes, told: int) -> None:
+    assert typed(stack, keys)[0].ignored == told
+
+
+def test_an_interrupt_that_the_guest_has_taken_is_forgotten(stack: ExitStack) -> None:
     box = pipes(stack, interactive=True)
     box.connect()
-    box.console._take_key(3)
+    for _ in range(2):
+        box.type(b"\x03")
+        assert box.wait_and_receive() == b"\x03"
     assert box.ignored == 0
-    box.console._take_key(3)
-    assert box.ignored == 1

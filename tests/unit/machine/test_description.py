@@ -12,18 +12,25 @@ from hypothesis import strategies as st
 
 from arm_vcpu_cli.errors import MachineFileError
 from arm_vcpu_cli.machine.description import (
+    ClockDescription,
+    ClockSource,
     Conduit,
     DeviceDescription,
     El2Description,
+    GicDescription,
     Limits,
     MachineDescription,
     OnFault,
+    Window,
 )
 from arm_vcpu_cli.machine.loading import PRESETS, load_machine, machine_from_document
 from arm_vcpu_cli.machine.schema import CPU_MODELS, HCR_TRAPS, parse_document
 
 MIB = 1 << 20
 RAM = 0x4000_0000
+UART = DeviceDescription("uart0", "pl011", 0x0900_0000, 0x1000, 33)
+RTC = DeviceDescription("rtc", "pl031", 0x0901_0000, 0x1000, 34)
+GIC = GicDescription("gic", Window(0x0800_0000, 0x1_0000), Window(0x080A_0000, 0xF6_0000))
 RAM_ONLY = f'base = "none"\n[memory.ram]\nbase = {RAM}\nsize = "1MiB"\n'
 
 
@@ -48,8 +55,9 @@ def test_without_a_file_the_machine_is_the_virt_preset() -> None:
     assert (machine.name, machine.path) == ("virt", None)
     assert (machine.ram.name, machine.ram.base, machine.ram.size) == ("ram", RAM, 512 * MIB)
     assert machine.ram.readable and machine.ram.writable and machine.ram.executable
-    assert machine.devices == (DeviceDescription("uart0", "pl011", 0x0900_0000, 0x1000, 33),)
-    assert machine.load_address == RAM + 0x8_0000
+    assert machine.devices == (UART, RTC)
+    assert machine.gic == GIC
+    assert machine.boot.load_address is None
 
 
 def test_the_defaults_are_those_of_the_manual() -> None:
@@ -61,7 +69,10 @@ def test_the_defaults_are_those_of_the_manual() -> None:
     assert machine.limits == Limits(0.0, 0)
     assert machine.semihosting is True
     assert (machine.boot.entry, machine.boot.dtb, machine.boot.bootargs) == (None, True, "")
+    assert (machine.boot.initrd, machine.boot.kernel_type) == (None, None)
     assert machine.ram.on_fault is OnFault.ABORT
+    assert machine.clock == ClockDescription(ClockSource.AUTO, 0, 1_767_225_600)  # 2026-01-01T00:00:00Z
+    assert machine.cpu.features == ()
 
 
 def test_the_description_cannot_be_changed() -> None:
@@ -79,22 +90,23 @@ def test_every_preset_loads_by_name(tmp_path: Path, preset: str) -> None:
 def test_a_file_changes_single_keys_of_the_preset(tmp_path: Path) -> None:
     machine = load(tmp_path, '[memory.ram]\nsize = "1GiB"\n[device.uart0]\nintid = 40\n')
     assert (machine.ram.base, machine.ram.size) == (RAM, 1 << 30)
-    assert machine.devices == (DeviceDescription("uart0", "pl011", 0x0900_0000, 0x1000, 40),)
+    assert machine.devices == (DeviceDescription("uart0", "pl011", 0x0900_0000, 0x1000, 40), RTC)
 
 
 def test_what_the_preset_has_can_be_switched_off(tmp_path: Path) -> None:
-    machine = load(tmp_path, "[device.uart0]\nenabled = false\n")
-    assert machine.devices == ()
+    machine = load(tmp_path, "device = {uart0.enabled = false, gic.enabled = false}")
+    assert (machine.devices, machine.gic) == ((RTC,), None)
 
 
 def test_base_none_starts_from_nothing(tmp_path: Path) -> None:
     machine = load(tmp_path, RAM_ONLY)
     assert [region.name for region in machine.memory] == ["ram"]
-    assert machine.devices == ()
+    assert (machine.devices, machine.gic) == ((), None)
 
 
 def test_every_key_reaches_the_description(tmp_path: Path) -> None:
     (tmp_path / "fw.bin").write_bytes(bytes(0x100))
+    (tmp_path / "initrd.gz").touch()
     machine = load(
         tmp_path,
         """
@@ -103,6 +115,7 @@ def test_every_key_reaches_the_description(tmp_path: Path) -> None:
         [cpu]
         model = "cortex-a53"
         mpidr = 0x1_0002_0304
+        features = {FEAT_SHA256 = false, FEAT_AES = true}
         [el2]
         passthrough_interrupt = true
         passthrough_timer = false
@@ -135,6 +148,12 @@ def test_every_key_reaches_the_description(tmp_path: Path) -> None:
         dtb = false
         dtb_address = 0x8080_0000
         bootargs = "console=ttyAMA0"
+        initrd = "initrd.gz"
+        kernel_type = "linux"
+        [clock]
+        source = "host"
+        seed = 0xffff_ffff_ffff_ffff
+        epoch = 0
         [smc]
         conduit = "smc"
         [smc.function.version]
@@ -161,7 +180,10 @@ def test_every_key_reaches_the_description(tmp_path: Path) -> None:
     assert (boot.entry, boot.load_address, boot.dtb_address) == (0x40, 0x8000_1000, 0x8080_0000)
     assert boot.dtb is False
     assert boot.bootargs == "console=ttyAMA0"
-    assert machine.load_address == 0x8000_1000
+    assert (boot.initrd, boot.kernel_type) == (tmp_path / "initrd.gz", "linux")
+    assert machine.clock == ClockDescription(ClockSource.HOST, (1 << 64) - 1, 0)
+    assert machine.cpu.features == (("FEAT_AES", True), ("FEAT_SHA256", False))
+    assert hash(machine.cpu) is not None
     assert machine.smc.conduit is Conduit.SMC
     (function,) = machine.smc.functions
     assert (function.name, function.id) == ("version", 0xC200_0001)
@@ -238,7 +260,7 @@ def test_without_a_region_named_ram_the_largest_runnable_one_is_it(tmp_path: Pat
         ("[memory.x]\nbase = 0\nsize = -4096", "memory.x.size", "found -4096"),
         ("[memory.x]\nbase = 0\nsize = true", "memory.x.size", "found true"),
         ("[memory.x]\nbase = 0\nsize = '4Q'", "memory.x.size", "expected a size such as"),
-        ("[memory.x]\nbase = 0\nsize = '2048G'", "memory.x.size", "1024 GiB"),
+        ("[memory.x]\nbase = 0\nsize = '2048G'", "memory.x.size", "1 TiB"),
         ("[memory.x]\nbase = 0x0fff_ffff_f000\nsize = '8K'", "memory.x", "44-bit address space"),
         ("[memory.x]\nbase = -4096\nsize = 4096", "memory.x.base", "found -4096"),
         ("[memory.ram]\nsise = 1", "memory.ram.sise", 'did you mean "size"?'),
@@ -254,8 +276,8 @@ def test_without_a_region_named_ram_the_largest_runnable_one_is_it(tmp_path: Pat
         ("[memory.'a b']\nbase = 0", 'memory."a b"', "expected a name"),
         ("[memory.x]\nbase = 0x4000_1000\nsize = 4096", "memory.x", "memory.ram (0x40000000 to 0x5fffffff)"),
         ("[memory.x]\nbase = 0x0900_0000\nsize = 4096", "memory.x", "overlaps device.uart0"),
-        ("[device.x]\nbase = 0", "device.x.type", 'missing, expected "pl011", "zero" or "ram"'),
-        ("[device.x]\ntype = 'pl01'\nbase = 0", "device.x.type", 'did you mean "pl011"?'),
+        ("[device.x]\nbase = 0", "device.x.type", 'missing, expected "pl011", "pl031", "zero", "ram" or "gicv3"'),
+        ("[device.x]\ntype = 'pl01'\nbase = 0", "device.x.type", 'did you mean "pl0'),
         ("[device.x]\ntype = 'zero'", "device.x.base", "missing"),
         ("[device.x]\ntype = 'zero'\nbase = 2", "device.x.base", "expected a multiple of 4 bytes"),
         ("[device.x]\ntype = 'zero'\nbase = 0\nsize = 6", "device.x.size", "expected a multiple of 4 bytes"),
@@ -267,6 +289,44 @@ def test_without_a_region_named_ram_the_largest_runnable_one_is_it(tmp_path: Pat
         ("[device.x]\ntype = 'zero'\nbase = 0\nintid = 31", "device.x.intid", "from 32 to 1019, found 31"),
         ("[device.x]\ntype = 'zero'\nbase = 0\nintid = 33", "device.x.intid", "already that of device.uart0"),
         ("[device.x]\ntype = 'zero'\nbase = 0\nirq = 33", "device.x.irq", "unknown key"),
+        ("[device.x]\ntype = 'zero'\nbase = 0x0800_8000", "device.x", "overlaps device.gic (0x8000000 to 0x800ffff)"),
+        ("[device.x]\ntype = 'zero'\nbase = 0x0810_0000", "device.x", "device.gic (0x80a0000 to 0x8ffffff)"),
+        ("[device.x]\ntype = 'pl031'\nbase = 0\nsize = '8K'", "device.x.size", "from 4 KiB to 4 KiB"),
+        ("[device.x]\ntype = 'pl031'\nbase = 0\nintid = 34", "device.x.intid", "already that of device.rtc"),
+        ("[device.x]\ntype = 'zero'\nbase = 0\npassthrough = 1", "device.x.passthrough", "expected true or false"),
+        ("[device.x]\ntype = 'zero'\nbase = 0x800\npassthrough = true", "device.x.base", "multiple of 4 KiB"),
+        ("[device.x]\ntype = 'ram'\nbase = 0\nsize = 6144\npassthrough = true", "device.x.size", "multiple of 4 KiB"),
+        ("[device.x]\ntype = 'pl011'\nbase = 0\nredistributor_base = 0", "device.x.redistributor_base", "pl011"),
+        ("[device.gic]\nintid = 40", "device.gic.intid", 'a device of type "gicv3" has no such key'),
+        ("[device.gic]\nsize = '64K'", "device.gic.size", "has no such key"),
+        ("[device.gic]\npassthrough = true", "device.gic.passthrough", "has no such key"),
+        ("[device.gic]\nbase = 0x0800_1000", "device.gic.base", "multiple of 64 KiB, found 0x8001000"),
+        ("[device.gic]\nredistributor_base = 0x080A_1000", "device.gic.redistributor_base", "multiple of 64 KiB"),
+        ("[device.gic]\nredistributor_base = 0x0800_0000", "device.gic", "overlaps device.gic"),
+        ("[device.gic]\nredistributor_size = '64K'", "device.gic.redistributor_size", "from 128 KiB to 64 MiB"),
+        ("[device.gic]\nredistributor_size = '192K'", "device.gic.redistributor_size", "multiple of 128 KiB"),
+        ("[device.gic]\nredistributor_size = '128M'", "device.gic.redistributor_size", "found 0x8000000"),
+        ("[device.g2]\ntype = 'gicv3'\nbase = 0\nredistributor_base = 0x2_0000", "device.g2", "device.gic"),
+        ("[device.gic]\nenabled=false\n[device.g]\ntype='gicv3'\nbase=0", "device.g.redistributor_base", "missing"),
+        ("[el2]\npassthrough_interrupt = true", "el2.passthrough_interrupt", "device.gic need HCR_EL2.IMO"),
+        ("[clock]\nsource = 'guest'", "clock.source", '"auto", "instructions" or "host"'),
+        ("[clock]\nseed = -1", "clock.seed", "found -1"),
+        ("[clock]\nseed = 0x1_0000_0000_0000_0000", "clock.seed", "65 bits"),
+        ("[clock]\nseed = 'x'", "clock.seed", "expected an integer"),
+        ("[clock]\nepoch = -1", "clock.epoch", "expected a time from 1970 to 2106-02-07T06:28:15+00:00, found -1"),
+        ("[clock]\nepoch = 0x1_0000_0000", "clock.epoch", "found 0x100000000"),
+        ("[clock]\nepoch = 1969-12-31T23:59:59Z", "clock.epoch", "found -1"),
+        ("[clock]\nepoch = 2026-01-01T00:00:00", "clock.epoch", "found a date and time without an offset"),
+        ("[clock]\nepoch = 2026-01-01", "clock.epoch", "2026-01-01T00:00:00Z, found a date or time"),
+        ("[clock]\nepoch = true", "clock.epoch", "found true"),
+        ("[clock]\nrate = 1", "clock.rate", "unknown key"),
+        ("[cpu.features]\nFEAT_AESS = false", "cpu.features.FEAT_AESS", 'did you mean "FEAT_AES"?'),
+        ("[cpu.features]\nFEAT_AES = 0", "cpu.features.FEAT_AES", "expected true or false, found 0"),
+        ("[cpu]\nfeatures = ['FEAT_AES']", "cpu.features", "expected a table, found an array"),
+        ("[boot]\ninitrd = 'none.gz'", "boot.initrd", "No such file or directory"),
+        ("[boot]\ninitrd = '.'", "boot.initrd", "not a regular file"),
+        ("[boot]\ninitrd = 3", "boot.initrd", "expected a string, found 3"),
+        ("[boot]\nkernel_type = 'Image'", "boot.kernel_type", '"auto", "elf", "raw" or "linux"'),
         ("[boot]\nentry = 0x4000_0002", "boot.entry", "expected a multiple of 4 bytes"),
         ("[boot]\nentry = 0x1000", "boot.entry", "expected an address in a memory region"),
         ("[boot]\ndtb_address = 0x4000_0004", "boot.dtb_address", "expected a multiple of 8 bytes"),
@@ -304,6 +364,36 @@ def test_what_does_not_fit_is_refused_with_its_key(tmp_path: Path, text: str, ke
     assert part in error.message
 
 
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("0xFFFF_FFFF", 0xFFFF_FFFF),
+        ("1970-01-01T00:00:00Z", 0),
+        ("2026-01-01T01:00:00.999+01:00", 1_767_225_600),
+        ("2026-01-01 00:00:00Z", 1_767_225_600),
+    ],
+)
+def test_the_time_at_reset_may_be_a_date_with_an_offset(tmp_path: Path, text: str, seconds: int) -> None:
+    assert load(tmp_path, f"[clock]\nepoch = {text}\n").clock.epoch == seconds
+
+
+@pytest.mark.parametrize("kind", ["pl011", "pl031", "zero", "ram"])
+def test_a_device_may_be_passed_through(tmp_path: Path, kind: str) -> None:
+    text = f"[device.x]\ntype = '{kind}'\nbase = 0x1000\npassthrough = true\nintid = 50\n"
+    assert load(tmp_path, text).devices[0] == DeviceDescription("x", kind, 0x1000, 0x1000, 50, passthrough=True)
+
+
+def test_the_interrupt_controller_goes_where_the_file_says(tmp_path: Path) -> None:
+    text = "[device.gic]\nbase = 0x1000_0000\nredistributor_base = 0x2000_0000\nredistributor_size = '256KiB'\n"
+    windows = Window(0x1000_0000, 0x1_0000), Window(0x2000_0000, 0x4_0000)
+    assert load(tmp_path, text).gic == GicDescription("gic", *windows)
+
+
+def test_interrupts_are_the_guests_own_only_without_an_interrupt_controller(tmp_path: Path) -> None:
+    text = "[el2]\npassthrough_interrupt = true\n[device.gic]\nenabled = false\n"
+    assert load(tmp_path, text).el2.passthrough_interrupt is True
+
+
 def test_the_address_space_is_that_of_the_cpu_model(tmp_path: Path) -> None:
     region = "[memory.x]\nbase = 0xff_ffff_f000\nsize = '8K'\n"
     assert load(tmp_path, region).memory[-1].end == (1 << 40) + 0x1000
@@ -325,7 +415,7 @@ def test_neighbours_may_touch(tmp_path: Path) -> None:
 
 def test_a_region_inside_an_earlier_one_is_found_behind_a_third(tmp_path: Path) -> None:
     text = "[device.a]\ntype='zero'\nbase = 0\nsize = 0x10000\n[device.b]\ntype='zero'\nbase = 0x20000\n"
-    assert len(load(tmp_path, text).devices) == 3
+    assert len(load(tmp_path, text).devices) == 4
     assert refusal(tmp_path, text + "[memory.c]\nbase = 0x8000\nsize = 4096").key == "memory.c"
 
 
@@ -385,8 +475,9 @@ SCALARS = st.one_of(
     st.sampled_from([0, 1, 33, 0x1000, 0x4000_0000, 1 << 40, -1]),
     st.floats(),
     st.text(max_size=8),
-    st.sampled_from(["rw", "rwx", "pl011", "zero", "none", "virt", "4KiB", "abort", *CPU_MODELS, *HCR_TRAPS]),
+    st.sampled_from(["rw", "rwx", "pl011", "gicv3", "zero", "none", "virt", "4KiB", "abort", *CPU_MODELS, *HCR_TRAPS]),
     st.dates(),
+    st.datetimes(timezones=st.none() | st.timezones()),
 )
 VALUES = st.recursive(
     SCALARS,
@@ -394,17 +485,19 @@ VALUES = st.recursive(
     max_leaves=6,
 )
 REGION_KEYS = ["base", "size", "permissions", "on_fault", "file", "file_offset", "enabled", "type", "intid"]
+REGION_KEYS += ["passthrough", "redistributor_base", "redistributor_size"]
 TABLES = st.dictionaries(st.sampled_from(REGION_KEYS), VALUES, max_size=6)
-NAMED_TABLES = st.dictionaries(st.sampled_from(["ram", "uart0", "x", ""]), TABLES | VALUES, max_size=3)
+NAMED_TABLES = st.dictionaries(st.sampled_from(["ram", "uart0", "gic", "x", ""]), TABLES | VALUES, max_size=3)
 SECTIONS = st.fixed_dictionaries(
     {},
     optional={
         "base": st.sampled_from(["virt", "none"]) | VALUES,
-        "cpu": st.dictionaries(st.sampled_from(["model", "mpidr"]), VALUES) | VALUES,
+        "cpu": st.dictionaries(st.sampled_from(["model", "mpidr", "features"]), VALUES) | VALUES,
         "el2": st.dictionaries(st.sampled_from(["trap_wfi", "hcr"]), VALUES | st.lists(VALUES)) | VALUES,
         "memory": NAMED_TABLES | VALUES,
         "device": NAMED_TABLES | VALUES,
-        "boot": st.dictionaries(st.sampled_from(["entry", "dtb_address", "bootargs"]), VALUES) | VALUES,
+        "boot": st.dictionaries(st.sampled_from(["entry", "dtb_address", "bootargs", "initrd"]), VALUES) | VALUES,
+        "clock": st.dictionaries(st.sampled_from(["source", "seed", "epoch"]), VALUES) | VALUES,
         "smc": st.fixed_dictionaries({"function": st.dictionaries(st.text(max_size=3), VALUES)}) | VALUES,
         "limits": st.dictionaries(st.sampled_from(["timeout", "max_exits"]), VALUES) | VALUES,
         "semihosting": VALUES,
@@ -422,7 +515,12 @@ def test_any_document_loads_or_is_refused(document: dict[str, object]) -> None:
         assert len(str(error)) < 500
         return
     memory = [(region.base, region.end) for region in machine.memory]
-    ranges = sorted(memory + [(device.base, device.end) for device in machine.devices])
+    windows = [] if machine.gic is None else [machine.gic.distributor, machine.gic.redistributors]
+    ranges = sorted(
+        memory
+        + [(device.base, device.end) for device in machine.devices]
+        + [(window.base, window.end) for window in windows]
+    )
     assert all(lower[1] <= upper[0] for lower, upper in pairwise(ranges))
     assert all(0 < end <= 1 << machine.cpu.pa_bits for _, end in ranges)
     assert machine.ram.writable

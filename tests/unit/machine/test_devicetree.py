@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from arm_vcpu_cli.machine.devicetree import build_device_tree
+from arm_vcpu_cli.machine.devicetree import BootParameters, build_device_tree
 from arm_vcpu_cli.machine.loading import load_machine
 from tests.support.tools import require_program
 
@@ -94,7 +94,7 @@ def test_a_uart_has_its_clock_and_is_the_console(tmp_path: Path) -> None:
     assert uart.texts("clock-names") == ["uartclk", "apb_pclk"]
     assert uart.cells("clocks") == clock.cells("phandle") * 2
     assert (clock.cells("clock-frequency"), clock.cells("#clock-cells")) == ([24_000_000], [0])
-    assert "interrupts" not in uart.properties
+    assert uart.cells("interrupts") == [0, 1, 4]  # SPI 1, INTID 33, level-sensitive and active high
     assert root.at("/aliases").text("serial0") == "/pl011@9000000"
     assert root.at("/chosen").text("stdout-path") == "/pl011@9000000"
     assert "bootargs" not in root.at("/chosen").properties
@@ -111,15 +111,76 @@ def test_the_boot_arguments_reach_chosen(tmp_path: Path) -> None:
 
 
 def test_a_machine_without_a_uart_has_no_console(tmp_path: Path) -> None:
-    root = built(tmp_path, "[device.uart0]\nenabled = false\n")[1].root
+    root = built(tmp_path, "[device]\nuart0.enabled = false\nrtc.enabled = false\n")[1].root
     assert root.at("/chosen").properties == {}
     assert {"aliases", "apb-pclk"}.isdisjoint(root.children)
 
 
-@pytest.mark.parametrize("text", ["", RICH])
+def test_the_interrupt_controller_is_the_parent_of_all_interrupts(tmp_path: Path) -> None:
+    root = built(tmp_path, "")[1].root
+    gic = root.at("/intc@8000000")
+    assert gic.text("compatible") == "arm,gic-v3"
+    assert gic.cells("reg") == [0, 0x0800_0000, 0, 0x1_0000, 0, 0x080A_0000, 0, 0xF6_0000]
+    assert (gic.cells("#interrupt-cells"), gic.properties["interrupt-controller"]) == ([3], b"")
+    assert root.cells("interrupt-parent") == gic.cells("phandle")
+    assert gic.cells("phandle") != root.at("/apb-pclk").cells("phandle")
+
+
+def test_the_timers_are_the_private_interrupts_that_every_armv8_board_has(tmp_path: Path) -> None:
+    timer = built(tmp_path, "")[1].root.at("/timer")
+    assert timer.text("compatible") == "arm,armv8-timer"
+    # Secure physical 29, non-secure physical 30, virtual 27, hypervisor 26; PPIs count from INTID 16.
+    assert timer.cells("interrupts") == [1, 29 - 16, 4, 1, 30 - 16, 4, 1, 27 - 16, 4, 1, 26 - 16, 4]
+    assert timer.properties["always-on"] == b""
+
+
+def test_a_real_time_clock_is_announced(tmp_path: Path) -> None:
+    root = built(tmp_path, "[device.uart0]\nenabled = false\n")[1].root
+    rtc = root.at("/pl031@9010000")
+    assert rtc.texts("compatible") == ["arm,pl031", "arm,primecell"]
+    assert rtc.cells("reg") == [0, 0x0901_0000, 0, 0x1000]
+    assert rtc.cells("interrupts") == [0, 34 - 32, 4]
+    assert rtc.cells("clocks") == root.at("/apb-pclk").cells("phandle")
+    assert rtc.texts("clock-names") == ["apb_pclk"]
+
+
+def test_without_an_interrupt_controller_there_are_no_interrupts(tmp_path: Path) -> None:
+    root = built(tmp_path, "[device.gic]\nenabled = false\n")[1].root
+    assert "interrupt-parent" not in root.properties
+    assert {"timer", "intc@8000000"}.isdisjoint(root.children)
+    assert all("interrupts" not in node.properties for node in root.children.values())
+
+
+def test_a_device_without_an_interrupt_has_none(tmp_path: Path) -> None:
+    assert "interrupts" not in built(tmp_path, RICH)[1].root.at("/pl011@a000000").properties
+
+
+def test_initrd_and_seeds_reach_chosen() -> None:
+    parameters = BootParameters(initrd=(0x1_4800_0000, 0x1_4800_1234), rng_seed=bytes(range(64)), kaslr_seed=b"k" * 8)
+    chosen = read_blob(build_device_tree(load_machine(None), parameters)).root.at("/chosen")
+    assert chosen.cells("linux,initrd-start") == [1, 0x4800_0000]
+    assert chosen.cells("linux,initrd-end") == [1, 0x4800_1234]
+    assert chosen.properties["rng-seed"] == bytes(range(64))
+    assert chosen.properties["kaslr-seed"] == b"k" * 8
+
+
+def test_without_them_chosen_does_not_name_them() -> None:
+    assert set(read_blob(build_device_tree(load_machine(None))).root.at("/chosen").properties) == {"stdout-path"}
+
+
+def test_the_size_does_not_depend_on_where_the_initrd_is() -> None:
+    machine = load_machine(None)
+    blobs = [build_device_tree(machine, BootParameters(initrd=where)) for where in ((0, 0), (1 << 40, (1 << 40) + 1))]
+    assert len(blobs[0]) == len(blobs[1])
+
+
+@pytest.mark.parametrize("text", ["", RICH, "[device.gic]\nenabled = false\n"])
 def test_the_device_tree_compiler_accepts_it_without_a_warning(tmp_path: Path, text: str) -> None:
     dtc = require_program("dtc")
-    data, _ = built(tmp_path, text)
+    machine = tmp_path / "board.toml"
+    machine.write_text(text, encoding="utf-8")
+    parameters = BootParameters(initrd=(0x4800_0000, 0x4800_1000), rng_seed=bytes(64), kaslr_seed=bytes(8))
+    data = build_device_tree(load_machine(machine), parameters)
     done = subprocess.run([dtc, "-I", "dtb", "-O", "dts"], input=data, capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
     assert b"memory@40000000 {" in done.stdout

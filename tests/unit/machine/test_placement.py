@@ -10,13 +10,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arm_vcpu_cli.errors import GuestFileError, MachineFileError, UsageError
-from arm_vcpu_cli.guest.image import Segment
+from arm_vcpu_cli.guest.image import GuestImage, ImageKind, Segment
 from arm_vcpu_cli.machine.description import MachineDescription, MemoryRegion, OnFault
-from arm_vcpu_cli.machine.placement import GuestRam, load_segments, place_device_tree, preload_files
+from arm_vcpu_cli.machine.placement import (
+    BackedRegion,
+    GuestRam,
+    load_bytes,
+    load_segments,
+    place_device_tree,
+    place_initrd,
+    preload_files,
+)
 
 from .fake_machine import RAM, FakePhysical, description, image, segment
 
-SIZE = 1 << 20
+MIB = 1 << 20
+GIB = 1 << 30
+SIZE = MIB
 DTB = 0x1234
 ROM = 0x1000
 
@@ -38,6 +48,25 @@ def ram_of(machine: MachineDescription) -> tuple[GuestRam, FakePhysical]:
 
 def place(machine: MachineDescription, *segments: Segment, size: int = DTB) -> int:
     return place_device_tree(ram_of(machine)[0], machine, image(*segments), size, UsageError)
+
+
+def kernel(address: int, size: int) -> GuestImage:
+    """A Linux kernel that asks for ``size`` bytes."""
+    return replace(image(segment(address, b"", size, name="Linux kernel"), entry=address), kind="linux")
+
+
+class Unbacked:
+    """Memory of any size, of which nobody may touch a byte."""
+
+    def memory(self, paddr: int, size: int) -> memoryview:
+        raise AssertionError("touched")
+
+
+def layout(machine: MachineDescription, guest: GuestImage, *, dtb: int, initrd: int) -> tuple[int, int]:
+    """Where device tree and initial RAM disk of these sizes go."""
+    ram = GuestRam(Unbacked(), [BackedRegion(each, 0) for each in machine.memory])
+    address = place_device_tree(ram, machine, guest, dtb, UsageError)
+    return address, place_initrd(ram, machine, guest, initrd, (address, dtb), UsageError)
 
 
 # Memory --------------------------------------------------------------------------------------------------------
@@ -106,6 +135,43 @@ def test_bss_over_a_preloaded_file_is_cleared(tmp_path: Path) -> None:
     assert bytes(view[0xFFF:0x1003]) == b"\xffab\0"
     assert bytes(view[0x1002:0x1800]) == bytes(0x7FE)
     assert view[0x1800] == 0xFF
+
+
+def test_bss_is_cleared_only_where_a_file_was(tmp_path: Path) -> None:
+    """The rest is fresh, and to write zeros to it would cost the host the memory."""
+    file = tmp_path / "disk.img"
+    file.write_bytes(b"\xff" * 0x100)
+    machine = described(region("ram", RAM, SIZE, file=file, file_offset=0x800))
+    ram, _ = ram_of(machine)
+    preload_files(ram, machine)
+    view = ram.view(RAM, SIZE)
+    assert view is not None
+    view[0x8000] = view[0x7FF] = 0x55
+    load_segments(ram, image(segment(RAM + 0x100, b"ab", SIZE - 0x100)))
+    assert bytes(view[0x800:0x900]) == bytes(0x100)
+    assert (view[0x8000], view[0x7FF]) == (0x55, 0x55)
+
+
+def test_data_over_a_preloaded_file_wins_over_it(tmp_path: Path) -> None:
+    file = tmp_path / "disk.img"
+    file.write_bytes(b"\xff" * 0x10)
+    machine = described(region("ram", RAM, SIZE, file=file))
+    ram, _ = ram_of(machine)
+    preload_files(ram, machine)
+    load_segments(ram, image(segment(RAM + 4, b"code", 8)))
+    view = ram.view(RAM, 0x10)
+    assert view is not None
+    assert bytes(view) == b"\xff" * 4 + b"code" + bytes(4) + b"\xff" * 4
+
+
+def test_bytes_go_to_memory_or_are_refused() -> None:
+    ram, _ = ram_of(described())
+    load_bytes(ram, RAM + SIZE - 4, b"last")
+    view = ram.view(RAM + SIZE - 4, 4)
+    assert view is not None
+    assert bytes(view) == b"last"
+    with pytest.raises(ValueError, match="outside of memory"):
+        load_bytes(ram, RAM + SIZE - 3, b"last")
 
 
 # Files ---------------------------------------------------------------------------------------------------------
@@ -206,3 +272,107 @@ def test_wherever_it_goes_it_is_in_memory_and_overwrites_nothing(parts: list[tup
     assert address + size <= RAM + SIZE
     assert address % 0x1000 == 0
     assert all(address + size <= each.address or each.end <= address for each in segments)
+
+
+def test_a_device_tree_that_no_kernel_takes_is_refused() -> None:
+    machine = described(region("ram", RAM, 16 * MIB))
+    assert place(machine, size=2 * MIB) == RAM
+    with pytest.raises(UsageError, match="0x200001 bytes, more than the 0x200000"):
+        place(machine, size=2 * MIB + 1)
+
+
+# Linux ---------------------------------------------------------------------------------------------------------
+
+
+def test_what_a_kernel_gets_is_128_mib_above_it() -> None:
+    machine = described(region("ram", RAM, 512 * MIB))
+    dtb, initrd = layout(machine, kernel(RAM, 27 * MIB), dtb=0x1234, initrd=50 * MIB)
+    assert (dtb, initrd) == (RAM + 128 * MIB, RAM + 128 * MIB + 0x2000)
+
+
+def test_a_kernel_at_the_base_of_ram_is_not_overwritten_by_its_device_tree() -> None:
+    machine = described(region("ram", RAM, 32 * MIB))
+    dtb, initrd = layout(machine, kernel(RAM, 27 * MIB), dtb=0x1234, initrd=4 * MIB)
+    assert (dtb, initrd) == (RAM + 27 * MIB, RAM + 27 * MIB + 0x2000)
+
+
+def test_no_boundary_of_2_mib_crosses_the_device_tree_of_a_kernel() -> None:
+    """Kernels before 4.2 map a single block of 2 MiB for it. Half of this RAM ends within such a block."""
+    machine = described(region("ram", RAM, 65 * MIB))
+    assert layout(machine, kernel(RAM, MIB), dtb=0x18_0000, initrd=MIB)[0] == RAM + 34 * MIB
+    assert layout(machine, kernel(RAM, MIB), dtb=0x1_0000, initrd=MIB)[0] == RAM + 32 * MIB + 0x8_0000
+
+
+def test_an_initrd_goes_below_the_kernel_where_there_is_no_room_above() -> None:
+    machine = described(region("ram", RAM, 64 * MIB))
+    dtb, initrd = layout(machine, kernel(RAM + 40 * MIB, 20 * MIB), dtb=0x1000, initrd=30 * MIB)
+    assert dtb == RAM + 60 * MIB
+    assert initrd == RAM
+
+
+def test_the_device_tree_of_a_kernel_may_be_given_a_place() -> None:
+    machine = described(region("ram", RAM, 512 * MIB), dtb_address=RAM + 128 * MIB + 8)
+    dtb, initrd = layout(machine, kernel(RAM, 27 * MIB), dtb=0x1000, initrd=MIB)
+    assert (dtb, initrd) == (RAM + 128 * MIB + 8, RAM + 128 * MIB + 0x2000)
+
+
+def test_firmware_gets_an_initrd_as_well_and_its_device_tree_stays_where_it_was() -> None:
+    machine = described(region("rom", 0, MIB), region("ram", RAM, 512 * MIB))
+    assert layout(machine, image(segment(0, b"", MIB)), dtb=0x1000, initrd=MIB) == (RAM, RAM + 128 * MIB)
+
+
+def test_an_initrd_avoids_preloaded_files(tmp_path: Path) -> None:
+    file = tmp_path / "disk.img"
+    file.write_bytes(bytes(0x1001))
+    machine = described(region("ram", RAM, 512 * MIB, file=file, file_offset=128 * MIB))
+    assert layout(machine, kernel(RAM, MIB), dtb=0x1000, initrd=MIB) == (
+        RAM + 128 * MIB + 0x2000,
+        RAM + 128 * MIB + 0x3000,
+    )
+
+
+def test_no_room_for_an_initrd_is_refused() -> None:
+    machine = described(region("ram", RAM, 64 * MIB))
+    assert layout(machine, kernel(RAM, 32 * MIB), dtb=0x1000, initrd=32 * MIB - 0x1000)[1] == RAM + 32 * MIB + 0x1000
+    with pytest.raises(UsageError, match="ram has no room for 0x1fff001 bytes of initial RAM disk beside the guest"):
+        layout(machine, kernel(RAM, 32 * MIB), dtb=0x1000, initrd=32 * MIB - 0x1000 + 1)
+
+
+def test_a_kernel_finds_its_initrd_within_32_gib() -> None:
+    """booting.rst: one window of 32 GiB, on boundaries of 1 GiB, holds the kernel and all of the initrd."""
+    machine = described(region("ram", RAM, 128 * GIB))
+    top = RAM + 128 * GIB - 64 * MIB
+    _, initrd = layout(machine, kernel(top, 64 * MIB), dtb=0x1000, initrd=MIB)
+    assert (top + 64 * MIB - 1) // GIB - initrd // GIB < 32
+    with pytest.raises(UsageError, match="no room"):
+        layout(machine, kernel(RAM, MIB), dtb=0x1000, initrd=32 * GIB)
+
+
+@given(
+    ram_size=st.integers(1, 4096),
+    base=st.integers(0, 64),
+    kernel_size=st.integers(1, 1 << 28),
+    dtb=st.integers(1, 2 * MIB),
+    initrd=st.integers(1, 1 << 28),
+    kind=st.sampled_from(["linux", "elf", "raw"]),
+)
+def test_kernel_device_tree_and_initrd_never_overlap(
+    ram_size: int, base: int, kernel_size: int, dtb: int, initrd: int, kind: ImageKind
+) -> None:
+    machine = described(region("ram", RAM, ram_size * MIB))
+    start = RAM + base * 2 * MIB
+    guest = replace(kernel(start, kernel_size), kind=kind)
+    try:
+        dtb_at, initrd_at = layout(machine, guest, dtb=dtb, initrd=initrd)
+    except UsageError:
+        # With so much to spare there is always room.
+        assert base * 2 * MIB + 2 * kernel_size + 8 * MIB + 2 * initrd > ram_size * MIB
+        return
+    ranges = sorted([(start, start + kernel_size), (dtb_at, dtb_at + dtb), (initrd_at, initrd_at + initrd)])
+    assert ranges[0][1] <= ranges[1][0] and ranges[1][1] <= ranges[2][0]
+    for address, size in ((dtb_at, dtb), (initrd_at, initrd)):
+        assert address >= RAM and address + size <= RAM + ram_size * MIB
+    assert dtb_at % 8 == 0
+    assert initrd_at % 0x1000 == 0
+    if kind == "linux":
+        assert dtb_at // (2 * MIB) == (dtb_at + dtb - 1) // (2 * MIB)

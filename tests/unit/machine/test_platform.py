@@ -8,12 +8,16 @@ from arm_vcpu_cli.arch.sysreg import SysReg, lookup
 from arm_vcpu_cli.arm_vcpu.platform import Outcome, Platform
 from arm_vcpu_cli.axvcpu.exit import AccessFlags, PowerAction, SystemDown
 from arm_vcpu_cli.devices.bus import Bus
+from arm_vcpu_cli.devices.gicv3 import GicV3
+from arm_vcpu_cli.devices.irq import unconnected
 from arm_vcpu_cli.devices.regions import Scratch
-from arm_vcpu_cli.devices.timer import PhysicalTimer
+from arm_vcpu_cli.devices.timer import GenericTimer
 from arm_vcpu_cli.errors import EngineError
 from arm_vcpu_cli.machine.description import MemoryRegion, OnFault
-from arm_vcpu_cli.machine.platform import MachinePlatform
+from arm_vcpu_cli.machine.platform import MachinePlatform, TimerHandlers
 from arm_vcpu_cli.machine.semihosting import SYS_EXIT, Semihosting
+from arm_vcpu_cli.machine.system_moves import trapped_handlers
+from tests.support.manual_clock import ManualClock
 
 READ, WRITE, EXECUTE = AccessFlags.READ, AccessFlags.WRITE, AccessFlags.EXECUTE
 ABORT, DONE, EXIT = Outcome.ABORT, Outcome.DONE, Outcome.EXIT
@@ -92,7 +96,7 @@ def test_the_memory_region_says_what_a_page_fault_does(ipa: int, access: AccessF
 def test_a_register_that_is_trapped_only_to_be_seen_is_the_guests_own() -> None:
     vmm, _ = platform()
     registers = Registers()
-    vmm.connect(registers, None, None)
+    vmm.connect(registers)
     assert vmm.sysreg_read(lookup("TCR_EL1")) == 7
     assert vmm.sysreg_write(lookup("TCR_EL1"), 9) is DONE
     assert registers.values["TCR_EL1"] == 9
@@ -100,7 +104,7 @@ def test_a_register_that_is_trapped_only_to_be_seen_is_the_guests_own() -> None:
 
 def test_a_register_that_the_core_lacks_is_undefined() -> None:
     vmm, _ = platform()
-    vmm.connect(Registers(), None, None)
+    vmm.connect(Registers())
     assert vmm.sysreg_read(lookup("MAIR_EL1")) is Outcome.UNDEFINED
     assert vmm.sysreg_write(lookup("MAIR_EL1"), 1) is Outcome.UNDEFINED
 
@@ -111,10 +115,17 @@ def test_before_there_is_a_vcpu_every_register_is_undefined() -> None:
     assert vmm.sysreg_write(lookup("TCR_EL1"), 1) is Outcome.UNDEFINED
 
 
+def timer_at(tick: int) -> TimerHandlers:
+    """The physical timer at a time."""
+    return trapped_handlers(
+        GenericTimer(ManualClock(tick), virtual=unconnected, physical=unconnected), lambda _ns: None
+    )
+
+
 def test_the_timer_comes_before_the_guests_own_registers() -> None:
     vmm, _ = platform()
     registers = Registers()
-    vmm.connect(registers, PhysicalTimer(lambda: 55), None)
+    vmm.connect(registers, timer=timer_at(55))
     assert vmm.sysreg_read(lookup("CNTPCT_EL0")) == 55
     assert vmm.sysreg_write(lookup("CNTP_CVAL_EL0"), 99) is DONE
     assert vmm.sysreg_read(lookup("CNTP_CVAL_EL0")) == 99
@@ -126,12 +137,32 @@ def test_a_timer_register_at_zero_is_still_the_timers() -> None:
     vmm, _ = platform()
     registers = Registers()
     registers.values["CNTP_CTL_EL0"] = 0x99
-    vmm.connect(registers, PhysicalTimer(lambda: 0), None)
+    vmm.connect(registers, timer=timer_at(0))
     assert vmm.sysreg_read(lookup("CNTP_CTL_EL0")) == 0
 
 
 def test_semihosting_only_where_the_machine_has_it() -> None:
     vmm, _ = platform()
     assert vmm.semihosting(SYS_EXIT, 0) is Outcome.UNDEFINED
-    vmm.connect(Registers(), None, Semihosting(lambda _address, _size: None, lambda _data: None))
+    vmm.connect(Registers(), semihosting=Semihosting(lambda _address, _size: None, lambda _data: None))
     assert vmm.semihosting(SYS_EXIT, 0) == SystemDown(PowerAction.EXIT, 1)
+
+
+def test_registers_of_the_pmu_are_undefined_where_they_trap() -> None:
+    vmm, _ = platform()
+    registers = Registers()
+    registers.values["PMCCNTR_EL0"] = 5
+    vmm.connect(registers)
+    assert vmm.sysreg_read(lookup("PMCCNTR_EL0")) is Outcome.UNDEFINED
+    assert vmm.sysreg_write(lookup("PMCCNTR_EL0"), 1) is Outcome.UNDEFINED
+
+
+def test_the_cpu_interface_of_the_gic_answers_for_its_registers() -> None:
+    vmm, _ = platform()
+    signals: list[tuple[int, bool, bool]] = []
+    gic = GicV3([0], signal=lambda *levels: signals.append(levels))
+    vmm.connect(Registers(), interface=gic.cpu_interface(0))
+    assert vmm.sysreg_write(lookup("ICC_PMR_EL1"), 0xF8) is DONE
+    assert vmm.sysreg_read(lookup("ICC_PMR_EL1")) == 0xF8
+    assert vmm.sysreg_read(lookup("ICC_EOIR1_EL1")) is Outcome.UNDEFINED
+    assert vmm.sysreg_write(lookup("ICC_IAR1_EL1"), 0) is Outcome.UNDEFINED

@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from arm_vcpu_cli.axvcpu.exit import EXIT_REASONS
+from arm_vcpu_cli.engine.port import StopReason
 from arm_vcpu_cli.errors import EngineError
 from arm_vcpu_cli.machine.console import Console
 from arm_vcpu_cli.machine.runner import EXIT_HANDLERS, Ending, RunResult, run_machine
@@ -152,12 +153,13 @@ def test_a_stop_from_outside(interrupt: bool, expected: Ending, status: int) -> 
         watchdog = Watchdog(stopped.set, timeout)
         plain_run = core.run
 
-        def run(pc: int) -> None:
+        def run(pc: int) -> StopReason:
             """A guest that computes until it is stopped."""
-            plain_run(pc)
+            reason = plain_run(pc)
             if interrupt:
                 watchdog.interrupt()
             assert stopped.wait(LONG_SECONDS)
+            return reason
 
         core.run = run  # type: ignore[method-assign]
         result = run_machine(made, watchdog)
@@ -187,7 +189,7 @@ def test_a_console_whose_reader_is_gone_ends_the_run() -> None:
     put = data_abort(UART, is_write=True, register=1, regs={1: 0x0A})
     with machine([put, OFF]) as (made, core, _):
         made.console = Console(writer, None)
-        made.bus.windows()[0].device._line = made.console  # type: ignore[attr-defined]
+        made.bus.windows()[0].device._send = made.console.send  # type: ignore[attr-defined]
         result = run_machine(made, Watchdog(core.stop))
     os.close(writer)
     assert (result.ending, result.status) == (Ending.INTERRUPTED, 130)

@@ -22,6 +22,8 @@ from arm_vcpu_cli.machine.sizes import format_size, parse_size
         ("512 mib", 512 << 20),
         (" 2G ", 2 << 30),
         ("4GiB", 4 << 30),
+        ("1T", 1 << 40),
+        ("16 TiB", 16 << 40),
         ("010", 10),
     ],
 )
@@ -42,6 +44,14 @@ def test_a_long_text_is_not_repeated_in_full() -> None:
     with pytest.raises(ValueError, match="found") as caught:
         parse_size("x" * 10_000)
     assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [(0, "0 bytes"), (1, "1 byte"), (1025, "1025 bytes"), (3 << 10, "3 KiB"), (5 << 30, "5 GiB"), (1 << 40, "1 TiB")],
+)
+def test_a_size_is_shown_in_the_largest_unit_that_divides_it(size: int, text: str) -> None:
+    assert format_size(size) == text
 
 
 @given(st.integers(1, 1 << 60))

@@ -190,6 +190,17 @@ def test_an_event_says_where_and_when() -> None:
     assert sink.events == [TraceEvent(1, 0, 5, "Halt", 0x1010, "main+0x10", 1, HVC, (), "a note")]
 
 
+def test_an_address_is_told_the_same_each_time_and_places_are_not_kept_without_end() -> None:
+    sink = Sink()
+    trace = tracer(sink)
+    for address in [UART, *range(0x1_0000_0000, 0x1_0000_0000 + 40_000), UART]:
+        trace.exit(ExitRecord(0, MmioWrite(address, AccessWidth.DWORD, 1), None, address, 1))
+    assert sink.events[0].fields == sink.events[-1].fields
+    assert ("device", "uart0") in sink.events[0].fields
+    assert sink.events[1].fields[0] == ("addr", 0x1_0000_0000)
+    assert len(trace._places) < 20_000
+
+
 def test_what_a_filter_drops_is_counted_and_numbered() -> None:
     sink = Sink()
     trace = tracer(sink, only=("Halt",))

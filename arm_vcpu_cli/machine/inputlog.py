@@ -1,0 +1,243 @@
+"""The record of all that reached a guest from outside, and when: what a deterministic run needs to be repeated.
+
+JSON Lines. The first line says what the file is and names the facts that a repetition must have too; one line for
+each delivery follows, with the tick of the guest's clock at which it was made and its bytes as the characters
+U+0000 to U+00FF (none: the input has ended); the last line, missing if the run was cut off, has the tick of its end:
+
+    {"type": "armvcpu input log", "version": 1, "facts": {"seed": "0", "guest": "5f70bf18..."}}
+    {"tick": 1031337, "data": "ls\\r"}
+    {"tick": 2090000, "data": ""}
+    {"end": 5000000}
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from io import RawIOBase
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+from arm_vcpu_cli.errors import ArmVcpuError, FileError
+
+KIND: Final = "armvcpu input log"
+VERSION: Final = 1
+_MAX_TICK: Final = (1 << 64) - 1
+_MAX_LINE: Final = 1 << 20
+"""Bytes of one line. The largest delivery, 64 KiB, takes less than half of it."""
+_MAX_SIZE: Final = 1 << 28
+"""Bytes of a log."""
+_SHOWN: Final = 40
+"""How many characters of a value a message shows."""
+
+
+class InputRecorder:
+    """Writes an input log. Each delivery is a complete line in the file before :meth:`record` returns.
+
+    ``facts`` are names and values of what a repetition must agree with, such as the seed and the guest's digest.
+    Raises :class:`FileError` if the file cannot be written.
+    """
+
+    def __init__(self, path: Path, facts: Mapping[str, str]) -> None:
+        self._path = path
+        header = {"type": KIND, "version": VERSION, "facts": dict(facts)}
+        self._file: RawIOBase | None = None
+        try:
+            self._file = path.open("wb", buffering=0)
+            _append(self._file, header)
+        except (OSError, ValueError) as error:
+            self.close()
+            raise FileError(path, f"cannot be written: {_reason(error)}") from error
+
+    def record(self, tick: int, data: bytes) -> None:
+        """``data`` was delivered at ``tick``; nothing was: the input ended there.
+
+        Raises :class:`ArmVcpuError` if that cannot be written: the guest has run by then.
+        """
+        self._write({"tick": tick, "data": data.decode("latin-1")})
+
+    def close(self, tick: int | None = None) -> None:
+        """The run is over, at ``tick``; without it the log looks like that of a run that was cut off."""
+        if self._file is None:
+            return
+        try:
+            if tick is not None:
+                self._write({"end": tick})
+        finally:
+            self._file.close()
+            self._file = None
+
+    def _write(self, entry: Mapping[str, object]) -> None:
+        if self._file is None:
+            raise ArmVcpuError(f"{self._path}: the recording has ended")
+        try:
+            _append(self._file, entry)
+        except OSError as error:
+            raise ArmVcpuError(f"{self._path}: cannot be written: {_reason(error)}") from error
+
+
+@dataclass(frozen=True)
+class InputLog:
+    """What a log says. ``deliveries`` are (tick, bytes) with ticks that do not decrease; no bytes are the end of
+    the input, and the last delivery. ``end`` is the tick at which the run ended, None if it was cut off."""
+
+    path: Path
+    facts: Mapping[str, str]
+    deliveries: tuple[tuple[int, bytes], ...]
+    end: int | None
+
+    def check(self, facts: Mapping[str, str]) -> None:
+        """Raise :class:`FileError`, with the name and both values, if a fact of the recorded run is not as here."""
+        for name in sorted({*self.facts, *facts}):
+            recorded, found = self.facts.get(name), facts.get(name)
+            if recorded != found:
+                raise FileError(
+                    self.path, f"recorded with {_shown(name)} {_or_none(recorded)}, but here it is {_or_none(found)}"
+                )
+
+
+def load_input_log(path: Path) -> InputLog:
+    """Read and check a log, which may come from anybody. Raises :class:`FileError` with the number of the line."""
+    deliveries: list[tuple[int, bytes]] = []
+    facts: Mapping[str, str] | None = None
+    end: int | None = None
+    last, over = 0, False
+    for number, entry in _entries(path):
+        fail = _Fault(path, number)
+        if facts is None:
+            facts = _header(entry, fail)
+            continue
+        if end is not None:
+            raise fail("nothing may follow the end of the run")
+        if set(entry) == {"end"}:
+            end = last = _tick(entry["end"], last, fail)
+            continue
+        if set(entry) != {"tick", "data"}:
+            raise fail(f"expected the keys tick and data, found {_shown(', '.join(entry))}")
+        if over:
+            raise fail("nothing can arrive after the end of the input")
+        last = _tick(entry["tick"], last, fail)
+        data = _data(entry["data"], fail)
+        over = not data
+        deliveries.append((last, data))
+    if facts is None:
+        raise FileError(path, "the file is empty, expected an input log")
+    return InputLog(path, facts, tuple(deliveries), end)
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, as a fact about a guest. Raises :class:`FileError`."""
+    found = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while part := file.read(_MAX_LINE):
+                found.update(part)
+    except (OSError, ValueError) as error:
+        raise FileError(path, f"cannot be read: {_reason(error)}") from error
+    return found.hexdigest()
+
+
+class _Fault:
+    """Makes the error of one line."""
+
+    def __init__(self, path: Path, number: int) -> None:
+        self._path = path
+        self._number = number
+
+    def __call__(self, message: str) -> FileError:
+        return FileError(self._path, f"line {self._number}: {message}")
+
+
+def _entries(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The objects of a file, with the numbers of their lines."""
+    left = _MAX_SIZE
+    try:
+        with path.open("rb") as file:
+            number = 0
+            while line := file.readline(_MAX_LINE + 1):
+                number += 1
+                left -= len(line)
+                fail = _Fault(path, number)
+                if left < 0:
+                    raise fail(f"the file is larger than {_MAX_SIZE >> 20} MiB")
+                if len(line) > _MAX_LINE:
+                    raise fail(f"longer than {_MAX_LINE >> 10} KiB")
+                if not line.endswith(b"\n"):
+                    raise fail("the line is cut off")
+                yield number, _object(line, fail)
+    except (OSError, ValueError) as error:
+        raise FileError(path, f"cannot be read: {_reason(error)}") from error
+
+
+def _object(line: bytes, fail: _Fault) -> dict[str, Any]:
+    try:
+        value = json.loads(line.decode("ascii"), object_pairs_hook=_without_repetition)
+    except (ValueError, RecursionError) as error:
+        raise fail("not a JSON object in ASCII, each key once") from error
+    if not isinstance(value, dict):
+        raise fail("not a JSON object in ASCII, each key once")
+    return value
+
+
+def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key is there twice")
+    return found
+
+
+def _header(entry: Mapping[str, Any], fail: _Fault) -> Mapping[str, str]:
+    if entry.get("type") != KIND:
+        raise fail("this is not an input log")
+    version = entry.get("version")
+    if type(version) is not int or version != VERSION:
+        raise fail(f"version {_shown(repr(version))}, expected {VERSION}")
+    facts = entry.get("facts")
+    if set(entry) != {"type", "version", "facts"} or not isinstance(facts, dict):
+        raise fail("expected the keys type, version and facts")
+    for name, value in facts.items():
+        if not isinstance(value, str):
+            raise fail(f"the fact {_shown(name)} is not a string")
+    return MappingProxyType(facts)
+
+
+def _tick(value: object, last: int, fail: _Fault) -> int:
+    # bool is an int too, but no tick.
+    if type(value) is not int or not 0 <= value <= _MAX_TICK:
+        raise fail(f"expected a tick from 0 to 2^64 - 1, found {_shown(repr(value))}")
+    if value < last:
+        raise fail(f"tick {value} comes after tick {last}")
+    return value
+
+
+def _data(value: object, fail: _Fault) -> bytes:
+    if not isinstance(value, str):
+        raise fail(f"expected data as a string, found {_shown(repr(value))}")
+    try:
+        return value.encode("latin-1")
+    except UnicodeEncodeError as error:
+        raise fail(f"data has the character {value[error.start]!a}, which is no byte") from error
+
+
+def _append(file: RawIOBase, entry: Mapping[str, object]) -> None:
+    """Write a line. The file has no buffer: what is written is there even if the process is killed."""
+    line = json.dumps(entry).encode("ascii") + b"\n"
+    while line:
+        line = line[file.write(line) or 0 :]
+
+
+def _reason(error: Exception) -> str:
+    return error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+
+
+def _shown(text: str) -> str:
+    """``text`` on one line of bearable length."""
+    text = text if text.isascii() and text.isprintable() else ascii(text)
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
+
+
+def _or_none(value: str | None) -> str:
+    return "not known" if value is None else _shown(value)

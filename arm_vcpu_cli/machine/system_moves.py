@@ -1,0 +1,108 @@
+"""System registers that the machine executes in the place of the core, without an exit.
+
+The core cannot trap the virtual timer (nor can a PE without FEAT_ECV) and drops writes to its comparators; its
+counters follow the host's clock, and its random numbers are the host's. So MRS and MSR of these come here first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from random import Random
+from typing import Final
+
+from arm_vcpu_cli.arch.sysreg import SysReg, lookup
+from arm_vcpu_cli.devices.timer import CNTP_CTL, CNTP_CVAL, CNTP_TVAL, CNTPCT, CNTVCT, GenericTimer, el0_may_access
+from arm_vcpu_cli.engine.port import CpuCore
+
+Reader = Callable[[], int]
+Writer = Callable[[int], None]
+Handlers = Mapping[SysReg, "tuple[Reader | None, Writer | None]"]
+
+PHYSICAL_TIMER: Final = frozenset({CNTPCT, CNTP_CTL, CNTP_CVAL, CNTP_TVAL})
+"""What CNTHCTL_EL2 traps where the physical timer is not passed through."""
+COUNTER_READ: Final = 2_000
+"""Nanoseconds of virtual time that reading a counter takes, about what it costs the host. Guests wait by reading it
+over and over: if that took no longer than its instructions do, a delay of theirs would last for ever."""
+_CNTKCTL: Final = lookup("CNTKCTL_EL1")
+_RANDOM: Final = (lookup("RNDR"), lookup("RNDRRS"))
+_RANDOM_BITS: Final = 64
+_TIMER_CRN: Final = 14
+
+
+def trapped_handlers(timer: GenericTimer, spend: Callable[[int], None]) -> Handlers:
+    """The functions behind the registers that CNTHCTL_EL2 traps where the physical timer is not passed through."""
+    handlers: dict[SysReg, tuple[Reader | None, Writer | None]] = {reg: timer.handlers[reg] for reg in PHYSICAL_TIMER}
+    count = timer.physical_count
+
+    def read_counter() -> int:
+        spend(COUNTER_READ)
+        return count()
+
+    handlers[CNTPCT] = (read_counter, None)
+    return handlers
+
+
+class SystemMoves:
+    """Implements the core's :class:`~arm_vcpu_cli.engine.port.MoveHandler`.
+
+    ``timer`` has the functions behind the registers of the generic timer; ``random`` is where RNDR comes from, None
+    leaves it to the core. ``spend`` lets nanoseconds pass. ``changed`` is called after a write: it has the guest
+    stopped if an interrupt line moved.
+    """
+
+    def __init__(
+        self,
+        core: CpuCore,
+        timer: Handlers,
+        *,
+        random: Random | None,
+        spend: Callable[[int], None],
+        changed: Callable[[], None],
+    ) -> None:
+        self._core = core
+        self._changed = changed
+        self._spend = spend
+        self._counters = frozenset((CNTPCT.packed, CNTVCT.packed))
+        self._cntkctl = core.read_sysreg(_CNTKCTL)
+        self._random = random
+        self._registers = {reg.packed: reg for reg in timer}
+        self._readers: dict[int, Reader] = {reg.packed: read for reg, (read, _) in timer.items() if read}
+        self._writers: dict[int, Writer] = {reg.packed: write for reg, (_, write) in timer.items() if write}
+        self._random_encodings = frozenset(reg.packed for reg in _RANDOM) if random is not None else frozenset()
+        self._cntkctl_encoding = _CNTKCTL.packed
+
+    def crns(self) -> frozenset[int]:
+        """The CRn of the registers that are meant."""
+        return frozenset({_TIMER_CRN} | ({reg.crn for reg in _RANDOM} if self._random is not None else set()))
+
+    def read(self, encoding: int) -> int | None:
+        """See the port."""
+        reader = self._readers.get(encoding)
+        if reader is not None:
+            if not self._allowed(encoding):
+                # The core takes the exception.
+                return None
+            if encoding in self._counters:
+                self._spend(COUNTER_READ)
+            return reader()
+        if encoding in self._random_encodings and self._random is not None:
+            # A number was there: PSTATE.NZCV is 0b0000 (C6.2, MRS; D24, RNDR).
+            self._core.set_flags(0)
+            return self._random.getrandbits(_RANDOM_BITS)
+        return None
+
+    def write(self, encoding: int, value: int) -> bool:
+        """See the port."""
+        writer = self._writers.get(encoding)
+        if writer is None:
+            if encoding == self._cntkctl_encoding and self._core.current_el():
+                self._cntkctl = value
+            return False
+        if not self._allowed(encoding):
+            return False
+        writer(value)
+        self._changed()
+        return True
+
+    def _allowed(self, encoding: int) -> bool:
+        return self._core.current_el() != 0 or el0_may_access(self._cntkctl, self._registers[encoding])
