@@ -5,6 +5,7 @@ Loading the command takes long enough for somebody to interrupt it. Nothing that
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -33,6 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             if ours:
                 # An exception in the middle of an import may be printed and lost, or taken for a missing module.
                 signal.signal(signal.SIGINT, _leave)
+            # Nothing of what is loaded is ever garbage, and looking for some takes a tenth of the start. What runs
+            # for long switches the collector on again.
+            gc.disable()
             run = import_module(_COMMAND).main
             if ours:
                 signal.signal(signal.SIGINT, _raise)

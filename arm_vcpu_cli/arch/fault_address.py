@@ -8,10 +8,11 @@ from arm_vcpu_cli.arch.descriptor import PAGE_SHIFT, PAGE_SIZE
 from arm_vcpu_cli.arch.el2regs import Hpfar
 
 PAGE_OFFSET: Final = PAGE_SIZE - 1
-_FIPA: Final = Hpfar.FIPA.mask << Hpfar.FIPA.lsb
-_FIPA_TO_ADDRESS: Final = PAGE_SHIFT - Hpfar.FIPA.lsb
+FIPA: Final = Hpfar.FIPA.mask << Hpfar.FIPA.lsb
+FIPA_TO_ADDRESS: Final = PAGE_SHIFT - Hpfar.FIPA.lsb
+"""HPFAR_EL2.FIPA in place, and how far it is shifted to become an address."""
 
 
 def fault_ipa(hpfar: int, far: int) -> int:
     """The IPA of a stage-2 fault: HPFAR_EL2.FIPA has the page, FAR_EL2 the offset. It is on the exit path."""
-    return (hpfar & _FIPA) << _FIPA_TO_ADDRESS | far & PAGE_OFFSET
+    return (hpfar & FIPA) << FIPA_TO_ADDRESS | far & PAGE_OFFSET

@@ -49,6 +49,12 @@ class TrapFrame:
         self._daif = layout.daif // 4
         self._btype = layout.btype // 4
         self._aarch64 = layout.aarch64 // 4
+        self.advance: Final[Callable[[], None]] = self._advancer()
+        """Moves past the instruction that was completed for the guest: the only place that does.
+
+        As a completed instruction does it also clears BTYPE and, under software step, PSTATE.SS (D2.12.5), so
+        that the step exception follows.
+        """
 
     def reset(self, dtb_address: int) -> None:
         """All general-purpose registers 0, x0 the address of the device tree; PSTATE is the vCPU's to set."""
@@ -125,17 +131,17 @@ class TrapFrame:
         """Whether the guest was in AArch64 state."""
         return bool(self._u32[self._aarch64])
 
-    def advance(self) -> None:
-        """Move past the instruction that was completed for the guest: the only place that does.
+    def _advancer(self) -> Callable[[], None]:
+        u32, u64, pc, btype, pstate = self._u32, self._u64, self._pc, self._btype, self._pstate
 
-        As a completed instruction does it also clears BTYPE and, under software step, PSTATE.SS (D2.12.5), so
-        that the step exception follows.
-        """
-        self._u64[self._pc] = (self._u64[self._pc] + INSTRUCTION_SIZE) & MASK64
-        if self._u32[self._btype]:
-            self._u32[self._btype] = 0
-        if self._u32[self._pstate] & _SS_BIT:
-            self._u32[self._pstate] &= ~_SS_BIT
+        def advance() -> None:
+            u64[pc] = (u64[pc] + INSTRUCTION_SIZE) & MASK64
+            if u32[btype]:
+                u32[btype] = 0
+            if u32[pstate] & _SS_BIT:
+                u32[pstate] &= ~_SS_BIT
+
+        return advance
 
 
 _SWITCHED: Final = tuple(

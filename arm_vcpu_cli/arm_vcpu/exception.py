@@ -38,6 +38,7 @@ from arm_vcpu_cli.arm_vcpu.inject import El1Entry, sets_far
 from arm_vcpu_cli.arm_vcpu.mmio import DC_ZVA, DeviceAccess, Element, Pending, PendingAccess, decode_cached, plain_form
 from arm_vcpu_cli.arm_vcpu.platform import Outcome, Platform
 from arm_vcpu_cli.arm_vcpu.psci import FirmwareCalls
+from arm_vcpu_cli.arm_vcpu.quick_access import quick_access
 from arm_vcpu_cli.arm_vcpu.smc import SecureMonitor
 from arm_vcpu_cli.arm_vcpu.syndrome import SyndromeCorrection
 from arm_vcpu_cli.axvcpu.exit import (
@@ -110,6 +111,7 @@ class SyncHandlers:
         self._mmio_read = platform.mmio_read
         self._mmio_write = platform.mmio_write
         self._advance = frame.advance
+        self._quick_access = quick_access(state, frame, platform, fetch)
         self.pending: Pending | PendingAccess = Pending.NOTHING
         self._completed = False
         self.new_pstate: int | None = None
@@ -219,6 +221,8 @@ class SyncHandlers:
     # Data and instruction aborts -------------------------------------------------------------------------------
 
     def _data_abort(self, esr: int) -> ExitOrNone:
+        if self._quick_access(esr):
+            return None
         abort = decode_data_abort(esr)
         if not abort.is_translation or abort.stage1_walk or abort.cache_maintenance:
             return self._other_data_abort(esr)

@@ -122,8 +122,8 @@ class _Transaction:
 def stage2_control(pa_bits: int, ipa_bits: int | None = None) -> Vtcr:
     """VTCR_EL2 for a physical address width and an IPA width, by default min(``pa_bits``, 48).
 
-    4 KiB granule, inner shareable, write-back. The walk has 3 levels where they suffice, else 4. ValueError if a
-    width is out of range.
+    4 KiB granule, inner shareable, write-back. The walk has as few levels as suffice, 2 to 4. ValueError if a width is
+    out of range.
     """
     if pa_bits not in PA_RANGE_BITS:
         raise ValueError(f"physical addresses of {pa_bits} bits are no PARange")
@@ -143,7 +143,8 @@ def stage2_control(pa_bits: int, ipa_bits: int | None = None) -> Vtcr:
 
 
 def _start_level(ipa_bits: int) -> int:
-    return 1 if input_size_fits(1, ipa_bits) else 0
+    # The fewer levels, the cheaper each walk: one of stage 1 goes through stage 2 for every one of its tables.
+    return next(level for level in START_LEVELS if input_size_fits(level, ipa_bits))
 
 
 class Stage2AddressSpace:
@@ -151,8 +152,8 @@ class Stage2AddressSpace:
 
     ``pa_bits`` is the core's physical address width (a PARange: 32, 36, 40, 42, 44, 48 or 52) and
     ``ipa_bits`` the guest's, at most min(``pa_bits``, 48), which is its default. ValueError if one is out of
-    range. Stage2Error if there are no frames for the root: up to 43 bits the walk has 3 levels and 1 to 16
-    concatenated root tables, above that 4 levels.
+    range. Stage2Error if there are no frames for the root: up to 34 bits the walk has 2 levels and up to 43 bits 3,
+    with 1 to 16 concatenated root tables, above that 4 levels.
     """
 
     def __init__(self, frames: FrameMemory, *, pa_bits: int, ipa_bits: int | None = None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 from collections.abc import Callable
 from dataclasses import replace
@@ -34,13 +35,16 @@ def run_guest(
             prepare(machine)
         start(machine)
         watchdog = Watchdog(machine.host.core(0).request_stop, description.limits.timeout)
-        with raw_terminal() as terminal, signals_stop(watchdog):
+        with raw_terminal() as terminal, watchdog, signals_stop(watchdog):
             console.connect(
                 quit_requested=watchdog.interrupt,
                 ignored=terminal.hint_once,
                 cancelled=watchdog.has_fired,
             )
             _connect_input(machine, options)
+            # What has been loaded stays: the collector need not look at it again.
+            gc.freeze()
+            gc.enable()
             result = run_machine(machine, watchdog)
         if console.in_line and result.ending is not Ending.POWERED_OFF:
             tell("")

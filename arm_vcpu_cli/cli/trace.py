@@ -61,7 +61,7 @@ def command(format_: str, output: Path | None, only: tuple[str, ...], **options:
             # Only now: a guest that cannot be loaded must not cost the user an earlier log.
             stream = opened.enter_context(_open(output))
             sink = TextSink(stream) if format_ == "text" else JsonLinesSink(stream)
-            tracer = Tracer(sink, machine.image.symbols, machine.bus, only=only or None)
+            tracer = Tracer(sink, machine.image.symbols, machine.bus, only=only or None, clock=machine.clock.now)
             machine.arch_vcpu.set_observer(tracer)
             tracers.append(tracer)
 

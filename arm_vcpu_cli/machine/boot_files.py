@@ -38,7 +38,7 @@ def load_boot_files(ram: GuestRam, description: MachineDescription, image: Guest
     parameters = BootParameters(
         initrd=None if initrd is None else (0, 0),
         rng_seed=entropy(RNG_SEED_SIZE),
-        kaslr_seed=entropy(KASLR_SEED_SIZE),
+        kaslr_seed=entropy(KASLR_SEED_SIZE) if boot.kaslr else b"",
     )
     size = len(build_device_tree(description, parameters))
     address = place_device_tree(

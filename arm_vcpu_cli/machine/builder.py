@@ -15,7 +15,7 @@ from arm_vcpu_cli.arch.memtype import MemoryType
 from arm_vcpu_cli.arch.sysreg import lookup
 from arm_vcpu_cli.arm_vcpu.config import Aarch64VCpuCreateConfig, Aarch64VCpuSetupConfig
 from arm_vcpu_cli.arm_vcpu.pcpu import Aarch64PerCpu
-from arm_vcpu_cli.arm_vcpu.stage2 import Stage2AddressSpace
+from arm_vcpu_cli.arm_vcpu.stage2 import MIN_BITS, Stage2AddressSpace
 from arm_vcpu_cli.arm_vcpu.vcpu import Aarch64VCpu
 from arm_vcpu_cli.axvcpu.vcpu import AxPerCpu, AxVCpu
 from arm_vcpu_cli.devices.bus import Bus, MmioDevice
@@ -119,7 +119,8 @@ def _build(description: MachineDescription, image: GuestImage, console: Console,
     core = host.core(0)
     clock = HostClock(core) if description.clock.source is ClockSource.HOST else InstructionClock(core)
     host.timer_is_due = lambda: not clock.next_is_silent()
-    stage2 = Stage2AddressSpace(host, pa_bits=pa_range_bits(Aa64Mmfr0(core.read_sysreg(_MMFR0))))
+    pa_bits = pa_range_bits(Aa64Mmfr0(core.read_sysreg(_MMFR0)))
+    stage2 = Stage2AddressSpace(host, pa_bits=pa_bits, ipa_bits=max(description.address_bits, MIN_BITS))
     ram = GuestRam(host, [_map_region(host, stage2, region) for region in description.memory])
     preload_files(ram, description)
     load_segments(ram, image)

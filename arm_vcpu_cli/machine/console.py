@@ -49,6 +49,10 @@ def _nobody() -> None:
     """Takes what nobody has asked to be told."""
 
 
+def _unseen(_data: bytes) -> None:
+    """Takes output that nobody else wants to see."""
+
+
 class Console:
     """A serial line on two file descriptors; ``input_fd`` None is a line on which nothing ever arrives.
 
@@ -75,6 +79,7 @@ class Console:
         self._quit_requested: Callable[[], None] = _nobody
         self._ignored: Callable[[], None] = _nobody
         self._cancelled: Callable[[], bool] = bool
+        self._seen: Callable[[bytes], None] = _unseen
         self._out = bytearray()
         self._last = NEWLINE
         # What the guest may receive is the main thread's; what readers have put into the inbox is everybody's.
@@ -123,6 +128,10 @@ class Console:
 
     # Output
 
+    def observe(self, seen: Callable[[bytes], None]) -> None:
+        """Have ``seen`` called with all that the guest prints, just before it is written."""
+        self._seen = seen
+
     def send(self, byte: int) -> None:
         """A byte from the guest."""
         self._out.append(byte)
@@ -142,6 +151,8 @@ class Console:
         Raises :class:`ConsoleClosedError` if that is impossible, and :class:`ConsoleCancelledError` if the run is
         stopped while a slow reader is waited for; what could not be written is dropped.
         """
+        if self._out:
+            self._seen(bytes(self._out))
         try:
             while self._out:
                 self._wait_for_room()

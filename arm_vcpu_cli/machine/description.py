@@ -153,6 +153,7 @@ class BootDescription:
     """``[boot]``; addresses are IPAs, None leaves the choice to the loader or the builder.
 
     ``kernel_type`` is what the guest file must be, None leaves it to the file. ``initrd`` is a file.
+    ``kaslr`` gives a Linux kernel a seed to choose its addresses by; without it they are those of its symbols.
     """
 
     entry: int | None
@@ -161,6 +162,7 @@ class BootDescription:
     dtb_address: int | None
     bootargs: str
     initrd: Path | None = None
+    kaslr: bool = False
     kernel_type: ImageKind | None = None
 
 
@@ -223,6 +225,14 @@ class MachineDescription:
     smc: SmcDescription
     limits: Limits
     semihosting: bool
+
+    @property
+    def address_bits(self) -> int:
+        """How wide the guest's physical addresses have to be for everything that it has."""
+        ends = [region.end for region in self.memory] + [device.end for device in self.devices]
+        if self.gic is not None:
+            ends += [self.gic.distributor.end, self.gic.redistributors.end]
+        return (max(ends) - 1).bit_length()
 
     @property
     def ram(self) -> MemoryRegion:

@@ -72,6 +72,10 @@ class GuestInput:
             and any(uart.receive_interrupt_enabled for uart in self._uarts)
         )
 
+    def starved(self) -> bool:
+        """Whether the guest wants to be interrupted by input, and the input has ended."""
+        return not self._console.input_open and any(uart.receive_interrupt_enabled for uart in self._uarts)
+
     def record(self, recorder: InputRecorder) -> None:
         """Have every delivery recorded."""
         self._recorder = recorder

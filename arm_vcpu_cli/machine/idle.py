@@ -8,6 +8,33 @@ from typing import Final
 from arm_vcpu_cli.machine.builder import Machine
 
 _NANOSECONDS: Final = 1_000_000_000
+_IDLE_PERCENT: Final = 90
+"""How much of its time a guest has to wait to count as idle."""
+
+
+class IdleTime:
+    """How long a guest has done little but wait, since it last printed something. Times are nanoseconds of its own,
+    ``printed`` is how many bytes it has printed until then."""
+
+    def __init__(self) -> None:
+        self._since = 0
+        self._waited = 0
+        self._printed = 0
+
+    def waited(self, begun: int, ended: int, printed: int) -> None:
+        """The guest has waited from ``begun`` to ``ended``."""
+        if printed != self._printed:
+            self._printed = printed
+            self._since = begun
+            self._waited = 0
+        self._waited += ended - begun
+
+    def seconds(self, now: int, printed: int) -> float:
+        """For how long it has been idle; 0.0 if it is not."""
+        span = now - self._since
+        if printed != self._printed or self._waited * 100 < span * _IDLE_PERCENT:
+            return 0.0
+        return span / _NANOSECONDS
 
 
 def wait_for_interrupt(machine: Machine) -> bool:

@@ -57,7 +57,7 @@ PRESETS: Final = ("virt",)
 DEFAULT_PRESET: Final = "virt"
 
 _EL2_KEYS: Final = ("passthrough_interrupt", "passthrough_timer", "trap_wfi", "trap_id_registers", "hcr")
-_BOOT_KEYS: Final = ("entry", "load_address", "dtb", "dtb_address", "bootargs", "initrd", "kernel_type")
+_BOOT_KEYS: Final = ("entry", "load_address", "dtb", "dtb_address", "bootargs", "initrd", "kernel_type", "kaslr")
 
 
 def load_machine(
@@ -263,6 +263,7 @@ def _read_boot(top: Table, memory: list[MemoryRegion], limit: int) -> BootDescri
         dtb_address=places["dtb_address"],
         bootargs=bootargs,
         initrd=_existing_file(table, "initrd")[0] if "initrd" in table else None,
+        kaslr=table.boolean("kaslr", False),
         kernel_type=KERNEL_TYPES[table.choice("kernel_type", tuple(KERNEL_TYPES), "auto")],
     )
 

@@ -161,7 +161,8 @@ def death_report(machine: Machine) -> list[str]:
 
 
 def wants_report(result: RunResult, *, regs: bool = False) -> bool:
-    """Whether the end of a run needs explaining: a fault always does; with ``regs``, every end but the guest's own."""
+    """Whether the end of a run needs explaining: a fault and a panic always do; with ``regs``, every end but the
+    guest's own."""
     if regs and result.ending in (Ending.LIMIT, Ending.NO_PROGRESS, Ending.INTERRUPTED):
         return True
-    return result.ending is Ending.FAULT
+    return result.ending in (Ending.FAULT, Ending.PANIC)

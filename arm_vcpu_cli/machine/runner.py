@@ -36,7 +36,9 @@ from arm_vcpu_cli.engine.port import StopReason
 from arm_vcpu_cli.machine.builder import Machine
 from arm_vcpu_cli.machine.console import ConsoleCancelledError, ConsoleClosedError, InputEndedError
 from arm_vcpu_cli.machine.diagnosis import explain_stuck, with_symbol
-from arm_vcpu_cli.machine.idle import wait_for_interrupt
+from arm_vcpu_cli.machine.hang import HangWatch, are_interrupts_masked
+from arm_vcpu_cli.machine.idle import IdleTime, wait_for_interrupt
+from arm_vcpu_cli.machine.panic import PanicWatch
 from arm_vcpu_cli.machine.watchdog import StopCause, Watchdog
 
 STATUS_OFF: Final = 0
@@ -44,6 +46,8 @@ STATUS_FAULT: Final = 122
 STATUS_NO_PROGRESS: Final = 123
 STATUS_LIMIT: Final = 124
 STATUS_INTERRUPTED: Final = 130
+_WORTH_TELLING: Final = 1.0
+"""Seconds that a guest has to be quiet or idle for it to be mentioned."""
 
 
 class Ending(Enum):
@@ -51,11 +55,16 @@ class Ending(Enum):
 
     POWERED_OFF = "powered off"
     RESET = "reset"
+    PANIC = "panic"
     EXITED = "exited"
     FAULT = "fault"
     NO_PROGRESS = "no progress"
     LIMIT = "limit"
     INTERRUPTED = "interrupted"
+
+
+_ENDS_OF_A_PANIC: Final = (Ending.POWERED_OFF, Ending.RESET, Ending.NO_PROGRESS)
+"""How a guest ends that has panicked and does not wait to be looked at."""
 
 
 @dataclass(frozen=True)
@@ -73,15 +82,49 @@ Verdict = RunResult | None
 """None: the guest goes on."""
 
 
-def _place(machine: Machine) -> str:
-    return with_symbol(machine, machine.arch_vcpu.ctx.elr)
+class GuestRun:
+    """One run of a machine, and those who watch it."""
+
+    def __init__(self, machine: Machine, watchdog: Watchdog) -> None:
+        self.machine = machine
+        self.watchdog = watchdog
+        self.panic = PanicWatch(machine.host.core(0).request_stop)
+        self.hang = HangWatch(machine)
+        self.idle = IdleTime()
+
+    def start(self) -> None:
+        """Begin to watch."""
+        self.machine.arch_vcpu.max_exits = self.machine.description.limits.max_exits
+        self.machine.console.observe(self.panic.see)
+        self.hang.start()
+
+    def place(self) -> str:
+        """Where the guest is."""
+        return with_symbol(self.machine, self.machine.arch_vcpu.ctx.elr)
+
+    def doing(self) -> str:
+        """What is known of the guest's last seconds, to be put behind its place; nothing if it was busy."""
+        machine = self.machine
+        quiet = self.hang.quiet_seconds()
+        if quiet >= _WORTH_TELLING:
+            masked = ", interrupts masked" if are_interrupts_masked(machine) else ""
+            return f": no exit for the last {quiet:.0f} s{masked}"
+        idle = self.idle.seconds(machine.clock.now(), self.panic.printed)
+        if idle >= _WORTH_TELLING:
+            ended = ", and its input has ended" if machine.input.starved() else ""
+            return f": idle for the last {idle:.0f} s of its time{ended}"
+        return ""
 
 
 def _fault(message: str) -> RunResult:
     return RunResult(Ending.FAULT, STATUS_FAULT, message)
 
 
-def _system_down(_machine: Machine, exit_: SystemDown) -> Verdict:
+def _no_progress(message: str) -> RunResult:
+    return RunResult(Ending.NO_PROGRESS, STATUS_NO_PROGRESS, message)
+
+
+def _system_down(_run: GuestRun, exit_: SystemDown) -> Verdict:
     if exit_.action is PowerAction.EXIT:
         return RunResult(Ending.EXITED, exit_.status, f"the guest exited with status {exit_.status}")
     if exit_.action is PowerAction.RESET:
@@ -89,61 +132,72 @@ def _system_down(_machine: Machine, exit_: SystemDown) -> Verdict:
     return RunResult(Ending.POWERED_OFF, STATUS_OFF, "the guest powered off")
 
 
-def _cpu_up(machine: Machine, exit_: CpuUp) -> Verdict:
-    own = machine.arch_vcpu.mpidr & AFFINITY_MASK
+def _cpu_up(run: GuestRun, exit_: CpuUp) -> Verdict:
+    own = run.machine.arch_vcpu.mpidr & AFFINITY_MASK
     status = PsciStatus.ALREADY_ON if exit_.target_cpu == own else PsciStatus.INVALID_PARAMETERS
-    machine.vcpu.set_return_value(to_u64(status))
+    run.machine.vcpu.set_return_value(to_u64(status))
     return None
 
 
-def _cpu_down(machine: Machine, _exit: CpuDown) -> Verdict:
-    return RunResult(Ending.NO_PROGRESS, STATUS_NO_PROGRESS, f"the last CPU switched itself off at {_place(machine)}")
+def _cpu_down(run: GuestRun, _exit: CpuDown) -> Verdict:
+    return _no_progress(f"the last CPU switched itself off at {run.place()}")
 
 
-def _halt(machine: Machine, _exit: Halt) -> Verdict:
-    if wait_for_interrupt(machine):
+def _halt(run: GuestRun, _exit: Halt) -> Verdict:
+    machine = run.machine
+    begun = machine.clock.now()
+    go_on_looking = run.hang.pause()
+    woken = wait_for_interrupt(machine)
+    go_on_looking()
+    run.idle.waited(begun, machine.clock.now(), run.panic.printed)
+    if woken:
         return None
-    return RunResult(
-        Ending.NO_PROGRESS,
-        STATUS_NO_PROGRESS,
-        f"the guest waits for an interrupt at {_place(machine)}, and nothing can raise one",
-    )
+    if machine.input.starved():
+        return _no_progress(f"the guest waits for input at {run.place()}, and the input has ended")
+    masked = ", with interrupts masked" if are_interrupts_masked(machine) else ""
+    return _no_progress(f"the guest waits for an interrupt at {run.place()}{masked}, and nothing can raise one")
 
 
-def _external_interrupt(machine: Machine, _exit: ExternalInterrupt) -> Verdict:
-    machine.clock.expire(budget_used=True)
+def _external_interrupt(run: GuestRun, _exit: ExternalInterrupt) -> Verdict:
+    run.hang.preempted()
+    run.machine.clock.expire(budget_used=True)
     return None
 
 
-def _nothing(machine: Machine, _exit: Nothing) -> Verdict:
+def _nothing(run: GuestRun, _exit: Nothing) -> Verdict:
     # A stop that somebody asked for, or an alarm of the machine's own.
-    machine.clock.expire(budget_used=machine.arch_vcpu.stopped_by is StopReason.BUDGET)
+    machine = run.machine
+    budget_used = machine.arch_vcpu.stopped_by is StopReason.BUDGET
+    if budget_used and run.hang.has_stopped():
+        why = run.hang.look()
+        return None if why is None else _no_progress(f"the guest hangs in a loop at {run.place()}, {why}")
+    machine.clock.expire(budget_used=budget_used)
     machine.input.deliver()
     return None
 
 
-def _page_fault(machine: Machine, exit_: NestedPageFault) -> Verdict:
+def _page_fault(run: GuestRun, exit_: NestedPageFault) -> Verdict:
     access = (exit_.access_flags.name or "access").lower()
-    backed = machine.ram.find(exit_.addr, 1)
+    backed = run.machine.ram.find(exit_.addr, 1)
     where = f"in memory region {backed.region.name}" if backed is not None else "where nothing is"
-    return _fault(f"stage 2 refuses the {access} of IPA {exit_.addr:#x}, {where}, at {_place(machine)}")
+    return _fault(f"stage 2 refuses the {access} of IPA {exit_.addr:#x}, {where}, at {run.place()}")
 
 
-def _fail_entry(machine: Machine, exit_: FailEntry) -> Verdict:
+def _fail_entry(run: GuestRun, exit_: FailEntry) -> Verdict:
     if exit_.hardware_entry_failure_reason == STUCK:
-        return _fault(explain_stuck(machine))
-    return _fault(f"{exit_.description} (at {_place(machine)})")
+        return _fault(explain_stuck(run.machine))
+    return _fault(f"{exit_.description} (at {run.place()})")
 
 
-def _go_on(_machine: Machine, _exit: AxVCpuExitReason) -> Verdict:
+def _go_on(_run: GuestRun, _exit: AxVCpuExitReason) -> Verdict:
     return None
 
 
-def _unexpected(machine: Machine, exit_: AxVCpuExitReason) -> Verdict:
-    return _fault(f"{type(exit_).__name__} that this machine does not handle at {_place(machine)}")
+def _unexpected(run: GuestRun, exit_: AxVCpuExitReason) -> Verdict:
+    return _fault(f"{type(exit_).__name__} that this machine does not handle at {run.place()}")
 
 
-EXIT_HANDLERS: Final[Mapping[type, Callable[[Machine, Any], Verdict]]] = MappingProxyType(
+EXIT_HANDLERS: Final[Mapping[type, Callable[[GuestRun, Any], Verdict]]] = MappingProxyType(
     {
         SystemDown: _system_down,
         CpuUp: _cpu_up,
@@ -168,47 +222,65 @@ EXIT_HANDLERS: Final[Mapping[type, Callable[[Machine, Any], Verdict]]] = Mapping
 """What the machine does about each exit that ``run()`` returns."""
 
 
-def _stopped(machine: Machine, watchdog: Watchdog) -> Verdict:
-    if watchdog.cause is StopCause.INTERRUPT:
-        return RunResult(Ending.INTERRUPTED, STATUS_INTERRUPTED, f"interrupted at {_place(machine)}")
-    if watchdog.cause is StopCause.TIMEOUT:
+def _stopped(run: GuestRun) -> Verdict:
+    machine, cause = run.machine, run.watchdog.cause
+    if run.panic.over:
+        return _panicked(run, None)
+    if cause is StopCause.INTERRUPT:
+        return _interrupted(f"interrupted at {run.place()}{run.doing()}")
+    if cause is StopCause.TIMEOUT:
         seconds = machine.description.limits.timeout
-        return RunResult(Ending.LIMIT, STATUS_LIMIT, f"stopped after {seconds:g} s at {_place(machine)}")
+        return RunResult(Ending.LIMIT, STATUS_LIMIT, f"stopped after {seconds:g} s at {run.place()}{run.doing()}")
     if machine.input.replay_over:
-        return RunResult(Ending.INTERRUPTED, STATUS_INTERRUPTED, f"the recorded run ended here, at {_place(machine)}")
+        return _interrupted(f"the recorded run ended here, at {run.place()}")
     limit = machine.arch_vcpu.max_exits
     if limit and machine.arch_vcpu.exits >= limit:
-        return RunResult(Ending.LIMIT, STATUS_LIMIT, f"stopped after {limit} exits at {_place(machine)}")
+        return RunResult(Ending.LIMIT, STATUS_LIMIT, f"stopped after {limit} exits at {run.place()}")
     return None
 
 
-def _lost_console(message: str) -> RunResult:
+def _interrupted(message: str) -> RunResult:
     return RunResult(Ending.INTERRUPTED, STATUS_INTERRUPTED, message)
 
 
-def _loop(machine: Machine, watchdog: Watchdog) -> RunResult:
-    run = machine.vcpu.run
+def _panicked(run: GuestRun, end: RunResult | None) -> RunResult:
+    """The end of a guest whose kernel has panicked; ``end`` is what else there is to say."""
+    then = "" if end is None else f"; then {end.message}"
+    return RunResult(Ending.PANIC, STATUS_FAULT, f"the guest's kernel panicked: {run.panic.text}{then}")
+
+
+def _loop(run: GuestRun) -> RunResult:
+    run_vcpu = run.machine.vcpu.run
     while True:
-        reason = run()
-        verdict = EXIT_HANDLERS[type(reason)](machine, reason) or _stopped(machine, watchdog)
+        reason = run_vcpu()
+        verdict = EXIT_HANDLERS[type(reason)](run, reason) or _stopped(run)
         if verdict is not None:
             return verdict
 
 
+def _end(run: GuestRun) -> RunResult:
+    """Run to the end; what is still to be printed is printed."""
+    console = run.machine.console
+    try:
+        result = _loop(run)
+        console.flush()
+    except ConsoleCancelledError:
+        return _stopped(run) or _interrupted("the console was abandoned")
+    except InputEndedError as error:
+        return _no_progress(f"{error}, at {run.place()}")
+    except ConsoleClosedError as error:
+        return _interrupted(str(error))
+    if run.panic.text is not None and result.ending in _ENDS_OF_A_PANIC:
+        return _panicked(run, result)
+    return result
+
+
 def run_machine(machine: Machine, watchdog: Watchdog) -> RunResult:
-    """Run a started machine to its end. ``watchdog`` is entered here; its limits come from the description."""
-    machine.arch_vcpu.max_exits = machine.description.limits.max_exits
+    """Run a started machine to its end. ``watchdog`` is entered already; limits come from the description."""
     started = time.perf_counter()
-    with watchdog:
-        try:
-            result = _loop(machine, watchdog)
-            machine.console.flush()
-        except ConsoleCancelledError:
-            result = _stopped(machine, watchdog) or _lost_console("the console was abandoned")
-        except InputEndedError as error:
-            result = RunResult(Ending.NO_PROGRESS, STATUS_NO_PROGRESS, f"{error}, at {_place(machine)}")
-        except ConsoleClosedError as error:
-            result = _lost_console(str(error))
+    run = GuestRun(machine, watchdog)
+    run.start()
+    result = _end(run)
     machine.input.finish()
     machine.arch_vcpu.close_record()
     machine.arch_vcpu.synchronise()

@@ -79,9 +79,10 @@ def machine(
     platform: Platform | None = None,
     mpidr: int = 0,
     semihosting: bool = False,
+    core: FakeCore | None = None,
 ) -> Iterator[tuple[Machine, FakeCore, int]]:
     """(a started machine, its core, a descriptor from which its console's output can be read)."""
-    core = FakeCore(script)
+    core = FakeCore(script) if core is None else core
     hal = FakeHal(core)
     reader, writer = os.pipe()
     os.set_blocking(reader, False)

@@ -24,9 +24,9 @@ def seeds(size: int) -> bytes:
     return bytes(itertools.islice(itertools.cycle(b"seed"), size))
 
 
-def with_initrd(path: Path | None, *, dtb: bool = True) -> MachineDescription:
+def with_initrd(path: Path | None, *, dtb: bool = True, kaslr: bool = False) -> MachineDescription:
     plain = description()
-    return replace(plain, boot=replace(plain.boot, initrd=path, dtb=dtb))
+    return replace(plain, boot=replace(plain.boot, initrd=path, dtb=dtb, kaslr=kaslr))
 
 
 def loaded(machine: MachineDescription, guest: GuestImage = KERNEL) -> tuple[GuestRam, int | None]:
@@ -65,9 +65,13 @@ def test_without_an_initrd_the_device_tree_names_none() -> None:
 
 
 def test_the_guest_gets_the_seeds_that_it_is_given() -> None:
-    node = chosen(*loaded(with_initrd(None)))
+    node = chosen(*loaded(with_initrd(None, kaslr=True)))
     assert node.properties["rng-seed"] == b"seed" * 16
     assert node.properties["kaslr-seed"] == b"seedseed"
+
+
+def test_a_kernel_is_given_no_seed_for_its_addresses_unless_that_is_asked_for() -> None:
+    assert "kaslr-seed" not in chosen(*loaded(with_initrd(None))).properties
 
 
 def test_a_machine_without_a_device_tree_gets_none() -> None:

@@ -1,0 +1,104 @@
+"""The exit that guests make most: one plain load or store of a device register, completed in place.
+
+Everything about it that does not change is worked out once for each syndrome and each instruction. What is not that
+simple is left to the general path, which gives the same result for these too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from arm_vcpu_cli.arch.bitfield import MASK64
+from arm_vcpu_cli.arch.esr import decode_data_abort
+from arm_vcpu_cli.arch.extend import VALUE_MASKS, extend_load
+from arm_vcpu_cli.arch.fault_address import FIPA, FIPA_TO_ADDRESS, PAGE_OFFSET
+from arm_vcpu_cli.arch.sysreg import lookup
+from arm_vcpu_cli.arm_vcpu.context_frame import ZERO_REGISTER, TrapFrame
+from arm_vcpu_cli.arm_vcpu.mmio import plain_form
+from arm_vcpu_cli.arm_vcpu.platform import Outcome, Platform
+from arm_vcpu_cli.engine.layout import CpuState
+
+_REMEMBERED: Final = 4096
+"""Syndromes and instructions that are remembered: a guest that makes up new ones must not fill the host's memory."""
+
+
+class _Plan(NamedTuple):
+    """What a syndrome asks for. ``size`` is 0 where it is not that simple; ``register`` is a word of the state, -1 for
+    XZR."""
+
+    size: int
+    is_write: bool
+    register: int
+    mask: int
+    sign_extend: bool
+    is_64bit: bool
+
+
+_NOT_SIMPLE: Final = _Plan(0, False, -1, 0, False, False)
+_NOT_PLAIN: Final = (-1, 0, False)
+
+
+def quick_access(
+    state: CpuState, frame: TrapFrame, platform: Platform, fetch: Callable[[int], int | None]
+) -> Callable[[int], bool]:
+    """A function that completes the data abort with the syndrome it is given, and says whether it has."""
+    u64, layout = state.u64, state.layout
+    x0, sp, pc = layout.x0 // 8, layout.sp // 8, layout.pc // 8
+    hpfar, far = layout.sysregs[lookup("HPFAR_EL2")] // 8, layout.fault_address // 8
+    read, write, advance, done = platform.mmio_read, platform.mmio_write, frame.advance, Outcome.DONE
+    plans: dict[int, _Plan] = {}
+    forms: dict[int | None, tuple[int, int, bool]] = {}
+
+    def plan_of(esr: int) -> _Plan:
+        abort = decode_data_abort(esr)
+        simple = abort.is_translation and abort.valid and not abort.stage1_walk and not abort.cache_maintenance
+        if abort.register != ZERO_REGISTER:
+            word = x0 + abort.register
+        else:
+            word, simple = -1, simple and abort.is_write
+        mask = VALUE_MASKS[abort.size]
+        plan = _Plan(abort.size, abort.is_write, word, mask, abort.sign_extend, abort.is_64bit)
+        if len(plans) >= _REMEMBERED:
+            plans.clear()
+        plans[esr] = plan if simple else _NOT_SIMPLE
+        return plans[esr]
+
+    def form_of(instruction: int | None) -> tuple[int, int, bool]:
+        """(word of the base register or -1, offset, whether the form is plain)."""
+        form = plain_form(instruction)
+        if form is None:
+            found = _NOT_PLAIN
+        elif form.base is None:
+            found = (-1, 0, True)
+        else:
+            found = (sp if form.base == ZERO_REGISTER else x0 + form.base, form.offset, True)
+        if len(forms) >= _REMEMBERED:
+            forms.clear()
+        forms[instruction] = found
+        return found
+
+    def complete(esr: int) -> bool:
+        size, is_write, register, mask, sign_extend, is_64bit = plans.get(esr) or plan_of(esr)
+        if not size:
+            return False
+        instruction = fetch(u64[pc])
+        base, offset, plain = forms.get(instruction) or form_of(instruction)
+        if not plain:
+            return False
+        ipa = (u64[hpfar] & FIPA) << FIPA_TO_ADDRESS | u64[far] & PAGE_OFFSET
+        if not ipa & PAGE_OFFSET and base >= 0 and size > 1 and (u64[base] + offset) & PAGE_OFFSET:
+            # It began in the page before.
+            return False
+        if is_write:
+            if write(ipa, size, u64[register] & mask if register >= 0 else 0) is not done:
+                return False
+        else:
+            value = read(ipa, size)
+            if isinstance(value, Outcome):
+                return False
+            u64[register] = extend_load(value, size, sign_extend, is_64bit) if sign_extend else value & mask & MASK64
+        advance()
+        return True
+
+    return complete

@@ -1,0 +1,66 @@
+"""Linux's last words, found in what the guest prints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+_PANIC: Final = b"Kernel panic - not syncing"
+_END: Final = b"---[ end " + _PANIC
+_ORDERLY: Final = b"reboot: "
+"""What the kernel prints when it is told to reboot, halt or power off, and not when a panic does."""
+_NEWLINE: Final = b"\n"
+_LONGEST: Final = 4096
+"""Bytes of a line without an end that are kept; the kernel's lines have at most 1024."""
+_LONGEST_TEXT: Final = 200
+
+
+class PanicWatch:
+    """Looks for a panic in the lines of the guest's console (``panic()`` of the Linux kernel, kernel/panic.c).
+
+    The kernel first prints a line with "Kernel panic - not syncing: " and the reason. If it is not to reboot it goes
+    on to "---[ end Kernel panic - not syncing: ... ]---", after which it only loops: then ``stop`` is called. The
+    end alone, or the first line alone, stops nobody; whoever prints both by hand has panicked as far as we can tell.
+    """
+
+    def __init__(self, stop: Callable[[], None]) -> None:
+        self._stop = stop
+        self._rest = bytearray()
+        self.printed = 0
+        """Bytes seen so far."""
+        self.text: str | None = None
+        """The reason of the panic; None if there was none, or an orderly shutdown after it."""
+        self.over = False
+        """Whether the guest has got to the end of its panic."""
+
+    def see(self, data: bytes) -> None:
+        """What the guest has printed next."""
+        self.printed += len(data)
+        rest = self._rest
+        rest += data
+        end = rest.rfind(_NEWLINE) + 1
+        if end:
+            if self.text is not None or rest.find(_PANIC, 0, end) >= 0:
+                for line in bytes(rest[:end]).splitlines():
+                    self._see_line(line)
+            del rest[:end]
+        elif len(rest) > _LONGEST:
+            del rest[:-_LONGEST]
+
+    def _see_line(self, line: bytes) -> None:
+        if self.over:
+            return
+        if _END in line:
+            if self.text is not None:
+                self.over = True
+                self._stop()
+        elif _PANIC in line:
+            self.text = _in_print(line.partition(_PANIC)[2])
+        elif _ORDERLY in line:
+            self.text = None
+
+
+def _in_print(reason: bytes) -> str:
+    """The reason as text that does no harm to a terminal."""
+    text = reason.decode("utf-8", "replace").removeprefix(":").strip()[:_LONGEST_TEXT]
+    return "".join(character if character.isprintable() else "?" for character in text) or "no reason given"
