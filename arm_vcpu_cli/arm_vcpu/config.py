@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from arm_vcpu_cli.arch.regs import Cnthctl, Hcr, Mpidr
+from arm_vcpu_cli.arch.regs import Cnthctl, Hcr, Mdcr, Mpidr
 from arm_vcpu_cli.arm_vcpu.smc import SmcTable
 from arm_vcpu_cli.arm_vcpu.trng import EntropySource
 
 SCTLR_EL1_RESET: Final = 0x30C5_0830
+MDCR_EL2: Final = int(Mdcr.of(TPM=1, TPMCR=1))
+"""Guests are told that there are no performance monitors; those of the core, which count the host's time, trap."""
 
 
 @dataclass(frozen=True)

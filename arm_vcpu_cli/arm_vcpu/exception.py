@@ -7,7 +7,7 @@ the next entry is in ``pending``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from arm_vcpu_cli.arch.esr import (
@@ -18,13 +18,13 @@ from arm_vcpu_cli.arch.esr import (
     decode_system_trap,
     system_trap_esr,
 )
-from arm_vcpu_cli.arch.extend import VALUE_MASKS, extend_load
-from arm_vcpu_cli.arch.fault_address import PAGE_OFFSET, fault_ipa
+from arm_vcpu_cli.arch.extend import VALUE_MASKS
+from arm_vcpu_cli.arch.fault_address import fault_ipa
 from arm_vcpu_cli.arch.loadstore import LoadStore, Unemulated
 from arm_vcpu_cli.arch.sysreg import SysReg, lookup
 from arm_vcpu_cli.arm_vcpu.aborts import GuestAborts
 from arm_vcpu_cli.arm_vcpu.calls import GuestCalls
-from arm_vcpu_cli.arm_vcpu.context_frame import INSTRUCTION_SIZE, ZERO_REGISTER, TrapFrame
+from arm_vcpu_cli.arm_vcpu.context_frame import INSTRUCTION_SIZE, TrapFrame
 from arm_vcpu_cli.arm_vcpu.exit_reason import (
     SEMIHOSTING_HLT,
     SGI_REGISTERS,
@@ -35,7 +35,7 @@ from arm_vcpu_cli.arm_vcpu.exit_reason import (
 )
 from arm_vcpu_cli.arm_vcpu.guest_memory import GuestMemory
 from arm_vcpu_cli.arm_vcpu.inject import El1Entry, sets_far
-from arm_vcpu_cli.arm_vcpu.mmio import DC_ZVA, DeviceAccess, Element, Pending, PendingAccess, decode_cached, plain_form
+from arm_vcpu_cli.arm_vcpu.mmio import DC_ZVA, DeviceAccess, Element, Pending, PendingAccess, decode_cached
 from arm_vcpu_cli.arm_vcpu.platform import Outcome, Platform
 from arm_vcpu_cli.arm_vcpu.psci import FirmwareCalls
 from arm_vcpu_cli.arm_vcpu.quick_access import quick_access
@@ -56,6 +56,7 @@ ExitOrNone = AxVCpuExitReason | None
 Handler = Callable[[int], ExitOrNone]
 
 EXCEPTION_CLASSES: Final = 64
+_DONE: Final = Outcome.DONE  # looking a member up in its class is not free
 
 
 class SyncHandlers:
@@ -119,7 +120,8 @@ class SyncHandlers:
         table: list[Handler] = [unexpected] * EXCEPTION_CLASSES
         for exception_class, handler in self.table().items():
             table[exception_class] = handler
-        self._table = table
+        self.handle_exception_sync: Final = self._dispatcher(table)
+        """An exception to EL2: dispatch by ESR_EL2.EC."""
 
     def table(self) -> Mapping[ExceptionClass, Handler]:
         """Which exceptions to EL2 are handled; every other class ends the run with a report."""
@@ -132,10 +134,14 @@ class SyncHandlers:
             ExceptionClass.DATA_ABORT_LOWER: self._data_abort,
         }
 
-    def handle_exception_sync(self) -> ExitOrNone:
-        """An exception to EL2: dispatch by ESR_EL2.EC."""
-        esr = self._u32[self._syndrome]
-        return self._table[esr >> EC_SHIFT](esr)
+    def _dispatcher(self, table: Sequence[Handler]) -> Callable[[], ExitOrNone]:
+        u32, syndrome = self._u32, self._syndrome
+
+        def handle_exception_sync() -> ExitOrNone:
+            esr = u32[syndrome]
+            return table[esr >> EC_SHIFT](esr)
+
+        return handle_exception_sync
 
     def handle_el1_sync(self) -> ExitOrNone:
         """An exception to EL1. The core does not enter the vector; and it knows no ICC registers and no HLT."""
@@ -221,36 +227,26 @@ class SyncHandlers:
     # Data and instruction aborts -------------------------------------------------------------------------------
 
     def _data_abort(self, esr: int) -> ExitOrNone:
-        if self._quick_access(esr):
+        outcome = self._quick_access(esr)
+        if outcome is _DONE:
             return None
+        if outcome is not None:
+            return self._refused_access(esr, outcome)
         abort = decode_data_abort(esr)
         if not abort.is_translation or abort.stage1_walk or abort.cache_maintenance:
             return self._other_data_abort(esr)
-        u64 = self._u64
-        ipa = fault_ipa(u64[self._hpfar], u64[self._far])
-        word = self._fetch(u64[self._pc])
-        register, size = abort.register, abort.size
-        form = plain_form(word) if abort.valid else None
-        if form is None or (size > 1 and not ipa & PAGE_OFFSET and self._access.began_before(form)):
-            esr = self.syndromes.data_abort(esr)
-            return self._without_syndrome(esr, ipa, None if word is None else decode_cached(word))
-        if abort.is_write:
-            value = u64[self._x0 + register] & VALUE_MASKS[size] if register != ZERO_REGISTER else 0
-            outcome = self._mmio_write(ipa, size, value)
-            if outcome is Outcome.DONE:
-                self._advance()
-                return None
-        else:
-            answer = self._mmio_read(ipa, size)
-            if not isinstance(answer, Outcome):
-                if register != ZERO_REGISTER:
-                    u64[self._x0 + register] = extend_load(answer, size, abort.sign_extend, abort.is_64bit)
-                self._advance()
-                return None
-            outcome = answer
+        ipa = fault_ipa(self._u64[self._hpfar], self._u64[self._far])
+        word = self._fetch(self._u64[self._pc])
+        esr = self.syndromes.data_abort(esr)
+        return self._without_syndrome(esr, ipa, None if word is None else decode_cached(word))
+
+    def _refused_access(self, esr: int, outcome: Outcome) -> ExitOrNone:
+        """A plain access that the platform did not carry out: the caller's to complete, or an abort."""
         if outcome is not Outcome.EXIT:
             return self._aborted(self._aborts.data(esr))
-        element = Element(ipa, size, register, 0, False, abort.sign_extend, abort.is_64bit)
+        abort = decode_data_abort(esr)
+        ipa = fault_ipa(self._u64[self._hpfar], self._u64[self._far])
+        element = Element(ipa, abort.size, abort.register, 0, False, abort.sign_extend, abort.is_64bit)
         self.pending = PendingAccess((element,), not abort.is_write)
         return self._access.reason(self.pending)
 

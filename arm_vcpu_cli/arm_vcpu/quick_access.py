@@ -1,7 +1,7 @@
 """The exit that guests make most: one plain load or store of a device register, completed in place.
 
 Everything about it that does not change is worked out once for each syndrome and each instruction. What is not that
-simple is left to the general path, which gives the same result for these too.
+simple (the syndrome says nothing or not all, or the access began in the page before) is decoded from the instruction.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from arm_vcpu_cli.arch.bitfield import MASK64
 from arm_vcpu_cli.arch.esr import decode_data_abort
 from arm_vcpu_cli.arch.extend import VALUE_MASKS, extend_load
 from arm_vcpu_cli.arch.fault_address import FIPA, FIPA_TO_ADDRESS, PAGE_OFFSET
@@ -41,8 +40,11 @@ _NOT_PLAIN: Final = (-1, 0, False)
 
 def quick_access(
     state: CpuState, frame: TrapFrame, platform: Platform, fetch: Callable[[int], int | None]
-) -> Callable[[int], bool]:
-    """A function that completes the data abort with the syndrome it is given, and says whether it has."""
+) -> Callable[[int], Outcome | None]:
+    """A function that completes the data abort with the syndrome it is given (DONE), or has not tried (None).
+
+    Any other outcome is the platform's, which has not done anything.
+    """
     u64, layout = state.u64, state.layout
     x0, sp, pc = layout.x0 // 8, layout.sp // 8, layout.pc // 8
     hpfar, far = layout.sysregs[lookup("HPFAR_EL2")] // 8, layout.fault_address // 8
@@ -53,10 +55,7 @@ def quick_access(
     def plan_of(esr: int) -> _Plan:
         abort = decode_data_abort(esr)
         simple = abort.is_translation and abort.valid and not abort.stage1_walk and not abort.cache_maintenance
-        if abort.register != ZERO_REGISTER:
-            word = x0 + abort.register
-        else:
-            word, simple = -1, simple and abort.is_write
+        word = x0 + abort.register if abort.register != ZERO_REGISTER else -1
         mask = VALUE_MASKS[abort.size]
         plan = _Plan(abort.size, abort.is_write, word, mask, abort.sign_extend, abort.is_64bit)
         if len(plans) >= _REMEMBERED:
@@ -78,27 +77,29 @@ def quick_access(
         forms[instruction] = found
         return found
 
-    def complete(esr: int) -> bool:
+    def complete(esr: int) -> Outcome | None:
         size, is_write, register, mask, sign_extend, is_64bit = plans.get(esr) or plan_of(esr)
         if not size:
-            return False
+            return None
         instruction = fetch(u64[pc])
         base, offset, plain = forms.get(instruction) or form_of(instruction)
         if not plain:
-            return False
+            return None
         ipa = (u64[hpfar] & FIPA) << FIPA_TO_ADDRESS | u64[far] & PAGE_OFFSET
         if not ipa & PAGE_OFFSET and base >= 0 and size > 1 and (u64[base] + offset) & PAGE_OFFSET:
             # It began in the page before.
-            return False
+            return None
         if is_write:
-            if write(ipa, size, u64[register] & mask if register >= 0 else 0) is not done:
-                return False
+            outcome = write(ipa, size, u64[register] & mask if register >= 0 else 0)
+            if outcome is not done:
+                return outcome
         else:
             value = read(ipa, size)
             if isinstance(value, Outcome):
-                return False
-            u64[register] = extend_load(value, size, sign_extend, is_64bit) if sign_extend else value & mask & MASK64
+                return value
+            if register >= 0:
+                u64[register] = extend_load(value, size, sign_extend, is_64bit) if sign_extend else value & mask
         advance()
-        return True
+        return done
 
     return complete

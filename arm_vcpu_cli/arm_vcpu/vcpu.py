@@ -10,6 +10,7 @@ from arm_vcpu_cli.arch.idregs import Aa64Isar1, Aa64Mmfr1, pa_range_bits
 from arm_vcpu_cli.arch.regs import AFFINITY_MASK, EL1H_MASKED, Hcr
 from arm_vcpu_cli.arch.sysreg import SysReg, lookup
 from arm_vcpu_cli.arm_vcpu.config import (
+    MDCR_EL2,
     Aarch64VCpuCreateConfig,
     Aarch64VCpuSetupConfig,
     reset_registers,
@@ -159,6 +160,7 @@ class Aarch64VCpu:
             if has_pauth.APA or has_pauth.API:
                 # Without these the guest's pointer authentication would trap to EL2.
                 registers["HCR_EL2"] = int(Hcr(registers["HCR_EL2"]).replace(APK=1, API=1))
+            core.write_sysreg(lookup("MDCR_EL2"), MDCR_EL2)
         registers.restore(core, self.write_sysreg)
         if not self._started:
             core.pstate_writer()(EL1H_MASKED)
@@ -338,7 +340,10 @@ class Aarch64VCpu:
     def _id_registers(core: CpuCore, setup: Aarch64VCpuSetupConfig) -> Mapping[SysReg, int]:
         if not setup.trap_id_registers:
             return {}
-        return guest_id_registers(core, gic=setup.gic_cpu_interface, features=dict(setup.features))
+        try:
+            return guest_id_registers(core, gic=setup.gic_cpu_interface, features=dict(setup.features))
+        except ValueError as error:
+            raise VCpuError(str(error)) from error
 
     def close_record(self) -> None:
         """Report the exit that was returned last; by now the VMM has set its result."""

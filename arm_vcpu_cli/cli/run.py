@@ -13,17 +13,19 @@ from arm_vcpu_cli.cli.session import run_guest
 @click.command("run", short_help="Run a guest to its end, its console on stdout.")
 @guest_options
 def command(**options: Any) -> int:
-    """Run GUEST (an ELF file or a raw binary) to its end: its console on stdout, everything else on stderr.
+    """Run GUEST (an ELF file, a Linux kernel or a raw binary) to its end: its console on stdout, everything else on
+    stderr.
 
-    On a terminal every key goes to the guest; Ctrl-A x quits, Ctrl-A Ctrl-A is Ctrl-A for the guest.
+    On a terminal every key goes to the guest; Ctrl-A x quits, Ctrl-A Ctrl-A is Ctrl-A for the guest. Unless the guest
+    powers itself off, the last line on stderr says how it ended.
 
     \b
     Exit status:
       0    the guest powered itself off, or asked for a reset
       N    the status that the guest gave itself (semihosting)
       2    bad usage, guest file or machine file; nothing ran
-      122  stopped by a fault that the guest cannot handle; a report is on stderr
-      123  no more progress: the guest waits, and nothing will wake it
+      122  a fault that the guest cannot handle, or a Linux kernel's panic; a report is on stderr
+      123  no more progress: it waits for what will not come, or hangs in a loop that nothing can end
       124  a limit that was set (--timeout, --max-exits)
       130  interrupted: Ctrl-A x, Ctrl-C, a signal, or the console cannot be written any more
 
@@ -31,6 +33,7 @@ def command(**options: Any) -> int:
     Examples:
       armvcpu run samples/hello/hello.elf
       armvcpu run --regs --timeout 5 guest.elf
+      armvcpu run vmlinuz --initrd initrd.gz --append "console=ttyAMA0"
       armvcpu run -m samples/uboot/uboot.toml /usr/lib/u-boot/qemu_arm64/u-boot.bin
     """
     return run_guest(GuestOptions(**options))

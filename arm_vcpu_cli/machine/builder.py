@@ -14,6 +14,7 @@ from arm_vcpu_cli.arch.idregs import Aa64Isar0, Aa64Mmfr0, pa_range_bits
 from arm_vcpu_cli.arch.memtype import MemoryType
 from arm_vcpu_cli.arch.sysreg import lookup
 from arm_vcpu_cli.arm_vcpu.config import Aarch64VCpuCreateConfig, Aarch64VCpuSetupConfig
+from arm_vcpu_cli.arm_vcpu.id_registers import guest_id_registers
 from arm_vcpu_cli.arm_vcpu.pcpu import Aarch64PerCpu
 from arm_vcpu_cli.arm_vcpu.stage2 import MIN_BITS, Stage2AddressSpace
 from arm_vcpu_cli.arm_vcpu.vcpu import Aarch64VCpu
@@ -26,6 +27,7 @@ from arm_vcpu_cli.devices.pl031 import Pl031
 from arm_vcpu_cli.devices.regions import ReadAsZero, Scratch
 from arm_vcpu_cli.devices.timer import GenericTimer
 from arm_vcpu_cli.engine.port import CpuCore
+from arm_vcpu_cli.errors import MachineFileError
 from arm_vcpu_cli.guest.image import GuestImage
 from arm_vcpu_cli.machine.boot_files import Entropy, load_boot_files
 from arm_vcpu_cli.machine.clock import HostClock, InstructionClock, MachineClock
@@ -117,6 +119,7 @@ def build_machine(description: MachineDescription, image: GuestImage, console: C
 def _build(description: MachineDescription, image: GuestImage, console: Console, host: Host) -> Machine:
     description = _with_clock_chosen(description, console)
     core = host.core(0)
+    _check_features(description, core)
     clock = HostClock(core) if description.clock.source is ClockSource.HOST else InstructionClock(core)
     host.timer_is_due = lambda: not clock.next_is_silent()
     pa_bits = pa_range_bits(Aa64Mmfr0(core.read_sysreg(_MMFR0)))
@@ -196,6 +199,14 @@ def _with_clock_chosen(description: MachineDescription, console: Console) -> Mac
         return description
     source = ClockSource.HOST if console.interactive else ClockSource.INSTRUCTIONS
     return replace(description, clock=replace(description.clock, source=source))
+
+
+def _check_features(description: MachineDescription, core: CpuCore) -> None:
+    try:
+        guest_id_registers(core, features=dict(description.cpu.features))
+    except ValueError as error:
+        source = description.path or description.name
+        raise MachineFileError(source, f"{error} ({description.cpu.model})", key="cpu.features") from error
 
 
 def _build_gic(description: MachineDescription, bus: Bus, vcpu: Aarch64VCpu) -> GicV3 | None:

@@ -251,7 +251,8 @@ def test_starting_an_unknown_cpu_is_an_error_for_the_guest_only(tmp_path: Path) 
     output = (tmp_path / "console").open("wb")
     with output, build_machine(description, image, Console(output.fileno(), None)) as machine:
         start_machine(machine)
-        result = run_machine(machine, Watchdog(machine.host.core(0).stop, GUARD_SECONDS))
+        with Watchdog(machine.host.core(0).request_stop, GUARD_SECONDS) as watchdog:
+            result = run_machine(machine, watchdog)
         assert result.status == 0
         assert machine.arch_vcpu.ctx.gpr(19) == to_u64(PsciStatus.INVALID_PARAMETERS)
 

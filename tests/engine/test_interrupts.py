@@ -1,4 +1,4 @@
-"""Interrupts of a whole machine, on the real engine: devices and timers, the GIC, and the vector that the guest takes."""
+"""Interrupts of a whole machine, on the real engine: devices and timers, the GIC, the vector that the guest takes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ENTRY_SIZE = 32
 
 GICD, GICR = 0x0800_0000, 0x080A_0000
 GICR_SGI = GICR + 0x1_0000
-CTLR, IGROUPR, ISENABLER, ISPENDR, IPRIORITYR = 0, 0x80, 0x100, 0x200, 0x400
+CTLR, WAKER, IGROUPR, ISENABLER, ISPENDR, IPRIORITYR = 0, 0x14, 0x80, 0x100, 0x200, 0x400
 BOTH_GROUPS = 3
 
 VIRTUAL, PHYSICAL, RTC = 27, 30, 34
@@ -111,6 +111,7 @@ def run(
     shared = sum(1 << intid - 32 for intid in enable if intid >= 32)
     setup = (
         (GICD + CTLR, BOTH_GROUPS),
+        (GICR + WAKER, 0),
         (GICR_SGI + IGROUPR, ~group0 & 0xFFFF_FFFF),
         (GICR_SGI + ISENABLER, private),
         (GICD + IGROUPR + 4, 0xFFFF_FFFF),
@@ -140,7 +141,7 @@ def run(
                 11: 0xFF,
                 12: 1,
                 13: 1,
-                16: 1 << 40,
+                16: 1 << 24,
                 18: 0,
                 21: label(arm),
                 22: label(wait),
@@ -192,11 +193,9 @@ def test_a_timer_interrupts(timer: str, wait: str, passthrough: bool, clock: str
 
 @pytest.mark.parametrize("wait", ["wait_wfi", "wait_spin", "wait_el0"])
 @pytest.mark.parametrize("timer", TIMERS)
-@pytest.mark.parametrize("ticks", [0, 1, 1000, TICKS_PER_SECOND])
+@pytest.mark.parametrize("ticks", [0, 1, 1000, 60_000])
 def test_a_timer_is_in_time_by_the_instruction_clock(timer: str, wait: str, ticks: int) -> None:
     """To within what the handler has executed before it looks, and one look at the counter."""
-    if ticks == TICKS_PER_SECOND and wait != "wait_wfi":
-        pytest.skip("a billion instructions")
     outcome = run(f"arm_{timer}_timer", wait, enable=(VIRTUAL, PHYSICAL), registers={10: ticks})
     assert_took(outcome, TIMERS[timer], slot=LOWER_IRQ if wait == "wait_el0" else CURRENT_IRQ)
     assert 0 <= outcome.log[0].count - outcome.compare < 400
@@ -205,6 +204,7 @@ def test_a_timer_is_in_time_by_the_instruction_clock(timer: str, wait: str, tick
 def test_waiting_takes_no_instructions_and_is_one_exit() -> None:
     outcome = run("arm_virtual_timer", "wait_wfi", enable=(VIRTUAL,), registers={10: 10 * TICKS_PER_SECOND})
     assert_took(outcome, VIRTUAL)
+    assert 0 <= outcome.log[0].count - outcome.compare < 400
     assert len(outcome.exits_of(Halt)) == 1
     assert outcome.exits_of(ExternalInterrupt) == []
 
@@ -289,6 +289,11 @@ def test_wfi_that_nothing_will_end_ends_the_run(clock: str) -> None:
 
 def test_wfi_is_not_ended_by_an_interrupt_that_the_gic_holds_back() -> None:
     outcome = run("arm_virtual_timer", "wait_wfi", enable=(VIRTUAL,), registers={10: 100, 11: 0})
+    assert outcome.result.ending is Ending.NO_PROGRESS
+
+
+def test_wfi_is_not_ended_through_a_redistributor_that_sleeps() -> None:
+    outcome = run("arm_virtual_timer", "wait_wfi", enable=(VIRTUAL,), stores=((GICR + WAKER, 2),), registers={10: 100})
     assert outcome.result.ending is Ending.NO_PROGRESS
 
 

@@ -75,7 +75,10 @@ def sizes(space: Stage2AddressSpace, ipa: int, size: int) -> list[int]:
         (44, 43, 3, 0x80043555, 16),
         (44, 39, 3, 0x80043559, 1),
         (36, None, 3, 0x8001355C, 1),
-        (32, None, 3, 0x80003560, 1),
+        (44, 35, 3, 0x8004355D, 1),
+        (44, 34, 2, 0x8004351E, 16),
+        (44, 33, 2, 0x8004351F, 8),
+        (32, None, 2, 0x80003520, 4),
     ],
 )
 def test_the_controls_follow_the_address_sizes(

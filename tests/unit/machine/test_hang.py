@@ -153,6 +153,23 @@ def test_a_hang_after_a_busy_time_is_found_as_soon() -> None:
         assert made.clock.now() <= 3 * INTERVAL
 
 
+def test_a_hang_is_found_soon_though_attempts_have_failed_before() -> None:
+    """For some seconds the guest computes; then it leaves often; then it hangs."""
+    busy, hung = 3_000_000_000, 6_000_000_000
+    with loop(Block([ADD, BRANCH])) as (made, core):
+        core.blocks[0].registers = lambda turn: {0: turn if made.clock.now() < busy else 0}
+
+        def leave() -> None:
+            made.arch_vcpu._exits.count += 1
+            if made.clock.now() < hung:
+                alarm.set_at(made.clock.now() + INTERVAL // 3)
+
+        alarm = made.clock.alarm(leave)
+        alarm.set_at(busy)
+        assert result_of(made, core).status == 123
+        assert hung < made.clock.now() <= hung + 3 * INTERVAL
+
+
 # What is not ---------------------------------------------------------------------------------------------------
 
 
@@ -198,17 +215,18 @@ def test_a_guest_that_leaves_while_it_is_followed_is_none() -> None:
             return {}
 
         core.blocks[0].registers = leave_if_followed
-        made.description = replace(made.description, limits=replace(made.description.limits, max_exits=3))
+        made.description = replace(made.description, limits=replace(made.description.limits, max_exits=20))
         assert result_of(made, core).ending is Ending.LIMIT
 
 
-@pytest.mark.parametrize("late_by", [1, 37, 100])
-def test_an_alarm_goes_off_at_the_block_at_which_it_would_without_being_watched(late_by: int) -> None:
+@pytest.mark.parametrize("code", [[ADD], [ADD, NOP, BRANCH]])
+@pytest.mark.parametrize("late_by", [1, 37, 38, 100])
+def test_an_alarm_goes_off_at_the_block_at_which_it_would_without_being_watched(code: list[int], late_by: int) -> None:
     """Whether the guest is being followed at that moment, or not."""
 
     def turns_at_alarms(watched: bool) -> list[int]:
         turns: list[int] = []
-        with loop(Block([ADD, NOP, BRANCH], lambda turn: {0: turn})) as (made, core):
+        with loop(Block(code, lambda turn: {0: turn})) as (made, core):
             made.description = replace(made.description, el2=replace(made.description.el2, trap_wfi=watched))
 
             def again() -> None:

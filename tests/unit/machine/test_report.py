@@ -122,4 +122,6 @@ def test_the_death_report_tells_of_the_exceptions_that_came_before() -> None:
 
 @pytest.mark.parametrize("ending", list(Ending))
 def test_which_ends_are_explained(ending: Ending) -> None:
-    assert wants_report(RunResult(ending, 0, "")) is (ending is Ending.FAULT)
+    assert wants_report(RunResult(ending, 0, "")) is (ending in (Ending.FAULT, Ending.PANIC))
+    ended_itself = ending in (Ending.POWERED_OFF, Ending.RESET, Ending.EXITED)
+    assert wants_report(RunResult(ending, 0, ""), regs=True) is not ended_itself

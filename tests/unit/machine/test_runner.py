@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import threading
+from dataclasses import replace
 
 import pytest
 
+from arm_vcpu_cli.arch.regs import EL1H_MASKED, Spsr
 from arm_vcpu_cli.axvcpu.exit import EXIT_REASONS
 from arm_vcpu_cli.engine.port import StopReason
 from arm_vcpu_cli.errors import EngineError
 from arm_vcpu_cli.machine.console import Console
-from arm_vcpu_cli.machine.runner import EXIT_HANDLERS, Ending, RunResult, run_machine
-from arm_vcpu_cli.machine.watchdog import Watchdog
-from tests.support.fake_core import Trap, data_abort, hvc, instruction_abort, system_move, wfi
+from arm_vcpu_cli.machine.hang import HangWatch
+from arm_vcpu_cli.machine.runner import EXIT_HANDLERS, Ending, GuestRun, RunResult, run_machine
+from arm_vcpu_cli.machine.watchdog import StopCause, Watchdog
+from tests.support.fake_core import Trap, data_abort, hvc, instruction_abort, system_move, wfi, write_pstate
 from tests.unit.arm_vcpu.machine import TestPlatform
 
 from .fake_machine import ENTRY, UART, machine
@@ -162,7 +165,8 @@ def test_a_stop_from_outside(interrupt: bool, expected: Ending, status: int) -> 
             return reason
 
         core.run = run  # type: ignore[method-assign]
-        result = run_machine(made, watchdog)
+        with watchdog:
+            result = run_machine(made, watchdog)
     assert (result.ending, result.status) == (expected, status)
     assert "<main+0x4>" in result.message
     assert ("0.001 s" in result.message) is not interrupt
@@ -193,3 +197,97 @@ def test_a_console_whose_reader_is_gone_ends_the_run() -> None:
         result = run_machine(made, Watchdog(core.stop))
     os.close(writer)
     assert (result.ending, result.status) == (Ending.INTERRUPTED, 130)
+
+
+# Panics --------------------------------------------------------------------------------------------------------
+
+PANIC = "Kernel panic - not syncing: no luck\r\n"
+PANIC_END = "---[ end Kernel panic - not syncing: no luck ]---\r\n"
+RESET = hvc(0x8400_0009)
+
+
+def puts(text: str) -> list[Trap]:
+    """The guest prints a text."""
+    return [data_abort(UART, is_write=True, register=1, regs={1: byte}) for byte in text.encode()]
+
+
+def test_a_guest_is_stopped_at_the_end_of_its_kernels_panic() -> None:
+    with machine(puts(PANIC + PANIC_END)) as (made, core, output):
+        result = run_machine(made, Watchdog(core.stop))
+        assert core.requests == 1
+        assert os.read(output, 1000).decode() == PANIC + PANIC_END
+    assert (result.ending, result.status) == (Ending.PANIC, 122)
+    assert result.message == "the guest's kernel panicked: no luck"
+
+
+@pytest.mark.parametrize(
+    ("end", "then"),
+    [
+        (RESET, "then the guest asked for a reset"),
+        (OFF, "then the guest powered off"),
+        (wfi(), "then the guest waits for an interrupt"),
+    ],
+)
+def test_a_panic_that_ends_in_a_reset_is_still_a_panic(end: Trap, then: str) -> None:
+    result = ending(*puts(PANIC), end)
+    assert (result.ending, result.status) == (Ending.PANIC, 122)
+    assert result.message.startswith(f"the guest's kernel panicked: no luck; {then}")
+
+
+def test_a_guest_that_only_says_the_words_goes_on_and_powers_off() -> None:
+    result = ending(*puts(PANIC + "# reboot: Power down\r\n"), OFF)
+    assert (result.ending, result.status) == (Ending.POWERED_OFF, 0)
+
+
+def test_a_panicked_guest_that_is_interrupted_was_interrupted() -> None:
+    with machine(puts(PANIC)) as (made, core, _):
+        watchdog = Watchdog(core.stop)
+        watchdog.cause = StopCause.INTERRUPT
+        assert run_machine(made, watchdog).status == 130
+
+
+# Waiting in vain -----------------------------------------------------------------------------------------------
+
+
+def test_a_wait_in_vain_says_whether_interrupts_are_masked() -> None:
+    unmasked = int(Spsr(EL1H_MASKED).replace(I=0, F=0))
+    masked = ending(wfi()).message
+    assert masked.endswith("<main>, with interrupts masked, and nothing can raise one")
+    assert ending(replace(wfi(), pstate=unmasked)).message.endswith("<main>, and nothing can raise one")
+
+
+def test_a_wait_for_input_that_has_ended_says_so() -> None:
+    enable_receive_interrupt = data_abort(UART + 0x38, is_write=True, register=1, regs={1: 1 << 4})
+    result = ending(enable_receive_interrupt, wfi())
+    assert (result.ending, result.status) == (Ending.NO_PROGRESS, 123)
+    assert "waits for input" in result.message
+    assert result.message.endswith("and the input has ended")
+
+
+# What is said of a guest that was stopped ----------------------------------------------------------------------
+
+
+def test_a_busy_guest_needs_no_words() -> None:
+    with machine() as (made, core, _):
+        assert GuestRun(made, Watchdog(core.stop)).doing() == ""
+
+
+@pytest.mark.parametrize(("pstate", "masked"), [(EL1H_MASKED, ", interrupts masked"), (0x5, "")])
+def test_a_guest_without_exits(pstate: int, masked: str) -> None:
+    with machine() as (made, core, _):
+        write_pstate(made.arch_vcpu.state, pstate)
+        run = GuestRun(made, Watchdog(core.stop))
+        run.hang = HangWatch(made, monotonic=iter([10.0, 18.2]).__next__)
+        assert run.doing() == f": no exit for the last 8 s{masked}"
+
+
+@pytest.mark.parametrize(("mask", "ended"), [(0, ""), (1 << 4, ", and its input has ended")])
+def test_an_idle_guest(mask: int, ended: str) -> None:
+    with machine() as (made, core, _):
+        run = GuestRun(made, Watchdog(core.stop))
+        made.bus.windows()[0].device.write(0x38, 4, mask)
+        made.clock.skip_to(20_000_000_000)
+        run.idle.waited(0, 20_000_000_000, 0)
+        assert run.doing() == f": idle for the last 20 s of its time{ended}"
+        run.panic.see(b"something")
+        assert run.doing() == ""
