@@ -10,7 +10,7 @@ from typing import Final, NoReturn
 
 import click
 
-from arm_vcpu_cli.cli.options import null_stream, say
+from arm_vcpu_cli.cli.output import null_stream, say
 from arm_vcpu_cli.errors import ArmVcpuError
 
 INTERRUPTED: Final = 130

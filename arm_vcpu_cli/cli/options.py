@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import io
-import os
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TextIO, TypeVar
+from typing import Any, TypeVar
 
 import click
 
@@ -213,23 +210,3 @@ def guest_options(function: F) -> F:
     for option in reversed(_GUEST_OPTIONS):
         function = option(function)
     return function
-
-
-def say(message: str) -> None:
-    """A line for the user, on stderr: stdout is the guest's."""
-    tell(f"armvcpu: {message}")
-
-
-def tell(text: str) -> None:
-    """Text for the user, on stderr. Where nobody is left to read it, the exit status still has to be right."""
-    try:
-        click.echo(text, err=True)
-    except OSError:
-        sys.stderr = null_stream("w")
-
-
-def null_stream(mode: str) -> TextIO:
-    """The null device in the place of a standard stream, for the rest of the process."""
-    stream = open(os.devnull, mode, encoding="utf-8")  # noqa: PTH123, SIM115
-    assert isinstance(stream, io.TextIOWrapper)
-    return stream

@@ -7,7 +7,8 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 
-from arm_vcpu_cli.cli.options import GuestOptions, say, tell
+from arm_vcpu_cli.cli.options import GuestOptions
+from arm_vcpu_cli.cli.output import say, tell
 from arm_vcpu_cli.cli.terminal import open_console, raw_terminal, signals_stop
 from arm_vcpu_cli.errors import UsageError
 from arm_vcpu_cli.machine.builder import Machine, build_machine, start

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
-from arm_vcpu_cli.cli.options import say
+from arm_vcpu_cli.cli.output import say
 from arm_vcpu_cli.machine.console import Console
 from arm_vcpu_cli.machine.watchdog import Watchdog
 

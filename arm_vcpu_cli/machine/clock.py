@@ -16,6 +16,7 @@ from arm_vcpu_cli.engine.port import CpuCore
 
 _NEVER: Final = 1 << 68
 _UNLIMITED: Final = 1 << 62
+"""Instructions that nobody executes; a core's budget is a signed number of 64 bits."""
 _LONGEST_SLICE: Final = 10_000_000
 """Nanoseconds after which the host clock looks again how fast the guest executes."""
 _SHORTEST_SLICE: Final = 20_000
@@ -141,7 +142,7 @@ class InstructionClock(MachineClock):
     def rearm(self) -> None:
         """See the base."""
         earliest = self._earliest()
-        self._core.set_budget(_UNLIMITED if earliest == _NEVER else max(earliest - self.now(), 0))
+        self._core.set_budget(min(max(earliest - self.now(), 0), _UNLIMITED))
 
     def skip_to(self, nanoseconds: int) -> None:
         """See the base. Time never goes back."""

@@ -67,11 +67,8 @@ def _sleep(machine: Machine, deadline: int | None) -> bool:
     left = None if deadline is None else max(deadline - asleep_at, 0)
     arrived = console.wait_for_input(None if left is None else left / _NANOSECONDS)
     slept = time.monotonic_ns() - begun
+    clock.skip_to(asleep_at + (slept if left is None else min(slept, left)))
     if arrived:
-        clock.skip_to(asleep_at + (slept if left is None else min(slept, left)))
         machine.input.deliver()
         return True
-    if deadline is None or left is None or slept < left:
-        return False
-    clock.skip_to(deadline)
-    return True
+    return left is not None and slept >= left
