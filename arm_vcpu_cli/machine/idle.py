@@ -8,6 +8,8 @@ from typing import Final
 from arm_vcpu_cli.machine.builder import Machine
 
 _NANOSECONDS: Final = 1_000_000_000
+_INEXACT: Final = 1_000_000
+"""Nanoseconds by which a sleep may seem to have ended too early: seconds in floating point are not exact."""
 _IDLE_PERCENT: Final = 90
 """How much of its time a guest has to wait to count as idle."""
 
@@ -63,10 +65,16 @@ def wait_for_interrupt(machine: Machine) -> bool:
 def _sleep(machine: Machine, deadline: int | None) -> bool:
     """Sleep on the host until the deadline (nanoseconds of the guest) or input; False if the run was stopped."""
     clock, console = machine.clock, machine.console
+    if console.wait_for_input(0):
+        # It takes none of the guest's time that the host sees what is there already, such as more of a file.
+        machine.input.deliver()
+        return True
     begun, asleep_at = time.monotonic_ns(), clock.now()
     left = None if deadline is None else max(deadline - asleep_at, 0)
     arrived = console.wait_for_input(None if left is None else left / _NANOSECONDS)
     slept = time.monotonic_ns() - begun
+    if left is not None and not arrived and slept + _INEXACT >= left:
+        slept = left
     clock.skip_to(asleep_at + (slept if left is None else min(slept, left)))
     if arrived:
         machine.input.deliver()

@@ -85,7 +85,7 @@ class Granule(NamedTuple):
 
 
 class Stage2Format(NamedTuple):
-    """The stage-2 tables that a machine with this CPU gets; they have the 4 KiB granule."""
+    """The widest stage-2 tables that a machine with this CPU may get; they have the 4 KiB granule."""
 
     ipa_bits: int
     levels: int

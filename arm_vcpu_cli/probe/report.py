@@ -81,7 +81,7 @@ def sections(report: Report) -> tuple[Section, ...]:
         title, columns = ("Modelled CPUs", models) if len(cpus) > 1 else (f"Modelled CPU: {models[0]}", ())
         found += [
             Section(title, columns, _cpu_rows(cpus)),
-            Section("Stage 2 of a guest", columns, _stage2_rows(cpus)),
+            Section("Stage 2 of a guest (a machine with fewer addresses gets a narrower one)", columns, _stage2_rows(cpus)),
             Section("Features of the core", columns, _feature_rows(cpus)),
             Section("Hidden from the guest (core -> guest)", columns, _hidden_rows(cpus)),
         ]
@@ -162,7 +162,7 @@ def _cpu_rows(cpus: tuple[CpuFacts, ...]) -> tuple[Row, ...]:
             row(f"{stage}, granules", (_granules(cpu, index, brief=brief) for cpu in cpus))
             for index, stage in enumerate(("Stage 1", "Stage 2"), start=1)
         ),
-        row("GIC system registers", (value_name(_PFR0, "GIC", cpu.gic) for cpu in cpus)),
+        row("GIC system registers", (_gic_text(cpu.gic) for cpu in cpus)),
     ]
     return tuple(rows)
 
@@ -174,6 +174,10 @@ def _firmware(cpu: CpuFacts, *, brief: bool) -> str:
 def _granules(cpu: CpuFacts, stage: int, *, brief: bool) -> str:
     names = [each.name for each in cpu.granules if each[stage]]
     return ", ".join(name.replace(" KiB", "K") if brief else name for name in names) or "none"
+
+
+def _gic_text(field: int) -> str:
+    return value_name(_PFR0, "GIC", field) if field else "none in the core; a GICv3 is emulated"
 
 
 def _stage2_rows(cpus: tuple[CpuFacts, ...]) -> tuple[Row, ...]:

@@ -1,0 +1,34 @@
+"""What lasts for how long while a guest runs for a person."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from arm_vcpu_cli.cli import session
+from arm_vcpu_cli.cli.run import command
+from arm_vcpu_cli.machine.watchdog import Watchdog
+
+
+def test_no_signal_writes_to_a_watchdog_that_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Its sockets are closed after the wake-up descriptor and the handlers have been put back."""
+    found: list[tuple[int, object]] = []
+    before = signal.getsignal(signal.SIGINT)
+
+    class Observed(Watchdog):
+        def __exit__(self, *_: object) -> None:
+            wakeup = signal.set_wakeup_fd(-1)
+            found.append((wakeup, signal.getsignal(signal.SIGINT)))
+            super().__exit__()
+
+    monkeypatch.setattr(session, "Watchdog", Observed)
+    guest = tmp_path / "guest.bin"
+    guest.write_bytes(bytes.fromhex("7f2003d5"))  # wfi
+    with capfd.disabled():
+        assert CliRunner().invoke(command, [str(guest)], standalone_mode=False).return_value == 123
+    assert found == [(-1, before)]
