@@ -22,6 +22,9 @@ class Conduit(Enum):
     SMC = "smc"
 
 
+DEFAULT_IDLE: Final = 3600.0
+
+
 class OnFault(Enum):
     """What happens when the guest does to a memory region what its permissions forbid."""
 
@@ -188,10 +191,12 @@ class SmcDescription:
 
 @dataclass(frozen=True)
 class Limits:
-    """``[limits]``: ``timeout`` in seconds of the host, ``max_exits`` a count; 0 is no limit."""
+    """``[limits]``: ``timeout`` in seconds of the host, ``max_exits`` a count, ``idle`` the seconds of its own time
+    that a guest may wait, printing nothing, once its input has ended; 0 is no limit."""
 
     timeout: float
     max_exits: int
+    idle: float = DEFAULT_IDLE
 
 
 NO_LIMITS: Final = Limits(timeout=0.0, max_exits=0)

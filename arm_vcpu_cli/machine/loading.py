@@ -20,6 +20,7 @@ from arm_vcpu_cli.arch.features import FEATURES
 from arm_vcpu_cli.arch.regs import AFFINITY_MASK
 from arm_vcpu_cli.arch.smccc import is_psci, to_u64
 from arm_vcpu_cli.machine.description import (
+    DEFAULT_IDLE,
     BootDescription,
     ClockDescription,
     ClockSource,
@@ -295,8 +296,9 @@ def _read_smc(top: Table) -> SmcDescription:
 
 
 def _read_limits(top: Table) -> Limits:
-    table = top.table("limits", ("timeout", "max_exits"))
+    table = top.table("limits", ("timeout", "max_exits", "idle"))
     return Limits(
         timeout=table.number("timeout", high=MAX_SECONDS, default=0.0),
         max_exits=table.integer("max_exits", low=0, high=MASK64, default=0),
+        idle=table.number("idle", high=MAX_SECONDS, default=DEFAULT_IDLE),
     )

@@ -151,11 +151,24 @@ def _halt(run: GuestRun, _exit: Halt) -> Verdict:
     go_on_looking()
     run.idle.waited(begun, machine.clock.now(), run.panic.printed)
     if woken:
-        return None
+        return _idle_for_ever(run)
     if machine.input.starved():
         return _no_progress(f"the guest waits for input at {run.place()}, and the input has ended")
     masked = ", with interrupts masked" if are_interrupts_masked(machine) else ""
     return _no_progress(f"the guest waits for an interrupt at {run.place()}{masked}, and nothing can raise one")
+
+
+def _idle_for_ever(run: GuestRun) -> Verdict:
+    """A kernel at its prompt never stops setting timers. Once nobody can type any more, that is no progress."""
+    limit = run.machine.description.limits.idle
+    if not limit or not run.machine.input.starved():
+        return None
+    idle = run.idle.seconds(run.machine.clock.now(), run.panic.printed)
+    if idle < limit:
+        return None
+    return _no_progress(
+        f"the guest has been idle for {idle:.0f} s of its time, and its input has ended (limits.idle), at {run.place()}"
+    )
 
 
 def _external_interrupt(run: GuestRun, _exit: ExternalInterrupt) -> Verdict:

@@ -81,7 +81,7 @@ def sections(report: Report) -> tuple[Section, ...]:
         title, columns = ("Modelled CPUs", models) if len(cpus) > 1 else (f"Modelled CPU: {models[0]}", ())
         found += [
             Section(title, columns, _cpu_rows(cpus)),
-            Section("Stage 2 of a guest (a machine with fewer addresses gets a narrower one)", columns, _stage2_rows(cpus)),
+            Section("Stage 2 of a guest, at its widest", columns, _stage2_rows(cpus)),
             Section("Features of the core", columns, _feature_rows(cpus)),
             Section("Hidden from the guest (core -> guest)", columns, _hidden_rows(cpus)),
         ]

@@ -6,7 +6,6 @@ import signal
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
 from arm_vcpu_cli.cli import session
 from arm_vcpu_cli.cli.run import command
@@ -29,6 +28,8 @@ def test_no_signal_writes_to_a_watchdog_that_is_gone(
     monkeypatch.setattr(session, "Watchdog", Observed)
     guest = tmp_path / "guest.bin"
     guest.write_bytes(bytes.fromhex("7f2003d5"))  # wfi
-    with capfd.disabled():
-        assert CliRunner().invoke(command, [str(guest)], standalone_mode=False).return_value == 123
+    with Path("/dev/null").open(encoding="utf-8") as stdin:
+        monkeypatch.setattr("sys.stdin", stdin)
+        assert command.main([str(guest)], standalone_mode=False) == 123
+    assert "waits for an interrupt" in capfd.readouterr().err
     assert found == [(-1, before)]

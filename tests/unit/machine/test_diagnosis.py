@@ -13,7 +13,7 @@ VBAR = 0x4000_0800
 
 
 def exception(pc: int, esr: int = 0x2000000, far: int = 0) -> El1Exception:
-    return El1Exception(pc=pc, esr=esr, far=far)
+    return El1Exception(esr=esr, far=far, pc=pc, sp=0)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from arm_vcpu_cli.axvcpu.exit import EXIT_REASONS
 from arm_vcpu_cli.engine.port import StopReason
 from arm_vcpu_cli.errors import EngineError
 from arm_vcpu_cli.machine.console import Console
+from arm_vcpu_cli.machine.description import Limits
 from arm_vcpu_cli.machine.hang import HangWatch
 from arm_vcpu_cli.machine.runner import EXIT_HANDLERS, Ending, GuestRun, RunResult, run_machine
 from arm_vcpu_cli.machine.watchdog import StopCause, Watchdog
@@ -291,3 +292,43 @@ def test_an_idle_guest(mask: int, ended: str) -> None:
         assert run.doing() == f": idle for the last 20 s of its time{ended}"
         run.panic.see(b"something")
         assert run.doing() == ""
+
+
+def idle_guest(seconds: float, *, idle: float, listening: bool) -> RunResult:
+    """A guest that waits that long for its timer, again and again, with its input at an end; it ends by itself."""
+    waits = 20
+    with machine([*[wfi()] * waits, OFF]) as (made, core, _):
+        made.description = replace(made.description, limits=Limits(0, 0, idle))
+        made.input.starved = lambda: listening  # type: ignore[method-assign]
+
+        def wake() -> None:
+            made.arch_vcpu.set_interrupt_lines(irq=True, fiq=False)
+
+        alarm = made.clock.alarm(wake)
+        plain_run = core.run
+
+        def run(pc: int) -> StopReason:
+            made.arch_vcpu.set_interrupt_lines(irq=False, fiq=False)
+            alarm.set_at(made.clock.now() + round(seconds / waits * 1e9))
+            return plain_run(pc)
+
+        core.run = run  # type: ignore[method-assign]
+        with Watchdog(core.stop) as watchdog:
+            return run_machine(made, watchdog)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "limit", "listening", "ending"),
+    [
+        (100, 60, True, Ending.NO_PROGRESS),
+        (100, 60, False, Ending.POWERED_OFF),
+        (50, 60, True, Ending.POWERED_OFF),
+        (100, 0, True, Ending.POWERED_OFF),
+    ],
+)
+def test_a_guest_that_idles_for_ever_when_nobody_can_type(
+    seconds: float, limit: float, listening: bool, ending: Ending
+) -> None:
+    result = idle_guest(seconds, idle=limit, listening=listening)
+    assert result.ending is ending
+    assert ("its input has ended" in result.message) is (ending is Ending.NO_PROGRESS)
