@@ -96,19 +96,19 @@ _GUEST_OPTIONS = (
         "--load-address",
         type=address,
         metavar="ADDR",
-        help="Where a raw binary goes [default: RAM + 512 KiB], or the 2 MiB that a Linux kernel begins in.",
+        help="Where a raw binary goes [default: RAM + 512 KiB], or the multiple of 2 MiB below a Linux kernel.",
     ),
     click.option(
         "--symbols",
         type=FILE,
         metavar="FILE",
-        help="Names for the guest's addresses, for a Linux kernel with nokaslr: its vmlinux or System.map.",
+        help="Names for the guest's addresses: an ELF file with symbols, such as vmlinux, or a System.map.",
     ),
     click.option(
         "--clock",
         type=click.Choice(tuple(source.value for source in ClockSource)),
         help="What makes the guest's time pass: the instructions that it executes, so that every run is the same, or "
-        "the clock of the host [default: auto].",
+        "the clock of the host [default: auto, the host's if the console is a terminal].",
     ),
     click.option(
         "--seed",

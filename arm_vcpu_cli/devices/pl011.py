@@ -201,6 +201,10 @@ class Pl011:
         elif offset in _WRITABLE:
             self._registers[offset] = value
 
+    def holds(self, byte: int) -> bool:
+        """Whether it has received such a byte that the guest has not read. Safe from another thread."""
+        return byte in bytes(self._fifo) or byte in bytes(self._held_back)
+
     @property
     def receive_interrupt_enabled(self) -> bool:
         """Whether what arrives interrupts the guest."""

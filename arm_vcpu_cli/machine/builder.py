@@ -153,6 +153,7 @@ def _build(description: MachineDescription, image: GuestImage, console: Console,
         else:
             bus.add(device.name, device.base, device.size, model)
 
+    console.ask(lambda byte: any(uart.holds(byte) for uart in uarts))
     vcpu: AxVCpu[Aarch64VCpuSetupConfig, Aarch64PerCpu] = AxVCpu(0, 0, arch_vcpu)
     entry = image.entry if description.boot.entry is None else description.boot.entry
     vcpu.setup(entry, stage2.root, _setup(description, stage2))

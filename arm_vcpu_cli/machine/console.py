@@ -45,6 +45,11 @@ class InputEndedError(ArmVcpuError):
     """The guest only waits for input, and there will be none."""
 
 
+def _nothing_unread(_byte: int) -> bool:
+    """There is no UART to ask."""
+    return False
+
+
 def _nobody() -> None:
     """Takes what nobody has asked to be told."""
 
@@ -95,6 +100,7 @@ class Console:
         self._room = threading.Event()
         self._watched = False
         self._fed = False
+        self._unread: Callable[[int], bool] = _nothing_unread
 
     @property
     def interactive(self) -> bool:
@@ -174,6 +180,10 @@ class Console:
         while not select.select([], [self._output_fd], [], _BLOCKED_SECONDS)[1]:
             if self._cancelled():
                 raise ConsoleCancelledError("the console's reader does not read")
+
+    def ask(self, unread: Callable[[int], bool]) -> None:
+        """Say who knows whether a byte that the guest's UART has taken has not been read by the guest yet."""
+        self._unread = unread
 
     # Input, as the guest's UART sees it
 
@@ -344,7 +354,8 @@ class Console:
             elif byte == ESCAPE:
                 self._escaped = True
             else:
-                if byte == INTERRUPT and (byte in keys or byte in self._inbox or byte in tuple(self._in)):
+                ahead = byte == INTERRUPT and (byte in keys or byte in self._inbox or byte in tuple(self._in))
+                if ahead or (byte == INTERRUPT and self._unread(byte)):
                     self._ignored()
                 keys.append(byte)
         return bytes(keys)

@@ -70,6 +70,7 @@ class Outcome:
     log: tuple[Entry, ...]
     compare: int
     found: int
+    count: int
     exits: tuple[ExitRecord, ...]
 
     @property
@@ -158,7 +159,7 @@ def run(
             log = machine.ram.view(LOG, ENTRY_SIZE * ctx.gpr(25))
             assert log is not None
             entries = tuple(Entry(*fields) for fields in struct.iter_unpack("<QQQQ", bytes(log)))
-            return Outcome(result, entries, ctx.gpr(20), ctx.gpr(15), tuple(recorder.records))
+            return Outcome(result, entries, ctx.gpr(20), ctx.gpr(15), ctx.gpr(14), tuple(recorder.records))
     finally:
         os.close(sink)
 
@@ -261,6 +262,22 @@ def test_nothing_pending_shows_nothing() -> None:
     outcome = run("arm_nothing", "wait_masked_spin", enable=(VIRTUAL,), registers={16: 100_000})
     assert_took(outcome)
     assert outcome.found == 0
+
+
+@pytest.mark.parametrize("clock", CLOCKS)
+@pytest.mark.parametrize("compare", [1 << 58, 1 << 60, (1 << 63) - 1, 1 << 63, MASK64])
+def test_a_timer_in_a_thousand_years_does_not_disturb_today(compare: int, clock: str) -> None:
+    outcome = run(
+        "arm_absolute_timer", "wait_spin", enable=(VIRTUAL,), registers={10: compare, 16: 100_000}, clock=clock
+    )
+    assert_took(outcome)
+    assert outcome.count < TICKS_PER_SECOND
+
+
+def test_a_timer_in_a_thousand_years_can_be_waited_for() -> None:
+    outcome = run("arm_absolute_timer", "wait_wfi", enable=(VIRTUAL,), registers={10: 1 << 61})
+    assert_took(outcome, VIRTUAL)
+    assert 0 <= outcome.log[0].count - (1 << 61) < 400
 
 
 # WFI ---------------------------------------------------------------------------------------------------------------

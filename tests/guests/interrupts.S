@@ -8,7 +8,7 @@
 //   x25  entries so far; x26  how many end the run
 //   x27  the period of a timer in ticks, 0 for one that is switched off when it has interrupted
 //
-// At the end x20 is the compare value that the timer had at first, x15 what a wait has found.
+// At the end x20 is the compare value that the timer had at first, x15 what a wait has found, x14 CNTVCT_EL0.
         .arch   armv8-a
         .set    RTC, 0x09010000
 
@@ -111,6 +111,14 @@ arm_physical_timer:
         msr     cntp_ctl_el0, x0
         ret
 
+        // At x10, an absolute time.
+        .global arm_absolute_timer
+arm_absolute_timer:
+        msr     cntv_cval_el0, x10
+        mov     x0, #1
+        msr     cntv_ctl_el0, x0
+        ret
+
         // ENABLE and IMASK.
         .global arm_masked_timer
 arm_masked_timer:
@@ -194,6 +202,7 @@ wait_unmask_priority:
 
         .global power_off
 power_off:
+        mrs     x14, cntvct_el0
         ldr     x0, =0x84000008                 // PSCI SYSTEM_OFF
         hvc     #0
         b       power_off

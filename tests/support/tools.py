@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 
-def _missing(what: str) -> None:
+def missing(what: str) -> None:
     """In CI a missing tool is a failure; elsewhere the test is skipped and says what is missing."""
     if os.environ.get("CI") == "true":
         pytest.fail(f"{what} is missing")
@@ -20,12 +20,12 @@ def require_program(name: str) -> str:
     """The path of a program."""
     found = shutil.which(name)
     if found is None:
-        _missing(name)
+        missing(name)
     return found or name
 
 
 def require_file(path: str) -> Path:
     """A file that a package of the distribution installs."""
     if not Path(path).exists():
-        _missing(path)
+        missing(path)
     return Path(path)

@@ -181,6 +181,16 @@ def test_an_overdue_alarm_is_called_first(monkeypatch: pytest.MonkeyPatch) -> No
     assert waiting.clock.now() == 10 * MS
 
 
+@both_clocks
+def test_what_has_arrived_is_delivered_first(monkeypatch: pytest.MonkeyPatch, follows_host: bool) -> None:
+    waiting = Waiting(monkeypatch, follows_host=follows_host)
+    waiting.console.arrived = b"x"
+    waiting.clock.alarm(lambda: None).set_at(100 * MS)
+    assert waiting.wait()
+    assert waiting.delivered == [(0, b"x")]
+    assert waiting.clock.now() == 0
+
+
 # While somebody may type -------------------------------------------------------------------------------------------
 
 
