@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from arm_vcpu_cli.arch.gicregs import ICC_REGISTERS
@@ -36,6 +36,10 @@ from arm_vcpu_cli.engine.port import CpuCore, StopReason
 from arm_vcpu_cli.errors import EngineError, VCpuError
 
 _ENGINE_FAILURE: Final = -1
+
+
+def _not_bound(*_arguments: int) -> None:
+    """There is no core to load anything into."""
 
 
 def _trapped_moves(setup: Aarch64VCpuSetupConfig) -> frozenset[SysReg]:
@@ -73,6 +77,8 @@ class Aarch64VCpu:
         self._exits = ExitState()
         self._observer: ExitObserver | None = None
         self._lines = VirtualInterruptLines()
+        self._restore: Callable[[], object] = _not_bound
+        self._write_pstate: Callable[[int], object] = _not_bound
         self.stopped_by = StopReason.STOP
         """Why the core last came back from the guest."""
 
@@ -150,7 +156,8 @@ class Aarch64VCpu:
         if not cpu.is_enabled():
             raise VCpuError(f"physical CPU {cpu.cpu_id}: virtualisation is not enabled")
         core = cpu.core
-        core.restorer(self._state)()
+        self._restore, self._write_pstate = core.restorer(self._state), core.pstate_writer()
+        self._restore()
         if cpu.vector_base is not None:
             # The saved state may be older than the table that hardware_enable installed.
             core.write_sysreg(lookup("VBAR_EL2"), cpu.vector_base)
@@ -231,9 +238,9 @@ class Aarch64VCpu:
     def synchronise(self) -> None:
         """Load the saved state, with all edits, into the core. PSTATE is written too: the guest may be about to go
         on in another Exception level."""
-        core = self._bound().core
-        core.restorer(self._state)()
-        core.pstate_writer()(self.ctx.spsr)
+        self._bound()
+        self._restore()
+        self._write_pstate(self.ctx.spsr)
         self._lines.drive()
         if self._handlers is not None:
             self._handlers.new_pstate = None
