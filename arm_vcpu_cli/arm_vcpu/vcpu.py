@@ -167,7 +167,8 @@ class Aarch64VCpu:
             if has_pauth.APA or has_pauth.API:
                 # Without these the guest's pointer authentication would trap to EL2.
                 registers["HCR_EL2"] = int(Hcr(registers["HCR_EL2"]).replace(APK=1, API=1))
-            core.write_sysreg(lookup("MDCR_EL2"), MDCR_EL2)
+            # A guest that reads the core's own ID registers is told of performance monitors, and may use them.
+            core.write_sysreg(lookup("MDCR_EL2"), MDCR_EL2 if setup.trap_id_registers else 0)
         registers.restore(core, self.write_sysreg)
         if not self._started:
             core.pstate_writer()(EL1H_MASKED)

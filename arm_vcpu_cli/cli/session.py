@@ -83,11 +83,14 @@ def _facts(machine: Machine, options: GuestOptions) -> dict[str, str]:
         name="",
         path=None,
         limits=NO_LIMITS,
-        boot=replace(description.boot, initrd=None),
+        boot=replace(description.boot, initrd=None, bootargs=""),
+        clock=replace(description.clock, seed=0),
         memory=tuple(replace(region, file=None) for region in description.memory),
     )
     return {
         **{name: digest(path) for name, path in files.items() if path is not None},
+        "command line": description.boot.bootargs,
+        "seed": str(description.clock.seed),
         "machine": hashlib.sha256(repr(machine_alone).encode()).hexdigest(),
         "engine": engine_version(),
     }
