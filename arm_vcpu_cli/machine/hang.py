@@ -95,7 +95,9 @@ class HangWatch:
         self._budget = 0
         self._block = 0
         self._count = 0
-        self._seen: set[_Registers] = set()
+        self._seen: list[_Registers] = []
+        self.place = 0
+        """The lowest address at which a block of the loop begins, once there is a verdict."""
 
     def start(self) -> None:
         """Begin to look."""
@@ -172,7 +174,7 @@ class HangWatch:
         self._deadline = self._clock.next_deadline()
         self._following = True
         self._steps = 0
-        self._seen = {self._registers()}
+        self._seen = [self._registers()]
         # It stays due, so that every stop is taken for one of ours.
         self._alarm.set_at(self._clock.now())
         self._enter()
@@ -193,9 +195,11 @@ class HangWatch:
         elif not self._only_computes(executed) or len(self._seen) > _MOST_BLOCKS:
             self._give_up()
         elif (registers := self._registers()) in self._seen:
+            # Where the guest happens to be depends on when it was looked at; where its loop begins does not.
+            self.place = min(state[0] for state in self._seen[self._seen.index(registers) :])
             return self._why
         else:
-            self._seen.add(registers)
+            self._seen.append(registers)
             self._enter()
         return None
 

@@ -183,7 +183,9 @@ def _nothing(run: GuestRun, _exit: Nothing) -> Verdict:
     budget_used = machine.arch_vcpu.stopped_by is StopReason.BUDGET
     if budget_used and run.hang.has_stopped():
         why = run.hang.look()
-        return None if why is None else _no_progress(f"the guest hangs in a loop at {run.place()}, {why}")
+        if why is None:
+            return None
+        return _no_progress(f"the guest hangs in a loop at {with_symbol(machine, run.hang.place)}, {why}")
     machine.clock.expire(budget_used=budget_used)
     machine.input.deliver()
     return None
