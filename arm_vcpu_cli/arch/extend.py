@@ -10,7 +10,6 @@ from arm_vcpu_cli.arch.bitfield import MASK64
 
 VALUE_MASKS: Final[Mapping[int, int]] = MappingProxyType({1: 0xFF, 2: 0xFFFF, 4: 0xFFFF_FFFF, 8: MASK64})
 """All bits of a value, by its size in bytes."""
-_MASK: Final = dict(VALUE_MASKS)
 _SIGN: Final = {1: 0x80, 2: 0x8000, 4: 0x8000_0000, 8: 1 << 63}
 
 
@@ -20,7 +19,7 @@ def extend_load(value: int, size: int, sign_extend: bool, is_64bit: bool) -> int
     The value is cut to its size and extended by zeroes, or by its sign to 32 or 64 bits; a 32-bit destination
     clears the upper half.
     """
-    value &= _MASK[size]
+    value &= VALUE_MASKS[size]
     if sign_extend and value & _SIGN[size]:
-        value |= (_MASK[8] if is_64bit else _MASK[4]) & ~_MASK[size]
+        value |= (VALUE_MASKS[8] if is_64bit else VALUE_MASKS[4]) & ~VALUE_MASKS[size]
     return value

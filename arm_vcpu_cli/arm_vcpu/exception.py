@@ -232,12 +232,12 @@ class SyncHandlers:
             return None
         if outcome is not None:
             return self._refused_access(esr, outcome)
+        esr = self.syndromes.data_abort(esr)
         abort = decode_data_abort(esr)
         if not abort.is_translation or abort.stage1_walk or abort.cache_maintenance:
             return self._other_data_abort(esr)
         ipa = fault_ipa(self._u64[self._hpfar], self._u64[self._far])
         word = self._fetch(self._u64[self._pc])
-        esr = self.syndromes.data_abort(esr)
         return self._without_syndrome(esr, ipa, None if word is None else decode_cached(word))
 
     def _refused_access(self, esr: int, outcome: Outcome) -> ExitOrNone:
@@ -281,7 +281,6 @@ class SyncHandlers:
         return result
 
     def _other_data_abort(self, esr: int) -> ExitOrNone:
-        esr = self.syndromes.data_abort(esr)
         abort = decode_data_abort(esr)
         if abort.stage1_walk:
             return self._aborted(self._aborts.data(esr))

@@ -9,13 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from enum import Enum
-from typing import Protocol
+from typing import Final, Protocol
 
 from arm_vcpu_cli.arch.sysreg import SysReg
 from arm_vcpu_cli.engine.layout import CpuState, StateLayout
 
 ExceptionHook = Callable[[int], None]
 """Called with the kind of the exception: 0 synchronous, 1 IRQ, 2 FIQ, 3 SError (the order of a vector table)."""
+
+
+UNLIMITED: Final = 1 << 62
+"""A budget of instructions that nobody uses up; the core keeps it as a signed number of 64 bits."""
 
 
 class StopReason(Enum):

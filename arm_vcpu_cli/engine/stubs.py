@@ -16,6 +16,8 @@ import platform
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
+from arm_vcpu_cli.arch.sysreg import SysReg
+
 INSTRUCTION_SIZE_LOG2: Final = 2
 BLOCK_CALLBACK: Final = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint32, ctypes.c_void_p)
 """(engine, address, size in bytes, user data)"""
@@ -144,15 +146,10 @@ class Stubs:
         self._keep = keep
 
 
-def packed(op0: int, op1: int, crn: int, crm: int, op2: int) -> int:
-    """An encoding as in bits [20:5] of an MRS, with both bits of op0 (C5.1.2)."""
-    return (((op0 << 3 | op1) << 4 | crn) << 4 | crm) << 3 | op2
-
-
 def packed_encoding(description: int) -> int:
     """The packed encoding that the engine's description at an address stands for."""
     move = MoveDescription.from_address(description)
-    return packed(move.op0, move.op1, move.crn, move.crm, move.op2)
+    return SysReg(move.op0, move.op1, move.crn, move.crm, move.op2).packed
 
 
 def load_stubs(*, native: bool = True) -> Stubs:
@@ -235,5 +232,5 @@ def _works(stubs: Stubs) -> bool:
         return int(move(1, 7, ctypes.addressof(description), ctypes.addressof(wanted)))
 
     results = (run_move(14, 3, 3, 3, 1), run_move(13, 3, 3, 3, 1), run_move(2, 4, 3, 3, 0))
-    expected = [(7, packed(3, 3, 14, 3, 1)), (7, packed(3, 3, 2, 4, 0))]
+    expected = [(7, SysReg(3, 3, 14, 3, 1).packed), (7, SysReg(3, 3, 2, 4, 0).packed)]
     return results == (1, 0, 1) and moved == expected

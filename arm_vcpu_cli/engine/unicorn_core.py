@@ -11,7 +11,7 @@ from arm_vcpu_cli.arch.sysreg import SysReg, lookup
 from arm_vcpu_cli.engine.discovery import discover_layout
 from arm_vcpu_cli.engine.handover import hand_over_to_el2
 from arm_vcpu_cli.engine.layout import CpuState, StateLayout
-from arm_vcpu_cli.engine.port import ExceptionHook, MmioWindow, MoveHandler, StopReason
+from arm_vcpu_cli.engine.port import UNLIMITED, ExceptionHook, MmioWindow, MoveHandler, StopReason
 from arm_vcpu_cli.engine.stubs import load_stubs
 from arm_vcpu_cli.engine.unicorn_api import CPU_MODELS, NZCV, Engine, InterruptCallback, SavedContext
 from arm_vcpu_cli.errors import EngineError
@@ -19,9 +19,6 @@ from arm_vcpu_cli.errors import EngineError
 _PSTATE_COMPANION: Final = lookup("TPIDR_EL2")
 """A register of EL2 that no guest sees and we do not use: writing it has no effect but the core's refresh."""
 _TLBI_ALLE1: Final = lookup("TLBI ALLE1")
-
-UNLIMITED: Final = 1 << 62
-"""A budget that nobody uses up."""
 
 _NUMBERS: Final = 32
 _NOT_SYNCHRONOUS: Final = {5: 1, 14: 1, 6: 2, 15: 2, 24: 3}

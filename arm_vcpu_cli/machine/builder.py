@@ -203,6 +203,8 @@ def _with_clock_chosen(description: MachineDescription, console: Console) -> Mac
 
 
 def _check_features(description: MachineDescription, core: CpuCore) -> None:
+    if not description.cpu.features:
+        return
     try:
         guest_id_registers(core, features=dict(description.cpu.features))
     except ValueError as error:

@@ -8,15 +8,14 @@ host's time.
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Final
 
 from arm_vcpu_cli.devices.clock import NANOSECONDS_PER_TICK
-from arm_vcpu_cli.engine.port import CpuCore
+from arm_vcpu_cli.engine.port import UNLIMITED, CpuCore
 
 _NEVER: Final = 1 << 68
-_UNLIMITED: Final = 1 << 62
-"""Instructions that nobody executes; a core's budget is a signed number of 64 bits."""
 _LONGEST_SLICE: Final = 10_000_000
 """Nanoseconds after which the host clock looks again how fast the guest executes."""
 _SHORTEST_SLICE: Final = 20_000
@@ -55,7 +54,7 @@ class MachineAlarm:
             self._clock.rearm()
 
 
-class MachineClock:
+class MachineClock(ABC):
     """What both kinds share: the alarms. ``rearm`` gives the core a budget that ends no later than the next one."""
 
     follows_host = False
@@ -66,25 +65,25 @@ class MachineClock:
         self._alarms: list[MachineAlarm] = []
         core.count_instructions()
 
+    @abstractmethod
     def now(self) -> int:
         """Nanoseconds since reset."""
-        raise NotImplementedError
 
+    @abstractmethod
     def rearm(self) -> None:
         """Have the core stop when the next alarm is due."""
-        raise NotImplementedError
 
+    @abstractmethod
     def skip_to(self, nanoseconds: int) -> None:
         """The guest has waited until then."""
-        raise NotImplementedError
 
+    @abstractmethod
     def spend(self, nanoseconds: int) -> None:
         """Something took the guest so long beside its instructions; for use inside a hook."""
-        raise NotImplementedError
 
+    @abstractmethod
     def expire(self, *, budget_used: bool = False) -> None:
         """Call what is due, with the guest stopped; ``budget_used``: the core has stopped for its budget."""
-        raise NotImplementedError
 
     def ticks(self) -> int:
         """See :class:`~arm_vcpu_cli.devices.clock.Clock`."""
@@ -142,7 +141,7 @@ class InstructionClock(MachineClock):
     def rearm(self) -> None:
         """See the base."""
         earliest = self._earliest()
-        self._core.set_budget(min(max(earliest - self.now(), 0), _UNLIMITED))
+        self._core.set_budget(min(max(earliest - self.now(), 0), UNLIMITED))
 
     def skip_to(self, nanoseconds: int) -> None:
         """See the base. Time never goes back."""
@@ -183,7 +182,7 @@ class HostClock(MachineClock):
         """See the base. How far instructions will reach is a guess: the core is stopped early, and again."""
         earliest = self._earliest()
         if earliest == _NEVER:
-            self._core.set_budget(_UNLIMITED)
+            self._core.set_budget(UNLIMITED)
             return
         left = earliest - self.now()
         budget = int(min(left, _LONGEST_SLICE) * self._rate)

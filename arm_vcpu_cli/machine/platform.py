@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from types import MappingProxyType
 from typing import Final, Protocol, TypeVar
@@ -13,6 +13,7 @@ from arm_vcpu_cli.arm_vcpu.platform import Outcome
 from arm_vcpu_cli.axvcpu.exit import AccessFlags, SystemDown
 from arm_vcpu_cli.devices.bus import Bus
 from arm_vcpu_cli.devices.gicv3 import ICC_REGISTERS, CpuInterface
+from arm_vcpu_cli.devices.timer import Handlers
 from arm_vcpu_cli.errors import EngineError
 from arm_vcpu_cli.machine.description import MemoryRegion, OnFault
 from arm_vcpu_cli.machine.semihosting import Semihosting
@@ -24,9 +25,7 @@ _REMEMBERED: Final = 4096
 """Addresses of which the device is remembered: a guest that tries them all must not fill the host's memory."""
 
 
-TimerHandlers = Mapping[SysReg, tuple["Callable[[], int] | None", "Callable[[int], None] | None"]]
-
-NO_TIMER: Final[TimerHandlers] = MappingProxyType({})
+NO_TIMER: Final[Handlers] = MappingProxyType({})
 
 
 class RegisterAccess(Protocol):
@@ -57,7 +56,7 @@ class MachinePlatform:
         registers: RegisterAccess,
         *,
         interface: CpuInterface | None = None,
-        timer: TimerHandlers = NO_TIMER,
+        timer: Handlers = NO_TIMER,
         semihosting: Semihosting | None = None,
     ) -> None:
         """Give what exists only once the vCPU does: its own registers, the GIC's CPU interface, the functions behind

@@ -6,17 +6,24 @@ counters follow the host's clock, and its random numbers are the host's. So MRS 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from random import Random
 from typing import Final
 
 from arm_vcpu_cli.arch.sysreg import SysReg, lookup
-from arm_vcpu_cli.devices.timer import CNTP_CTL, CNTP_CVAL, CNTP_TVAL, CNTPCT, CNTVCT, GenericTimer, el0_may_access
+from arm_vcpu_cli.devices.timer import (
+    CNTP_CTL,
+    CNTP_CVAL,
+    CNTP_TVAL,
+    CNTPCT,
+    CNTVCT,
+    GenericTimer,
+    Handlers,
+    Reader,
+    Writer,
+    el0_may_access,
+)
 from arm_vcpu_cli.engine.port import CpuCore
-
-Reader = Callable[[], int]
-Writer = Callable[[int], None]
-Handlers = Mapping[SysReg, "tuple[Reader | None, Writer | None]"]
 
 PHYSICAL_TIMER: Final = frozenset({CNTPCT, CNTP_CTL, CNTP_CVAL, CNTP_TVAL})
 """What CNTHCTL_EL2 traps where the physical timer is not passed through."""

@@ -14,6 +14,7 @@ from typing import Final
 import pytest
 
 from tests.integration.command import COMMAND, GUARD_SECONDS, SAMPLES, environment
+from tests.support.processes import cpu_seconds
 
 UBOOT: Final = Path("/usr/lib/u-boot/qemu_arm64/u-boot.bin")
 PROMPT: Final = b"=> "
@@ -121,9 +122,3 @@ def test_poweroff_ends_it_with_status_0(serial: Serial, banner: str) -> None:
     assert b"poweroff ..." in serial.process.stdout.read()
     assert serial.process.wait(GUARD_SECONDS) == 0
     assert serial.process.stderr.read() == b""
-
-
-def cpu_seconds(pid: int) -> float:
-    """CPU time of a running process, from /proc (fields 14 and 15 of proc_pid_stat(5))."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

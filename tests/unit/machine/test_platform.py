@@ -11,10 +11,10 @@ from arm_vcpu_cli.devices.bus import Bus
 from arm_vcpu_cli.devices.gicv3 import GicV3
 from arm_vcpu_cli.devices.irq import unconnected
 from arm_vcpu_cli.devices.regions import Scratch
-from arm_vcpu_cli.devices.timer import GenericTimer
+from arm_vcpu_cli.devices.timer import GenericTimer, Handlers
 from arm_vcpu_cli.errors import EngineError
 from arm_vcpu_cli.machine.description import MemoryRegion, OnFault
-from arm_vcpu_cli.machine.platform import MachinePlatform, TimerHandlers
+from arm_vcpu_cli.machine.platform import MachinePlatform
 from arm_vcpu_cli.machine.semihosting import SYS_EXIT, Semihosting
 from arm_vcpu_cli.machine.system_moves import trapped_handlers
 from tests.support.manual_clock import ManualClock
@@ -115,7 +115,7 @@ def test_before_there_is_a_vcpu_every_register_is_undefined() -> None:
     assert vmm.sysreg_write(lookup("TCR_EL1"), 1) is Outcome.UNDEFINED
 
 
-def timer_at(tick: int) -> TimerHandlers:
+def timer_at(tick: int) -> Handlers:
     """The physical timer at a time."""
     return trapped_handlers(
         GenericTimer(ManualClock(tick), virtual=unconnected, physical=unconnected), lambda _ns: None
