@@ -1,8 +1,6 @@
 """PL011 UART (Arm DDI 0183G): FIFOs, flags, interrupts, identification; the line rate is not modelled.
 
-0x000 UARTDR     0x018 UARTFR    0x024 UARTIBRD  0x02C UARTLCR_H  0x034 UARTIFLS  0x03C UARTRIS  0x044 UARTICR
-0x004 UARTRSR    0x020 UARTILPR  0x028 UARTFBRD  0x030 UARTCR     0x038 UARTIMSC  0x040 UARTMIS  0x048 UARTDMACR
-0xFE0-0xFFC UARTPeriphID0-3, UARTPCellID0-3
+The registers are declared in :mod:`~arm_vcpu_cli.devices.pl011_registers`.
 """
 
 from __future__ import annotations
@@ -11,8 +9,55 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from arm_vcpu_cli.arch.bitfield import Field, Register
 from arm_vcpu_cli.devices.irq import IrqLine, unconnected
+from arm_vcpu_cli.devices.pl011_registers import (
+    CR,
+    DMACR,
+    DR,
+    FBRD,
+    FR,
+    IBRD,
+    ICR,
+    IFLS,
+    ILPR,
+    IMSC,
+    LCR_H,
+    MIS,
+    PERIPH_ID,
+    REGISTERS,
+    RIS,
+    RSR,
+    WINDOW,
+    Control,
+    FifoLevels,
+    FlagRegister,
+    Interrupts,
+    LineControl,
+    implemented_bits,
+)
+
+__all__ = [
+    "CR",
+    "DMACR",
+    "DR",
+    "FBRD",
+    "FIFO_DEPTH",
+    "FR",
+    "IBRD",
+    "ICR",
+    "IFLS",
+    "ILPR",
+    "IMSC",
+    "LCR_H",
+    "MIS",
+    "POLLS_BEFORE_IDLE",
+    "POLLS_BETWEEN_WAITS",
+    "QUIET_READS",
+    "RIS",
+    "RSR",
+    "Pl011",
+    "SerialLine",
+]
 
 FIFO_DEPTH: Final = 16
 """Before revision r1p5, which has 32 (1.1.2 and 3.3.17)."""
@@ -22,84 +67,17 @@ POLLS_BETWEEN_WAITS: Final = 16
 QUIET_READS: Final = 16
 """For how many reads of its status a receiver that was just enabled has received nothing yet."""
 
-DR, RSR, FR, ILPR, IBRD, FBRD, LCR_H, CR, IFLS, IMSC, RIS, MIS, ICR, DMACR = (
-    0x00, 0x04, 0x18, 0x20, 0x24, 0x28, 0x2C, 0x30, 0x34, 0x38, 0x3C, 0x40, 0x44, 0x48,
-)  # fmt: skip
-_ID_BASE: Final = 0xFE0
 _IDS: Final = (0x11, 0x10, 0x14, 0x00, 0x0D, 0xF0, 0x05, 0xB1)
 """PeriphID: part 0x011, designer Arm, revision r1p1 (what QEMU's "virt" has); PCellID: PrimeCell (3.3.15-22)."""
-
-
-class FlagRegister(Register):
-    """UARTFR (3.3.3)."""
-
-    WIDTH = 16
-    TXFE = Field(7)
-    RXFF = Field(6)
-    TXFF = Field(5)
-    RXFE = Field(4)
-    BUSY = Field(3)
-    CTS = Field(0)
-
-
-class Interrupts(Register):
-    """UARTIMSC, UARTRIS, UARTMIS and UARTICR (3.3.10 to 3.3.13)."""
-
-    WIDTH = 16
-    OEI = Field(10)
-    RTI = Field(6)
-    TXI = Field(5)
-    RXI = Field(4)
-    CTSMI = Field(1)
-
-
-class LineControl(Register):
-    """UARTLCR_H (3.3.7)."""
-
-    WIDTH = 16
-    SPS = Field(7)
-    WLEN = Field(6, 5)
-    FEN = Field(4)
-    STP2 = Field(3)
-    EPS = Field(2)
-    PEN = Field(1)
-    BRK = Field(0)
-
-
-class Control(Register):
-    """UARTCR (3.3.8)."""
-
-    WIDTH = 16
-    CTSEn = Field(15)
-    RTSEn = Field(14)
-    Out2 = Field(13)
-    Out1 = Field(12)
-    RTS = Field(11)
-    DTR = Field(10)
-    RXE = Field(9)
-    TXE = Field(8)
-    LBE = Field(7)
-    SIRLP = Field(2)
-    SIREN = Field(1)
-    UARTEN = Field(0)
-
-
-class FifoLevels(Register):
-    """UARTIFLS (3.3.9)."""
-
-    WIDTH = 16
-    RXIFLSEL = Field(5, 3)
-    TXIFLSEL = Field(2, 0)
-
-
-_WRITABLE: Final = {ILPR: 0xFF, IBRD: 0xFFFF, FBRD: 0x3F, LCR_H: 0xFF, CR: 0xFF87, IFLS: 0x3F, IMSC: 0x7FF, DMACR: 0x7}
 _RESET: Final = {ILPR: 0, IBRD: 0, FBRD: 0, LCR_H: 0, CR: 0x300, IFLS: 0x12, IMSC: 0, DMACR: 0}
+_WRITABLE: Final = {offset: implemented_bits(offset) for offset in _RESET}
 _RX_LEVELS: Final = tuple(FIFO_DEPTH * eighths // 8 for eighths in (1, 2, 4, 6, 7))
 _RX: Final = int(Interrupts.of(RXI=1))
 _RX_TIMEOUT: Final = int(Interrupts.of(RTI=1))
 _RX_ANY: Final = _RX | _RX_TIMEOUT
 _TX: Final = int(Interrupts.of(TXI=1))
 _RECEIVER_ON: Final = int(Control.of(RXE=1, UARTEN=1))
+_WORDS: Final = WINDOW & ~3
 _MASK32: Final = 0xFFFF_FFFF
 _WIDTH_MASKS: Final = {1: 0xFF, 2: 0xFFFF, 4: 0xFFFF_FFFF, 8: 0xFFFF_FFFF}
 _FR_EMPTY: Final = int(FlagRegister.of(TXFE=1, RXFE=1))
@@ -171,12 +149,12 @@ class Pl011:
 
         Registers are 32 bits wide at most. A narrow read away from the register's own offset sees its upper bytes.
         """
-        word = offset & 0xFFC
+        word = offset & _WORDS
         reader = self._readers.get(word)
         if reader is not None:
             value = reader()
-        elif word >= _ID_BASE:
-            value = _IDS[(word - _ID_BASE) // 4]
+        elif word >= PERIPH_ID:
+            value = _IDS[(word - PERIPH_ID) // 4]
         else:
             value = self._registers.get(word, 0)
         return value >> 8 * (offset & 3) & _WIDTH_MASKS[width]
@@ -186,7 +164,7 @@ class Pl011:
 
         Unknown and read-only registers ignore it.
         """
-        offset &= 0xFFC
+        offset &= _WORDS
         self._polls = 0
         if offset == DR:
             self._send(value & 0xFF)
@@ -200,6 +178,14 @@ class Pl011:
             writer(value)
         elif offset in _WRITABLE:
             self._registers[offset] = value
+
+    def register_name(self, offset: int, width: int) -> str:
+        """``PL011.UARTDR``; see :class:`~arm_vcpu_cli.devices.naming.NamedRegisters`."""
+        return REGISTERS.name(offset & WINDOW, width)
+
+    def register_meaning(self, offset: int, width: int, value: int) -> str:
+        """``'A'``, ``TXFE=1 RXFE=1``; see :class:`~arm_vcpu_cli.devices.naming.NamedRegisters`."""
+        return REGISTERS.meaning(offset & WINDOW, width, value)
 
     def holds(self, byte: int) -> bool:
         """Whether it has received such a byte that the guest has not read. Safe from another thread."""

@@ -1,24 +1,66 @@
-"""PL031 real-time clock (Arm DDI 0224): a counter of seconds with a match interrupt.
-
-0x000 RTCDR   0x008 RTCLR   0x010 RTCIMSC   0x018 RTCMIS
-0x004 RTCMR   0x00C RTCCR   0x014 RTCRIS    0x01C RTCICR   0xFE0-0xFFC RTCPeriphID0-3, RTCPCellID0-3
-"""
+"""PL031 real-time clock (Arm DDI 0224): a counter of seconds with a match interrupt."""
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from typing import Final
 
+from arm_vcpu_cli.arch.bitfield import Field, Register
 from arm_vcpu_cli.devices.clock import COUNTER_HZ, Clock
 from arm_vcpu_cli.devices.irq import IrqLine, unconnected
+from arm_vcpu_cli.devices.naming import RegisterMap, Registers
 
 DR, MR, LR, CR, IMSC, RIS, MIS, ICR = range(0, 0x20, 4)
-_ID_BASE: Final = 0xFE0
+PERIPH_ID, PCELL_ID = 0xFE0, 0xFF0
 _IDS: Final = (0x31, 0x10, 0x14, 0x00, 0x0D, 0xF0, 0x05, 0xB1)
 """PeriphID: part 0x031, designer Arm, revision 1; PCellID: PrimeCell (3.3.9 to 3.3.16)."""
-_STARTED: Final = 1
+_WINDOW: Final = 0xFFF
+"""The bits of an offset that the clock decodes: it is 4 KiB of registers."""
+_WORDS: Final = _WINDOW & ~3
+_REGISTER_BITS: Final = 32
 _SECONDS: Final = 1 << 32
 """The counter is 32 bits wide and wraps (in 2106, if it counts from 1970)."""
 _WIDTH_MASKS: Final = {1: 0xFF, 2: 0xFFFF, 4: 0xFFFF_FFFF, 8: 0xFFFF_FFFF}
+
+
+class Control(Register):
+    """RTCCR (3.3.4)."""
+
+    WIDTH = 32
+    Start = Field(0)
+
+
+class Interrupt(Register):
+    """RTCIMSC, RTCRIS, RTCMIS and RTCICR (3.3.5 to 3.3.8)."""
+
+    WIDTH = 32
+    RTCINTR = Field(0)
+
+
+_STARTED: Final = int(Control.of(Start=1))
+
+
+def _time(_index: int, _lsb: int, bits: int, value: int) -> str:
+    """A counter as the time that it shows, if it is there as a whole."""
+    if bits < _REGISTER_BITS:
+        return ""
+    return f"{datetime.fromtimestamp(value, timezone.utc):%Y-%m-%d %H:%M:%S} UTC"
+
+
+REGISTERS: Final = RegisterMap(
+    Registers(DR, "RTCDR", meaning=_time),
+    Registers(MR, "RTCMR", meaning=_time),
+    Registers(LR, "RTCLR", meaning=_time),
+    Registers(CR, "RTCCR", Control),
+    Registers(IMSC, "RTCIMSC", Interrupt),
+    Registers(RIS, "RTCRIS", Interrupt),
+    Registers(MIS, "RTCMIS", Interrupt),
+    Registers(ICR, "RTCICR", Interrupt),
+    Registers(PERIPH_ID, "RTCPeriphID<n>", count=4),
+    Registers(PCELL_ID, "RTCPCellID<n>", count=4),
+    prefix="PL031.",
+    whole=True,
+)
 
 
 class Pl031:
@@ -44,14 +86,14 @@ class Pl031:
 
         Registers are 32 bits wide at most. A narrow read away from the register's own offset sees its upper bytes.
         """
-        return self._register(offset & 0xFFC) >> 8 * (offset & 3) & _WIDTH_MASKS[width]
+        return self._register(offset & _WORDS) >> 8 * (offset & 3) & _WIDTH_MASKS[width]
 
     def write(self, offset: int, width: int, value: int) -> None:  # noqa: ARG002
         """Write a register, whichever the width: there are no byte lanes on the bus of this device (APB).
 
         Unknown and read-only registers ignore it.
         """
-        offset &= 0xFFC
+        offset &= _WORDS
         value %= _SECONDS
         self._compare()
         if offset == MR:
@@ -67,14 +109,22 @@ class Pl031:
             self._raw &= ~value
         self._sync()
 
+    def register_name(self, offset: int, width: int) -> str:
+        """``PL031.RTCDR``; see :class:`~arm_vcpu_cli.devices.naming.NamedRegisters`."""
+        return REGISTERS.name(offset & _WINDOW, width)
+
+    def register_meaning(self, offset: int, width: int, value: int) -> str:
+        """Counters as times; see :class:`~arm_vcpu_cli.devices.naming.NamedRegisters`."""
+        return REGISTERS.meaning(offset & _WINDOW, width, value)
+
     def _register(self, offset: int) -> int:
         if offset == DR:
             return self._seconds() % _SECONDS
         if offset in (RIS, MIS):
             self._compare()
             return self._raw if offset == RIS else self._raw & self._mask
-        if offset >= _ID_BASE:
-            return _IDS[(offset - _ID_BASE) // 4]
+        if offset >= PERIPH_ID:
+            return _IDS[(offset - PERIPH_ID) // 4]
         return {MR: self._match, LR: self._load, CR: _STARTED, IMSC: self._mask}.get(offset, 0)
 
     def _seconds(self) -> int:

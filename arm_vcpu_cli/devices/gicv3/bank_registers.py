@@ -1,7 +1,5 @@
 """The registers that configure interrupts, alike in the Distributor and in the SGI frame of a Redistributor.
 
-0x080 IGROUPR    0x180 ICENABLER  0x280 ICPENDR    0x380 ICACTIVER   0x800 ITARGETSR   0xD00 IGRPMODR
-0x100 ISENABLER  0x200 ISPENDR    0x300 ISACTIVER  0x400 IPRIORITYR  0xC00 ICFGR       0xE00 NSACR
 (IHI 0069H, 12.9 and 12.11). ITARGETSR is RES0 with affinity routing, IGRPMODR and NSACR with GICD_CTLR.DS = 1.
 """
 
@@ -12,9 +10,18 @@ from typing import Final
 
 from arm_vcpu_cli.devices.gicv3.bank import InterruptBank
 from arm_vcpu_cli.devices.gicv3.frame import Reader, RegisterFrame, Writer
+from arm_vcpu_cli.devices.gicv3.registers import (
+    ICACTIVER,
+    ICENABLER,
+    ICFGR,
+    ICPENDR,
+    IGROUPR,
+    IPRIORITYR,
+    ISACTIVER,
+    ISENABLER,
+    ISPENDR,
+)
 
-IGROUPR, ISENABLER, ICENABLER, ISPENDR, ICPENDR, ISACTIVER, ICACTIVER = range(0x080, 0x400, 0x80)
-IPRIORITYR, ITARGETSR, ICFGR, IGRPMODR, NSACR = 0x400, 0x800, 0xC00, 0xD00, 0xE00
 _BITMAP_SIZE: Final = 0x80
 _PRIORITY_SIZE: Final = 0x400
 _CFG_SIZE: Final = 0x100

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from arm_vcpu_cli.arch.gicregs import INTID_SPURIOUS, IccBpr, IccCtlr, IccIgrpen, IccIntid, IccSre
@@ -16,6 +17,7 @@ from arm_vcpu_cli.devices.gicv3.bank import (
     PRIORITY_MASK,
 )
 from arm_vcpu_cli.devices.gicv3.iri import Iri
+from arm_vcpu_cli.devices.gicv3.watch import Output, Watch
 
 MIN_BPR0: Final = 7 - PRIORITY_BITS
 MIN_BPR1: Final = MIN_BPR0 + 1
@@ -51,7 +53,7 @@ class CpuInterface:
     def __init__(self, cpu: int, iri: Iri, signal: Callable[[int, bool, bool], None]) -> None:
         self._cpu = cpu
         self._iri = iri
-        self._signal = signal
+        self._signal = self._drive = signal
         self._rank = NO_INTERRUPT
         self._group1 = False
         self._irq = self._fiq = False
@@ -62,14 +64,17 @@ class CpuInterface:
         self._mask0 = self._mask1 = PRIORITY_MASK
         self._apr0 = self._apr1 = 0
         self._running = IDLE_PRIORITY
+        self._acknowledgers: dict[SysReg, Callable[[], int]] = {
+            _IAR0: lambda: self._acknowledge(False),
+            _IAR1: lambda: self._acknowledge(True),
+        }
         iri.pes[cpu].present = self._present
         self._readers: dict[SysReg, Callable[[], int]] = {
             _PMR: lambda: self._pmr,
             _RPR: lambda: self._running,
             _CTLR: self._read_ctlr,
             _ICC_SRE: lambda: _SRE,
-            _IAR0: lambda: self._acknowledge(False),
-            _IAR1: lambda: self._acknowledge(True),
+            **self._acknowledgers,
             _HPPIR0: lambda: self._highest_pending(False),
             _HPPIR1: lambda: self._highest_pending(True),
             _BPR0: lambda: self._bpr0,
@@ -109,6 +114,37 @@ class CpuInterface:
             return False
         writer(value)
         return True
+
+    def output(self) -> Output | None:
+        """What the outputs signal, None while both are low."""
+        return Output(self._rank & INTID_MASK, self._fiq) if self._irq or self._fiq else None
+
+    def watch(self, watch: Watch | None) -> None:
+        """Tell ``watch`` what becomes of the interrupts of this PE; None: nobody any longer."""
+        pe = self._iri.pes[self._cpu]
+        if watch is None:
+            pe.present, self._signal = self._present, self._drive
+            self._readers.update(self._acknowledgers)
+        else:
+            pe.present, self._signal = partial(self._present_to, watch), partial(self._signal_to, watch)
+            self._readers.update(
+                (reg, partial(self._acknowledge_to, watch, read)) for reg, read in self._acknowledgers.items()
+            )
+
+    def _present_to(self, watch: Watch, rank: int, group1: bool) -> None:
+        watch.look(self._cpu)
+        self._present(rank, group1)
+        watch.signal(self._cpu, self.output())
+
+    def _signal_to(self, watch: Watch, cpu: int, irq: bool, fiq: bool) -> None:
+        watch.signal(cpu, self.output())
+        self._drive(cpu, irq, fiq)
+
+    def _acknowledge_to(self, watch: Watch, acknowledge: Callable[[], int]) -> int:
+        intid = acknowledge()
+        if intid != INTID_SPURIOUS:
+            watch.acknowledged(self._cpu, intid)
+        return intid
 
     # What is pending, and whether the PE hears of it -----------------------------------------------------------
 

@@ -1,8 +1,4 @@
-"""The Distributor's registers (IHI 0069H, 12.8 and 12.9): one frame, what is common to all PEs.
-
-0x0000 CTLR    0x0008 IIDR    0x0010 STATUSR     0x0048 CLRSPI_NSR   0x6000 IROUTER<n>, 8 bytes each
-0x0004 TYPER   0x000C TYPER2  0x0040 SETSPI_NSR  0x0080 the registers of SPIs (bank_registers)
-"""
+"""The Distributor's registers (IHI 0069H, 12.8 and 12.9): one frame, what is common to all PEs."""
 
 from __future__ import annotations
 
@@ -12,10 +8,20 @@ from arm_vcpu_cli.arch.gicregs import FIRST_SPI, LAST_SPI, GicdCtlr, GicdSpi, Gi
 from arm_vcpu_cli.devices.gicv3.bank import INTID_BITS
 from arm_vcpu_cli.devices.gicv3.bank_registers import BankRegisters
 from arm_vcpu_cli.devices.gicv3.frame import RegisterFrame
-from arm_vcpu_cli.devices.gicv3.identification import ID_BASE, IIDR, id_registers
+from arm_vcpu_cli.devices.gicv3.identification import IIDR, id_registers
 from arm_vcpu_cli.devices.gicv3.iri import Iri
+from arm_vcpu_cli.devices.gicv3.registers import (
+    CLRSPI_NSR,
+    DISTRIBUTOR,
+    GICD_CTLR,
+    GICD_IIDR,
+    GICD_TYPER,
+    ID_BASE,
+    IROUTER,
+    IROUTER_SIZE,
+    SETSPI_NSR,
+)
 
-CTLR, TYPER, GICD_IIDR, SETSPI_NSR, CLRSPI_NSR, IROUTER = 0x0000, 0x0004, 0x0008, 0x0040, 0x0048, 0x6000
 _PART: Final = 0x92
 _CTLR_FIXED: Final = int(GicdCtlr.of(DS=1, ARE=1))
 _ENABLE0: Final = int(GicdCtlr.of(EnableGrp0=1))
@@ -34,11 +40,13 @@ class Distributor:
     IPRIORITYR, 64 bits for IROUTER, 16 for SETSPI_NSR and CLRSPI_NSR; for all others see :class:`RegisterFrame`.
     """
 
+    kind: Final = "gicv3-distributor"
+
     def __init__(self, iri: Iri) -> None:
         self._iri = iri
         last = len(iri.routers) - 1
         self._constants = {
-            TYPER: int(
+            GICD_TYPER: int(
                 GicdTyper.of(RSS=1, A3V=1, IDbits=INTID_BITS - 1, MBIS=1, ITLinesNumber=last // FIRST_SPI),
             ),
             GICD_IIDR: IIDR,
@@ -48,21 +56,29 @@ class Distributor:
         frame.add(0, _CONTROL_SIZE, 4, self._read_control, self._write_control)
         frame.add(0, _CONTROL_SIZE, 2, write=self._write_message)
         BankRegisters(iri.spis, iri.shared_configured, iri.shared_changed).add_to(frame)
-        size = 8 * (LAST_SPI + 1)
+        size = IROUTER_SIZE * (LAST_SPI + 1)
         frame.add(IROUTER, size, 8, self._read_router, self._write_router)
         frame.add(IROUTER, size, 4, self._read_router_half, self._write_router_half)
         frame.add(ID_BASE, _CONTROL_SIZE, 4, self._read_control)
         self.read = frame.read
         self.write = frame.write
 
+    def register_name(self, offset: int, width: int) -> str:
+        """``GICD_ISENABLER1``; see :class:`~arm_vcpu_cli.devices.naming.NamedRegisters`."""
+        return DISTRIBUTOR.name(offset, width)
+
+    def register_meaning(self, offset: int, width: int, value: int) -> str:
+        """``INTID 33``; see :class:`~arm_vcpu_cli.devices.naming.NamedRegisters`."""
+        return DISTRIBUTOR.meaning(offset, width, value)
+
     def _read_control(self, offset: int) -> int:
-        if offset == CTLR:
+        if offset == GICD_CTLR:
             iri = self._iri
             return _CTLR_FIXED | (_ENABLE0 if iri.enable0 else 0) | (_ENABLE1 if iri.enable1 else 0)
         return self._constants.get(offset, 0)
 
     def _write_control(self, offset: int, value: int) -> None:
-        if offset == CTLR:
+        if offset == GICD_CTLR:
             self._iri.enable_groups(bool(value & _ENABLE0), bool(value & _ENABLE1))
         else:
             self._write_message(offset, value)
@@ -72,12 +88,12 @@ class Distributor:
             self._iri.set_message(value & _SPI, offset == SETSPI_NSR)
 
     def _read_router(self, offset: int) -> int:
-        intid = (offset - IROUTER) // 8
+        intid = (offset - IROUTER) // IROUTER_SIZE
         routers = self._iri.routers
         return routers[intid] if intid < len(routers) else 0
 
     def _write_router(self, offset: int, value: int) -> None:
-        intid = (offset - IROUTER) // 8
+        intid = (offset - IROUTER) // IROUTER_SIZE
         if FIRST_SPI <= intid < len(self._iri.routers):
             self._iri.set_router(intid, value)
 

@@ -11,8 +11,9 @@ from arm_vcpu_cli.devices.bus import MmioDevice
 from arm_vcpu_cli.devices.gicv3.cpu_interface import CpuInterface
 from arm_vcpu_cli.devices.gicv3.distributor import Distributor
 from arm_vcpu_cli.devices.gicv3.frame import FRAME_SIZE
-from arm_vcpu_cli.devices.gicv3.iri import Iri, check_shape
+from arm_vcpu_cli.devices.gicv3.iri import Iri, check_shape, unheard
 from arm_vcpu_cli.devices.gicv3.redistributor import Redistributors
+from arm_vcpu_cli.devices.gicv3.watch import InterruptWatcher, Watch
 from arm_vcpu_cli.devices.irq import IrqLine
 
 DISTRIBUTOR_SIZE: Final = FRAME_SIZE
@@ -42,6 +43,21 @@ class GicV3:
     def cpu_interface(self, cpu: int) -> CpuInterface:
         """The CPU interface of a PE, by its place in ``affinities``."""
         return self._interfaces[cpu]
+
+    def signalled(self, cpu: int) -> int | None:
+        """The INTID that a PE's IRQ or FIQ output is high for, None while both are low: what an acknowledge gives."""
+        output = self._interfaces[cpu].output()
+        return None if output is None else output.intid
+
+    def watch(self, watcher: InterruptWatcher | None) -> None:
+        """Tell ``watcher`` what becomes of interrupts from now on, in place of any other; None: nobody.
+
+        Costs nothing while nobody watches.
+        """
+        watch = None if watcher is None else Watch(self._iri, [each.output() for each in self._interfaces], watcher)
+        self._iri.nowhere.present = unheard if watch is None else lambda _rank, _group1: watch.look(-1)
+        for interface in self._interfaces:
+            interface.watch(watch)
 
     def spi(self, intid: int) -> IrqLine:
         """The input of a shared interrupt, INTID 32 and up; ValueError if there is no such SPI."""

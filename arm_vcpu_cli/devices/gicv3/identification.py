@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from arm_vcpu_cli.arch.gicregs import GicIidr, GicPidr2
+from arm_vcpu_cli.devices.gicv3.registers import ID_BASE
 
-ID_BASE: Final = 0xFFD0
 IIDR: Final = int(GicIidr.of(Implementer=0x43B))
 _PIDR2: Final = int(GicPidr2.of(ArchRev=3, JEDEC=1, DES_1=3))
 _ARM_PIDR1, _ARM_PIDR4 = 0xB4, 0x44

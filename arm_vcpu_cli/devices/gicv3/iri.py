@@ -25,6 +25,7 @@ _SGI_CLUSTER: Final = int(IccSgi1r.of(Aff3=0xFF, Aff2=0xFF, Aff1=0xFF, RS=0xF))
 _SGI_INTID: Final = IccSgi1r.INTID.lsb
 _RANGE_BITS: Final = IccSgi1r.RS.width
 _NOWHERE: Final = -1
+"""The place of :attr:`Iri.nowhere`."""
 
 
 def _cluster(affinity: int) -> int:
@@ -33,7 +34,7 @@ def _cluster(affinity: int) -> int:
     return int(IccSgi1r.of(Aff3=place.Aff3, Aff2=place.Aff2, Aff1=place.Aff1, RS=place.Aff0 >> _RANGE_BITS))
 
 
-def _unheard(rank: int, group1: bool) -> None:
+def unheard(rank: int, group1: bool) -> None:
     """What a PE without a CPU interface does."""
 
 
@@ -48,7 +49,7 @@ class Pe:
         self.routed = 0
         self.asleep = True
         self.enable0 = self.enable1 = False
-        self.present: Present = _unheard
+        self.present: Present = unheard
 
 
 class Iri:
@@ -56,6 +57,9 @@ class Iri:
 
     def __init__(self, affinities: Sequence[int], spis: int) -> None:
         self.pes = tuple(Pe(affinity) for affinity in affinities)
+        self.nowhere = Pe(0)
+        """Where shared interrupts go that no PE has: it sleeps for ever."""
+        self._places = (*self.pes, self.nowhere)
         self.spis = InterruptBank(FIRST_SPI, FIRST_SPI + spis)
         self.enable0 = self.enable1 = False
         self.routers = [0] * (FIRST_SPI + spis)
@@ -145,6 +149,10 @@ class Iri:
         if target != cpu:
             self.update(target)
 
+    def target(self, intid: int) -> int:
+        """The PE that a shared interrupt goes to, -1 if none."""
+        return self._targets[intid]
+
     def exists(self, intid: int) -> bool:
         """Whether there is such an interrupt, which special INTIDs are not."""
         return intid < len(self.routers)
@@ -153,9 +161,7 @@ class Iri:
 
     def update(self, cpu: int) -> None:
         """Find the best pending interrupt of a PE and present it; while the PE sleeps none is (GICR_WAKER)."""
-        if cpu < 0:
-            return
-        pe = self.pes[cpu]
+        pe = self._places[cpu]
         bank = pe.bank
         shared = self.spis
         rank = NO_INTERRUPT

@@ -1,7 +1,6 @@
 """The Redistributors' registers (IHI 0069H, 12.10 and 12.11): two frames a PE, RD_base and SGI_base.
 
-RD_base   0x0000 CTLR   0x0004 IIDR   0x0008 TYPER   0x0010 STATUSR   0x0014 WAKER
-SGI_base  the registers of SGIs and PPIs, as the Distributor has those of SPIs (bank_registers)
+The latter has the registers of SGIs and PPIs, as the Distributor has those of SPIs (bank_registers).
 """
 
 from __future__ import annotations
@@ -12,10 +11,13 @@ from typing import Final
 from arm_vcpu_cli.arch.gicregs import GicdIrouter, GicrTyper, GicrWaker
 from arm_vcpu_cli.devices.gicv3.bank_registers import BankRegisters
 from arm_vcpu_cli.devices.gicv3.frame import FRAME_SIZE, RegisterFrame
-from arm_vcpu_cli.devices.gicv3.identification import ID_BASE, IIDR, id_registers
+from arm_vcpu_cli.devices.gicv3.identification import IIDR, id_registers
 from arm_vcpu_cli.devices.gicv3.iri import Iri
+from arm_vcpu_cli.devices.gicv3.registers import GICR_IIDR, GICR_TYPER, ID_BASE, RD_BASE, SGI_BASE, WAKER
+from arm_vcpu_cli.devices.naming import RegisterMap
 
-GICR_IIDR, TYPER, WAKER, SGI_BASE = 0x0004, 0x0008, 0x0014, FRAME_SIZE
+_FRAMES: Final = 2
+"""Of each PE."""
 _PART: Final = 0x93
 _CONTROL_SIZE: Final = 0x80
 _SLEEP: Final = int(GicrWaker.of(ProcessorSleep=1))
@@ -41,13 +43,13 @@ class _ControlFrame:
         )
         self._constants = {
             GICR_IIDR: IIDR,
-            TYPER: self._typer & _WORD,
-            TYPER + 4: self._typer >> 32,
+            GICR_TYPER: self._typer & _WORD,
+            GICR_TYPER + 4: self._typer >> 32,
             **id_registers(_PART),
         }
         self.frame = RegisterFrame()
         self.frame.add(0, _CONTROL_SIZE, 4, self._read, self._write)
-        self.frame.add(0, _CONTROL_SIZE, 8, lambda offset: self._typer if offset == TYPER else 0)
+        self.frame.add(0, _CONTROL_SIZE, 8, lambda offset: self._typer if offset == GICR_TYPER else 0)
         self.frame.add(ID_BASE, _CONTROL_SIZE, 4, self._read)
 
     def _read(self, offset: int) -> int:
@@ -63,7 +65,10 @@ class _ControlFrame:
 class Redistributors:
     """The frames of all PEs one after another, in the order of the PEs; behind the last one reads return zero."""
 
+    kind: Final = "gicv3-redistributor"
+
     def __init__(self, iri: Iri) -> None:
+        self._several = len(iri.pes) > 1
         self._frames: list[RegisterFrame] = []
         for cpu, pe in enumerate(iri.pes):
             sgi_frame = RegisterFrame()
@@ -80,3 +85,19 @@ class Redistributors:
         index = offset // FRAME_SIZE
         if index < len(self._frames):
             self._frames[index].write(offset % FRAME_SIZE, width, value)
+
+    def register_name(self, offset: int, width: int) -> str:
+        """``GICR_WAKER``, of several PEs ``GICR[1]_WAKER``; see
+        :class:`~arm_vcpu_cli.devices.naming.NamedRegisters`."""
+        index, offset = divmod(offset, FRAME_SIZE)
+        name = self._map(index).name(offset, width) if 0 <= index < len(self._frames) else ""
+        return name.replace("GICR", f"GICR[{index // _FRAMES}]", 1) if self._several else name
+
+    def register_meaning(self, offset: int, width: int, value: int) -> str:
+        """See :class:`~arm_vcpu_cli.devices.naming.NamedRegisters`."""
+        index, offset = divmod(offset, FRAME_SIZE)
+        return self._map(index).meaning(offset, width, value) if 0 <= index < len(self._frames) else ""
+
+    @staticmethod
+    def _map(index: int) -> RegisterMap:
+        return SGI_BASE if index % _FRAMES else RD_BASE

@@ -1,0 +1,156 @@
+"""What a guest accesses, by name: the registers of devices, and what their values say.
+
+Names are those of the manuals. Only traces and reports ask for them: reading and writing a device does not.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from arm_vcpu_cli.arch.bitfield import Register
+from arm_vcpu_cli.arch.intid import intid_kind
+from arm_vcpu_cli.devices.bus import MmioDevice
+
+__all__ = [
+    "NamedRegisters",
+    "RegisterMap",
+    "Registers",
+    "device_kind",
+    "fields_text",
+    "intid_kind",
+    "meaning",
+    "name_access",
+]
+
+Meaning = Callable[[int, int, int, int], str]
+"""Says what an access means: the place of the register among those declared with it, the lowest bit accessed, how many
+bits, and their value."""
+_NUMBER: Final = "<n>"
+
+
+class NamedRegisters(Protocol):
+    """What a device may offer beside reading and writing: names for its registers."""
+
+    def register_name(self, offset: int, width: int) -> str:
+        """The register that an access of ``width`` bytes at ``offset`` is to, "" where there is none.
+
+        An access to a part of it has the bits behind the name: ``GICD_IPRIORITYR8[15:8]``.
+        """
+
+    def register_meaning(self, offset: int, width: int, value: int) -> str:
+        """What ``value`` says when it is read or written there, "" where there is nothing to say."""
+
+
+def name_access(device: MmioDevice, offset: int, width: int) -> str:
+    """The register of any device, "" for one without names; see :meth:`NamedRegisters.register_name`."""
+    # A trace asks for every access, and asking whether an object has a protocol takes longer than the answer.
+    name: Callable[[int, int], str] | None = getattr(device, "register_name", None)
+    return "" if name is None else name(offset, width)
+
+
+def meaning(device: MmioDevice, offset: int, width: int, value: int) -> str:
+    """What a value says, "" for a device without names; see :meth:`NamedRegisters.register_meaning`."""
+    said: Callable[[int, int, int], str] | None = getattr(device, "register_meaning", None)
+    return "" if said is None else said(offset, width, value)
+
+
+def device_kind(device: MmioDevice) -> str:
+    """What a device is that no machine description declares ("gicv3-distributor"), and says itself as its ``kind``;
+    "" for others."""
+    kind: str = getattr(device, "kind", "")
+    return kind
+
+
+def fields_text(layout: type[Register], value: int, lsb: int = 0, bits: int | None = None) -> str:
+    """The fields of ``value`` from bit ``lsb`` on as ``NAME=number``, highest bit first, "" if none is worth it: that
+    is not zero, or whose zero has a name. ``bits`` limits them to an access of so many."""
+    end = layout.WIDTH if bits is None else lsb + bits
+    word = value << lsb
+    return " ".join(
+        f"{field.name}={field.text(number)}"
+        for field in layout.fields()
+        if field.lsb < end and lsb <= field.msb and ((number := word >> field.lsb & field.mask) or 0 in field.values)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Registers:
+    """``count`` registers of ``size`` bytes one after another, the first at ``offset``.
+
+    ``<n>`` in their name stands for the number of each, which begins at ``first``. What they say comes from their
+    ``layout``, or from ``meaning`` where fields are not the way to tell it.
+    """
+
+    offset: int
+    name: str
+    layout: type[Register] | None = None
+    size: int = 4
+    count: int = 1
+    first: int = 0
+    meaning: Meaning | None = None
+
+    @property
+    def end(self) -> int:
+        """The offset behind the last of them."""
+        return self.offset + self.size * self.count
+
+
+class RegisterMap:
+    """The registers of a device or frame. ValueError if two of them overlap.
+
+    ``whole``: an access at a register's own offset is one to the register, however narrow it is, as on a bus without
+    byte lanes.
+    """
+
+    def __init__(self, *declared: Registers, prefix: str = "", whole: bool = False) -> None:
+        self._declared = tuple(sorted(declared, key=lambda registers: registers.offset))
+        self._offsets = tuple(registers.offset for registers in self._declared)
+        self._prefix = prefix
+        self._whole = whole
+        for registers, following in zip(self._declared, self._declared[1:], strict=False):
+            if registers.end > following.offset:
+                raise ValueError(f"{registers.name} at {registers.offset:#x} overlaps {following.name}")
+
+    def layout(self, offset: int) -> type[Register] | None:
+        """The layout of the register at an offset, None without."""
+        found = self._find(offset)
+        return None if found is None else found.layout
+
+    def name(self, offset: int, width: int) -> str:
+        """As :meth:`NamedRegisters.register_name`."""
+        found = self._find(offset)
+        if found is None:
+            return ""
+        index, at = divmod(offset - found.offset, found.size)
+        name = self._prefix + found.name.replace(_NUMBER, str(found.first + index))
+        if not at and (self._whole or width >= found.size):
+            return name
+        lsb = 8 * at
+        return f"{name}[{lsb + _bits(found, at, width) - 1}:{lsb}]"
+
+    def meaning(self, offset: int, width: int, value: int) -> str:
+        """As :meth:`NamedRegisters.register_meaning`."""
+        found = self._find(offset)
+        if found is None or (found.meaning is None and found.layout is None):
+            return ""
+        index, at = divmod(offset - found.offset, found.size)
+        bits = _bits(found, at, width)
+        value &= (1 << bits) - 1
+        if found.meaning is not None:
+            return found.meaning(index, 8 * at, bits, value)
+        return "" if found.layout is None else fields_text(found.layout, value, 8 * at, bits)
+
+    def _find(self, offset: int) -> Registers | None:
+        at = bisect_right(self._offsets, offset)
+        if not at:
+            return None
+        found = self._declared[at - 1]
+        return found if offset < found.end else None
+
+
+def _bits(registers: Registers, at: int, width: int) -> int:
+    """How many bits of a register an access of ``width`` bytes to its byte ``at`` covers."""
+    return 8 * max(1, min(width, registers.size - at))
