@@ -30,14 +30,17 @@ class Field:
     """Bits ``msb`` to ``lsb`` (both included) of a register; read from a value, it is the unsigned number
     there.
 
-    ``values`` names the numbers that have a meaning. ValueError: bits in the wrong order, or a named number
-    that does not fit.
+    ``values`` names the numbers that have a meaning; ``words`` say what the field is for. ValueError: bits in the
+    wrong order, or a named number that does not fit.
     """
 
-    __slots__ = ("lsb", "mask", "msb", "name", "values", "width")
+    __slots__ = ("lsb", "mask", "msb", "name", "values", "width", "words")
 
-    def __init__(self, msb: int, lsb: int | None = None, *, values: Mapping[int, str] | None = None) -> None:
+    def __init__(
+        self, msb: int, lsb: int | None = None, *, values: Mapping[int, str] | None = None, words: str = ""
+    ) -> None:
         self.name = ""
+        self.words = words
         self.msb = msb
         self.lsb = msb if lsb is None else lsb
         if not 0 <= self.lsb <= self.msb:

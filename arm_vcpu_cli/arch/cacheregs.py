@@ -14,22 +14,22 @@ from arm_vcpu_cli.arch.bitfield import Field, Register
 class Ctr(Register):
     """CTR_EL0; the line sizes are the log2 of the number of words, CWG and ERG too."""
 
-    TminLine = Field(37, 32)
-    DIC = Field(29)
-    IDC = Field(28)
-    CWG = Field(27, 24)
-    ERG = Field(23, 20)
-    DminLine = Field(19, 16)
-    L1Ip = Field(15, 14, values={2: "VIPT", 3: "PIPT"})
-    IminLine = Field(3, 0)
+    TminLine = Field(37, 32, words="tag line, log2 words")
+    DIC = Field(29, words="no instruction cache invalidation for coherence")
+    IDC = Field(28, words="no data cache clean for coherence")
+    CWG = Field(27, 24, words="write-back granule, log2 words")
+    ERG = Field(23, 20, words="exclusives granule, log2 words")
+    DminLine = Field(19, 16, words="smallest data cache line, log2 words")
+    L1Ip = Field(15, 14, values={2: "VIPT", 3: "PIPT"}, words="instruction cache policy")
+    IminLine = Field(3, 0, words="smallest instruction cache line, log2 words")
 
 
 class Dczid(Register):
     """DCZID_EL0; BS is the log2 of the number of words that DC ZVA writes."""
 
-    TBS = Field(5)
-    DZP = Field(4)
-    BS = Field(3, 0)
+    TBS = Field(5, words="tag block size")
+    DZP = Field(4, words="DC ZVA is prohibited")
+    BS = Field(3, 0, words="block of DC ZVA, log2 words")
 
 
 CACHE_TYPES: Final[Mapping[int, str]] = MappingProxyType(
@@ -40,10 +40,10 @@ CACHE_TYPES: Final[Mapping[int, str]] = MappingProxyType(
 class Clidr(Register):
     """CLIDR_EL1."""
 
-    ICB = Field(32, 30)
-    LoUU = Field(29, 27)
-    LoC = Field(26, 24)
-    LoUIS = Field(23, 21)
+    ICB = Field(32, 30, words="inner cache boundary")
+    LoUU = Field(29, 27, words="level of unification, uniprocessor")
+    LoC = Field(26, 24, words="level of coherence")
+    LoUIS = Field(23, 21, words="level of unification, inner shareable")
     Ctype7 = Field(20, 18, values=CACHE_TYPES)
     Ctype6 = Field(17, 15, values=CACHE_TYPES)
     Ctype5 = Field(14, 12, values=CACHE_TYPES)
@@ -56,9 +56,9 @@ class Clidr(Register):
 class Csselr(Register):
     """CSSELR_EL1; Level is the cache level less one."""
 
-    TnD = Field(4)
-    Level = Field(3, 1)
-    InD = Field(0, values={0: "data or unified", 1: "instruction"})
+    TnD = Field(4, words="allocation tag cache")
+    Level = Field(3, 1, words="cache level less one")
+    InD = Field(0, values={0: "data or unified", 1: "instruction"}, words="kind of cache")
 
 
 CACHE_LAYOUTS: Final[Mapping[str, type[Register]]] = MappingProxyType(

@@ -177,10 +177,10 @@ ISS_LAYOUTS: Final[Mapping[int, type[Register]]] = MappingProxyType(
 class Esr(Register):
     """ESR_ELx. ISS2 is the part of the syndrome above bit 31."""
 
-    ISS2 = Field(55, 32)
-    EC = Field(31, 26, values=EC_NAMES)
-    IL = Field(25)
-    ISS = Field(24, 0)
+    ISS2 = Field(55, 32, words="more syndrome")
+    EC = Field(31, 26, values=EC_NAMES, words="exception class")
+    IL = Field(25, words="32-bit instruction")
+    ISS = Field(24, 0, words="syndrome of the class")
 
 
 # For the exit path, where reading a field by its declaration would take too long.

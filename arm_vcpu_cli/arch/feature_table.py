@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-_PFR0, _PFR1, _ZFR0 = "ID_AA64PFR0_EL1", "ID_AA64PFR1_EL1", "ID_AA64ZFR0_EL1"
-_DFR0 = "ID_AA64DFR0_EL1"
-_ISAR0, _ISAR1, _ISAR2 = "ID_AA64ISAR0_EL1", "ID_AA64ISAR1_EL1", "ID_AA64ISAR2_EL1"
+_PFR0, _PFR1, _PFR2 = "ID_AA64PFR0_EL1", "ID_AA64PFR1_EL1", "ID_AA64PFR2_EL1"
+_ZFR0, _SMFR0 = "ID_AA64ZFR0_EL1", "ID_AA64SMFR0_EL1"
+_DFR0, _DFR1 = "ID_AA64DFR0_EL1", "ID_AA64DFR1_EL1"
+_ISAR0, _ISAR1, _ISAR2, _ISAR3 = "ID_AA64ISAR0_EL1", "ID_AA64ISAR1_EL1", "ID_AA64ISAR2_EL1", "ID_AA64ISAR3_EL1"
 _MMFR0, _MMFR1, _MMFR2, _MMFR3 = "ID_AA64MMFR0_EL1", "ID_AA64MMFR1_EL1", "ID_AA64MMFR2_EL1", "ID_AA64MMFR3_EL1"
+_MMFR4 = "ID_AA64MMFR4_EL1"
 
 FEATURE_FIELDS: Final[Mapping[tuple[str, str], tuple[tuple[int, str, str], ...]]] = MappingProxyType(
     {
@@ -27,19 +29,37 @@ FEATURE_FIELDS: Final[Mapping[tuple[str, str], tuple[tuple[int, str, str], ...]]
         (_PFR0, "CSV3"): ((1, "FEAT_CSV3", "v8.0"),),
         (_PFR1, "BT"): ((1, "FEAT_BTI", "v8.5"),),
         (_PFR1, "SSBS"): ((1, "FEAT_SSBS", "v8.0"), (2, "FEAT_SSBS2", "v8.0")),
-        (_PFR1, "MTE"): ((1, "FEAT_MTE", "v8.5"), (2, "FEAT_MTE2", "v8.5"), (3, "FEAT_MTE3", "v8.5")),
+        (_PFR1, "MTE"): ((1, "FEAT_MTE", "v8.5"), (2, "FEAT_MTE2", "v8.5"), (3, "FEAT_MTE3", "v8.7")),
         (_PFR1, "SME"): ((1, "FEAT_SME", "v9.2"), (2, "FEAT_SME2", "v9.2")),
         (_PFR1, "RNDR_trap"): ((1, "FEAT_RNG_TRAP", "v8.5"),),
         (_PFR1, "NMI"): ((1, "FEAT_NMI", "v8.8"),),
         (_PFR1, "GCS"): ((1, "FEAT_GCS", "v9.4"),),
         (_PFR1, "THE"): ((1, "FEAT_THE", "v8.9"),),
-        (_ZFR0, "SVEver"): ((1, "FEAT_SVE2", "v9.0"), (2, "FEAT_SVE2p1", "v9.4")),
+        (_PFR1, "DF2"): ((1, "FEAT_DoubleFault2", "v8.9"),),
+        (_PFR1, "PFAR"): ((1, "FEAT_PFAR", "v8.9"),),
+        (_PFR1, "MTEX"): ((1, "FEAT_MTE_CANONICAL_TAGS", "v8.9"),),
+        (_PFR2, "MTEPERM"): ((1, "FEAT_MTE_PERM", "v8.9"),),
+        (_PFR2, "MTESTOREONLY"): ((1, "FEAT_MTE_STORE_ONLY", "v8.9"),),
+        (_PFR2, "MTEFAR"): ((1, "FEAT_MTE_TAGGED_FAR", "v8.9"),),
+        (_PFR2, "FPMR"): ((1, "FEAT_FPMR", "v9.5"),),
+        (_PFR2, "UINJ"): ((1, "FEAT_UINJ", "v9.6"),),
+        (_ZFR0, "SVEver"): ((1, "FEAT_SVE2", "v9.0"), (2, "FEAT_SVE2p1", "v9.4"), (3, "FEAT_SVE2p2", "v9.6")),
         (_ZFR0, "AES"): ((1, "FEAT_SVE_AES", "v9.0"), (2, "FEAT_SVE_PMULL128", "v9.0")),
         (_ZFR0, "BitPerm"): ((1, "FEAT_SVE_BitPerm", "v9.0"),),
         (_ZFR0, "SHA3"): ((1, "FEAT_SVE_SHA3", "v9.0"),),
         (_ZFR0, "SM4"): ((1, "FEAT_SVE_SM4", "v9.0"),),
+        (_ZFR0, "B16B16"): ((1, "FEAT_SVE_B16B16", "v9.4"),),
         (_ZFR0, "F32MM"): ((1, "FEAT_F32MM", "v8.2"),),
         (_ZFR0, "F64MM"): ((1, "FEAT_F64MM", "v8.2"),),
+        (_SMFR0, "SMEver"): ((2, "FEAT_SME2p1", "v9.4"), (3, "FEAT_SME2p2", "v9.6")),
+        (_SMFR0, "FA64"): ((1, "FEAT_SME_FA64", "v9.2"),),
+        (_SMFR0, "I16I64"): ((15, "FEAT_SME_I16I64", "v9.2"),),
+        (_SMFR0, "F64F64"): ((1, "FEAT_SME_F64F64", "v9.2"),),
+        (_SMFR0, "B16B16"): ((1, "FEAT_SME_B16B16", "v9.4"),),
+        (_SMFR0, "F16F16"): ((1, "FEAT_SME_F16F16", "v9.4"),),
+        (_SMFR0, "F8F16"): ((1, "FEAT_SME_F8F16", "v9.5"),),
+        (_SMFR0, "F8F32"): ((1, "FEAT_SME_F8F32", "v9.5"),),
+        (_SMFR0, "LUTv2"): ((1, "FEAT_SME_LUTv2", "v9.5"),),
         (_DFR0, "DebugVer"): (
             (7, "FEAT_Debugv8p1", "v8.1"),
             (8, "FEAT_Debugv8p2", "v8.2"),
@@ -56,11 +76,28 @@ FEATURE_FIELDS: Final[Mapping[tuple[str, str], tuple[tuple[int, str, str], ...]]
             (8, "FEAT_PMUv3p8", "v8.8"),
             (9, "FEAT_PMUv3p9", "v8.9"),
         ),
-        (_DFR0, "PMSVer"): ((1, "FEAT_SPE", "v8.2"), (2, "FEAT_SPEv1p1", "v8.3"), (3, "FEAT_SPEv1p2", "v8.7")),
+        (_DFR0, "PMSVer"): (
+            (1, "FEAT_SPE", "v8.2"),
+            (2, "FEAT_SPEv1p1", "v8.3"),
+            (3, "FEAT_SPEv1p2", "v8.7"),
+            (4, "FEAT_SPEv1p3", "v8.8"),
+            (5, "FEAT_SPEv1p4", "v8.9"),
+        ),
         (_DFR0, "DoubleLock"): ((0, "FEAT_DoubleLock", "v8.0"),),
         (_DFR0, "TraceFilt"): ((1, "FEAT_TRF", "v8.4"),),
         (_DFR0, "TraceBuffer"): ((1, "FEAT_TRBE", "v9.0"),),
         (_DFR0, "BRBE"): ((1, "FEAT_BRBE", "v9.2"), (2, "FEAT_BRBEv1p1", "v9.3")),
+        (_DFR0, "MTPMU"): ((1, "FEAT_MTPMU", "v8.6"),),
+        (_DFR0, "HPMN0"): ((1, "FEAT_HPMN0", "v8.8"),),
+        (_DFR0, "PMSS"): ((1, "FEAT_PMUv3_SS", "v8.9"),),
+        (_DFR0, "SEBEP"): ((1, "FEAT_SEBEP", "v9.4"),),
+        (_DFR0, "ExtTrcBuff"): ((1, "FEAT_TRBE_EXT", "v9.4"),),
+        (_DFR1, "SPMU"): ((1, "FEAT_SPMU", "v8.9"), (2, "FEAT_SPMU2", "v9.5")),
+        (_DFR1, "PMICNTR"): ((1, "FEAT_PMUv3_ICNTR", "v8.9"),),
+        (_DFR1, "DPFZS"): ((1, "FEAT_SPE_DPFZS", "v8.7"),),
+        (_DFR1, "ABLE"): ((1, "FEAT_ABLE", "v9.4"),),
+        (_DFR1, "EBEP"): ((1, "FEAT_EBEP", "v9.4"),),
+        (_DFR1, "ITE"): ((1, "FEAT_ITE", "v9.4"),),
         (_ISAR0, "AES"): ((1, "FEAT_AES", "v8.0"), (2, "FEAT_PMULL", "v8.0")),
         (_ISAR0, "SHA1"): ((1, "FEAT_SHA1", "v8.0"),),
         (_ISAR0, "SHA2"): ((1, "FEAT_SHA256", "v8.0"), (2, "FEAT_SHA512", "v8.2")),
@@ -82,6 +119,7 @@ FEATURE_FIELDS: Final[Mapping[tuple[str, str], tuple[tuple[int, str, str], ...]]
             (3, "FEAT_PAuth2", "v8.6"),
             (4, "FEAT_FPAC", "v8.6"),
             (5, "FEAT_FPACCOMBINE", "v8.6"),
+            (6, "FEAT_PAuth_LR", "v9.5"),
         ),
         (_ISAR1, "JSCVT"): ((1, "FEAT_JSCVT", "v8.3"),),
         (_ISAR1, "FCMA"): ((1, "FEAT_FCMA", "v8.3"),),
@@ -102,12 +140,20 @@ FEATURE_FIELDS: Final[Mapping[tuple[str, str], tuple[tuple[int, str, str], ...]]
         (_ISAR2, "CLRBHB"): ((1, "FEAT_CLRBHB", "v8.0"),),
         (_ISAR2, "RPRFM"): ((1, "FEAT_RPRFM", "v8.9"),),
         (_ISAR2, "CSSC"): ((1, "FEAT_CSSC", "v8.9"),),
-        (_MMFR0, "PARange"): ((6, "FEAT_LPA", "v8.2"), (7, "FEAT_D128", "v9.4")),
+        (_ISAR2, "ATS1A"): ((1, "FEAT_ATS1A", "v8.9"),),
+        (_ISAR2, "PRFMSLC"): ((1, "FEAT_PRFMSLC", "v8.9"),),
+        (_ISAR2, "SYSREG_128"): ((1, "FEAT_SYSREG128", "v9.4"),),
+        (_ISAR2, "SYSINSTR_128"): ((1, "FEAT_SYSINSTR128", "v9.4"),),
+        (_ISAR2, "LUT"): ((1, "FEAT_LUT", "v9.5"),),
+        (_ISAR3, "CPA"): ((1, "FEAT_CPA", "v9.5"), (2, "FEAT_CPA2", "v9.5")),
+        (_ISAR3, "FAMINMAX"): ((1, "FEAT_FAMINMAX", "v9.5"),),
+        (_ISAR3, "TLBIW"): ((1, "FEAT_TLBIW", "v9.5"),),
+        (_MMFR0, "PARange"): ((6, "FEAT_LPA", "v8.2"),),
         (_MMFR0, "TGran4"): ((1, "FEAT_LPA2", "v8.7"),),
         (_MMFR0, "ExS"): ((1, "FEAT_ExS", "v8.5"),),
         (_MMFR0, "FGT"): ((1, "FEAT_FGT", "v8.6"), (2, "FEAT_FGT2", "v8.9")),
         (_MMFR0, "ECV"): ((1, "FEAT_ECV", "v8.6"), (2, "FEAT_ECV_POFF", "v8.6")),
-        (_MMFR1, "HAFDBS"): ((1, "FEAT_HAFDBS", "v8.1"), (3, "FEAT_HAFT", "v8.9")),
+        (_MMFR1, "HAFDBS"): ((1, "FEAT_HAFDBS", "v8.1"), (3, "FEAT_HAFT", "v8.9"), (4, "FEAT_HDBSS", "v9.5")),
         (_MMFR1, "VMIDBits"): ((2, "FEAT_VMID16", "v8.1"),),
         (_MMFR1, "VH"): ((1, "FEAT_VHE", "v8.1"),),
         (_MMFR1, "HPDS"): ((1, "FEAT_HPDS", "v8.1"), (2, "FEAT_HPDS2", "v8.2")),
@@ -134,14 +180,25 @@ FEATURE_FIELDS: Final[Mapping[tuple[str, str], tuple[tuple[int, str, str], ...]]
         (_MMFR2, "IDS"): ((1, "FEAT_IDST", "v8.4"),),
         (_MMFR2, "FWB"): ((1, "FEAT_S2FWB", "v8.4"),),
         (_MMFR2, "TTL"): ((1, "FEAT_TTL", "v8.4"),),
-        # Level 0 is what every PE has; the name stands for the two levels that say more.
-        (_MMFR2, "BBM"): ((1, "FEAT_BBM", "v8.4"),),
+        # FEAT_BBM itself has a level 0, which is what a PE without it does.
+        (_MMFR2, "BBM"): ((1, "FEAT_BBML1", "v8.4"), (2, "FEAT_BBML2", "v8.4")),
         (_MMFR2, "EVT"): ((1, "FEAT_EVT", "v8.2"),),
         (_MMFR2, "E0PD"): ((1, "FEAT_E0PD", "v8.5"),),
         (_MMFR3, "TCRX"): ((1, "FEAT_TCR2", "v8.9"),),
         (_MMFR3, "SCTLRX"): ((1, "FEAT_SCTLR2", "v8.9"),),
         (_MMFR3, "S1PIE"): ((1, "FEAT_S1PIE", "v8.9"),),
+        (_MMFR3, "S2PIE"): ((1, "FEAT_S2PIE", "v8.9"),),
         (_MMFR3, "S1POE"): ((1, "FEAT_S1POE", "v8.9"),),
+        (_MMFR3, "S2POE"): ((1, "FEAT_S2POE", "v8.9"),),
+        (_MMFR3, "AIE"): ((1, "FEAT_AIE", "v8.9"),),
+        (_MMFR3, "ADERR"): ((2, "FEAT_ADERR", "v8.9"),),
+        (_MMFR3, "ANERR"): ((2, "FEAT_ANERR", "v8.9"),),
+        (_MMFR3, "MEC"): ((1, "FEAT_MEC", "v9.3"),),
+        (_MMFR3, "D128"): ((1, "FEAT_D128", "v9.4"),),
+        (_MMFR4, "ASID2"): ((1, "FEAT_ASID2", "v9.5"),),
+        (_MMFR4, "HACDBS"): ((1, "FEAT_HACDBS", "v9.5"),),
+        (_MMFR4, "FGWTE3"): ((1, "FEAT_FGWTE3", "v9.5"),),
+        (_MMFR4, "E3DSE"): ((1, "FEAT_E3DSE", "v9.5"),),
     }
 )
 """By (register, field): the values that bring something, in rising order, with its name and version."""
@@ -156,6 +213,7 @@ ONES_MEAN_NONE: Final = frozenset(
         (_PFR0, "FP"),
         (_PFR0, "AdvSIMD"),
         (_DFR0, "DoubleLock"),
+        (_DFR0, "MTPMU"),
         # For PMUVer they mean a PMU of another kind, which is no PMUv3.
         (_DFR0, "PMUVer"),
         (_MMFR0, "TGran4"),
@@ -165,7 +223,7 @@ ONES_MEAN_NONE: Final = frozenset(
 """Fields in which all ones mean that the feature, which 0 announces, is not there."""
 
 NEXT_LOWER: Final[Mapping[str, int]] = MappingProxyType(
-    {"FEAT_Debugv8p1": 6, "FEAT_LPA": 5, "FEAT_HAFT": 2, "FEAT_GICv4p1": 1}
+    {"FEAT_Debugv8p1": 6, "FEAT_LPA": 5, "FEAT_HAFT": 2, "FEAT_GICv4p1": 1, "FEAT_ADERR": 1, "FEAT_ANERR": 1}
 )
 """The value below that of a feature, where it stands for something without a name."""
 
@@ -191,6 +249,23 @@ DEPENDENCIES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "FEAT_SVE": ("FEAT_FP16", "FEAT_FCMA"),
         **dict.fromkeys(("FEAT_SVE2", "FEAT_F32MM", "FEAT_F64MM"), ("FEAT_SVE",)),
         **dict.fromkeys(("FEAT_SVE_AES", "FEAT_SVE_BitPerm", "FEAT_SVE_SHA3", "FEAT_SVE_SM4"), ("FEAT_SVE2",)),
+        "FEAT_SVE_B16B16": ("FEAT_SVE2",),
+        "FEAT_SME": ("FEAT_FCMA", "FEAT_FP16", "FEAT_BF16"),
+        **dict.fromkeys(
+            (
+                "FEAT_SME2p1", "FEAT_SME_FA64", "FEAT_SME_I16I64", "FEAT_SME_F64F64", "FEAT_SME_B16B16",
+                "FEAT_SME_F16F16", "FEAT_SME_F8F16", "FEAT_SME_F8F32", "FEAT_SME_LUTv2",
+            ),
+            ("FEAT_SME",),
+        ),
+        **dict.fromkeys(
+            ("FEAT_MTE_CANONICAL_TAGS", "FEAT_MTE_PERM", "FEAT_MTE_STORE_ONLY", "FEAT_MTE_TAGGED_FAR"), ("FEAT_MTE2",)
+        ),
+        **dict.fromkeys(("FEAT_HPMN0", "FEAT_PMUv3_SS", "FEAT_PMUv3_ICNTR"), ("FEAT_PMUv3",)),
+        **dict.fromkeys(("FEAT_SYSREG128", "FEAT_SYSINSTR128"), ("FEAT_D128",)),
+        "FEAT_SPE_DPFZS": ("FEAT_SPEv1p2",),
+        "FEAT_TRBE_EXT": ("FEAT_TRBE",),
+        "FEAT_MEC": ("FEAT_RME",),
         "FEAT_IESB": ("FEAT_RAS",),
         "FEAT_RNG_TRAP": ("FEAT_RNG",),
         "FEAT_CONSTPACFIELD": ("FEAT_PAuth2",),
@@ -205,6 +280,15 @@ COMPANIONS: Final[Mapping[str, tuple[tuple[str, str, int], ...]]] = MappingProxy
         "FEAT_BF16": ((_ZFR0, "BF16", 0),),
         "FEAT_I8MM": ((_ZFR0, "I8MM", 0),),
         "FEAT_SVE": ((_ZFR0, "BF16", 0), (_ZFR0, "I8MM", 0), (_ZFR0, "B16B16", 0)),
+        "FEAT_SME": (
+            (_SMFR0, "SMEver", 0),
+            *((_SMFR0, name, 0) for name in ("I16I32", "I8I32", "F16F32", "B16F32", "BI32I32", "F32F32")),
+        ),
+        "FEAT_SME2": ((_SMFR0, "SMEver", 0),),
+        "FEAT_MTE": ((_PFR1, "MTE_frac", 0),),
+        "FEAT_RAS": ((_PFR1, "RAS_frac", 0),),
+        "FEAT_RASv1p1": ((_PFR1, "RAS_frac", 0),),
+        "FEAT_D128": ((_MMFR0, "PARange", 6), (_MMFR3, "D128_2", 0)),
         "FEAT_LPA2": ((_MMFR0, "TGran16", 1), (_MMFR0, "TGran4_2", 2), (_MMFR0, "TGran16_2", 2)),
     }
 )

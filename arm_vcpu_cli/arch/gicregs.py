@@ -120,35 +120,35 @@ class GicPidr2(Register):
 class IccCtlr(Register):
     """ICC_CTLR_EL1 (12.2): priorities have PRIbits + 1 bits; IDbits 0 means 16 bits of INTID."""
 
-    ExtRange = Field(19)
-    RSS = Field(18)
-    A3V = Field(15)
-    SEIS = Field(14)
-    IDbits = Field(13, 11, values={0: "16 bits", 1: "24 bits"})
-    PRIbits = Field(10, 8)
-    PMHE = Field(6)
-    EOImode = Field(1)
-    CBPR = Field(0)
+    ExtRange = Field(19, words="extended INTIDs are supported")
+    RSS = Field(18, words="SGI range selector: Aff0 0 to 255")
+    A3V = Field(15, words="SGIs with a nonzero Aff3")
+    SEIS = Field(14, words="local SErrors")
+    IDbits = Field(13, 11, values={0: "16 bits", 1: "24 bits"}, words="size of an INTID")
+    PRIbits = Field(10, 8, words="priority bits less one")
+    PMHE = Field(6, words="priority mask hints to the distributor")
+    EOImode = Field(1, words="EOIR only drops the priority, DIR deactivates")
+    CBPR = Field(0, words="BPR0 is used for both groups")
 
 
 class IccSre(Register):
     """ICC_SRE_EL1 (12.2)."""
 
-    DIB = Field(2)
-    DFB = Field(1)
-    SRE = Field(0)
+    DIB = Field(2, words="no IRQ bypass")
+    DFB = Field(1, words="no FIQ bypass")
+    SRE = Field(0, words="system register interface")
 
 
 class IccBpr(Register):
     """ICC_BPR0_EL1 and ICC_BPR1_EL1 (12.2)."""
 
-    BinaryPoint = Field(2, 0)
+    BinaryPoint = Field(2, 0, words="priority bits below the preemption group")
 
 
 class IccIgrpen(Register):
     """ICC_IGRPEN0_EL1 and ICC_IGRPEN1_EL1 (12.2)."""
 
-    Enable = Field(0)
+    Enable = Field(0, words="interrupts of the group are on")
 
 
 class IccIntid(Register):
@@ -160,19 +160,19 @@ class IccIntid(Register):
 class IccPriority(Register):
     """ICC_PMR_EL1 and ICC_RPR_EL1 (12.2)."""
 
-    Priority = Field(7, 0)
+    Priority = Field(7, 0, words="interrupts of a higher priority (a lower number) pass")
 
 
 class IccSgi1r(Register):
     """ICC_SGI1R_EL1, and alike ICC_ASGI1R_EL1 and ICC_SGI0R_EL1: generate an SGI (12.2)."""
 
-    Aff3 = Field(55, 48)
-    RS = Field(47, 44)
-    IRM = Field(40)
-    Aff2 = Field(39, 32)
-    INTID = Field(27, 24)
-    Aff1 = Field(23, 16)
-    TargetList = Field(15, 0)
+    Aff3 = Field(55, 48, words="cluster of the targets, Aff3")
+    RS = Field(47, 44, words="the list starts at Aff0 = 16 * RS")
+    IRM = Field(40, words="all PEs but this one")
+    Aff2 = Field(39, 32, words="cluster of the targets, Aff2")
+    INTID = Field(27, 24, words="the SGI")
+    Aff1 = Field(23, 16, words="cluster of the targets, Aff1")
+    TargetList = Field(15, 0, words="one bit a PE, Aff0 from RS * 16 on")
 
 
 ICC_LAYOUTS: Final[Mapping[str, type[Register]]] = MappingProxyType(

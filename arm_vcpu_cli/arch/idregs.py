@@ -24,11 +24,16 @@ PA_RANGE_BITS: Final = tuple(bits for bits in PA_SIZE_BITS if bits <= 52)
 class Midr(Register):
     """MIDR_EL1 and VPIDR_EL2, 32 bits used."""
 
-    Implementer = Field(31, 24, values={0x41: "Arm", 0x46: "Fujitsu", 0x51: "Qualcomm", 0x61: "Apple", 0xC0: "Ampere"})
-    Variant = Field(23, 20)
-    Architecture = Field(19, 16)
-    PartNum = Field(15, 4)
-    Revision = Field(3, 0)
+    Implementer = Field(
+        31,
+        24,
+        values={0x41: "Arm", 0x46: "Fujitsu", 0x51: "Qualcomm", 0x61: "Apple", 0xC0: "Ampere"},
+        words="implementer",
+    )
+    Variant = Field(23, 20, words="major revision (rN)")
+    Architecture = Field(19, 16, words="0xf: the ID registers tell")
+    PartNum = Field(15, 4, words="part number")
+    Revision = Field(3, 0, words="minor revision (pN)")
 
 
 class Aa64Pfr0(Register):
@@ -77,6 +82,7 @@ class Aa64Pfr2(Register):
 
     FPMR = Field(35, 32)
     UINJ = Field(19, 16)
+    GCIE = Field(15, 12)
     MTEFAR = Field(11, 8)
     MTESTOREONLY = Field(7, 4)
     MTEPERM = Field(3, 0)
@@ -103,6 +109,7 @@ class Aa64Smfr0(Register):
     """ID_AA64SMFR0_EL1."""
 
     FA64 = Field(63)
+    LUT6 = Field(61)
     LUTv2 = Field(60)
     SMEver = Field(59, 56, values={0: "SME", 1: "SME2", 2: "SME2.1", 3: "SME2.2"})
     I16I64 = Field(55, 52)
@@ -117,6 +124,14 @@ class Aa64Smfr0(Register):
     B16F32 = Field(34)
     BI32I32 = Field(33)
     F32F32 = Field(32)
+    SF8FMA = Field(30)
+    SF8DP4 = Field(29)
+    SF8DP2 = Field(28)
+    SBitPerm = Field(25)
+    AES = Field(24)
+    SFEXPA = Field(23)
+    STMOP = Field(16)
+    SMOP4 = Field(0)
 
 
 class Aa64Dfr0(Register):
@@ -218,6 +233,7 @@ class Aa64Isar2(Register):
     LUT = Field(59, 56)
     CSSC = Field(55, 52)
     RPRFM = Field(51, 48)
+    PCDPHINT = Field(47, 44)
     PRFMSLC = Field(43, 40)
     SYSINSTR_128 = Field(39, 36)
     SYSREG_128 = Field(35, 32)
@@ -234,6 +250,10 @@ class Aa64Isar2(Register):
 class Aa64Isar3(Register):
     """ID_AA64ISAR3_EL1."""
 
+    FPRCVT = Field(31, 28)
+    LSUI = Field(27, 24)
+    OCCMO = Field(23, 20)
+    LSFE = Field(19, 16)
     PACM = Field(15, 12)
     TLBIW = Field(11, 8)
     FAMINMAX = Field(7, 4)
@@ -323,13 +343,16 @@ class Aa64Mmfr3(Register):
 class Aa64Mmfr4(Register):
     """ID_AA64MMFR4_EL1."""
 
+    SRMASK = Field(47, 44)
     E3DSE = Field(39, 36)
+    RMEGDI = Field(31, 28)
     E2H0 = Field(27, 24, values={0: "programmable", 14: "RES1, NV1 too", 15: "RES1"})
     NV_frac = Field(23, 20)
     FGWTE3 = Field(19, 16)
     HACDBS = Field(15, 12)
     ASID2 = Field(11, 8)
     EIESB = Field(7, 4)
+    PoPS = Field(3, 0)
 
 
 def pa_range_bits(id_aa64mmfr0: int) -> int:

@@ -1,4 +1,4 @@
-"""The layout of every register that the package knows, under one roof (DDI 0487, D24).
+"""The layout of every register that running a guest needs, under one roof (DDI 0487, D24); ``registers`` has all.
 
 The control registers are imported from here; the identification and cache registers have modules of their own.
 """
@@ -30,6 +30,7 @@ from arm_vcpu_cli.arch.el1regs import (
 )
 from arm_vcpu_cli.arch.el2regs import Cnthctl, Cptr, Hcr, Hpfar, Mdcr, Scr, Vtcr, Vttbr
 from arm_vcpu_cli.arch.esr import Esr
+from arm_vcpu_cli.arch.gicregs import ICC_LAYOUTS
 from arm_vcpu_cli.arch.idregs import ID_LAYOUTS
 
 __all__ = [
@@ -94,6 +95,7 @@ LAYOUTS: Final[Mapping[str, type[Register]]] = MappingProxyType(
         "ESR_EL3": Esr,
         **ID_LAYOUTS,
         **CACHE_LAYOUTS,
+        **ICC_LAYOUTS,
     }
 )
 """The layout of each register by its name; PAR_EL1 has another one after a failed translation (``layout_of``)."""

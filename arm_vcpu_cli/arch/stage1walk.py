@@ -38,7 +38,7 @@ _BLOCK_LEVELS: Final = {12: (1, 2), 14: (2,), 16: (2,)}
 _BLOCK_LEVELS_LPA: Final = (1, 2)
 
 
-class _Half(NamedTuple):
+class Half(NamedTuple):
     """The controls of the half of the address space that an address is in."""
 
     ttbr: int
@@ -50,28 +50,70 @@ class _Half(NamedTuple):
     el0_prevented: bool
 
 
-class _Limits(NamedTuple):
+class Limits(NamedTuple):
     """Hierarchical limits gathered on the way down."""
 
     ap: int = 0
     uxn: int = 0
     pxn: int = 0
 
+    def under(self, entry: Stage1Table) -> Limits:
+        """The limits below a table descriptor."""
+        return Limits(self.ap | entry.APTable, self.uxn | entry.UXNTable, self.pxn | entry.PXNTable)
 
-def _select_half(upper: bool, ttbr0: int, ttbr1: int, tcr: Tcr, access: Access | None) -> _Half:
+
+class Geometry(NamedTuple):
+    """Where the walk of a half begins: the root table, its level and how many address bits index it; ``stride`` is
+    those of the other levels, ``output_bits`` the width of an output address."""
+
+    table: int
+    level: int
+    index_bits: int
+    stride: int
+    granule: int
+    lpa: bool
+    output_bits: int
+
+    def shift(self, level: int) -> int:
+        """log2 of the bytes that a descriptor of a level covers."""
+        return self.granule + (LAST_LEVEL - level) * self.stride
+
+    def is_leaf(self, level: int, word: int) -> bool:
+        """Whether a valid descriptor is a block or page."""
+        table_or_page = word & 3 == TABLE_OR_PAGE
+        if level == LAST_LEVEL:
+            return table_or_page
+        return not table_or_page and level in (_BLOCK_LEVELS_LPA if self.lpa else _BLOCK_LEVELS[self.granule])
+
+    def is_valid(self, level: int, word: int) -> bool:
+        """Whether a descriptor is a table, block or page at a level."""
+        is_table = word & 3 == TABLE_OR_PAGE and level < LAST_LEVEL
+        return bool(word & VALID) and (is_table or self.is_leaf(level, word))
+
+    def address_in(self, word: int) -> int:
+        """The output address in a descriptor: of a table, or of a block or page with its offset bits."""
+        address = word & ((1 << 48) - 1) & -(1 << self.granule)
+        return address | (word >> 12 & 15) << 48 if self.lpa else address
+
+
+def select_half(upper: bool, ttbr0: int, ttbr1: int, tcr: Tcr, access: Access | None) -> Half:
+    """The controls of the upper or lower half for an access; with TCR_EL1.TBIDn the top byte counts for fetches."""
     fetch = access is Access.EXECUTE
     if upper:
         txsz = min(max(tcr.T1SZ, MIN_TXSZ), MAX_TXSZ)
         ignored = bool(tcr.TBI1) and not (fetch and tcr.TBID1)
         granule = _GRANULE_TG1[tcr.TG1]
-        return _Half(ttbr1, 64 - txsz, granule, bool(tcr.EPD1), ignored, bool(tcr.HPD1), bool(tcr.E0PD1))
+        return Half(ttbr1, 64 - txsz, granule, bool(tcr.EPD1), ignored, bool(tcr.HPD1), bool(tcr.E0PD1))
     txsz = min(max(tcr.T0SZ, MIN_TXSZ), MAX_TXSZ)
     ignored = bool(tcr.TBI0) and not (fetch and tcr.TBID0)
     granule = _GRANULE_TG0[tcr.TG0]
-    return _Half(ttbr0, 64 - txsz, granule, bool(tcr.EPD0), ignored, bool(tcr.HPD0), bool(tcr.E0PD0))
+    return Half(ttbr0, 64 - txsz, granule, bool(tcr.EPD0), ignored, bool(tcr.HPD0), bool(tcr.E0PD0))
 
 
-def _attributes(leaf: Stage1Leaf, limits: _Limits, sctlr: Sctlr, mair: int, *, el: int, pan: bool) -> Stage1Attributes:
+def stage1_attributes(
+    leaf: Stage1Leaf, limits: Limits, sctlr: Sctlr, mair: int, *, el: int, pan: bool
+) -> Stage1Attributes:
+    """What a block or page permits at EL1 or EL0 (AArch64.S1DirectBasePermissions), and its memory type."""
     read_only = bool(leaf.AP & 2 or limits.ap & 2)
     user = bool(leaf.AP & 1 and not limits.ap & 1)
     user_write = user and not read_only
@@ -91,7 +133,7 @@ def _attributes(leaf: Stage1Leaf, limits: _Limits, sctlr: Sctlr, mair: int, *, e
 
 def _disabled(va: int, tcr: Tcr, sctlr: Sctlr, access: Access | None, pa_bits: int) -> Walk:
     """AArch64.S1DisabledOutput: flat, data as Device-nGnRnE, fetches as Normal memory."""
-    ignored = _select_half(bool(va >> 55 & 1), 0, 0, tcr, access).top_byte_ignored
+    ignored = select_half(bool(va >> 55 & 1), 0, 0, tcr, access).top_byte_ignored
     address = va & ((1 << TBI_BITS) - 1) if ignored else va
     if address >> pa_bits:
         return failed([], "address size", 0)
@@ -101,9 +143,18 @@ def _disabled(va: int, tcr: Tcr, sctlr: Sctlr, access: Access | None, pa_bits: i
     return Walk((), address, None, 0, Stage1Attributes(True, True, True, memory, OUTER_SHAREABLE, False))
 
 
-def _descriptor_address(word: int, granule: int, lpa: bool) -> int:
-    address = word & ((1 << 48) - 1) & -(1 << granule)
-    return address | (word >> 12 & 15) << 48 if lpa else address
+def half_geometry(half: Half, tcr: Tcr, pa_bits: int) -> Geometry:
+    """Where the walk of a half begins (AArch64.S1InitialTTWState); ``pa_bits`` is the implemented address width."""
+    lpa = half.granule == 16 and tcr.IPS == 6
+    largest = 52 if lpa else 48
+    stride = half.granule - 3
+    level = LAST_LEVEL - (half.size_bits - 1 - half.granule) // stride
+    index_bits = half.size_bits - (LAST_LEVEL - level) * stride - half.granule
+    baddr = half.ttbr & ((1 << 48) - 2)
+    # With 52-bit addresses BADDR[5:2] are address bits 51:48, and the table is aligned to 64 bytes at least.
+    alignment = max(DESCRIPTOR_BYTES << index_bits, 64) if lpa else DESCRIPTOR_BYTES << index_bits
+    table = baddr & -alignment | ((baddr >> 2 & 15) << 48 if lpa else 0)
+    return Geometry(table, level, index_bits, stride, half.granule, lpa, min(output_width(tcr.IPS), pa_bits, largest))
 
 
 def walk_stage1(
@@ -131,56 +182,44 @@ def walk_stage1(
     if not system.M:
         return _disabled(va, control, system, access, pa_bits)
     upper = bool(va >> 55 & 1)
-    half = _select_half(upper, ttbr0, ttbr1, control, access)
+    half = select_half(upper, ttbr0, ttbr1, control, access)
     top = TBI_BITS if half.top_byte_ignored else ADDRESS_BITS
     above = (va & ((1 << top) - 1)) >> half.size_bits
     expected = (1 << (top - half.size_bits)) - 1 if upper else 0
     if above != expected or half.disabled or (el == 0 and half.el0_prevented):
         return failed([], "translation", 0)
 
-    lpa = half.granule == 16 and control.IPS == 6
-    largest = 52 if lpa else 48
-    output_bits = min(output_width(control.IPS), pa_bits, largest)
-    stride = half.granule - 3
-    level = LAST_LEVEL - (half.size_bits - 1 - half.granule) // stride
-    index_bits = half.size_bits - (LAST_LEVEL - level) * stride - half.granule
-    baddr = half.ttbr & ((1 << 48) - 2)
-    # With 52-bit addresses BADDR[5:2] are address bits 51:48, and the table is aligned to 64 bytes at least.
-    alignment = max(DESCRIPTOR_BYTES << index_bits, 64) if lpa else DESCRIPTOR_BYTES << index_bits
-    table = baddr & -alignment | ((baddr >> 2 & 15) << 48 if lpa else 0)
-    if table >> output_bits:
+    geometry = half_geometry(half, control, pa_bits)
+    if geometry.table >> geometry.output_bits:
         return failed([], "address size", 0)
 
     steps: list[WalkStep] = []
-    limits = _Limits()
-    block_levels = _BLOCK_LEVELS_LPA if lpa else _BLOCK_LEVELS[half.granule]
+    limits = Limits()
+    table, level, index_bits = geometry.table, geometry.level, geometry.index_bits
     while True:
-        shift = half.granule + (LAST_LEVEL - level) * stride
+        shift = geometry.shift(level)
         address = table + (va >> shift & ((1 << index_bits) - 1)) * DESCRIPTOR_BYTES
         word = read_u64(address)
         if word is None:
             steps.append(WalkStep(level, address, 0, "external"))
             return failed(steps, "external", level)
-        table_or_page = word & 3 == TABLE_OR_PAGE
-        is_leaf = table_or_page if level == LAST_LEVEL else not table_or_page and level in block_levels
-        if not word & VALID or not (is_leaf or (table_or_page and level < LAST_LEVEL)):
+        if not geometry.is_valid(level, word):
             steps.append(WalkStep(level, address, word, "invalid"))
             return failed(steps, "translation", level)
-        if is_leaf:
+        if geometry.is_leaf(level, word):
             break
         steps.append(WalkStep(level, address, word, "table"))
-        entry = Stage1Table(word)
         if not half.no_hierarchy:
-            limits = _Limits(limits.ap | entry.APTable, limits.uxn | entry.UXNTable, limits.pxn | entry.PXNTable)
-        table = _descriptor_address(word, half.granule, lpa)
-        if table >> output_bits:
+            limits = limits.under(Stage1Table(word))
+        table = geometry.address_in(word)
+        if table >> geometry.output_bits:
             return failed(steps, "address size", level)
-        level, index_bits = level + 1, stride
+        level, index_bits = level + 1, geometry.stride
 
     steps.append(WalkStep(level, address, word, "page" if level == LAST_LEVEL else "block"))
     leaf = Stage1Leaf(word)
     size = 1 << shift
-    output = _descriptor_address(word, half.granule, lpa) & -size | va & (size - 1)
-    attributes = _attributes(leaf, limits, system, mair & MASK64, el=el, pan=pan)
+    output = geometry.address_in(word) & -size | va & (size - 1)
+    attributes = stage1_attributes(leaf, limits, system, mair & MASK64, el=el, pan=pan)
     accessed = bool(leaf.AF or control.HA)
-    return finished(steps, output, size, attributes, access, output_bits=output_bits, accessed=accessed)
+    return finished(steps, output, size, attributes, access, output_bits=geometry.output_bits, accessed=accessed)

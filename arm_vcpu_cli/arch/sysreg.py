@@ -107,6 +107,11 @@ _BY_UPPER_NAME: Final[Mapping[str, str]] = MappingProxyType({name.upper(): name 
 _GENERIC: Final = re.compile(r"S([0-3])_([0-7])_C(\d|1[0-5])_C(\d|1[0-5])_([0-7])", re.IGNORECASE)
 
 
+def is_generic(name: str) -> bool:
+    """Whether this is a generic name, ``S<op0>_<op1>_C<n>_C<m>_<op2>``."""
+    return _GENERIC.fullmatch(name) is not None
+
+
 def lookup(name: str) -> SysReg:
     """The register of a name in either case, or of a generic name ``S3_0_C12_C12_5``.
 

@@ -118,7 +118,9 @@ EL2_REGISTERS: Final[Mapping[tuple[int, int, int], str]] = MappingProxyType(
         (3, 4, 2): """
             TTBR0_EL2 0 0, TTBR1_EL2 0 1, TCR_EL2 0 2, TCR2_EL2 0 3, VTTBR_EL2 1 0, VTCR_EL2 1 2,
             VNCR_EL2 2 0, VSTTBR_EL2 6 0, VSTCR_EL2 6 2""",
-        (3, 4, 3): "DACR32_EL2 0 0, HDFGRTR_EL2 1 4, HDFGWTR_EL2 1 5, HAFGRTR_EL2 1 6",
+        (3, 4, 3): """
+            DACR32_EL2 0 0, HDFGRTR2_EL2 1 0, HDFGWTR2_EL2 1 1, HFGRTR2_EL2 1 2, HFGWTR2_EL2 1 3,
+            HDFGRTR_EL2 1 4, HDFGWTR_EL2 1 5, HAFGRTR_EL2 1 6, HFGITR2_EL2 1 7""",
         (3, 4, 4): """
             SPSR_EL2 0 0, ELR_EL2 0 1, SP_EL1 1 0, SPSR_irq 3 0, SPSR_abt 3 1, SPSR_und 3 2, SPSR_fiq 3 3""",
         (3, 4, 5): """
@@ -126,7 +128,8 @@ EL2_REGISTERS: Final[Mapping[tuple[int, int, int], str]] = MappingProxyType(
             TFSR_EL2 6 0""",
         (3, 4, 6): "FAR_EL2 0 0, HPFAR_EL2 0 4",
         (3, 4, 10): """
-            MAIR_EL2 2 0, AMAIR_EL2 3 0, MPAMHCR_EL2 4 0, MPAMVPMV_EL2 4 1, MPAM2_EL2 5 0,
+            MAIR2_EL2 1 1, MAIR_EL2 2 0, PIRE0_EL2 2 2, PIR_EL2 2 3, POR_EL2 2 4, S2PIR_EL2 2 5, AMAIR_EL2 3 0,
+            AMAIR2_EL2 3 1, MPAMHCR_EL2 4 0, MPAMVPMV_EL2 4 1, MPAM2_EL2 5 0,
             MPAMVPM#0-7_EL2 6 0""",
         (3, 4, 12): """
             VBAR_EL2 0 0, RVBAR_EL2 0 1, RMR_EL2 0 2, VDISR_EL2 1 1, ICH_AP0R#0-3_EL2 8 0,
@@ -138,8 +141,8 @@ EL2_REGISTERS: Final[Mapping[tuple[int, int, int], str]] = MappingProxyType(
             CNTHP_CVAL_EL2 2 2, CNTHV_TVAL_EL2 3 0, CNTHV_CTL_EL2 3 1, CNTHV_CVAL_EL2 3 2,
             CNTHVS_TVAL_EL2 4 0, CNTHVS_CTL_EL2 4 1, CNTHVS_CVAL_EL2 4 2, CNTHPS_TVAL_EL2 5 0,
             CNTHPS_CTL_EL2 5 1, CNTHPS_CVAL_EL2 5 2""",
-        (3, 5, 1): "SCTLR_EL12 0 0, CPACR_EL12 0 2, ZCR_EL12 2 0, TRFCR_EL12 2 1, SMCR_EL12 2 6",
-        (3, 5, 2): "TTBR0_EL12 0 0, TTBR1_EL12 0 1, TCR_EL12 0 2",
+        (3, 5, 1): "SCTLR_EL12 0 0, CPACR_EL12 0 2, SCTLR2_EL12 0 3, ZCR_EL12 2 0, TRFCR_EL12 2 1, SMCR_EL12 2 6",
+        (3, 5, 2): "TTBR0_EL12 0 0, TTBR1_EL12 0 1, TCR_EL12 0 2, TCR2_EL12 0 3",
         (3, 5, 4): "SPSR_EL12 0 0, ELR_EL12 0 1",
         (3, 5, 5): "AFSR0_EL12 1 0, AFSR1_EL12 1 1, ESR_EL12 2 0, TFSR_EL12 6 0",
         (3, 5, 6): "FAR_EL12 0 0",

@@ -15,6 +15,9 @@ from arm_vcpu_cli.arch.sysreg import SysReg, lookup
 from arm_vcpu_cli.engine.layout import CpuState
 from arm_vcpu_cli.engine.port import CpuCore
 
+FRAME_POINTER: Final = 29
+LINK_REGISTER: Final = 30
+"""AAPCS64, 6.1.1."""
 ZERO_REGISTER: Final = 31
 INSTRUCTION_SIZE: Final = 4
 

@@ -120,6 +120,7 @@ class SyncHandlers:
         table: list[Handler] = [unexpected] * EXCEPTION_CLASSES
         for exception_class, handler in self.table().items():
             table[exception_class] = handler
+        self.sync_table: Final[Sequence[Handler]] = table
         self.handle_exception_sync: Final = self._dispatcher(table)
         """An exception to EL2: dispatch by ESR_EL2.EC."""
 
@@ -131,7 +132,7 @@ class SyncHandlers:
             ExceptionClass.SMC64: self._smc,
             ExceptionClass.SYSTEM: self._system,
             ExceptionClass.INSTRUCTION_ABORT_LOWER: self._instruction_abort,
-            ExceptionClass.DATA_ABORT_LOWER: self._data_abort,
+            ExceptionClass.DATA_ABORT_LOWER: self._data_abort_handler(),
         }
 
     def _dispatcher(self, table: Sequence[Handler]) -> Callable[[], ExitOrNone]:
@@ -143,13 +144,9 @@ class SyncHandlers:
 
         return handle_exception_sync
 
-    def handle_el1_sync(self) -> ExitOrNone:
-        """An exception to EL1. The core does not enter the vector; and it knows no ICC registers and no HLT."""
-        esr = self._u32[self._syndrome]
-        exception_class = esr >> EC_SHIFT
-        if exception_class == ExceptionClass.UNKNOWN:
-            return self._undefined(esr)
-        far = self._u64[self._far] if sets_far(exception_class) else None
+    def handle_el1_sync(self, esr: int) -> ExitOrNone:
+        """An exception to EL1 of any class but UNKNOWN. The core does not enter the vector."""
+        far = self._u64[self._far] if sets_far(esr >> EC_SHIFT) else None
         self.new_pstate = self.entry.take(esr, far)
         return None
 
@@ -226,10 +223,16 @@ class SyncHandlers:
 
     # Data and instruction aborts -------------------------------------------------------------------------------
 
-    def _data_abort(self, esr: int) -> ExitOrNone:
-        outcome = self._quick_access(esr)
-        if outcome is _DONE:
-            return None
+    def _data_abort_handler(self) -> Handler:
+        quick, slow = self._quick_access, self._data_abort
+
+        def data_abort(esr: int) -> ExitOrNone:
+            outcome = quick(esr)
+            return None if outcome is _DONE else slow(esr, outcome)
+
+        return data_abort
+
+    def _data_abort(self, esr: int, outcome: Outcome | None) -> ExitOrNone:
         if outcome is not None:
             return self._refused_access(esr, outcome)
         esr = self.syndromes.data_abort(esr)
@@ -371,8 +374,9 @@ class SyncHandlers:
         self.new_pstate = self.entry.undefined()
         return None
 
-    def _undefined(self, esr: int) -> ExitOrNone:
-        """EC 0 for EL1: semihosting, a system register that the core lacks but EL2 traps, or really undefined."""
+    def handle_el1_undefined(self, esr: int) -> ExitOrNone:
+        """EC 0 for EL1, of a core that knows no ICC registers and no HLT: semihosting, a system register that the core
+        lacks but EL2 traps, or really undefined."""
         word = self._fetch(self._u64[self._pc])
         if word == SEMIHOSTING_HLT:
             answer = self._platform.semihosting(self._u64[self._x0] & VALUE_MASKS[4], self._u64[self._x0 + 1])

@@ -5,36 +5,60 @@ One save, a handler found by table, one restore. The function is put together on
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Final
 
 from arm_vcpu_cli.arch.esr import EC_SHIFT, ExceptionClass
-from arm_vcpu_cli.arm_vcpu.context_frame import TrapFrame
+from arm_vcpu_cli.arch.regs import Spsr
+from arm_vcpu_cli.arm_vcpu.context_frame import FRAME_POINTER, LINK_REGISTER, TrapFrame
 from arm_vcpu_cli.arm_vcpu.exception import SyncHandlers
-from arm_vcpu_cli.arm_vcpu.interrupt_lines import VirtualInterruptLines
-from arm_vcpu_cli.arm_vcpu.observer import ExitObserver, ExitRecord
+from arm_vcpu_cli.arm_vcpu.inject import sets_far
+from arm_vcpu_cli.arm_vcpu.interrupt_lines import VF, VI, VirtualInterruptLines
+from arm_vcpu_cli.arm_vcpu.observer import El1ExceptionRecord, ExitObserver, ExitRecord
 from arm_vcpu_cli.arm_vcpu.pcpu import Aarch64PerCpu
 from arm_vcpu_cli.arm_vcpu.platform import Aarch64Hal
+from arm_vcpu_cli.arm_vcpu.recorder import FlightRecorder
 from arm_vcpu_cli.arm_vcpu.vectors import KINDS, TrapKind, TrapSource, VectorTable
-from arm_vcpu_cli.axvcpu.exit import AxVCpuExitReason, ExternalInterrupt, FailEntry, Nothing
+from arm_vcpu_cli.axvcpu.exit import (
+    AxVCpuExitReason,
+    CpuDown,
+    ExternalInterrupt,
+    FailEntry,
+    Halt,
+    Nothing,
+    SendIPI,
+    SystemDown,
+)
 from arm_vcpu_cli.engine.layout import CpuState
 
 _EL2: Final = 2
+_EL_UNIT: Final = int(Spsr.of(M=0b0100))
+_EL_MASK: Final = 0b11
+_SYNCHRONOUS: Final = int(TrapKind.SYNCHRONOUS)
+_ABORTS: Final = (ExceptionClass.DATA_ABORT_LOWER, ExceptionClass.INSTRUCTION_ABORT_LOWER)
+_SYSCALL_NUMBER: Final = 8
 STUCK: Final = -2
 """The code of the ``FailEntry`` of a guest that takes one exception for ever."""
 
 
-class ExitState:
-    """The exits of a vCPU: how many there were and may be (0: no limit), the syndrome of the last one, what ``run()``
-    is to return, and the report of it that waits for its result."""
+NO_LIMIT: Final = -1
+COMPLETE: Final = (Halt, SystemDown, CpuDown, ExternalInterrupt, SendIPI)
+"""Exits that are reported before ``run()`` returns them: the VMM has no result to add."""
 
-    __slots__ = ("count", "limit", "reason", "record", "syndrome")
+
+class ExitState:
+    """The exits of a vCPU: how many there were and may be, what ``run()`` is to return, and the report of it that waits
+    for its result, with the host's time when it began."""
+
+    __slots__ = ("began", "count", "limit", "reason", "record")
 
     def __init__(self) -> None:
-        self.count = self.limit = 0
-        self.syndrome: int | None = None
+        self.count = 0
+        self.limit = NO_LIMIT
         self.reason: AxVCpuExitReason | None = None
         self.record: ExitRecord | None = None
+        self.began = 0
 
 
 class ExitPath:
@@ -50,6 +74,7 @@ class ExitPath:
         handlers: SyncHandlers,
         lines: VirtualInterruptLines,
         exits: ExitState,
+        recorder: FlightRecorder,
     ) -> None:
         self._cpu = cpu
         self._hal = hal
@@ -58,11 +83,15 @@ class ExitPath:
         self._handlers = handlers
         self._lines = lines
         self._exits = exits
+        self._recorder = recorder
 
     def function(self, observer: ExitObserver | None) -> Callable[[int], None]:
         """The exit path; everything it needs is bound in it. Only an observed guest pays for being observed."""
-        path = self._unobserved()
-        return path if observer is None else self._observed(path, observer)
+        save = self._cpu.core.saver(self._state)
+        if observer is None:
+            return self._path(save)
+        # The state is saved once: who observes looks at it before the path does.
+        return self._observed(save, self._path(_nothing), observer)
 
     def vectors(self) -> VectorTable[AxVCpuExitReason | None]:
         """The vector table at EL2: what each entry does."""
@@ -87,38 +116,58 @@ class ExitPath:
         vectors.set(TrapSource.CURRENT_SP_ELX, TrapKind.IRQ, current_irq)
         return vectors
 
-    def _unobserved(self) -> Callable[[int], None]:
+    def _path(self, save: Callable[[], object]) -> Callable[[int], None]:
         core, state, handlers, exits = self._cpu.core, self._state, self._handlers, self._exits
-        save, restore, stop = core.saver(state), core.restorer(state), core.stop
+        restore, stop = core.restorer(state), core.stop
         write_pstate = core.pstate_writer()
         u32 = state.u32
-        target_el, aarch64 = state.layout.target_el // 4, state.layout.aarch64 // 4
-        syndrome = state.layout.syndrome // 4
+        layout = state.layout
+        target_el, aarch64, syndrome = layout.target_el // 4, layout.aarch64 // 4, layout.syndrome // 4
+        table = handlers.sync_table
         vectors = self.vectors()
         lower64 = [vectors.slot(TrapSource.LOWER_AARCH64, kind) for kind in TrapKind]
         lower32 = [vectors.slot(TrapSource.LOWER_AARCH32, kind) for kind in TrapKind]
-        el1_sync, entry, lines = handlers.handle_el1_sync, handlers.entry, self._lines
+        el1_sync, el1_undefined = handlers.handle_el1_sync, handlers.handle_el1_undefined
+        entry, lines = handlers.entry, self._lines
+        snapshot, remember, forget = self._recorder.snapshot, self._recorder.append, self._recorder.forget
 
         def on_exception(kind: int) -> None:
             save()
             if u32[target_el] == _EL2:
-                exits.count += 1
-                reason = lower64[kind]() if u32[aarch64] else lower32[kind]()
-                # Only now: the handler may have corrected it.
-                exits.syndrome = u32[syndrome]
+                exits.count = number = exits.count + 1
+                if u32[aarch64] and not kind:
+                    remember((snapshot(), number, None))
+                    # What the slot of a synchronous exception does, without the call.
+                    esr = u32[syndrome]
+                    reason = table[esr >> EC_SHIFT](esr)
+                else:
+                    # The state does not say which slot it was.
+                    reason = lower64[kind]() if u32[aarch64] else lower32[kind]()
+                    remember((snapshot(), number, reason or Nothing()))
+            elif not u32[aarch64]:
+                exits.count = number = exits.count + 1
+                reason = lower32[kind]()
+                remember((snapshot(), number, reason or Nothing()))
             else:
-                reason = el1_sync() if u32[aarch64] else lower32[kind]()
-                if handlers.new_pstate is None:
-                    # Not an exception of EL1 after all: semihosting, or a trap that the core does not have.
-                    exits.count += 1
-                    if u32[syndrome] >> EC_SHIFT == ExceptionClass.SYSTEM:
-                        exits.syndrome = u32[syndrome]
+                esr = u32[syndrome]
+                if esr >> EC_SHIFT:
+                    reason = el1_sync(esr)
+                else:
+                    before = snapshot()
+                    reason = el1_undefined(esr)
+                    if handlers.new_pstate is None or u32[syndrome] != esr:
+                        # Not an exception of EL1 after all: semihosting, or a trap that the core does not have.
+                        exits.count += 1
+                        remember((before, exits.count, None))
+                number = exits.count
             if reason is None:
                 if handlers.new_pstate is not None:
                     if entry.stuck:
                         exits.reason = FailEntry(STUCK, "the guest takes the same exception over and over")
                         stop()
                         return
+                    if entry.repeats and u32[target_el] == _EL2:
+                        forget()
                     restore()
                     write_pstate(handlers.new_pstate)
                     handlers.new_pstate = None
@@ -126,7 +175,7 @@ class ExitPath:
                     restore()
                 if lines.wanted != lines.driven:
                     lines.drive()
-                if exits.count != exits.limit or not exits.limit:
+                if number != exits.limit:
                     return
                 reason = Nothing()
             exits.reason = reason
@@ -134,37 +183,70 @@ class ExitPath:
 
         return on_exception
 
-    def _observed(self, path: Callable[[int], None], observer: ExitObserver) -> Callable[[int], None]:
-        handlers, frame, exits = self._handlers, self._frame, self._exits
-        save, u32, layout = self._cpu.core.saver(self._state), self._state.u32, self._state.layout
+    def _observed(
+        self, save: Callable[[], object], path: Callable[[int], None], observer: ExitObserver
+    ) -> Callable[[int], None]:
+        handlers, frame, exits, lines = self._handlers, self._frame, self._exits, self._lines
+        u32, u64, layout = self._state.u32, self._state.u64, self._state.layout
         target_el, syndrome, aarch64 = layout.target_el // 4, layout.syndrome // 4, layout.aarch64 // 4
+        pc, far, pstate = layout.pc // 8, layout.fault_address // 8, layout.pstate // 4
+        fp, lr, x8 = (layout.x0 // 8 + number for number in (FRAME_POINTER, LINK_REGISTER, _SYSCALL_NUMBER))
+        decode, decode_el1, host_now = handlers.reasons.reason, handlers.reasons.el1_reason, time.perf_counter_ns
+        now, report, report_entry, report_exception = observer.now, observer.exit, observer.entry, observer.exception
+        entries, exceptions, timing = observer.wants_entries, observer.wants_exceptions, observer.timing
 
         def on_observed_exception(kind: int) -> None:
+            began = host_now() if timing else 0
             save()
             # An interrupt has no syndrome, and what leaves AArch32 state is not handled: their slots say what they are.
-            decoded = kind == TrapKind.SYNCHRONOUS and u32[aarch64]
-            to_el2 = u32[target_el] == _EL2 and decoded
+            decoded = kind == _SYNCHRONOUS and u32[aarch64]
+            to_el2 = decoded and u32[target_el] == _EL2
             reason: AxVCpuExitReason | None = Nothing()
             if decoded:
-                reason = handlers.reasons.reason() if to_el2 else handlers.reasons.el1_reason()
-            if reason is None:
-                path(kind)
-                return
+                reason = decode() if to_el2 else decode_el1()
             handlers.note = ""
-            started = observer.now()
-            record = ExitRecord(started, reason, None, frame.elr, frame.spsr.el)
+            if reason is None:
+                if exceptions:
+                    esr = u32[syndrome]
+                    address = u64[far] if sets_far(esr >> EC_SHIFT) else None
+                    happened, origin, el = now(), u64[pc], u32[pstate] // _EL_UNIT & _EL_MASK
+                    path(kind)
+                    report_exception(El1ExceptionRecord(happened, kind, esr, address, origin, el, u64[pc], u64[x8]))
+                else:
+                    path(kind)
+                return
+            el = u32[pstate] // _EL_UNIT & _EL_MASK if u32[aarch64] else frame.spsr.el
+            va = u64[far] if to_el2 and u32[syndrome] >> EC_SHIFT in _ABORTS else None
+            record = ExitRecord(now(), reason, None, u64[pc], el, None, "", va, u64[lr], u64[fp])
+            before = exits.count
             path(kind)
             esr = u32[syndrome]
-            if to_el2 or esr >> EC_SHIFT == ExceptionClass.SYSTEM:
+            if exits.count == before:
+                # It looked like semihosting, and this machine has none.
+                report_exception(El1ExceptionRecord(record.time, kind, esr, None, record.pc, el, u64[pc], u64[x8]))
+                return
+            if to_el2 or (decoded and esr >> EC_SHIFT == ExceptionClass.SYSTEM):
                 # As the handler left it: corrected, or made up for a trap that the core does not have.
                 record.esr = esr
             record.note = handlers.note
-            if exits.reason is None:
-                record.finish(frame)
-                observer.exit(record)
-            else:
-                if not isinstance(exits.reason, Nothing):
-                    record.reason = exits.reason
-                exits.record = record
+            returned = exits.reason
+            if returned is not None:
+                if not isinstance(returned, Nothing):
+                    record.reason = returned
+                if not isinstance(record.reason, COMPLETE):
+                    exits.record = record
+                    exits.began = began
+                    return
+            record.finish(frame)
+            if timing:
+                record.host_ns = host_now() - began
+            report(record)
+            if entries and returned is None:
+                wanted = lines.wanted
+                report_entry(u64[pc], u32[pstate] // _EL_UNIT & _EL_MASK, irq=bool(wanted & VI), fiq=bool(wanted & VF))
 
         return on_observed_exception
+
+
+def _nothing() -> None:
+    """The state has been saved."""

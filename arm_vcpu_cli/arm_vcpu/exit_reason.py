@@ -17,13 +17,14 @@ from arm_vcpu_cli.arch.esr import (
     decode_data_abort,
     decode_system_trap,
     describe_esr,
+    system_trap_esr,
 )
 from arm_vcpu_cli.arch.extend import VALUE_MASKS
 from arm_vcpu_cli.arch.fault_address import PAGE_OFFSET, fault_ipa
 from arm_vcpu_cli.arch.gicregs import IccSgi1r
 from arm_vcpu_cli.arch.loadstore import LoadStore
 from arm_vcpu_cli.arch.regs import Mpidr
-from arm_vcpu_cli.arch.sysreg import SysReg, decode_system_move, lookup
+from arm_vcpu_cli.arch.sysreg import SysReg, SystemMove, decode_system_move, lookup
 from arm_vcpu_cli.arm_vcpu.context_frame import TrapFrame
 from arm_vcpu_cli.arm_vcpu.inject import El1Entry
 from arm_vcpu_cli.arm_vcpu.mmio import DeviceAccess, PendingAccess, decode_cached, plain_form
@@ -114,27 +115,36 @@ class ExitReasons:
         word = self._fetch(self._u64[self._pc])
         if word == SEMIHOSTING_HLT:
             return Hypercall(self._u64[self._x0], (self._u64[self._x0 + 1],))
+        move = self._trapped_move(word)
+        return None if move is None else self._system_reason(SystemTrap(move.reg, move.rt, move.is_read))
+
+    def el1_syndrome(self) -> int | None:
+        """What a core with the register would have had as the syndrome of :meth:`el1_reason`; None for the others."""
+        move = self._trapped_move(self._fetch(self._u64[self._pc]))
+        return None if move is None else system_trap_esr(move)
+
+    def _trapped_move(self, word: int | None) -> SystemMove | None:
         move = None if word is None else decode_move_cached(word)
-        if move is not None and move.reg in self._trapped_moves and self._entry.from_el1:
-            return self._system_reason(SystemTrap(move.reg, move.rt, move.is_read))
-        return None
+        return move if move is not None and move.reg in self._trapped_moves and self._entry.from_el1 else None
 
     def _data_abort_reason(self, esr: int) -> AxVCpuExitReason:
-        esr = self._syndromes.data_abort(esr)
         abort = decode_data_abort(esr)
         ipa = fault_ipa(self._u64[self._hpfar], self._u64[self._far])
-        flags = AccessFlags.WRITE if abort.is_write else AccessFlags.READ
-        if not abort.is_translation or abort.stage1_walk or abort.cache_maintenance:
-            return NestedPageFault(ipa, flags)
         word = self._fetch(self._u64[self._pc])
-        instruction = None if word is None else decode_cached(word)
-        form = plain_form(word) if abort.valid else None
+        simple = abort.is_translation and not abort.stage1_walk and not abort.cache_maintenance
+        form = plain_form(word) if simple and abort.valid else None
+        # The syndrome of a plain access is right.
         if form is not None and (ipa & PAGE_OFFSET or not self._access.began_before(form)):
+            size, register = abort.size, abort.register
             if abort.is_write:
-                value = self._frame.gpr(abort.register) & VALUE_MASKS[abort.size]
-                return MmioWrite(ipa, AccessWidth(abort.size), value)
-            width = AccessWidth.QWORD if abort.is_64bit else AccessWidth.DWORD
-            return MmioRead(ipa, AccessWidth(abort.size), abort.register, width, abort.sign_extend)
+                value = self._frame.gpr(register) & VALUE_MASKS[size]
+                return _mmio_write(ipa, size, value)
+            return _mmio_read(ipa, size, register, abort.is_64bit, abort.sign_extend)
+        abort = decode_data_abort(self._syndromes.data_abort(esr))
+        flags = AccessFlags.WRITE if abort.is_write else AccessFlags.READ
+        if not simple:
+            return NestedPageFault(ipa, flags)
+        instruction = None if word is None else decode_cached(word)
         if isinstance(instruction, LoadStore):
             elements = self._access.elements(instruction, self._u64[self._far], ipa)
             if elements is not None:
@@ -146,6 +156,17 @@ class ExitReasons:
             return SysRegRead(trap.reg.iss, trap.register)
         value = self._frame.gpr(trap.register)
         return send_ipi(value) if trap.reg in SGI_REGISTERS else SysRegWrite(trap.reg.iss, value)
+
+
+@lru_cache(maxsize=4096)
+def _mmio_write(ipa: int, size: int, value: int) -> MmioWrite:
+    return MmioWrite(ipa, AccessWidth(size), value)
+
+
+@lru_cache(maxsize=4096)
+def _mmio_read(ipa: int, size: int, register: int, is_64bit: bool, sign_extend: bool) -> MmioRead:
+    width = AccessWidth.QWORD if is_64bit else AccessWidth.DWORD
+    return MmioRead(ipa, AccessWidth(size), register, width, sign_extend)
 
 
 def unexpected(esr: int) -> FailEntry:

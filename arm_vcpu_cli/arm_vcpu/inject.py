@@ -102,7 +102,8 @@ class El1Entry:
         self._sp_el0 = sysregs[lookup("SP_EL0")] // 8
         self._sp_el1 = sysregs[lookup("SP_EL1")] // 8
         self._last = (0, -1, 0, 0)
-        self._repeats = 0
+        self.repeats = 0
+        """How often the latest exception is the one before, with nothing changed in between."""
         self._descents = 0
         self._registers = b""
         self.stuck = False
@@ -127,15 +128,15 @@ class El1Entry:
         self._last = (esr, pc, sp, far)
         self.stuck = False
         if esr != last_esr or pc != last_pc or self._u64[self._elr] != pc:
-            self._repeats = self._descents = 0
+            self.repeats = self._descents = 0
             self.history.append(El1Exception(esr, far, pc, sp))
         elif sp == last_sp and far == last_far:
             registers = self._u64[self._x0 : self._x0 + GENERAL_REGISTERS].tobytes()
-            self._repeats = self._repeats + 1 if registers == self._registers else 0
+            self.repeats = self.repeats + 1 if registers == self._registers else 0
             self._registers = registers
             offset = pc - self._u64[self._vbar]
             at_vector = 0 <= offset < TABLE_SIZE and offset % ENTRY_SIZE == 0
-            self.stuck = self._repeats >= (REPEATS_AT_THE_VECTOR if at_vector else REPEATS_WITHOUT_PROGRESS)
+            self.stuck = self.repeats >= (REPEATS_AT_THE_VECTOR if at_vector else REPEATS_WITHOUT_PROGRESS)
         elif sp < last_sp and self._frame.spsr & _EL1H_BITS == EL1H:
             self._descents += 1
             if self._descents >= DESCENTS_WITHOUT_PROGRESS:
@@ -143,7 +144,7 @@ class El1Entry:
                 self._descents = 0
                 self.stuck = far == last_far or not self.is_mapped(last_far, esr)
         else:
-            self._repeats = self._descents = 0
+            self.repeats = self._descents = 0
 
     def take(self, esr: int, far: int | None = None, *, kind: TrapKind = TrapKind.SYNCHRONOUS) -> int:
         """Edit the state as the exception does; the PSTATE to be written after the restore.

@@ -7,8 +7,8 @@ from typing import Final
 
 from arm_vcpu_cli.arch.regs import Hcr
 
-_VI: Final = int(Hcr.of(VI=1))
-_VF: Final = int(Hcr.of(VF=1))
+VI: Final = int(Hcr.of(VI=1))
+VF: Final = int(Hcr.of(VF=1))
 
 
 class VirtualInterruptLines:
@@ -24,18 +24,23 @@ class VirtualInterruptLines:
 
     def set(self, *, irq: bool, fiq: bool) -> None:
         """Say what the lines are to be; :meth:`drive` makes it so."""
-        self.wanted = (_VI if irq else 0) | (_VF if fiq else 0)
+        self.wanted = (VI if irq else 0) | (VF if fiq else 0)
+
+    @property
+    def irq(self) -> bool:
+        """Whether VI is to be set."""
+        return bool(self.wanted & VI)
 
     @property
     def fiq(self) -> bool:
         """Whether VF is to be set."""
-        return bool(self.wanted & _VF)
+        return bool(self.wanted & VF)
 
     def connect(self, write: Callable[[int], object], hcr: int) -> None:
         """To a core that has just been given this HCR_EL2."""
         self._write = write
-        self._base = hcr & ~(_VI | _VF)
-        self.driven = hcr & (_VI | _VF)
+        self._base = hcr & ~(VI | VF)
+        self.driven = hcr & (VI | VF)
 
     def disconnect(self) -> None:
         """From the core."""

@@ -1,18 +1,21 @@
-"""What a vCPU tells an observer of each exit: facts, not text."""
+"""What a vCPU tells an observer: of each exit, and if it wants of entries and of the guest's own exceptions; facts, not
+text."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-from arm_vcpu_cli.arm_vcpu.context_frame import TrapFrame
+from arm_vcpu_cli.arm_vcpu.context_frame import FRAME_POINTER, LINK_REGISTER, TrapFrame
 from arm_vcpu_cli.axvcpu.exit import AxVCpuExitReason, CpuUp, Hypercall, MmioRead, SysRegRead
 
 
-@dataclass
+@dataclass(slots=True)
 class ExitRecord:
     """One exit. ``esr`` is ESR_EL2 (None for what is completed without an exception to EL2), ``pc`` the preferred
-    return address, ``el`` where the guest was; ``value`` is what a read or a call returned (64 bits)."""
+    return address, ``el`` where the guest was; ``va`` is FAR_EL2 of an abort, ``lr`` and ``fp`` are x30 and x29;
+    ``value`` is what a read or a call returned (64 bits); ``host_ns`` is how long the host took to the next entry, if
+    the observer has asked."""
 
     time: int
     reason: AxVCpuExitReason
@@ -21,6 +24,14 @@ class ExitRecord:
     el: int
     value: int | None = None
     note: str = ""
+    va: int | None = None
+    lr: int = 0
+    fp: int = 0
+    host_ns: int | None = None
+
+    def take_callers(self, frame: TrapFrame) -> None:
+        """Take the registers that lead to the callers."""
+        self.lr, self.fp = frame.gpr(LINK_REGISTER), frame.gpr(FRAME_POINTER)
 
     def finish(self, frame: TrapFrame) -> None:
         """Take the result from the registers, once the exit has been completed."""
@@ -32,11 +43,44 @@ class ExitRecord:
             self.value = frame.gpr(0)
 
 
+class El1ExceptionRecord(NamedTuple):
+    """An exception that the guest takes itself: ``kind`` is its row of the vector table, ``esr`` and ``far`` are those
+    of EL1 (None for an interrupt, and where FAR is not set), ``pc`` the preferred return address, ``el`` where the
+    guest was, ``vector`` where it goes on; ``x8`` is the number of a Linux system call."""
+
+    time: int
+    kind: int
+    esr: int | None
+    far: int | None
+    pc: int
+    el: int
+    vector: int
+    x8: int
+
+
 class ExitObserver(Protocol):
-    """Whoever watches a vCPU."""
+    """Whoever watches a vCPU. What is wanted is asked once, when the vCPU is bound."""
+
+    @property
+    def wants_entries(self) -> bool:
+        """Whether :meth:`entry` is to be called."""
+
+    @property
+    def wants_exceptions(self) -> bool:
+        """Whether :meth:`exception` is to be called."""
+
+    @property
+    def timing(self) -> bool:
+        """Whether the host's time is to be taken for each exit."""
 
     def now(self) -> int:
-        """The time of an exit, in nanoseconds of the clock that the trace uses."""
+        """The time of an event, in nanoseconds of the clock that the trace uses."""
 
     def exit(self, record: ExitRecord) -> None:
         """One exit, after it was completed."""
+
+    def entry(self, pc: int, el: int, *, irq: bool, fiq: bool) -> None:
+        """The guest goes on at ``pc``; which virtual interrupts are pending."""
+
+    def exception(self, record: El1ExceptionRecord) -> None:
+        """The guest has taken an exception to EL1; rarely one that was not asked for, where :meth:`now` was."""

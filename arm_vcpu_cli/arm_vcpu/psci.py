@@ -13,9 +13,11 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
+from arm_vcpu_cli.arch.bitfield import MASK64
 from arm_vcpu_cli.arch.regs import AFFINITY_MASK
 from arm_vcpu_cli.arch.smccc import (
     PSCI_VERSION_1_1,
+    SMC64,
     SMCCC_VERSION_1_2,
     WORKAROUND_NOT_REQUIRED_HERE,
     AffinityState,
@@ -24,7 +26,6 @@ from arm_vcpu_cli.arch.smccc import (
     PsciStatus,
     SmcccFunction,
     SmcccStatus,
-    is_64bit,
     is_psci,
     is_trng,
     to_u64,
@@ -117,14 +118,14 @@ class FirmwareCalls:
         not ours. Registers without a value keep theirs.
         """
         function = x0 & 0xFFFF_FFFF
-        handler = self.find(function)
+        handler = self._table.get(function) or self.find(function)
         if handler is None:
             return None
-        if not is_64bit(function):
+        if not function & SMC64:
             x1, x2, x3 = x1 & 0xFFFF_FFFF, x2 & 0xFFFF_FFFF, x3 & 0xFFFF_FFFF
         result = handler(function, x1, x2, x3)
         if isinstance(result, int):
-            return to_u64(result)
+            return result & MASK64
         return tuple(map(to_u64, result)) if isinstance(result, tuple) else result
 
     def exit_reason(self, x0: int, x1: int, x2: int, x3: int) -> CallExit | None:

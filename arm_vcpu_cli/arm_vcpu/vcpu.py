@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -18,18 +19,21 @@ from arm_vcpu_cli.arm_vcpu.config import (
 )
 from arm_vcpu_cli.arm_vcpu.context_frame import GuestSystemRegisters, TrapFrame
 from arm_vcpu_cli.arm_vcpu.exception import SyncHandlers
-from arm_vcpu_cli.arm_vcpu.exit_path import ExitPath, ExitState
-from arm_vcpu_cli.arm_vcpu.exit_reason import SGI_REGISTERS
+from arm_vcpu_cli.arm_vcpu.exit_path import NO_LIMIT, ExitPath, ExitState
+from arm_vcpu_cli.arm_vcpu.exit_reason import SGI_REGISTERS, ExitReasons
 from arm_vcpu_cli.arm_vcpu.guest_memory import GuestMemory
 from arm_vcpu_cli.arm_vcpu.id_registers import guest_id_registers
 from arm_vcpu_cli.arm_vcpu.inject import El1Entry, El1Exception
 from arm_vcpu_cli.arm_vcpu.interrupt_lines import VirtualInterruptLines
+from arm_vcpu_cli.arm_vcpu.mmio import DeviceAccess
 from arm_vcpu_cli.arm_vcpu.observer import ExitObserver, ExitRecord
 from arm_vcpu_cli.arm_vcpu.pcpu import Aarch64PerCpu
 from arm_vcpu_cli.arm_vcpu.platform import Aarch64Hal, ExitToCaller, Platform
 from arm_vcpu_cli.arm_vcpu.psci import FirmwareCalls
+from arm_vcpu_cli.arm_vcpu.recorder import FlightRecorder, RecentExit
 from arm_vcpu_cli.arm_vcpu.smc import SecureMonitor
 from arm_vcpu_cli.arm_vcpu.stage2 import stage2_control
+from arm_vcpu_cli.arm_vcpu.syndrome import SyndromeCorrection
 from arm_vcpu_cli.axvcpu.exit import AxVCpuExitReason, ExternalInterrupt, FailEntry, Nothing
 from arm_vcpu_cli.engine.layout import CpuState
 from arm_vcpu_cli.engine.port import CpuCore, StopReason
@@ -75,6 +79,7 @@ class Aarch64VCpu:
         self._started = False
         self._handlers: SyncHandlers | None = None
         self._exits = ExitState()
+        self._recorder = FlightRecorder(self._state)
         self._observer: ExitObserver | None = None
         self._lines = VirtualInterruptLines()
         self._restore: Callable[[], object] = _not_bound
@@ -97,16 +102,18 @@ class Aarch64VCpu:
     @property
     def max_exits(self) -> int:
         """:meth:`run` returns ``Nothing`` once :attr:`exits` has reached this; 0 for no limit."""
-        return self._exits.limit
+        limit = self._exits.limit
+        return 0 if limit == NO_LIMIT else limit
 
     @max_exits.setter
     def max_exits(self, limit: int) -> None:
-        self._exits.limit = limit
+        self._exits.limit = limit or NO_LIMIT
 
     @property
     def last_syndrome(self) -> int | None:
-        """ESR_EL2 of the last exit, None before the first."""
-        return self._exits.syndrome
+        """ESR_EL2 of the last exit that had one, None before the first. Raises :class:`VCpuError` while not bound."""
+        syndromes = (recent.record.esr for recent in reversed(self.recent_exits()))
+        return next((esr for esr in syndromes if esr is not None), None)
 
     @property
     def mpidr(self) -> int:
@@ -189,6 +196,7 @@ class Aarch64VCpu:
             handlers=handlers,
             lines=self._lines,
             exits=self._exits,
+            recorder=self._recorder,
         )
         core.set_exception_hook(path.function(self._observer))
 
@@ -214,6 +222,8 @@ class Aarch64VCpu:
         self.close_record()
         self.synchronise()
         self._exits.reason = None
+        if self._observer is not None:
+            self._report_entry(self._observer)
         try:
             self.stopped_by = cpu.core.run(self.ctx.elr)
         except EngineError as error:
@@ -231,10 +241,17 @@ class Aarch64VCpu:
         if not vector:
             return Nothing()
         self._exits.count += 1
-        reason = ExternalInterrupt(vector)
-        if self._observer is not None:
-            self._exits.record = ExitRecord(self._observer.now(), reason, None, self.ctx.elr, self.ctx.spsr.el)
+        reason, frame, observer = ExternalInterrupt(vector), self.ctx, self._observer
+        self._recorder.append((self._recorder.snapshot(), self._exits.count, reason))
+        if observer is not None:
+            record = ExitRecord(observer.now(), reason, None, frame.elr, frame.spsr.el)
+            record.take_callers(frame)
+            observer.exit(record)
         return reason
+
+    def _report_entry(self, observer: ExitObserver) -> None:
+        if observer.wants_entries:
+            observer.entry(self.ctx.elr, self.ctx.spsr.el, irq=self._lines.irq, fiq=self._lines.fiq)
 
     def synchronise(self) -> None:
         """Load the saved state, with all edits, into the core. PSTATE is written too: the guest may be about to go
@@ -353,6 +370,23 @@ class Aarch64VCpu:
         except ValueError as error:
             raise VCpuError(str(error)) from error
 
+    def recent_exits(self) -> tuple[RecentExit, ...]:
+        """The latest exits, oldest first, without times and results. Raises :class:`VCpuError` while not bound."""
+        core, setup = self._bound().core, self._setup
+        scratch = core.new_state()
+        frame, memory, fetch = TrapFrame(scratch), GuestMemory(core, self._hal), core.fetcher()
+        reasons = ExitReasons(
+            state=scratch,
+            frame=frame,
+            entry=El1Entry(scratch, frame, has_pan=False),
+            access=DeviceAccess(scratch, frame, self._platform),
+            syndromes=SyndromeCorrection(scratch, memory, fetch),
+            calls=FirmwareCalls(self._config.mpidr_el1),
+            fetch=fetch,
+            trapped_moves=frozenset() if setup is None else _trapped_moves(setup),
+        )
+        return tuple(self._recorder.decode(scratch, frame, reasons))
+
     def close_record(self) -> None:
         """Report the exit that was returned last; by now the VMM has set its result."""
         record, observer = self._exits.record, self._observer
@@ -360,4 +394,6 @@ class Aarch64VCpu:
             self._exits.record = None
             record.note = self._require_handlers().note
             record.finish(self.ctx)
+            if observer.timing:
+                record.host_ns = time.perf_counter_ns() - self._exits.began
             observer.exit(record)

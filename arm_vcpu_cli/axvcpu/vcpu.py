@@ -29,6 +29,9 @@ class VCpuState(Enum):
     BLOCKED = "Blocked"
 
 
+StateObserver = Callable[[VCpuState, VCpuState], None]
+
+
 class AxPerCpu(Generic[PerCpuT]):
     """A physical CPU: its architecture part, the vCPU that is bound to it, and the operation under way on it."""
 
@@ -101,6 +104,7 @@ class AxVCpu(Generic[SetupConfigT, PerCpuT]):
         self.favor_phys_cpu = favor_phys_cpu
         self.phys_cpu_set = phys_cpu_set
         self._state = VCpuState.CREATED
+        self._state_changed: StateObserver | None = None
         self._operation: str | None = None
         self._cpu: AxPerCpu[PerCpuT] | None = None
 
@@ -108,6 +112,15 @@ class AxVCpu(Generic[SetupConfigT, PerCpuT]):
     def state(self) -> VCpuState:
         """Where the vCPU is in its life."""
         return self._state
+
+    def observe_state(self, observer: StateObserver | None) -> None:
+        """Have ``observer(before, after)`` called whenever the state changes."""
+        self._state_changed = observer
+
+    def _enter(self, state: VCpuState) -> None:
+        before, self._state = self._state, state
+        if self._state_changed is not None and state is not before:
+            self._state_changed(before, state)
 
     @property
     def is_bsp(self) -> bool:
@@ -147,7 +160,10 @@ class AxVCpu(Generic[SetupConfigT, PerCpuT]):
 
         def work() -> AxVCpuExitReason:
             with self._bound_cpu().occupied_by(self.id):
-                self._state = VCpuState.RUNNING
+                if self._state_changed is None:
+                    self._state = VCpuState.RUNNING
+                else:
+                    self._enter(VCpuState.RUNNING)
                 return self.arch.run()
 
         return self._transition("run", VCpuState.READY, VCpuState.READY, work)
@@ -188,7 +204,7 @@ class AxVCpu(Generic[SetupConfigT, PerCpuT]):
         self._cpu = None
 
     def _invalidate(self) -> None:
-        self._state = VCpuState.INVALID
+        self._enter(VCpuState.INVALID)
         self._leave_cpu()
 
     def _bound_cpu(self) -> AxPerCpu[PerCpuT]:
@@ -217,5 +233,9 @@ class AxVCpu(Generic[SetupConfigT, PerCpuT]):
         finally:
             self._operation = None
         if self._state is not VCpuState.INVALID:
-            self._state = final
+            # A call for nothing would be felt: each exit that returns comes here twice.
+            if self._state_changed is None:
+                self._state = final
+            else:
+                self._enter(final)
         return result

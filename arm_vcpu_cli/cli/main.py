@@ -21,8 +21,13 @@ COMMANDS: Final = MappingProxyType(
     {
         "run": ("arm_vcpu_cli.cli.run", "Run a guest to its end, its console on stdout."),
         "trace": ("arm_vcpu_cli.cli.trace", "Run a guest and log its exits."),
+        "stat": ("arm_vcpu_cli.cli.stat", "Count and time the exits of a guest or a trace."),
+        "diff": ("arm_vcpu_cli.cli.diff", "Show where two traces part."),
+        "report": ("arm_vcpu_cli.cli.report", "Make a page of a trace: timeline, tables, plots."),
+        "walk": ("arm_vcpu_cli.cli.walk", "Walk a guest's translation tables for an address."),
+        "explain": ("arm_vcpu_cli.cli.explain", "Decode a register value."),
         "dtb": ("arm_vcpu_cli.cli.dtb", "Write the device tree of a machine."),
-        "probe": ("arm_vcpu_cli.cli.probe", "Report what host and modelled CPU can do."),
+        "probe": ("arm_vcpu_cli.cli.probe", "Report what host and modelled CPU can do, and what a guest needs."),
         "completion": ("arm_vcpu_cli.cli.completion", "Print the completion script of a shell."),
     }
 )

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final, TypeVar
 
 import click
 from rich import box
@@ -13,69 +17,242 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from arm_vcpu_cli.cli.options import FILE, load_description, size
+from arm_vcpu_cli.cli.probe_guest import GuestReport, guest_json, guest_sections
+from arm_vcpu_cli.cli.progress import doing
+from arm_vcpu_cli.cli.style import colours
 from arm_vcpu_cli.engine.layout import StateLayout
-from arm_vcpu_cli.errors import EngineError
+from arm_vcpu_cli.engine.port import CpuCore
+from arm_vcpu_cli.errors import EngineError, MachineFileError, UsageError
+from arm_vcpu_cli.guest.guest_survey import survey_guest
+from arm_vcpu_cli.machine.description import MachineDescription
 from arm_vcpu_cli.machine.host import Host, engine_version
 from arm_vcpu_cli.machine.schema import CPU_MODELS
+from arm_vcpu_cli.machine.suitability import GuestCpu, Verdict, guest_cpu, judge
+from arm_vcpu_cli.probe.compare import compare, comparison_json, comparison_sections
 from arm_vcpu_cli.probe.cpu import CpuFacts, describe_cpu
 from arm_vcpu_cli.probe.host import gather_host
-from arm_vcpu_cli.probe.report import EngineFacts, Report, Section, as_json, sections
+from arm_vcpu_cli.probe.host_report import host_json, host_sections
+from arm_vcpu_cli.probe.registers import (
+    HOST,
+    Subject,
+    cpu_subject,
+    host_subject,
+    register_sections,
+    registers_json,
+)
+from arm_vcpu_cli.probe.report import JSON_VERSION, EngineFacts, Report, as_json, sections
+from arm_vcpu_cli.probe.tables import Section
 
-ALL = "all"
-_PIPE_WIDTH = 80
+ALL: Final = "all"
+_DEFAULT: Final = "cortex-a72"
+_PIPE_WIDTH: Final = 80
+T = TypeVar("T")
 
 
-@click.command("probe", short_help="Report what host and modelled CPU can do.")
+@click.command("probe", short_help="Report what host and modelled CPU can do, and what a guest needs.")
 @click.option(
     "--cpu",
     type=click.Choice([*CPU_MODELS, ALL]),
-    default="cortex-a72",
-    show_default=True,
-    help="The modelled CPU to describe; `all` puts them side by side.",
+    help="The modelled CPU to describe; `all` puts them side by side.  [default: cortex-a72]",
 )
+@click.option("--host", "host_only", is_flag=True, help="Describe the host alone; status 0 only if its KVM is usable.")
+@click.option("--registers", is_flag=True, help="Show every ID register with all its fields.")
+@click.option(
+    "--compare",
+    nargs=2,
+    type=click.Choice([*CPU_MODELS, HOST]),
+    metavar="A B",
+    help=f"Show what is different between two of {', '.join([*CPU_MODELS, HOST])}.",
+)
+@click.option(
+    "--for",
+    "guest",
+    type=FILE,
+    metavar="GUEST",
+    help="Say whether GUEST, an ELF file, a Linux kernel or a raw binary, finds what it needs, and why not.",
+)
+@click.option(
+    "-m", "--machine", type=FILE, metavar="FILE.toml", help="The machine for --for  [default: the virt preset]."
+)
+@click.option("--memory", type=size, metavar="SIZE", help="Size of its main RAM, such as 512MiB or 1G; for --for.")
 @click.option("--json", "as_object", is_flag=True, help="Print one JSON object instead of tables.")
-def command(cpu: str, as_object: bool) -> int:
-    """Report what the host can do, and what the modelled CPU offers a hypervisor and its guests.
+def command(
+    cpu: str | None,
+    host_only: bool,
+    registers: bool,
+    compare: tuple[str, str] | None,
+    guest: Path | None,
+    machine: Path | None,
+    memory: int | None,
+    as_object: bool,
+) -> int:
+    """Report what the host can do, what the modelled CPU offers a hypervisor and its guests, and whether a guest
+    finds what it needs.
 
-    The exit status is 0 if the modelled CPU has the virtualisation extension, and 1 if not.
+    Features have the names of the architecture (FEAT_LSE), under the version that brought them. `hidden` marks those
+    that the CPU has and that no guest is told of.
+
+    --for looks at the file without running it: its header, its notes, and each of its instructions. What a kernel
+    uses only where it is there does not count against it.
+
+    \b
+    The exit status is
+      0  if every modelled CPU shown has the virtualisation extension
+      1  if not; with --host if the host's KVM is not usable, with --for if the guest cannot run
+      2  for bad usage or a file that cannot be read
+    --compare always ends with 0.
 
     \b
     Examples:
       armvcpu probe
       armvcpu probe --cpu all
+      armvcpu probe --host
+      armvcpu probe --compare cortex-a72 max
+      armvcpu probe --registers --cpu max
+      armvcpu probe --for vmlinuz
+      armvcpu probe --for guest.elf --cpu all
+      armvcpu probe --for guest.elf -m machine.toml && armvcpu run -m machine.toml guest.elf
       armvcpu probe --json | jq '.cpus[0].stage2'
     """
-    report = _gather(tuple(CPU_MODELS) if cpu == ALL else (cpu,))
-    if as_object:
-        click.echo(json.dumps(as_json(report), indent=2))
-    else:
-        _render(sections(report))
+    _refuse_contradictions(cpu, host_only=host_only, registers=registers, compare=compare, guest=guest)
+    if guest is None and (machine is not None or memory is not None):
+        raise UsageError("--machine and --memory are the machine that --for looks at a guest for")
+    if guest is not None:
+        return _show_guest(guest, cpu, load_description(machine, None, memory), as_object)
+    if compare is not None:
+        return _show_comparison(compare, as_object)
+    models = tuple(CPU_MODELS) if cpu == ALL else (cpu or _DEFAULT,)
+    if registers:
+        subjects = (_subject(HOST),) if host_only else tuple(_subject(model) for model in models)
+        _show(as_object, lambda: registers_json(subjects), lambda: register_sections(subjects))
+        return 0
+    if host_only:
+        facts = gather_host()
+        found = {"version": JSON_VERSION, "supported": facts.virtualisation, "host": host_json(facts)}
+        _show(as_object, lambda: found, lambda: host_sections(facts))
+        return 0 if facts.virtualisation else 1
+    report = _gather(models)
+    _show(as_object, lambda: as_json(report), lambda: sections(report))
     return 0 if report.supported else 1
 
 
-def _gather(models: tuple[str, ...]) -> Report:
+def _refuse_contradictions(
+    cpu: str | None, *, host_only: bool, registers: bool, compare: tuple[str, str] | None, guest: Path | None
+) -> None:
+    given = {
+        "--cpu": cpu is not None,
+        "--host": host_only,
+        "--registers": registers,
+        "--compare": compare is not None,
+        "--for": guest is not None,
+    }
+    allowed = ({"--cpu", "--for"}, {"--cpu", "--registers"}, {"--host", "--registers"})
+    names = {name for name, is_given in given.items() if is_given}
+    if len(names) > 1 and names not in allowed:
+        raise UsageError(f"{' and '.join(name for name in given if name in names)} do not go together")
+
+
+# What is asked of the engine -----------------------------------------------------------------------------------
+
+
+class _Engine:
+    """Opens modelled CPUs one after the other; the layout of the engine's state is found once."""
+
+    def __init__(self) -> None:
+        self._layout: StateLayout | None = None
+
+    def ask(self, model: str, question: Callable[[CpuCore, Host], T]) -> T:
+        """What ``question`` makes of a core and the host that it is on. Raises EngineError."""
+        with Host(model, layout=self._layout) as host:
+            core = host.core(0)
+            self._layout = core.layout
+            return question(core, host)
+
+
+def _gather(models: Sequence[str]) -> Report:
     """Open each CPU in turn. An engine that fails its self-check is part of the report, and the end of it."""
-    cpus: list[CpuFacts] = []
-    layout: StateLayout | None = None
+    engine = _Engine()
+    cpus: tuple[CpuFacts, ...] = ()
     failure = None
     try:
-        for model in models:
-            with Host(model, layout=layout) as host:
-                core = host.core(0)
-                layout = core.layout
-                cpus.append(describe_cpu(core, host))
+        cpus = tuple(engine.ask(model, describe_cpu) for model in models)
     except EngineError as error:
-        cpus, failure = [], str(error)
-    return Report(gather_host(), EngineFacts("Unicorn", engine_version(), failure), tuple(cpus))
+        failure = str(error)
+    return Report(gather_host(), EngineFacts("Unicorn", engine_version(), failure), cpus)
 
 
-def _render(tables: tuple[Section, ...]) -> None:
+def _subject(name: str) -> Subject:
+    if name != HOST:
+        return cpu_subject(_Engine().ask(name, describe_cpu))
+    host = gather_host()
+    if not host.id_registers:
+        raise UsageError(f"the host shows no ID registers ({host.system} on {host.architecture})")
+    return host_subject(host)
+
+
+def _show_comparison(names: tuple[str, str], as_object: bool) -> int:
+    found = compare(*(_subject(name) for name in names))
+    _show(as_object, lambda: comparison_json(found), lambda: comparison_sections(found))
+    return 0
+
+
+def _show_guest(path: Path, cpu: str | None, description: MachineDescription, as_object: bool) -> int:
+    models = tuple(CPU_MODELS) if cpu == ALL else (cpu or description.cpu.model,)
+    with doing(f"looking at {path}"):
+        survey = survey_guest(
+            path,
+            ram_base=description.ram.base,
+            load_address=description.boot.load_address,
+            kind=description.boot.kernel_type,
+        )
+        engine = _Engine()
+
+        def held_against(model: str) -> tuple[GuestCpu, Verdict]:
+            with_model = replace(description, cpu=replace(description.cpu, model=model))
+            found = engine.ask(model, lambda core, _host: _guest_cpu(core, with_model))
+            return found, judge(survey, found, with_model)
+
+        found = [held_against(model) for model in models]
+        elsewhere = []
+        if not all(verdict.runs for _, verdict in found):
+            for model in [model for model in CPU_MODELS if model not in models]:
+                # The machine may ask for features that this model does not have.
+                with suppress(MachineFileError):
+                    if held_against(model)[1].runs:
+                        elsewhere.append(model)
+    report = GuestReport(
+        survey, tuple(cpu for cpu, _ in found), tuple(verdict for _, verdict in found), tuple(elsewhere)
+    )
+    _show(as_object, lambda: guest_json(report), lambda: guest_sections(report))
+    return 0 if report.runs else 1
+
+
+def _guest_cpu(core: CpuCore, description: MachineDescription) -> GuestCpu:
+    try:
+        return guest_cpu(core, description)
+    except ValueError as error:
+        source = description.path or description.name
+        raise MachineFileError(source, f"{error} ({description.cpu.model})", key="cpu.features") from error
+
+
+# Output --------------------------------------------------------------------------------------------------------
+
+
+def _show(as_object: bool, found: Callable[[], dict[str, Any]], tables: Callable[[], Sequence[Section]]) -> None:
+    if as_object:
+        click.echo(json.dumps(found(), indent=2))
+    else:
+        _render(tables())
+
+
+def _render(tables: Sequence[Section]) -> None:
     """Framed tables on a terminal, and plain columns of a fixed width everywhere else."""
     terminal = sys.stdout.isatty()
     plain = io.StringIO()
     console = Console(
         file=sys.stdout if terminal else plain,
-        color_system="auto" if terminal and not os.environ.get("NO_COLOR") else None,
+        color_system="auto" if terminal and colours(sys.stdout) else None,
         width=None if terminal else _PIPE_WIDTH,
         highlight=False,
         markup=False,

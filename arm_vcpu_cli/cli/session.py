@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import gc
 import hashlib
+import os
+import sys
 from collections.abc import Callable
 from dataclasses import replace
+from importlib import import_module
 
 from arm_vcpu_cli.cli.options import GuestOptions
 from arm_vcpu_cli.cli.output import say, tell
+from arm_vcpu_cli.cli.progress import doing
 from arm_vcpu_cli.cli.terminal import open_console, raw_terminal, signals_stop
 from arm_vcpu_cli.errors import UsageError
 from arm_vcpu_cli.machine.builder import Machine, build_machine, start
 from arm_vcpu_cli.machine.description import NO_LIMITS, ClockSource
 from arm_vcpu_cli.machine.host import engine_version
 from arm_vcpu_cli.machine.inputlog import InputRecorder, digest, load_input_log
-from arm_vcpu_cli.machine.report import death_report, register_dump, wants_report
+from arm_vcpu_cli.machine.report_wanted import wants_advice, wants_report
 from arm_vcpu_cli.machine.runner import Ending, RunResult, run_machine
 from arm_vcpu_cli.machine.watchdog import Watchdog
 
@@ -29,7 +33,8 @@ def run_guest(
 
     ``prepare`` gets the machine before its vCPU is bound, ``finish`` the end before it is told to the user.
     """
-    description, image = options.load()
+    with doing(f"loading {options.guest.name}"):
+        description, image = options.load()
     console = open_console()
     with build_machine(description, image, console) as machine:
         if prepare is not None:
@@ -42,7 +47,7 @@ def run_guest(
                 ignored=terminal.hint_once,
                 cancelled=watchdog.has_fired,
             )
-            _connect_input(machine, options)
+            connect_input(machine, options)
             # What has been loaded stays: the collector need not look at it again.
             gc.freeze()
             gc.enable()
@@ -55,7 +60,7 @@ def run_guest(
         return result.status
 
 
-def _connect_input(machine: Machine, options: GuestOptions) -> None:
+def connect_input(machine: Machine, options: GuestOptions) -> None:
     """Where what the guest receives comes from."""
     if options.replay is not None:
         log = load_input_log(options.replay)
@@ -97,10 +102,18 @@ def _facts(machine: Machine, options: GuestOptions) -> dict[str, str]:
 
 
 def _tell(machine: Machine, result: RunResult, *, regs: bool) -> None:
-    if wants_report(result, regs=regs):
-        tell("\n".join(death_report(machine)))
-    elif regs:
-        tell("\n".join(register_dump(machine)))
+    if regs or wants_report(result) or wants_advice(result):
+        # Most guests end well; a report takes longer to load than a small one to run.
+        report = import_module("arm_vcpu_cli.machine.report")
+        color = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+        if wants_report(result, regs=regs):
+            lines = report.death_report(machine, result, color=color)
+        elif wants_advice(result):
+            lines = report.brief_report(machine, result, color=color)
+        else:
+            lines = report.register_dump(machine)
+        if lines:
+            tell("\n".join(lines))
     if regs:
         say(f"{result.message} ({result.exits} exits to EL2, {result.seconds:.3f} s)")
     elif result.ending is not Ending.POWERED_OFF:

@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO, TextIO
 
 import click
 
-from arm_vcpu_cli.axvcpu.exit import EXIT_REASONS
 from arm_vcpu_cli.cli.options import FILE, GuestOptions, guest_options
+from arm_vcpu_cli.cli.output import version
 from arm_vcpu_cli.cli.session import run_guest
-from arm_vcpu_cli.errors import ArmVcpuError, FileError
+from arm_vcpu_cli.cli.style import colours, event_style
+from arm_vcpu_cli.cli.trace_options import SelectionOptions, selection_options
+from arm_vcpu_cli.errors import UsageError
+from arm_vcpu_cli.machine.attaching import attach_tracer, trace_header
 from arm_vcpu_cli.machine.builder import Machine
 from arm_vcpu_cli.machine.runner import RunResult
 from arm_vcpu_cli.machine.tracing import Tracer
-from arm_vcpu_cli.trace.sinks import JsonLinesSink, TextSink
+from arm_vcpu_cli.trace.chrome import ChromeSink
+from arm_vcpu_cli.trace.ftrace import FtraceSink
+from arm_vcpu_cli.trace.output import open_output
+from arm_vcpu_cli.trace.perfetto import PerfettoSink
+from arm_vcpu_cli.trace.sinks import JsonLinesSink, TraceSink
+from arm_vcpu_cli.trace.text import TextSink
 
-REASONS = tuple(reason.__name__ for reason in EXIT_REASONS)
+FORMATS = ("text", "jsonl", "perfetto", "chrome", "ftrace")
+_BINARY = "perfetto"
 _BUFFER = 1 << 16
 
 
@@ -28,42 +38,57 @@ _BUFFER = 1 << 16
 @click.option(
     "--format",
     "format_",
-    type=click.Choice(["text", "jsonl"]),
+    type=click.Choice(FORMATS),
     default="text",
     show_default=True,
-    help="Aligned text for people, or one JSON object a line.",
+    help="Aligned text for people; one JSON object a line; a file for ui.perfetto.dev (protobuf) or for "
+    "chrome://tracing (JSON); the text of the kernel's own KVM events.",
 )
-@click.option("-o", "--output", type=FILE, metavar="FILE", help="Write the log to FILE instead of stderr.")
 @click.option(
-    "--only",
-    multiple=True,
-    type=click.Choice(REASONS, case_sensitive=False),
-    metavar="REASON",
-    help=f"Only exits of this reason; may be given more than once. One of {', '.join(REASONS)}.",
+    "-o",
+    "--output",
+    type=FILE,
+    metavar="FILE",
+    help="Write the trace to FILE instead of stderr; compressed if it ends in .gz or .zst. While the guest runs it is "
+    "FILE.partial.",
 )
-def command(format_: str, output: Path | None, only: tuple[str, ...], **options: Any) -> int:
-    """Run GUEST like `armvcpu run`, and log each of its exits: number, vCPU, time, reason, PC with symbol, the
-    fields of the reason, and ESR_EL2 decoded; at the end a count by reason.
+@click.option("--timing", is_flag=True, help="Also say how long the host took for each exit: no two runs are the same.")
+@click.option(
+    "--color/--no-color", default=None, help="Colour in text [default: on a terminal, unless NO_COLOR is set]."
+)
+@selection_options
+def command(format_: str, output: Path | None, timing: bool, color: bool | None, **options: Any) -> int:
+    """Run GUEST like `armvcpu run`, and log what happens: its exits to EL2 with their reasons, device registers, calls
+    and decoded ESR_EL2, interrupts, states of the vCPU and the console; at the end a count of the exits by reason.
 
-    The guest's console stays on stdout; the log goes to stderr or FILE. The counts are those of all exits, whatever
-    --only picks; the exit status is that of `armvcpu run`.
+    The guest's console stays on stdout; the log goes to stderr or FILE. What is logged can be chosen by many criteria,
+    all of which an event has to meet; the counts are those of all exits. The exit status is that of `armvcpu run`.
 
     \b
     Examples:
       armvcpu trace samples/exits/exits.elf
-      armvcpu trace --only MmioWrite --only Hypercall guest.elf
-      armvcpu trace --format jsonl -o exits.jsonl guest.elf
+      armvcpu trace --only MmioWrite --device uart0 guest.elf
+      armvcpu trace --el1 --ec SVC64 vmlinuz             the system calls of its programs
+      armvcpu trace --last 100 guest.elf                 what it did before it died
+      armvcpu trace --start-on "Run /init" --format jsonl -o exits.jsonl.gz vmlinuz
+      armvcpu trace --format perfetto -o boot.pftrace vmlinuz
     """
+    own, options = SelectionOptions.take(options)
+    if output is None and format_ == _BINARY and sys.stderr.isatty():
+        raise UsageError("--format perfetto: a binary trace needs -o FILE")
     with contextlib.ExitStack() as opened:
         tracers: list[Tracer] = []
 
         def prepare(machine: Machine) -> None:
+            wanted = own.resolve(machine, timing=timing, for_people=format_ == "text")
             # Only now: a guest that cannot be loaded must not cost the user an earlier log.
-            stream = opened.enter_context(_open(output))
-            sink = TextSink(stream) if format_ == "text" else JsonLinesSink(stream)
-            tracer = Tracer(sink, machine.image.symbols, machine.bus, only=only or None, clock=machine.clock.now)
-            machine.arch_vcpu.set_observer(tracer)
-            tracers.append(tracer)
+            if format_ == _BINARY:
+                sink: TraceSink = PerfettoSink(opened.enter_context(_open_binary(output)))
+            else:
+                stream = opened.enter_context(_open_text(output))
+                sink = _text_sink(format_, stream, colours(stream, color))
+            sink.header(trace_header(machine, f"armvcpu {version()}", timing=timing))
+            tracers.append(attach_tracer(machine, sink, wanted))
 
         def finish(result: RunResult) -> None:
             for tracer in tracers:
@@ -73,18 +98,38 @@ def command(format_: str, output: Path | None, only: tuple[str, ...], **options:
         return run_guest(GuestOptions(**options), prepare, finish)
 
 
+def _text_sink(format_: str, stream: TextIO, coloured: bool) -> TraceSink:
+    if format_ == "text":
+        return TextSink(stream, event_style) if coloured else TextSink(stream)
+    makers: dict[str, Callable[[TextIO], TraceSink]] = {
+        "jsonl": JsonLinesSink,
+        "chrome": ChromeSink,
+        "ftrace": FtraceSink,
+    }
+    return makers[format_](stream)
+
+
 @contextlib.contextmanager
-def _open(path: Path | None) -> Iterator[TextIO]:
-    if path is None:
-        yield sys.stderr
-        return
-    try:
-        stream = path.open("w", encoding="utf-8", buffering=_BUFFER)
-    except OSError as error:
-        raise FileError(path, f"cannot be written: {error.strerror}") from error
-    try:
-        with stream:
+def _open_text(path: Path | None) -> Iterator[TextIO]:
+    if path is not None:
+        with open_output(path) as stream:
             yield stream
-    except OSError as error:
-        # The guest has run by now: this is not the status of a bad command line.
-        raise ArmVcpuError(f"{path}: cannot be written: {error.strerror}") from error
+    elif sys.stderr.isatty() or not isinstance(sys.stderr, io.TextIOWrapper):
+        yield sys.stderr
+    else:
+        # stderr writes each line by itself; where nobody is looking, that only takes time.
+        sys.stderr.flush()
+        sys.stderr.reconfigure(line_buffering=False, write_through=False)
+        try:
+            yield sys.stderr
+        finally:
+            sys.stderr.reconfigure(line_buffering=True)
+
+
+@contextlib.contextmanager
+def _open_binary(path: Path | None) -> Iterator[BinaryIO]:
+    if path is not None:
+        with open_output(path, binary=True) as stream:
+            yield stream
+    else:
+        yield sys.stderr.buffer

@@ -68,7 +68,7 @@ class _Probe:
         self._edit: Callable[[memoryview], None] | None = None
         self.engine.hook_exceptions(self._on_exception)
 
-    def _on_exception(self, _engine: object, _number: int, _data: object) -> None:
+    def _on_exception(self, _engine: object, _number: int) -> None:
         self.save()
         self._seen.append(self.context.memory.tobytes())
         if self._edit is None:

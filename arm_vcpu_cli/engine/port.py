@@ -100,6 +100,12 @@ class CpuCore(Protocol):
     def set_move_hook(self, crns: Collection[int], handler: MoveHandler) -> None:
         """Have ``handler`` asked about each MRS and MSR of a register with one of these CRn, before any trap."""
 
+    def watch_code(self, first: int, last: int, callback: Callable[[int], None]) -> Callable[[], None]:
+        """Have ``callback(vaddr)`` called before each instruction at ``first`` to ``last`` (virtual addresses).
+
+        Nothing but system registers may be read inside. The function that is returned ends it; not from inside.
+        """
+
     def run(self, pc: int) -> StopReason:
         """Execute from ``pc`` until it is stopped. Raises :class:`EngineError` when the engine gives up."""
 

@@ -48,9 +48,10 @@ _PROT_ALL: Final = unicorn_const.UC_PROT_ALL
 _PROT_EXEC: Final = unicorn_const.UC_PROT_EXEC
 _PROT_READ: Final = unicorn_const.UC_PROT_READ
 
-InterruptCallback = Callable[[object, int, object], None]
-_INTERRUPT_CFUNC: Final = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_void_p)
-
+InterruptCallback = Callable[[object, int], None]
+# The third argument, our own data, is none: a callee may take fewer than it is given, and this one is called often.
+_INTERRUPT_CFUNC: Final = ctypes.CFUNCTYPE(None, ctypes.c_uint32, ctypes.c_uint32)
+_CODE_CFUNC: Final = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint32, ctypes.c_void_p)
 
 _EL_FIELD: Final = int(Spsr.of(M=0b1100))
 _EL1_VALUE: Final = int(Spsr.of(M=0b0100))
@@ -242,6 +243,29 @@ class Engine:
             self._kept += [stubs, callback]
         self.flush_code()
 
+    def hook_code(self, first: int, last: int, callback: Callable[[int], None]) -> Callable[[], None]:
+        """Call ``callback(vaddr)`` before each instruction from ``first`` to ``last``; a function that ends it."""
+        function = _CODE_CFUNC(lambda _engine, vaddr, _size, _data: callback(vaddr))
+        hook = ctypes.c_size_t()
+        status = self._bare.uc_hook_add(
+            self.handle,
+            ctypes.byref(hook),
+            ctypes.c_int(unicorn_const.UC_HOOK_CODE),
+            function,
+            None,
+            ctypes.c_uint64(first),
+            ctypes.c_uint64(last),
+        )
+        self._check(status, "a hook cannot be installed")
+        # The engine may be in the middle of the list of its hooks when one is taken out of it.
+        self._kept.append(function)
+        self.flush_code()
+
+        def remove() -> None:
+            self._check(self._held.uc_hook_del(self.handle, hook), "a hook cannot be removed")
+
+        return remove
+
     def _add_hook(self, kind: int, function: int, data: ctypes.Structure, *more: object) -> None:
         hook = ctypes.c_size_t()
         status = self._bare.uc_hook_add(
@@ -274,7 +298,7 @@ class Engine:
             raise EngineError(f"a device at PA {paddr:#x} size {size:#x} cannot be mapped: {error}") from error
 
     def hook_exceptions(self, callback: InterruptCallback | None) -> None:
-        """Call ``callback(engine, number, data)`` for each exception, and nobody else; it must not raise."""
+        """Call ``callback(engine, number)`` for each exception, and nobody else; it must not raise."""
         if self._callback is not None:
             self._check(self._held.uc_hook_del(self.handle, self._hook), "the exception hook cannot be removed")
             self._callback = None

@@ -120,6 +120,17 @@ class UnicornCore:
 
         self._engine.hook_moves(self._stubs, crns, on_read, on_write)
 
+    def watch_code(self, first: int, last: int, callback: Callable[[int], None]) -> Callable[[], None]:
+        """See the port."""
+
+        def on_code(vaddr: int) -> None:
+            try:
+                callback(vaddr)
+            except BaseException as error:  # noqa: BLE001
+                self._fail(error)
+
+        return self._engine.hook_code(first, last, on_code)
+
     def run(self, pc: int) -> StopReason:
         """See the port. What a hook raises is raised again from here."""
         self._failure = None
@@ -215,7 +226,7 @@ class UnicornCore:
         """The hook as the engine calls it. Nothing may escape into its C code; :meth:`run` raises it again."""
         kinds = _KINDS
 
-        def on_exception(_engine: object, number: int, _data: object) -> None:
+        def on_exception(_engine: object, number: int) -> None:
             try:
                 hook(kinds[number])
             except BaseException as error:  # noqa: BLE001

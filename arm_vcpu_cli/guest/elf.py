@@ -16,6 +16,7 @@ from arm_vcpu_cli.errors import GuestFileError
 from arm_vcpu_cli.guest.elf_relocations import LinkedData, relocate
 from arm_vcpu_cli.guest.elf_symbols import read_symbols
 from arm_vcpu_cli.guest.image import ADDRESS_LIMIT, RAW_LOAD_OFFSET, GuestImage, Segment, sorted_segments
+from arm_vcpu_cli.guest.lines import SourceLines
 from arm_vcpu_cli.guest.symbols import SymbolTable
 
 ELF_MAGIC: Final = b"\x7fELF"
@@ -86,12 +87,13 @@ def load_elf(path: Path, data: bytes, *, ram_base: int) -> GuestImage:
         relocate(path, linked, entries, offset, bias)
         contents = linked.contents()
     segments = [_segment(load, content) for load, content in zip(loads, contents, strict=True)]
+    symbols = read_symbols(data, header["e_shoff"], header["e_shnum"])
     return GuestImage(
         path=path,
         kind="elf",
         entry=entry,
         segments=sorted_segments(path, segments),
-        symbols=SymbolTable(read_symbols(data, header["e_shoff"], header["e_shnum"]), bias=bias),
+        symbols=SymbolTable(symbols, bias=bias, lines=SourceLines(path, bias)),
         load_bias=bias,
     )
 
@@ -99,7 +101,7 @@ def load_elf(path: Path, data: bytes, *, ram_base: int) -> GuestImage:
 def read_elf_symbols(path: Path, data: bytes) -> SymbolTable:
     """The symbols of the ELF file ``data`` at the addresses that it was linked for. Raises GuestFileError."""
     _, header = _read_header(path, data)
-    return SymbolTable(read_symbols(data, header["e_shoff"], header["e_shnum"]))
+    return SymbolTable(read_symbols(data, header["e_shoff"], header["e_shnum"]), lines=SourceLines(path))
 
 
 def _read_header(path: Path, data: bytes) -> tuple[ELFStructs, Any]:

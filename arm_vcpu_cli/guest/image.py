@@ -54,6 +54,10 @@ class GuestImage:
     symbols: SymbolTable
     load_bias: int = 0
 
+    def source(self, address: int) -> str:
+        """The source line of a virtual address, such as ``main.c:42``; nothing where it is not known."""
+        return self.symbols.source(address)
+
 
 def sorted_segments(path: Path, segments: list[Segment]) -> tuple[Segment, ...]:
     """``segments`` by address. Raises GuestFileError where two overlap or one leaves the address space."""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from difflib import get_close_matches
 from typing import Final, NamedTuple
+
+from arm_vcpu_cli.guest.lines import SourceLines
 
 # A walk from a symbol to those around it; real nesting is a few levels deep, that of a hostile file is not.
 _MAX_NESTING: Final = 64
@@ -35,9 +38,13 @@ def is_mapping_symbol(name: str) -> bool:
 
 
 class SymbolTable:
-    """Symbols by address and by name. Addresses are virtual, as linked plus ``bias``."""
+    """Symbols by address and by name. Addresses are virtual, as linked plus ``bias``.
 
-    def __init__(self, symbols: Iterable[Symbol] = (), *, bias: int = 0) -> None:
+    ``lines`` knows the source lines of the file that the symbols come from, if it has any.
+    """
+
+    def __init__(self, symbols: Iterable[Symbol] = (), *, bias: int = 0, lines: SourceLines | None = None) -> None:
+        self._lines = lines
         named = [symbol for symbol in symbols if symbol.name and not is_mapping_symbol(symbol.name)]
         named.sort(key=lambda symbol: (symbol.address, symbol.rank, symbol.size == 0, symbol.name))
         self._by_name: dict[str, int] = {}
@@ -76,9 +83,30 @@ class SymbolTable:
         name, offset = found
         return f"{name}+{offset:#x}" if offset else name
 
+    def source(self, address: int) -> str:
+        """``main.c:42``, or nothing where the debug information does not say. The first question reads the file."""
+        return "" if self._lines is None else self._lines.find(address)
+
     def lookup(self, name: str) -> int | None:
         """The address of the symbol ``name``; None where there is none."""
         return self._by_name.get(name)
+
+    def extent(self, name: str) -> tuple[int, int] | None:
+        """Where the symbol ``name`` begins and ends (exclusive); None where there is none."""
+        start = self._by_name.get(name)
+        if start is None:
+            return None
+        index = bisect_right(self._starts, start) - 1
+        end = self._ends[index] if index >= 0 and self._starts[index] == start else start + 1
+        return start, max(end, start + 1)
+
+    def names(self) -> Collection[str]:
+        """All names."""
+        return self._by_name.keys()
+
+    def close_names(self, name: str) -> list[str]:
+        """Up to three names like ``name``."""
+        return get_close_matches(name, self._by_name, n=3)
 
 
 def _ends(places: list[Symbol]) -> list[int]:

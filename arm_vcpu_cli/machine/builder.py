@@ -41,7 +41,7 @@ from arm_vcpu_cli.machine.description import (
 )
 from arm_vcpu_cli.machine.guest_input import GuestInput, UartLine
 from arm_vcpu_cli.machine.host import Host
-from arm_vcpu_cli.machine.passthrough import pass_through
+from arm_vcpu_cli.machine.passthrough import PassedThrough, pass_through
 from arm_vcpu_cli.machine.placement import BackedRegion, GuestRam, load_segments, preload_files
 from arm_vcpu_cli.machine.platform import MachinePlatform
 from arm_vcpu_cli.machine.schema import FIRST_SPI, LAST_SPI
@@ -91,6 +91,7 @@ class Machine:
     arch_vcpu: Aarch64VCpu
     vcpu: AxVCpu[Aarch64VCpuSetupConfig, Aarch64PerCpu]
     dtb_address: int | None
+    passed_through: tuple[PassedThrough, ...] = ()
 
     def close(self) -> None:
         """Release the engine and the guest's memory."""
@@ -142,6 +143,7 @@ def _build(description: MachineDescription, image: GuestImage, console: Console,
 
     gic = _build_gic(description, bus, arch_vcpu)
     uarts = []
+    passed_through: list[PassedThrough] = []
     for device in description.devices:
         line = gic.spi(device.intid) if gic is not None and device.intid is not None else unconnected
         around = Surroundings(UartLine(console, clock), clock, line, _epoch(description.clock))
@@ -149,7 +151,7 @@ def _build(description: MachineDescription, image: GuestImage, console: Console,
         if isinstance(model, Pl011):
             uarts.append(model)
         if device.passthrough:
-            pass_through(host, stage2, device, model, settle)
+            passed_through.append(pass_through(host, stage2, device, model, settle))
         else:
             bus.add(device.name, device.base, device.size, model)
 
@@ -191,6 +193,7 @@ def _build(description: MachineDescription, image: GuestImage, console: Console,
         arch_vcpu,
         vcpu,
         dtb_address,
+        tuple(passed_through),
     )
 
 

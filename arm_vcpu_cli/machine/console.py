@@ -54,10 +54,6 @@ def _nobody() -> None:
     """Takes what nobody has asked to be told."""
 
 
-def _unseen(_data: bytes) -> None:
-    """Takes output that nobody else wants to see."""
-
-
 class Console:
     """A serial line on two file descriptors; ``input_fd`` None is a line on which nothing ever arrives.
 
@@ -84,7 +80,7 @@ class Console:
         self._quit_requested: Callable[[], None] = _nobody
         self._ignored: Callable[[], None] = _nobody
         self._cancelled: Callable[[], bool] = bool
-        self._seen: Callable[[bytes], None] = _unseen
+        self._seen: tuple[Callable[[bytes], None], ...] = ()
         self._out = bytearray()
         self._last = NEWLINE
         # What the guest may receive is the main thread's; what readers have put into the inbox is everybody's.
@@ -135,8 +131,8 @@ class Console:
     # Output
 
     def observe(self, seen: Callable[[bytes], None]) -> None:
-        """Have ``seen`` called with all that the guest prints, just before it is written."""
-        self._seen = seen
+        """Have ``seen`` called as well with all that the guest prints, just before it is written."""
+        self._seen = (*self._seen, seen)
 
     def send(self, byte: int) -> None:
         """A byte from the guest."""
@@ -158,7 +154,9 @@ class Console:
         stopped while a slow reader is waited for; what could not be written is dropped.
         """
         if self._out:
-            self._seen(bytes(self._out))
+            data = bytes(self._out)
+            for seen in self._seen:
+                seen(data)
         try:
             while self._out:
                 self._wait_for_room()

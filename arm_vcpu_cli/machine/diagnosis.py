@@ -22,6 +22,11 @@ _NAMES: Final = MappingProxyType(
         ExceptionClass.PC_ALIGNMENT: "misaligned PC",
         ExceptionClass.SP_ALIGNMENT: "misaligned stack pointer",
         ExceptionClass.BRK64: "BRK instruction",
+        ExceptionClass.FP_ACCESS: "trapped floating-point or SIMD instruction",
+        ExceptionClass.SVE: "trapped SVE instruction",
+        ExceptionClass.SME: "trapped SME instruction",
+        ExceptionClass.BRANCH_TARGET: "branch target exception (BTI)",
+        ExceptionClass.POINTER_AUTH_FAIL: "pointer authentication failure",
     }
 )
 _INSTRUCTION_ABORTS: Final = (ExceptionClass.INSTRUCTION_ABORT, ExceptionClass.INSTRUCTION_ABORT_LOWER)
@@ -55,10 +60,13 @@ def is_vector(address: int, vbar: int) -> bool:
 
 
 def vector_failures(exceptions: Sequence[El1Exception], vbar: int) -> int:
-    """How many exceptions at the end of the story were raised by the first instruction of a vector."""
+    """How many exceptions at the end of the story were raised by the first instruction of a vector.
+
+    The first of all that is at address 0 is no vector that failed, also where VBAR_EL1 is 0: it is a jump to nowhere.
+    """
     count = 0
     for exception in reversed(exceptions):
-        if not is_vector(exception.pc, vbar):
+        if not is_vector(exception.pc, vbar) or (not exception.pc and exception is exceptions[0]):
             break
         count += 1
     return count

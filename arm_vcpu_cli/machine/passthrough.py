@@ -11,21 +11,36 @@ from arm_vcpu_cli.devices.bus import MmioDevice
 from arm_vcpu_cli.machine.description import DeviceDescription
 from arm_vcpu_cli.machine.host import Host
 
+AccessObserver = Callable[["PassedThrough", bool, int, int, int], None]
+"""(device, whether it is a write, offset, width in bytes, value) -> None."""
 
-class _Settling:
-    """A device after each access to which its interrupt is looked at: there is no exit that would."""
 
-    def __init__(self, device: MmioDevice, settle: Callable[[], None]) -> None:
-        self._device = device
+class PassedThrough:
+    """A device after each access to which its interrupt is looked at: there is no exit that would.
+
+    ``observer`` is told of each access, for the same reason.
+    """
+
+    def __init__(self, name: str, base: int, device: MmioDevice, settle: Callable[[], None]) -> None:
+        self.name = name
+        self.base = base
+        self.device = device
         self._settle = settle
+        self.observer: AccessObserver | None = None
 
     def read(self, offset: int, width: int) -> int:
-        value = self._device.read(offset, width)
+        """See the port."""
+        value = self.device.read(offset, width)
+        if self.observer is not None:
+            self.observer(self, False, offset, width, value)
         self._settle()
         return value
 
     def write(self, offset: int, width: int, value: int) -> None:
-        self._device.write(offset, width, value)
+        """See the port."""
+        self.device.write(offset, width, value)
+        if self.observer is not None:
+            self.observer(self, True, offset, width, value)
         self._settle()
 
 
@@ -35,11 +50,13 @@ def pass_through(
     description: DeviceDescription,
     device: MmioDevice,
     settle: Callable[[], None],
-) -> None:
+) -> PassedThrough:
     """Put a device at a host-physical address and map its window there, as Device-nGnRE memory.
 
     ``settle`` is called after each access.
     """
-    paddr = host.add_device(description.size, _Settling(device, settle))
+    window = PassedThrough(description.name, description.base, device, settle)
+    paddr = host.add_device(description.size, window)
     attributes = Stage2Attributes(read=True, write=True, execute=False, memory=MemoryType.DEVICE_nGnRE)
     stage2.map(description.base, paddr, description.size, attributes)
+    return window

@@ -1,168 +1,179 @@
-"""Registers, backtrace and the story of a guest that went wrong, as lines of text."""
+"""The report of a guest that went wrong: what it did, what that usually means, and all that there is to look at."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Final
+import textwrap
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final, NamedTuple
 
 from arm_vcpu_cli.arch.esr import EC_SHIFT, describe_esr
-from arm_vcpu_cli.arch.regs import layout_of
-from arm_vcpu_cli.arch.sysreg import lookup
+from arm_vcpu_cli.arch.memtype import Access
+from arm_vcpu_cli.arch.regs import Sctlr
 from arm_vcpu_cli.arm_vcpu.inject import El1Exception, sets_far
-from arm_vcpu_cli.engine.port import CpuCore
-from arm_vcpu_cli.errors import EngineError
+from arm_vcpu_cli.machine.backtrace import backtrace, place
 from arm_vcpu_cli.machine.builder import Machine
-from arm_vcpu_cli.machine.diagnosis import vector_failures
-from arm_vcpu_cli.machine.runner import Ending, RunResult
+from arm_vcpu_cli.machine.diagnosis import in_words, vector_failures
+from arm_vcpu_cli.machine.disassembly import HINT, Disassembler, code_lines
+from arm_vcpu_cli.machine.evidence import Evidence, Fault, gather, has_returned
+from arm_vcpu_cli.machine.last_exits import before_the_end, exit_lines
+from arm_vcpu_cli.machine.patterns import advise
+from arm_vcpu_cli.machine.registers import EL1_REGISTERS, EL2_REGISTERS, register_dump
+from arm_vcpu_cli.machine.report_wanted import wants_advice, wants_report
+from arm_vcpu_cli.machine.runner import RunResult
+from arm_vcpu_cli.machine.translation import Translated, translate
+from arm_vcpu_cli.machine.translation_text import translation_lines
 
-EL1_REGISTERS: Final = [
-    "SCTLR_EL1",
-    "TCR_EL1",
-    "TTBR0_EL1",
-    "TTBR1_EL1",
-    "MAIR_EL1",
-    "VBAR_EL1",
-    "ESR_EL1",
-    "FAR_EL1",
-    "ELR_EL1",
-    "SPSR_EL1",
-    "PAR_EL1",
-    "CPACR_EL1",
-    "CONTEXTIDR_EL1",
-    "TPIDR_EL0",
-    "TPIDRRO_EL0",
-    "TPIDR_EL1",
-    "CNTKCTL_EL1",
+__all__ = [
+    "EL1_REGISTERS",
+    "EL2_REGISTERS",
+    "backtrace",
+    "brief_report",
+    "death_report",
+    "register_dump",
+    "wants_advice",
+    "wants_report",
 ]
-EL2_REGISTERS: Final = [
-    "HCR_EL2",
-    "VTCR_EL2",
-    "VTTBR_EL2",
-    "VMPIDR_EL2",
-    "VPIDR_EL2",
-    "CPTR_EL2",
-    "MDCR_EL2",
-    "CNTHCTL_EL2",
-    "CNTVOFF_EL2",
-    "VBAR_EL2",
-]
-_FRAME_POINTER: Final = 29
-_LINK_REGISTER: Final = 30
-_RECORD_SIZE: Final = 16
-_INSTRUCTION_SIZE: Final = 4
-_MAX_FRAMES: Final = 64
+
+_WIDTH: Final = 110
+_BOLD: Final = "\x1b[1m"
+_RED: Final = "\x1b[31m"
+_PLAIN: Final = "\x1b[0m"
+
+Paint = Callable[[str], str]
 
 
-def _with_symbol(machine: Machine, address: int) -> str:
-    symbol = machine.image.symbols.format(address)
-    return f"{address:#018x}" + (f" <{symbol}>" if symbol else "")
+class Section(NamedTuple):
+    """A part of the report."""
+
+    heading: str
+    lines: tuple[str, ...]
 
 
-def register_dump(machine: Machine) -> list[str]:
-    """All general-purpose registers, PSTATE decoded, and the EL1 and EL2 system registers, decoded where known."""
-    frame = machine.arch_vcpu.ctx
-    lines = []
-    gprs = frame.gprs()
-    for first in range(0, len(gprs), 4):
-        row = (f"{f'x{n}':<3} {gprs[n]:#018x}" for n in range(first, min(first + 4, len(gprs))))
-        lines.append("  ".join(row))
-    lines.append(f"sp  {frame.sp:#018x}  SP_EL0 {frame.sp_el0:#x}  SP_EL1 {frame.sp_el1:#x}")
-    lines.append(f"pc  {_with_symbol(machine, frame.elr)}")
-    pstate = frame.spsr
-    lines.append(f"{'PSTATE':<15} {int(pstate):#018x} {pstate.describe()}")
-    for name in (*EL1_REGISTERS, *EL2_REGISTERS):
-        try:
-            value = machine.arch_vcpu.read_sysreg(lookup(name))
-        except EngineError:
-            continue
-        lines.append(f"{name:<15} {value:#018x} {_decoded(name, value)}".rstrip())
-    lines.append(_last_exit(machine))
-    return lines
+def sections(machine: Machine, result: RunResult | None = None, emphasise: Paint = str) -> Iterator[Section]:
+    """All parts that have something to say, in the order in which they are read."""
+    evidence = gather(machine, result)
+    disassembler = Disassembler()
+    parts: list[tuple[str, Iterable[str]]] = [
+        ("what happened", _story(machine, evidence)),
+        ("what this usually means", _meaning(evidence)),
+        (_code_heading(disassembler), _code(machine, evidence, disassembler, emphasise)),
+        ("backtrace", backtrace(machine)),
+        *_translations(machine, evidence),
+        ("last exits (the latest last)", exit_lines(machine, evidence.recent)),
+    ]
+    before = before_the_end(evidence.recent, evidence.pc, evidence.registers)
+    since = "" if before is None else f" (* changed since exit {before.number})"
+    parts.append((f"registers{since}", register_dump(machine, None if before is None else before.registers)))
+    for heading, lines in parts:
+        found = tuple(lines)
+        if found:
+            yield Section(heading, found)
 
 
-def _last_exit(machine: Machine) -> str:
-    """ESR_EL2 of the last exit. What the core calls its syndrome may be that of a later exception at EL1."""
-    esr = machine.arch_vcpu.last_syndrome
-    if esr is None:
-        return f"{'ESR_EL2':<15} (no exit to EL2)"
-    return f"{'ESR_EL2':<15} {esr:#018x} last exit: {describe_esr(esr)}"
+def death_report(machine: Machine, result: RunResult | None = None, *, color: bool = False) -> list[str]:
+    """What a guest did that did not end by itself, and where; ``color`` for a terminal.
 
-
-def _decoded(name: str, value: int) -> str:
-    if not value:
-        return ""
-    if name == "ESR_EL1":
-        return describe_esr(value)
-    layout = layout_of(name, value)
-    return layout(value).describe() if layout is not None else ""
-
-
-def backtrace(machine: Machine) -> Iterator[str]:
-    """The chain of frame records from x29 (AAPCS64, 6.2.3), ending at the first that cannot be one.
-
-    Where the first instruction of a vector could not be executed, what was interrupted stands below it.
+    Without ``result`` nothing is said of how the run ended.
     """
-    frame = machine.arch_vcpu.ctx
-    core = machine.host.core(0)
-    exceptions = machine.arch_vcpu.el1_exceptions()
-    failures = vector_failures(exceptions, machine.arch_vcpu.read_sysreg(lookup("VBAR_EL1")))
-    addresses = []
-    if failures and frame.elr == exceptions[-1].pc:
-        # The vector has changed no register: the frame pointer is still that of the code below it.
-        yield f"    {_with_symbol(machine, frame.elr)} (exception vector)"
-        if failures < len(exceptions):
-            addresses.append(exceptions[-1 - failures].pc)
-    else:
-        addresses.append(frame.elr)
-    pointer = frame.gpr(_FRAME_POINTER)
-    record = _frame_record(core, pointer)
-    link = frame.gpr(_LINK_REGISTER)
-    if (record is None or record[1] != link) and core.read_virtual(link, _INSTRUCTION_SIZE) is not None:
-        # A leaf function has made no record of its own; its caller is only in x30, if that still is an address.
-        addresses.append(link)
-    while record is not None and len(addresses) < _MAX_FRAMES:
-        following, back = record
-        if not back:
-            break
-        addresses.append(back)
-        record = _frame_record(core, following) if following > pointer else None
-        pointer = following
-    for number, address in enumerate(addresses):
-        yield f"#{number:<2} {_with_symbol(machine, address)}"
-
-
-def _frame_record(core: CpuCore, pointer: int) -> tuple[int, int] | None:
-    """The frame record at an address: the address of the next one, and the return address."""
-    record = core.read_virtual(pointer, _RECORD_SIZE) if pointer and pointer % 8 == 0 else None
-    if record is None:
-        return None
-    return int.from_bytes(record[:8], "little"), int.from_bytes(record[8:], "little")
-
-
-def _story(machine: Machine, exceptions: list[El1Exception]) -> Iterator[str]:
-    for exception in exceptions:
-        place = _with_symbol(machine, exception.pc)
-        far = f" FAR_EL1={exception.far:#x}" if sets_far(exception.esr >> EC_SHIFT) else ""
-        yield f"at {place}: ESR_EL1={exception.esr:#010x}{far} {describe_esr(exception.esr)}"
-
-
-def death_report(machine: Machine) -> list[str]:
-    """What a guest did that did not end by itself, and where: exceptions, backtrace, registers."""
+    emphasise, heading = _paint(_RED, on=color), _paint(_BOLD, on=color)
     lines = []
-    exceptions = list(machine.arch_vcpu.el1_exceptions())
-    if exceptions:
-        lines.append("exceptions at EL1 (the latest last, repetitions once, system calls left out):")
-        lines.extend(f"  {line}" for line in _story(machine, exceptions))
-    lines.append("backtrace:")
-    lines.extend(f"  {line}" for line in backtrace(machine))
-    lines.append("registers:")
-    lines.extend(f"  {line}" for line in register_dump(machine))
+    for section in sections(machine, result, emphasise):
+        lines.append(heading(f"{section.heading}:"))
+        lines.extend(f"  {line}" for line in section.lines)
     return lines
 
 
-def wants_report(result: RunResult, *, regs: bool = False) -> bool:
-    """Whether the end of a run needs explaining: a fault and a panic always do; with ``regs``, every end but the
-    guest's own."""
-    if regs and result.ending in (Ending.LIMIT, Ending.NO_PROGRESS, Ending.INTERRUPTED):
-        return True
-    return result.ending in (Ending.FAULT, Ending.PANIC)
+def brief_report(machine: Machine, result: RunResult, *, color: bool = False) -> list[str]:
+    """What the end of a guest usually means, for one that only stopped: nothing where that is not known."""
+    heading = _paint(_BOLD, on=color)
+    found = list(_meaning(gather(machine, result)))
+    if not found:
+        return []
+    return [heading("what this usually means:"), *(f"  {line}" for line in found), "  (--regs has the whole report)"]
+
+
+def _paint(code: str, *, on: bool) -> Paint:
+    return (lambda text: f"{code}{text}{_PLAIN}") if on else str
+
+
+# Sections ------------------------------------------------------------------------------------------------------
+
+
+def _story(machine: Machine, evidence: Evidence) -> Iterator[str]:
+    """The exceptions that led to the end, or the access that stage 2 refused."""
+    exceptions = machine.arch_vcpu.el1_exceptions()
+    if evidence.stuck:
+        failures = vector_failures(exceptions, evidence.vbar)
+        shown = exceptions[-1 - failures :] if failures < len(exceptions) else exceptions
+        for number, exception in enumerate(shown):
+            first = "" if not number else "then, at the vector for it: "
+            again = ", over and over" if exception is shown[-1] else ""
+            yield from _exception_lines(machine, exception, first, again)
+        return
+    if exceptions and not has_returned(machine, exceptions[-1]):
+        yield from _exception_lines(machine, exceptions[-1], "in a handler, of: ", "")
+    elif evidence.fault is not None:
+        yield from _refusal_lines(machine, evidence.fault)
+
+
+def _exception_lines(machine: Machine, exception: El1Exception, before: str, after: str) -> Iterator[str]:
+    yield f"{before}{in_words(exception)}{after}"
+    far = f" FAR_EL1={exception.far:#x}" if sets_far(exception.esr >> EC_SHIFT) else ""
+    yield f"  at {place(machine, exception.pc)}"
+    yield f"  ESR_EL1={exception.esr:#010x}{far} {describe_esr(exception.esr)}"
+
+
+def _refusal_lines(machine: Machine, fault: Fault) -> Iterator[str]:
+    access = "access" if fault.access is None else fault.access.value
+    translated = fault.translated
+    address = "" if translated is None else f" of {_address(translated)}"
+    yield f"stage 2 refuses the {access}{address}"
+    yield f"  at {place(machine, fault.pc)}"
+    yield f"  ESR_EL2={fault.esr:#010x} {describe_esr(fault.esr)}"
+
+
+def _address(translated: Translated) -> str:
+    return f"{'IPA' if translated.stage1 is None else 'VA'} {translated.address:#x}"
+
+
+def _meaning(evidence: Evidence) -> Iterator[str]:
+    for meaning, step in advise(evidence):
+        yield from textwrap.wrap(meaning, _WIDTH)
+        if step:
+            yield from textwrap.wrap(f"Try: {step}", _WIDTH, initial_indent="  ", subsequent_indent="       ")
+
+
+def _code_heading(disassembler: Disassembler) -> str:
+    return "code" if disassembler.is_there else f"code {HINT}"
+
+
+def _code(machine: Machine, evidence: Evidence, disassembler: Disassembler, emphasise: Paint) -> Iterator[str]:
+    """Where the fault was, and where the guest stands now if that is another place with code."""
+    frame = machine.arch_vcpu.ctx
+    registers = {f"x{number}": value for number, value in enumerate(frame.gprs())} | {"sp": frame.sp}
+    fault = evidence.fault
+    at_fault = fault is not None and (evidence.stuck or fault.pc != evidence.pc)
+    if fault is not None and at_fault:
+        # Where not even the first instruction of a vector was executed, the registers are still those of the fault.
+        known = registers if evidence.vector is not None else None
+        yield from code_lines(machine, fault.pc, disassembler, values=known, emphasise=emphasise)
+    is_elsewhere = fault is None or fault.pc != evidence.pc
+    if is_elsewhere and (not at_fault or evidence.instruction is not None):
+        if at_fault:
+            yield ""
+        yield from code_lines(machine, evidence.pc, disassembler, values=registers, emphasise=emphasise)
+
+
+def _translations(machine: Machine, evidence: Evidence) -> Iterator[tuple[str, Iterable[str]]]:
+    fault = evidence.fault
+    if fault is not None and fault.translated is not None:
+        yield _translation_heading(fault.translated), translation_lines(fault.translated)
+    if evidence.stuck and evidence.vector is not None and Sctlr(evidence.sctlr).M:
+        vector = translate(machine, evidence.vector.pc, access=Access.EXECUTE)
+        if vector.paddr is None and (fault is None or fault.far != evidence.vector.pc):
+            yield _translation_heading(vector), translation_lines(vector)
+
+
+def _translation_heading(translated: Translated) -> str:
+    access = "" if translated.access is None else f", {translated.access.value} by EL{translated.el}"
+    return f"translation of {_address(translated)}{access}"

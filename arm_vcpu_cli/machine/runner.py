@@ -147,7 +147,9 @@ def _halt(run: GuestRun, _exit: Halt) -> Verdict:
     machine = run.machine
     begun = machine.clock.now()
     go_on_looking = run.hang.pause()
+    machine.vcpu.block()
     woken = wait_for_interrupt(machine)
+    machine.vcpu.unblock()
     go_on_looking()
     run.idle.waited(begun, machine.clock.now(), run.panic.printed)
     if woken:

@@ -1,251 +1,314 @@
-"""From the exits of a vCPU to trace events: names of devices, registers, calls and symbols."""
+"""The tracer: hears of everything that happens in a machine, picks what is wanted, and hands events to a sink.
+
+What is not wanted is dropped before anything is made of it; what only a ring keeps is not formatted until the end.
+"""
 
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Callable, Collection, Mapping
-from functools import lru_cache
-from types import MappingProxyType
-from typing import Any, Final
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
 
-from arm_vcpu_cli.arch.esr import EC_SHIFT, ExceptionClass
-from arm_vcpu_cli.arch.smccc import PsciStatus, argument_count, from_u64, function_name, is_psci
-from arm_vcpu_cli.arch.sysreg import SysReg
-from arm_vcpu_cli.arm_vcpu.observer import ExitRecord
-from arm_vcpu_cli.axvcpu.exit import (
-    CpuDown,
-    CpuUp,
-    ExternalInterrupt,
-    FailEntry,
-    Hypercall,
-    IoRead,
-    IoWrite,
-    MmioRead,
-    MmioWrite,
-    NestedPageFault,
-    SendIPI,
-    SysRegRead,
-    SysRegWrite,
-    SystemDown,
-)
-from arm_vcpu_cli.devices.bus import Bus
-from arm_vcpu_cli.guest.symbols import SymbolTable
+from arm_vcpu_cli.arm_vcpu.observer import El1ExceptionRecord, ExitRecord
+from arm_vcpu_cli.axvcpu.exit import MmioRead, MmioWrite, NestedPageFault
+from arm_vcpu_cli.axvcpu.vcpu import VCpuState
+from arm_vcpu_cli.machine.describing import EventDescriber, InterruptStep
+from arm_vcpu_cli.machine.passthrough import PassedThrough
 from arm_vcpu_cli.machine.runner import RunResult
-from arm_vcpu_cli.machine.semihosting import OPERATIONS
-from arm_vcpu_cli.trace.event import Field, Hex, TraceEnd, TraceEvent
+from arm_vcpu_cli.trace.event import ACCESS, CONSOLE, ENTRY, EXCEPTION, EXIT, IRQ, STATE, TraceEnd, TraceEvent
+from arm_vcpu_cli.trace.selection import EVERYTHING, Facts, Selection
 from arm_vcpu_cli.trace.sinks import TraceSink
 
-Fields = tuple[Field, ...]
-_DOUBLEWORD: Final = 8
-_MAX_PLACES: Final = 1 << 14
-_X_NAMES: Final = (*(f"x{number}" for number in range(31)), "xzr")
-_W_NAMES: Final = (*(f"w{number}" for number in range(31)), "wzr")
+_WITH_IPA: Final = (MmioRead, MmioWrite, NestedPageFault)
+_NEWLINE: Final = b"\n"
+_LONGEST_LINE: Final = 4096
+
+
+def _unknown_caller(_pc: int, _lr: int, _fp: int) -> int:
+    return 0
+
+
+@dataclass(frozen=True)
+class TraceOptions:
+    """What of a run is traced. ``first`` and ``last`` are numbers of events, 0 for all.
+
+    A trace that starts at an address or on console text is empty until then, and one that stops there may start
+    again.
+    """
+
+    selection: Selection = EVERYTHING
+    timing: bool = False
+    first: int = 0
+    last: int = 0
+    start_at: tuple[int, ...] = ()
+    stop_at: tuple[int, ...] = ()
+    start_on: bytes = b""
+    stop_on: bytes = b""
 
 
 class Tracer:
-    """Observes a vCPU and sends its exits to a sink. ``only`` names the reasons wanted; None wants all.
+    """Implements :class:`~arm_vcpu_cli.arm_vcpu.observer.ExitObserver`, and listens to the rest of a machine.
 
-    Implements :class:`~arm_vcpu_cli.arm_vcpu.observer.ExitObserver`.
+    ``clock`` gives nanoseconds; ``caller`` finds a return address from PC, x30 and x29; ``signalled`` tells which
+    interrupt a vCPU would acknowledge.
     """
 
     def __init__(
         self,
         sink: TraceSink,
-        symbols: SymbolTable,
-        bus: Bus,
+        describer: EventDescriber,
+        options: TraceOptions | None = None,
         *,
-        only: Collection[str] | None = None,
         clock: Callable[[], int] = time.perf_counter_ns,
+        caller: Callable[[int, int, int], int] = _unknown_caller,
+        signalled: Callable[[], int | None] = lambda: None,
     ) -> None:
+        options = TraceOptions() if options is None else options
+        types = options.selection.wanted_types()
         self._sink = sink
-        self._event = sink.event
-        self._places = _Places(bus)
-        self._symbol = lru_cache(_MAX_PLACES)(symbols.format)
-        self._only = None if only is None else frozenset(only)
-        self._clock = clock
-        self._start = clock()
-        self._seen = 0
-        self.counts: Counter[str] = Counter()
-
-    def now(self) -> int:
+        self._describer = describer
+        self._options = options
+        self._caller = caller
+        self._signalled = signalled
+        start = clock()
+        self._time: Final[Callable[[], int]] = (lambda: clock() - start) if start else clock
         """Nanoseconds since the tracer was made."""
-        return self._clock() - self._start
+        self._test, self._test_general = options.selection.test(), options.selection.test_general()
+        self._test_access = options.selection.test_access()
+        self._wants_exits = EXIT in types
+        self.wants_entries = ENTRY in types
+        self.wants_exceptions = EXCEPTION in types
+        self.wants_interrupts = IRQ in types
+        self.wants_states = STATE in types
+        self.wants_console = CONSOLE in types
+        self.wants_accesses = ACCESS in types
+        self.timing = options.timing
+        ordered = self.wants_interrupts or self.wants_console
+        self.now: Final[Callable[[], int]] = self._begin if ordered else self._time
+        """The time, asked for when an exit or exception begins."""
+        self.at_exit: Callable[[], None] | None = None
+        """Called at each exit, before it is told."""
+        self._open = not (options.start_at or options.start_on)
+        self._left = options.first or -1
+        self._ring: deque[tuple[Callable[..., TraceEvent], tuple[object, ...]]] | None = None
+        if options.last:
+            self._ring = deque(maxlen=options.last)
+        self._seen = 0
+        self._kinds: Counter[type] = Counter()
+        self._held_state: int | None = None
+        self._line = bytearray()
+        self._entered = -1
+        self._inside = False
+        self._late: list[tuple[Callable[..., TraceEvent], int, object]] = []
+        """What an exit that is not told yet has brought about: the cause is told before the effect."""
+        self._tail = b""
+        self._raised: dict[int, int] = {}
+        self._acknowledged: dict[int, int] = {}
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Exits by reason, wanted or not, in the order in which the reasons came."""
+        return {kind.__name__: count for kind, count in self._kinds.items()}
+
+    # What the vCPU tells ---------------------------------------------------------------------------------------
 
     def exit(self, record: ExitRecord) -> None:
-        """Count one exit, and write it if it is wanted: what is not is never formatted."""
-        exit_, pc = record.reason, record.pc
-        kind = type(exit_)
-        reason = kind.__name__
-        self.counts[reason] += 1
+        """Count one exit, and tell it if it is wanted."""
         self._seen += 1
-        if self._only is not None and reason not in self._only:
+        self._tell_exit(record)
+        if self._inside:
+            self._finish()
+
+    def _tell_exit(self, record: ExitRecord) -> None:
+        kind = type(record.reason)
+        self._kinds[kind] += 1
+        if self.at_exit is not None:
+            self.at_exit()
+        if not self._open or not self._wants_exits:
             return
-        describe = FIELDS.get(kind)
-        fields = () if describe is None else describe(self._places, exit_, record)
-        self._event(
-            TraceEvent(
-                self._seen, 0, record.time, reason, pc, self._symbol(pc), record.el, record.esr, fields, record.note
-            )
-        )
+        test = self._test
+        if test is not None:
+            ipa = record.reason.addr if isinstance(record.reason, _WITH_IPA) else None
+            facts = Facts(self._seen, 0, record.time, kind.__name__, record.esr, record.pc, ipa)
+            if not test(facts):
+                return
+        # Now: what its frame record holds may be different later.
+        caller = self._caller(record.pc, record.lr, record.fp)
+        self._tell(self._describer.exit, self._seen, record, caller)
+
+    def _begin(self) -> int:
+        self._inside = True
+        return self._time()
+
+    def _finish(self) -> None:
+        self._inside = False
+        for make, now, what in self._late:
+            self._tell_effect(make, now, what)
+        self._late.clear()
+
+    def _tell_effect(self, make: Callable[..., TraceEvent], now: int, what: object) -> None:
+        if self._inside:
+            self._late.append((make, now, what))
+        elif self._wanted(now):
+            self._tell(make, self._seen, now, what)
+
+    def entry(self, pc: int, el: int, *, irq: bool, fiq: bool) -> None:
+        """The guest goes on."""
+        seen, self._entered = self._entered, self._seen
+        if not self._open or seen == self._seen:
+            # Without an exit before it, it was only stopped for a moment.
+            return
+        now = self._time()
+        if self._test is not None and not self._test(Facts(self._seen, 0, now, "", None, pc, None)):
+            return
+        virq = ("irq fiq" if fiq else "irq") if irq else "fiq" if fiq else ""
+        self._tell(self._describer.entry, self._seen, now, pc, el, virq)
+
+    def exception(self, record: El1ExceptionRecord) -> None:
+        """The guest has taken an exception itself."""
+        self._tell_exception(record)
+        if self._inside:
+            self._finish()
+
+    def _tell_exception(self, record: El1ExceptionRecord) -> None:
+        if not (self._open and self.wants_exceptions):
+            return
+        if self._test is not None:
+            facts = Facts(self._seen, 0, record.time, "", record.esr, record.pc, None)
+            if not self._test(facts):
+                return
+        intid = self._signalled() if record.esr is None else None
+        self._tell(self._describer.exception, self._seen, record, intid)
+
+    # What the machine tells ------------------------------------------------------------------------------------
+
+    def interrupt(self, action: str, _cpu: int, intid: int) -> None:
+        """A step in the life of an interrupt; see :meth:`~arm_vcpu_cli.devices.gicv3.GicV3.watch`."""
+        now = self._time()
+        latency = None
+        if action == "raised":
+            self._raised[intid] = now
+        elif action == "ended":
+            begun = self._acknowledged.pop(intid, None)
+            latency = None if begun is None else now - begun
+        else:
+            begun = self._raised.get(intid)
+            latency = None if begun is None else now - begun
+            if action == "acknowledged":
+                self._acknowledged[intid] = now
+        self._tell_effect(self._describer.interrupt, now, InterruptStep(action, intid, latency))
+
+    def state(self, before: VCpuState, after: VCpuState) -> None:
+        """The vCPU changes its state."""
+        now = self._time()
+        held, self._held_state = self._held_state, None
+        if after is VCpuState.READY and before is VCpuState.RUNNING:
+            # Perhaps it was only stopped for a moment, by somebody who wanted to look: that is no event. When it
+            # happens may be the host's affair, and an exit that stops it is told as one.
+            self._held_state = now
+            return
+        if held is not None and after is VCpuState.RUNNING:
+            return
+        if held is not None:
+            self._tell_state(held, VCpuState.RUNNING, VCpuState.READY)
+        self._tell_state(now, before, after)
+
+    def _tell_state(self, now: int, before: VCpuState, after: VCpuState) -> None:
+        if self._wanted(now):
+            self._tell(self._describer.state, self._seen, now, before.value, after.value)
+
+    def console(self, data: bytes) -> None:
+        """The guest prints; lines are told when they end."""
+        self._look_for_text(data)
+        if not self.wants_console:
+            return
+        line = self._line
+        for piece in data.splitlines(keepends=True):
+            line += piece
+            if piece.endswith(_NEWLINE) or len(line) >= _LONGEST_LINE:
+                self._tell_line()
+
+    def access(self, device: PassedThrough, is_write: bool, offset: int, width: int, value: int) -> None:
+        """An access to a device that needs no exit."""
+        if not self._open:
+            return
+        now, test = self._time(), self._test_access
+        if test is None or test(Facts(self._seen, 0, now, "", None, None, device.base + offset)):
+            self._tell(self._describer.access, self._seen, now, device, is_write, offset, width, value)
+
+    def open(self) -> None:
+        """Tell events from now on."""
+        self._open = self._left != 0
+
+    def shut(self) -> None:
+        """Tell none until it is opened again."""
+        self._open = False
+
+    # The end ---------------------------------------------------------------------------------------------------
 
     def end(self, result: RunResult) -> None:
-        """Write how the run ended."""
-        self._sink.end(
-            TraceEnd(
-                ending=result.ending.value,
-                status=result.status,
-                message=result.message,
-                exits=result.exits,
-                time=self.now(),
-            )
-        )
+        """Tell what is still kept, and how the run ended."""
+        self._finish()
+        if self._line:
+            self._tell_line()
+        if self._held_state is not None:
+            self._tell_state(self._held_state, VCpuState.RUNNING, VCpuState.READY)
+        if self._ring is not None:
+            for make, arguments in self._ring:
+                self._sink.event(make(*arguments))
+            self._ring.clear()
+        end = TraceEnd(result.ending.value, result.status, result.message, result.exits, self._time())
+        self._sink.end(end)
 
     def close(self) -> None:
-        """Write the counts by reason, of all exits."""
+        """Tell the counts by reason, of all exits."""
         self._sink.summary(self.counts, self._seen)
 
+    # -----------------------------------------------------------------------------------------------------------
 
-class _Places(dict[int, Fields]):
-    """What is told of an address, kept for those that were told before; a guest may use very many."""
+    def _wanted(self, now: int) -> bool:
+        if not self._open:
+            return False
+        test = self._test_general
+        return test is None or test(Facts(self._seen, 0, now, "", None, None, None))
 
-    def __init__(self, bus: Bus) -> None:
-        super().__init__()
-        self._bus = bus
+    def _tell(self, make: Callable[..., TraceEvent], *arguments: object) -> None:
+        if self._ring is not None:
+            self._ring.append((make, arguments))
+        else:
+            self._sink.event(make(*arguments))
+        if self._left > 0:
+            self._left -= 1
+            if not self._left:
+                self._open = False
 
-    def __missing__(self, address: int) -> Fields:
-        if len(self) >= _MAX_PLACES:
-            self.clear()
-        window = self._bus.find(address)
-        fields: Fields = (("addr", Hex(address)),)
-        if window is not None:
-            fields += (("device", window.name), ("offset", Hex(address - window.base)))
-        self[address] = fields
-        return fields
+    def _tell_line(self) -> None:
+        line = bytes(self._line)
+        self._line.clear()
+        self._tell_effect(self._describer.console, self._time(), line)
 
-
-def _mmio_read(places: _Places, exit_: MmioRead, record: ExitRecord) -> Fields:
-    names = _X_NAMES if exit_.reg_width == _DOUBLEWORD else _W_NAMES
-    fields = (*places[exit_.addr], ("width", int(exit_.width)), ("reg", names[exit_.reg]))
-    return fields if record.value is None else (*fields, ("value", Hex(record.value)))
-
-
-def _mmio_write(places: _Places, exit_: MmioWrite, _record: ExitRecord) -> Fields:
-    return (*places[exit_.addr], ("width", int(exit_.width)), ("data", Hex(exit_.data)))
-
-
-@lru_cache(maxsize=4096)
-def _register_name(iss: int) -> str:
-    return SysReg.from_iss(iss).name
-
-
-def _sysreg_read(_places: _Places, exit_: SysRegRead, record: ExitRecord) -> Fields:
-    fields: Fields = (("sysreg", _register_name(exit_.addr)), ("reg", _X_NAMES[exit_.reg]))
-    return fields if record.value is None else (*fields, ("value", Hex(record.value)))
-
-
-def _sysreg_write(_places: _Places, exit_: SysRegWrite, _record: ExitRecord) -> Fields:
-    return (("sysreg", _register_name(exit_.addr)), ("value", Hex(exit_.value)))
+    def _look_for_text(self, data: bytes) -> None:
+        start, stop = self._options.start_on, self._options.stop_on
+        longest = max(len(start), len(stop))
+        if not longest:
+            return
+        text = self._tail + data
+        # The first byte that was not looked at before, as the end of what is looked for.
+        fresh = len(self._tail)
+        began = _last(text, start, fresh)
+        ended = _last(text, stop, fresh)
+        if began > ended:
+            self.open()
+        elif ended >= 0:
+            self.shut()
+        self._tail = text[max(0, len(text) - longest + 1) :]
 
 
-@lru_cache(maxsize=4096)
-def _function_name(number: int) -> str:
-    return function_name(number)
-
-
-def _conduit(record: ExitRecord) -> str:
-    if record.esr is None:
-        return "semihosting"
-    return "smc" if record.esr >> EC_SHIFT == ExceptionClass.SMC64 else "hvc"
-
-
-def _hypercall(_places: _Places, exit_: Hypercall, record: ExitRecord) -> Fields:
-    name = OPERATIONS.get(exit_.nr, "?") if record.esr is None else _function_name(exit_.nr)
-    fields: list[Field] = [("conduit", _conduit(record)), ("nr", Hex(exit_.nr)), ("call", name)]
-    # What lies in the registers behind the last argument of a known function is no part of the call.
-    count = None if record.esr is None else argument_count(exit_.nr)
-    fields += [(f"x{n}", Hex(value)) for n, value in enumerate(exit_.args[:count], 1) if value]
-    return (*fields, *_result(record, psci=record.esr is not None and is_psci(exit_.nr & 0xFFFF_FFFF)))
-
-
-def _cpu_up(_places: _Places, exit_: CpuUp, record: ExitRecord) -> Fields:
-    return (
-        ("conduit", _conduit(record)),
-        ("call", "CPU_ON"),
-        ("target_cpu", Hex(exit_.target_cpu)),
-        ("entry_point", Hex(exit_.entry_point)),
-        ("arg", Hex(exit_.arg)),
-        *_result(record, psci=True),
-    )
-
-
-def _cpu_down(_places: _Places, exit_: CpuDown, record: ExitRecord) -> Fields:
-    return (("conduit", _conduit(record)), ("call", "CPU_OFF"), ("state", exit_.state))
-
-
-def _system_down(_places: _Places, exit_: SystemDown, record: ExitRecord) -> Fields:
-    return (("conduit", _conduit(record)), ("action", exit_.action.value), ("status", exit_.status))
-
-
-def _page_fault(places: _Places, exit_: NestedPageFault, _record: ExitRecord) -> Fields:
-    return (*places[exit_.addr], ("access", (exit_.access_flags.name or "?").lower()))
-
-
-def _external_interrupt(_places: _Places, exit_: ExternalInterrupt, _record: ExitRecord) -> Fields:
-    return (("vector", exit_.vector),)
-
-
-def _io_read(_places: _Places, exit_: IoRead, _record: ExitRecord) -> Fields:
-    return (("port", Hex(exit_.port)), ("width", int(exit_.width)))
-
-
-def _io_write(_places: _Places, exit_: IoWrite, _record: ExitRecord) -> Fields:
-    return (("port", Hex(exit_.port)), ("width", int(exit_.width)), ("data", Hex(exit_.data)))
-
-
-def _send_ipi(_places: _Places, exit_: SendIPI, _record: ExitRecord) -> Fields:
-    return (
-        ("target_cpu", Hex(exit_.target_cpu)),
-        ("target_list", Hex(exit_.target_cpu_aux)),
-        ("send_to_all", exit_.send_to_all),
-        ("send_to_self", exit_.send_to_self),
-        ("vector", exit_.vector),
-    )
-
-
-def _fail_entry(_places: _Places, exit_: FailEntry, _record: ExitRecord) -> Fields:
-    return (("code", exit_.hardware_entry_failure_reason), ("description", exit_.description))
-
-
-def _result(record: ExitRecord, *, psci: bool) -> Fields:
-    if record.value is None:
-        return ()
-    signed = from_u64(record.value)
-    if signed >= 0:
-        return (("result", Hex(record.value)),)
-    known = {int(status): status.name for status in PsciStatus}
-    # Other functions than PSCI's share one code with it; semihosting's -1 means something else.
-    shared = record.esr is not None and signed == PsciStatus.NOT_SUPPORTED
-    name = known.get(signed) if psci or shared else None
-    return (("result", f"{signed} ({name})" if name else str(signed)),)
-
-
-FIELDS: Final[Mapping[type, Callable[[_Places, Any, ExitRecord], Fields]]] = MappingProxyType(
-    {
-        MmioRead: _mmio_read,
-        MmioWrite: _mmio_write,
-        SysRegRead: _sysreg_read,
-        SysRegWrite: _sysreg_write,
-        Hypercall: _hypercall,
-        CpuUp: _cpu_up,
-        CpuDown: _cpu_down,
-        SystemDown: _system_down,
-        IoRead: _io_read,
-        IoWrite: _io_write,
-        ExternalInterrupt: _external_interrupt,
-        NestedPageFault: _page_fault,
-        SendIPI: _send_ipi,
-        FailEntry: _fail_entry,
-    }
-)
-"""How each exit reason that has fields is told; the others have none."""
+def _last(text: bytes, wanted: bytes, fresh: int) -> int:
+    """Where ``wanted`` ends last in ``text``, if that is behind ``fresh``; -1 if nowhere."""
+    if not wanted:
+        return -1
+    at = text.rfind(wanted)
+    return at + len(wanted) if at >= 0 and at + len(wanted) > fresh else -1

@@ -6,19 +6,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from arm_vcpu_cli.arch.architecture import Conformance, conformance, implemented_features
 from arm_vcpu_cli.arch.bitfield import Field, Register
 from arm_vcpu_cli.arch.descriptor import LAST_LEVEL
-from arm_vcpu_cli.arch.idregs import ID_LAYOUTS, Aa64Mmfr0, Aa64Mmfr1, Aa64Pfr0, pa_range_bits
+from arm_vcpu_cli.arch.idregs import Aa64Mmfr0, Aa64Mmfr1, Aa64Mmfr2, Aa64Pfr0, pa_range_bits
 from arm_vcpu_cli.arch.regs import LAYOUTS, Vtcr
-from arm_vcpu_cli.arch.sysreg import SysReg, lookup
+from arm_vcpu_cli.arch.sysreg import SYSREGS, SysReg, lookup
 from arm_vcpu_cli.arm_vcpu.id_registers import guest_id_registers
 from arm_vcpu_cli.arm_vcpu.stage2 import FrameMemory, Stage2AddressSpace
 from arm_vcpu_cli.arm_vcpu.support import supports_virtualisation
 from arm_vcpu_cli.engine.port import CpuCore
 from arm_vcpu_cli.errors import EngineError
+from arm_vcpu_cli.probe.caches import Cache, read_caches
 
-ID_REGISTERS: Final = tuple(name for name in ID_LAYOUTS if name != "VPIDR_EL2")
-"""The identification registers that have a layout; VPIDR_EL2 only shares that of MIDR_EL1."""
+ID_REGISTERS: Final = tuple(
+    name
+    for name, reg in sorted(SYSREGS.items(), key=lambda item: item[1])
+    if name in LAYOUTS and reg.op0 == 3 and reg.op1 in (0, 1, 3) and reg.crn == 0
+)
+"""The registers that identify a CPU and have a layout, by encoding: op0 3, CRn 0 at EL1 and EL0."""
 
 GRANULES: Final = (("4 KiB", "TGran4"), ("16 KiB", "TGran16"), ("64 KiB", "TGran64"))
 """Translation granules and the field of ID_AA64MMFR0_EL1 that announces each; stage 2 has ``<field>_2``."""
@@ -44,7 +50,9 @@ FEATURES: Final = (
 
 _ABSENT: Final = "none"
 _AARCH32_CRM: Final = range(1, 4)
-_WIDE_VMID: Final = 2
+_WIDE: Final = 2
+"""What ASIDBits and VMIDBits say of 16 bits."""
+_VA_BITS: Final = (48, 52, 56)
 
 
 class IdRegister(NamedTuple):
@@ -95,7 +103,10 @@ class Stage2Format(NamedTuple):
 
 @dataclass(frozen=True)
 class CpuFacts:
-    """One modelled CPU. Widths are in bits; ``stage2`` is None where there is no EL2 to use it."""
+    """One modelled CPU. Widths are in bits; ``stage2`` is None where there is no EL2 to use it.
+
+    ``implemented`` are the FEAT_ names that the core announces, ``announced`` those that a guest reads of.
+    """
 
     model: str
     midr: int
@@ -104,11 +115,17 @@ class CpuFacts:
     el3: int
     vhe: bool
     pa_bits: int
+    va_bits: int
+    asid_bits: int
     vmid_bits: int
     gic: int
     granules: tuple[Granule, ...]
     stage2: Stage2Format | None
     features: tuple[Feature, ...]
+    caches: tuple[Cache, ...]
+    implemented: frozenset[str]
+    announced: frozenset[str]
+    conformance: Conformance
     id_registers: Mapping[str, IdRegister]
     hidden: tuple[HiddenField, ...]
 
@@ -123,6 +140,8 @@ def describe_cpu(core: CpuCore, frames: FrameMemory) -> CpuFacts:
     pfr0 = Aa64Pfr0(registers["ID_AA64PFR0_EL1"].core)
     mmfr0 = Aa64Mmfr0(registers["ID_AA64MMFR0_EL1"].core)
     mmfr1 = Aa64Mmfr1(registers["ID_AA64MMFR1_EL1"].core)
+    mmfr2 = Aa64Mmfr2(registers["ID_AA64MMFR2_EL1"].core)
+    implemented = implemented_features({lookup(name): each.core for name, each in registers.items()})
     supported = supports_virtualisation(pfr0, mmfr1)
     pa_bits = pa_range_bits(mmfr0)
     return CpuFacts(
@@ -133,11 +152,17 @@ def describe_cpu(core: CpuCore, frames: FrameMemory) -> CpuFacts:
         el3=pfr0.EL3,
         vhe=bool(mmfr1.VH),
         pa_bits=pa_bits,
-        vmid_bits=16 if mmfr1.VMIDBits == _WIDE_VMID else 8,
+        va_bits=_VA_BITS[min(mmfr2.VARange, len(_VA_BITS) - 1)],
+        asid_bits=16 if mmfr0.ASIDBits == _WIDE else 8,
+        vmid_bits=16 if mmfr1.VMIDBits == _WIDE else 8,
         gic=pfr0.GIC,
         granules=tuple(_granule(mmfr0, name, field) for name, field in GRANULES),
         stage2=_stage2_format(frames, pa_bits) if supported else None,
         features=tuple(_feature(registers[register], label, fields) for label, register, fields in FEATURES),
+        caches=read_caches(core, is_wide=bool(mmfr2.CCIDX)),
+        implemented=implemented,
+        announced=implemented_features({lookup(name): each.guest for name, each in registers.items()}),
+        conformance=conformance(implemented),
         id_registers=registers,
         hidden=tuple(_hidden(core, guest_view)),
     )
@@ -197,8 +222,9 @@ def _hidden(core: CpuCore, guest_view: Mapping[SysReg, int]) -> list[HiddenField
         if value == guest:
             continue
         layout: type[Register] | None = LAYOUTS.get(reg.name)
-        fields = [] if layout is None else _changed_fields(reg.name, layout(value), layout(guest))
-        found += fields or [HiddenField(reg.name, None, value, guest, reg.crm in _AARCH32_CRM)]
+        is_aarch32 = reg.crm in _AARCH32_CRM
+        fields = [] if layout is None or is_aarch32 else _changed_fields(reg.name, layout(value), layout(guest))
+        found += fields or [HiddenField(reg.name, None, value, guest, is_aarch32)]
     return found
 
 

@@ -1,4 +1,4 @@
-"""The machine that we run on: its CPU, and whether its own virtualisation extension could be used.
+"""The machine that we run on: its CPUs, and whether its own virtualisation extension could be used.
 
 Nothing here is needed to run guests, which always run on the modelled CPU. Whatever is absent or unreadable is a
 fact and not an error.
@@ -6,51 +6,53 @@ fact and not an error.
 
 from __future__ import annotations
 
-import fcntl
-import os
 import platform
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
+from arm_vcpu_cli.arch.architecture import implemented_features
 from arm_vcpu_cli.arch.idregs import Midr
+from arm_vcpu_cli.arch.sysreg import lookup
+from arm_vcpu_cli.probe.el0_registers import read_registers
+from arm_vcpu_cli.probe.hwcaps import CPUID, AuxiliaryVector, read_auxiliary_vector
+from arm_vcpu_cli.probe.kvm import KVM_API_VERSION, Ioctl, KvmFacts, ask_kernel, ask_kvm
 from arm_vcpu_cli.probe.midr import midr_name
-
-Ioctl = Callable[[int, int, int], int]
-"""(file descriptor, request, argument) -> answer; raises OSError."""
-
-# Linux, Documentation/virt/kvm/api.rst: requests of the system descriptor, and capabilities.
-KVM_GET_API_VERSION: Final = 0xAE00
-KVM_CHECK_EXTENSION: Final = 0xAE03
-KVM_CAP_MAX_VCPUS: Final = 66
-KVM_CAP_ARM_VM_IPA_SIZE: Final = 165
-KVM_API_VERSION: Final = 12
-"""The only version that a program may use."""
-_FIXED_IPA_BITS: Final = 40
-"""IPA width of a kernel without KVM_CAP_ARM_VM_IPA_SIZE."""
 
 _KVM: Final = "dev/kvm"
 _CPUINFO: Final = "proc/cpuinfo"
-_IDENTIFICATION: Final = "sys/devices/system/cpu/cpu0/regs/identification"
+_AUXV: Final = "proc/self/auxv"
+_RELEASE: Final = "proc/sys/kernel/osrelease"
+_CMDLINE: Final = "proc/cmdline"
+_CPUS: Final = "sys/devices/system/cpu"
+_IDENTIFICATION: Final = "regs/identification"
+_KVM_CLASS: Final = "sys/class/misc/kvm"
+_HYPERVISORS: Final = ("sys/hypervisor/type", "sys/firmware/devicetree/base/hypervisor/compatible")
+_KVM_MODE: Final = re.compile(r"(?:^|\s)kvm-arm\.mode=(\S+)")
+_CPU_DIRECTORY: Final = re.compile(r"cpu(\d+)")
 _AARCH64_NAMES: Final = frozenset({"aarch64", "aarch64_be", "arm64"})
+_WITH_HWCAPS: Final = "aarch64"
 _MODELLED: Final = "guests run on the modelled CPU"
+_LINUX: Final = "Linux"
 
 
-@dataclass(frozen=True)
-class KvmFacts:
-    """What /dev/kvm answers; ``max_vcpus`` is None where it does not say."""
+class CpuGroup(NamedTuple):
+    """CPUs of the same kind, by their numbers; ``midr`` is None where only a name is known."""
 
-    api_version: int
-    ipa_bits: int
-    max_vcpus: int | None
+    name: str
+    numbers: tuple[int, ...]
+    midr: int | None = None
 
 
 @dataclass(frozen=True)
 class HostFacts:
     """The host. ``virtualisation`` says whether its EL2 is usable, and ``reason`` why or why not.
 
-    ``id_registers`` are those of the first CPU that the kernel shows, by name.
+    ``cpu`` is the first CPU's name, ``cpus`` all of them. ``id_registers`` are those that the kernel shows, by name:
+    of the first CPU those in its files, of all CPUs together what it gives to programs. ``page_size`` is in bytes,
+    ``hints`` are sentences on how the kernel was started.
     """
 
     system: str
@@ -61,6 +63,18 @@ class HostFacts:
     reason: str
     kvm: KvmFacts | None = None
     id_registers: Mapping[str, int] = field(default_factory=dict)
+    kernel: str | None = None
+    page_size: int | None = None
+    hwcaps: tuple[str, ...] = ()
+    cpus: tuple[CpuGroup, ...] = ()
+    hints: tuple[str, ...] = ()
+
+    @property
+    def features(self) -> frozenset[str]:
+        """The FEAT_ names that the ID registers announce; none where none of them is shown."""
+        if not any(name.startswith("ID_AA64") for name in self.id_registers):
+            return frozenset()
+        return implemented_features({lookup(name): value for name, value in self.id_registers.items()})
 
 
 def gather_host(
@@ -68,58 +82,95 @@ def gather_host(
     *,
     system: str | None = None,
     architecture: str | None = None,
-    ioctl: Ioctl = fcntl.ioctl,
+    ioctl: Ioctl = ask_kernel,
+    registers: Callable[[], Mapping[str, int]] = read_registers,
 ) -> HostFacts:
-    """Look at the host; ``root`` is the directory that stands for its root, the rest stands for the kernel."""
+    """Look at the host; ``root`` is the directory that stands for its root, the rest stands for the kernel.
+
+    ``registers`` reads ID registers; it is only called where the kernel says that programs can.
+    """
     system = platform.system() if system is None else system
     architecture = platform.machine() if architecture is None else architecture
-    registers = _identification(root)
-    cpu = _cpu_name(root, registers.get("MIDR_EL1"))
     is_arm = architecture in _AARCH64_NAMES or architecture.startswith("arm")
+    vector = AuxiliaryVector(None, ())
+    if system == _LINUX and architecture == _WITH_HWCAPS:
+        vector = read_auxiliary_vector(_read_bytes(root / _AUXV))
+    shown = dict(registers()) if CPUID in vector.hwcaps else {}
+    shown.update(_identification(root, 0))
+    groups = _groups(root)
+    first = shown.get("MIDR_EL1")
     kvm, usable = None, False
     if architecture not in _AARCH64_NAMES:
         kind = "a 32-bit Arm system does not offer" if is_arm else "no"
         reason = f"{architecture or 'unknown'}: {kind} AArch64 EL2 on this machine; {_MODELLED}"
-    elif system != "Linux":
+    elif system != _LINUX:
         reason = f"{system}: there is no KVM on this system; {_MODELLED}"
     else:
         kvm, usable, reason = _ask_kvm(root / _KVM, ioctl)
-    return HostFacts(system, architecture, cpu, is_arm, usable, reason, kvm, registers)
+    return HostFacts(
+        system=system,
+        architecture=architecture,
+        cpu=midr_name(first) if first is not None else groups[0].name if groups else None,
+        is_arm=is_arm,
+        virtualisation=usable,
+        reason=reason,
+        kvm=kvm,
+        id_registers=shown,
+        kernel=_read_text(root / _RELEASE).strip() or None,
+        page_size=vector.page_size,
+        hwcaps=vector.hwcaps,
+        cpus=groups,
+        hints=tuple(_hints(root)) if architecture in _AARCH64_NAMES else (),
+    )
 
 
 def _ask_kvm(device: Path, ioctl: Ioctl) -> tuple[KvmFacts | None, bool, str]:
     """What KVM says, whether it is usable, and the sentence that explains it."""
     try:
-        descriptor = os.open(device, os.O_RDWR | os.O_CLOEXEC)
+        facts = ask_kvm(device, ioctl)
     except FileNotFoundError:
         return None, False, f"no /dev/kvm: this kernel has no KVM or was not started at EL2; {_MODELLED}"
+    except PermissionError as error:
+        hint = "is this user in the group kvm?"
+        return None, False, f"/dev/kvm cannot be opened ({error.strerror}; {hint}); {_MODELLED}"
     except OSError as error:
-        return None, False, f"/dev/kvm cannot be opened ({error.strerror}); {_MODELLED}"
-    try:
-        version = ioctl(descriptor, KVM_GET_API_VERSION, 0)
-        ipa_bits = ioctl(descriptor, KVM_CHECK_EXTENSION, KVM_CAP_ARM_VM_IPA_SIZE)
-        max_vcpus = ioctl(descriptor, KVM_CHECK_EXTENSION, KVM_CAP_MAX_VCPUS)
-    except OSError as error:
-        return None, False, f"/dev/kvm does not answer ({error.strerror}); {_MODELLED}"
-    finally:
-        os.close(descriptor)
-    facts = KvmFacts(version, ipa_bits or _FIXED_IPA_BITS, max_vcpus or None)
-    if version != KVM_API_VERSION:
-        return facts, False, f"/dev/kvm has API version {version}, not {KVM_API_VERSION}; {_MODELLED}"
+        verb = "cannot be opened" if error.filename is not None else "does not answer"
+        return None, False, f"/dev/kvm {verb} ({error.strerror}); {_MODELLED}"
+    if facts.api_version != KVM_API_VERSION:
+        return facts, False, f"/dev/kvm has API version {facts.api_version}, not {KVM_API_VERSION}; {_MODELLED}"
     return facts, True, f"KVM is usable on this host; armvcpu does not need it: {_MODELLED}"
 
 
-def _read_text(path: Path) -> str:
+def _hints(root: Path) -> list[str]:
+    """What can be seen of how the kernel was started: the log that says it outright is not for everybody."""
+    found = []
+    if (root / _KVM_CLASS).is_dir():
+        found.append("KVM is registered: the kernel was started at EL2")
+    mode = _KVM_MODE.search(_read_text(root / _CMDLINE))
+    if mode is not None:
+        found.append(f"kvm-arm.mode={mode[1]} on the kernel's command line")
+    for name in _HYPERVISORS:
+        kind = _read_text(root / name).strip("\0\n ").replace("\0", " ")
+        if kind:
+            found.append(f"the host is itself a guest ({kind})")
+    return found
+
+
+def _read_bytes(path: Path) -> bytes:
     try:
-        return path.read_text(encoding="utf-8", errors="replace")
+        return path.read_bytes()
     except OSError:
-        return ""
+        return b""
 
 
-def _identification(root: Path) -> dict[str, int]:
+def _read_text(path: Path) -> str:
+    return _read_bytes(path).decode("utf-8", "replace")
+
+
+def _identification(root: Path, number: int) -> dict[str, int]:
     """The registers under /sys that the kernel lets everybody read, MIDR_EL1 and REVIDR_EL1 as a rule."""
     try:
-        files = sorted((root / _IDENTIFICATION).iterdir())
+        files = sorted((root / _CPUS / f"cpu{number}" / _IDENTIFICATION).iterdir())
     except OSError:
         return {}
     values = {file.name.upper(): _number(_read_text(file)) for file in files}
@@ -135,16 +186,44 @@ def _number(text: str) -> int | None:
     return value if 0 <= value < 1 << 64 else None
 
 
-def _cpu_name(root: Path, midr: int | None) -> str | None:
-    """The CPU's name: by MIDR_EL1 on Arm, as /proc/cpuinfo has it elsewhere."""
-    entries: dict[str, str] = {}
+def _groups(root: Path) -> tuple[CpuGroup, ...]:
+    """All CPUs, equal ones together: by MIDR_EL1 on Arm, by what /proc/cpuinfo calls them elsewhere."""
+    midrs = {number: _identification(root, number).get("MIDR_EL1") for number in _cpu_numbers(root)}
+    found: dict[tuple[str, int | None], list[int]] = {}
+    for number, entries in _cpuinfo(root).items():
+        midr = midrs.pop(number, None)
+        midr = _midr_of(entries) if midr is None else midr
+        name = entries.get("model name") if midr is None else midr_name(midr)
+        if name is not None:
+            found.setdefault((name, midr), []).append(number)
+    for number, midr in midrs.items():
+        if midr is not None:
+            found.setdefault((midr_name(midr), midr), []).append(number)
+    groups = [CpuGroup(name, tuple(sorted(numbers)), midr) for (name, midr), numbers in found.items()]
+    return tuple(sorted(groups, key=lambda group: group.numbers))
+
+
+def _cpu_numbers(root: Path) -> list[int]:
+    try:
+        names = [entry.name for entry in (root / _CPUS).iterdir()]
+    except OSError:
+        return []
+    return sorted(int(match[1]) for match in map(_CPU_DIRECTORY.fullmatch, names) if match)
+
+
+def _cpuinfo(root: Path) -> dict[int, dict[str, str]]:
+    """The blocks of /proc/cpuinfo by CPU number; what stands before the first belongs to CPU 0."""
+    blocks: dict[int, dict[str, str]] = {}
+    number = 0
     for line in _read_text(root / _CPUINFO).splitlines():
         key, colon, value = line.partition(":")
-        if colon and value.strip():
-            entries.setdefault(key.strip().lower(), value.strip())
-    if midr is None:
-        midr = _midr_of(entries)
-    return entries.get("model name") if midr is None else midr_name(midr)
+        key, value = key.strip().lower(), value.strip()
+        if not colon or not value:
+            continue
+        if key == "processor" and value.isdecimal():
+            number = int(value)
+        blocks.setdefault(number, {}).setdefault(key, value)
+    return blocks
 
 
 def _midr_of(entries: Mapping[str, str]) -> int | None:
@@ -154,6 +233,8 @@ def _midr_of(entries: Mapping[str, str]) -> int | None:
     if implementer is None or variant is None or part is None or revision is None:
         return None
     try:
-        return int(Midr.of(Implementer=implementer, Variant=variant, PartNum=part, Revision=revision))
+        # Architecture 0xF: as for every CPU of Armv8 and later, which /proc/cpuinfo calls "8".
+        midr = Midr.of(Implementer=implementer, Variant=variant, Architecture=15, PartNum=part, Revision=revision)
     except ValueError:
         return None
+    return int(midr)

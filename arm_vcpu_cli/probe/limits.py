@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 
@@ -30,3 +32,27 @@ LIMITS: Final = (
     Limit("Implementation defined", "HCR_EL2.TIDCP traps nothing."),
 )
 """In the order in which a guest is likely to notice."""
+
+_NO_EL2: Final = "a virtual machine has neither EL2 nor EL3"
+_NO_AARCH32: Final = "AArch32 is not modelled for guests"
+_NOT_WORKING: Final = "the core announces it and it does not work"
+WHY_HIDDEN: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "ID_AA64PFR0_EL1.EL3": _NO_EL2,
+        "ID_AA64PFR0_EL1.EL2": _NO_EL2,
+        "ID_AA64PFR0_EL1.EL1": _NO_AARCH32,
+        "ID_AA64PFR0_EL1.EL0": _NO_AARCH32,
+        "ID_AA64PFR0_EL1.GIC": "the GIC is the machine's to announce",
+        "ID_AA64PFR0_EL1.RAS": _NOT_WORKING,
+        "ID_AA64PFR0_EL1.AMU": _NOT_WORKING,
+        "ID_AA64PFR0_EL1.DIT": _NOT_WORKING,
+        "ID_AA64PFR1_EL1.SSBS": _NOT_WORKING,
+        "ID_AA64PFR1_EL1.MTE": _NOT_WORKING,
+        "ID_AA64DFR0_EL1.WRPs": "watchpoints never fire; the field cannot say none",
+        "ID_AA64DFR0_EL1.PMUVer": "there is no usable PMU",
+        "ID_AA64MMFR1_EL1.VH": "without EL2 there is no VHE",
+        "ID_AA64MMFR1_EL1.VMIDBits": "without EL2 there are no VMIDs",
+        "ID_AA64MMFR1_EL1.LO": "limited ordering regions would have to be trapped",
+    }
+)
+"""Why a guest reads a field otherwise than the core has it, by REGISTER.FIELD."""

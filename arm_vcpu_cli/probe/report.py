@@ -3,50 +3,40 @@
 The object (``armvcpu probe --json``); values of registers are strings in hexadecimal, all other numbers decimal:
 
     version     1; it changes when a key goes away or changes its meaning, not when one is added
-    supported   whether every CPU below has the virtualisation extension (exit status 0)
-    host        system, architecture, cpu (or null), is_arm, virtualisation {usable, reason},
-                kvm {api_version, ipa_bits, max_vcpus} or null, id_registers {name: value}
+    supported   whether the exit status is 0: every CPU below has the virtualisation extension
+    host        see host_report
     engine      name, version, self_check {passed, message}
     cpus        one object a model: model, midr {value, name}, has_hardware_support,
-                el2 and el3 {implemented, states}, vhe, pa_bits, vmid_bits,
+                architecture {armv8, armv9 or null, lacks {version: [FEAT_]}, obstacles [FEAT_]},
+                implemented [{name, since, announced}], announced being whether a guest is told of it,
+                el2 and el3 {implemented, states}, vhe, pa_bits, va_bits, asid_bits, vmid_bits,
                 granules {name: {stage1, stage2}}, gic_system_registers {implemented, name},
+                caches [{level, kind, size, ways, sets, line}],
                 stage2 {granule, ipa_bits, levels, start_level, vtcr_el2 {value, fields}} or null,
                 features [{feature, register, field, value, name, guest}],
-                hidden [{register, field or null, core, guest}],
+                hidden [{register, field or null, core, guest, why or null}],
                 id_registers {name: {core, guest, fields}}, the fields being those of the core
     limits      [{topic, text, hidden_in [REGISTER.FIELD]}]
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-from arm_vcpu_cli.arch.regs import LAYOUTS, layout_of
+from arm_vcpu_cli.arch.architecture import ARMV8, ARMV9, SINCE, Conformance, by_version, version_name
+from arm_vcpu_cli.arch.regs import LAYOUTS
+from arm_vcpu_cli.probe.caches import Cache
 from arm_vcpu_cli.probe.cpu import CpuFacts, HiddenField, Stage2Format, field_of, value_name
 from arm_vcpu_cli.probe.host import HostFacts
-from arm_vcpu_cli.probe.limits import LIMITS
+from arm_vcpu_cli.probe.host_report import host_json, host_sections
+from arm_vcpu_cli.probe.limits import LIMITS, WHY_HIDDEN
 from arm_vcpu_cli.probe.midr import midr_name
+from arm_vcpu_cli.probe.tables import NOT_HERE, Row, Section, row, yes
 
 JSON_VERSION: Final = 1
 _PFR0: Final = "ID_AA64PFR0_EL1"
-_NOT_HERE: Final = "-"
-
-
-class Row(NamedTuple):
-    """A line of a table: what it is about, and a text for each column."""
-
-    label: str
-    values: tuple[str, ...]
-
-
-class Section(NamedTuple):
-    """A table. ``columns`` heads the columns of values; empty where there is nothing to tell apart."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[Row, ...]
+_KIB: Final = 1024
 
 
 @dataclass(frozen=True)
@@ -74,7 +64,7 @@ class Report:
 
 def sections(report: Report) -> tuple[Section, ...]:
     """The report as tables, in the order in which they are read."""
-    found = [Section("Host", (), _host_rows(report.host)), Section("Engine", (), _engine_rows(report.engine))]
+    found = [*host_sections(report.host), Section("Engine", (), _engine_rows(report.engine))]
     if report.cpus:
         cpus = report.cpus
         models = tuple(cpu.model for cpu in cpus)
@@ -82,7 +72,7 @@ def sections(report: Report) -> tuple[Section, ...]:
         found += [
             Section(title, columns, _cpu_rows(cpus)),
             Section("Stage 2 of a guest, at its widest", columns, _stage2_rows(cpus)),
-            Section("Features of the core", columns, _feature_rows(cpus)),
+            Section("Features of the core, by the version that brought them", columns, _feature_rows(cpus)),
             Section("Hidden from the guest (core -> guest)", columns, _hidden_rows(cpus)),
         ]
     found.append(Section("Limits of the engine", (), tuple(Row(limit.topic, (limit.text,)) for limit in LIMITS)))
@@ -91,22 +81,10 @@ def sections(report: Report) -> tuple[Section, ...]:
 
 def as_json(report: Report) -> dict[str, Any]:
     """The report as the object described above."""
-    host = report.host
-    kvm = host.kvm
     return {
         "version": JSON_VERSION,
         "supported": report.supported,
-        "host": {
-            "system": host.system,
-            "architecture": host.architecture,
-            "cpu": host.cpu,
-            "is_arm": host.is_arm,
-            "virtualisation": {"usable": host.virtualisation, "reason": host.reason},
-            "kvm": None
-            if kvm is None
-            else {"api_version": kvm.api_version, "ipa_bits": kvm.ipa_bits, "max_vcpus": kvm.max_vcpus},
-            "id_registers": {name: hex(value) for name, value in host.id_registers.items()},
-        },
+        "host": host_json(report.host),
         "engine": {
             "name": report.engine.name,
             "version": report.engine.version,
@@ -117,27 +95,7 @@ def as_json(report: Report) -> dict[str, Any]:
     }
 
 
-def _yes(flag: bool) -> str:
-    return "yes" if flag else "no"
-
-
 # Tables --------------------------------------------------------------------------------------------------------
-
-
-def _host_rows(host: HostFacts) -> tuple[Row, ...]:
-    rows = [
-        Row("System", (f"{host.system} on {host.architecture}",)),
-        Row("CPU", (host.cpu or "unknown",)),
-        Row("Arm host", (_yes(host.is_arm),)),
-        Row("Virtualisation here", (f"{'usable' if host.virtualisation else 'not usable'}. {host.reason}",)),
-    ]
-    if host.kvm is not None:
-        vcpus = "" if host.kvm.max_vcpus is None else f", at most {host.kvm.max_vcpus} vCPUs"
-        rows.append(Row("KVM", (f"API version {host.kvm.api_version}, {host.kvm.ipa_bits}-bit IPA{vcpus}",)))
-    for name, value in host.id_registers.items():
-        layout = layout_of(name, value)
-        rows.append(Row(name, (f"{value:#x}" + (f"  {layout(value).describe()}" if layout and value else ""),)))
-    return tuple(rows)
 
 
 def _engine_rows(engine: EngineFacts) -> tuple[Row, ...]:
@@ -146,25 +104,51 @@ def _engine_rows(engine: EngineFacts) -> tuple[Row, ...]:
 
 
 def _cpu_rows(cpus: tuple[CpuFacts, ...]) -> tuple[Row, ...]:
-    def row(label: str, texts: Iterable[str]) -> Row:
-        return Row(label, tuple(texts))
-
     brief = len(cpus) > 1
     rows = [
         row("MIDR_EL1", (f"{cpu.midr:#010x}" + ("" if brief else f"  {midr_name(cpu.midr)}") for cpu in cpus)),
-        row("Virtualisation", (_yes(cpu.has_hardware_support) for cpu in cpus)),
+        row("Architecture", (_architecture(cpu.conformance, brief=brief) for cpu in cpus)),
+        row("Virtualisation", (yes(cpu.has_hardware_support) for cpu in cpus)),
         row("EL2", (value_name(_PFR0, "EL2", cpu.el2) for cpu in cpus)),
         row("EL3", (value_name(_PFR0, "EL3", cpu.el3) + _firmware(cpu, brief=brief) for cpu in cpus)),
-        row("VHE", (_yes(cpu.vhe) + ("" if brief or not cpu.vhe else " (not used: HCR_EL2.E2H is 0)") for cpu in cpus)),
+        row("VHE", (yes(cpu.vhe) + ("" if brief or not cpu.vhe else " (not used: HCR_EL2.E2H is 0)") for cpu in cpus)),
         row("Physical addresses", (f"{cpu.pa_bits} bits" for cpu in cpus)),
+        row("Virtual addresses", (f"{cpu.va_bits} bits" for cpu in cpus)),
+        row("ASID", (f"{cpu.asid_bits} bits" for cpu in cpus)),
         row("VMID", (f"{cpu.vmid_bits} bits" for cpu in cpus)),
         *(
             row(f"{stage}, granules", (_granules(cpu, index, brief=brief) for cpu in cpus))
             for index, stage in enumerate(("Stage 1", "Stage 2"), start=1)
         ),
         row("GIC system registers", (_gic_text(cpu.gic) for cpu in cpus)),
+        *_cache_rows(cpus),
     ]
     return tuple(rows)
+
+
+def _architecture(found: Conformance, *, brief: bool) -> str:
+    """``Armv8.0; for Armv8.1 it lacks FEAT_LSE ...``."""
+    reached = version_name(found.armv8) + (f" and {version_name(found.armv9)}" if found.armv9 else "")
+    later = [version for version in (*ARMV8[ARMV8.index(found.armv8) + 1 :], *ARMV9) if version in found.lacks]
+    if brief or not later:
+        return reached
+    return f"{reached}; for {version_name(later[0])} it lacks {' '.join(found.lacks[later[0]])}"
+
+
+def _cache_rows(cpus: tuple[CpuFacts, ...]) -> list[Row]:
+    places = dict.fromkeys((cache.level, cache.kind) for cpu in cpus for cache in cpu.caches)
+    found = [{(cache.level, cache.kind): cache for cache in cpu.caches} for cpu in cpus]
+    return [
+        row(f"L{level} cache, {kind}", (_cache_text(each.get((level, kind)), brief=len(cpus) > 1) for each in found))
+        for level, kind in sorted(places)
+    ]
+
+
+def _cache_text(cache: Cache | None, *, brief: bool) -> str | None:
+    if cache is None:
+        return None
+    size = f"{cache.size // _KIB} KiB"
+    return size if brief else f"{size}, {cache.ways} ways of {cache.sets} lines of {cache.line} bytes"
 
 
 def _firmware(cpu: CpuFacts, *, brief: bool) -> str:
@@ -183,9 +167,6 @@ def _gic_text(field: int) -> str:
 def _stage2_rows(cpus: tuple[CpuFacts, ...]) -> tuple[Row, ...]:
     formats = [cpu.stage2 for cpu in cpus]
 
-    def row(label: str, texts: Iterable[str | None]) -> Row:
-        return Row(label, tuple(text or _NOT_HERE for text in texts))
-
     rows = [
         row("Granule", (each and "4 KiB" for each in formats)),
         row("Guest addresses", (each and f"{each.ipa_bits} bits" for each in formats)),
@@ -203,14 +184,29 @@ def _stage2_rows(cpus: tuple[CpuFacts, ...]) -> tuple[Row, ...]:
 
 
 def _feature_rows(cpus: tuple[CpuFacts, ...]) -> tuple[Row, ...]:
-    by_feature = zip(*(cpu.features for cpu in cpus), strict=True)
-    return tuple(
-        Row(
-            each[0].label,
-            tuple(f"{one.text}{' (hidden)' if one.guest != one.value else ''}" for one in each),
+    """For one CPU a line a version, for several a line a feature."""
+    if len(cpus) == 1:
+        (cpu,) = cpus
+        return tuple(
+            Row(version_name(version), (" ".join(_with_mark(name, cpu) for name in names),))
+            for version, names in by_version(cpu.implemented).items()
         )
-        for each in by_feature
+    every = frozenset().union(*(cpu.implemented for cpu in cpus))
+    return tuple(
+        row(f"{name} ({version})", (_presence(name, cpu) for cpu in cpus))
+        for version, names in by_version(every).items()
+        for name in names
     )
+
+
+def _with_mark(name: str, cpu: CpuFacts) -> str:
+    return name if name in cpu.announced else f"{name}(hidden)"
+
+
+def _presence(name: str, cpu: CpuFacts) -> str | None:
+    if name not in cpu.implemented:
+        return None
+    return "yes" if name in cpu.announced else "hidden"
 
 
 def _hidden_rows(cpus: tuple[CpuFacts, ...]) -> tuple[Row, ...]:
@@ -218,12 +214,12 @@ def _hidden_rows(cpus: tuple[CpuFacts, ...]) -> tuple[Row, ...]:
     shown = [{_hidden_name(each): each for each in cpu.hidden if not each.is_aarch32} for cpu in cpus]
     names = dict.fromkeys(name for each in shown for name in each)
     rows = [
-        Row(name, tuple(_hidden_text(each[name], brief=brief) if name in each else _NOT_HERE for each in shown))
+        Row(name, tuple(_hidden_text(each[name], brief=brief) if name in each else NOT_HERE for each in shown))
         for name in names
     ]
     counts = [sum(each.is_aarch32 for each in cpu.hidden) for cpu in cpus]
     if any(counts):
-        texts = (f"{count} read zero" if count else _NOT_HERE for count in counts)
+        texts = (f"{count} read zero" if count else NOT_HERE for count in counts)
         rows.append(Row("AArch32 ID registers", tuple(texts)))
     return tuple(rows)
 
@@ -238,7 +234,8 @@ def _hidden_text(hidden: HiddenField, *, brief: bool) -> str:
     if brief:
         return f"{hidden.core} -> {hidden.guest}"
     field = field_of(hidden.register, hidden.field)
-    return f"{field.text(hidden.core)} -> {field.text(hidden.guest)}"
+    why = WHY_HIDDEN.get(_hidden_name(hidden))
+    return f"{field.text(hidden.core)} -> {field.text(hidden.guest)}" + (f": {why}" if why else "")
 
 
 # The object ----------------------------------------------------------------------------------------------------
@@ -249,13 +246,25 @@ def _cpu_json(cpu: CpuFacts) -> dict[str, Any]:
         "model": cpu.model,
         "midr": {"value": hex(cpu.midr), "name": midr_name(cpu.midr)},
         "has_hardware_support": cpu.has_hardware_support,
+        "architecture": {
+            "armv8": cpu.conformance.armv8,
+            "armv9": cpu.conformance.armv9,
+            "lacks": {version: list(names) for version, names in cpu.conformance.lacks.items()},
+            "obstacles": list(cpu.conformance.obstacles),
+        },
+        "implemented": [
+            {"name": name, "since": SINCE[name], "announced": name in cpu.announced} for name in sorted(cpu.implemented)
+        ],
         "el2": {"implemented": bool(cpu.el2), "states": value_name(_PFR0, "EL2", cpu.el2)},
         "el3": {"implemented": bool(cpu.el3), "states": value_name(_PFR0, "EL3", cpu.el3)},
         "vhe": cpu.vhe,
         "pa_bits": cpu.pa_bits,
+        "va_bits": cpu.va_bits,
+        "asid_bits": cpu.asid_bits,
         "vmid_bits": cpu.vmid_bits,
         "granules": {each.name: {"stage1": each.stage1, "stage2": each.stage2} for each in cpu.granules},
         "gic_system_registers": {"implemented": bool(cpu.gic), "name": value_name(_PFR0, "GIC", cpu.gic)},
+        "caches": [{**cache._asdict(), "size": cache.size} for cache in cpu.caches],
         "stage2": None if cpu.stage2 is None else _stage2_json(cpu.stage2),
         "features": [
             {
@@ -291,4 +300,10 @@ def _hidden_json(hidden: HiddenField) -> dict[str, Any]:
     guest: int | str = hidden.guest
     if hidden.field is None:
         core, guest = hex(hidden.core), hex(hidden.guest)
-    return {"register": hidden.register, "field": hidden.field, "core": core, "guest": guest}
+    return {
+        "register": hidden.register,
+        "field": hidden.field,
+        "core": core,
+        "guest": guest,
+        "why": WHY_HIDDEN.get(_hidden_name(hidden)),
+    }

@@ -1,9 +1,31 @@
-"""One event of a trace: an exit of a vCPU, with everything that is known about it, before any formatting."""
+"""What a trace is made of: events of a vCPU and its machine, with everything that is known, before any formatting."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Final, NamedTuple
+
+SCHEMA: Final = "armvcpu-trace"
+SCHEMA_VERSION: Final = 1
+"""The name and the version of the event schema; a change that breaks readers makes it the next number."""
+
+EXIT: Final = "exit"
+ENTRY: Final = "entry"
+EXCEPTION: Final = "exception"
+IRQ: Final = "irq"
+STATE: Final = "state"
+CONSOLE: Final = "console"
+ACCESS: Final = "access"
+EVENT_TYPES: Final = (EXIT, ENTRY, EXCEPTION, IRQ, STATE, CONSOLE, ACCESS)
+"""An exit to EL2, the entry into the guest after it, an exception that the guest takes itself, a step in the life of an
+interrupt, a change of a vCPU's state, a line of console output, an access to a device that needs no exit."""
+
+NAME_KEYS: Final[Mapping[str, str]] = MappingProxyType(
+    {EXIT: "reason", EXCEPTION: "exception", IRQ: "action", STATE: "state"}
+)
+"""Under which key the name of an event stands in JSON; the other types have none."""
 
 
 class Hex(int):
@@ -20,20 +42,54 @@ Field = tuple[str, "Hex | int | str | bool"]
 
 
 class TraceEvent(NamedTuple):
-    """An exit. ``seq`` counts all exits from 1, those that a filter drops included; ``time`` is in nanoseconds
-    since the start of the run; ``pc`` is the preferred return address; ``esr`` is ESR_EL2, None where the exit
-    came without one; ``fields`` are those of the reason, in order, each name once."""
+    """One event. ``type`` is one of :data:`EVENT_TYPES`, ``name`` says which of its kind (the exit reason, the kind of
+    exception, what happened to an interrupt, the new state).
 
+    ``seq`` is the number of exits so far, from 1; an exit counts itself, and what a filter drops counts too. ``time``
+    is in nanoseconds since the start of the run. ``pc`` is the preferred return address of an exit or exception, and
+    where an entry goes; ``symbol`` (function+offset) and ``source`` (file:line) are of it, ``caller`` is the function
+    that called the one at ``pc``. ``el`` is where the guest was; ``esr`` is ESR_EL2 of an exit and ESR_EL1 of an
+    exception, None where there is none. ``fields`` are those of the type and name, in order, each name once.
+    """
+
+    type: str
     seq: int
     vcpu: int
     time: int
-    reason: str
-    pc: int
-    symbol: str
-    el: int
-    esr: int | None
-    fields: tuple[Field, ...]
+    name: str
+    pc: int | None = None
+    symbol: str = ""
+    source: str = ""
+    caller: str = ""
+    el: int | None = None
+    esr: int | None = None
+    fields: tuple[Field, ...] = ()
     note: str = ""
+
+
+class TracedDevice(NamedTuple):
+    """A device of the traced machine; ``base`` is an IPA, ``size`` in bytes, ``intid`` None without an interrupt."""
+
+    name: str
+    type: str
+    base: int
+    size: int
+    intid: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TraceHeader:
+    """What was traced: the first line of a trace. ``clock`` is where the times come from, ``timing`` whether events
+    say how long the host took."""
+
+    tool: str
+    guest: str
+    machine: str
+    cpu: str
+    clock: str
+    timing: bool = False
+    vcpus: int = 1
+    devices: tuple[TracedDevice, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,7 @@ from arm_vcpu_cli.devices.bus import Bus
 from arm_vcpu_cli.devices.regions import ReadAsZero
 from arm_vcpu_cli.guest.loader import load_guest
 from arm_vcpu_cli.guest.symbols import SymbolTable
+from arm_vcpu_cli.machine.describing import EventDescriber
 from arm_vcpu_cli.machine.loading import load_machine
 from arm_vcpu_cli.machine.platform import MachinePlatform
 from arm_vcpu_cli.machine.tracing import Tracer
@@ -87,7 +88,7 @@ def loop_guest(
     host.memory(ram + CODE - RAM, 4 * len(code))[:] = struct.pack(f"<{len(code)}I", *code)
     arch = Aarch64VCpu(Aarch64VCpuCreateConfig(), host, platform)
     if observed:
-        arch.set_observer(Tracer(JsonLinesSink(io.StringIO()), SymbolTable(), Bus()))
+        arch.set_observer(Tracer(JsonLinesSink(io.StringIO()), EventDescriber(SymbolTable(), Bus())))
     vcpu: Vcpu = AxVCpu(0, 0, arch)
     vcpu.setup(CODE, stage2.root, Aarch64VCpuSetupConfig(vtcr=stage2.vtcr))
     cpu = Aarch64PerCpu(0, host)
@@ -294,12 +295,17 @@ def add_linux(add: Callable[[str, str, Callable[[], float], Callable[[], float]]
         )
     with tempfile.TemporaryDirectory() as folder:
         log = str(Path(folder) / "log.jsonl")
-        add(
-            "whole process: boot of Linux, trace to JSON Lines",
-            "run",
-            lambda: time_process(armvcpu("trace", "--format", "jsonl", "-o", log, *arguments)),
-            lambda: time_process(run),
-        )
+        for what, options in (
+            ("trace to JSON Lines", ["trace", "--format", "jsonl", "-o", log]),
+            ("trace --last 100", ["trace", "--last", "100", "-o", log]),
+            ("stat", ["stat", "-o", log]),
+        ):
+            add(
+                f"whole process: boot of Linux, {what}",
+                "run",
+                lambda options=options: time_process(armvcpu(*options, *arguments)),  # type: ignore[misc]
+                lambda: time_process(run),
+            )
     add(
         "whole process: boot of Linux, --clock host",
         "--clock instructions",

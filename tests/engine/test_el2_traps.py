@@ -16,10 +16,10 @@ from arm_vcpu_cli import (
     Stage2Attributes,
 )
 from arm_vcpu_cli.arch.sysreg import SysReg
-from arm_vcpu_cli.arm_vcpu.observer import ExitRecord
 from arm_vcpu_cli.axvcpu.exit import SysRegRead, SysRegWrite
 from arm_vcpu_cli.devices.bus import Bus
 from arm_vcpu_cli.machine.platform import MachinePlatform
+from tests.support.observer import Observer
 
 RAM = 0x4000_0000
 HVC = 0xD400_0002
@@ -38,20 +38,9 @@ TRAPS = (
 )
 
 
-class Recorder:
-    def __init__(self) -> None:
-        self.records: list[ExitRecord] = []
-
-    def now(self) -> int:
-        return 0
-
-    def exit(self, record: ExitRecord) -> None:
-        self.records.append(record)
-
-
 @pytest.mark.parametrize(("bit", "word", "register", "is_read"), TRAPS, ids=[trap[0] for trap in TRAPS])
 def test_a_trapped_instruction_exits_and_is_completed(bit: str, word: int, register: str, is_read: bool) -> None:
-    recorder = Recorder()
+    recorder = Observer()
     with Host() as host:
         tables = Stage2AddressSpace(host, pa_bits=44)
         memory = host.alloc_guest_memory(0x20_0000, RAM)

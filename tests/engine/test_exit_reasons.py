@@ -15,7 +15,6 @@ from arm_vcpu_cli.arch.regs import Spsr
 from arm_vcpu_cli.arch.smccc import PsciStatus, to_u64
 from arm_vcpu_cli.arch.sysreg import lookup
 from arm_vcpu_cli.arm_vcpu.config import Aarch64VCpuCreateConfig, Aarch64VCpuSetupConfig
-from arm_vcpu_cli.arm_vcpu.observer import ExitRecord
 from arm_vcpu_cli.arm_vcpu.pcpu import Aarch64PerCpu
 from arm_vcpu_cli.arm_vcpu.vcpu import Aarch64VCpu
 from arm_vcpu_cli.axvcpu.exit import (
@@ -37,6 +36,7 @@ from arm_vcpu_cli.machine.host import Host
 from arm_vcpu_cli.machine.loading import load_machine
 from arm_vcpu_cli.machine.runner import run_machine
 from arm_vcpu_cli.machine.watchdog import Watchdog
+from tests.support.observer import Observer
 
 from .harness import DEVICE, EL0T, EL1H, GUARD_SECONDS, GUESTS, MASKED, RAM, Guest, Script
 from .test_device_accesses import LOADS, STORES
@@ -44,33 +44,18 @@ from .test_device_accesses import LOADS, STORES
 M64 = (1 << 64) - 1
 
 
-class Recorder:
-    """An observer that keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.records: list[ExitRecord] = []
-
-    def now(self) -> int:
-        """No clock is needed."""
-        return 0
-
-    def exit(self, record: ExitRecord) -> None:
-        """One exit."""
-        self.records.append(record)
-
-
 class Observed(NamedTuple):
     """A guest whose exits are all returned, and the observer of its vCPU."""
 
     guest: Guest
-    recorder: Recorder
+    recorder: Observer
 
 
 @pytest.fixture(scope="module")
 def observed() -> Iterator[dict[str, Observed]]:
     found = {}
     for program in ("exceptions", "accesses"):
-        recorder = Recorder()
+        recorder = Observer()
         found[program] = Observed(Guest(program, observer=recorder, hcr=("TVM",)), recorder)
         found[program].guest.map(0x5000_0000, 0x1000, "r")
     yield found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,13 +13,15 @@ import pytest
 from arm_vcpu_cli.arch.bitfield import MASK64
 from arm_vcpu_cli.arch.gicregs import IccCtlr, IccSgi1r
 from arm_vcpu_cli.arm_vcpu.observer import ExitRecord
+from arm_vcpu_cli.arm_vcpu.recorder import RecentExit
 from arm_vcpu_cli.axvcpu.exit import ExternalInterrupt, Halt, MmioRead, MmioWrite, SysRegRead, SysRegWrite
 from arm_vcpu_cli.guest.loader import load_guest
-from arm_vcpu_cli.machine.builder import build_machine, start
+from arm_vcpu_cli.machine.builder import Machine, build_machine, start
 from arm_vcpu_cli.machine.console import Console
 from arm_vcpu_cli.machine.loading import machine_from_document
 from arm_vcpu_cli.machine.runner import Ending, RunResult, run_machine
 from arm_vcpu_cli.machine.watchdog import Watchdog
+from tests.support.observer import Observer
 
 from .harness import DATA, GUARD_SECONDS, GUESTS, RAM
 
@@ -72,6 +74,7 @@ class Outcome:
     found: int
     count: int
     exits: tuple[ExitRecord, ...]
+    recent: tuple[RecentExit, ...]
 
     @property
     def intids(self) -> list[int]:
@@ -81,17 +84,6 @@ class Outcome:
     def exits_of(self, kind: type) -> list[Any]:
         """The reasons of one kind."""
         return [record.reason for record in self.exits if isinstance(record.reason, kind)]
-
-
-class _Recorder:
-    def __init__(self) -> None:
-        self.records: list[ExitRecord] = []
-
-    def now(self) -> int:
-        return 0
-
-    def exit(self, record: ExitRecord) -> None:
-        self.records.append(record)
 
 
 def run(
@@ -104,9 +96,11 @@ def run(
     registers: Mapping[int, int] | None = None,
     clock: str = "instructions",
     document: Mapping[str, Any] | None = None,
+    prepare: Callable[[Machine], object] | None = None,
 ) -> Outcome:
     """Run the guest ``interrupts``: ``enable`` are INTIDs, ``group0`` the private ones of Group 0 as a bit set,
-    ``stores`` further (address, value) and ``registers`` further parameters.
+    ``stores`` further (address, value) and ``registers`` further parameters. ``prepare`` may put an observer into the
+    machine; without it there is one that keeps the exits.
     """
     private = sum(1 << intid for intid in enable if intid < 32)
     shared = sum(1 << intid - 32 for intid in enable if intid >= 32)
@@ -129,10 +123,13 @@ def run(
         return address
 
     sink = os.open(os.devnull, os.O_WRONLY)
-    recorder = _Recorder()
+    recorder = Observer()
     try:
         with build_machine(description, image, Console(sink, None)) as machine:
-            machine.arch_vcpu.set_observer(recorder)
+            if prepare is None:
+                machine.arch_vcpu.set_observer(recorder)
+            else:
+                prepare(machine)
             start(machine)
             view = machine.ram.view(STORES, 16 * len(setup))
             assert view is not None
@@ -159,7 +156,8 @@ def run(
             log = machine.ram.view(LOG, ENTRY_SIZE * ctx.gpr(25))
             assert log is not None
             entries = tuple(Entry(*fields) for fields in struct.iter_unpack("<QQQQ", bytes(log)))
-            return Outcome(result, entries, ctx.gpr(20), ctx.gpr(15), ctx.gpr(14), tuple(recorder.records))
+            recent = machine.arch_vcpu.recent_exits()
+            return Outcome(result, entries, ctx.gpr(20), ctx.gpr(15), ctx.gpr(14), tuple(recorder.records), recent)
     finally:
         os.close(sink)
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from arm_vcpu_cli.arch.iss import DataAbortIss
 from arm_vcpu_cli.arch.memtype import Access
 from arm_vcpu_cli.arch.regs import Sctlr, Spsr
-from arm_vcpu_cli.arm_vcpu.observer import ExitRecord
 from arm_vcpu_cli.axvcpu.exit import AccessFlags, MmioRead, MmioWrite, NestedPageFault
+from tests.support.observer import Observer
 
 from .harness import CURRENT_SPX, DATA, DEVICE, EL0T, EL1H, LOWER_64, MASKED, Guest, Script
 from .stage1 import AF, AP_EL0, AP_RO, KERNEL, PAGE, PXN, SIZES, TABLE, UPPER, USER, UXN, VALID, Stage1
@@ -123,25 +123,12 @@ def test_pan_keeps_el1_out_of_el0s_pages(pan: int, status: int | None) -> None:
 # Stage 2 under stage 1 ---------------------------------------------------------------------------------------------
 
 
-class Records:
-    """Keeps the exits of a guest."""
-
-    def __init__(self) -> None:
-        self.records: list[ExitRecord] = []
-
-    def now(self) -> int:
-        return 0
-
-    def exit(self, record: ExitRecord) -> None:
-        self.records.append(record)
-
-
 @pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
 @pytest.mark.parametrize("place", PLACES.values())
 @pytest.mark.parametrize("level", [1, 2, 3])
 @pytest.mark.parametrize("where", [UNBACKED, DEVICE, 0x5000_0000], ids=["unbacked", "device", "not readable"])
 def test_table_that_stage_2_does_not_give(mode: int, place: str, level: int, where: int) -> None:
-    observer = Records()
+    observer = Observer()
     with Guest("exceptions", platform=Script(), observer=observer) as guest:
         guest.map(0x5000_0000, PAGE, "wx")
         # What is in there would do as a table at any level: it must not be read.

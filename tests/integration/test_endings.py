@@ -110,7 +110,8 @@ def test_a_guest_that_can_do_nothing_any_more_hangs(
     raw: RawGuests, words: tuple[int, ...], place: int, why: str, clock: str
 ) -> None:
     finished = armvcpu("run", "--clock", clock, raw.of(*words))
-    assert finished.err == f"armvcpu: the guest hangs in a loop at {START + place:#x}, {why}\n"
+    assert finished.last == f"armvcpu: the guest hangs in a loop at {START + place:#x}, {why}"
+    assert finished.err.startswith("what this usually means:\n")
     assert (finished.out, finished.status) == (b"", 123)
 
 
@@ -174,7 +175,9 @@ def test_a_recorded_hang_is_repeated(raw: RawGuests, tmp_path: Path) -> None:
 )
 def test_a_guest_that_waits_in_vain_says_for_what(raw: RawGuests, words: tuple[int, ...], message: str) -> None:
     finished = armvcpu("run", raw.of(*words))
-    assert (finished.err, finished.status) == (f"armvcpu: {message}\n", 123)
+    assert (finished.last, finished.status) == (f"armvcpu: {message}", 123)
+    # Who has only come to the end of what was typed needs no advice.
+    assert finished.err.startswith("what this usually means:\n") is ("input has ended" not in message)
 
 
 # Being stopped -------------------------------------------------------------------------------------------------
@@ -237,8 +240,9 @@ def test_a_kernel_that_panics_is_stopped_with_its_reason_and_a_report() -> None:
     assert finished.out.endswith(f"---[ end Kernel panic - not syncing: {NO_ROOT} ]---\r\n".encode())
     assert finished.last == f"armvcpu: the guest's kernel panicked: {NO_ROOT}"
     assert finished.status == 122
-    assert finished.err.startswith("backtrace:\n  #0  0xffff")
-    assert "\nregisters:\n  x0 " in finished.err
+    assert "what this usually means:\n  The kernel has found no root file system.\n    Try: " in finished.err
+    assert "\nbacktrace:\n  #0  0xffff" in finished.err
+    assert re.search(r"^registers.*:\n  x0 ", finished.err, re.MULTILINE)
 
 
 def test_a_panic_that_resets_the_machine_is_still_a_panic() -> None:
@@ -262,7 +266,7 @@ def test_a_guest_that_only_says_the_words_is_not_stopped() -> None:
 def test_a_kernel_that_was_halted_hangs() -> None:
     finished = linux('run="halt -f"', initrd=True)
     assert b"reboot: System halted" in finished.out
-    assert re.fullmatch(r"armvcpu: the guest hangs in a loop at 0xffff\w+, with interrupts masked\n", finished.err)
+    assert re.fullmatch(r"armvcpu: the guest hangs in a loop at 0xffff\w+, with interrupts masked", finished.last)
     assert finished.status == 123
 
 

@@ -6,15 +6,20 @@ import contextlib
 import json
 import os
 import pty
+import struct
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import arm_vcpu_cli
 from arm_vcpu_cli.errors import EngineError
+from tests.unit.guest.elf_writer import STB_LOCAL, STT_NOTYPE, ElfFile, Load, R, Symbol, W, X
 
+BASE = 0x4008_0000
+ROOT = Path(__file__).parents[2]
 GUARD = 120
 PROBE = [sys.executable, "-m", "arm_vcpu_cli", "probe"]
 
@@ -70,6 +75,85 @@ def test_an_unknown_model_is_bad_usage() -> None:
     result = probe("--cpu", "cortex-m3")
     assert (result.returncode, result.stdout) == (2, "")
     assert "'cortex-m3' is not one of 'cortex-a53'" in result.stderr
+
+
+POWER_OFF = (0xD2B08000, 0xF2800100, 0xD4000002)
+"""mov x0, #0x84000000; movk x0, #8; hvc #0: SYSTEM_OFF."""
+SKIP_DATA = 0x10000001
+"""adr x1, .: an address to load from and store to."""
+
+
+@pytest.mark.parametrize(
+    ("word", "runs_on_a72", "runs_on_max"),
+    [
+        (0xD503201F, True, True),  # nop
+        (0xD503233F, True, True),  # paciasp, a hint
+        (0x9AC25C20, True, True),  # crc32cx w0, w1, x2
+        (0xB8200022, False, True),  # ldadd w0, w2, [x1]
+        (0xDAC10020, False, True),  # pacia x0, x1
+        (0xD53B2400, False, True),  # mrs x0, RNDR
+        (0x38BFC020, False, True),  # ldaprb w0, [x1]
+        (0x9ADF1020, False, False),  # irg x0, x1
+        (0xD53C1100, False, False),  # mrs x0, HCR_EL2
+        (0xD53B9C00, False, False),  # mrs x0, PMCR_EL0
+    ],
+)
+def test_the_verdict_on_a_guest_is_what_becomes_of_it(
+    tmp_path: Path, word: int, runs_on_a72: bool, runs_on_max: bool
+) -> None:
+    guest = tmp_path / "guest.elf"
+    code = struct.pack("<5I", SKIP_DATA, word, *POWER_OFF)
+    symbols = [Symbol("$x", BASE, kind=STT_NOTYPE, binding=STB_LOCAL)]
+    guest.write_bytes(ElfFile([Load(BASE, code, flags=R | W | X)], BASE, symbols=symbols).to_bytes())
+    for model, runs in (("cortex-a72", runs_on_a72), ("max", runs_on_max)):
+        verdict = probe("--for", str(guest), "--cpu", model)
+        assert verdict.returncode == (0 if runs else 1), verdict.stdout
+        machine = tmp_path / "machine.toml"
+        machine.write_text(f'[cpu]\nmodel = "{model}"\n')
+        command = [sys.executable, "-m", "arm_vcpu_cli", "run", "-m", str(machine), "--timeout", "20", str(guest)]
+        run = subprocess.run(command, capture_output=True, timeout=GUARD, check=False)
+        assert run.returncode == (0 if runs else 122), run.stderr
+
+
+@pytest.mark.parametrize("name", ["hello", "exits", "paging", "permission"])
+def test_the_samples_find_what_they_need_on_every_model(name: str) -> None:
+    result = probe("--for", str(ROOT / "samples" / name / f"{name}.elf"), "--cpu", "all", "--json")
+    assert (result.returncode, result.stderr) == (0, "")
+    found = json.loads(result.stdout)
+    assert [cpu["runs"] for cpu in found["cpus"]] == [True] * 4
+    assert found["guest"]["code"]["certain"]
+
+
+def test_a_guest_that_cannot_be_read_is_bad_usage() -> None:
+    result = probe("--for", "/nonexistent")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == "armvcpu: error: /nonexistent: cannot be read: No such file or directory\n"
+
+
+def test_models_are_compared_on_the_engine() -> None:
+    found = probe_json("--compare", "cortex-a57", "max")
+    assert (found["a"], found["b"], found["only_a"]) == ("cortex-a57", "max", [])
+    assert {"name": "FEAT_LSE", "since": "v8.1"} in found["only_b"]
+
+
+def test_a_reader_that_leaves_early_is_no_error() -> None:
+    command = f"{sys.executable} -m arm_vcpu_cli probe --registers --cpu all | head -1"
+    result = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=GUARD, check=False)
+    assert result.stdout.startswith("cortex-a53: MIDR_EL1 0x410fd034")
+    assert "Traceback" not in result.stderr
+
+
+def test_the_shell_completes_models() -> None:
+    words = {"COMP_WORDS": "armvcpu probe --cpu cort", "COMP_CWORD": "3", "_ARMVCPU_COMPLETE": "bash_complete"}
+    command = [
+        sys.executable,
+        "-c",
+        "import sys; from arm_vcpu_cli.__main__ import main; sys.argv[0] = 'armvcpu'; main()",
+    ]
+    result = subprocess.run(
+        command, capture_output=True, text=True, timeout=GUARD, check=False, env=dict(os.environ, **words)
+    )
+    assert [line.split(",")[1] for line in result.stdout.splitlines()] == ["cortex-a53", "cortex-a57", "cortex-a72"]
 
 
 def test_help_has_an_example() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib.util import find_spec
 
 import pytest
 
@@ -30,24 +31,96 @@ def test_a_dead_guest_has_its_status_and_what_it_printed(crash: Finished) -> Non
     assert crash.out == b"Storing to 0xdead0000\n"
 
 
+def section(text: str, heading: str) -> list[str]:
+    """The lines of a section of the report, without the indentation of all of them."""
+    found = re.search(rf"^{re.escape(heading)}[^\n]*:\n((?:  .*\n)*)", text, re.MULTILINE)
+    assert found is not None, heading
+    return [line[2:] for line in found[1].splitlines()]
+
+
+def test_the_sections_come_in_the_order_in_which_they_are_read(crash: Finished) -> None:
+    headings = [line for line in crash.err.splitlines() if not line.startswith((" ", "armvcpu: "))]
+    assert [re.sub(r" .*|:", "", heading) for heading in headings] == [
+        "what",
+        "what",
+        "code",
+        "backtrace",
+        "translation",
+        "last",
+        "registers",
+    ]
+
+
 def test_the_report_names_the_first_exception_and_the_one_of_the_missing_vector(crash: Finished) -> None:
-    story = crash.err.splitlines()[1:3]
-    assert re.match(r"  at 0x00000000400\w+ <inner\+0x8>: ESR_EL1=0x96000050 FAR_EL1=0xdead0000 EC=0x25 \(", story[0])
-    assert "WnR=1 DFSC=0x10 (synchronous external abort)" in story[0]
-    assert re.match(r"  at 0x0000000000000200: ESR_EL1=0x86000010 FAR_EL1=0x200 EC=0x21 \(", story[1])
+    first, place, syndrome, second, there, vector = section(crash.err, "what happened")
+    assert first == "data abort on a write to 0xdead0000 (synchronous external abort)"
+    assert re.fullmatch(r"  at 0x00000000400\w+ <inner\+0x8> crash/crash\.c:\d+", place)
+    assert re.match(r"  ESR_EL1=0x96000050 FAR_EL1=0xdead0000 EC=0x25 \(", syndrome)
+    assert "WnR=1 DFSC=0x10 (synchronous external abort)" in syndrome
+    assert second == "then, at the vector for it: instruction abort (synchronous external abort), over and over"
+    assert there == "  at 0x0000000000000200"
+    assert re.match(r"  ESR_EL1=0x86000010 FAR_EL1=0x200 EC=0x21 \(", vector)
+
+
+def test_the_report_says_what_that_usually_means_and_what_to_try(crash: Finished) -> None:
+    text = " ".join(" ".join(section(crash.err, "what this usually means")).split())
+    assert "No memory and no device is at IPA 0xdead0000: RAM has 512 MiB and ends at 0x5fffffff." in text
+    assert "Try: if the guest counts on more, --memory 4GiB reaches that far" in text
+    assert "The guest takes an exception before it has set VBAR_EL1" in text
+
+
+def test_the_code_is_that_of_the_fault_with_its_source(crash: Finished) -> None:
+    lines = section(crash.err, "code")
+    (at,) = [number for number, line in enumerate(lines) if line.startswith("=> ")]
+    assert re.match(r"=> 0x400\w+  f9000001", lines[at])
+    assert re.fullmatch(r"   crash/crash\.c:\d+:", lines[at - 1])
+
+
+def test_the_disassembly_is_there_if_its_package_is(crash: Finished) -> None:
+    heading = next(line for line in crash.err.splitlines() if line.startswith("code"))
+    if find_spec("capstone") is None:
+        assert heading == "code (raw words: pip install 'arm-vcpu-cli[disasm]' for their names):"
+    else:
+        assert heading == "code:"
+        assert re.search(r"^  => .*  str     x1, \[x0\]    x0=0xdead0000 x1=0x5a$", crash.err, re.MULTILINE)
+
+
+def test_both_stages_of_the_address_are_walked(crash: Finished) -> None:
+    lines = section(crash.err, "translation of VA 0xdead0000, write by EL1")
+    assert lines[0] == "stage 1, VA 0xdead0000: off (SCTLR_EL1.M = 0): the IPA is the VA"
+    assert lines[2].startswith("stage 2, IPA 0xdead0000: VTTBR_EL2 0x")
+    assert re.fullmatch(r"  level 2  PA 0x\w+: 0x0000000000000000  invalid: nothing is mapped", lines[3])
+    assert lines[4] == "  -> translation fault, level 2, of stage 2 (fault status 0x06)"
+
+
+def test_the_last_exits_are_told_and_repetitions_only_counted(crash: Finished) -> None:
+    lines = section(crash.err, "last exits")
+    assert len(lines) <= 20
+    printing, store, fetch, again = lines[-4:]
+    assert "MmioWrite" in printing
+    assert "device=uart0 register=PL011.UARTDR" in printing
+    assert re.search(r"MmioWrite +EL1 0x400\w+ <inner\+0x8> +ipa=0xdead0000 .*data=0x5a", store)
+    assert re.search(r"NestedPageFault +EL1 0x200 +ipa=0x200 va=0x200 access=execute$", fetch)
+    assert re.fullmatch(r" +the same \d+ times? more", again)
 
 
 def test_the_backtrace_is_that_of_the_code_that_faulted(crash: Finished) -> None:
-    text = crash.err.partition("backtrace:\n")[2].partition("registers:\n")[0]
-    first, *frames = text.splitlines()
-    assert re.fullmatch(r" +0x0000000000000200 \(exception vector\)", first)
-    names = [re.fullmatch(r"  #(\d) +0x[0-9a-f]{16} <(\w+)\+0x[0-9a-f]+>", frame) for frame in frames]
-    assert [match and (match[1], match[2]) for match in names] == [
-        ("0", "inner"),
-        ("1", "outer"),
-        ("2", "main"),
-        ("3", "_start"),
+    first, *frames = section(crash.err, "backtrace")
+    assert first == "    0x0000000000000200 (exception vector)"
+    pattern = re.compile(r"#(\d) +0x[0-9a-f]{16} <(\w+)\+0x[0-9a-f]+> ([\w/]+\.\w):\d+")
+    names = [match.groups() if (match := pattern.fullmatch(frame)) else frame for frame in frames]
+    assert names == [
+        ("0", "inner", "crash/crash.c"),
+        ("1", "outer", "crash/crash.c"),
+        ("2", "main", "crash/crash.c"),
+        ("3", "_start", "common/start.S"),
     ]
+
+
+def test_the_line_of_a_caller_is_that_of_the_call(crash: Finished) -> None:
+    source = (SAMPLES / "crash" / "crash.c").read_text().splitlines()
+    outer = next(line for line in section(crash.err, "backtrace") if "<outer" in line)
+    assert "inner(address, 0x5a)" in source[int(outer.rpartition(":")[2]) - 1]
 
 
 def test_the_last_line_says_in_words_what_happened(crash: Finished) -> None:
@@ -116,8 +189,22 @@ def test_regs_of_a_guest_that_was_stopped_comes_with_a_backtrace(
 
 def test_a_leaf_function_that_uses_the_link_register_for_something_else_adds_no_frame() -> None:
     finished = armvcpu("run", "--regs", "--timeout", "0.5", sample("compute"))
-    text = finished.err.partition("backtrace:\n")[2].partition("registers:\n")[0]
-    assert [re.sub(r".*<|[+>].*", "", line) for line in text.splitlines()] == ["compute", "main", "_start"]
+    frames = section(finished.err, "backtrace")
+    assert [re.sub(r".*<|[+>].*", "", line) for line in frames] == ["compute", "main", "_start"]
+
+
+def test_registers_that_have_changed_since_the_last_exit_are_marked() -> None:
+    finished = armvcpu("run", "--regs", "--max-exits", "50", guest("flood"))
+    number = re.search(r"^registers \(\* changed since exit (\d+)\):$", finished.err, re.MULTILINE)
+    assert number is not None
+    assert int(number[1]) == 49
+    row = next(line for line in finished.err.splitlines() if line.startswith("  x0 "))
+    # The character in w0 is another one for each exit, and the address of the UART in x1 is always the same.
+    assert re.fullmatch(r"  x0  0x[0-9a-f]{16}\* x1  0x0000000009000000  x2 .*", row)
+
+
+def test_no_colours_where_no_terminal_is(crash: Finished) -> None:
+    assert "\x1b" not in crash.err
 
 
 def test_a_guest_stopped_by_a_limit_says_only_so_without_regs() -> None:

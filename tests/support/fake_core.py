@@ -161,6 +161,7 @@ class FakeCore:
         self.resumed_at: list[int] = []
         self.hook: ExceptionHook | None = None
         self.move_handler: MoveHandler | None = None
+        self.watches: list[tuple[int, int, Callable[[int], None]]] = []
         self.executed = 0
         self.budget = 0
         self.requests = 0
@@ -236,6 +237,11 @@ class FakeCore:
     def set_move_hook(self, crns: Collection[int], handler: MoveHandler) -> None:
         self.move_handler = handler
 
+    def watch_code(self, first: int, last: int, callback: Callable[[int], None]) -> Callable[[], None]:
+        watch = (first, last, callback)
+        self.watches.append(watch)
+        return lambda: self.watches.remove(watch)
+
     def count_instructions(self) -> None:
         self.log.append("count_instructions")
 
@@ -310,6 +316,12 @@ class FakeCore:
     def sysreg(self, name: str) -> int:
         """A system register by name."""
         return self.read_sysreg(lookup(name))
+
+    def execute(self, vaddr: int) -> None:
+        """Execute the instruction at an address, for those who watch it."""
+        for first, last, callback in list(self.watches):
+            if first <= vaddr <= last:
+                callback(vaddr)
 
     def _check(self, reg: SysReg) -> None:
         if reg in self.missing or reg not in SYSREGS.values():

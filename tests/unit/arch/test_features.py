@@ -51,6 +51,14 @@ def with_field(name: str, field: str, value: int) -> dict[SysReg, int]:
         ("FEAT_TTCNP", "ID_AA64MMFR2_EL1", "CnP", 1, "v8.2"),
         ("FEAT_E0PD", "ID_AA64MMFR2_EL1", "E0PD", 1, "v8.5"),
         ("FEAT_PMUv3p4", "ID_AA64DFR0_EL1", "PMUVer", 5, "v8.4"),
+        ("FEAT_MTE3", "ID_AA64PFR1_EL1", "MTE", 3, "v8.7"),
+        ("FEAT_BBML2", "ID_AA64MMFR2_EL1", "BBM", 2, "v8.4"),
+        ("FEAT_D128", "ID_AA64MMFR3_EL1", "D128", 1, "v9.4"),
+        ("FEAT_S2PIE", "ID_AA64MMFR3_EL1", "S2PIE", 1, "v8.9"),
+        ("FEAT_ANERR", "ID_AA64MMFR3_EL1", "ANERR", 2, "v8.9"),
+        ("FEAT_SME_I16I64", "ID_AA64SMFR0_EL1", "I16I64", 15, "v9.2"),
+        ("FEAT_SME2p1", "ID_AA64SMFR0_EL1", "SMEver", 2, "v9.4"),
+        ("FEAT_ITE", "ID_AA64DFR1_EL1", "ITE", 1, "v9.4"),
     ],
 )
 def test_a_field_announces_a_feature_from_the_manuals_value_on(
@@ -207,5 +215,5 @@ def test_every_feature_names_a_field_that_exists_and_a_version() -> None:
             width = vars_of(ID_LAYOUTS[register])[field].mask
             assert 0 <= declared.value <= width
             assert declared.value == 0 or declared.lowered < declared.value
-        assert declared.since in {f"v8.{minor}" for minor in range(10)} | {f"v9.{minor}" for minor in range(5)}
+        assert declared.since in {f"v8.{minor}" for minor in range(10)} | {f"v9.{minor}" for minor in range(7)}
         assert set(declared.needs) <= set(FEATURES)

@@ -149,6 +149,12 @@ def test_the_layout_of_all_other_registers_is_that_of_their_name() -> None:
         assert layout_of("VBAR_EL1", value) is None
 
 
+def test_the_registers_of_the_cpu_interface_are_among_them() -> None:
+    layout = layout_of("ICC_SGI1R_EL1", 0x5000003)
+    assert layout is not None
+    assert layout(0x5000003).describe() == "INTID=5 TargetList=3"
+
+
 @pytest.mark.parametrize(("code", "bits"), list(enumerate((32, 36, 40, 42, 44, 48, 52, 56))))
 def test_physical_address_widths_are_named(code: int, bits: int) -> None:
     assert Vtcr.of(PS=code).describe() == (f"PS={code} ({bits} bits)" if code else "0")

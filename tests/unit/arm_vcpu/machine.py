@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 
 from arm_vcpu_cli.arch.sysreg import SysReg
 from arm_vcpu_cli.arm_vcpu.config import Aarch64VCpuCreateConfig, Aarch64VCpuSetupConfig
-from arm_vcpu_cli.arm_vcpu.observer import ExitRecord
 from arm_vcpu_cli.arm_vcpu.pcpu import Aarch64PerCpu
 from arm_vcpu_cli.arm_vcpu.platform import Outcome, Platform
 from arm_vcpu_cli.arm_vcpu.vcpu import Aarch64VCpu
 from arm_vcpu_cli.axvcpu.exit import AccessFlags, SystemDown
 from arm_vcpu_cli.errors import EngineError
 from tests.support.fake_core import FakeCore, FakeHal, Trap
+from tests.support.observer import Observer
 
 ENTRY = 0x4008_0000
 ROOT = 0x20_0000
@@ -62,21 +62,6 @@ class TestPlatform:
     def semihosting(self, operation: int, parameter: int) -> int | SystemDown | Outcome:
         self.log.append(("semihosting", operation, parameter))
         return self.semihosting_answer
-
-
-@dataclass
-class Observer:
-    """Keeps the records that it is given."""
-
-    records: list[ExitRecord] = field(default_factory=list)
-    time: int = 0
-
-    def now(self) -> int:
-        self.time += 10
-        return self.time
-
-    def exit(self, record: ExitRecord) -> None:
-        self.records.append(record)
 
 
 @dataclass

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from arm_vcpu_cli.arch.esr import EC_SHIFT
-from arm_vcpu_cli.arm_vcpu.observer import ExitRecord
+from arm_vcpu_cli.arch.sysreg import lookup
+from arm_vcpu_cli.arm_vcpu.config import Aarch64VCpuSetupConfig
+from arm_vcpu_cli.arm_vcpu.observer import El1ExceptionRecord, ExitRecord
 from arm_vcpu_cli.arm_vcpu.platform import Outcome
 from arm_vcpu_cli.arm_vcpu.vectors import TrapKind
 from arm_vcpu_cli.axvcpu.exit import (
@@ -25,17 +27,27 @@ from arm_vcpu_cli.axvcpu.exit import (
     SysRegWrite,
     SystemDown,
 )
-from tests.support.fake_core import Trap, data_abort, hvc, instruction_abort, smc, system_move, wfi
+from tests.support.fake_core import EL1H_MASKED, Trap, data_abort, hvc, instruction_abort, smc, system_move, wfi
+from tests.support.observer import Observer
 
-from .machine import ENTRY, Bench, Observer, TestPlatform, bench
+from .machine import ENTRY, VTCR, Bench, TestPlatform, bench
 
 UART = 0x0900_0000
 CNTPCT_ISS = 3 << 20 | 1 << 17 | 3 << 14 | 14 << 10
+IL = 1 << 25
+SVC, DATA_ABORT = 0x15 << 26 | IL, 0x25 << 26 | IL
+EL0T = 0x0
+VBAR = 0x4010_0000
+HLT_F000 = 0xD45E_0000
 
 
-def watched(*traps: Trap, platform: TestPlatform | None = None) -> tuple[Bench, Observer]:
-    observer = Observer()
-    return bench(traps, platform=platform, observer=observer), observer
+def watched(
+    *traps: Trap, platform: TestPlatform | None = None, entries: bool = False, exceptions: bool = False
+) -> tuple[Bench, Observer]:
+    observer = Observer(wants_entries=entries, wants_exceptions=exceptions)
+    box = bench(traps, platform=platform, observer=observer)
+    box.vcpu.write_sysreg(lookup("VBAR_EL1"), VBAR)
+    return box, observer
 
 
 def reasons(observer: Observer) -> list[object]:
@@ -139,6 +151,7 @@ def test_what_run_returns_is_what_the_observer_sees(trap: Trap, reason: object) 
     [
         Trap(esr=0x5600_0000, kind=TrapKind.IRQ),
         Trap(esr=0x9200_0007, kind=TrapKind.FIQ, far=UART),
+        Trap(esr=0x6230_3019, kind=TrapKind.IRQ),
     ],
 )
 def test_an_interrupt_is_reported_as_one_whatever_the_stale_syndrome_says(trap: Trap) -> None:
@@ -168,9 +181,136 @@ def test_a_failure_is_reported_as_one(trap: Trap) -> None:
 
 
 def test_an_exception_that_el1_takes_itself_is_no_exit() -> None:
-    box, observer = watched(Trap(0x15 << 26 | 1 << 25, target_el=1, step=4), Trap(1 << 25, target_el=1))
+    box, observer = watched(Trap(SVC, target_el=1, step=4), Trap(IL, target_el=1))
     box.vcpu.run()
+    assert (observer.records, observer.exceptions, observer.time) == ([], [], 0)
+
+
+# Exceptions of EL1 -------------------------------------------------------------------------------------------------
+
+
+def test_exceptions_are_reported_if_they_are_wanted_with_what_the_guest_finds() -> None:
+    box, observer = watched(
+        Trap(SVC | 7, target_el=1, step=4, regs={8: 64}, pstate=EL0T),
+        Trap(DATA_ABORT | 0x44, target_el=1, far=0xDEAD_0000, pstate=EL1H_MASKED),
+        Trap(IL, target_el=1, far=0xDEAD_0000),
+        exceptions=True,
+    )
+    box.vcpu.run()
+    current, lower = VBAR + 0x200, VBAR + 0x400
+    assert observer.exceptions == [
+        El1ExceptionRecord(10, 0, SVC | 7, None, ENTRY + 4, 0, lower, 64),
+        El1ExceptionRecord(20, 0, DATA_ABORT | 0x44, 0xDEAD_0000, lower, 1, current, 64),
+        El1ExceptionRecord(30, 0, IL, None, current, 1, current, 64),
+    ]
     assert observer.records == []
+    assert box.vcpu.exits == 0
+
+
+def test_what_is_trapped_in_place_of_el1_is_an_exit_though_the_guest_then_takes_an_exception() -> None:
+    observer = Observer(wants_exceptions=True)
+    setup = Aarch64VCpuSetupConfig(vtcr=VTCR, gic_cpu_interface=True)
+    box = bench([Trap(IL, target_el=1)], platform=TestPlatform(sysreg_value=Outcome.UNDEFINED), setup=setup)
+    box.vcpu.unbind()
+    box.vcpu.set_observer(observer)
+    box.vcpu.bind(box.cpu)
+    box.core.instructions[ENTRY] = 0xD538_CC23  # mrs x3, icc_eoir1_el1, which can only be written
+    box.vcpu.run()
+    ((record),) = observer.records
+    assert record.reason == SysRegRead(lookup("ICC_EOIR1_EL1").iss, 3)
+    assert (record.note, record.value, (record.esr or 0) >> EC_SHIFT) == (
+        "undefined instruction into the guest",
+        None,
+        0x18,
+    )
+    assert box.vcpu.exits == 1
+
+
+@pytest.mark.parametrize("exceptions", [True, False])
+def test_semihosting_that_the_machine_does_not_have_is_an_undefined_instruction_and_no_exit(exceptions: bool) -> None:
+    platform = TestPlatform()
+    box, observer = watched(
+        Trap(IL, target_el=1, regs={0: 4}), hvc(0x8400_0000), platform=platform, exceptions=exceptions
+    )
+    box.core.instructions[ENTRY] = HLT_F000
+    box.vcpu.run()
+    assert observer.exceptions == [El1ExceptionRecord(10, 0, IL, None, ENTRY, 1, VBAR + 0x200, 0)]
+    assert [record.reason for record in observer.records] == [Hypercall(0x8400_0000, (0,) * 6)]
+    assert box.vcpu.exits == 1
+
+
+# Entries -----------------------------------------------------------------------------------------------------------
+
+
+def test_an_entry_is_reported_before_each_time_the_guest_goes_on_if_it_is_wanted() -> None:
+    box, observer = watched(hvc(0x8400_0000), smc(0x8400_0000), wfi(), hvc(0x8400_0000), entries=True)
+    box.vcpu.run()
+    assert observer.entries == [
+        (ENTRY, 1, False, False),
+        (ENTRY + 4, 1, False, False),
+        (ENTRY + 8, 1, False, False),
+    ], "none behind the one that run() has returned"
+    box.vcpu.run()
+    assert observer.entries[3:] == [(ENTRY + 12, 1, False, False), (ENTRY + 16, 1, False, False)]
+
+
+@pytest.mark.parametrize(("irq", "fiq"), [(True, False), (False, True), (True, True)])
+def test_an_entry_says_which_virtual_interrupts_are_pending(irq: bool, fiq: bool) -> None:
+    box, observer = watched(hvc(0x8400_0000), entries=True)
+    box.vcpu.set_interrupt_lines(irq=irq, fiq=fiq)
+    box.vcpu.run()
+    assert [(virq, vfiq) for _, _, virq, vfiq in observer.entries] == [(irq, fiq)] * 2
+
+
+def test_an_entry_into_el0_says_so() -> None:
+    box, observer = watched(hvc(0x8400_0000), entries=True)
+    box.core.script[0] = Trap(0x24 << 26 | IL | 0x47 | 1 << 24, far=UART, hpfar=UART >> 8, pstate=EL0T)
+    box.vcpu.run()
+    box.vcpu.run()
+    assert [el for _, el, _, _ in observer.entries] == [1, 0]
+
+
+def test_nobody_who_has_not_asked_hears_of_entries() -> None:
+    box, observer = watched(hvc(0x8400_0000))
+    box.vcpu.run()
+    assert observer.entries == []
+
+
+# The host's time ---------------------------------------------------------------------------------------------------
+
+
+def test_the_time_that_the_host_took_is_told_if_it_is_wanted_also_of_what_the_vmm_completes() -> None:
+    observer = Observer(timing=True)
+    box = bench([hvc(0x8400_0000), smc(0xC400_0003, 1), wfi()], observer=observer)
+    for _ in range(3):
+        box.vcpu.run()
+    box.vcpu.close_record()
+    assert len(observer.records) == 3
+    assert all(record.host_ns is not None and record.host_ns > 0 for record in observer.records)
+
+
+def test_else_it_is_not_told() -> None:
+    box, observer = watched(hvc(0x8400_0000), wfi())
+    box.vcpu.run()
+    assert [record.host_ns for record in observer.records] == [None, None]
+
+
+# What leads to the callers, and addresses --------------------------------------------------------------------------
+
+
+def test_an_exit_says_what_leads_to_its_callers_and_which_virtual_address_was_accessed() -> None:
+    box, observer = watched(
+        data_abort(UART, is_write=True, va=0xFFFF_0000_0900_0000, regs={29: 0x7000, 30: 0x4008_1234}),
+        hvc(0x8400_0000),
+        instruction_abort(0x5000),
+        platform=TestPlatform(),
+    )
+    box.vcpu.run()
+    assert [(record.va, record.fp, record.lr) for record in observer.records] == [
+        (0xFFFF_0000_0900_0000, 0x7000, 0x4008_1234),
+        (None, 0x7000, 0x4008_1234),
+        (0x5000, 0x7000, 0x4008_1234),
+    ]
 
 
 def test_semihosting_is_reported_without_a_syndrome() -> None:
@@ -228,7 +368,8 @@ def test_the_last_exit_before_a_limit_keeps_its_reason() -> None:
     ]
 
 
-def test_an_observed_guest_runs_as_an_unobserved_one() -> None:
+@pytest.mark.parametrize("wants", [True, False])
+def test_an_observed_guest_runs_as_an_unobserved_one(wants: bool) -> None:
     traps = [
         hvc(0x8400_0000),
         data_abort(UART, is_write=False, register=5),
@@ -236,8 +377,9 @@ def test_an_observed_guest_runs_as_an_unobserved_one() -> None:
         smc(0xC200_0001),
     ]
     plain = bench(traps, platform=TestPlatform(reads=[7]))
+    plain.vcpu.write_sysreg(lookup("VBAR_EL1"), VBAR)
     plain.vcpu.run()
-    box, _ = watched(*traps, platform=TestPlatform(reads=[7]))
+    box, _ = watched(*traps, platform=TestPlatform(reads=[7]), entries=wants, exceptions=wants)
     box.vcpu.run()
     assert bytes(box.core.live) == bytes(plain.core.live)
     assert box.core.resumed_at == plain.core.resumed_at

@@ -8,6 +8,7 @@ import pytest
 
 from arm_vcpu_cli.arm_vcpu.exit_path import ExitPath, ExitState
 from arm_vcpu_cli.arm_vcpu.interrupt_lines import VirtualInterruptLines
+from arm_vcpu_cli.arm_vcpu.recorder import FlightRecorder
 from arm_vcpu_cli.arm_vcpu.vectors import TABLE_ALIGNMENT, TABLE_SIZE, TrapKind, TrapSource, VectorTable, vector_offset
 from arm_vcpu_cli.axvcpu.exit import AxVCpuExitReason, ExternalInterrupt, FailEntry
 from tests.support.fake_core import FakeCore, FakeHal, Trap, hvc
@@ -83,6 +84,7 @@ def vectors_of(box: Bench) -> VectorTable[AxVCpuExitReason | None]:
         handlers=box.vcpu._build_handlers(box.cpu, box.vcpu._setup),  # type: ignore[arg-type]
         lines=VirtualInterruptLines(),
         exits=ExitState(),
+        recorder=FlightRecorder(box.vcpu.state),
     )
     return path.vectors()
 

@@ -290,3 +290,66 @@ def test_vcpu_0_boots_its_vm(number: int, boots: bool) -> None:
     vcpu: VCpu = AxVCpu(3, number, MockVCpu(), favor_phys_cpu=2)
     assert vcpu.is_bsp is boots
     assert (vcpu.vm_id, vcpu.id, vcpu.favor_phys_cpu, vcpu.phys_cpu_set) == (3, number, 2, None)
+
+
+# Those who watch ---------------------------------------------------------------------------------------------------
+
+
+def test_every_change_of_state_is_told_with_both_states() -> None:
+    changes: list[tuple[str, str]] = []
+    arch, on = MockVCpu(exits=[Nothing()]), cpu()
+    vcpu: VCpu = AxVCpu(0, 0, arch)
+    vcpu.observe_state(lambda before, after: changes.append((before.value, after.value)))
+    for operation in ("setup", "bind", "run", "block", "unblock", "unbind"):
+        OPERATIONS[operation](vcpu, on)
+    assert changes == [
+        ("Created", "Free"),
+        ("Free", "Ready"),
+        ("Ready", "Running"),
+        ("Running", "Ready"),
+        ("Ready", "Blocked"),
+        ("Blocked", "Ready"),
+        ("Ready", "Free"),
+    ]
+
+
+def test_who_watches_finds_the_new_state() -> None:
+    vcpu: VCpu = AxVCpu(0, 0, MockVCpu())
+    found: list[bool] = []
+    vcpu.observe_state(lambda _before, after: found.append(vcpu.state is after))
+    for operation in ("setup", "bind", "run"):
+        OPERATIONS[operation](vcpu, cpu())
+    assert found == [True] * 4
+
+
+@pytest.mark.parametrize(("found", "operation"), [(VCpuState.READY, "setup"), (VCpuState.CREATED, "run")])
+def test_the_end_of_a_vcpu_is_told_once(found: VCpuState, operation: str) -> None:
+    on = cpu()
+    vcpu = vcpu_in(found, MockVCpu(), on)
+    changes: list[tuple[VCpuState, VCpuState]] = []
+    vcpu.observe_state(lambda before, after: changes.append((before, after)))
+    for _ in range(2):
+        with pytest.raises(VCpuStateError):
+            OPERATIONS[operation](vcpu, on)
+    assert changes == [(found, VCpuState.INVALID)]
+
+
+def test_an_error_in_the_middle_of_a_run_is_told_as_the_end() -> None:
+    arch, on = MockVCpu(), cpu()
+    vcpu = vcpu_in(VCpuState.READY, arch, on)
+    changes: list[tuple[VCpuState, VCpuState]] = []
+    vcpu.observe_state(lambda before, after: changes.append((before, after)))
+    arch.fail_in = "run"
+    with pytest.raises(MockError):
+        vcpu.run()
+    assert changes == [(VCpuState.READY, VCpuState.RUNNING), (VCpuState.RUNNING, VCpuState.INVALID)]
+
+
+def test_nobody_watches_any_more_who_is_taken_away() -> None:
+    changes: list[object] = []
+    vcpu: VCpu = AxVCpu(0, 0, MockVCpu())
+    vcpu.observe_state(lambda before, after: changes.append(after))
+    OPERATIONS["setup"](vcpu, cpu())
+    vcpu.observe_state(None)
+    OPERATIONS["bind"](vcpu, cpu())
+    assert changes == [VCpuState.FREE]

@@ -95,6 +95,48 @@ def test_addresses_move_by_the_bias() -> None:
     assert (table.format(0x104), table.format(0x4000_0210)) == ("", "")
 
 
+# Extents and names -------------------------------------------------------------------------------------------------
+
+
+def test_the_extent_of_a_symbol_ends_behind_it() -> None:
+    table = SymbolTable([Symbol("main", 0x1000, 0x20), Symbol("next", 0x1100)], bias=0x4000_0000)
+    assert table.extent("main") == (0x4000_1000, 0x4000_1020)
+    assert table.extent("missing") is None
+
+
+def test_the_extent_of_a_symbol_without_a_size_reaches_to_the_next_one_or_its_section() -> None:
+    table = SymbolTable([Symbol("a", 0x100), Symbol("b", 0x180, limit=0x1C0), Symbol("c", 0x200)])
+    assert [table.extent(name) for name in "abc"] == [(0x100, 0x180), (0x180, 0x1C0), (0x200, 0x201)]
+
+
+def test_the_extent_of_a_name_that_is_not_the_shown_one_of_its_address_is_the_same() -> None:
+    table = SymbolTable([Symbol("alias", 0x100, 8, rank=2), Symbol("real", 0x100, 8, rank=0)])
+    assert table.extent("alias") == table.extent("real") == (0x100, 0x108)
+
+
+def test_the_extent_of_a_name_of_several_places_is_that_of_the_one_that_is_looked_up() -> None:
+    table = SymbolTable([Symbol("init", 0x100, 8, rank=2), Symbol("init", 0x200, 0x10, rank=0)])
+    assert table.extent("init") == (0x200, 0x210)
+
+
+def test_an_absolute_value_has_the_extent_of_an_address() -> None:
+    table = SymbolTable([Symbol("size", 0x104, is_place=False), Symbol("main", 0x100, 0x10)])
+    assert table.extent("size") == (0x104, 0x105)
+
+
+def test_all_names_are_known_and_mapping_symbols_are_none() -> None:
+    table = SymbolTable([Symbol("a", 0x100), Symbol("b", 0x100), Symbol("$x", 0x100), Symbol("n", 1, is_place=False)])
+    assert set(table.names()) == {"a", "b", "n"}
+
+
+def test_names_that_are_close_to_one_are_few_and_the_closest_first() -> None:
+    table = SymbolTable([Symbol(name, n) for n, name in enumerate(("uart_puts", "uart_putc", "uart_put", "main", "u"))])
+    assert table.close_names("uart_putz")[0] in ("uart_puts", "uart_putc", "uart_put")
+    assert len(table.close_names("uart_putz")) == 3
+    assert table.close_names("mian") == ["main"]
+    assert table.close_names("something else") == []
+
+
 SPAN = 64
 
 
@@ -112,3 +154,15 @@ def test_an_address_is_named_exactly_if_a_symbol_holds_it(ranges: dict[int, int]
             assert found is None
         else:
             assert found == (f"s{max(holders)}", address - max(holders))
+
+
+@given(RANGES)
+def test_what_lies_in_the_extent_of_a_symbol_is_named_after_it_or_one_that_begins_later(ranges: dict[int, int]) -> None:
+    table = SymbolTable([Symbol(f"s{start}", start, size) for start, size in ranges.items()])
+    for start in ranges:
+        extent = table.extent(f"s{start}")
+        assert extent == (start, start + ranges[start])
+        for address in range(*extent):
+            found = table.resolve(address)
+            assert found is not None
+            assert int(found[0][1:]) >= start

@@ -10,7 +10,7 @@ from arm_vcpu_cli.devices.regions import Scratch
 from arm_vcpu_cli.engine.port import MmioWindow
 from arm_vcpu_cli.machine.description import DeviceDescription
 from arm_vcpu_cli.machine.host import Host
-from arm_vcpu_cli.machine.passthrough import pass_through
+from arm_vcpu_cli.machine.passthrough import PassedThrough, pass_through
 
 BASE, SIZE = 0x0900_0000, 0x2000
 PADDR = 0x8_0000_0000
@@ -96,4 +96,40 @@ def test_the_device_behaves_as_it_does_behind_a_trap() -> None:
     ((_, window),) = host.devices
     window.write(8, 4, 0x1234_5678)
     assert window.read(8, 8) == 0x1234_5678 == device.read(8, 8)
+    host.close()
+
+
+class Watcher:
+    """Writes down what it is told, in the log of the device."""
+
+    def __init__(self, log: Log) -> None:
+        self.log = log
+
+    def __call__(self, device: PassedThrough, is_write: bool, offset: int, width: int, value: int) -> None:
+        self.log.calls.append(("seen", device.name, device.base, is_write, offset, width, value))
+
+
+def test_who_watches_is_told_of_each_access_with_its_value_before_the_interrupt_is_looked_at() -> None:
+    log = Log()
+    window = PassedThrough("uart0", BASE, log, log.settle)
+    window.observer = Watcher(log)
+    assert window.read(0x18, 2) == 0x5A
+    window.write(4, 4, 0xAB)
+    assert log.calls == [
+        ("read", 0x18, 2),
+        ("seen", "uart0", BASE, False, 0x18, 2, 0x5A),
+        ("settle",),
+        ("write", 4, 4, 0xAB),
+        ("seen", "uart0", BASE, True, 4, 4, 0xAB),
+        ("settle",),
+    ]
+
+
+def test_what_is_mapped_is_what_can_be_watched() -> None:
+    log = Log()
+    host = OneHost()
+    description = DeviceDescription("uart0", "pl011", BASE, SIZE, None, passthrough=True)
+    window = pass_through(host, Stage2AddressSpace(host, pa_bits=44), description, log, log.settle)
+    assert (window.name, window.base) == ("uart0", BASE)
+    assert [device for _, device in host.devices] == [window]
     host.close()

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import errno
 import os
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from arm_vcpu_cli.probe.host import HostFacts, Ioctl, KvmFacts, gather_host
+from arm_vcpu_cli.probe.host import CpuGroup, HostFacts, gather_host
+from arm_vcpu_cli.probe.kvm import Ioctl
 
-GET_API_VERSION, CHECK_EXTENSION = 0xAE00, 0xAE03
-MAX_VCPUS, ARM_VM_IPA_SIZE = 66, 165
+GET_API_VERSION, CREATE_VM, CHECK_EXTENSION, CREATE_DEVICE = 0xAE00, 0xAE01, 0xAE03, 0xC00CAEE0
+MAX_VCPUS, ARM_VM_IPA_SIZE, ARM_SVE, EL1_32BIT = 66, 165, 170, 93
+GICV3, ITS = 7, 8
 GRAVITON2 = """\
 processor\t: 0
 BogoMIPS\t: 243.75
@@ -40,27 +43,49 @@ def plant(root: Path, files: Mapping[str, str]) -> Path:
     return root
 
 
-def kvm(version: int = 12, **capabilities: int) -> Ioctl:
-    """A kernel that answers as /dev/kvm does."""
-    answers = {MAX_VCPUS: capabilities.get("vcpus", 512), ARM_VM_IPA_SIZE: capabilities.get("ipa", 48)}
+def kvm(version: int = 12, machines: list[int] | None = None, **capabilities: int) -> Ioctl:
+    """A kernel that answers as /dev/kvm does; ``machines`` are its virtual machines, each an open file."""
+    answers = {MAX_VCPUS: capabilities.get("vcpus", 512), ARM_VM_IPA_SIZE: capabilities.get("ipa", 48), ARM_SVE: 1}
 
-    def ioctl(descriptor: int, request: int, argument: int) -> int:
+    def ioctl(descriptor: int, request: int, argument: int | bytes) -> int:
         os.fstat(descriptor)
         if request == GET_API_VERSION:
             assert argument == 0
             return version
+        if request == CREATE_VM:
+            if machines is None or argument != answers[ARM_VM_IPA_SIZE]:
+                raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+            machines.append(os.open(os.devnull, os.O_RDONLY))
+            return machines[-1]
+        if request == CREATE_DEVICE:
+            assert isinstance(argument, bytes)
+            kind, _, flags = struct.unpack("=III", argument)
+            assert (descriptor, flags) == ((machines or [-1])[-1], 1), "only a test, on the virtual machine"
+            if kind not in (GICV3, ITS):
+                raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
+            return 0
         assert request == CHECK_EXTENSION
-        return answers[argument]
+        assert isinstance(argument, int)
+        return answers.get(argument, 0)
 
     return ioctl
 
 
-def no_ioctl(_descriptor: int, _request: int, _argument: int) -> int:
+def no_ioctl(_descriptor: int, _request: int, _argument: int | bytes) -> int:
     raise AssertionError("the kernel was asked")
 
 
+def no_registers() -> Mapping[str, int]:
+    raise AssertionError("code was run")
+
+
+def auxv(*entries: tuple[int, int]) -> bytes:
+    """An auxiliary vector."""
+    return b"".join(struct.pack("<QQ", *entry) for entry in (*entries, (0, 0)))
+
+
 def arm_linux(root: Path, ioctl: Ioctl = no_ioctl) -> HostFacts:
-    return gather_host(root, system="Linux", architecture="aarch64", ioctl=ioctl)
+    return gather_host(root, system="Linux", architecture="aarch64", ioctl=ioctl, registers=no_registers)
 
 
 def test_an_x86_host_says_in_a_sentence_that_it_has_no_el2_and_never_asks_its_kvm(tmp_path: Path) -> None:
@@ -73,6 +98,7 @@ def test_an_x86_host_says_in_a_sentence_that_it_has_no_el2_and_never_asks_its_kv
         is_arm=False,
         virtualisation=False,
         reason="x86_64: no AArch64 EL2 on this machine; guests run on the modelled CPU",
+        cpus=(CpuGroup("AMD EPYC", (0,)),),
     )
 
 
@@ -86,10 +112,16 @@ def test_an_arm_host_with_kvm_tells_its_limits(tmp_path: Path) -> None:
             f"{IDENTIFICATION}/revidr_el1": "0x0000000000000000\n",
         },
     )
-    facts = arm_linux(root, kvm())
+    machines: list[int] = []
+    facts = arm_linux(root, kvm(machines=machines))
     assert facts.is_arm
     assert facts.virtualisation
-    assert facts.kvm == KvmFacts(api_version=12, ipa_bits=48, max_vcpus=512)
+    assert facts.kvm is not None
+    assert (facts.kvm.api_version, facts.kvm.ipa_bits, facts.kvm.max_vcpus) == (12, 48, 512)
+    assert (facts.kvm.capabilities["ARM_SVE"], facts.kvm.capabilities["ARM_MTE"]) == (1, 0)
+    assert facts.kvm.gics == ("GICv3", "ITS")
+    with pytest.raises(OSError, match=os.strerror(errno.EBADF)):
+        os.fstat(machines[0])
     assert facts.cpu == "Arm Neoverse N1 r3p1"
     assert dict(facts.id_registers) == {"MIDR_EL1": 0x413FD0C1, "REVIDR_EL1": 0}
 
@@ -97,7 +129,8 @@ def test_an_arm_host_with_kvm_tells_its_limits(tmp_path: Path) -> None:
 def test_an_old_kvm_without_the_capabilities_has_40_bits_and_an_unknown_number_of_vcpus(tmp_path: Path) -> None:
     facts = arm_linux(plant(tmp_path, {"dev/kvm": ""}), kvm(ipa=0, vcpus=0))
     assert facts.virtualisation
-    assert facts.kvm == KvmFacts(api_version=12, ipa_bits=40, max_vcpus=None)
+    assert facts.kvm is not None
+    assert (facts.kvm.ipa_bits, facts.kvm.max_vcpus, facts.kvm.gics) == (40, None, None)
 
 
 def test_an_arm_host_without_kvm_says_why_not(tmp_path: Path) -> None:
@@ -139,7 +172,7 @@ def test_a_file_in_place_of_the_device_is_a_reason_and_no_error(tmp_path: Path) 
 def test_the_device_is_closed_again_also_when_it_fails(tmp_path: Path) -> None:
     used: list[int] = []
 
-    def ioctl(descriptor: int, _request: int, _argument: int) -> int:
+    def ioctl(descriptor: int, _request: int, _argument: int | bytes) -> int:
         used.append(descriptor)
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
@@ -184,3 +217,83 @@ def test_rubbish_in_the_files_is_ignored(tmp_path: Path) -> None:
     facts = arm_linux(root)
     assert facts.cpu is None
     assert facts.id_registers == {}
+
+
+def test_cpus_of_the_same_kind_are_one_group(tmp_path: Path) -> None:
+    big, little = "0x411fd080", "0x410fd034"
+    midrs = [little, little, little, little, big, big]
+    files = {f"sys/devices/system/cpu/cpu{n}/regs/identification/midr_el1": midr for n, midr in enumerate(midrs)}
+    facts = arm_linux(plant(tmp_path, {**files, "sys/devices/system/cpu/cpufreq/policy0": ""}))
+    assert facts.cpus == (
+        CpuGroup("Arm Cortex-A53 r0p4", (0, 1, 2, 3), 0x410FD034),
+        CpuGroup("Arm Cortex-A72 r1p0", (4, 5), 0x411FD080),
+    )
+    assert facts.cpu == "Arm Cortex-A53 r0p4"
+
+
+def test_cpus_are_grouped_by_cpuinfo_where_there_is_nothing_better(tmp_path: Path) -> None:
+    facts = arm_linux(plant(tmp_path, {"proc/cpuinfo": GRAVITON2}))
+    assert [(each.name, each.numbers) for each in facts.cpus] == [
+        ("Arm Neoverse N1 r3p1", (0,)),
+        ("Arm Cortex-A53 r0p4", (1,)),
+    ]
+
+
+def test_hardware_capabilities_have_the_names_of_proc_cpuinfo(tmp_path: Path) -> None:
+    root = plant(tmp_path, {"proc/sys/kernel/osrelease": "6.1.0-arm64\n"})
+    (root / "proc/self").mkdir()
+    (root / "proc/self/auxv").write_bytes(
+        auxv((6, 65536), (16, 1 << 0 | 1 << 8 | 1 << 47 | 1 << 48 | 1 << 62), (26, 1 << 16)) + b"cut"
+    )
+    facts = arm_linux(root)
+    assert (facts.page_size, facts.kernel) == (65536, "6.1.0-arm64")
+    assert facts.hwcaps == ("fp", "atomics", "smesmop4", "hwcap.48", "hwcap.62", "rng")
+
+
+def test_id_registers_are_read_where_the_kernel_says_that_programs_can(tmp_path: Path) -> None:
+    root = plant(tmp_path, {f"{IDENTIFICATION}/midr_el1": "0x410fd083"})
+    (root / "proc/self").mkdir(parents=True)
+    (root / "proc/self/auxv").write_bytes(auxv((16, 1 << 11)))
+    facts = gather_host(
+        root,
+        system="Linux",
+        architecture="aarch64",
+        ioctl=no_ioctl,
+        registers=lambda: {"MIDR_EL1": 1, "ID_AA64ISAR0_EL1": 2 << 20},
+    )
+    assert facts.id_registers == {"MIDR_EL1": 0x410FD083, "ID_AA64ISAR0_EL1": 2 << 20}
+    assert "FEAT_LSE" in facts.features
+    assert arm_linux(tmp_path / "nowhere").features == frozenset()
+
+
+def test_another_architecture_has_its_own_capabilities_and_they_are_not_ours(tmp_path: Path) -> None:
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "proc/self/auxv").write_bytes(auxv((6, 4096), (16, 1 << 11)))
+    facts = gather_host(tmp_path, system="Linux", architecture="x86_64", ioctl=no_ioctl, registers=no_registers)
+    assert (facts.hwcaps, facts.id_registers) == ((), {})
+
+
+def test_how_the_kernel_was_started_is_told_as_far_as_it_can_be_seen(tmp_path: Path) -> None:
+    root = plant(
+        tmp_path,
+        {
+            "sys/class/misc/kvm/dev": "10:232",
+            "proc/cmdline": "root=/dev/sda kvm-arm.mode=protected quiet",
+            "sys/firmware/devicetree/base/hypervisor/compatible": "xen,xen-4.11\0xen,xen\0",
+        },
+    )
+    assert arm_linux(root).hints == (
+        "KVM is registered: the kernel was started at EL2",
+        "kvm-arm.mode=protected on the kernel's command line",
+        "the host is itself a guest (xen,xen-4.11 xen,xen)",
+    )
+
+
+def test_a_device_without_permission_asks_for_the_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> int:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), "/dev/kvm")
+
+    monkeypatch.setattr(os, "open", refuse)
+    facts = arm_linux(tmp_path)
+    assert not facts.virtualisation
+    assert "is this user in the group kvm?" in facts.reason

@@ -7,9 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from arm_vcpu_cli.probe.host import HostFacts, KvmFacts
+from arm_vcpu_cli.probe.host import CpuGroup, HostFacts
+from arm_vcpu_cli.probe.kvm import KvmFacts
 from arm_vcpu_cli.probe.limits import LIMITS
-from arm_vcpu_cli.probe.report import EngineFacts, Report, Row, Section, as_json, sections
+from arm_vcpu_cli.probe.report import EngineFacts, Report, as_json, sections
+from arm_vcpu_cli.probe.tables import Row, Section
 
 from .models import MODELS, facts
 
@@ -57,7 +59,10 @@ def test_several_cpus_stand_side_by_side() -> None:
     assert values(table, "VMID") == ("8 bits", "8 bits", "8 bits", "16 bits")
     assert values(table, "VHE") == ("no", "no", "no", "yes")
     assert values(section(found, "Stage 2"), "Levels") == ("3", "4", "4", "4")
-    assert values(section(found, "Features"), "PMU") == ("PMUv3 (hidden)",) * 3 + ("PMUv3p4 (hidden)",)
+    features = section(found, "Features")
+    assert values(features, "FEAT_PMUv3 (v8.0)") == ("hidden",) * 4
+    assert values(features, "FEAT_LSE (v8.1)") == ("-", "-", "-", "yes")
+    assert values(features, "FEAT_AES (v8.0)") == ("yes",) * 4
 
 
 @pytest.mark.parametrize("models", [("cortex-a53",), tuple(MODELS)])
@@ -78,7 +83,8 @@ def test_the_control_register_of_stage_2_is_decoded_where_it_is_not_zero() -> No
 
 def test_hidden_fields_are_named_with_both_values() -> None:
     alone = section(report("cortex-a72"), "Hidden")
-    assert values(alone, "ID_AA64PFR0_EL1.EL2") == ("2 (AArch64 and AArch32) -> 0 (none)",)
+    why = "a virtual machine has neither EL2 nor EL3"
+    assert values(alone, "ID_AA64PFR0_EL1.EL2") == (f"2 (AArch64 and AArch32) -> 0 (none): {why}",)
     assert values(alone, "AArch32 ID registers") == ("1 read zero",)
     beside = section(report("cortex-a72", "max"), "Hidden")
     assert values(beside, "ID_AA64DFR0_EL1.PMUVer") == ("1 -> 0", "5 -> 0")
@@ -133,7 +139,13 @@ def test_the_object_has_its_documented_keys_and_plain_values() -> None:
         "cpu": "Arm Neoverse N1 r3p1",
         "is_arm": True,
         "virtualisation": {"usable": True, "reason": "KVM is usable"},
-        "kvm": {"api_version": 12, "ipa_bits": 48, "max_vcpus": None},
+        "kernel": None,
+        "page_size": None,
+        "cpus": [],
+        "hwcaps": [],
+        "features": [],
+        "hints": [],
+        "kvm": {"api_version": 12, "ipa_bits": 48, "max_vcpus": None, "capabilities": {}, "gics": None},
         "id_registers": {"MIDR_EL1": "0x413fd0c1", "REVIDR_EL1": "0x0"},
     }
     assert found["engine"] == {
@@ -154,13 +166,18 @@ def test_a_cpu_in_the_object() -> None:
         "model",
         "midr",
         "has_hardware_support",
+        "architecture",
+        "implemented",
         "el2",
         "el3",
         "vhe",
         "pa_bits",
+        "va_bits",
+        "asid_bits",
         "vmid_bits",
         "granules",
         "gic_system_registers",
+        "caches",
         "stage2",
         "features",
         "hidden",
@@ -178,8 +195,14 @@ def test_a_cpu_in_the_object() -> None:
     }
     assert a53["stage2"]["vtcr_el2"]["value"] == "0x80023558"
     assert a53["stage2"]["vtcr_el2"]["fields"]["T0SZ"] == 24
-    assert {"register": "ID_AA64PFR0_EL1", "field": "EL2", "core": 2, "guest": 0} in a53["hidden"]
-    assert {"register": "ID_PFR0_EL1", "field": None, "core": "0x131", "guest": "0x0"} in a53["hidden"]
+    why = "a virtual machine has neither EL2 nor EL3"
+    assert {"register": "ID_AA64PFR0_EL1", "field": "EL2", "core": 2, "guest": 0, "why": why} in a53["hidden"]
+    whole = {"register": "ID_PFR0_EL1", "field": None, "core": "0x131", "guest": "0x0", "why": None}
+    assert whole in a53["hidden"]
+    assert a53["architecture"]["armv8"] == "v8.0"
+    assert "FEAT_LSE" in a53["architecture"]["lacks"]["v8.1"]
+    assert {"name": "FEAT_PMUv3", "since": "v8.0", "announced": False} in a53["implemented"]
+    assert {"name": "FEAT_AES", "since": "v8.0", "announced": True} in a53["implemented"]
     assert a53["id_registers"]["ID_AA64PFR0_EL1"]["guest"] == "0x11"
     assert best["id_registers"]["ID_AA64MMFR1_EL1"]["fields"]["VMIDBits"] == 2
     assert {
@@ -197,3 +220,32 @@ def test_a_cpu_without_el2_has_no_stage_2_in_the_object() -> None:
     assert found["supported"] is False
     assert found["cpus"][0]["stage2"] is None
     assert found["cpus"][0]["el2"] == {"implemented": False, "states": "none"}
+
+
+def test_one_cpu_has_its_features_by_version_and_what_it_lacks_for_the_next() -> None:
+    found = report("max")
+    rows = section(found, "Features")
+    assert "FEAT_LSE" in values(rows, "Armv8.1")[0].split()
+    assert "FEAT_VHE(hidden)" in values(rows, "Armv8.1")[0].split()
+    text = values(section(found, "Modelled CPU"), "Architecture")[0]
+    assert text == "Armv8.0; for Armv8.1 it lacks FEAT_Debugv8p1"
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_hidden_field_has_its_reason(model: str) -> None:
+    for each in as_json(report(model))["cpus"][0]["hidden"]:
+        assert each["field"] is None or each["why"], each
+
+
+def test_kvm_on_the_host_has_a_line_for_each_answer() -> None:
+    kvm = KvmFacts(12, 48, 512, {"MAX_VCPUS": 512, "ARM_SVE": 1, "ARM_EL2": 0}, ("GICv3", "ITS"))
+    host = replace(ARM, kvm=kvm, cpus=(CpuGroup("Arm Neoverse N1 r3p1", (0, 1, 2, 5), 1),), page_size=4096)
+    found = report("cortex-a53", host=host)
+    table = section(found, "KVM on the host")
+    assert values(table, "vCPUs, at most") == ("512",)
+    assert values(table, "SVE") == ("yes",)
+    assert values(table, "EL2 for guests (nested virtualisation)") == ("no",)
+    assert values(table, "interrupt controllers for guests") == ("GICv3 ITS",)
+    assert values(section(found, "Host"), "CPU") == ("Arm Neoverse N1 r3p1 (4 CPUs: 0-2,5)",)
+    assert values(section(found, "Host"), "Pages") == ("4 KiB",)
+    assert as_json(found)["host"]["kvm"]["gics"] == ["GICv3", "ITS"]

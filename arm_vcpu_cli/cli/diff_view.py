@@ -1,0 +1,209 @@
+"""What ``armvcpu diff`` prints: hunks as a unified diff has them, and a summary."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Final
+
+from arm_vcpu_cli.cli.style import event_style
+from arm_vcpu_cli.trace.diff import Hunk, Pair, Totals
+from arm_vcpu_cli.trace.diffkeys import END, Comparison, Event, Side
+from arm_vcpu_cli.trace.event import EXIT, TraceHeader
+from arm_vcpu_cli.trace.reader import Record
+from arm_vcpu_cli.trace.records import event_of, printable
+from arm_vcpu_cli.trace.text import Style, event_line, plain
+
+_LONGEST_VALUE: Final = 60
+_COMPARED: Final = ("guest", "machine", "cpu", "clock", "vcpus", "devices")
+
+
+class DiffText:
+    """Lines of text, in colour if ``coloured``."""
+
+    def __init__(self, a: Side, b: Side, comparison: Comparison, *, coloured: bool) -> None:
+        self._a = a
+        self._b = b
+        self._comparison = comparison
+        self._style: Style = event_style if coloured else plain
+
+    def headings(self) -> Iterator[str]:
+        """Which traces, and what of their headers differs."""
+        for mark, side in (("---", self._a), ("+++", self._b)):
+            yield self._style(f"{mark} {side.trace.name}  ({_about(side.trace.header)})", "heading")
+        first, second = self._a.trace.header, self._b.trace.header
+        for name in _COMPARED:
+            values = getattr(first, name), getattr(second, name)
+            if values[0] == values[1]:
+                continue
+            if name == "devices":
+                yield self._style("the traced machines have different devices", "changed")
+            else:
+                was, is_ = (printable(str(value)) for value in values)
+                yield self._style(f"{name}: {was} -> {is_}", "changed")
+
+    def hunk(self, hunk: Hunk) -> Iterator[str]:
+        """One place where the traces differ."""
+        yield self._style(self._position(hunk), "irq")
+        changes: list[Pair] = []
+        for pair in hunk.pairs:
+            if _is_same(pair):
+                yield from self._flush(changes)
+                changes = []
+                yield f"  {self._line(self._a, pair[0])}"
+            else:
+                changes.append(pair)
+        yield from self._flush(changes)
+        if hunk.omitted:
+            yield self._style(f"... {hunk.omitted} more events of this place", "faint")
+
+    def summary(self, totals: Totals) -> Iterator[str]:
+        """How many events differ, where first, and the counts that do."""
+        if not totals.differ:
+            exits = sum(self._a.counts[name] for name in _exits(self._a))
+            yield f"the same: {totals.same} events" + (f", {exits} of them exits" if exits else "")
+            return
+        yield self._style(f"first difference: {self.first(totals)}", "heading")
+        yield (
+            f"{totals.same} events are the same, {totals.changed} came out differently, {totals.only_a} are only in "
+            f"{self._a.trace.name}, {totals.only_b} only in {self._b.trace.name}"
+        )
+        yield from self._counts()
+
+    def first(self, totals: Totals) -> str:
+        """Where the traces part."""
+        first, second = totals.first or (None, None)
+        parts = [_place(side.record(event), event) for side, event in ((self._a, first), (self._b, second)) if event]
+        return " / ".join(dict.fromkeys(parts))
+
+    def _counts(self) -> Iterator[str]:
+        names = sorted(
+            {name for side in (self._a, self._b) for name in side.counts if name != END},
+            key=lambda name: (-max(self._a.counts[name], self._b.counts[name]), name),
+        )
+        rows = [(printable(name), self._a.counts[name], self._b.counts[name]) for name in names]
+        different = [row for row in rows if row[1] != row[2]]
+        if different:
+            width = max(len(name) for name, _, _ in different)
+            yield self._style(f"  {'':<{width}} {'---':>10} {'+++':>10}", "faint")
+            for name, count_a, count_b in different:
+                yield f"  {name:<{width}} {count_a:>10} {count_b:>10} {count_b - count_a:>+9}"
+
+    def _flush(self, changes: list[Pair]) -> Iterator[str]:
+        for first, second in changes:
+            if first is not None:
+                yield self._style(f"- {self._line(self._a, first, plain)}", "removed")
+            if second is not None:
+                yield self._style(f"+ {self._line(self._b, second, plain)}", "added")
+            if first is not None and second is not None:
+                said = self._said(first, second)
+                if said:
+                    yield self._style(f"? {said}", "changed")
+
+    def _said(self, first: Event, second: Event) -> str:
+        """What of an event came out differently."""
+        changes = changed(self._comparison, self._a.record(first), self._b.record(second))
+        return ", ".join(
+            f"{printable(name)} {_shown(was, start)} -> {_shown(is_, start)}"
+            for name, (was, is_) in changes.items()
+            if name != "esr"
+            for start in (_start(str(was), str(is_)),)
+        )
+
+    def _line(self, side: Side, event: Event | None, style: Style | None = None) -> str:
+        assert event is not None
+        record = side.record(event)
+        if event.name == END:
+            return f"{'end':>7} {record['ending']} (status {record['status']}): {printable(str(record['message']))}"
+        told = event_of(record)
+        # The syndrome says in other words what the rest does; where it differs, that is told.
+        compared = tuple(said for said in told.fields if said[0] not in self._comparison.ignored)
+        return event_line(told._replace(esr=None, fields=compared), self._style if style is None else style)
+
+    def _position(self, hunk: Hunk) -> str:
+        events_a = [first for first, _ in hunk.pairs if first is not None]
+        events_b = [second for _, second in hunk.pairs if second is not None]
+        text = f"@@ -{_range(events_a)} +{_range(events_b)} @@"
+        differing = next((pair for pair in hunk.pairs if not _is_same(pair)), (None, None))
+        for side, event in zip((self._a, self._b), differing, strict=True):
+            if event is not None:
+                return f"{text} {_place(side.record(event), event)}"
+        return text
+
+
+def changed(comparison: Comparison, first: Record, second: Record) -> dict[str, tuple[object, object]]:
+    """Those properties of two events that are compared and differ, None where one does not have it."""
+    was, is_ = comparison.properties(first), comparison.properties(second)
+    return {name: (was.get(name), is_.get(name)) for name in {**was, **is_} if was.get(name) != is_.get(name)}
+
+
+def as_json(a: Side, b: Side, comparison: Comparison, shown: list[Hunk], totals: Totals) -> str:
+    """Everything as one JSON object; lines count from 1."""
+
+    def told(side: Side, event: Event | None) -> dict[str, object] | None:
+        return None if event is None else {"line": event.number, "event": side.record(event)}
+
+    def pair_told(pair: Pair) -> dict[str, object]:
+        first, second = pair
+        if first is not None and second is not None:
+            differing = changed(comparison, a.record(first), b.record(second))
+            kind = "changed" if first.key != second.key else "same"
+            more = {"changed": {name: list(values) for name, values in differing.items()}} if kind == "changed" else {}
+            return {"is": kind, "a": told(a, first), "b": told(b, second), **more}
+        return {"is": "only_a", "a": told(a, first)} if second is None else {"is": "only_b", "b": told(b, second)}
+
+    names = sorted({*a.counts, *b.counts} - {END})
+    report = {
+        "differ": totals.differ,
+        "same": totals.same,
+        "changed": totals.changed,
+        "only_a": totals.only_a,
+        "only_b": totals.only_b,
+        "first": None if totals.first is None else pair_told(totals.first),
+        "counts": {name: {"a": a.counts[name], "b": b.counts[name]} for name in names},
+        "hunks": [{"events": [pair_told(pair) for pair in hunk.pairs], "omitted": hunk.omitted} for hunk in shown],
+        "hunks_in_all": totals.hunks,
+    }
+    return json.dumps(report, indent=2)
+
+
+def _is_same(pair: Pair) -> bool:
+    first, second = pair
+    return first is not None and second is not None and first.key == second.key
+
+
+def _exits(side: Side) -> list[str]:
+    return [name for name in side.counts if name in side.exit_names]
+
+
+def _place(record: Record, event: Event) -> str:
+    """Line, number of the exit and time of an event, and where the guest was."""
+    what = "the end of the run" if event.name == END else f"exit {record['seq']}"
+    if event.name != END and record["type"] != EXIT:
+        what = f"after exit {record['seq']}"
+    symbol = record.get("symbol") or record.get("pc")
+    where = f", {printable(symbol)}" if isinstance(symbol, str) else ""
+    return f"line {event.number}, {what}, {record['time_ns'] / 1e9:.9f} s{where}"
+
+
+def _range(events: list[Event]) -> str:
+    return f"{events[0].number},{len(events)}" if events else "0,0"
+
+
+def _shown(value: object, start: int) -> str:
+    if value is None:
+        return "(none)"
+    text = str(value)
+    return printable(text if not start else f"...{text[start:]}", _LONGEST_VALUE)
+
+
+def _start(was: str, is_: str) -> int:
+    """From where two values are shown: long ones only from a little before they differ."""
+    if max(len(was), len(is_)) <= _LONGEST_VALUE:
+        return 0
+    differing = (place for place, (one, other) in enumerate(zip(was, is_, strict=False)) if one != other)
+    return max(0, next(differing, min(len(was), len(is_))) - _LONGEST_VALUE // 4)
+
+
+def _about(header: TraceHeader) -> str:
+    return printable(f"{header.guest} on {header.machine}, {header.cpu}; {header.tool}")

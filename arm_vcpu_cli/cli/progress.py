@@ -1,0 +1,42 @@
+"""A word to somebody who waits: what is being done, if it takes long and somebody is there to read it."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Final
+
+_PATIENCE: Final = 0.4
+"""Seconds after which people begin to wonder."""
+_ERASE_LINE: Final = "\r\x1b[K"
+
+
+@contextlib.contextmanager
+def doing(what: str) -> Iterator[None]:
+    """Say ``what`` is being done, on stderr, while the block runs: only on a terminal, and only if it takes long."""
+    stream = sys.stderr
+    if not stream.isatty():
+        yield
+        return
+    shown = threading.Event()
+    over = threading.Lock()
+
+    def show() -> None:
+        with over:
+            shown.set()
+            stream.write(f"armvcpu: {what} ...")
+            stream.flush()
+
+    timer = threading.Timer(_PATIENCE, show)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        with over:
+            if shown.is_set():
+                stream.write(_ERASE_LINE)
+                stream.flush()

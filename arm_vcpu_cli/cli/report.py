@@ -1,0 +1,58 @@
+"""``armvcpu report``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from arm_vcpu_cli.cli.options import FILE
+from arm_vcpu_cli.cli.output import say
+from arm_vcpu_cli.errors import UsageError
+from arm_vcpu_cli.trace.digest import digest
+from arm_vcpu_cli.trace.htmlpage import render
+from arm_vcpu_cli.trace.output import open_output
+from arm_vcpu_cli.trace.reader import TraceReader
+
+STDOUT = "/dev/stdout"
+
+
+@click.command("report", short_help="Make a page of a trace: timeline, tables, plots.")
+@click.argument("trace", type=FILE)
+@click.option(
+    "--html",
+    "page",
+    type=FILE,
+    metavar="FILE",
+    help="Where to write the page [default: TRACE with .html for its suffixes]; - is stdout.",
+)
+def command(trace: Path, page: Path | None) -> None:
+    """Make a web page of TRACE, a file that `armvcpu trace --format jsonl` has written (also .gz and .zst; - is
+    stdin): a timeline of the exits, states of the vCPUs and interrupts, counts by everything that exits have, the
+    console, and the events themselves with a search.
+
+    The page is one file that needs no other and no network. Host times are in it if the trace was made with --timing.
+
+    \b
+    Examples:
+      armvcpu report boot.jsonl.gz
+      armvcpu report --html boot.html boot.jsonl
+      armvcpu trace --format jsonl -o /dev/stderr guest.elf 2>&1 >/dev/null | armvcpu report --html run.html -
+    """
+    target = _target(trace) if page is None else Path(STDOUT) if str(page) == "-" else page
+    with TraceReader(trace) as opened:
+        found = digest(opened)
+    content = render(found)
+    with open_output(target) as stream:
+        stream.write(content)
+    if str(target) != STDOUT:
+        say(f"{target}: {found.events} events")
+
+
+def _target(trace: Path) -> Path:
+    if str(trace) == "-":
+        raise UsageError("the trace comes from stdin: say where to write the page with --html FILE")
+    name = trace.name
+    for suffix in (".partial", ".gz", ".zst", ".jsonl", ".json"):
+        name = name.removesuffix(suffix)
+    return trace.with_name(f"{name}.html")

@@ -1,0 +1,309 @@
+"""The tables of ``armvcpu stat``, for a terminal, a file and the live view."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, TextIO
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from arm_vcpu_cli.cli.style import colours
+from arm_vcpu_cli.trace.exitkey import CALL, CALLER, DEVICE, EL, EXIT_DIMENSIONS, REASON, REGISTER, SYMBOL, SYSREG, VCPU
+from arm_vcpu_cli.trace.histogram import PRECISION, Durations
+from arm_vcpu_cli.trace.records import printable as one_line
+from arm_vcpu_cli.trace.statistics import Interrupt, Row, Statistics
+
+EXCEPTION: Final = "exception"
+INTERRUPT: Final = "interrupt"
+TABLES: Final = (*EXIT_DIMENSIONS, INTERRUPT, EXCEPTION)
+DEFAULT_TABLES: Final = (REASON, REGISTER, SYSREG, CALL, SYMBOL, INTERRUPT, EXCEPTION)
+"""Those that are shown unless others are asked for, if there is anything in them."""
+COUNT: Final = "count"
+TIME: Final = "time"
+
+_TITLES: Final = {
+    REASON: "exits by reason",
+    DEVICE: "exits by device",
+    REGISTER: "exits by device register",
+    SYSREG: "exits by system register",
+    CALL: "calls to the hypervisor",
+    SYMBOL: "exits by function",
+    CALLER: "exits by caller of the function",
+    EL: "exits by exception level",
+    VCPU: "exits by vCPU",
+    EXCEPTION: "exceptions that the guest took itself",
+}
+_WIDE: Final = 110
+_MEDIUM: Final = 90
+"""Columns of a terminal from which on there is room for more figures."""
+_PIPE_WIDTH: Final = 132
+_LIVE_TOP: Final = 6
+_HISTORY: Final = 32
+_BAR: Final = 40
+_BARS: Final = "▁▂▃▄▅▆▇█"
+_PLAIN_BARS: Final = ".:-=+*#@"
+_EIGHTHS: Final = " ▏▎▍▌▋▊▉"
+_NAMES: Final = 60
+
+
+@dataclass(frozen=True)
+class View:
+    """What to show: which tables, how many rows of each (0: all), in which order, and whether the histogram too."""
+
+    tables: tuple[str, ...] = ()
+    top: int = 10
+    sort: str = COUNT
+    histogram: bool = False
+
+
+def print_statistics(statistics: Statistics, view: View, heading: str, stream: TextIO) -> None:
+    """Write everything to a stream: framed and in colour on a terminal, plain columns elsewhere."""
+    terminal = stream.isatty()
+    console = Console(
+        file=stream,
+        color_system="auto" if colours(stream) else None,
+        force_terminal=terminal,
+        width=None if terminal else _PIPE_WIDTH,
+        highlight=False,
+        markup=False,
+        emoji=False,
+    )
+    parts = _parts(statistics, view, heading, _Look(console.width, framed=terminal, blocks=_has_blocks(stream)))
+    if terminal:
+        console.print(Group(*parts))
+        return
+    with console.capture() as captured:
+        console.print(Group(*parts))
+    # Columns are padded to their width; nobody wants that in a file.
+    stream.write("\n".join(line.rstrip() for line in captured.get().splitlines()) + "\n")
+    stream.flush()
+
+
+def live_view(statistics: Statistics, view: View, heading: str, console: Console) -> RenderableType:
+    """What the live view shows of the moment."""
+    shorter = View(view.tables, min(view.top or _LIVE_TOP, _LIVE_TOP), view.sort, view.histogram)
+    look = _Look(console.width, framed=True, blocks=_has_blocks(sys.stderr))
+    return Group(*_parts(statistics, shorter, heading, look))
+
+
+@dataclass(frozen=True)
+class _Look:
+    """How wide the output is, whether tables have a frame, and whether there are block characters."""
+
+    width: int
+    framed: bool
+    blocks: bool
+
+
+def _has_blocks(stream: TextIO) -> bool:
+    try:
+        (_BARS + _EIGHTHS).encode(stream.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
+def _parts(statistics: Statistics, view: View, heading: str, look: _Look) -> list[RenderableType]:
+    together = statistics.durations()
+    parts: list[RenderableType] = [Text(_summary(statistics, together, heading), style="bold")]
+    parts += map(Text, _remarks(statistics))
+    for name in view.tables or DEFAULT_TABLES:
+        title, table = _table(statistics, together, name, view, look)
+        if table is None:
+            if view.tables:
+                parts += [Text(), Text(f"{title}: none", style="bold")]
+            continue
+        parts += [Text(), Text(title, style="bold"), table]
+    if view.histogram:
+        parts += _histogram(statistics, together, look)
+    return parts
+
+
+def _summary(statistics: Statistics, together: Durations, heading: str) -> str:
+    exits, seconds = statistics.exits, statistics.seconds
+    text = f"{heading}: {exits} {'exit' if exits == 1 else 'exits'} in {seconds:.6f} s of guest time"
+    if seconds:
+        text += f" ({exits / seconds:.0f}/s)"
+    if together.count:
+        text += f"; {duration(together.total)} of the host to handle them, {duration(round(together.mean))} each"
+    return text
+
+
+def _remarks(statistics: Statistics) -> list[str]:
+    others = ", ".join(f"{count} {printable(kind)}" for kind, count in sorted(statistics.events.items()))
+    remarks = [f"other events: {others}"] if others else []
+    if statistics.folded:
+        remarks.append(f"{statistics.folded} exits came from more places than are told apart")
+    return remarks
+
+
+def _table(
+    statistics: Statistics, together: Durations, name: str, view: View, look: _Look
+) -> tuple[str, RenderableType | None]:
+    if name == INTERRUPT:
+        interrupts = statistics.interrupts()
+        return "interrupts, and the guest's time that they wait and take", _interrupt_table(interrupts, view, look)
+    if name == EXCEPTION:
+        rows, whole = statistics.exceptions(), statistics.events.get(EXCEPTION, 0)
+    else:
+        rows, whole = statistics.by(name, width=_HISTORY), statistics.exits
+    if not rows:
+        return _TITLES[name], None
+    if view.sort == TIME:
+        rows.sort(key=lambda row: (-row.durations.total, row.label))
+    return _TITLES[name], _count_table(statistics, rows, whole, together, view.top, look)
+
+
+def _count_table(
+    statistics: Statistics, rows: list[Row], whole: int, together: Durations, top: int, look: _Look
+) -> RenderableType:
+    shown = rows[:top] if top else rows
+    timed = any(row.durations.count for row in rows)
+    wide = look.width >= _WIDE
+    history = wide and any(row.over_time for row in rows)
+    table = _new_table(look)
+    for title in ("count", "share", *(("per s",) if wide else ())):
+        table.add_column(title, justify="right", no_wrap=True)
+    if timed:
+        for title in _time_titles(look):
+            table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True, overflow="ellipsis", style="cyan")
+    if history:
+        table.add_column("over time", no_wrap=True)
+    for row in shown:
+        cells = [str(row.count), _percent(row.count, whole)]
+        if wide:
+            cells.append(f"{row.count / statistics.seconds:.0f}" if statistics.seconds else "-")
+        if timed:
+            cells += _times(row.durations, together, look)
+        cells.append(printable(row.label))
+        if history:
+            cells.append(sparkline(row.over_time, blocks=look.blocks))
+        table.add_row(*map(Text, cells))
+    return _with_rest(table, len(rows) - len(shown), sum(row.count for row in rows[len(shown) :]))
+
+
+def _time_titles(look: _Look) -> tuple[str, ...]:
+    share = ("share",) if look.width >= _MEDIUM else ()
+    return ("time", *share, *(("min",) if look.width >= _WIDE else ()), "median", "p99", "max")
+
+
+def _times(durations: Durations, together: Durations, look: _Look) -> list[str]:
+    """The cells below :func:`_time_titles`."""
+    titles = _time_titles(look)
+    if not durations.count:
+        return ["-"] * len(titles)
+    cells = {
+        "time": duration(durations.total),
+        "share": _percent(durations.total, together.total),
+        "min": duration(durations.minimum),
+        "median": duration(durations.quantile(0.5)),
+        "p99": duration(durations.quantile(0.99)),
+        "max": duration(durations.maximum),
+    }
+    return [cells[title] for title in titles]
+
+
+def _interrupt_table(interrupts: list[Interrupt], view: View, look: _Look) -> RenderableType | None:
+    if not interrupts:
+        return None
+    interrupts.sort(key=lambda each: (-each.actions.total(), each.intid))
+    shown = interrupts[: view.top] if view.top else interrupts
+    table = _new_table(look)
+    wide = look.width >= _WIDE
+    quantiles = ("p99", "max") if wide else ("max",)
+    for title in ("INTID", "raised", "taken", "ended", "wait: median", *quantiles, "handled: median", *quantiles):
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True, overflow="ellipsis", style="cyan")
+    for each in shown:
+        cells = [str(each.intid), *(str(each.actions[name]) for name in ("raised", "acknowledged", "ended"))]
+        for durations in (each.pending, each.active):
+            known = durations.count
+            cells += [duration(durations.quantile(q)) if known else "-" for q in ((0.5, 0.99) if wide else (0.5,))]
+            cells.append(duration(durations.maximum) if known else "-")
+        table.add_row(*map(Text, (*cells, printable(each.source))))
+    rest = interrupts[len(shown) :]
+    return _with_rest(table, len(rest), sum(each.actions.total() for each in rest))
+
+
+def _new_table(look: _Look) -> Table:
+    return Table(
+        box=box.SIMPLE_HEAD if look.framed else None,
+        header_style="bold",
+        padding=(0, 1, 0, 0) if look.framed else (0, 2, 0, 0),
+        pad_edge=False,
+        show_edge=False,
+    )
+
+
+def _with_rest(table: Table, rows: int, count: int) -> RenderableType:
+    if not rows:
+        return table
+    return Group(table, Text(f"({rows} more {'row' if rows == 1 else 'rows'}, {count} in all: --top)", style="dim"))
+
+
+def _histogram(statistics: Statistics, together: Durations, look: _Look) -> list[RenderableType]:
+    """All exits by how long they took, a bar for each power of two; and the same of each reason in a line."""
+    powers = together.by_power()
+    if not powers:
+        return [Text(), Text("histogram: none of the exits says how long it took (armvcpu trace --timing)", "bold")]
+    first, last = min(powers), max(powers)
+    most = max(powers.values())
+    title = f"time of the host to handle an exit (quantiles above are within {PRECISION * 100:.1f} %)"
+    table = _new_table(look)
+    for column in ("from", "to", "exits", "share"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    for power in range(first, last + 1):
+        count = powers.get(power, 0)
+        low = 0 if power < 0 else 1 << power
+        cells = (duration(low), duration(1 << power + 1), str(count), _percent(count, together.count))
+        table.add_row(*map(Text, cells), Text(bar(count, most, _BAR, blocks=look.blocks), style="green"))
+    reasons = _new_table(look)
+    reasons.add_column(f"{duration(1 << max(first, 0))} to {duration(1 << last + 1)}", no_wrap=True, style="green")
+    reasons.add_column("", no_wrap=True, style="cyan")
+    for row in statistics.by(REASON):
+        of_row = row.durations.by_power()
+        line = sparkline([of_row.get(power, 0) for power in range(first, last + 1)], blocks=look.blocks)
+        reasons.add_row(Text(line), Text(printable(row.label)))
+    return [Text(), Text(title, style="bold"), table, Text(), Text("the same by reason", style="bold"), reasons]
+
+
+def bar(count: int, most: int, width: int, *, blocks: bool = True) -> str:
+    """A bar of ``width`` characters for ``most``; something is never nothing."""
+    if not count:
+        return ""
+    eighths = max(1, count * width * 8 // most)
+    if not blocks:
+        return "#" * max(1, eighths // 8)
+    return "█" * (eighths // 8) + _EIGHTHS[eighths % 8].strip()
+
+
+def sparkline(counts: Sequence[int], *, blocks: bool = True) -> str:
+    """A character for each count, as high as it is against the greatest; a blank for none."""
+    bars, most = _BARS if blocks else _PLAIN_BARS, max(counts, default=0)
+    return "".join(bars[(count * len(bars) - 1) // most] if count else " " for count in counts).rstrip()
+
+
+def duration(nanoseconds: int) -> str:
+    """Three digits and a unit: ``812 ns``, ``2.61 us``, ``12.4 ms``."""
+    value = float(nanoseconds)
+    for unit in ("ns", "us", "ms"):
+        if value < 999.5:
+            return f"{value:.0f} {unit}" if unit == "ns" or value >= 99.95 else f"{value:#.3g} {unit}"
+        value /= 1000
+    return f"{value:#.3g} s" if value < 999.5 else f"{value:.0f} s"
+
+
+def printable(text: str) -> str:
+    """A name out of a file, as it may be shown."""
+    return one_line(text, _NAMES)
+
+
+def _percent(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.1f} %" if whole else "-"

@@ -1,0 +1,190 @@
+"""``armvcpu walk``."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import click
+
+from arm_vcpu_cli.arch.memtype import Access
+from arm_vcpu_cli.cli.complete import complete_symbols
+from arm_vcpu_cli.cli.options import GuestOptions, guest_options
+from arm_vcpu_cli.cli.session import connect_input
+from arm_vcpu_cli.cli.terminal import signals_stop
+from arm_vcpu_cli.machine import places
+from arm_vcpu_cli.machine.backtrace import place
+from arm_vcpu_cli.machine.builder import Machine, build_machine, start
+from arm_vcpu_cli.machine.console import Console
+from arm_vcpu_cli.machine.mapping import MapSection, section_lines, section_object, stage1_sections, stage2_section
+from arm_vcpu_cli.machine.runner import RunResult, run_machine
+from arm_vcpu_cli.machine.stop_at import StopAt
+from arm_vcpu_cli.machine.translation import Translated, translate, translate_ipa
+from arm_vcpu_cli.machine.translation_text import translation_lines, translation_object
+from arm_vcpu_cli.machine.watchdog import Watchdog
+
+_ACCESSES: Final = {"read": Access.READ, "write": Access.WRITE, "exec": Access.EXECUTE}
+_FAULT: Final = 1
+
+
+@click.command("walk", short_help="Walk a guest's translation tables for an address.")
+@guest_options
+@click.argument("addresses", metavar="[VA]...", nargs=-1, shell_complete=complete_symbols)
+@click.option("--el", type=click.Choice(["0", "1"]), help="Who accesses it [default: where the guest has stopped].")
+@click.option(
+    "--access", type=click.Choice(tuple(_ACCESSES)), default="read", show_default=True, help="What it is accessed for."
+)
+@click.option("--ipa", "is_ipa", is_flag=True, help="The addresses are IPAs: walk stage 2 only.")
+@click.option("--map", "whole_map", is_flag=True, help="Print all that both stages map, regions of a kind merged.")
+@click.option(
+    "--at",
+    metavar="PLACE",
+    help="Stop the guest at the first exit or exception with its PC in the function, or at the address, PLACE.",
+)
+@click.option("--console", "shows_console", is_flag=True, help="Print what the guest prints, on stderr.")
+@click.option("--json", "as_object", is_flag=True, help="Print one JSON object.")
+def command(
+    addresses: tuple[str, ...],
+    el: str | None,
+    access: str,
+    is_ipa: bool,
+    whole_map: bool,
+    at: str | None,
+    shows_console: bool,
+    as_object: bool,
+    **options: Any,
+) -> int:
+    """Run GUEST until it ends or is stopped (--timeout, --max-exits, --at, Ctrl-C), and show how each VA is translated
+    at that moment: both stages level by level, every descriptor decoded, and the end of it or the fault.
+
+    A VA is a number, a symbol with or without an offset (main+0x10), or a register: pc, sp, x0 to x30, or one that
+    holds addresses, such as FAR_EL1 or VBAR_EL1. The walk is on stdout; what the guest prints is dropped, unless
+    --console is given. With --at a function is only noticed if it exits, or takes an exception: accesses to memory
+    alone do neither.
+
+    \b
+    Exit status:
+      0    every address is translated
+      1    at least one of them faults
+      2    bad usage, guest file or machine file
+
+    \b
+    Examples:
+      armvcpu walk samples/paging/paging.elf main pc sp
+      armvcpu walk samples/crash/crash.elf --access write 0xdead0000
+      armvcpu walk samples/paging/paging.elf --map
+      armvcpu walk vmlinuz --timeout 2 --symbols System.map --el 0 0x400000
+      armvcpu walk guest.elf --at do_fault --json FAR_EL1 | jq '.walks[0].fault'
+    """
+    if not addresses and not whole_map:
+        raise click.UsageError("nothing to walk: expected a VA, or --map")
+    guest = GuestOptions(**options)
+    with _stopped(guest, addresses, at, shows_console=shows_console) as (machine, result):
+        level = machine.arch_vcpu.ctx.spsr.el if el is None else int(el)
+        walks = [
+            (text, _walk(machine, places.resolve(text, machine), level, _ACCESSES[access], is_ipa=is_ipa))
+            for text in addresses
+        ]
+        sections = _sections(machine, is_ipa=is_ipa) if whole_map else []
+        if as_object:
+            click.echo(json.dumps(_as_object(machine, result, walks, sections), indent=2))
+        else:
+            click.echo("\n".join(_lines(machine, result, walks, sections)))
+    return _FAULT if any(walk.paddr is None for _, walk in walks) else 0
+
+
+_Walks = list[tuple[str, Translated]]
+
+
+@contextmanager
+def _stopped(
+    options: GuestOptions, addresses: tuple[str, ...], at: str | None, *, shows_console: bool
+) -> Iterator[tuple[Machine, RunResult]]:
+    """The guest after its run, with what is asked about checked before it."""
+    description, image = options.load()
+    for text in addresses:
+        places.check(text, image.symbols)
+    wanted = None if at is None else places.code_range(at, image.symbols)
+    with _null_device() as nowhere:
+        console = Console(sys.stderr.fileno() if shows_console else nowhere, _input())
+        with build_machine(description, image, console) as machine:
+            if wanted is not None:
+                machine.arch_vcpu.set_observer(StopAt(machine, wanted))
+            start(machine)
+            watchdog = Watchdog(machine.host.core(0).request_stop, description.limits.timeout)
+            with watchdog, signals_stop(watchdog):
+                console.connect(quit_requested=watchdog.interrupt, ignored=_nobody, cancelled=watchdog.has_fired)
+                connect_input(machine, options)
+                result = run_machine(machine, watchdog)
+            yield machine, result
+
+
+def _nobody() -> None:
+    """Nobody types at this guest."""
+
+
+@contextmanager
+def _null_device() -> Iterator[int]:
+    """Where the guest's console goes."""
+    descriptor = os.open(os.devnull, os.O_WRONLY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _input() -> int | None:
+    """What the guest receives: our stdin, unless that is a terminal, from which nobody knows what he types to."""
+    return None if sys.stdin.isatty() else sys.stdin.fileno()
+
+
+def _walk(machine: Machine, address: int, el: int, access: Access, *, is_ipa: bool) -> Translated:
+    if is_ipa:
+        return translate_ipa(machine, address, access=access)
+    return translate(machine, address, el=el, access=access)
+
+
+def _sections(machine: Machine, *, is_ipa: bool) -> list[MapSection]:
+    return [*([] if is_ipa else stage1_sections(machine)), stage2_section(machine)]
+
+
+def _lines(machine: Machine, result: RunResult, walks: _Walks, sections: list[MapSection]) -> Iterator[str]:
+    frame = machine.arch_vcpu.ctx
+    yield f"{result.message}; after {result.exits} exits, PC {place(machine, frame.elr)}, EL{frame.spsr.el}"
+    for text, walk in walks:
+        yield ""
+        yield f"{_title(text, walk)}:"
+        yield from (f"  {line}" for line in translation_lines(walk))
+    for section in sections:
+        yield ""
+        yield from section_lines(section)
+
+
+def _title(text: str, walk: Translated) -> str:
+    """What was asked, and the address where that is no number."""
+    name = text if text[:1].isdigit() else f"{text} ({walk.address:#x})"
+    access = "" if walk.access is None else f", {walk.access.value}"
+    return f"{name}{access}" + ("" if walk.stage1 is None else f" by EL{walk.el}")
+
+
+def _as_object(machine: Machine, result: RunResult, walks: _Walks, sections: list[MapSection]) -> dict[str, object]:
+    frame = machine.arch_vcpu.ctx
+    found: dict[str, object] = {
+        "guest": str(machine.image.path),
+        "stopped": {
+            "ending": result.ending.value,
+            "message": result.message,
+            "exits": result.exits,
+            "pc": hex(frame.elr),
+            "symbol": machine.image.symbols.format(frame.elr),
+            "el": frame.spsr.el,
+        },
+        "walks": [{"name": text, **translation_object(walk)} for text, walk in walks],
+    }
+    if sections:
+        found["map"] = [section_object(section) for section in sections]
+    return found

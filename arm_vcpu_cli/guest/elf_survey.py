@@ -1,0 +1,277 @@
+"""What an ELF file says of itself, whatever machine it is for: header, interpreter, code, property notes.
+
+Unlike the loader this refuses nothing: what is broken or beyond the end of the file is left out. Formats: System V
+gABI; IHI 0056 (mapping symbols, GNU_PROPERTY_AARCH64_FEATURE_1_AND).
+"""
+
+from __future__ import annotations
+
+import struct
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Final, NamedTuple
+
+from arm_vcpu_cli.guest.elf_symbols import read_symbols
+from arm_vcpu_cli.guest.symbols import Symbol, SymbolTable, is_mapping_symbol
+
+EM_AARCH64: Final = 183
+ET_EXEC: Final = 2
+ET_DYN: Final = 3
+MACHINES: Final[Mapping[int, str]] = MappingProxyType(
+    {3: "x86 (32-bit)", 8: "MIPS", 20: "PowerPC", 21: "PowerPC64", 22: "S/390", 40: "Arm (AArch32)", 62: "x86-64",
+     EM_AARCH64: "AArch64", 243: "RISC-V", 247: "BPF", 258: "LoongArch"}
+)  # fmt: skip
+TYPES: Final[Mapping[int, str]] = MappingProxyType(
+    {1: "relocatable object", ET_EXEC: "executable", ET_DYN: "shared object or PIE", 4: "core dump"}
+)
+_CLASS_64: Final = 2
+_BIG_ENDIAN: Final = 2
+_IDENTIFICATION: Final = 16
+_PT_LOAD, _PT_INTERP, _PT_NOTE = 1, 3, 4
+_PF_X: Final = 1
+_SHT_PROGBITS: Final = 1
+_SHF_ALLOC, _SHF_EXECINSTR = 2, 4
+_MAX_HEADERS: Final = 1 << 16
+_MAX_PARTS: Final = 1024
+_MAX_PATH: Final = 4096
+
+_MAX_NOTES: Final = 64
+_NT_GNU_ABI_TAG, _NT_GNU_PROPERTY = 1, 5
+_LINUX: Final = 0
+_GNU: Final = b"GNU\0"
+_FEATURE_1_AND: Final = 0xC000_0000
+PROPERTIES: Final[Mapping[int, str]] = MappingProxyType({0: "BTI", 1: "PAC", 2: "GCS"})
+"""Bits of GNU_PROPERTY_AARCH64_FEATURE_1_AND: all of the code is marked as fit for it."""
+
+
+class CodePart(NamedTuple):
+    """Executable bytes: a section, or a segment of a file without sections; ``address`` is as linked.
+
+    ``marks`` are the mapping symbols in it, (address, whether code begins there), by address; none if it has none.
+    """
+
+    name: str
+    address: int
+    data: bytes
+    marks: tuple[tuple[int, bool], ...] = ()
+
+    def is_code(self, address: int) -> bool:
+        """Whether an address holds code: as the mapping symbols have it, everywhere if there are none."""
+        index = bisect_right(self.marks, (address, True)) - 1
+        return self.marks[index][1] if index >= 0 else not self.marks
+
+
+class ElfSurvey(NamedTuple):
+    """An ELF file. ``is_for_linux`` tells a program for that system from one for the bare machine.
+
+    ``properties`` are names of PROPERTIES, None where there is no such note.
+    """
+
+    bits: int
+    is_big_endian: bool
+    machine: int
+    type: int
+    entry: int
+    interpreter: str | None
+    is_for_linux: bool
+    code: tuple[CodePart, ...]
+    properties: tuple[str, ...] | None
+    symbols: SymbolTable
+
+    @property
+    def is_native(self) -> bool:
+        """Whether it is for AArch64, little-endian and 64-bit: what the code is looked at for."""
+        return self.machine == EM_AARCH64 and self.bits == 64 and not self.is_big_endian
+
+    @property
+    def machine_name(self) -> str:
+        """The machine in words."""
+        return MACHINES.get(self.machine, f"machine {self.machine:#x}")
+
+    @property
+    def type_name(self) -> str:
+        """The type in words."""
+        return TYPES.get(self.type, f"type {self.type:#x}")
+
+
+class _Header(NamedTuple):
+    type: int
+    machine: int
+    version: int
+    entry: int
+    phoff: int
+    shoff: int
+    flags: int
+    ehsize: int
+    phentsize: int
+    phnum: int
+    shentsize: int
+    shnum: int
+    shstrndx: int
+
+
+class _Program(NamedTuple):
+    type: int
+    flags: int
+    offset: int
+    vaddr: int
+    size: int
+
+
+class _Section(NamedTuple):
+    name: int
+    type: int
+    flags: int
+    address: int
+    offset: int
+    size: int
+
+
+class _Reader(NamedTuple):
+    """The bytes of a file, and how its words are."""
+
+    data: bytes
+    order: str
+    is_64: bool
+
+    def unpack(self, layout: str, offset: int) -> tuple[int, ...] | None:
+        """Words at an offset; None where the file has not so many bytes."""
+        form = struct.Struct(self.order + layout)
+        return None if offset + form.size > len(self.data) else form.unpack_from(self.data, offset)
+
+    def programs(self, header: _Header) -> Iterator[_Program]:
+        """The program headers."""
+        for index in range(min(header.phnum, _MAX_HEADERS)):
+            fields = self.unpack("IIQQQQQQ" if self.is_64 else "IIIIIIII", header.phoff + index * header.phentsize)
+            if fields is None:
+                return
+            if self.is_64:
+                kind, flags, offset, vaddr, _, size, _, _ = fields
+            else:
+                kind, offset, vaddr, _, size, _, flags, _ = fields
+            yield _Program(kind, flags, offset, vaddr, size)
+
+    def sections(self, header: _Header) -> list[_Section]:
+        """The section headers."""
+        found = []
+        for index in range(min(header.shnum, _MAX_HEADERS)):
+            fields = self.unpack("IIQQQQ" if self.is_64 else "IIIIII", header.shoff + index * header.shentsize)
+            if fields is None:
+                break
+            found.append(_Section(*fields))
+        return found
+
+    def part(self, offset: int, size: int) -> bytes:
+        """Bytes of the file, as many as there are."""
+        return self.data[offset : offset + size]
+
+
+def survey_elf(data: bytes) -> ElfSurvey | None:
+    """What the ELF file ``data`` says; None where not even its header is there."""
+    if len(data) < _IDENTIFICATION:
+        return None
+    is_64, is_big_endian = data[4] == _CLASS_64, data[5] == _BIG_ENDIAN
+    reader = _Reader(data, ">" if is_big_endian else "<", is_64)
+    fields = reader.unpack("HHIQQQIHHHHHH" if is_64 else "HHIIIIIHHHHHH", _IDENTIFICATION)
+    if fields is None:
+        return None
+    header = _Header(*fields)
+    programs, sections = list(reader.programs(header)), reader.sections(header)
+    native = is_64 and not is_big_endian
+    symbols = read_symbols(data, header.shoff, header.shnum) if native else []
+    interpreter = next((each for each in programs if each.type == _PT_INTERP), None)
+    return ElfSurvey(
+        bits=64 if is_64 else 32,
+        is_big_endian=is_big_endian,
+        machine=header.machine,
+        type=header.type,
+        entry=header.entry,
+        interpreter=None if interpreter is None else _path(reader.part(interpreter.offset, _MAX_PATH)),
+        is_for_linux=_is_for_linux(reader, programs),
+        code=tuple(_code(reader, programs, sections, symbols)),
+        properties=_properties(reader, programs),
+        symbols=SymbolTable(symbols),
+    )
+
+
+def _path(raw: bytes) -> str:
+    text = raw.partition(b"\0")[0].decode("utf-8", "replace")
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+
+
+def _code(
+    reader: _Reader, programs: list[_Program], sections: list[_Section], symbols: list[Symbol]
+) -> Iterator[CodePart]:
+    """The executable sections, or segments where there are none; not more bytes in all than the file has."""
+    budget = len(reader.data)
+    wanted = _SHF_ALLOC | _SHF_EXECINSTR
+    names = _section_names(reader, sections)
+    places = [
+        (names(each), each.address, each.offset, each.size)
+        for each in sections
+        if each.type == _SHT_PROGBITS and each.flags & wanted == wanted
+    ] or [
+        (f"LOAD[{index}]", each.vaddr, each.offset, each.size)
+        for index, each in enumerate(programs)
+        if each.type == _PT_LOAD and each.flags & _PF_X
+    ]
+    marks = sorted({(each.address, each.name[1] == "x") for each in symbols if is_mapping_symbol(each.name)})
+    for name, address, offset, size in places[:_MAX_PARTS]:
+        data = reader.part(offset, min(size, budget))
+        budget -= len(data)
+        if data:
+            first, last = bisect_right(marks, (address, False)), bisect_right(marks, (address + len(data) - 1, True))
+            first -= bool(first) and marks[first - 1][0] == address
+            yield CodePart(name, address, data, tuple(marks[first:last]))
+
+
+class _Names(NamedTuple):
+    """Section names."""
+
+    strings: bytes
+
+    def __call__(self, section: _Section) -> str:
+        return _path(self.strings[section.name : section.name + 64])
+
+
+def _section_names(reader: _Reader, sections: list[_Section]) -> _Names:
+    fields = reader.unpack("H", 62 if reader.is_64 else 50)
+    index = fields[0] if fields else 0
+    if index >= len(sections):
+        return _Names(b"")
+    return _Names(reader.part(sections[index].offset, sections[index].size))
+
+
+def _gnu_notes(reader: _Reader, programs: list[_Program]) -> Iterator[tuple[int, int, int]]:
+    """The GNU notes as (type, offset, end); those in a wrong form are passed over."""
+    align = 8 if reader.is_64 else 4
+    for program in [each for each in programs if each.type == _PT_NOTE][:_MAX_NOTES]:
+        offset, end = program.offset, min(program.offset + program.size, len(reader.data))
+        for _ in range(_MAX_NOTES):
+            note = reader.unpack("III", offset)
+            if note is None or offset >= end:
+                break
+            name_size, size, kind = note
+            body = offset + 12 + -(-name_size // 4) * 4
+            if reader.part(offset + 12, name_size) == _GNU:
+                yield kind, body, min(body + size, end)
+            padding = align if kind == _NT_GNU_PROPERTY else 4
+            offset = body + -(-size // padding) * padding
+
+
+def _properties(reader: _Reader, programs: list[_Program]) -> tuple[str, ...] | None:
+    """What the GNU property note says of all the code."""
+    align = 8 if reader.is_64 else 4
+    for kind, offset, end in _gnu_notes(reader, programs):
+        while kind == _NT_GNU_PROPERTY and offset < end and (fields := reader.unpack("III", offset)) is not None:
+            if fields[0] == _FEATURE_1_AND:
+                return tuple(name for bit, name in PROPERTIES.items() if fields[2] >> bit & 1)
+            offset += 8 + -(-fields[1] // align) * align
+    return None
+
+
+def _is_for_linux(reader: _Reader, programs: list[_Program]) -> bool:
+    """Whether a note says that it is a program for Linux."""
+    tags = (reader.unpack("I", offset) for kind, offset, _ in _gnu_notes(reader, programs) if kind == _NT_GNU_ABI_TAG)
+    return (_LINUX,) in tags

@@ -1,0 +1,55 @@
+"""Source lines of an ELF file's instructions, from its DWARF line tables (DWARF 5, sections 6.1 and 6.2).
+
+They serve reports and traces only: where the debug information is missing, damaged or too large there is no line, and
+never an error. Nothing is read before the first question, and of a large file only what the question needs.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final
+
+_TABLES: Final = "arm_vcpu_cli.guest.line_tables"
+
+
+class SourceLines:
+    """Finds ``file:line`` for addresses of the ELF file at ``path``, which was loaded ``bias`` above its addresses.
+
+    The file is read when it is first asked about, unless it has changed since this object was made.
+    """
+
+    def __init__(self, path: Path, bias: int = 0) -> None:
+        self._path = path
+        self._bias = bias
+        self._stamp = _stamp(path)
+        self._tables: Any = None
+        self._is_read = False
+
+    def find(self, address: int) -> str:
+        """``main.c:42`` for a virtual address, with the file as the debug information names it; else nothing."""
+        if not self._is_read:
+            self._is_read = True
+            self._tables = self._read()
+        linked = address - self._bias
+        return "" if self._tables is None or linked < 0 else str(self._tables.find(linked))
+
+    def _read(self) -> Any:
+        if self._stamp is None or _stamp(self._path) != self._stamp:
+            return None
+        # Most runs never ask, and the library behind it takes as long to load as a small guest to run.
+        tables = import_module(_TABLES)
+        try:
+            with self._path.open("rb") as file:
+                return tables.LineTables(file)
+        except tables.BROKEN:
+            return None
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    """What changes when a file does; None where there is no file."""
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns

@@ -1,0 +1,37 @@
+"""Which function has called the one that a guest was in when it exited."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Final
+
+from arm_vcpu_cli.guest.symbols import SymbolTable
+
+_REMEMBERED: Final = 1 << 14
+_RETURN_ADDRESS: Final = 8
+"""Where it lies in a frame record (AAPCS64, 6.2.3)."""
+_ADDRESS_BYTES: Final = 8
+
+ReadVirtual = Callable[[int, int], bytes | None]
+
+
+class CallerFinder:
+    """Finds return addresses: x30 is one as long as the function has called nobody, else its frame record has it."""
+
+    def __init__(self, symbols: SymbolTable, read: ReadVirtual) -> None:
+        self._symbols = symbols
+        self._read = read
+        self._own = lru_cache(_REMEMBERED)(self._is_own)
+
+    def _is_own(self, pc: int, lr: int) -> bool:
+        """Whether x30 points into the function at ``pc`` itself, and so is what its last call has left there."""
+        here, there = self._symbols.resolve(pc), self._symbols.resolve(lr)
+        return here is not None and there is not None and pc - here[1] == lr - there[1]
+
+    def return_address(self, pc: int, lr: int, fp: int) -> int:
+        """Where the function at ``pc`` goes back to; 0 where that is not known."""
+        if not self._own(pc, lr):
+            return lr
+        record = self._read(fp + _RETURN_ADDRESS, _ADDRESS_BYTES)
+        return 0 if record is None else int.from_bytes(record, "little")

@@ -1,0 +1,63 @@
+"""Interrupts that the guest takes: the core enters EL1's vectors by itself, and says nothing.
+
+So the first instructions of the vectors are watched, those of IRQ, FIQ and SError; synchronous exceptions come through
+the exit path. A guest may move its vectors at any time; where they are is looked up at each exit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from arm_vcpu_cli.arch.regs import Spsr
+from arm_vcpu_cli.arch.sysreg import lookup
+from arm_vcpu_cli.arm_vcpu.observer import El1ExceptionRecord
+from arm_vcpu_cli.arm_vcpu.vectors import TrapKind, TrapSource, vector_offset
+from arm_vcpu_cli.engine.port import CpuCore
+
+_VBAR, _ELR, _SPSR = lookup("VBAR_EL1"), lookup("ELR_EL1"), lookup("SPSR_EL1")
+_SOURCES: Final = (TrapSource.CURRENT_SP_EL0, TrapSource.CURRENT_SP_ELX, TrapSource.LOWER_AARCH64)
+_KINDS: Final = (TrapKind.IRQ, TrapKind.FIQ, TrapKind.SERROR)
+_MAX_TABLES: Final = 16
+"""Kernels have one or two; a guest that makes up new ones is not followed for ever."""
+
+
+class VectorWatch:
+    """Calls ``take`` for each interrupt that the guest takes at EL1. ``vbar`` reads VBAR_EL1 from the saved state."""
+
+    def __init__(
+        self,
+        core: CpuCore,
+        vbar: Callable[[], int],
+        now: Callable[[], int],
+        take: Callable[[El1ExceptionRecord], None],
+    ) -> None:
+        self._core = core
+        self._vbar = vbar
+        self._now = now
+        self._take = take
+        self._current: int | None = None
+        self._watched: set[int] = set()
+
+    def look(self) -> None:
+        """See where the vectors are now."""
+        vbar = self._vbar()
+        if vbar == self._current:
+            return
+        self._current = vbar
+        if vbar in self._watched or len(self._watched) >= _MAX_TABLES:
+            return
+        self._watched.add(vbar)
+        for source in _SOURCES:
+            for kind in _KINDS:
+                self._watch(vbar, vector_offset(source, kind), kind)
+
+    def _watch(self, vbar: int, offset: int, kind: TrapKind) -> None:
+        def entered(vector: int) -> None:
+            core = self._core
+            if core.read_sysreg(_VBAR) != vbar:
+                return
+            el = Spsr(core.read_sysreg(_SPSR)).el
+            self._take(El1ExceptionRecord(self._now(), kind, None, None, core.read_sysreg(_ELR), el, vector, 0))
+
+        self._core.watch_code(vbar + offset, vbar + offset, entered)

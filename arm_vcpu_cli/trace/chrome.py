@@ -1,0 +1,143 @@
+"""Traces in the JSON of Chrome's trace viewer ("Trace Event Format"), which chrome://tracing, Perfetto and Speedscope
+read: an array of events, whose closing bracket may be missing, so that an interrupted run leaves a trace as well.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Final, TextIO
+
+from arm_vcpu_cli.trace.event import Hex, TraceEnd, TraceEvent, TraceHeader
+from arm_vcpu_cli.trace.timeline import GROUPS, Args, Timeline, Track
+
+_ENCODER: Final = json.JSONEncoder(separators=(",", ":"))
+_BETWEEN: Final = ",\n"
+_NS_PER_US: Final = 1000
+
+
+class ChromeSink:
+    """A :class:`~arm_vcpu_cli.trace.sinks.TraceSink` with the tracks of :mod:`~arm_vcpu_cli.trace.timeline`: a group of
+    tracks is a process of the picture, a track a thread, and times are in microseconds."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._writer = _EventWriter(stream)
+        self._timeline = Timeline(self._writer)
+        self._event = self._timeline.event
+
+    def header(self, header: TraceHeader) -> None:
+        """See :class:`~arm_vcpu_cli.trace.sinks.TraceSink`."""
+        self._writer.start(header)
+        self._timeline.header(header)
+
+    def event(self, event: TraceEvent) -> None:
+        """See :class:`~arm_vcpu_cli.trace.sinks.TraceSink`."""
+        self._event(event)
+
+    def end(self, end: TraceEnd) -> None:
+        """See :class:`~arm_vcpu_cli.trace.sinks.TraceSink`."""
+        self._timeline.end(end)
+
+    def summary(self, counts: Mapping[str, int], total: int) -> None:  # noqa: ARG002
+        """See :class:`~arm_vcpu_cli.trace.sinks.TraceSink`; the counters have told it."""
+        self._writer.close()
+        self._stream.flush()
+
+
+class _EventWriter:
+    """Implements :class:`~arm_vcpu_cli.trace.timeline.TrackWriter`."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._write = stream.write
+        self._records: list[str] = []
+        self._separator = "[\n"
+        self._guest = ""
+        self._groups: set[str] = set()
+
+    def start(self, header: TraceHeader) -> None:
+        """What was traced."""
+        self._guest = header.guest
+        self._group(GROUPS[0])
+        about: Args = (
+            ("guest", header.guest),
+            ("machine", header.machine),
+            ("cpu", header.cpu),
+            ("clock", header.clock),
+            ("tool", header.tool),
+        )
+        pid = _pid(GROUPS[0])
+        self._record(f'"ph":"i","s":"p","ts":0.000,"pid":{pid},"tid":0,"name":"trace","args":{_args(about)}')
+
+    def flush(self) -> None:
+        """See :class:`~arm_vcpu_cli.trace.timeline.TrackWriter`."""
+        self._write("".join(self._records))
+        self._records.clear()
+
+    def close(self) -> None:
+        """The bracket at the end."""
+        self._write(f"{'' if self._separator == _BETWEEN else self._separator}\n]\n")
+
+    def track(self, track: Track) -> None:
+        """See :class:`~arm_vcpu_cli.trace.timeline.TrackWriter`."""
+        self._group(track.group)
+        if track.unit is None:
+            where = f'"ph":"M","pid":{_pid(track.group)},"tid":{track.id}'
+            self._record(f'{where},"name":"thread_name","args":{{"name":{_text(track.name)}}}')
+            self._record(f'{where},"name":"thread_sort_index","args":{{"sort_index":{track.id}}}')
+
+    def instant(self, track: Track, time: int, name: str, args: Args) -> None:
+        """See :class:`~arm_vcpu_cli.trace.timeline.TrackWriter`."""
+        self._record(f'"ph":"i","s":"t",{_where(track, time)},"name":{_text(name)},"args":{_args(args)}')
+
+    def begin(self, track: Track, time: int, name: str, args: Args) -> None:
+        """See :class:`~arm_vcpu_cli.trace.timeline.TrackWriter`."""
+        self._record(f'"ph":"B",{_where(track, time)},"name":{_text(name)},"args":{_args(args)}')
+
+    def end(self, track: Track, time: int) -> None:
+        """See :class:`~arm_vcpu_cli.trace.timeline.TrackWriter`."""
+        self._record(f'"ph":"E",{_where(track, time)}')
+
+    def counter(self, track: Track, time: int, value: int) -> None:
+        """See :class:`~arm_vcpu_cli.trace.timeline.TrackWriter`."""
+        named = f'"name":{_text(track.name)},"args":{{{_text(track.unit or "value")}:{value}}}'
+        self._record(f'"ph":"C",{_where(track, time)},{named}')
+
+    def _group(self, group: str) -> None:
+        if group in self._groups:
+            return
+        self._groups.add(group)
+        where = f'"ph":"M","pid":{_pid(group)},"tid":0'
+        name = f"{self._guest}: {group}" if self._guest else group
+        self._record(f'{where},"name":"process_name","args":{{"name":{_text(name)}}}')
+        self._record(f'{where},"name":"process_sort_index","args":{{"sort_index":{_pid(group)}}}')
+
+    def _record(self, members: str) -> None:
+        # The comma comes before a record, not after it: what is there is always a whole array but for the bracket.
+        self._records.append(f"{self._separator}{{{members}}}")
+        self._separator = _BETWEEN
+
+
+def _pid(group: str) -> int:
+    return GROUPS.index(group) + 1
+
+
+def _where(track: Track, time: int) -> str:
+    whole, rest = divmod(time, _NS_PER_US)
+    return f'"ts":{whole}.{rest:03d},"pid":{_pid(track.group)},"tid":{track.id}'
+
+
+@lru_cache(maxsize=4096)
+def _text(text: str) -> str:
+    return _ENCODER.encode(text)
+
+
+def _args(args: Args) -> str:
+    return "{" + ",".join([_arg(name, value) for name, value in args]) + "}"
+
+
+# 1, true and 0x1 are equal, and are written in three ways.
+@lru_cache(maxsize=1 << 14, typed=True)
+def _arg(name: str, value: Hex | int | str | bool) -> str:
+    return f"{_text(name)}:{_ENCODER.encode(hex(value) if isinstance(value, Hex) else value)}"

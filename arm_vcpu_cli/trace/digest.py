@@ -1,0 +1,212 @@
+"""What a report tells of a trace, gathered in one pass and constant memory."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from arm_vcpu_cli.trace.bins import Bins
+from arm_vcpu_cli.trace.event import (
+    CONSOLE,
+    ENTRY,
+    EXCEPTION,
+    EXIT,
+    IRQ,
+    NAME_KEYS,
+    STATE,
+    TraceEnd,
+    TraceHeader,
+)
+from arm_vcpu_cli.trace.exitkey import KEY_PROPERTIES, exit_key
+from arm_vcpu_cli.trace.reader import Record, TraceReader
+from arm_vcpu_cli.trace.statistics import Statistics
+
+KEPT_EVENTS: Final = 2000
+"""Events that are kept of the start of a trace, and as many of its end."""
+KEPT_LINES: Final = 1500
+"""Console lines that are kept of the start, and as many of the end."""
+MAX_TEXT: Final = 2000
+"""Characters that are kept of a line of the console."""
+MAX_DETAILS: Final = 400
+"""Characters that are kept of what is told of an event."""
+WFI: Final = "WFI"
+_HALT: Final = "Halt"
+_COMMON: Final = frozenset(
+    {"type", "seq", "vcpu", "time_ns", "pc", "symbol", "caller", "el", "esr", "esr_text", "source"}
+)
+_ACTIVITIES: Final = frozenset({EXIT, ENTRY, EXCEPTION})
+_MAX_VCPUS: Final = 16
+
+
+class ShownEvent(NamedTuple):
+    """A row of the table of events; ``time`` in nanoseconds."""
+
+    seq: int
+    time: int
+    vcpu: int
+    type: str
+    name: str
+    place: str
+    details: str
+
+
+class ConsoleLine(NamedTuple):
+    """A line that the guest wrote; ``time`` in nanoseconds."""
+
+    time: int
+    text: str
+
+
+@dataclass
+class Digest:
+    """``exits`` are exits by reason over time, ``vcpus`` what each vCPU did over time (nanoseconds by state, and of
+    waiting in WFI), ``interrupts`` acknowledgements by INTID over time. ``first`` and ``last`` are events, ``begin``
+    and ``rest`` lines of the console; in between are ``left_out`` and ``lines_left_out`` others. ``events`` counts
+    all, ``duration`` is the guest's time in nanoseconds."""
+
+    header: TraceHeader
+    statistics: Statistics = field(default_factory=Statistics)
+    end: TraceEnd | None = None
+    truncated: bool = False
+    duration: int = 0
+    events: int = 0
+    lines: int = 0
+    waited: int = 0
+    exits: Bins = field(default_factory=Bins)
+    vcpus: dict[int, Bins] = field(default_factory=dict)
+    interrupts: Bins = field(default_factory=Bins)
+    first: list[ShownEvent] = field(default_factory=list)
+    last: deque[ShownEvent] = field(default_factory=lambda: deque(maxlen=KEPT_EVENTS))
+    begin: list[ConsoleLine] = field(default_factory=list)
+    rest: deque[ConsoleLine] = field(default_factory=lambda: deque(maxlen=KEPT_LINES))
+
+    @property
+    def left_out(self) -> int:
+        """Events that are in no table."""
+        return self.events - len(self.first) - len(self.last)
+
+    @property
+    def lines_left_out(self) -> int:
+        """Console lines that are not kept."""
+        return self.lines - len(self.begin) - len(self.rest)
+
+
+def digest(trace: TraceReader) -> Digest:
+    """Read a trace to its end. Raises TraceFileError where it is damaged."""
+    found = Digest(trace.header)
+    activity = _Activity(found)
+    for record in trace.records():
+        kind, time = record["type"], record["time_ns"]
+        found.duration = max(found.duration, time)
+        _count(trace, record, found)
+        activity.see(record)
+        if kind == CONSOLE:
+            _keep_line(found, ConsoleLine(time, trace.optional(record, "text")[:MAX_TEXT]))
+        found.events += 1
+        if len(found.first) < KEPT_EVENTS:
+            found.first.append(_shown(record))
+        else:
+            found.last.append(_shown(record))
+    found.end, found.truncated = trace.end, trace.truncated
+    if found.end is not None:
+        found.duration = max(found.duration, found.end.time)
+    activity.finish(found.duration)
+    for bins in (found.exits, found.interrupts, *found.vcpus.values()):
+        bins.widen_to(max(found.exits.shift, found.interrupts.shift, *(each.shift for each in found.vcpus.values()), 0))
+    return found
+
+
+def _count(trace: TraceReader, record: Record, found: Digest) -> None:
+    kind, time, statistics = record["type"], record["time_ns"], found.statistics
+    if kind == EXIT:
+        said = {name: trace.optional(record, name) for name in KEY_PROPERTIES}
+        if said["ipa"]:
+            trace.address(record, "ipa")
+        if record.get("el") is not None:
+            said["el"] = str(trace.number(record, "el"))
+        said["vcpu"] = str(record["vcpu"])
+        statistics.exit(statistics.cell(exit_key(said)), time, record.get("host_ns"))
+        found.exits.add(record["reason"], time)
+    elif kind == EXCEPTION:
+        statistics.exception(record["exception"], time)
+    elif kind == IRQ:
+        intid, source, action = trace.number(record, "intid"), trace.optional(record, "source_name"), record["action"]
+        latency = trace.number(record, "latency_ns") if "latency_ns" in record else None
+        statistics.interrupt(intid, source, action, time, latency=latency)
+        if action == "acknowledged":
+            found.interrupts.add(f"{intid} {source}".rstrip(), time)
+    else:
+        statistics.event(kind, time)
+
+
+class _Activity:
+    """What the vCPUs do, from when to when."""
+
+    def __init__(self, found: Digest) -> None:
+        self._found = found
+        self._since: dict[int, tuple[str, int]] = {}
+        self._halted: dict[int, int] = {}
+
+    def see(self, record: Record) -> None:
+        kind, vcpu, time = record["type"], record["vcpu"], record["time_ns"]
+        if vcpu >= _MAX_VCPUS:
+            return
+        if kind == STATE:
+            self._change(vcpu, record["state"], time)
+        elif kind in _ACTIVITIES:
+            if vcpu in self._halted:
+                self._wake(vcpu, time)
+            if kind == EXIT and record["reason"] == _HALT:
+                self._halted[vcpu] = time
+
+    def finish(self, time: int) -> None:
+        for vcpu in list(self._halted):
+            self._wake(vcpu, time)
+        for vcpu in list(self._since):
+            self._change(vcpu, "", time)
+
+    def _change(self, vcpu: int, state: str, time: int) -> None:
+        before, since = self._since.get(vcpu, ("", time))
+        if before:
+            self._bins(vcpu).add_span(before, since, time)
+        self._since[vcpu] = (state, time)
+
+    def _wake(self, vcpu: int, time: int) -> None:
+        since = self._halted.pop(vcpu)
+        self._found.waited += max(0, time - since)
+        self._bins(vcpu).add_span(WFI, since, time)
+
+    def _bins(self, vcpu: int) -> Bins:
+        bins = self._found.vcpus.get(vcpu)
+        if bins is None:
+            bins = self._found.vcpus[vcpu] = Bins()
+        return bins
+
+
+def _keep_line(found: Digest, line: ConsoleLine) -> None:
+    found.lines += 1
+    if len(found.begin) < KEPT_LINES:
+        found.begin.append(line)
+    else:
+        found.rest.append(line)
+
+
+def _shown(record: Record) -> ShownEvent:
+    kind = record["type"]
+    key = NAME_KEYS.get(kind, "")
+    symbol, pc = record.get("symbol"), record.get("pc")
+    place = symbol if isinstance(symbol, str) else pc if isinstance(pc, str) else ""
+    told = [f"{name}={value}" for name, value in record.items() if name not in _COMMON and name != key]
+    esr = record.get("esr_text")
+    if isinstance(esr, str):
+        told.append(esr)
+    return ShownEvent(
+        record["seq"],
+        record["time_ns"],
+        record["vcpu"],
+        kind[:MAX_DETAILS],
+        record[key][:MAX_DETAILS] if key else "",
+        place[:MAX_DETAILS],
+        " ".join(told)[:MAX_DETAILS],
+    )

@@ -1,0 +1,337 @@
+"""Traces read back: JSON Lines as ``armvcpu trace --format jsonl`` writes them, a line at a time in constant memory.
+
+A file may be packed with gzip or Zstandard; that is seen by its first bytes, so that it works for a pipe as well.
+
+Versions: a number above :data:`~arm_vcpu_cli.trace.event.SCHEMA_VERSION` is refused, it may mean other things by the
+same names. Types of events and properties that this version does not have are passed over.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import io
+import json
+import re
+import sys
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO, Final, NoReturn, cast
+
+from arm_vcpu_cli.errors import FileError
+from arm_vcpu_cli.trace.event import NAME_KEYS, SCHEMA, SCHEMA_VERSION, TracedDevice, TraceEnd, TraceHeader
+from arm_vcpu_cli.trace.records import printable
+
+try:
+    import zstandard
+except ImportError:
+    zstandard = None  # type: ignore[assignment,unused-ignore]
+
+STDIN: Final = "-"
+MAX_LINE: Final = 1 << 20
+"""Bytes that a line may have; those of real traces have a few hundred."""
+MAX_NUMBER: Final = 1 << 64
+
+_CHUNK: Final = 1 << 18
+_GZIP_MAGIC: Final = b"\x1f\x8b"
+_ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
+_HEADER: Final = f'a trace\'s header, {{"type":"trace","schema":"{SCHEMA}",...}} (armvcpu trace --format jsonl)'
+_SHOWN: Final = 40
+_HEX: Final = re.compile(r"0x[0-9a-fA-F]{1,16}").fullmatch
+
+Record = dict[str, Any]
+"""A line of a trace as JSON has it."""
+
+
+class TraceFileError(FileError):
+    """A file is no trace, or a damaged one; ``line`` counts from 1."""
+
+    def __init__(self, path: Path | str, message: str, *, line: int | None = None) -> None:
+        self.line = line
+        super().__init__(path, message)
+
+    def where(self) -> str:
+        return "" if self.line is None else f"line {self.line}: "
+
+
+class TraceReader:
+    """An open trace, read once from the start. Use it as a context.
+
+    ``header`` is there from the beginning; ``end``, ``totals`` and ``truncated`` once :meth:`lines` or :meth:`records`
+    has come to the end: how the run ended and the exits by reason, None if they are missing; whether the file ends in
+    the middle of a line or of its compressed data, as that of a run does that was killed. ``line`` is the number of
+    the line that was read last.
+
+    Raises:
+        TraceFileError: From the constructor if the file cannot be read or has no header of a version up to ours; later
+            if it is damaged.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self.end: TraceEnd | None = None
+        self.totals: Mapping[str, int] | None = None
+        self.truncated = False
+        self.line = 0
+        self._opened = contextlib.ExitStack()
+        try:
+            self._lines = self._numbered(self._open())
+            self.header = self._read_header()
+        except BaseException:
+            self._opened.close()
+            raise
+
+    def __enter__(self) -> TraceReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._opened.close()
+
+    def lines(self) -> Iterator[bytes]:
+        """The lines of the events, without their ends and as they are: nothing of them has been checked.
+
+        ``end`` and ``summary`` are taken out and kept.
+        """
+        for line in self._lines:
+            # Theirs are the only ones without a number of an exit.
+            if line.startswith((b'{"type":"end"', b'{"type":"summary"')) or not line.startswith(b'{"type":"'):
+                record = self.parse(line)
+                if self._is_closing(record):
+                    continue
+            yield line
+
+    def records(self) -> Iterator[Record]:
+        """The events; see :meth:`event`."""
+        for line in self._lines:
+            record = self.parse(line)
+            if not self._is_closing(record):
+                self.check(record)
+                yield record
+
+    def event(self, line: bytes) -> Record:
+        """The event of a line that :meth:`lines` has just yielded.
+
+        ``type`` is a string and ``seq``, ``vcpu`` and ``time_ns`` are numbers of 64 bits; so is ``host_ns`` where
+        there is one; the name that events of a known type have is a string; nothing is nested.
+        """
+        record = self.parse(line)
+        self.check(record)
+        return record
+
+    def parse(self, line: bytes) -> Record:
+        """The object of the line that was read last."""
+        try:
+            record = json.loads(line.decode(), parse_constant=_refuse_constant)
+        except UnicodeDecodeError:
+            self.fail("not UTF-8, expected a line of JSON")
+        except RecursionError:
+            self.fail("nested too deeply, expected one flat object a line")
+        except ValueError:
+            self.fail(f"not JSON, expected one object a line, found {_shorten(line)}")
+        if not isinstance(record, dict):
+            self.fail(f"not an object, expected one a line, found {_shorten(line)}")
+        return record
+
+    def check(self, record: Record) -> None:
+        """Refuse an event without what all have, see :meth:`event`."""
+        kind = record.get("type")
+        if not isinstance(kind, str):
+            self.fail('without a "type", expected that of an event')
+        self.number(record, "seq")
+        self.number(record, "vcpu")
+        self.number(record, "time_ns")
+        if "host_ns" in record:
+            self.number(record, "host_ns")
+        name = NAME_KEYS.get(kind)
+        if name is not None:
+            self.text(record, name)
+        if any(isinstance(value, (dict, list)) for value in record.values()):
+            self.fail("an event with something nested in it, expected one flat object a line")
+
+    def number(self, record: Record, key: str) -> int:
+        """A property that has to be there and to be a number from 0 to 2^64 - 1."""
+        value = record.get(key)
+        if type(value) is not int or not 0 <= value < MAX_NUMBER:
+            self.fail(f'"{key}" of {_kind(record)}: expected a number from 0 to 2^64 - 1')
+        return value
+
+    def text(self, record: Record, key: str) -> str:
+        """A property that has to be there and to be a string."""
+        value = record.get(key)
+        if not isinstance(value, str):
+            self.fail(f'"{key}" of {_kind(record)}: expected a string')
+        return value
+
+    def optional(self, record: Record, key: str) -> str:
+        """A property that has to be a string where there is one (null counts as none); an empty one otherwise."""
+        value = record.get(key)
+        return "" if value is None else self.text(record, key)
+
+    def address(self, record: Record, key: str) -> int:
+        """A property that has to be there and to be a hexadecimal string of up to 64 bits."""
+        value = self.text(record, key)
+        if _HEX(value) is None:
+            self.fail(f'"{key}" of {_kind(record)}: expected a hexadecimal string such as "0x9000000"')
+        return int(value, 16)
+
+    def fail(self, message: str) -> NoReturn:
+        """Refuse the line that was read last."""
+        # Parts of it are the file's.
+        raise TraceFileError(self.name, printable(message), line=self.line or None)
+
+    @property
+    def name(self) -> str:
+        """What the file is called in messages."""
+        return "<stdin>" if str(self.path) == STDIN else str(self.path)
+
+    def _is_closing(self, record: Record) -> bool:
+        """Whether it is no event but how the run ended, which is kept."""
+        kind = record.get("type")
+        if kind == "end":
+            self.end = TraceEnd(
+                ending=self.text(record, "ending"),
+                status=self.number(record, "status"),
+                message=self.text(record, "message"),
+                exits=self.number(record, "exits"),
+                time=self.number(record, "time_ns"),
+            )
+            return True
+        if kind == "summary":
+            exits = record.get("exits")
+            if not isinstance(exits, dict):
+                self.fail('"exits" of a summary: expected an object, a number for each reason')
+            self.totals = {reason: self.number(exits, reason) for reason in exits}
+            return True
+        return False
+
+    def _read_header(self) -> TraceHeader:
+        line = next(self._lines, None)
+        if line is None:
+            what = "the file is empty" if not self.truncated else "the file ends within its first line"
+            raise TraceFileError(self.name, f"{what}, expected {_HEADER}")
+        record: Record = {}
+        with contextlib.suppress(TraceFileError):
+            record = self.parse(line)
+        if record.get("type") != "trace" or record.get("schema") != SCHEMA:
+            self.fail(f"expected {_HEADER}")
+        version = record.get("version")
+        if type(version) is not int or version < 1:
+            self.fail(f'"version" of the header: expected a number such as {SCHEMA_VERSION}')
+        if version > SCHEMA_VERSION:
+            self.fail(
+                f"version {version} of the schema, expected at most {SCHEMA_VERSION}: "
+                f"a newer armvcpu has written it ({self.optional(record, 'tool') or 'it does not say which'})"
+            )
+        devices = record.get("devices", [])
+        if not isinstance(devices, list):
+            self.fail('"devices" of the header: expected a list')
+        return TraceHeader(
+            tool=self.optional(record, "tool"),
+            guest=self.optional(record, "guest"),
+            machine=self.optional(record, "machine"),
+            cpu=self.optional(record, "cpu"),
+            clock=self.optional(record, "clock"),
+            timing=record.get("timing") is True,
+            vcpus=self.number(record, "vcpus") if "vcpus" in record else 1,
+            devices=tuple(self._device(device) for device in devices),
+        )
+
+    def _device(self, device: object) -> TracedDevice:
+        if not isinstance(device, dict):
+            self.fail('"devices" of the header: expected an object for each')
+        return TracedDevice(
+            name=self.text(device, "name"),
+            type=self.text(device, "type"),
+            base=self.address(device, "base"),
+            size=self.address(device, "size"),
+            intid=None if device.get("intid") is None else self.number(device, "intid"),
+        )
+
+    def _numbered(self, read: Callable[[], bytes]) -> Iterator[bytes]:
+        """The lines that are complete and not empty."""
+        rest = b""
+        while chunk := read():
+            lines = (rest + chunk).split(b"\n")
+            rest = lines.pop()
+            for line in lines:
+                self.line += 1
+                if line:
+                    yield line
+            if len(rest) > MAX_LINE:
+                self.line += 1
+                self.fail(f"longer than {MAX_LINE} bytes, expected a trace, one event a line")
+        if rest:
+            # The last line may be complete without its end; nearly all of it is worth nothing.
+            self.line += 1
+            try:
+                json.loads(rest)
+            except (ValueError, RecursionError):
+                self.truncated = True
+            else:
+                yield rest
+
+    def _open(self) -> Callable[[], bytes]:
+        """What returns the next bytes of the unpacked file, and nothing at its end."""
+        if str(self.path) == STDIN:
+            raw: BinaryIO = sys.stdin.buffer
+        else:
+            try:
+                raw = self._opened.enter_context(self.path.open("rb"))
+            except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+                self._unreadable(error)
+        buffered = cast("io.BufferedReader", raw)
+        try:
+            magic = buffered.peek(len(_ZSTD_MAGIC))[: len(_ZSTD_MAGIC)]
+        except OSError as error:
+            self._unreadable(error)
+        if magic.startswith(_GZIP_MAGIC):
+            return self._guarded(gzip.GzipFile(fileobj=buffered).read1, (zlib.error, gzip.BadGzipFile))
+        if magic == _ZSTD_MAGIC:
+            if zstandard is None:
+                raise TraceFileError(
+                    self.name,
+                    "packed with Zstandard, which needs the zstandard package (pip install 'arm-vcpu-cli[zstd]')",
+                )
+            unpacked = zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(
+                buffered, read_across_frames=True, closefd=False
+            )
+            return self._guarded(unpacked.read, (zstandard.ZstdError,))
+        return self._guarded(buffered.read1, ())
+
+    def _guarded(self, read: Callable[[int], bytes], damage: tuple[type[Exception], ...]) -> Callable[[], bytes]:
+        def guarded() -> bytes:
+            try:
+                return read(_CHUNK)
+            except EOFError:
+                # The compressed data breaks off.
+                self.truncated = True
+                return b""
+            except damage as error:
+                raise TraceFileError(
+                    self.name, f"damaged compressed data behind line {self.line}: {' '.join(str(error).split())}"
+                ) from None
+            except OSError as error:
+                self._unreadable(error)
+
+        return guarded
+
+    def _unreadable(self, error: OSError | ValueError) -> NoReturn:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise TraceFileError(self.name, f"cannot be read: {reason}") from None
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    """NaN and the infinities, which Python's parser knows and JSON does not (RFC 8259, 6)."""
+    raise ValueError(name)
+
+
+def _kind(record: Record) -> str:
+    kind = record.get("type")
+    return f'an event of type "{kind[:_SHOWN]}"' if isinstance(kind, str) else "an object"
+
+
+def _shorten(line: bytes) -> str:
+    """The start of a line as it may be printed."""
+    text = line[:_SHOWN].decode("ascii", "backslashreplace")
+    return ascii(text) + ("..." if len(line) > _SHOWN else "")

@@ -1,0 +1,68 @@
+"""Lines of a trace as events again, for whatever shows events: whoever wrote them may have put anything into them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from arm_vcpu_cli.trace.event import CONSOLE, NAME_KEYS, Field, TraceEvent
+
+_COMMON: Final = frozenset(
+    ("type", "seq", "vcpu", "time_ns", "pc", "symbol", "source", "caller", "el", "esr", "esr_text", "note")
+)
+_ADDRESS: Final = re.compile(r"0x[0-9a-f]{1,16}").fullmatch
+_SYNDROME: Final = re.compile(r"0x[0-9a-f]{1,8}").fullmatch
+_LONGEST: Final = 400
+
+
+def event_of(record: Mapping[str, Any]) -> TraceEvent:
+    """The event of a line that a :class:`~arm_vcpu_cli.trace.reader.TraceReader` has checked.
+
+    What is not as the schema has it is left out or shown as it is, but never as more than one line. Fields that are
+    null or empty say nothing and are left out.
+    """
+    name_key = NAME_KEYS.get(record["type"], "name")
+    pc, esr, el = record.get("pc"), record.get("esr"), record.get("el")
+    fields: list[Field] = [
+        (printable(key), _shown(record["type"], value))
+        for key, value in record.items()
+        if key not in _COMMON and key != name_key and value is not None and value != ""
+    ]
+    return TraceEvent(
+        type=printable(record["type"]),
+        seq=record["seq"],
+        vcpu=record["vcpu"],
+        time=record["time_ns"],
+        name=_text(record, name_key),
+        pc=int(pc, 16) if isinstance(pc, str) and _ADDRESS(pc) else None,
+        symbol=_text(record, "symbol"),
+        source=_text(record, "source"),
+        caller=_text(record, "caller"),
+        el=el if type(el) is int and 0 <= el <= 3 else None,
+        esr=int(esr, 16) if isinstance(esr, str) and _SYNDROME(esr) else None,
+        fields=tuple(fields),
+        note=_text(record, "note"),
+    )
+
+
+def printable(text: str, longest: int = _LONGEST) -> str:
+    """A text out of a file: nothing in it may move the cursor or end the line, and it is never endless."""
+    shown = text[: longest + 1]
+    if not shown.isprintable():
+        shown = "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in shown)
+    return shown if len(shown) <= longest else shown[: longest - 3] + "..."
+
+
+def _text(record: Mapping[str, Any], key: str) -> str:
+    value = record.get(key)
+    return printable(value) if isinstance(value, str) else ""
+
+
+def _shown(kind: str, value: object) -> int | bool | str:
+    if isinstance(value, str):
+        # The text of a console is shown in quotes, with escapes of its own.
+        return value[:_LONGEST] if kind == CONSOLE else printable(value)
+    if isinstance(value, (bool, int)) and -(1 << 64) < value < 1 << 64:
+        return value
+    return printable(str(value)) if not isinstance(value, int) else "(too large)"

@@ -1,0 +1,121 @@
+"""Which events of a trace are wanted, asked before anything is formatted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from arm_vcpu_cli.arch.esr import EC_SHIFT
+from arm_vcpu_cli.trace.event import ACCESS, ENTRY, EVENT_TYPES, EXCEPTION, EXIT
+
+UNBOUNDED: Final = 1 << 64
+
+
+class Span(NamedTuple):
+    """A range of numbers, both ends included."""
+
+    first: int
+    last: int = UNBOUNDED
+
+    def holds(self, value: int) -> bool:
+        """Whether ``value`` lies in it."""
+        return self.first <= value <= self.last
+
+
+class Facts(NamedTuple):
+    """What a selection may ask of an event: ``pc`` and ``ipa`` are None where it has none."""
+
+    seq: int
+    vcpu: int
+    time: int
+    reason: str
+    esr: int | None
+    pc: int | None
+    ipa: int | None
+
+
+Test = Callable[[Facts], bool]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What is wanted. An empty collection asks for nothing in particular.
+
+    ``reasons`` are exit reasons, ``classes`` exception classes (ESR_ELx.EC), ``ipas`` ranges of IPAs (the windows of
+    devices too), ``pcs`` ranges of virtual addresses (functions too), ``vcpus`` numbers, ``times`` nanoseconds of
+    the guest, ``numbers`` those of exits. ``types`` are event types, None if the user has not said.
+    """
+
+    types: frozenset[str] | None = None
+    reasons: frozenset[str] = frozenset()
+    classes: frozenset[int] = frozenset()
+    ipas: tuple[Span, ...] = ()
+    pcs: tuple[Span, ...] = ()
+    vcpus: frozenset[int] = frozenset()
+    times: tuple[Span, ...] = ()
+    numbers: tuple[Span, ...] = ()
+    without: frozenset[str] = field(default=frozenset())
+    """Types that are left out unless the user names them."""
+
+    def wanted_types(self) -> frozenset[str]:
+        """The types of events to make at all: those the user has named; else all, or only those that can meet the
+        criteria that there are."""
+        if self.types is not None:
+            return self.types
+        if self.reasons:
+            return frozenset({EXIT})
+        if self.classes or self.pcs:
+            return frozenset({EXIT} if self.ipas else {EXIT, EXCEPTION}) - self.without
+        if self.ipas:
+            return frozenset({EXIT, ACCESS}) - self.without
+        return frozenset(EVENT_TYPES) - self.without
+
+    def test(self) -> Test | None:
+        """Whether an exit, exception or entry is wanted; None if all are."""
+        tests: list[Test] = []
+        if self.reasons:
+            tests.append(lambda facts: facts.reason in self.reasons)
+        if self.classes:
+            tests.append(lambda facts: facts.esr is not None and facts.esr >> EC_SHIFT in self.classes)
+        if self.pcs:
+            tests.append(lambda facts: facts.pc is not None and _any(self.pcs, facts.pc))
+        return _all([*tests, *self._places(), *self._general()])
+
+    def test_access(self) -> Test | None:
+        """Whether an access without an exit is wanted: by IPA, vCPU, time and number."""
+        return _all([*self._places(), *self._general()])
+
+    def test_general(self) -> Test | None:
+        """Whether an event of another type is wanted: by vCPU, time and number only."""
+        return _all(self._general())
+
+    def _places(self) -> list[Test]:
+        return [lambda facts: facts.ipa is not None and _any(self.ipas, facts.ipa)] if self.ipas else []
+
+    def _general(self) -> list[Test]:
+        tests: list[Test] = []
+        if self.vcpus:
+            tests.append(lambda facts: facts.vcpu in self.vcpus)
+        if self.times:
+            tests.append(lambda facts: _any(self.times, facts.time))
+        if self.numbers:
+            tests.append(lambda facts: _any(self.numbers, facts.seq))
+        return tests
+
+
+def _any(spans: tuple[Span, ...], value: int) -> bool:
+    return any(first <= value <= last for first, last in spans)
+
+
+def _all(tests: list[Test]) -> Test | None:
+    if not tests:
+        return None
+    if len(tests) == 1:
+        return tests[0]
+    return lambda facts: all(test(facts) for test in tests)
+
+
+EVERYTHING: Final = Selection()
+QUIET: Final = frozenset({ENTRY})
+"""What a person does not want to see of every exit."""

@@ -1,0 +1,68 @@
+"""The statistics of a trace: what its events are counted as."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from arm_vcpu_cli.trace.event import EXCEPTION, EXIT, IRQ
+from arm_vcpu_cli.trace.eventline import is_plain, split
+from arm_vcpu_cli.trace.exitkey import KEY_PROPERTIES, ExitKey, exit_key
+from arm_vcpu_cli.trace.reader import Record, TraceReader
+from arm_vcpu_cli.trace.statistics import Statistics
+
+_MAX_CACHED: Final = 1 << 15
+"""Common texts that are kept of each type; each has a few hundred bytes."""
+_MAX_TYPES: Final = 64
+
+Count = Callable[[int, "int | None", "int | None"], None]
+"""Counts an event that happened at a time, with the ``host_ns`` and the ``latency_ns`` that it has."""
+
+
+def tally(trace: TraceReader) -> Statistics:
+    """Count all events of a trace. Raises TraceFileError where it is damaged."""
+    statistics = Statistics()
+    known: dict[bytes, dict[bytes, Count]] = {}
+    for line in trace.lines():
+        parts = split(line)
+        if parts is not None:
+            kind, vcpu, common, time, host_ns, latency = parts
+            if kind in known:
+                count = known[kind].get(vcpu + common)
+                if count is not None:
+                    count(time, host_ns, latency)
+                    continue
+        record = trace.event(line)
+        count = _counter(trace, record, statistics)
+        latency = trace.number(record, "latency_ns") if "latency_ns" in record else None
+        count(record["time_ns"], record.get("host_ns"), latency)
+        if parts is not None and is_plain(common) and (kind in known or len(known) < _MAX_TYPES):
+            cache = known.setdefault(kind, {})
+            if len(cache) >= _MAX_CACHED:
+                cache.clear()
+            cache[vcpu + common] = count
+    return statistics
+
+
+def _counter(trace: TraceReader, record: Record, statistics: Statistics) -> Count:
+    """How events like this one are counted."""
+    kind = record["type"]
+    if kind == EXIT:
+        return partial(statistics.exit, statistics.cell(_exit_key(trace, record)))
+    if kind == EXCEPTION:
+        return partial(statistics.exception, record["exception"])
+    if kind == IRQ:
+        intid, source = trace.number(record, "intid"), trace.optional(record, "source_name")
+        return partial(statistics.interrupt, intid, source, record["action"])
+    return partial(statistics.event, kind)
+
+
+def _exit_key(trace: TraceReader, record: Record) -> ExitKey:
+    said = {name: trace.optional(record, name) for name in KEY_PROPERTIES}
+    if said["ipa"]:
+        trace.address(record, "ipa")
+    if record.get("el") is not None:
+        said["el"] = str(trace.number(record, "el"))
+    said["vcpu"] = str(record["vcpu"])
+    return exit_key(said)

@@ -1,0 +1,217 @@
+"""``armvcpu walk``."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from tests.integration.command import armvcpu, assert_refused, guest, sample, shell
+
+PAGING = sample("paging")
+USER = "0x1000000000"
+UNMAPPED = "0x1000100000"
+
+
+def walks(*arguments: object, status: int = 0) -> list[dict[str, Any]]:
+    finished = armvcpu("walk", "--json", *arguments)
+    assert (finished.status, finished.err) == (status, "")
+    found = json.loads(finished.out)["walks"]
+    assert isinstance(found, list)
+    return found
+
+
+def test_an_address_is_walked_through_both_stages() -> None:
+    finished = armvcpu("walk", PAGING, "main")
+    assert (finished.status, finished.err) == (0, "")
+    first, blank, title, *lines = finished.out.decode().splitlines()
+    assert re.match(
+        r"the guest powered off; after \d+ exits, PC 0x00000000400\w+ <psci_system_off\+0x20> common/", first
+    )
+    assert blank == ""
+    assert re.fullmatch(r"main \(0x400\w+\), read by EL1:", title)
+    shape = [re.sub(r"0x[0-9a-f]+", "N", line.strip()) for line in lines]
+    assert shape == [
+        "stage 1, VA N: TTBR0_EL1 N, 4 KiB granule, 39-bit VAs",
+        "level 1  IPA N (PA N): N  table -> N",
+        "level 2  IPA N (PA N): N  table -> N",
+        "level 3  IPA N (PA N): N  page -> N",
+        "AP=2 (EL1 r) UXN=1 PXN=0 AF=1 SH=3 (inner) AttrIndx=1 (MAIR_EL1 N: Normal write-back) nG=0",
+        "-> IPA N, 4 KiB page",
+        "stage 2, IPA N: VTTBR_EL2 N, 4 KiB granule, 32-bit IPAs",
+        "level 2  PA N: N  block -> N",
+        "S2AP=3 (rw) XN=0 AF=1 SH=3 (inner) MemAttr=N (Normal write-back)",
+        "-> PA N, 2 MiB block",
+        "both stages: PA N, EL1 r-x, EL0 ---, Normal write-back, inner shareable",
+    ]
+
+
+def test_a_fault_is_named_by_stage_and_level() -> None:
+    finished = armvcpu("walk", PAGING, UNMAPPED)
+    assert finished.status == 1
+    assert finished.out.decode().endswith(
+        "0x0000000000000000  invalid: nothing is mapped\n"
+        "    -> translation fault, level 3, of stage 1 (fault status 0x07)\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "address", "fault"),
+    [
+        ((), "main", None),
+        (("--access", "exec"), "main", None),
+        (("--access", "write"), "main", ("permission", 3, 1)),
+        (("--el", "0"), "main", ("permission", 3, 1)),
+        (("--el", "0", "--access", "write"), USER, None),
+        (("--access", "exec"), USER, ("permission", 3, 1)),
+        ((), UNMAPPED, ("translation", 3, 1)),
+        ((), "0x800000000000", ("translation", 0, 1)),
+        (("--ipa",), "0x40080000", None),
+        (("--ipa",), "0x9000000", ("translation", 2, 2)),
+        ((), "0x9000000", ("translation", 2, 2)),
+    ],
+)
+def test_who_accesses_it_and_what_for_decides(
+    options: tuple[str, ...], address: str, fault: tuple[str, int, int] | None
+) -> None:
+    (walk,) = walks(*options, PAGING, address, status=0 if fault is None else 1)
+    if fault is None:
+        assert "pa" in walk
+        assert "fault" not in walk
+    else:
+        found = walk["fault"]
+        assert (found["kind"], found["level"], found["stage"]) == fault
+        assert "pa" not in walk
+
+
+def test_the_object_has_every_descriptor() -> None:
+    main, user = walks(PAGING, "main", USER)
+    assert main["name"] == "main"
+    assert [step["level"] for step in main["stage1"]["steps"]] == [1, 2, 3]
+    assert [step["kind"] for step in main["stage1"]["steps"]] == ["table", "table", "page"]
+    assert main["stage1"]["steps"][2]["fields"]["AP"] == "2 (EL1 r)"
+    assert main["stage1"]["output"] == main["va"]
+    assert (main["permissions"], main["memory"]) == ({"el0": "---", "el1": "r-x"}, "Normal write-back")
+    assert user["permissions"] == {"el0": "rw-", "el1": "rw-"}
+    assert user["stage1"]["output"] == user["stage2"]["input"] != user["va"]
+
+
+def test_registers_are_those_at_the_end() -> None:
+    pc, sp, register, table = walks(PAGING, "pc", "sp", "x29", "TTBR0_EL1")
+    assert pc["permissions"]["el1"] == "r-x"
+    assert sp["permissions"]["el1"] == "rw-"
+    assert register["permissions"]["el1"] == "rw-"
+    assert table["va"] == "0x40087000"
+
+
+def test_with_the_mmu_off_the_ipa_is_the_va() -> None:
+    finished = armvcpu("walk", sample("hello"), "main")
+    assert "off (SCTLR_EL1.M = 0): the IPA is the VA" in finished.out.decode()
+    (walk,) = walks(sample("hello"), "main")
+    assert walk["mmu"] is False
+    assert walk["stage1"]["steps"] == []
+    # Data accesses are to Device memory then (D8.2.10), and that wins over what stage 2 says.
+    assert walk["memory"] == "Device-nGnRnE"
+
+
+def test_the_walk_is_of_the_moment_at_which_the_guest_was_stopped() -> None:
+    finished = armvcpu("walk", "--json", "--max-exits", "1", PAGING, "main")
+    stopped = json.loads(finished.out)["stopped"]
+    assert (stopped["ending"], stopped["exits"]) == ("limit", 1)
+    assert json.loads(finished.out)["walks"][0]["mmu"] is False
+
+
+def test_a_guest_can_be_stopped_in_a_function() -> None:
+    finished = armvcpu("walk", "--json", "--at", "uart_putc", PAGING, "pc")
+    stopped = json.loads(finished.out)["stopped"]
+    assert stopped["ending"] == "limit"
+    assert re.match(r"uart_putc(\+|$)", stopped["symbol"])
+    later = json.loads(armvcpu("walk", "--json", PAGING, "pc").out)["stopped"]
+    assert stopped["exits"] < later["exits"]
+
+
+def test_a_guest_can_be_stopped_at_an_exception() -> None:
+    # The application at EL0 makes no exit at all, only system calls.
+    finished = armvcpu("walk", "--json", "--at", "user_main", PAGING, "elr_el1", "pc")
+    answer = json.loads(finished.out)
+    assert answer["stopped"]["ending"] == "limit"
+    assert re.match(r"vectors(\+|$)|save_and_handle", answer["stopped"]["symbol"])
+    returns, _ = answer["walks"]
+    assert returns["permissions"]["el0"] == "r-x"
+
+
+def test_the_console_is_not_part_of_the_answer() -> None:
+    quiet, loud = armvcpu("walk", PAGING, "main"), armvcpu("walk", "--console", PAGING, "main")
+    assert quiet.out == loud.out
+    assert quiet.err == ""
+    assert loud.err.startswith("EL1: MMU on")
+
+
+def test_the_map_has_regions_of_one_kind_each() -> None:
+    finished = armvcpu("walk", "--map", PAGING)
+    assert finished.status == 0
+    text = finished.out.decode()
+    assert re.search(
+        r"^  0x0000000009000000-0x0000000009000fff +4K +4K each +EL1 rw-  EL0 ---  Device-nGnRE +"
+        r"-> 0x0009000000  device\.uart0$",
+        text,
+        re.MULTILINE,
+    )
+    assert re.search(r"^  0x00000000402\w+-0x0000000043ffffff +62M +2M each ", text, re.MULTILINE)
+    assert re.search(r"^stage 1, TTBR1_EL1 .*: disabled \(TCR_EL1\.EPD1 = 1\)$", text, re.MULTILINE)
+    assert re.search(r"^stage 2, .*\n  0x0000000040000000-0x000000005fffffff +512M +rwx ", text, re.MULTILINE)
+
+
+def test_the_map_as_an_object_agrees_with_walks() -> None:
+    finished = armvcpu("walk", "--json", "--map", PAGING, "main", USER, "sp")
+    answer = json.loads(finished.out)
+    lower, upper, stage2 = answer["map"]
+    assert lower["complete"]
+    assert upper["regions"] == []
+    for walk in answer["walks"]:
+        va = int(walk["va"], 16)
+        (region,) = [region for region in lower["regions"] if 0 <= va - int(region["start"], 16) < region["size"]]
+        assert int(region["output"], 16) + va - int(region["start"], 16) == int(walk["stage1"]["output"], 16)
+        assert {"el0": region["el0"], "el1": region["el1"]} == walk["permissions"]
+    assert [region["behind"] for region in stage2["regions"]] == ["memory.ram"]
+
+
+def test_a_guest_without_stage_1_has_a_map_of_stage_2() -> None:
+    text = armvcpu("walk", "--map", sample("hello")).out.decode()
+    assert "stage 1 is off (SCTLR_EL1.M = 0): the IPA is the VA\n" in text
+    assert "memory.ram" in text
+
+
+@pytest.mark.parametrize("text", ["nothing", "x31", "0xz", "main+main", "SCTLR_EL1"])
+def test_what_is_no_address_is_refused_before_anything_runs(text: str) -> None:
+    assert_refused(armvcpu("walk", PAGING, text), text, "expected an address")
+
+
+def test_nothing_to_walk_is_refused() -> None:
+    assert_refused(armvcpu("walk", PAGING), "nothing to walk")
+    assert_refused(armvcpu("walk", PAGING, "--at", "nowhere", "main"), "nowhere", "a function of the guest")
+    assert_refused(armvcpu("walk", "missing.elf", "main"), "missing.elf")
+
+
+def test_a_reader_that_goes_away_is_no_traceback() -> None:
+    finished = shell('armvcpu walk --map "$1" | head -1', PAGING)
+    assert "Traceback" not in finished.err
+    assert finished.out.startswith(b"the guest powered off")
+
+
+def test_a_guest_that_died_can_be_walked() -> None:
+    (walk,) = walks(sample("crash"), "0xdead0000", "--access", "write", status=1)
+    assert walk["fault"] == {
+        "stage": 2,
+        "level": 2,
+        "kind": "translation",
+        "text": "translation fault, level 2",
+        "status": "0x6",
+    }
+
+
+def test_tables_that_map_nothing_say_so() -> None:
+    finished = armvcpu("walk", "--map", guest("nothing_mapped"))
+    assert "  nothing is mapped\n" in finished.out.decode()

@@ -1,0 +1,133 @@
+"""The whole map of stage 1, against the walk of single addresses."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from arm_vcpu_cli.arch.regs import Sctlr, Tcr
+from arm_vcpu_cli.arch.stage1map import MAX_TABLES, Mapped, Stage1Map, TooManyTablesError
+from arm_vcpu_cli.arch.stage1walk import walk_stage1
+from arm_vcpu_cli.arch.walk import Walk
+
+ON = int(Sctlr.of(M=1))
+TCR = int(Tcr.of(T0SZ=25, T1SZ=25, TG1=2, IPS=5))
+MAIR = 0x44FF00
+ROOT = 0x8000_0000
+TABLE = 0x1000
+AF, NG = 1 << 10, 1 << 11
+TABLES = 6
+
+
+class Memory:
+    """Tables of 4 KiB side by side from ``ROOT`` on."""
+
+    def __init__(self, count: int = TABLES) -> None:
+        self.words = [0] * (512 * count)
+
+    def set(self, table: int, index: int, word: int) -> None:
+        self.words[512 * table + index] = word
+
+    def read_u64(self, address: int) -> int | None:
+        index = (address - ROOT) // 8
+        return self.words[index] if 0 <= index < len(self.words) else None
+
+    def read_table(self, address: int, size: int) -> bytes | None:
+        first = (address - ROOT) // 8
+        if not 0 <= first <= len(self.words) - size // 8:
+            return None
+        return struct.pack(f"<{size // 8}Q", *self.words[first : first + size // 8])
+
+
+def mapped(memory: Memory, *, upper: bool = False, tcr: int = TCR, sctlr: int = ON, pan: bool = False) -> list[Mapped]:
+    tables = Stage1Map(memory.read_table, upper=upper, ttbr=ROOT, tcr=tcr, sctlr=sctlr, mair=MAIR, pan=pan)
+    return list(tables.mappings())
+
+
+def table_at(number: int) -> int:
+    return ROOT + TABLE * number | 3
+
+
+def test_pages_side_by_side_are_one_region() -> None:
+    memory = Memory()
+    memory.set(0, 1, table_at(1))
+    memory.set(1, 0, table_at(2))
+    for index in range(4, 8):
+        memory.set(2, index, 0x9000_0000 + TABLE * index | AF | 3)
+    memory.set(2, 8, 0x9000_8000 | AF | NG | 3)
+    memory.set(1, 1, 0x4020_0000 | AF | 1)
+    first, second, third = mapped(memory)
+    assert (first.va, first.ipa, first.size, first.level) == (0x4000_4000, 0x9000_4000, 0x4000, 3)
+    assert (second.va, second.size, second.el1.not_global) == (0x4000_8000, TABLE, True)
+    assert (third.va, third.ipa, third.size, third.level) == (0x4020_0000, 0x4020_0000, 0x20_0000, 2)
+
+
+def test_the_upper_half_ends_at_the_top() -> None:
+    memory = Memory()
+    memory.set(0, 511, 0x4000_0000 | AF | 1)
+    (region,) = mapped(memory, upper=True)
+    assert (region.va, region.va + region.size) == (0xFFFF_FFFF_C000_0000, 1 << 64)
+
+
+@pytest.mark.parametrize(("tcr", "sctlr"), [(TCR, 0), (TCR | int(Tcr.of(EPD0=1)), ON)])
+def test_nothing_is_mapped_where_no_walk_is_made(tcr: int, sctlr: int) -> None:
+    memory = Memory()
+    memory.set(0, 1, 0x4000_0000 | AF | 1)
+    assert mapped(memory, tcr=tcr, sctlr=sctlr) == []
+
+
+def test_tables_without_end_are_given_up() -> None:
+    memory = Memory(1)
+    for index in range(512):
+        memory.set(0, index, table_at(0))
+    tables = Stage1Map(memory.read_table, upper=False, ttbr=ROOT, tcr=TCR, sctlr=ON, mair=MAIR)
+    with pytest.raises(TooManyTablesError):
+        for _ in tables.mappings():
+            pass
+    assert MAX_TABLES < 512 * 512
+
+
+descriptors = st.one_of(
+    st.integers(1, TABLES - 1).map(table_at),
+    st.tuples(st.integers(1, TABLES - 1), st.sampled_from([1 << 61, 2 << 61, 1 << 60, 1 << 59])).map(
+        lambda pair: table_at(pair[0]) | pair[1]
+    ),
+    st.tuples(
+        st.integers(0, 7),
+        st.sampled_from([0, AF, AF | NG]),
+        st.integers(0, 3),
+        st.integers(0, 3),
+        st.integers(0, 2),
+        st.sampled_from([1, 3]),
+    ).map(lambda f: f[0] << 30 | f[3] << 12 | f[1] | f[2] << 6 | f[3] << 53 | f[4] << 2 | f[5]),
+)
+ENTRIES = st.dictionaries(st.tuples(st.integers(0, TABLES - 1), st.integers(0, 3)), descriptors, max_size=16)
+
+
+@given(ENTRIES, st.booleans(), st.booleans())
+def test_the_map_says_what_walks_say(entries: dict[tuple[int, int], int], pan: bool, wxn: bool) -> None:
+    memory = Memory()
+    for (table, index), word in entries.items():
+        memory.set(table, index, word)
+    sctlr = int(Sctlr.of(M=1, WXN=int(wxn)))
+
+    def walk(va: int, el: int) -> Walk:
+        return walk_stage1(
+            memory.read_u64, ttbr0=ROOT, ttbr1=0, tcr=TCR, sctlr=sctlr, mair=MAIR, va=va, el=el, pan=pan and el == 1
+        )
+
+    end = 0
+    for region in mapped(memory, sctlr=sctlr, pan=pan):
+        assert region.va >= end
+        if region.va > end:
+            for gap in (end, region.va - 1):
+                assert walk(gap, 1).size == 0
+        end = region.va + region.size
+        for va in (region.va, region.va + region.size // 2, end - 1):
+            for el, attributes in ((0, region.el0), (1, region.el1)):
+                found = walk(va, el)
+                assert found.attributes == attributes
+                assert found.output == (region.ipa + va - region.va if region.accessed else None)
