@@ -91,7 +91,6 @@ class ExitCounter:
         self._caller = caller
         self._cells: dict[tuple[object, ...], Cell] = {}
         self._kinds: dict[tuple[int, int | None], str] = {}
-        self._count = self.statistics.exit
         self._raised: dict[int, int] = {}
         self._acknowledged: dict[int, int] = {}
 
@@ -105,18 +104,14 @@ class ExitCounter:
             self.at_exit()
         reason, pc = record.reason, record.pc
         kind = type(reason)
-        # The syndrome tells HVC, SMC and semihosting apart, and mostly what different programs have at one address.
-        if kind is MmioWrite or kind is MmioRead:
-            detail = reason.addr
-        else:
-            get = _DETAILS.get(kind)
-            detail = None if get is None else get(reason)
+        detail = _DETAILS.get(kind)
         caller = 0 if self._caller is None else self._caller(pc, record.lr, record.fp)
-        key = (kind, detail, pc, caller, record.esr)
+        # The syndrome tells HVC, SMC and semihosting apart, and mostly what different programs have at one address.
+        key = (kind, None if detail is None else detail(reason), pc, caller, record.esr)
         cell = self._cells.get(key)
         if cell is None:
             cell = self._new(key, record, caller)
-        self._count(cell, record.time, record.host_ns)
+        self.statistics.exit(cell, record.time, record.host_ns)
 
     def entry(self, pc: int, el: int, *, irq: bool, fiq: bool) -> None:
         """Not wanted."""

@@ -38,9 +38,10 @@ class PassedThrough:
 
     def write(self, offset: int, width: int, value: int) -> None:
         """See the port."""
-        self.device.write(offset, width, value)
+        # The cause is told before its effects.
         if self.observer is not None:
             self.observer(self, True, offset, width, value)
+        self.device.write(offset, width, value)
         self._settle()
 
 

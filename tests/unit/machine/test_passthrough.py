@@ -109,7 +109,7 @@ class Watcher:
         self.log.calls.append(("seen", device.name, device.base, is_write, offset, width, value))
 
 
-def test_who_watches_is_told_of_each_access_with_its_value_before_the_interrupt_is_looked_at() -> None:
+def test_who_watches_is_told_of_each_access_with_its_value_before_anything_comes_of_it() -> None:
     log = Log()
     window = PassedThrough("uart0", BASE, log, log.settle)
     window.observer = Watcher(log)
@@ -119,8 +119,8 @@ def test_who_watches_is_told_of_each_access_with_its_value_before_the_interrupt_
         ("read", 0x18, 2),
         ("seen", "uart0", BASE, False, 0x18, 2, 0x5A),
         ("settle",),
-        ("write", 4, 4, 0xAB),
         ("seen", "uart0", BASE, True, 4, 4, 0xAB),
+        ("write", 4, 4, 0xAB),
         ("settle",),
     ]
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -33,8 +32,9 @@ from arm_vcpu_cli.machine.describing import EventDescriber
 from arm_vcpu_cli.machine.passthrough import PassedThrough
 from arm_vcpu_cli.machine.runner import Ending, RunResult
 from arm_vcpu_cli.machine.tracing import TraceOptions, Tracer
-from arm_vcpu_cli.trace.event import EVENT_TYPES, TraceEnd, TraceEvent, TraceHeader
+from arm_vcpu_cli.trace.event import EVENT_TYPES, TraceEnd, TraceEvent
 from arm_vcpu_cli.trace.selection import Selection, Span
+from tests.support.sink import Sink
 
 CREATED, FREE, READY, RUNNING, BLOCKED = (
     VCpuState.CREATED,
@@ -46,44 +46,6 @@ CREATED, FREE, READY, RUNNING, BLOCKED = (
 HVC, SVC = 0x16 << 26, 0x15 << 26
 UART = 0x0900_0000
 OFF = RunResult(Ending.POWERED_OFF, 0, "the guest powered off", 5, 1.5)
-
-
-@dataclass
-class Sink:
-    """Keeps what it is given."""
-
-    events: list[TraceEvent] = field(default_factory=list)
-    counts: dict[str, int] = field(default_factory=dict)
-    total: int = -1
-    ends: list[TraceEnd] = field(default_factory=list)
-
-    def header(self, header: TraceHeader) -> None:
-        """Not the tracer's to tell."""
-        raise AssertionError
-
-    def event(self, event: TraceEvent) -> None:
-        self.events.append(event)
-
-    def end(self, end: TraceEnd) -> None:
-        self.ends.append(end)
-
-    def summary(self, counts: Mapping[str, int], total: int) -> None:
-        self.counts, self.total = dict(counts), total
-
-    @property
-    def told(self) -> list[str]:
-        """Types and names, in order."""
-        return [f"{event.type} {event.name}".strip() for event in self.events]
-
-    @property
-    def numbers(self) -> list[int]:
-        """The numbers of the events, in order."""
-        return [event.seq for event in self.events]
-
-    @property
-    def lines(self) -> list[object]:
-        """What was told of the console."""
-        return [event.fields[0][1] for event in self.events if event.type == "console"]
 
 
 class Clock:
