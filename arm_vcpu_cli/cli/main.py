@@ -12,6 +12,7 @@ import click
 
 from arm_vcpu_cli.cli.output import null_stream, say
 from arm_vcpu_cli.errors import ArmVcpuError
+from arm_vcpu_cli.version import VERSION
 
 INTERRUPTED: Final = 130
 OUTPUT_FAILED: Final = 1
@@ -56,7 +57,7 @@ class _Commands(click.Group):
     subcommand_metavar="COMMAND [ARGS]...",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-@click.version_option(package_name="arm-vcpu-cli", prog_name="armvcpu")
+@click.version_option(VERSION, prog_name="armvcpu")
 @click.pass_context
 def cli(ctx: click.Context) -> None:
     """Run AArch64 guests at EL1 under a modelled EL2, and see every exit.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import sys
-from importlib import metadata
 from typing import TextIO
 
 import click
@@ -29,8 +28,3 @@ def null_stream(mode: str) -> TextIO:
     stream = open(os.devnull, mode, encoding="utf-8")  # noqa: PTH123, SIM115
     assert isinstance(stream, io.TextIOWrapper)
     return stream
-
-
-def version() -> str:
-    """The version of this package."""
-    return metadata.version("arm-vcpu-cli")

@@ -12,7 +12,6 @@ from typing import Any, BinaryIO, TextIO
 import click
 
 from arm_vcpu_cli.cli.options import FILE, GuestOptions, guest_options
-from arm_vcpu_cli.cli.output import version
 from arm_vcpu_cli.cli.session import run_guest
 from arm_vcpu_cli.cli.style import colours, event_style
 from arm_vcpu_cli.cli.trace_options import SelectionOptions, selection_options
@@ -27,6 +26,7 @@ from arm_vcpu_cli.trace.output import open_output
 from arm_vcpu_cli.trace.perfetto import PerfettoSink
 from arm_vcpu_cli.trace.sinks import JsonLinesSink, TraceSink
 from arm_vcpu_cli.trace.text import TextSink
+from arm_vcpu_cli.version import VERSION
 
 FORMATS = ("text", "jsonl", "perfetto", "chrome", "ftrace")
 _BINARY = "perfetto"
@@ -81,13 +81,15 @@ def command(format_: str, output: Path | None, timing: bool, color: bool | None,
 
         def prepare(machine: Machine) -> None:
             wanted = own.resolve(machine, timing=timing, for_people=format_ == "text")
+            if output is None and sys.stderr.isatty():
+                machine.console.write_lines()
             # Only now: a guest that cannot be loaded must not cost the user an earlier log.
             if format_ == _BINARY:
                 sink: TraceSink = PerfettoSink(opened.enter_context(_open_binary(output)))
             else:
                 stream = opened.enter_context(_open_text(output))
                 sink = _text_sink(format_, stream, colours(stream, color))
-            sink.header(trace_header(machine, f"armvcpu {version()}", timing=timing))
+            sink.header(trace_header(machine, f"armvcpu {VERSION}", timing=timing))
             tracers.append(attach_tracer(machine, sink, wanted))
 
         def finish(result: RunResult) -> None:

@@ -76,6 +76,7 @@ class Console:
         self._output_fd = output_fd
         self._input_fd = input_fd
         self._interactive = interactive
+        self._by_byte = interactive
         self._sleep = sleep
         self._quit_requested: Callable[[], None] = _nobody
         self._ignored: Callable[[], None] = _nobody
@@ -134,12 +135,17 @@ class Console:
         """Have ``seen`` called as well with all that the guest prints, just before it is written."""
         self._seen = (*self._seen, seen)
 
+    def write_lines(self) -> None:
+        """Have an interactive line written by the line too, or when the guest waits for input: others write to the
+        same terminal."""
+        self._by_byte = False
+
     def send(self, byte: int) -> None:
         """A byte from the guest."""
         self._out.append(byte)
         self._last = byte
         self._idle_waits = 0
-        if self._interactive or byte == NEWLINE or len(self._out) >= CHUNK:
+        if self._by_byte or byte == NEWLINE or len(self._out) >= CHUNK:
             self.flush()
 
     def write(self, data: bytes) -> None:

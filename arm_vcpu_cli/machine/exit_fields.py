@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from arm_vcpu_cli.arch.esr import EC_SHIFT, ExceptionClass
+from arm_vcpu_cli.arch.gicregs import IccIntid
 from arm_vcpu_cli.arch.regs import layout_of
 from arm_vcpu_cli.arch.smccc import PsciStatus, argument_count, from_u64, function_name, is_psci
 from arm_vcpu_cli.arch.sysreg import SysReg
@@ -93,6 +94,9 @@ def _register_name(iss: int) -> str:
 @lru_cache(maxsize=4096)
 def _register_meaning(iss: int, value: int) -> Fields:
     layout = layout_of(_register_name(iss), value)
+    if layout is IccIntid:
+        # In decimal, as everywhere else.
+        return (("meaning", f"INTID {IccIntid(value).INTID}"),)
     text = "" if layout is None else layout(value & (1 << layout.WIDTH) - 1).describe()
     return (("meaning", text),) if text else ()
 

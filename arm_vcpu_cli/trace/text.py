@@ -45,7 +45,7 @@ ROLES: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 """What each exit reason looks like; events of the other types look like their type."""
-_NAME_WIDTH: Final = 15
+_NAME_WIDTH: Final = 17
 _TOLD_IN_WORDS: Final = frozenset({"ipa", "va", "device", "register", "offset", "data", "value", "meaning", "sysreg"})
 
 

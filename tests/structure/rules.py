@@ -16,6 +16,7 @@ ANY: Final = "*"
 LAYERS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
     {
         "errors": frozenset(),
+        "version": frozenset(),
         "arch": frozenset({"errors"}),
         "axvcpu": frozenset({"errors"}),
         "engine": frozenset({"errors", "arch"}),

@@ -49,18 +49,22 @@ class _BankWatch:
         self._taken = bank.active
         self._held = self._taken & bank.pending()
         """Acknowledged and pending ever since: their inputs stay asserted."""
-        self._requests = bank.pending() & ~self._held
+        self._pending = bank.pending()
+        self._requests = self._pending & ~self._held
 
     def look(self) -> None:
         """Tell what has ended and what was raised since the last time."""
-        active = self._bank.active
+        active, pending = self._bank.active, self._bank.pending()
+        if pending == self._pending and active == self._taken:
+            # Most of what a guest does to its GIC leaves this bank as it was.
+            return
+        self._pending = pending
         ended = self._taken & ~active
         if ended:
             self._taken ^= ended
             for intid in _bits(ended):
                 taker = self._takers.pop(intid)
                 self._watcher(ENDED, self._place(intid) if taker == _NOWHERE else taker, intid)
-        pending = self._bank.pending()
         self._held &= pending & active
         requests = pending & ~self._held
         raised = requests & ~self._requests

@@ -1,0 +1,7 @@
+"""The version of the package, for its metadata and for whoever asks; importlib.metadata takes long to load."""
+
+from __future__ import annotations
+
+from typing import Final
+
+VERSION: Final = "0.1.0"
