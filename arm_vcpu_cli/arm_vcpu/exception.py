@@ -79,6 +79,7 @@ class SyncHandlers:
         fetch: Callable[[int], int | None],
         id_registers: Mapping[SysReg, int],
         trapped_moves: frozenset[SysReg],
+        observed: bool = False,
     ) -> None:
         layout = state.layout
         self._u32 = state.u32
@@ -112,7 +113,10 @@ class SyncHandlers:
         self._mmio_read = platform.mmio_read
         self._mmio_write = platform.mmio_write
         self._advance = frame.advance
-        self._quick_access = quick_access(state, frame, platform, fetch)
+        self.access_reason: AxVCpuExitReason | None = None
+        """What the latest data abort was, if somebody observes."""
+        self._observed = observed
+        self._quick_access = quick_access(state, frame, platform, fetch, self._take_access_reason if observed else None)
         self.pending: Pending | PendingAccess = Pending.NOTHING
         self._completed = False
         self.new_pstate: int | None = None
@@ -121,8 +125,6 @@ class SyncHandlers:
         for exception_class, handler in self.table().items():
             table[exception_class] = handler
         self.sync_table: Final[Sequence[Handler]] = table
-        self.handle_exception_sync: Final = self._dispatcher(table)
-        """An exception to EL2: dispatch by ESR_EL2.EC."""
 
     def table(self) -> Mapping[ExceptionClass, Handler]:
         """Which exceptions to EL2 are handled; every other class ends the run with a report."""
@@ -135,14 +137,10 @@ class SyncHandlers:
             ExceptionClass.DATA_ABORT_LOWER: self._data_abort_handler(),
         }
 
-    def _dispatcher(self, table: Sequence[Handler]) -> Callable[[], ExitOrNone]:
-        u32, syndrome = self._u32, self._syndrome
-
-        def handle_exception_sync() -> ExitOrNone:
-            esr = u32[syndrome]
-            return table[esr >> EC_SHIFT](esr)
-
-        return handle_exception_sync
+    def handle_exception_sync(self) -> ExitOrNone:
+        """An exception to EL2: dispatch by ESR_EL2.EC."""
+        esr = self._u32[self._syndrome]
+        return self.sync_table[esr >> EC_SHIFT](esr)
 
     def handle_el1_sync(self, esr: int) -> ExitOrNone:
         """An exception to EL1 of any class but UNKNOWN. The core does not enter the vector."""
@@ -232,7 +230,12 @@ class SyncHandlers:
 
         return data_abort
 
+    def _take_access_reason(self, reason: AxVCpuExitReason | None) -> None:
+        self.access_reason = reason
+
     def _data_abort(self, esr: int, outcome: Outcome | None) -> ExitOrNone:
+        if self._observed:
+            self.access_reason = self.reasons.reason()
         if outcome is not None:
             return self._refused_access(esr, outcome)
         esr = self.syndromes.data_abort(esr)

@@ -11,6 +11,7 @@ from typing import Final
 
 from arm_vcpu_cli.arch.esr import EC_SHIFT, ExceptionClass
 from arm_vcpu_cli.arch.regs import Spsr
+from arm_vcpu_cli.arch.sysreg import lookup
 from arm_vcpu_cli.arm_vcpu.context_frame import FRAME_POINTER, LINK_REGISTER, TrapFrame
 from arm_vcpu_cli.arm_vcpu.exception import SyncHandlers
 from arm_vcpu_cli.arm_vcpu.inject import sets_far
@@ -36,6 +37,7 @@ _EL2: Final = 2
 _EL_UNIT: Final = int(Spsr.of(M=0b0100))
 _EL_MASK: Final = 0b11
 _SYNCHRONOUS: Final = int(TrapKind.SYNCHRONOUS)
+_DATA_ABORT: Final = int(ExceptionClass.DATA_ABORT_LOWER)
 _ABORTS: Final = (ExceptionClass.DATA_ABORT_LOWER, ExceptionClass.INSTRUCTION_ABORT_LOWER)
 _SYSCALL_NUMBER: Final = 8
 STUCK: Final = -2
@@ -136,7 +138,7 @@ class ExitPath:
             if u32[target_el] == _EL2:
                 exits.count = number = exits.count + 1
                 if u32[aarch64] and not kind:
-                    remember((snapshot(), number, None))
+                    remember(snapshot())
                     # What the slot of a synchronous exception does, without the call.
                     esr = u32[syndrome]
                     reason = table[esr >> EC_SHIFT](esr)
@@ -158,7 +160,7 @@ class ExitPath:
                     if handlers.new_pstate is None or u32[syndrome] != esr:
                         # Not an exception of EL1 after all: semihosting, or a trap that the core does not have.
                         exits.count += 1
-                        remember((before, exits.count, None))
+                        remember(before)
                 number = exits.count
             if reason is None:
                 if handlers.new_pstate is not None:
@@ -167,7 +169,7 @@ class ExitPath:
                         stop()
                         return
                     if entry.repeats and u32[target_el] == _EL2:
-                        forget()
+                        forget(number)
                     restore()
                     write_pstate(handlers.new_pstate)
                     handlers.new_pstate = None
@@ -191,6 +193,7 @@ class ExitPath:
         target_el, syndrome, aarch64 = layout.target_el // 4, layout.syndrome // 4, layout.aarch64 // 4
         pc, far, pstate = layout.pc // 8, layout.fault_address // 8, layout.pstate // 4
         fp, lr, x8 = (layout.x0 // 8 + number for number in (FRAME_POINTER, LINK_REGISTER, _SYSCALL_NUMBER))
+        esr_el1, far_el1, elr_el1 = (layout.sysregs[lookup(f"{name}_EL1")] // 8 for name in ("ESR", "FAR", "ELR"))
         decode, decode_el1, host_now = handlers.reasons.reason, handlers.reasons.el1_reason, time.perf_counter_ns
         now, report, report_entry, report_exception = observer.now, observer.exit, observer.entry, observer.exception
         entries, exceptions, timing = observer.wants_entries, observer.wants_exceptions, observer.timing
@@ -202,7 +205,10 @@ class ExitPath:
             decoded = kind == _SYNCHRONOUS and u32[aarch64]
             to_el2 = decoded and u32[target_el] == _EL2
             reason: AxVCpuExitReason | None = Nothing()
-            if decoded:
+            exception_class = u32[syndrome] >> EC_SHIFT if decoded else 0
+            # What handles a data abort has to find out what it is, and says so.
+            accesses = to_el2 and exception_class == _DATA_ABORT
+            if decoded and not accesses:
                 reason = decode() if to_el2 else decode_el1()
             handlers.note = ""
             if reason is None:
@@ -216,15 +222,18 @@ class ExitPath:
                     path(kind)
                 return
             el = u32[pstate] // _EL_UNIT & _EL_MASK if u32[aarch64] else frame.spsr.el
-            va = u64[far] if to_el2 and u32[syndrome] >> EC_SHIFT in _ABORTS else None
+            va = u64[far] if to_el2 and exception_class in _ABORTS else None
             record = ExitRecord(now(), reason, None, u64[pc], el, None, "", va, u64[lr], u64[fp])
             before = exits.count
             path(kind)
             esr = u32[syndrome]
             if exits.count == before:
-                # It looked like semihosting, and this machine has none.
+                # It looked like semihosting, and this machine has none. Whoever was asked for the time of an exit is
+                # told what became of it, wanted or not.
                 report_exception(El1ExceptionRecord(record.time, kind, esr, None, record.pc, el, u64[pc], u64[x8]))
                 return
+            if accesses and handlers.access_reason is not None:
+                record.reason = handlers.access_reason
             if to_el2 or (decoded and esr >> EC_SHIFT == ExceptionClass.SYSTEM):
                 # As the handler left it: corrected, or made up for a trap that the core does not have.
                 record.esr = esr
@@ -241,6 +250,13 @@ class ExitPath:
             if timing:
                 record.host_ns = host_now() - began
             report(record)
+            if exceptions and record.note and returned is None:
+                # The hypervisor has given the guest an exception for it.
+                given = u64[esr_el1]
+                address = u64[far_el1] if sets_far(given >> EC_SHIFT) else None
+                report_exception(
+                    El1ExceptionRecord(record.time, kind, given, address, u64[elr_el1], el, u64[pc], u64[x8])
+                )
             if entries and returned is None:
                 wanted = lines.wanted
                 report_entry(u64[pc], u32[pstate] // _EL_UNIT & _EL_MASK, irq=bool(wanted & VI), fiq=bool(wanted & VF))

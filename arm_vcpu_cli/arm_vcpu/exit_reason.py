@@ -138,8 +138,8 @@ class ExitReasons:
             size, register = abort.size, abort.register
             if abort.is_write:
                 value = self._frame.gpr(register) & VALUE_MASKS[size]
-                return _mmio_write(ipa, size, value)
-            return _mmio_read(ipa, size, register, abort.is_64bit, abort.sign_extend)
+                return mmio_write(ipa, size, value)
+            return mmio_read(ipa, size, register, abort.is_64bit, abort.sign_extend)
         abort = decode_data_abort(self._syndromes.data_abort(esr))
         flags = AccessFlags.WRITE if abort.is_write else AccessFlags.READ
         if not simple:
@@ -159,12 +159,14 @@ class ExitReasons:
 
 
 @lru_cache(maxsize=4096)
-def _mmio_write(ipa: int, size: int, value: int) -> MmioWrite:
+def mmio_write(ipa: int, size: int, value: int) -> MmioWrite:
+    """A store of ``size`` bytes; reasons never change, and those that come again and again are made once."""
     return MmioWrite(ipa, AccessWidth(size), value)
 
 
 @lru_cache(maxsize=4096)
-def _mmio_read(ipa: int, size: int, register: int, is_64bit: bool, sign_extend: bool) -> MmioRead:
+def mmio_read(ipa: int, size: int, register: int, is_64bit: bool, sign_extend: bool) -> MmioRead:
+    """A load of ``size`` bytes, in the same way."""
     width = AccessWidth.QWORD if is_64bit else AccessWidth.DWORD
     return MmioRead(ipa, AccessWidth(size), register, width, sign_extend)
 

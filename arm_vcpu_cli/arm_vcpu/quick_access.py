@@ -14,8 +14,10 @@ from arm_vcpu_cli.arch.extend import VALUE_MASKS, extend_load
 from arm_vcpu_cli.arch.fault_address import FIPA, FIPA_TO_ADDRESS, PAGE_OFFSET
 from arm_vcpu_cli.arch.sysreg import lookup
 from arm_vcpu_cli.arm_vcpu.context_frame import ZERO_REGISTER, TrapFrame
+from arm_vcpu_cli.arm_vcpu.exit_reason import mmio_read, mmio_write
 from arm_vcpu_cli.arm_vcpu.mmio import plain_form
 from arm_vcpu_cli.arm_vcpu.platform import Outcome, Platform
+from arm_vcpu_cli.axvcpu.exit import MmioRead, MmioWrite
 from arm_vcpu_cli.engine.layout import CpuState
 
 _REMEMBERED: Final = 4096
@@ -39,11 +41,15 @@ _NOT_PLAIN: Final = (-1, 0, False)
 
 
 def quick_access(
-    state: CpuState, frame: TrapFrame, platform: Platform, fetch: Callable[[int], int | None]
+    state: CpuState,
+    frame: TrapFrame,
+    platform: Platform,
+    fetch: Callable[[int], int | None],
+    tell: Callable[[MmioRead | MmioWrite], object] | None = None,
 ) -> Callable[[int], Outcome | None]:
     """A function that completes the data abort with the syndrome it is given (DONE), or has not tried (None).
 
-    Any other outcome is the platform's, which has not done anything.
+    Any other outcome is the platform's, which has not done anything. ``tell`` hears of the access before it is made.
     """
     u64, layout = state.u64, state.layout
     x0, sp, pc = layout.x0 // 8, layout.sp // 8, layout.pc // 8
@@ -90,15 +96,21 @@ def quick_access(
             # It began in the page before.
             return None
         if is_write:
-            outcome = write(ipa, size, u64[register] & mask if register >= 0 else 0)
+            value = u64[register] & mask if register >= 0 else 0
+            if tell is not None:
+                tell(mmio_write(ipa, size, value))
+            outcome = write(ipa, size, value)
             if outcome is not done:
                 return outcome
         else:
-            value = read(ipa, size)
-            if isinstance(value, Outcome):
-                return value
+            if tell is not None:
+                number = register - x0 if register >= 0 else ZERO_REGISTER
+                tell(mmio_read(ipa, size, number, is_64bit, sign_extend))
+            answer = read(ipa, size)
+            if isinstance(answer, Outcome):
+                return answer
             if register >= 0:
-                u64[register] = extend_load(value, size, sign_extend, is_64bit) if sign_extend else value & mask
+                u64[register] = extend_load(answer, size, sign_extend, is_64bit) if sign_extend else answer & mask
         advance()
         return done
 

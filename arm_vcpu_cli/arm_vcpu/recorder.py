@@ -26,15 +26,16 @@ class RecentExit(NamedTuple):
     registers: tuple[int, ...]
 
 
-Kept = tuple[bytes, int, AxVCpuExitReason | None]
-"""A part of a saved state, the number of the exit, and its reason if the state does not tell."""
+Kept = bytes | tuple[bytes, int, AxVCpuExitReason | None]
+"""A part of a saved state; the number of the exit where it is not that before the next one's; the reason if the state
+does not tell."""
 
 
 class FlightRecorder:
     """Copies of the part of a saved state that an exit is decoded from.
 
-    On the exit path ``append((snapshot(), number, None))`` takes one, before anything is done about the exit; what
-    cannot be told from the state has its reason beside the copy. ``forget`` drops the latest, which said nothing new.
+    On the exit path ``append(snapshot())`` takes one, before anything is done about the exit; what cannot be told from
+    the state has its number and its reason beside the copy.
     """
 
     def __init__(self, state: CpuState) -> None:
@@ -47,16 +48,30 @@ class FlightRecorder:
         self._kept: deque[Kept] = deque(maxlen=RECENT)
         self.snapshot: Final[Callable[[], bytes]] = state.u64[self._first : self._last].tobytes
         self.append: Final[Callable[[Kept], None]] = self._kept.append
-        self.forget: Final[Callable[[], object]] = self._kept.pop
 
     def __len__(self) -> int:
         return len(self._kept)
 
-    def decode(self, scratch: CpuState, frame: TrapFrame, reasons: ExitReasons) -> Iterator[RecentExit]:
-        """What is kept, the oldest first. ``frame`` and ``reasons`` look at ``scratch``, a state that nobody needs."""
+    def forget(self, number: int) -> None:
+        """Drop the latest, which has that number and says nothing that the one before does not say."""
+        self._kept.pop()
+        if self._kept and isinstance(self._kept[-1], bytes):
+            self._kept[-1] = (self._kept[-1], number - 1, None)
+
+    def _numbered(self, last: int) -> list[tuple[bytes, int, AxVCpuExitReason | None]]:
+        """What is kept, with numbers; the next exit will have the one after ``last``."""
+        found: list[tuple[bytes, int, AxVCpuExitReason | None]] = []
+        for kept in reversed(self._kept):
+            found.append((kept, last, None) if isinstance(kept, bytes) else kept)
+            last = found[-1][1] - 1
+        return found[::-1]
+
+    def decode(self, scratch: CpuState, frame: TrapFrame, reasons: ExitReasons, count: int) -> Iterator[RecentExit]:
+        """What is kept, the oldest first. ``frame`` and ``reasons`` look at ``scratch``, a state that nobody needs;
+        ``count`` is how many exits there were."""
         words = scratch.u64[self._first : self._last]
         u32, layout = scratch.u32, scratch.layout
-        for state, number, known in self._kept:
+        for state, number, known in self._numbered(count):
             words[:] = memoryview(state).cast("Q")
             esr = None
             if known is None and u32[layout.target_el // 4] == _EL2:

@@ -220,10 +220,10 @@ class Aarch64VCpu:
             return again
         # Not before the instruction is complete: only then are the registers what it read.
         self.close_record()
-        self.synchronise()
+        self._load()
         self._exits.reason = None
-        if self._observer is not None:
-            self._report_entry(self._observer)
+        if self._observer is not None and self._observer.wants_entries:
+            self._observer.entry(self.ctx.elr, self.ctx.spsr.el, irq=self._lines.irq, fiq=self._lines.fiq)
         try:
             self.stopped_by = cpu.core.run(self.ctx.elr)
         except EngineError as error:
@@ -249,14 +249,12 @@ class Aarch64VCpu:
             observer.exit(record)
         return reason
 
-    def _report_entry(self, observer: ExitObserver) -> None:
-        if observer.wants_entries:
-            observer.entry(self.ctx.elr, self.ctx.spsr.el, irq=self._lines.irq, fiq=self._lines.fiq)
-
     def synchronise(self) -> None:
-        """Load the saved state, with all edits, into the core. PSTATE is written too: the guest may be about to go
-        on in another Exception level."""
+        """Load the saved state with all edits into the core, and PSTATE: it may be about to change its EL."""
         self._bound()
+        self._load()
+
+    def _load(self) -> None:
         self._restore()
         self._write_pstate(self.ctx.spsr)
         self._lines.drive()
@@ -359,6 +357,7 @@ class Aarch64VCpu:
             fetch=core.fetcher(),
             id_registers=self._id_registers(core, setup),
             trapped_moves=_trapped_moves(setup),
+            observed=self._observer is not None,
         )
 
     @staticmethod
@@ -373,19 +372,19 @@ class Aarch64VCpu:
     def recent_exits(self) -> tuple[RecentExit, ...]:
         """The latest exits, oldest first, without times and results. Raises :class:`VCpuError` while not bound."""
         core, setup = self._bound().core, self._setup
-        scratch = core.new_state()
-        frame, memory, fetch = TrapFrame(scratch), GuestMemory(core, self._hal), core.fetcher()
+        scratch, fetch = core.new_state(), core.fetcher()
+        frame = TrapFrame(scratch)
         reasons = ExitReasons(
             state=scratch,
             frame=frame,
             entry=El1Entry(scratch, frame, has_pan=False),
             access=DeviceAccess(scratch, frame, self._platform),
-            syndromes=SyndromeCorrection(scratch, memory, fetch),
+            syndromes=SyndromeCorrection(scratch, self.memory(), fetch),
             calls=FirmwareCalls(self._config.mpidr_el1),
             fetch=fetch,
             trapped_moves=frozenset() if setup is None else _trapped_moves(setup),
         )
-        return tuple(self._recorder.decode(scratch, frame, reasons))
+        return tuple(self._recorder.decode(scratch, frame, reasons, self._exits.count))
 
     def close_record(self) -> None:
         """Report the exit that was returned last; by now the VMM has set its result."""

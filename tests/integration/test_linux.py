@@ -319,7 +319,7 @@ def test_a_uart_that_is_passed_through_never_exits(plain: Run, tmp_path: Path) -
     assert run.console.splitlines()[0].startswith("Linux ")
     # Interrupts come at other moments, so that only their number differs.
     assert re.sub(r"\d+", "N", run.console) == re.sub(r"\d+", "N", plain.console)
-    accesses = [int(event["addr"], 16) for event in events(trace) if event.get("reason") in ("MmioRead", "MmioWrite")]
+    accesses = [int(event["ipa"], 16) for event in events(trace) if event.get("reason") in ("MmioRead", "MmioWrite")]
     assert accesses, "those of the interrupt controller"
     assert [hex(address) for address in accesses if 0x0900_0000 <= address < 0x0900_1000] == []
     assert run.exits < plain.exits

@@ -82,7 +82,7 @@ def test_output_on_a_full_disk_is_one_line(arguments: str) -> None:
 
 def test_a_trace_on_a_full_disk_is_one_line(tmp_path: Path) -> None:
     finished = shell('armvcpu trace -o /dev/full "$1"', sample("hello"))
-    assert finished.out == HELLO
+    assert finished.out == b"", "it is noticed with the first line, before the guest runs"
     message = "armvcpu: error: /dev/full: cannot be written: No space left on device\n"
     assert (finished.status, finished.err) == (1, message)
 
@@ -103,7 +103,7 @@ def test_a_short_guest_into_head_has_no_traceback() -> None:
 def test_a_reader_of_the_trace_that_goes_away_has_no_traceback() -> None:
     finished = shell('armvcpu trace "$1" 2>&1 >/dev/null | head -n 1; echo "${PIPESTATUS[0]}"', guest("flood"))
     first, status = finished.out.splitlines()
-    assert first.startswith(b"      1 cpu0 ")
+    assert first == b"# flood.elf on virt, cortex-a72, clock: instructions"
     assert status == b"1"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,6 @@ LINE = re.compile(
     r"(?:EL([01]) (0x[0-9a-f]+)(?: <([^>]+)>)? +)?(.*)"
 )
 ESCAPE = "\x1b["
-GREETING = armvcpu("run", sample("hello")).out.decode().splitlines()
 
 
 def parse(log: str) -> list[dict[str, Any]]:
@@ -46,6 +46,12 @@ def counts(finished: Finished) -> dict[str, int]:
     return {reason: int(count) for count, reason in (row.split() for row in rows[1:])}
 
 
+@cache
+def untraced(name: str) -> Finished:
+    """A sample without a trace."""
+    return armvcpu("run", "--regs", *(EXITS_MACHINE if name == "exits" else ()), sample(name))
+
+
 # The guest ---------------------------------------------------------------------------------------------------------
 
 
@@ -55,7 +61,7 @@ def counts(finished: Finished) -> dict[str, int]:
 )
 def test_a_traced_guest_is_an_untraced_one(name: str, options: tuple[str, ...]) -> None:
     machine = EXITS_MACHINE if name == "exits" else ()
-    plain = armvcpu("run", "--regs", *machine, sample(name))
+    plain = untraced(name)
     traced = armvcpu("trace", "--regs", *options, *machine, sample(name))
     assert (traced.out, traced.status) == (plain.out, plain.status)
     how_many = re.compile(r"\((\d+) exits to EL2, ")
@@ -66,14 +72,12 @@ def test_a_traced_guest_is_an_untraced_one(name: str, options: tuple[str, ...]) 
     "options",
     [
         ("--format", "jsonl", "--el1", "--events", "all"),
-        ("--format", "jsonl"),
-        ("--events", "all"),
         ("--el1",),
         ("--last", "10", "--el1"),
     ],
     ids=" ".join,
 )
-@pytest.mark.parametrize("name", ["ticks", "paging", "exits"])
+@pytest.mark.parametrize("name", ["ticks", "paging"])
 def test_two_traces_are_the_same_to_the_byte(name: str, options: tuple[str, ...]) -> None:
     first, second = (armvcpu("trace", *options, sample(name)) for _ in range(2))
     assert first.err == second.err != ""
@@ -297,7 +301,8 @@ def test_lines_of_the_guest_stand_between_those_of_the_trace() -> None:
         lines = screen.seen.decode().split("\r\n")
     assert lines.index("Hello from EL1!") > 30
     told = lines[1 : lines.index("")]
-    assert [line for line in told if LINE.fullmatch(line) is None and line not in GREETING] == []
+    printed = armvcpu("run", sample("hello")).out.decode().splitlines()
+    assert [line for line in told if LINE.fullmatch(line) is None] == printed
 
 
 def test_a_guest_that_waits_for_input_has_shown_its_prompt() -> None:
