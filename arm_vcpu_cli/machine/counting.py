@@ -32,6 +32,7 @@ from arm_vcpu_cli.machine.builder import Machine
 from arm_vcpu_cli.machine.callers import CallerFinder
 from arm_vcpu_cli.machine.describing import EventDescriber, interrupt_names
 from arm_vcpu_cli.machine.exit_fields import EXIT_FIELDS, Fields, Places
+from arm_vcpu_cli.machine.latency import InterruptLatency
 from arm_vcpu_cli.machine.vector_watch import VectorWatch
 from arm_vcpu_cli.trace.event import Hex
 from arm_vcpu_cli.trace.exitkey import exit_key
@@ -91,8 +92,7 @@ class ExitCounter:
         self._caller = caller
         self._cells: dict[tuple[object, ...], Cell] = {}
         self._kinds: dict[tuple[int, int | None], str] = {}
-        self._raised: dict[int, int] = {}
-        self._acknowledged: dict[int, int] = {}
+        self._latency = InterruptLatency()
 
     def now(self) -> int:
         """Nanoseconds since the counter was made."""
@@ -127,16 +127,7 @@ class ExitCounter:
     def interrupt(self, action: str, _cpu: int, intid: int) -> None:
         """Count a step in the life of an interrupt; see :meth:`~arm_vcpu_cli.devices.gicv3.GicV3.watch`."""
         now = self.now()
-        latency = None
-        if action == "raised":
-            self._raised[intid] = now
-        elif action == "acknowledged":
-            self._acknowledged[intid] = now
-            begun = self._raised.get(intid)
-            latency = None if begun is None else now - begun
-        elif action == "ended":
-            begun = self._acknowledged.pop(intid, None)
-            latency = None if begun is None else now - begun
+        latency = self._latency.step(action, intid, now)
         self.statistics.interrupt(intid, self._sources.get(intid) or intid_kind(intid), action, now, None, latency)
 
     def _new(self, key: tuple[object, ...], record: ExitRecord, caller: int) -> Cell:

@@ -15,6 +15,7 @@ from arm_vcpu_cli.arm_vcpu.observer import El1ExceptionRecord, ExitRecord
 from arm_vcpu_cli.axvcpu.exit import MmioRead, MmioWrite, NestedPageFault
 from arm_vcpu_cli.axvcpu.vcpu import VCpuState
 from arm_vcpu_cli.machine.describing import EventDescriber, InterruptStep
+from arm_vcpu_cli.machine.latency import InterruptLatency
 from arm_vcpu_cli.machine.passthrough import PassedThrough
 from arm_vcpu_cli.machine.runner import RunResult
 from arm_vcpu_cli.trace.event import ACCESS, CONSOLE, ENTRY, EXCEPTION, EXIT, IRQ, STATE, TraceEnd, TraceEvent
@@ -104,8 +105,7 @@ class Tracer:
         self._late: list[tuple[Callable[..., TraceEvent], int, object]] = []
         """What an exit that is not told yet has brought about: the cause is told before the effect."""
         self._tail = b""
-        self._raised: dict[int, int] = {}
-        self._acknowledged: dict[int, int] = {}
+        self._latency = InterruptLatency()
 
     @property
     def counts(self) -> dict[str, int]:
@@ -187,17 +187,7 @@ class Tracer:
     def interrupt(self, action: str, _cpu: int, intid: int) -> None:
         """A step in the life of an interrupt; see :meth:`~arm_vcpu_cli.devices.gicv3.GicV3.watch`."""
         now = self._time()
-        latency = None
-        if action == "raised":
-            self._raised[intid] = now
-        elif action == "ended":
-            begun = self._acknowledged.pop(intid, None)
-            latency = None if begun is None else now - begun
-        else:
-            begun = self._raised.get(intid)
-            latency = None if begun is None else now - begun
-            if action == "acknowledged":
-                self._acknowledged[intid] = now
+        latency = self._latency.step(action, intid, now)
         self._tell_effect(self._describer.interrupt, now, InterruptStep(action, intid, latency))
 
     def state(self, before: VCpuState, after: VCpuState) -> None:

@@ -5,51 +5,30 @@ read: an array of events, whose closing bracket may be missing, so that an inter
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final, TextIO
 
-from arm_vcpu_cli.trace.event import Hex, TraceEnd, TraceEvent, TraceHeader
-from arm_vcpu_cli.trace.timeline import GROUPS, Args, Timeline, Track
+from arm_vcpu_cli.trace.event import Hex, TraceHeader
+from arm_vcpu_cli.trace.timeline import GROUPS, Args, TimelineSink, Track
 
 _ENCODER: Final = json.JSONEncoder(separators=(",", ":"))
 _BETWEEN: Final = ",\n"
 _NS_PER_US: Final = 1000
 
 
-class ChromeSink:
+class ChromeSink(TimelineSink):
     """A :class:`~arm_vcpu_cli.trace.sinks.TraceSink` with the tracks of :mod:`~arm_vcpu_cli.trace.timeline`: a group of
     tracks is a process of the picture, a track a thread, and times are in microseconds."""
 
     def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        self._writer = _EventWriter(stream)
-        self._timeline = Timeline(self._writer)
-        self._event = self._timeline.event
-
-    def header(self, header: TraceHeader) -> None:
-        """See :class:`~arm_vcpu_cli.trace.sinks.TraceSink`."""
-        self._writer.start(header)
-        self._timeline.header(header)
-
-    def event(self, event: TraceEvent) -> None:
-        """See :class:`~arm_vcpu_cli.trace.sinks.TraceSink`."""
-        self._event(event)
-
-    def end(self, end: TraceEnd) -> None:
-        """See :class:`~arm_vcpu_cli.trace.sinks.TraceSink`."""
-        self._timeline.end(end)
-
-    def summary(self, counts: Mapping[str, int], total: int) -> None:  # noqa: ARG002
-        """See :class:`~arm_vcpu_cli.trace.sinks.TraceSink`; the counters have told it."""
-        self._writer.close()
-        self._stream.flush()
+        super().__init__(_EventWriter(stream))
 
 
 class _EventWriter:
     """Implements :class:`~arm_vcpu_cli.trace.timeline.TrackWriter`."""
 
     def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
         self._write = stream.write
         self._records: list[str] = []
         self._separator = "[\n"
@@ -78,6 +57,7 @@ class _EventWriter:
     def close(self) -> None:
         """The bracket at the end."""
         self._write(f"{'' if self._separator == _BETWEEN else self._separator}\n]\n")
+        self._stream.flush()
 
     def track(self, track: Track) -> None:
         """See :class:`~arm_vcpu_cli.trace.timeline.TrackWriter`."""

@@ -18,9 +18,9 @@ from arm_vcpu_cli.trace.event import (
     TraceEnd,
     TraceHeader,
 )
-from arm_vcpu_cli.trace.exitkey import KEY_PROPERTIES, exit_key
 from arm_vcpu_cli.trace.reader import Record, TraceReader
 from arm_vcpu_cli.trace.statistics import Statistics
+from arm_vcpu_cli.trace.tally import count_record
 
 KEPT_EVENTS: Final = 2000
 """Events that are kept of the start of a trace, and as many of its end."""
@@ -118,26 +118,12 @@ def digest(trace: TraceReader) -> Digest:
 
 
 def _count(trace: TraceReader, record: Record, found: Digest) -> None:
-    kind, time, statistics = record["type"], record["time_ns"], found.statistics
+    count_record(trace, record, found.statistics)
+    kind, time = record["type"], record["time_ns"]
     if kind == EXIT:
-        said = {name: trace.optional(record, name) for name in KEY_PROPERTIES}
-        if said["ipa"]:
-            trace.address(record, "ipa")
-        if record.get("el") is not None:
-            said["el"] = str(trace.number(record, "el"))
-        said["vcpu"] = str(record["vcpu"])
-        statistics.exit(statistics.cell(exit_key(said)), time, record.get("host_ns"))
         found.exits.add(record["reason"], time)
-    elif kind == EXCEPTION:
-        statistics.exception(record["exception"], time)
-    elif kind == IRQ:
-        intid, source, action = trace.number(record, "intid"), trace.optional(record, "source_name"), record["action"]
-        latency = trace.number(record, "latency_ns") if "latency_ns" in record else None
-        statistics.interrupt(intid, source, action, time, latency=latency)
-        if action == "acknowledged":
-            found.interrupts.add(f"{intid} {source}".rstrip(), time)
-    else:
-        statistics.event(kind, time)
+    elif kind == IRQ and record["action"] == "acknowledged":
+        found.interrupts.add(f"{record['intid']} {trace.optional(record, 'source_name')}".rstrip(), time)
 
 
 class _Activity:

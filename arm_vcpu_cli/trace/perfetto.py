@@ -7,12 +7,11 @@ of the fields are those of ``protos/perfetto/trace/{trace_packet,track_event/*}.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import BinaryIO, Final
 
-from arm_vcpu_cli.trace.event import Hex, TraceEnd, TraceEvent, TraceHeader
+from arm_vcpu_cli.trace.event import Hex, TraceHeader
 from arm_vcpu_cli.trace.protobuf import delimited, integer, string, varint
-from arm_vcpu_cli.trace.timeline import GROUPS, Args, Timeline, Track
+from arm_vcpu_cli.trace.timeline import GROUPS, Args, TimelineSink, Track
 
 Value = Hex | int | str | bool
 
@@ -86,38 +85,19 @@ _DEPENDENT: Final = _SEQUENCE_FIELD + integer(_SEQUENCE_FLAGS, _NEEDS_INCREMENTA
 _TIMESTAMP_TAG: Final = varint(_TIMESTAMP << 3)
 
 
-class PerfettoSink:
+class PerfettoSink(TimelineSink):
     """A :class:`~arm_vcpu_cli.trace.sinks.TraceSink` of one process, the guest, with the tracks of
     :mod:`~arm_vcpu_cli.trace.timeline`."""
 
     def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
-        self._writer = _PacketWriter(stream)
-        self._timeline = Timeline(self._writer)
-        self._event = self._timeline.event
-
-    def header(self, header: TraceHeader) -> None:
-        """See :class:`~arm_vcpu_cli.trace.sinks.TraceSink`."""
-        self._writer.start(header)
-        self._timeline.header(header)
-
-    def event(self, event: TraceEvent) -> None:
-        """See :class:`~arm_vcpu_cli.trace.sinks.TraceSink`."""
-        self._event(event)
-
-    def end(self, end: TraceEnd) -> None:
-        """See :class:`~arm_vcpu_cli.trace.sinks.TraceSink`."""
-        self._timeline.end(end)
-
-    def summary(self, counts: Mapping[str, int], total: int) -> None:  # noqa: ARG002
-        """See :class:`~arm_vcpu_cli.trace.sinks.TraceSink`; the counters have told it."""
-        self._stream.flush()
+        super().__init__(_PacketWriter(stream))
 
 
 class _PacketWriter:
     """Implements :class:`~arm_vcpu_cli.trace.timeline.TrackWriter`."""
 
     def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
         self._write = stream.write
         self._packets: list[bytes] = []
         self._time = -1
@@ -127,6 +107,10 @@ class _PacketWriter:
         self._unwritten: list[bytes] = []
         self._annotations: dict[tuple[str, type, Value], bytes] = {}
         self._groups: set[str] = set()
+
+    def close(self) -> None:
+        """See :class:`~arm_vcpu_cli.trace.timeline.TrackWriter`."""
+        self._stream.flush()
 
     def start(self, header: TraceHeader) -> None:
         """The first packet, the process, and what was traced as arguments of an event on its track."""

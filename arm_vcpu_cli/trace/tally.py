@@ -33,16 +33,21 @@ def tally(trace: TraceReader) -> Statistics:
                 if count is not None:
                     count(time, host_ns, latency)
                     continue
-        record = trace.event(line)
-        count = _counter(trace, record, statistics)
-        latency = trace.number(record, "latency_ns") if "latency_ns" in record else None
-        count(record["time_ns"], record.get("host_ns"), latency)
+        count = count_record(trace, trace.event(line), statistics)
         if parts is not None and is_plain(common) and (kind in known or len(known) < _MAX_TYPES):
             cache = known.setdefault(kind, {})
             if len(cache) >= _MAX_CACHED:
                 cache.clear()
             cache[vcpu + common] = count
     return statistics
+
+
+def count_record(trace: TraceReader, record: Record, statistics: Statistics) -> Count:
+    """Count one event; the function that counts others like it. Raises TraceFileError where it is damaged."""
+    count = _counter(trace, record, statistics)
+    latency = trace.number(record, "latency_ns") if "latency_ns" in record else None
+    count(record["time_ns"], record.get("host_ns"), latency)
+    return count
 
 
 def _counter(trace: TraceReader, record: Record, statistics: Statistics) -> Count:

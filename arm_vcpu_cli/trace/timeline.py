@@ -21,6 +21,7 @@ host time          the nanoseconds of the host in the exits of a vCPU so far, wh
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final, NamedTuple, Protocol
 
@@ -71,6 +72,9 @@ class Track(NamedTuple):
 class TrackWriter(Protocol):
     """Makes the records of one file format. Times of one track never go back."""
 
+    def start(self, header: TraceHeader) -> None:
+        """What was traced; first of all."""
+
     def track(self, track: Track) -> None:
         """A new track; before anything that is on it."""
 
@@ -88,6 +92,9 @@ class TrackWriter(Protocol):
 
     def flush(self) -> None:
         """Write the records there are, in one piece."""
+
+    def close(self) -> None:
+        """There will be no more; the stream stays open."""
 
 
 VCPUS: Final = "vCPUs"
@@ -306,3 +313,22 @@ def _access_name(register: str, fields: Args) -> str:
     if write:
         return f"{name} <- {meaning or write}"
     return f"{name} -> {meaning or read}" if read else name
+
+
+class TimelineSink:
+    """A :class:`~arm_vcpu_cli.trace.sinks.TraceSink` that draws the tracks with a writer."""
+
+    def __init__(self, writer: TrackWriter) -> None:
+        self._writer = writer
+        self._timeline = Timeline(writer)
+        self.event: Final = self._timeline.event
+        self.end: Final = self._timeline.end
+
+    def header(self, header: TraceHeader) -> None:
+        """See :class:`~arm_vcpu_cli.trace.sinks.TraceSink`."""
+        self._writer.start(header)
+        self._timeline.header(header)
+
+    def summary(self, counts: Mapping[str, int], total: int) -> None:  # noqa: ARG002
+        """See :class:`~arm_vcpu_cli.trace.sinks.TraceSink`; the counters have told it."""
+        self._writer.close()
