@@ -253,7 +253,7 @@ def argument_count(fid: int) -> int | None:
 
 
 def function_name(fid: int) -> str:
-    """``PSCI_VERSION``, or for a function without a name ``SMC 0xc2000001 (SiP, fast, SMC64)``.
+    """``PSCI_VERSION``, or for a function without a name ``SMCCC 0xc2000001 (SiP, fast, SMC64)``.
 
     A 64-bit value is taken as it stands in the register; only its low 32 bits are the identifier (DEN0028,
     2.5).
@@ -264,4 +264,4 @@ def function_name(fid: int) -> str:
         return known
     who = OWNERS.get(owner(fid), "reserved owner" if is_fast(fid) else "trusted OS")
     kind = "fast" if is_fast(fid) else "yielding"
-    return f"SMC {fid:#010x} ({who}, {kind}, {'SMC64' if is_64bit(fid) else 'SMC32'})"
+    return f"SMCCC {fid:#010x} ({who}, {kind}, {'SMC64' if is_64bit(fid) else 'SMC32'})"

@@ -8,6 +8,7 @@ import click
 
 from arm_vcpu_cli.cli.options import FILE
 from arm_vcpu_cli.cli.output import say
+from arm_vcpu_cli.cli.progress import doing
 from arm_vcpu_cli.errors import UsageError
 from arm_vcpu_cli.trace.digest import digest
 from arm_vcpu_cli.trace.htmlpage import render
@@ -40,7 +41,7 @@ def command(trace: Path, page: Path | None) -> None:
       armvcpu trace --format jsonl -o /dev/stderr guest.elf 2>&1 >/dev/null | armvcpu report --html run.html -
     """
     target = _target(trace) if page is None else Path(STDOUT) if str(page) == "-" else page
-    with TraceReader(trace) as opened:
+    with TraceReader(trace) as opened, doing(f"reading {trace.name}"):
         found = digest(opened)
     content = render(found)
     with open_output(target) as stream:

@@ -17,6 +17,7 @@ from rich.live import Live
 from arm_vcpu_cli.cli.encoding import escape_unknown
 from arm_vcpu_cli.cli.options import FILE, GuestOptions, count, guest_options
 from arm_vcpu_cli.cli.output import say
+from arm_vcpu_cli.cli.progress import doing
 from arm_vcpu_cli.cli.session import run_guest
 from arm_vcpu_cli.cli.stat_json import as_json
 from arm_vcpu_cli.cli.stat_view import COUNT, TABLES, TIME, View, live_view, print_statistics, printable
@@ -128,7 +129,7 @@ def _check_live() -> None:
 
 
 def _of_trace(path: Path, wanted: _Output) -> int:
-    with TraceReader(path) as trace:
+    with TraceReader(path) as trace, doing(f"counting the events of {path.name}"):
         statistics = tally(trace)
     heading = printable(trace.header.guest) or trace.name
     if trace.truncated:

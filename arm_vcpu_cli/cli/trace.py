@@ -21,6 +21,7 @@ from arm_vcpu_cli.machine.builder import Machine
 from arm_vcpu_cli.machine.runner import RunResult
 from arm_vcpu_cli.machine.tracing import Tracer
 from arm_vcpu_cli.trace.chrome import ChromeSink
+from arm_vcpu_cli.trace.event import CONSOLE, ENTRY
 from arm_vcpu_cli.trace.ftrace import FtraceSink
 from arm_vcpu_cli.trace.output import open_output
 from arm_vcpu_cli.trace.perfetto import PerfettoSink
@@ -80,7 +81,7 @@ def command(format_: str, output: Path | None, timing: bool, color: bool | None,
         tracers: list[Tracer] = []
 
         def prepare(machine: Machine) -> None:
-            wanted = own.resolve(machine, timing=timing, for_people=format_ == "text")
+            wanted = own.resolve(machine, timing=timing, unasked=_unasked(format_, output))
             if output is None and sys.stderr.isatty():
                 machine.console.write_lines()
             # Only now: a guest that cannot be loaded must not cost the user an earlier log.
@@ -98,6 +99,14 @@ def command(format_: str, output: Path | None, timing: bool, color: bool | None,
                 tracer.close()
 
         return run_guest(GuestOptions(**options), prepare, finish)
+
+
+def _unasked(format_: str, output: Path | None) -> frozenset[str]:
+    """What nobody wants to read: of every exit that it ends, and lines that are on the same terminal already."""
+    if format_ != "text":
+        return frozenset()
+    twice = output is None and sys.stdout.isatty() and sys.stderr.isatty()
+    return frozenset({ENTRY, CONSOLE} if twice else {ENTRY})
 
 
 def _text_sink(format_: str, stream: TextIO, coloured: bool) -> TraceSink:

@@ -23,12 +23,13 @@ from arm_vcpu_cli.guest.symbols import SymbolTable
 from arm_vcpu_cli.machine.builder import Machine
 from arm_vcpu_cli.machine.tracing import TraceOptions
 from arm_vcpu_cli.trace.event import EVENT_TYPES, EXCEPTION
-from arm_vcpu_cli.trace.selection import QUIET, UNBOUNDED, Selection, Span
+from arm_vcpu_cli.trace.selection import UNBOUNDED, Selection, Span
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 REASONS = tuple(reason.__name__ for reason in EXIT_REASONS)
 _NANOSECONDS = 1_000_000_000
+_VCPUS = 1
 
 
 def _reason(text: str) -> str:
@@ -140,14 +141,21 @@ class SelectionOptions:
         """These options, and all others."""
         names = {field.name for field in fields(cls)}
         own = cls(**{name: value for name, value in options.items() if name in names})
+        if own.el1 and own.events is None and (own.only or own.ipa or own.device):
+            raise UsageError(
+                "--el1: exceptions have neither exit reason nor IPA; --only, --ipa and --device pick exits"
+            )
         if own.first and own.last:
             raise UsageError("--first and --last: a trace is cut at one end only")
         return own, {name: value for name, value in options.items() if name not in names}
 
-    def resolve(self, machine: Machine, *, timing: bool, for_people: bool) -> TraceOptions:
-        """What they mean for a machine and its guest. Raises :class:`UsageError` for what is not there."""
+    def resolve(self, machine: Machine, *, timing: bool, unasked: frozenset[str]) -> TraceOptions:
+        """What they mean for a machine and its guest. ``unasked`` are types that nobody wants who does not ask for
+        them. Raises :class:`UsageError` for what is not there."""
         symbols = machine.image.symbols
-        without = frozenset() if self.el1 else frozenset({EXCEPTION})
+        without = unasked if self.el1 else unasked | {EXCEPTION}
+        if any(number >= _VCPUS for number in self.vcpu):
+            raise UsageError(f"--vcpu {max(self.vcpu)}: the machine has {_VCPUS} vCPU, number 0")
         types = self._types()
         if types is not None and self.el1:
             types |= {EXCEPTION}
@@ -160,7 +168,7 @@ class SelectionOptions:
             vcpus=frozenset(self.vcpu),
             times=tuple(_times(text) for text in self.times),
             numbers=tuple(_range("--seq", text, decimal=True) for text in self.seq),
-            without=without | (QUIET if for_people else frozenset()),
+            without=without,
         )
         return TraceOptions(
             selection=selection,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from arm_vcpu_cli.arch.esr import EC_SHIFT
-from arm_vcpu_cli.trace.event import ACCESS, ENTRY, EVENT_TYPES, EXCEPTION, EXIT
+from arm_vcpu_cli.trace.event import ACCESS, EVENT_TYPES, EXCEPTION, EXIT
 
 UNBOUNDED: Final = 1 << 64
 
@@ -117,5 +117,3 @@ def _all(tests: list[Test]) -> Test | None:
 
 
 EVERYTHING: Final = Selection()
-QUIET: Final = frozenset({ENTRY})
-"""What a person does not want to see of every exit."""

@@ -164,6 +164,8 @@ class TextSink:
     def end(self, end: TraceEnd) -> None:
         """See :class:`~arm_vcpu_cli.trace.sinks.TraceSink`."""
         self._end_repetition()
+        if self._last is None:
+            self._stream.write("(no event met all criteria)\n")
         self._stream.write(f"\nended: {end.message} (status {end.status}, {end.time / 1e9:.6f} s)\n")
 
     def summary(self, counts: Mapping[str, int], total: int) -> None:

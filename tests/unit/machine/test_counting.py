@@ -67,7 +67,7 @@ def test_the_same_number_is_another_call_for_another_conduit() -> None:
     live = counter()
     exits(live, Hypercall(4, (0,)), esr=None)
     exits(live, Hypercall(4, (0,)), esr=SMC)
-    assert set(table(live, CALL)) == {"SYS_WRITE0", "SMC 0x00000004 (Arm architecture, yielding, SMC32)"}
+    assert set(table(live, CALL)) == {"SYS_WRITE0", "SMCCC 0x00000004 (Arm architecture, yielding, SMC32)"}
 
 
 def test_callers_are_counted_if_somebody_finds_them() -> None:

@@ -210,7 +210,7 @@ def test_both_addresses_of_an_access_are_told_where_they_are_known(reason: AxVCp
             {"call": "MEM_PROTECT", "result": "0xffffffffffffffff", "error": "NOT_SUPPORTED"},
         ),
         (0xC400_0004, HVC, 2**64 - 2, {"call": "AFFINITY_INFO_64", "error": "INVALID_PARAMETERS"}),
-        (0xC200_0001, SMC, 2**64 - 1, {"call": "SMC 0xc2000001 (SiP, fast, SMC64)", "error": "NOT_SUPPORTED"}),
+        (0xC200_0001, SMC, 2**64 - 1, {"call": "SMCCC 0xc2000001 (SiP, fast, SMC64)", "error": "NOT_SUPPORTED"}),
         (0xC200_0001, SMC, 2**64 - 2, {"result": "0xfffffffffffffffe", "error": "-2"}),
         (0x18, None, None, {"conduit": "semihosting", "call": "SYS_EXIT", "result": None}),
         (4, None, 2**64 - 1, {"conduit": "semihosting", "call": "SYS_WRITE0", "error": "-1"}),

@@ -247,7 +247,7 @@ OTHERS: dict[str, tuple[Evidence, str]] = {
             data_abort(8, 5),
             recent=(recent(Hypercall(0x8400_001B, (0,) * 6), HVC), recent(Hypercall(0xC200_0000, (0,) * 6), SMC | 5)),
         ),
-        "HVC (PSCI 0x8400001b), SMC #0x5 (SMC 0xc2000000 (SiP, fast, SMC64))",
+        "HVC (PSCI 0x8400001b), SMC #0x5 (SMCCC 0xc2000000 (SiP, fast, SMC64))",
     ),
     "console": (
         replace(

@@ -284,7 +284,7 @@ def test_the_first_line_says_what_runs_where() -> None:
 def test_the_end_says_how_it_ended() -> None:
     stream = io.StringIO()
     TextSink(stream).end(END)
-    assert stream.getvalue() == "\nended: it broke (status 122, 1.500000 s)\n"
+    assert stream.getvalue() == "(no event met all criteria)\n\nended: it broke (status 122, 1.500000 s)\n"
 
 
 def test_the_counts_are_a_table_with_the_most_frequent_first() -> None:
