@@ -66,7 +66,10 @@ def cli(ctx: click.Context) -> None:
     Examples:
       armvcpu run guest.elf                  run it, its console on stdout
       armvcpu trace guest.elf                the log of its exits on stderr
-      armvcpu probe                          what the host and the modelled CPU support
+      armvcpu stat guest.elf                 where its exits come from, and what they cost
+      armvcpu trace --format jsonl -o a.jsonl guest.elf && armvcpu report a.jsonl
+      armvcpu explain ESR_EL2=0x93258005     what a syndrome says
+      armvcpu probe --for guest.elf          whether the modelled CPU has what it needs
     """
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help(), err=True)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from arm_vcpu_cli.arch.bitfield import MASK64
+from arm_vcpu_cli.cli.sections import GuestOption
 from arm_vcpu_cli.errors import MachineFileError, UsageError
 from arm_vcpu_cli.guest.image import GuestImage
 from arm_vcpu_cli.guest.loader import load_guest
@@ -73,56 +75,60 @@ def seconds(text: str) -> float:
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 
+_guest_option = partial(click.option, cls=GuestOption)
+
 _MACHINE_OPTIONS = (
-    click.option(
+    _guest_option(
         "-m", "--machine", type=FILE, metavar="FILE.toml", help="Machine description [default: the virt preset]."
     ),
-    click.option("--append", metavar="TEXT", help="Command line for the guest: /chosen/bootargs of its device tree."),
-    click.option("--memory", type=size, metavar="SIZE", help="Size of the main RAM, such as 512MiB or 1G."),
+    _guest_option("--append", metavar="TEXT", help="Command line for the guest: /chosen/bootargs of its device tree."),
+    _guest_option("--memory", type=size, metavar="SIZE", help="Size of the main RAM, such as 512MiB or 1G."),
 )
 
 _GUEST_OPTIONS = (
     click.argument("guest", type=FILE),
     *_MACHINE_OPTIONS,
-    click.option(
+    _guest_option(
         "--kernel-type",
         type=click.Choice(tuple(KERNEL_TYPES)),
         help="What GUEST is: an ELF file, a raw binary or an arm64 Linux kernel [default: auto, by its content].",
     ),
-    click.option(
+    _guest_option(
         "--initrd", type=FILE, metavar="FILE", help="Initial RAM disk for a Linux kernel: an initramfs archive."
     ),
-    click.option(
+    _guest_option(
         "--load-address",
         type=address,
         metavar="ADDR",
         help="Where a raw binary goes [default: RAM + 512 KiB], or the multiple of 2 MiB below a Linux kernel.",
     ),
-    click.option(
+    _guest_option(
         "--symbols",
         type=FILE,
         metavar="FILE",
         help="Names for the guest's addresses: an ELF file with symbols, such as vmlinux, or a System.map.",
     ),
-    click.option(
+    _guest_option(
         "--clock",
         type=click.Choice(tuple(source.value for source in ClockSource)),
         help="What makes the guest's time pass: the instructions that it executes, so that every run is the same, or "
         "the clock of the host [default: auto, the host's if the console is a terminal].",
     ),
-    click.option(
+    _guest_option(
         "--seed",
         type=seed,
         metavar="N",
         help="Where the random numbers that the guest is given come from, unless its clock is the host's [default: 0].",
     ),
-    click.option("--record", type=FILE, metavar="FILE", help="Write all that reaches the guest from outside to FILE."),
-    click.option("--replay", type=FILE, metavar="FILE", help="Repeat the run that --record wrote to FILE."),
-    click.option("--timeout", type=seconds, metavar="S", help="Stop the guest after S seconds (status 124); 0: never."),
-    click.option(
+    _guest_option("--record", type=FILE, metavar="FILE", help="Write all that reaches the guest from outside to FILE."),
+    _guest_option("--replay", type=FILE, metavar="FILE", help="Repeat the run that --record wrote to FILE."),
+    _guest_option(
+        "--timeout", type=seconds, metavar="S", help="Stop the guest after S seconds (status 124); 0: never."
+    ),
+    _guest_option(
         "--max-exits", type=count, metavar="N", help="Stop the guest after N exits to EL2 (status 124); 0: never."
     ),
-    click.option(
+    _guest_option(
         "--regs",
         is_flag=True,
         help="Print the registers at the end, with a backtrace if it was stopped.",

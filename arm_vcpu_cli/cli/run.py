@@ -7,10 +7,11 @@ from typing import Any
 import click
 
 from arm_vcpu_cli.cli.options import GuestOptions, guest_options
+from arm_vcpu_cli.cli.sections import SectionedCommand
 from arm_vcpu_cli.cli.session import run_guest
 
 
-@click.command("run", short_help="Run a guest to its end, its console on stdout.")
+@click.command("run", cls=SectionedCommand, short_help="Run a guest to its end, its console on stdout.")
 @guest_options
 def command(**options: Any) -> int:
     """Run GUEST (an ELF file, a Linux kernel or a raw binary) to its end: its console on stdout, everything else on

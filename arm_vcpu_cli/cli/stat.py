@@ -18,6 +18,7 @@ from arm_vcpu_cli.cli.encoding import escape_unknown
 from arm_vcpu_cli.cli.options import FILE, GuestOptions, count, guest_options
 from arm_vcpu_cli.cli.output import say
 from arm_vcpu_cli.cli.progress import doing
+from arm_vcpu_cli.cli.sections import SectionedCommand
 from arm_vcpu_cli.cli.session import run_guest
 from arm_vcpu_cli.cli.stat_json import as_json
 from arm_vcpu_cli.cli.stat_view import COUNT, TABLES, TIME, View, live_view, print_statistics, printable
@@ -42,7 +43,7 @@ class _Output:
     view: View
 
 
-@click.command("stat", short_help="Count and time the exits of a guest or a trace.")
+@click.command("stat", cls=SectionedCommand, short_help="Count and time the exits of a guest or a trace.")
 @guest_options
 @click.option(
     "-i",

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, TextIO
 import click
 
 from arm_vcpu_cli.cli.options import FILE, GuestOptions, guest_options
+from arm_vcpu_cli.cli.sections import SectionedCommand
 from arm_vcpu_cli.cli.session import run_guest
 from arm_vcpu_cli.cli.style import colours, event_style
 from arm_vcpu_cli.cli.trace_options import SelectionOptions, selection_options
@@ -34,7 +35,7 @@ _BINARY = "perfetto"
 _BUFFER = 1 << 16
 
 
-@click.command("trace", short_help="Run a guest and log its exits.")
+@click.command("trace", cls=SectionedCommand, short_help="Run a guest and log its exits.")
 @guest_options
 @click.option(
     "--format",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import Any, TypeVar
 
 import click
@@ -18,6 +19,7 @@ from arm_vcpu_cli.cli.complete import (
     complete_symbols,
 )
 from arm_vcpu_cli.cli.options import address, count
+from arm_vcpu_cli.cli.sections import SelectionOption
 from arm_vcpu_cli.errors import UsageError
 from arm_vcpu_cli.guest.symbols import SymbolTable
 from arm_vcpu_cli.machine.builder import Machine
@@ -40,16 +42,17 @@ def _reason(text: str) -> str:
     return found
 
 
+_option = partial(click.option, cls=SelectionOption)
 _OPTIONS = (
-    click.option(
+    _option(
         "--events",
         metavar="TYPES",
         shell_complete=complete_events,
         help=f"Types of events, separated by commas: {', '.join(EVENT_TYPES)}; or all [default: all but exception, and "
         "in text entry; only exits, and accesses without one, where another option picks them].",
     ),
-    click.option("--el1", is_flag=True, help="Also the exceptions that the guest takes itself: SVC, aborts, IRQ."),
-    click.option(
+    _option("--el1", is_flag=True, help="Also the exceptions that the guest takes itself: SVC, aborts, IRQ."),
+    _option(
         "--only",
         multiple=True,
         type=_reason,
@@ -57,53 +60,51 @@ _OPTIONS = (
         shell_complete=complete_reasons,
         help=f"Only exits of this reason; may be given more than once. One of {', '.join(REASONS)}.",
     ),
-    click.option(
+    _option(
         "--ec",
         multiple=True,
         metavar="EC",
         shell_complete=complete_classes,
         help="Only exits and exceptions of this exception class: a number such as 0x24, or a name such as HVC64.",
     ),
-    click.option(
+    _option(
         "--ipa",
         multiple=True,
         metavar="RANGE",
         help="Only exits and accesses at IPAs such as 0x9000000:0x9000fff.",
     ),
-    click.option(
+    _option(
         "--device",
         multiple=True,
         metavar="NAME",
         shell_complete=complete_devices,
         help="Only exits and accesses at the device of this name, such as uart0.",
     ),
-    click.option("--pc", multiple=True, metavar="RANGE", help="Only with a PC in this range of virtual addresses."),
-    click.option(
+    _option("--pc", multiple=True, metavar="RANGE", help="Only with a PC in this range of virtual addresses."),
+    _option(
         "--symbol",
         multiple=True,
         metavar="NAME",
         shell_complete=complete_symbols,
         help="Only with a PC in this function.",
     ),
-    click.option("--vcpu", multiple=True, type=count, metavar="N", help="Only events of this vCPU."),
-    click.option(
+    _option("--vcpu", multiple=True, type=count, metavar="N", help="Only events of this vCPU."),
+    _option(
         "--time", "times", multiple=True, metavar="RANGE", help="Only events at times such as 0.5:1.2, in seconds."
     ),
-    click.option("--seq", multiple=True, metavar="RANGE", help="Only the exits with numbers such as 1000:2000."),
-    click.option("--first", type=count, metavar="N", help="Only the first N events of those that are wanted."),
-    click.option("--last", type=count, metavar="N", help="Only the last N events of those that are wanted."),
-    click.option(
+    _option("--seq", multiple=True, metavar="RANGE", help="Only the exits with numbers such as 1000:2000."),
+    _option("--first", type=count, metavar="N", help="Only the first N events of those that are wanted."),
+    _option("--last", type=count, metavar="N", help="Only the last N events of those that are wanted."),
+    _option(
         "--start-at",
         multiple=True,
         metavar="SYMBOL",
         shell_complete=complete_symbols,
         help="Begin when the guest executes this function (or address).",
     ),
-    click.option(
-        "--stop-at", multiple=True, metavar="SYMBOL", shell_complete=complete_symbols, help="Stop when it does."
-    ),
-    click.option("--start-on", metavar="TEXT", help="Begin when the guest has printed this."),
-    click.option("--stop-on", metavar="TEXT", help="Stop when it has."),
+    _option("--stop-at", multiple=True, metavar="SYMBOL", shell_complete=complete_symbols, help="Stop when it does."),
+    _option("--start-on", metavar="TEXT", help="Begin when the guest has printed this."),
+    _option("--stop-on", metavar="TEXT", help="Stop when it has."),
 )
 
 

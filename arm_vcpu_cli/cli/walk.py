@@ -14,6 +14,7 @@ import click
 from arm_vcpu_cli.arch.memtype import Access
 from arm_vcpu_cli.cli.complete import complete_symbols
 from arm_vcpu_cli.cli.options import GuestOptions, guest_options
+from arm_vcpu_cli.cli.sections import SectionedCommand
 from arm_vcpu_cli.cli.session import connect_input
 from arm_vcpu_cli.cli.terminal import signals_stop
 from arm_vcpu_cli.machine import places
@@ -31,7 +32,7 @@ _ACCESSES: Final = {"read": Access.READ, "write": Access.WRITE, "exec": Access.E
 _FAULT: Final = 1
 
 
-@click.command("walk", short_help="Walk a guest's translation tables for an address.")
+@click.command("walk", cls=SectionedCommand, short_help="Walk a guest's translation tables for an address.")
 @guest_options
 @click.argument("addresses", metavar="[VA]...", nargs=-1, shell_complete=complete_symbols)
 @click.option("--el", type=click.Choice(["0", "1"]), help="Who accesses it [default: where the guest has stopped].")

@@ -1,0 +1,39 @@
+"""Help with the options of a command in sections: a command that runs a guest has many."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import click
+
+
+class GuestOption(click.Option):
+    """An option that says what is run, and how."""
+
+    section: ClassVar[str] = "The guest and its machine"
+
+
+class SelectionOption(click.Option):
+    """An option that picks what is told."""
+
+    section: ClassVar[str] = "What is logged (an event has to meet all criteria)"
+
+
+class SectionedCommand(click.Command):
+    """Its own options come first, those of the sections after them."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """See click."""
+        sections: dict[str, list[tuple[str, str]]] = {"Options": []}
+        for parameter in self.get_params(ctx):
+            # Arguments have no help of their own.
+            record = parameter.get_help_record(ctx) if isinstance(parameter, click.Option) else None
+            if record is not None:
+                sections.setdefault(getattr(parameter, "section", "Options"), []).append(record)
+        for title, records in sorted(sections.items(), key=lambda item: _ORDER.index(item[0])):
+            if records:
+                with formatter.section(title):
+                    formatter.write_dl(records)
+
+
+_ORDER = ("Options", SelectionOption.section, GuestOption.section)
