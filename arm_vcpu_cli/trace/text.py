@@ -46,6 +46,7 @@ ROLES: Final[Mapping[str, str]] = MappingProxyType(
 )
 """What each exit reason looks like; events of the other types look like their type."""
 _NAME_WIDTH: Final = 17
+_SELF_EVIDENT: Final = ("MmioRead", "MmioWrite", "SysRegRead", "SysRegWrite")
 _TOLD_IN_WORDS: Final = frozenset({"ipa", "va", "device", "register", "offset", "data", "value", "meaning", "sysreg"})
 
 
@@ -62,7 +63,9 @@ def event_line(event: TraceEvent, style: Style = plain) -> str:
         parts.append(f"[{event.note}]")
     if event.esr is not None:
         register = "ESR_EL1" if event.type == EXCEPTION else "ESR_EL2"
-        parts.append(style(f"| {register}={event.esr:#010x} {describe_esr(event.esr)}", "syndrome"))
+        # What there is in the syndrome of a device access has been said by then, and lines are long enough.
+        decoded = "" if event.name in _SELF_EVIDENT and not event.note else f" {describe_esr(event.esr)}"
+        parts.append(style(f"| {register}={event.esr:#010x}{decoded}", "syndrome"))
     return " ".join(part for part in parts if part).rstrip()
 
 
