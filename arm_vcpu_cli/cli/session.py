@@ -19,7 +19,7 @@ from arm_vcpu_cli.machine.builder import Machine, build_machine, start
 from arm_vcpu_cli.machine.description import NO_LIMITS, ClockSource
 from arm_vcpu_cli.machine.host import engine_version
 from arm_vcpu_cli.machine.inputlog import InputRecorder, digest, load_input_log
-from arm_vcpu_cli.machine.report_wanted import wants_advice, wants_report
+from arm_vcpu_cli.machine.postmortem.report_wanted import wants_advice, wants_report
 from arm_vcpu_cli.machine.runner import Ending, RunResult, run_machine
 from arm_vcpu_cli.machine.watchdog import Watchdog
 
@@ -104,7 +104,7 @@ def _facts(machine: Machine, options: GuestOptions) -> dict[str, str]:
 def _tell(machine: Machine, result: RunResult, *, regs: bool) -> None:
     if regs or wants_report(result) or wants_advice(result):
         # Most guests end well; a report takes longer to load than a small one to run.
-        report = import_module("arm_vcpu_cli.machine.report")
+        report = import_module("arm_vcpu_cli.machine.postmortem.report")
         color = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
         if wants_report(result, regs=regs):
             lines = report.death_report(machine, result, color=color)

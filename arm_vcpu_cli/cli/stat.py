@@ -24,7 +24,7 @@ from arm_vcpu_cli.cli.stat_json import as_json
 from arm_vcpu_cli.cli.stat_view import COUNT, TABLES, TIME, View, live_view, print_statistics, printable
 from arm_vcpu_cli.errors import UsageError
 from arm_vcpu_cli.machine.builder import Machine
-from arm_vcpu_cli.machine.counting import ExitCounter, attach_counter
+from arm_vcpu_cli.machine.observation.counting import ExitCounter, attach_counter
 from arm_vcpu_cli.machine.runner import RunResult
 from arm_vcpu_cli.trace.output import open_output
 from arm_vcpu_cli.trace.reader import TraceReader

@@ -17,10 +17,10 @@ from arm_vcpu_cli.cli.session import run_guest
 from arm_vcpu_cli.cli.style import colours, event_style
 from arm_vcpu_cli.cli.trace_options import SelectionOptions, selection_options
 from arm_vcpu_cli.errors import UsageError
-from arm_vcpu_cli.machine.attaching import attach_tracer, trace_header
 from arm_vcpu_cli.machine.builder import Machine
+from arm_vcpu_cli.machine.observation.attaching import attach_tracer, trace_header
+from arm_vcpu_cli.machine.observation.tracing import Tracer
 from arm_vcpu_cli.machine.runner import RunResult
-from arm_vcpu_cli.machine.tracing import Tracer
 from arm_vcpu_cli.trace.chrome import ChromeSink
 from arm_vcpu_cli.trace.event import CONSOLE, ENTRY
 from arm_vcpu_cli.trace.ftrace import FtraceSink

@@ -23,7 +23,7 @@ from arm_vcpu_cli.cli.sections import SelectionOption
 from arm_vcpu_cli.errors import UsageError
 from arm_vcpu_cli.guest.symbols import SymbolTable
 from arm_vcpu_cli.machine.builder import Machine
-from arm_vcpu_cli.machine.tracing import TraceOptions
+from arm_vcpu_cli.machine.observation.tracing import TraceOptions
 from arm_vcpu_cli.trace.event import EVENT_TYPES, EXCEPTION
 from arm_vcpu_cli.trace.selection import UNBOUNDED, Selection, Span
 

@@ -17,15 +17,21 @@ from arm_vcpu_cli.cli.options import GuestOptions, guest_options
 from arm_vcpu_cli.cli.sections import SectionedCommand
 from arm_vcpu_cli.cli.session import connect_input
 from arm_vcpu_cli.cli.terminal import signals_stop
-from arm_vcpu_cli.machine import places
-from arm_vcpu_cli.machine.backtrace import place
 from arm_vcpu_cli.machine.builder import Machine, build_machine, start
 from arm_vcpu_cli.machine.console import Console
-from arm_vcpu_cli.machine.mapping import MapSection, section_lines, section_object, stage1_sections, stage2_section
+from arm_vcpu_cli.machine.observation.stop_at import StopAt
+from arm_vcpu_cli.machine.postmortem.backtrace import place
 from arm_vcpu_cli.machine.runner import RunResult, run_machine
-from arm_vcpu_cli.machine.stop_at import StopAt
-from arm_vcpu_cli.machine.translation import Translated, translate, translate_ipa
-from arm_vcpu_cli.machine.translation_text import translation_lines, translation_object
+from arm_vcpu_cli.machine.tables import places
+from arm_vcpu_cli.machine.tables.mapping import (
+    MapSection,
+    section_lines,
+    section_object,
+    stage1_sections,
+    stage2_section,
+)
+from arm_vcpu_cli.machine.tables.translation import Translated, translate, translate_ipa
+from arm_vcpu_cli.machine.tables.translation_text import translation_lines, translation_object
 from arm_vcpu_cli.machine.watchdog import Watchdog
 
 _ACCESSES: Final = {"read": Access.READ, "write": Access.WRITE, "exec": Access.EXECUTE}

@@ -44,10 +44,10 @@ from arm_vcpu_cli.devices.bus import Bus
 from arm_vcpu_cli.devices.regions import ReadAsZero
 from arm_vcpu_cli.guest.loader import load_guest
 from arm_vcpu_cli.guest.symbols import SymbolTable
-from arm_vcpu_cli.machine.describing import EventDescriber
 from arm_vcpu_cli.machine.loading import load_machine
+from arm_vcpu_cli.machine.observation.describing import EventDescriber
+from arm_vcpu_cli.machine.observation.tracing import Tracer
 from arm_vcpu_cli.machine.platform import MachinePlatform
-from arm_vcpu_cli.machine.tracing import Tracer
 from arm_vcpu_cli.trace.sinks import JsonLinesSink
 
 SAMPLES: Final = Path(__file__).resolve().parents[2] / "samples"

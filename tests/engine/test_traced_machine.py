@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from arm_vcpu_cli.guest.loader import load_guest
-from arm_vcpu_cli.machine.attaching import attach_tracer, trace_header
 from arm_vcpu_cli.machine.builder import Machine, build_machine, start
 from arm_vcpu_cli.machine.console import Console
 from arm_vcpu_cli.machine.loading import machine_from_document
+from arm_vcpu_cli.machine.observation.attaching import attach_tracer, trace_header
+from arm_vcpu_cli.machine.observation.tracing import TraceOptions
 from arm_vcpu_cli.machine.runner import RunResult, run_machine
-from arm_vcpu_cli.machine.tracing import TraceOptions
 from arm_vcpu_cli.machine.watchdog import Watchdog
 from arm_vcpu_cli.trace.event import TracedDevice, TraceEvent
 from arm_vcpu_cli.trace.selection import Selection

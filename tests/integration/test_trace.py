@@ -125,7 +125,7 @@ def test_each_event_has_its_line_and_the_exits_agree_with_the_counts(exits_log: 
         ("MmioWrite", r"PL011\.UARTLCR_H <- 0x60 \(WLEN=3 \(8 bits\)\) ipa=0x900002c"),
         (
             "MmioRead",
-            r"PL011\.UARTFR -> 0xffffffffffffff90 \(TXFE=1 RXFE=1\) ipa=0x9000018 width=1 reg=x\d+ \| ESR_EL2=0x[0-9a-f]{8}$",
+            r"PL011\.UARTFR -> 0xffffffffffffff90 \(TXFE=1 RXFE=1\) ipa=0x9000018 width=1 reg=x\d+ \| ESR_EL2=0x\w{8}$",
         ),
         ("MmioRead", r"ipa=0x20000000 va=0x20000000 width=4 reg=w\d+ \[external abort into the guest\] \|"),
         ("SysRegRead", r"ID_AA64PFR0_EL1 -> 0x1000011 \(GIC=1 .*\) reg=x\d+ \| ESR_EL2=0x\w+$"),

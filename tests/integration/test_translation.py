@@ -13,9 +13,9 @@ from arm_vcpu_cli.guest.loader import load_guest
 from arm_vcpu_cli.machine.builder import Machine, build_machine, start
 from arm_vcpu_cli.machine.console import Console
 from arm_vcpu_cli.machine.loading import load_machine
-from arm_vcpu_cli.machine.mapping import stage1_sections
 from arm_vcpu_cli.machine.runner import run_machine
-from arm_vcpu_cli.machine.translation import translate
+from arm_vcpu_cli.machine.tables.mapping import stage1_sections
+from arm_vcpu_cli.machine.tables.translation import translate
 from arm_vcpu_cli.machine.watchdog import Watchdog
 from tests.integration.command import sample
 

@@ -36,9 +36,9 @@ from arm_vcpu_cli.devices.bus import Bus
 from arm_vcpu_cli.devices.pl011 import Pl011
 from arm_vcpu_cli.devices.regions import ReadAsZero
 from arm_vcpu_cli.guest.symbols import Symbol, SymbolTable
-from arm_vcpu_cli.machine.describing import EventDescriber, InterruptStep, interrupt_names
-from arm_vcpu_cli.machine.exit_fields import EXIT_FIELDS
 from arm_vcpu_cli.machine.loading import load_machine
+from arm_vcpu_cli.machine.observation.describing import EventDescriber, InterruptStep, interrupt_names
+from arm_vcpu_cli.machine.observation.exit_fields import EXIT_FIELDS
 from arm_vcpu_cli.machine.passthrough import PassedThrough
 from arm_vcpu_cli.trace.event import TraceEvent
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from arm_vcpu_cli.arm_vcpu.observer import ExitRecord
 from arm_vcpu_cli.arm_vcpu.recorder import RecentExit
 from arm_vcpu_cli.axvcpu.exit import Halt, Nothing
-from arm_vcpu_cli.machine.last_exits import before_the_end, exit_lines
-from arm_vcpu_cli.machine.report import death_report
+from arm_vcpu_cli.machine.postmortem.last_exits import before_the_end, exit_lines
+from arm_vcpu_cli.machine.postmortem.report import death_report
 from arm_vcpu_cli.machine.runner import run_machine
 from arm_vcpu_cli.machine.watchdog import Watchdog
 from tests.support.fake_core import Trap, data_abort, hvc

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from arm_vcpu_cli.errors import UsageError
 from arm_vcpu_cli.guest.symbols import Symbol, SymbolTable
-from arm_vcpu_cli.machine.places import check, code_range, resolve
 from arm_vcpu_cli.machine.runner import run_machine
+from arm_vcpu_cli.machine.tables.places import check, code_range, resolve
 from arm_vcpu_cli.machine.watchdog import Watchdog
 from tests.support.fake_core import Trap
 

@@ -10,8 +10,8 @@ from arm_vcpu_cli.arch.loadstore import LoadStore, decode_load_store
 from arm_vcpu_cli.arch.smccc import FUNCTION_NAMES, SMC64, function_name, is_psci
 from arm_vcpu_cli.arm_vcpu.recorder import RecentExit
 from arm_vcpu_cli.axvcpu.exit import CpuDown, Hypercall
-from arm_vcpu_cli.machine.advice import Advice
-from arm_vcpu_cli.machine.evidence import Evidence
+from arm_vcpu_cli.machine.postmortem.advice import Advice
+from arm_vcpu_cli.machine.postmortem.evidence import Evidence
 from arm_vcpu_cli.machine.runner import Ending
 
 _WFI: Final = 0xD503207F

@@ -10,9 +10,9 @@ from arm_vcpu_cli.arch.regs import Sctlr
 from arm_vcpu_cli.arch.stage1map import Mapped, Stage1Map, TooManyTablesError
 from arm_vcpu_cli.arch.sysreg import lookup
 from arm_vcpu_cli.machine.builder import Machine
-from arm_vcpu_cli.machine.place_advice import places
+from arm_vcpu_cli.machine.postmortem.place_advice import places
 from arm_vcpu_cli.machine.sizes import format_size
-from arm_vcpu_cli.machine.translation import Permissions
+from arm_vcpu_cli.machine.tables.translation import Permissions
 
 _HALVES: Final = ((0, "TTBR0_EL1"), (1, "TTBR1_EL1"))
 MAX_REGIONS: Final = 1 << 16

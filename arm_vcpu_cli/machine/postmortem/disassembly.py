@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from arm_vcpu_cli.machine.builder import Machine
-from arm_vcpu_cli.machine.evidence import word_at
+from arm_vcpu_cli.machine.postmortem.evidence import word_at
 
 HINT: Final = "(raw words: pip install 'arm-vcpu-cli[disasm]' for their names)"
 BEFORE: Final = 6

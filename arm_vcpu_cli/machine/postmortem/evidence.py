@@ -30,7 +30,7 @@ from arm_vcpu_cli.machine.hang import are_interrupts_masked
 from arm_vcpu_cli.machine.host import Host
 from arm_vcpu_cli.machine.runner import Ending, RunResult
 from arm_vcpu_cli.machine.schema import CPU_MODELS
-from arm_vcpu_cli.machine.translation import Translated, translate, translate_ipa
+from arm_vcpu_cli.machine.tables.translation import Translated, translate, translate_ipa
 
 _WORD: Final = 4
 _BEFORE: Final = 4

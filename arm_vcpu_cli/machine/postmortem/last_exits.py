@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from arm_vcpu_cli.arm_vcpu.context_frame import INSTRUCTION_SIZE
 from arm_vcpu_cli.arm_vcpu.recorder import RecentExit
 from arm_vcpu_cli.machine.builder import Machine
-from arm_vcpu_cli.machine.describing import EventDescriber
+from arm_vcpu_cli.machine.observation.describing import EventDescriber
 from arm_vcpu_cli.trace.event import TraceEvent
 
 

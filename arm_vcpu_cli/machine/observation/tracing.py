@@ -14,8 +14,8 @@ from typing import Final
 from arm_vcpu_cli.arm_vcpu.observer import El1ExceptionRecord, ExitRecord
 from arm_vcpu_cli.axvcpu.exit import MmioRead, MmioWrite, NestedPageFault
 from arm_vcpu_cli.axvcpu.vcpu import VCpuState
-from arm_vcpu_cli.machine.describing import EventDescriber, InterruptStep
-from arm_vcpu_cli.machine.latency import InterruptLatency
+from arm_vcpu_cli.machine.observation.describing import EventDescriber, InterruptStep
+from arm_vcpu_cli.machine.observation.latency import InterruptLatency
 from arm_vcpu_cli.machine.passthrough import PassedThrough
 from arm_vcpu_cli.machine.runner import RunResult
 from arm_vcpu_cli.trace.event import ACCESS, CONSOLE, ENTRY, EXCEPTION, EXIT, IRQ, STATE, TraceEnd, TraceEvent

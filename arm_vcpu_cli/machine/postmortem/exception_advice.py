@@ -9,8 +9,8 @@ from typing import Final
 from arm_vcpu_cli.arch.el1regs import Sctlr
 from arm_vcpu_cli.arch.esr import ExceptionClass
 from arm_vcpu_cli.arch.sysreg import decode_system_move
-from arm_vcpu_cli.machine.advice import Advice
-from arm_vcpu_cli.machine.evidence import Evidence, Fault
+from arm_vcpu_cli.machine.postmortem.advice import Advice
+from arm_vcpu_cli.machine.postmortem.evidence import Evidence, Fault
 
 _BRK_TRAP: Final = 1000
 _BRK_NAMES: Final[Mapping[int, str]] = MappingProxyType(

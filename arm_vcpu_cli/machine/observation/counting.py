@@ -29,11 +29,11 @@ from arm_vcpu_cli.axvcpu.exit import (
 from arm_vcpu_cli.devices.bus import Bus
 from arm_vcpu_cli.guest.symbols import SymbolTable
 from arm_vcpu_cli.machine.builder import Machine
-from arm_vcpu_cli.machine.callers import CallerFinder
-from arm_vcpu_cli.machine.describing import EventDescriber, interrupt_names
-from arm_vcpu_cli.machine.exit_fields import EXIT_FIELDS, Fields, Places
-from arm_vcpu_cli.machine.latency import InterruptLatency
-from arm_vcpu_cli.machine.vector_watch import VectorWatch
+from arm_vcpu_cli.machine.observation.callers import CallerFinder
+from arm_vcpu_cli.machine.observation.describing import EventDescriber, interrupt_names
+from arm_vcpu_cli.machine.observation.exit_fields import EXIT_FIELDS, Fields, Places
+from arm_vcpu_cli.machine.observation.latency import InterruptLatency
+from arm_vcpu_cli.machine.observation.vector_watch import VectorWatch
 from arm_vcpu_cli.trace.event import Hex
 from arm_vcpu_cli.trace.exitkey import exit_key
 from arm_vcpu_cli.trace.statistics import Cell, Statistics

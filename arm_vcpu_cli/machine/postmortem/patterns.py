@@ -9,11 +9,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from arm_vcpu_cli.machine.abort_advice import ABORTS
-from arm_vcpu_cli.machine.advice import Advice
-from arm_vcpu_cli.machine.evidence import Evidence
-from arm_vcpu_cli.machine.exception_advice import EXCEPTIONS
-from arm_vcpu_cli.machine.stop_advice import (
+from arm_vcpu_cli.machine.postmortem.abort_advice import ABORTS
+from arm_vcpu_cli.machine.postmortem.advice import Advice
+from arm_vcpu_cli.machine.postmortem.evidence import Evidence
+from arm_vcpu_cli.machine.postmortem.exception_advice import EXCEPTIONS
+from arm_vcpu_cli.machine.postmortem.stop_advice import (
     CAUSES,
     STOPS,
     missing_vector,

@@ -8,7 +8,7 @@ from typing import Final
 from arm_vcpu_cli.arch.descriptor import TABLE_OR_PAGE, VALID
 from arm_vcpu_cli.arch.fieldvalues import SHAREABILITY
 from arm_vcpu_cli.machine.sizes import format_size
-from arm_vcpu_cli.machine.translation import Stage, Step, Translated
+from arm_vcpu_cli.machine.tables.translation import Stage, Step, Translated
 
 _INPUTS: Final = ("", "IPA", "PA")
 """What the addresses of a stage's descriptors are; stage 1's are themselves translated by stage 2."""

@@ -18,10 +18,10 @@ from arm_vcpu_cli.arch.fault import (
 from arm_vcpu_cli.arch.loadstore import SP, LoadStore, decode_load_store
 from arm_vcpu_cli.arch.memtype import Access
 from arm_vcpu_cli.arch.sysreg import decode_system_move, lookup
-from arm_vcpu_cli.machine.advice import Advice
-from arm_vcpu_cli.machine.evidence import Evidence, Fault
-from arm_vcpu_cli.machine.place_advice import nothing_there
-from arm_vcpu_cli.machine.translation import Translated
+from arm_vcpu_cli.machine.postmortem.advice import Advice
+from arm_vcpu_cli.machine.postmortem.evidence import Evidence, Fault
+from arm_vcpu_cli.machine.postmortem.place_advice import nothing_there
+from arm_vcpu_cli.machine.tables.translation import Translated
 
 _NEAR_ZERO: Final = 0x1000
 _NEAR_TOP: Final = (1 << 64) - 0x1_0000

@@ -14,7 +14,7 @@ from arm_vcpu_cli.devices.naming import intid_kind, meaning, name_access
 from arm_vcpu_cli.guest.symbols import SymbolTable
 from arm_vcpu_cli.machine.builder import PHYSICAL_TIMER, VIRTUAL_TIMER, Machine
 from arm_vcpu_cli.machine.description import MachineDescription
-from arm_vcpu_cli.machine.exit_fields import EXIT_FIELDS, Fields, Places
+from arm_vcpu_cli.machine.observation.exit_fields import EXIT_FIELDS, Fields, Places
 from arm_vcpu_cli.machine.passthrough import PassedThrough
 from arm_vcpu_cli.trace.event import ACCESS, CONSOLE, ENTRY, EXCEPTION, EXIT, IRQ, STATE, Field, Hex, TraceEvent
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from arm_vcpu_cli.arch.sysreg import lookup
 from arm_vcpu_cli.devices.naming import device_kind
 from arm_vcpu_cli.machine.builder import Machine
-from arm_vcpu_cli.machine.callers import CallerFinder
-from arm_vcpu_cli.machine.describing import EventDescriber
-from arm_vcpu_cli.machine.tracing import TraceOptions, Tracer
-from arm_vcpu_cli.machine.vector_watch import VectorWatch
+from arm_vcpu_cli.machine.observation.callers import CallerFinder
+from arm_vcpu_cli.machine.observation.describing import EventDescriber
+from arm_vcpu_cli.machine.observation.tracing import TraceOptions, Tracer
+from arm_vcpu_cli.machine.observation.vector_watch import VectorWatch
 from arm_vcpu_cli.trace.event import TracedDevice, TraceHeader
 from arm_vcpu_cli.trace.sinks import TraceSink
 

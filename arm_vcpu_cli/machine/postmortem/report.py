@@ -10,18 +10,18 @@ from arm_vcpu_cli.arch.esr import EC_SHIFT, describe_esr
 from arm_vcpu_cli.arch.memtype import Access
 from arm_vcpu_cli.arch.regs import Sctlr
 from arm_vcpu_cli.arm_vcpu.inject import El1Exception, sets_far
-from arm_vcpu_cli.machine.backtrace import backtrace, place
 from arm_vcpu_cli.machine.builder import Machine
 from arm_vcpu_cli.machine.diagnosis import in_words, vector_failures
-from arm_vcpu_cli.machine.disassembly import HINT, Disassembler, code_lines
-from arm_vcpu_cli.machine.evidence import Evidence, Fault, gather, has_returned
-from arm_vcpu_cli.machine.last_exits import before_the_end, exit_lines
-from arm_vcpu_cli.machine.patterns import advise
-from arm_vcpu_cli.machine.registers import EL1_REGISTERS, EL2_REGISTERS, register_dump
-from arm_vcpu_cli.machine.report_wanted import wants_advice, wants_report
+from arm_vcpu_cli.machine.postmortem.backtrace import backtrace, place
+from arm_vcpu_cli.machine.postmortem.disassembly import HINT, Disassembler, code_lines
+from arm_vcpu_cli.machine.postmortem.evidence import Evidence, Fault, gather, has_returned
+from arm_vcpu_cli.machine.postmortem.last_exits import before_the_end, exit_lines
+from arm_vcpu_cli.machine.postmortem.patterns import advise
+from arm_vcpu_cli.machine.postmortem.registers import EL1_REGISTERS, EL2_REGISTERS, register_dump
+from arm_vcpu_cli.machine.postmortem.report_wanted import wants_advice, wants_report
 from arm_vcpu_cli.machine.runner import RunResult
-from arm_vcpu_cli.machine.translation import Translated, translate
-from arm_vcpu_cli.machine.translation_text import translation_lines
+from arm_vcpu_cli.machine.tables.translation import Translated, translate
+from arm_vcpu_cli.machine.tables.translation_text import translation_lines
 
 __all__ = [
     "EL1_REGISTERS",

@@ -1,0 +1,1 @@
+"""Watching a machine while it runs: what is told of it, to whom, and how it becomes events and counts."""
