@@ -50,6 +50,8 @@ THIRD_PARTY: Final[Mapping[str, str]] = MappingProxyType(
         "rich": f"{PACKAGE}.cli",
         "elftools": f"{PACKAGE}.guest",
         "tomli": f"{PACKAGE}.machine",
+        "zstandard": f"{PACKAGE}.trace",
+        "capstone": f"{PACKAGE}.machine.postmortem.disassembly",
     }
 )
 """Where each library may be imported: that module, or below that package."""
