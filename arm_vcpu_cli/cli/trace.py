@@ -7,6 +7,7 @@ import io
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, BinaryIO, TextIO
 
 import click
@@ -24,7 +25,7 @@ from arm_vcpu_cli.machine.runner import RunResult
 from arm_vcpu_cli.trace.chrome import ChromeSink
 from arm_vcpu_cli.trace.event import CONSOLE, ENTRY
 from arm_vcpu_cli.trace.ftrace import FtraceSink
-from arm_vcpu_cli.trace.output import open_output
+from arm_vcpu_cli.trace.output import COMPRESSED, open_output
 from arm_vcpu_cli.trace.perfetto import PerfettoSink
 from arm_vcpu_cli.trace.sinks import JsonLinesSink, TraceSink
 from arm_vcpu_cli.trace.text import TextSink
@@ -32,6 +33,9 @@ from arm_vcpu_cli.version import VERSION
 
 FORMATS = ("text", "jsonl", "perfetto", "chrome", "ftrace")
 _BINARY = "perfetto"
+_SUFFIXES = MappingProxyType(
+    {".jsonl": "jsonl", ".pftrace": "perfetto", ".perfetto-trace": "perfetto", ".json": "chrome", ".ftrace": "ftrace"}
+)
 _BUFFER = 1 << 16
 
 
@@ -41,10 +45,9 @@ _BUFFER = 1 << 16
     "--format",
     "format_",
     type=click.Choice(FORMATS),
-    default="text",
-    show_default=True,
     help="Aligned text for people; one JSON object a line; a file for ui.perfetto.dev (protobuf) or for "
-    "chrome://tracing (JSON); the text of the kernel's own KVM events.",
+    "chrome://tracing (JSON); the text of the kernel's own KVM events [default: by the suffix of FILE, "
+    ".jsonl, .pftrace, .json or .ftrace; else text].",
 )
 @click.option(
     "-o",
@@ -59,7 +62,7 @@ _BUFFER = 1 << 16
     "--color/--no-color", default=None, help="Colour in text [default: on a terminal, unless NO_COLOR is set]."
 )
 @selection_options
-def command(format_: str, output: Path | None, timing: bool, color: bool | None, **options: Any) -> int:
+def command(format_: str | None, output: Path | None, timing: bool, color: bool | None, **options: Any) -> int:
     """Run GUEST like `armvcpu run`, and log what happens: its exits to EL2 with their reasons, device registers, calls
     and decoded ESR_EL2, interrupts, states of the vCPU and the console; at the end a count of the exits by reason.
 
@@ -76,6 +79,7 @@ def command(format_: str, output: Path | None, timing: bool, color: bool | None,
       armvcpu trace --format perfetto -o boot.pftrace vmlinuz
     """
     own, options = SelectionOptions.take(options)
+    format_ = _format_of(output) if format_ is None else format_
     if output is None and format_ == _BINARY and sys.stderr.isatty():
         raise UsageError("--format perfetto: a binary trace needs -o FILE")
     with contextlib.ExitStack() as opened:
@@ -100,6 +104,14 @@ def command(format_: str, output: Path | None, timing: bool, color: bool | None,
                 tracer.close()
 
         return run_guest(GuestOptions(**options), prepare, finish)
+
+
+def _format_of(output: Path | None) -> str:
+    """The format that the name of a file asks for."""
+    if output is None:
+        return "text"
+    name = Path(output.stem) if output.suffix in COMPRESSED else output
+    return _SUFFIXES.get(name.suffix, "text")
 
 
 def _unasked(format_: str, output: Path | None) -> frozenset[str]:

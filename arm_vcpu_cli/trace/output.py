@@ -28,6 +28,8 @@ try:
 except ImportError:
     zstandard = None  # type: ignore[assignment,unused-ignore]
 
+COMPRESSED: Final = (".gz", ".zst")
+"""Suffixes of files that are compressed."""
 PARTIAL: Final = ".partial"
 """What the name of a file ends with until all of it is there."""
 

@@ -64,3 +64,29 @@ def test_ftrace_has_what_kvm_would_tell(tmp_path: Path, counts: Counter[str]) ->
     assert text.count("kvm_mmio: mmio unsatisfied-read") == counts["MmioRead"]
     assert text.count("kvm_mmio: mmio read") == counts["MmioRead"] - 1
     assert shown["kvm_entry"] > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "format_"),
+    [
+        ("a.jsonl", "jsonl"),
+        ("a.jsonl.gz", "jsonl"),
+        ("a.pftrace", "perfetto"),
+        ("a.perfetto-trace", "perfetto"),
+        ("a.json", "chrome"),
+        ("a.ftrace", "ftrace"),
+        ("a.log", "text"),
+        ("a", "text"),
+    ],
+)
+def test_the_suffix_of_the_file_chooses_the_format(tmp_path: Path, name: str, format_: str) -> None:
+    asked, chosen = tmp_path / f"asked-{name}", tmp_path / name
+    assert armvcpu("trace", "--format", format_, "-o", asked, SAMPLES / "hello" / "hello.elf").status == 0
+    assert armvcpu("trace", "-o", chosen, SAMPLES / "hello" / "hello.elf").status == 0
+    assert chosen.read_bytes() == asked.read_bytes()
+
+
+def test_a_format_that_is_asked_for_wins_over_the_suffix(tmp_path: Path) -> None:
+    path = tmp_path / "trace.json"
+    assert armvcpu("trace", "--format", "text", "-o", path, SAMPLES / "hello" / "hello.elf").status == 0
+    assert path.read_text().startswith("# hello.elf on virt")
