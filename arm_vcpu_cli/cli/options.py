@@ -160,6 +160,9 @@ class GuestOptions:
         """Load machine description and guest; what the command line says wins over the file."""
         if self.record is not None and self.replay is not None:
             raise UsageError("--record and --replay: a run is either recorded or repeated")
+        if self.guest.suffix == ".toml" and self.kernel_type is None:
+            # As a raw binary it would run, for an instruction or two.
+            raise UsageError(f"{self.guest}: a machine description goes with -m, and GUEST is the program to run")
         description = self._over(load_description(self.machine, self.append, self.memory))
         boot = description.boot
         load_address = boot.load_address if self.load_address is None else self.load_address
