@@ -69,7 +69,7 @@ def test_a_guest_that_is_missing_or_a_directory_is_refused(command: str, tmp_pat
 def test_a_machine_description_in_the_place_of_a_guest_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "machine.toml"
     path.write_text("base = 'virt'\n")
-    assert_refused(armvcpu("run", path), path, "-m")
+    assert_refused(armvcpu("run", path), str(path), "-m")
     assert armvcpu("run", "--kernel-type", "raw", path).status == 122, "it is run if somebody really wants it"
 
 
