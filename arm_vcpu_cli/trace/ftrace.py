@@ -201,18 +201,21 @@ _DECODERS: Final = MappingProxyType(
 """Exception class -> what KVM tells of it beside the exit."""
 
 
+_LEVELS: Final = MappingProxyType({"raised": 1, "withdrawn": 0})
+
+
 def _irq(event: TraceEvent) -> Lines:
     fields = dict(event.fields)
     intid = fields.get("intid")
     # KVM has no event for an SGI, nor for what becomes of an interrupt once it is pending.
-    if event.name != "raised" or not isinstance(intid, int) or intid < _FIRST_PPI:
+    if event.name not in _LEVELS or not isinstance(intid, int) or intid < _FIRST_PPI:
         return _marker(event)
-    vcpu, private = event.vcpu, intid < _FIRST_SPI
-    pending = ("vgic_update_irq_pending", f"VCPU: {vcpu}, IRQ {intid}, level: 1")
+    vcpu, private, level = event.vcpu, intid < _FIRST_SPI, _LEVELS[event.name]
+    pending = ("vgic_update_irq_pending", f"VCPU: {vcpu}, IRQ {intid}, level: {level}")
     if private and "timer" in str(fields.get("source_name", "")):
-        return [("kvm_timer_update_irq", f"VCPU: {vcpu}, IRQ {intid}, level 1"), pending]
+        return [("kvm_timer_update_irq", f"VCPU: {vcpu}, IRQ {intid}, level {level}"), pending]
     kind = f"VGIC PPI interrupt ({_PPI_TYPE})" if private else f"VGIC SPI interrupt ({_SPI_TYPE})"
-    return [("kvm_irq_line", f"Inject {kind}, vcpu->idx: {vcpu}, num: {intid}, level: 1"), pending]
+    return [("kvm_irq_line", f"Inject {kind}, vcpu->idx: {vcpu}, num: {intid}, level: {level}"), pending]
 
 
 def _marker(event: TraceEvent) -> Lines:

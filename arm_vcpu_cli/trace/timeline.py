@@ -279,6 +279,8 @@ INTERRUPT_STATES: Final = {
     ("raised", ACTIVE): ACTIVE_AND_PENDING,
     ("acknowledged", ""): ACTIVE,
     ("acknowledged", PENDING): ACTIVE,
+    ("withdrawn", PENDING): "",
+    ("withdrawn", ACTIVE_AND_PENDING): ACTIVE,
     ("ended", ACTIVE): "",
     ("ended", ACTIVE_AND_PENDING): PENDING,
 }

@@ -3,7 +3,7 @@
 from arm_vcpu_cli.arch.gicregs import ICC_REGISTERS
 from arm_vcpu_cli.devices.gicv3.cpu_interface import CpuInterface
 from arm_vcpu_cli.devices.gicv3.gic import DEFAULT_SPIS, DISTRIBUTOR_SIZE, REDISTRIBUTOR_SIZE, GicV3
-from arm_vcpu_cli.devices.gicv3.watch import ACKNOWLEDGED, ENDED, INJECTED, RAISED, InterruptWatcher
+from arm_vcpu_cli.devices.gicv3.watch import ACKNOWLEDGED, ENDED, INJECTED, RAISED, WITHDRAWN, InterruptWatcher
 
 __all__ = [
     "ACKNOWLEDGED",
@@ -14,6 +14,7 @@ __all__ = [
     "INJECTED",
     "RAISED",
     "REDISTRIBUTOR_SIZE",
+    "WITHDRAWN",
     "CpuInterface",
     "GicV3",
     "InterruptWatcher",

@@ -141,10 +141,8 @@ class CpuInterface:
         self._drive(cpu, irq, fiq)
 
     def _acknowledge_to(self, watch: Watch, acknowledge: Callable[[], int]) -> int:
-        intid = acknowledge()
-        if intid != INTID_SPURIOUS:
-            watch.acknowledged(self._cpu, intid)
-        return intid
+        output = self.output()
+        return acknowledge() if output is None else watch.acknowledging(self._cpu, output.intid, acknowledge)
 
     # What is pending, and whether the PE hears of it -----------------------------------------------------------
 

@@ -18,12 +18,14 @@ not use the GIC.
 
 ``raised``: the interrupt becomes pending that was not, whether or not it can be signalled. The PE is the one that a
 shared interrupt is routed to, -1 if it goes nowhere. A level that stays up is raised again when what it raised before
-has ended. ``injected``: the PE's IRQ or FIQ output goes high, or stays high for another interrupt than before.
+has ended. ``withdrawn``: it is pending no longer, and nobody has taken it: the line went down, or the guest has cleared
+it. ``injected``: the PE's IRQ or FIQ output goes high, or stays high for another interrupt than before.
 ``acknowledged``: the PE takes it. ``ended``: it is deactivated after that, by whatever means; the PE is the one that
 took it.
 """
 
 RAISED: Final = "raised"
+WITHDRAWN: Final = "withdrawn"
 INJECTED: Final = "injected"
 ACKNOWLEDGED: Final = "acknowledged"
 ENDED: Final = "ended"
@@ -52,6 +54,9 @@ class _BankWatch:
         self._pending = bank.pending()
         self._requests = self._pending & ~self._held
 
+        self.taking = 0
+        """What a PE is about to acknowledge, as a mask: it is not withdrawn when it is pending no longer."""
+
     def look(self) -> None:
         """Tell what has ended and what was raised since the last time."""
         active, pending = self._bank.active, self._bank.pending()
@@ -67,8 +72,10 @@ class _BankWatch:
                 self._watcher(ENDED, self._place(intid) if taker == _NOWHERE else taker, intid)
         self._held &= pending & active
         requests = pending & ~self._held
-        raised = requests & ~self._requests
+        raised, withdrawn = requests & ~self._requests, self._requests & ~requests & ~self.taking
         self._requests = requests
+        for intid in _bits(withdrawn):
+            self._watcher(WITHDRAWN, self._place(intid), intid)
         for intid in _bits(raised):
             self._watcher(RAISED, self._place(intid), intid)
 
@@ -107,10 +114,15 @@ class Watch:
             if output is not None:
                 self._watcher(INJECTED, cpu, output.intid)
 
-    def acknowledged(self, cpu: int, intid: int) -> None:
-        """A PE has acknowledged an interrupt."""
-        shared = self._exists_once >> intid & 1
-        (self._shared if shared else self._private[cpu]).take(cpu, intid)
+    def acknowledging(self, cpu: int, intid: int, acknowledge: Callable[[], int]) -> int:
+        """A PE acknowledges an interrupt, if what it does is to take the one that is signalled to it."""
+        bank = self._shared if self._exists_once >> intid & 1 else self._private[cpu]
+        bank.taking = 1 << intid
+        found = acknowledge()
+        bank.taking = 0
+        if found == intid:
+            bank.take(cpu, intid)
+        return found
 
 
 def _always(cpu: int) -> Callable[[int], int]:

@@ -113,7 +113,7 @@ def test_a_line_that_is_withdrawn_is_raised_and_injected_anew() -> None:
     bench = Watched()
     bench.line(UART, True)
     bench.line(UART, False)
-    assert bench.told() == [("raised", 0, UART), ("injected", 0, UART)]
+    assert bench.told() == [("raised", 0, UART), ("injected", 0, UART), ("withdrawn", 0, UART)]
     assert bench.acknowledge() == 1023
     assert bench.told() == []
     bench.line(UART, True)
@@ -162,7 +162,7 @@ def test_a_better_interrupt_takes_the_place_of_the_one_that_is_signalled() -> No
     assert bench.edges == [(0, True, False)]
     assert bench.told() == [("raised", 0, DISK), ("injected", 0, DISK)]
     bench.line(DISK, False)
-    assert bench.told() == [("injected", 0, UART)]
+    assert bench.told() == [("withdrawn", 0, DISK), ("injected", 0, UART)]
 
 
 def test_preemption() -> None:
@@ -282,7 +282,7 @@ def test_an_interrupt_that_goes_nowhere_is_raised() -> None:
     assert bench.told() == [("raised", -1, UART)]
     bench.line(UART, False)
     bench.line(UART, True)
-    assert bench.told() == [("raised", -1, UART)]
+    assert bench.told() == [("withdrawn", -1, UART), ("raised", -1, UART)]
     bench.route(UART, IRM)
     assert bench.told() == [("injected", 0, UART)]
 
@@ -441,6 +441,7 @@ class WatchedMachine(BusyMachine):
         self.held &= pending & active
         requests = pending - self.held
         expected += (("raised", self.place(key), key[1]) for key in requests - self.requests)
+        expected += (("withdrawn", self.place(key), key[1]) for key in self.requests - requests)
         self.requests = requests
         for cpu in range(len(self.model.pes)):
             output = self.output(cpu)
@@ -462,7 +463,7 @@ class WatchedMachine(BusyMachine):
 
     def in_order(self) -> None:
         """Of one step: what ended before what was raised, and that before it is injected."""
-        rank = {"ended": 0, "acknowledged": 0, "raised": 1, "injected": 2}
+        rank = {"ended": 0, "acknowledged": 0, "withdrawn": 0, "raised": 1, "injected": 2}
         for intid in {intid for _, _, intid in self.events}:
             order = [rank[action] for action, _, each in self.events if each == intid and each >= 32]
             assert order == sorted(order)
@@ -495,6 +496,8 @@ class LifeMachine(BusyMachine):
             assert key not in self.running
             self.raised.remove(key)
             self.running.add(key)
+        elif action == "withdrawn":
+            self.raised.remove(key)
         else:
             assert action == "ended"
             self.running.remove(key)
