@@ -16,13 +16,13 @@ from arm_vcpu_cli.trace.sinks import TraceSink
 def attach_tracer(machine: Machine, sink: TraceSink, options: TraceOptions) -> Tracer:
     """Have a machine traced from now on; before its vCPU is bound. What nobody wants to hear of is not watched."""
     core, gic, state = machine.host.core(0), machine.gic, machine.arch_vcpu.state
-    clock = machine.clock.now
+    clock, symbols = machine.clock.now, machine.image.symbols
     tracer = Tracer(
         sink,
         EventDescriber.for_machine(machine),
         options,
         clock=clock,
-        caller=CallerFinder(machine.image.symbols, core.read_virtual).return_address,
+        caller=CallerFinder(symbols, core.read_virtual).return_address if len(symbols) else None,
         signalled=lambda: None if gic is None else gic.signalled(0),
     )
     machine.arch_vcpu.set_observer(tracer)

@@ -19,16 +19,12 @@ from arm_vcpu_cli.machine.observation.latency import InterruptLatency
 from arm_vcpu_cli.machine.passthrough import PassedThrough
 from arm_vcpu_cli.machine.runner import RunResult
 from arm_vcpu_cli.trace.event import ACCESS, CONSOLE, ENTRY, EXCEPTION, EXIT, IRQ, STATE, TraceEnd, TraceEvent
-from arm_vcpu_cli.trace.selection import EVERYTHING, Facts, Selection
+from arm_vcpu_cli.trace.selection import EVERYTHING, Facts, Selection, Test
 from arm_vcpu_cli.trace.sinks import TraceSink
 
 _WITH_IPA: Final = (MmioRead, MmioWrite, NestedPageFault)
 _NEWLINE: Final = b"\n"
 _LONGEST_LINE: Final = 4096
-
-
-def _unknown_caller(_pc: int, _lr: int, _fp: int) -> int:
-    return 0
 
 
 @dataclass(frozen=True)
@@ -63,7 +59,7 @@ class Tracer:
         options: TraceOptions | None = None,
         *,
         clock: Callable[[], int] = time.perf_counter_ns,
-        caller: Callable[[int, int, int], int] = _unknown_caller,
+        caller: Callable[[int, int, int], int] | None = None,
         signalled: Callable[[], int | None] = lambda: None,
     ) -> None:
         options = TraceOptions() if options is None else options
@@ -116,27 +112,24 @@ class Tracer:
 
     def exit(self, record: ExitRecord) -> None:
         """Count one exit, and tell it if it is wanted."""
-        self._seen += 1
-        self._tell_exit(record)
-        if self._inside:
-            self._finish()
-
-    def _tell_exit(self, record: ExitRecord) -> None:
-        kind = type(record.reason)
-        self._kinds[kind] += 1
+        self._seen = number = self._seen + 1
+        self._kinds[type(record.reason)] += 1
         if self.at_exit is not None:
             self.at_exit()
-        if not self._open or not self._wants_exits:
-            return
-        test = self._test
-        if test is not None:
-            ipa = record.reason.addr if isinstance(record.reason, _WITH_IPA) else None
-            facts = Facts(self._seen, 0, record.time, kind.__name__, record.esr, record.pc, ipa)
-            if not test(facts):
-                return
-        # Now: what its frame record holds may be different later.
-        caller = self._caller(record.pc, record.lr, record.fp)
-        self._tell(self._describer.exit, self._seen, record, caller)
+        if self._open and self._wants_exits and (self._test is None or self._meets(self._test, record)):
+            # Now: what its frame record holds may be different later.
+            find = self._caller
+            caller = 0 if find is None else find(record.pc, record.lr, record.fp)
+            self._tell(self._describer.exit, number, record, caller)
+        self._inside = False
+        if self._late:
+            self._finish()
+
+    def _meets(self, test: Test, record: ExitRecord) -> bool:
+        reason = record.reason
+        ipa = reason.addr if isinstance(reason, _WITH_IPA) else None
+        name = type(reason).__name__
+        return test(Facts(self._seen, 0, record.time, name, record.esr, record.pc, ipa))
 
     def _begin(self) -> int:
         self._inside = True

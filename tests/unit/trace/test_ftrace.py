@@ -131,3 +131,11 @@ def test_a_guest_cannot_write_lines() -> None:
 def test_every_exception_class_of_the_kernel_is_one_of_ours() -> None:
     assert set(EC_NAMES) <= set(ExceptionClass)
     assert len(set(EC_NAMES.values())) == len(EC_NAMES)
+
+
+def test_an_interrupt_that_is_withdrawn_has_level_0() -> None:
+    withdrawn = event("irq", "withdrawn", 1, ("intid", 33), ("source_name", "uart0"))
+    assert [(name, text[-8:]) for name, text in written(withdrawn)] == [
+        ("kvm_irq_line", "level: 0"),
+        ("vgic_update_irq_pending", "level: 0"),
+    ]
