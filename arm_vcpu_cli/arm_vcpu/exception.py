@@ -29,7 +29,6 @@ from arm_vcpu_cli.arm_vcpu.exit_reason import (
     SEMIHOSTING_HLT,
     SGI_REGISTERS,
     ExitReasons,
-    decode_move_cached,
     send_ipi,
     unexpected,
 )
@@ -97,7 +96,6 @@ class SyncHandlers:
         self._calls = GuestCalls(state, platform, calls, monitor)
         self._fetch = fetch
         self._id_registers = id_registers
-        self._trapped_moves = trapped_moves
         self._access = DeviceAccess(state, frame, platform)
         self.syndromes = SyndromeCorrection(state, memory, fetch)
         self.reasons = ExitReasons(
@@ -234,7 +232,7 @@ class SyncHandlers:
         self.access_reason = reason
 
     def _data_abort(self, esr: int, outcome: Outcome | None) -> ExitOrNone:
-        if self._observed:
+        if self._observed and outcome is None:
             self.access_reason = self.reasons.reason()
         if outcome is not None:
             return self._refused_access(esr, outcome)
@@ -390,9 +388,9 @@ class SyncHandlers:
                 self._u64[self._x0] = answer & VALUE_MASKS[8]
                 self._advance()
                 return None
-        elif word is not None:
-            move = decode_move_cached(word)
-            if move is not None and move.reg in self._trapped_moves and self.entry.from_el1:
+        else:
+            move = self.reasons.trapped_move(word)
+            if move is not None:
                 # The syndrome that a core with a GIC CPU interface would have given.
                 self._u32[self._syndrome] = system_trap_esr(move)
                 return self._system(self._u32[self._syndrome])

@@ -49,7 +49,7 @@ from arm_vcpu_cli.engine.layout import CpuState
 SEMIHOSTING_HLT: Final = 0xD45E_0000
 """HLT #0xF000: the AArch64 semihosting trap instruction."""
 SGI_REGISTERS: Final = frozenset(lookup(name) for name in ("ICC_SGI1R_EL1", "ICC_ASGI1R_EL1", "ICC_SGI0R_EL1"))
-decode_move_cached = lru_cache(maxsize=4096)(decode_system_move)
+_decode_move = lru_cache(maxsize=4096)(decode_system_move)
 """The decoder behind a cache: guests use few different MRS and MSR."""
 ARGUMENTS: Final = 6
 """Registers of a hypercall that carry arguments, from x1 on."""
@@ -115,16 +115,17 @@ class ExitReasons:
         word = self._fetch(self._u64[self._pc])
         if word == SEMIHOSTING_HLT:
             return Hypercall(self._u64[self._x0], (self._u64[self._x0 + 1],))
-        move = self._trapped_move(word)
+        move = self.trapped_move(word)
         return None if move is None else self._system_reason(SystemTrap(move.reg, move.rt, move.is_read))
 
     def el1_syndrome(self) -> int | None:
         """What a core with the register would have had as the syndrome of :meth:`el1_reason`; None for the others."""
-        move = self._trapped_move(self._fetch(self._u64[self._pc]))
+        move = self.trapped_move(self._fetch(self._u64[self._pc]))
         return None if move is None else system_trap_esr(move)
 
-    def _trapped_move(self, word: int | None) -> SystemMove | None:
-        move = None if word is None else decode_move_cached(word)
+    def trapped_move(self, word: int | None) -> SystemMove | None:
+        """The MRS or MSR of an instruction that is undefined on this core and would trap on one with the register."""
+        move = None if word is None else _decode_move(word)
         return move if move is not None and move.reg in self._trapped_moves and self._entry.from_el1 else None
 
     def _data_abort_reason(self, esr: int) -> AxVCpuExitReason:

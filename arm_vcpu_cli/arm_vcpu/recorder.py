@@ -49,9 +49,6 @@ class FlightRecorder:
         self.snapshot: Final[Callable[[], bytes]] = state.u64[self._first : self._last].tobytes
         self.append: Final[Callable[[Kept], None]] = self._kept.append
 
-    def __len__(self) -> int:
-        return len(self._kept)
-
     def forget(self, number: int) -> None:
         """Drop the latest, which has that number and says nothing that the one before does not say."""
         self._kept.pop()

@@ -39,19 +39,8 @@ def run_guest(
     with build_machine(description, image, console) as machine:
         if prepare is not None:
             prepare(machine)
-        start(machine)
-        watchdog = Watchdog(machine.host.core(0).request_stop, description.limits.timeout)
-        with raw_terminal() as terminal, watchdog, signals_stop(watchdog):
-            console.connect(
-                quit_requested=watchdog.interrupt,
-                ignored=terminal.hint_once,
-                cancelled=watchdog.has_fired,
-            )
-            connect_input(machine, options)
-            # What has been loaded stays: the collector need not look at it again.
-            gc.freeze()
-            gc.enable()
-            result = run_machine(machine, watchdog)
+        with raw_terminal() as terminal:
+            result = run_loaded(machine, options, ignored=terminal.hint_once)
         if console.in_line and result.ending is not Ending.POWERED_OFF:
             tell("")
         if finish is not None:
@@ -60,7 +49,23 @@ def run_guest(
         return result.status
 
 
-def connect_input(machine: Machine, options: GuestOptions) -> None:
+def run_loaded(machine: Machine, options: GuestOptions, *, ignored: Callable[[], None]) -> RunResult:
+    """Start a machine and run it to its end, or until a signal or a limit stops it.
+
+    ``ignored`` is called when a Ctrl-C is typed at a guest that has not taken the one before.
+    """
+    start(machine)
+    watchdog = Watchdog(machine.host.core(0).request_stop, machine.description.limits.timeout)
+    with watchdog, signals_stop(watchdog):
+        machine.console.connect(quit_requested=watchdog.interrupt, ignored=ignored, cancelled=watchdog.has_fired)
+        _connect_input(machine, options)
+        # What has been loaded stays: the collector need not look at it again.
+        gc.freeze()
+        gc.enable()
+        return run_machine(machine, watchdog)
+
+
+def _connect_input(machine: Machine, options: GuestOptions) -> None:
     """Where what the guest receives comes from."""
     if options.replay is not None:
         log = load_input_log(options.replay)

@@ -14,14 +14,14 @@ import click
 from arm_vcpu_cli.arch.memtype import Access
 from arm_vcpu_cli.cli.complete import complete_symbols
 from arm_vcpu_cli.cli.options import GuestOptions, guest_options
+from arm_vcpu_cli.cli.progress import doing
 from arm_vcpu_cli.cli.sections import SectionedCommand
-from arm_vcpu_cli.cli.session import connect_input
-from arm_vcpu_cli.cli.terminal import signals_stop
-from arm_vcpu_cli.machine.builder import Machine, build_machine, start
+from arm_vcpu_cli.cli.session import run_loaded
+from arm_vcpu_cli.machine.builder import Machine, build_machine
 from arm_vcpu_cli.machine.console import Console
 from arm_vcpu_cli.machine.observation.stop_at import StopAt
 from arm_vcpu_cli.machine.postmortem.backtrace import place
-from arm_vcpu_cli.machine.runner import RunResult, run_machine
+from arm_vcpu_cli.machine.runner import RunResult
 from arm_vcpu_cli.machine.tables import places
 from arm_vcpu_cli.machine.tables.mapping import (
     MapSection,
@@ -32,7 +32,6 @@ from arm_vcpu_cli.machine.tables.mapping import (
 )
 from arm_vcpu_cli.machine.tables.translation import Translated, translate, translate_ipa
 from arm_vcpu_cli.machine.tables.translation_text import translation_lines, translation_object
-from arm_vcpu_cli.machine.watchdog import Watchdog
 
 _ACCESSES: Final = {"read": Access.READ, "write": Access.WRITE, "exec": Access.EXECUTE}
 _FAULT: Final = 1
@@ -112,7 +111,8 @@ def _stopped(
     options: GuestOptions, addresses: tuple[str, ...], at: str | None, *, shows_console: bool
 ) -> Iterator[tuple[Machine, RunResult]]:
     """The guest after its run, with what is asked about checked before it."""
-    description, image = options.load()
+    with doing(f"loading {options.guest.name}"):
+        description, image = options.load()
     for text in addresses:
         places.check(text, image.symbols)
     wanted = None if at is None else places.code_range(at, image.symbols)
@@ -121,13 +121,7 @@ def _stopped(
         with build_machine(description, image, console) as machine:
             if wanted is not None:
                 machine.arch_vcpu.set_observer(StopAt(machine, wanted))
-            start(machine)
-            watchdog = Watchdog(machine.host.core(0).request_stop, description.limits.timeout)
-            with watchdog, signals_stop(watchdog):
-                console.connect(quit_requested=watchdog.interrupt, ignored=_nobody, cancelled=watchdog.has_fired)
-                connect_input(machine, options)
-                result = run_machine(machine, watchdog)
-            yield machine, result
+            yield machine, run_loaded(machine, options, ignored=_nobody)
 
 
 def _nobody() -> None:

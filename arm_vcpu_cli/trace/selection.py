@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from arm_vcpu_cli.arch.esr import EC_SHIFT
@@ -55,7 +55,7 @@ class Selection:
     vcpus: frozenset[int] = frozenset()
     times: tuple[Span, ...] = ()
     numbers: tuple[Span, ...] = ()
-    without: frozenset[str] = field(default=frozenset())
+    without: frozenset[str] = frozenset()
     """Types that are left out unless the user names them."""
 
     def wanted_types(self) -> frozenset[str]:

@@ -75,13 +75,14 @@ def _headline(event: TraceEvent, style: Style) -> str:
     if event.pc is None:
         return what
     el = "" if event.el is None else f"EL{event.el} "
-    return f"{what} {el}{style(_place(event.pc, event.symbol, event.source), 'place')}"
+    return f"{what} {el}{style(place(event.pc, event.symbol, event.source), 'place')}"
 
 
 @lru_cache(maxsize=1 << 14)
-def _place(pc: int, symbol: str, source: str) -> str:
-    place = f"{pc:#x}" + (f" <{symbol}>" if symbol else "")
-    return f"{place:<32}" + (f" {source}" if source else "")
+def place(pc: int, symbol: str, source: str = "") -> str:
+    """An address with its function, in a column, and the source line behind it."""
+    where = f"{pc:#x}" + (f" <{symbol}>" if symbol else "")
+    return f"{where:<32}" + (f" {source}" if source else "")
 
 
 def _details(event: TraceEvent, style: Style) -> str:

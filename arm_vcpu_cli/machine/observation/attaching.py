@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from arm_vcpu_cli.arch.sysreg import lookup
 from arm_vcpu_cli.devices.naming import device_kind
 from arm_vcpu_cli.machine.builder import Machine
 from arm_vcpu_cli.machine.observation.callers import CallerFinder
 from arm_vcpu_cli.machine.observation.describing import EventDescriber
 from arm_vcpu_cli.machine.observation.tracing import TraceOptions, Tracer
-from arm_vcpu_cli.machine.observation.vector_watch import VectorWatch
+from arm_vcpu_cli.machine.observation.vector_watch import watch_vectors
 from arm_vcpu_cli.trace.event import TracedDevice, TraceHeader
 from arm_vcpu_cli.trace.sinks import TraceSink
 
 
 def attach_tracer(machine: Machine, sink: TraceSink, options: TraceOptions) -> Tracer:
     """Have a machine traced from now on; before its vCPU is bound. What nobody wants to hear of is not watched."""
-    core, gic, state = machine.host.core(0), machine.gic, machine.arch_vcpu.state
+    core, gic = machine.host.core(0), machine.gic
     clock, symbols = machine.clock.now, machine.image.symbols
     tracer = Tracer(
         sink,
@@ -36,9 +35,7 @@ def attach_tracer(machine: Machine, sink: TraceSink, options: TraceOptions) -> T
         for device in machine.passed_through:
             device.observer = tracer.access
     if tracer.wants_exceptions:
-        vbar = state.layout.sysregs[lookup("VBAR_EL1")] // 8
-        words = state.u64
-        tracer.at_exit = VectorWatch(core, lambda: words[vbar], clock, tracer.exception).look
+        tracer.at_exit = watch_vectors(core, machine.arch_vcpu.state, clock, tracer.exception)
     for address in options.start_at:
         core.watch_code(address, address, lambda _pc: tracer.open())
     for address in options.stop_at:

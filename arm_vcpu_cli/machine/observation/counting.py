@@ -13,7 +13,6 @@ from typing import Any, Final
 
 from arm_vcpu_cli.arch.esr import EC_SHIFT
 from arm_vcpu_cli.arch.intid import intid_kind
-from arm_vcpu_cli.arch.sysreg import lookup
 from arm_vcpu_cli.arm_vcpu.observer import El1ExceptionRecord, ExitRecord
 from arm_vcpu_cli.axvcpu.exit import (
     Hypercall,
@@ -33,7 +32,7 @@ from arm_vcpu_cli.machine.observation.callers import CallerFinder
 from arm_vcpu_cli.machine.observation.describing import EventDescriber, interrupt_names
 from arm_vcpu_cli.machine.observation.exit_fields import EXIT_FIELDS, Fields, Places
 from arm_vcpu_cli.machine.observation.latency import InterruptLatency
-from arm_vcpu_cli.machine.observation.vector_watch import VectorWatch
+from arm_vcpu_cli.machine.observation.vector_watch import watch_vectors
 from arm_vcpu_cli.trace.event import Hex
 from arm_vcpu_cli.trace.exitkey import exit_key
 from arm_vcpu_cli.trace.statistics import Cell, Statistics
@@ -162,7 +161,7 @@ def attach_counter(machine: Machine, *, callers: bool = False, exceptions: bool 
 
     ``callers`` and ``exceptions`` cost the guest some of its speed.
     """
-    core, gic, state = machine.host.core(0), machine.gic, machine.arch_vcpu.state
+    core, gic = machine.host.core(0), machine.gic
     counter = ExitCounter(
         machine.image.symbols,
         machine.bus,
@@ -175,6 +174,5 @@ def attach_counter(machine: Machine, *, callers: bool = False, exceptions: bool 
     if gic is not None:
         gic.watch(counter.interrupt)
     if exceptions:
-        vbar, words = state.layout.sysregs[lookup("VBAR_EL1")] // 8, state.u64
-        counter.at_exit = VectorWatch(core, lambda: words[vbar], counter.now, counter.exception).look
+        counter.at_exit = watch_vectors(core, machine.arch_vcpu.state, counter.now, counter.exception)
     return counter

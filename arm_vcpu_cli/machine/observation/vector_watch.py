@@ -13,6 +13,7 @@ from arm_vcpu_cli.arch.regs import Spsr
 from arm_vcpu_cli.arch.sysreg import lookup
 from arm_vcpu_cli.arm_vcpu.observer import El1ExceptionRecord
 from arm_vcpu_cli.arm_vcpu.vectors import TrapKind, TrapSource, vector_offset
+from arm_vcpu_cli.engine.layout import CpuState
 from arm_vcpu_cli.engine.port import CpuCore
 
 _VBAR, _ELR, _SPSR = lookup("VBAR_EL1"), lookup("ELR_EL1"), lookup("SPSR_EL1")
@@ -20,6 +21,14 @@ _SOURCES: Final = (TrapSource.CURRENT_SP_EL0, TrapSource.CURRENT_SP_ELX, TrapSou
 _KINDS: Final = (TrapKind.IRQ, TrapKind.FIQ, TrapKind.SERROR)
 _MAX_TABLES: Final = 16
 """Kernels have one or two; a guest that makes up new ones is not followed for ever."""
+
+
+def watch_vectors(
+    core: CpuCore, state: CpuState, now: Callable[[], int], take: Callable[[El1ExceptionRecord], None]
+) -> Callable[[], None]:
+    """What is to be called at each exit of the vCPU with this saved state, so that ``take`` hears of its interrupts."""
+    words, vbar = state.u64, state.layout.sysregs[_VBAR] // 8
+    return VectorWatch(core, lambda: words[vbar], now, take).look
 
 
 class VectorWatch:

@@ -9,6 +9,7 @@ from arm_vcpu_cli.arm_vcpu.recorder import RecentExit
 from arm_vcpu_cli.machine.builder import Machine
 from arm_vcpu_cli.machine.observation.describing import EventDescriber
 from arm_vcpu_cli.trace.event import TraceEvent
+from arm_vcpu_cli.trace.text import place as place_text
 
 
 def exit_lines(machine: Machine, recent: Sequence[RecentExit]) -> Iterator[str]:
@@ -37,9 +38,8 @@ def _repeated(count: int) -> str:
 
 
 def _text(event: TraceEvent) -> str:
-    place = f"{event.pc or 0:#x}" + (f" <{event.symbol}>" if event.symbol else "")
     fields = " ".join(f"{name}={value}" for name, value in event.fields)
-    return f"{event.name:<17} EL{event.el} {place:<32} {fields}".rstrip()
+    return f"{event.name:<17} EL{event.el} {place_text(event.pc or 0, event.symbol)} {fields}".rstrip()
 
 
 def before_the_end(recent: Sequence[RecentExit], pc: int, registers: tuple[int, ...]) -> RecentExit | None:
