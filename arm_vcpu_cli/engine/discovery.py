@@ -7,19 +7,15 @@ is found by running four instructions that raise known exceptions. About 10 ms, 
 
 from __future__ import annotations
 
-import mmap
 import struct
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from ctypes import addressof, c_char
+from functools import cache
 from typing import Final
 
 from arm_vcpu_cli.arch.regs import EL1H_MASKED
 from arm_vcpu_cli.arch.sysreg import SysReg, lookup
 from arm_vcpu_cli.engine import unicorn_api
-from arm_vcpu_cli.engine.handover import hand_over_to_el2
 from arm_vcpu_cli.engine.layout import StateLayout
-from arm_vcpu_cli.engine.unicorn_api import Engine, SavedContext
+from arm_vcpu_cli.engine.throwaway import CODE_PA, ThrowAwayEngine, throw_away_engine
 from arm_vcpu_cli.errors import EngineError
 
 _SYSREGS: Final = tuple(
@@ -36,10 +32,8 @@ _REQUIRED: Final = frozenset(
     lookup(name) for name in "ELR_EL1 ESR_EL1 FAR_EL1 HPFAR_EL2 SCTLR_EL1 SPSR_EL1 SP_EL0 SP_EL1 VBAR_EL1".split()
 )
 
-_CODE_PA: Final = 0x1000_0000
 _TABLE_PA: Final = 0x1000_1000
 _A32_PA: Final = 0x1000_2000
-_PROBE_SIZE: Final = 0x4000
 _UNMAPPED_IPA: Final = 0x34_5678_9AB0
 _SVC: Final = 0xD400_0001
 _LDR_X2_X1: Final = 0xF940_0022
@@ -50,59 +44,6 @@ _SYNDROME_SVC: Final = 0x5600_0000 | _SVC_IMMEDIATE
 _SPSR_EL0_A32: Final = 0x10
 _VTCR_T0SZ25_PS40: Final = 0x8002_3559
 _HCR_VM_RW: Final = 1 << 31 | 1
-
-
-class _Probe:
-    """A throw-away engine with a little code, and the saved states that its exceptions left."""
-
-    def __init__(self) -> None:
-        self.engine = Engine("cortex-a72")
-        self.memory = mmap.mmap(-1, _PROBE_SIZE)
-        self._anchor = c_char.from_buffer(self.memory)
-        self.engine.map_pointer(_CODE_PA, _PROBE_SIZE, addressof(self._anchor))
-        hand_over_to_el2(self.engine, has_sve=False, has_pauth=False)
-        self.context = SavedContext(self.engine)
-        self.save = self.engine.saver(self.context)
-        self.restore = self.engine.restorer(self.context)
-        self._seen: list[bytes] = []
-        self._edit: Callable[[memoryview], None] | None = None
-        self.engine.hook_exceptions(self._on_exception)
-
-    def _on_exception(self, _engine: object, _number: int) -> None:
-        self.save()
-        self._seen.append(self.context.memory.tobytes())
-        if self._edit is None:
-            self.engine.stop()
-            return
-        self._edit(self.context.memory)
-        self._edit = None
-        self.restore()
-
-    def saved(self) -> bytes:
-        """The state as it is now."""
-        self.save()
-        return self.context.memory.tobytes()
-
-    def run(self, *code: int, edit: Callable[[memoryview], None] | None = None) -> list[bytes]:
-        """Run instructions until an exception that ``edit`` does not consume; the states saved in the hook."""
-        self.memory[: 4 * len(code)] = struct.pack(f"<{len(code)}I", *code)
-        self.engine.flush_code()
-        self._seen, self._edit = [], edit
-        self.engine.start(_CODE_PA)
-        return self._seen
-
-    def close(self) -> None:
-        self.engine.close()
-        self.context.memory.release()
-
-
-@contextmanager
-def _probing() -> Iterator[_Probe]:
-    probe = _Probe()
-    try:
-        yield probe
-    finally:
-        probe.close()
 
 
 def _refuse(what: str) -> EngineError:
@@ -140,7 +81,7 @@ def _sentinel(index: int) -> int:
     return 0x1B2C_3D4E_5F60_7000 + index * 0x0001_0001_0000
 
 
-def _find_general(probe: _Probe) -> tuple[int, int, int]:
+def _find_general(probe: ThrowAwayEngine) -> tuple[int, int, int]:
     engine = probe.engine
     for n, register in enumerate(unicorn_api.X):
         engine.write_register(register, _sentinel(n))
@@ -153,7 +94,7 @@ def _find_general(probe: _Probe) -> tuple[int, int, int]:
     return x0, _only(_find(block, _sentinel(40), 8), "SP"), _only(_find(block, _sentinel(41), 8), "the PC")
 
 
-def _find_vectors(probe: _Probe) -> tuple[int, int]:
+def _find_vectors(probe: ThrowAwayEngine) -> tuple[int, int]:
     """Offset of V0 and the distance from one vector register to the next."""
     for n, register in enumerate(unicorn_api.Q):
         probe.engine.write_register(register, _sentinel(100 + n))
@@ -165,7 +106,7 @@ def _find_vectors(probe: _Probe) -> tuple[int, int]:
     return places[0], stride
 
 
-def _find_sysregs(probe: _Probe) -> dict[SysReg, int]:
+def _find_sysregs(probe: ThrowAwayEngine) -> dict[SysReg, int]:
     engine = probe.engine
     found = {}
     for n, reg in enumerate(_SYSREGS):
@@ -183,7 +124,7 @@ def _find_sysregs(probe: _Probe) -> dict[SysReg, int]:
     return found
 
 
-def _find_pstate(probe: _Probe) -> dict[str, int]:
+def _find_pstate(probe: ThrowAwayEngine) -> dict[str, int]:
     """PSTATE is kept in seven places; each is where changing one bit shows.
 
     The word with N in its bit 31 is a copy of the whole value, so it changes along with every other.
@@ -200,7 +141,7 @@ def _find_pstate(probe: _Probe) -> dict[str, int]:
     return places
 
 
-def _find_exception_record(probe: _Probe, pc: int) -> tuple[int, int, int, int]:
+def _find_exception_record(probe: ThrowAwayEngine, pc: int) -> tuple[int, int, int, int]:
     """Offsets of syndrome, fault address, target EL and the flag that says AArch64."""
     engine = probe.engine
     engine.write_sysreg(lookup("VTCR_EL2"), _VTCR_T0SZ25_PS40)
@@ -221,7 +162,7 @@ def _find_exception_record(probe: _Probe, pc: int) -> tuple[int, int, int, int]:
         if (_word(to_el1, at), _word(to_el2, at)) == (1, 2) and at not in (syndrome, address)
     ]
     target = _only(levels, "the target Exception level")
-    if _word(to_el2, pc) != _CODE_PA:
+    if _word(to_el2, pc) != CODE_PA:
         raise _refuse("the PC of a data abort")
 
     # ERET to AArch32 at EL0 and come back by an A32 SVC: one word goes from 1 to 0.
@@ -243,13 +184,13 @@ def _word(block: bytes, at: int) -> int:
     return int.from_bytes(block[at : at + 4], "little")
 
 
-def _check_edits_take_effect(probe: _Probe, layout: StateLayout) -> None:
+def _check_edits_take_effect(probe: ThrowAwayEngine, layout: StateLayout) -> None:
     """Run an SVC whose hook edits X5 and the PC; the next exception must see both."""
     value = _sentinel(7)
 
     def edit(memory: memoryview) -> None:
         memory[layout.x0 + 40 : layout.x0 + 48] = value.to_bytes(8, "little")
-        memory[layout.pc : layout.pc + 8] = (_CODE_PA + 8).to_bytes(8, "little")
+        memory[layout.pc : layout.pc + 8] = (CODE_PA + 8).to_bytes(8, "little")
 
     probe.engine.write_register(unicorn_api.PSTATE, EL1H_MASKED)
     states = probe.run(_SVC | 1 << 5, _SVC | 2 << 5, _SVC | 3 << 5, edit=edit)
@@ -263,14 +204,14 @@ def _check_edits_take_effect(probe: _Probe, layout: StateLayout) -> None:
 
 def discover_layout() -> StateLayout:
     """The layout of this engine's saved state. Raises :class:`EngineError` in one line if it is not as expected."""
-    with _probing() as probe:
+    with throw_away_engine() as probe:
         size = len(probe.context.memory)
         x0, sp, pc = _find_general(probe)
         v0, vector_stride = _find_vectors(probe)
         sysregs = _find_sysregs(probe)
         places = _find_pstate(probe)
     # The sentinels above have left the core in no state to run; the rest starts from a fresh one.
-    with _probing() as probe:
+    with throw_away_engine() as probe:
         syndrome, fault_address, target_el, aarch64 = _find_exception_record(probe, pc)
     layout = StateLayout(
         size=size,
@@ -292,6 +233,12 @@ def discover_layout() -> StateLayout:
         target_el=target_el,
         sysregs=sysregs,
     )
-    with _probing() as probe:
+    with throw_away_engine() as probe:
         _check_edits_take_effect(probe, layout)
     return layout
+
+
+@cache
+def known_layout() -> StateLayout:
+    """The same, found once in a process."""
+    return discover_layout()

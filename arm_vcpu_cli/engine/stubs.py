@@ -5,6 +5,10 @@ budget is used up, or when another thread has asked for it. There, between two i
 a guest can be stopped and go on. The move stub runs for every MRS or MSR and lets only those through to Python whose
 CRn is wanted, with their encoding packed into one word.
 
+There are two block stubs. ``block`` looks for a request each time. ``block_unasked`` is for engines that take a stop
+from another thread between two blocks by themselves: it looks only at the first block of a run, because what is asked
+of the engine before that is lost.
+
 Where the host has another architecture, or refuses executable memory, functions in Python do the same.
 """
 
@@ -13,6 +17,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import platform
+from collections.abc import Callable
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
@@ -32,11 +37,16 @@ NATIVE_MOVE_CALLBACK: Final = ctypes.CFUNCTYPE(
 STOP_FUNCTION: Final = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 
 
+ENTERING: Final = -1 << 63
+"""Added to the budget of ``block_unasked`` at the beginning of a run: the first block finds it used up, looks for a
+request and takes this away again."""
+
+
 class BlockWords(ctypes.Structure):
     """What the block stub works on. ``budget``: instructions left; a block that would exceed it is not begun.
     ``stop``: the function that it then calls. ``request``: nonzero asks for a stop at the next block."""
 
-    _fields_ = (("budget", ctypes.c_int64), ("stop", ctypes.c_void_p), ("request", ctypes.c_uint32))
+    _fields_ = (("budget", ctypes.c_int64), ("stop", ctypes.c_void_p), ("request", ctypes.c_int64))
 
 
 class MoveWords(ctypes.Structure):
@@ -53,6 +63,7 @@ class MoveDescription(ctypes.Structure):
 
 class _Code(NamedTuple):
     block: bytes
+    block_unasked: bytes
     move: bytes
 
 
@@ -67,6 +78,18 @@ _X86_64: Final = _Code(
         "7504"  # jne stop
         "4c8901"  # mov [rcx], r8
         "c3"  # ret
+        "ff6108"  # stop: jmp [rcx + 8]
+    ),
+    block_unasked=bytes.fromhex(
+        "c1ea02"  # shr edx, 2
+        "482911"  # again: sub [rcx], rdx
+        "7c01"  # jl slow
+        "c3"  # ret
+        "480111"  # slow: add [rcx], rdx
+        "480fba313f"  # btr qword [rcx], 63     was this the first block?
+        "7306"  # jnc stop
+        "83791000"  # cmp dword [rcx + 16], 0
+        "74ea"  # je again
         "ff6108"  # stop: jmp [rcx + 8]
     ),
     move=bytes.fromhex(
@@ -105,6 +128,25 @@ _AARCH64: Final = _Code(
             0xD61F00A0,  # br x5
         )
     ),
+    block_unasked=b"".join(
+        word.to_bytes(4, "little")
+        for word in (
+            0x53027C45,  # lsr w5, w2, #2
+            0xF9400064,  # again: ldr x4, [x3]
+            0xEB050086,  # subs x6, x4, x5
+            0x5400006B,  # b.lt slow
+            0xF9000066,  # str x6, [x3]
+            0xD65F03C0,  # ret
+            0xB6F800C4,  # slow: tbz x4, #63, stop     was this the first block?
+            0x9240F884,  # and x4, x4, #0x7fffffffffffffff
+            0xF9000064,  # str x4, [x3]
+            0xB9401066,  # ldr w6, [x3, #16]
+            0x35000046,  # cbnz w6, stop
+            0x17FFFFF6,  # b again
+            0xF9400465,  # stop: ldr x5, [x3, #8]
+            0xD61F00A0,  # br x5
+        )
+    ),
     move=b"".join(
         word.to_bytes(4, "little")
         for word in (
@@ -129,18 +171,20 @@ _AARCH64: Final = _Code(
 )
 CODE: Final = MappingProxyType({"x86_64": _X86_64, "amd64": _X86_64, "aarch64": _AARCH64, "arm64": _AARCH64})
 """The stubs by the name of the host's architecture. All of these hosts pass the first four arguments in registers."""
+_UNASKED_AT: Final = 128
 _MOVE_AT: Final = 256
 
 
 class Stubs:
-    """The two functions: ``block`` and ``move`` are their addresses, ``native`` says whether they are machine code.
+    """The functions, by their addresses; ``native`` says whether they are machine code.
 
-    A native move stub gives Python the packed encoding; without one Python is called for every MRS or MSR and gets the
-    engine's description.
+    Only machine code has a ``block_unasked``. A native move stub gives Python the packed encoding; without one Python
+    is called for every MRS or MSR and gets the engine's description.
     """
 
-    def __init__(self, block: int, move: int | None, keep: object) -> None:
+    def __init__(self, block: int, block_unasked: int | None, move: int | None, keep: object) -> None:
         self.block = block
+        self.block_unasked = block_unasked
         self.move = move
         self.native = move is not None
         self._keep = keep
@@ -168,12 +212,13 @@ def _load_native(code: _Code) -> Stubs | None:
     except (OSError, ValueError):
         return None
     page[: len(code.block)] = code.block
+    page[_UNASKED_AT : _UNASKED_AT + len(code.block_unasked)] = code.block_unasked
     page[_MOVE_AT : _MOVE_AT + len(code.move)] = code.move
     anchor = ctypes.c_char.from_buffer(page)
     start = ctypes.addressof(anchor)
     if not _synchronise_instructions(start, mmap.PAGESIZE):
         return None
-    return Stubs(start, start + _MOVE_AT, (page, anchor))
+    return Stubs(start, start + _UNASKED_AT, start + _MOVE_AT, (page, anchor))
 
 
 def _synchronise_instructions(start: int, size: int) -> bool:
@@ -198,11 +243,11 @@ def _python_stubs() -> Stubs:
             words.budget = left
 
     callback = BLOCK_CALLBACK(on_block)
-    return Stubs(ctypes.cast(callback, ctypes.c_void_p).value or 0, None, callback)
+    return Stubs(ctypes.cast(callback, ctypes.c_void_p).value or 0, None, None, callback)
 
 
 def _works(stubs: Stubs) -> bool:
-    """Run both stubs on made-up arguments: they must do what the functions in Python do."""
+    """Run the stubs on made-up arguments: they must do what the functions in Python do."""
     stopped: list[int] = []
     moved: list[tuple[int, int]] = []
 
@@ -215,14 +260,21 @@ def _works(stubs: Stubs) -> bool:
 
     stop, moving = STOP_FUNCTION(on_stop), NATIVE_MOVE_CALLBACK(on_move)
     words = BlockWords(5, ctypes.cast(stop, ctypes.c_void_p), 0)
-    block = BLOCK_CALLBACK(stubs.block)
+    block, unasked = BLOCK_CALLBACK(stubs.block), BLOCK_CALLBACK(stubs.block_unasked or 0)
 
-    def run_block(size: int, request: int) -> int:
+    def run_block(function: Callable[[int, int, int, int], object], size: int, request: int) -> int:
         words.request = request
-        block(1, 0, size, ctypes.addressof(words))
+        function(1, 0, size, ctypes.addressof(words))
         return int(words.budget)
 
-    if (run_block(12, 0), run_block(12, 0), run_block(8, 1), run_block(8, 0)) != (2, 2, 2, 0) or stopped != [1, 1]:
+    results = [run_block(block, size, request) for size, request in ((12, 0), (12, 0), (8, 1), (8, 0))]
+    if results != [2, 2, 2, 0] or stopped != [1, 1]:
+        return False
+    results = []
+    for budget, size, request in ((ENTERING + 5, 12, 0), (2, 12, 0), (2, 8, 1), (ENTERING + 2, 8, 1), (ENTERING, 4, 0)):
+        words.budget = budget
+        results.append(run_block(unasked, size, request))
+    if results != [2, 2, 0, 2, 0] or stopped != [1] * 5:
         return False
     move = MOVE_CALLBACK(stubs.move or 0)
     wanted = MoveWords(ctypes.cast(moving, ctypes.c_void_p), 1 << 14 | 1 << 2)
@@ -231,6 +283,6 @@ def _works(stubs: Stubs) -> bool:
         description = MoveDescription(*fields)
         return int(move(1, 7, ctypes.addressof(description), ctypes.addressof(wanted)))
 
-    results = (run_move(14, 3, 3, 3, 1), run_move(13, 3, 3, 3, 1), run_move(2, 4, 3, 3, 0))
+    moves = (run_move(14, 3, 3, 3, 1), run_move(13, 3, 3, 3, 1), run_move(2, 4, 3, 3, 0))
     expected = [(7, SysReg(3, 3, 14, 3, 1).packed), (7, SysReg(3, 3, 2, 4, 0).packed)]
-    return results == (1, 0, 1) and moved == expected
+    return moves == (1, 0, 1) and moved == expected

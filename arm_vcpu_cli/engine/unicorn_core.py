@@ -8,17 +8,21 @@ from typing import Final
 from arm_vcpu_cli.arch.idregs import Aa64Isar1, Aa64Pfr0
 from arm_vcpu_cli.arch.regs import EL1H_MASKED
 from arm_vcpu_cli.arch.sysreg import SysReg, lookup
-from arm_vcpu_cli.engine.discovery import discover_layout
+from arm_vcpu_cli.engine.discovery import known_layout
 from arm_vcpu_cli.engine.handover import hand_over_to_el2
 from arm_vcpu_cli.engine.layout import CpuState, StateLayout
+from arm_vcpu_cli.engine.levers import Levers, known_levers
 from arm_vcpu_cli.engine.port import UNLIMITED, ExceptionHook, MmioWindow, MoveHandler, StopReason
-from arm_vcpu_cli.engine.stubs import load_stubs
+from arm_vcpu_cli.engine.stubs import ENTERING, load_stubs
 from arm_vcpu_cli.engine.unicorn_api import CPU_MODELS, NZCV, Engine, InterruptCallback, SavedContext
 from arm_vcpu_cli.errors import EngineError
 
 _PSTATE_COMPANION: Final = lookup("TPIDR_EL2")
 """A register of EL2 that no guest sees and we do not use: writing it has no effect but the core's refresh."""
 _TLBI_ALLE1: Final = lookup("TLBI ALLE1")
+
+_BUDGET, _REQUEST = 0, 2
+"""The words of the block stub, by number."""
 
 _NUMBERS: Final = 32
 _NOT_SYNCHRONOUS: Final = {5: 1, 14: 1, 6: 2, 15: 2, 24: 3}
@@ -29,11 +33,16 @@ _KINDS: Final = tuple(_NOT_SYNCHRONOUS.get(number, 0) for number in range(_NUMBE
 class UnicornCore:
     """One modelled CPU at EL2. Implements :class:`~arm_vcpu_cli.engine.port.CpuCore`."""
 
-    def __init__(self, model: str, layout: StateLayout | None = None) -> None:
-        """Open an engine. ``layout`` may be one that another core of this process has discovered."""
-        self._layout = discover_layout() if layout is None else layout
+    def __init__(self, model: str, layout: StateLayout | None = None, levers: Levers | None = None) -> None:
+        """Open an engine; without ``layout`` and ``levers`` those that are found."""
+        self._layout = known_layout() if layout is None else layout
+        self._levers = known_levers() if levers is None else levers
         self._model = model
         self._engine = Engine(model)
+        if self._levers.exit_check is not None:
+            self._engine.leave_out_exit_checks(self._levers.exit_check)
+        if self._levers.code_scans:
+            self._engine.hooks.leave_out_code_scans()
         pfr0 = Aa64Pfr0(self._engine.read_sysreg(lookup("ID_AA64PFR0_EL1")))
         isar1 = Aa64Isar1(self._engine.read_sysreg(lookup("ID_AA64ISAR1_EL1")))
         hand_over_to_el2(self._engine, has_sve=bool(pfr0.SVE), has_pauth=bool(isar1.APA or isar1.API))
@@ -42,10 +51,15 @@ class UnicornCore:
         self._failure: BaseException | None = None
         self._stopped = False
         self._stubs = load_stubs()
+        self._unasked = self._levers.exit_check is not None and self._stubs.block_unasked is not None
+        """Whether a stop that another thread asks of the engine is safe: there is no check but between two blocks."""
         self._counting = False
+        self._entering = False
         self._given = UNLIMITED
         """What the budget was, plus everything that has been executed of those before it."""
-        self._words = self._engine.block_words(UNLIMITED)
+        self._words = words = self._engine.block_words(UNLIMITED)
+        # Quicker than the attributes of a structure.
+        self._counts = memoryview(words).cast("B").cast("q")
         self.set_exception_hook(None)
 
     @property
@@ -99,7 +113,7 @@ class UnicornCore:
 
     def set_exception_hook(self, hook: ExceptionHook | None) -> None:
         """See the port."""
-        self._engine.hook_exceptions(self._guarded(_nobody if hook is None else hook))
+        self._engine.hooks.exceptions(self._guarded(_nobody if hook is None else hook))
 
     def set_move_hook(self, crns: Collection[int], handler: MoveHandler) -> None:
         """See the port."""
@@ -118,7 +132,7 @@ class UnicornCore:
                 self._fail(error)
                 return True
 
-        self._engine.hook_moves(self._stubs, crns, on_read, on_write)
+        self._engine.hooks.moves(self._stubs, crns, on_read, on_write)
 
     def watch_code(self, first: int, last: int, callback: Callable[[int], None]) -> Callable[[], None]:
         """See the port."""
@@ -129,19 +143,22 @@ class UnicornCore:
             except BaseException as error:  # noqa: BLE001
                 self._fail(error)
 
-        return self._engine.hook_code(first, last, on_code)
+        return self._engine.hooks.code(first, last, on_code)
 
     def run(self, pc: int) -> StopReason:
         """See the port. What a hook raises is raised again from here."""
         self._failure = None
         self._stopped = False
+        counts = self._counts
+        if self._entering and not counts[_BUDGET] & ENTERING:
+            counts[_BUDGET] |= ENTERING
         self._engine.start(pc)
         if self._failure is not None:
             raise self._failure
         if self._stopped:
             return StopReason.STOP
-        if self._words.request:
-            self._words.request = 0
+        if counts[_REQUEST]:
+            counts[_REQUEST] = 0
             return StopReason.REQUEST
         return StopReason.BUDGET
 
@@ -154,27 +171,29 @@ class UnicornCore:
         """See the port."""
         if not self._counting:
             self._counting = True
-            self._engine.hook_blocks(self._stubs, self._words)
+            self._entering = self._unasked
+            self._engine.hooks.blocks(self._stubs, self._words, unasked=self._unasked)
 
     def instruction_count(self) -> int:
         """See the port."""
-        return int(self._given - self._words.budget)
+        return self._given - (self._counts[_BUDGET] & ~ENTERING)
 
     def set_budget(self, instructions: int) -> None:
         """See the port."""
-        words = self._words
-        self._given += instructions - words.budget
-        words.budget = instructions
+        counts = self._counts
+        old = counts[_BUDGET]
+        self._given += instructions - (old & ~ENTERING)
+        counts[_BUDGET] = instructions | old & ENTERING
 
     def budget_left(self) -> int:
         """See the port."""
-        return int(self._words.budget)
+        return self._counts[_BUDGET] & ~ENTERING
 
     def request_stop(self) -> None:
-        """See the port. Where nothing is counted there is no better stop than the other one."""
-        self._words.request = 1
-        if not self._counting:
-            self.stop()
+        """See the port. Where nothing is counted there is no better stop than the engine's own."""
+        self._counts[_REQUEST] = 1
+        if self._unasked or not self._counting:
+            self._engine.stop()
 
     def map_device(self, paddr: int, size: int, device: MmioWindow) -> None:
         """See the port."""

@@ -9,8 +9,9 @@ import pytest
 
 from arm_vcpu_cli.arch.sysreg import lookup
 from arm_vcpu_cli.axvcpu.exit import AxVCpuExitReason, Halt, Hypercall
-from arm_vcpu_cli.engine import discovery
+from arm_vcpu_cli.engine import throwaway
 from arm_vcpu_cli.engine.discovery import discover_layout
+from arm_vcpu_cli.engine.throwaway import ThrowAwayEngine
 from arm_vcpu_cli.engine.unicorn_core import UnicornCore, supported_models
 from arm_vcpu_cli.errors import EngineError
 
@@ -50,26 +51,26 @@ def test_a_layout_of_another_size_is_refused() -> None:
     core.close()
 
 
-def _shifted(saved: Callable[[discovery._Probe], bytes]) -> Callable[[discovery._Probe], bytes]:
+def _shifted(saved: Callable[[ThrowAwayEngine], bytes]) -> Callable[[ThrowAwayEngine], bytes]:
     return lambda probe: b"\0" * 4 + saved(probe)[:-4]
 
 
-def _scrambled(saved: Callable[[discovery._Probe], bytes]) -> Callable[[discovery._Probe], bytes]:
+def _scrambled(saved: Callable[[ThrowAwayEngine], bytes]) -> Callable[[ThrowAwayEngine], bytes]:
     return lambda probe: bytes(byte ^ 0x5A for byte in saved(probe))
 
 
-def _frozen(saved: Callable[[discovery._Probe], bytes]) -> Callable[[discovery._Probe], bytes]:
+def _frozen(saved: Callable[[ThrowAwayEngine], bytes]) -> Callable[[ThrowAwayEngine], bytes]:
     return lambda probe: bytes(len(saved(probe)))
 
 
 @pytest.mark.parametrize("change", [_shifted, _scrambled, _frozen])
 def test_an_engine_whose_state_looks_otherwise_is_refused_in_one_line(
     monkeypatch: pytest.MonkeyPatch,
-    change: Callable[[Callable[[discovery._Probe], bytes]], Callable[[discovery._Probe], bytes]],
+    change: Callable[[Callable[[ThrowAwayEngine], bytes]], Callable[[ThrowAwayEngine], bytes]],
 ) -> None:
-    monkeypatch.setattr(discovery._Probe, "saved", change(discovery._Probe.saved))
+    monkeypatch.setattr(ThrowAwayEngine, "saved", change(ThrowAwayEngine.saved))
     with pytest.raises(EngineError) as refused:
-        UnicornCore("cortex-a72")
+        discover_layout()
     message = str(refused.value)
     assert "not usable" in message
     assert "unicorn>=2.1.4,<2.2" in message
@@ -77,14 +78,14 @@ def test_an_engine_whose_state_looks_otherwise_is_refused_in_one_line(
 
 
 def test_an_engine_that_ignores_edits_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Deaf(discovery._Probe):
+    class Deaf(ThrowAwayEngine):
         def __init__(self) -> None:
             super().__init__()
             self.restore = lambda: None
 
-    monkeypatch.setattr(discovery, "_Probe", Deaf)
+    monkeypatch.setattr(throwaway, "ThrowAwayEngine", Deaf)
     with pytest.raises(EngineError, match="an edited register") as refused:
-        UnicornCore("cortex-a72")
+        discover_layout()
     assert "\n" not in str(refused.value)
 
 

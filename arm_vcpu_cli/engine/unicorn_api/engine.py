@@ -1,4 +1,4 @@
-"""The one module that imports unicorn: its C API as far as we use it, with errors turned into ours.
+"""One engine: registers, saved states, memory, execution.
 
 The Python binding's own wrappers cost more than the calls that they wrap (1.2 us for a register read, 0.7 us for
 the save and restore of the whole CPU), so calls on the exit path go to the library directly. Those use a
@@ -8,50 +8,24 @@ the save and restore of the whole CPU), so calls on the exit path go to the libr
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import unicorn
-from unicorn import arm64_const, unicorn_const
+from unicorn import unicorn_const
 from unicorn.unicorn_py3.unicorn import uclib
 
 from arm_vcpu_cli.arch.regs import Spsr
 from arm_vcpu_cli.arch.sysreg import SysReg
-from arm_vcpu_cli.engine.stubs import (
-    MOVE_CALLBACK,
-    NATIVE_MOVE_CALLBACK,
-    BlockWords,
-    MoveDescription,
-    MoveWords,
-    Stubs,
-    packed_encoding,
-)
+from arm_vcpu_cli.engine.stubs import BlockWords
+from arm_vcpu_cli.engine.unicorn_api.binding import CP_REG, CPU_MODELS, PSTATE, TARGET_PAGE, check
+from arm_vcpu_cli.engine.unicorn_api.hooks import EngineHooks
 from arm_vcpu_cli.errors import EngineError
-
-CPU_MODELS: Final = {
-    "cortex-a53": arm64_const.UC_CPU_ARM64_A53,
-    "cortex-a57": arm64_const.UC_CPU_ARM64_A57,
-    "cortex-a72": arm64_const.UC_CPU_ARM64_A72,
-    "max": arm64_const.UC_CPU_ARM64_MAX,
-}
-
-X: Final = tuple(getattr(arm64_const, f"UC_ARM64_REG_X{n}") for n in range(31))
-Q: Final = tuple(getattr(arm64_const, f"UC_ARM64_REG_Q{n}") for n in range(32))
-SP: Final = arm64_const.UC_ARM64_REG_SP
-PC: Final = arm64_const.UC_ARM64_REG_PC
-NZCV: Final = arm64_const.UC_ARM64_REG_NZCV
-PSTATE: Final = arm64_const.UC_ARM64_REG_PSTATE
-_CP_REG: Final = arm64_const.UC_ARM64_REG_CP_REG
 
 _PROT_ALL: Final = unicorn_const.UC_PROT_ALL
 _PROT_EXEC: Final = unicorn_const.UC_PROT_EXEC
 _PROT_READ: Final = unicorn_const.UC_PROT_READ
-
-InterruptCallback = Callable[[object, int], None]
-# The third argument, our own data, is none: a callee may take fewer than it is given, and this one is called often.
-_INTERRUPT_CFUNC: Final = ctypes.CFUNCTYPE(None, ctypes.c_uint32, ctypes.c_uint32)
-_CODE_CFUNC: Final = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint32, ctypes.c_void_p)
 
 _EL_FIELD: Final = int(Spsr.of(M=0b1100))
 _EL1_VALUE: Final = int(Spsr.of(M=0b0100))
@@ -68,11 +42,6 @@ class _CpReg(ctypes.Structure):
         ("op2", ctypes.c_uint32),
         ("val", ctypes.c_uint64),
     )
-
-
-def version() -> str:
-    """The version of the engine's library, such as ``2.1.4``."""
-    return str(unicorn.__version__)
 
 
 class SavedContext:
@@ -94,6 +63,9 @@ class Engine:
             raise EngineError(f"CPU model {model!r}: expected one of {', '.join(CPU_MODELS)}")
         try:
             self.binding = unicorn.Uc(unicorn_const.UC_ARCH_ARM64, unicorn_const.UC_MODE_ARM, CPU_MODELS[model])
+            # The engine's own choice is 1 KiB, for cores of long ago: four times the TLB entries, each page a large
+            # one (for which TLBI by address empties the TLB), and blocks of code that end at every KiB.
+            self.binding.ctl_set_page_size(TARGET_PAGE)
             # No address is special: without this the engine would treat 0 or `until` as the end of the guest.
             self.binding.ctl_exits_enabled(True)
             self.binding.ctl_set_exits([])
@@ -124,14 +96,11 @@ class Engine:
             ctypes.c_uint64,
             ctypes.c_size_t,
         ]
-        self._kept: list[object] = []
-        """What the engine has pointers to."""
         self._pstate = ctypes.c_uint64()
         self._read_pstate = partial(
             self._bare.uc_reg_read, self.handle, ctypes.c_int(PSTATE), ctypes.byref(self._pstate)
         )
-        self._callback: object = None
-        self._hook = ctypes.c_size_t()
+        self.hooks = EngineHooks(self.handle, uclib._name, self.flush_code)
 
     def saver(self, context: SavedContext) -> Callable[[], object]:
         """A call without arguments that saves the CPU into ``context``; it cannot fail."""
@@ -141,6 +110,14 @@ class Engine:
         """A call without arguments that loads the CPU from ``context``; it cannot fail."""
         return partial(self._held.uc_context_restore, self.handle, context.handle)
 
+    def leave_out_exit_checks(self, switch: int) -> None:
+        """Translate memory accesses without a check for a stop behind each; ``switch`` is the offset of what says so.
+
+        The check at the beginning of each block stays. Only before anything is translated.
+        """
+        structure = ctypes.cast(self.handle, ctypes.c_void_p).value or 0
+        ctypes.c_bool.from_address(structure + switch).value = True
+
     def pstate_writer(self, companion: SysReg) -> Callable[[int], object]:
         """A call that writes PSTATE and then zero to ``companion``.
 
@@ -149,7 +126,7 @@ class Engine:
         """
         pstate = ctypes.c_uint64()
         other = _CpReg(companion.crn, companion.crm, companion.op0, companion.op1, companion.op2, 0)
-        ids = (ctypes.c_int * 2)(PSTATE, _CP_REG)
+        ids = (ctypes.c_int * 2)(PSTATE, CP_REG)
         values = (ctypes.c_void_p * 2)(ctypes.addressof(pstate), ctypes.addressof(other))
         write = partial(self._held.uc_reg_write_batch, self.handle, ids, values, 2)
 
@@ -175,21 +152,21 @@ class Engine:
     def read_sysreg(self, reg: SysReg) -> int:
         """A system register; :class:`EngineError` where the core has none of that encoding."""
         try:
-            return int(self.binding.reg_read(_CP_REG, (reg.crn, reg.crm, reg.op0, reg.op1, reg.op2)))
+            return int(self.binding.reg_read(CP_REG, (reg.crn, reg.crm, reg.op0, reg.op1, reg.op2)))
         except unicorn.UcError as error:
             raise EngineError(f"{reg.name} cannot be read: {error}") from error
 
     def write_sysreg(self, reg: SysReg, value: int) -> None:
         """Write a system register through its write function."""
         try:
-            self.binding.reg_write(_CP_REG, (reg.crn, reg.crm, reg.op0, reg.op1, reg.op2, value))
+            self.binding.reg_write(CP_REG, (reg.crn, reg.crm, reg.op0, reg.op1, reg.op2, value))
         except unicorn.UcError as error:
             raise EngineError(f"{reg.name} cannot be written: {error}") from error
 
     def sysreg_writer(self, reg: SysReg) -> Callable[[int], object]:
         """A function that writes one system register through its write function; it cannot fail."""
         block = _CpReg(reg.crn, reg.crm, reg.op0, reg.op1, reg.op2, 0)
-        write = partial(self._bare.uc_reg_write, self.handle, ctypes.c_int(_CP_REG), ctypes.byref(block))
+        write = partial(self._bare.uc_reg_write, self.handle, ctypes.c_int(CP_REG), ctypes.byref(block))
 
         def write_sysreg(value: int) -> object:
             block.val = value
@@ -200,86 +177,6 @@ class Engine:
     def block_words(self, budget: int) -> BlockWords:
         """The words of this engine's block stub, with ``budget`` instructions to go."""
         return BlockWords(budget, ctypes.cast(self._held.uc_emu_stop, ctypes.c_void_p), 0)
-
-    def hook_blocks(self, stubs: Stubs, words: BlockWords) -> None:
-        """Have the block stub called at the start of each block; what has been translated is translated again."""
-        self._add_hook(unicorn_const.UC_HOOK_BLOCK, stubs.block, words)
-        self._kept.append(stubs)
-        self.flush_code()
-
-    def hook_moves(
-        self,
-        stubs: Stubs,
-        crns: Collection[int],
-        on_read: Callable[[int], int | None],
-        on_write: Callable[[int, int], bool],
-    ) -> None:
-        """Call ``on_read(encoding)`` and ``on_write(encoding, value)`` for MRS and MSR with one of these CRn."""
-        value = ctypes.c_uint64()
-        pointer, handle = ctypes.byref(value), self.handle
-        get, put = self._held.uc_reg_read, self._held.uc_reg_write
-
-        def read(_engine: int, register: int, encoding: int, _data: int) -> int:
-            result = on_read(encoding)
-            if result is None:
-                return 0
-            value.value = result
-            put(handle, register, pointer)
-            return 1
-
-        def write(_engine: int, register: int, encoding: int, _data: int) -> int:
-            get(handle, register, pointer)
-            return int(on_write(encoding, value.value))
-
-        wanted = sum(1 << crn for crn in crns)
-        for instruction, function in (
-            (arm64_const.UC_ARM64_INS_MRS, read),
-            (arm64_const.UC_ARM64_INS_MSR, write),
-        ):
-            native, callback = _move_callback(function, stubs, wanted)
-            words = MoveWords(ctypes.cast(callback, ctypes.c_void_p), wanted)
-            entry = stubs.move if native and stubs.move else words.function
-            self._add_hook(unicorn_const.UC_HOOK_INSN, entry, words, ctypes.c_int(instruction))
-            self._kept += [stubs, callback]
-        self.flush_code()
-
-    def hook_code(self, first: int, last: int, callback: Callable[[int], None]) -> Callable[[], None]:
-        """Call ``callback(vaddr)`` before each instruction from ``first`` to ``last``; a function that ends it."""
-        function = _CODE_CFUNC(lambda _engine, vaddr, _size, _data: callback(vaddr))
-        hook = ctypes.c_size_t()
-        status = self._bare.uc_hook_add(
-            self.handle,
-            ctypes.byref(hook),
-            ctypes.c_int(unicorn_const.UC_HOOK_CODE),
-            function,
-            None,
-            ctypes.c_uint64(first),
-            ctypes.c_uint64(last),
-        )
-        self._check(status, "a hook cannot be installed")
-        # The engine may be in the middle of the list of its hooks when one is taken out of it.
-        self._kept.append(function)
-        self.flush_code()
-
-        def remove() -> None:
-            self._check(self._held.uc_hook_del(self.handle, hook), "a hook cannot be removed")
-
-        return remove
-
-    def _add_hook(self, kind: int, function: int, data: ctypes.Structure, *more: object) -> None:
-        hook = ctypes.c_size_t()
-        status = self._bare.uc_hook_add(
-            self.handle,
-            ctypes.byref(hook),
-            ctypes.c_int(kind),
-            ctypes.c_void_p(function),
-            ctypes.byref(data),
-            ctypes.c_uint64(1),
-            ctypes.c_uint64(0),
-            *more,
-        )
-        self._check(status, "a hook cannot be installed")
-        self._kept += [hook, data]
 
     def map_device(
         self, paddr: int, size: int, read: Callable[[int, int], int], write: Callable[[int, int, int], None]
@@ -297,29 +194,9 @@ class Engine:
         except unicorn.UcError as error:
             raise EngineError(f"a device at PA {paddr:#x} size {size:#x} cannot be mapped: {error}") from error
 
-    def hook_exceptions(self, callback: InterruptCallback | None) -> None:
-        """Call ``callback(engine, number)`` for each exception, and nobody else; it must not raise."""
-        if self._callback is not None:
-            self._check(self._held.uc_hook_del(self.handle, self._hook), "the exception hook cannot be removed")
-            self._callback = None
-        if callback is None:
-            return
-        function = _INTERRUPT_CFUNC(callback)
-        status = self._held.uc_hook_add(
-            self.handle,
-            ctypes.byref(self._hook),
-            unicorn_const.UC_HOOK_INTR,
-            function,
-            None,
-            ctypes.c_uint64(1),
-            ctypes.c_uint64(0),
-        )
-        self._check(status, "the exception hook cannot be installed")
-        self._callback = function
-
     def start(self, pc: int) -> None:
         """Execute from ``pc`` until :meth:`stop`."""
-        self._check(self._released.uc_emu_start(self.handle, pc, 0, 0, 0), "execution stopped")
+        check(self._released.uc_emu_start(self.handle, pc, 0, 0, 0), "execution stopped")
 
     def stop(self) -> None:
         """Make :meth:`start` return."""
@@ -372,20 +249,3 @@ class Engine:
     def close(self) -> None:
         """Free the engine; its memory regions are not touched again."""
         self.binding._Uc__finalizer()
-
-    def _check(self, status: int, what: str) -> None:
-        if status != unicorn_const.UC_ERR_OK:
-            raise EngineError(f"{what}: {unicorn.UcError(status)}")
-
-
-def _move_callback(function: Callable[[int, int, int, int], int], stubs: Stubs, wanted: int) -> tuple[bool, Any]:
-    """The function as the engine or the native stub calls it, and whether it is the stub that does."""
-    if stubs.move is not None:
-        return True, NATIVE_MOVE_CALLBACK(function)
-
-    def filtered(engine: int, register: int, description: int, data: int) -> int:
-        if not wanted >> MoveDescription.from_address(description).crn & 1:
-            return 0
-        return function(engine, register, packed_encoding(description), data)
-
-    return False, MOVE_CALLBACK(filtered)

@@ -1,0 +1,135 @@
+"""What makes the engine faster and is not in its interface: found and checked once in a process, off where it is not.
+
+Nothing depends on any of it but the time that a guest takes; only the instructions of a guest decide what it does. With
+``ARMVCPU_LEVERS=off`` in the environment none is used, to find out whether one is at fault.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from functools import cache
+from typing import Final, NamedTuple
+
+from arm_vcpu_cli.arch.regs import EL1H_MASKED
+from arm_vcpu_cli.arch.sysreg import lookup
+from arm_vcpu_cli.engine import unicorn_api
+from arm_vcpu_cli.engine.exit_check import find_exit_check
+from arm_vcpu_cli.engine.interposition import interpose_walk
+from arm_vcpu_cli.engine.throwaway import CODE_PA, ThrowAwayEngine, throw_away_engine
+from arm_vcpu_cli.errors import EngineError
+
+SWITCH: Final = "ARMVCPU_LEVERS"
+"""The variable of the environment; ``off`` is its only value with a meaning."""
+
+
+class Levers(NamedTuple):
+    """``exit_check``: the offset of the switch that leaves out the check for a stop behind each memory access, None if
+    it is not known. ``code_scans``: whether to leave out the look at the TLB for code of the upper half of the address
+    space. ``stage1_sizes``: whether an entry of the TLB has the size of its stage-1 leaf, whatever stage 2 has."""
+
+    exit_check: int | None = None
+    code_scans: bool = False
+    stage1_sizes: bool = False
+
+
+NO_LEVERS: Final = Levers()
+
+
+@cache
+def known_levers() -> Levers:
+    """The levers of this process's engine."""
+    if os.environ.get(SWITCH) == "off":
+        return NO_LEVERS
+    try:
+        return Levers(exit_check=find_exit_check(), code_scans=True, stage1_sizes=_take_stage1_sizes())
+    except EngineError:
+        return NO_LEVERS
+
+
+def _take_stage1_sizes() -> bool:
+    interposition = interpose_walk()
+    if interposition is None:
+        return False
+    if _sizes_are_those_of_stage1():
+        return True
+    interposition.undo()
+    return False
+
+
+# An experiment with TLBI -------------------------------------------------------------------------------------------
+#
+# Stage 2 maps everything by one block. The guest loads from two virtual addresses, has the second mapped elsewhere, and
+# invalidates the first. If both are pages of stage 1, the entry of the second is still there; if they lie in one block,
+# it is not.
+
+_STAGE2, _LEVEL1, _LEVEL2, _LEVEL3 = (CODE_PA + 0x1000 * n for n in range(1, 5))
+_FIRST, _OLD, _NEW = (CODE_PA + 0x1000 * n for n in range(5, 8))
+_VA_PAGES, _VA_BLOCK = CODE_PA + 0x20_0000, CODE_PA + 0x40_0000
+_OTHER_BLOCK: Final = CODE_PA + 0x20_0000
+"""A block of physical memory in which the page that corresponds to the old one is the new one."""
+_TABLE, _LEAF, _PAGE = 0b11, 0b01 | 1 << 10, 0b11 | 1 << 10
+_STAGE2_LEAF: Final = 1 << 10 | 3 << 8 | 3 << 6 | 0xF << 2 | 0b01
+_BLOCK_MASK: Final = 0x1F_F000
+_TCR: Final = 25 | 25 << 16 | 2 << 32
+_SCTLR_M: Final = 0x30C5_0831
+_VTCR_T0SZ25_PS40: Final = 0x8002_3559
+_HCR_VM_RW: Final = 1 << 31 | 1
+_CODE: Final = (
+    0xF940_0022,  # ldr x2, [x1]
+    0xF940_0083,  # ldr x3, [x4]
+    0xF900_00C5,  # str x5, [x6]      the other mapping
+    0xD508_8727,  # tlbi vae1, x7     of what is at x1
+    0xD503_3F9F,  # dsb sy
+    0xD503_3FDF,  # isb
+    0xF940_0083,  # ldr x3, [x4]
+    0xD400_0001,  # svc #0
+)
+
+
+def _sizes_are_those_of_stage1() -> bool:
+    pages = _loaded_after_tlbi(first=_VA_PAGES, second=_VA_PAGES + 0x1000, descriptor=_NEW | _PAGE, at=_LEVEL3 + 8)
+    block = _loaded_after_tlbi(
+        first=_VA_BLOCK + (_FIRST & _BLOCK_MASK),
+        second=_VA_BLOCK + (_OLD & _BLOCK_MASK),
+        descriptor=_OTHER_BLOCK | _LEAF,
+        at=_LEVEL2 + 8 * (_VA_BLOCK >> 21 & 0x1FF),
+    )
+    return (pages, block) == (_OLD, _NEW)
+
+
+def _loaded_after_tlbi(*, first: int, second: int, descriptor: int, at: int) -> int:
+    """Which page ``second`` leads to after the mapping has changed and ``first`` has been invalidated."""
+    with throw_away_engine() as probe:
+        _write_tables(probe)
+        engine = probe.engine
+        for name, value in (
+            ("VTCR_EL2", _VTCR_T0SZ25_PS40),
+            ("VTTBR_EL2", _STAGE2),
+            ("TTBR0_EL1", _LEVEL1),
+            ("TCR_EL1", _TCR),
+            ("MAIR_EL1", 0xFF),
+            ("SCTLR_EL1", _SCTLR_M),
+            ("HCR_EL2", _HCR_VM_RW),
+        ):
+            engine.write_sysreg(lookup(name), value)
+        engine.write_register(unicorn_api.PSTATE, EL1H_MASKED)
+        for number, value in ((1, first), (4, second), (5, descriptor), (6, at), (7, first >> 12)):
+            engine.write_register(unicorn_api.X[number], value)
+        probe.run(*_CODE)
+        return engine.read_register(unicorn_api.X[3])
+
+
+def _write_tables(probe: ThrowAwayEngine) -> None:
+    def put(paddr: int, value: int) -> None:
+        struct.pack_into("<Q", probe.memory, paddr - CODE_PA, value)
+
+    put(_STAGE2, _STAGE2_LEAF)
+    put(_LEVEL1, _LEVEL2 | _TABLE)
+    for va, entry in ((CODE_PA, CODE_PA | _LEAF), (_VA_PAGES, _LEVEL3 | _TABLE), (_VA_BLOCK, CODE_PA | _LEAF)):
+        put(_LEVEL2 + 8 * (va >> 21 & 0x1FF), entry)
+    put(_LEVEL3, _FIRST | _PAGE)
+    put(_LEVEL3 + 8, _OLD | _PAGE)
+    for page in (_FIRST, _OLD, _NEW):
+        put(page, page)
+    probe.map_again(_OTHER_BLOCK + (_OLD & _BLOCK_MASK), _NEW, 0x1000)

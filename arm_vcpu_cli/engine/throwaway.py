@@ -1,0 +1,75 @@
+"""An engine for experiments: what cannot be asked of the engine is found out by running a few instructions on it."""
+
+from __future__ import annotations
+
+import mmap
+import struct
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from ctypes import addressof, c_char
+from typing import Final
+
+from arm_vcpu_cli.engine.handover import hand_over_to_el2
+from arm_vcpu_cli.engine.unicorn_api import Engine, SavedContext
+
+CODE_PA: Final = 0x1000_0000
+"""Where the engine's memory begins, with the code at its beginning."""
+_SIZE: Final = 0x1_0000
+
+
+class ThrowAwayEngine:
+    """A throw-away engine with a little code, and the saved states that its exceptions left."""
+
+    def __init__(self) -> None:
+        self.engine = Engine("cortex-a72")
+        self.memory = mmap.mmap(-1, _SIZE)
+        self._anchor = c_char.from_buffer(self.memory)
+        self.engine.map_pointer(CODE_PA, _SIZE, addressof(self._anchor))
+        hand_over_to_el2(self.engine, has_sve=False, has_pauth=False)
+        self.context = SavedContext(self.engine)
+        self.save = self.engine.saver(self.context)
+        self.restore = self.engine.restorer(self.context)
+        self._seen: list[bytes] = []
+        self._edit: Callable[[memoryview], None] | None = None
+        self.engine.hooks.exceptions(self._on_exception)
+
+    def _on_exception(self, _engine: object, _number: int) -> None:
+        self.save()
+        self._seen.append(self.context.memory.tobytes())
+        if self._edit is None:
+            self.engine.stop()
+            return
+        self._edit(self.context.memory)
+        self._edit = None
+        self.restore()
+
+    def map_again(self, paddr: int, source: int, size: int) -> None:
+        """Have the engine's memory at ``source`` appear at ``paddr`` too."""
+        self.engine.map_pointer(paddr, size, addressof(self._anchor) + source - CODE_PA)
+
+    def saved(self) -> bytes:
+        """The state as it is now."""
+        self.save()
+        return self.context.memory.tobytes()
+
+    def run(self, *code: int, edit: Callable[[memoryview], None] | None = None) -> list[bytes]:
+        """Run instructions until an exception that ``edit`` does not consume; the states saved in the hook."""
+        self.memory[: 4 * len(code)] = struct.pack(f"<{len(code)}I", *code)
+        self.engine.flush_code()
+        self._seen, self._edit = [], edit
+        self.engine.start(CODE_PA)
+        return self._seen
+
+    def close(self) -> None:
+        self.engine.close()
+        self.context.memory.release()
+
+
+@contextmanager
+def throw_away_engine() -> Iterator[ThrowAwayEngine]:
+    """An engine of its own for one experiment."""
+    engine = ThrowAwayEngine()
+    try:
+        yield engine
+    finally:
+        engine.close()

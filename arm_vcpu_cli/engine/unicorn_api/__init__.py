@@ -1,0 +1,36 @@
+"""The one place that imports unicorn: its C API as far as we use it, with errors turned into ours."""
+
+from __future__ import annotations
+
+from arm_vcpu_cli.engine.unicorn_api.binding import (
+    CPU_MODELS,
+    NZCV,
+    PC,
+    PSTATE,
+    SP,
+    InterruptCallback,
+    Q,
+    X,
+    library_function,
+    library_path,
+    version,
+)
+from arm_vcpu_cli.engine.unicorn_api.engine import Engine, SavedContext
+from arm_vcpu_cli.engine.unicorn_api.thumb import ThumbEngine
+
+__all__ = [
+    "CPU_MODELS",
+    "NZCV",
+    "PC",
+    "PSTATE",
+    "SP",
+    "Engine",
+    "InterruptCallback",
+    "Q",
+    "SavedContext",
+    "ThumbEngine",
+    "X",
+    "library_function",
+    "library_path",
+    "version",
+]

@@ -1,0 +1,164 @@
+"""The hooks of one engine: who is called for exceptions, blocks, system registers and watched code."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Collection
+from functools import partial
+from typing import Any, Final
+
+from unicorn import arm64_const, unicorn_const
+
+from arm_vcpu_cli.engine.stubs import (
+    MOVE_CALLBACK,
+    NATIVE_MOVE_CALLBACK,
+    BlockWords,
+    MoveDescription,
+    MoveWords,
+    Stubs,
+    packed_encoding,
+)
+from arm_vcpu_cli.engine.unicorn_api.binding import InterruptCallback, check
+
+# The third argument, our own data, is none: a callee may take fewer than it is given, and this one is called often.
+_INTERRUPT_CFUNC: Final = ctypes.CFUNCTYPE(None, ctypes.c_uint32, ctypes.c_uint32)
+_CODE_CFUNC: Final = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint32, ctypes.c_void_p)
+_MEMORY_CFUNC: Final = ctypes.CFUNCTYPE(
+    ctypes.c_bool,
+    ctypes.c_void_p,
+    ctypes.c_int,
+    ctypes.c_uint64,
+    ctypes.c_int,
+    ctypes.c_int64,
+    ctypes.c_void_p,
+)
+
+_EVERYWHERE: Final = (1, 0)
+"""Bounds of a hook that has none."""
+_UPPER_HALF: Final = (0xFFFF_0000_0000_0000, 0xFFFF_FFFF_FFFF_FFFF)
+
+
+class EngineHooks:
+    """Installs hooks. ``flush_code`` drops what has been translated without them."""
+
+    def __init__(self, handle: object, library: str, flush_code: Callable[[], None]) -> None:
+        self._handle = handle
+        self._held = ctypes.PyDLL(library)
+        self._flush_code = flush_code
+        self._kept: list[object] = []
+        """What the engine has pointers to."""
+        self._exceptions: Callable[[], None] | None = None
+
+    def exceptions(self, callback: InterruptCallback | None) -> None:
+        """Call ``callback(engine, number)`` for each exception, and nobody else; it must not raise."""
+        if self._exceptions is not None:
+            self._exceptions()
+            self._exceptions = None
+        if callback is not None:
+            self._exceptions = self._add(unicorn_const.UC_HOOK_INTR, _INTERRUPT_CFUNC(callback))
+
+    def blocks(self, stubs: Stubs, words: BlockWords, *, unasked: bool) -> None:
+        """Have a block stub called at the start of each block; what has been translated is translated again."""
+        entry = stubs.block_unasked if unasked else None
+        function = ctypes.c_void_p(stubs.block if entry is None else entry)
+        self._add(unicorn_const.UC_HOOK_BLOCK, function, ctypes.byref(words))
+        self._kept += [stubs, words]
+        self._flush_code()
+
+    def moves(
+        self,
+        stubs: Stubs,
+        crns: Collection[int],
+        on_read: Callable[[int], int | None],
+        on_write: Callable[[int, int], bool],
+    ) -> None:
+        """Call ``on_read(encoding)`` and ``on_write(encoding, value)`` for MRS and MSR with one of these CRn."""
+        value = ctypes.c_uint64()
+        pointer, handle = ctypes.byref(value), self._handle
+        get, put = self._held.uc_reg_read, self._held.uc_reg_write
+
+        def read(_engine: int, register: int, encoding: int, _data: int) -> int:
+            result = on_read(encoding)
+            if result is None:
+                return 0
+            value.value = result
+            put(handle, register, pointer)
+            return 1
+
+        def write(_engine: int, register: int, encoding: int, _data: int) -> int:
+            get(handle, register, pointer)
+            return int(on_write(encoding, value.value))
+
+        wanted = sum(1 << crn for crn in crns)
+        for instruction, function in (
+            (arm64_const.UC_ARM64_INS_MRS, read),
+            (arm64_const.UC_ARM64_INS_MSR, write),
+        ):
+            native, callback = _move_callback(function, stubs, wanted)
+            words = MoveWords(ctypes.cast(callback, ctypes.c_void_p), wanted)
+            entry = ctypes.c_void_p(stubs.move if native and stubs.move else words.function)
+            self._add(unicorn_const.UC_HOOK_INSN, entry, ctypes.byref(words), _EVERYWHERE, ctypes.c_int(instruction))
+            self._kept += [stubs, callback, words]
+        self._flush_code()
+
+    def code(self, first: int, last: int, callback: Callable[[int], None]) -> Callable[[], None]:
+        """Call ``callback(vaddr)`` before each instruction from ``first`` to ``last``; a function that ends it."""
+        function = _CODE_CFUNC(lambda _engine, vaddr, _size, _data: callback(vaddr))
+        remove = self._add(unicorn_const.UC_HOOK_CODE, function, bounds=(first, last))
+        self._flush_code()
+        return remove
+
+    def loads(self, callback: Callable[[], None]) -> None:
+        """Call a function in the middle of each load."""
+
+        def on_load(*_: object) -> bool:
+            callback()
+            return True
+
+        self._add(unicorn_const.UC_HOOK_MEM_READ, _MEMORY_CFUNC(on_load))
+
+    def leave_out_code_scans(self) -> Callable[[], None]:
+        """Translate code of the upper half of the address space without a look at every entry of the TLB.
+
+        The look is for entries through which the code has been written at the address where it is executed: they let
+        further stores pass unseen. Where only EL1 executes there is none: an entry that allows execution lets no store
+        pass, and one that does not is replaced by the fetch. The engine leaves the look out for addresses inside the
+        bounds of a memory hook, here one for what cannot happen; no physical address lies inside them, for which a
+        hook would have a price. The function that is returned ends it.
+        """
+        return self._add(unicorn_const.UC_HOOK_MEM_FETCH_PROT, _MEMORY_CFUNC(lambda *_: False), bounds=_UPPER_HALF)
+
+    def _add(
+        self,
+        kind: int,
+        function: object,
+        data: object = None,
+        bounds: tuple[int, int] = _EVERYWHERE,
+        *more: object,
+    ) -> Callable[[], None]:
+        """Install a hook; what removes it."""
+        hook = ctypes.c_size_t()
+        first, last = (ctypes.c_uint64(bound) for bound in bounds)
+        status = self._held.uc_hook_add(
+            self._handle, ctypes.byref(hook), ctypes.c_int(kind), function, data, first, last, *more
+        )
+        check(status, "a hook cannot be installed")
+        # For good: the engine may be in the middle of the list of its hooks when one is taken out of it.
+        self._kept += [hook, function]
+        return partial(self._remove, hook)
+
+    def _remove(self, hook: ctypes.c_size_t) -> None:
+        check(self._held.uc_hook_del(self._handle, hook), "a hook cannot be removed")
+
+
+def _move_callback(function: Callable[[int, int, int, int], int], stubs: Stubs, wanted: int) -> tuple[bool, Any]:
+    """The function as the engine or the native stub calls it, and whether it is the stub that does."""
+    if stubs.move is not None:
+        return True, NATIVE_MOVE_CALLBACK(function)
+
+    def filtered(engine: int, register: int, description: int, data: int) -> int:
+        if not wanted >> MoveDescription.from_address(description).crn & 1:
+            return 0
+        return function(engine, register, packed_encoding(description), data)
+
+    return False, MOVE_CALLBACK(filtered)
