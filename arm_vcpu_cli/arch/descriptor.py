@@ -31,10 +31,12 @@ BLOCK: Final = 1
 class Stage2Leaf(Register):
     """A stage-2 block or page descriptor. S2AP is {write, read}; XN[1] (bit 54) forbids execution.
 
-    XN[0] (bit 53) has a meaning only with FEAT_XNX and is left zero.
+    XN[0] (bit 53) has a meaning only with FEAT_XNX and is left zero. OnDemand is one of the bits for software: the
+    guest may execute from here and has not done so yet; XN is set for the fault that tells when it does.
     """
 
     AssuredOnly = Field(58)
+    OnDemand = Field(55)
     XN = Field(54, 53)
     Contiguous = Field(52)
     DBM = Field(51)
@@ -97,7 +99,10 @@ class TableDescriptor(NamedTuple):
 
 
 class LeafDescriptor(NamedTuple):
-    """A block or page: ``size`` bytes at the output address ``pa``."""
+    """A block or page: ``size`` bytes at the output address ``pa``.
+
+    ``on_demand``: execution is permitted, and the first one faults (see :class:`Stage2Leaf`).
+    """
 
     level: int
     pa: int
@@ -106,6 +111,7 @@ class LeafDescriptor(NamedTuple):
     access_flag: bool
     shareability: int
     contiguous: bool
+    on_demand: bool = False
 
 
 def leaf_size(level: int) -> int:
@@ -113,11 +119,11 @@ def leaf_size(level: int) -> int:
     return 1 << (PAGE_SHIFT + STRIDE * (LAST_LEVEL - level))
 
 
-def stage2_leaf(level: int, pa: int, attributes: Stage2Attributes) -> int:
+def stage2_leaf(level: int, pa: int, attributes: Stage2Attributes, *, on_demand: bool = False) -> int:
     """The descriptor of a 1 GiB or 2 MiB block (levels 1, 2) or a 4 KiB page (level 3), with AF = 1.
 
-    Normal memory is inner shareable. ValueError: no leaf at that level, ``pa`` misaligned or beyond 48 bits,
-    or a memory type that has no encoding.
+    Normal memory is inner shareable. ``on_demand``: where execution is permitted, the first one is to fault.
+    ValueError: no leaf at that level, ``pa`` misaligned or beyond 48 bits, or a memory type that has no encoding.
     """
     if not 1 <= level <= LAST_LEVEL:
         raise ValueError(f"no block or page descriptors at level {level} with the 4 KiB granule")
@@ -128,7 +134,8 @@ def stage2_leaf(level: int, pa: int, attributes: Stage2Attributes) -> int:
         raise ValueError(f"{attributes.memory.value} memory has no encoding at stage 2")
     return int(
         Stage2Leaf.of(
-            XN=0 if attributes.execute else 0b10,
+            XN=0 if attributes.execute and not on_demand else 0b10,
+            OnDemand=attributes.execute and on_demand,
             AF=1,
             SH=NON_SHAREABLE if attributes.memory.is_device else INNER_SHAREABLE,
             S2AP=attributes.write << 1 | attributes.read,
@@ -160,7 +167,7 @@ def decode_stage2(level: int, descriptor: int) -> TableDescriptor | LeafDescript
     attributes = Stage2Attributes(
         read=bool(leaf.S2AP & 1),
         write=bool(leaf.S2AP & 2),
-        execute=not leaf.XN & 0b10,
+        execute=not leaf.XN & 0b10 or bool(leaf.OnDemand),
         memory=stage2_memory_type(leaf.MemAttr),
     )
     return LeafDescriptor(
@@ -171,4 +178,5 @@ def decode_stage2(level: int, descriptor: int) -> TableDescriptor | LeafDescript
         access_flag=bool(leaf.AF),
         shareability=leaf.SH,
         contiguous=bool(leaf.Contiguous),
+        on_demand=bool(leaf.OnDemand),
     )

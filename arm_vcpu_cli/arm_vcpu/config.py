@@ -7,6 +7,7 @@ from typing import Final
 
 from arm_vcpu_cli.arch.regs import Cnthctl, Hcr, Mdcr, Mpidr
 from arm_vcpu_cli.arm_vcpu.smc import SmcTable
+from arm_vcpu_cli.arm_vcpu.stage2 import Stage2AddressSpace
 from arm_vcpu_cli.arm_vcpu.trng import EntropySource
 
 SCTLR_EL1_RESET: Final = 0x30C5_0830
@@ -35,6 +36,7 @@ class Aarch64VCpuSetupConfig:
     ``features``: architecture features (FEAT_*) to announce or to hide; seen by the guest with ``trap_id_registers``.
     ``entropy``: bytes for the TRNG functions (DEN0098); None leaves those out.
     ``smc_table``: what the monitor at EL3 answers.
+    ``on_demand``: the address space that has memory which becomes executable when the guest executes from it.
     """
 
     passthrough_interrupt: bool = False
@@ -47,6 +49,7 @@ class Aarch64VCpuSetupConfig:
     features: tuple[tuple[str, bool], ...] = ()
     entropy: EntropySource | None = None
     smc_table: SmcTable = field(default_factory=dict)
+    on_demand: Stage2AddressSpace | None = None
 
 
 def reset_hcr(config: Aarch64VCpuSetupConfig) -> Hcr:

@@ -25,6 +25,7 @@ from arm_vcpu_cli.arch.sysreg import SysReg, lookup
 from arm_vcpu_cli.arm_vcpu.aborts import GuestAborts
 from arm_vcpu_cli.arm_vcpu.calls import GuestCalls
 from arm_vcpu_cli.arm_vcpu.context_frame import INSTRUCTION_SIZE, TrapFrame
+from arm_vcpu_cli.arm_vcpu.execute_on_demand import ExecuteOnDemand
 from arm_vcpu_cli.arm_vcpu.exit_reason import (
     SEMIHOSTING_HLT,
     SGI_REGISTERS,
@@ -55,13 +56,16 @@ ExitOrNone = AxVCpuExitReason | None
 Handler = Callable[[int], ExitOrNone]
 
 EXCEPTION_CLASSES: Final = 64
+TAKEN_BACK: Final = -1
+"""In the place of a PSTATE: the exit was none, and the guest executes the same instruction again."""
 _DONE: Final = Outcome.DONE  # looking a member up in its class is not free
 
 
 class SyncHandlers:
     """The synchronous exceptions of one vCPU, on its saved state.
 
-    ``new_pstate`` is set when the guest enters EL1's vector: it is to be written after the restore.
+    ``new_pstate`` is set when the guest enters EL1's vector: it is to be written after the restore. It is
+    :data:`TAKEN_BACK` when the exit has become none.
     ``note`` says in words what was done beyond the exit reason, for whoever observes.
     """
 
@@ -78,6 +82,7 @@ class SyncHandlers:
         fetch: Callable[[int], int | None],
         id_registers: Mapping[SysReg, int],
         trapped_moves: frozenset[SysReg],
+        on_demand: ExecuteOnDemand | None = None,
         observed: bool = False,
     ) -> None:
         layout = state.layout
@@ -96,6 +101,7 @@ class SyncHandlers:
         self._calls = GuestCalls(state, platform, calls, monitor)
         self._fetch = fetch
         self._id_registers = id_registers
+        self._on_demand = on_demand
         self._access = DeviceAccess(state, frame, platform)
         self.syndromes = SyndromeCorrection(state, memory, fetch)
         self.reasons = ExitReasons(
@@ -294,7 +300,16 @@ class SyncHandlers:
             return None
         return self._page_fault(esr, AccessFlags.WRITE if abort.is_write else AccessFlags.READ)
 
+    def is_first_execution(self) -> bool:
+        """Whether the instruction abort in the saved state only says that the guest executes there for the first
+        time: it will be taken back."""
+        return self._on_demand is not None and self._on_demand.concerns(self._u32[self._syndrome])
+
     def _instruction_abort(self, esr: int) -> ExitOrNone:
+        if self._on_demand is not None and self._on_demand.concerns(esr):
+            self._on_demand.grant()
+            self.new_pstate = TAKEN_BACK
+            return None
         esr = self.syndromes.instruction_abort(esr)
         if decode_instruction_abort(esr).stage1_walk:
             return self._aborted(self._aborts.fetch(esr))

@@ -13,7 +13,7 @@ from arm_vcpu_cli.arch.esr import EC_SHIFT, ExceptionClass
 from arm_vcpu_cli.arch.regs import Spsr
 from arm_vcpu_cli.arch.sysreg import lookup
 from arm_vcpu_cli.arm_vcpu.context_frame import FRAME_POINTER, LINK_REGISTER, TrapFrame
-from arm_vcpu_cli.arm_vcpu.exception import SyncHandlers
+from arm_vcpu_cli.arm_vcpu.exception import TAKEN_BACK, SyncHandlers
 from arm_vcpu_cli.arm_vcpu.inject import sets_far
 from arm_vcpu_cli.arm_vcpu.interrupt_lines import VF, VI, VirtualInterruptLines
 from arm_vcpu_cli.arm_vcpu.observer import El1ExceptionRecord, ExitObserver, ExitRecord
@@ -38,6 +38,7 @@ _EL_UNIT: Final = int(Spsr.of(M=0b0100))
 _EL_MASK: Final = 0b11
 _SYNCHRONOUS: Final = int(TrapKind.SYNCHRONOUS)
 _DATA_ABORT: Final = int(ExceptionClass.DATA_ABORT_LOWER)
+_INSTRUCTION_ABORT: Final = int(ExceptionClass.INSTRUCTION_ABORT_LOWER)
 _ABORTS: Final = (ExceptionClass.DATA_ABORT_LOWER, ExceptionClass.INSTRUCTION_ABORT_LOWER)
 _SYSCALL_NUMBER: Final = 8
 STUCK: Final = -2
@@ -164,6 +165,12 @@ class ExitPath:
                 number = exits.count
             if reason is None:
                 if handlers.new_pstate is not None:
+                    if handlers.new_pstate == TAKEN_BACK:
+                        handlers.new_pstate = None
+                        exits.count -= 1
+                        forget(number)
+                        restore()
+                        return
                     if entry.stuck:
                         exits.reason = FailEntry(STUCK, "the guest takes the same exception over and over")
                         stop()
@@ -204,6 +211,9 @@ class ExitPath:
             # An interrupt has no syndrome, and what leaves AArch32 state is not handled: their slots say what they are.
             decoded = kind == _SYNCHRONOUS and u32[aarch64]
             to_el2 = decoded and u32[target_el] == _EL2
+            if to_el2 and u32[syndrome] >> EC_SHIFT == _INSTRUCTION_ABORT and handlers.is_first_execution():
+                path(kind)
+                return
             reason: AxVCpuExitReason | None = Nothing()
             exception_class = u32[syndrome] >> EC_SHIFT if decoded else 0
             # What handles a data abort has to find out what it is, and says so.

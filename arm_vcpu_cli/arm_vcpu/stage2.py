@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 from arm_vcpu_cli.arch.descriptor import (
     DESCRIPTOR_BYTES,
@@ -30,29 +30,12 @@ from arm_vcpu_cli.arch.memtype import Access
 from arm_vcpu_cli.arch.regs import Vtcr, Vttbr
 from arm_vcpu_cli.arch.stage2walk import MAX_INPUT_BITS, START_LEVELS, input_size_fits, walk_stage2
 from arm_vcpu_cli.arch.walk import Walk
+from arm_vcpu_cli.arm_vcpu.stage2_transaction import DESCRIPTOR, EMPTY_TABLE, FrameMemory, Slot, Transaction
 from arm_vcpu_cli.errors import Stage2Error
 
 MIN_BITS: Final = 32
 FIRST_BLOCK_LEVEL: Final = 1
-_DESCRIPTOR: Final = struct.Struct("<Q")
 _TABLE: Final = struct.Struct(f"<{ENTRIES}Q")
-_EMPTY_TABLE: Final = bytes(PAGE_SIZE)
-
-
-class FrameMemory(Protocol):
-    """Frames of 4 KiB in host-physical memory, and their bytes. Addresses are integers in bytes."""
-
-    def alloc_frame(self) -> int | None:
-        """Allocate one frame; its address, or None when there is none left."""
-
-    def alloc_frames(self, count: int) -> int | None:
-        """Allocate ``count`` contiguous frames (a power of two), aligned to their total size, or None."""
-
-    def dealloc_frame(self, paddr: int) -> None:
-        """Give back one frame; those of ``alloc_frames`` are given back one by one."""
-
-    def memory(self, paddr: int, size: int) -> memoryview:
-        """The writable bytes of a range of host-physical memory."""
 
 
 class Stage2Region(NamedTuple):
@@ -62,61 +45,6 @@ class Stage2Region(NamedTuple):
     pa: int
     size: int
     attributes: Stage2Attributes
-
-
-class _Slot(NamedTuple):
-    """Where one descriptor is."""
-
-    frame: int
-    offset: int
-
-
-class _Transaction:
-    """What an operation has changed so far: old descriptors, new frames, frames to free once it is done."""
-
-    def __init__(self, frames: FrameMemory, *, ipa: int, size: int) -> None:
-        self._frames = frames
-        self.ipa = ipa
-        self.size = size
-        self._undo: list[tuple[_Slot, int]] = []
-        self._allocated: list[int] = []
-        self._retired: list[int] = []
-
-    def refuse(self, message: str) -> Stage2Error:
-        return Stage2Error(message, ipa=self.ipa, size=self.size)
-
-    def read(self, slot: _Slot) -> int:
-        word: int = _DESCRIPTOR.unpack_from(self._frames.memory(slot.frame, PAGE_SIZE), slot.offset)[0]
-        return word
-
-    def write(self, slot: _Slot, descriptor: int) -> None:
-        view = self._frames.memory(slot.frame, PAGE_SIZE)
-        self._undo.append((slot, _DESCRIPTOR.unpack_from(view, slot.offset)[0]))
-        _DESCRIPTOR.pack_into(view, slot.offset, descriptor)
-
-    def new_table(self, content: bytes = _EMPTY_TABLE) -> int:
-        frame = self._frames.alloc_frame()
-        if frame is None:
-            raise self.refuse("no frame is left for a table")
-        self._allocated.append(frame)
-        self._frames.memory(frame, PAGE_SIZE)[:] = content
-        return frame
-
-    def retire(self, frame: int) -> None:
-        self._retired.append(frame)
-
-    def __enter__(self) -> None:
-        """Begin; the end of the ``with`` block commits, an exception in it rolls everything back."""
-
-    def __exit__(self, kind: object, value: object, traceback: object) -> None:
-        if kind is None:
-            for frame in self._retired:
-                self._frames.dealloc_frame(frame)
-            return
-        for slot, descriptor in reversed(self._undo):
-            _DESCRIPTOR.pack_into(self._frames.memory(slot.frame, PAGE_SIZE), slot.offset, descriptor)
-        for frame in self._allocated:
-            self._frames.dealloc_frame(frame)
 
 
 def stage2_control(pa_bits: int, ipa_bits: int | None = None) -> Vtcr:
@@ -173,8 +101,13 @@ class Stage2AddressSpace:
         """VTTBR_EL2 for these tables with VMID 0."""
         return int(Vttbr.of(BADDR=self.root >> 1))
 
-    def map(self, ipa: int, pa: int, size: int, attributes: Stage2Attributes) -> None:
+    def map(
+        self, ipa: int, pa: int, size: int, attributes: Stage2Attributes, *, execute_on_demand: bool = False
+    ) -> None:
         """Map ``size`` bytes at ``ipa`` to ``pa``, all multiples of 4 KiB.
+
+        ``execute_on_demand``: where execution is permitted, the first one faults, and :meth:`make_executable` is what
+        to do about it. Everything that this class tells shows such memory as executable.
 
         Stage2Error: misaligned, beyond the address widths, something is mapped there already, or no frames
         left.
@@ -185,7 +118,9 @@ class Stage2AddressSpace:
         if pa + size > self._pa_limit:
             raise transaction.refuse(f"PA {pa:#x} and {size:#x} bytes are beyond the physical address width")
         with transaction:
-            self._map(transaction, self.root, self._start_level, ipa, ipa + size, pa - ipa, attributes)
+            self._map(
+                transaction, self.root, self._start_level, ipa, ipa + size, pa - ipa, attributes, execute_on_demand
+            )
 
     def unmap(self, ipa: int, size: int) -> None:
         """Take away ``size`` bytes at ``ipa``; blocks are split where needed, and empty tables freed.
@@ -205,6 +140,51 @@ class Stage2AddressSpace:
         transaction = self._begin(ipa, size)
         with transaction:
             self._change(transaction, self.root, self._start_level, ipa, ipa + size, attributes)
+
+    def is_on_demand(self, ipa: int) -> bool:
+        """Whether an execution from ``ipa`` faults only because it would be the first one."""
+        found = self._leaf(ipa)
+        return found is not None and found[1].on_demand
+
+    def make_executable(self, ipa: int, *, page_only: bool) -> range:
+        """Let the guest execute from ``ipa``, where it may and has not done so yet; the IPAs that it now can execute
+        from.
+
+        With ``page_only`` that is the page of 4 KiB, and blocks are split for it as long as there are frames; without,
+        what lies around it in the same 2 MiB. Stage2Error if :meth:`is_on_demand` is not true of ``ipa``.
+        """
+        transaction = self._begin(ipa & -PAGE_SIZE, PAGE_SIZE)
+        wanted = LAST_LEVEL if page_only else LAST_LEVEL - 1
+        with transaction:
+            slot, leaf = self._on_demand_leaf(transaction, ipa)
+            while leaf.level < wanted:
+                try:
+                    self._split(transaction, slot, leaf)
+                except Stage2Error:
+                    # No frame for a table: more becomes executable than need be, which is slower and as right.
+                    break
+                slot, leaf = self._on_demand_leaf(transaction, ipa)
+            if leaf.level == LAST_LEVEL and not page_only:
+                return self._make_table_executable(transaction, slot.frame, ipa)
+            transaction.write(slot, stage2_leaf(leaf.level, leaf.pa, leaf.attributes))
+        start = ipa & -leaf.size
+        return range(start, start + leaf.size)
+
+    def executed(self) -> Iterator[range]:
+        """The IPAs that the guest has executed from as far as that is known: in pages, or in whole blocks of which it
+        has executed some. Neighbours are merged."""
+        last = range(0)
+        for ipa, leaf in self._leaves(self.root, self._start_level, 0):
+            if leaf.on_demand or not leaf.attributes.execute:
+                continue
+            if last and last.stop == ipa:
+                last = range(last.start, ipa + leaf.size)
+                continue
+            if last:
+                yield last
+            last = range(ipa, ipa + leaf.size)
+        if last:
+            yield last
 
     def translate(self, ipa: int, access: Access | None = None) -> Walk:
         """Walk the tables for an IPA, as the core does."""
@@ -249,8 +229,8 @@ class Stage2AddressSpace:
         self._frames.memory(root, count * PAGE_SIZE)[:] = bytes(count * PAGE_SIZE)
         return root
 
-    def _begin(self, ipa: int, size: int) -> _Transaction:
-        transaction = _Transaction(self._frames, ipa=ipa, size=size)
+    def _begin(self, ipa: int, size: int) -> Transaction:
+        transaction = Transaction(self._frames, ipa=ipa, size=size)
         if not self._alive:
             raise transaction.refuse("the address space is destroyed")
         if size <= 0 or ipa < 0 or (ipa | size) % PAGE_SIZE:
@@ -259,22 +239,23 @@ class Stage2AddressSpace:
             raise transaction.refuse(f"beyond the {self.ipa_bits} bits of the guest's addresses")
         return transaction
 
-    def _slot(self, table: int, level: int, ipa: int) -> _Slot:
+    def _slot(self, table: int, level: int, ipa: int) -> Slot:
         index = ipa // leaf_size(level)
         if level != self._start_level:
             index %= ENTRIES
         frame, entry = divmod(index, ENTRIES)
-        return _Slot(table + frame * PAGE_SIZE, entry * DESCRIPTOR_BYTES)
+        return Slot(table + frame * PAGE_SIZE, entry * DESCRIPTOR_BYTES)
 
     def _map(
         self,
-        transaction: _Transaction,
+        transaction: Transaction,
         table: int,
         level: int,
         ipa: int,
         end: int,
         to_pa: int,
         attributes: Stage2Attributes,
+        on_demand: bool,
     ) -> None:
         span = leaf_size(level)
         while ipa < end:
@@ -287,17 +268,17 @@ class Stage2AddressSpace:
             if level >= FIRST_BLOCK_LEVEL and stop - ipa == span and pa % span == 0:
                 if entry is not None:
                     raise transaction.refuse(f"part of IPA {ipa:#x} to {stop:#x} is mapped already")
-                transaction.write(slot, stage2_leaf(level, pa, attributes))
+                transaction.write(slot, stage2_leaf(level, pa, attributes, on_demand=on_demand))
             else:
                 if entry is None:
                     entry = TableDescriptor(transaction.new_table())
                     transaction.write(slot, stage2_table(entry.address))
-                self._map(transaction, entry.address, level + 1, ipa, stop, to_pa, attributes)
+                self._map(transaction, entry.address, level + 1, ipa, stop, to_pa, attributes, on_demand)
             ipa = stop
 
     def _change(
         self,
-        transaction: _Transaction,
+        transaction: Transaction,
         table: int,
         level: int,
         ipa: int,
@@ -319,18 +300,51 @@ class Stage2AddressSpace:
                 if isinstance(entry, LeafDescriptor):
                     entry = self._split(transaction, slot, entry)
                 self._change(transaction, entry.address, level + 1, ipa, stop, attributes)
-                if self._frames.memory(entry.address, PAGE_SIZE) == _EMPTY_TABLE:
+                if self._frames.memory(entry.address, PAGE_SIZE) == EMPTY_TABLE:
                     transaction.write(slot, 0)
                     transaction.retire(entry.address)
             ipa = stop
 
-    def _split(self, transaction: _Transaction, slot: _Slot, block: LeafDescriptor) -> TableDescriptor:
+    def _split(self, transaction: Transaction, slot: Slot, block: LeafDescriptor) -> TableDescriptor:
         """Replace a block by a table of 512 entries that map the same."""
         level = block.level + 1
-        first, step = stage2_leaf(level, block.pa, block.attributes), leaf_size(level)
+        first = stage2_leaf(level, block.pa, block.attributes, on_demand=block.on_demand)
+        step = leaf_size(level)
         table = transaction.new_table(_TABLE.pack(*range(first, first + ENTRIES * step, step)))
         transaction.write(slot, stage2_table(table))
         return TableDescriptor(table)
+
+    def _make_table_executable(self, transaction: Transaction, table: int, ipa: int) -> range:
+        """All pages of one table that are executable on demand; the pages around ``ipa`` that it concerns."""
+        first = ipa & -leaf_size(LAST_LEVEL - 1)
+        changed = []
+        for index in range(ENTRIES):
+            slot = Slot(table, index * DESCRIPTOR_BYTES)
+            leaf = decode_stage2(LAST_LEVEL, transaction.read(slot))
+            if isinstance(leaf, LeafDescriptor) and leaf.on_demand:
+                transaction.write(slot, stage2_leaf(LAST_LEVEL, leaf.pa, leaf.attributes))
+                changed.append(first + index * PAGE_SIZE)
+        return range(changed[0], changed[-1] + PAGE_SIZE)
+
+    def _on_demand_leaf(self, transaction: Transaction, ipa: int) -> tuple[Slot, LeafDescriptor]:
+        found = self._leaf(ipa)
+        if found is None or not found[1].on_demand:
+            raise transaction.refuse(f"IPA {ipa:#x} is not executable on demand")
+        return found
+
+    def _leaf(self, ipa: int) -> tuple[Slot, LeafDescriptor] | None:
+        """The block or page of an IPA and where it is; None where nothing is mapped."""
+        if not self._alive or not 0 <= ipa < 1 << self.ipa_bits:
+            return None
+        table, level = self.root, self._start_level
+        while True:
+            slot = self._slot(table, level, ipa)
+            entry = decode_stage2(level, self._read_u64(slot.frame + slot.offset) or 0)
+            if entry is None:
+                return None
+            if isinstance(entry, LeafDescriptor):
+                return slot, entry
+            table, level = entry.address, level + 1
 
     def _entries(self, table: int, level: int) -> Iterator[tuple[int, int]]:
         """The descriptors of a table that are not zero, with their indices; the root counts through."""
@@ -363,5 +377,5 @@ class Stage2AddressSpace:
         if not self._alive:
             return None
         page = address & -PAGE_SIZE
-        word: int = _DESCRIPTOR.unpack_from(self._frames.memory(page, PAGE_SIZE), address - page)[0]
+        word: int = DESCRIPTOR.unpack_from(self._frames.memory(page, PAGE_SIZE), address - page)[0]
         return word

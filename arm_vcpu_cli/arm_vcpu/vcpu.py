@@ -19,6 +19,7 @@ from arm_vcpu_cli.arm_vcpu.config import (
 )
 from arm_vcpu_cli.arm_vcpu.context_frame import GuestSystemRegisters, TrapFrame
 from arm_vcpu_cli.arm_vcpu.exception import SyncHandlers
+from arm_vcpu_cli.arm_vcpu.execute_on_demand import ExecuteOnDemand, Watcher
 from arm_vcpu_cli.arm_vcpu.exit_path import NO_LIMIT, ExitPath, ExitState
 from arm_vcpu_cli.arm_vcpu.exit_reason import SGI_REGISTERS, ExitReasons
 from arm_vcpu_cli.arm_vcpu.guest_memory import GuestMemory
@@ -81,6 +82,7 @@ class Aarch64VCpu:
         self._exits = ExitState()
         self._recorder = FlightRecorder(self._state)
         self._observer: ExitObserver | None = None
+        self._execution_watcher: Watcher | None = None
         self._lines = VirtualInterruptLines()
         self._restore: Callable[[], object] = _not_bound
         self._write_pstate: Callable[[int], object] = _not_bound
@@ -133,6 +135,11 @@ class Aarch64VCpu:
         if self._cpu is not None:
             raise VCpuError("an observer can only be set while the vCPU is not bound")
         self._observer = observer
+
+    def watch_first_executions(self, watcher: Watcher) -> None:
+        """Have ``watcher`` called when the guest executes somewhere for the first time; before :meth:`bind`, and only
+        with an address space ``on_demand``. Those are no exits."""
+        self._execution_watcher = watcher
 
     def setup(self, config: Aarch64VCpuSetupConfig) -> None:
         """Set the reset values of the guest's system registers. Raises :class:`VCpuError` without entry or root."""
@@ -344,7 +351,10 @@ class Aarch64VCpu:
     # Exits -----------------------------------------------------------------------------------------------------
 
     def _build_handlers(self, cpu: Aarch64PerCpu, setup: Aarch64VCpuSetupConfig) -> SyncHandlers:
-        core = cpu.core
+        core, memory = cpu.core, GuestMemory(cpu.core, self._hal)
+        on_demand = None
+        if setup.on_demand is not None:
+            on_demand = ExecuteOnDemand(self._state, setup.on_demand, core, memory, self._execution_watcher)
         has_pan = bool(Aa64Mmfr1(core.read_sysreg(lookup("ID_AA64MMFR1_EL1"))).PAN)
         return SyncHandlers(
             state=self._state,
@@ -353,10 +363,11 @@ class Aarch64VCpu:
             platform=self._platform,
             calls=FirmwareCalls(self._config.mpidr_el1, entropy=setup.entropy),
             monitor=SecureMonitor(setup.smc_table),
-            memory=GuestMemory(core, self._hal),
+            memory=memory,
             fetch=core.fetcher(),
             id_registers=self._id_registers(core, setup),
             trapped_moves=_trapped_moves(setup),
+            on_demand=on_demand,
             observed=self._observer is not None,
         )
 

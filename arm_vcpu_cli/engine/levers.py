@@ -26,11 +26,13 @@ SWITCH: Final = "ARMVCPU_LEVERS"
 class Levers(NamedTuple):
     """``exit_check``: the offset of the switch that leaves out the check for a stop behind each memory access, None if
     it is not known. ``code_scans``: whether to leave out the look at the TLB for code of the upper half of the address
-    space. ``stage1_sizes``: whether an entry of the TLB has the size of its stage-1 leaf, whatever stage 2 has."""
+    space. ``stage1_sizes``: whether an entry of the TLB has the size of its stage-1 leaf, whatever stage 2 has.
+    ``execute_on_demand``: whether stage 2 is to permit execution only where the guest executes."""
 
     exit_check: int | None = None
     code_scans: bool = False
     stage1_sizes: bool = False
+    execute_on_demand: bool = False
 
 
 NO_LEVERS: Final = Levers()
@@ -42,7 +44,12 @@ def known_levers() -> Levers:
     if os.environ.get(SWITCH) == "off":
         return NO_LEVERS
     try:
-        return Levers(exit_check=find_exit_check(), code_scans=True, stage1_sizes=_take_stage1_sizes())
+        return Levers(
+            exit_check=find_exit_check(),
+            code_scans=True,
+            stage1_sizes=_take_stage1_sizes(),
+            execute_on_demand=True,
+        )
     except EngineError:
         return NO_LEVERS
 

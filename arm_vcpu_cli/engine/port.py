@@ -67,6 +67,14 @@ class CpuCore(Protocol):
     def layout(self) -> StateLayout:
         """Where things lie in a saved state."""
 
+    @property
+    def prefers_execute_on_demand(self) -> bool:
+        """Whether memory had better be executable only once the guest executes from it: stores to it are slow."""
+
+    @property
+    def tlbi_heeds_stage1(self) -> bool:
+        """Whether TLBI by address forgets all of a stage-1 block, also where stage 2 maps it by smaller pieces."""
+
     def new_state(self) -> CpuState:
         """Memory for one saved state, filled with the state of the core as it is now."""
 

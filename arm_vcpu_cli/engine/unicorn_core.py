@@ -72,6 +72,16 @@ class UnicornCore:
         """Where things lie in a saved state."""
         return self._layout
 
+    @property
+    def prefers_execute_on_demand(self) -> bool:
+        """See the port."""
+        return self._levers.execute_on_demand
+
+    @property
+    def tlbi_heeds_stage1(self) -> bool:
+        """See the port."""
+        return self._levers.stage1_sizes
+
     def new_state(self) -> CpuState:
         """A saved state of the core as it is now, in memory of its own."""
         context = SavedContext(self._engine)

@@ -240,6 +240,7 @@ def _setup(description: MachineDescription, stage2: Stage2AddressSpace) -> Aarch
         trap_id_registers=el2.trap_id_registers,
         hcr=el2.hcr,
         features=description.cpu.features,
+        on_demand=stage2,
         entropy=_entropy(description.clock, "trng"),
         smc_table={function.id: function.returns for function in description.smc.functions},
     )
@@ -255,7 +256,8 @@ def start(machine: Machine) -> None:
 def _map_region(host: Host, stage2: Stage2AddressSpace, region: MemoryRegion) -> BackedRegion:
     paddr = host.alloc_guest_memory(region.size, region.base)
     attributes = Stage2Attributes(region.readable, region.writable, region.executable, MemoryType.NORMAL)
-    stage2.map(region.base, paddr, region.size, attributes)
+    on_demand = host.core(0).prefers_execute_on_demand
+    stage2.map(region.base, paddr, region.size, attributes, execute_on_demand=on_demand)
     return BackedRegion(region, paddr)
 
 

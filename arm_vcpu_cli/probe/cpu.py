@@ -13,7 +13,8 @@ from arm_vcpu_cli.arch.idregs import Aa64Mmfr0, Aa64Mmfr1, Aa64Mmfr2, Aa64Pfr0, 
 from arm_vcpu_cli.arch.regs import LAYOUTS, Vtcr
 from arm_vcpu_cli.arch.sysreg import SYSREGS, SysReg, lookup
 from arm_vcpu_cli.arm_vcpu.id_registers import guest_id_registers
-from arm_vcpu_cli.arm_vcpu.stage2 import FrameMemory, Stage2AddressSpace
+from arm_vcpu_cli.arm_vcpu.stage2 import Stage2AddressSpace
+from arm_vcpu_cli.arm_vcpu.stage2_transaction import FrameMemory
 from arm_vcpu_cli.arm_vcpu.support import supports_virtualisation
 from arm_vcpu_cli.engine.port import CpuCore
 from arm_vcpu_cli.errors import EngineError

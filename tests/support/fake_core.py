@@ -178,6 +178,14 @@ class FakeCore:
         return self._model
 
     @property
+    def prefers_execute_on_demand(self) -> bool:
+        return False
+
+    @property
+    def tlbi_heeds_stage1(self) -> bool:
+        return False
+
+    @property
     def layout(self) -> StateLayout:
         return LAYOUT
 

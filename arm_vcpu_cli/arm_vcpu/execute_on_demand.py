@@ -1,0 +1,72 @@
+"""Memory that becomes executable when the guest first executes from it.
+
+The engine has to notice stores to memory that may be executed, and that makes them slow; so stage 2 says that it may
+not be, until it is. Where stage 1 is off, or maps everything writable and executable, that holds for single pages.
+Where a page is mapped read-only for execution, stage 1 keeps code and data apart, and the block around it is made
+executable at once: data in it is still not executable at stage 1.
+
+The guest sees nothing of it, and it is no exit: the abort of the first execution is taken back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from arm_vcpu_cli.arch.esr import decode_instruction_abort
+from arm_vcpu_cli.arch.fault_address import fault_ipa
+from arm_vcpu_cli.arch.sysreg import lookup
+from arm_vcpu_cli.arm_vcpu.guest_memory import GuestMemory
+from arm_vcpu_cli.arm_vcpu.stage2 import Stage2AddressSpace
+from arm_vcpu_cli.engine.layout import CpuState
+from arm_vcpu_cli.engine.port import CpuCore
+
+Watcher = Callable[[int, range], None]
+"""Called with the virtual address of an execution and the IPAs that have become executable."""
+
+
+class ExecuteOnDemand:
+    """The instruction aborts of one vCPU that only say that it executes from there for the first time.
+
+    ``watcher`` hears of each.
+    """
+
+    def __init__(
+        self,
+        state: CpuState,
+        stage2: Stage2AddressSpace,
+        core: CpuCore,
+        memory: GuestMemory,
+        watcher: Watcher | None = None,
+    ) -> None:
+        layout = state.layout
+        self._u64 = state.u64
+        self._far = layout.fault_address // 8
+        self._hpfar = layout.sysregs[lookup("HPFAR_EL2")] // 8
+        self._stage2 = stage2
+        self._memory = memory
+        self._flush_tlb = core.flush_tlb
+        # Pages of stage 2 under a block of stage 1 need a TLBI that heeds the latter.
+        self._pages = core.tlbi_heeds_stage1
+        self._watcher = watcher
+
+    def concerns(self, esr: int) -> bool:
+        """Whether that is what the instruction abort with the syndrome ``esr`` in the saved state says."""
+        abort = decode_instruction_abort(esr)
+        return abort.is_permission and not abort.stage1_walk and self._stage2.is_on_demand(self._ipa())
+
+    def grant(self) -> None:
+        """Make it executable; the guest is to execute the instruction again."""
+        vaddr = self._u64[self._far]
+        granted = self._stage2.make_executable(self._ipa(), page_only=self._pages and self._has_writable_code(vaddr))
+        # Entries from before say that it cannot be executed, and that nobody has to notice stores through them.
+        self._flush_tlb()
+        if self._watcher is not None:
+            self._watcher(vaddr, granted)
+
+    def _ipa(self) -> int:
+        return fault_ipa(self._u64[self._hpfar], self._u64[self._far])
+
+    def _has_writable_code(self, vaddr: int) -> bool:
+        """Whether EL1 could write where it, or EL0, executes."""
+        attributes = self._memory.translate(vaddr).stage1.attributes
+        return attributes is None or attributes.write
