@@ -1,4 +1,4 @@
-/* The loops of patch: void of a stack, so that only code is in the pages that are written. */
+/* The loops of patch. They use no stack and no data but a constant, so that the pages they write hold only code. */
 
 #define MOVZ_X0 0xd2800000 /* movz x0, #0; the number is in bits 5 to 20 */
 
