@@ -250,16 +250,18 @@ class Aarch64VCpu:
         return reason
 
     def synchronise(self) -> None:
-        """Load the saved state with all edits into the core, and PSTATE: it may be about to change its EL."""
+        """Load the saved state with all edits into the core, and PSTATE if an exception to EL1 has changed it."""
         self._bound()
         self._load()
 
     def _load(self) -> None:
         self._restore()
-        self._write_pstate(self.ctx.spsr)
-        self._lines.drive()
-        if self._handlers is not None:
-            self._handlers.new_pstate = None
+        handlers, lines = self._handlers, self._lines
+        if handlers is not None and handlers.new_pstate is not None:
+            self._write_pstate(handlers.new_pstate)
+            handlers.new_pstate = None
+        if lines.wanted != lines.driven:
+            lines.drive()
 
     def _bound(self) -> Aarch64PerCpu:
         if self._cpu is None:
