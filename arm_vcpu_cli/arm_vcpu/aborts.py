@@ -7,9 +7,9 @@ from arm_vcpu_cli.arch.esr import decode_data_abort, decode_instruction_abort
 from arm_vcpu_cli.arch.fault_address import fault_ipa
 from arm_vcpu_cli.arch.memtype import Access
 from arm_vcpu_cli.arch.sysreg import lookup
+from arm_vcpu_cli.arm_vcpu.access import PendingAccess
 from arm_vcpu_cli.arm_vcpu.guest_memory import GuestMemory
 from arm_vcpu_cli.arm_vcpu.inject import El1Entry
-from arm_vcpu_cli.arm_vcpu.mmio import PendingAccess
 from arm_vcpu_cli.engine.layout import CpuState
 
 

@@ -6,8 +6,9 @@ from arm_vcpu_cli.arch.smccc import PsciStatus
 from arm_vcpu_cli.arm_vcpu.exit_reason import ARGUMENTS
 from arm_vcpu_cli.arm_vcpu.platform import Outcome, Platform
 from arm_vcpu_cli.arm_vcpu.psci import CallResult, FirmwareCalls
+from arm_vcpu_cli.arm_vcpu.reasons import hypercall
 from arm_vcpu_cli.arm_vcpu.smc import SecureMonitor
-from arm_vcpu_cli.axvcpu.exit import AxVCpuExitReason, Halt, Hypercall
+from arm_vcpu_cli.axvcpu.exit import AxVCpuExitReason, Halt
 from arm_vcpu_cli.engine.layout import CpuState
 
 
@@ -29,7 +30,7 @@ class GuestCalls:
             number, args = u64[x0], tuple(u64[x0 + 1 : x0 + 1 + ARGUMENTS])
             answer = self._platform.hypercall(number, args)
             if isinstance(answer, Outcome):
-                return Hypercall(number, args)
+                return hypercall(number, args)
             result = answer
         return self._finish(result)
 

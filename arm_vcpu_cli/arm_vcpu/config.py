@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
+from arm_vcpu_cli.arch.gicregs import ICC_REGISTERS
 from arm_vcpu_cli.arch.regs import Cnthctl, Hcr, Mdcr, Mpidr
+from arm_vcpu_cli.arch.sysreg import SysReg
+from arm_vcpu_cli.arm_vcpu.execute_on_demand import ExecuteOnDemand
+from arm_vcpu_cli.arm_vcpu.exit_reason import SGI_REGISTERS
 from arm_vcpu_cli.arm_vcpu.smc import SmcTable
-from arm_vcpu_cli.arm_vcpu.stage2 import Stage2AddressSpace
 from arm_vcpu_cli.arm_vcpu.trng import EntropySource
 
 SCTLR_EL1_RESET: Final = 0x30C5_0830
@@ -36,7 +39,7 @@ class Aarch64VCpuSetupConfig:
     ``features``: architecture features (FEAT_*) to announce or to hide; seen by the guest with ``trap_id_registers``.
     ``entropy``: bytes for the TRNG functions (DEN0098); None leaves those out.
     ``smc_table``: what the monitor at EL3 answers.
-    ``on_demand``: the address space that has memory which becomes executable when the guest executes from it.
+    ``on_demand``: who takes back the aborts of memory that becomes executable when the guest executes from it.
     """
 
     passthrough_interrupt: bool = False
@@ -49,7 +52,14 @@ class Aarch64VCpuSetupConfig:
     features: tuple[tuple[str, bool], ...] = ()
     entropy: EntropySource | None = None
     smc_table: SmcTable = field(default_factory=dict)
-    on_demand: Stage2AddressSpace | None = None
+    on_demand: ExecuteOnDemand | None = None
+
+
+def trapped_moves(config: Aarch64VCpuSetupConfig) -> frozenset[SysReg]:
+    """System registers that this core does not have and that are to trap all the same."""
+    if config.gic_cpu_interface:
+        return ICC_REGISTERS
+    return frozenset() if config.passthrough_interrupt else SGI_REGISTERS
 
 
 def reset_hcr(config: Aarch64VCpuSetupConfig) -> Hcr:

@@ -8,21 +8,28 @@ the next entry is in ``pending``.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
 from typing import Final
 
 from arm_vcpu_cli.arch.esr import (
     EC_SHIFT,
     ExceptionClass,
-    decode_data_abort,
     decode_instruction_abort,
     decode_system_trap,
     system_trap_esr,
 )
-from arm_vcpu_cli.arch.extend import VALUE_MASKS
+from arm_vcpu_cli.arch.extend import VALUE_MASKS, extend_load
 from arm_vcpu_cli.arch.fault_address import fault_ipa
-from arm_vcpu_cli.arch.loadstore import LoadStore, Unemulated
 from arm_vcpu_cli.arch.sysreg import SysReg, lookup
 from arm_vcpu_cli.arm_vcpu.aborts import GuestAborts
+from arm_vcpu_cli.arm_vcpu.access import (
+    AbortKind,
+    DecodedAbort,
+    MmioReason,
+    PendingAccess,
+    PlainAccess,
+    data_abort_handler,
+)
 from arm_vcpu_cli.arm_vcpu.calls import GuestCalls
 from arm_vcpu_cli.arm_vcpu.context_frame import INSTRUCTION_SIZE, TrapFrame
 from arm_vcpu_cli.arm_vcpu.execute_on_demand import ExecuteOnDemand
@@ -35,10 +42,9 @@ from arm_vcpu_cli.arm_vcpu.exit_reason import (
 )
 from arm_vcpu_cli.arm_vcpu.guest_memory import GuestMemory
 from arm_vcpu_cli.arm_vcpu.inject import El1Entry, sets_far
-from arm_vcpu_cli.arm_vcpu.mmio import DC_ZVA, DeviceAccess, Element, Pending, PendingAccess, decode_cached
+from arm_vcpu_cli.arm_vcpu.mmio import DeviceAccess
 from arm_vcpu_cli.arm_vcpu.platform import Outcome, Platform
 from arm_vcpu_cli.arm_vcpu.psci import FirmwareCalls
-from arm_vcpu_cli.arm_vcpu.quick_access import quick_access
 from arm_vcpu_cli.arm_vcpu.smc import SecureMonitor
 from arm_vcpu_cli.arm_vcpu.syndrome import SyndromeCorrection
 from arm_vcpu_cli.axvcpu.exit import (
@@ -58,7 +64,16 @@ Handler = Callable[[int], ExitOrNone]
 EXCEPTION_CLASSES: Final = 64
 TAKEN_BACK: Final = -1
 """In the place of a PSTATE: the exit was none, and the guest executes the same instruction again."""
-_DONE: Final = Outcome.DONE  # looking a member up in its class is not free
+
+
+class Pending(Enum):
+    """What is left to do for an exit that ``run()`` returned, when there is no access under way."""
+
+    NOTHING = "nothing"
+    ADVANCE = "advance"
+
+
+_NOTHING: Final = Pending.NOTHING  # looking a member up in its class is not free
 
 
 class SyncHandlers:
@@ -101,7 +116,7 @@ class SyncHandlers:
         self._calls = GuestCalls(state, platform, calls, monitor)
         self._fetch = fetch
         self._id_registers = id_registers
-        self._on_demand = on_demand
+        self.on_demand = on_demand
         self._access = DeviceAccess(state, frame, platform)
         self.syndromes = SyndromeCorrection(state, memory, fetch)
         self.reasons = ExitReasons(
@@ -114,15 +129,24 @@ class SyncHandlers:
             fetch=fetch,
             trapped_moves=trapped_moves,
         )
-        self._mmio_read = platform.mmio_read
-        self._mmio_write = platform.mmio_write
+        self._decoder = self.reasons.aborts
         self._advance = frame.advance
         self.access_reason: AxVCpuExitReason | None = None
         """What the latest data abort was, if somebody observes."""
         self._observed = observed
-        self._quick_access = quick_access(state, frame, platform, fetch, self._take_access_reason if observed else None)
-        self.pending: Pending | PendingAccess = Pending.NOTHING
-        self._completed = False
+        self._data_abort = data_abort_handler(
+            state,
+            frame,
+            fetch,
+            read=platform.mmio_read,
+            write=platform.mmio_write,
+            refused=self._refused_access,
+            other=self._other_data_abort,
+            tell=self._take_access_reason if observed else None,
+        )
+        self.pending: Pending | PlainAccess | PendingAccess = _NOTHING
+        self._given: int | None = None
+        """What the caller says that the device read which is pending gave."""
         self.new_pstate: int | None = None
         self.note = ""
         table: list[Handler] = [unexpected] * EXCEPTION_CLASSES
@@ -138,7 +162,7 @@ class SyncHandlers:
             ExceptionClass.SMC64: self._smc,
             ExceptionClass.SYSTEM: self._system,
             ExceptionClass.INSTRUCTION_ABORT_LOWER: self._instruction_abort,
-            ExceptionClass.DATA_ABORT_LOWER: self._data_abort_handler(),
+            ExceptionClass.DATA_ABORT_LOWER: self._data_abort,
         }
 
     def handle_exception_sync(self) -> ExitOrNone:
@@ -155,43 +179,39 @@ class SyncHandlers:
     def resume(self) -> ExitOrNone:
         """Finish the exit that was returned last; a further exit if its instruction makes another access."""
         pending = self.pending
-        self.pending = Pending.NOTHING
+        if pending is _NOTHING:
+            return None
+        self.pending = _NOTHING
+        given, self._given = self._given, None
         if isinstance(pending, PendingAccess):
-            if not pending.is_load:
-                pending.index += 1
-            elif not self._completed:
-                # The caller did as with the crate: it set the register itself.
-                self._take_value(pending, self._frame.gpr(pending.elements[pending.index].register))
-            self._completed = False
+            self._access.go_on(pending, given)
             return self._finish(pending)
-        if pending is Pending.ADVANCE:
-            self._advance()
+        if isinstance(pending, PlainAccess) and not pending.is_write and pending.word >= 0:
+            # Without a value the caller did as with the crate: it set the register itself.
+            value = self._u64[pending.word] if given is None else given
+            self._u64[pending.word] = extend_load(value, pending.size, pending.sign_extend, pending.is_64bit)
+        self._advance()
         return None
 
     def take_over(self, previous: SyncHandlers) -> None:
         """Go on where the handlers of an earlier binding of the same vCPU stopped."""
         self.pending = previous.pending
         self.note = previous.note
-        self._completed = previous._completed
+        self._given = previous._given
 
     def complete(self, value: int) -> None:
         """Give the value of the read that was returned last (unsigned; cut to its width)."""
         pending = self.pending
-        if isinstance(pending, PendingAccess):
-            if not pending.is_load or self._completed:
-                raise VCpuError("there is no device read to complete")
-            self._take_value(pending, value)
-            self._completed = True
+        if isinstance(pending, Pending):
+            esr = self._u32[self._syndrome]
+            if esr >> EC_SHIFT != ExceptionClass.SYSTEM or not decode_system_trap(esr).is_read:
+                raise VCpuError("there is no read to complete")
+            self._frame.set_gpr(decode_system_trap(esr).register, value)
             return
-        esr = self._u32[self._syndrome]
-        if esr >> EC_SHIFT != ExceptionClass.SYSTEM or not decode_system_trap(esr).is_read:
-            raise VCpuError("there is no read to complete")
-        self._frame.set_gpr(decode_system_trap(esr).register, value)
-
-    @staticmethod
-    def _take_value(pending: PendingAccess, value: int) -> None:
-        pending.values.append(value & VALUE_MASKS[pending.elements[pending.index].size])
-        pending.index += 1
+        is_load = pending.is_load if isinstance(pending, PendingAccess) else not pending.is_write
+        if not is_load or self._given is not None:
+            raise VCpuError("there is no device read to complete")
+        self._given = value
 
     def inject_undefined(self) -> None:
         """The guest takes an Undefined Instruction exception instead of having its instruction completed."""
@@ -217,68 +237,48 @@ class SyncHandlers:
         else:
             self._aborted(self._aborts.data(esr, pending if isinstance(pending, PendingAccess) else None))
 
-    def _drop_pending(self) -> Pending | PendingAccess:
+    def _drop_pending(self) -> Pending | PlainAccess | PendingAccess:
         pending = self.pending
-        self.pending = Pending.NOTHING
-        self._completed = False
+        self.pending = _NOTHING
+        self._given = None
         return pending
 
     # Data and instruction aborts -------------------------------------------------------------------------------
 
-    def _data_abort_handler(self) -> Handler:
-        quick, slow = self._quick_access, self._data_abort
-
-        def data_abort(esr: int) -> ExitOrNone:
-            outcome = quick(esr)
-            return None if outcome is _DONE else slow(esr, outcome)
-
-        return data_abort
-
     def _take_access_reason(self, reason: AxVCpuExitReason | None) -> None:
         self.access_reason = reason
 
-    def _data_abort(self, esr: int, outcome: Outcome | None) -> ExitOrNone:
-        if self._observed and outcome is None:
-            self.access_reason = self.reasons.reason()
-        if outcome is not None:
-            return self._refused_access(esr, outcome)
-        esr = self.syndromes.data_abort(esr)
-        abort = decode_data_abort(esr)
-        if not abort.is_translation or abort.stage1_walk or abort.cache_maintenance:
-            return self._other_data_abort(esr)
-        ipa = fault_ipa(self._u64[self._hpfar], self._u64[self._far])
-        word = self._fetch(self._u64[self._pc])
-        return self._without_syndrome(esr, ipa, None if word is None else decode_cached(word))
-
-    def _refused_access(self, esr: int, outcome: Outcome) -> ExitOrNone:
+    def _refused_access(self, access: PlainAccess, reason: MmioReason, outcome: Outcome) -> ExitOrNone:
         """A plain access that the platform did not carry out: the caller's to complete, or an abort."""
         if outcome is not Outcome.EXIT:
-            return self._aborted(self._aborts.data(esr))
-        abort = decode_data_abort(esr)
-        ipa = fault_ipa(self._u64[self._hpfar], self._u64[self._far])
-        element = Element(ipa, abort.size, abort.register, 0, False, abort.sign_extend, abort.is_64bit)
-        self.pending = PendingAccess((element,), not abort.is_write)
-        return self._access.reason(self.pending)
+            return self._aborted(self._aborts.data(self._u32[self._syndrome]))
+        self.pending = access
+        return reason
 
-    def _without_syndrome(self, esr: int, ipa: int, instruction: LoadStore | Unemulated | None) -> ExitOrNone:
-        """ISV = 0, or a form whose syndrome this core gets wrong: the instruction says what to do."""
-        far = self._u64[self._far]
-        if isinstance(instruction, LoadStore):
-            elements = self._access.elements(instruction, far, ipa)
-            if elements is not None:
-                return self._finish(
-                    PendingAccess(elements, instruction.is_load, instruction.base, instruction.writeback or 0)
-                )
-        if isinstance(instruction, Unemulated) and instruction.kind == "prefetch":
+    def _other_data_abort(self, esr: int) -> ExitOrNone:
+        """A data abort that is no plain access."""
+        abort = self._decoder.decode(esr)
+        if self._observed:
+            self.access_reason = self.reasons.access(abort)
+        if abort.kind is AbortKind.REFUSED:
+            access = AccessFlags.WRITE if abort.is_write else AccessFlags.READ
+            return self._page_fault(self._u32[self._syndrome], access)
+        return self._decoded_access(abort)
+
+    def _decoded_access(self, abort: DecodedAbort) -> ExitOrNone:
+        if abort.accesses is not None:
+            return self._finish(abort.accesses)
+        if abort.kind in (AbortKind.PREFETCH, AbortKind.MAINTENANCE):
+            # Where nothing is, there is no line to fetch or to clean; KVM skips cache maintenance too.
             self._advance()
             return None
-        if isinstance(instruction, Unemulated) and instruction.kind in ("exclusive", "atomic"):
-            self.note = f"{instruction.kind} access to a device: unsupported"
-            self.new_pstate = self.entry.unsupported_atomic(far, is_write=decode_data_abort(esr).is_write)
+        if abort.kind is AbortKind.UNSUPPORTED:
+            self.note = f"{abort.what} access to a device: unsupported"
+            self.new_pstate = self.entry.unsupported_atomic(self._u64[self._far], is_write=abort.is_write)
             return None
-        kind = instruction.kind if isinstance(instruction, Unemulated) else "page-crossing"
-        self.note = f"{kind} access to a device cannot be emulated"
-        return self._aborted(self._aborts.data(esr))
+        if abort.kind is AbortKind.UNEMULATED:
+            self.note = f"{abort.what} access to a device cannot be emulated"
+        return self._aborted(self._aborts.data(self._u32[self._syndrome]))
 
     def _finish(self, access: PendingAccess) -> ExitOrNone:
         result = self._access.proceed(access)
@@ -290,24 +290,9 @@ class SyncHandlers:
         self.pending = access
         return result
 
-    def _other_data_abort(self, esr: int) -> ExitOrNone:
-        abort = decode_data_abort(esr)
-        if abort.stage1_walk:
-            return self._aborted(self._aborts.data(esr))
-        if abort.is_translation:
-            # Cache maintenance by address where nothing is: there is no line to clean. KVM skips it too.
-            self._advance()
-            return None
-        return self._page_fault(esr, AccessFlags.WRITE if abort.is_write else AccessFlags.READ)
-
-    def is_first_execution(self) -> bool:
-        """Whether the instruction abort in the saved state only says that the guest executes there for the first
-        time: it will be taken back."""
-        return self._on_demand is not None and self._on_demand.concerns(self._u32[self._syndrome])
-
     def _instruction_abort(self, esr: int) -> ExitOrNone:
-        if self._on_demand is not None and self._on_demand.concerns(esr):
-            self._on_demand.grant()
+        if self.on_demand is not None and self.on_demand.concerns(esr):
+            self.on_demand.grant()
             self.new_pstate = TAKEN_BACK
             return None
         esr = self.syndromes.instruction_abort(esr)
@@ -322,18 +307,17 @@ class SyncHandlers:
         if outcome is Outcome.EXIT:
             return NestedPageFault(ipa, access)
         if outcome is Outcome.DONE and access is AccessFlags.WRITE:
-            return self._ignore_store(esr, ipa)
+            return self._ignore_store(ipa)
         return self._aborted((self._aborts.fetch if access is AccessFlags.EXECUTE else self._aborts.data)(esr))
 
-    def _ignore_store(self, esr: int, ipa: int) -> ExitOrNone:
+    def _ignore_store(self, ipa: int) -> ExitOrNone:
         """Complete a store without storing; what else the instruction does is done."""
-        word = self._fetch(self._u64[self._pc])
-        instruction = None if word is None else decode_cached(word)
-        if isinstance(instruction, LoadStore) and self._access.elements(instruction, self._u64[self._far], ipa):
-            self._access.write_back(instruction.base, instruction.writeback or 0)
-        elif instruction is not None and instruction != DC_ZVA:
+        store = self._decoder.refused_store(ipa)
+        if store is not None and store.accesses is None:
             # Exclusives and atomics have a result, and a store that leaves the page stores something.
-            return self._without_syndrome(esr, ipa, instruction)
+            return self._decoded_access(store)
+        if store is not None and store.accesses is not None:
+            self._access.write_back(store.accesses)
         self._advance()
         return None
 

@@ -11,8 +11,9 @@ The guest sees nothing of it, and it is no exit: the abort of the first executio
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
-from arm_vcpu_cli.arch.esr import decode_instruction_abort
+from arm_vcpu_cli.arch.esr import EC_SHIFT, ExceptionClass, decode_instruction_abort
 from arm_vcpu_cli.arch.fault_address import fault_ipa
 from arm_vcpu_cli.arch.sysreg import lookup
 from arm_vcpu_cli.arm_vcpu.guest_memory import GuestMemory
@@ -24,20 +25,14 @@ Watcher = Callable[[int, range], None]
 """Called with the virtual address of an execution and the IPAs that have become executable."""
 
 
+_INSTRUCTION_ABORT: Final = int(ExceptionClass.INSTRUCTION_ABORT_LOWER)
+
+
 class ExecuteOnDemand:
-    """The instruction aborts of one vCPU that only say that it executes from there for the first time.
+    """The instruction aborts of one vCPU, with this saved state, that only say that it executes from there for the
+    first time. ``watcher`` hears of each."""
 
-    ``watcher`` hears of each.
-    """
-
-    def __init__(
-        self,
-        state: CpuState,
-        stage2: Stage2AddressSpace,
-        core: CpuCore,
-        memory: GuestMemory,
-        watcher: Watcher | None = None,
-    ) -> None:
+    def __init__(self, state: CpuState, stage2: Stage2AddressSpace, core: CpuCore, memory: GuestMemory) -> None:
         layout = state.layout
         self._u64 = state.u64
         self._far = layout.fault_address // 8
@@ -47,10 +42,12 @@ class ExecuteOnDemand:
         self._flush_tlb = core.flush_tlb
         # Pages of stage 2 under a block of stage 1 need a TLBI that heeds the latter.
         self._pages = core.tlbi_heeds_stage1
-        self._watcher = watcher
+        self.watcher: Watcher | None = None
 
     def concerns(self, esr: int) -> bool:
-        """Whether that is what the instruction abort with the syndrome ``esr`` in the saved state says."""
+        """Whether that is what the exception to EL2 with the syndrome ``esr`` in the saved state says."""
+        if esr >> EC_SHIFT != _INSTRUCTION_ABORT:
+            return False
         abort = decode_instruction_abort(esr)
         return abort.is_permission and not abort.stage1_walk and self._stage2.is_on_demand(self._ipa())
 
@@ -60,8 +57,8 @@ class ExecuteOnDemand:
         granted = self._stage2.make_executable(self._ipa(), page_only=self._pages and self._has_writable_code(vaddr))
         # Entries from before say that it cannot be executed, and that nobody has to notice stores through them.
         self._flush_tlb()
-        if self._watcher is not None:
-            self._watcher(vaddr, granted)
+        if self.watcher is not None:
+            self.watcher(vaddr, granted)
 
     def _ipa(self) -> int:
         return fault_ipa(self._u64[self._hpfar], self._u64[self._far])

@@ -38,7 +38,6 @@ _EL_UNIT: Final = int(Spsr.of(M=0b0100))
 _EL_MASK: Final = 0b11
 _SYNCHRONOUS: Final = int(TrapKind.SYNCHRONOUS)
 _DATA_ABORT: Final = int(ExceptionClass.DATA_ABORT_LOWER)
-_INSTRUCTION_ABORT: Final = int(ExceptionClass.INSTRUCTION_ABORT_LOWER)
 _ABORTS: Final = (ExceptionClass.DATA_ABORT_LOWER, ExceptionClass.INSTRUCTION_ABORT_LOWER)
 _SYSCALL_NUMBER: Final = 8
 STUCK: Final = -2
@@ -196,6 +195,7 @@ class ExitPath:
         self, save: Callable[[], object], path: Callable[[int], None], observer: ExitObserver
     ) -> Callable[[int], None]:
         handlers, frame, exits, lines = self._handlers, self._frame, self._exits, self._lines
+        on_demand = handlers.on_demand
         u32, u64, layout = self._state.u32, self._state.u64, self._state.layout
         target_el, syndrome, aarch64 = layout.target_el // 4, layout.syndrome // 4, layout.aarch64 // 4
         pc, far, pstate = layout.pc // 8, layout.fault_address // 8, layout.pstate // 4
@@ -211,7 +211,8 @@ class ExitPath:
             # An interrupt has no syndrome, and what leaves AArch32 state is not handled: their slots say what they are.
             decoded = kind == _SYNCHRONOUS and u32[aarch64]
             to_el2 = decoded and u32[target_el] == _EL2
-            if to_el2 and u32[syndrome] >> EC_SHIFT == _INSTRUCTION_ABORT and handlers.is_first_execution():
+            if on_demand is not None and to_el2 and on_demand.concerns(u32[syndrome]):
+                # It will be no exit.
                 path(kind)
                 return
             reason: AxVCpuExitReason | None = Nothing()

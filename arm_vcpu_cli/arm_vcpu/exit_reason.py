@@ -14,31 +14,28 @@ from arm_vcpu_cli.arch.esr import (
     Esr,
     ExceptionClass,
     SystemTrap,
-    decode_data_abort,
     decode_system_trap,
     describe_esr,
     system_trap_esr,
 )
-from arm_vcpu_cli.arch.extend import VALUE_MASKS
-from arm_vcpu_cli.arch.fault_address import PAGE_OFFSET, fault_ipa
+from arm_vcpu_cli.arch.fault_address import fault_ipa
 from arm_vcpu_cli.arch.gicregs import IccSgi1r
-from arm_vcpu_cli.arch.loadstore import LoadStore
 from arm_vcpu_cli.arch.regs import Mpidr
 from arm_vcpu_cli.arch.sysreg import SysReg, SystemMove, decode_system_move, lookup
+from arm_vcpu_cli.arm_vcpu.access import AbortDecoder, DecodedAbort, MmioReason, PlainAccess, data_abort_handler
 from arm_vcpu_cli.arm_vcpu.context_frame import TrapFrame
 from arm_vcpu_cli.arm_vcpu.inject import El1Entry
-from arm_vcpu_cli.arm_vcpu.mmio import DeviceAccess, PendingAccess, decode_cached, plain_form
+from arm_vcpu_cli.arm_vcpu.mmio import DeviceAccess
+from arm_vcpu_cli.arm_vcpu.platform import Outcome
 from arm_vcpu_cli.arm_vcpu.psci import FirmwareCalls
+from arm_vcpu_cli.arm_vcpu.reasons import hypercall
 from arm_vcpu_cli.arm_vcpu.syndrome import SyndromeCorrection
 from arm_vcpu_cli.axvcpu.exit import (
     AccessFlags,
-    AccessWidth,
     AxVCpuExitReason,
     FailEntry,
     Halt,
     Hypercall,
-    MmioRead,
-    MmioWrite,
     NestedPageFault,
     SendIPI,
     SysRegRead,
@@ -81,6 +78,17 @@ class ExitReasons:
         self._frame = frame
         self._entry = entry
         self._access = access
+        self.aborts: Final = AbortDecoder(state, fetch, syndromes.data_abort)
+        # The handler of a machine in which nobody completes anything.
+        self._data_abort = data_abort_handler(
+            state,
+            frame,
+            fetch,
+            read=lambda _ipa, _size: Outcome.EXIT,
+            write=lambda _ipa, _size, _value: Outcome.EXIT,
+            refused=_reason,
+            other=lambda esr: self.access(self.aborts.decode(esr)),
+        )
         self._syndromes = syndromes
         self._calls = calls
         self._fetch = fetch
@@ -95,13 +103,13 @@ class ExitReasons:
         u64, x0 = self._u64, self._x0
         exception_class = esr >> EC_SHIFT
         if exception_class == ExceptionClass.DATA_ABORT_LOWER:
-            return self._data_abort_reason(esr)
+            return self._data_abort(esr)
         if exception_class == ExceptionClass.INSTRUCTION_ABORT_LOWER:
             self._syndromes.instruction_abort(esr)
             return NestedPageFault(fault_ipa(self._u64[self._hpfar], self._u64[self._far]), AccessFlags.EXECUTE)
         if exception_class in (ExceptionClass.HVC64, ExceptionClass.SMC64):
             exit_ = self._calls.exit_reason(u64[x0], u64[x0 + 1], u64[x0 + 2], u64[x0 + 3])
-            return Hypercall(u64[x0], tuple(u64[x0 + 1 : x0 + 1 + ARGUMENTS])) if exit_ is None else exit_
+            return hypercall(u64[x0], tuple(u64[x0 + 1 : x0 + 1 + ARGUMENTS])) if exit_ is None else exit_
         if exception_class == ExceptionClass.SYSTEM:
             return self._system_reason(decode_system_trap(esr))
         if exception_class == ExceptionClass.WFX:
@@ -128,29 +136,11 @@ class ExitReasons:
         move = None if word is None else _decode_move(word)
         return move if move is not None and move.reg in self._trapped_moves and self._entry.from_el1 else None
 
-    def _data_abort_reason(self, esr: int) -> AxVCpuExitReason:
-        abort = decode_data_abort(esr)
-        ipa = fault_ipa(self._u64[self._hpfar], self._u64[self._far])
-        word = self._fetch(self._u64[self._pc])
-        simple = abort.is_translation and not abort.stage1_walk and not abort.cache_maintenance
-        form = plain_form(word) if simple and abort.valid else None
-        # The syndrome of a plain access is right.
-        if form is not None and (ipa & PAGE_OFFSET or not self._access.began_before(form)):
-            size, register = abort.size, abort.register
-            if abort.is_write:
-                value = self._frame.gpr(register) & VALUE_MASKS[size]
-                return mmio_write(ipa, size, value)
-            return mmio_read(ipa, size, register, abort.is_64bit, abort.sign_extend)
-        abort = decode_data_abort(self._syndromes.data_abort(esr))
-        flags = AccessFlags.WRITE if abort.is_write else AccessFlags.READ
-        if not simple:
-            return NestedPageFault(ipa, flags)
-        instruction = None if word is None else decode_cached(word)
-        if isinstance(instruction, LoadStore):
-            elements = self._access.elements(instruction, self._u64[self._far], ipa)
-            if elements is not None:
-                return self._access.reason(PendingAccess(elements, instruction.is_load))
-        return NestedPageFault(ipa, flags)
+    def access(self, abort: DecodedAbort) -> MmioReason | NestedPageFault:
+        """The reason of a data abort that is no plain access."""
+        if abort.accesses is not None:
+            return self._access.reason(abort.accesses)
+        return NestedPageFault(abort.ipa, AccessFlags.WRITE if abort.is_write else AccessFlags.READ)
 
     def _system_reason(self, trap: SystemTrap) -> AxVCpuExitReason:
         if trap.is_read:
@@ -159,17 +149,8 @@ class ExitReasons:
         return send_ipi(value) if trap.reg in SGI_REGISTERS else SysRegWrite(trap.reg.iss, value)
 
 
-@lru_cache(maxsize=4096)
-def mmio_write(ipa: int, size: int, value: int) -> MmioWrite:
-    """A store of ``size`` bytes; reasons never change, and those that come again and again are made once."""
-    return MmioWrite(ipa, AccessWidth(size), value)
-
-
-@lru_cache(maxsize=4096)
-def mmio_read(ipa: int, size: int, register: int, is_64bit: bool, sign_extend: bool) -> MmioRead:
-    """A load of ``size`` bytes, in the same way."""
-    width = AccessWidth.QWORD if is_64bit else AccessWidth.DWORD
-    return MmioRead(ipa, AccessWidth(size), register, width, sign_extend)
+def _reason(_access: PlainAccess, reason: MmioReason, _outcome: Outcome) -> MmioReason:
+    return reason
 
 
 def unexpected(esr: int) -> FailEntry:

@@ -13,8 +13,8 @@ from arm_vcpu_cli.arch.esr import decode_data_abort, decode_instruction_abort, w
 from arm_vcpu_cli.arch.fault_address import fault_ipa
 from arm_vcpu_cli.arch.memtype import Access
 from arm_vcpu_cli.arch.sysreg import lookup
+from arm_vcpu_cli.arm_vcpu.access import plain_form
 from arm_vcpu_cli.arm_vcpu.guest_memory import GuestMemory
-from arm_vcpu_cli.arm_vcpu.mmio import plain_form
 from arm_vcpu_cli.engine.layout import CpuState
 
 

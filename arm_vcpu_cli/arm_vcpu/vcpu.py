@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from arm_vcpu_cli.arch.gicregs import ICC_REGISTERS
 from arm_vcpu_cli.arch.idregs import Aa64Isar1, Aa64Mmfr1, pa_range_bits
 from arm_vcpu_cli.arch.regs import AFFINITY_MASK, EL1H_MASKED, Hcr
 from arm_vcpu_cli.arch.sysreg import SysReg, lookup
@@ -15,13 +14,13 @@ from arm_vcpu_cli.arm_vcpu.config import (
     Aarch64VCpuCreateConfig,
     Aarch64VCpuSetupConfig,
     reset_registers,
+    trapped_moves,
     virtual_mpidr,
 )
 from arm_vcpu_cli.arm_vcpu.context_frame import GuestSystemRegisters, TrapFrame
 from arm_vcpu_cli.arm_vcpu.exception import SyncHandlers
-from arm_vcpu_cli.arm_vcpu.execute_on_demand import ExecuteOnDemand, Watcher
 from arm_vcpu_cli.arm_vcpu.exit_path import NO_LIMIT, ExitPath, ExitState
-from arm_vcpu_cli.arm_vcpu.exit_reason import SGI_REGISTERS, ExitReasons
+from arm_vcpu_cli.arm_vcpu.exit_reason import ExitReasons
 from arm_vcpu_cli.arm_vcpu.guest_memory import GuestMemory
 from arm_vcpu_cli.arm_vcpu.id_registers import guest_id_registers
 from arm_vcpu_cli.arm_vcpu.inject import El1Entry, El1Exception
@@ -45,13 +44,6 @@ _ENGINE_FAILURE: Final = -1
 
 def _not_bound(*_arguments: int) -> None:
     """There is no core to load anything into."""
-
-
-def _trapped_moves(setup: Aarch64VCpuSetupConfig) -> frozenset[SysReg]:
-    """System registers that this core does not have and that are to trap all the same."""
-    if setup.gic_cpu_interface:
-        return ICC_REGISTERS
-    return frozenset() if setup.passthrough_interrupt else SGI_REGISTERS
 
 
 class Aarch64VCpu:
@@ -82,7 +74,6 @@ class Aarch64VCpu:
         self._exits = ExitState()
         self._recorder = FlightRecorder(self._state)
         self._observer: ExitObserver | None = None
-        self._execution_watcher: Watcher | None = None
         self._lines = VirtualInterruptLines()
         self._restore: Callable[[], object] = _not_bound
         self._write_pstate: Callable[[int], object] = _not_bound
@@ -135,11 +126,6 @@ class Aarch64VCpu:
         if self._cpu is not None:
             raise VCpuError("an observer can only be set while the vCPU is not bound")
         self._observer = observer
-
-    def watch_first_executions(self, watcher: Watcher) -> None:
-        """Have ``watcher`` called when the guest executes somewhere for the first time; before :meth:`bind`, and only
-        with an address space ``on_demand``. Those are no exits."""
-        self._execution_watcher = watcher
 
     def setup(self, config: Aarch64VCpuSetupConfig) -> None:
         """Set the reset values of the guest's system registers. Raises :class:`VCpuError` without entry or root."""
@@ -257,16 +243,18 @@ class Aarch64VCpu:
         return reason
 
     def synchronise(self) -> None:
-        """Load the saved state with all edits into the core, and PSTATE: it may be about to change its EL."""
+        """Load the saved state with all edits into the core, and PSTATE if an exception to EL1 has changed it."""
         self._bound()
         self._load()
 
     def _load(self) -> None:
         self._restore()
-        self._write_pstate(self.ctx.spsr)
-        self._lines.drive()
-        if self._handlers is not None:
-            self._handlers.new_pstate = None
+        handlers, lines = self._handlers, self._lines
+        if handlers is not None and handlers.new_pstate is not None:
+            self._write_pstate(handlers.new_pstate)
+            handlers.new_pstate = None
+        if lines.wanted != lines.driven:
+            lines.drive()
 
     def _bound(self) -> Aarch64PerCpu:
         if self._cpu is None:
@@ -351,10 +339,7 @@ class Aarch64VCpu:
     # Exits -----------------------------------------------------------------------------------------------------
 
     def _build_handlers(self, cpu: Aarch64PerCpu, setup: Aarch64VCpuSetupConfig) -> SyncHandlers:
-        core, memory = cpu.core, GuestMemory(cpu.core, self._hal)
-        on_demand = None
-        if setup.on_demand is not None:
-            on_demand = ExecuteOnDemand(self._state, setup.on_demand, core, memory, self._execution_watcher)
+        core = cpu.core
         has_pan = bool(Aa64Mmfr1(core.read_sysreg(lookup("ID_AA64MMFR1_EL1"))).PAN)
         return SyncHandlers(
             state=self._state,
@@ -363,11 +348,11 @@ class Aarch64VCpu:
             platform=self._platform,
             calls=FirmwareCalls(self._config.mpidr_el1, entropy=setup.entropy),
             monitor=SecureMonitor(setup.smc_table),
-            memory=memory,
+            memory=GuestMemory(core, self._hal),
             fetch=core.fetcher(),
             id_registers=self._id_registers(core, setup),
-            trapped_moves=_trapped_moves(setup),
-            on_demand=on_demand,
+            trapped_moves=trapped_moves(setup),
+            on_demand=setup.on_demand,
             observed=self._observer is not None,
         )
 
@@ -393,7 +378,7 @@ class Aarch64VCpu:
             syndromes=SyndromeCorrection(scratch, self.memory(), fetch),
             calls=FirmwareCalls(self._config.mpidr_el1),
             fetch=fetch,
-            trapped_moves=frozenset() if setup is None else _trapped_moves(setup),
+            trapped_moves=frozenset() if setup is None else trapped_moves(setup),
         )
         return tuple(self._recorder.decode(scratch, frame, reasons, self._exits.count))
 

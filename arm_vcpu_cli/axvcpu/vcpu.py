@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import Enum
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from arm_vcpu_cli.axvcpu.arch import AxArchVCpu, PerCpuT
 from arm_vcpu_cli.axvcpu.exit import AxVCpuExitReason
@@ -28,6 +28,10 @@ class VCpuState(Enum):
     RUNNING = "Running"
     BLOCKED = "Blocked"
 
+
+# Looking a member up in its class is not free.
+_READY: Final = VCpuState.READY
+_RUNNING: Final = VCpuState.RUNNING
 
 StateObserver = Callable[[VCpuState, VCpuState], None]
 
@@ -67,18 +71,26 @@ class AxPerCpu(Generic[PerCpuT]):
         if self._bound is vcpu:
             self._bound = self._bound_id = None
 
-    @contextmanager
-    def occupied_by(self, vcpu_id: int) -> Iterator[None]:
+    def occupy(self, vcpu_id: int) -> None:
         """Mark an operation of ``vcpu_id`` as under way. Raises :class:`VCpuError` if one is already."""
         if self._occupant is not None:
             raise VCpuError(
                 f"vCPU {vcpu_id}: physical CPU {self.cpu_id} is in the middle of an operation of vCPU {self._occupant}"
             )
         self._occupant = vcpu_id
+
+    def vacate(self) -> None:
+        """The operation that is under way has ended."""
+        self._occupant = None
+
+    @contextmanager
+    def occupied_by(self, vcpu_id: int) -> Iterator[None]:
+        """Mark an operation of ``vcpu_id`` as under way for as long as it lasts; see :meth:`occupy`."""
+        self.occupy(vcpu_id)
         try:
             yield
         finally:
-            self._occupant = None
+            self.vacate()
 
 
 class AxVCpu(Generic[SetupConfigT, PerCpuT]):
@@ -158,15 +170,29 @@ class AxVCpu(Generic[SetupConfigT, PerCpuT]):
     def run(self) -> AxVCpuExitReason:
         """Ready -> Running -> Ready: run the guest until it exits, and say why it did."""
 
-        def work() -> AxVCpuExitReason:
-            with self._bound_cpu().occupied_by(self.id):
+        # Each exit that returns comes through here: what the other operations share would be felt.
+        self._begin("run", _READY)
+        try:
+            cpu = self._bound_cpu()
+            cpu.occupy(self.id)
+            try:
                 if self._state_changed is None:
-                    self._state = VCpuState.RUNNING
+                    self._state = _RUNNING
                 else:
-                    self._enter(VCpuState.RUNNING)
-                return self.arch.run()
-
-        return self._transition("run", VCpuState.READY, VCpuState.READY, work)
+                    self._enter(_RUNNING)
+                reason = self.arch.run()
+            finally:
+                cpu.vacate()
+        except BaseException:
+            self._invalidate()
+            raise
+        finally:
+            self._operation = None
+        if self._state is _RUNNING and self._state_changed is None:
+            self._state = _READY
+        else:
+            self._end(_READY)
+        return reason
 
     def unbind(self) -> None:
         """Ready -> Free: take the vCPU off its physical CPU."""
@@ -215,6 +241,18 @@ class AxVCpu(Generic[SetupConfigT, PerCpuT]):
     def _transition(
         self, operation: str, expected: VCpuState, final: VCpuState, work: Callable[[], ResultT]
     ) -> ResultT:
+        self._begin(operation, expected)
+        try:
+            result = work()
+        except BaseException:
+            self._invalidate()
+            raise
+        finally:
+            self._operation = None
+        self._end(final)
+        return result
+
+    def _begin(self, operation: str, expected: VCpuState) -> None:
         found = self._state
         if found is not expected:
             # The error is built from the state that was found; only then is it overwritten.
@@ -225,17 +263,7 @@ class AxVCpu(Generic[SetupConfigT, PerCpuT]):
             self._invalidate()
             raise VCpuError(f"vCPU {self.id}: {operation} in the middle of {self._operation}")
         self._operation = operation
-        try:
-            result = work()
-        except BaseException:
-            self._invalidate()
-            raise
-        finally:
-            self._operation = None
+
+    def _end(self, final: VCpuState) -> None:
         if self._state is not VCpuState.INVALID:
-            # A call for nothing would be felt: each exit that returns comes here twice.
-            if self._state_changed is None:
-                self._state = final
-            else:
-                self._enter(final)
-        return result
+            self._enter(final)

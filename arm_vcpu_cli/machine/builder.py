@@ -14,6 +14,8 @@ from arm_vcpu_cli.arch.idregs import Aa64Isar0, Aa64Mmfr0, pa_range_bits
 from arm_vcpu_cli.arch.memtype import MemoryType
 from arm_vcpu_cli.arch.sysreg import lookup
 from arm_vcpu_cli.arm_vcpu.config import Aarch64VCpuCreateConfig, Aarch64VCpuSetupConfig
+from arm_vcpu_cli.arm_vcpu.execute_on_demand import ExecuteOnDemand
+from arm_vcpu_cli.arm_vcpu.guest_memory import GuestMemory
 from arm_vcpu_cli.arm_vcpu.id_registers import guest_id_registers
 from arm_vcpu_cli.arm_vcpu.pcpu import Aarch64PerCpu
 from arm_vcpu_cli.arm_vcpu.stage2 import MIN_BITS, Stage2AddressSpace
@@ -91,6 +93,7 @@ class Machine:
     arch_vcpu: Aarch64VCpu
     vcpu: AxVCpu[Aarch64VCpuSetupConfig, Aarch64PerCpu]
     dtb_address: int | None
+    on_demand: ExecuteOnDemand
     passed_through: tuple[PassedThrough, ...] = ()
 
     def close(self) -> None:
@@ -158,7 +161,8 @@ def _build(description: MachineDescription, image: GuestImage, console: Console,
     console.ask(lambda byte: any(uart.holds(byte) for uart in uarts))
     vcpu: AxVCpu[Aarch64VCpuSetupConfig, Aarch64PerCpu] = AxVCpu(0, 0, arch_vcpu)
     entry = image.entry if description.boot.entry is None else description.boot.entry
-    vcpu.setup(entry, stage2.root, _setup(description, stage2))
+    on_demand = ExecuteOnDemand(arch_vcpu.state, stage2, core, GuestMemory(core, host))
+    vcpu.setup(entry, stage2.root, _setup(description, stage2, on_demand))
     timer = GenericTimer(
         clock,
         virtual=gic.ppi(0, VIRTUAL_TIMER) if gic is not None else unconnected,
@@ -193,6 +197,7 @@ def _build(description: MachineDescription, image: GuestImage, console: Console,
         arch_vcpu,
         vcpu,
         dtb_address,
+        on_demand,
         tuple(passed_through),
     )
 
@@ -229,7 +234,9 @@ def _build_gic(description: MachineDescription, bus: Bus, vcpu: Aarch64VCpu) -> 
     return gic
 
 
-def _setup(description: MachineDescription, stage2: Stage2AddressSpace) -> Aarch64VCpuSetupConfig:
+def _setup(
+    description: MachineDescription, stage2: Stage2AddressSpace, on_demand: ExecuteOnDemand
+) -> Aarch64VCpuSetupConfig:
     el2 = description.el2
     return Aarch64VCpuSetupConfig(
         vtcr=stage2.vtcr,
@@ -240,7 +247,7 @@ def _setup(description: MachineDescription, stage2: Stage2AddressSpace) -> Aarch
         trap_id_registers=el2.trap_id_registers,
         hcr=el2.hcr,
         features=description.cpu.features,
-        on_demand=stage2,
+        on_demand=on_demand,
         entropy=_entropy(description.clock, "trng"),
         smc_table={function.id: function.returns for function in description.smc.functions},
     )

@@ -113,6 +113,7 @@ def machine(
         arch_vcpu=arch,
         vcpu=vcpu,
         dtb_address=None,
+        on_demand=cast(Any, None),
     )
     cpu = Aarch64PerCpu(0, hal)
     cpu.hardware_enable()
