@@ -14,7 +14,7 @@ from arm_vcpu_cli.engine.layout import CpuState, StateLayout
 from arm_vcpu_cli.engine.levers import Levers, known_levers
 from arm_vcpu_cli.engine.port import UNLIMITED, ExceptionHook, MmioWindow, MoveHandler, StopReason
 from arm_vcpu_cli.engine.stubs import ENTERING, load_stubs
-from arm_vcpu_cli.engine.unicorn_api import CPU_MODELS, NZCV, Engine, InterruptCallback, SavedContext
+from arm_vcpu_cli.engine.unicorn_api import CPU_MODELS, NZCV, PC, Engine, InterruptCallback, SavedContext
 from arm_vcpu_cli.errors import EngineError
 
 _PSTATE_COMPANION: Final = lookup("TPIDR_EL2")
@@ -23,6 +23,8 @@ _TLBI_ALLE1: Final = lookup("TLBI ALLE1")
 
 _BUDGET, _REQUEST = 0, 2
 """The words of the block stub, by number."""
+_FIRST_SLICE: Final = 1 << 16
+_LAST_SLICE: Final = 1 << 26
 
 _NUMBERS: Final = 32
 _NOT_SYNCHRONOUS: Final = {5: 1, 14: 1, 6: 2, 15: 2, 24: 3}
@@ -53,6 +55,9 @@ class UnicornCore:
         self._stubs = load_stubs()
         self._unasked = self._levers.exit_check is not None and self._stubs.block_unasked is not None
         """Whether a stop that another thread asks of the engine is safe: there is no check but between two blocks."""
+        self._slice = _FIRST_SLICE
+        self._held = 0
+        """What of the budget is beyond the slice that the guest executes now."""
         self._counting = False
         self._entering = False
         self._given = UNLIMITED
@@ -160,17 +165,31 @@ class UnicornCore:
         self._failure = None
         self._stopped = False
         counts = self._counts
-        if self._entering and not counts[_BUDGET] & ENTERING:
-            counts[_BUDGET] |= ENTERING
-        self._engine.start(pc)
-        if self._failure is not None:
-            raise self._failure
-        if self._stopped:
-            return StopReason.STOP
-        if counts[_REQUEST]:
-            counts[_REQUEST] = 0
-            return StopReason.REQUEST
-        return StopReason.BUDGET
+        while True:
+            if self._entering:
+                counts[_BUDGET] |= ENTERING
+            self._engine.start(pc)
+            if self._failure is not None:
+                raise self._failure
+            if self._stopped:
+                return StopReason.STOP
+            if counts[_REQUEST]:
+                counts[_REQUEST] = 0
+                return StopReason.REQUEST
+            if not self._held:
+                return StopReason.BUDGET
+            self._next_slice()
+            pc = self._engine.read_register(PC)
+
+    def _next_slice(self) -> None:
+        """Empty the TLB and go on: it grows only when it is emptied, and there are guests that never have it emptied.
+
+        The slices get longer, since once it has the size that the guest needs this is only a loss.
+        """
+        self.flush_tlb()
+        self._slice = min(2 * self._slice, _LAST_SLICE)
+        left = self.budget_left()
+        self.set_budget(left)
 
     def stop(self) -> None:
         """See the port."""
@@ -181,23 +200,26 @@ class UnicornCore:
         """See the port."""
         if not self._counting:
             self._counting = True
+            self.set_budget(self.budget_left())
             self._entering = self._unasked
             self._engine.hooks.blocks(self._stubs, self._words, unasked=self._unasked)
 
     def instruction_count(self) -> int:
         """See the port."""
-        return self._given - (self._counts[_BUDGET] & ~ENTERING)
+        return self._given - self.budget_left()
 
     def set_budget(self, instructions: int) -> None:
         """See the port."""
         counts = self._counts
         old = counts[_BUDGET]
-        self._given += instructions - (old & ~ENTERING)
-        counts[_BUDGET] = instructions | old & ENTERING
+        now = min(instructions, self._slice)
+        self._given += instructions - (old & ~ENTERING) - self._held
+        self._held = instructions - now
+        counts[_BUDGET] = now | old & ENTERING
 
     def budget_left(self) -> int:
         """See the port."""
-        return self._counts[_BUDGET] & ~ENTERING
+        return (self._counts[_BUDGET] & ~ENTERING) + self._held
 
     def request_stop(self) -> None:
         """See the port. Where nothing is counted there is no better stop than the engine's own."""
