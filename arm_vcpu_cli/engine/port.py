@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from enum import Enum
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from arm_vcpu_cli.arch.sysreg import SysReg
 from arm_vcpu_cli.engine.layout import CpuState, StateLayout
@@ -31,6 +31,18 @@ class StopReason(Enum):
     """The instructions that the guest was given are used up."""
     REQUEST = "request"
     """:meth:`CpuCore.request_stop` was called."""
+
+
+class CounterReads(NamedTuple):
+    """How CNTPCT_EL0 and CNTVCT_EL0 are read. Times are in nanoseconds, a tick is 16.
+
+    Without ``host_start`` the counter is :meth:`CpuCore.elapsed` plus an offset, and a read takes ``cost``. With it, it
+    is the host's monotonic time since then. ``physical``: whether that holds for CNTPCT_EL0 too.
+    """
+
+    cost: int
+    host_start: int | None = None
+    physical: bool = True
 
 
 class MoveHandler(Protocol):
@@ -129,6 +141,22 @@ class CpuCore(Protocol):
 
     def instruction_count(self) -> int:
         """How many instructions have been counted."""
+
+    def elapsed(self) -> int:
+        """Instructions counted, plus all that was spent: nanoseconds, where an instruction takes one."""
+
+    def spend(self, nanoseconds: int) -> None:
+        """Let time pass without an instruction; it is taken from the budget, as far as there is one."""
+
+    def answer_counters(self, reads: CounterReads) -> None:
+        """Read the counters in the place of the :class:`MoveHandler`, as it would, wherever that can be done. A core
+        may do nothing about it."""
+
+    def set_counter_offset(self, nanoseconds: int) -> None:
+        """How far the counter of :meth:`answer_counters` is ahead of :meth:`elapsed`."""
+
+    def set_el0_counters(self, *, physical: bool, virtual: bool) -> None:
+        """Which counters EL0 may read (CNTKCTL_EL1.EL0PCTEN and EL0VCTEN)."""
 
     def set_budget(self, instructions: int) -> None:
         """Stop before the block that would make it more than so many from now on. Only while the guest is not

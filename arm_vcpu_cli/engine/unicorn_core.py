@@ -12,8 +12,8 @@ from arm_vcpu_cli.engine.discovery import known_layout
 from arm_vcpu_cli.engine.handover import hand_over_to_el2
 from arm_vcpu_cli.engine.layout import CpuState, StateLayout
 from arm_vcpu_cli.engine.levers import Levers, known_levers
-from arm_vcpu_cli.engine.port import UNLIMITED, ExceptionHook, MmioWindow, MoveHandler, StopReason
-from arm_vcpu_cli.engine.stubs import ENTERING, load_stubs
+from arm_vcpu_cli.engine.port import UNLIMITED, CounterReads, ExceptionHook, MmioWindow, MoveHandler, StopReason
+from arm_vcpu_cli.engine.stubs import ENTERING, host_clock_function, load_stubs
 from arm_vcpu_cli.engine.unicorn_api import CPU_MODELS, NZCV, PC, Engine, InterruptCallback, SavedContext
 from arm_vcpu_cli.errors import EngineError
 
@@ -21,8 +21,11 @@ _PSTATE_COMPANION: Final = lookup("TPIDR_EL2")
 """A register of EL2 that no guest sees and we do not use: writing it has no effect but the core's refresh."""
 _TLBI_ALLE1: Final = lookup("TLBI ALLE1")
 
-_BUDGET, _REQUEST = 0, 2
+_BUDGET, _REQUEST, _BASE = 0, 2, 3
 """The words of the block stub, by number."""
+_PHYSICAL, _VIRTUAL, _AT_EL0 = 0b01, 0b10, 2
+"""The bits of ``ReadWords.answered``."""
+_MAX_OFFSET: Final = 1 << 62
 _FIRST_SLICE: Final = 1 << 16
 _LAST_SLICE: Final = 1 << 26
 
@@ -60,9 +63,9 @@ class UnicornCore:
         """What of the budget is beyond the slice that the guest executes now."""
         self._counting = False
         self._entering = False
-        self._given = UNLIMITED
-        """What the budget was, plus everything that has been executed of those before it."""
         self._words = words = self._engine.block_words(UNLIMITED)
+        self._reads = self._engine.read_words(words)
+        self._counters = 0
         # Quicker than the attributes of a structure.
         self._counts = memoryview(words).cast("B").cast("q")
         self.set_exception_hook(None)
@@ -147,7 +150,7 @@ class UnicornCore:
                 self._fail(error)
                 return True
 
-        self._engine.hooks.moves(self._stubs, crns, on_read, on_write)
+        self._engine.hooks.moves(self._stubs, crns, on_read, on_write, self._reads)
 
     def watch_code(self, first: int, last: int, callback: Callable[[int], None]) -> Callable[[], None]:
         """See the port."""
@@ -206,14 +209,55 @@ class UnicornCore:
 
     def instruction_count(self) -> int:
         """See the port."""
-        return self._given - self.budget_left()
+        return self.elapsed() - int(self._reads.spent)
+
+    def elapsed(self) -> int:
+        """See the port."""
+        counts = self._counts
+        return counts[_BASE] - (counts[_BUDGET] & ~ENTERING)
+
+    def spend(self, nanoseconds: int) -> None:
+        """See the port."""
+        if self._held:
+            # The read stub had to pass: less is left of the slice than a read takes.
+            self._slice = min(2 * self._slice, _LAST_SLICE)
+        self.set_budget(max(self.budget_left() - nanoseconds, 0))
+        self._counts[_BASE] += nanoseconds
+        self._reads.spent += nanoseconds
+
+    def answer_counters(self, reads: CounterReads) -> None:
+        """See the port. Only machine code does; the MRS hook comes here for all others."""
+        words = self._reads
+        words.cost = reads.cost
+        self._counters = _VIRTUAL | _PHYSICAL if reads.physical else _VIRTUAL
+        words.answered = self._counters
+        if reads.host_start is not None:
+            host_clock = host_clock_function()
+            if host_clock is None:
+                self._counters = words.answered = 0
+                return
+            words.host_clock, words.start = host_clock, reads.host_start
+
+    def set_counter_offset(self, nanoseconds: int) -> None:
+        """See the port."""
+        if nanoseconds < _MAX_OFFSET:
+            self._reads.offset = nanoseconds
+        else:
+            # Centuries from now: beyond what the stub computes in.
+            self._counters = self._reads.answered = 0
+
+    def set_el0_counters(self, *, physical: bool, virtual: bool) -> None:
+        """See the port."""
+        counters = self._counters
+        allowed = (_PHYSICAL if physical else 0) | (_VIRTUAL if virtual else 0)
+        self._reads.answered = counters | (counters & allowed) << _AT_EL0
 
     def set_budget(self, instructions: int) -> None:
         """See the port."""
         counts = self._counts
         old = counts[_BUDGET]
         now = min(instructions, self._slice)
-        self._given += instructions - (old & ~ENTERING) - self._held
+        counts[_BASE] += now - (old & ~ENTERING)
         self._held = instructions - now
         counts[_BUDGET] = now | old & ENTERING
 

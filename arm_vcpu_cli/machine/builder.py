@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from random import Random, SystemRandom
 from typing import Final
 
@@ -168,12 +169,14 @@ def _build(description: MachineDescription, image: GuestImage, console: Console,
         virtual=gic.ppi(0, VIRTUAL_TIMER) if gic is not None else unconnected,
         physical=gic.ppi(0, PHYSICAL_TIMER) if gic is not None else unconnected,
     )
-    trapped = {} if description.el2.passthrough_timer else trapped_handlers(timer, clock.spend)
+    spend = partial(clock.spend, description.clock.counter_read)
+    trapped = {} if description.el2.passthrough_timer else trapped_handlers(timer, spend)
+    core.answer_counters(clock.counter_reads(description.clock.counter_read, physical=not trapped))
     moves = SystemMoves(
         core,
         {reg: handlers for reg, handlers in timer.handlers.items() if reg not in trapped},
         random=_random_numbers(description, core),
-        spend=clock.spend,
+        spend=spend,
         changed=settle,
     )
     core.set_move_hook(moves.crns(), moves)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Final
 
 from arm_vcpu_cli.devices.clock import NANOSECONDS_PER_TICK
-from arm_vcpu_cli.engine.port import UNLIMITED, CpuCore
+from arm_vcpu_cli.engine.port import UNLIMITED, CounterReads, CpuCore
 
 _NEVER: Final = 1 << 68
 _LONGEST_SLICE: Final = 10_000_000
@@ -82,6 +82,11 @@ class MachineClock(ABC):
         """Something took the guest so long beside its instructions; for use inside a hook."""
 
     @abstractmethod
+    def counter_reads(self, cost: int, *, physical: bool) -> CounterReads:
+        """How the core is to answer reads of the counters, CNTPCT_EL0 only if ``physical``; each takes ``cost``
+        nanoseconds of the guest's time."""
+
+    @abstractmethod
     def expire(self, *, budget_used: bool = False) -> None:
         """Call what is due, with the guest stopped; ``budget_used``: the core has stopped for its budget."""
 
@@ -126,17 +131,17 @@ class InstructionClock(MachineClock):
 
     def __init__(self, core: CpuCore) -> None:
         super().__init__(core)
-        self._count = core.instruction_count
+        self._elapsed = core.elapsed
         self._skipped = 0
         """Nanoseconds that were waited."""
 
     def now(self) -> int:
         """See the base."""
-        return self._count() + self._skipped
+        return self._elapsed() + self._skipped
 
     def ticks(self) -> int:
         """See the base; written out, because guests read the counter all the time."""
-        return (self._count() + self._skipped) // NANOSECONDS_PER_TICK
+        return (self._elapsed() + self._skipped) // NANOSECONDS_PER_TICK
 
     def rearm(self) -> None:
         """See the base."""
@@ -146,11 +151,15 @@ class InstructionClock(MachineClock):
     def skip_to(self, nanoseconds: int) -> None:
         """See the base. Time never goes back."""
         self._skipped += max(nanoseconds - self.now(), 0)
+        self._core.set_counter_offset(self._skipped)
 
     def spend(self, nanoseconds: int) -> None:
         """See the base."""
-        self._skipped += nanoseconds
-        self._core.set_budget(max(self._core.budget_left() - nanoseconds, 0))
+        self._core.spend(nanoseconds)
+
+    def counter_reads(self, cost: int, *, physical: bool) -> CounterReads:
+        """See the base."""
+        return CounterReads(cost, None, physical)
 
     def expire(self, *, budget_used: bool = False) -> None:
         """See the base. The alarm that ended the budget is due: a block is not begun if it would go past it."""
@@ -193,6 +202,10 @@ class HostClock(MachineClock):
 
     def spend(self, nanoseconds: int) -> None:
         """See the base: that has taken its time already."""
+
+    def counter_reads(self, cost: int, *, physical: bool) -> CounterReads:
+        """See the base."""
+        return CounterReads(cost, self._start, physical)
 
     def expire(self, *, budget_used: bool = False) -> None:
         """See the base."""

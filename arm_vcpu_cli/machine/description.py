@@ -144,11 +144,13 @@ class GicDescription:
 @dataclass(frozen=True)
 class ClockDescription:
     """``[clock]``; ``seed`` (64 bits) is what all chance of the machine comes from unless the host is its clock,
-    and ``epoch`` what its real-time clock then says at reset, in seconds since 1970 (UTC)."""
+    and ``epoch`` what its real-time clock then says at reset, in seconds since 1970 (UTC). ``counter_read`` is what a
+    read of a counter takes under the instruction clock, in nanoseconds."""
 
     source: ClockSource
     seed: int
     epoch: int
+    counter_read: int
 
 
 @dataclass(frozen=True)

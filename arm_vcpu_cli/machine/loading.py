@@ -39,11 +39,13 @@ from arm_vcpu_cli.machine.description import (
 from arm_vcpu_cli.machine.device_loading import read_devices
 from arm_vcpu_cli.machine.schema import (
     CPU_MODELS,
+    DEFAULT_COUNTER_READ,
     DEFAULT_EPOCH,
     HCR_TRAPS,
     KERNEL_TYPES,
     LAST_EPOCH,
     MAX_BOOTARGS,
+    MAX_COUNTER_READ,
     MAX_REGION_SIZE,
     MAX_SECONDS,
     PERMISSIONS,
@@ -111,7 +113,7 @@ def machine_from_document(
         memory=tuple(sorted(memory, key=lambda region: region.base)),
         devices=tuple(sorted(devices, key=lambda device: device.base)),
         gic=gic,
-        clock=_read_clock(top.table("clock", ("source", "seed", "epoch"))),
+        clock=_read_clock(top.table("clock", ("source", "seed", "epoch", "counter_read_ns"))),
         boot=_read_boot(top, memory, limit),
         smc=_read_smc(top),
         limits=_read_limits(top),
@@ -275,6 +277,7 @@ def _read_clock(table: Table) -> ClockDescription:
         source=ClockSource(source),
         seed=table.integer("seed", low=0, high=MASK64, default=0),
         epoch=table.timestamp("epoch", high=LAST_EPOCH, default=DEFAULT_EPOCH),
+        counter_read=table.integer("counter_read_ns", low=0, high=MAX_COUNTER_READ, default=DEFAULT_COUNTER_READ),
     )
 
 

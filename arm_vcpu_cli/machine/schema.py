@@ -82,6 +82,10 @@ DEFAULT_REDISTRIBUTORS: Final = 123  # as many as QEMU's virt board has room for
 
 DEFAULT_EPOCH: Final = 1_767_225_600  # 2026-01-01T00:00:00Z
 LAST_EPOCH: Final = 0xFFFF_FFFF  # the PL031 counts seconds in 32 bits
+DEFAULT_COUNTER_READ: Final = 2_000
+"""Nanoseconds. Guests wait by reading the counter over and over: if a read took no longer than its instructions do, a
+delay of theirs would last for ever."""
+MAX_COUNTER_READ: Final = 1_000_000
 
 _BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _SHOWN_CHARACTERS: Final = 60

@@ -27,22 +27,19 @@ from arm_vcpu_cli.engine.port import CpuCore
 
 PHYSICAL_TIMER: Final = frozenset({CNTPCT, CNTP_CTL, CNTP_CVAL, CNTP_TVAL})
 """What CNTHCTL_EL2 traps where the physical timer is not passed through."""
-COUNTER_READ: Final = 2_000
-"""Nanoseconds of virtual time that reading a counter takes, about what it costs the host. Guests wait by reading it
-over and over: if that took no longer than its instructions do, a delay of theirs would last for ever."""
 _CNTKCTL: Final = lookup("CNTKCTL_EL1")
 _RANDOM: Final = (lookup("RNDR"), lookup("RNDRRS"))
 _RANDOM_BITS: Final = 64
 _TIMER_CRN: Final = 14
 
 
-def trapped_handlers(timer: GenericTimer, spend: Callable[[int], None]) -> Handlers:
+def trapped_handlers(timer: GenericTimer, spend: Callable[[], None]) -> Handlers:
     """The functions behind the registers that CNTHCTL_EL2 traps where the physical timer is not passed through."""
     handlers: dict[SysReg, tuple[Reader | None, Writer | None]] = {reg: timer.handlers[reg] for reg in PHYSICAL_TIMER}
     count = timer.physical_count
 
     def read_counter() -> int:
-        spend(COUNTER_READ)
+        spend()
         return count()
 
     handlers[CNTPCT] = (read_counter, None)
@@ -53,8 +50,8 @@ class SystemMoves:
     """Implements the core's :class:`~arm_vcpu_cli.engine.port.MoveHandler`.
 
     ``timer`` has the functions behind the registers of the generic timer; ``random`` is where RNDR comes from, None
-    leaves it to the core. ``spend`` lets nanoseconds pass. ``changed`` is called after a write: it has the guest
-    stopped if an interrupt line moved.
+    leaves it to the core. ``spend`` lets the time pass that a read of a counter takes. ``changed`` is called after a
+    write: it has the guest stopped if an interrupt line moved.
     """
 
     def __init__(
@@ -63,7 +60,7 @@ class SystemMoves:
         timer: Handlers,
         *,
         random: Random | None,
-        spend: Callable[[int], None],
+        spend: Callable[[], None],
         changed: Callable[[], None],
     ) -> None:
         self._core = core
@@ -90,7 +87,7 @@ class SystemMoves:
                 # The core takes the exception.
                 return None
             if encoding in self._counters:
-                self._spend(COUNTER_READ)
+                self._spend()
             return reader()
         if encoding in self._random_encodings and self._random is not None:
             # A number was there: PSTATE.NZCV is 0b0000 (C6.2, MRS; D24, RNDR).
@@ -104,6 +101,9 @@ class SystemMoves:
         if writer is None:
             if encoding == self._cntkctl_encoding and self._core.current_el():
                 self._cntkctl = value
+                self._core.set_el0_counters(
+                    physical=el0_may_access(value, CNTPCT), virtual=el0_may_access(value, CNTVCT)
+                )
             return False
         if not self._allowed(encoding):
             return False

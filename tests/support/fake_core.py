@@ -14,7 +14,7 @@ from arm_vcpu_cli.arch.esr import EC_SHIFT, ExceptionClass, system_trap_esr
 from arm_vcpu_cli.arch.regs import Spsr
 from arm_vcpu_cli.arch.sysreg import SYSREGS, SysReg, SystemMove, lookup
 from arm_vcpu_cli.engine.layout import CpuState, StateLayout
-from arm_vcpu_cli.engine.port import ExceptionHook, MmioWindow, MoveHandler, StopReason
+from arm_vcpu_cli.engine.port import CounterReads, ExceptionHook, MmioWindow, MoveHandler, StopReason
 from arm_vcpu_cli.errors import EngineError, MemoryMapError, VCpuError
 
 IL: Final = 1 << 25
@@ -171,6 +171,10 @@ class FakeCore:
         self._view = CpuState(LAYOUT, memoryview(self.live), self.live)
         self._view.u32[LAYOUT.aarch64 // 4] = 1
         self._running = False
+        self.spent = 0
+        self.counter_reads: CounterReads | None = None
+        self.counter_offset = 0
+        self.el0_counters = (False, False)
         self._decompose(EL1H_MASKED)
 
     @property
@@ -255,6 +259,22 @@ class FakeCore:
 
     def instruction_count(self) -> int:
         return self.executed
+
+    def elapsed(self) -> int:
+        return self.executed + self.spent
+
+    def spend(self, nanoseconds: int) -> None:
+        self.spent += nanoseconds
+        self.set_budget(max(self.budget_left() - nanoseconds, 0))
+
+    def answer_counters(self, reads: CounterReads) -> None:
+        self.counter_reads = reads
+
+    def set_counter_offset(self, nanoseconds: int) -> None:
+        self.counter_offset = nanoseconds
+
+    def set_el0_counters(self, *, physical: bool, virtual: bool) -> None:
+        self.el0_counters = (physical, virtual)
 
     def set_budget(self, instructions: int) -> None:
         self.budget = instructions

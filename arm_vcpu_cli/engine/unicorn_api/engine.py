@@ -18,7 +18,7 @@ from unicorn.unicorn_py3.unicorn import uclib
 
 from arm_vcpu_cli.arch.regs import Spsr
 from arm_vcpu_cli.arch.sysreg import SysReg
-from arm_vcpu_cli.engine.stubs import BlockWords
+from arm_vcpu_cli.engine.stubs import BlockWords, ReadWords
 from arm_vcpu_cli.engine.unicorn_api.binding import CP_REG, CPU_MODELS, PSTATE, TARGET_PAGE, check
 from arm_vcpu_cli.engine.unicorn_api.hooks import EngineHooks
 from arm_vcpu_cli.errors import EngineError
@@ -176,7 +176,14 @@ class Engine:
 
     def block_words(self, budget: int) -> BlockWords:
         """The words of this engine's block stub, with ``budget`` instructions to go."""
-        return BlockWords(budget, ctypes.cast(self._held.uc_emu_stop, ctypes.c_void_p), 0)
+        return BlockWords(budget, ctypes.cast(self._held.uc_emu_stop, ctypes.c_void_p), 0, budget)
+
+    def read_words(self, words: BlockWords) -> ReadWords:
+        """The words of this engine's read stub, which answers nothing yet."""
+        made = ReadWords(block=ctypes.addressof(words), pstate=PSTATE)
+        made.put = ctypes.cast(self._held.uc_reg_write, ctypes.c_void_p)
+        made.get = ctypes.cast(self._held.uc_reg_read, ctypes.c_void_p)
+        return made
 
     def map_device(
         self, paddr: int, size: int, read: Callable[[int, int], int], write: Callable[[int, int, int], None]

@@ -15,6 +15,7 @@ from arm_vcpu_cli.engine.stubs import (
     BlockWords,
     MoveDescription,
     MoveWords,
+    ReadWords,
     Stubs,
     packed_encoding,
 )
@@ -71,8 +72,12 @@ class EngineHooks:
         crns: Collection[int],
         on_read: Callable[[int], int | None],
         on_write: Callable[[int, int], bool],
+        read_words: ReadWords,
     ) -> None:
-        """Call ``on_read(encoding)`` and ``on_write(encoding, value)`` for MRS and MSR with one of these CRn."""
+        """Call ``on_read(encoding)`` and ``on_write(encoding, value)`` for MRS and MSR with one of these CRn.
+
+        What the read stub answers by itself is for ``read_words`` to say.
+        """
         value = ctypes.c_uint64()
         pointer, handle = ctypes.byref(value), self._handle
         get, put = self._held.uc_reg_read, self._held.uc_reg_write
@@ -90,13 +95,13 @@ class EngineHooks:
             return int(on_write(encoding, value.value))
 
         wanted = sum(1 << crn for crn in crns)
-        for instruction, function in (
-            (arm64_const.UC_ARM64_INS_MRS, read),
-            (arm64_const.UC_ARM64_INS_MSR, write),
+        for instruction, function, words, stub in (
+            (arm64_const.UC_ARM64_INS_MRS, read, read_words, stubs.read or stubs.move),
+            (arm64_const.UC_ARM64_INS_MSR, write, MoveWords(), stubs.move),
         ):
             native, callback = _move_callback(function, stubs, wanted)
-            words = MoveWords(ctypes.cast(callback, ctypes.c_void_p), wanted)
-            entry = ctypes.c_void_p(stubs.move if native and stubs.move else words.function)
+            words.function, words.wanted = ctypes.cast(callback, ctypes.c_void_p), wanted
+            entry = ctypes.c_void_p(stub if native and stub else words.function)
             self._add(unicorn_const.UC_HOOK_INSN, entry, ctypes.byref(words), _EVERYWHERE, ctypes.c_int(instruction))
             self._kept += [stubs, callback, words]
         self._flush_code()

@@ -62,7 +62,7 @@ class Machine:
         self.platform.connect(
             self.registers,
             interface=self.gic.cpu_interface(0),
-            timer=trapped_handlers(timer, lambda _nanoseconds: None),
+            timer=trapped_handlers(timer, lambda: None),
         )
 
 

@@ -71,7 +71,7 @@ def test_the_defaults_are_those_of_the_manual() -> None:
     assert (machine.boot.entry, machine.boot.dtb, machine.boot.bootargs) == (None, True, "")
     assert (machine.boot.initrd, machine.boot.kernel_type) == (None, None)
     assert machine.ram.on_fault is OnFault.ABORT
-    assert machine.clock == ClockDescription(ClockSource.AUTO, 0, 1_767_225_600)  # 2026-01-01T00:00:00Z
+    assert machine.clock == ClockDescription(ClockSource.AUTO, 0, 1_767_225_600, 2_000)  # 2026-01-01T00:00:00Z
     assert machine.cpu.features == ()
 
 
@@ -154,6 +154,7 @@ def test_every_key_reaches_the_description(tmp_path: Path) -> None:
         source = "host"
         seed = 0xffff_ffff_ffff_ffff
         epoch = 0
+        counter_read_ns = 50
         [smc]
         conduit = "smc"
         [smc.function.version]
@@ -181,7 +182,7 @@ def test_every_key_reaches_the_description(tmp_path: Path) -> None:
     assert boot.dtb is False
     assert boot.bootargs == "console=ttyAMA0"
     assert (boot.initrd, boot.kernel_type) == (tmp_path / "initrd.gz", "linux")
-    assert machine.clock == ClockDescription(ClockSource.HOST, (1 << 64) - 1, 0)
+    assert machine.clock == ClockDescription(ClockSource.HOST, (1 << 64) - 1, 0, 50)
     assert machine.cpu.features == (("FEAT_AES", True), ("FEAT_SHA256", False))
     assert hash(machine.cpu) is not None
     assert machine.smc.conduit is Conduit.SMC

@@ -117,9 +117,7 @@ def test_before_there_is_a_vcpu_every_register_is_undefined() -> None:
 
 def timer_at(tick: int) -> Handlers:
     """The physical timer at a time."""
-    return trapped_handlers(
-        GenericTimer(ManualClock(tick), virtual=unconnected, physical=unconnected), lambda _ns: None
-    )
+    return trapped_handlers(GenericTimer(ManualClock(tick), virtual=unconnected, physical=unconnected), lambda: None)
 
 
 def test_the_timer_comes_before_the_guests_own_registers() -> None:

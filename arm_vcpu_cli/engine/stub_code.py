@@ -1,0 +1,201 @@
+"""The machine code of the stubs (see ``stubs``), by the architecture of the host.
+
+Arguments come as the host's C calling convention has them: System V on x86-64, AAPCS64 on AArch64.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import Final, NamedTuple
+
+
+class Code(NamedTuple):
+    """The stubs of one architecture; without ``read`` that of ``move`` stands in for it."""
+
+    block: bytes
+    block_unasked: bytes
+    move: bytes
+    read: bytes = b""
+
+
+_X86_64: Final = Code(
+    block=bytes.fromhex(
+        "89d0"  # mov eax, edx
+        "c1e802"  # shr eax, 2
+        "4c8b01"  # mov r8, [rcx]
+        "4929c0"  # sub r8, rax
+        "780a"  # js stop
+        "83791000"  # cmp dword [rcx + 16], 0
+        "7504"  # jne stop
+        "4c8901"  # mov [rcx], r8
+        "c3"  # ret
+        "ff6108"  # stop: jmp [rcx + 8]
+    ),
+    block_unasked=bytes.fromhex(
+        "c1ea02"  # shr edx, 2
+        "482911"  # again: sub [rcx], rdx
+        "7c01"  # jl slow
+        "c3"  # ret
+        "480111"  # slow: add [rcx], rdx
+        "480fba313f"  # btr qword [rcx], 63     was this the first block?
+        "7306"  # jnc stop
+        "83791000"  # cmp dword [rcx + 16], 0
+        "74ea"  # je again
+        "ff6108"  # stop: jmp [rcx + 8]
+    ),
+    move=bytes.fromhex(
+        "8b02"  # mov eax, [rdx]          crn
+        "448b4108"  # mov r8d, [rcx + 8]
+        "410fa3c0"  # bt r8d, eax
+        "7203"  # jc wanted
+        "31c0"  # xor eax, eax
+        "c3"  # ret
+        "448b4208"  # wanted: mov r8d, [rdx + 8]    op0
+        "41c1e003"  # shl r8d, 3
+        "440b420c"  # or r8d, [rdx + 12]  op1
+        "41c1e004"  # shl r8d, 4
+        "4409c0"  # or eax, r8d
+        "c1e004"  # shl eax, 4
+        "0b4204"  # or eax, [rdx + 4]     crm
+        "c1e003"  # shl eax, 3
+        "0b4210"  # or eax, [rdx + 16]    op2
+        "89c2"  # mov edx, eax
+        "ff21"  # jmp [rcx]
+    ),
+    read=bytes.fromhex(
+        "8b02"  # mov eax, [rdx]
+        "448b4108"  # mov r8d, [rcx + 8]
+        "410fa3c0"  # bt r8d, eax
+        "7203"  # jc wanted
+        "31c0"  # xor eax, eax
+        "c3"  # ret
+        "448b4208"  # wanted: mov r8d, [rdx + 8]
+        "41c1e003"  # shl r8d, 3
+        "440b420c"  # or r8d, [rdx + 12]
+        "41c1e004"  # shl r8d, 4
+        "4409c0"  # or eax, r8d
+        "c1e004"  # shl eax, 4
+        "0b4204"  # or eax, [rdx + 4]
+        "c1e003"  # shl eax, 3
+        "0b4210"  # or eax, [rdx + 16]
+        "89c2"  # mov edx, eax
+        "2d01df0000"  # sub eax, 0xdf01
+        "83f801"  # cmp eax, 1
+        "0f87a4000000"  # ja python
+        "448b410c"  # mov r8d, [rcx + 12]
+        "410fa3c0"  # bt r8d, eax
+        "0f8396000000"  # jnc python
+        "83c002"  # add eax, 2
+        "410fa3c0"  # bt r8d, eax
+        "7220"  # jc answer
+        "57"  # push rdi
+        "56"  # push rsi
+        "52"  # push rdx
+        "51"  # push rcx
+        "4883ec08"  # sub rsp, 8
+        "8b7168"  # mov esi, [rcx + 104]
+        "488d5130"  # lea rdx, [rcx + 48]
+        "ff5140"  # call qword [rcx + 64]
+        "4883c408"  # add rsp, 8
+        "59"  # pop rcx
+        "5a"  # pop rdx
+        "5e"  # pop rsi
+        "5f"  # pop rdi
+        "f641300c"  # test byte [rcx + 48], 12
+        "746d"  # je python
+        "4c8b4148"  # answer: mov r8, [rcx + 72]
+        "4d85c0"  # test r8, r8
+        "7540"  # jne host
+        "4c8b4110"  # mov r8, [rcx + 16]
+        "498b00"  # mov rax, [r8]
+        "482b4128"  # sub rax, [rcx + 40]
+        "7c57"  # jl python
+        "498900"  # mov [r8], rax
+        "4c8b4928"  # mov r9, [rcx + 40]
+        "4c014918"  # add [rcx + 24], r9
+        "48f7d8"  # neg rax
+        "49034018"  # add rax, [r8 + 24]
+        "48034120"  # add rax, [rcx + 32]
+        "48c1e804"  # give: shr rax, 4
+        "48894130"  # mov [rcx + 48], rax
+        "488d5130"  # lea rdx, [rcx + 48]
+        "4883ec08"  # sub rsp, 8
+        "ff5138"  # call qword [rcx + 56]
+        "4883c408"  # add rsp, 8
+        "b801000000"  # mov eax, 1
+        "c3"  # ret
+        "57"  # host: push rdi
+        "56"  # push rsi
+        "51"  # push rcx
+        "488d7158"  # lea rsi, [rcx + 88]
+        "bf01000000"  # mov edi, 1
+        "41ffd0"  # call r8
+        "59"  # pop rcx
+        "5e"  # pop rsi
+        "5f"  # pop rdi
+        "4869415800ca9a3b"  # imul rax, [rcx + 88], 1000000000
+        "48034160"  # add rax, [rcx + 96]
+        "482b4150"  # sub rax, [rcx + 80]
+        "ebbf"  # jmp give
+        "ff21"  # python: jmp [rcx]
+    ),
+)
+_AARCH64: Final = Code(
+    block=b"".join(
+        word.to_bytes(4, "little")
+        for word in (
+            0xF9400064,  # ldr x4, [x3]
+            0x53027C45,  # lsr w5, w2, #2
+            0xEB050084,  # subs x4, x4, x5
+            0x540000A4,  # b.mi stop
+            0xB9401066,  # ldr w6, [x3, #16]
+            0x35000066,  # cbnz w6, stop
+            0xF9000064,  # str x4, [x3]
+            0xD65F03C0,  # ret
+            0xF9400465,  # stop: ldr x5, [x3, #8]
+            0xD61F00A0,  # br x5
+        )
+    ),
+    block_unasked=b"".join(
+        word.to_bytes(4, "little")
+        for word in (
+            0x53027C45,  # lsr w5, w2, #2
+            0xF9400064,  # again: ldr x4, [x3]
+            0xEB050086,  # subs x6, x4, x5
+            0x5400006B,  # b.lt slow
+            0xF9000066,  # str x6, [x3]
+            0xD65F03C0,  # ret
+            0xB6F800C4,  # slow: tbz x4, #63, stop     was this the first block?
+            0x9240F884,  # and x4, x4, #0x7fffffffffffffff
+            0xF9000064,  # str x4, [x3]
+            0xB9401066,  # ldr w6, [x3, #16]
+            0x35000046,  # cbnz w6, stop
+            0x17FFFFF6,  # b again
+            0xF9400465,  # stop: ldr x5, [x3, #8]
+            0xD61F00A0,  # br x5
+        )
+    ),
+    move=b"".join(
+        word.to_bytes(4, "little")
+        for word in (
+            0xB9400044,  # ldr w4, [x2]           crn
+            0xB9400865,  # ldr w5, [x3, #8]
+            0x1AC424A5,  # lsr w5, w5, w4
+            0x37000065,  # tbnz w5, #0, wanted
+            0x52800000,  # mov w0, #0
+            0xD65F03C0,  # ret
+            0xB9400845,  # wanted: ldr w5, [x2, #8]      op0
+            0xB9400C46,  # ldr w6, [x2, #12]      op1
+            0x2A050CC5,  # orr w5, w6, w5, lsl #3
+            0x2A051084,  # orr w4, w4, w5, lsl #4
+            0xB9400446,  # ldr w6, [x2, #4]       crm
+            0x2A0410C4,  # orr w4, w6, w4, lsl #4
+            0xB9401046,  # ldr w6, [x2, #16]      op2
+            0x2A040CC2,  # orr w2, w6, w4, lsl #3
+            0xF9400065,  # ldr x5, [x3]
+            0xD61F00A0,  # br x5
+        )
+    ),
+)
+CODE: Final = MappingProxyType({"x86_64": _X86_64, "amd64": _X86_64, "aarch64": _AARCH64, "arm64": _AARCH64})
+"""The stubs by the name of the host's architecture. All of these hosts pass the first four arguments in registers."""
