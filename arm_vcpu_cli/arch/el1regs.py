@@ -91,6 +91,8 @@ class Spsr(Register):
 
 EL1H_MASKED: Final = Spsr.of(D=1, A=1, I=1, F=1, M=0b00101)
 """PSTATE at EL1 with SP_EL1 and every interrupt masked: where a guest starts, and where an exception to EL1 leads."""
+EL2H_MASKED: Final = EL1H_MASKED.replace(M=0b01001)
+"""The same at EL2."""
 
 
 class Mpidr(Register):

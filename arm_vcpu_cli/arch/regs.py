@@ -14,6 +14,7 @@ from arm_vcpu_cli.arch.cacheregs import CACHE_LAYOUTS
 from arm_vcpu_cli.arch.el1regs import (
     AFFINITY_MASK,
     EL1H_MASKED,
+    EL2H_MASKED,
     CntCtl,
     Cntkctl,
     Cpacr,
@@ -36,6 +37,7 @@ from arm_vcpu_cli.arch.idregs import ID_LAYOUTS
 __all__ = [
     "AFFINITY_MASK",
     "EL1H_MASKED",
+    "EL2H_MASKED",
     "LAYOUTS",
     "CntCtl",
     "Cnthctl",

@@ -177,6 +177,10 @@ class CpuCore(Protocol):
     def flush_tlb(self) -> None:
         """Forget all cached translations of both stages."""
 
+    def forget_code(self, paddr: int, size: int) -> None:
+        """Forget translated code of the pages of a host-physical range, which was written from outside. Only while the
+        guest is stopped."""
+
     def flush_code(self) -> None:
         """Forget translated code, after memory that the guest executes was written from outside."""
 

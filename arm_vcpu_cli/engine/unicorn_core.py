@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from typing import Final
 
 from arm_vcpu_cli.arch.idregs import Aa64Isar1, Aa64Pfr0
-from arm_vcpu_cli.arch.regs import EL1H_MASKED
+from arm_vcpu_cli.arch.regs import EL1H_MASKED, EL2H_MASKED
 from arm_vcpu_cli.arch.sysreg import SysReg, lookup
 from arm_vcpu_cli.engine.discovery import known_layout
 from arm_vcpu_cli.engine.handover import hand_over_to_el2
@@ -14,7 +14,7 @@ from arm_vcpu_cli.engine.layout import CpuState, StateLayout
 from arm_vcpu_cli.engine.levers import Levers, known_levers
 from arm_vcpu_cli.engine.port import UNLIMITED, CounterReads, ExceptionHook, MmioWindow, MoveHandler, StopReason
 from arm_vcpu_cli.engine.stubs import ENTERING, host_clock_function, load_stubs
-from arm_vcpu_cli.engine.unicorn_api import CPU_MODELS, NZCV, PC, Engine, InterruptCallback, SavedContext
+from arm_vcpu_cli.engine.unicorn_api import CPU_MODELS, NZCV, PC, PSTATE, Engine, InterruptCallback, SavedContext
 from arm_vcpu_cli.errors import EngineError
 
 _PSTATE_COMPANION: Final = lookup("TPIDR_EL2")
@@ -25,6 +25,7 @@ _BUDGET, _REQUEST, _BASE = 0, 2, 3
 """The words of the block stub, by number."""
 _PHYSICAL, _VIRTUAL, _AT_EL0 = 0b01, 0b10, 2
 """The bits of ``ReadWords.answered``."""
+_PAGE: Final = 4096
 _MAX_OFFSET: Final = 1 << 62
 _FIRST_SLICE: Final = 1 << 16
 _LAST_SLICE: Final = 1 << 26
@@ -54,6 +55,7 @@ class UnicornCore:
         self._write_pstate = self._engine.pstate_writer(_PSTATE_COMPANION)
         self._write_pstate(EL1H_MASKED)
         self._failure: BaseException | None = None
+        self._has_run = False
         self._stopped = False
         self._stubs = load_stubs()
         self._unasked = self._levers.exit_check is not None and self._stubs.block_unasked is not None
@@ -167,6 +169,7 @@ class UnicornCore:
         """See the port. What a hook raises is raised again from here."""
         self._failure = None
         self._stopped = False
+        self._has_run = True
         counts = self._counts
         while True:
             if self._entering:
@@ -296,6 +299,18 @@ class UnicornCore:
     def flush_tlb(self) -> None:
         """See the port."""
         self._engine.write_sysreg(_TLBI_ALLE1, 0)
+
+    def forget_code(self, paddr: int, size: int) -> None:
+        """See the port. The engine takes a virtual address; at EL2, where stage 1 is off, that is a physical one."""
+        if not self._has_run:
+            return
+        engine, state = self._engine, self.new_state()
+        pstate = engine.read_register(PSTATE)
+        self._write_pstate(EL2H_MASKED)
+        for page in range(paddr & -_PAGE, paddr + size, _PAGE):
+            engine.forget_code(page, _PAGE)
+        self.restorer(state)()
+        self._write_pstate(pstate)
 
     def flush_code(self) -> None:
         """See the port."""

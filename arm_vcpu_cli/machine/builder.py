@@ -129,7 +129,7 @@ def _build(description: MachineDescription, image: GuestImage, console: Console,
     host.timer_is_due = lambda: not clock.next_is_silent()
     pa_bits = pa_range_bits(Aa64Mmfr0(core.read_sysreg(_MMFR0)))
     stage2 = Stage2AddressSpace(host, pa_bits=pa_bits, ipa_bits=max(description.address_bits, MIN_BITS))
-    ram = GuestRam(host, [_map_region(host, stage2, region) for region in description.memory])
+    ram = GuestRam(host, [_map_region(host, stage2, region) for region in description.memory], core.forget_code)
     preload_files(ram, description)
     load_segments(ram, image)
     dtb_address = load_boot_files(ram, description, image, _entropy(description.clock, "boot"))

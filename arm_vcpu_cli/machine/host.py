@@ -17,6 +17,7 @@ from typing import Final
 
 from arm_vcpu_cli.arch.descriptor import PAGE_SIZE
 from arm_vcpu_cli.engine.layout import StateLayout
+from arm_vcpu_cli.engine.levers import Levers
 from arm_vcpu_cli.engine.port import CpuCore, MmioWindow
 from arm_vcpu_cli.engine.unicorn_api import version
 from arm_vcpu_cli.engine.unicorn_core import UnicornCore
@@ -53,14 +54,21 @@ class _Region:
 class Host:
     """Physical memory and CPUs of one virtual machine.
 
-    ``model`` is the CPU model. Close it when done (or use it as a context manager): the engine goes first, the
-    memory that it points to after it.
+    ``model`` is the CPU model, ``layout`` and ``levers`` are those of the engine (found unless given). Close it when
+    done (or use it as a context manager): the engine goes first, the memory that it points to after it.
     """
 
-    def __init__(self, model: str = "cortex-a72", *, cpus: int = 1, layout: StateLayout | None = None) -> None:
+    def __init__(
+        self,
+        model: str = "cortex-a72",
+        *,
+        cpus: int = 1,
+        layout: StateLayout | None = None,
+        levers: Levers | None = None,
+    ) -> None:
         self._cores: list[CpuCore] = []
         for _ in range(cpus):
-            core = UnicornCore(model, layout)
+            core = UnicornCore(model, layout, levers)
             layout = core.layout
             self._cores.append(core)
         self._regions: list[_Region] = []

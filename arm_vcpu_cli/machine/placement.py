@@ -57,8 +57,15 @@ def align_up(value: int, alignment: int) -> int:
 class GuestRam:
     """All memory of a machine, by IPA."""
 
-    def __init__(self, physical: PhysicalMemory, regions: Iterable[BackedRegion]) -> None:
+    def __init__(
+        self,
+        physical: PhysicalMemory,
+        regions: Iterable[BackedRegion],
+        forget_code: Callable[[int, int], None] = lambda _paddr, _size: None,
+    ) -> None:
+        """``forget_code`` is told of each host-physical address and size in bytes that :meth:`write` writes to."""
         self._physical = physical
+        self._forget_code = forget_code
         self.regions = tuple(regions)
 
     def find(self, ipa: int, size: int) -> BackedRegion | None:
@@ -72,6 +79,19 @@ class GuestRam:
         """The bytes of a range, None where it is not inside one region."""
         backed = self.find(ipa, size)
         return None if backed is None else self._physical.memory(backed.paddr + ipa - backed.region.base, size)
+
+    def write(self, ipa: int, data: bytes) -> bool:
+        """Write to the guest's memory while it is stopped; what it executes from there it executes as written.
+
+        False where the range is not inside one region.
+        """
+        backed = self.find(ipa, len(data))
+        if backed is None:
+            return False
+        paddr = backed.paddr + ipa - backed.region.base
+        self._physical.memory(paddr, len(data))[:] = data
+        self._forget_code(paddr, len(data))
+        return True
 
     def describe(self) -> str:
         """The regions as text, for errors."""
@@ -127,10 +147,8 @@ def _clear(view: memoryview, segment: Segment, files: list[Extent]) -> None:
 
 def load_bytes(ram: GuestRam, address: int, data: bytes) -> None:
     """Copy what has been placed to its address. Raises ValueError where there is no memory."""
-    view = ram.view(address, len(data))
-    if view is None:
+    if not ram.write(address, data):
         raise ValueError(f"{len(data):#x} bytes at {address:#x} are outside of memory")
-    view[:] = data
 
 
 def place_device_tree(

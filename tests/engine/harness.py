@@ -18,6 +18,8 @@ from arm_vcpu_cli.arch.memtype import MemoryType
 from arm_vcpu_cli.arch.regs import Spsr
 from arm_vcpu_cli.arch.sysreg import SysReg, lookup
 from arm_vcpu_cli.arm_vcpu.config import Aarch64VCpuCreateConfig, Aarch64VCpuSetupConfig
+from arm_vcpu_cli.arm_vcpu.execute_on_demand import ExecuteOnDemand
+from arm_vcpu_cli.arm_vcpu.guest_memory import GuestMemory
 from arm_vcpu_cli.arm_vcpu.observer import ExitObserver
 from arm_vcpu_cli.arm_vcpu.pcpu import Aarch64PerCpu
 from arm_vcpu_cli.arm_vcpu.platform import Outcome, Platform
@@ -25,6 +27,7 @@ from arm_vcpu_cli.arm_vcpu.stage2 import Stage2AddressSpace
 from arm_vcpu_cli.arm_vcpu.vcpu import Aarch64VCpu
 from arm_vcpu_cli.axvcpu.exit import AccessFlags, AxVCpuExitReason, Hypercall, SystemDown
 from arm_vcpu_cli.engine.layout import StateLayout
+from arm_vcpu_cli.engine.levers import Levers
 from arm_vcpu_cli.guest.image import GuestImage
 from arm_vcpu_cli.guest.loader import load_guest
 from arm_vcpu_cli.machine.host import Host
@@ -66,9 +69,10 @@ class Guest:
         observer: ExitObserver | None = None,
         layout: StateLayout | None = None,
         hcr: tuple[str, ...] = (),
+        levers: Levers | None = None,
     ) -> None:
         self.image: GuestImage = load_guest(GUESTS / f"{program}.elf", ram_base=RAM)
-        self.host = Host(model, layout=layout)
+        self.host = Host(model, layout=layout, levers=levers)
         self.core = self.host.core(0)
         mmfr0 = Aa64Mmfr0(self.core.read_sysreg(lookup("ID_AA64MMFR0_EL1")))
         self.stage2 = Stage2AddressSpace(self.host, pa_bits=pa_range_bits(mmfr0))
@@ -81,7 +85,9 @@ class Guest:
         self.vcpu.set_observer(observer)
         self.vcpu.set_entry(self.label("launch"))
         self.vcpu.set_ept_root(self.stage2.vttbr)
-        self.vcpu.setup(Aarch64VCpuSetupConfig(vtcr=self.stage2.vtcr, hcr=hcr))
+        memory = GuestMemory(self.core, self.host)
+        self.on_demand = ExecuteOnDemand(self.vcpu.state, self.stage2, self.core, memory)
+        self.vcpu.setup(Aarch64VCpuSetupConfig(vtcr=self.stage2.vtcr, hcr=hcr, on_demand=self.on_demand))
         self.vcpu.bind(self.cpu)
         self["VBAR_EL1"] = self.label("vectors")
 
@@ -104,7 +110,8 @@ class Guest:
     def map(self, ipa: int, size: int, letters: str = "rwx") -> int:
         """Back IPAs with memory; the host-physical address."""
         paddr = self.host.alloc_guest_memory(size, ipa)
-        self.stage2.map(ipa, paddr, size, permissions(letters))
+        on_demand = self.core.prefers_execute_on_demand
+        self.stage2.map(ipa, paddr, size, permissions(letters), execute_on_demand=on_demand)
         self.core.flush_tlb()
         return paddr
 

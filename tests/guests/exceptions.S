@@ -40,6 +40,7 @@
         case    translate_write_el1, at s1e1w, x1
         case    translate_read_el0, at s1e0r, x1
         case    translate_write_el0, at s1e0w, x1
+        case    invalidate, tlbi vae1, x1
 
         // Five instructions to step through, and to set a breakpoint on.
         .global line

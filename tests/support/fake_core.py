@@ -312,6 +312,9 @@ class FakeCore:
     def flush_tlb(self) -> None:
         self.log.append("flush_tlb")
 
+    def forget_code(self, paddr: int, size: int) -> None:
+        self.log.append(f"forget_code {paddr:#x} {size:#x}")
+
     def flush_code(self) -> None:
         self.log.append("flush_code")
 

@@ -220,6 +220,10 @@ class Engine:
         """Drop all translated code."""
         self.binding.ctl_flush_tb()
 
+    def forget_code(self, vaddr: int, size: int) -> None:
+        """Drop translated code by its virtual address in the regime that the core is in."""
+        self.binding.ctl_remove_cache(vaddr, vaddr + size)
+
     def fetcher(self) -> Callable[[int], int | None]:
         """A function that reads the 32-bit word at a virtual address as an instruction fetch would see it."""
         word, address = ctypes.c_uint32(), ctypes.c_uint64()
