@@ -134,6 +134,16 @@ def test_kernel_code_in_the_upper_half_is_patched(guest: Guest) -> None:
     check_patching(guest, UPPER, UPPER)
 
 
+@pytest.mark.parametrize("half", [0, UPPER], ids=["lower", "upper"])
+def test_code_is_patched_through_another_mapping_that_is_executable_too(guest: Guest, half: int) -> None:
+    tables = Stage1(guest)
+    executed, written = half + CODE + 4 * BLOCK, half + CODE + 5 * BLOCK
+    tables.map(executed, CODE, 3, KERNEL)
+    tables.map(written, CODE, 3, KERNEL)
+    tables.enable()
+    check_patching(guest, executed, written)
+
+
 def test_kernel_code_is_patched_through_another_mapping_with_tlbi(guest: Guest) -> None:
     """What Linux does: the code is read-only, and written through a page that is mapped for the occasion."""
     tables = Stage1(guest)
