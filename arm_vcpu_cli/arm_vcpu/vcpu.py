@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from arm_vcpu_cli.arch.gicregs import ICC_REGISTERS
 from arm_vcpu_cli.arch.idregs import Aa64Isar1, Aa64Mmfr1, pa_range_bits
 from arm_vcpu_cli.arch.regs import AFFINITY_MASK, EL1H_MASKED, Hcr
 from arm_vcpu_cli.arch.sysreg import SysReg, lookup
@@ -20,7 +19,7 @@ from arm_vcpu_cli.arm_vcpu.config import (
 from arm_vcpu_cli.arm_vcpu.context_frame import GuestSystemRegisters, TrapFrame
 from arm_vcpu_cli.arm_vcpu.exception import SyncHandlers
 from arm_vcpu_cli.arm_vcpu.exit_path import NO_LIMIT, ExitPath, ExitState
-from arm_vcpu_cli.arm_vcpu.exit_reason import SGI_REGISTERS, ExitReasons
+from arm_vcpu_cli.arm_vcpu.exit_reason import ExitReasons, trapped_moves
 from arm_vcpu_cli.arm_vcpu.guest_memory import GuestMemory
 from arm_vcpu_cli.arm_vcpu.id_registers import guest_id_registers
 from arm_vcpu_cli.arm_vcpu.inject import El1Entry, El1Exception
@@ -44,13 +43,6 @@ _ENGINE_FAILURE: Final = -1
 
 def _not_bound(*_arguments: int) -> None:
     """There is no core to load anything into."""
-
-
-def _trapped_moves(setup: Aarch64VCpuSetupConfig) -> frozenset[SysReg]:
-    """System registers that this core does not have and that are to trap all the same."""
-    if setup.gic_cpu_interface:
-        return ICC_REGISTERS
-    return frozenset() if setup.passthrough_interrupt else SGI_REGISTERS
 
 
 class Aarch64VCpu:
@@ -358,7 +350,7 @@ class Aarch64VCpu:
             memory=GuestMemory(core, self._hal),
             fetch=core.fetcher(),
             id_registers=self._id_registers(core, setup),
-            trapped_moves=_trapped_moves(setup),
+            trapped_moves=trapped_moves(setup),
             observed=self._observer is not None,
         )
 
@@ -384,7 +376,7 @@ class Aarch64VCpu:
             syndromes=SyndromeCorrection(scratch, self.memory(), fetch),
             calls=FirmwareCalls(self._config.mpidr_el1),
             fetch=fetch,
-            trapped_moves=frozenset() if setup is None else _trapped_moves(setup),
+            trapped_moves=frozenset() if setup is None else trapped_moves(setup),
         )
         return tuple(self._recorder.decode(scratch, frame, reasons, self._exits.count))
 
