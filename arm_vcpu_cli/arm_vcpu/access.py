@@ -42,18 +42,19 @@ MmioReason = MmioRead | MmioWrite
 
 
 class PlainAccess(NamedTuple):
-    """What a syndrome says of a load or store. ``size`` is 0 where it does not say all; ``word`` is the place of the
-    register in the state, -1 for XZR; ``mask`` has all bits of the value."""
+    """What a syndrome says of a load or store. ``size`` is 0 where it does not say all; ``word`` is the place in the
+    state of the register with the number ``register``, -1 for XZR; ``mask`` has all bits of the value."""
 
     size: int
     is_write: bool
+    register: int
     word: int
     mask: int
     sign_extend: bool
     is_64bit: bool
 
 
-_NOT_SIMPLE: Final = PlainAccess(0, False, -1, 0, False, False)
+_NOT_SIMPLE: Final = PlainAccess(0, False, ZERO_REGISTER, -1, 0, False, False)
 _NOT_PLAIN: Final = (-1, 0, False)
 
 
@@ -166,7 +167,7 @@ def data_abort_handler(
         simple = abort.is_translation and abort.valid and not abort.stage1_walk and not abort.cache_maintenance
         word = x0 + abort.register if abort.register != ZERO_REGISTER else -1
         mask = VALUE_MASKS[abort.size]
-        plan = PlainAccess(abort.size, abort.is_write, word, mask, abort.sign_extend, abort.is_64bit)
+        plan = PlainAccess(abort.size, abort.is_write, abort.register, word, mask, abort.sign_extend, abort.is_64bit)
         if len(plans) >= _REMEMBERED:
             plans.clear()
         plans[esr] = plan if simple else _NOT_SIMPLE
@@ -186,13 +187,9 @@ def data_abort_handler(
         forms[instruction] = found
         return found
 
-    def load_reason(ipa: int, plan: PlainAccess) -> MmioRead:
-        register = plan.word - x0 if plan.word >= 0 else ZERO_REGISTER
-        return mmio_read(ipa, plan.size, register, plan.is_64bit, plan.sign_extend)
-
     def data_abort(esr: int) -> AxVCpuExitReason | None:
         plan = plans.get(esr) or plan_of(esr)
-        size, is_write, register, mask, sign_extend, is_64bit = plan
+        size, is_write, register, word, mask, sign_extend, is_64bit = plan
         if not size:
             return other(esr)
         instruction = fetch(u64[pc])
@@ -205,7 +202,7 @@ def data_abort_handler(
             # literal is not looked at: those are taken to be aligned.
             return other(esr)
         if is_write:
-            value = u64[register] & mask if register >= 0 else 0
+            value = u64[word] & mask if word >= 0 else 0
             if tell is not None:
                 tell(mmio_write(ipa, size, value))
             outcome = write(ipa, size, value)
@@ -213,12 +210,12 @@ def data_abort_handler(
                 return refused(plan, mmio_write(ipa, size, value), outcome)
         else:
             if tell is not None:
-                tell(load_reason(ipa, plan))
+                tell(mmio_read(ipa, size, register, is_64bit, sign_extend))
             answer = read(ipa, size)
             if not isinstance(answer, int):
-                return refused(plan, load_reason(ipa, plan), answer)
-            if register >= 0:
-                u64[register] = extend_load(answer, size, sign_extend, is_64bit) if sign_extend else answer & mask
+                return refused(plan, mmio_read(ipa, size, register, is_64bit, sign_extend), answer)
+            if word >= 0:
+                u64[word] = extend_load(answer, size, sign_extend, is_64bit) if sign_extend else answer & mask
         advance()
         return None
 

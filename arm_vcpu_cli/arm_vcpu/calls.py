@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Final
+
 from arm_vcpu_cli.arch.smccc import PsciStatus
 from arm_vcpu_cli.arm_vcpu.exit_reason import ARGUMENTS
 from arm_vcpu_cli.arm_vcpu.platform import Outcome, Platform
@@ -21,18 +24,26 @@ class GuestCalls:
         self._platform = platform
         self._firmware = firmware
         self._monitor = monitor
-
-    def hvc(self, _esr: int) -> AxVCpuExitReason | None:
+        self.hvc: Final = self._hypervisor_calls()
         """A hypervisor call: of the firmware, else of the platform. None: answered."""
-        x0, u64 = self._x0, self._u64
-        result = self._firmware.call(u64[x0], u64[x0 + 1], u64[x0 + 2], u64[x0 + 3])
-        if result is None:
-            number, args = u64[x0], tuple(u64[x0 + 1 : x0 + 1 + ARGUMENTS])
-            answer = self._platform.hypercall(number, args)
-            if isinstance(answer, Outcome):
-                return hypercall(number, args)
-            result = answer
-        return self._finish(result)
+
+    def _hypervisor_calls(self) -> Callable[[int], AxVCpuExitReason | None]:
+        # Guests call often enough for looking up what never changes to be felt.
+        u64, x0, call, platform_call = self._u64, self._x0, self._firmware.call, self._platform.hypercall
+        x1, x2, x3, arguments = x0 + 1, x0 + 2, x0 + 3, slice(x0 + 1, x0 + 1 + ARGUMENTS)
+
+        def hvc(_esr: int) -> AxVCpuExitReason | None:
+            number = u64[x0]
+            result = call(number, u64[x1], u64[x2], u64[x3])
+            if result is None:
+                args = tuple(u64[arguments])
+                answer = platform_call(number, args)
+                if isinstance(answer, Outcome):
+                    return hypercall(number, args)
+                result = answer
+            return self._finish(result)
+
+        return hvc
 
     def smc(self) -> AxVCpuExitReason | None:
         """A secure monitor call: of the firmware, else of the monitor. None: answered."""

@@ -5,11 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from arm_vcpu_cli.arch.gicregs import ICC_REGISTERS
 from arm_vcpu_cli.arch.regs import Cnthctl, Hcr, Mdcr, Mpidr
-from arm_vcpu_cli.arch.sysreg import SysReg
 from arm_vcpu_cli.arm_vcpu.execute_on_demand import ExecuteOnDemand
-from arm_vcpu_cli.arm_vcpu.exit_reason import SGI_REGISTERS
 from arm_vcpu_cli.arm_vcpu.smc import SmcTable
 from arm_vcpu_cli.arm_vcpu.trng import EntropySource
 
@@ -53,13 +50,6 @@ class Aarch64VCpuSetupConfig:
     entropy: EntropySource | None = None
     smc_table: SmcTable = field(default_factory=dict)
     on_demand: ExecuteOnDemand | None = None
-
-
-def trapped_moves(config: Aarch64VCpuSetupConfig) -> frozenset[SysReg]:
-    """System registers that this core does not have and that are to trap all the same."""
-    if config.gic_cpu_interface:
-        return ICC_REGISTERS
-    return frozenset() if config.passthrough_interrupt else SGI_REGISTERS
 
 
 def reset_hcr(config: Aarch64VCpuSetupConfig) -> Hcr:

@@ -7,6 +7,7 @@ the next entry is in ``pending``.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import Final
@@ -131,7 +132,7 @@ class SyncHandlers:
         )
         self._decoder = self.reasons.aborts
         self._advance = frame.advance
-        self.access_reason: AxVCpuExitReason | None = None
+        self.told: Final[deque[AxVCpuExitReason]] = deque(maxlen=1)
         """What the latest data abort was, if somebody observes."""
         self._observed = observed
         self._data_abort = data_abort_handler(
@@ -142,7 +143,7 @@ class SyncHandlers:
             write=platform.mmio_write,
             refused=self._refused_access,
             other=self._other_data_abort,
-            tell=self._take_access_reason if observed else None,
+            tell=self.told.append if observed else None,
         )
         self.pending: Pending | PlainAccess | PendingAccess = _NOTHING
         self._given: int | None = None
@@ -245,9 +246,6 @@ class SyncHandlers:
 
     # Data and instruction aborts -------------------------------------------------------------------------------
 
-    def _take_access_reason(self, reason: AxVCpuExitReason | None) -> None:
-        self.access_reason = reason
-
     def _refused_access(self, access: PlainAccess, reason: MmioReason, outcome: Outcome) -> ExitOrNone:
         """A plain access that the platform did not carry out: the caller's to complete, or an abort."""
         if outcome is not Outcome.EXIT:
@@ -259,7 +257,7 @@ class SyncHandlers:
         """A data abort that is no plain access."""
         abort = self._decoder.decode(esr)
         if self._observed:
-            self.access_reason = self.reasons.access(abort)
+            self.told.append(self.reasons.access(abort))
         if abort.kind is AbortKind.REFUSED:
             access = AccessFlags.WRITE if abort.is_write else AccessFlags.READ
             return self._page_fault(self._u32[self._syndrome], access)

@@ -93,7 +93,7 @@ class ExitPath:
         if observer is None:
             return self._path(save)
         # The state is saved once: who observes looks at it before the path does.
-        return self._observed(save, self._path(_nothing), observer)
+        return self._observed(save, self._path(None), observer)
 
     def vectors(self) -> VectorTable[AxVCpuExitReason | None]:
         """The vector table at EL2: what each entry does."""
@@ -118,7 +118,7 @@ class ExitPath:
         vectors.set(TrapSource.CURRENT_SP_ELX, TrapKind.IRQ, current_irq)
         return vectors
 
-    def _path(self, save: Callable[[], object]) -> Callable[[int], None]:
+    def _path(self, save: Callable[[], object] | None) -> Callable[[int], None]:
         core, state, handlers, exits = self._cpu.core, self._state, self._handlers, self._exits
         restore, stop = core.restorer(state), core.stop
         write_pstate = core.pstate_writer()
@@ -134,7 +134,8 @@ class ExitPath:
         snapshot, remember, forget = self._recorder.snapshot, self._recorder.append, self._recorder.forget
 
         def on_exception(kind: int) -> None:
-            save()
+            if save is not None:
+                save()
             if u32[target_el] == _EL2:
                 exits.count = number = exits.count + 1
                 if u32[aarch64] and not kind:
@@ -202,6 +203,7 @@ class ExitPath:
         fp, lr, x8 = (layout.x0 // 8 + number for number in (FRAME_POINTER, LINK_REGISTER, _SYSCALL_NUMBER))
         esr_el1, far_el1, elr_el1 = (layout.sysregs[lookup(f"{name}_EL1")] // 8 for name in ("ESR", "FAR", "ELR"))
         decode, decode_el1, host_now = handlers.reasons.reason, handlers.reasons.el1_reason, time.perf_counter_ns
+        told, unknown = handlers.told, Nothing()
         now, report, report_entry, report_exception = observer.now, observer.exit, observer.entry, observer.exception
         entries, exceptions, timing = observer.wants_entries, observer.wants_exceptions, observer.timing
 
@@ -215,7 +217,7 @@ class ExitPath:
                 # It will be no exit.
                 path(kind)
                 return
-            reason: AxVCpuExitReason | None = Nothing()
+            reason: AxVCpuExitReason | None = unknown
             exception_class = u32[syndrome] >> EC_SHIFT if decoded else 0
             # What handles a data abort has to find out what it is, and says so.
             accesses = to_el2 and exception_class == _DATA_ABORT
@@ -243,8 +245,8 @@ class ExitPath:
                 # told what became of it, wanted or not.
                 report_exception(El1ExceptionRecord(record.time, kind, esr, None, record.pc, el, u64[pc], u64[x8]))
                 return
-            if accesses and handlers.access_reason is not None:
-                record.reason = handlers.access_reason
+            if accesses:
+                record.reason = told[0]
             if to_el2 or (decoded and esr >> EC_SHIFT == ExceptionClass.SYSTEM):
                 # As the handler left it: corrected, or made up for a trap that the core does not have.
                 record.esr = esr
@@ -273,7 +275,3 @@ class ExitPath:
                 report_entry(u64[pc], u32[pstate] // _EL_UNIT & _EL_MASK, irq=bool(wanted & VI), fiq=bool(wanted & VF))
 
         return on_observed_exception
-
-
-def _nothing() -> None:
-    """The state has been saved."""

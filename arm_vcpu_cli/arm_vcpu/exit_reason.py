@@ -19,10 +19,11 @@ from arm_vcpu_cli.arch.esr import (
     system_trap_esr,
 )
 from arm_vcpu_cli.arch.fault_address import fault_ipa
-from arm_vcpu_cli.arch.gicregs import IccSgi1r
+from arm_vcpu_cli.arch.gicregs import ICC_REGISTERS, IccSgi1r
 from arm_vcpu_cli.arch.regs import Mpidr
 from arm_vcpu_cli.arch.sysreg import SysReg, SystemMove, decode_system_move, lookup
 from arm_vcpu_cli.arm_vcpu.access import AbortDecoder, DecodedAbort, MmioReason, PlainAccess, data_abort_handler
+from arm_vcpu_cli.arm_vcpu.config import Aarch64VCpuSetupConfig
 from arm_vcpu_cli.arm_vcpu.context_frame import TrapFrame
 from arm_vcpu_cli.arm_vcpu.inject import El1Entry
 from arm_vcpu_cli.arm_vcpu.mmio import DeviceAccess
@@ -147,6 +148,13 @@ class ExitReasons:
             return SysRegRead(trap.reg.iss, trap.register)
         value = self._frame.gpr(trap.register)
         return send_ipi(value) if trap.reg in SGI_REGISTERS else SysRegWrite(trap.reg.iss, value)
+
+
+def trapped_moves(setup: Aarch64VCpuSetupConfig) -> frozenset[SysReg]:
+    """System registers that the core does not have and that are to trap all the same."""
+    if setup.gic_cpu_interface:
+        return ICC_REGISTERS
+    return frozenset() if setup.passthrough_interrupt else SGI_REGISTERS
 
 
 def _reason(_access: PlainAccess, reason: MmioReason, _outcome: Outcome) -> MmioReason:

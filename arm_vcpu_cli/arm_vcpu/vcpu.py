@@ -14,13 +14,12 @@ from arm_vcpu_cli.arm_vcpu.config import (
     Aarch64VCpuCreateConfig,
     Aarch64VCpuSetupConfig,
     reset_registers,
-    trapped_moves,
     virtual_mpidr,
 )
 from arm_vcpu_cli.arm_vcpu.context_frame import GuestSystemRegisters, TrapFrame
 from arm_vcpu_cli.arm_vcpu.exception import SyncHandlers
 from arm_vcpu_cli.arm_vcpu.exit_path import NO_LIMIT, ExitPath, ExitState
-from arm_vcpu_cli.arm_vcpu.exit_reason import ExitReasons
+from arm_vcpu_cli.arm_vcpu.exit_reason import ExitReasons, trapped_moves
 from arm_vcpu_cli.arm_vcpu.guest_memory import GuestMemory
 from arm_vcpu_cli.arm_vcpu.id_registers import guest_id_registers
 from arm_vcpu_cli.arm_vcpu.inject import El1Entry, El1Exception

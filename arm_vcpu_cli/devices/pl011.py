@@ -218,15 +218,23 @@ class Pl011:
         """The guest looks whether something has arrived, and nothing had."""
         if self._quiet_reads:
             self._quiet_reads -= 1
-        self.poll()
+            if self._quiet_reads:
+                return
+        self._fill()
+        if self._fifo:
+            self._update()
 
     def _read_flags(self) -> int:
-        if not self._fifo:
+        # Before each byte that it prints a guest reads this.
+        fifo = self._fifo
+        if not fifo:
             self._look()
-        if self._fifo:
+        if fifo:
             self._polls = 0
-            return _FR_FULL if len(self._fifo) >= self._depth else _FR_DATA
-        self._count_poll()
+            return _FR_FULL if len(fifo) >= self._depth else _FR_DATA
+        self._polls += 1
+        if self._polls >= POLLS_BEFORE_IDLE:
+            self._idle()
         return _FR_EMPTY
 
     def _read_raw(self) -> int:
@@ -235,14 +243,15 @@ class Pl011:
         if self._raw:
             self._polls = 0
         else:
-            self._count_poll()
+            self._polls += 1
+            if self._polls >= POLLS_BEFORE_IDLE:
+                self._idle()
         return self._raw
 
-    def _count_poll(self) -> None:
-        self._polls += 1
-        if self._polls >= POLLS_BEFORE_IDLE:
-            self._polls -= POLLS_BETWEEN_WAITS
-            self._wait()
+    def _idle(self) -> None:
+        """The guest has done nothing but look for long."""
+        self._polls -= POLLS_BETWEEN_WAITS
+        self._wait()
 
     def _read_data(self) -> int:
         self._polls = 0

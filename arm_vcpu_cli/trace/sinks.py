@@ -15,6 +15,7 @@ from arm_vcpu_cli.trace.event import (
     NAME_KEYS,
     SCHEMA,
     SCHEMA_VERSION,
+    Field,
     Hex,
     TracedDevice,
     TraceEnd,
@@ -24,6 +25,7 @@ from arm_vcpu_cli.trace.event import (
 
 _ENCODER: Final = json.JSONEncoder(separators=(",", ":"))
 _CONTINGENT: Final = 1 << 14
+_FIELDS: Final = 1 << 12
 
 
 class TraceSink(Protocol):
@@ -55,6 +57,9 @@ class JsonLinesSink:
         self._held = ""
         """An exit whose entry is about to follow: the two are written at once."""
         self._entries = False
+        self._known: dict[int, tuple[tuple[Field, ...], str]] = {}
+        """Fields, by their identity, with their text: those of accesses that are alike are one object. (As values they
+        would not do: 1, Hex(1) and true are equal.)"""
 
     def header(self, header: TraceHeader) -> None:
         """See :class:`TraceSink`."""
@@ -77,28 +82,39 @@ class JsonLinesSink:
         """See :class:`TraceSink`."""
         # An exit is told in a few microseconds: what comes again and again is formatted once and kept.
         type_, seq, vcpu, time, name, pc, symbol, source, caller, el, esr, fields, note = event
-        line = f'{{"type":"{type_}","seq":{seq},"vcpu":{vcpu},"time_ns":{time}'
         if pc is not None:
-            line += _json_place(type_, name, pc, symbol, source, caller, el, esr)
-        elif name:
-            line += _json_name(type_, name)
+            place = _json_place(type_, name, pc, symbol, source, caller, el, esr)
+        else:
+            place = _json_name(type_, name) if name else ""
+        said = ""
+        if fields:
+            known = self._known.get(id(fields))
+            said = self._format(fields) if known is None or known[0] is not fields else known[1]
+        if note:
+            said += f"{_json_key('note')}{_json_value(note)}"
+        line = f'{self._held}{{"type":"{type_}","seq":{seq},"vcpu":{vcpu},"time_ns":{time}{place}{said}}}\n'
+        if type_ == EXIT and self._entries:
+            self._held = line
+            return
+        self._write(line)
+        self._held = ""
+        if type_ == ENTRY:
+            self._entries = True
+
+    def _format(self, fields: tuple[Field, ...]) -> str:
+        text = ""
         for key, value in fields:
             kind = type(value)
             if kind is Hex:
-                line += f'{_json_key(key)}"{hex(value)}"'  # type: ignore[arg-type]
+                text += f'{_json_key(key)}"{hex(value)}"'  # type: ignore[arg-type]
             elif kind is int:
-                line += f"{_json_key(key)}{value}"
+                text += f"{_json_key(key)}{value}"
             else:
-                line += _json_key(key) + _json_value(value)
-        if note:
-            line += f"{_json_key('note')}{_json_value(note)}"
-        line += "}\n"
-        if type_ == EXIT and self._entries:
-            self._held += line
-            return
-        self._write(self._held + line)
-        self._held = ""
-        self._entries = self._entries or type_ == ENTRY
+                text += _json_key(key) + _json_value(value)
+        if len(self._known) >= _FIELDS:
+            self._known.clear()
+        self._known[id(fields)] = fields, text
+        return text
 
     def end(self, end: TraceEnd) -> None:
         """See :class:`TraceSink`."""

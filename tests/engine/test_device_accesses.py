@@ -392,11 +392,12 @@ def test_abort_of_the_last_access_changes_no_register(
     check_abort(device.guest, place, mode, ADDRESS + last, write=isinstance(form, Store))
 
 
+@pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
 @pytest.mark.parametrize("place", ["ldr_w", "ldr_pre", "ldp_x", "ldp_q_post", "str_w", "stp_x_pre"])
-def test_abort_asked_for_by_the_caller(caller: Machine, place: str) -> None:
+def test_abort_asked_for_by_the_caller(caller: Machine, place: str, mode: int) -> None:
     form: Load | Store = LOADS[place] if place in LOADS else STORES[place]
     guest = caller.guest
-    caller.prepare(place, EL1H, form)
+    caller.prepare(place, mode, form)
     for _access in form.accesses[:-1]:
         assert isinstance(guest.run(), (MmioRead, MmioWrite))
         if isinstance(form, Load):
@@ -404,8 +405,8 @@ def test_abort_asked_for_by_the_caller(caller: Machine, place: str) -> None:
     guest.run()
     guest.vcpu.inject_external_abort()
     guest.run()
-    caller.check_untouched(form, EL1H)
-    check_abort(guest, place, EL1H, ADDRESS + form.accesses[-1][0], write=isinstance(form, Store))
+    caller.check_untouched(form, mode)
+    check_abort(guest, place, mode, ADDRESS + form.accesses[-1][0], write=isinstance(form, Store))
 
 
 @pytest.mark.parametrize("mode", MODES.values(), ids=MODES)

@@ -92,7 +92,7 @@ class EventDescriber:
     def entry(self, number: int, time: int, pc: int, el: int, virq: str) -> TraceEvent:
         """The guest goes on; ``virq`` says which virtual interrupts are pending."""
         fields: Fields = (("virq", virq),) if virq else ()
-        return TraceEvent(ENTRY, number, self._vcpu, time, "", pc, self._symbol(pc), el=el, fields=fields)
+        return TraceEvent(ENTRY, number, self._vcpu, time, "", pc, self._symbol(pc), "", "", el, None, fields, "")
 
     def exception(self, number: int, record: El1ExceptionRecord, intid: int | None = None) -> TraceEvent:
         """An exception that the guest takes itself; ``intid`` is the interrupt that it will find."""

@@ -37,6 +37,7 @@ from arm_vcpu_cli.trace.event import Field, Hex
 Fields = tuple[Field, ...]
 _DOUBLEWORD: Final = 8
 _REMEMBERED: Final = 1 << 14
+_ACCESSES: Final = 1 << 12
 _X_NAMES: Final = (*(f"x{number}" for number in range(31)), "xzr")
 _W_NAMES: Final = (*(f"w{number}" for number in range(31)), "wzr")
 
@@ -51,6 +52,10 @@ class Places:
         """(IPA, width in bytes) -> fields of the access."""
         self.meaning = lru_cache(_REMEMBERED)(self._meaning)
         """(IPA, width in bytes, value) -> the field that says what it means, or none."""
+        self.load = lru_cache(_ACCESSES)(self._load)
+        """(IPA, virtual address or None, width in bytes, register, width of the register, value or None) -> fields."""
+        self.store = lru_cache(_ACCESSES)(self._store)
+        """(IPA, virtual address or None, width in bytes, value) -> fields."""
 
     def _access(self, ipa: int, width: int) -> Fields:
         window = self._bus.find(ipa)
@@ -66,24 +71,32 @@ class Places:
         text = "" if window is None else meaning(window.device, ipa - window.base, width, value)
         return (("meaning", text),) if text else ()
 
+    def _load(self, ipa: int, va: int | None, width: int, reg: int, reg_width: int, value: int | None) -> Fields:
+        names = _X_NAMES if reg_width == _DOUBLEWORD else _W_NAMES
+        fields = (*self.where(ipa, va), *self.access(ipa, int(width)), ("reg", names[reg]))
+        if value is None:
+            return fields
+        return (*fields, ("value", Hex(value)), *self.meaning(ipa, int(width), value & (1 << 8 * width) - 1))
+
+    def _store(self, ipa: int, va: int | None, width: int, data: int) -> Fields:
+        return (
+            *self.where(ipa, va),
+            *self.access(ipa, int(width)),
+            ("data", Hex(data)),
+            *self.meaning(ipa, int(width), data),
+        )
+
     def where(self, ipa: int, va: int | None) -> Fields:
         """The two addresses of an access."""
         return (("ipa", Hex(ipa)),) if va is None else (("ipa", Hex(ipa)), ("va", Hex(va)))
 
 
 def _mmio_read(places: Places, exit_: MmioRead, record: ExitRecord) -> Fields:
-    names = _X_NAMES if exit_.reg_width == _DOUBLEWORD else _W_NAMES
-    ipa, width, value = exit_.addr, int(exit_.width), record.value
-    fields = (*places.where(ipa, record.va), *places.access(ipa, width), ("reg", names[exit_.reg]))
-    if value is None:
-        return fields
-    return (*fields, ("value", Hex(value)), *places.meaning(ipa, width, value & (1 << 8 * width) - 1))
+    return places.load(exit_.addr, record.va, exit_.width, exit_.reg, exit_.reg_width, record.value)
 
 
 def _mmio_write(places: Places, exit_: MmioWrite, record: ExitRecord) -> Fields:
-    ipa, width, data = exit_.addr, int(exit_.width), exit_.data
-    where = places.where(ipa, record.va)
-    return (*where, *places.access(ipa, width), ("data", Hex(data)), *places.meaning(ipa, width, data))
+    return places.store(exit_.addr, record.va, exit_.width, exit_.data)
 
 
 @lru_cache(maxsize=4096)

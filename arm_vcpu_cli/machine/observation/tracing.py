@@ -64,8 +64,9 @@ class Tracer:
     ) -> None:
         options = TraceOptions() if options is None else options
         types = options.selection.wanted_types()
-        self._sink = sink
+        self._sink, self._event = sink, sink.event
         self._describer = describer
+        self._describe_exit, self._describe_entry = describer.exit, describer.entry
         self._options = options
         self._caller = caller
         self._signalled = signalled
@@ -120,7 +121,7 @@ class Tracer:
             # Now: what its frame record holds may be different later.
             find = self._caller
             caller = 0 if find is None else find(record.pc, record.lr, record.fp)
-            self._tell(self._describer.exit, number, record, caller)
+            self._tell(self._describe_exit, number, record, caller)
         self._inside = False
         if self._late:
             self._finish()
@@ -157,7 +158,7 @@ class Tracer:
         if self._test is not None and not self._test(Facts(self._seen, 0, now, "", None, pc, None)):
             return
         virq = ("irq fiq" if fiq else "irq") if irq else "fiq" if fiq else ""
-        self._tell(self._describer.entry, self._seen, now, pc, el, virq)
+        self._tell(self._describe_entry, self._seen, now, pc, el, virq)
 
     def exception(self, record: El1ExceptionRecord) -> None:
         """The guest has taken an exception itself."""
@@ -258,10 +259,10 @@ class Tracer:
         return test is None or test(Facts(self._seen, 0, now, "", None, None, None))
 
     def _tell(self, make: Callable[..., TraceEvent], *arguments: object) -> None:
-        if self._ring is not None:
-            self._ring.append((make, arguments))
+        if self._ring is None:
+            self._event(make(*arguments))
         else:
-            self._sink.event(make(*arguments))
+            self._ring.append((make, arguments))
         if self._left > 0:
             self._left -= 1
             if not self._left:

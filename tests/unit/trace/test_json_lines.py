@@ -113,6 +113,20 @@ def test_what_there_is_not_is_left_out() -> None:
     assert list(record) == ["type", "seq", "vcpu", "time_ns", "reason", "pc"]
 
 
+def test_fields_are_written_as_what_they_are_whatever_is_equal_to_them() -> None:
+    kinds = [(("value", value),) for value in (1, True, Hex(1))]
+    found = [record["value"] for record in lines(*(event(fields=fields) for fields in kinds * 3))]
+    assert [repr(value) for value in found] == ["1", "True", "'0x1'"] * 3
+
+
+def test_fields_that_nobody_has_any_more_are_not_taken_for_later_ones() -> None:
+    stream, count = io.StringIO(), 3 * 4096
+    sink = JsonLinesSink(stream)
+    for n in range(count):
+        sink.event(event(fields=(("n", n),)))
+    assert [json.loads(line)["n"] for line in stream.getvalue().splitlines()] == list(range(count))
+
+
 @pytest.mark.parametrize(
     ("type_", "name", "expected"),
     [
