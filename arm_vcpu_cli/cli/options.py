@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,6 +19,7 @@ from arm_vcpu_cli.machine.description import ClockSource, MachineDescription
 from arm_vcpu_cli.machine.loading import load_machine
 from arm_vcpu_cli.machine.schema import KERNEL_TYPES, MAX_SECONDS
 from arm_vcpu_cli.machine.sizes import parse_size
+from arm_vcpu_cli.record import Record, replace
 
 F = TypeVar("F", bound=Callable[..., Any])
 _COUNT_DIGITS = 18
@@ -136,8 +136,7 @@ _GUEST_OPTIONS = (
 )
 
 
-@dataclass(frozen=True)
-class GuestOptions:
+class GuestOptions(Record):
     """What the options of a command that runs a guest say."""
 
     guest: Path

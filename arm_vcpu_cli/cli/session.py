@@ -7,7 +7,6 @@ import hashlib
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from importlib import import_module
 
 from arm_vcpu_cli.cli.options import GuestOptions
@@ -22,6 +21,7 @@ from arm_vcpu_cli.machine.inputlog import InputRecorder, digest, load_input_log
 from arm_vcpu_cli.machine.postmortem.report_wanted import wants_advice, wants_report
 from arm_vcpu_cli.machine.runner import Ending, RunResult, run_machine
 from arm_vcpu_cli.machine.watchdog import Watchdog
+from arm_vcpu_cli.record import replace
 
 
 def run_guest(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -13,6 +12,7 @@ from arm_vcpu_cli.guest.image import GuestImage
 from arm_vcpu_cli.machine.description import MachineDescription
 from arm_vcpu_cli.machine.devicetree import BootParameters, build_device_tree
 from arm_vcpu_cli.machine.placement import GuestRam, load_bytes, place_device_tree, place_initrd
+from arm_vcpu_cli.record import replace
 
 RNG_SEED_SIZE: Final = 64  # bytes; the kernel's generator takes in no more
 KASLR_SEED_SIZE: Final = 8

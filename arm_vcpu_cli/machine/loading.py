@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Mapping
-from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -53,6 +52,7 @@ from arm_vcpu_cli.machine.schema import (
     read_document,
 )
 from arm_vcpu_cli.machine.sizes import format_size
+from arm_vcpu_cli.record import replace
 
 PRESETS: Final = ("virt",)
 DEFAULT_PRESET: Final = "virt"
