@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,7 +15,6 @@ from arm_vcpu_cli.cli.sections import GuestOption
 from arm_vcpu_cli.errors import MachineFileError, UsageError
 from arm_vcpu_cli.guest.image import GuestImage
 from arm_vcpu_cli.guest.loader import load_guest
-from arm_vcpu_cli.guest.symbol_files import load_symbols
 from arm_vcpu_cli.machine.description import ClockSource, MachineDescription
 from arm_vcpu_cli.machine.loading import load_machine
 from arm_vcpu_cli.machine.schema import KERNEL_TYPES, MAX_SECONDS
@@ -169,7 +169,8 @@ class GuestOptions(Record):
         if self.load_address is not None and image.kind == "elf":
             raise UsageError(f"--load-address is for raw binaries; {self.guest} is an ELF file, with addresses in it")
         if self.symbols is not None:
-            image = replace(image, symbols=load_symbols(self.symbols))
+            files = import_module("arm_vcpu_cli.guest.symbol_files")
+            image = replace(image, symbols=files.load_symbols(self.symbols))
         return description, image
 
     def _over(self, description: MachineDescription) -> MachineDescription:

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Mapping
-from importlib import resources
+from importlib import import_module
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 from arm_vcpu_cli.arch.bitfield import MASK64
 from arm_vcpu_cli.arch.descriptor import PAGE_SIZE
-from arm_vcpu_cli.arch.features import FEATURES
 from arm_vcpu_cli.arch.regs import AFFINITY_MASK
 from arm_vcpu_cli.arch.smccc import is_psci, to_u64
 from arm_vcpu_cli.machine.description import (
@@ -52,10 +51,11 @@ from arm_vcpu_cli.machine.schema import (
     read_document,
 )
 from arm_vcpu_cli.machine.sizes import format_size
-from arm_vcpu_cli.record import replace
+from arm_vcpu_cli.record import Record, replace
 
 PRESETS: Final = ("virt",)
 DEFAULT_PRESET: Final = "virt"
+_PRESETS_FOLDER: Final = Path(__file__).with_name("presets")
 
 _EL2_KEYS: Final = ("passthrough_interrupt", "passthrough_timer", "trap_wfi", "trap_id_registers", "hcr")
 _BOOT_KEYS: Final = ("entry", "load_address", "dtb", "dtb_address", "bootargs", "initrd", "kernel_type", "kaslr")
@@ -123,7 +123,7 @@ def _over_preset(source: Path, document: Mapping[str, object]) -> dict[str, obje
     base = Table(source, document).choice("base", (*PRESETS, "none"), DEFAULT_PRESET)
     if base == "none":
         return dict(document)
-    preset = resources.files(f"{__package__}.presets").joinpath(f"{base}.toml").read_bytes()
+    preset = (_PRESETS_FOLDER / f"{base}.toml").read_bytes()
     return merge(parse_document(Path(base), preset), document)
 
 
@@ -133,7 +133,13 @@ def _read_cpu(table: Table) -> CpuDescription:
     if mpidr & ~AFFINITY_MASK:
         expected = f"affinity fields only (mask {AFFINITY_MASK:#x})"
         raise table.error("mpidr", f"expected {expected}, found {mpidr:#x}")
-    return CpuDescription(model, mpidr, table.table("features", tuple(FEATURES)).booleans())
+    return CpuDescription(model, mpidr, _read_features(table) if "features" in table else ())
+
+
+def _read_features(table: Table) -> tuple[tuple[str, bool], ...]:
+    # Few descriptions have any, and the table of all features is long.
+    known = import_module("arm_vcpu_cli.arch.features").FEATURES
+    return table.table("features", tuple(known)).booleans()
 
 
 def _read_el2(table: Table, gic: GicDescription | None) -> El2Description:
@@ -217,7 +223,7 @@ def _resized(table: Table, memory: list[MemoryRegion], size: int) -> list[Memory
     return after
 
 
-class _Extent(NamedTuple):
+class _Extent(Record):
     """A range of addresses and the table that takes it."""
 
     base: int
@@ -229,7 +235,7 @@ class _Extent(NamedTuple):
 def _check_placement(extents: list[_Extent], limit: int) -> None:
     """Refuse what lies beyond ``limit`` and what overlaps."""
     highest: _Extent | None = None
-    for extent in sorted(extents, key=lambda extent: extent[:3]):
+    for extent in sorted(extents, key=lambda extent: (extent.base, extent.end, extent.name)):
         shown = f"{extent.base:#x} to {extent.end - 1:#x}"
         if extent.end > limit:
             space = f"{limit.bit_length() - 1}-bit address space"

@@ -7,21 +7,21 @@ length, and is always one line.
 
 from __future__ import annotations
 
-import difflib
-import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
+from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Final
 
 import tomli
 
 from arm_vcpu_cli.errors import MachineFileError
 from arm_vcpu_cli.guest.image import ImageKind
 from arm_vcpu_cli.machine.sizes import format_size, parse_size
+from arm_vcpu_cli.record import Record
 
 MAX_FILE_SIZE: Final = 1 << 20  # bytes; a description is a page of text
 MAX_REGION_SIZE: Final = 1 << 40
@@ -39,7 +39,7 @@ PERMISSIONS: Final = ("r", "rw", "rx", "rwx")
 HCR_TRAPS: Final = ("TVM", "TRVM", "TTLB", "TACR", "TSW", "TPC", "TPU", "TID1", "TID2")
 
 
-class CpuModel(NamedTuple):
+class CpuModel(Record):
     """A CPU model of the engine: physical address bits, and its ``compatible`` in a device tree."""
 
     pa_bits: int
@@ -56,7 +56,7 @@ CPU_MODELS: Final[Mapping[str, CpuModel]] = MappingProxyType(
 )
 
 
-class DeviceType(NamedTuple):
+class DeviceType(Record):
     """The least and the greatest size in bytes of a device's window, and the keys that only some types have."""
 
     least: int
@@ -92,7 +92,13 @@ def quote_key(name: str) -> str:
     """``name`` as a TOML key: bare where that is allowed, else quoted and shortened."""
     if _BARE_KEY.fullmatch(name):
         return name
-    return json.dumps(name if len(name) <= _SHOWN_CHARACTERS else name[:_SHOWN_CHARACTERS] + "...")
+    return _quoted(name if len(name) <= _SHOWN_CHARACTERS else name[:_SHOWN_CHARACTERS] + "...")
+
+
+def _quoted(text: str) -> str:
+    # Only messages need it.
+    quoted: str = import_module("json").dumps(text)
+    return quoted
 
 
 def describe_value(value: object) -> str:
@@ -107,7 +113,7 @@ def describe_value(value: object) -> str:
         return f"the number {value}"
     if isinstance(value, str):
         shown = value if len(value) <= _SHOWN_CHARACTERS else value[:_SHOWN_CHARACTERS] + "..."
-        return f"the string {json.dumps(shown)}"
+        return f"the string {_quoted(shown)}"
     if isinstance(value, Mapping):
         return "a table"
     if isinstance(value, list):
@@ -126,7 +132,7 @@ def one_of(choices: Sequence[str]) -> str:
 def close_match(name: str, choices: Iterable[str]) -> str:
     """`` (did you mean "x"?)``, or nothing where no choice is close. Case does not matter."""
     by_folded = {choice.casefold(): choice for choice in choices}
-    found = difflib.get_close_matches(name[:64].casefold(), by_folded, n=1)
+    found = import_module("difflib").get_close_matches(name[:64].casefold(), by_folded, n=1)
     return f' (did you mean "{by_folded[found[0]]}"?)' if found else ""
 
 
