@@ -9,7 +9,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Final
 
-from arm_vcpu_cli.cli.options import GuestOptions
+from arm_vcpu_cli.cli.guest_options import GuestOptions
 from arm_vcpu_cli.cli.output import say, tell
 from arm_vcpu_cli.cli.progress import doing
 from arm_vcpu_cli.cli.terminal import open_console, raw_terminal, signals_stop

@@ -35,6 +35,7 @@ from arm_vcpu_cli.machine.description import (
     main_ram,
 )
 from arm_vcpu_cli.machine.device_loading import read_devices
+from arm_vcpu_cli.machine.presets import PRESETS
 from arm_vcpu_cli.machine.schema import (
     CPU_MODELS,
     DEFAULT_EPOCH,
@@ -47,15 +48,11 @@ from arm_vcpu_cli.machine.schema import (
     PERMISSIONS,
     Table,
     merge,
-    parse_document,
-    read_document,
 )
 from arm_vcpu_cli.machine.sizes import format_size
 from arm_vcpu_cli.record import Record, replace
 
-PRESETS: Final = ("virt",)
 DEFAULT_PRESET: Final = "virt"
-_PRESETS_FOLDER: Final = Path(__file__).with_name("presets")
 
 _EL2_KEYS: Final = ("passthrough_interrupt", "passthrough_timer", "trap_wfi", "trap_id_registers", "hcr")
 _BOOT_KEYS: Final = ("entry", "load_address", "dtb", "dtb_address", "bootargs", "initrd", "kernel_type", "kaslr")
@@ -68,7 +65,10 @@ def load_machine(
 
     ``memory_size`` (bytes) and ``bootargs`` take the place of the main RAM's size and of ``boot.bootargs``.
     """
-    document: Mapping[str, object] = {} if path is None else read_document(path)
+    document: Mapping[str, object] = {}
+    if path is not None:
+        # The parser takes longer to load than a preset to build.
+        document = import_module("arm_vcpu_cli.machine.document").read_document(path)
     return machine_from_document(document, path, memory_size=memory_size, bootargs=bootargs)
 
 
@@ -123,8 +123,7 @@ def _over_preset(source: Path, document: Mapping[str, object]) -> dict[str, obje
     base = Table(source, document).choice("base", (*PRESETS, "none"), DEFAULT_PRESET)
     if base == "none":
         return dict(document)
-    preset = (_PRESETS_FOLDER / f"{base}.toml").read_bytes()
-    return merge(parse_document(Path(base), preset), document)
+    return merge(PRESETS[base], document)
 
 
 def _read_cpu(table: Table) -> CpuDescription:
