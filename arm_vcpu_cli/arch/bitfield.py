@@ -15,6 +15,7 @@ Values are immutable, compare as integers, and keep the bits that no field cover
 from __future__ import annotations
 
 from collections.abc import Mapping
+from operator import attrgetter
 from types import MappingProxyType
 from typing import ClassVar, Final, NoReturn, TypeVar, overload
 
@@ -47,10 +48,13 @@ class Field:
             raise ValueError(f"field [{self.msb}:{self.lsb}] has its bits in the wrong order")
         self.width = self.msb - self.lsb + 1
         self.mask = (1 << self.width) - 1
-        self.values: Mapping[int, str] = EMPTY if values is None else MappingProxyType(dict(values))
-        for number in self.values:
-            if not 0 <= number <= self.mask:
-                raise ValueError(f"value {number:#x} does not fit in field [{self.msb}:{self.lsb}]")
+        self.values: Mapping[int, str] = EMPTY
+        if values:
+            for number in (min(values), max(values)):
+                if not 0 <= number <= self.mask:
+                    raise ValueError(f"value {number:#x} does not fit in field [{self.msb}:{self.lsb}]")
+            # Many fields share the names of their numbers, which need no second copy.
+            self.values = values if isinstance(values, MappingProxyType) else MappingProxyType(dict(values))
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
@@ -83,6 +87,10 @@ class Field:
         return f"{number}(?)" if name is None else f"{number} ({name})"
 
 
+_NO_FIELDS: Final[Mapping[str, Field]] = MappingProxyType({})
+_MSB: Final = attrgetter("msb")
+
+
 class Register(int):
     """A register value of ``WIDTH`` bits; subclasses declare its fields as class attributes.
 
@@ -93,18 +101,20 @@ class Register(int):
 
     WIDTH: ClassVar[int] = 64
     _FIELDS: ClassVar[tuple[Field, ...]] = ()
+    _BY_NAME: ClassVar[Mapping[str, Field]] = _NO_FIELDS
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         found: dict[str, Field] = {}
-        for base in reversed(cls.__mro__):
-            for name, value in vars(base).items():
-                if isinstance(value, Field):
-                    if hasattr(Register, name):
-                        raise ValueError(f"{cls.__name__}.{name}: the name is taken")
-                    found[name] = value
-                elif name in found:
-                    del found[name]
+        for base in reversed(cls.__bases__):
+            found |= vars_of(base) if issubclass(base, Register) else {}
+        for name, value in vars(cls).items():
+            if isinstance(value, Field):
+                if hasattr(Register, name):
+                    raise ValueError(f"{cls.__name__}.{name}: the name is taken")
+                found[name] = value
+            elif name in found:
+                del found[name]
         used = 0
         for name, field in found.items():
             bits = field.mask << field.lsb
@@ -113,7 +123,8 @@ class Register(int):
             if used & bits:
                 raise ValueError(f"{cls.__name__}.{name} overlaps another field")
             used |= bits
-        cls._FIELDS = tuple(sorted(found.values(), key=lambda field: -field.msb))
+        cls._FIELDS = tuple(sorted(found.values(), key=_MSB, reverse=True))
+        cls._BY_NAME = MappingProxyType({field.name: field for field in cls._FIELDS})
 
     def __new__(cls: type[R], value: int = 0) -> R:
         if not 0 <= value < 1 << cls.WIDTH:
@@ -131,17 +142,21 @@ class Register(int):
     @classmethod
     def of(cls: type[R], **fields: int) -> R:
         """The value whose named fields are as given and all other bits zero."""
-        return cls(0).replace(**fields)
+        return cls(cls._inserted(0, fields))
 
     def replace(self: R, **fields: int) -> R:
         """This value with the named fields changed."""
-        word = int(self)
-        for name, value in fields.items():
-            field = vars_of(type(self)).get(name)
+        return type(self)(self._inserted(int(self), fields))
+
+    @classmethod
+    def _inserted(cls, word: int, values: Mapping[str, int]) -> int:
+        known = cls._BY_NAME
+        for name, value in values.items():
+            field = known.get(name)
             if field is None:
-                raise ValueError(f"{type(self).__name__} has no field {name}")
+                raise ValueError(f"{cls.__name__} has no field {name}")
             word = field.insert(word, value)
-        return type(self)(word)
+        return word
 
     def as_dict(self) -> dict[str, int]:
         """All fields by name, from the highest bit to the lowest."""
@@ -160,6 +175,6 @@ class Register(int):
         return f"{type(self).__name__}({int(self):#x})"
 
 
-def vars_of(register: type[Register]) -> dict[str, Field]:
+def vars_of(register: type[Register]) -> Mapping[str, Field]:
     """The fields of a register class by name."""
-    return {field.name: field for field in register.fields()}
+    return register._BY_NAME

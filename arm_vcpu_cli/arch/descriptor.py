@@ -7,6 +7,7 @@ addresses of 48 bits.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from arm_vcpu_cli.arch.bitfield import Field, Register
@@ -129,6 +130,12 @@ def stage2_leaf(level: int, pa: int, attributes: Stage2Attributes, *, on_demand:
         raise ValueError(f"no block or page descriptors at level {level} with the 4 KiB granule")
     if pa & ~OUTPUT_MASK or pa % leaf_size(level):
         raise ValueError(f"output address {pa:#x} does not fit a level {level} descriptor")
+    return pa | _leaf_without_address(level, attributes, on_demand)
+
+
+# A region is mapped by hundreds of leaves that differ in their addresses alone.
+@lru_cache(maxsize=64)
+def _leaf_without_address(level: int, attributes: Stage2Attributes, on_demand: bool) -> int:
     memattr = STAGE2_MEMATTR.get(attributes.memory)
     if memattr is None:
         raise ValueError(f"{attributes.memory.value} memory has no encoding at stage 2")
@@ -140,7 +147,6 @@ def stage2_leaf(level: int, pa: int, attributes: Stage2Attributes, *, on_demand:
             SH=NON_SHAREABLE if attributes.memory.is_device else INNER_SHAREABLE,
             S2AP=attributes.write << 1 | attributes.read,
             MemAttr=memattr,
-            OA=pa >> PAGE_SHIFT,
             TYPE=TABLE_OR_PAGE if level == LAST_LEVEL else BLOCK,
         )
     )

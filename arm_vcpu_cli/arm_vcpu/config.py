@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final
 
 from arm_vcpu_cli.arch.regs import Cnthctl, Hcr, Mdcr, Mpidr
 from arm_vcpu_cli.arm_vcpu.execute_on_demand import ExecuteOnDemand
 from arm_vcpu_cli.arm_vcpu.smc import SmcTable
 from arm_vcpu_cli.arm_vcpu.trng import EntropySource
+from arm_vcpu_cli.record import Record
 
 SCTLR_EL1_RESET: Final = 0x30C5_0830
 MDCR_EL2: Final = int(Mdcr.of(TPM=1, TPMCR=1))
 """Guests are told that there are no performance monitors; those of the core, which count the host's time, trap."""
 
 
-@dataclass(frozen=True)
-class Aarch64VCpuCreateConfig:
+class Aarch64VCpuCreateConfig(Record):
     """``mpidr_el1``: the affinity that the guest sees; ``dtb_addr``: IPA of the device tree, given in x0."""
 
     mpidr_el1: int = 0
     dtb_addr: int = 0
 
 
-@dataclass(frozen=True)
-class Aarch64VCpuSetupConfig:
+class Aarch64VCpuSetupConfig(Record):
     """How EL2 treats the guest; the first two are the crate's.
 
     ``passthrough_interrupt``: physical interrupts are not routed to EL2 (HCR_EL2.IMO and FMO clear).
@@ -48,7 +47,7 @@ class Aarch64VCpuSetupConfig:
     hcr: tuple[str, ...] = ()
     features: tuple[tuple[str, bool], ...] = ()
     entropy: EntropySource | None = None
-    smc_table: SmcTable = field(default_factory=dict)
+    smc_table: SmcTable = MappingProxyType({})
     on_demand: ExecuteOnDemand | None = None
 
 

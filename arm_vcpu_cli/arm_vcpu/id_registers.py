@@ -7,10 +7,10 @@ Where a CPU's technical reference manual and the core differ, the core wins: not
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 from types import MappingProxyType
 from typing import Final
 
-from arm_vcpu_cli.arch.features import with_features
 from arm_vcpu_cli.arch.idregs import ID_LAYOUTS
 from arm_vcpu_cli.arch.sysreg import SysReg, lookup
 from arm_vcpu_cli.engine.port import CpuCore
@@ -74,7 +74,10 @@ def guest_id_registers(
         _set(values, {"ID_AA64PFR0_EL1": {"GIC": _GIC_V3}})
     if not rndr:
         _set(values, {"ID_AA64ISAR0_EL1": {"RNDR": 0}})
-    return with_features(values, features)
+    if features:
+        # Few guests ask for others than the CPU model has, and the table of all features is long.
+        values = import_module("arm_vcpu_cli.arch.features").with_features(values, features)
+    return values
 
 
 def _set(values: dict[SysReg, int], fields: FieldValues) -> None:

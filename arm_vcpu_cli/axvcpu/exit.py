@@ -6,8 +6,9 @@ Fields that the crate does not have are marked as ours.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum, Flag, IntEnum
+
+from arm_vcpu_cli.record import Record
 
 
 class AccessWidth(IntEnum):
@@ -35,16 +36,14 @@ class PowerAction(Enum):
     EXIT = "exit"
 
 
-@dataclass(frozen=True, slots=True)
-class Hypercall:
+class Hypercall(Record):
     """The guest called the hypervisor: ``nr`` is the call's number, ``args`` its arguments (64 bits each)."""
 
     nr: int
     args: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class MmioRead:
+class MmioRead(Record):
     """A load from a device at ``addr`` into register ``reg``, which is ``reg_width`` wide.
 
     ``sign_extend`` is ours: the crate drops it, and a signed load then reads wrong.
@@ -57,8 +56,7 @@ class MmioRead:
     sign_extend: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class MmioWrite:
+class MmioWrite(Record):
     """A store of ``data`` to a device at ``addr``."""
 
     addr: int
@@ -66,8 +64,7 @@ class MmioWrite:
     data: int
 
 
-@dataclass(frozen=True, slots=True)
-class SysRegRead:
+class SysRegRead(Record):
     """A trapped read of the system register ``addr`` into register ``reg``.
 
     On AArch64 ``addr`` is the encoding in the form of the syndrome's ISS (``iss & 0x3FFC1E``).
@@ -77,24 +74,21 @@ class SysRegRead:
     reg: int
 
 
-@dataclass(frozen=True, slots=True)
-class SysRegWrite:
+class SysRegWrite(Record):
     """A trapped write of ``value`` to the system register ``addr`` (see :class:`SysRegRead`)."""
 
     addr: int
     value: int
 
 
-@dataclass(frozen=True, slots=True)
-class IoRead:
+class IoRead(Record):
     """A read from an I/O port; only architectures with a port space have it."""
 
     port: int
     width: AccessWidth
 
 
-@dataclass(frozen=True, slots=True)
-class IoWrite:
+class IoWrite(Record):
     """A write to an I/O port; only architectures with a port space have it."""
 
     port: int
@@ -102,28 +96,24 @@ class IoWrite:
     data: int
 
 
-@dataclass(frozen=True, slots=True)
-class ExternalInterrupt:
+class ExternalInterrupt(Record):
     """An interrupt of the host arrived while the guest ran; ``vector`` is what the HAL fetched."""
 
     vector: int
 
 
-@dataclass(frozen=True, slots=True)
-class NestedPageFault:
+class NestedPageFault(Record):
     """The second stage of translation refused an access to ``addr``; ``access_flags`` is what was tried."""
 
     addr: int
     access_flags: AccessFlags
 
 
-@dataclass(frozen=True, slots=True)
-class Halt:
+class Halt(Record):
     """The guest waits for an interrupt."""
 
 
-@dataclass(frozen=True, slots=True)
-class CpuUp:
+class CpuUp(Record):
     """The guest starts the CPU ``target_cpu`` at ``entry_point`` with ``arg`` in its first register."""
 
     target_cpu: int
@@ -131,36 +121,31 @@ class CpuUp:
     arg: int
 
 
-@dataclass(frozen=True, slots=True)
-class CpuDown:
+class CpuDown(Record):
     """The calling CPU switches itself off; ``state`` is the power state that it asked for."""
 
     state: int
 
 
-@dataclass(frozen=True, slots=True)
-class SystemDown:
+class SystemDown(Record):
     """The guest ends the whole system; ``status`` is what it reports of itself (both fields ours)."""
 
     action: PowerAction = PowerAction.OFF
     status: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Nothing:
+class Nothing(Record):
     """The vCPU came back without anything to do, such as after a request to stop."""
 
 
-@dataclass(frozen=True, slots=True)
-class FailEntry:
+class FailEntry(Record):
     """The guest could not be entered or left in an orderly way; ``description`` (ours) says how."""
 
     hardware_entry_failure_reason: int
     description: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class SendIPI:
+class SendIPI(Record):
     """The guest sends the inter-processor interrupt ``vector``.
 
     ``target_cpu`` names the first target and ``target_cpu_aux`` is the architecture's list of further ones;

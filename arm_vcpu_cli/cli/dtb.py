@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from arm_vcpu_cli.cli.options import FILE, load_description, machine_options
+from arm_vcpu_cli.cli.guest_options import load_description
+from arm_vcpu_cli.cli.options import FILE, machine_options
 from arm_vcpu_cli.errors import FileError, UsageError
 from arm_vcpu_cli.machine.devicetree import build_device_tree
 

@@ -1,91 +1,30 @@
-"""The ``armvcpu`` command: its subcommands, and the one place where errors become a line and a status."""
+"""The ``armvcpu`` command: the one place where errors become a line and a status."""
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from types import MappingProxyType
+from pathlib import Path
 from typing import Final, NoReturn
-
-import click
 
 from arm_vcpu_cli.cli.output import null_stream, say
 from arm_vcpu_cli.errors import ArmVcpuError
-from arm_vcpu_cli.version import VERSION
 
 INTERRUPTED: Final = 130
 OUTPUT_FAILED: Final = 1
-WRONG_USAGE: Final = 2
-
-COMMANDS: Final = MappingProxyType(
-    {
-        "run": ("arm_vcpu_cli.cli.run", "Run a guest to its end, its console on stdout."),
-        "trace": ("arm_vcpu_cli.cli.trace", "Run a guest and log its exits."),
-        "stat": ("arm_vcpu_cli.cli.stat", "Count and time the exits of a guest or a trace."),
-        "diff": ("arm_vcpu_cli.cli.diff", "Show where two traces part."),
-        "report": ("arm_vcpu_cli.cli.report", "Make a page of a trace: timeline, tables, plots."),
-        "walk": ("arm_vcpu_cli.cli.walk", "Walk a guest's translation tables for an address."),
-        "explain": ("arm_vcpu_cli.cli.explain", "Decode a register value."),
-        "dtb": ("arm_vcpu_cli.cli.dtb", "Write the device tree of a machine."),
-        "probe": ("arm_vcpu_cli.cli.probe", "Report what host and modelled CPU can do, and what a guest needs."),
-        "completion": ("arm_vcpu_cli.cli.completion", "Print the completion script of a shell."),
-    }
-)
-"""Subcommand -> (module with a click command named ``command``, its short help); loaded when it is used."""
-
-
-class _Commands(click.Group):
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        if cmd_name not in COMMANDS:
-            return None
-        command = import_module(COMMANDS[cmd_name][0]).command
-        assert isinstance(command, click.Command)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, short_help) for name, (_, short_help) in COMMANDS.items()])
-
-
-@click.group(
-    cls=_Commands,
-    invoke_without_command=True,
-    subcommand_metavar="COMMAND [ARGS]...",
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-@click.version_option(VERSION, prog_name="armvcpu")
-@click.pass_context
-def cli(ctx: click.Context) -> None:
-    """Run AArch64 guests at EL1 under a modelled EL2, and see every exit.
-
-    \b
-    Examples:
-      armvcpu run guest.elf                  run it, its console on stdout
-      armvcpu trace guest.elf                the log of its exits on stderr
-      armvcpu stat guest.elf                 where its exits come from, and what they cost
-      armvcpu trace --format jsonl -o a.jsonl guest.elf && armvcpu report a.jsonl
-      armvcpu explain ESR_EL2=0x93258005     what a syndrome says
-      armvcpu probe --for guest.elf          whether the modelled CPU has what it needs
-    """
-    if ctx.invoked_subcommand is None:
-        click.echo(ctx.get_help(), err=True)
-        ctx.exit(WRONG_USAGE)
+_COMMANDS: Final = "arm_vcpu_cli.cli.commands"
+_COMPLETION: Final = "_ARMVCPU_COMPLETE"
+"""The variable by which a shell asks for words in the place of a run."""
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line (by default that of the process) and exit with its status."""
     _open_missing_streams()
     try:
-        status = cli.main(arguments, prog_name="armvcpu", standalone_mode=False)
-    except click.UsageError as error:
-        status = _wrong_usage(error)
-    except click.ClickException as error:
-        status = _fail(error.format_message(), error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
+        status = _obey(sys.argv[1:] if arguments is None else arguments)
+    except KeyboardInterrupt:
         say("interrupted")
         status = INTERRUPTED
     except ArmVcpuError as error:
@@ -96,15 +35,28 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     sys.exit(status if isinstance(status, int) else 0)
 
 
+def _obey(arguments: Sequence[str]) -> object:
+    guest = only_guest(arguments)
+    if guest is None:
+        return import_module(_COMMANDS).invoke(arguments)
+    options = import_module("arm_vcpu_cli.cli.guest_options").GuestOptions(guest)
+    return import_module("arm_vcpu_cli.cli.session").run_guest(options)
+
+
+def only_guest(arguments: Sequence[str]) -> Path | None:
+    """The guest of ``run GUEST``; None if there is anything else to parse, or to say about the file.
+
+    The parser takes about as long to load as all that runs a small guest.
+    """
+    if len(arguments) != 2 or arguments[0] != "run" or arguments[1].startswith("-") or _COMPLETION in os.environ:
+        return None
+    guest = Path(arguments[1])
+    return guest if guest.is_file() and os.access(guest, os.R_OK) else None
+
+
 def _fail(message: str, status: int) -> int:
     say(f"error: {message}")
     return status
-
-
-def _wrong_usage(error: click.UsageError) -> int:
-    """One line, and where to read more."""
-    command = error.ctx.command_path if error.ctx is not None else "armvcpu"
-    return _fail(f"{error.format_message().rstrip('.')} (see {command} --help)", error.exit_code)
 
 
 def _open_missing_streams() -> None:

@@ -7,8 +7,6 @@ import os
 import sys
 from typing import TextIO
 
-import click
-
 
 def say(message: str) -> None:
     """A line for the user, on stderr: stdout is the guest's."""
@@ -18,7 +16,8 @@ def say(message: str) -> None:
 def tell(text: str) -> None:
     """Text for the user, on stderr. Where nobody is left to read it, the exit status still has to be right."""
     try:
-        click.echo(text, err=True)
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
     except OSError:
         sys.stderr = null_stream("w")
 

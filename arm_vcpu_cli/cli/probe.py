@@ -17,7 +17,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from arm_vcpu_cli.cli.options import FILE, load_description, size
+from arm_vcpu_cli.cli.guest_options import load_description
+from arm_vcpu_cli.cli.options import FILE, size
 from arm_vcpu_cli.cli.probe_guest import GuestReport, guest_json, guest_sections
 from arm_vcpu_cli.cli.progress import doing
 from arm_vcpu_cli.cli.style import colours

@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from arm_vcpu_cli.cli.options import GuestOptions, guest_options
+from arm_vcpu_cli.cli.guest_options import GuestOptions
+from arm_vcpu_cli.cli.options import guest_options
 from arm_vcpu_cli.cli.sections import SectionedCommand
 from arm_vcpu_cli.cli.session import run_guest
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import gc
-import hashlib
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from importlib import import_module
+from typing import Final
 
-from arm_vcpu_cli.cli.options import GuestOptions
+from arm_vcpu_cli.cli.guest_options import GuestOptions
 from arm_vcpu_cli.cli.output import say, tell
 from arm_vcpu_cli.cli.progress import doing
 from arm_vcpu_cli.cli.terminal import open_console, raw_terminal, signals_stop
@@ -18,10 +17,15 @@ from arm_vcpu_cli.errors import UsageError
 from arm_vcpu_cli.machine.builder import Machine, build_machine, start
 from arm_vcpu_cli.machine.description import NO_LIMITS, ClockSource
 from arm_vcpu_cli.machine.host import engine_version
-from arm_vcpu_cli.machine.inputlog import InputRecorder, digest, load_input_log
 from arm_vcpu_cli.machine.postmortem.report_wanted import wants_advice, wants_report
 from arm_vcpu_cli.machine.runner import Ending, RunResult, run_machine
 from arm_vcpu_cli.machine.watchdog import Watchdog
+from arm_vcpu_cli.record import replace
+
+_INPUT_LOG: Final = "arm_vcpu_cli.machine.inputlog"
+"""Needed by runs that are recorded or repeated only."""
+_REPORT: Final = "arm_vcpu_cli.machine.postmortem.report"
+"""Most guests end well, and a report takes longer to load than a small one to run."""
 
 
 def run_guest(
@@ -68,12 +72,12 @@ def run_loaded(machine: Machine, options: GuestOptions, *, ignored: Callable[[],
 def _connect_input(machine: Machine, options: GuestOptions) -> None:
     """Where what the guest receives comes from."""
     if options.replay is not None:
-        log = load_input_log(options.replay)
+        log = import_module(_INPUT_LOG).load_input_log(options.replay)
         log.check(_facts(machine, options))
         machine.input.replay(log)
         return
     if options.record is not None:
-        machine.input.record(InputRecorder(options.record, _facts(machine, options)))
+        machine.input.record(import_module(_INPUT_LOG).InputRecorder(options.record, _facts(machine, options)))
     if machine.gic is not None or options.record is not None:
         # Input may interrupt the guest, wherever it is; and what is recorded has to have come between instructions.
         machine.console.watch(machine.host.core(0).request_stop)
@@ -85,6 +89,7 @@ def _facts(machine: Machine, options: GuestOptions) -> dict[str, str]:
     if description.clock.source is not ClockSource.INSTRUCTIONS:
         option = "--record" if options.record is not None else "--replay"
         raise UsageError(f"{option} needs --clock instructions: the host never repeats itself")
+    log = import_module(_INPUT_LOG)
     files = {"guest": options.guest, "initrd": description.boot.initrd}
     files |= {f"memory.{region.name}.file": region.file for region in description.memory}
     # Limits say when a run is cut short, and names of files nothing about what is in them.
@@ -98,18 +103,17 @@ def _facts(machine: Machine, options: GuestOptions) -> dict[str, str]:
         memory=tuple(replace(region, file=None) for region in description.memory),
     )
     return {
-        **{name: digest(path) for name, path in files.items() if path is not None},
+        **{name: log.file_digest(path) for name, path in files.items() if path is not None},
         "command line": description.boot.bootargs,
         "seed": str(description.clock.seed),
-        "machine": hashlib.sha256(repr(machine_alone).encode()).hexdigest(),
+        "machine": log.digest(repr(machine_alone).encode()),
         "engine": engine_version(),
     }
 
 
 def _tell(machine: Machine, result: RunResult, *, regs: bool) -> None:
     if regs or wants_report(result) or wants_advice(result):
-        # Most guests end well; a report takes longer to load than a small one to run.
-        report = import_module("arm_vcpu_cli.machine.postmortem.report")
+        report = import_module(_REPORT)
         color = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
         if wants_report(result, regs=regs):
             lines = report.death_report(machine, result, color=color)

@@ -15,7 +15,8 @@ from rich.console import Console
 from rich.live import Live
 
 from arm_vcpu_cli.cli.encoding import escape_unknown
-from arm_vcpu_cli.cli.options import FILE, GuestOptions, count, guest_options
+from arm_vcpu_cli.cli.guest_options import GuestOptions
+from arm_vcpu_cli.cli.options import FILE, count, guest_options
 from arm_vcpu_cli.cli.output import say
 from arm_vcpu_cli.cli.progress import doing
 from arm_vcpu_cli.cli.sections import SectionedCommand

@@ -12,7 +12,8 @@ from typing import Any, BinaryIO, TextIO
 
 import click
 
-from arm_vcpu_cli.cli.options import FILE, GuestOptions, guest_options
+from arm_vcpu_cli.cli.guest_options import GuestOptions
+from arm_vcpu_cli.cli.options import FILE, guest_options
 from arm_vcpu_cli.cli.sections import SectionedCommand
 from arm_vcpu_cli.cli.session import run_guest
 from arm_vcpu_cli.cli.style import colours, event_style

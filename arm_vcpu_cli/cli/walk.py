@@ -13,7 +13,8 @@ import click
 
 from arm_vcpu_cli.arch.memtype import Access
 from arm_vcpu_cli.cli.complete import complete_symbols
-from arm_vcpu_cli.cli.options import GuestOptions, guest_options
+from arm_vcpu_cli.cli.guest_options import GuestOptions
+from arm_vcpu_cli.cli.options import guest_options
 from arm_vcpu_cli.cli.progress import doing
 from arm_vcpu_cli.cli.sections import SectionedCommand
 from arm_vcpu_cli.cli.session import run_loaded

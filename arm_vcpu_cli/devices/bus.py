@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass
 from typing import Protocol
 
 from arm_vcpu_cli.errors import MemoryMapError
+from arm_vcpu_cli.record import Record
 
 
 class MmioDevice(Protocol):
@@ -19,8 +19,7 @@ class MmioDevice(Protocol):
         """Store ``width`` bytes at ``offset``."""
 
 
-@dataclass(frozen=True)
-class Window:
+class Window(Record):
     """A device and where it is: ``base`` and ``end`` (exclusive) are IPAs."""
 
     name: str

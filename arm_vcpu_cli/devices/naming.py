@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, Protocol
 
 from arm_vcpu_cli.arch.bitfield import Register
 from arm_vcpu_cli.arch.intid import intid_kind
 from arm_vcpu_cli.devices.bus import MmioDevice
+from arm_vcpu_cli.record import Record
 
 __all__ = [
     "NamedRegisters",
@@ -76,8 +76,7 @@ def fields_text(layout: type[Register], value: int, lsb: int = 0, bits: int | No
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Registers:
+class Registers(Record):
     """``count`` registers of ``size`` bytes one after another, the first at ``offset``.
 
     ``<n>`` in their name stands for the number of each, which begins at ``first``. What they say comes from their

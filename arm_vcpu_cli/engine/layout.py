@@ -7,13 +7,12 @@ The engine saves the whole CPU in one C call into a block of memory. A :class:`C
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from arm_vcpu_cli.arch.sysreg import SysReg
+from arm_vcpu_cli.record import Record
 
 
-@dataclass(frozen=True)
-class StateLayout:
+class StateLayout(Record):
     """Byte offsets in the saved state of one build of the engine; ``size`` is its length.
 
     ``n`` ``z`` ``c`` ``v`` are the condition flags in the form the engine keeps them: N and V in bit 31 of

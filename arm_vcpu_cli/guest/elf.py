@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import io
+import struct
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple
-
-from elftools.common.exceptions import ELFError
-from elftools.common.utils import struct_parse
-from elftools.elf.structs import ELFStructs
+from typing import Final
 
 from arm_vcpu_cli.errors import GuestFileError
-from arm_vcpu_cli.guest.elf_relocations import LinkedData, relocate
+from arm_vcpu_cli.guest.elf_names import elf_name
 from arm_vcpu_cli.guest.elf_symbols import read_symbols
 from arm_vcpu_cli.guest.image import ADDRESS_LIMIT, RAW_LOAD_OFFSET, GuestImage, Segment, sorted_segments
 from arm_vcpu_cli.guest.lines import SourceLines
 from arm_vcpu_cli.guest.symbols import SymbolTable
+from arm_vcpu_cli.record import Record, replace
 
 ELF_MAGIC: Final = b"\x7fELF"
 
 _MAX_PROGRAM_HEADERS: Final = 1024  # executables have about ten; only core files have thousands
-_HEADER_SIZE: Final = 64
-_PROGRAM_HEADER_SIZE: Final = 56
+_HEADER: Final = struct.Struct("<16x2H4x3Q6x2H2xH2x")  # gABI, "ELF Header"; without e_ident and what is not used
+_PROGRAM_HEADER: Final = struct.Struct("<2I6Q")  # gABI, "Program Header"
 _EI_CLASS: Final = 4
 _EI_DATA: Final = 5
 _E_TYPE: Final = 16
@@ -32,16 +30,49 @@ _E_ENTRY: Final = 24
 _E_PHOFF: Final = 32
 _E_PHENTSIZE: Final = 54
 _E_PHNUM: Final = 56
+_EM_AARCH64: Final = 183
+_ET_EXEC: Final = 2
+_ET_DYN: Final = 3
+_PT_LOAD: Final = 1
+_PT_DYNAMIC: Final = 2
+_PT_INTERP: Final = 3
 _PF_X: Final = 1
 _PF_W: Final = 2
 _PF_R: Final = 4
 
-_REFUSED_TYPES: Final[Mapping[object, str]] = MappingProxyType(
-    {"ET_REL": "a relocatable object file (ET_REL): link it first", "ET_CORE": "a core dump (ET_CORE)"}
+_REFUSED_TYPES: Final[Mapping[int, str]] = MappingProxyType(
+    {1: "a relocatable object file (ET_REL): link it first", 4: "a core dump (ET_CORE)"}
 )
 
 
-class _Load(NamedTuple):
+class _Header(Record):
+    """The fields of the ELF header that are of use, in their order."""
+
+    type: int
+    machine: int
+    entry: int
+    program_headers: int
+    section_headers: int
+    program_header_size: int
+    program_header_count: int
+    section_header_count: int
+
+
+class _ProgramHeader(Record):
+    """A program header; ``place`` is its own offset in the file."""
+
+    place: int
+    type: int
+    flags: int
+    offset: int
+    vaddr: int
+    paddr: int
+    file_size: int
+    memory_size: int
+    align: int
+
+
+class _Load(Record):
     """A PT_LOAD program header; ``header`` is its offset in the file, ``address`` the IPA that it goes to."""
 
     name: str
@@ -66,28 +97,29 @@ def load_elf(path: Path, data: bytes, *, ram_base: int) -> GuestImage:
     entry point that is a virtual address is converted to the physical one. Symbols keep their virtual
     addresses; broken symbol tables are passed over.
     """
-    structs, header = _read_header(path, data)
-    headers = _program_headers(path, structs, data, header)
+    header = _read_header(path, data)
+    headers = _program_headers(path, data, header)
     loads = _loads(path, data, headers)
     bias = 0
-    if header["e_type"] == "ET_DYN":
+    if header.type == _ET_DYN:
         bias = _load_bias(loads, ram_base)
-        loads = [load._replace(address=load.vaddr + bias) for load in loads]
+        loads = [replace(load, address=load.vaddr + bias) for load in loads]
     for load in loads:
         if load.address < 0 or load.address + load.memory_size > ADDRESS_LIMIT:
             place = f"{load.memory_size:#x} bytes at {load.address:#x}"
             message = f"{load.name}: {place} leave the 48-bit address space"
             raise GuestFileError(path, message, offset=load.header)
-    entry = _entry(path, header["e_entry"], loads)
+    entry = _entry(path, header.entry, loads)
     contents = [data[load.offset : load.offset + load.file_size] for load in loads]
     dynamic = _dynamic(path, data, headers)
     if dynamic is not None:
-        linked = LinkedData([(load.vaddr, load.offset, content) for load, content in zip(loads, contents, strict=True)])
+        # Of guests, few are static PIEs.
+        relocations = import_module("arm_vcpu_cli.guest.elf_relocations")
+        pieces = [(load.vaddr, load.offset, content) for load, content in zip(loads, contents, strict=True)]
         offset, entries = dynamic
-        relocate(path, linked, entries, offset, bias)
-        contents = linked.contents()
+        contents = relocations.relocated(path, pieces, entries, offset, bias)
     segments = [_segment(load, content) for load, content in zip(loads, contents, strict=True)]
-    symbols = read_symbols(data, header["e_shoff"], header["e_shnum"])
+    symbols = read_symbols(data, header.section_headers, header.section_header_count)
     return GuestImage(
         path=path,
         kind="elf",
@@ -100,19 +132,17 @@ def load_elf(path: Path, data: bytes, *, ram_base: int) -> GuestImage:
 
 def read_elf_symbols(path: Path, data: bytes) -> SymbolTable:
     """The symbols of the ELF file ``data`` at the addresses that it was linked for. Raises GuestFileError."""
-    _, header = _read_header(path, data)
-    return SymbolTable(read_symbols(data, header["e_shoff"], header["e_shnum"]), lines=SourceLines(path))
+    header = _read_header(path, data)
+    symbols = read_symbols(data, header.section_headers, header.section_header_count)
+    return SymbolTable(symbols, lines=SourceLines(path))
 
 
-def _read_header(path: Path, data: bytes) -> tuple[ELFStructs, Any]:
-    """The header of an ELF file that is an AArch64 executable, and the structures to parse the rest with."""
+def _read_header(path: Path, data: bytes) -> _Header:
+    """The header of an ELF file that is an AArch64 executable."""
     _check_identification(path, data)
-    structs = ELFStructs(little_endian=True, elfclass=64)
-    structs.create_basic_structs()
-    structs.create_advanced_structs()
-    header = _parse(path, structs.Elf_Ehdr, data, 0)
+    header = _Header(*_HEADER.unpack_from(data))
     _check_header(path, header)
-    return structs, header
+    return header
 
 
 def _segment(load: _Load, content: bytes) -> Segment:
@@ -127,21 +157,14 @@ def _segment(load: _Load, content: bytes) -> Segment:
     )
 
 
-def _parse(path: Path, struct: Any, data: bytes, offset: int) -> Any:
-    try:
-        return struct_parse(struct, io.BytesIO(data), offset)
-    except ELFError as error:
-        raise GuestFileError(path, " ".join(str(error).split()), offset=offset) from None
-
-
 def _check_identification(path: Path, data: bytes) -> None:
     if not data:
         raise GuestFileError(path, "the file is empty, expected an ELF file")
     if not data.startswith(ELF_MAGIC):
         message = f"not an ELF file: expected the bytes 7f 45 4c 46, found {data[:4].hex(' ')}"
         raise GuestFileError(path, message, offset=0)
-    if len(data) < _HEADER_SIZE:
-        message = f"truncated ELF header: expected {_HEADER_SIZE} bytes, the file has {len(data)}"
+    if len(data) < _HEADER.size:
+        message = f"truncated ELF header: expected {_HEADER.size} bytes, the file has {len(data)}"
         raise GuestFileError(path, message, offset=0)
     if data[_EI_CLASS] != 2:
         found = "a 32-bit one (ELFCLASS32)" if data[_EI_CLASS] == 1 else f"class {data[_EI_CLASS]}"
@@ -153,54 +176,45 @@ def _check_identification(path: Path, data: bytes) -> None:
         raise GuestFileError(path, message, offset=_EI_DATA)
 
 
-def _check_header(path: Path, header: Any) -> None:
-    machine = header["e_machine"]
-    if machine != "EM_AARCH64":
-        message = f"expected machine EM_AARCH64 (183), found {_named(machine)}"
+def _check_header(path: Path, header: _Header) -> None:
+    if header.machine != _EM_AARCH64:
+        message = f"expected machine EM_AARCH64 (183), found {_named('ENUM_E_MACHINE', header.machine)}"
         raise GuestFileError(path, message, offset=_E_MACHINE)
-    kind = header["e_type"]
-    if kind not in ("ET_EXEC", "ET_DYN"):
-        found = _REFUSED_TYPES.get(kind, f"type {_named(kind)}")
+    if header.type not in (_ET_EXEC, _ET_DYN):
+        found = _REFUSED_TYPES.get(header.type) or f"type {_named('ENUM_E_TYPE', header.type)}"
         message = f"expected an executable (ET_EXEC) or a static PIE (ET_DYN), found {found}"
         raise GuestFileError(path, message, offset=_E_TYPE)
 
 
-def _named(value: object) -> str:
-    """An enumerated field of pyelftools: its name, or the number where it has none."""
-    return f"{value:#x}" if isinstance(value, int) else str(value)
+def _named(enumeration: str, number: int) -> str:
+    return elf_name(enumeration, number) or f"{number:#x}"
 
 
-def _program_headers(
-    path: Path,
-    structs: ELFStructs,
-    data: bytes,
-    header: Any,
-) -> list[tuple[int, Any]]:
-    """The program headers, each with its offset in the file."""
-    count, size, start = header["e_phnum"], header["e_phentsize"], header["e_phoff"]
+def _program_headers(path: Path, data: bytes, header: _Header) -> list[_ProgramHeader]:
+    count, size, start = header.program_header_count, header.program_header_size, header.program_headers
     if count == 0:
         raise GuestFileError(path, "no program headers, expected a PT_LOAD segment", offset=_E_PHNUM)
     if count > _MAX_PROGRAM_HEADERS:
         message = f"{count} program headers, expected at most {_MAX_PROGRAM_HEADERS}"
         raise GuestFileError(path, message, offset=_E_PHNUM)
-    if size != _PROGRAM_HEADER_SIZE:
-        message = f"program headers of {size} bytes, expected {_PROGRAM_HEADER_SIZE}"
+    if size != _PROGRAM_HEADER.size:
+        message = f"program headers of {size} bytes, expected {_PROGRAM_HEADER.size}"
         raise GuestFileError(path, message, offset=_E_PHENTSIZE)
     if start + count * size > len(data):
         message = f"truncated: {count} program headers at {start:#x}, the file has {len(data):#x} bytes"
         raise GuestFileError(path, message, offset=_E_PHOFF)
-    offsets = range(start, start + count * size, size)
-    return [(offset, _parse(path, structs.Elf_Phdr, data, offset)) for offset in offsets]
+    places = range(start, start + count * size, size)
+    return [_ProgramHeader(place, *_PROGRAM_HEADER.unpack_from(data, place)) for place in places]
 
 
-def _loads(path: Path, data: bytes, headers: list[tuple[int, Any]]) -> list[_Load]:
+def _loads(path: Path, data: bytes, headers: list[_ProgramHeader]) -> list[_Load]:
     loads = []
-    for index, (offset, fields) in enumerate(headers):
-        if fields["p_type"] == "PT_INTERP":
+    for index, header in enumerate(headers):
+        if header.type == _PT_INTERP:
             message = "needs a dynamic linker (PT_INTERP), expected a static executable"
-            raise GuestFileError(path, message, offset=offset)
-        if fields["p_type"] == "PT_LOAD" and (fields["p_memsz"] or fields["p_filesz"]):
-            loads.append(_load(path, data, f"LOAD[{index}]", offset, fields))
+            raise GuestFileError(path, message, offset=header.place)
+        if header.type == _PT_LOAD and (header.memory_size or header.file_size):
+            loads.append(_load(path, data, f"LOAD[{index}]", header))
     if not loads:
         raise GuestFileError(path, "no PT_LOAD segment, nothing to load", offset=_E_PHOFF)
     total = sum(load.file_size for load in loads)
@@ -211,17 +225,17 @@ def _loads(path: Path, data: bytes, headers: list[tuple[int, Any]]) -> list[_Loa
     return loads
 
 
-def _load(path: Path, data: bytes, name: str, header: int, fields: Any) -> _Load:
+def _load(path: Path, data: bytes, name: str, header: _ProgramHeader) -> _Load:
     load = _Load(
         name=name,
-        header=header,
-        flags=fields["p_flags"],
-        offset=fields["p_offset"],
-        vaddr=fields["p_vaddr"],
-        address=fields["p_paddr"],
-        file_size=fields["p_filesz"],
-        memory_size=fields["p_memsz"],
-        align=max(1, fields["p_align"]),
+        header=header.place,
+        flags=header.flags,
+        offset=header.offset,
+        vaddr=header.vaddr,
+        address=header.paddr,
+        file_size=header.file_size,
+        memory_size=header.memory_size,
+        align=max(1, header.align),
     )
     message = ""
     if load.memory_size < load.file_size:
@@ -234,7 +248,7 @@ def _load(path: Path, data: bytes, name: str, header: int, fields: Any) -> _Load
     elif load.align & (load.align - 1):
         message = f"alignment {load.align:#x}, expected a power of two"
     if message:
-        raise GuestFileError(path, f"{name}: {message}", offset=header)
+        raise GuestFileError(path, f"{name}: {message}", offset=header.place)
     return load
 
 
@@ -268,15 +282,15 @@ def _entry(path: Path, entry: int, loads: list[_Load]) -> int:
     return load.address + offset
 
 
-def _dynamic(path: Path, data: bytes, headers: list[tuple[int, Any]]) -> tuple[int, bytes] | None:
+def _dynamic(path: Path, data: bytes, headers: list[_ProgramHeader]) -> tuple[int, bytes] | None:
     """The dynamic section: its offset in the file and its bytes."""
-    for header, fields in headers:
-        if fields["p_type"] != "PT_DYNAMIC":
+    for header in headers:
+        if header.type != _PT_DYNAMIC:
             continue
-        offset, size = fields["p_offset"], fields["p_filesz"]
-        if offset + size > len(data):
-            place = f"{size:#x} bytes at offset {offset:#x}"
+        end = header.offset + header.file_size
+        if end > len(data):
+            place = f"{header.file_size:#x} bytes at offset {header.offset:#x}"
             message = f"truncated dynamic section: {place}, the file has {len(data):#x}"
-            raise GuestFileError(path, message, offset=header)
-        return offset, data[offset : offset + size]
+            raise GuestFileError(path, message, offset=header.place)
+        return header.offset, data[header.offset : end]
     return None

@@ -8,10 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from elftools.elf.enums import ENUM_RELOC_TYPE_AARCH64
-
 from arm_vcpu_cli.arch.bitfield import MASK64
 from arm_vcpu_cli.errors import GuestFileError
+from arm_vcpu_cli.guest.elf_names import elf_name
 
 _DYNAMIC_ENTRY: Final = struct.Struct("<qQ")  # d_tag, d_val
 _RELA_ENTRY: Final = struct.Struct("<QQq")  # r_offset, r_info, r_addend
@@ -47,7 +46,7 @@ class Place(NamedTuple):
     file_offset: int
 
 
-class LinkedData:
+class _LinkedData:
     """The bytes of the segments by virtual address, as linked.
 
     ``pieces`` are (virtual address, offset in the file, bytes).
@@ -86,13 +85,14 @@ class LinkedData:
         return [bytes(data) for data in self._data]
 
 
-def relocate(path: Path, linked: LinkedData, dynamic: bytes, offset: int, bias: int) -> None:
-    """Move ``linked`` by ``bias`` bytes, as the dynamic section (at ``offset`` in the file) says.
+def relocated(path: Path, pieces: list[tuple[int, int, bytes]], dynamic: bytes, offset: int, bias: int) -> list[bytes]:
+    """The bytes of ``pieces`` moved by ``bias`` bytes, as the dynamic section (at ``offset`` in the file) says.
 
-    Applies R_AARCH64_RELATIVE, in tables of Elf64_Rela and packed (DT_RELR). Raises GuestFileError for any
-    other relocation, for a table or a target outside the file's bytes, and for a file that needs a shared
-    library.
+    ``pieces`` are (virtual address as linked, offset in the file, bytes). Applies R_AARCH64_RELATIVE, in tables of
+    Elf64_Rela and packed (DT_RELR). Raises GuestFileError for any other relocation, for a table or a target outside
+    the file's bytes, and for a file that needs a shared library.
     """
+    linked = _LinkedData(pieces)
     tags = _dynamic_tags(path, dynamic, offset)
     if tags.get(_DT_RELSZ):
         raise GuestFileError(path, "relocations without addends (DT_REL), expected DT_RELA", offset=offset)
@@ -118,6 +118,7 @@ def relocate(path: Path, linked: LinkedData, dynamic: bytes, offset: int, bias: 
         _apply_relr(path, linked, entries, table.file_offset, bias)
     for table, entries in relas:
         _apply_rela(path, linked, entries, table.file_offset, bias)
+    return linked.contents()
 
 
 def _dynamic_tags(path: Path, dynamic: bytes, offset: int) -> dict[int, int]:
@@ -135,7 +136,7 @@ def _dynamic_tags(path: Path, dynamic: bytes, offset: int) -> dict[int, int]:
 
 def _table(
     path: Path,
-    linked: LinkedData,
+    linked: _LinkedData,
     tags: dict[int, int],
     address_tag: int,
     size_tag: int,
@@ -158,7 +159,7 @@ def _table(
     yield place, size
 
 
-def _apply_rela(path: Path, linked: LinkedData, entries: bytes, offset: int, bias: int) -> None:
+def _apply_rela(path: Path, linked: _LinkedData, entries: bytes, offset: int, bias: int) -> None:
     for index, (target, info, addend) in enumerate(_RELA_ENTRY.iter_unpack(entries)):
         kind = info & 0xFFFF_FFFF
         if kind == _R_NONE:
@@ -170,7 +171,7 @@ def _apply_rela(path: Path, linked: LinkedData, entries: bytes, offset: int, bia
         linked.write_word(_target(path, linked, target, where), addend + bias)
 
 
-def _apply_relr(path: Path, linked: LinkedData, entries: bytes, offset: int, bias: int) -> None:
+def _apply_relr(path: Path, linked: _LinkedData, entries: bytes, offset: int, bias: int) -> None:
     following: int | None = None
     for index, (entry,) in enumerate(_WORD.iter_unpack(entries)):
         where = offset + index * _WORD.size
@@ -188,7 +189,7 @@ def _apply_relr(path: Path, linked: LinkedData, entries: bytes, offset: int, bia
             linked.write_word(place, linked.read_word(place) + bias)
 
 
-def _target(path: Path, linked: LinkedData, target: int, where: int) -> Place:
+def _target(path: Path, linked: _LinkedData, target: int, where: int) -> Place:
     place = linked.find(target, _WORD.size)
     if place is None:
         raise GuestFileError(path, f"relocation of {target:#x}, which is in no segment's data", offset=where)
@@ -196,7 +197,4 @@ def _target(path: Path, linked: LinkedData, target: int, where: int) -> Place:
 
 
 def _relocation_name(kind: int) -> str:
-    for name, value in ENUM_RELOC_TYPE_AARCH64.items():
-        if value == kind:
-            return str(name)
-    return f"type {kind}"
+    return elf_name("ENUM_RELOC_TYPE_AARCH64", kind) or f"type {kind}"

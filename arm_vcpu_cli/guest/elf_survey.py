@@ -179,7 +179,7 @@ def survey_elf(data: bytes) -> ElfSurvey | None:
     header = _Header(*fields)
     programs, sections = list(reader.programs(header)), reader.sections(header)
     native = is_64 and not is_big_endian
-    symbols = read_symbols(data, header.shoff, header.shnum) if native else []
+    symbols = list(read_symbols(data, header.shoff, header.shnum)) if native else []
     interpreter = next((each for each in programs if each.type == _PT_INTERP), None)
     return ElfSurvey(
         bits=64 if is_64 else 32,

@@ -6,11 +6,12 @@ They serve reports only, so a table that is broken is left out and not refused.
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Final
 
 from arm_vcpu_cli.guest.symbols import Symbol
+from arm_vcpu_cli.record import Record
 
 _SECTION_HEADER: Final = struct.Struct("<IIQQQQIIQQ")
 _SYMBOL: Final = struct.Struct("<IBBHQQ")  # st_name, st_info, st_other, st_shndx, st_value, st_size
@@ -36,7 +37,7 @@ _NAME_BUDGET_FACTOR: Final = 4
 _NAME_BUDGET_LEAST: Final = 1 << 16
 
 
-class _Section(NamedTuple):
+class _Section(Record):
     """A section header (gABI, "Section Header Table")."""
 
     name: int
@@ -51,26 +52,26 @@ class _Section(NamedTuple):
     entry_size: int
 
 
-def read_symbols(data: bytes, table_offset: int, count: int) -> list[Symbol]:
-    """The functions, objects and labels of the ELF file ``data``; none where its tables are broken.
+def read_symbols(data: bytes, table_offset: int, count: int) -> Iterable[Symbol]:
+    """The functions, objects and labels of the ELF file ``data``, to go through once; none where its tables are broken.
 
     The section header table has ``count`` entries and is at ``table_offset`` in the file. Addresses are as
-    linked.
+    linked. The tables are found at once, and read when the first symbol is asked for.
     """
     sections = _sections(data, table_offset, count)
     full = [section for section in sections if section.type == _SHT_SYMTAB]
     dynamic = [section for section in sections if section.type == _SHT_DYNSYM]
     table = next(iter(full + dynamic), None)
     if table is None or table.entry_size != _SYMBOL.size or table.link >= len(sections):
-        return []
+        return ()
     names = sections[table.link]
     if names.type != _SHT_STRTAB or table.size // _SYMBOL.size > _MAX_SYMBOLS:
-        return []
+        return ()
     entries = _content(data, table)
     strings = _content(data, names)
     if entries is None or strings is None:
-        return []
-    return _decode(entries[: len(entries) - len(entries) % _SYMBOL.size], strings, sections)
+        return ()
+    return _decoded(entries[: len(entries) - len(entries) % _SYMBOL.size], strings, sections)
 
 
 def _sections(data: bytes, offset: int, count: int) -> list[_Section]:
@@ -83,6 +84,10 @@ def _sections(data: bytes, offset: int, count: int) -> list[_Section]:
 def _content(data: bytes, section: _Section) -> bytes | None:
     end = section.offset + section.size
     return data[section.offset : end] if end <= len(data) else None
+
+
+def _decoded(entries: bytes, strings: bytes, sections: list[_Section]) -> Iterator[Symbol]:
+    yield from _decode(entries, strings, sections)
 
 
 def _decode(entries: bytes, strings: bytes, sections: list[_Section]) -> list[Symbol]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Final, Literal
 
 from arm_vcpu_cli.errors import GuestFileError
 from arm_vcpu_cli.guest.symbols import SymbolTable
+from arm_vcpu_cli.record import Record
 
 ImageKind = Literal["elf", "raw", "linux"]
 
@@ -16,8 +16,7 @@ ADDRESS_LIMIT: Final = 1 << 48  # no physical address of a supported CPU reaches
 RAW_LOAD_OFFSET: Final = 0x8_0000  # from the base of RAM; where kernels expected to be before they could move
 
 
-@dataclass(frozen=True)
-class Segment:
+class Segment(Record):
     """Bytes for the guest's memory at the IPA ``address``.
 
     ``data`` comes first, and zeros after it up to ``memory_size`` bytes; the zeros may be many and are never
@@ -38,8 +37,7 @@ class Segment:
         return self.address + self.memory_size
 
 
-@dataclass(frozen=True)
-class GuestImage:
+class GuestImage(Record):
     """A guest file made ready to be copied into memory.
 
     ``entry`` is an IPA inside the data of an executable segment. ``segments`` are sorted by address and do

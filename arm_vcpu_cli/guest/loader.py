@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import Final
 
@@ -9,9 +10,10 @@ from arm_vcpu_cli.errors import GuestFileError
 from arm_vcpu_cli.guest.elf import ELF_MAGIC, load_elf
 from arm_vcpu_cli.guest.files import read_file
 from arm_vcpu_cli.guest.image import RAW_LOAD_OFFSET, GuestImage, ImageKind
-from arm_vcpu_cli.guest.linux import is_linux, load_linux
 from arm_vcpu_cli.guest.raw import load_raw
 
+# Most guests are ELF files, which can do without it.
+_LINUX: Final = "arm_vcpu_cli.guest.linux"
 _PE_OFFSET: Final = 0x3C  # e_lfanew of the MS-DOS header
 
 # Files that nobody means to run as they are, although every file is a raw binary.
@@ -46,7 +48,8 @@ def load_guest(
     if kind == "elf":
         return load_elf(path, data, ram_base=ram_base)
     if kind == "linux":
-        return load_linux(path, data, ram_base=ram_base, base=load_address)
+        image: GuestImage = import_module(_LINUX).load_linux(path, data, ram_base=ram_base, base=load_address)
+        return image
     return load_raw(path, data, ram_base + RAW_LOAD_OFFSET if load_address is None else load_address)
 
 
@@ -54,7 +57,7 @@ def _recognise(path: Path, data: bytes) -> ImageKind:
     """What the file is, to judge by its content."""
     if data.startswith(ELF_MAGIC):
         return "elf"
-    if is_linux(data):
+    if import_module(_LINUX).is_linux(data):
         return "linux"
     for magic, name in _FOREIGN:
         if data.startswith(magic):

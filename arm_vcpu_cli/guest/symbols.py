@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Collection, Iterable
-from difflib import get_close_matches
+from functools import cached_property
+from importlib import import_module
 from typing import Final, NamedTuple
 
 from arm_vcpu_cli.guest.lines import SourceLines
@@ -40,39 +41,36 @@ def is_mapping_symbol(name: str) -> bool:
 class SymbolTable:
     """Symbols by address and by name. Addresses are virtual, as linked plus ``bias``.
 
-    ``lines`` knows the source lines of the file that the symbols come from, if it has any.
+    ``symbols`` is gone through when the first question is asked. ``lines`` knows the source lines of the file that
+    the symbols come from, if it has any.
     """
 
     def __init__(self, symbols: Iterable[Symbol] = (), *, bias: int = 0, lines: SourceLines | None = None) -> None:
         self._lines = lines
-        named = [symbol for symbol in symbols if symbol.name and not is_mapping_symbol(symbol.name)]
-        named.sort(key=lambda symbol: (symbol.address, symbol.rank, symbol.size == 0, symbol.name))
-        self._by_name: dict[str, int] = {}
-        for symbol in sorted(named, key=lambda symbol: symbol.rank):
-            moved = bias if symbol.is_place else 0
-            self._by_name.setdefault(symbol.name, symbol.address + moved)
-        places: list[Symbol] = []
-        for symbol in named:
-            if symbol.is_place and (not places or places[-1].address != symbol.address):
-                places.append(symbol)
-        self._starts = [symbol.address + bias for symbol in places]
-        self._names = [symbol.name for symbol in places]
-        self._ends = [end + bias for end in _ends(places)]
-        self._around = _enclosing(self._starts, self._ends)
+        self._symbols = symbols
+        self._bias = bias
+
+    @cached_property
+    def _index(self) -> _Index:
+        # Most runs never ask for a name, and a kernel has a hundred thousand.
+        index = _Index(self._symbols, self._bias)
+        self._symbols = ()
+        return index
 
     def __len__(self) -> int:
         """The number of addresses that have a name."""
-        return len(self._starts)
+        return len(self._index.starts)
 
     def resolve(self, address: int) -> tuple[str, int] | None:
         """The innermost symbol that holds ``address``, and the offset in it; None where there is none."""
-        index = bisect_right(self._starts, address) - 1
+        known = self._index
+        index = bisect_right(known.starts, address) - 1
         for _ in range(_MAX_NESTING):
             if index < 0:
                 return None
-            if address < self._ends[index]:
-                return self._names[index], address - self._starts[index]
-            index = self._around[index]
+            if address < known.ends[index]:
+                return known.names[index], address - known.starts[index]
+            index = known.around[index]
         return None
 
     def format(self, address: int) -> str:
@@ -89,24 +87,46 @@ class SymbolTable:
 
     def lookup(self, name: str) -> int | None:
         """The address of the symbol ``name``; None where there is none."""
-        return self._by_name.get(name)
+        return self._index.by_name.get(name)
 
     def extent(self, name: str) -> tuple[int, int] | None:
         """Where the symbol ``name`` begins and ends (exclusive); None where there is none."""
-        start = self._by_name.get(name)
+        known = self._index
+        start = known.by_name.get(name)
         if start is None:
             return None
-        index = bisect_right(self._starts, start) - 1
-        end = self._ends[index] if index >= 0 and self._starts[index] == start else start + 1
+        index = bisect_right(known.starts, start) - 1
+        end = known.ends[index] if index >= 0 and known.starts[index] == start else start + 1
         return start, max(end, start + 1)
 
     def names(self) -> Collection[str]:
         """All names."""
-        return self._by_name.keys()
+        return self._index.by_name.keys()
 
     def close_names(self, name: str) -> list[str]:
         """Up to three names like ``name``."""
-        return get_close_matches(name, self._by_name, n=3)
+        found: list[str] = import_module("difflib").get_close_matches(name, self._index.by_name, n=3)
+        return found
+
+
+class _Index:
+    """The symbols in order, place by place: where each begins and ends, its name, and the place ``around`` it."""
+
+    def __init__(self, symbols: Iterable[Symbol], bias: int) -> None:
+        named = [symbol for symbol in symbols if symbol.name and not is_mapping_symbol(symbol.name)]
+        named.sort(key=lambda symbol: (symbol.address, symbol.rank, symbol.size == 0, symbol.name))
+        self.by_name: dict[str, int] = {}
+        for symbol in sorted(named, key=lambda symbol: symbol.rank):
+            moved = bias if symbol.is_place else 0
+            self.by_name.setdefault(symbol.name, symbol.address + moved)
+        places: list[Symbol] = []
+        for symbol in named:
+            if symbol.is_place and (not places or places[-1].address != symbol.address):
+                places.append(symbol)
+        self.starts = [symbol.address + bias for symbol in places]
+        self.names = [symbol.name for symbol in places]
+        self.ends = [end + bias for end in _ends(places)]
+        self.around = _enclosing(self.starts, self.ends)
 
 
 def _ends(places: list[Symbol]) -> list[int]:

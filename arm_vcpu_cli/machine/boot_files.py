@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -13,6 +12,7 @@ from arm_vcpu_cli.guest.image import GuestImage
 from arm_vcpu_cli.machine.description import MachineDescription
 from arm_vcpu_cli.machine.devicetree import BootParameters, build_device_tree
 from arm_vcpu_cli.machine.placement import GuestRam, load_bytes, place_device_tree, place_initrd
+from arm_vcpu_cli.record import replace
 
 RNG_SEED_SIZE: Final = 64  # bytes; the kernel's generator takes in no more
 KASLR_SEED_SIZE: Final = 8
@@ -40,7 +40,8 @@ def load_boot_files(ram: GuestRam, description: MachineDescription, image: Guest
         rng_seed=entropy(RNG_SEED_SIZE),
         kaslr_seed=entropy(KASLR_SEED_SIZE) if boot.kaslr else b"",
     )
-    size = len(build_device_tree(description, parameters))
+    blob = build_device_tree(description, parameters)
+    size = len(blob)
     address = place_device_tree(
         ram, description, image, size, partial(MachineFileError, source, key="boot.dtb_address")
     )
@@ -48,6 +49,6 @@ def load_boot_files(ram: GuestRam, description: MachineDescription, image: Guest
         fail = partial(GuestFileError, boot.initrd)
         start = place_initrd(ram, description, image, len(initrd), (address, size), fail)
         load_bytes(ram, start, initrd)
-        parameters = replace(parameters, initrd=(start, start + len(initrd)))
-    load_bytes(ram, address, build_device_tree(description, parameters))
+        blob = build_device_tree(description, replace(parameters, initrd=(start, start + len(initrd))))
+    load_bytes(ram, address, blob)
     return address

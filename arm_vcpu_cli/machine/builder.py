@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from functools import partial
 from random import Random, SystemRandom
 from typing import Final
@@ -50,6 +49,7 @@ from arm_vcpu_cli.machine.platform import MachinePlatform
 from arm_vcpu_cli.machine.schema import FIRST_SPI, LAST_SPI
 from arm_vcpu_cli.machine.semihosting import Semihosting
 from arm_vcpu_cli.machine.system_moves import SystemMoves, trapped_handlers
+from arm_vcpu_cli.record import Record, replace
 
 _MMFR0: Final = lookup("ID_AA64MMFR0_EL1")
 _ISAR0: Final = lookup("ID_AA64ISAR0_EL1")
@@ -58,8 +58,7 @@ PHYSICAL_TIMER: Final = 30
 """The private interrupts of EL1's two timers (DEN0029, the base system architecture)."""
 
 
-@dataclass(frozen=True)
-class Surroundings:
+class Surroundings(Record):
     """What a device may be connected to."""
 
     uart_line: UartLine
@@ -77,25 +76,42 @@ DEVICE_FACTORIES: Final[dict[str, DeviceFactory]] = {
 }
 
 
-@dataclass
 class Machine:
     """A machine with its guest loaded. ``vcpu`` is bound and ready; close the machine when done."""
 
-    description: MachineDescription
-    image: GuestImage
-    host: Host
-    ram: GuestRam
-    stage2: Stage2AddressSpace
-    bus: Bus
-    console: Console
-    clock: MachineClock
-    gic: GicV3 | None
-    input: GuestInput
-    arch_vcpu: Aarch64VCpu
-    vcpu: AxVCpu[Aarch64VCpuSetupConfig, Aarch64PerCpu]
-    dtb_address: int | None
-    on_demand: ExecuteOnDemand
-    passed_through: tuple[PassedThrough, ...] = ()
+    def __init__(
+        self,
+        description: MachineDescription,
+        image: GuestImage,
+        host: Host,
+        ram: GuestRam,
+        stage2: Stage2AddressSpace,
+        bus: Bus,
+        console: Console,
+        clock: MachineClock,
+        gic: GicV3 | None,
+        input: GuestInput,
+        arch_vcpu: Aarch64VCpu,
+        vcpu: AxVCpu[Aarch64VCpuSetupConfig, Aarch64PerCpu],
+        dtb_address: int | None,
+        on_demand: ExecuteOnDemand,
+        passed_through: tuple[PassedThrough, ...] = (),
+    ) -> None:
+        self.description = description
+        self.image = image
+        self.host = host
+        self.ram = ram
+        self.stage2 = stage2
+        self.bus = bus
+        self.console = console
+        self.clock = clock
+        self.gic = gic
+        self.input = input
+        self.arch_vcpu = arch_vcpu
+        self.vcpu = vcpu
+        self.dtb_address = dtb_address
+        self.on_demand = on_demand
+        self.passed_through = passed_through
 
     def close(self) -> None:
         """Release the engine and the guest's memory."""

@@ -180,7 +180,7 @@ class Console:
 
     def _wait_for_room(self) -> None:
         """Return when a write will not block. A blocked write could not be interrupted while the guest is inside
-        the engine: signals only leave a byte on the watchdog's socket."""
+        the engine: signals only leave a byte in the watchdog's pipe."""
         while not select.select([], [self._output_fd], [], _BLOCKED_SECONDS)[1]:
             if self._cancelled():
                 raise ConsoleCancelledError("the console's reader does not read")

@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Final
 
 from arm_vcpu_cli.guest.image import ImageKind
 from arm_vcpu_cli.machine.schema import CPU_MODELS
+from arm_vcpu_cli.record import Record
 
 
 class Conduit(Enum):
@@ -47,8 +47,7 @@ class ClockSource(Enum):
     """The host's clock."""
 
 
-@dataclass(frozen=True)
-class CpuDescription:
+class CpuDescription(Record):
     """``[cpu]``; ``mpidr`` holds the affinity fields only, as MPIDR_EL1 has them.
 
     ``features`` are the architectural features that the file switches on or off, by name.
@@ -64,8 +63,7 @@ class CpuDescription:
         return CPU_MODELS[self.model].pa_bits
 
 
-@dataclass(frozen=True)
-class El2Description:
+class El2Description(Record):
     """``[el2]``; ``hcr`` names further trap bits of HCR_EL2."""
 
     passthrough_interrupt: bool
@@ -75,8 +73,7 @@ class El2Description:
     hcr: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class MemoryRegion:
+class MemoryRegion(Record):
     """``[memory.<name>]``; ``base`` is an IPA, ``file_offset`` is where in the region the file's bytes go."""
 
     name: str
@@ -99,8 +96,7 @@ class MemoryRegion:
         return self.base <= address and address + size <= self.end
 
 
-@dataclass(frozen=True)
-class DeviceDescription:
+class DeviceDescription(Record):
     """``[device.<name>]``; ``type`` is a key of DEVICE_TYPES, ``intid`` an SPI (32 to 1019).
 
     With ``passthrough`` the guest reaches the device without an exit; its window is then made of whole pages.
@@ -119,8 +115,7 @@ class DeviceDescription:
         return self.base + self.size
 
 
-@dataclass(frozen=True)
-class Window:
+class Window(Record):
     """A range of IPAs at which a device has registers; ``size`` in bytes."""
 
     base: int
@@ -132,8 +127,7 @@ class Window:
         return self.base + self.size
 
 
-@dataclass(frozen=True)
-class GicDescription:
+class GicDescription(Record):
     """The device of type "gicv3": a distributor, and room for the redistributors of the CPUs, one after the other."""
 
     name: str
@@ -141,8 +135,7 @@ class GicDescription:
     redistributors: Window
 
 
-@dataclass(frozen=True)
-class ClockDescription:
+class ClockDescription(Record):
     """``[clock]``; ``seed`` (64 bits) is what all chance of the machine comes from unless the host is its clock,
     and ``epoch`` what its real-time clock then says at reset, in seconds since 1970 (UTC). ``counter_read`` is what a
     read of a counter takes under the instruction clock, in nanoseconds."""
@@ -153,8 +146,7 @@ class ClockDescription:
     counter_read: int
 
 
-@dataclass(frozen=True)
-class BootDescription:
+class BootDescription(Record):
     """``[boot]``; addresses are IPAs, None leaves the choice to the loader or the builder.
 
     ``kernel_type`` is what the guest file must be, None leaves it to the file. ``initrd`` is a file.
@@ -171,8 +163,7 @@ class BootDescription:
     kernel_type: ImageKind | None = None
 
 
-@dataclass(frozen=True)
-class SmcFunction:
+class SmcFunction(Record):
     """``[smc.function.<name>]``: a call of the secure monitor and the values that it returns in x0 to x3.
 
     Negative values of the file are here as the unsigned 64-bit values that the registers get.
@@ -183,16 +174,14 @@ class SmcFunction:
     returns: tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class SmcDescription:
+class SmcDescription(Record):
     """``[smc]``."""
 
     conduit: Conduit
     functions: tuple[SmcFunction, ...]
 
 
-@dataclass(frozen=True)
-class Limits:
+class Limits(Record):
     """``[limits]``: ``timeout`` in seconds of the host, ``max_exits`` a count, ``idle`` the seconds of its own time
     that a guest may wait, printing nothing, once its input has ended; 0 is no limit."""
 
@@ -212,8 +201,7 @@ def main_ram(memory: Sequence[MemoryRegion]) -> MemoryRegion | None:
     return max(candidates, key=lambda region: (region.size, -region.base)) if candidates else None
 
 
-@dataclass(frozen=True)
-class MachineDescription:
+class MachineDescription(Record):
     """A machine that has been checked. ``memory`` and ``devices`` are sorted by base; nothing overlaps.
 
     ``gic`` is the interrupt controller, which is not among the devices, and None where there is none.

@@ -49,12 +49,12 @@ def read_devices(table: Table, limit: int) -> tuple[list[DeviceDescription], Gic
 def _read_device(name: str, kind: str, table: Table, limit: int) -> DeviceDescription:
     passthrough = table.boolean("passthrough", False)
     alignment = PAGE_SIZE if passthrough else 4
-    least, greatest, _ = DEVICE_TYPES[kind]
+    window = DEVICE_TYPES[kind]
     return DeviceDescription(
         name=name,
         type=kind,
         base=table.integer("base", low=0, high=limit - 1, multiple_of=alignment),
-        size=table.size("size", low=least, high=greatest, multiple_of=alignment, default=PAGE_SIZE),
+        size=table.size("size", low=window.least, high=window.greatest, multiple_of=alignment, default=PAGE_SIZE),
         intid=table.optional_integer("intid", low=FIRST_SPI, high=LAST_SPI),
         passthrough=passthrough,
     )

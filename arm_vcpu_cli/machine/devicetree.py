@@ -7,12 +7,12 @@ controller there are no interrupts and no timer in it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 from arm_vcpu_cli.machine.description import DeviceDescription, GicDescription, MachineDescription, MemoryRegion
 from arm_vcpu_cli.machine.fdt import Node, cells, flatten, string, stringlist, u32, u64
 from arm_vcpu_cli.machine.schema import CPU_MODELS, FIRST_SPI
+from arm_vcpu_cli.record import Record
 
 APB_CLOCK_HZ: Final = 24_000_000
 
@@ -30,8 +30,7 @@ _LEVEL_HIGH: Final = 4
 _TIMER_PPIS: Final = (13, 14, 11, 10)  # of EL3, EL1 physical, EL1 virtual, EL2; the order is the binding's
 
 
-@dataclass(frozen=True)
-class BootParameters:
+class BootParameters(Record):
     """What the kernel is told in ``/chosen`` and the description does not say.
 
     ``initrd`` are the first address of the initial RAM disk and the first behind it; the seeds are random bytes,

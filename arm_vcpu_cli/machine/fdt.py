@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final
 
 MAGIC: Final = 0xD00D_FEED
@@ -21,8 +20,11 @@ _PROPERTY: Final = struct.Struct(">III")  # the token 3, the length of the value
 _PROPERTY_TOKEN: Final = 3
 _END: Final = _WORD.pack(9)
 
-_NODE_NAME: Final = re.compile(r"[0-9A-Za-z,._+-]{1,31}(@[0-9A-Za-z,._+-]+)?")  # 2.2.1
-_PROPERTY_NAME: Final = re.compile(r"[0-9A-Za-z,._+?#-]{1,31}")  # 2.2.4
+_LETTERS_AND_DIGITS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_NODE_CHARACTERS: Final = _LETTERS_AND_DIGITS + ",._+-"  # 2.2.1
+_PROPERTY_CHARACTERS: Final = _LETTERS_AND_DIGITS + ",._+?#-"  # 2.2.4
+_LONGEST_NAME: Final = 31
+_NO_PROPERTIES: Final[Mapping[str, bytes]] = MappingProxyType({})
 
 
 def cells(*values: int) -> bytes:
@@ -55,7 +57,6 @@ def stringlist(*texts: str) -> bytes:
     return b"".join(string(text) for text in texts)
 
 
-@dataclass(frozen=True)
 class Node:
     """A node: its name with unit address (empty for the root), its properties as bytes, and what is below it.
 
@@ -63,19 +64,37 @@ class Node:
     does not allow, and for two children of one name.
     """
 
-    name: str
-    properties: Mapping[str, bytes] = field(default_factory=dict)
-    children: Sequence[Node] = ()
+    __slots__ = ("children", "name", "properties")
 
-    def __post_init__(self) -> None:
-        if self.name and not _NODE_NAME.fullmatch(self.name):
-            raise ValueError(f"{self.name!r} cannot be the name of a node")
-        for name in self.properties:
-            if not _PROPERTY_NAME.fullmatch(name):
-                raise ValueError(f"{name!r} cannot be the name of a property")
-        names = [child.name for child in self.children]
+    def __init__(
+        self, name: str, properties: Mapping[str, bytes] = _NO_PROPERTIES, children: Sequence[Node] = ()
+    ) -> None:
+        if name and not _is_node_name(name):
+            raise ValueError(f"{name!r} cannot be the name of a node")
+        for key in properties:
+            if not _is_name(key, _PROPERTY_CHARACTERS):
+                raise ValueError(f"{key!r} cannot be the name of a property")
+        names = [child.name for child in children]
         if len(set(names)) != len(names) or "" in names:
-            raise ValueError(f"the children of {self.name or '/'!r} need names of their own: {names}")
+            raise ValueError(f"the children of {name or '/'!r} need names of their own: {names}")
+        self.name: str = name
+        self.properties = properties
+        self.children = children
+
+
+def _is_node_name(name: str) -> bool:
+    """A name, and behind an at sign the address of the unit, of any length."""
+    base, at, address = name.partition("@")
+    return _is_name(base, _NODE_CHARACTERS) and (not at or _only(address, _NODE_CHARACTERS))
+
+
+def _is_name(name: str, characters: str) -> bool:
+    return len(name) <= _LONGEST_NAME and _only(name, characters)
+
+
+def _only(text: str, characters: str) -> bool:
+    """Whether ``text`` has one of the ``characters`` at least, and nothing else."""
+    return bool(text) and not text.strip(characters)
 
 
 def flatten(root: Node, *, reserved: Sequence[tuple[int, int]] = (), boot_cpu: int = 0) -> bytes:

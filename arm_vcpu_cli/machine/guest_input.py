@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from arm_vcpu_cli.devices.pl011 import Pl011
 from arm_vcpu_cli.machine.clock import MachineClock
 from arm_vcpu_cli.machine.console import IDLE_SECONDS, Console
-from arm_vcpu_cli.machine.inputlog import InputLog, InputRecorder
+
+if TYPE_CHECKING:
+    from arm_vcpu_cli.machine.inputlog import InputLog, InputRecorder
 
 _IDLE_NANOSECONDS: Final = round(IDLE_SECONDS * 1_000_000_000)
 

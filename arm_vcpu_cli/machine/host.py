@@ -12,7 +12,6 @@ from __future__ import annotations
 import ctypes
 import mmap
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 from arm_vcpu_cli.arch.descriptor import PAGE_SIZE
@@ -23,6 +22,7 @@ from arm_vcpu_cli.engine.unicorn_api import version
 from arm_vcpu_cli.engine.unicorn_core import UnicornCore
 from arm_vcpu_cli.errors import MemoryMapError, VCpuError
 from arm_vcpu_cli.machine.sizes import format_size
+from arm_vcpu_cli.record import Record
 
 _GIB: Final = 1 << 30
 _FRAMES_BASE: Final = 0x1000_0000
@@ -41,8 +41,7 @@ def engine_version() -> str:
     return version()
 
 
-@dataclass(frozen=True)
-class _Region:
+class _Region(Record):
     """A stretch of host-physical memory and the host memory behind it."""
 
     base: int

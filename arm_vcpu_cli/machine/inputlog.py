@@ -128,7 +128,12 @@ def load_input_log(path: Path) -> InputLog:
     return InputLog(path, facts, tuple(deliveries), end)
 
 
-def digest(path: Path) -> str:
+def digest(data: bytes) -> str:
+    """SHA-256 of bytes, as a fact about a run."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def file_digest(path: Path) -> str:
     """SHA-256 of a file, as a fact about a guest. Raises :class:`FileError`."""
     found = hashlib.sha256()
     try:

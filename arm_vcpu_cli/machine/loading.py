@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Mapping
-from dataclasses import replace
-from importlib import resources
+from importlib import import_module
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 from arm_vcpu_cli.arch.bitfield import MASK64
 from arm_vcpu_cli.arch.descriptor import PAGE_SIZE
-from arm_vcpu_cli.arch.features import FEATURES
 from arm_vcpu_cli.arch.regs import AFFINITY_MASK
 from arm_vcpu_cli.arch.smccc import is_psci, to_u64
 from arm_vcpu_cli.machine.description import (
@@ -37,6 +35,7 @@ from arm_vcpu_cli.machine.description import (
     main_ram,
 )
 from arm_vcpu_cli.machine.device_loading import read_devices
+from arm_vcpu_cli.machine.presets import PRESETS
 from arm_vcpu_cli.machine.schema import (
     CPU_MODELS,
     DEFAULT_COUNTER_READ,
@@ -51,12 +50,10 @@ from arm_vcpu_cli.machine.schema import (
     PERMISSIONS,
     Table,
     merge,
-    parse_document,
-    read_document,
 )
 from arm_vcpu_cli.machine.sizes import format_size
+from arm_vcpu_cli.record import Record, replace
 
-PRESETS: Final = ("virt",)
 DEFAULT_PRESET: Final = "virt"
 
 _EL2_KEYS: Final = ("passthrough_interrupt", "passthrough_timer", "trap_wfi", "trap_id_registers", "hcr")
@@ -70,7 +67,10 @@ def load_machine(
 
     ``memory_size`` (bytes) and ``bootargs`` take the place of the main RAM's size and of ``boot.bootargs``.
     """
-    document: Mapping[str, object] = {} if path is None else read_document(path)
+    document: Mapping[str, object] = {}
+    if path is not None:
+        # The parser takes longer to load than a preset to build.
+        document = import_module("arm_vcpu_cli.machine.document").read_document(path)
     return machine_from_document(document, path, memory_size=memory_size, bootargs=bootargs)
 
 
@@ -125,8 +125,7 @@ def _over_preset(source: Path, document: Mapping[str, object]) -> dict[str, obje
     base = Table(source, document).choice("base", (*PRESETS, "none"), DEFAULT_PRESET)
     if base == "none":
         return dict(document)
-    preset = resources.files(f"{__package__}.presets").joinpath(f"{base}.toml").read_bytes()
-    return merge(parse_document(Path(base), preset), document)
+    return merge(PRESETS[base], document)
 
 
 def _read_cpu(table: Table) -> CpuDescription:
@@ -135,7 +134,13 @@ def _read_cpu(table: Table) -> CpuDescription:
     if mpidr & ~AFFINITY_MASK:
         expected = f"affinity fields only (mask {AFFINITY_MASK:#x})"
         raise table.error("mpidr", f"expected {expected}, found {mpidr:#x}")
-    return CpuDescription(model, mpidr, table.table("features", tuple(FEATURES)).booleans())
+    return CpuDescription(model, mpidr, _read_features(table) if "features" in table else ())
+
+
+def _read_features(table: Table) -> tuple[tuple[str, bool], ...]:
+    # Few descriptions have any, and the table of all features is long.
+    known = import_module("arm_vcpu_cli.arch.features").FEATURES
+    return table.table("features", tuple(known)).booleans()
 
 
 def _read_el2(table: Table, gic: GicDescription | None) -> El2Description:
@@ -219,7 +224,7 @@ def _resized(table: Table, memory: list[MemoryRegion], size: int) -> list[Memory
     return after
 
 
-class _Extent(NamedTuple):
+class _Extent(Record):
     """A range of addresses and the table that takes it."""
 
     base: int
@@ -231,7 +236,7 @@ class _Extent(NamedTuple):
 def _check_placement(extents: list[_Extent], limit: int) -> None:
     """Refuse what lies beyond ``limit`` and what overlaps."""
     highest: _Extent | None = None
-    for extent in sorted(extents, key=lambda extent: extent[:3]):
+    for extent in sorted(extents, key=lambda extent: (extent.base, extent.end, extent.name)):
         shown = f"{extent.base:#x} to {extent.end - 1:#x}"
         if extent.end > limit:
             space = f"{limit.bit_length() - 1}-bit address space"

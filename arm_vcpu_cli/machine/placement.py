@@ -6,7 +6,6 @@ Where a Linux kernel wants these: Linux, Documentation/arch/arm64/booting.rst.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
 from arm_vcpu_cli.arch.descriptor import PAGE_SIZE
@@ -14,6 +13,7 @@ from arm_vcpu_cli.errors import GuestFileError, MachineFileError
 from arm_vcpu_cli.guest.image import GuestImage, Segment
 from arm_vcpu_cli.machine.description import MachineDescription, MemoryRegion
 from arm_vcpu_cli.machine.sizes import GIB, MIB
+from arm_vcpu_cli.record import Record
 
 MAX_DTB_SIZE: Final = 2 * MIB
 KERNEL_ROOM: Final = 128 * MIB
@@ -36,8 +36,7 @@ class PhysicalMemory(Protocol):
         """Writable bytes of a range."""
 
 
-@dataclass(frozen=True)
-class BackedRegion:
+class BackedRegion(Record):
     """A memory region of the machine and the host-physical address of the memory behind it."""
 
     region: MemoryRegion

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
 from typing import Any, Final
@@ -40,6 +39,7 @@ from arm_vcpu_cli.machine.hang import HangWatch, are_interrupts_masked
 from arm_vcpu_cli.machine.idle import IdleTime, wait_for_interrupt
 from arm_vcpu_cli.machine.panic import PanicWatch
 from arm_vcpu_cli.machine.watchdog import StopCause, Watchdog
+from arm_vcpu_cli.record import Record
 
 STATUS_OFF: Final = 0
 STATUS_FAULT: Final = 122
@@ -67,8 +67,7 @@ _ENDS_OF_A_PANIC: Final = (Ending.POWERED_OFF, Ending.RESET, Ending.NO_PROGRESS)
 """How a guest ends that has panicked and does not wait to be looked at."""
 
 
-@dataclass(frozen=True)
-class RunResult:
+class RunResult(Record):
     """The end of a run: ``status`` is the command's exit status, ``message`` one line for people."""
 
     ending: Ending

@@ -7,23 +7,19 @@ length, and is always one line.
 
 from __future__ import annotations
 
-import difflib
-import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime, timezone
+from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final, NamedTuple
-
-import tomli
+from typing import Final
 
 from arm_vcpu_cli.errors import MachineFileError
 from arm_vcpu_cli.guest.image import ImageKind
 from arm_vcpu_cli.machine.sizes import format_size, parse_size
+from arm_vcpu_cli.record import Record
 
-MAX_FILE_SIZE: Final = 1 << 20  # bytes; a description is a page of text
 MAX_REGION_SIZE: Final = 1 << 40
 MAX_BOOTARGS: Final = 2047  # bytes; the kernel's COMMAND_LINE_SIZE less the NUL
 MAX_SECONDS: Final = 1e9
@@ -39,7 +35,7 @@ PERMISSIONS: Final = ("r", "rw", "rx", "rwx")
 HCR_TRAPS: Final = ("TVM", "TRVM", "TTLB", "TACR", "TSW", "TPC", "TPU", "TID1", "TID2")
 
 
-class CpuModel(NamedTuple):
+class CpuModel(Record):
     """A CPU model of the engine: physical address bits, and its ``compatible`` in a device tree."""
 
     pa_bits: int
@@ -56,7 +52,7 @@ CPU_MODELS: Final[Mapping[str, CpuModel]] = MappingProxyType(
 )
 
 
-class DeviceType(NamedTuple):
+class DeviceType(Record):
     """The least and the greatest size in bytes of a device's window, and the keys that only some types have."""
 
     least: int
@@ -88,6 +84,8 @@ delay of theirs would last for ever."""
 MAX_COUNTER_READ: Final = 1_000_000
 
 _BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+# What only descriptions need that come from a file.
+_DOCUMENT: Final = "arm_vcpu_cli.machine.document"
 _SHOWN_CHARACTERS: Final = 60
 _HEX_FROM: Final = 1 << 16  # from here on a number is more likely an address than a count
 
@@ -96,7 +94,13 @@ def quote_key(name: str) -> str:
     """``name`` as a TOML key: bare where that is allowed, else quoted and shortened."""
     if _BARE_KEY.fullmatch(name):
         return name
-    return json.dumps(name if len(name) <= _SHOWN_CHARACTERS else name[:_SHOWN_CHARACTERS] + "...")
+    return _quoted(name if len(name) <= _SHOWN_CHARACTERS else name[:_SHOWN_CHARACTERS] + "...")
+
+
+def _quoted(text: str) -> str:
+    # Only messages need it.
+    quoted: str = import_module("json").dumps(text)
+    return quoted
 
 
 def describe_value(value: object) -> str:
@@ -111,14 +115,13 @@ def describe_value(value: object) -> str:
         return f"the number {value}"
     if isinstance(value, str):
         shown = value if len(value) <= _SHOWN_CHARACTERS else value[:_SHOWN_CHARACTERS] + "..."
-        return f"the string {json.dumps(shown)}"
+        return f"the string {_quoted(shown)}"
     if isinstance(value, Mapping):
         return "a table"
     if isinstance(value, list):
         return "an array"
-    if isinstance(value, datetime) and value.tzinfo is None:
-        return "a date and time without an offset"
-    return "a date or time"
+    described: str = import_module(_DOCUMENT).describe_date(value)
+    return described
 
 
 def one_of(choices: Sequence[str]) -> str:
@@ -130,7 +133,7 @@ def one_of(choices: Sequence[str]) -> str:
 def close_match(name: str, choices: Iterable[str]) -> str:
     """`` (did you mean "x"?)``, or nothing where no choice is close. Case does not matter."""
     by_folded = {choice.casefold(): choice for choice in choices}
-    found = difflib.get_close_matches(name[:64].casefold(), by_folded, n=1)
+    found = import_module("difflib").get_close_matches(name[:64].casefold(), by_folded, n=1)
     return f' (did you mean "{by_folded[found[0]]}"?)' if found else ""
 
 
@@ -227,13 +230,13 @@ class Table:
     def timestamp(self, name: str, *, high: int, default: int) -> int:
         """Whole seconds since 1970 (UTC), from 0 to ``high``: an integer, or a date and time with an offset."""
         value = self._values.get(name, default)
-        if isinstance(value, datetime) and value.tzinfo is not None:
-            value = int(value.timestamp())
+        if not isinstance(value, int):
+            value = import_module(_DOCUMENT).seconds_of_date(value)
         if isinstance(value, bool) or not isinstance(value, int):
             expected = "seconds since 1970, or a date and time with an offset such as 2026-01-01T00:00:00Z"
             raise self.error(name, f"expected {expected}, found {describe_value(value)}")
         if not 0 <= value <= high:
-            last = datetime.fromtimestamp(high, timezone.utc).isoformat()
+            last = import_module(_DOCUMENT).date_of_seconds(high)
             raise self.error(name, f"expected a time from 1970 to {last}, found {describe_value(value)}")
         return value
 
@@ -297,36 +300,6 @@ class Table:
             hint = close_match(value, choices) if isinstance(value, str) else ""
             raise self.error(name, f"expected {one_of(choices)}, found {describe_value(value)}{hint}")
         return value
-
-
-def parse_document(path: Path, data: bytes) -> dict[str, object]:
-    """The TOML document in ``data``; ``path`` is for messages. Raises MachineFileError."""
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        message = f"not UTF-8: byte {data[error.start]:#04x} at line {line} (offset {error.start:#x})"
-        raise MachineFileError(path, message) from None
-    try:
-        return tomli.loads(text)
-    except RecursionError:
-        raise MachineFileError(path, "not valid TOML: arrays or tables nested too deeply") from None
-    except ValueError as error:  # TOMLDecodeError, or what int() says about thousands of digits
-        message = " ".join(str(error).split())
-        raise MachineFileError(path, f"not valid TOML: {message[:200]}") from None
-
-
-def read_document(path: Path) -> dict[str, object]:
-    """Read and parse a TOML file. Raises MachineFileError."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_FILE_SIZE + 1)
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise MachineFileError(path, f"cannot be read: {reason}") from None
-    if len(data) > MAX_FILE_SIZE:
-        raise MachineFileError(path, f"larger than {format_size(MAX_FILE_SIZE)}, not a machine description")
-    return parse_document(path, data)
 
 
 def merge(base: Mapping[str, object], over: Mapping[str, object]) -> dict[str, object]:

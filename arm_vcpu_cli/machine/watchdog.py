@@ -1,14 +1,14 @@
 """Stopping a running guest from outside: a deadline, or a request such as Ctrl-C.
 
 While the guest executes, the main thread is inside the engine and runs no Python. A thread of its own waits for
-the deadline or for a byte on a socket (which a signal may write), and stops the core. It does so again and again
+the deadline or for a byte in a pipe (which a signal may write), and stops the core. It does so again and again
 until it is told that the run is over: a stop that falls between two entries of the engine has no effect.
 """
 
 from __future__ import annotations
 
+import os
 import select
-import socket
 import threading
 import time
 from collections.abc import Callable
@@ -33,8 +33,8 @@ class Watchdog:
     def __init__(self, stop: Callable[[], None], timeout: float = 0.0) -> None:
         self._stop = stop
         self._timeout = min(timeout, _LONGEST_SECONDS)
-        self._reader, self._writer = socket.socketpair()
-        self._writer.setblocking(False)
+        self._reader, self._writer = os.pipe()
+        os.set_blocking(self._writer, False)
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="armvcpu-watchdog", daemon=True)
         self.cause: StopCause | None = None
@@ -47,12 +47,15 @@ class Watchdog:
         self._over.set()
         self.interrupt()
         self._thread.join()
-        self._reader.close()
-        self._writer.close()
+        # Whoever interrupts a run that is over must not write to what has got the number since.
+        reader, writer = self._reader, self._writer
+        self._reader = self._writer = -1
+        os.close(reader)
+        os.close(writer)
 
     def fileno(self) -> int:
         """Where a byte means the same as :meth:`interrupt`; for ``signal.set_wakeup_fd``."""
-        return self._writer.fileno()
+        return self._writer
 
     def has_fired(self) -> bool:
         """Whether the run is being stopped."""
@@ -61,9 +64,9 @@ class Watchdog:
     def interrupt(self) -> None:
         """Have the guest stopped; safe to call from any thread and from a signal handler."""
         try:
-            self._writer.send(b"\0")
+            os.write(self._writer, b"\0")
         except BlockingIOError:
-            # The socket is full of requests already.
+            # The pipe is full of requests already.
             return
 
     def _watch(self) -> None:

@@ -11,6 +11,7 @@ from arm_vcpu_cli.arch.sysreg import lookup
 from arm_vcpu_cli.axvcpu.exit import AxVCpuExitReason, Halt, Hypercall
 from arm_vcpu_cli.engine import throwaway
 from arm_vcpu_cli.engine.discovery import discover_layout
+from arm_vcpu_cli.engine.levers import known_levers
 from arm_vcpu_cli.engine.throwaway import ThrowAwayEngine
 from arm_vcpu_cli.engine.unicorn_core import UnicornCore, supported_models
 from arm_vcpu_cli.errors import EngineError
@@ -24,7 +25,8 @@ NOWHERE = 0x7000_0000
 
 @pytest.fixture
 def guest() -> Iterator[Guest]:
-    with Guest("exceptions") as guest:
+    # The hook of these tests is to see what is under test, and not what comes before it.
+    with Guest("exceptions", levers=known_levers()._replace(execute_on_demand=False)) as guest:
         yield guest
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from tests.integration.command import GUARD_SECONDS, environment, guest
 
-STARTED: Final = "click"
+STARTED: Final = "arm_vcpu_cli.cli.output"
 """What the entry point loads first: before that, it is the interpreter that is interrupted."""
 MESSAGE: Final = "armvcpu: interrupted"
 
@@ -43,7 +43,8 @@ def interrupted(*, after: str, seconds: float) -> tuple[int, list[str]]:
 
 
 @pytest.mark.parametrize(
-    "module", ["inspect", "click", "arm_vcpu_cli.arch.regs", "arm_vcpu_cli.cli.options", "unicorn"]
+    "module",
+    ["arm_vcpu_cli.cli.main", "arm_vcpu_cli.arch.regs", "arm_vcpu_cli.cli.guest_options", "inspect", "unicorn"],
 )
 def test_an_interrupt_right_after_a_module_was_loaded(module: str) -> None:
     status, lines = interrupted(after=module, seconds=0)

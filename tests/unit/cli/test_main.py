@@ -5,11 +5,15 @@ from __future__ import annotations
 import subprocess
 import sys
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from arm_vcpu_cli.cli.main import COMMANDS, cli
+from arm_vcpu_cli.cli.commands import COMMANDS, cli
+from arm_vcpu_cli.cli.guest_options import GuestOptions
+from arm_vcpu_cli.cli.main import only_guest
+from arm_vcpu_cli.cli.run import command
 
 GUARD_SECONDS = 90
 NO_LIMIT = 1000
@@ -31,9 +35,28 @@ def test_help_lists_every_command_in_the_order_of_the_table_on_one_line_each() -
 def test_help_loads_no_command() -> None:
     code = """
 import contextlib, io, sys
-from arm_vcpu_cli.cli.main import COMMANDS, main
+from arm_vcpu_cli.cli.commands import COMMANDS
+from arm_vcpu_cli.cli.main import main
 with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):
     main(["--help"])
 sys.exit(len({module for module, _ in COMMANDS.values()} & set(sys.modules)))
 """
     assert subprocess.run([sys.executable, "-c", code], timeout=GUARD_SECONDS, check=False).returncode == 0
+
+
+def test_a_guest_alone_means_what_the_parser_makes_of_it(tmp_path: Path) -> None:
+    guest = tmp_path / "guest"
+    guest.touch()
+    assert only_guest(["run", str(guest)]) == guest
+    assert GuestOptions(**command.make_context("run", [str(guest)]).params) == GuestOptions(guest)
+
+
+def test_all_but_a_guest_alone_is_for_the_parser(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    guest = tmp_path / "guest"
+    guest.touch()
+    name = str(guest)
+    others = [[], ["run"], ["trace", name], ["run", "--regs", name], ["run", name, "--regs"], ["run", "-"], ["run", ""]]
+    for arguments in [*others, ["run", str(tmp_path)], ["run", f"{name}.missing"], ["run", "--help"], ["run", "a\0b"]]:
+        assert only_guest(arguments) is None, arguments
+    monkeypatch.setenv("_ARMVCPU_COMPLETE", "bash_complete")
+    assert only_guest(["run", name]) is None

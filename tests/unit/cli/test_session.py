@@ -15,7 +15,7 @@ from arm_vcpu_cli.machine.watchdog import Watchdog
 def test_no_signal_writes_to_a_watchdog_that_is_gone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Its sockets are closed after the wake-up descriptor and the handlers have been put back."""
+    """Its pipe is closed after the wake-up descriptor and the handlers have been put back."""
     found: list[tuple[int, object]] = []
     before = signal.getsignal(signal.SIGINT)
 

@@ -23,8 +23,10 @@ from arm_vcpu_cli.machine.description import (
     OnFault,
     Window,
 )
-from arm_vcpu_cli.machine.loading import PRESETS, load_machine, machine_from_document
-from arm_vcpu_cli.machine.schema import CPU_MODELS, HCR_TRAPS, parse_document
+from arm_vcpu_cli.machine.document import parse_document
+from arm_vcpu_cli.machine.loading import load_machine, machine_from_document
+from arm_vcpu_cli.machine.presets import PRESETS
+from arm_vcpu_cli.machine.schema import CPU_MODELS, HCR_TRAPS
 
 MIB = 1 << 20
 RAM = 0x4000_0000

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from arm_vcpu_cli.errors import ArmVcpuError, FileError
-from arm_vcpu_cli.machine.inputlog import InputRecorder, digest, load_input_log
+from arm_vcpu_cli.machine.inputlog import InputRecorder, file_digest, load_input_log
 
 FACTS = {"seed": "7", "guest": "ab" * 32}
 HEADER = '{"type": "armvcpu input log", "version": 1, "facts": {}}'
@@ -177,6 +177,6 @@ def test_nothing_is_recorded_after_the_end(tmp_path: Path) -> None:
 
 def test_the_digest_of_a_file_is_its_sha256(tmp_path: Path) -> None:
     (tmp_path / "guest").write_bytes(b"x" * 3_000_000)
-    assert digest(tmp_path / "guest") == hashlib.sha256(b"x" * 3_000_000).hexdigest()
+    assert file_digest(tmp_path / "guest") == hashlib.sha256(b"x" * 3_000_000).hexdigest()
     with pytest.raises(FileError, match="cannot be read"):
-        digest(tmp_path / "missing")
+        file_digest(tmp_path / "missing")

@@ -66,7 +66,7 @@ def test_no_stop_comes_after_the_end_of_the_run() -> None:
     assert core.stops == stops
 
 
-def test_more_requests_than_the_socket_holds_are_not_an_error() -> None:
+def test_more_requests_than_the_pipe_holds_are_not_an_error() -> None:
     watchdog = Watchdog(lambda: None)
     for _ in range(100_000):
         watchdog.interrupt()

@@ -1,0 +1,85 @@
+"""The subcommands of ``armvcpu``, and what its command line means."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+from types import MappingProxyType
+from typing import Final
+
+import click
+
+from arm_vcpu_cli.errors import ArmVcpuError, UsageError
+from arm_vcpu_cli.version import VERSION
+
+WRONG_USAGE: Final = 2
+
+COMMANDS: Final = MappingProxyType(
+    {
+        "run": ("arm_vcpu_cli.cli.run", "Run a guest to its end, its console on stdout."),
+        "trace": ("arm_vcpu_cli.cli.trace", "Run a guest and log its exits."),
+        "stat": ("arm_vcpu_cli.cli.stat", "Count and time the exits of a guest or a trace."),
+        "diff": ("arm_vcpu_cli.cli.diff", "Show where two traces part."),
+        "report": ("arm_vcpu_cli.cli.report", "Make a page of a trace: timeline, tables, plots."),
+        "walk": ("arm_vcpu_cli.cli.walk", "Walk a guest's translation tables for an address."),
+        "explain": ("arm_vcpu_cli.cli.explain", "Decode a register value."),
+        "dtb": ("arm_vcpu_cli.cli.dtb", "Write the device tree of a machine."),
+        "probe": ("arm_vcpu_cli.cli.probe", "Report what host and modelled CPU can do, and what a guest needs."),
+        "completion": ("arm_vcpu_cli.cli.completion", "Print the completion script of a shell."),
+    }
+)
+"""Subcommand -> (module with a click command named ``command``, its short help); loaded when it is used."""
+
+
+class _Commands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        command = import_module(COMMANDS[cmd_name][0]).command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, short_help) for name, (_, short_help) in COMMANDS.items()])
+
+
+@click.group(
+    cls=_Commands,
+    invoke_without_command=True,
+    subcommand_metavar="COMMAND [ARGS]...",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.version_option(VERSION, prog_name="armvcpu")
+@click.pass_context
+def cli(ctx: click.Context) -> None:
+    """Run AArch64 guests at EL1 under a modelled EL2, and see every exit.
+
+    \b
+    Examples:
+      armvcpu run guest.elf                  run it, its console on stdout
+      armvcpu trace guest.elf                the log of its exits on stderr
+      armvcpu stat guest.elf                 where its exits come from, and what they cost
+      armvcpu trace --format jsonl -o a.jsonl guest.elf && armvcpu report a.jsonl
+      armvcpu explain ESR_EL2=0x93258005     what a syndrome says
+      armvcpu probe --for guest.elf          whether the modelled CPU has what it needs
+    """
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help(), err=True)
+        ctx.exit(WRONG_USAGE)
+
+
+def invoke(arguments: Sequence[str]) -> object:
+    """What the command line ``arguments`` does; what its command returns. The parser's errors become ours."""
+    try:
+        return cli.main(arguments, prog_name="armvcpu", standalone_mode=False)
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx is not None else "armvcpu"
+        raise UsageError(f"{error.format_message().rstrip('.')} (see {command} --help)") from error
+    except click.ClickException as error:
+        raise ArmVcpuError(error.format_message()) from error
+    except click.Abort:
+        raise KeyboardInterrupt from None
