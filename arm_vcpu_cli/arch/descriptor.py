@@ -7,6 +7,7 @@ addresses of 48 bits.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -50,6 +51,8 @@ class Stage2Leaf(Register):
     TYPE = Field(1, 0)
 
 
+_ON_DEMAND: Final = int(Stage2Leaf.of(OnDemand=1))
+_XN: Final = int(Stage2Leaf.of(XN=0b10))
 OUTPUT_MASK: Final = int(Stage2Leaf.of(OA=Stage2Leaf.OA.mask))
 """Address bits 47:12 of a descriptor with the 4 KiB granule, a table's too."""
 
@@ -152,11 +155,29 @@ def _leaf_without_address(level: int, attributes: Stage2Attributes, on_demand: b
     )
 
 
-def stage2_table(pa: int) -> int:
-    """The descriptor of a next-level table; ValueError if ``pa`` is not page aligned or beyond 48 bits."""
+def stage2_table(pa: int, *, on_demand: bool = False) -> int:
+    """The descriptor of a next-level table; ValueError if ``pa`` is not page aligned or beyond 48 bits.
+
+    ``on_demand``: the table maps what a block would, and is there because some of it is executable on demand.
+    """
     if pa & ~OUTPUT_MASK:
         raise ValueError(f"table address {pa:#x} is misaligned or beyond 48 bits")
-    return pa | TABLE_OR_PAGE
+    return pa | TABLE_OR_PAGE | (_ON_DEMAND if on_demand else 0)
+
+
+def without_demand(level: int, descriptor: int, first_entry: Callable[[int], int | None]) -> int:
+    """What the descriptor of a block or page would be if no execution were on demand; any other as it is.
+
+    ``first_entry`` reads the word at the address of a table.
+    """
+    if not descriptor & VALID or not descriptor & _ON_DEMAND:
+        return descriptor
+    if level < LAST_LEVEL and descriptor & TABLE_OR_PAGE == TABLE_OR_PAGE:
+        entry = first_entry(descriptor & OUTPUT_MASK)
+        if entry is None:
+            return descriptor
+        descriptor = without_demand(level + 1, entry, first_entry) & ~TABLE_OR_PAGE | BLOCK
+    return descriptor & ~(_ON_DEMAND | _XN)
 
 
 def decode_stage2(level: int, descriptor: int) -> TableDescriptor | LeafDescriptor | None:

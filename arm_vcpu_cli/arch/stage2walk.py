@@ -14,6 +14,7 @@ from arm_vcpu_cli.arch.descriptor import (
     TableDescriptor,
     decode_stage2,
     leaf_size,
+    without_demand,
 )
 from arm_vcpu_cli.arch.el2regs import Vtcr, Vttbr
 from arm_vcpu_cli.arch.memtype import Access
@@ -48,6 +49,7 @@ def input_size_fits(level: int, ipa_bits: int) -> bool:
 def walk_stage2(read_u64: ReadU64, vttbr: int, vtcr: int, ipa: int, access: Access | None = None) -> Walk:
     """Translate an IPA (64 bits at most) to a PA. Permissions are checked only if ``access`` is given.
 
+    What is executable on demand is shown as executable, and what was split for that as the block that it was.
     ValueError if VTCR_EL2.TG0 selects another granule than 4 KiB; everything else ends in a fault as in the
     manual.
     """
@@ -72,6 +74,7 @@ def walk_stage2(read_u64: ReadU64, vttbr: int, vtcr: int, ipa: int, access: Acce
         if word is None:
             steps.append(WalkStep(level, address, 0, "external"))
             return failed(steps, "external", level)
+        word = without_demand(level, word, read_u64)
         entry = decode_stage2(level, word)
         if entry is None:
             steps.append(WalkStep(level, address, word, "invalid"))

@@ -159,7 +159,7 @@ class Stage2AddressSpace:
             slot, leaf = self._on_demand_leaf(transaction, ipa)
             while leaf.level < wanted:
                 try:
-                    self._split(transaction, slot, leaf)
+                    self._split(transaction, slot, leaf, on_demand=True)
                 except Stage2Error:
                     # No frame for a table: more becomes executable than need be, which is slower and as right.
                     break
@@ -299,19 +299,24 @@ class Stage2AddressSpace:
             else:
                 if isinstance(entry, LeafDescriptor):
                     entry = self._split(transaction, slot, entry)
+                else:
+                    # It ceases to stand for a block.
+                    transaction.write(slot, stage2_table(entry.address))
                 self._change(transaction, entry.address, level + 1, ipa, stop, attributes)
                 if self._frames.memory(entry.address, PAGE_SIZE) == EMPTY_TABLE:
                     transaction.write(slot, 0)
                     transaction.retire(entry.address)
             ipa = stop
 
-    def _split(self, transaction: Transaction, slot: Slot, block: LeafDescriptor) -> TableDescriptor:
+    def _split(
+        self, transaction: Transaction, slot: Slot, block: LeafDescriptor, *, on_demand: bool = False
+    ) -> TableDescriptor:
         """Replace a block by a table of 512 entries that map the same."""
         level = block.level + 1
         first = stage2_leaf(level, block.pa, block.attributes, on_demand=block.on_demand)
         step = leaf_size(level)
         table = transaction.new_table(_TABLE.pack(*range(first, first + ENTRIES * step, step)))
-        transaction.write(slot, stage2_table(table))
+        transaction.write(slot, stage2_table(table, on_demand=on_demand))
         return TableDescriptor(table)
 
     def _make_table_executable(self, transaction: Transaction, table: int, ipa: int) -> range:

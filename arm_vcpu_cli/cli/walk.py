@@ -26,6 +26,8 @@ from arm_vcpu_cli.machine.runner import RunResult
 from arm_vcpu_cli.machine.tables import places
 from arm_vcpu_cli.machine.tables.mapping import (
     MapSection,
+    executed,
+    executed_lines,
     section_lines,
     section_object,
     stage1_sections,
@@ -164,6 +166,10 @@ def _lines(machine: Machine, result: RunResult, walks: _Walks, sections: list[Ma
     for section in sections:
         yield ""
         yield from section_lines(section)
+    ranges = executed(machine) if sections else None
+    if ranges is not None:
+        yield ""
+        yield from executed_lines(ranges)
 
 
 def _title(text: str, walk: Translated) -> str:
@@ -189,4 +195,7 @@ def _as_object(machine: Machine, result: RunResult, walks: _Walks, sections: lis
     }
     if sections:
         found["map"] = [section_object(section) for section in sections]
+        ranges = executed(machine)
+        if ranges is not None:
+            found["executed"] = [{"start": hex(ipas.start), "size": len(ipas)} for ipas in ranges]
     return found

@@ -18,9 +18,13 @@ IRQ: Final = "irq"
 STATE: Final = "state"
 CONSOLE: Final = "console"
 ACCESS: Final = "access"
-EVENT_TYPES: Final = (EXIT, ENTRY, EXCEPTION, IRQ, STATE, CONSOLE, ACCESS)
+CODE: Final = "code"
+EVENT_TYPES: Final = (EXIT, ENTRY, EXCEPTION, IRQ, STATE, CONSOLE, ACCESS, CODE)
 """An exit to EL2, the entry into the guest after it, an exception that the guest takes itself, a step in the life of an
-interrupt, a change of a vCPU's state, a line of console output, an access to a device that needs no exit."""
+interrupt, a change of a vCPU's state, a line of console output, an access to a device that needs no exit, memory that
+the guest executes from for the first time."""
+UNASKED_TYPES: Final = frozenset({CODE})
+"""What is told only if it is named: the hypervisor's own affair."""
 
 NAME_KEYS: Final[Mapping[str, str]] = MappingProxyType(
     {EXIT: "reason", EXCEPTION: "exception", IRQ: "action", STATE: "state"}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from arm_vcpu_cli.arch.esr import EC_SHIFT
-from arm_vcpu_cli.trace.event import ACCESS, EVENT_TYPES, EXCEPTION, EXIT
+from arm_vcpu_cli.trace.event import ACCESS, EVENT_TYPES, EXCEPTION, EXIT, UNASKED_TYPES
 
 UNBOUNDED: Final = 1 << 64
 
@@ -69,7 +69,7 @@ class Selection:
             return frozenset({EXIT} if self.ipas else {EXIT, EXCEPTION}) - self.without
         if self.ipas:
             return frozenset({EXIT, ACCESS}) - self.without
-        return frozenset(EVENT_TYPES) - self.without
+        return frozenset(EVENT_TYPES) - UNASKED_TYPES - self.without
 
     def test(self) -> Test | None:
         """Whether an exit, exception or entry is wanted; None if all are."""

@@ -28,6 +28,7 @@ from typing import Final, NamedTuple, Protocol
 from arm_vcpu_cli.arch.esr import describe_esr
 from arm_vcpu_cli.trace.event import (
     ACCESS,
+    CODE,
     CONSOLE,
     ENTRY,
     EXCEPTION,
@@ -129,6 +130,7 @@ class Timeline:
             STATE: self._state,
             CONSOLE: self._console,
             ACCESS: self._access,
+            CODE: self._code,
         }
 
     def header(self, header: TraceHeader) -> None:
@@ -226,6 +228,9 @@ class Timeline:
         track = self._track(DEVICES, str(fields.get("device", "?")))
         name = _access_name(str(fields.get("register", "")), event.fields)
         self._writer.instant(track, event.time, name, self._args(event))
+
+    def _code(self, event: TraceEvent) -> None:
+        self._writer.instant(self._awake(event), event.time, "first execution", self._args(event))
 
     def _console(self, event: TraceEvent) -> None:
         for name, value in event.fields:

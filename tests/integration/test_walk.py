@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from typing import Any
 
@@ -215,3 +216,17 @@ def test_a_guest_that_died_can_be_walked() -> None:
 def test_tables_that_map_nothing_say_so() -> None:
     finished = armvcpu("walk", "--map", guest("nothing_mapped"))
     assert "  nothing is mapped\n" in finished.out.decode()
+
+
+def test_the_map_tells_where_the_guest_has_executed() -> None:
+    text = armvcpu("walk", "--map", sample("compute")).out.decode()
+    answer = json.loads(armvcpu("walk", "--json", "--map", sample("compute")).out)
+    if os.environ.get("ARMVCPU_LEVERS") == "off":
+        assert "executed" not in answer
+        assert "executed" not in text
+        return
+    # Its code fits into one page, and stage 1 is off.
+    assert answer["executed"] == [{"start": "0x40080000", "size": 4096}]
+    assert text.endswith("\n  0x0000000040080000-0x0000000040080fff        4K\n")
+    # What the machine permits is another matter.
+    assert re.search(r"^stage 2, .*\n  0x0000000040000000-0x000000005fffffff +512M +rwx ", text, re.MULTILINE)

@@ -36,6 +36,8 @@ def attach_tracer(machine: Machine, sink: TraceSink, options: TraceOptions) -> T
             device.observer = tracer.access
     if tracer.wants_exceptions:
         tracer.at_exit = watch_vectors(core, machine.arch_vcpu.state, clock, tracer.exception)
+    if tracer.wants_code:
+        machine.on_demand.watcher = tracer.code
     for address in options.start_at:
         core.watch_code(address, address, lambda _pc: tracer.open())
     for address in options.stop_at:

@@ -16,7 +16,7 @@ from arm_vcpu_cli.machine.builder import PHYSICAL_TIMER, VIRTUAL_TIMER, Machine
 from arm_vcpu_cli.machine.description import MachineDescription
 from arm_vcpu_cli.machine.observation.exit_fields import EXIT_FIELDS, Fields, Places
 from arm_vcpu_cli.machine.passthrough import PassedThrough
-from arm_vcpu_cli.trace.event import ACCESS, CONSOLE, ENTRY, EXCEPTION, EXIT, IRQ, STATE, Field, Hex, TraceEvent
+from arm_vcpu_cli.trace.event import ACCESS, CODE, CONSOLE, ENTRY, EXCEPTION, EXIT, IRQ, STATE, Field, Hex, TraceEvent
 
 _REMEMBERED: Final = 1 << 14
 _SVC_IMMEDIATE: Final = 0xFFFF
@@ -152,6 +152,11 @@ class EventDescriber:
         if said:
             fields.append(("meaning", said))
         return TraceEvent(ACCESS, number, self._vcpu, time, "", fields=tuple(fields))
+
+    def code(self, number: int, time: int, vaddr: int, ipas: range) -> TraceEvent:
+        """The guest executes at ``vaddr``, and has not executed from those IPAs before."""
+        fields: Fields = (("ipa", Hex(ipas.start)), ("size", len(ipas)))
+        return TraceEvent(CODE, number, self._vcpu, time, "", vaddr, self._symbol(vaddr), fields=fields)
 
     def _interrupt(self, intid: int) -> str:
         return self._interrupts.get(intid) or intid_kind(intid)

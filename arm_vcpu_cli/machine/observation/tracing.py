@@ -18,7 +18,7 @@ from arm_vcpu_cli.machine.observation.describing import EventDescriber, Interrup
 from arm_vcpu_cli.machine.observation.latency import InterruptLatency
 from arm_vcpu_cli.machine.passthrough import PassedThrough
 from arm_vcpu_cli.machine.runner import RunResult
-from arm_vcpu_cli.trace.event import ACCESS, CONSOLE, ENTRY, EXCEPTION, EXIT, IRQ, STATE, TraceEnd, TraceEvent
+from arm_vcpu_cli.trace.event import ACCESS, CODE, CONSOLE, ENTRY, EXCEPTION, EXIT, IRQ, STATE, TraceEnd, TraceEvent
 from arm_vcpu_cli.trace.selection import EVERYTHING, Facts, Selection, Test
 from arm_vcpu_cli.trace.sinks import TraceSink
 
@@ -82,6 +82,7 @@ class Tracer:
         self.wants_states = STATE in types
         self.wants_console = CONSOLE in types
         self.wants_accesses = ACCESS in types
+        self.wants_code = CODE in types
         self.timing = options.timing
         ordered = self.wants_interrupts or self.wants_console
         self.now: Final[Callable[[], int]] = self._begin if ordered else self._time
@@ -221,6 +222,12 @@ class Tracer:
         now, test = self._time(), self._test_access
         if test is None or test(Facts(self._seen, 0, now, "", None, None, device.base + offset)):
             self._tell(self._describer.access, self._seen, now, device, is_write, offset, width, value)
+
+    def code(self, vaddr: int, ipas: range) -> None:
+        """The guest executes from memory for the first time; that is no exit."""
+        now = self._time()
+        if self._wanted(now):
+            self._tell(self._describer.code, self._seen, now, vaddr, ipas)
 
     def open(self) -> None:
         """Tell events from now on."""

@@ -83,6 +83,21 @@ def stage2_section(machine: Machine) -> MapSection:
     return MapSection(f"stage 2, VTTBR_EL2 {_sysreg(machine, 'VTTBR_EL2'):#x}, 4 KiB granule", tuple(regions))
 
 
+def executed(machine: Machine) -> list[range] | None:
+    """The IPAs that the guest has executed from, by pages, and by blocks of 2 MiB where stage 1 keeps code and data
+    apart; None where that is not looked at."""
+    return list(machine.stage2.executed()) if machine.host.core(0).prefers_execute_on_demand else None
+
+
+def executed_lines(ranges: list[range]) -> Iterator[str]:
+    """A heading and a line for each range."""
+    yield "executed from so far, by IPA (pages, and blocks of 2 MiB where stage 1 keeps code and data apart)"
+    for ipas in ranges:
+        yield f"  {ipas.start:#018x}-{ipas.stop - 1:#018x}  {_short(len(ipas)):>8}"
+    if not ranges:
+        yield "  nowhere"
+
+
 def _collect(machine: Machine, tables: Stage1Map) -> tuple[tuple[MappedRegion, ...], bool]:
     found: list[MappedRegion] = []
     try:
