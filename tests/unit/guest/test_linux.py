@@ -49,11 +49,11 @@ def unpacked_form(data: bytes) -> bytes:
 FORMS: dict[str, Callable[[bytes], bytes]] = {
     "Image": unpacked_form,
     "Image.gz": gzip.compress,
-    "zboot gzip": lambda data: zboot(gzip.compress(data), b"gzip"),
+    "zboot gzip": lambda data: zboot(gzip.compress(data, mtime=0), b"gzip"),
     "zboot xz": lambda data: zboot(lzma.compress(data) + len(data).to_bytes(4, "little"), b"xzkern"),
     "zboot lzma": lambda data: zboot(lzma.compress(data, lzma.FORMAT_ALONE), b"lzma"),
-    "zboot with a signature behind it": lambda data: zboot(gzip.compress(data), b"gzip") + b"\x5a" * 100,
-    "zboot of odd payload offset": lambda data: zboot(gzip.compress(data), b"gzip", offset=0x4321),
+    "zboot with a signature behind it": lambda data: zboot(gzip.compress(data, mtime=0), b"gzip") + b"\x5a" * 100,
+    "zboot of odd payload offset": lambda data: zboot(gzip.compress(data, mtime=0), b"gzip", offset=0x4321),
 }
 
 
@@ -125,9 +125,9 @@ def test_the_page_size_is_left_to_the_kernel(pages: int) -> None:
         (image(magic=b"ARM\x65"), "expected the bytes 41 52 4d 64, found 41 52 4d 65", 56),
         (b"\x7fELF", "found 4 bytes in all", 56),
         (b"", "empty", None),
-        (gzip.compress(b"\x7fELF" + bytes(100)), "what the gzip data holds is not an arm64 Linux kernel", 0),
-        (gzip.compress(image())[:-12], "ends early", 0),
-        (gzip.compress(image())[:12], "ends early", 0),
+        (gzip.compress(b"\x7fELF" + bytes(100), mtime=0), "what the gzip data holds is not an arm64 Linux kernel", 0),
+        (gzip.compress(image(), mtime=0)[:-12], "ends early", 0),
+        (gzip.compress(image(), mtime=0)[:12], "ends early", 0),
         (b"\x1f\x8b" + bytes(30), "gzip data", 0),
         (zboot(b"x", b"zstd22"), "'zstd22', expected one of gzip, xz, xzkern, lzma", 24),
         (zboot(b"x", b"lz4"), "'lz4'", 24),
@@ -138,7 +138,7 @@ def test_the_page_size_is_left_to_the_kernel(pages: int) -> None:
         (zboot(b"nonsense", b"gzip"), "gzip data", 0x200),
         (zboot(b"nonsense", b"xz"), "xz data", 0x200),
         (zboot(b"nonsense", b"lzma"), "lzma data", 0x200),
-        (zboot(gzip.compress(b"x" * 100), b"gzip"), "not an arm64 Linux kernel", 0x200),
+        (zboot(gzip.compress(b"x" * 100, mtime=0), b"gzip"), "not an arm64 Linux kernel", 0x200),
     ],
 )  # fmt: skip
 def test_a_bad_kernel_is_refused_with_the_place_and_what_was_found(data: bytes, part: str, offset: int | None) -> None:
@@ -158,7 +158,7 @@ def test_what_is_unpacked_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     assert MAX_UNPACKED <= 256 * MIB
     monkeypatch.setattr(linux, "MAX_UNPACKED", 4 * MIB)
     body = bytes(64 * MIB)
-    for bomb in (gzip.compress(image(body=body)), zboot(lzma.compress(image(body=body), preset=0), b"xz")):
+    for bomb in (gzip.compress(image(body=body), mtime=0), zboot(lzma.compress(image(body=body), preset=0), b"xz")):
         assert len(bomb) < 100_000
         tracemalloc.start()
         try:

@@ -32,7 +32,7 @@ from arm_vcpu_cli.machine.observation.describing import EventDescriber
 from arm_vcpu_cli.machine.observation.tracing import TraceOptions, Tracer
 from arm_vcpu_cli.machine.passthrough import PassedThrough
 from arm_vcpu_cli.machine.runner import Ending, RunResult
-from arm_vcpu_cli.trace.event import EVENT_TYPES, TraceEnd, TraceEvent
+from arm_vcpu_cli.trace.event import EVENT_TYPES, UNASKED_TYPES, TraceEnd, TraceEvent
 from arm_vcpu_cli.trace.selection import Selection, Span
 from tests.support.sink import Sink
 
@@ -166,12 +166,22 @@ def everything_happens(trace: Tracer) -> None:
     trace.console(b"line\n")
     if trace.wants_accesses:
         trace.access(PassedThrough("plain", UART, ReadAsZero(), lambda: None), True, 0, 4, 1)
+    if trace.wants_code:
+        trace.code(0x1000, range(0x4000_0000, 0x4000_1000))
 
 
 def test_everything_is_told_to_who_wants_it_all() -> None:
     sink = Sink()
     everything_happens(tracer(sink))
-    assert {event.type for event in sink.events} == set(EVENT_TYPES)
+    assert {event.type for event in sink.events} == set(EVENT_TYPES) - UNASKED_TYPES
+
+
+def test_first_executions_are_told_to_who_names_them() -> None:
+    sink = Sink()
+    everything_happens(tracer(sink, types=frozenset({"code"})))
+    (told,) = sink.events
+    assert (told.type, told.seq, told.pc) == ("code", 1, 0x1000)
+    assert told.fields == (("ipa", 0x4000_0000), ("size", 0x1000))
 
 
 @pytest.mark.parametrize(

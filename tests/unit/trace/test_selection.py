@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arm_vcpu_cli.trace.event import EVENT_TYPES
+from arm_vcpu_cli.trace.event import EVENT_TYPES, UNASKED_TYPES
 from arm_vcpu_cli.trace.selection import EVERYTHING, UNBOUNDED, Facts, Selection, Span, Test
 
 SMALL = st.integers(0, 8)
@@ -87,7 +87,8 @@ def test_the_ends_of_a_span_are_in_it() -> None:
     assert Span(3).holds(UNBOUNDED)
 
 
-ALL = frozenset(EVENT_TYPES)
+EVERY = frozenset(EVENT_TYPES)
+ALL = EVERY - UNASKED_TYPES
 
 
 @pytest.mark.parametrize(
@@ -108,6 +109,7 @@ ALL = frozenset(EVENT_TYPES)
         (Selection(types=frozenset({"entry", "exit"}), without=frozenset({"entry"})), {"entry", "exit"}),
         (Selection(types=ALL, reasons=frozenset({"Halt"}), without=frozenset({"entry"})), ALL),
         (Selection(types=frozenset()), frozenset()),
+        (Selection(types=EVERY), EVERY),
     ],
 )
 def test_which_types_are_made(selection: Selection, expected: frozenset[str]) -> None:
