@@ -311,10 +311,10 @@ class SyncHandlers:
     def _ignore_store(self, ipa: int) -> ExitOrNone:
         """Complete a store without storing; what else the instruction does is done."""
         store = self._decoder.refused_store(ipa)
-        if store is not None and store.accesses is None:
-            # Exclusives and atomics have a result, and a store that leaves the page stores something.
-            return self._decoded_access(store)
-        if store is not None and store.accesses is not None:
+        if store is not None:
+            if store.accesses is None:
+                # Exclusives and atomics have a result, and a store that leaves the page stores something.
+                return self._decoded_access(store)
             self._access.write_back(store.accesses)
         self._advance()
         return None
