@@ -6,7 +6,6 @@ write-back (for which this core reports a syndrome it should not) are decoded fr
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import Enum
 from functools import lru_cache
 from typing import Final, NamedTuple
@@ -46,16 +45,20 @@ class Pending(Enum):
     ADVANCE = "advance"
 
 
-@dataclass
 class PendingAccess:
     """An instruction whose accesses are under way; ``values`` are those of the loads so far."""
 
-    elements: tuple[Element, ...]
-    is_load: bool
-    base: int = ZERO_REGISTER
-    writeback: int = 0
-    index: int = 0
-    values: list[int] = field(default_factory=list)
+    __slots__ = ("base", "elements", "index", "is_load", "values", "writeback")
+
+    def __init__(
+        self, elements: tuple[Element, ...], is_load: bool, base: int = ZERO_REGISTER, writeback: int = 0
+    ) -> None:
+        self.elements = elements
+        self.is_load = is_load
+        self.base = base
+        self.writeback = writeback
+        self.index = 0
+        self.values: list[int] = []
 
 
 class DeviceAccess:
