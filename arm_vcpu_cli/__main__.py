@@ -37,10 +37,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             # Nothing of what is loaded is ever garbage, and looking for some takes a tenth of the start. What runs
             # for long switches the collector on again.
             gc.disable()
-            run = import_module(_COMMAND).main
+            run = import_module(_COMMAND).load(arguments)
             if ours:
                 signal.signal(signal.SIGINT, _raise)
-            run(arguments)
+            run()
         finally:
             if ours:
                 # While the interpreter shuts down, an interrupt ends the process without a traceback.

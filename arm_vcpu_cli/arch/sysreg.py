@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
+from importlib import import_module
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
@@ -69,15 +69,26 @@ class SysReg(NamedTuple):
 def _expand(table: Mapping[tuple[int, int, int], str]) -> Iterator[tuple[str, SysReg]]:
     for (op0, op1, crn), text in table.items():
         for entry in text.split(","):
-            name, crm, op2 = entry.strip().rsplit(" ", 2)
-            run = re.search(r"#(\d+)-(\d+)", name)
-            if run is None:
-                yield name, SysReg(op0, op1, crn, int(crm), int(op2))
-                continue
-            for index in range(int(run[1]), int(run[2]) + 1):
-                crm_up, op2_now = divmod(int(op2) + index, 8)
-                numbered = f"{name[: run.start()]}{index}{name[run.end() :]}"
-                yield numbered, SysReg(op0, op1, crn, int(crm) + crm_up, op2_now)
+            name, crm, op2 = entry.rsplit(None, 2)
+            name = name.lstrip()
+            if "#" in name:
+                yield from _run(name, op0, op1, crn, int(crm), int(op2))
+            else:
+                yield name, _new(SysReg, (op0, op1, crn, int(crm), int(op2)))
+
+
+# Every process makes hundreds of them, which a constructor with five arguments would take twice as long for.
+_new: Final = tuple.__new__
+
+
+def _run(name: str, op0: int, op1: int, crn: int, crm: int, op2: int) -> Iterator[tuple[str, SysReg]]:
+    """The registers of a name with a run of numbers in it, ``DBGBVR#0-15_EL1``."""
+    before, _, numbers = name.partition("#")
+    length = len(numbers) - len(numbers.lstrip("0123456789-"))
+    first, _, last = numbers[:length].partition("-")
+    for index in range(int(first), int(last) + 1):
+        crm_up, op2_now = divmod(op2 + index, 8)
+        yield f"{before}{index}{numbers[length:]}", SysReg(op0, op1, crn, crm + crm_up, op2_now)
 
 
 def _all_registers() -> Iterator[tuple[str, SysReg]]:
@@ -122,7 +133,7 @@ def lookup(name: str) -> SysReg:
         return SysReg(*(int(part) for part in generic.groups()))
     known = _BY_UPPER_NAME.get(" ".join(name.upper().split()))
     if known is None:
-        close = difflib.get_close_matches(name.upper(), _BY_UPPER_NAME, n=3)
+        close = import_module("difflib").get_close_matches(name.upper(), _BY_UPPER_NAME, n=3)
         hint = f"; did you mean {', '.join(_BY_UPPER_NAME[match] for match in close)}?" if close else ""
         raise KeyError(f"no system register is called {name}{hint}")
     return SYSREGS[known]

@@ -3,31 +3,51 @@ text."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from arm_vcpu_cli.arm_vcpu.context_frame import FRAME_POINTER, LINK_REGISTER, TrapFrame
 from arm_vcpu_cli.axvcpu.exit import AxVCpuExitReason, CpuUp, Hypercall, MmioRead, SysRegRead
 
 
-@dataclass(slots=True)
 class ExitRecord:
     """One exit. ``esr`` is ESR_EL2 (None for what is completed without an exception to EL2), ``pc`` the preferred
     return address, ``el`` where the guest was; ``va`` is FAR_EL2 of an abort, ``lr`` and ``fp`` are x30 and x29;
     ``value`` is what a read or a call returned (64 bits); ``host_ns`` is how long the host took to the next entry, if
     the observer has asked."""
 
-    time: int
-    reason: AxVCpuExitReason
-    esr: int | None
-    pc: int
-    el: int
-    value: int | None = None
-    note: str = ""
-    va: int | None = None
-    lr: int = 0
-    fp: int = 0
-    host_ns: int | None = None
+    __slots__ = ("el", "esr", "fp", "host_ns", "lr", "note", "pc", "reason", "time", "va", "value")
+
+    def __init__(
+        self,
+        time: int,
+        reason: AxVCpuExitReason,
+        esr: int | None,
+        pc: int,
+        el: int,
+        value: int | None = None,
+        note: str = "",
+        va: int | None = None,
+        lr: int = 0,
+        fp: int = 0,
+        host_ns: int | None = None,
+    ) -> None:
+        self.time = time
+        self.reason = reason
+        self.esr = esr
+        self.pc = pc
+        self.el = el
+        self.value = value
+        self.note = note
+        self.va = va
+        self.lr = lr
+        self.fp = fp
+        self.host_ns = host_ns
+
+    # What changes has no hash.
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ExitRecord) and all(
+            getattr(self, name) == getattr(other, name) for name in self.__slots__
+        )
 
     def take_callers(self, frame: TrapFrame) -> None:
         """Take the registers that lead to the callers."""

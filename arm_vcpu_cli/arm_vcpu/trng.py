@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-import uuid
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -14,8 +13,8 @@ EntropySource = Callable[[int], bytes]
 TrngResult = int | tuple[int, ...]
 TrngHandler = Callable[[int, int, int, int], TrngResult]
 
-BACK_END: Final = uuid.UUID("6a9d1f04-52c7-4e0b-9b1a-c83d70e5f2a6")
-"""Names this source of entropy to the guest (TRNG_GET_UUID, 2.4)."""
+BACK_END: Final = bytes.fromhex("6a9d1f04 52c7 4e0b 9b1a c83d70e5f2a6")
+"""The UUID that names this source of entropy to the guest (TRNG_GET_UUID, 2.4)."""
 _REGISTERS: Final = 3
 """Entropy comes in x1 to x3, of 32 or 64 bits each."""
 _MASK32: Final = 0xFFFF_FFFF
@@ -29,7 +28,7 @@ def trng_handlers(entropy: EntropySource) -> Mapping[int, TrngHandler]:
             TrngStatus.SUCCESS if function in handlers else TrngStatus.NOT_SUPPORTED
         ),
         # The UUID is spread over four words as its bytes lie in memory (DEN0028, 2.8).
-        SmcccFunction.TRNG_GET_UUID: lambda _x0, _x1, _x2, _x3: struct.unpack("<4I", BACK_END.bytes),
+        SmcccFunction.TRNG_GET_UUID: lambda _x0, _x1, _x2, _x3: struct.unpack("<4I", BACK_END),
         SmcccFunction.TRNG_RND: lambda _x0, bits, _x2, _x3: _random(entropy, bits, 32),
         SmcccFunction.TRNG_RND_64: lambda _x0, bits, _x2, _x3: _random(entropy, bits, 64),
     }

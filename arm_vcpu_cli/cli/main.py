@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Final, NoReturn
@@ -21,9 +22,24 @@ _COMPLETION: Final = "_ARMVCPU_COMPLETE"
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line (by default that of the process) and exit with its status."""
+    load(arguments)()
+
+
+def load(arguments: Sequence[str] | None = None) -> Callable[[], NoReturn]:
+    """As :func:`main`, in two steps: what the command line needs is loaded, and returned is what runs it."""
     _open_missing_streams()
+    words = sys.argv[1:] if arguments is None else arguments
+    guest = only_guest(words)
+    if guest is None:
+        return partial(_end, partial(import_module(_COMMANDS).invoke, words))
+    options = import_module("arm_vcpu_cli.cli.guest_options").GuestOptions(guest)
+    return partial(_end, partial(import_module("arm_vcpu_cli.cli.session").run_guest, options))
+
+
+def _end(command: Callable[[], object]) -> NoReturn:
+    """Exit with the status of a command."""
     try:
-        status = _obey(sys.argv[1:] if arguments is None else arguments)
+        status = command()
     except KeyboardInterrupt:
         say("interrupted")
         status = INTERRUPTED
@@ -33,14 +49,6 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         # Files that the user named have errors of their own; what is left is stdout and stderr.
         status = _fail(error.strerror or str(error), OUTPUT_FAILED)
     sys.exit(status if isinstance(status, int) else 0)
-
-
-def _obey(arguments: Sequence[str]) -> object:
-    guest = only_guest(arguments)
-    if guest is None:
-        return import_module(_COMMANDS).invoke(arguments)
-    options = import_module("arm_vcpu_cli.cli.guest_options").GuestOptions(guest)
-    return import_module("arm_vcpu_cli.cli.session").run_guest(options)
 
 
 def only_guest(arguments: Sequence[str]) -> Path | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+import time
 from typing import Final
 
 from arm_vcpu_cli.arch.bitfield import Field, Register
@@ -44,7 +44,7 @@ def _time(_index: int, _lsb: int, bits: int, value: int) -> str:
     """A counter as the time that it shows, if it is there as a whole."""
     if bits < _REGISTER_BITS:
         return ""
-    return f"{datetime.fromtimestamp(value, timezone.utc):%Y-%m-%d %H:%M:%S} UTC"
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(value))
 
 
 REGISTERS: Final = RegisterMap(

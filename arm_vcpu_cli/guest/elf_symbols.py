@@ -122,5 +122,5 @@ def _name(strings: bytes, offset: int) -> str:
     text = raw.decode("utf-8", "replace")
     if text.isprintable():
         return text
-    # Names are printed: one with a control sequence in it must not reach a terminal.
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+    # Names are printed: one with a control sequence in it must not reach a terminal. U+FFFD replaces what is not shown.
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)

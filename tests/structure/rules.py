@@ -267,6 +267,16 @@ def cycles(modules: Iterable[Module]) -> list[list[str]]:
     return found
 
 
+def loaded_with(modules: Iterable[Module], starts: Iterable[str]) -> set[str]:
+    """All that is imported with the modules ``starts``, directly or not; libraries too."""
+    graph = {module.name: module.loads() for module in modules}
+    found = set(starts)
+    for start in starts:
+        reached = _reach(graph, start)
+        found |= reached | {name for module in (start, *reached) for name in graph[module]}
+    return found
+
+
 def _reach(graph: Mapping[str, set[str]], start: str) -> set[str]:
     seen: set[str] = set()
     pending = list(graph[start])

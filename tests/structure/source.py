@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -36,6 +37,12 @@ class Module:
         """All modules that are imported, wherever in the file; those of the package by their full name."""
         return {name for node in ast.walk(self.tree) if isinstance(node, ImportNode) for name in self._targets(node)}
 
+    def loads(self) -> set[str]:
+        """The modules that are imported with this one: not those that only type checkers see."""
+        return {
+            name for node in _run_at_import(self.tree) if isinstance(node, ImportNode) for name in self._targets(node)
+        }
+
     def _targets(self, node: ImportNode) -> list[str]:
         if isinstance(node, ast.Import):
             return [alias.name for alias in node.names]
@@ -46,6 +53,17 @@ class Module:
             base = ".".join([*here[:above], *([base] if base else [])])
         # `from package import name` may import a module of that name, or a name out of the package itself.
         return [f"{base}.{alias.name}" if f"{base}.{alias.name}" in names() else base for alias in node.names]
+
+
+def _run_at_import(tree: ast.Module) -> Iterator[ast.AST]:
+    pending: list[ast.AST] = [tree]
+    while pending:
+        node = pending.pop()
+        yield node
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            pending.extend(node.orelse)
+        elif not isinstance(node, ast.FunctionDef):
+            pending.extend(ast.iter_child_nodes(node))
 
 
 @cache
