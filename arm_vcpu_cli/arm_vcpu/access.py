@@ -10,7 +10,6 @@ syndrome and the instruction.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from enum import Enum
 from functools import lru_cache
 from typing import Final, NamedTuple
@@ -70,16 +69,20 @@ class Element(NamedTuple):
     is_64bit: bool
 
 
-@dataclass
 class PendingAccess:
     """An instruction whose accesses are under way; ``values`` are those of the loads so far."""
 
-    elements: tuple[Element, ...]
-    is_load: bool
-    base: int = ZERO_REGISTER
-    writeback: int = 0
-    index: int = 0
-    values: list[int] = field(default_factory=list)
+    __slots__ = ("base", "elements", "index", "is_load", "values", "writeback")
+
+    def __init__(
+        self, elements: tuple[Element, ...], is_load: bool, base: int = ZERO_REGISTER, writeback: int = 0
+    ) -> None:
+        self.elements = elements
+        self.is_load = is_load
+        self.base = base
+        self.writeback = writeback
+        self.index = 0
+        self.values: list[int] = []
 
 
 class AbortKind(Enum):
