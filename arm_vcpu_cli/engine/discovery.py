@@ -210,30 +210,30 @@ def discover_layout() -> StateLayout:
         v0, vector_stride = _find_vectors(probe)
         sysregs = _find_sysregs(probe)
         places = _find_pstate(probe)
-    # The sentinels above have left the core in no state to run; the rest starts from a fresh one.
-    with throw_away_engine() as probe:
+        # The sentinels above have left the core in no state to run.
+        probe.reset()
         syndrome, fault_address, target_el, aarch64 = _find_exception_record(probe, pc)
-    layout = StateLayout(
-        size=size,
-        x0=x0,
-        sp=sp,
-        pc=pc,
-        pstate=places["pstate"],
-        aarch64=aarch64,
-        v0=v0,
-        vector_stride=vector_stride,
-        n=places["n"],
-        z=places["z"],
-        c=places["c"],
-        v=places["v"],
-        daif=places["daif"],
-        btype=places["btype"],
-        syndrome=syndrome,
-        fault_address=fault_address,
-        target_el=target_el,
-        sysregs=sysregs,
-    )
-    with throw_away_engine() as probe:
+        layout = StateLayout(
+            size=size,
+            x0=x0,
+            sp=sp,
+            pc=pc,
+            pstate=places["pstate"],
+            aarch64=aarch64,
+            v0=v0,
+            vector_stride=vector_stride,
+            n=places["n"],
+            z=places["z"],
+            c=places["c"],
+            v=places["v"],
+            daif=places["daif"],
+            btype=places["btype"],
+            syndrome=syndrome,
+            fault_address=fault_address,
+            target_el=target_el,
+            sysregs=sysregs,
+        )
+        probe.reset()
         _check_edits_take_effect(probe, layout)
     return layout
 

@@ -11,15 +11,17 @@ from __future__ import annotations
 from contextlib import closing
 from typing import Final
 
+from arm_vcpu_cli.arch.regs import EL1H_MASKED
 from arm_vcpu_cli.arch.sysreg import lookup
 from arm_vcpu_cli.engine import unicorn_api
-from arm_vcpu_cli.engine.throwaway import CODE_PA, throw_away_engine
+from arm_vcpu_cli.engine.throwaway import CODE_PA, ThrowAwayEngine, throw_away_engine
 from arm_vcpu_cli.engine.unicorn_api import ThumbEngine
 
 _ADDS: Final = bytes.fromhex("4018")
 _PLAIN: Final = bytes.fromhex("00bf") + _ADDS  # nop; adds r0, r0, r1
 _IT_BLOCK: Final = bytes.fromhex("08bf") + _ADDS  # it eq; addeq r0, r0, r1
-_ROUNDS: Final = 3
+_ROUNDS: Final = 2
+_HCR_RW: Final = 1 << 31
 _LDR_X2_X1: Final = 0xF940_0022
 _MOV_X3_1: Final = 0xD280_0023
 _B_HERE: Final = 0x1400_0000
@@ -31,7 +33,11 @@ def find_exit_check() -> int | None:
     switch = _find_switch()
     if switch is None:
         return None
-    return switch if not _goes_on_after_load(None) and _goes_on_after_load(switch) else None
+    with throw_away_engine() as probe:
+        probe.engine.hooks.loads(probe.engine.stop)
+        stopped = not _goes_on_after_load(probe)
+        probe.engine.leave_out_exit_checks(switch)
+        return switch if stopped and _goes_on_after_load(probe) else None
 
 
 def _find_switch() -> int | None:
@@ -44,15 +50,12 @@ def _find_switch() -> int | None:
     return candidates.pop() if candidates is not None and len(candidates) == 1 else None
 
 
-def _goes_on_after_load(switch: int | None) -> bool:
+def _goes_on_after_load(probe: ThrowAwayEngine) -> bool:
     """Whether a block in which somebody asks for a stop during a load is executed to its end."""
-    with throw_away_engine() as probe:
-        if switch is not None:
-            probe.engine.leave_out_exit_checks(switch)
-        probe.engine.write_sysreg(lookup("HCR_EL2"), 1 << 31)
-        probe.engine.write_register(unicorn_api.PSTATE, 0x3C5)
-        probe.engine.write_register(_X1, CODE_PA + 0x1000)
-        probe.engine.write_register(_X3, 0)
-        probe.engine.hooks.loads(probe.engine.stop)
-        probe.run(_LDR_X2_X1, _MOV_X3_1, _B_HERE)
-        return probe.engine.read_register(_X3) == 1
+    probe.reset()
+    probe.engine.write_sysreg(lookup("HCR_EL2"), _HCR_RW)
+    probe.engine.write_register(unicorn_api.PSTATE, EL1H_MASKED)
+    probe.engine.write_register(_X1, CODE_PA + 0x1000)
+    probe.engine.write_register(_X3, 0)
+    probe.run(_LDR_X2_X1, _MOV_X3_1, _B_HERE)
+    return probe.engine.read_register(_X3) == 1

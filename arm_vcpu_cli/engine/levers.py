@@ -95,8 +95,17 @@ _CODE: Final = (
 
 
 def _sizes_are_those_of_stage1() -> bool:
-    pages = _loaded_after_tlbi(first=_VA_PAGES, second=_VA_PAGES + 0x1000, descriptor=_NEW | _PAGE, at=_LEVEL3 + 8)
+    with throw_away_engine() as probe:
+        probe.map_again(_OTHER_BLOCK + (_OLD & _BLOCK_MASK), _NEW, 0x1000)
+        return _heeds_stage1(probe)
+
+
+def _heeds_stage1(probe: ThrowAwayEngine) -> bool:
+    pages = _loaded_after_tlbi(
+        probe, first=_VA_PAGES, second=_VA_PAGES + 0x1000, descriptor=_NEW | _PAGE, at=_LEVEL3 + 8
+    )
     block = _loaded_after_tlbi(
+        probe,
         first=_VA_BLOCK + (_FIRST & _BLOCK_MASK),
         second=_VA_BLOCK + (_OLD & _BLOCK_MASK),
         descriptor=_OTHER_BLOCK | _LEAF,
@@ -105,26 +114,26 @@ def _sizes_are_those_of_stage1() -> bool:
     return (pages, block) == (_OLD, _NEW)
 
 
-def _loaded_after_tlbi(*, first: int, second: int, descriptor: int, at: int) -> int:
+def _loaded_after_tlbi(probe: ThrowAwayEngine, *, first: int, second: int, descriptor: int, at: int) -> int:
     """Which page ``second`` leads to after the mapping has changed and ``first`` has been invalidated."""
-    with throw_away_engine() as probe:
-        _write_tables(probe)
-        engine = probe.engine
-        for name, value in (
-            ("VTCR_EL2", _VTCR_T0SZ25_PS40),
-            ("VTTBR_EL2", _STAGE2),
-            ("TTBR0_EL1", _LEVEL1),
-            ("TCR_EL1", _TCR),
-            ("MAIR_EL1", 0xFF),
-            ("SCTLR_EL1", _SCTLR_M),
-            ("HCR_EL2", _HCR_VM_RW),
-        ):
-            engine.write_sysreg(lookup(name), value)
-        engine.write_register(unicorn_api.PSTATE, EL1H_MASKED)
-        for number, value in ((1, first), (4, second), (5, descriptor), (6, at), (7, first >> 12)):
-            engine.write_register(unicorn_api.X[number], value)
-        probe.run(*_CODE)
-        return engine.read_register(unicorn_api.X[3])
+    probe.reset()
+    _write_tables(probe)
+    engine = probe.engine
+    for name, value in (
+        ("VTCR_EL2", _VTCR_T0SZ25_PS40),
+        ("VTTBR_EL2", _STAGE2),
+        ("TTBR0_EL1", _LEVEL1),
+        ("TCR_EL1", _TCR),
+        ("MAIR_EL1", 0xFF),
+        ("SCTLR_EL1", _SCTLR_M),
+        ("HCR_EL2", _HCR_VM_RW),
+    ):
+        engine.write_sysreg(lookup(name), value)
+    engine.write_register(unicorn_api.PSTATE, EL1H_MASKED)
+    for number, value in ((1, first), (4, second), (5, descriptor), (6, at), (7, first >> 12)):
+        engine.write_register(unicorn_api.X[number], value)
+    probe.run(*_CODE)
+    return engine.read_register(unicorn_api.X[3])
 
 
 def _write_tables(probe: ThrowAwayEngine) -> None:
@@ -139,4 +148,3 @@ def _write_tables(probe: ThrowAwayEngine) -> None:
     put(_LEVEL3 + 8, _OLD | _PAGE)
     for page in (_FIRST, _OLD, _NEW):
         put(page, page)
-    probe.map_again(_OTHER_BLOCK + (_OLD & _BLOCK_MASK), _NEW, 0x1000)

@@ -9,12 +9,14 @@ from contextlib import contextmanager
 from ctypes import addressof, c_char
 from typing import Final
 
+from arm_vcpu_cli.arch.sysreg import lookup
 from arm_vcpu_cli.engine.handover import hand_over_to_el2
 from arm_vcpu_cli.engine.unicorn_api import Engine, SavedContext
 
 CODE_PA: Final = 0x1000_0000
 """Where the engine's memory begins, with the code at its beginning."""
 _SIZE: Final = 0x1_0000
+_TLBI_ALLE1: Final = lookup("TLBI ALLE1")
 
 
 class ThrowAwayEngine:
@@ -29,6 +31,8 @@ class ThrowAwayEngine:
         self.context = SavedContext(self.engine)
         self.save = self.engine.saver(self.context)
         self.restore = self.engine.restorer(self.context)
+        self.save()
+        self._first = self.context.memory.tobytes()
         self._seen: list[bytes] = []
         self._edit: Callable[[memoryview], None] | None = None
         self.engine.hooks.exceptions(self._on_exception)
@@ -42,6 +46,13 @@ class ThrowAwayEngine:
         self._edit(self.context.memory)
         self._edit = None
         self.restore()
+
+    def reset(self) -> None:
+        """Back to how it was at first, but for hooks and memory."""
+        self.context.memory[:] = self._first
+        self.engine.restorer(self.context)()
+        # This makes the core take notice, too.
+        self.engine.write_sysreg(_TLBI_ALLE1, 0)
 
     def map_again(self, paddr: int, source: int, size: int) -> None:
         """Have the engine's memory at ``source`` appear at ``paddr`` too."""
@@ -67,7 +78,7 @@ class ThrowAwayEngine:
 
 @contextmanager
 def throw_away_engine() -> Iterator[ThrowAwayEngine]:
-    """An engine of its own for one experiment."""
+    """An engine of its own for one experiment, or several with a reset between them."""
     engine = ThrowAwayEngine()
     try:
         yield engine

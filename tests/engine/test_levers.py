@@ -57,7 +57,7 @@ def test_the_environment_switches_them_off(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_switch_that_does_nothing_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exit_check, "_goes_on_after_load", lambda _switch: False)
+    monkeypatch.setattr(exit_check, "_goes_on_after_load", lambda _probe: False)
     assert exit_check.find_exit_check() is None
 
 
@@ -69,7 +69,7 @@ def test_an_interposition_that_changes_nothing_is_taken_back(monkeypatch: pytest
             undone.append(True)
 
     monkeypatch.setattr(levers, "interpose_walk", Idle)
-    monkeypatch.setattr(levers, "_loaded_after_tlbi", lambda **_: 0)
+    monkeypatch.setattr(levers, "_loaded_after_tlbi", lambda *_, **__: 0)
     assert not levers._take_stage1_sizes()
     assert undone == [True]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
+from functools import cache
 from typing import Final
 
 import unicorn
@@ -41,10 +42,28 @@ def library_path() -> str:
     return str(uclib._name)
 
 
+@cache
+def released_library() -> ctypes.CDLL:
+    """The library for calls that give up the interpreter lock. One handle for all: to load it again takes its time."""
+    return ctypes.CDLL(library_path())
+
+
+@cache
+def held_library() -> ctypes.PyDLL:
+    """The library for calls that are too short to be worth giving up the interpreter lock."""
+    return ctypes.PyDLL(library_path())
+
+
+@cache
+def bare_library() -> ctypes.PyDLL:
+    """The same without argument types: every argument is given as an object of ctypes."""
+    return ctypes.PyDLL(library_path())
+
+
 def library_function(name: str) -> int | None:
     """The address of a function of the engine's library by its symbol, None where it exports none of that name."""
     try:
-        function = ctypes.CDLL(uclib._name)[name]
+        function = released_library()[name]
     except AttributeError:
         return None
     return ctypes.cast(function, ctypes.c_void_p).value

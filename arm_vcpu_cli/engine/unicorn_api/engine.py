@@ -14,12 +14,20 @@ from typing import Final
 
 import unicorn
 from unicorn import unicorn_const
-from unicorn.unicorn_py3.unicorn import uclib
 
 from arm_vcpu_cli.arch.regs import Spsr
 from arm_vcpu_cli.arch.sysreg import SysReg
 from arm_vcpu_cli.engine.stubs import BlockWords, ReadWords
-from arm_vcpu_cli.engine.unicorn_api.binding import CP_REG, CPU_MODELS, PSTATE, TARGET_PAGE, check
+from arm_vcpu_cli.engine.unicorn_api.binding import (
+    CP_REG,
+    CPU_MODELS,
+    PSTATE,
+    TARGET_PAGE,
+    bare_library,
+    check,
+    held_library,
+    released_library,
+)
 from arm_vcpu_cli.engine.unicorn_api.hooks import EngineHooks
 from arm_vcpu_cli.errors import EngineError
 
@@ -72,10 +80,7 @@ class Engine:
         except unicorn.UcError as error:
             raise EngineError(f"the Unicorn engine cannot be opened: {error}") from error
         self.handle = self.binding._uch
-        self._released = ctypes.CDLL(uclib._name)
-        self._held = ctypes.PyDLL(uclib._name)
-        self._bare = ctypes.PyDLL(uclib._name)
-        """The same without argument types: every argument is given as an object of ctypes."""
+        self._released, self._held, self._bare = released_library(), held_library(), bare_library()
         self._held.uc_vmem_read.argtypes = [
             ctypes.c_void_p,
             ctypes.c_uint64,
@@ -100,7 +105,7 @@ class Engine:
         self._read_pstate = partial(
             self._bare.uc_reg_read, self.handle, ctypes.c_int(PSTATE), ctypes.byref(self._pstate)
         )
-        self.hooks = EngineHooks(self.handle, uclib._name, self.flush_code)
+        self.hooks = EngineHooks(self.handle, self.flush_code)
 
     def saver(self, context: SavedContext) -> Callable[[], object]:
         """A call without arguments that saves the CPU into ``context``; it cannot fail."""

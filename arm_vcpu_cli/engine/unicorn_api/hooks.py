@@ -19,7 +19,7 @@ from arm_vcpu_cli.engine.stubs import (
     Stubs,
     packed_encoding,
 )
-from arm_vcpu_cli.engine.unicorn_api.binding import InterruptCallback, check
+from arm_vcpu_cli.engine.unicorn_api.binding import InterruptCallback, bare_library, check
 
 # The third argument, our own data, is none: a callee may take fewer than it is given, and this one is called often.
 _INTERRUPT_CFUNC: Final = ctypes.CFUNCTYPE(None, ctypes.c_uint32, ctypes.c_uint32)
@@ -42,9 +42,9 @@ _UPPER_HALF: Final = (0xFFFF_0000_0000_0000, 0xFFFF_FFFF_FFFF_FFFF)
 class EngineHooks:
     """Installs hooks. ``flush_code`` drops what has been translated without them."""
 
-    def __init__(self, handle: object, library: str, flush_code: Callable[[], None]) -> None:
+    def __init__(self, handle: object, flush_code: Callable[[], None]) -> None:
         self._handle = handle
-        self._held = ctypes.PyDLL(library)
+        self._held = bare_library()
         self._flush_code = flush_code
         self._kept: list[object] = []
         """What the engine has pointers to."""
