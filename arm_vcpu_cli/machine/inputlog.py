@@ -4,7 +4,7 @@ JSON Lines. The first line says what the file is and names the facts that a repe
 each delivery follows, with the tick of the guest's clock at which it was made and its bytes as the characters
 U+0000 to U+00FF (none: the input has ended); the last line, missing if the run was cut off, has the tick of its end:
 
-    {"type": "armvcpu input log", "version": 1, "facts": {"seed": "0", "guest": "5f70bf18..."}}
+    {"type": "armvcpu input log", "version": 2, "facts": {"seed": "0", "guest": "5f70bf18..."}}
     {"tick": 1031337, "data": "ls\\r"}
     {"tick": 2090000, "data": ""}
     {"end": 5000000}
@@ -24,7 +24,9 @@ from typing import Any, Final
 from arm_vcpu_cli.errors import ArmVcpuError, FileError
 
 KIND: Final = "armvcpu input log"
-VERSION: Final = 1
+VERSION: Final = 2
+_OLDER: Final = 1
+"""Written where instructions were counted by other blocks of code: the same moment had another tick."""
 _MAX_TICK: Final = (1 << 64) - 1
 _MAX_LINE: Final = 1 << 20
 """Bytes of one line. The largest delivery, 64 KiB, takes less than half of it."""
@@ -198,6 +200,8 @@ def _header(entry: Mapping[str, Any], fail: _Fault) -> Mapping[str, str]:
     if entry.get("type") != KIND:
         raise fail("this is not an input log")
     version = entry.get("version")
+    if type(version) is int and version == _OLDER:
+        raise fail(f"version {version}, whose times are not those of this armvcpu; expected {VERSION}: record it again")
     if type(version) is not int or version != VERSION:
         raise fail(f"version {_shown(repr(version))}, expected {VERSION}")
     facts = entry.get("facts")

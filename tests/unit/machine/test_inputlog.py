@@ -15,7 +15,7 @@ from arm_vcpu_cli.errors import ArmVcpuError, FileError
 from arm_vcpu_cli.machine.inputlog import InputRecorder, file_digest, load_input_log
 
 FACTS = {"seed": "7", "guest": "ab" * 32}
-HEADER = '{"type": "armvcpu input log", "version": 1, "facts": {}}'
+HEADER = '{"type": "armvcpu input log", "version": 2, "facts": {}}'
 
 ticks_and_data = st.lists(st.tuples(st.integers(0, 2**64 - 1), st.binary(min_size=1)))
 
@@ -51,7 +51,7 @@ def test_a_log_is_ascii_and_can_be_read_by_people(tmp_path: Path) -> None:
     recorder.close(9)
     lines = (tmp_path / "log").read_bytes().decode("ascii").splitlines()
     assert [json.loads(line) for line in lines] == [
-        {"type": "armvcpu input log", "version": 1, "facts": {"seed": "1"}},
+        {"type": "armvcpu input log", "version": 2, "facts": {"seed": "1"}},
         {"tick": 1031337, "data": "ls\r\u00ff\u0000"},
         {"end": 9},
     ]
@@ -87,12 +87,13 @@ def test_a_fact_that_differs_is_named_with_both_values(
         (["[]"], 1, "JSON"),
         (["[" * 100_000], 1, "JSON"),
         (['{"tick": 1, "data": ""}'], 1, "not an input log"),
-        (['{"type": "armvcpu input log", "version": 2, "facts": {}}'], 1, "version 2, expected 1"),
+        (['{"type": "armvcpu input log", "version": 1, "facts": {}}'], 1, "version 1, whose times are not those"),
+        (['{"type": "armvcpu input log", "version": 3, "facts": {}}'], 1, "version 3, expected 2"),
         (['{"type": "armvcpu input log", "version": true, "facts": {}}'], 1, "version True"),
-        (['{"type": "armvcpu input log", "version": 1}'], 1, "facts"),
-        (['{"type": "armvcpu input log", "version": 1, "facts": []}'], 1, "facts"),
-        (['{"type": "armvcpu input log", "version": 1, "facts": {"seed": 1}}'], 1, "seed is not a string"),
-        (['{"type": "armvcpu input log", "version": 1, "facts": {}, "more": 1}'], 1, "expected the keys"),
+        (['{"type": "armvcpu input log", "version": 2}'], 1, "facts"),
+        (['{"type": "armvcpu input log", "version": 2, "facts": []}'], 1, "facts"),
+        (['{"type": "armvcpu input log", "version": 2, "facts": {"seed": 1}}'], 1, "seed is not a string"),
+        (['{"type": "armvcpu input log", "version": 2, "facts": {}, "more": 1}'], 1, "expected the keys"),
         ([HEADER, ""], 2, "JSON"),
         ([HEADER, "{}"], 2, "expected the keys"),
         ([HEADER, '{"tick": 1}'], 2, "expected the keys"),
