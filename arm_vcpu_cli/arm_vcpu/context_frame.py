@@ -28,7 +28,7 @@ _BTYPE_BITS: Final = Spsr.of(BTYPE=3)
 _SS_BIT: Final = int(Spsr.of(SS=1))
 _BTYPE_LSB: Final = Spsr.BTYPE.lsb
 _SP_SELECT: Final = 1
-_N, _Z, _C, _V = Spsr.of(N=1), Spsr.of(Z=1), Spsr.of(C=1), Spsr.of(V=1)
+_N, _Z, _C, _V = (int(Spsr.of(**{flag: 1})) for flag in "NZCV")
 
 
 class TrapFrame:
@@ -53,6 +53,7 @@ class TrapFrame:
         self._btype = layout.btype // 4
         self._aarch64 = layout.aarch64 // 4
         self.advance: Final[Callable[[], None]] = self._advancer()
+        self.pstate_word: Final[Callable[[], int]] = self._pstate_reader()
         """Moves past the instruction that was completed for the guest: the only place that does.
 
         As a completed instruction does it also clears BTYPE and, under software step, PSTATE.SS (D2.12.5), so
@@ -115,19 +116,27 @@ class TrapFrame:
 
     @property
     def spsr(self) -> Spsr:
-        """PSTATE of the guest in the form of SPSR_EL2, put together from the seven parts."""
-        u32 = self._u32
+        """PSTATE of the guest in the form of SPSR_EL2."""
+        return Spsr(self.pstate_word())
+
+    def _pstate_reader(self) -> Callable[[], int]:
+        """A function that puts PSTATE together from its seven parts, in the form of SPSR_EL2."""
+        u32, pstate, daif, btype = self._u32, self._pstate, self._daif, self._btype
         n, z, c, v = self._flags
-        value = u32[self._pstate] | u32[self._daif] | u32[self._btype] << _BTYPE_LSB
-        if u32[n] & _SIGN32:
-            value |= _N
-        if not u32[z]:
-            value |= _Z
-        if u32[c]:
-            value |= _C
-        if u32[v] & _SIGN32:
-            value |= _V
-        return Spsr(value)
+
+        def pstate_word() -> int:
+            value = u32[pstate] | u32[daif] | u32[btype] << _BTYPE_LSB
+            if u32[n] & _SIGN32:
+                value |= _N
+            if not u32[z]:
+                value |= _Z
+            if u32[c]:
+                value |= _C
+            if u32[v] & _SIGN32:
+                value |= _V
+            return value
+
+        return pstate_word
 
     @property
     def aarch64(self) -> bool:

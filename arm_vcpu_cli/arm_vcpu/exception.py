@@ -42,7 +42,7 @@ from arm_vcpu_cli.arm_vcpu.exit_reason import (
     unexpected,
 )
 from arm_vcpu_cli.arm_vcpu.guest_memory import GuestMemory
-from arm_vcpu_cli.arm_vcpu.inject import El1Entry, sets_far
+from arm_vcpu_cli.arm_vcpu.inject import El1Entry
 from arm_vcpu_cli.arm_vcpu.mmio import DeviceAccess
 from arm_vcpu_cli.arm_vcpu.platform import Outcome, Platform
 from arm_vcpu_cli.arm_vcpu.psci import FirmwareCalls
@@ -170,12 +170,6 @@ class SyncHandlers:
         """An exception to EL2: dispatch by ESR_EL2.EC."""
         esr = self._u32[self._syndrome]
         return self.sync_table[esr >> EC_SHIFT](esr)
-
-    def handle_el1_sync(self, esr: int) -> ExitOrNone:
-        """An exception to EL1 of any class but UNKNOWN. The core does not enter the vector."""
-        far = self._u64[self._far] if sets_far(esr >> EC_SHIFT) else None
-        self.new_pstate = self.entry.take(esr, far)
-        return None
 
     def resume(self) -> ExitOrNone:
         """Finish the exit that was returned last; a further exit if its instruction makes another access."""

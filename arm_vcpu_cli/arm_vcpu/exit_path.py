@@ -14,7 +14,7 @@ from arm_vcpu_cli.arch.regs import Spsr
 from arm_vcpu_cli.arch.sysreg import lookup
 from arm_vcpu_cli.arm_vcpu.context_frame import FRAME_POINTER, LINK_REGISTER, TrapFrame
 from arm_vcpu_cli.arm_vcpu.exception import TAKEN_BACK, SyncHandlers
-from arm_vcpu_cli.arm_vcpu.inject import sets_far
+from arm_vcpu_cli.arm_vcpu.inject import WITH_FAR, sets_far
 from arm_vcpu_cli.arm_vcpu.interrupt_lines import VF, VI, VirtualInterruptLines
 from arm_vcpu_cli.arm_vcpu.observer import El1ExceptionRecord, ExitObserver, ExitRecord
 from arm_vcpu_cli.arm_vcpu.pcpu import Aarch64PerCpu
@@ -125,12 +125,13 @@ class ExitPath:
         u32 = state.u32
         layout = state.layout
         target_el, aarch64, syndrome = layout.target_el // 4, layout.aarch64 // 4, layout.syndrome // 4
+        u64, far = state.u64, layout.fault_address // 8
         table = handlers.sync_table
         vectors = self.vectors()
         lower64 = [vectors.slot(TrapSource.LOWER_AARCH64, kind) for kind in TrapKind]
         lower32 = [vectors.slot(TrapSource.LOWER_AARCH32, kind) for kind in TrapKind]
-        el1_sync, el1_undefined = handlers.handle_el1_sync, handlers.handle_el1_undefined
-        entry, lines = handlers.entry, self._lines
+        el1_undefined, entry, lines = handlers.handle_el1_undefined, handlers.entry, self._lines
+        take = entry.take
         snapshot, remember, forget = self._recorder.snapshot, self._recorder.append, self._recorder.forget
 
         def on_exception(kind: int) -> None:
@@ -154,7 +155,16 @@ class ExitPath:
             else:
                 esr = u32[syndrome]
                 if esr >> EC_SHIFT:
-                    reason = el1_sync(esr)
+                    # The guest's own affair, and often a system call: nothing is asked that is not needed.
+                    pstate = take(esr, u64[far] if esr >> EC_SHIFT in WITH_FAR else None)
+                    if not entry.stuck:
+                        restore()
+                        write_pstate(pstate)
+                        if lines.wanted != lines.driven:
+                            lines.drive()
+                        return
+                    handlers.new_pstate = pstate
+                    reason = None
                 else:
                     before = snapshot()
                     reason = el1_undefined(esr)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from arm_vcpu_cli.arch.bitfield import MASK64
 from arm_vcpu_cli.arch.esr import EC_SHIFT, ExceptionClass, data_abort_esr, instruction_abort_esr, undefined_esr
@@ -22,18 +22,23 @@ from arm_vcpu_cli.engine.layout import CpuState
 EL1H: Final = EL1H_MASKED.M
 _EL1H_BITS: Final = 0b1111
 _SP_ELX: Final = 1
-_NZCV: Final = Spsr.of(N=1, Z=1, C=1, V=1)
-_KEPT: Final = _NZCV | Spsr.of(PAN=1, DIT=1)
+_NZCV: Final = int(Spsr.of(N=1, Z=1, C=1, V=1))
+_KEPT: Final = _NZCV | int(Spsr.of(PAN=1, DIT=1))
 _ENTRY: Final = int(EL1H_MASKED)
-_PAN: Final = Spsr.of(PAN=1)
-_PSTATE_WORD: Final = ~(_NZCV | Spsr.of(D=1, A=1, I=1, F=1, BTYPE=3))
-_DAIF: Final = Spsr.of(D=1, A=1, I=1, F=1)
+_PAN: Final = int(Spsr.of(PAN=1))
+_DAIF: Final = int(Spsr.of(D=1, A=1, I=1, F=1))
+_PSTATE_WORD: Final = ~(_NZCV | _DAIF | int(Spsr.of(BTYPE=3)))
 _EL: Final = int(Spsr.of(M=0b1100))
 _EL1: Final = int(Spsr.of(M=0b0100))
-_SPAN: Final = Sctlr.of(SPAN=1)
+_SPAN: Final = int(Sctlr.of(SPAN=1))
+_FROM_SP_EL0, _FROM_SP_ELX, _FROM_EL0 = (
+    vector_offset(source, TrapKind.SYNCHRONOUS)
+    for source in (TrapSource.CURRENT_SP_EL0, TrapSource.CURRENT_SP_ELX, TrapSource.LOWER_AARCH64)
+)
 
-_WITH_FAR: Final = frozenset(
-    {
+WITH_FAR: Final = frozenset(
+    int(each)
+    for each in (
         ExceptionClass.INSTRUCTION_ABORT_LOWER,
         ExceptionClass.INSTRUCTION_ABORT,
         ExceptionClass.PC_ALIGNMENT,
@@ -41,7 +46,7 @@ _WITH_FAR: Final = frozenset(
         ExceptionClass.DATA_ABORT,
         ExceptionClass.WATCHPOINT_LOWER,
         ExceptionClass.WATCHPOINT,
-    }
+    )
 )
 """Exception classes that write FAR_EL1; all others leave it alone."""
 
@@ -53,7 +58,9 @@ REPEATS_WITHOUT_PROGRESS: Final = 100_000
 DESCENTS_WITHOUT_PROGRESS: Final = 10_000
 """The same for a handler that faults inside itself, each time a little further down the stack."""
 
-_UNWATCHED: Final = frozenset({ExceptionClass.SVC64, ExceptionClass.SOFTWARE_STEP_LOWER, ExceptionClass.SOFTWARE_STEP})
+_UNWATCHED: Final = frozenset(
+    int(each) for each in (ExceptionClass.SVC64, ExceptionClass.SOFTWARE_STEP_LOWER, ExceptionClass.SOFTWARE_STEP)
+)
 """Exceptions that come of an instruction that was executed: the guest gets on."""
 
 HISTORY: Final = 8
@@ -71,7 +78,11 @@ class El1Exception(NamedTuple):
 
 def sets_far(exception_class: int) -> bool:
     """Whether an exception of that class writes the fault address register."""
-    return exception_class in _WITH_FAR
+    return exception_class in WITH_FAR
+
+
+class _Take(Protocol):
+    def __call__(self, esr: int, far: int | None = None) -> int: ...
 
 
 class El1Entry:
@@ -112,6 +123,9 @@ class El1Entry:
         """Whether an access that once gave that syndrome would succeed now."""
         self.history: deque[El1Exception] = deque(maxlen=HISTORY)
         """The latest exceptions taken to EL1, repetitions of one counted once; system calls are left out."""
+        self.take: Final = self._taker()
+        """Edits the state as a synchronous exception with this syndrome (64 bits) does; the PSTATE to be written after
+        the restore. Without a fault address FAR_EL1 stays as it is."""
 
     @property
     def from_el1(self) -> bool:
@@ -146,37 +160,38 @@ class El1Entry:
         else:
             self.repeats = self._descents = 0
 
-    def take(self, esr: int, far: int | None = None, *, kind: TrapKind = TrapKind.SYNCHRONOUS) -> int:
-        """Edit the state as the exception does; the PSTATE to be written after the restore.
+    def _taker(self) -> _Take:
+        """The function behind :attr:`take`. A guest makes system calls all the time, so all it needs is bound in it."""
+        u32, u64, pstate_word, watch = self._u32, self._u64, self._frame.pstate_word, self._watch
+        pc, sp, pstate, daif, btype = self._pc, self._sp, self._pstate, self._daif, self._btype
+        elr, spsr, syndrome, fault_address = self._elr, self._spsr, self._esr, self._far
+        vbar, sctlr, sp_el0, sp_el1, has_pan = self._vbar, self._sctlr, self._sp_el0, self._sp_el1, self._has_pan
 
-        ``esr`` and ``far`` are 64 bits; without ``far`` FAR_EL1 stays as it is.
-        """
-        u32, u64 = self._u32, self._u64
-        old = self._frame.spsr
-        if old.el == 0:
-            source = TrapSource.LOWER_AARCH64
-        elif old & _SP_ELX:
-            source = TrapSource.CURRENT_SP_ELX
-        else:
-            source = TrapSource.CURRENT_SP_EL0
-        if esr >> EC_SHIFT not in _UNWATCHED:
-            self._watch(esr, far or 0, u64[self._pc], u64[self._sp])
-        u64[self._elr] = u64[self._pc]
-        u64[self._spsr] = int(old)
-        u64[self._esr] = esr
-        if far is not None:
-            u64[self._far] = far
-        u64[self._pc] = (u64[self._vbar] + vector_offset(source, kind)) & MASK64
-        if not old & _SP_ELX:
-            u64[self._sp_el0] = u64[self._sp]
-            u64[self._sp] = u64[self._sp_el1]
-        new = _ENTRY | old & _KEPT
-        if self._has_pan and not u64[self._sctlr] & _SPAN:
-            new |= _PAN
-        u32[self._pstate] = new & _PSTATE_WORD
-        u32[self._daif] = _DAIF
-        u32[self._btype] = 0
-        return new
+        def take(esr: int, far: int | None = None) -> int:
+            old = pstate_word()
+            if esr >> EC_SHIFT not in _UNWATCHED:
+                watch(esr, far or 0, u64[pc], u64[sp])
+            u64[elr] = u64[pc]
+            u64[spsr] = old
+            u64[syndrome] = esr
+            if far is not None:
+                u64[fault_address] = far
+            if old & _SP_ELX:
+                offset = _FROM_SP_ELX
+            else:
+                offset = _FROM_SP_EL0 if old & _EL else _FROM_EL0
+                u64[sp_el0] = u64[sp]
+                u64[sp] = u64[sp_el1]
+            u64[pc] = (u64[vbar] + offset) & MASK64
+            new = _ENTRY | old & _KEPT
+            if has_pan and not u64[sctlr] & _SPAN:
+                new |= _PAN
+            u32[pstate] = new & _PSTATE_WORD
+            u32[daif] = _DAIF
+            u32[btype] = 0
+            return new
+
+        return take
 
     def undefined(self) -> int:
         """An Undefined Instruction exception at the current PC (EC 0x00)."""
