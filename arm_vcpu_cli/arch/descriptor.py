@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 from arm_vcpu_cli.arch.bitfield import Field, Register
 from arm_vcpu_cli.arch.fieldvalues import INNER_SHAREABLE, NON_SHAREABLE, SHAREABILITY
 from arm_vcpu_cli.arch.memtype import STAGE2_MEMATTR, MemoryType, stage2_memory_type
+from arm_vcpu_cli.record import Record
 
 # The manual's field names are kept verbatim, also where they are mixedCase.
 # ruff: noqa: N815
@@ -96,13 +97,13 @@ class Stage2Attributes(NamedTuple):
     memory: MemoryType = MemoryType.NORMAL
 
 
-class TableDescriptor(NamedTuple):
+class TableDescriptor(Record):
     """The next table's address."""
 
     address: int
 
 
-class LeafDescriptor(NamedTuple):
+class LeafDescriptor(Record):
     """A block or page: ``size`` bytes at the output address ``pa``.
 
     ``on_demand``: execution is permitted, and the first one faults (see :class:`Stage2Leaf`).

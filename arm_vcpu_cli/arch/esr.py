@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from enum import IntEnum
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Final
 
 from arm_vcpu_cli.arch import fault, iss
 from arm_vcpu_cli.arch.bitfield import Field, Register
 from arm_vcpu_cli.arch.sysreg import SysReg, SystemMove
+from arm_vcpu_cli.record import Record
 
 
 class ExceptionClass(IntEnum):
@@ -224,7 +225,7 @@ def describe_esr(esr: int) -> str:
     return " ".join(parts)
 
 
-class DataAbort(NamedTuple):
+class DataAbort(Record):
     """A data abort (EC 0x24, 0x25); ``size`` to ``acquire_release`` count only if ``valid``."""
 
     valid: bool
@@ -280,7 +281,7 @@ def decode_data_abort(esr: int) -> DataAbort:
     )
 
 
-class InstructionAbort(NamedTuple):
+class InstructionAbort(Record):
     """An instruction abort (EC 0x20, 0x21); the fields are those of ``DataAbort``."""
 
     stage1_walk: bool
@@ -310,7 +311,7 @@ def decode_instruction_abort(esr: int) -> InstructionAbort:
     )
 
 
-class SystemTrap(NamedTuple):
+class SystemTrap(Record):
     """A trapped MRS, MSR or system instruction (EC 0x18); ``register`` is Rt, 31 for XZR."""
 
     reg: SysReg

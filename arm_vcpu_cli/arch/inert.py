@@ -10,13 +10,14 @@ everything with SIMD and floating-point registers, whose values those who compar
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
 from arm_vcpu_cli.arch.loadstore import LoadStore, Unemulated, decode_load_store
 from arm_vcpu_cli.arch.sysreg import SysReg, decode_system_move, lookup
+from arm_vcpu_cli.record import Record
 
 
-class _Class(NamedTuple):
+class _Class(Record):
     mask: int
     value: int
 

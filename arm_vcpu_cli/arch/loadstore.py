@@ -9,14 +9,15 @@ FEAT_MOPS and FEAT_LRCPC3; unallocated encodings of these classes are no loads o
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Final
 
 from arm_vcpu_cli.arch.sysreg import SystemMove, encode_system_move, lookup
+from arm_vcpu_cli.record import Record
 
 SP: Final = 31
 
 
-class Transfer(NamedTuple):
+class Transfer(Record):
     """One register moved. ``offset`` is in bytes from the access address, ``size`` in bytes (1 to 16)."""
 
     register: int
@@ -30,7 +31,7 @@ class Transfer(NamedTuple):
     """The general register is used as Xt (SF of a syndrome)."""
 
 
-class LoadStore(NamedTuple):
+class LoadStore(Record):
     """A load or store of one or two registers, in the order of their addresses.
 
     The access address is the base plus ``offset``. Where base and destination coincide in a form with
@@ -50,7 +51,7 @@ class LoadStore(NamedTuple):
     """LDTR and STTR: done with the permissions of EL0."""
 
 
-class Unemulated(NamedTuple):
+class Unemulated(Record):
     """An access to memory that is no plain transfer; ``prefetch`` may be taken for a NOP.
 
     ``kind`` is one of ``exclusive``, ``atomic``, ``prefetch``, ``structure (LD1/ST1...)``, ``memory
@@ -64,7 +65,7 @@ class Unemulated(NamedTuple):
 Decoded = LoadStore | Unemulated | None
 
 
-class _Width(NamedTuple):
+class _Width(Record):
     """How a size and opc pair moves a register."""
 
     is_load: bool
@@ -249,7 +250,7 @@ def _always(kind: str) -> Callable[[int], Decoded]:
     return lambda _insn: answer
 
 
-class _Class(NamedTuple):
+class _Class(Record):
     mask: int
     value: int
     decode: Callable[[int], Decoded]

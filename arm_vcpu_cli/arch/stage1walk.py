@@ -7,7 +7,7 @@ are not modelled.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
 from arm_vcpu_cli.arch.bitfield import MASK64
 from arm_vcpu_cli.arch.descriptor import (
@@ -22,6 +22,7 @@ from arm_vcpu_cli.arch.el1regs import Sctlr, Tcr
 from arm_vcpu_cli.arch.fieldvalues import OUTER_SHAREABLE
 from arm_vcpu_cli.arch.memtype import Access, MemoryType, mair_memory_type
 from arm_vcpu_cli.arch.walk import ReadU64, Stage1Attributes, Walk, WalkStep, failed, finished, output_width
+from arm_vcpu_cli.record import Record
 
 ADDRESS_BITS: Final = 64
 TBI_BITS: Final = 56
@@ -38,7 +39,7 @@ _BLOCK_LEVELS: Final = {12: (1, 2), 14: (2,), 16: (2,)}
 _BLOCK_LEVELS_LPA: Final = (1, 2)
 
 
-class Half(NamedTuple):
+class Half(Record):
     """The controls of the half of the address space that an address is in."""
 
     ttbr: int
@@ -50,7 +51,7 @@ class Half(NamedTuple):
     el0_prevented: bool
 
 
-class Limits(NamedTuple):
+class Limits(Record):
     """Hierarchical limits gathered on the way down."""
 
     ap: int = 0
@@ -62,7 +63,7 @@ class Limits(NamedTuple):
         return Limits(self.ap | entry.APTable, self.uxn | entry.UXNTable, self.pxn | entry.PXNTable)
 
 
-class Geometry(NamedTuple):
+class Geometry(Record):
     """Where the walk of a half begins: the root table, its level and how many address bits index it; ``stride`` is
     those of the other levels, ``output_bits`` the width of an output address."""
 

@@ -20,6 +20,7 @@ from arm_vcpu_cli.arch.sysreg_table import (
     EL3_REGISTERS,
     SYSTEM_INSTRUCTIONS,
 )
+from arm_vcpu_cli.record import Record
 
 ISS_MASK: Final = int(SystemMoveIss.of(Op0=3, Op1=7, CRn=15, CRm=15, Op2=7))
 """The bits of the ISS of EC 0x18 that name the register, 0x3FFC1E."""
@@ -92,7 +93,10 @@ def _run(name: str, op0: int, op1: int, crn: int, crm: int, op2: int) -> Iterato
 
 
 def _all_registers() -> Iterator[tuple[str, SysReg]]:
-    for table in (DEBUG_REGISTERS, EL1_REGISTERS, EL0_REGISTERS, EL2_REGISTERS, EL3_REGISTERS):
+    yield from _expand(DEBUG_REGISTERS)
+    el1 = list(_expand(EL1_REGISTERS))
+    yield from el1
+    for table in (EL0_REGISTERS, EL2_REGISTERS, EL3_REGISTERS):
         yield from _expand(table)
     for prefix, op2 in BREAKPOINT_OP2.items():
         for number in range(16):
@@ -102,7 +106,7 @@ def _all_registers() -> Iterator[tuple[str, SysReg]]:
         if reg.crn == 8:
             yield f"{name}NXS", reg._replace(crn=9)
     # The virtual CPU interface answers to the encodings of the physical one (GICv3, IHI 0069, 12.5).
-    for name, reg in _expand(EL1_REGISTERS):
+    for name, reg in el1:
         if name.startswith("ICC_") and "SGI" not in name and name != "ICC_SRE_EL1":
             yield f"ICV_{name[4:]}", reg
 
@@ -139,7 +143,7 @@ def lookup(name: str) -> SysReg:
     return SYSREGS[known]
 
 
-class SystemMove(NamedTuple):
+class SystemMove(Record):
     """A move between general register ``rt`` (31 is XZR) and a system register; MRS and SYSL read."""
 
     reg: SysReg

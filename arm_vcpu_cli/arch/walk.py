@@ -16,6 +16,7 @@ from arm_vcpu_cli.arch.fault import (
 )
 from arm_vcpu_cli.arch.idregs import PA_RANGE_BITS
 from arm_vcpu_cli.arch.memtype import Access, MemoryType
+from arm_vcpu_cli.record import Record
 
 ReadU64 = Callable[[int], "int | None"]
 """Reads the 64-bit word at a physical (stage 1: intermediate physical) address; None: no memory is there."""
@@ -42,7 +43,7 @@ class Stage1Attributes(NamedTuple):
     not_global: bool
 
 
-class WalkStep(NamedTuple):
+class WalkStep(Record):
     """One descriptor: where it was read, what it held, and how it was taken.
 
     ``kind`` is ``table``, ``block``, ``page``, ``invalid``, or ``external`` where no memory is behind the
@@ -55,7 +56,7 @@ class WalkStep(NamedTuple):
     kind: str
 
 
-class WalkFault(NamedTuple):
+class WalkFault(Record):
     """Why a walk failed. ``kind`` is a key of ``FAULT_BASES``; ``fault_status`` is the 6-bit DFSC or IFSC."""
 
     kind: str
@@ -63,7 +64,7 @@ class WalkFault(NamedTuple):
     fault_status: int
 
 
-class Walk(NamedTuple):
+class Walk(Record):
     """A finished walk: ``output`` is None exactly if there is a ``fault``.
 
     ``size`` is the bytes of the block or page that was reached, and ``attributes`` are its; both are also

@@ -7,10 +7,11 @@ the functions here while somebody watches, and otherwise straight on.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Final, NamedTuple
+from typing import Final
 
 from arm_vcpu_cli.devices.gicv3.bank import InterruptBank
 from arm_vcpu_cli.devices.gicv3.iri import Iri
+from arm_vcpu_cli.record import Record
 
 InterruptWatcher = Callable[[str, int, int], None]
 """Is called with an action, the number of the PE and the INTID, while the GIC is in the middle of something: it must
@@ -33,7 +34,7 @@ ENDED: Final = "ended"
 _NOWHERE: Final = -1
 
 
-class Output(NamedTuple):
+class Output(Record):
     """What the outputs of a PE signal while one of them is high: FIQ, or else IRQ. They never are both."""
 
     intid: int

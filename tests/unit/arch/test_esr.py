@@ -19,6 +19,7 @@ from arm_vcpu_cli.arch.fault import (
     is_external,
 )
 from arm_vcpu_cli.arch.sysreg import SystemMove, lookup
+from arm_vcpu_cli.record import replace
 
 EVERY_ESR = st.integers(0, 2**64 - 1)
 
@@ -119,7 +120,7 @@ def test_a_sign_extending_load_keeps_all_that_completes_it() -> None:
 def test_each_flag_of_a_data_abort_is_one_bit(bit: int, field: str) -> None:
     clear, set_ = syndrome.decode_data_abort(0x92000007), syndrome.decode_data_abort(0x92000007 | 1 << bit)
     assert getattr(clear, field) is False
-    assert set_ == clear._replace(**{field: True})
+    assert set_ == replace(clear, **{field: True})
 
 
 def test_an_invalid_far_is_told_apart_from_a_valid_one() -> None:
