@@ -15,6 +15,7 @@ from typing import Final
 
 from arm_vcpu_cli.arch.esr import EC_SHIFT, ExceptionClass, decode_instruction_abort
 from arm_vcpu_cli.arch.fault_address import fault_ipa
+from arm_vcpu_cli.arch.regs import Spsr
 from arm_vcpu_cli.arch.sysreg import lookup
 from arm_vcpu_cli.arm_vcpu.guest_memory import GuestMemory
 from arm_vcpu_cli.arm_vcpu.stage2 import Stage2AddressSpace
@@ -25,6 +26,8 @@ Watcher = Callable[[int, range], None]
 """Called with the virtual address of an execution and the IPAs that have become executable."""
 
 
+_EL: Final = int(Spsr.of(M=0b1100))
+_UPPER_HALF: Final = 1 << 63
 _INSTRUCTION_ABORT: Final = int(ExceptionClass.INSTRUCTION_ABORT_LOWER)
 
 
@@ -34,12 +37,13 @@ class ExecuteOnDemand:
 
     def __init__(self, state: CpuState, stage2: Stage2AddressSpace, core: CpuCore, memory: GuestMemory) -> None:
         layout = state.layout
-        self._u64 = state.u64
+        self._u32, self._u64 = state.u32, state.u64
+        self._pstate = layout.pstate // 4
         self._far = layout.fault_address // 8
         self._hpfar = layout.sysregs[lookup("HPFAR_EL2")] // 8
         self._stage2 = stage2
         self._memory = memory
-        self._flush_tlb = core.flush_tlb
+        self._flush_tlb, self._expect_user_code_everywhere = core.flush_tlb, core.expect_user_code_everywhere
         # Pages of stage 2 under a block of stage 1 need a TLBI that heeds the latter.
         self._pages = core.tlbi_heeds_stage1
         self.watcher: Watcher | None = None
@@ -54,6 +58,8 @@ class ExecuteOnDemand:
     def grant(self) -> None:
         """Make it executable; the guest is to execute the instruction again."""
         vaddr = self._u64[self._far]
+        if vaddr & _UPPER_HALF and not self._u32[self._pstate] & _EL:
+            self._expect_user_code_everywhere()
         granted = self._stage2.make_executable(self._ipa(), page_only=self._pages and self._has_writable_code(vaddr))
         # Entries from before say that it cannot be executed, and that nobody has to notice stores through them.
         self._flush_tlb()

@@ -87,6 +87,9 @@ class CpuCore(Protocol):
     def tlbi_heeds_stage1(self) -> bool:
         """Whether TLBI by address forgets all of a stage-1 block, also where stage 2 maps it by smaller pieces."""
 
+    def expect_user_code_everywhere(self) -> None:
+        """EL0 executes in the upper half of the address space: a core may have reckoned without that."""
+
     def new_state(self) -> CpuState:
         """Memory for one saved state, filled with the state of the core as it is now."""
 

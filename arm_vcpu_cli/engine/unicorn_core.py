@@ -47,8 +47,7 @@ class UnicornCore:
         self._engine = Engine(model)
         if self._levers.exit_check is not None:
             self._engine.leave_out_exit_checks(self._levers.exit_check)
-        if self._levers.code_scans:
-            self._engine.hooks.leave_out_code_scans()
+        self._scan_again = self._engine.hooks.leave_out_code_scans() if self._levers.code_scans else None
         pfr0 = Aa64Pfr0(self._engine.read_sysreg(lookup("ID_AA64PFR0_EL1")))
         isar1 = Aa64Isar1(self._engine.read_sysreg(lookup("ID_AA64ISAR1_EL1")))
         hand_over_to_el2(self._engine, has_sve=bool(pfr0.SVE), has_pauth=bool(isar1.APA or isar1.API))
@@ -91,6 +90,12 @@ class UnicornCore:
     def tlbi_heeds_stage1(self) -> bool:
         """See the port."""
         return self._levers.stage1_sizes
+
+    def expect_user_code_everywhere(self) -> None:
+        """See the port."""
+        if self._scan_again is not None:
+            self._scan_again()
+            self._scan_again = None
 
     def new_state(self) -> CpuState:
         """A saved state of the core as it is now, in memory of its own."""

@@ -20,7 +20,7 @@ EVERY_LEVER = known_levers()
 KINDS = {
     "none": NO_LEVERS,
     "exit checks": Levers(exit_check=EVERY_LEVER.exit_check),
-    "code scans": Levers(code_scans=True),
+    "code scans": Levers(code_scans=True, execute_on_demand=True),
     "on demand, by blocks": Levers(execute_on_demand=True),
     "on demand, by pages": Levers(stage1_sizes=EVERY_LEVER.stage1_sizes, execute_on_demand=True),
     "all": EVERY_LEVER,
@@ -132,6 +132,14 @@ def test_kernel_code_in_the_upper_half_is_patched(guest: Guest) -> None:
     tables.map(UPPER, CODE, 3, KERNEL)
     tables.enable()
     check_patching(guest, UPPER, UPPER)
+
+
+@pytest.mark.parametrize("mode", [EL0T, EL1H], ids=["EL0", "EL1"])
+def test_user_space_may_execute_in_the_upper_half_too(guest: Guest, mode: int) -> None:
+    tables = Stage1(guest)
+    tables.map(UPPER, DATA + BLOCK, 3, USER | PXN)
+    tables.enable()
+    check_patching(guest, UPPER, UPPER, by=mode, executed_by=EL0T)
 
 
 @pytest.mark.parametrize("half", [0, UPPER], ids=["lower", "upper"])

@@ -185,6 +185,9 @@ class FakeCore:
     def prefers_execute_on_demand(self) -> bool:
         return False
 
+    def expect_user_code_everywhere(self) -> None:
+        self.log.append("expect_user_code_everywhere")
+
     @property
     def tlbi_heeds_stage1(self) -> bool:
         return False
