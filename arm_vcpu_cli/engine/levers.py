@@ -6,6 +6,7 @@ Nothing depends on any of it but the time that a guest takes; only the instructi
 
 from __future__ import annotations
 
+import ctypes
 import os
 import struct
 from functools import cache
@@ -15,8 +16,9 @@ from arm_vcpu_cli.arch.regs import EL1H_MASKED
 from arm_vcpu_cli.arch.sysreg import lookup
 from arm_vcpu_cli.engine import unicorn_api
 from arm_vcpu_cli.engine.exit_check import find_exit_check
-from arm_vcpu_cli.engine.interposition import interpose_walk
+from arm_vcpu_cli.engine.interposition import ADD, interpose_arithmetic, interpose_walk
 from arm_vcpu_cli.engine.throwaway import CODE_PA, ThrowAwayEngine, throw_away_engine
+from arm_vcpu_cli.engine.unicorn_api import library_function
 from arm_vcpu_cli.errors import EngineError
 
 SWITCH: Final = "ARMVCPU_LEVERS"
@@ -27,14 +29,21 @@ class Levers(NamedTuple):
     """``exit_check``: the offset of the switch that leaves out the check for a stop behind each memory access, None if
     it is not known. ``code_scans``: whether to leave out the look at the TLB for code of the upper half of the address
     space. ``stage1_sizes``: whether an entry of the TLB has the size of its stage-1 leaf, whatever stage 2 has.
-    ``execute_on_demand``: whether stage 2 is to permit execution only where the guest executes."""
+    ``execute_on_demand``: whether stage 2 is to permit execution only where the guest executes. ``arithmetic``: whether
+    doubles are added, subtracted, multiplied and divided by the host where that is the same."""
 
     exit_check: int | None = None
     code_scans: bool = False
     stage1_sizes: bool = False
     execute_on_demand: bool = False
+    arithmetic: bool = False
 
 
+_FLOAT_FUNCTION: Final = ctypes.CFUNCTYPE(ctypes.c_uint64, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_void_p)
+_STATUS_SIZE: Final = 64
+_ROUND_UP: Final = 2
+_INEXACT: Final = 32
+_ONE, _TINY = 0x3FF << 52, (0x3FF - 60) << 52
 NO_LEVERS: Final = Levers()
 
 
@@ -49,6 +58,7 @@ def known_levers() -> Levers:
             code_scans=True,
             stage1_sizes=_take_stage1_sizes(),
             execute_on_demand=True,
+            arithmetic=_take_arithmetic(),
         )
     except EngineError:
         return NO_LEVERS
@@ -62,6 +72,22 @@ def _take_stage1_sizes() -> bool:
         return True
     interposition.undo()
     return False
+
+
+def _take_arithmetic() -> bool:
+    return _status_is_as_expected() and interpose_arithmetic() is not None
+
+
+def _status_is_as_expected() -> bool:
+    """Whether rounding mode and inexact flag are where the stubs look: 2**-60 is added to 1 in two modes."""
+    address = library_function(ADD)
+    if address is None:
+        return False
+    add = _FLOAT_FUNCTION(address)
+    nearest, upwards = bytearray(_STATUS_SIZE), bytearray(_STATUS_SIZE)
+    upwards[1] = _ROUND_UP
+    results = [add(_ONE, _TINY, ctypes.addressof(ctypes.c_char.from_buffer(each))) for each in (nearest, upwards)]
+    return results == [_ONE, _ONE + 1] and nearest[2] == upwards[2] == _INEXACT
 
 
 # An experiment with TLBI -------------------------------------------------------------------------------------------
