@@ -1,4 +1,4 @@
-"""Why a vCPU stopped: the exit reasons of the axvcpu crate (``AxVCpuExitReason``) as frozen dataclasses.
+"""Why a vCPU stopped: the exit reasons of the axvcpu crate (``AxVCpuExitReason``) as immutable records.
 
 Nothing here knows an architecture. Addresses are guest-physical, in bytes; widths are in bytes.
 Fields that the crate does not have are marked as ours.

@@ -1,4 +1,4 @@
-"""What a machine description says: the parts of a guest's machine as frozen dataclasses.
+"""What a machine description says: the parts of a guest's machine as immutable records.
 
 :mod:`arm_vcpu_cli.machine.loading` makes them from TOML and checks them.
 """
