@@ -24,7 +24,7 @@ from arm_vcpu_cli.errors import UsageError
 from arm_vcpu_cli.guest.symbols import SymbolTable
 from arm_vcpu_cli.machine.builder import Machine
 from arm_vcpu_cli.machine.observation.tracing import TraceOptions
-from arm_vcpu_cli.trace.event import EVENT_TYPES, EXCEPTION
+from arm_vcpu_cli.trace.event import EVENT_TYPES, EXCEPTION, UNASKED_TYPES
 from arm_vcpu_cli.trace.selection import UNBOUNDED, Selection, Span
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -186,7 +186,7 @@ class SelectionOptions:
         if self.events is None:
             return None
         if self.events == "all":
-            return frozenset(EVENT_TYPES)
+            return frozenset(EVENT_TYPES) - UNASKED_TYPES
         types = frozenset(part.strip() for part in self.events.split(",") if part.strip())
         unknown = sorted(types - frozenset(EVENT_TYPES))
         if unknown or not types:

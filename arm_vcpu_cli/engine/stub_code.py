@@ -14,6 +14,7 @@ class Code(NamedTuple):
 
     block: bytes
     block_unasked: bytes
+    ask: bytes
     move: bytes
     read: bytes = b""
 
@@ -42,6 +43,10 @@ _X86_64: Final = Code(
         "83791000"  # cmp dword [rcx + 16], 0
         "74ea"  # je again
         "ff6108"  # stop: jmp [rcx + 8]
+    ),
+    ask=bytes.fromhex(
+        "f0480fba2f3f"  # lock bts qword [rdi], 63
+        "c3"  # ret
     ),
     move=bytes.fromhex(
         "8b02"  # mov eax, [rdx]          crn
@@ -173,6 +178,16 @@ _AARCH64: Final = Code(
             0x17FFFFF6,  # b again
             0xF9400465,  # stop: ldr x5, [x3, #8]
             0xD61F00A0,  # br x5
+        )
+    ),
+    ask=b"".join(
+        word.to_bytes(4, "little")
+        for word in (
+            0xC85FFC01,  # again: ldaxr x1, [x0]
+            0xB2410021,  # orr x1, x1, #0x8000000000000000
+            0xC802FC01,  # stlxr w2, x1, [x0]
+            0x35FFFFA2,  # cbnz w2, again
+            0xD65F03C0,  # ret
         )
     ),
     move=b"".join(

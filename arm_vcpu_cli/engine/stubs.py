@@ -6,9 +6,9 @@ a guest can be stopped and go on. The move stub runs for every MRS or MSR and le
 CRn is wanted, with their encoding packed into one word. The read stub does the same for MRS, and answers reads of the
 counters from the words that it and the block stub count in.
 
-There are two block stubs. ``block`` looks for a request each time. ``block_unasked`` is for engines that take a stop
-from another thread between two blocks by themselves: it looks only at the first block of a run, because what is asked
-of the engine before that is lost.
+There are two block stubs. ``block`` looks for a request each time. ``block_unasked`` looks only where its budget seems
+to be used up, and ``ask`` makes it seem so from another thread. That may be lost, because the stub does not lock what
+it counts in; but nothing that it has counted is, so one asks until it has been seen.
 
 Where the host has another architecture, or refuses executable memory, functions in Python do the same.
 """
@@ -35,6 +35,7 @@ NATIVE_MOVE_CALLBACK: Final = ctypes.CFUNCTYPE(
     ctypes.c_uint32, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_uint32, ctypes.c_void_p
 )
 """The same behind the native stub: the packed encoding takes the place of the description."""
+_ASK_FUNCTION: Final = ctypes.PYFUNCTYPE(None, ctypes.c_void_p)
 STOP_FUNCTION: Final = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 REGISTER_FUNCTION: Final = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)
 """(engine, register, where its value is or goes) -> status"""
@@ -42,9 +43,9 @@ CLOCK_FUNCTION: Final = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.c_vo
 """(clock, where seconds and nanoseconds go) -> status"""
 
 
-ENTERING: Final = -1 << 63
-"""Added to the budget of ``block_unasked`` at the beginning of a run: the first block finds it used up, looks for a
-request and takes this away again."""
+ASKED: Final = -1 << 63
+"""Added to the budget of ``block_unasked`` by ``ask``: the next block finds it used up, takes this away again and looks
+for a request."""
 
 
 class BlockWords(ctypes.Structure):
@@ -101,6 +102,7 @@ class MoveDescription(ctypes.Structure):
 
 
 _UNASKED_AT: Final = 128
+_ASK_AT: Final = 192
 _MOVE_AT: Final = 256
 _READ_AT: Final = 512
 
@@ -108,13 +110,24 @@ _READ_AT: Final = 512
 class Stubs:
     """The functions, by their addresses; ``native`` says whether they are machine code.
 
-    Only machine code has a ``block_unasked``, and only that of some hosts a ``read``. A native move stub gives Python
-    the packed encoding; without one Python is called for every MRS or MSR and gets the engine's description.
+    Only machine code has a ``block_unasked``, with ``ask`` to be called with the address of its words, and only that of
+    some hosts a ``read``. A native move stub gives Python the packed encoding; without one Python is called for every
+    MRS or MSR and gets the engine's description.
     """
 
-    def __init__(self, block: int, block_unasked: int | None, move: int | None, read: int | None, keep: object) -> None:
+    def __init__(
+        self,
+        block: int,
+        move: int | None = None,
+        read: int | None = None,
+        block_unasked: int | None = None,
+        ask: Callable[[int], object] | None = None,
+        *,
+        keep: object,
+    ) -> None:
         self.block = block
         self.block_unasked = block_unasked
+        self.ask = ask
         self.move = move
         self.read = read
         self.native = move is not None
@@ -154,6 +167,7 @@ def _load_native(code: Code) -> Stubs | None:
         return None
     page[: len(code.block)] = code.block
     page[_UNASKED_AT : _UNASKED_AT + len(code.block_unasked)] = code.block_unasked
+    page[_ASK_AT : _ASK_AT + len(code.ask)] = code.ask
     page[_MOVE_AT : _MOVE_AT + len(code.move)] = code.move
     page[_READ_AT : _READ_AT + len(code.read)] = code.read
     anchor = ctypes.c_char.from_buffer(page)
@@ -161,7 +175,8 @@ def _load_native(code: Code) -> Stubs | None:
     if not _synchronise_instructions(start, mmap.PAGESIZE):
         return None
     read = start + _READ_AT if code.read else None
-    return Stubs(start, start + _UNASKED_AT, start + _MOVE_AT, read, (page, anchor))
+    ask = _ASK_FUNCTION(start + _ASK_AT)
+    return Stubs(start, start + _MOVE_AT, read, start + _UNASKED_AT, ask, keep=(page, anchor))
 
 
 def _synchronise_instructions(start: int, size: int) -> bool:
@@ -186,7 +201,7 @@ def _python_stubs() -> Stubs:
             words.budget = left
 
     callback = BLOCK_CALLBACK(on_block)
-    return Stubs(ctypes.cast(callback, ctypes.c_void_p).value or 0, None, None, None, callback)
+    return Stubs(ctypes.cast(callback, ctypes.c_void_p).value or 0, keep=callback)
 
 
 def _works(stubs: Stubs) -> bool:
@@ -198,7 +213,9 @@ def _blocks_work(stubs: Stubs) -> bool:
     stopped: list[int] = []
     stop = STOP_FUNCTION(stopped.append)
     words = BlockWords(5, ctypes.cast(stop, ctypes.c_void_p))
-    block, unasked = BLOCK_CALLBACK(stubs.block), BLOCK_CALLBACK(stubs.block_unasked or 0)
+    block, unasked, ask = BLOCK_CALLBACK(stubs.block), BLOCK_CALLBACK(stubs.block_unasked or 0), stubs.ask
+    if ask is None:
+        return False
 
     def run_block(function: Callable[[int, int, int, int], object], size: int, request: int) -> int:
         words.request = request
@@ -209,10 +226,13 @@ def _blocks_work(stubs: Stubs) -> bool:
     if results != [2, 2, 2, 0] or stopped != [1, 1]:
         return False
     results = []
-    for budget, size, request in ((ENTERING + 5, 12, 0), (2, 12, 0), (2, 8, 1), (ENTERING + 2, 8, 1), (ENTERING, 4, 0)):
+    for asked, budget, size, request in ((1, 5, 12, 0), (0, 2, 12, 0), (0, 2, 8, 1), (1, 2, 8, 1), (1, 0, 4, 0)):
         words.budget = budget
+        if asked:
+            ask(ctypes.addressof(words))
+            results.append(int(words.budget))
         results.append(run_block(unasked, size, request))
-    return results == [2, 2, 0, 2, 0] and stopped == [1] * 5
+    return results == [ASKED + 5, 2, 2, 0, ASKED + 2, 2, ASKED, 0] and stopped == [1] * 5
 
 
 def _moves_work(stubs: Stubs) -> bool:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
+import time
 from collections.abc import Callable, Collection
+from threading import get_ident
 from typing import Final
 
 from arm_vcpu_cli.arch.idregs import Aa64Isar1, Aa64Pfr0
@@ -13,7 +16,7 @@ from arm_vcpu_cli.engine.handover import hand_over_to_el2
 from arm_vcpu_cli.engine.layout import CpuState, StateLayout
 from arm_vcpu_cli.engine.levers import Levers, known_levers
 from arm_vcpu_cli.engine.port import UNLIMITED, CounterReads, ExceptionHook, MmioWindow, MoveHandler, StopReason
-from arm_vcpu_cli.engine.stubs import ENTERING, host_clock_function, load_stubs
+from arm_vcpu_cli.engine.stubs import ASKED, host_clock_function, load_stubs
 from arm_vcpu_cli.engine.unicorn_api import CPU_MODELS, NZCV, PC, PSTATE, Engine, InterruptCallback, SavedContext
 from arm_vcpu_cli.errors import EngineError
 
@@ -26,6 +29,9 @@ _BUDGET, _REQUEST, _BASE = 0, 2, 3
 _PHYSICAL, _VIRTUAL, _AT_EL0 = 0b01, 0b10, 2
 """The bits of ``ReadWords.answered``."""
 _PAGE: Final = 4096
+_ASKED_AGAIN_AFTER: Final = 0.0002
+"""Seconds; by then a block stub has seen it, or written over it."""
+_MOST_TIMES_ASKED: Final = 50
 _MAX_OFFSET: Final = 1 << 62
 _FIRST_SLICE: Final = 1 << 16
 _LAST_SLICE: Final = 1 << 26
@@ -55,18 +61,17 @@ class UnicornCore:
         self._write_pstate(EL1H_MASKED)
         self._failure: BaseException | None = None
         self._has_run = False
+        self._thread = get_ident()
         self._stopped = False
         self._stubs = load_stubs()
-        self._unasked = self._levers.exit_check is not None and self._stubs.block_unasked is not None
-        """Whether a stop that another thread asks of the engine is safe: there is no check but between two blocks."""
         self._slice = _FIRST_SLICE
         self._held = 0
         """What of the budget is beyond the slice that the guest executes now."""
         self._counting = False
-        self._entering = False
         self._words = words = self._engine.block_words(UNLIMITED)
         self._reads = self._engine.read_words(words)
         self._counters = 0
+        self._words_address = ctypes.addressof(words)
         # Quicker than the attributes of a structure.
         self._counts = memoryview(words).cast("B").cast("q")
         self.set_exception_hook(None)
@@ -175,10 +180,11 @@ class UnicornCore:
         self._failure = None
         self._stopped = False
         self._has_run = True
+        self._thread = get_ident()
         counts = self._counts
         while True:
-            if self._entering:
-                counts[_BUDGET] |= ENTERING
+            if counts[_REQUEST] and self._stubs.ask is not None:
+                counts[_BUDGET] |= ASKED
             self._engine.start(pc)
             if self._failure is not None:
                 raise self._failure
@@ -212,8 +218,7 @@ class UnicornCore:
         if not self._counting:
             self._counting = True
             self.set_budget(self.budget_left())
-            self._entering = self._unasked
-            self._engine.hooks.blocks(self._stubs, self._words, unasked=self._unasked)
+            self._engine.hooks.blocks(self._stubs, self._words)
 
     def instruction_count(self) -> int:
         """See the port."""
@@ -222,7 +227,7 @@ class UnicornCore:
     def elapsed(self) -> int:
         """See the port."""
         counts = self._counts
-        return counts[_BASE] - (counts[_BUDGET] & ~ENTERING)
+        return counts[_BASE] - (counts[_BUDGET] & ~ASKED)
 
     def spend(self, nanoseconds: int) -> None:
         """See the port."""
@@ -265,19 +270,30 @@ class UnicornCore:
         counts = self._counts
         old = counts[_BUDGET]
         now = min(instructions, self._slice)
-        counts[_BASE] += now - (old & ~ENTERING)
+        counts[_BASE] += now - (old & ~ASKED)
         self._held = instructions - now
-        counts[_BUDGET] = now | old & ENTERING
+        counts[_BUDGET] = now | old & ASKED
 
     def budget_left(self) -> int:
         """See the port."""
-        return (self._counts[_BUDGET] & ~ENTERING) + self._held
+        return (self._counts[_BUDGET] & ~ASKED) + self._held
 
     def request_stop(self) -> None:
         """See the port. Where nothing is counted there is no better stop than the engine's own."""
-        self._counts[_REQUEST] = 1
-        if self._unasked or not self._counting:
-            self._engine.stop()
+        counts, ask = self._counts, self._stubs.ask
+        counts[_REQUEST] = 1
+        if not self._counting:
+            self.stop()
+        elif ask is not None:
+            ask(self._words_address)
+            if get_ident() == self._thread:
+                # The guest does not execute now: its thread is in a hook, or not in the engine.
+                return
+            for _ in range(_MOST_TIMES_ASKED):
+                time.sleep(_ASKED_AGAIN_AFTER)
+                if counts[_BUDGET] & ASKED or not counts[_REQUEST]:
+                    return
+                ask(self._words_address)
 
     def map_device(self, paddr: int, size: int, device: MmioWindow) -> None:
         """See the port."""

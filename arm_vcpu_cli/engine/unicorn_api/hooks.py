@@ -58,10 +58,9 @@ class EngineHooks:
         if callback is not None:
             self._exceptions = self._add(unicorn_const.UC_HOOK_INTR, _INTERRUPT_CFUNC(callback))
 
-    def blocks(self, stubs: Stubs, words: BlockWords, *, unasked: bool) -> None:
+    def blocks(self, stubs: Stubs, words: BlockWords) -> None:
         """Have a block stub called at the start of each block; what has been translated is translated again."""
-        entry = stubs.block_unasked if unasked else None
-        function = ctypes.c_void_p(stubs.block if entry is None else entry)
+        function = ctypes.c_void_p(stubs.block if stubs.block_unasked is None else stubs.block_unasked)
         self._add(unicorn_const.UC_HOOK_BLOCK, function, ctypes.byref(words))
         self._kept += [stubs, words]
         self._flush_code()
