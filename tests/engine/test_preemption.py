@@ -123,6 +123,29 @@ def test_a_guest_stopped_after_every_block_computes_the_same(undisturbed: Result
         assert result_of(guest) == undisturbed
 
 
+def test_requests_from_another_thread_count_no_block_twice(stubs: str) -> None:
+    rounds = 4000 if stubs == "native" else 200
+    with Guest("preemption") as guest:
+        prepare_work(guest, rounds=rounds)
+        finish_work(guest)
+        expected = guest.core.instruction_count()
+    with Guest("preemption") as guest:
+        prepare_work(guest, rounds=rounds)
+        over = threading.Event()
+
+        def ask() -> None:
+            while not over.wait(0.0001):
+                guest.core.request_stop()
+
+        asking = threading.Thread(target=ask, daemon=True)
+        asking.start()
+        stops = finish_work(guest)
+        over.set()
+        asking.join()
+        assert StopReason.REQUEST in stops
+        assert guest.core.instruction_count() == expected
+
+
 def test_requests_from_another_thread_change_nothing(stubs: str) -> None:
     stops_wanted = 40
     with Guest("preemption") as guest:
