@@ -12,6 +12,7 @@ To whom asks (``dataclasses.fields``, ``replace`` and ``asdict``, type checkers)
 
 from __future__ import annotations
 
+from functools import partial
 from importlib import import_module
 
 TYPE_CHECKING = False
@@ -34,12 +35,22 @@ else:
         return type(record)(**(values | changes))
 
 
+def _same(value: Any) -> Any:
+    return value
+
+
 class _DataclassFields:
     """``__dataclass_fields__``, for the few that ask: those of a dataclass that is declared alike."""
 
     def __get__(self, _record: object, owner: type[Record]) -> dict[str, Field[Any]]:
-        alike = type(owner.__name__, (), {"__annotations__": owner.__annotations__, **owner._DEFAULTS})
-        fields: dict[str, Field[Any]] = import_module("dataclasses").dataclass(frozen=True)(alike).__dataclass_fields__
+        dataclasses = import_module("dataclasses")
+        # A dataclass takes what has no hash for something that somebody may change.
+        defaults = {
+            name: dataclasses.field(default_factory=partial(_same, value)) if type(value).__hash__ is None else value
+            for name, value in owner._DEFAULTS.items()
+        }
+        alike = type(owner.__name__, (), {"__annotations__": owner.__annotations__, **defaults})
+        fields: dict[str, Field[Any]] = dataclasses.dataclass(frozen=True)(alike).__dataclass_fields__
         return fields
 
 

@@ -27,7 +27,7 @@ from arm_vcpu_cli.engine.port import CpuCore
 from arm_vcpu_cli.errors import EngineError, MachineFileError, UsageError
 from arm_vcpu_cli.guest.guest_survey import survey_guest
 from arm_vcpu_cli.machine.description import MachineDescription
-from arm_vcpu_cli.machine.host import Host, engine_version
+from arm_vcpu_cli.machine.host import Host, engine_levers, engine_version
 from arm_vcpu_cli.machine.schema import CPU_MODELS
 from arm_vcpu_cli.machine.suitability import GuestCpu, Verdict, guest_cpu, judge
 from arm_vcpu_cli.probe.compare import compare, comparison_json, comparison_sections
@@ -180,7 +180,11 @@ def _gather(models: Sequence[str]) -> Report:
         cpus = tuple(engine.ask(model, describe_cpu) for model in models)
     except EngineError as error:
         failure = str(error)
-    return Report(gather_host(), EngineFacts("Unicorn", engine_version(), failure), cpus)
+    return Report(
+        gather_host(),
+        EngineFacts("Unicorn", engine_version(), failure, engine_levers() if failure is None else {}),
+        cpus,
+    )
 
 
 def _subject(name: str) -> Subject:

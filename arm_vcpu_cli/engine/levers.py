@@ -47,6 +47,17 @@ _ONE, _TINY = 0x3FF << 52, (0x3FF - 60) << 52
 NO_LEVERS: Final = Levers()
 
 
+def named(levers: Levers) -> dict[str, bool]:
+    """The levers by names for people, and whether each is used."""
+    return {
+        "no exit checks": levers.exit_check is not None,
+        "no TLB scans": levers.code_scans,
+        "TLBI by stage-1 leaf": levers.stage1_sizes,
+        "execution on demand": levers.execute_on_demand,
+        "host arithmetic": levers.arithmetic,
+    }
+
+
 @cache
 def known_levers() -> Levers:
     """The levers of this process's engine."""

@@ -16,7 +16,7 @@ from typing import Final
 
 from arm_vcpu_cli.arch.descriptor import PAGE_SIZE
 from arm_vcpu_cli.engine.layout import StateLayout
-from arm_vcpu_cli.engine.levers import Levers
+from arm_vcpu_cli.engine.levers import Levers, known_levers, named
 from arm_vcpu_cli.engine.port import CpuCore, MmioWindow
 from arm_vcpu_cli.engine.unicorn_api import version
 from arm_vcpu_cli.engine.unicorn_core import UnicornCore
@@ -39,6 +39,11 @@ _MAP_NORESERVE: Final = getattr(mmap, "MAP_NORESERVE", 0x4000)
 def engine_version() -> str:
     """The version of the CPU engine, such as ``2.1.4``."""
     return version()
+
+
+def engine_levers() -> dict[str, bool]:
+    """What makes the engine faster, by name, and whether it is used in this process."""
+    return named(known_levers())
 
 
 class _Region(Record):

@@ -5,7 +5,7 @@ The object (``armvcpu probe --json``); values of registers are strings in hexade
     version     1; it changes when a key goes away or changes its meaning, not when one is added
     supported   whether the exit status is 0: every CPU below has the virtualisation extension
     host        see host_report
-    engine      name, version, self_check {passed, message}
+    engine      name, version, self_check {passed, message}, levers {name: whether it is used}
     cpus        one object a model: model, midr {value, name}, has_hardware_support,
                 architecture {armv8, armv9 or null, lacks {version: [FEAT_]}, obstacles [FEAT_]},
                 implemented [{name, since, announced}], announced being whether a guest is told of it,
@@ -21,7 +21,8 @@ The object (``armvcpu probe --json``); values of registers are strings in hexade
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from arm_vcpu_cli.arch.architecture import ARMV8, ARMV9, SINCE, Conformance, by_version, version_name
@@ -41,11 +42,13 @@ _KIB: Final = 1024
 
 @dataclass(frozen=True)
 class EngineFacts:
-    """The CPU engine; ``failure`` is None if it passed the self-check of its state layout."""
+    """The CPU engine; ``failure`` is None if it passed the self-check of its state layout. ``levers`` are what makes it
+    faster, by name, and whether each is used."""
 
     name: str
     version: str
     failure: str | None = None
+    levers: Mapping[str, bool] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,7 @@ def as_json(report: Report) -> dict[str, Any]:
             "name": report.engine.name,
             "version": report.engine.version,
             "self_check": {"passed": report.engine.failure is None, "message": report.engine.failure},
+            **({"levers": dict(report.engine.levers)} if report.engine.levers else {}),
         },
         "cpus": [_cpu_json(cpu) for cpu in report.cpus],
         "limits": [{"topic": limit.topic, "text": limit.text, "hidden_in": list(limit.hidden_in)} for limit in LIMITS],
@@ -100,7 +104,11 @@ def as_json(report: Report) -> dict[str, Any]:
 
 def _engine_rows(engine: EngineFacts) -> tuple[Row, ...]:
     check = "passed" if engine.failure is None else f"FAILED: {engine.failure}"
-    return (Row(engine.name, (engine.version,)), Row("State layout check", (check,)))
+    used = [name for name, is_used in engine.levers.items() if is_used]
+    unused = [name for name, is_used in engine.levers.items() if not is_used]
+    levers = f"{', '.join(used) or 'none'}" + (f"; not used: {', '.join(unused)}" if unused else "")
+    rows = (Row(engine.name, (engine.version,)), Row("State layout check", (check,)))
+    return (*rows, Row("Levers", (levers,))) if engine.levers else rows
 
 
 def _cpu_rows(cpus: tuple[CpuFacts, ...]) -> tuple[Row, ...]:
@@ -174,12 +182,12 @@ def _stage2_rows(cpus: tuple[CpuFacts, ...]) -> tuple[Row, ...]:
         row("Start level", (each and str(each.start_level) for each in formats)),
         row("VTCR_EL2", (each and f"{int(each.vtcr):#x}" for each in formats)),
     ]
-    for field in LAYOUTS["VTCR_EL2"].fields():
-        numbers = [each.vtcr.as_dict()[field.name] if each else None for each in formats]
+    for part in LAYOUTS["VTCR_EL2"].fields():
+        numbers = [each.vtcr.as_dict()[part.name] if each else None for each in formats]
         if any(numbers):
-            text = str if len(cpus) > 1 else field.text
+            text = str if len(cpus) > 1 else part.text
             texts = (None if number is None else text(number) for number in numbers)
-            rows.append(row(f"  .{field.name}", texts))
+            rows.append(row(f"  .{part.name}", texts))
     return tuple(rows)
 
 

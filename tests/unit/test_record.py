@@ -8,6 +8,7 @@ import pickle
 
 import pytest
 
+from arm_vcpu_cli.arm_vcpu.config import Aarch64VCpuSetupConfig
 from arm_vcpu_cli.record import Record, replace
 
 
@@ -81,3 +82,5 @@ def test_the_functions_of_dataclasses_know_records() -> None:
     with pytest.raises(TypeError):
         replace(point, z=5)  # type: ignore[call-arg]
     assert dataclasses.is_dataclass(point)
+    # Its default has no hash, which dataclasses take for something that changes.
+    assert dataclasses.replace(Aarch64VCpuSetupConfig(), trap_wfi=False) == Aarch64VCpuSetupConfig(trap_wfi=False)

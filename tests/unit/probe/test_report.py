@@ -249,3 +249,10 @@ def test_kvm_on_the_host_has_a_line_for_each_answer() -> None:
     assert values(section(found, "Host"), "CPU") == ("Arm Neoverse N1 r3p1 (4 CPUs: 0-2,5)",)
     assert values(section(found, "Host"), "Pages") == ("4 KiB",)
     assert as_json(found)["host"]["kvm"]["gics"] == ["GICv3", "ITS"]
+
+
+def test_levers_are_told_with_those_that_are_not_used() -> None:
+    engine = replace(ENGINE, levers={"no TLB scans": True, "host arithmetic": False})
+    found = replace(report("cortex-a72"), engine=engine)
+    assert values(section(found, "Engine"), "Levers") == ("no TLB scans; not used: host arithmetic",)
+    assert as_json(found)["engine"]["levers"] == {"no TLB scans": True, "host arithmetic": False}
