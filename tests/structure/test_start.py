@@ -35,6 +35,7 @@ UNUSED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "every register there is": (f"{PACKAGE}.arch.registers", f"{PACKAGE}.arch.explanation"),
         "recorded input": ("hashlib", "_hashlib", "json", f"{PACKAGE}.machine.inputlog"),
         "hints": ("difflib",),
+        "the engine's own binding": ("unicorn", "inspect", "importlib.resources"),
         "traces, tables and reports": (
             "rich",
             f"{PACKAGE}.trace",
@@ -67,7 +68,7 @@ def loaded_by(code: str) -> frozenset[str]:
 
 @cache
 def loaded_by_a_run() -> frozenset[str]:
-    """What a run loads beside what the engine's own binding does, which is another one with each version of Python."""
+    """What a run loads beside what calls of a library in C need, which is another one with each version of Python."""
     run = f"""
 from {PACKAGE}.__main__ import main
 try:
@@ -76,8 +77,8 @@ except SystemExit as ended:
     assert ended.code == 0
 """
     found = loaded_by(run)
-    assert {f"{PACKAGE}.machine.runner", "unicorn"} <= found
-    return found - loaded_by("import unicorn")
+    assert {f"{PACKAGE}.machine.runner", f"{PACKAGE}.engine.unicorn_core"} <= found
+    return found - loaded_by("import ctypes")
 
 
 @pytest.mark.parametrize("what", UNUSED)

@@ -11,11 +11,10 @@ from arm_vcpu_cli.engine.unicorn_api.binding import (
     InterruptCallback,
     Q,
     X,
-    library_function,
-    library_path,
     version,
 )
 from arm_vcpu_cli.engine.unicorn_api.engine import Engine, SavedContext
+from arm_vcpu_cli.engine.unicorn_api.library import library_function, library_path
 from arm_vcpu_cli.engine.unicorn_api.thumb import ThumbEngine
 
 __all__ = [

@@ -1,17 +1,16 @@
-"""Names and numbers of the unicorn binding, and its library."""
+"""Names and numbers of the engine's interface, and what every use of it needs."""
 
 from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
-from functools import cache
 from typing import Final
 
-import unicorn
-from unicorn import arm64_const, unicorn_const
-from unicorn.unicorn_py3.unicorn import uclib
-
+from arm_vcpu_cli.engine.unicorn_api.library import constants, released_library
 from arm_vcpu_cli.errors import EngineError
+
+arm64_const: Final = constants("arm64_const")
+unicorn_const: Final = constants("unicorn_const")
 
 CPU_MODELS: Final = {
     "cortex-a53": arm64_const.UC_CPU_ARM64_A53,
@@ -34,42 +33,29 @@ InterruptCallback = Callable[[object, int], None]
 
 def version() -> str:
     """The version of the engine's library, such as ``2.1.4``."""
-    return str(unicorn.__version__)
-
-
-def library_path() -> str:
-    """The file of the engine's library."""
-    return str(uclib._name)
-
-
-@cache
-def released_library() -> ctypes.CDLL:
-    """The library for calls that give up the interpreter lock. One handle for all: to load it again takes its time."""
-    return ctypes.CDLL(library_path())
-
-
-@cache
-def held_library() -> ctypes.PyDLL:
-    """The library for calls that are too short to be worth giving up the interpreter lock."""
-    return ctypes.PyDLL(library_path())
-
-
-@cache
-def bare_library() -> ctypes.PyDLL:
-    """The same without argument types: every argument is given as an object of ctypes."""
-    return ctypes.PyDLL(library_path())
-
-
-def library_function(name: str) -> int | None:
-    """The address of a function of the engine's library by its symbol, None where it exports none of that name."""
-    try:
-        function = released_library()[name]
-    except AttributeError:
-        return None
-    return ctypes.cast(function, ctypes.c_void_p).value
+    packed = released_library().uc_version(None, None)
+    return ".".join(str(packed >> shift & 0xFF) for shift in (24, 16, 8))
 
 
 def check(status: int, what: str) -> None:
     """Raise :class:`EngineError` that says ``what`` failed, unless a call has returned success."""
     if status != unicorn_const.UC_ERR_OK:
-        raise EngineError(f"{what}: {unicorn.UcError(status)}")
+        raise EngineError(f"{what}: {released_library().uc_strerror(status).decode()}")
+
+
+def open_engine(architecture: int, mode: int) -> ctypes.c_void_p:
+    """A new engine; it is closed by :func:`close_engine`."""
+    handle = ctypes.c_void_p()
+    check(released_library().uc_open(architecture, mode, ctypes.byref(handle)), "the Unicorn engine cannot be opened")
+    return handle
+
+
+def close_engine(handle: ctypes.c_void_p) -> None:
+    """Free an engine."""
+    released_library().uc_close(handle)
+
+
+def control(handle: ctypes.c_void_p, kind: int, what: str, *arguments: object) -> None:
+    """One of the controls of an engine (``UC_CTL_*``) that set something; arguments are objects of ctypes."""
+    code = unicorn_const.UC_CTL_IO_WRITE << 30 | len(arguments) << 26 | kind
+    check(released_library().uc_ctl(handle, code, *arguments), what)

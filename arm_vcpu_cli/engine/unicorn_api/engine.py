@@ -1,7 +1,7 @@
 """One engine: registers, saved states, memory, execution.
 
-The Python binding's own wrappers cost more than the calls that they wrap (1.2 us for a register read, 0.7 us for
-the save and restore of the whole CPU), so calls on the exit path go to the library directly. Those use a
+The wrappers of the package's Python binding cost more than the calls that they wrap (1.2 us for a register read, 0.7 us
+for the save and restore of the whole CPU), so all calls go to the library directly. Those on the exit path use a
 ``PyDLL`` handle: they are too short to be worth giving up the interpreter lock for. ``start`` gives it up.
 """
 
@@ -11,13 +11,7 @@ import ctypes
 from collections.abc import Callable
 from functools import partial
 from typing import Final
-
-# About 30 ms, a quarter of the start of a small guest, and no public way around it: whichever module of the package is
-# asked for, its __init__ loads the constants of all architectures (3 ms) and the whole binding, which looks for its
-# library through inspect, importlib.resources and pathlib (12 ms, also where LIBUNICORN_PATH says where it is) and has
-# the dynamic linker relocate 24 MB of it (8 ms with ctypes). The rest is typing.
-import unicorn
-from unicorn import unicorn_const
+from weakref import finalize
 
 from arm_vcpu_cli.arch.regs import Spsr
 from arm_vcpu_cli.arch.sysreg import SysReg
@@ -27,12 +21,14 @@ from arm_vcpu_cli.engine.unicorn_api.binding import (
     CPU_MODELS,
     PSTATE,
     TARGET_PAGE,
-    bare_library,
     check,
-    held_library,
-    released_library,
+    close_engine,
+    control,
+    open_engine,
+    unicorn_const,
 )
 from arm_vcpu_cli.engine.unicorn_api.hooks import EngineHooks
+from arm_vcpu_cli.engine.unicorn_api.library import bare_library, held_library, released_library
 from arm_vcpu_cli.errors import EngineError
 
 _PROT_ALL: Final = unicorn_const.UC_PROT_ALL
@@ -56,15 +52,29 @@ class _CpReg(ctypes.Structure):
     )
 
 
+_READ_CALLBACK: Final = ctypes.CFUNCTYPE(
+    ctypes.c_uint64, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint32, ctypes.c_void_p
+)
+_WRITE_CALLBACK: Final = ctypes.CFUNCTYPE(
+    None, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint32, ctypes.c_uint64, ctypes.c_void_p
+)
+
+
 class SavedContext:
     """Memory of one saved state, owned by the engine's allocator; ``memory`` is the block as bytes."""
 
     def __init__(self, engine: Engine) -> None:
-        self._context = engine.binding.context_save()
-        self.handle = self._context.context
-        size = self._context.size
-        block = (ctypes.c_char * size).from_address(ctypes.cast(self.handle, ctypes.c_void_p).value or 0)
+        self._library = library = released_library()
+        self.handle = ctypes.c_void_p()
+        status = library.uc_context_alloc(engine.handle, ctypes.byref(self.handle))
+        check(status, "a state cannot be saved")
+        check(library.uc_context_save(engine.handle, self.handle), "a state cannot be saved")
+        block = (ctypes.c_char * library.uc_context_size(engine.handle)).from_address(self.handle.value or 0)
         self.memory = memoryview(block).cast("B")
+
+    def __del__(self) -> None:
+        if self.handle:
+            self._library.uc_context_free(self.handle)
 
 
 class Engine:
@@ -73,38 +83,22 @@ class Engine:
     def __init__(self, model: str) -> None:
         if model not in CPU_MODELS:
             raise EngineError(f"CPU model {model!r}: expected one of {', '.join(CPU_MODELS)}")
-        try:
-            self.binding = unicorn.Uc(unicorn_const.UC_ARCH_ARM64, unicorn_const.UC_MODE_ARM, CPU_MODELS[model])
+        self.handle = open_engine(unicorn_const.UC_ARCH_ARM64, unicorn_const.UC_MODE_ARM)
+        self._close = finalize(self, close_engine, self.handle)
+        self._close.atexit = False
+        for kind, *arguments in (
+            (unicorn_const.UC_CTL_CPU_MODEL, ctypes.c_int(CPU_MODELS[model])),
             # The engine's own choice is 1 KiB, for cores of long ago: four times the TLB entries, each page a large
             # one (for which TLBI by address empties the TLB), and blocks of code that end at every KiB.
-            self.binding.ctl_set_page_size(TARGET_PAGE)
-            # No address is special: without this the engine would treat 0 or `until` as the end of the guest.
-            self.binding.ctl_exits_enabled(True)
-            self.binding.ctl_set_exits([])
-        except unicorn.UcError as error:
-            raise EngineError(f"the Unicorn engine cannot be opened: {error}") from error
-        self.handle = self.binding._uch
+            (unicorn_const.UC_CTL_UC_PAGE_SIZE, ctypes.c_uint32(TARGET_PAGE)),
+            # No address is special: without these the engine would treat 0 or `until` as the end of the guest.
+            (unicorn_const.UC_CTL_UC_USE_EXITS, ctypes.c_int(1)),
+            (unicorn_const.UC_CTL_UC_EXITS, (ctypes.c_uint64 * 1)(), ctypes.c_size_t(0)),
+        ):
+            control(self.handle, kind, "the Unicorn engine cannot be opened", *arguments)
+        self._kept: list[object] = []
+        """What the engine has pointers to."""
         self._released, self._held, self._bare = released_library(), held_library(), bare_library()
-        self._held.uc_vmem_read.argtypes = [
-            ctypes.c_void_p,
-            ctypes.c_uint64,
-            ctypes.c_int,
-            ctypes.c_void_p,
-            ctypes.c_size_t,
-        ]
-        self._held.uc_vmem_translate.argtypes = [
-            ctypes.c_void_p,
-            ctypes.c_uint64,
-            ctypes.c_int,
-            ctypes.c_void_p,
-        ]
-        self._released.uc_emu_start.argtypes = [
-            ctypes.c_void_p,
-            ctypes.c_uint64,
-            ctypes.c_uint64,
-            ctypes.c_uint64,
-            ctypes.c_size_t,
-        ]
         self._pstate = ctypes.c_uint64()
         self._read_pstate = partial(
             self._bare.uc_reg_read, self.handle, ctypes.c_int(PSTATE), ctypes.byref(self._pstate)
@@ -147,11 +141,15 @@ class Engine:
 
     def read_register(self, register: int) -> int:
         """A register by the engine's own number, 64 bits."""
-        return int(self.binding.reg_read(register))
+        value = ctypes.c_uint64()
+        check(self._bare.uc_reg_read(self.handle, ctypes.c_int(register), ctypes.byref(value)), "a register")
+        return value.value
 
     def write_register(self, register: int, value: int) -> None:
-        """Write a register by the engine's own number. Never the PC, and nothing inside the hook."""
-        self.binding.reg_write(register, value)
+        """Write a register by the engine's own number, the low half of a vector. Never the PC, and nothing inside the
+        hook."""
+        words = (ctypes.c_uint64 * 2)(value, 0)
+        check(self._bare.uc_reg_write(self.handle, ctypes.c_int(register), words), "a register")
 
     def current_el(self) -> int:
         """PSTATE.EL; quick, and allowed inside a hook of an instruction."""
@@ -160,17 +158,18 @@ class Engine:
 
     def read_sysreg(self, reg: SysReg) -> int:
         """A system register; :class:`EngineError` where the core has none of that encoding."""
-        try:
-            return int(self.binding.reg_read(CP_REG, (reg.crn, reg.crm, reg.op0, reg.op1, reg.op2)))
-        except unicorn.UcError as error:
-            raise EngineError(f"{reg.name} cannot be read: {error}") from error
+        block = _CpReg(reg.crn, reg.crm, reg.op0, reg.op1, reg.op2, 0)
+        status = self._bare.uc_reg_read(self.handle, ctypes.c_int(CP_REG), ctypes.byref(block))
+        if status:
+            check(status, f"{reg.name} cannot be read")
+        return int(block.val)
 
     def write_sysreg(self, reg: SysReg, value: int) -> None:
         """Write a system register through its write function."""
-        try:
-            self.binding.reg_write(CP_REG, (reg.crn, reg.crm, reg.op0, reg.op1, reg.op2, value))
-        except unicorn.UcError as error:
-            raise EngineError(f"{reg.name} cannot be written: {error}") from error
+        block = _CpReg(reg.crn, reg.crm, reg.op0, reg.op1, reg.op2, value)
+        status = self._bare.uc_reg_write(self.handle, ctypes.c_int(CP_REG), ctypes.byref(block))
+        if status:
+            check(status, f"{reg.name} cannot be written")
 
     def sysreg_writer(self, reg: SysReg) -> Callable[[int], object]:
         """A function that writes one system register through its write function; it cannot fail."""
@@ -198,17 +197,16 @@ class Engine:
         self, paddr: int, size: int, read: Callable[[int, int], int], write: Callable[[int, int, int], None]
     ) -> None:
         """Have functions of (offset, width) and (offset, width, value) called for accesses to a host-physical range."""
-        try:
-            self.binding.mmio_map(
-                paddr,
-                size,
-                lambda _engine, offset, width, _data: read(offset, width),
-                None,
-                lambda _engine, offset, width, value, _data: write(offset, width, value),
-                None,
-            )
-        except unicorn.UcError as error:
-            raise EngineError(f"a device at PA {paddr:#x} size {size:#x} cannot be mapped: {error}") from error
+        callbacks = (
+            _READ_CALLBACK(lambda _engine, offset, width, _data: read(offset, width)),
+            _WRITE_CALLBACK(lambda _engine, offset, width, value, _data: write(offset, width, value)),
+        )
+        self._kept += callbacks
+        on_read, on_write = callbacks
+        status = self._bare.uc_mmio_map(
+            self.handle, ctypes.c_uint64(paddr), ctypes.c_size_t(size), on_read, None, on_write, None
+        )
+        check(status, f"a device at PA {paddr:#x} size {size:#x} cannot be mapped")
 
     def start(self, pc: int) -> None:
         """Execute from ``pc`` until :meth:`stop`."""
@@ -220,18 +218,23 @@ class Engine:
 
     def map_pointer(self, paddr: int, size: int, host_address: int) -> None:
         """Back a host-physical range with host memory."""
-        try:
-            self.binding.mem_map_ptr(paddr, size, _PROT_ALL, host_address)
-        except unicorn.UcError as error:
-            raise EngineError(f"memory at PA {paddr:#x} size {size:#x} cannot be mapped: {error}") from error
+        status = self._bare.uc_mem_map_ptr(
+            self.handle,
+            ctypes.c_uint64(paddr),
+            ctypes.c_size_t(size),
+            ctypes.c_uint32(_PROT_ALL),
+            ctypes.c_void_p(host_address),
+        )
+        check(status, f"memory at PA {paddr:#x} size {size:#x} cannot be mapped")
 
     def flush_code(self) -> None:
         """Drop all translated code."""
-        self.binding.ctl_flush_tb()
+        control(self.handle, unicorn_const.UC_CTL_TB_FLUSH, "translated code cannot be dropped")
 
     def forget_code(self, vaddr: int, size: int) -> None:
         """Drop translated code by its virtual address in the regime that the core is in."""
-        self.binding.ctl_remove_cache(vaddr, vaddr + size)
+        bounds = ctypes.c_uint64(vaddr), ctypes.c_uint64(vaddr + size)
+        control(self.handle, unicorn_const.UC_CTL_TB_REMOVE_CACHE, "translated code cannot be dropped", *bounds)
 
     def fetcher(self) -> Callable[[int], int | None]:
         """A function that reads the 32-bit word at a virtual address as an instruction fetch would see it."""
@@ -268,4 +271,4 @@ class Engine:
 
     def close(self) -> None:
         """Free the engine; its memory regions are not touched again."""
-        self.binding._Uc__finalizer()
+        self._close()

@@ -7,8 +7,6 @@ from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any, Final
 
-from unicorn import arm64_const, unicorn_const
-
 from arm_vcpu_cli.engine.stubs import (
     MOVE_CALLBACK,
     NATIVE_MOVE_CALLBACK,
@@ -19,7 +17,8 @@ from arm_vcpu_cli.engine.stubs import (
     Stubs,
     packed_encoding,
 )
-from arm_vcpu_cli.engine.unicorn_api.binding import InterruptCallback, bare_library, check
+from arm_vcpu_cli.engine.unicorn_api.binding import InterruptCallback, arm64_const, check, unicorn_const
+from arm_vcpu_cli.engine.unicorn_api.library import bare_library
 
 # The third argument, our own data, is none: a callee may take fewer than it is given, and this one is called often.
 _INTERRUPT_CFUNC: Final = ctypes.CFUNCTYPE(None, ctypes.c_uint32, ctypes.c_uint32)

@@ -5,11 +5,15 @@ from __future__ import annotations
 import ctypes
 from typing import Final
 
-import unicorn
-from unicorn import unicorn_const
-
-from arm_vcpu_cli.engine.unicorn_api.binding import TARGET_PAGE
-from arm_vcpu_cli.errors import EngineError
+from arm_vcpu_cli.engine.unicorn_api.binding import (
+    TARGET_PAGE,
+    check,
+    close_engine,
+    control,
+    open_engine,
+    unicorn_const,
+)
+from arm_vcpu_cli.engine.unicorn_api.library import bare_library, released_library
 
 _STRUCTURE_SIZE: Final = 4096
 """Bytes at the beginning of the engine's structure, which is larger, that are looked at."""
@@ -20,23 +24,19 @@ class ThumbEngine:
     """A throw-away engine of the 32-bit Arm architecture: it shares its structure with the AArch64 engine."""
 
     def __init__(self) -> None:
-        try:
-            self._binding = unicorn.Uc(unicorn_const.UC_ARCH_ARM, unicorn_const.UC_MODE_THUMB)
-            self._binding.mem_map(_CODE, TARGET_PAGE)
-        except unicorn.UcError as error:
-            raise EngineError(f"the Unicorn engine cannot be opened: {error}") from error
+        self._handle = open_engine(unicorn_const.UC_ARCH_ARM, unicorn_const.UC_MODE_THUMB)
+        where, size, may = ctypes.c_uint64(_CODE), ctypes.c_size_t(TARGET_PAGE), unicorn_const.UC_PROT_ALL
+        check(bare_library().uc_mem_map(self._handle, where, size, ctypes.c_uint32(may)), "memory cannot be mapped")
 
     def run(self, code: bytes) -> bytes:
         """Execute T32 instructions; the beginning of the engine's structure afterwards."""
-        try:
-            self._binding.mem_write(_CODE, code)
-            self._binding.ctl_flush_tb()
-            self._binding.emu_start(_CODE | 1, _CODE + len(code))
-        except unicorn.UcError as error:
-            raise EngineError(f"T32 instructions cannot be executed: {error}") from error
-        address = ctypes.cast(self._binding._uch, ctypes.c_void_p).value or 0
-        return ctypes.string_at(address, _STRUCTURE_SIZE)
+        where, size = ctypes.c_uint64(_CODE), ctypes.c_size_t(len(code))
+        check(bare_library().uc_mem_write(self._handle, where, code, size), "memory cannot be written")
+        control(self._handle, unicorn_const.UC_CTL_TB_FLUSH, "translated code cannot be dropped")
+        status = released_library().uc_emu_start(self._handle, _CODE | 1, _CODE + len(code), 0, 0)
+        check(status, "T32 instructions cannot be executed")
+        return ctypes.string_at(self._handle.value or 0, _STRUCTURE_SIZE)
 
     def close(self) -> None:
         """Free the engine."""
-        self._binding._Uc__finalizer()
+        close_engine(self._handle)
