@@ -24,18 +24,15 @@ from __future__ import annotations
 
 import ctypes
 import mmap
-import platform
 from collections.abc import Mapping
-from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from arm_vcpu_cli.engine.unicorn_api import library_function, library_path
+from arm_vcpu_cli.engine.host_cpu import is_linux, is_x86
+from arm_vcpu_cli.engine.unicorn_api import WORD, library_function, loaded_library
 
 _WALK: Final = "get_phys_addr_aarch64"
 ADD, SUB, MUL, DIV = (f"float64_{name}_aarch64" for name in ("add", "sub", "mul", "div"))
-_WORD: Final = 8
-_MAPS: Final = Path("/proc/self/maps")
 
 _WALK_STUB: Final = bytes.fromhex(
     "53"  # push rbx
@@ -160,12 +157,12 @@ class Interposition:
         self._originals: list[tuple[ctypes.c_uint64, int]] = []
         at = 0
         for address, (original, stub) in entries.items():
-            size = -(-len(stub) // _WORD) * _WORD
-            page[at : at + size + _WORD] = stub.ljust(size, b"\0") + original.to_bytes(_WORD, "little")
+            size = -(-len(stub) // WORD) * WORD
+            page[at : at + size + WORD] = stub.ljust(size, b"\0") + original.to_bytes(WORD, "little")
             entry = ctypes.c_uint64.from_address(address)
             self._originals.append((entry, original))
             entry.value = ctypes.addressof(anchor) + at
-            at += size + _WORD
+            at += size + WORD
 
     def undo(self) -> None:
         """Call the functions themselves again."""
@@ -184,43 +181,29 @@ def interpose_arithmetic() -> Interposition | None:
 
 
 def _interpose(stubs: Mapping[str, bytes]) -> Interposition | None:
-    if platform.system() != "Linux" or platform.machine().lower() not in ("x86_64", "amd64"):
+    library = loaded_library() if is_linux() and is_x86() else None
+    if library is None:
         return None
+    content = ctypes.string_at(library.calls, library.words * WORD)
     entries: dict[int, tuple[int, bytes]] = {}
+    for name, stub in stubs.items():
+        original = library_function(name)
+        found = [] if original is None else _find(content, original)
+        if original is None or len(found) != 1:
+            return None
+        entries[library.calls + found[0]] = original, stub
     try:
-        ranges = _writable_ranges(library_path())
-        for name, stub in stubs.items():
-            original = library_function(name)
-            if original is None:
-                return None
-            found = [place for start, content in ranges for place in _find(start, content, original)]
-            if len(found) != 1:
-                return None
-            entries[found[0]] = original, stub
         return Interposition(entries)
     except (OSError, ValueError):
         return None
 
 
-def _writable_ranges(path: str) -> list[tuple[int, bytes]]:
-    """Where the writable parts of a library lie in this process, with what is there. OSError if the host does not
-    tell."""
-    name = str(Path(path).resolve())
-    found = []
-    for line in _MAPS.read_text().splitlines():
-        fields = line.split(maxsplit=5)
-        if len(fields) == 6 and fields[1].startswith("rw") and fields[5] == name:
-            start, end = (int(each, 16) for each in fields[0].split("-"))
-            found.append((start, ctypes.string_at(start, end - start)))
-    return found
-
-
-def _find(start: int, content: bytes, value: int) -> list[int]:
-    """The addresses of words with that value in what lies at ``start``."""
-    pattern = value.to_bytes(_WORD, "little")
+def _find(content: bytes, value: int) -> list[int]:
+    """The offsets of words with that value."""
+    pattern = value.to_bytes(WORD, "little")
     places, at = [], content.find(pattern)
     while at >= 0:
-        if at % _WORD == 0:
-            places.append(start + at)
+        if at % WORD == 0:
+            places.append(at)
         at = content.find(pattern, at + 1)
     return places

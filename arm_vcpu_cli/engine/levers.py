@@ -1,4 +1,5 @@
 """What makes the engine faster and is not in its interface: found and checked once in a process, off where it is not.
+For builds that are known it is not searched for again (``known_builds``).
 
 Nothing depends on any of it but the time that a guest takes; only the instructions of a guest decide what it does. With
 ``ARMVCPU_LEVERS=off`` in the environment none is used, to find out whether one is at fault.
@@ -17,6 +18,7 @@ from arm_vcpu_cli.arch.sysreg import lookup
 from arm_vcpu_cli.engine import unicorn_api
 from arm_vcpu_cli.engine.exit_check import find_exit_check
 from arm_vcpu_cli.engine.interposition import ADD, interpose_arithmetic, interpose_walk
+from arm_vcpu_cli.engine.known_builds import known_build
 from arm_vcpu_cli.engine.throwaway import CODE_PA, ThrowAwayEngine, throw_away_engine
 from arm_vcpu_cli.engine.unicorn_api import library_function
 from arm_vcpu_cli.errors import EngineError
@@ -63,14 +65,11 @@ def known_levers() -> Levers:
     """The levers of this process's engine."""
     if os.environ.get(SWITCH) == "off":
         return NO_LEVERS
+    build = known_build()
+    if build is not None:
+        return Levers(build.exit_check, True, interpose_walk() is not None, True, interpose_arithmetic() is not None)
     try:
-        return Levers(
-            exit_check=find_exit_check(),
-            code_scans=True,
-            stage1_sizes=_take_stage1_sizes(),
-            execute_on_demand=True,
-            arithmetic=_take_arithmetic(),
-        )
+        return Levers(find_exit_check(), True, _take_stage1_sizes(), True, _take_arithmetic())
     except EngineError:
         return NO_LEVERS
 

@@ -17,11 +17,11 @@ from __future__ import annotations
 
 import ctypes
 import mmap
-import platform
 from collections.abc import Callable
 from typing import Final
 
 from arm_vcpu_cli.arch.sysreg import SysReg
+from arm_vcpu_cli.engine.host_cpu import host_cpu, is_linux, is_x86
 from arm_vcpu_cli.engine.stub_code import CODE, Code
 
 INSTRUCTION_SIZE_LOG2: Final = 2
@@ -142,8 +142,8 @@ def packed_encoding(description: int) -> int:
 
 def load_stubs(*, native: bool = True) -> Stubs:
     """The stubs for this host: machine code where that is known and allowed, unless ``native`` is false."""
-    code = CODE.get(platform.machine().lower())
-    if native and code is not None and platform.system() != "Windows":
+    code = CODE.get(host_cpu())
+    if native and code is not None:
         stubs = _load_native(code)
         if stubs is not None and _works(stubs):
             return stubs
@@ -152,7 +152,7 @@ def load_stubs(*, native: bool = True) -> Stubs:
 
 def host_clock_function() -> int | None:
     """The address of clock_gettime() where its clock 1 is that of ``time.monotonic``, else None."""
-    if platform.system() != "Linux":
+    if not is_linux():
         return None
     try:
         return ctypes.cast(ctypes.CDLL(None).clock_gettime, ctypes.c_void_p).value
@@ -181,7 +181,7 @@ def _load_native(code: Code) -> Stubs | None:
 
 def _synchronise_instructions(start: int, size: int) -> bool:
     """Make code that was written as data visible to the instruction fetch; x86 does so by itself."""
-    if platform.machine().lower() in ("x86_64", "amd64"):
+    if is_x86():
         return True
     try:
         clear = ctypes.CDLL("libgcc_s.so.1")["__clear_cache"]

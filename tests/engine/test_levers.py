@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from arm_vcpu_cli.axvcpu.exit import AccessFlags
-from arm_vcpu_cli.engine import exit_check, interposition, levers, unicorn_core
+from arm_vcpu_cli.engine import discovery, exit_check, interposition, levers, unicorn_api, unicorn_core
+from arm_vcpu_cli.engine.known_builds import known_build
 from arm_vcpu_cli.engine.levers import NO_LEVERS, Levers, known_levers
 from arm_vcpu_cli.engine.unicorn_core import UnicornCore
 
@@ -56,6 +57,32 @@ def test_the_environment_switches_them_off(monkeypatch: pytest.MonkeyPatch) -> N
     assert known_levers.__wrapped__() == NO_LEVERS
 
 
+def test_experiments_find_what_is_written_down_of_this_build() -> None:
+    build = known_build()
+    if platform.machine() == "x86_64" and platform.libc_ver()[0] == "glibc" and unicorn_api.version() == "2.1.4":
+        assert build is not None
+    if build is not None:
+        assert build == (discovery.discover_layout(), exit_check.find_exit_check())
+
+
+def test_levers_of_a_build_that_is_not_known_are_found_by_experiment(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[str] = []
+
+    def find(what: str, result: object) -> Callable[[], object]:
+        def called() -> object:
+            tried.append(what)
+            return result
+
+        return called
+
+    monkeypatch.setattr(levers, "known_build", lambda: None)
+    monkeypatch.setattr(levers, "find_exit_check", find("exit check", 5))
+    monkeypatch.setattr(levers, "_take_stage1_sizes", find("sizes", False))
+    monkeypatch.setattr(levers, "_take_arithmetic", find("arithmetic", True))
+    assert known_levers.__wrapped__() == Levers(5, True, False, True, True)
+    assert tried == ["exit check", "sizes", "arithmetic"]
+
+
 def test_a_switch_that_does_nothing_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exit_check, "_goes_on_after_load", lambda _probe: False)
     assert exit_check.find_exit_check() is None
@@ -75,7 +102,7 @@ def test_an_interposition_that_changes_nothing_is_taken_back(monkeypatch: pytest
 
 
 def test_nothing_is_interposed_on_a_host_that_the_code_is_not_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(platform, "machine", lambda: "riscv64")
+    monkeypatch.setattr(interposition, "is_x86", lambda: False)
     assert interposition.interpose_walk() is None
 
 

@@ -1,4 +1,4 @@
-"""The one place that imports unicorn: its C API as far as we use it, with errors turned into ours."""
+"""The one place that calls Unicorn: its C API as far as we use it, with errors turned into ours."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from arm_vcpu_cli.engine.unicorn_api.binding import (
     version,
 )
 from arm_vcpu_cli.engine.unicorn_api.engine import Engine, SavedContext
-from arm_vcpu_cli.engine.unicorn_api.library import library_function, library_path
+from arm_vcpu_cli.engine.unicorn_api.library import library_function
+from arm_vcpu_cli.engine.unicorn_api.loaded import WORD, loaded_library
 from arm_vcpu_cli.engine.unicorn_api.thumb import ThumbEngine
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "PC",
     "PSTATE",
     "SP",
+    "WORD",
     "Engine",
     "InterruptCallback",
     "Q",
@@ -30,6 +32,6 @@ __all__ = [
     "ThumbEngine",
     "X",
     "library_function",
-    "library_path",
+    "loaded_library",
     "version",
 ]
