@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib import import_module
 from types import MappingProxyType
 from typing import Final, NamedTuple
@@ -117,8 +117,6 @@ SYSREGS: Final[Mapping[str, SysReg]] = MappingProxyType(dict(_all_registers()))
 NAMES: Final[Mapping[SysReg, str]] = MappingProxyType({reg: name for name, reg in reversed(list(SYSREGS.items()))})
 """The name of each encoding; of two, that of the physical register or of the read access."""
 
-_BY_UPPER_NAME: Final[Mapping[str, str]] = MappingProxyType({name.upper(): name for name in SYSREGS})
-
 _GENERIC: Final = re.compile(r"S([0-3])_([0-7])_C(\d|1[0-5])_C(\d|1[0-5])_([0-7])", re.IGNORECASE)
 
 
@@ -132,15 +130,25 @@ def lookup(name: str) -> SysReg:
 
     KeyError, with the closest names in its message, if there is none.
     """
+    exact = SYSREGS.get(name)
+    if exact is not None:
+        return exact
     generic = _GENERIC.fullmatch(name)
     if generic is not None:
         return SysReg(*(int(part) for part in generic.groups()))
-    known = _BY_UPPER_NAME.get(" ".join(name.upper().split()))
+    by_upper_name = _by_upper_name()
+    wanted = " ".join(name.upper().split())
+    known = by_upper_name.get(wanted)
     if known is None:
-        close = import_module("difflib").get_close_matches(name.upper(), _BY_UPPER_NAME, n=3)
-        hint = f"; did you mean {', '.join(_BY_UPPER_NAME[match] for match in close)}?" if close else ""
+        close = import_module("difflib").get_close_matches(wanted, by_upper_name, n=3)
+        hint = f"; did you mean {', '.join(by_upper_name[match] for match in close)}?" if close else ""
         raise KeyError(f"no system register is called {name}{hint}")
     return SYSREGS[known]
+
+
+@cache
+def _by_upper_name() -> Mapping[str, str]:
+    return {name.upper(): name for name in SYSREGS}
 
 
 class SystemMove(Record):

@@ -26,7 +26,7 @@ from arm_vcpu_cli.record import Record
 
 _GIB: Final = 1 << 30
 _FRAMES_BASE: Final = 0x1000_0000
-_FRAMES: Final = 16384
+_FRAMES_END: Final = _FRAMES_BASE + 16384 * PAGE_SIZE
 _DEVICES_BASE: Final = 0x8_0000_0000
 _DEVICE_ALIGNMENT: Final = 1 << 21
 _GUEST_BASE: Final = 0x10_0000_0000
@@ -55,6 +55,10 @@ class _Region(Record):
     address: int
 
 
+def _frames(first: int, count: int) -> range:
+    return range(first, first + count * PAGE_SIZE, PAGE_SIZE)
+
+
 class Host:
     """Physical memory and CPUs of one virtual machine.
 
@@ -80,11 +84,11 @@ class Host:
         self._next_device = _DEVICES_BASE
         self.timer_is_due: Callable[[], bool] = bool
         """Whether the timer that ends a guest's budget is one that the guest causes; the machine's to say."""
-        frames = self._add_region(_FRAMES_BASE, _FRAMES * PAGE_SIZE)
+        self._add_region(_FRAMES_BASE, _FRAMES_END - _FRAMES_BASE)
+        self._never_used = _FRAMES_BASE
+        """Frames from here on have never been taken."""
         # A dict for its order and its quick look-up: what was freed last is taken first.
-        self._free_frames = dict.fromkeys(
-            range(frames.base + frames.size - PAGE_SIZE, frames.base - PAGE_SIZE, -PAGE_SIZE)
-        )
+        self._free_again: dict[int, None] = {}
 
     def __enter__(self) -> Host:
         return self
@@ -111,34 +115,27 @@ class Host:
 
     def alloc_frames(self, count: int) -> int | None:
         """Contiguous zeroed frames, aligned to their total size rounded up to a power of two."""
-        if not self._free_frames:
-            return None
-        if count == 1:
-            paddr, _ = self._free_frames.popitem()
+        if count == 1 and self._free_again:
+            paddr, _ = self._free_again.popitem()
         else:
-            free = self._free_frames
             alignment = PAGE_SIZE << (count - 1).bit_length()
-            runs = (
-                base
-                for base in sorted(free)
-                if base % alignment == 0 and all(base + n * PAGE_SIZE in free for n in range(count))
-            )
-            first = next(runs, None)
+            lowest = self._never_used if count == 1 else _FRAMES_BASE
+            places = range(lowest, _FRAMES_END - count * PAGE_SIZE + 1, alignment)
+            first = next((place for place in places if all(map(self._is_free, _frames(place, count)))), None)
             if first is None:
                 return None
-            for frame in range(first, first + count * PAGE_SIZE, PAGE_SIZE):
-                del free[frame]
+            self._take(first, count)
             paddr = first
         self.memory(paddr, count * PAGE_SIZE)[:] = bytes(count * PAGE_SIZE)
         return paddr
 
     def dealloc_frame(self, paddr: int) -> None:
         """Give back one frame. Raises :class:`MemoryMapError` for what is no frame, or is free already."""
-        if not _FRAMES_BASE <= paddr < _FRAMES_BASE + _FRAMES * PAGE_SIZE or paddr % PAGE_SIZE:
+        if not _FRAMES_BASE <= paddr < _FRAMES_END or paddr % PAGE_SIZE:
             raise MemoryMapError(f"PA {paddr:#x} is not a frame")
-        if paddr in self._free_frames:
+        if self._is_free(paddr):
             raise MemoryMapError(f"PA {paddr:#x} is a frame that is free already")
-        self._free_frames[paddr] = None
+        self._free_again[paddr] = None
 
     def alloc_guest_memory(self, size: int, ipa: int) -> int:
         """Memory for a guest that will be mapped at ``ipa``; its host-physical address.
@@ -186,6 +183,19 @@ class Host:
 
     def irq_handler(self) -> None:
         """Interrupts of the host are only ever taken from a guest: there is nothing to do at EL2."""
+
+    def _is_free(self, frame: int) -> bool:
+        return frame >= self._never_used or frame in self._free_again
+
+    def _take(self, first: int, count: int) -> None:
+        after = first + count * PAGE_SIZE
+        for frame in _frames(first, count):
+            self._free_again.pop(frame, None)
+        if after > self._never_used:
+            # What is passed over is taken last of all, the lowest first.
+            passed_over = _frames(self._never_used, (first - self._never_used) // PAGE_SIZE)
+            self._free_again = dict.fromkeys(reversed(passed_over)) | self._free_again
+            self._never_used = after
 
     def _region_of(self, paddr: int, size: int) -> _Region:
         for region in self._regions:

@@ -71,8 +71,11 @@ class Iri:
             bit = 1 << (pe.affinity & (1 << _RANGE_BITS) - 1)
             clusters.setdefault(_cluster(pe.affinity), []).append((bit, cpu))
         self._clusters = clusters
-        for intid in range(FIRST_SPI, FIRST_SPI + spis):
-            self._route(intid)
+        # At reset every router names affinity 0.
+        first = self._by_affinity.get(0, _NOWHERE)
+        if first >= 0:
+            self._targets[FIRST_SPI:] = [first] * spis
+            self.pes[first].routed = self.spis.valid
 
     # What happens to an interrupt ------------------------------------------------------------------------------
 

@@ -63,6 +63,24 @@ def test_frames_in_a_row_are_aligned_apart_from_others_and_can_be_given_back(hos
     assert host.alloc_frame() in frames
 
 
+def test_what_alignment_passes_over_is_taken_next_and_all_frames_can_be_taken() -> None:
+    with Host() as host:
+        single, row = frame(host), host.alloc_frames(16)
+        assert row is not None
+        assert [frame(host) for _ in range(16)] == [
+            *range(single + PAGE_SIZE, row, PAGE_SIZE),
+            row + 16 * PAGE_SIZE,
+        ]
+        taken = {single, row}
+        while (paddr := host.alloc_frame()) is not None:
+            assert paddr not in taken
+            taken.add(paddr)
+        assert len(taken) == 16384 - 31
+        host.dealloc_frame(row)
+        assert host.alloc_frames(2) is None
+        assert host.alloc_frame() == row
+
+
 def test_memory_that_the_host_refuses_is_named_by_its_size_with_what_to_do(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
