@@ -25,6 +25,7 @@ from arm_vcpu_cli.arm_vcpu.platform import Outcome
 from arm_vcpu_cli.arm_vcpu.reasons import mmio_read, mmio_write
 from arm_vcpu_cli.axvcpu.exit import AxVCpuExitReason, MmioRead, MmioWrite
 from arm_vcpu_cli.engine.layout import CpuState
+from arm_vcpu_cli.record import Record
 
 WIDEST: Final = 8
 """Bytes of the widest access to a device."""
@@ -57,7 +58,7 @@ _NOT_SIMPLE: Final = PlainAccess(0, False, ZERO_REGISTER, -1, 0, False, False)
 _NOT_PLAIN: Final = (-1, 0, False)
 
 
-class Element(NamedTuple):
+class Element(Record):
     """One access of at most 8 bytes that an instruction makes; ``at`` is the byte inside its register."""
 
     ipa: int
@@ -112,7 +113,7 @@ class DecodedAbort(NamedTuple):
     accesses: PendingAccess | None = None
 
 
-class PlainForm(NamedTuple):
+class PlainForm(Record):
     """How a plain access forms its address: register ``base`` (31 is SP) plus ``offset``.
 
     ``base`` is None where the syndrome's own word has to do: a register offset, a literal.

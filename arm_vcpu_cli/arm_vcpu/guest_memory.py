@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
 from arm_vcpu_cli.arch.memtype import Access
 from arm_vcpu_cli.arch.stage1walk import walk_stage1
@@ -12,11 +12,12 @@ from arm_vcpu_cli.arch.walk import Walk
 from arm_vcpu_cli.arm_vcpu.platform import Aarch64Hal
 from arm_vcpu_cli.engine.port import CpuCore
 from arm_vcpu_cli.errors import MemoryMapError
+from arm_vcpu_cli.record import Record
 
 _WORD: Final = 8
 
 
-class Translation(NamedTuple):
+class Translation(Record):
     """Both stages of one translation; ``stage2`` is None where stage 1 faults already."""
 
     stage1: Walk

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Final
 
 from arm_vcpu_cli.arch.sysreg import lookup
 from arm_vcpu_cli.engine.layout import StateLayout
 from arm_vcpu_cli.engine.unicorn_api import loaded_library
+from arm_vcpu_cli.record import Record
 
 
-class Build(NamedTuple):
+class Build(Record):
     """``layout``: of the saved state. ``exit_check``: see :class:`~arm_vcpu_cli.engine.levers.Levers`. The other levers
     were found to work."""
 

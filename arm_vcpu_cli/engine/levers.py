@@ -11,7 +11,7 @@ import ctypes
 import os
 import struct
 from functools import cache
-from typing import Final, NamedTuple
+from typing import Final
 
 from arm_vcpu_cli.arch.regs import EL1H_MASKED
 from arm_vcpu_cli.arch.sysreg import lookup
@@ -22,12 +22,13 @@ from arm_vcpu_cli.engine.known_builds import known_build
 from arm_vcpu_cli.engine.throwaway import CODE_PA, ThrowAwayEngine, throw_away_engine
 from arm_vcpu_cli.engine.unicorn_api import library_function
 from arm_vcpu_cli.errors import EngineError
+from arm_vcpu_cli.record import Record
 
 SWITCH: Final = "ARMVCPU_LEVERS"
 """The variable of the environment; ``off`` is its only value with a meaning."""
 
 
-class Levers(NamedTuple):
+class Levers(Record):
     """``exit_check``: the offset of the switch that leaves out the check for a stop behind each memory access, None if
     it is not known. ``code_scans``: whether to leave out the look at the TLB for code of the upper half of the address
     space. ``stage1_sizes``: whether an entry of the TLB has the size of its stage-1 leaf, whatever stage 2 has.

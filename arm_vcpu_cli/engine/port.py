@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from enum import Enum
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
 
 from arm_vcpu_cli.arch.sysreg import SysReg
 from arm_vcpu_cli.engine.layout import CpuState, StateLayout
+from arm_vcpu_cli.record import Record
 
 ExceptionHook = Callable[[int], None]
 """Called with the kind of the exception: 0 synchronous, 1 IRQ, 2 FIQ, 3 SError (the order of a vector table)."""
@@ -33,7 +34,7 @@ class StopReason(Enum):
     """:meth:`CpuCore.request_stop` was called."""
 
 
-class CounterReads(NamedTuple):
+class CounterReads(Record):
     """How CNTPCT_EL0 and CNTVCT_EL0 are read. Times are in nanoseconds, a tick is 16.
 
     Without ``host_start`` the counter is :meth:`CpuCore.elapsed` plus an offset, and a read takes ``cost``. With it, it

@@ -6,10 +6,12 @@ Arguments come as the host's C calling convention has them: System V on x86-64, 
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Final
+
+from arm_vcpu_cli.record import Record
 
 
-class Code(NamedTuple):
+class Code(Record):
     """The stubs of one architecture; without ``read`` that of ``move`` stands in for it."""
 
     block: bytes

@@ -26,7 +26,7 @@ NOWHERE = 0x7000_0000
 @pytest.fixture
 def guest() -> Iterator[Guest]:
     # The hook of these tests is to see what is under test, and not what comes before it.
-    with Guest("exceptions", levers=known_levers()._replace(execute_on_demand=False)) as guest:
+    with Guest("exceptions", levers=replace(known_levers(), execute_on_demand=False)) as guest:
         yield guest
 
 

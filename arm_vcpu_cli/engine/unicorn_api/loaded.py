@@ -11,9 +11,10 @@ import struct
 import sys
 from collections.abc import Iterator
 from functools import cache
-from typing import Final, NamedTuple
+from typing import Final
 
 from arm_vcpu_cli.engine.unicorn_api.library import library_function
+from arm_vcpu_cli.record import Record
 
 _MAGIC: Final = b"\x7fELF\x02\x01"
 _HEADER_SIZE: Final = 64
@@ -26,7 +27,7 @@ _RESERVED_WORDS: Final = 3
 WORD: Final = 8
 
 
-class LoadedLibrary(NamedTuple):
+class LoadedLibrary(Record):
     """``build_id`` is the GNU build ID, empty if it has none. ``calls`` is the address of the first word, and ``words``
     the number of words, of the writable table through which the library calls exported functions; none if it cannot be
     written."""
