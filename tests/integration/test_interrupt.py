@@ -44,7 +44,13 @@ def interrupted(*, after: str, seconds: float) -> tuple[int, list[str]]:
 
 @pytest.mark.parametrize(
     "module",
-    ["arm_vcpu_cli.errors", "arm_vcpu_cli.arch.regs", "arm_vcpu_cli.guest.loader", "inspect", "unicorn"],
+    [
+        "arm_vcpu_cli.errors",
+        "arm_vcpu_cli.arch.regs",
+        "arm_vcpu_cli.guest.loader",
+        "ctypes",
+        "arm_vcpu_cli.engine.unicorn_api",
+    ],
 )
 def test_an_interrupt_right_after_a_module_was_loaded(module: str) -> None:
     status, lines = interrupted(after=module, seconds=0)
