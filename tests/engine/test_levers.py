@@ -66,6 +66,7 @@ def test_experiments_find_what_is_written_down_of_this_build() -> None:
 
 
 def test_levers_of_a_build_that_is_not_known_are_found_by_experiment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(levers.SWITCH, raising=False)
     tried: list[str] = []
 
     def find(what: str, result: object) -> Callable[[], object]:
