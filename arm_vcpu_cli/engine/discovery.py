@@ -17,7 +17,15 @@ from arm_vcpu_cli.arch.sysreg import SysReg, lookup
 from arm_vcpu_cli.engine import unicorn_api
 from arm_vcpu_cli.engine.known_builds import known_build
 from arm_vcpu_cli.engine.layout import StateLayout
-from arm_vcpu_cli.engine.throwaway import CODE_PA, ThrowAwayEngine, throw_away_engine
+from arm_vcpu_cli.engine.search import places_of
+from arm_vcpu_cli.engine.throwaway import (
+    CODE_PA,
+    HCR_VM_RW,
+    LDR_X2_X1,
+    VTCR_T0SZ25_PS40,
+    ThrowAwayEngine,
+    throw_away_engine,
+)
 from arm_vcpu_cli.errors import EngineError
 
 _SYSREGS: Final = tuple(
@@ -38,14 +46,11 @@ _TABLE_PA: Final = 0x1000_1000
 _A32_PA: Final = 0x1000_2000
 _UNMAPPED_IPA: Final = 0x34_5678_9AB0
 _SVC: Final = 0xD400_0001
-_LDR_X2_X1: Final = 0xF940_0022
 _ERET: Final = 0xD69F_03E0
 _A32_SVC: Final = 0xEF00_0000
 _SVC_IMMEDIATE: Final = 0x5A7
 _SYNDROME_SVC: Final = 0x5600_0000 | _SVC_IMMEDIATE
 _SPSR_EL0_A32: Final = 0x10
-_VTCR_T0SZ25_PS40: Final = 0x8002_3559
-_HCR_VM_RW: Final = 1 << 31 | 1
 
 
 def _refuse(what: str) -> EngineError:
@@ -59,17 +64,6 @@ def _only(offsets: list[int], what: str) -> int:
     if len(offsets) != 1:
         raise _refuse(what)
     return offsets[0]
-
-
-def _find(block: bytes, value: int, size: int) -> list[int]:
-    pattern = value.to_bytes(size, "little")
-    found = []
-    at = block.find(pattern)
-    while at >= 0:
-        if at % size == 0:
-            found.append(at)
-        at = block.find(pattern, at + 1)
-    return found
 
 
 def _changed_words(before: bytes, after: bytes) -> list[int]:
@@ -90,10 +84,10 @@ def _find_general(probe: ThrowAwayEngine) -> tuple[int, int, int]:
     engine.write_register(unicorn_api.SP, _sentinel(40))
     engine.write_register(unicorn_api.PC, _sentinel(41))
     block = probe.saved()
-    x0 = _only(_find(block, _sentinel(0), 8), "X0")
+    x0 = _only(places_of(_sentinel(0), block, 8), "X0")
     if any(block[x0 + 8 * n : x0 + 8 * n + 8] != _sentinel(n).to_bytes(8, "little") for n in range(31)):
         raise _refuse("the row of X0 to X30")
-    return x0, _only(_find(block, _sentinel(40), 8), "SP"), _only(_find(block, _sentinel(41), 8), "the PC")
+    return x0, _only(places_of(_sentinel(40), block, 8), "SP"), _only(places_of(_sentinel(41), block, 8), "the PC")
 
 
 def _find_vectors(probe: ThrowAwayEngine) -> tuple[int, int]:
@@ -101,7 +95,7 @@ def _find_vectors(probe: ThrowAwayEngine) -> tuple[int, int]:
     for n, register in enumerate(unicorn_api.Q):
         probe.engine.write_register(register, _sentinel(100 + n))
     block = probe.saved()
-    places = [_only(_find(block, _sentinel(100 + n), 8), f"V{n}") for n in range(len(unicorn_api.Q))]
+    places = [_only(places_of(_sentinel(100 + n), block, 8), f"V{n}") for n in range(len(unicorn_api.Q))]
     stride = places[1] - places[0]
     if places != [places[0] + n * stride for n in range(len(places))]:
         raise _refuse("the row of V0 to V31")
@@ -117,7 +111,7 @@ def _find_sysregs(probe: ThrowAwayEngine) -> dict[SysReg, int]:
         engine.write_sysreg(reg, _sentinel(n))
         value = engine.read_sysreg(reg)
         after = probe.saved()
-        places = [at for at in _find(after, value, 8) if before[at : at + 8] != after[at : at + 8]]
+        places = [at for at in places_of(value, after, 8) if before[at : at + 8] != after[at : at + 8]]
         if value and len(places) == 1:
             found[reg] = places[0]
         elif reg in _REQUIRED:
@@ -146,17 +140,17 @@ def _find_pstate(probe: ThrowAwayEngine) -> dict[str, int]:
 def _find_exception_record(probe: ThrowAwayEngine, pc: int) -> tuple[int, int, int, int]:
     """Offsets of syndrome, fault address, target EL and the flag that says AArch64."""
     engine = probe.engine
-    engine.write_sysreg(lookup("VTCR_EL2"), _VTCR_T0SZ25_PS40)
+    engine.write_sysreg(lookup("VTCR_EL2"), VTCR_T0SZ25_PS40)
     engine.write_sysreg(lookup("VTTBR_EL2"), _TABLE_PA)
     # One level-1 block maps IPA 0 to 1 GiB onto itself.
     probe.memory[0x1000:0x1008] = (1 << 10 | 3 << 8 | 3 << 6 | 0xF << 2 | 1).to_bytes(8, "little")
-    engine.write_sysreg(lookup("HCR_EL2"), _HCR_VM_RW)
+    engine.write_sysreg(lookup("HCR_EL2"), HCR_VM_RW)
     probe.engine.write_register(unicorn_api.PSTATE, EL1H_MASKED)
     engine.write_register(unicorn_api.X[1], _UNMAPPED_IPA)
-    to_el1, to_el2 = (_only_state(probe.run(instruction)) for instruction in (_SVC | _SVC_IMMEDIATE << 5, _LDR_X2_X1))
-    syndrome = _only(_find(to_el1, _SYNDROME_SVC, 4), "the syndrome")
+    to_el1, to_el2 = (_only_state(probe.run(instruction)) for instruction in (_SVC | _SVC_IMMEDIATE << 5, LDR_X2_X1))
+    syndrome = _only(places_of(_SYNDROME_SVC, to_el1, 4), "the syndrome")
     # The address stands in X1 too, which is not what we look for.
-    places = [at for at in _find(to_el2, _UNMAPPED_IPA, 8) if to_el1[at : at + 8] != to_el2[at : at + 8]]
+    places = [at for at in places_of(_UNMAPPED_IPA, to_el2, 8) if to_el1[at : at + 8] != to_el2[at : at + 8]]
     address = _only([at for at in places if 0 < at - syndrome <= 32], "the fault address")
     levels = [
         at

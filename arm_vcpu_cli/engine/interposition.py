@@ -29,6 +29,7 @@ from types import MappingProxyType
 from typing import Final
 
 from arm_vcpu_cli.engine.host_cpu import is_linux, is_x86
+from arm_vcpu_cli.engine.search import places_of
 from arm_vcpu_cli.engine.unicorn_api import WORD, library_function, loaded_library
 
 _WALK: Final = "get_phys_addr_aarch64"
@@ -188,7 +189,7 @@ def _interpose(stubs: Mapping[str, bytes]) -> Interposition | None:
     entries: dict[int, tuple[int, bytes]] = {}
     for name, stub in stubs.items():
         original = library_function(name)
-        found = [] if original is None else _find(content, original)
+        found = [] if original is None else places_of(original, content, WORD)
         if original is None or len(found) != 1:
             return None
         entries[library.calls + found[0]] = original, stub
@@ -196,14 +197,3 @@ def _interpose(stubs: Mapping[str, bytes]) -> Interposition | None:
         return Interposition(entries)
     except (OSError, ValueError):
         return None
-
-
-def _find(content: bytes, value: int) -> list[int]:
-    """The offsets of words with that value."""
-    pattern = value.to_bytes(WORD, "little")
-    places, at = [], content.find(pattern)
-    while at >= 0:
-        if at % WORD == 0:
-            places.append(at)
-        at = content.find(pattern, at + 1)
-    return places

@@ -19,7 +19,14 @@ from arm_vcpu_cli.engine import unicorn_api
 from arm_vcpu_cli.engine.exit_check import find_exit_check
 from arm_vcpu_cli.engine.interposition import ADD, interpose_arithmetic, interpose_walk
 from arm_vcpu_cli.engine.known_builds import known_build
-from arm_vcpu_cli.engine.throwaway import CODE_PA, ThrowAwayEngine, throw_away_engine
+from arm_vcpu_cli.engine.throwaway import (
+    CODE_PA,
+    HCR_VM_RW,
+    LDR_X2_X1,
+    VTCR_T0SZ25_PS40,
+    ThrowAwayEngine,
+    throw_away_engine,
+)
 from arm_vcpu_cli.engine.unicorn_api import library_function
 from arm_vcpu_cli.errors import EngineError
 from arm_vcpu_cli.record import Record
@@ -117,10 +124,8 @@ _STAGE2_LEAF: Final = 1 << 10 | 3 << 8 | 3 << 6 | 0xF << 2 | 0b01
 _BLOCK_MASK: Final = 0x1F_F000
 _TCR: Final = 25 | 25 << 16 | 2 << 32
 _SCTLR_M: Final = 0x30C5_0831
-_VTCR_T0SZ25_PS40: Final = 0x8002_3559
-_HCR_VM_RW: Final = 1 << 31 | 1
 _CODE: Final = (
-    0xF940_0022,  # ldr x2, [x1]
+    LDR_X2_X1,
     0xF940_0083,  # ldr x3, [x4]
     0xF900_00C5,  # str x5, [x6]      the other mapping
     0xD508_8727,  # tlbi vae1, x7     of what is at x1
@@ -157,13 +162,13 @@ def _loaded_after_tlbi(probe: ThrowAwayEngine, *, first: int, second: int, descr
     _write_tables(probe)
     engine = probe.engine
     for name, value in (
-        ("VTCR_EL2", _VTCR_T0SZ25_PS40),
+        ("VTCR_EL2", VTCR_T0SZ25_PS40),
         ("VTTBR_EL2", _STAGE2),
         ("TTBR0_EL1", _LEVEL1),
         ("TCR_EL1", _TCR),
         ("MAIR_EL1", 0xFF),
         ("SCTLR_EL1", _SCTLR_M),
-        ("HCR_EL2", _HCR_VM_RW),
+        ("HCR_EL2", HCR_VM_RW),
     ):
         engine.write_sysreg(lookup(name), value)
     engine.write_register(unicorn_api.PSTATE, EL1H_MASKED)
