@@ -3,7 +3,8 @@
 A lever of last resort, for what the engine gets wrong or makes slow and offers no switch for. The library calls its own
 exported functions through its global offset table; an entry there can be made to point elsewhere. Who interposes is
 listed here, each with its reason, and checked by what it does before it is relied on (``levers``). Where the host is
-not the one that the code is written for, or the entry is not found, nothing is changed and the limit stays.
+not the one that the code is written for, or the entry is not found, nothing is changed and the limit stays. One more is
+in ``inline_counting``.
 
 ``get_phys_addr``
     walks both stages of translation. The engine takes the size of stage 2's leaf for that of the translation, and
@@ -24,7 +25,7 @@ from __future__ import annotations
 
 import ctypes
 import mmap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
@@ -149,8 +150,9 @@ rounding mode, 0 for the nearest, and byte 2 the flags, of which 32 is inexact."
 class Interposition:
     """Functions of the library, led through stubs. :meth:`undo` puts the originals back."""
 
-    def __init__(self, entries: Mapping[int, tuple[int, bytes]]) -> None:
-        """``entries`` are the addresses of the table's words, each with the function in it and the stub for it."""
+    def __init__(self, entries: Mapping[int, tuple[int, bytes]], words: Sequence[int] = ()) -> None:
+        """``entries`` are the addresses of the table's words, each with the function in it and the stub for it. Behind
+        a stub lie that function and ``words``."""
         page = mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
         anchor = ctypes.c_char.from_buffer(page)
         # The library goes on calling them when the interpreter takes its objects down.
@@ -158,12 +160,14 @@ class Interposition:
         self._originals: list[tuple[ctypes.c_uint64, int]] = []
         at = 0
         for address, (original, stub) in entries.items():
-            size = -(-len(stub) // WORD) * WORD
-            page[at : at + size + WORD] = stub.ljust(size, b"\0") + original.to_bytes(WORD, "little")
+            content = stub.ljust(-(-len(stub) // WORD) * WORD, b"\0") + b"".join(
+                word.to_bytes(WORD, "little") for word in (original, *words)
+            )
+            page[at : at + len(content)] = content
             entry = ctypes.c_uint64.from_address(address)
             self._originals.append((entry, original))
             entry.value = ctypes.addressof(anchor) + at
-            at += size + WORD
+            at += len(content)
 
     def undo(self) -> None:
         """Call the functions themselves again."""
@@ -173,15 +177,19 @@ class Interposition:
 
 def interpose_walk() -> Interposition | None:
     """Lead walks of both stages through their stub, None where that cannot be done or has been done already."""
-    return _interpose({_WALK: _WALK_STUB})
+    return interpose({_WALK: _WALK_STUB})
 
 
 def interpose_arithmetic() -> Interposition | None:
     """The same for the arithmetic of doubles."""
-    return _interpose(FLOAT_STUBS)
+    return interpose(FLOAT_STUBS)
 
 
-def _interpose(stubs: Mapping[str, bytes]) -> Interposition | None:
+def interpose(stubs: Mapping[str, bytes], words: Sequence[int] = ()) -> Interposition | None:
+    """Lead functions of the library through stubs by their symbols, None where that cannot be done.
+
+    Behind each stub, at the next multiple of 8, lie the address of the function and ``words``.
+    """
     library = loaded_library() if is_linux() and is_x86() else None
     if library is None:
         return None
@@ -194,6 +202,6 @@ def _interpose(stubs: Mapping[str, bytes]) -> Interposition | None:
             return None
         entries[library.calls + found[0]] = original, stub
     try:
-        return Interposition(entries)
+        return Interposition(entries, words)
     except (OSError, ValueError):
         return None

@@ -12,17 +12,19 @@ from types import MappingProxyType
 from typing import Final
 
 from arm_vcpu_cli.arch.sysreg import lookup
+from arm_vcpu_cli.engine.inline_counting import Operations
 from arm_vcpu_cli.engine.layout import StateLayout
 from arm_vcpu_cli.engine.unicorn_api import loaded_library
 from arm_vcpu_cli.record import Record
 
 
 class Build(Record):
-    """``layout``: of the saved state. ``exit_check``: see :class:`~arm_vcpu_cli.engine.levers.Levers`. The other levers
-    were found to work."""
+    """``layout``: of the saved state. ``exit_check``: see :class:`~arm_vcpu_cli.engine.levers.Levers`. ``operations``:
+    of its translator. The other levers were found to work."""
 
     layout: StateLayout
     exit_check: int
+    operations: Operations
 
 
 _UNICORN_2_1_4_X86_64: Final = Build(
@@ -79,6 +81,7 @@ _UNICORN_2_1_4_X86_64: Final = Build(
         },
     ),
     exit_check=2034,
+    operations=Operations(load=73, store=77, subtract=79, set_label=1),
 )
 
 KNOWN_BUILDS: Final[Mapping[str, Build]] = MappingProxyType(

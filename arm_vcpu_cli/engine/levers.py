@@ -17,8 +17,10 @@ from arm_vcpu_cli.arch.regs import EL1H_MASKED
 from arm_vcpu_cli.arch.sysreg import lookup
 from arm_vcpu_cli.engine import unicorn_api
 from arm_vcpu_cli.engine.exit_check import find_exit_check
+from arm_vcpu_cli.engine.inline_counting import interpose_counting
 from arm_vcpu_cli.engine.interposition import ADD, interpose_arithmetic, interpose_walk
 from arm_vcpu_cli.engine.known_builds import known_build
+from arm_vcpu_cli.engine.stubs import load_stubs
 from arm_vcpu_cli.engine.throwaway import (
     CODE_PA,
     HCR_VM_RW,
@@ -40,13 +42,15 @@ class Levers(Record):
     it is not known. ``code_scans``: whether to leave out the look at the TLB for code of the upper half of the address
     space. ``stage1_sizes``: whether an entry of the TLB has the size of its stage-1 leaf, whatever stage 2 has.
     ``execute_on_demand``: whether stage 2 is to permit execution only where the guest executes. ``arithmetic``: whether
-    doubles are added, subtracted, multiplied and divided by the host where that is the same."""
+    doubles are added, subtracted, multiplied and divided by the host where that is the same. ``inline_counting``:
+    whether translated code counts its instructions without a call."""
 
     exit_check: int | None = None
     code_scans: bool = False
     stage1_sizes: bool = False
     execute_on_demand: bool = False
     arithmetic: bool = False
+    inline_counting: bool = False
 
 
 _FLOAT_FUNCTION: Final = ctypes.CFUNCTYPE(ctypes.c_uint64, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_void_p)
@@ -65,6 +69,7 @@ def named(levers: Levers) -> dict[str, bool]:
         "TLBI by stage-1 leaf": levers.stage1_sizes,
         "execution on demand": levers.execute_on_demand,
         "host arithmetic": levers.arithmetic,
+        "inline counting": levers.inline_counting,
     }
 
 
@@ -75,7 +80,15 @@ def known_levers() -> Levers:
         return NO_LEVERS
     build = known_build()
     if build is not None:
-        return Levers(build.exit_check, True, interpose_walk() is not None, True, interpose_arithmetic() is not None)
+        counter = load_stubs().used_up
+        return Levers(
+            build.exit_check,
+            True,
+            interpose_walk() is not None,
+            True,
+            interpose_arithmetic() is not None,
+            counter is not None and interpose_counting(counter, build.operations) is not None,
+        )
     try:
         return Levers(find_exit_check(), True, _take_stage1_sizes(), True, _take_arithmetic())
     except EngineError:

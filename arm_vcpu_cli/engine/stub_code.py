@@ -12,13 +12,15 @@ from arm_vcpu_cli.record import Record
 
 
 class Code(Record):
-    """The stubs of one architecture; without ``read`` that of ``move`` stands in for it."""
+    """The stubs of one architecture; without ``read`` that of ``move`` stands in for it, and without ``used_up`` every
+    block calls ``block_unasked``."""
 
     block: bytes
     block_unasked: bytes
     ask: bytes
     move: bytes
     read: bytes = b""
+    used_up: bytes = b""
 
 
 _X86_64: Final = Code(
@@ -45,6 +47,25 @@ _X86_64: Final = Code(
         "83791000"  # cmp dword [rcx + 16], 0
         "74ea"  # je again
         "ff6108"  # stop: jmp [rcx + 8]
+    ),
+    used_up=bytes.fromhex(
+        "89d2"  # mov edx, edx
+        "480111"  # add [rcx], rdx
+        "480fba313f"  # again: btr qword [rcx], 63
+        "7310"  # jnc stop
+        "83791000"  # cmp dword [rcx + 16], 0
+        "750a"  # jne stop
+        "482911"  # sub [rcx], rdx
+        "7d0e"  # jge leave
+        "480111"  # add [rcx], rdx
+        "ebe9"  # jmp again
+        "51"  # stop: push rcx
+        "488b7920"  # mov rdi, [rcx + 32]
+        "ff5108"  # call [rcx + 8]
+        "59"  # pop rcx
+        "488b7920"  # leave: mov rdi, [rcx + 32]
+        "31f6"  # xor esi, esi
+        "ff6128"  # jmp [rcx + 40]
     ),
     ask=bytes.fromhex(
         "f0480fba2f3f"  # lock bts qword [rdi], 63

@@ -8,7 +8,9 @@ counters from the words that it and the block stub count in.
 
 There are two block stubs. ``block`` looks for a request each time. ``block_unasked`` looks only where its budget seems
 to be used up, and ``ask`` makes it seem so from another thread. That may be lost, because the stub does not lock what
-it counts in; but nothing that it has counted is, so one asks until it has been seen.
+it counts in; but nothing that it has counted is, so one asks until it has been seen. Where translated code counts by
+itself (``inline_counting``), ``used_up`` is what it calls when it finds the budget used up. It looks in the same way,
+and leaves the engine at once, or lets it look whether anybody else wants it to stop.
 
 Where the host has another architecture, or refuses executable memory, functions in Python do the same.
 """
@@ -18,6 +20,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 from collections.abc import Callable
+from functools import cache
 from typing import Final
 
 from arm_vcpu_cli.arch.sysreg import SysReg
@@ -37,6 +40,7 @@ NATIVE_MOVE_CALLBACK: Final = ctypes.CFUNCTYPE(
 """The same behind the native stub: the packed encoding takes the place of the description."""
 _ASK_FUNCTION: Final = ctypes.PYFUNCTYPE(None, ctypes.c_void_p)
 STOP_FUNCTION: Final = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+LEAVE_FUNCTION: Final = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint32)
 REGISTER_FUNCTION: Final = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)
 """(engine, register, where its value is or goes) -> status"""
 CLOCK_FUNCTION: Final = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.c_void_p)
@@ -51,13 +55,16 @@ for a request."""
 class BlockWords(ctypes.Structure):
     """What the block stub works on. ``budget``: instructions left; a block that would exceed it is not begun.
     ``stop``: the function that it then calls. ``request``: nonzero asks for a stop at the next block. ``base``: the
-    budget, plus the instructions executed and the time spent so far."""
+    budget, plus the instructions executed and the time spent so far. ``engine`` and ``leave``: for ``used_up``, the
+    engine and its function of (engine, 0) that leaves translated code where a stop has been asked for."""
 
     _fields_ = (
         ("budget", ctypes.c_int64),
         ("stop", ctypes.c_void_p),
         ("request", ctypes.c_int64),
         ("base", ctypes.c_int64),
+        ("engine", ctypes.c_void_p),
+        ("leave", ctypes.c_void_p),
     )
 
 
@@ -105,14 +112,15 @@ _UNASKED_AT: Final = 128
 _ASK_AT: Final = 192
 _MOVE_AT: Final = 256
 _READ_AT: Final = 512
+_USED_UP_AT: Final = 1024
 
 
 class Stubs:
     """The functions, by their addresses; ``native`` says whether they are machine code.
 
     Only machine code has a ``block_unasked``, with ``ask`` to be called with the address of its words, and only that of
-    some hosts a ``read``. A native move stub gives Python the packed encoding; without one Python is called for every
-    MRS or MSR and gets the engine's description.
+    some hosts a ``read`` and ``used_up``. A native move stub gives Python the packed encoding; without one Python is
+    called for every MRS or MSR and gets the engine's description.
     """
 
     def __init__(
@@ -122,12 +130,14 @@ class Stubs:
         read: int | None = None,
         block_unasked: int | None = None,
         ask: Callable[[int], object] | None = None,
+        used_up: int | None = None,
         *,
         keep: object,
     ) -> None:
         self.block = block
         self.block_unasked = block_unasked
         self.ask = ask
+        self.used_up = used_up
         self.move = move
         self.read = read
         self.native = move is not None
@@ -141,13 +151,18 @@ def packed_encoding(description: int) -> int:
 
 
 def load_stubs(*, native: bool = True) -> Stubs:
-    """The stubs for this host: machine code where that is known and allowed, unless ``native`` is false."""
+    """The stubs for this host: machine code where that is known and allowed, unless ``native`` is false.
+
+    All of a process share those in machine code.
+    """
+    return (_native_stubs() if native else None) or _python_stubs()
+
+
+@cache
+def _native_stubs() -> Stubs | None:
     code = CODE.get(host_cpu())
-    if native and code is not None:
-        stubs = _load_native(code)
-        if stubs is not None and _works(stubs):
-            return stubs
-    return _python_stubs()
+    stubs = None if code is None else _load_native(code)
+    return stubs if stubs is not None and _works(stubs) else None
 
 
 def host_clock_function() -> int | None:
@@ -170,13 +185,15 @@ def _load_native(code: Code) -> Stubs | None:
     page[_ASK_AT : _ASK_AT + len(code.ask)] = code.ask
     page[_MOVE_AT : _MOVE_AT + len(code.move)] = code.move
     page[_READ_AT : _READ_AT + len(code.read)] = code.read
+    page[_USED_UP_AT : _USED_UP_AT + len(code.used_up)] = code.used_up
     anchor = ctypes.c_char.from_buffer(page)
     start = ctypes.addressof(anchor)
     if not _synchronise_instructions(start, mmap.PAGESIZE):
         return None
     read = start + _READ_AT if code.read else None
+    used_up = start + _USED_UP_AT if code.used_up else None
     ask = _ASK_FUNCTION(start + _ASK_AT)
-    return Stubs(start, start + _MOVE_AT, read, start + _UNASKED_AT, ask, keep=(page, anchor))
+    return Stubs(start, start + _MOVE_AT, read, start + _UNASKED_AT, ask, used_up, keep=(page, anchor))
 
 
 def _synchronise_instructions(start: int, size: int) -> bool:
@@ -206,7 +223,12 @@ def _python_stubs() -> Stubs:
 
 def _works(stubs: Stubs) -> bool:
     """Run the stubs on made-up arguments: they must do what the functions in Python do."""
-    return _blocks_work(stubs) and _moves_work(stubs) and (stubs.read is None or _reads_work(stubs.read))
+    return (
+        _blocks_work(stubs)
+        and _moves_work(stubs)
+        and (stubs.read is None or _reads_work(stubs.read))
+        and (stubs.used_up is None or _used_up_works(stubs.used_up))
+    )
 
 
 def _blocks_work(stubs: Stubs) -> bool:
@@ -233,6 +255,29 @@ def _blocks_work(stubs: Stubs) -> bool:
             results.append(int(words.budget))
         results.append(run_block(unasked, size, request))
     return results == [ASKED + 5, 2, 2, 0, ASKED + 2, 2, ASKED, 0] and stopped == [1] * 5
+
+
+def _used_up_works(used_up_stub: int) -> bool:
+    told: list[object] = []
+    stop = STOP_FUNCTION(lambda engine: told.append(engine))
+    leave = LEAVE_FUNCTION(lambda engine, zero: told.append((engine, zero)))
+    words = BlockWords(stop=ctypes.cast(stop, ctypes.c_void_p), engine=7, leave=ctypes.cast(leave, ctypes.c_void_p))
+    used_up = BLOCK_CALLBACK(used_up_stub)
+
+    def run(instructions: int, budget: int, request: int) -> int:
+        """As behind a block of so many instructions that began with this budget."""
+        words.budget, words.request = budget - instructions, request
+        told.append("block")
+        used_up(ctypes.addressof(words), 0, instructions, ctypes.addressof(words))
+        return int(words.budget)
+
+    budgets = [run(3, 2, 0), run(3, ASKED + 5, 1), run(3, ASKED + 5, 0), run(3, ASKED + 2, 0)]
+    return budgets == [2, 5, 2, 2] and told == [
+        *("block", 7, (7, 0)),
+        *("block", 7, (7, 0)),
+        *("block", (7, 0)),
+        *("block", 7, (7, 0)),
+    ]
 
 
 def _moves_work(stubs: Stubs) -> bool:

@@ -29,9 +29,8 @@ _BUDGET, _REQUEST, _BASE = 0, 2, 3
 _PHYSICAL, _VIRTUAL, _AT_EL0 = 0b01, 0b10, 2
 """The bits of ``ReadWords.answered``."""
 _PAGE: Final = 4096
-_ASKED_AGAIN_AFTER: Final = 0.0002
-"""Seconds; by then a block stub has seen it, or written over it."""
-_MOST_TIMES_ASKED: Final = 50
+_ASKED_AGAIN_AFTER: Final = tuple(0.0002 * 2**n for n in range(9))
+"""Seconds; 0.1 in all."""
 _MAX_OFFSET: Final = 1 << 62
 _FIRST_SLICE: Final = 1 << 16
 _LAST_SLICE: Final = 1 << 26
@@ -211,14 +210,14 @@ class UnicornCore:
     def stop(self) -> None:
         """See the port."""
         self._stopped = True
-        self._engine.stop()
+        self._stop_engine()
 
     def count_instructions(self) -> None:
         """See the port."""
         if not self._counting:
             self._counting = True
             self.set_budget(self.budget_left())
-            self._engine.hooks.blocks(self._stubs, self._words)
+            self._engine.hooks.blocks(self._stubs, self._words, inline=self._levers.inline_counting)
 
     def instruction_count(self) -> int:
         """See the port."""
@@ -285,15 +284,23 @@ class UnicornCore:
         if not self._counting:
             self.stop()
         elif ask is not None:
-            ask(self._words_address)
-            if get_ident() == self._thread:
-                # The guest does not execute now: its thread is in a hook, or not in the engine.
+            self._ask(ask, lambda: not counts[_REQUEST])
+
+    def _ask(self, ask: Callable[[int], object], seen: Callable[[], object]) -> None:
+        """Have the next block look for a request or a stop, until it has.
+
+        What is lost is lost where the other thread is between a load of the budget and the store that follows, and that
+        may be for as long as something else has its processor.
+        """
+        ask(self._words_address)
+        if get_ident() == self._thread:
+            # The guest does not execute now: its thread is in a hook, or not in the engine.
+            return
+        for wait in _ASKED_AGAIN_AFTER:
+            time.sleep(wait)
+            if seen():
                 return
-            for _ in range(_MOST_TIMES_ASKED):
-                time.sleep(_ASKED_AGAIN_AFTER)
-                if counts[_BUDGET] & ASKED or not counts[_REQUEST]:
-                    return
-                ask(self._words_address)
+            ask(self._words_address)
 
     def map_device(self, paddr: int, size: int, device: MmioWindow) -> None:
         """See the port."""
@@ -367,7 +374,13 @@ class UnicornCore:
 
     def _fail(self, error: BaseException) -> None:
         self._failure = error
+        self._stop_engine()
+
+    def _stop_engine(self) -> None:
+        """Have the engine stop. In the middle of a block only the end of the budget makes the next one look."""
         self._engine.stop()
+        if self._stubs.ask is not None:
+            self._ask(self._stubs.ask, lambda: False)
 
 
 def _nobody(_kind: int) -> None:

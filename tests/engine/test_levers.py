@@ -62,7 +62,7 @@ def test_experiments_find_what_is_written_down_of_this_build() -> None:
     if platform.machine() == "x86_64" and platform.libc_ver()[0] == "glibc" and unicorn_api.version() == "2.1.4":
         assert build is not None
     if build is not None:
-        assert build == Build(discovery.discover_layout(), exit_check.find_exit_check() or 0)
+        assert build == Build(discovery.discover_layout(), exit_check.find_exit_check() or 0, build.operations)
 
 
 def test_levers_of_a_build_that_is_not_known_are_found_by_experiment(monkeypatch: pytest.MonkeyPatch) -> None:

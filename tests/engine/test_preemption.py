@@ -10,10 +10,12 @@ import pytest
 
 from arm_vcpu_cli.axvcpu.exit import ExternalInterrupt, Nothing
 from arm_vcpu_cli.engine import unicorn_core
+from arm_vcpu_cli.engine.levers import known_levers
 from arm_vcpu_cli.engine.port import StopReason
 from arm_vcpu_cli.engine.stubs import load_stubs
 from arm_vcpu_cli.machine.host import HYPERVISOR_TIMER
 from arm_vcpu_cli.machine.watchdog import Watchdog
+from arm_vcpu_cli.record import replace
 from tests.support.tools import missing
 
 from .harness import DATA, EL0T, EL1H, GUARD_SECONDS, Guest, is_call
@@ -28,15 +30,20 @@ BLOCKS = (
     *("call", "callee", "called", "end"),
 )
 """Where those of the work begin; none is longer than 15 instructions."""
-STUBS = ("native", "Python")
+STUBS = ("native", "called", "Python")
+"""Machine code, inline where translated code can count; the same called by each block; functions in Python."""
 
 
 def choose_stubs(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     """Have the next cores use these stubs."""
-    stubs = load_stubs(native=kind == "native")
-    if stubs.native is not (kind == "native"):
+    native = kind != "Python"
+    stubs, levers = load_stubs(native=native), known_levers()
+    if stubs.native is not native:
         missing("the machine code of the stubs")
+    if kind == "called":
+        levers = replace(levers, inline_counting=False)
     monkeypatch.setattr(unicorn_core, "load_stubs", lambda: stubs)
+    monkeypatch.setattr(unicorn_core, "known_levers", lambda: levers)
 
 
 @pytest.fixture(params=STUBS)
@@ -124,7 +131,7 @@ def test_a_guest_stopped_after_every_block_computes_the_same(undisturbed: Result
 
 
 def test_requests_from_another_thread_count_no_block_twice(stubs: str) -> None:
-    rounds = 4000 if stubs == "native" else 200
+    rounds = 200 if stubs == "Python" else 4000
     with Guest("preemption") as guest:
         prepare_work(guest, rounds=rounds)
         finish_work(guest)
@@ -224,6 +231,18 @@ def test_a_budget_too_small_for_a_block_executes_nothing(stubs: str, budget: int
         assert guest.vcpu.run() == Nothing()
         assert (guest.pc, guest.x(0), guest.core.instruction_count()) == (at, 1000, 1)
         assert guest.core.budget_left() == budget
+
+
+def test_to_look_for_a_request_does_not_lengthen_a_budget(stubs: str) -> None:
+    with Guest("preemption") as guest:
+        guest.core.count_instructions()
+        guest.prepare("block_chase", x={4: DATA, 5: 1})
+        guest.core.set_budget(6)
+        guest.core.watch_code(guest.label("launch"), guest.label("launch"), lambda _pc: guest.core.request_stop())
+        for cause in ("REQUEST", "BUDGET"):
+            assert guest.vcpu.run() == Nothing()
+            assert guest.vcpu.stopped_by.name == cause
+            assert (guest.pc, guest.core.budget_left()) == (guest.label("block_chase"), 5)
 
 
 def test_a_request_made_before_the_guest_is_entered_stops_it_at_once(stubs: str) -> None:
@@ -326,8 +345,8 @@ def places_of_stops(monkeypatch: pytest.MonkeyPatch, kind: str) -> list[Stop]:
 
 
 def test_native_and_python_stubs_count_and_stop_alike(monkeypatch: pytest.MonkeyPatch) -> None:
-    native, python = (places_of_stops(monkeypatch, kind) for kind in STUBS)
-    assert native == python
+    native, called, python = (places_of_stops(monkeypatch, kind) for kind in STUBS)
+    assert native == called == python
     assert len(native) > 20
 
 

@@ -28,7 +28,7 @@ from arm_vcpu_cli.engine.unicorn_api.binding import (
     unicorn_const,
 )
 from arm_vcpu_cli.engine.unicorn_api.hooks import EngineHooks
-from arm_vcpu_cli.engine.unicorn_api.library import bare_library, held_library, released_library
+from arm_vcpu_cli.engine.unicorn_api.library import bare_library, held_library, library_function, released_library
 from arm_vcpu_cli.errors import EngineError
 
 _PROT_ALL: Final = unicorn_const.UC_PROT_ALL
@@ -184,7 +184,9 @@ class Engine:
 
     def block_words(self, budget: int) -> BlockWords:
         """The words of this engine's block stub, with ``budget`` instructions to go."""
-        return BlockWords(budget, ctypes.cast(self._held.uc_emu_stop, ctypes.c_void_p), 0, budget)
+        stop = ctypes.cast(self._held.uc_emu_stop, ctypes.c_void_p)
+        leave = library_function("helper_check_exit_request_aarch64")
+        return BlockWords(budget, stop, 0, budget, ctypes.cast(self.handle, ctypes.c_void_p), leave)
 
     def read_words(self, words: BlockWords) -> ReadWords:
         """The words of this engine's read stub, which answers nothing yet."""

@@ -57,9 +57,13 @@ class EngineHooks:
         if callback is not None:
             self._exceptions = self._add(unicorn_const.UC_HOOK_INTR, _INTERRUPT_CFUNC(callback))
 
-    def blocks(self, stubs: Stubs, words: BlockWords) -> None:
-        """Have a block stub called at the start of each block; what has been translated is translated again."""
-        function = ctypes.c_void_p(stubs.block if stubs.block_unasked is None else stubs.block_unasked)
+    def blocks(self, stubs: Stubs, words: BlockWords, *, inline: bool) -> None:
+        """Have a block stub called at the start of each block, ``inline`` only where the budget is used up.
+
+        What has been translated is translated again.
+        """
+        stub = stubs.used_up if inline else stubs.block_unasked
+        function = ctypes.c_void_p(stubs.block if stub is None else stub)
         self._add(unicorn_const.UC_HOOK_BLOCK, function, ctypes.byref(words))
         self._kept += [stubs, words]
         self._flush_code()
