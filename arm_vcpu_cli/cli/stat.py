@@ -7,32 +7,29 @@ import json
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any, TextIO
 
 import click
-from rich.console import Console
-from rich.live import Live
 
 from arm_vcpu_cli.cli.encoding import escape_unknown
 from arm_vcpu_cli.cli.guest_options import GuestOptions
 from arm_vcpu_cli.cli.options import FILE, count, guest_options
-from arm_vcpu_cli.cli.output import say
-from arm_vcpu_cli.cli.progress import doing
 from arm_vcpu_cli.cli.sections import SectionedCommand
 from arm_vcpu_cli.cli.session import run_guest
 from arm_vcpu_cli.cli.stat_json import as_json
-from arm_vcpu_cli.cli.stat_view import COUNT, TABLES, TIME, View, live_view, print_statistics, printable
+from arm_vcpu_cli.cli.stat_view import COUNT, TABLES, TIME, View, print_statistics, printable
 from arm_vcpu_cli.errors import UsageError
 from arm_vcpu_cli.machine.builder import Machine
 from arm_vcpu_cli.machine.observation.counting import ExitCounter, attach_counter
 from arm_vcpu_cli.machine.runner import RunResult
 from arm_vcpu_cli.trace.output import open_output
-from arm_vcpu_cli.trace.reader import TraceReader
 from arm_vcpu_cli.trace.statistics import Statistics
-from arm_vcpu_cli.trace.tally import tally
 
-_REFRESHES = 1  # a second: each takes some hundredths of one, and the guest waits
+_TRACE = "arm_vcpu_cli.cli.stat_trace"
+_TERMINAL = "arm_vcpu_cli.cli.stat_terminal"
+# Loaded by who asks for them: the guest waits.
 
 
 @dataclass(frozen=True)
@@ -131,21 +128,8 @@ def _check_live() -> None:
 
 
 def _of_trace(path: Path, wanted: _Output) -> int:
-    with TraceReader(path) as trace, doing(f"counting the events of {path.name}"):
-        statistics = tally(trace)
-    heading = printable(trace.header.guest) or trace.name
-    if trace.truncated:
-        say(f"{trace.name}: breaks off behind line {trace.line}: a run that was killed; what is complete was counted")
-    elif trace.end is None:
-        say(f"{trace.name}: does not say how the run ended; it was cut short")
-    ending = None if trace.end is None else trace.end.ending
-    _write(
-        statistics,
-        wanted,
-        heading,
-        escape_unknown(sys.stdout),
-        {"trace": trace.name, "ending": ending, "truncated": trace.truncated},
-    )
+    statistics, heading, about = import_module(_TRACE).count_trace(path)
+    _write(statistics, wanted, heading, escape_unknown(sys.stdout), about)
     return 0
 
 
@@ -158,7 +142,7 @@ def _of_guest(options: GuestOptions, wanted: _Output, *, live: bool) -> int:
             counter = attach_counter(machine, callers="caller" in view.tables, exceptions="exception" in view.tables)
             counters.append(counter)
             if live:
-                shown.enter_context(_live(counter.statistics, view, heading))
+                shown.enter_context(import_module(_TERMINAL).live(counter.statistics, view, heading))
 
         def finish(result: RunResult) -> None:
             shown.close()
@@ -167,19 +151,6 @@ def _of_guest(options: GuestOptions, wanted: _Output, *, live: bool) -> int:
                 _write(counter.statistics, wanted, heading, sys.stderr, about)
 
         return run_guest(options, prepare, finish)
-
-
-def _live(statistics: Statistics, view: View, heading: str) -> Live:
-    console = Console(stderr=True, highlight=False, markup=False, emoji=False)
-    return Live(
-        console=console,
-        get_renderable=lambda: live_view(statistics, view, heading, console),
-        refresh_per_second=_REFRESHES,
-        screen=True,
-        redirect_stdout=False,
-        redirect_stderr=False,
-        vertical_overflow="crop",
-    )
 
 
 def _write(statistics: Statistics, wanted: _Output, heading: str, stream: TextIO, about: Mapping[str, object]) -> None:

@@ -1,18 +1,12 @@
-"""The tables of ``armvcpu stat``, for a terminal, a file and the live view."""
+"""The tables of ``armvcpu stat``, and how they look in a file; on a terminal see ``stat_terminal``."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Final, TextIO
 
-from rich import box
-from rich.console import Console, Group, RenderableType
-from rich.table import Table
-from rich.text import Text
-
-from arm_vcpu_cli.cli.style import colours
 from arm_vcpu_cli.trace.exitkey import CALL, CALLER, DEVICE, EL, EXIT_DIMENSIONS, REASON, REGISTER, SYMBOL, SYSREG, VCPU
 from arm_vcpu_cli.trace.histogram import PRECISION, Durations
 from arm_vcpu_cli.trace.records import printable as one_line
@@ -42,13 +36,14 @@ _WIDE: Final = 110
 _MEDIUM: Final = 90
 """Columns of a terminal from which on there is room for more figures."""
 _PIPE_WIDTH: Final = 132
-_LIVE_TOP: Final = 6
 _HISTORY: Final = 32
 _BAR: Final = 40
 _BARS: Final = "▁▂▃▄▅▆▇█"
 _PLAIN_BARS: Final = ".:-=+*#@"
 _EIGHTHS: Final = " ▏▎▍▌▋▊▉"
 _NAMES: Final = 60
+_TERMINAL: Final = "arm_vcpu_cli.cli.stat_terminal"
+"""Only loaded for a terminal."""
 
 
 @dataclass(frozen=True)
@@ -61,46 +56,67 @@ class View:
     histogram: bool = False
 
 
-def print_statistics(statistics: Statistics, view: View, heading: str, stream: TextIO) -> None:
-    """Write everything to a stream: framed and in colour on a terminal, plain columns elsewhere."""
-    terminal = stream.isatty()
-    console = Console(
-        file=stream,
-        color_system="auto" if colours(stream) else None,
-        force_terminal=terminal,
-        width=None if terminal else _PIPE_WIDTH,
-        highlight=False,
-        markup=False,
-        emoji=False,
-    )
-    parts = _parts(statistics, view, heading, _Look(console.width, framed=terminal, blocks=_has_blocks(stream)))
-    if terminal:
-        console.print(Group(*parts))
-        return
-    with console.capture() as captured:
-        console.print(Group(*parts))
-    # Columns are padded to their width; nobody wants that in a file.
-    stream.write("\n".join(line.rstrip() for line in captured.get().splitlines()) + "\n")
-    stream.flush()
+@dataclass(frozen=True)
+class Line:
+    """A line of text, with a style for terminals that have any."""
 
-
-def live_view(statistics: Statistics, view: View, heading: str, console: Console) -> RenderableType:
-    """What the live view shows of the moment."""
-    shorter = View(view.tables, min(view.top or _LIVE_TOP, _LIVE_TOP), view.sort, view.histogram)
-    look = _Look(console.width, framed=True, blocks=_has_blocks(sys.stderr))
-    return Group(*_parts(statistics, shorter, heading, look))
+    text: str
+    style: str = ""
 
 
 @dataclass(frozen=True)
-class _Look:
-    """How wide the output is, whether tables have a frame, and whether there are block characters."""
+class Column:
+    """A column of a table, with a style for terminals that have any."""
+
+    title: str
+    right: bool = False
+    style: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns below their titles; each row has a cell for each."""
+
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+Part = Line | Table
+_BLANK: Final = Line("")
+_NAME: Final = Column("", style="cyan")
+
+
+def print_statistics(statistics: Statistics, view: View, heading: str, stream: TextIO) -> None:
+    """Write everything to a stream: framed and in colour on a terminal, plain columns elsewhere."""
+    if stream.isatty():
+        import_module(_TERMINAL).print_statistics(statistics, view, heading, stream)
+        return
+    parts = parts_of(statistics, view, heading, Look(_PIPE_WIDTH, blocks=has_blocks(stream)))
+    lines = [line for part in parts for line in ([part.text] if isinstance(part, Line) else _plain(part))]
+    # Columns are padded to their width; nobody wants that in a file.
+    stream.write("\n".join(line.rstrip() for line in lines) + "\n")
+    stream.flush()
+
+
+def _plain(table: Table) -> list[str]:
+    rows = (tuple(column.title for column in table.columns), *table.rows)
+    widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
+    layout = [
+        f"{{:{'>' if column.right else '<'}{width}}}" for column, width in zip(table.columns, widths, strict=True)
+    ]
+    return ["  ".join(layout).format(*cells) for cells in rows]
+
+
+@dataclass(frozen=True)
+class Look:
+    """How wide the output is, and whether there are block characters."""
 
     width: int
-    framed: bool
     blocks: bool
 
 
-def _has_blocks(stream: TextIO) -> bool:
+def has_blocks(stream: TextIO) -> bool:
+    """Whether a stream takes the characters of bars."""
     try:
         (_BARS + _EIGHTHS).encode(stream.encoding or "ascii")
     except (UnicodeEncodeError, LookupError):
@@ -108,17 +124,17 @@ def _has_blocks(stream: TextIO) -> bool:
     return True
 
 
-def _parts(statistics: Statistics, view: View, heading: str, look: _Look) -> list[RenderableType]:
+def parts_of(statistics: Statistics, view: View, heading: str, look: Look) -> list[Part]:
+    """Everything that is shown, from top to bottom."""
     together = statistics.durations()
-    parts: list[RenderableType] = [Text(_summary(statistics, together, heading), style="bold")]
-    parts += map(Text, _remarks(statistics))
+    parts: list[Part] = [Line(_summary(statistics, together, heading), "bold")]
+    parts += map(Line, _remarks(statistics))
     for name in view.tables or DEFAULT_TABLES:
         title, table = _table(statistics, together, name, view, look)
-        if table is None:
-            if view.tables:
-                parts += [Text(), Text(f"{title}: none", style="bold")]
-            continue
-        parts += [Text(), Text(title, style="bold"), table]
+        if table:
+            parts += [_BLANK, Line(title, "bold"), *table]
+        elif view.tables:
+            parts += [_BLANK, Line(f"{title}: none", "bold")]
     if view.histogram:
         parts += _histogram(statistics, together, look)
     return parts
@@ -142,9 +158,8 @@ def _remarks(statistics: Statistics) -> list[str]:
     return remarks
 
 
-def _table(
-    statistics: Statistics, together: Durations, name: str, view: View, look: _Look
-) -> tuple[str, RenderableType | None]:
+def _table(statistics: Statistics, together: Durations, name: str, view: View, look: Look) -> tuple[str, list[Part]]:
+    """The title, and the table with what is below it; nothing if there are no rows."""
     if name == INTERRUPT:
         interrupts = statistics.interrupts()
         return "interrupts, and the guest's time that they wait and take", _interrupt_table(interrupts, view, look)
@@ -153,28 +168,22 @@ def _table(
     else:
         rows, whole = statistics.by(name, width=_HISTORY), statistics.exits
     if not rows:
-        return _TITLES[name], None
+        return _TITLES[name], []
     if view.sort == TIME:
         rows.sort(key=lambda row: (-row.durations.total, row.label))
     return _TITLES[name], _count_table(statistics, rows, whole, together, view.top, look)
 
 
 def _count_table(
-    statistics: Statistics, rows: list[Row], whole: int, together: Durations, top: int, look: _Look
-) -> RenderableType:
+    statistics: Statistics, rows: list[Row], whole: int, together: Durations, top: int, look: Look
+) -> list[Part]:
     shown = rows[:top] if top else rows
     timed = any(row.durations.count for row in rows)
     wide = look.width >= _WIDE
     history = wide and any(row.over_time for row in rows)
-    table = _new_table(look)
-    for title in ("count", "share", *(("per s",) if wide else ())):
-        table.add_column(title, justify="right", no_wrap=True)
-    if timed:
-        for title in _time_titles(look):
-            table.add_column(title, justify="right", no_wrap=True)
-    table.add_column("", no_wrap=True, overflow="ellipsis", style="cyan")
-    if history:
-        table.add_column("over time", no_wrap=True)
+    titles = ("count", "share", *(("per s",) if wide else ()), *(_time_titles(look) if timed else ()))
+    columns = (*_figures(titles), _NAME, *((Column("over time"),) if history else ()))
+    lines: list[tuple[str, ...]] = []
     for row in shown:
         cells = [str(row.count), _percent(row.count, whole)]
         if wide:
@@ -184,16 +193,18 @@ def _count_table(
         cells.append(printable(row.label))
         if history:
             cells.append(sparkline(row.over_time, blocks=look.blocks))
-        table.add_row(*map(Text, cells))
-    return _with_rest(table, len(rows) - len(shown), sum(row.count for row in rows[len(shown) :]))
+        lines.append(tuple(cells))
+    return _with_rest(
+        Table(columns, tuple(lines)), len(rows) - len(shown), sum(row.count for row in rows[len(shown) :])
+    )
 
 
-def _time_titles(look: _Look) -> tuple[str, ...]:
+def _time_titles(look: Look) -> tuple[str, ...]:
     share = ("share",) if look.width >= _MEDIUM else ()
     return ("time", *share, *(("min",) if look.width >= _WIDE else ()), "median", "p99", "max")
 
 
-def _times(durations: Durations, together: Durations, look: _Look) -> list[str]:
+def _times(durations: Durations, together: Durations, look: Look) -> list[str]:
     """The cells below :func:`_time_titles`."""
     titles = _time_titles(look)
     if not durations.count:
@@ -209,69 +220,62 @@ def _times(durations: Durations, together: Durations, look: _Look) -> list[str]:
     return [cells[title] for title in titles]
 
 
-def _interrupt_table(interrupts: list[Interrupt], view: View, look: _Look) -> RenderableType | None:
+def _interrupt_table(interrupts: list[Interrupt], view: View, look: Look) -> list[Part]:
     if not interrupts:
-        return None
+        return []
     interrupts.sort(key=lambda each: (-each.actions.total(), each.intid))
     shown = interrupts[: view.top] if view.top else interrupts
-    table = _new_table(look)
     wide = look.width >= _WIDE
     quantiles = ("p99", "max") if wide else ("max",)
-    for title in ("INTID", "raised", "taken", "ended", "wait: median", *quantiles, "handled: median", *quantiles):
-        table.add_column(title, justify="right", no_wrap=True)
-    table.add_column("", no_wrap=True, overflow="ellipsis", style="cyan")
+    titles = ("INTID", "raised", "taken", "ended", "wait: median", *quantiles, "handled: median", *quantiles)
+    lines: list[tuple[str, ...]] = []
     for each in shown:
         cells = [str(each.intid), *(str(each.actions[name]) for name in ("raised", "acknowledged", "ended"))]
         for durations in (each.pending, each.active):
             known = durations.count
             cells += [duration(durations.quantile(q)) if known else "-" for q in ((0.5, 0.99) if wide else (0.5,))]
             cells.append(duration(durations.maximum) if known else "-")
-        table.add_row(*map(Text, (*cells, printable(each.source))))
+        lines.append((*cells, printable(each.source)))
     rest = interrupts[len(shown) :]
-    return _with_rest(table, len(rest), sum(each.actions.total() for each in rest))
-
-
-def _new_table(look: _Look) -> Table:
-    return Table(
-        box=box.SIMPLE_HEAD if look.framed else None,
-        header_style="bold",
-        padding=(0, 1, 0, 0) if look.framed else (0, 2, 0, 0),
-        pad_edge=False,
-        show_edge=False,
+    return _with_rest(
+        Table((*_figures(titles), _NAME), tuple(lines)), len(rest), sum(each.actions.total() for each in rest)
     )
 
 
-def _with_rest(table: Table, rows: int, count: int) -> RenderableType:
+def _figures(titles: Sequence[str]) -> tuple[Column, ...]:
+    return tuple(Column(title, right=True) for title in titles)
+
+
+def _with_rest(table: Table, rows: int, count: int) -> list[Part]:
     if not rows:
-        return table
-    return Group(table, Text(f"({rows} more {'row' if rows == 1 else 'rows'}, {count} in all: --top)", style="dim"))
+        return [table]
+    return [table, Line(f"({rows} more {'row' if rows == 1 else 'rows'}, {count} in all: --top)", "dim")]
 
 
-def _histogram(statistics: Statistics, together: Durations, look: _Look) -> list[RenderableType]:
+def _histogram(statistics: Statistics, together: Durations, look: Look) -> list[Part]:
     """All exits by how long they took, a bar for each power of two; and the same of each reason in a line."""
     powers = together.by_power()
     if not powers:
-        return [Text(), Text("histogram: none of the exits says how long it took (armvcpu trace --timing)", "bold")]
+        return [_BLANK, Line("histogram: none of the exits says how long it took (armvcpu trace --timing)", "bold")]
     first, last = min(powers), max(powers)
     most = max(powers.values())
     title = f"time of the host to handle an exit (quantiles above are within {PRECISION * 100:.1f} %)"
-    table = _new_table(look)
-    for column in ("from", "to", "exits", "share"):
-        table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("", no_wrap=True)
+    lines: list[tuple[str, ...]] = []
     for power in range(first, last + 1):
         count = powers.get(power, 0)
         low = 0 if power < 0 else 1 << power
         cells = (duration(low), duration(1 << power + 1), str(count), _percent(count, together.count))
-        table.add_row(*map(Text, cells), Text(bar(count, most, _BAR, blocks=look.blocks), style="green"))
-    reasons = _new_table(look)
-    reasons.add_column(f"{duration(1 << max(first, 0))} to {duration(1 << last + 1)}", no_wrap=True, style="green")
-    reasons.add_column("", no_wrap=True, style="cyan")
+        lines.append((*cells, bar(count, most, _BAR, blocks=look.blocks)))
+    table = Table((*_figures(("from", "to", "exits", "share")), Column("", style="green")), tuple(lines))
+    reasons: list[tuple[str, ...]] = []
     for row in statistics.by(REASON):
         of_row = row.durations.by_power()
         line = sparkline([of_row.get(power, 0) for power in range(first, last + 1)], blocks=look.blocks)
-        reasons.add_row(Text(line), Text(printable(row.label)))
-    return [Text(), Text(title, style="bold"), table, Text(), Text("the same by reason", style="bold"), reasons]
+        reasons.append((line, printable(row.label)))
+    span = f"{duration(1 << max(first, 0))} to {duration(1 << last + 1)}"
+    columns = Column(span, style="green"), Column("", style="cyan")
+    parts: list[Part] = [_BLANK, Line(title, "bold"), table, _BLANK, Line("the same by reason", "bold")]
+    return [*parts, Table(columns, tuple(reasons))]
 
 
 def bar(count: int, most: int, width: int, *, blocks: bool = True) -> str:

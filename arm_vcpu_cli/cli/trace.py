@@ -6,6 +6,7 @@ import contextlib
 import io
 import sys
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, BinaryIO, TextIO
@@ -23,16 +24,22 @@ from arm_vcpu_cli.machine.builder import Machine
 from arm_vcpu_cli.machine.observation.attaching import attach_tracer, trace_header
 from arm_vcpu_cli.machine.observation.tracing import Tracer
 from arm_vcpu_cli.machine.runner import RunResult
-from arm_vcpu_cli.trace.chrome import ChromeSink
 from arm_vcpu_cli.trace.event import CONSOLE, ENTRY
-from arm_vcpu_cli.trace.ftrace import FtraceSink
 from arm_vcpu_cli.trace.output import COMPRESSED, open_output
-from arm_vcpu_cli.trace.perfetto import PerfettoSink
-from arm_vcpu_cli.trace.sinks import JsonLinesSink, TraceSink
-from arm_vcpu_cli.trace.text import TextSink
+from arm_vcpu_cli.trace.sinks import TraceSink
 from arm_vcpu_cli.version import VERSION
 
-FORMATS = ("text", "jsonl", "perfetto", "chrome", "ftrace")
+_SINKS = MappingProxyType(
+    {
+        "text": ("text", "TextSink"),
+        "jsonl": ("sinks", "JsonLinesSink"),
+        "perfetto": ("perfetto", "PerfettoSink"),
+        "chrome": ("chrome", "ChromeSink"),
+        "ftrace": ("ftrace", "FtraceSink"),
+    }
+)
+"""By format, the module of the sink and its name: only the one that is used is loaded."""
+FORMATS = tuple(_SINKS)
 _BINARY = "perfetto"
 _SUFFIXES = MappingProxyType(
     {".jsonl": "jsonl", ".pftrace": "perfetto", ".perfetto-trace": "perfetto", ".json": "chrome", ".ftrace": "ftrace"}
@@ -92,10 +99,11 @@ def command(format_: str | None, output: Path | None, timing: bool, color: bool 
                 machine.console.write_lines()
             # Only now: a guest that cannot be loaded must not cost the user an earlier log.
             if format_ == _BINARY:
-                sink: TraceSink = PerfettoSink(opened.enter_context(_open_binary(output)))
+                sink = _sink(format_, opened.enter_context(_open_binary(output)))
             else:
                 stream = opened.enter_context(_open_text(output))
-                sink = _text_sink(format_, stream, colours(stream, color))
+                styled = format_ == "text" and colours(stream, color)
+                sink = _sink(format_, stream, event_style) if styled else _sink(format_, stream)
             sink.header(trace_header(machine, f"armvcpu {VERSION}", timing=timing))
             tracers.append(attach_tracer(machine, sink, wanted))
 
@@ -123,15 +131,10 @@ def _unasked(format_: str, output: Path | None) -> frozenset[str]:
     return frozenset({ENTRY, CONSOLE} if twice else {ENTRY})
 
 
-def _text_sink(format_: str, stream: TextIO, coloured: bool) -> TraceSink:
-    if format_ == "text":
-        return TextSink(stream, event_style) if coloured else TextSink(stream)
-    makers: dict[str, Callable[[TextIO], TraceSink]] = {
-        "jsonl": JsonLinesSink,
-        "chrome": ChromeSink,
-        "ftrace": FtraceSink,
-    }
-    return makers[format_](stream)
+def _sink(format_: str, *arguments: object) -> TraceSink:
+    module, name = _SINKS[format_]
+    make: Callable[..., TraceSink] = getattr(import_module(f"arm_vcpu_cli.trace.{module}"), name)
+    return make(*arguments)
 
 
 @contextlib.contextmanager

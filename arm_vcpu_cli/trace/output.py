@@ -12,31 +12,24 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import gzip
 import io
 import os
 import re
 import stat
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Literal, TextIO, cast, overload
 
 from arm_vcpu_cli.errors import ArmVcpuError, FileError, UsageError
-
-try:
-    import zstandard
-except ImportError:
-    zstandard = None  # type: ignore[assignment,unused-ignore]
 
 COMPRESSED: Final = (".gz", ".zst")
 """Suffixes of files that are compressed."""
 PARTIAL: Final = ".partial"
 """What the name of a file ends with until all of it is there."""
 
-_GZIP_LEVEL: Final = 3
-_ZSTD_LEVEL: Final = 3
-_SYNC_BYTES: Final = 1 << 17
-_BUFFER: Final = 1 << 16
+_COMPRESSION: Final = "arm_vcpu_cli.trace.compression"
+"""Only loaded for a suffix that asks for it."""
 _LOCK_ATTEMPTS: Final = 8
 _DESCRIPTOR: Final = re.compile(r"/dev/(?:fd/(?P<number>\d+)|(?P<name>stdout|stderr))|/proc/self/fd/(?P<entry>\d+)")
 _STANDARD: Final = {"stdout": 1, "stderr": 2}.get
@@ -77,6 +70,7 @@ class _File(io.FileIO):
         super().__init__(descriptor, "wb")
         self._path = path
         self._kept = kept
+        self._put = super().write
         self.failure: ArmVcpuError | None = None
 
     def write(self, data: Any, /) -> int:
@@ -84,9 +78,9 @@ class _File(io.FileIO):
         if self.failure is not None:
             return size
         try:
-            written = super().write(data)
+            written = self._put(data)
             while written < size:
-                written += super().write(memoryview(data)[written:])
+                written += self._put(memoryview(data)[written:])
             return size
         except OSError as error:
             hint = "" if self._kept is None else f"; what was written is in {self._kept}"
@@ -95,51 +89,29 @@ class _File(io.FileIO):
             raise self.failure from error
 
 
-class _Compressed(io.BufferedIOBase):
-    """A compressor as a stream that lets go of what it holds back every so often."""
-
-    def __init__(self, compressor: Any, sync: tuple[Any, ...]) -> None:
-        self._compressor = compressor
-        self._sync = sync
-        self._held = 0
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: Any, /) -> int:
-        size = memoryview(data).nbytes
-        self._compressor.write(data)
-        self._held += size
-        if self._held >= _SYNC_BYTES:
-            self.flush()
-        return size
-
-    def flush(self) -> None:
-        if self._held:
-            self._held = 0
-            self._compressor.flush(*self._sync)
-
-    def close(self) -> None:
-        if not self.closed:
-            try:
-                self._compressor.close()
-            finally:
-                self._held = 0
-                super().close()
-
-
 @contextlib.contextmanager
 def _open(path: Path, binary: bool) -> Iterator[TextIO | BinaryIO]:
     if str(path) == "-":
         raise UsageError("-: the guest's console is on standard output; to have both there, write to /dev/stdout")
-    if path.suffix == ".zst" and zstandard is None:
+    compression = import_module(_COMPRESSION) if path.suffix in COMPRESSED else None
+    if compression is not None and not compression.is_known(path.suffix):
         raise UsageError(f"{path}: .zst needs the zstandard package (pip install 'arm-vcpu-cli[zstd]'); .gz does not")
     descriptor, partial = _open_file(path)
     file = _File(descriptor, path, partial)
     # Whatever ends the run, the file is closed; and only what is complete gets the name.
     try:
-        with file, _stream(file, path.suffix, binary) as stream:
-            yield stream
+        with file, contextlib.ExitStack() as layers:
+            buffer: Any = file
+            if compression is not None:
+                buffer = compression.compressed(file, path.suffix, layers)
+            # What a guest says may hold what is no character; it must not end the run.
+            yield (
+                buffer
+                if binary
+                else layers.enter_context(
+                    io.TextIOWrapper(buffer, "utf-8", errors="backslashreplace", newline="\n", write_through=True)
+                )
+            )
     except BaseException:
         if partial is not None:
             _remove_empty(partial)
@@ -148,29 +120,6 @@ def _open(path: Path, binary: bool) -> Iterator[TextIO | BinaryIO]:
         raise file.failure
     if partial is not None:
         _take_name(partial, path)
-
-
-@contextlib.contextmanager
-def _stream(file: _File, suffix: str, binary: bool) -> Iterator[TextIO | BinaryIO]:
-    with contextlib.ExitStack() as layers:
-        buffer: Any
-        if suffix == ".gz":
-            below = layers.enter_context(io.BufferedWriter(file, _BUFFER))
-            # No name and no time in it: two runs that are the same have traces that are the same.
-            packed = gzip.GzipFile("", "wb", _GZIP_LEVEL, below, mtime=0)
-            buffer = layers.enter_context(_Compressed(packed, ()))
-        elif suffix == ".zst":
-            below = layers.enter_context(io.BufferedWriter(file, _BUFFER))
-            writer = zstandard.ZstdCompressor(level=_ZSTD_LEVEL).stream_writer(below, closefd=False)
-            buffer = layers.enter_context(_Compressed(writer, (zstandard.FLUSH_BLOCK,)))
-        else:
-            buffer = file
-        if binary:
-            yield buffer
-        else:
-            # What a guest says may hold what is no character; it must not end the run.
-            text = io.TextIOWrapper(buffer, "utf-8", errors="backslashreplace", newline="\n", write_through=True)
-            yield layers.enter_context(text)
 
 
 def _open_file(path: Path) -> tuple[int, Path | None]:

@@ -85,17 +85,14 @@ class ExitCounter:
         self._symbols = symbols
         self._places = Places(bus)
         self._describer = EventDescriber(symbols, bus)
-        self._clock = clock
-        self._start = clock()
+        start = clock()
+        self.now: Final[Callable[[], int]] = (lambda: clock() - start) if start else clock
+        """Nanoseconds since the counter was made."""
         self._sources = {} if interrupts is None else interrupts
         self._caller = caller
         self._cells: dict[tuple[object, ...], Cell] = {}
         self._kinds: dict[tuple[int, int | None], str] = {}
         self._latency = InterruptLatency()
-
-    def now(self) -> int:
-        """Nanoseconds since the counter was made."""
-        return self._clock() - self._start
 
     def exit(self, record: ExitRecord) -> None:
         """Count one exit."""

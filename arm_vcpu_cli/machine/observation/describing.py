@@ -19,6 +19,8 @@ from arm_vcpu_cli.machine.passthrough import PassedThrough
 from arm_vcpu_cli.trace.event import ACCESS, CODE, CONSOLE, ENTRY, EXCEPTION, EXIT, IRQ, STATE, Field, Hex, TraceEvent
 
 _REMEMBERED: Final = 1 << 14
+_new: Final = tuple.__new__
+"""What the constructor of a named tuple does with its arguments, without the call that collects them."""
 _SVC_IMMEDIATE: Final = 0xFFFF
 _KINDS: Final = {TrapKind.IRQ: "irq", TrapKind.FIQ: "fiq", TrapKind.SERROR: "serror"}
 _CLASSES: Final = {
@@ -73,26 +75,31 @@ class EventDescriber:
         fields = () if describe is None else describe(self._places, exit_, record)
         if record.host_ns is not None:
             fields = (*fields, ("host_ns", record.host_ns))
-        return TraceEvent(
-            EXIT,
-            number,
-            self._vcpu,
-            record.time,
-            kind.__name__,
-            pc,
-            self._symbol(pc),
-            self._source(pc),
-            self._function(caller) if caller else "",
-            record.el,
-            record.esr,
-            fields,
-            record.note,
+        return _new(
+            TraceEvent,
+            (
+                EXIT,
+                number,
+                self._vcpu,
+                record.time,
+                kind.__name__,
+                pc,
+                self._symbol(pc),
+                self._source(pc),
+                self._function(caller) if caller else "",
+                record.el,
+                record.esr,
+                fields,
+                record.note,
+            ),
         )
 
     def entry(self, number: int, time: int, pc: int, el: int, virq: str) -> TraceEvent:
         """The guest goes on; ``virq`` says which virtual interrupts are pending."""
         fields: Fields = (("virq", virq),) if virq else ()
-        return TraceEvent(ENTRY, number, self._vcpu, time, "", pc, self._symbol(pc), "", "", el, None, fields, "")
+        return _new(
+            TraceEvent, (ENTRY, number, self._vcpu, time, "", pc, self._symbol(pc), "", "", el, None, fields, "")
+        )
 
     def exception(self, number: int, record: El1ExceptionRecord, intid: int | None = None) -> TraceEvent:
         """An exception that the guest takes itself; ``intid`` is the interrupt that it will find."""

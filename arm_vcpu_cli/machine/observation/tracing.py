@@ -94,6 +94,8 @@ class Tracer:
         self._ring: deque[tuple[Callable[..., TraceEvent], tuple[object, ...]]] | None = None
         if options.last:
             self._ring = deque(maxlen=options.last)
+        self._unbounded: Final = self._left < 0 and self._ring is None
+        """Whether every wanted event is told at once."""
         self._seen = 0
         self._kinds: Counter[type] = Counter()
         self._held_state: int | None = None
@@ -122,7 +124,11 @@ class Tracer:
             # Now: what its frame record holds may be different later.
             find = self._caller
             caller = 0 if find is None else find(record.pc, record.lr, record.fp)
-            self._tell(self._describe_exit, number, record, caller)
+            if self._unbounded:
+                # What _tell does, without the call.
+                self._event(self._describe_exit(number, record, caller))
+            else:
+                self._tell(self._describe_exit, number, record, caller)
         self._inside = False
         if self._late:
             self._finish()
@@ -159,7 +165,10 @@ class Tracer:
         if self._test is not None and not self._test(Facts(self._seen, 0, now, "", None, pc, None)):
             return
         virq = ("irq fiq" if fiq else "irq") if irq else "fiq" if fiq else ""
-        self._tell(self._describe_entry, self._seen, now, pc, el, virq)
+        if self._unbounded:
+            self._event(self._describe_entry(self._seen, now, pc, el, virq))
+        else:
+            self._tell(self._describe_entry, self._seen, now, pc, el, virq)
 
     def exception(self, record: El1ExceptionRecord) -> None:
         """The guest has taken an exception itself."""

@@ -17,7 +17,7 @@ import pytest
 import zstandard
 
 from arm_vcpu_cli.errors import ArmVcpuError, FileError, UsageError
-from arm_vcpu_cli.trace import output
+from arm_vcpu_cli.trace import compression
 from arm_vcpu_cli.trace.output import open_output, partial_path
 
 LINE = '{"type":"exit","seq":%d,"reason":"MmioWrite"}\n'
@@ -130,7 +130,7 @@ def test_two_compressed_traces_that_are_the_same_are_the_same_file(tmp_path: Pat
 
 
 def test_without_the_package_zst_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(output, "zstandard", None)
+    monkeypatch.setattr(compression, "zstandard", None)
     with pytest.raises(UsageError, match="zstandard"), open_output(tmp_path / "t.zst"):
         pass
     assert names(tmp_path) == set()

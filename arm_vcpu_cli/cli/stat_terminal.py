@@ -1,0 +1,69 @@
+"""The tables of ``armvcpu stat`` on a terminal: framed, in colour, and live."""
+
+from __future__ import annotations
+
+import sys
+from typing import Final, TextIO
+
+from rich import box, table
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.text import Text
+
+from arm_vcpu_cli.cli.stat_view import Line, Look, Part, View, has_blocks, parts_of
+from arm_vcpu_cli.cli.style import colours
+from arm_vcpu_cli.trace.statistics import Statistics
+
+_LIVE_TOP: Final = 6
+_REFRESHES: Final = 1  # a second: each takes some hundredths of one, and the guest waits
+
+
+def print_statistics(statistics: Statistics, view: View, heading: str, stream: TextIO) -> None:
+    """Write everything to a terminal."""
+    console = Console(
+        file=stream,
+        color_system="auto" if colours(stream) else None,
+        force_terminal=True,
+        highlight=False,
+        markup=False,
+        emoji=False,
+    )
+    console.print(_group(statistics, view, heading, Look(console.width, blocks=has_blocks(stream))))
+
+
+def live(statistics: Statistics, view: View, heading: str) -> Live:
+    """A context in which stderr shows the tables of the moment."""
+    console = Console(stderr=True, highlight=False, markup=False, emoji=False)
+    shorter = View(view.tables, min(view.top or _LIVE_TOP, _LIVE_TOP), view.sort, view.histogram)
+    return Live(
+        console=console,
+        get_renderable=lambda: _group(statistics, shorter, heading, Look(console.width, blocks=has_blocks(sys.stderr))),
+        refresh_per_second=_REFRESHES,
+        screen=True,
+        redirect_stdout=False,
+        redirect_stderr=False,
+        vertical_overflow="crop",
+    )
+
+
+def _group(statistics: Statistics, view: View, heading: str, look: Look) -> Group:
+    return Group(*map(_framed, parts_of(statistics, view, heading, look)))
+
+
+def _framed(part: Part) -> RenderableType:
+    if isinstance(part, Line):
+        return Text(part.text, style=part.style)
+    framed = table.Table(
+        box=box.SIMPLE_HEAD, header_style="bold", padding=(0, 1, 0, 0), pad_edge=False, show_edge=False
+    )
+    for column in part.columns:
+        framed.add_column(
+            column.title,
+            justify="right" if column.right else "left",
+            no_wrap=True,
+            overflow="ellipsis",
+            style=column.style,
+        )
+    for row in part.rows:
+        framed.add_row(*map(Text, row))
+    return framed
