@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import threading
 import time
 from typing import Final
 
@@ -32,6 +33,9 @@ def interrupted(*, after: str, seconds: float) -> tuple[int, list[str]]:
         env=environment(),
     ) as process:
         assert process.stderr is not None
+        # A module that is never loaded is waited for in vain.
+        guard = threading.Timer(GUARD_SECONDS, process.kill)
+        guard.start()
         try:
             assert any(line.rpartition("|")[2].strip() == after for line in process.stderr)
             time.sleep(seconds)
@@ -39,6 +43,7 @@ def interrupted(*, after: str, seconds: float) -> tuple[int, list[str]]:
             rest = [line.rstrip("\n") for line in process.stderr if not line.startswith("import time:")]
             return process.wait(GUARD_SECONDS), rest
         finally:
+            guard.cancel()
             process.kill()
 
 
