@@ -20,11 +20,13 @@ from arm_vcpu_cli.record import Record
 
 class Build(Record):
     """``layout``: of the saved state. ``exit_check``: see :class:`~arm_vcpu_cli.engine.levers.Levers`. ``operations``:
-    of its translator. The other levers were found to work."""
+    of its translator. ``state``: see :func:`~arm_vcpu_cli.engine.refusals.state_place`. The other levers were found to
+    work."""
 
     layout: StateLayout
     exit_check: int
     operations: Operations
+    state: tuple[int, int]
 
 
 _UNICORN_2_1_4_X86_64: Final = Build(
@@ -82,6 +84,7 @@ _UNICORN_2_1_4_X86_64: Final = Build(
     ),
     exit_check=2034,
     operations=Operations(load=73, store=77, subtract=79, set_label=1),
+    state=(440, 41808),
 )
 
 KNOWN_BUILDS: Final[Mapping[str, Build]] = MappingProxyType(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import time
+from array import array
 from collections.abc import Callable, Collection
+from functools import partial
 from threading import get_ident
 from typing import Final
 
@@ -16,6 +18,7 @@ from arm_vcpu_cli.engine.handover import hand_over_to_el2
 from arm_vcpu_cli.engine.layout import CpuState, StateLayout
 from arm_vcpu_cli.engine.levers import Levers, known_levers
 from arm_vcpu_cli.engine.port import UNLIMITED, CounterReads, ExceptionHook, MmioWindow, MoveHandler, StopReason
+from arm_vcpu_cli.engine.refusals import COUNT, FREE, SINGLY, THREAD, refusals, state_address
 from arm_vcpu_cli.engine.stubs import ASKED, host_clock_function, load_stubs
 from arm_vcpu_cli.engine.unicorn_api import CPU_MODELS, NZCV, PC, PSTATE, Engine, InterruptCallback, SavedContext
 from arm_vcpu_cli.errors import EngineError
@@ -38,6 +41,7 @@ _LAST_SLICE: Final = 1 << 26
 _NUMBERS: Final = 32
 _NOT_SYNCHRONOUS: Final = {5: 1, 14: 1, 6: 2, 15: 2, 24: 3}
 """The engine's exception numbers for IRQ, virtual IRQ, FIQ, virtual FIQ and virtual SError."""
+_UNDEFINED: Final = 1
 _KINDS: Final = tuple(_NOT_SYNCHRONOUS.get(number, 0) for number in range(_NUMBERS))
 
 
@@ -63,6 +67,12 @@ class UnicornCore:
         self._thread = get_ident()
         self._stopped = False
         self._stubs = load_stubs()
+        table = refusals()
+        taken = None if table is None else table.take(state_address(self._engine))
+        self._refusals = memoryview(array("q", (FREE, 0, 0, 0))) if taken is None else taken
+        self._give_back: Callable[[], None] = lambda: None
+        if table is not None and taken is not None:
+            self._give_back = partial(table.give_back, taken)
         self._slice = _FIRST_SLICE
         self._held = 0
         """What of the budget is beyond the slice that the guest executes now."""
@@ -180,15 +190,23 @@ class UnicornCore:
         self._stopped = False
         self._has_run = True
         self._thread = get_ident()
-        counts = self._counts
+        counts, refused = self._counts, self._refusals
         while True:
             if counts[_REQUEST] and self._stubs.ask is not None:
                 counts[_BUDGET] |= ASKED
+            refused[THREAD] = self._thread
             self._engine.start(pc)
+            refused[THREAD] = FREE
+            refused[SINGLY] = 0
             if self._failure is not None:
                 raise self._failure
             if self._stopped:
                 return StopReason.STOP
+            if refused[COUNT]:
+                refused[COUNT] = 0
+                refused[SINGLY] = 1
+                pc = self._engine.read_register(PC)
+                continue
             if counts[_REQUEST]:
                 counts[_REQUEST] = 0
                 return StopReason.REQUEST
@@ -358,13 +376,22 @@ class UnicornCore:
 
     def close(self) -> None:
         """See the port."""
+        self._give_back()
         self._engine.close()
 
     def _guarded(self, hook: ExceptionHook) -> InterruptCallback:
         """The hook as the engine calls it. Nothing may escape into its C code; :meth:`run` raises it again."""
         kinds = _KINDS
 
+        refused = self._refusals
+
         def on_exception(_engine: object, number: int) -> None:
+            if number == _UNDEFINED and refused[COUNT]:
+                if not refused[SINGLY]:
+                    # It is a word of the block, of which nothing has been executed.
+                    self._engine.stop()
+                    return
+                refused[COUNT] = refused[SINGLY] = 0
             try:
                 hook(kinds[number])
             except BaseException as error:  # noqa: BLE001

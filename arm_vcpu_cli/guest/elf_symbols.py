@@ -10,16 +10,19 @@ from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Final
 
+from arm_vcpu_cli.guest.elf_sections import (
+    SECTION_HEADER,
+    SHF_ALLOC,
+    SHT_DYNSYM,
+    SHT_STRTAB,
+    SHT_SYMTAB,
+    Section,
+    read_sections,
+)
 from arm_vcpu_cli.guest.symbols import Symbol
-from arm_vcpu_cli.record import Record
 
-_SECTION_HEADER: Final = struct.Struct("<IIQQQQIIQQ")
 _SYMBOL: Final = struct.Struct("<IBBHQQ")  # st_name, st_info, st_other, st_shndx, st_value, st_size
 
-_SHT_SYMTAB: Final = 2
-_SHT_STRTAB: Final = 3
-_SHT_DYNSYM: Final = 11
-_SHF_ALLOC: Final = 2
 _SHN_UNDEF: Final = 0
 _SHN_LORESERVE: Final = 0xFF00
 _SHN_ABS: Final = 0xFFF1
@@ -37,21 +40,6 @@ _NAME_BUDGET_FACTOR: Final = 4
 _NAME_BUDGET_LEAST: Final = 1 << 16
 
 
-class _Section(Record):
-    """A section header (gABI, "Section Header Table")."""
-
-    name: int
-    type: int
-    flags: int
-    address: int
-    offset: int
-    size: int
-    link: int
-    info: int
-    align: int
-    entry_size: int
-
-
 def read_symbols(data: bytes, table_offset: int, count: int) -> Iterable[Symbol]:
     """The functions, objects and labels of the ELF file ``data``, to go through once; none where its tables are broken.
 
@@ -59,13 +47,13 @@ def read_symbols(data: bytes, table_offset: int, count: int) -> Iterable[Symbol]
     linked. The tables are found at once, and read when the first symbol is asked for.
     """
     sections = _sections(data, table_offset, count)
-    full = [section for section in sections if section.type == _SHT_SYMTAB]
-    dynamic = [section for section in sections if section.type == _SHT_DYNSYM]
+    full = [section for section in sections if section.type == SHT_SYMTAB]
+    dynamic = [section for section in sections if section.type == SHT_DYNSYM]
     table = next(iter(full + dynamic), None)
     if table is None or table.entry_size != _SYMBOL.size or table.link >= len(sections):
         return ()
     names = sections[table.link]
-    if names.type != _SHT_STRTAB or table.size // _SYMBOL.size > _MAX_SYMBOLS:
+    if names.type != SHT_STRTAB or table.size // _SYMBOL.size > _MAX_SYMBOLS:
         return ()
     entries = _content(data, table)
     strings = _content(data, names)
@@ -74,23 +62,21 @@ def read_symbols(data: bytes, table_offset: int, count: int) -> Iterable[Symbol]
     return _decoded(entries[: len(entries) - len(entries) % _SYMBOL.size], strings, sections)
 
 
-def _sections(data: bytes, offset: int, count: int) -> list[_Section]:
-    end = offset + count * _SECTION_HEADER.size
-    if not offset or end > len(data):
-        return []
-    return [_Section(*fields) for fields in _SECTION_HEADER.iter_unpack(memoryview(data)[offset:end])]
+def _sections(data: bytes, offset: int, count: int) -> list[Section]:
+    end = offset + count * SECTION_HEADER.size
+    return read_sections(memoryview(data)[offset:end]) if offset and end <= len(data) else []
 
 
-def _content(data: bytes, section: _Section) -> bytes | None:
+def _content(data: bytes, section: Section) -> bytes | None:
     end = section.offset + section.size
     return data[section.offset : end] if end <= len(data) else None
 
 
-def _decoded(entries: bytes, strings: bytes, sections: list[_Section]) -> Iterator[Symbol]:
+def _decoded(entries: bytes, strings: bytes, sections: list[Section]) -> Iterator[Symbol]:
     yield from _decode(entries, strings, sections)
 
 
-def _decode(entries: bytes, strings: bytes, sections: list[_Section]) -> list[Symbol]:
+def _decode(entries: bytes, strings: bytes, sections: list[Section]) -> list[Symbol]:
     symbols: list[Symbol] = []
     known: dict[int, str] = {}
     budget = max(_NAME_BUDGET_LEAST, _NAME_BUDGET_FACTOR * len(strings))
@@ -101,7 +87,7 @@ def _decode(entries: bytes, strings: bytes, sections: list[_Section]) -> list[Sy
         limit = None
         if index < len(sections) and index < _SHN_LORESERVE:
             section = sections[index]
-            if not section.flags & _SHF_ALLOC:
+            if not section.flags & SHF_ALLOC:
                 continue
             limit = section.address + section.size
         elif index not in (_SHN_ABS, _SHN_XINDEX):

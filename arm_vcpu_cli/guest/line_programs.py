@@ -59,7 +59,7 @@ class LineTable(NamedTuple):
     files: dict[int, str]
 
 
-class _Reader:
+class Reader:
     """Reads little-endian values one after the other; IndexError or struct.error behind the end."""
 
     def __init__(self, data: bytes, offset: int, end: int) -> None:
@@ -68,6 +68,7 @@ class _Reader:
         self.end = end
 
     def unsigned(self, size: int) -> int:
+        """``size`` bytes."""
         if self.offset + size > self.end:
             raise IndexError("behind the end of the unit")
         value = int.from_bytes(self._data[self.offset : self.offset + size], "little")
@@ -75,6 +76,7 @@ class _Reader:
         return value
 
     def uleb(self) -> int:
+        """An unsigned LEB128 number."""
         value = 0
         for shift in range(0, 7 * _LONGEST_LEB, 7):
             byte = self.unsigned(1)
@@ -84,6 +86,7 @@ class _Reader:
         raise ValueError("a LEB128 number of more than 64 bits")
 
     def string(self) -> bytes:
+        """The bytes up to a zero, which is passed over."""
         end = self._data.index(b"\0", self.offset, self.end)
         text = self._data[self.offset : end]
         self.offset = end + 1
@@ -106,26 +109,29 @@ def program_offsets(section: bytes) -> Iterator[int]:
     offset = 0
     while offset + 4 <= len(section):
         yield offset
-        offset = _unit(section, offset)[1]
+        offset = open_unit(section, offset)[1]
 
 
 def program_size(section: bytes, offset: int) -> int:
     """The bytes of the program at an offset. ValueError if it has more than there are."""
-    return _unit(section, offset)[1] - offset
+    return open_unit(section, offset)[1] - offset
 
 
-def _unit(section: bytes, offset: int) -> tuple[_Reader, int, int]:
-    """A reader behind the length of the unit at ``offset``; where the unit ends; and the size of an offset in it."""
-    reader = _Reader(section, offset, len(section))
+def open_unit(section: bytes, offset: int, *, cut: bool = False) -> tuple[Reader, int, int]:
+    """A reader behind the length of the unit at ``offset``; where the unit ends; and the size of an offset in it.
+
+    ValueError if the section is shorter, unless it may be ``cut``.
+    """
+    reader = Reader(section, offset, len(section))
     length, width = reader.unsigned(4), 4
     if length == _DWARF64:
         length, width = reader.unsigned(8), 8
     elif length >= _RESERVED:
         raise ValueError(f"reserved unit length {length:#x}")
     end = reader.offset + length
-    if end > len(section):
+    if end > len(section) and not cut:
         raise ValueError(f"a unit of {length:#x} bytes at {offset:#x}, more than the section has")
-    reader.end = end
+    reader.end = min(end, len(section))
     return reader, end, width
 
 
@@ -136,7 +142,7 @@ def decode_program(section: bytes, offset: int, strings: Strings) -> LineTable:
 
 
 def _read_header(section: bytes, offset: int, strings: Strings) -> _Header:
-    reader, end, width = _unit(section, offset)
+    reader, end, width = open_unit(section, offset)
     version = reader.unsigned(2)
     if version not in VERSIONS:
         raise ValueError(f"line number program of version {version}")
@@ -161,7 +167,7 @@ def _read_header(section: bytes, offset: int, strings: Strings) -> _Header:
     return _Header(version, program, end, min_instruction, line_base, line_range, lengths, files)
 
 
-def _files(reader: _Reader) -> dict[int, str]:
+def _files(reader: Reader) -> dict[int, str]:
     """The files of versions 2 to 4, counted from 1. Directory 0 is that of the compilation, and is left out."""
     directories = [b""]
     while directory := reader.string():
@@ -175,7 +181,7 @@ def _files(reader: _Reader) -> dict[int, str]:
     return files
 
 
-def _files5(reader: _Reader, width: int, strings: Strings) -> dict[int, str]:
+def _files5(reader: Reader, width: int, strings: Strings) -> dict[int, str]:
     """The files of version 5, counted from 0. Directory 0 is that of the compilation, and is left out."""
     directories = [path for path, _ in _entries(reader, width, strings)]
     directories[:1] = [b""]
@@ -186,7 +192,7 @@ def _files5(reader: _Reader, width: int, strings: Strings) -> dict[int, str]:
     }
 
 
-def _entries(reader: _Reader, width: int, strings: Strings) -> list[tuple[bytes, int]]:
+def _entries(reader: Reader, width: int, strings: Strings) -> list[tuple[bytes, int]]:
     """A table of directories or files of version 5: (path, index of the directory)."""
     formats = [(reader.uleb(), reader.uleb()) for _ in range(reader.unsigned(1))]
     count = reader.uleb()
@@ -205,7 +211,7 @@ def _entries(reader: _Reader, width: int, strings: Strings) -> list[tuple[bytes,
     return found
 
 
-def _value(reader: _Reader, form: int, width: int, strings: Strings) -> int | bytes:
+def _value(reader: Reader, form: int, width: int, strings: Strings) -> int | bytes:
     if form == _FORM_STRING:
         return reader.string()
     if form in (_FORM_LINE_STRP, _FORM_STRP):
@@ -232,8 +238,8 @@ def _path(directory: bytes, name: bytes) -> str:
 
 
 def _sequences(section: bytes, header: _Header) -> Iterator[Sequence]:
-    """Run the program (6.2.5). A sequence without an end, and one that goes backwards, are dropped."""
-    reader = _Reader(section, header.program, header.end)
+    """Run the program (6.2.5). Sequences without an end or any code, and those that go backwards, are dropped."""
+    reader = Reader(section, header.program, header.end)
     opcode_base, line_base, line_range = len(header.lengths), header.line_base, header.line_range
     step = header.min_instruction
     const_add = (255 - opcode_base) // line_range * step
@@ -265,7 +271,8 @@ def _sequences(section: bytes, header: _Header) -> Iterator[Sequence]:
                 address = int.from_bytes(section[start + 1 : offset], "little") & MASK64
             elif section[start] == _END_SEQUENCE:
                 _append(sequence, address, file, 0)
-                if all(earlier <= later for earlier, later in pairwise(sequence.addresses)):
+                addresses = sequence.addresses
+                if addresses[0] < address and all(earlier <= later for earlier, later in pairwise(addresses)):
                     yield sequence
                 address, file, line = 0, 1, 1
                 sequence = _empty_sequence()
@@ -293,7 +300,7 @@ def _append(sequence: Sequence, address: int, file: int, line: int) -> None:
     sequence.lines.append(line)
 
 
-def _sleb(reader: _Reader) -> int:
+def _sleb(reader: Reader) -> int:
     start = reader.offset
     value = reader.uleb()
     bits = 7 * (reader.offset - start)

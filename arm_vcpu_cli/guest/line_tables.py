@@ -1,6 +1,6 @@
 """The line tables of an ELF file's debug information, found by address (DWARF 5, section 6.1.2).
 
-Only loaded when somebody asks for a source line: the library that it needs takes its time.
+Only loaded when somebody asks for a source line.
 """
 
 from __future__ import annotations
@@ -8,14 +8,13 @@ from __future__ import annotations
 import struct
 import zlib
 from bisect import bisect_right
+from collections.abc import Callable
 from itertools import chain
 from operator import itemgetter
-from typing import IO, Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-from elftools.common.exceptions import DWARFError, ELFError
-from elftools.construct import ConstructError
-from elftools.elf.elffile import ELFFile
-
+from arm_vcpu_cli.guest.dwarf_units import UNIT_BYTES, program_of_unit
+from arm_vcpu_cli.guest.elf_sections import SECTION_HEADER, SHF_COMPRESSED, SHT_NOBITS, Section, read_sections
 from arm_vcpu_cli.guest.line_programs import (
     MALFORMED,
     Sequence,
@@ -25,30 +24,36 @@ from arm_vcpu_cli.guest.line_programs import (
     program_size,
 )
 
-BROKEN: Final = (
-    *MALFORMED,
-    ELFError,
-    DWARFError,
-    ConstructError,
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    EOFError,
-    LookupError,
-    MemoryError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    zlib.error,
-)
-"""What the library may raise for a file that is not what it says."""
+BROKEN: Final = (*MALFORMED, OSError, MemoryError, zlib.error)
+"""What a file may raise that is not what it says."""
 
-_MAX_DEBUG: Final = 1 << 30
-"""Bytes of all debug sections, decompressed; a kernel's have some 400 million."""
-_MAX_PROGRAM: Final = 8 << 20
+Read = Callable[[int, int], bytes]
+"""Up to so many bytes from an offset on."""
+
+_HEADER: Final = struct.Struct("<32x2Q8xH2x2H")
+_PROGRAM_HEADER: Final = struct.Struct("<2I6Q")
+_COMPRESSION_HEADER: Final = struct.Struct("<2I2Q")
+_ZLIB: Final = 1
+_PT_LOAD, _PF_X = 1, 1
+_PREFIX: Final = b".debug_"
+_LONGEST_NAME: Final = 64
+_MOST_NAMES: Final = 1 << 20
+_MOST_SEGMENTS: Final = 1024
+
+# A file made to keep us busy is small and asks for much; what follows bounds the work by what the file has.
+_MOST_READ: Final = 256 << 20
+"""Bytes of one section that is read whole; the line programs of a kernel with everything have 60 million."""
+_MOST_UNPACKED: Final = 512 << 20
+_LEAST_UNPACKED: Final = 1 << 18
+_MOST_PACKED: Final = 32
+"""Bytes that all sections together unpack to: in any case, whatever the size of the file, and for each byte of it.
+Debug information packs to a fifth."""
+_MAX_PROGRAM: Final = 2 << 20
 """Bytes of one line number program; those of a kernel's units have some ten thousand."""
-_MAX_DECODED: Final = 64 << 20
-"""Bytes of programs that are decoded in all: the whole of a kernel, and an end to one made to keep us busy."""
+_MOST_DECODED: Final = 64 << 20
+_LEAST_DECODED: Final = 1 << 18
+_OFTEN_DECODED: Final = 2
+"""Bytes of programs that are decoded in all: the whole of a kernel, and of each program as many as it has."""
 _MAX_UNINDEXED: Final = 4 << 20
 """Bytes of .debug_line that are decoded at once where .debug_aranges does not say which program is meant."""
 _ARANGES_VERSION: Final = 2
@@ -73,29 +78,68 @@ class _Span(NamedTuple):
 
 
 class LineTables:
-    """The debug information of one file, which may be closed again. Addresses are as linked.
+    """The debug information of one file. Addresses are as linked.
 
-    Raises one of ``BROKEN`` for a file that is not what it says.
+    ``read`` gives up to so many bytes of the file from an offset on; ``size`` is that of the file. Raises one of
+    ``BROKEN`` for a file that is not what it says.
     """
 
-    def __init__(self, file: IO[bytes]) -> None:
-        elf = ELFFile(file)
-        sections = [section for section in elf.iter_sections() if section.name.startswith(".debug_")]
-        if sum(section.data_size for section in sections) > _MAX_DEBUG:
-            raise ValueError("more debug information than any program has")
-        self._places = [
-            (segment["p_vaddr"], segment["p_vaddr"] + segment["p_memsz"])
-            for segment in elf.iter_segments("PT_LOAD")
-            if segment["p_flags"] & 1
-        ]
-        self._programs = _section(elf, ".debug_line")
-        self._strings = Strings(_section(elf, ".debug_line_str"), _section(elf, ".debug_str"))
-        self._ranges = _read_aranges(_section(elf, ".debug_aranges")) if self._programs else []
-        # The library reads all of the debug information at once, and only it knows where a unit's program is.
-        self._dwarf: Any = elf.get_dwarf_info(relocate_dwarf_sections=False) if self._ranges else None
+    def __init__(self, read: Read, size: int) -> None:
+        self._read = read
+        self._size = size
+        header = _HEADER.unpack(read(0, _HEADER.size))
+        program_headers, section_headers, program_count, section_count, names = header
+        self._places = _executable(read(program_headers, _PROGRAM_HEADER.size * min(program_count, _MOST_SEGMENTS)))
+        table = read(section_headers, SECTION_HEADER.size * section_count)
+        sections = read_sections(table[: len(table) - len(table) % SECTION_HEADER.size])
+        self._sections = self._named(sections, sections[names])
+        self._unpacked = max(_LEAST_UNPACKED, min(_MOST_UNPACKED, _MOST_PACKED * size))
+        """How many bytes may still be decompressed."""
+        self._programs = self._content(".debug_line")
+        self._strings = Strings(self._content(".debug_line_str"), self._content(".debug_str"))
+        self._ranges = _read_aranges(self._content(".debug_aranges")) if self._programs else []
+        self._info, self._abbreviations = self._reader(".debug_info"), self._reader(".debug_abbrev")
+        self._units: dict[int, int | None] = {}
         self._spans: dict[int, list[_Span]] = {}
         self._others: list[_Span] | None = None
-        self._budget = _MAX_DECODED
+        self._budget = min(_MOST_DECODED, max(_LEAST_DECODED, _OFTEN_DECODED * len(self._programs)))
+
+    def _named(self, sections: list[Section], names: Section) -> dict[str, Section]:
+        """The debug sections by their names; of two with one name, the first."""
+        strings = self._read(names.offset, min(names.size, _MOST_NAMES))
+        found: dict[str, Section] = {}
+        for section in sections:
+            if strings.startswith(_PREFIX, section.name) and section.type != SHT_NOBITS:
+                end = strings.find(b"\0", section.name, section.name + _LONGEST_NAME)
+                found.setdefault(strings[section.name : end].decode("ascii", "replace"), section)
+        return found
+
+    def _content(self, name: str) -> bytes:
+        """The bytes of a section, decompressed; none where it is missing."""
+        section = self._sections.get(name)
+        if section is None:
+            return b""
+        packed = bool(section.flags & SHF_COMPRESSED)
+        if section.offset + section.size > self._size or section.size > _MOST_READ:
+            raise ValueError(f"{name} is larger than it can be")
+        data = self._read(section.offset, section.size)
+        if not packed:
+            return data
+        kind, _, size, _ = _COMPRESSION_HEADER.unpack_from(data)
+        if kind != _ZLIB or size > self._unpacked:
+            raise ValueError(f"{name} is packed in a way that is not known, or unpacks to {size} bytes")
+        self._unpacked -= size
+        return zlib.decompressobj().decompress(memoryview(data)[_COMPRESSION_HEADER.size :], max(size, 1))
+
+    def _reader(self, name: str) -> Read:
+        """A function that reads a section, in pieces where it is not compressed."""
+        section = self._sections.get(name)
+        if section is None:
+            return lambda _offset, _size: b""
+        if section.flags & SHF_COMPRESSED:
+            content = self._content(name) if self._ranges else b""
+            return lambda offset, size: content[offset : offset + size]
+        return lambda offset, size: self._read(section.offset + offset, min(size, max(section.size - offset, 0)))
 
     def find(self, address: int) -> str:
         """``main.c:42``, or nothing."""
@@ -110,10 +154,13 @@ class LineTables:
         position = bisect_right(self._ranges, address, key=itemgetter(0)) - 1
         if position < 0 or not address < self._ranges[position].end:
             return None
+        unit = self._ranges[position].unit
         try:
-            unit = self._dwarf.get_CU_at(self._ranges[position].unit)
-            return int(unit.get_top_DIE().attributes["DW_AT_stmt_list"].value)
-        except BROKEN:
+            if unit not in self._units:
+                self._units[unit] = program_of_unit(self._info(unit, UNIT_BYTES), self._abbreviations)
+            return self._units[unit]
+        except MALFORMED:
+            self._units[unit] = None
             return None
 
     def _decoded(self, program: int) -> list[_Span]:
@@ -164,12 +211,14 @@ def _find(spans: list[_Span], address: int) -> str:
     return f"{name}:{line}" if name and line else ""
 
 
-def _section(elf: ELFFile, name: str) -> bytes:
-    """The bytes of a section, decompressed; none where it is missing."""
-    section = elf.get_section_by_name(name)
-    if section is None or section["sh_type"] == "SHT_NOBITS":
-        return b""
-    return bytes(section.data())
+def _executable(headers: bytes) -> list[tuple[int, int]]:
+    """Where the executable segments begin and end."""
+    whole = len(headers) - len(headers) % _PROGRAM_HEADER.size
+    return [
+        (vaddr, vaddr + memory_size)
+        for kind, flags, _, vaddr, _, _, memory_size, _ in _PROGRAM_HEADER.iter_unpack(headers[:whole])
+        if kind == _PT_LOAD and flags & _PF_X
+    ]
 
 
 def _read_aranges(section: bytes) -> list[_Range]:

@@ -37,13 +37,20 @@ class SourceLines:
     def _read(self) -> Any:
         if self._stamp is None or _stamp(self._path) != self._stamp:
             return None
-        # Most runs never ask, and the library behind it takes as long to load as a small guest to run.
+        # Most runs never ask.
         tables = import_module(_TABLES)
         try:
-            with self._path.open("rb") as file:
-                return tables.LineTables(file)
+            return tables.LineTables(self._piece, self._stamp[1])
         except tables.BROKEN:
             return None
+
+    def _piece(self, offset: int, size: int) -> bytes:
+        """Up to ``size`` bytes of the file. OSError, also where it has changed since."""
+        with self._path.open("rb") as file:
+            if _stamp(self._path) != self._stamp:
+                raise OSError(f"{self._path} has changed")
+            file.seek(offset)
+            return file.read(size)
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:

@@ -20,6 +20,9 @@ from arm_vcpu_cli.machine.semihosting import Semihosting
 
 _T = TypeVar("_T")
 _PMU_CRN: Final = 9
+_INSTRUCTIONS: Final = 1
+"""op0 of system instructions: cache and TLB maintenance, address translation."""
+_TLB_CRN: Final = 8
 """Of the registers of performance monitors, which no guest of ours is told to have."""
 _REMEMBERED: Final = 4096
 """Addresses of which the device is remembered: a guest that tries them all must not fill the host's memory."""
@@ -76,7 +79,7 @@ class MachinePlatform:
         if reader is not None:
             value = reader()
             return Outcome.UNDEFINED if value is None else value
-        if self._registers is None or reg in self._emulated or reg.crn == _PMU_CRN:
+        if self._registers is None or reg in self._emulated or reg.crn == _PMU_CRN or reg.op0 == _INSTRUCTIONS:
             return Outcome.UNDEFINED
         try:
             return self._registers.read_sysreg(reg)
@@ -91,6 +94,10 @@ class MachinePlatform:
             return Outcome.UNDEFINED if writer(value) is False else Outcome.DONE
         if self._registers is None or reg in self._emulated or reg.crn == _PMU_CRN:
             return Outcome.UNDEFINED
+        if reg.op0 == _INSTRUCTIONS and reg.crn != _TLB_CRN:
+            # Maintenance of caches that there are none of. It must not be the engine's to do: where an address faults,
+            # the engine leaves by an exception of the guest, and everything below that it was called from with it.
+            return Outcome.DONE
         try:
             self._registers.write_sysreg(reg, value)
         except EngineError:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from arm_vcpu_cli.axvcpu.exit import AccessFlags
-from arm_vcpu_cli.engine import discovery, exit_check, interposition, levers, unicorn_api, unicorn_core
+from arm_vcpu_cli.engine import discovery, exit_check, interposition, levers, refusals, unicorn_api, unicorn_core
 from arm_vcpu_cli.engine.known_builds import Build, known_build
 from arm_vcpu_cli.engine.levers import NO_LEVERS, Levers, known_levers
 from arm_vcpu_cli.engine.unicorn_core import UnicornCore
@@ -62,7 +62,12 @@ def test_experiments_find_what_is_written_down_of_this_build() -> None:
     if platform.machine() == "x86_64" and platform.libc_ver()[0] == "glibc" and unicorn_api.version() == "2.1.4":
         assert build is not None
     if build is not None:
-        assert build == Build(discovery.discover_layout(), exit_check.find_exit_check() or 0, build.operations)
+        assert build == Build(
+            discovery.discover_layout(),
+            exit_check.find_exit_check() or 0,
+            build.operations,
+            refusals.find_state() or (0, 0),
+        )
 
 
 def test_levers_of_a_build_that_is_not_known_are_found_by_experiment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -105,6 +105,11 @@ class Engine:
         )
         self.hooks = EngineHooks(self.handle, self.flush_code)
 
+    @property
+    def structure(self) -> int:
+        """The address of the engine's own structure."""
+        return ctypes.cast(self.handle, ctypes.c_void_p).value or 0
+
     def saver(self, context: SavedContext) -> Callable[[], object]:
         """A call without arguments that saves the CPU into ``context``; it cannot fail."""
         return partial(self._held.uc_context_save, self.handle, context.handle)
@@ -118,8 +123,7 @@ class Engine:
 
         The check at the beginning of each block stays. Only before anything is translated.
         """
-        structure = ctypes.cast(self.handle, ctypes.c_void_p).value or 0
-        ctypes.c_bool.from_address(structure + switch).value = True
+        ctypes.c_bool.from_address(self.structure + switch).value = True
 
     def pstate_writer(self, companion: SysReg) -> Callable[[int], object]:
         """A call that writes PSTATE and then zero to ``companion``.

@@ -1,0 +1,168 @@
+"""Words that the engine's translator gives up on become undefined instructions, not the end of the process.
+
+The translator has assertions that words which nobody allocated can fail: it prints a line and calls ``abort``. That
+call is led through a stub (``interposition``) which looks for the calling thread in a table and, where a guest runs on
+it, leaves the translator by the engine's own function for an undefined instruction. The engine stands at the beginning
+of the block then, of which nothing has been executed. So the block is begun again, while another stub has the
+translator make blocks of one instruction; the next word that it gives up on is a block of its own, and the exception
+is the guest's. What the translator prints would be among the guest's output, so it is not printed.
+
+On hosts that the stub is not written for, the assertion still ends the process.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from arm_vcpu_cli.engine import unicorn_api
+from arm_vcpu_cli.engine.interposition import interpose
+from arm_vcpu_cli.engine.known_builds import known_build
+from arm_vcpu_cli.engine.unicorn_api import WORD, Engine, library_function
+
+_ABORT, _TRANSLATE, _RAISE = "abort", "tb_gen_code_aarch64", "raise_exception_aarch64"
+_PRINT: Final = ("printf", "fprintf")
+_ABORT_STUB: Final = bytes.fromhex(
+    "64488b042510000000"  # mov rax, fs:[16]
+    "488b0d50000000"  # mov rcx, [rip + table]
+    "488b11"  # next: mov rdx, [rcx]
+    "4839c2"  # cmp rdx, rax
+    "740f"  # je found
+    "4883c120"  # add rcx, 32
+    "4885d2"  # test rdx, rdx
+    "75ef"  # jne next
+    "ff2529000000"  # jmp [rip + original]
+    "48ff4110"  # found: inc qword [rcx + 16]
+    "488b7908"  # mov rdi, [rcx + 8]
+    "be01000000"  # mov esi, 1
+    "ba00000002"  # mov edx, 0x2000000
+    "b901000000"  # mov ecx, 1
+    "4883e4f0"  # and rsp, -16
+    "4883ec08"  # sub rsp, 8
+    "ff250c000000"  # jmp [rip + raise]
+)
+"""Behind it lie the original function, the engine's function of (state, exception, syndrome, target EL) that raises an
+exception and does not return, and the address of the table."""
+_TRANSLATE_STUB: Final = bytes.fromhex(
+    "64488b042510000000"  # mov rax, fs:[16]
+    "4c8b1530000000"  # mov r10, [rip + table]
+    "4d8b1a"  # next: mov r11, [r10]
+    "4939c3"  # cmp r11, rax
+    "740f"  # je found
+    "4983c220"  # add r10, 32
+    "4d85db"  # test r11, r11
+    "75ef"  # jne next
+    "ff2509000000"  # pass: jmp [rip + original]
+    "450b4218"  # found: or r8d, [r10 + 24]
+    "ebf4"  # jmp pass
+)
+"""(CPU, PC, base, flags, flags of the translation: in its low bits the most instructions of the block, 0 for any)."""
+_SAY_NOTHING: Final = bytes.fromhex("31c0c3")  # xor eax, eax; ret
+
+THREAD, _STATE, COUNT, SINGLY = 0, 1, 2, 3
+"""The words of an entry: the thread that executes a guest, the engine's state, how many words were refused, and 1 for
+blocks of one instruction."""
+FREE: Final = 1
+"""No thread. (0 is the end of the table.)"""
+_ENTRY_WORDS: Final = 4
+_ENTRIES: Final = 64
+_STRUCTURE: Final = 4096
+_STATE_REACH: Final = 0x1_0000
+_X0_IN_STATE: Final = 64
+"""Behind the sixteen registers of AArch32, 32 bits each."""
+_SENTINELS: Final = 0x5E27_11A1_0C0D_E5E5, 0xA3D8_EE5E_F3F2_1A1A
+
+
+class Table:
+    """The table that the stub looks in. Each engine takes an entry and gives it back when it is closed."""
+
+    def __init__(self) -> None:
+        self._memory = (ctypes.c_int64 * (_ENTRIES * _ENTRY_WORDS + 1))()
+        self._words = memoryview(self._memory).cast("B").cast("q")
+        for entry in range(_ENTRIES):
+            self._words[entry * _ENTRY_WORDS] = FREE
+        self._unused = list(range(_ENTRIES))
+        # The library goes on calling the stub when the interpreter takes its objects down.
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._memory))
+
+    @property
+    def address(self) -> int:
+        """Where it is."""
+        return ctypes.addressof(self._memory)
+
+    def take(self, state: int) -> memoryview | None:
+        """An entry for the engine whose state is at this address, as words; None if all are taken."""
+        if not self._unused:
+            return None
+        entry = self._unused.pop() * _ENTRY_WORDS
+        self._words[entry : entry + _ENTRY_WORDS] = memoryview(struct.pack("qqqq", FREE, state, 0, 0)).cast("q")
+        return self._words[entry : entry + _ENTRY_WORDS]
+
+    def give_back(self, words: memoryview) -> None:
+        """An entry is no longer used."""
+        words[THREAD] = FREE
+        offset = ctypes.addressof(ctypes.c_int64.from_buffer(words)) - self.address
+        self._unused.append(offset // (WORD * _ENTRY_WORDS))
+
+
+@cache
+def refusals() -> Table | None:
+    """The table of this process, None where the assertions cannot be caught."""
+    raising = library_function(_RAISE)
+    if raising is None or state_place() is None:
+        return None
+    table = Table()
+    if interpose({_ABORT: _ABORT_STUB, _TRANSLATE: _TRANSLATE_STUB}, (raising, table.address)) is None:
+        return None
+    for name in _PRINT:
+        interpose({name: _SAY_NOTHING})
+    return table
+
+
+def state_address(engine: Engine) -> int:
+    """Where an engine's state lies, for the engine's own functions; only where :func:`state_place` is known."""
+    place = state_place()
+    if place is None:
+        raise ValueError("the place of the engine's state is not known")
+    pointer, offset = place
+    return ctypes.c_uint64.from_address(engine.structure + pointer).value + offset
+
+
+@cache
+def state_place() -> tuple[int, int] | None:
+    """(offset in the engine's structure of a pointer, distance of the state from there), None if not found."""
+    build = known_build()
+    return find_state() if build is None else build.state
+
+
+def find_state() -> tuple[int, int] | None:
+    """:func:`state_place` by experiment: of all pointers in the structure, the one that leads to two registers."""
+    engine = Engine("cortex-a72")
+    try:
+        for number, value in zip((0, 1), _SENTINELS, strict=True):
+            engine.write_register(unicorn_api.X[number], value)
+        sought = struct.pack("<QQ", *_SENTINELS)
+        writable = _writable_memory()
+        for at in range(0, _STRUCTURE, WORD):
+            pointer = ctypes.c_uint64.from_address(engine.structure + at).value
+            reach = next((end - pointer for start, end in writable if start <= pointer < end), 0)
+            found = ctypes.string_at(pointer, min(reach, _STATE_REACH)).find(sought) if reach else -1
+            if found >= 0:
+                return at, found - _X0_IN_STATE
+        return None
+    finally:
+        engine.close()
+
+
+def _writable_memory() -> list[tuple[int, int]]:
+    """The process's writable mappings, as far as the system tells."""
+    try:
+        lines = Path("/proc/self/maps").read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return []
+    mappings = (line.split(maxsplit=5) for line in lines)
+    places = [each[0].split("-") for each in mappings if each[1].startswith("rw") and "[v" not in each[-1]]
+    return [(int(start, 16), int(end, 16)) for start, end in places]

@@ -1,0 +1,101 @@
+"""Where the line number program of a unit is: DW_AT_stmt_list of the first entry of a unit (DWARF 5, sections 7.5.1 to
+7.5.6; versions 2 to 5).
+
+Decoded here and not by a library because guests are hostile input: an abbreviation may have millions of attributes, and
+only one number is wanted. What is malformed, or larger than any compiler makes it, raises one of ``MALFORMED``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Final
+
+from arm_vcpu_cli.guest.line_programs import VERSIONS, Reader, open_unit
+
+UNIT_BYTES: Final = 1 << 14
+"""More than the header and the first entry of a unit have."""
+ABBREVIATION_BYTES: Final = 1 << 16
+"""More than there are before the abbreviation of a unit's first entry."""
+_STMT_LIST: Final = 0x10
+_INDIRECT, _IMPLICIT_CONST = 0x16, 0x21
+_STRING, _REF_ADDR = 0x08, 0x10
+_UT_COMPILE, _UT_PARTIAL = 1, 3
+_SIZES: Final[Mapping[int, int]] = MappingProxyType(
+    {0x0B: 1, 0x05: 2, 0x06: 4, 0x07: 8, 0x1E: 16, 0x0C: 1, 0x19: 0, 0x21: 0}
+    | {0x11: 1, 0x12: 2, 0x13: 4, 0x14: 8, 0x1C: 4, 0x20: 8, 0x24: 8}
+    | {first + n: n + 1 for first in (0x25, 0x29) for n in range(4)}
+)
+"""Bytes of the forms (DW_FORM_*) that always have as many."""
+_OFFSETS: Final = frozenset({0x0E, 0x17, 0x1D, 0x1F, 0x1F20, 0x1F21})
+_NUMBERS: Final = frozenset({0x0D, 0x0F, 0x15, 0x1A, 0x1B, 0x22, 0x23})
+_BLOCKS: Final[Mapping[int, int]] = MappingProxyType({0x0A: 1, 0x03: 2, 0x04: 4})
+_LEB_BLOCKS: Final = frozenset({0x09, 0x18})
+_ADDRESS: Final = 0x01
+_MOST_ATTRIBUTES: Final = 256
+
+
+def program_of_unit(unit: bytes, abbreviations: Callable[[int, int], bytes]) -> int | None:
+    """Where in .debug_line the program is of the unit that ``unit`` begins with, None if it has none.
+
+    ``unit`` may be cut behind :data:`UNIT_BYTES`; ``abbreviations`` gives up to so many bytes of .debug_abbrev from an
+    offset on.
+    """
+    reader, _, width = open_unit(unit, 0, cut=True)
+    version = reader.unsigned(2)
+    if version not in VERSIONS:
+        raise ValueError(f"a unit of version {version}")
+    kind, address_size = (reader.unsigned(1), reader.unsigned(1)) if version >= 5 else (_UT_COMPILE, 0)
+    table = reader.unsigned(width)
+    if version < 5:
+        address_size = reader.unsigned(1)
+    if kind not in (_UT_COMPILE, _UT_PARTIAL):
+        raise ValueError(f"a unit of type {kind}")
+    data = abbreviations(table, ABBREVIATION_BYTES)
+    for attribute, form in _attributes(Reader(data, 0, len(data)), reader.uleb()):
+        if attribute == _STMT_LIST:
+            return reader.unsigned(_SIZES.get(form, width))
+        _skip(reader, form, width, address_size if version > 2 or form != _REF_ADDR else -address_size)
+    return None
+
+
+def _attributes(reader: Reader, wanted: int) -> Iterator[tuple[int, int]]:
+    """(attribute, form) of the abbreviation with a code."""
+    while code := reader.uleb():
+        reader.uleb()  # tag
+        reader.unsigned(1)  # whether there are children
+        for _ in range(_MOST_ATTRIBUTES):
+            attribute, form = reader.uleb(), reader.uleb()
+            if form == _IMPLICIT_CONST:
+                reader.uleb()
+            if not attribute and not form:
+                break
+            if code == wanted:
+                yield attribute, form
+        else:
+            raise ValueError(f"more than {_MOST_ATTRIBUTES} attributes")
+        if code == wanted:
+            return
+    raise ValueError(f"no abbreviation {wanted}")
+
+
+def _skip(reader: Reader, form: int, width: int, address_size: int) -> None:
+    """Pass over a value; ``address_size`` is negative where a reference to another unit has that many bytes."""
+    if form == _INDIRECT:
+        form = reader.uleb()
+    if form in _SIZES:
+        reader.unsigned(_SIZES[form])
+    elif form == _ADDRESS or (form == _REF_ADDR and address_size < 0):
+        reader.unsigned(abs(address_size))
+    elif form in _OFFSETS or form == _REF_ADDR:
+        reader.unsigned(width)
+    elif form == _STRING:
+        reader.string()
+    elif form in _NUMBERS:
+        reader.uleb()
+    elif form in _BLOCKS:
+        reader.unsigned(reader.unsigned(_BLOCKS[form]))
+    elif form in _LEB_BLOCKS:
+        reader.unsigned(reader.uleb())
+    else:
+        raise ValueError(f"form {form:#x}")
