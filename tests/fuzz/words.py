@@ -73,6 +73,8 @@ class Plan:
     seed: int
     count: int
     word: int | None = None
+    step: int = 1
+    """Of the system set, every so many."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ def words_of(plan: Plan) -> Iterator[tuple[int, int]]:
     random = Random(plan.seed)
     if plan.words == "system":
         # MSR (immediate), barriers, hints, SYS, SYSL, MRS and MSR: all there is, Rt aside.
-        return enumerate(_SYSTEM | middle << 5 | 3 for middle in range(1 << 17))
+        return enumerate(_SYSTEM | middle << 5 | 3 for middle in range(0, 1 << 17, plan.step))
     if plan.words == "random":
         return enumerate(random.getrandbits(32) for _ in range(plan.count))
     return enumerate(_mutated(random) for _ in range(plan.count))
