@@ -99,10 +99,10 @@ def words_of(plan: Plan) -> Iterator[tuple[int, int]]:
         return enumerate(_SYSTEM | middle << 5 | 3 for middle in range(0, 1 << 17, plan.step))
     if plan.words == "random":
         return enumerate(random.getrandbits(32) for _ in range(plan.count))
-    return enumerate(_mutated(random) for _ in range(plan.count))
+    return enumerate(mutated_word(random) for _ in range(plan.count))
 
 
-def _mutated(random: Random) -> int:
+def mutated_word(random: Random) -> int:
     """A word of an allocated group, with few bits that are not those of a real instruction."""
     word = random.choice(SEEDS)
     for _ in range(random.choice((1, 1, 2, 3, 5))):
