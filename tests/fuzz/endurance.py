@@ -34,6 +34,8 @@ RAM: Final = 0x4000_0000
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 _GROWTH: Final = 24 << 20
 """Bytes that a process may be larger at the end than after a quarter of its rounds: what the allocators keep."""
+_CODE_BUFFER: Final = 256 << 20
+"""Bytes of translated code that an engine keeps at most."""
 
 
 def machines(rounds: int) -> str:
@@ -57,7 +59,7 @@ def machines(rounds: int) -> str:
 
 def refusals(rounds: int) -> str:
     """Words that the engine's translator gives up on, in one engine."""
-    meter, lab = Meter(rounds), Lab(Plan("max", (), "random", 0, 1))
+    meter, lab = Meter(rounds, _GROWTH + _CODE_BUFFER), Lab(Plan("max", (), "random", 0, 1))
     for number in range(rounds):
         lab.execute(REFUSED, number & 1, bool(number & 2), Random(number))
         complaint = meter.look(number)
@@ -83,7 +85,8 @@ def traces(rounds: int) -> str:
 class Meter:
     """Looks at the size and the descriptors of this process."""
 
-    def __init__(self, rounds: int) -> None:
+    def __init__(self, rounds: int, growth: int = _GROWTH) -> None:
+        self._growth = growth
         self._first, self._every = rounds // 4, max(1, rounds // 50)
         self._size = self._descriptors = 0
 
@@ -94,7 +97,7 @@ class Meter:
         elif number > self._first and number % self._every == 0:
             if _open_descriptors() > self._descriptors:
                 return f"round {number}: {_open_descriptors() - self._descriptors} descriptors more"
-            if _resident() > self._size + _GROWTH:
+            if _resident() > self._size + self._growth:
                 return f"round {number}: {(_resident() - self._size) >> 20} MiB more"
         return ""
 

@@ -31,6 +31,7 @@ from arm_vcpu_cli.engine.unicorn_api.hooks import EngineHooks
 from arm_vcpu_cli.engine.unicorn_api.library import bare_library, held_library, library_function, released_library
 from arm_vcpu_cli.errors import EngineError
 
+_CODE_BUFFER: Final = 256 << 20
 _PROT_ALL: Final = unicorn_const.UC_PROT_ALL
 _PROT_EXEC: Final = unicorn_const.UC_PROT_EXEC
 _PROT_READ: Final = unicorn_const.UC_PROT_READ
@@ -91,6 +92,9 @@ class Engine:
             # The engine's own choice is 1 KiB, for cores of long ago: four times the TLB entries, each page a large
             # one (for which TLBI by address empties the TLB), and blocks of code that end at every KiB.
             (unicorn_const.UC_CTL_UC_PAGE_SIZE, ctypes.c_uint32(TARGET_PAGE)),
+            # Translated code is dropped when this is full, and only then. A guest that changes its code all the time
+            # fills any size; the engine's own choice is 1 GiB, and a boot of Linux takes some tens of MiB.
+            (unicorn_const.UC_CTL_TCG_BUFFER_SIZE, ctypes.c_uint32(_CODE_BUFFER)),
             # No address is special: without these the engine would treat 0 or `until` as the end of the guest.
             (unicorn_const.UC_CTL_UC_USE_EXITS, ctypes.c_int(1)),
             (unicorn_const.UC_CTL_UC_EXITS, (ctypes.c_uint64 * 1)(), ctypes.c_size_t(0)),
