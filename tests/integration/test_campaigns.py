@@ -26,7 +26,7 @@ def test_endurance(part: str, capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize(
     ("driver", "arguments"),
-    [(files.main, ("--kind", "recording", "--count", "2")), (guests.main, ("--count", "2"))],
+    [(files.main, ("--kind", "elf", "--count", "4")), (guests.main, ("--count", "2"))],
     ids=["files", "guests"],
 )
 def test_a_driver_tells_what_goes_wrong(
