@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import ctypes
 import struct
+from array import array
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -93,19 +95,28 @@ class Table:
         """Where it is."""
         return ctypes.addressof(self._memory)
 
-    def take(self, state: int) -> memoryview | None:
-        """An entry for the engine whose state is at this address, as words; None if all are taken."""
+    def take(self, state: int) -> Entry | None:
+        """An entry for the engine whose state is at this address; None if all are taken."""
         if not self._unused:
             return None
-        entry = self._unused.pop() * _ENTRY_WORDS
-        self._words[entry : entry + _ENTRY_WORDS] = memoryview(struct.pack("qqqq", FREE, state, 0, 0)).cast("q")
-        return self._words[entry : entry + _ENTRY_WORDS]
+        number = self._unused.pop()
+        start = number * _ENTRY_WORDS
+        self._words[start : start + _ENTRY_WORDS] = memoryview(struct.pack("qqqq", FREE, state, 0, 0)).cast("q")
+        return Entry(self._words[start : start + _ENTRY_WORDS], lambda: self._unused.append(number))
 
-    def give_back(self, words: memoryview) -> None:
-        """An entry is no longer used."""
-        words[THREAD] = FREE
-        offset = ctypes.addressof(ctypes.c_int64.from_buffer(words)) - self.address
-        self._unused.append(offset // (WORD * _ENTRY_WORDS))
+
+class Entry:
+    """What the stub knows of one engine. ``words`` are as :data:`THREAD` and the others number them."""
+
+    def __init__(self, words: memoryview, unused: Callable[[], None] = lambda: None) -> None:
+        self.words = words
+        self._unused = unused
+
+    def give_back(self) -> None:
+        """The engine is gone."""
+        self.words[THREAD] = FREE
+        unused, self._unused = self._unused, lambda: None
+        unused()
 
 
 @cache
@@ -122,13 +133,15 @@ def refusals() -> Table | None:
     return table
 
 
-def state_address(engine: Engine) -> int:
-    """Where an engine's state lies, for the engine's own functions; only where :func:`state_place` is known."""
-    place = state_place()
-    if place is None:
-        raise ValueError("the place of the engine's state is not known")
-    pointer, offset = place
-    return ctypes.c_uint64.from_address(engine.structure + pointer).value + offset
+def entry_of(engine: Engine) -> Entry:
+    """An entry for an engine; one that nobody looks at where the assertions cannot be caught."""
+    table, place = refusals(), state_place()
+    if table is not None and place is not None:
+        pointer, distance = place
+        entry = table.take(ctypes.c_uint64.from_address(engine.structure + pointer).value + distance)
+        if entry is not None:
+            return entry
+    return Entry(memoryview(array("q", (FREE, 0, 0, 0))))
 
 
 @cache

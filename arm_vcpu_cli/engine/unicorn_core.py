@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import ctypes
 import time
-from array import array
 from collections.abc import Callable, Collection
-from functools import partial
 from threading import get_ident
 from typing import Final
 
 from arm_vcpu_cli.arch.idregs import Aa64Isar1, Aa64Pfr0
 from arm_vcpu_cli.arch.regs import EL1H_MASKED, EL2H_MASKED
 from arm_vcpu_cli.arch.sysreg import SysReg, lookup
+from arm_vcpu_cli.engine.counters import Counters
 from arm_vcpu_cli.engine.discovery import known_layout
 from arm_vcpu_cli.engine.handover import hand_over_to_el2
 from arm_vcpu_cli.engine.layout import CpuState, StateLayout
 from arm_vcpu_cli.engine.levers import Levers, known_levers
 from arm_vcpu_cli.engine.port import UNLIMITED, CounterReads, ExceptionHook, MmioWindow, MoveHandler, StopReason
-from arm_vcpu_cli.engine.refusals import COUNT, FREE, SINGLY, THREAD, refusals, state_address
-from arm_vcpu_cli.engine.stubs import ASKED, host_clock_function, load_stubs
+from arm_vcpu_cli.engine.refusals import COUNT, FREE, SINGLY, THREAD, entry_of
+from arm_vcpu_cli.engine.stubs import ASKED, load_stubs
 from arm_vcpu_cli.engine.unicorn_api import CPU_MODELS, NZCV, PC, PSTATE, Engine, InterruptCallback, SavedContext
 from arm_vcpu_cli.errors import EngineError
 
@@ -29,12 +28,9 @@ _TLBI_ALLE1: Final = lookup("TLBI ALLE1")
 
 _BUDGET, _REQUEST, _BASE = 0, 2, 3
 """The words of the block stub, by number."""
-_PHYSICAL, _VIRTUAL, _AT_EL0 = 0b01, 0b10, 2
-"""The bits of ``ReadWords.answered``."""
 _PAGE: Final = 4096
 _ASKED_AGAIN_AFTER: Final = tuple(0.0002 * 2**n for n in range(9))
 """Seconds; 0.1 in all."""
-_MAX_OFFSET: Final = 1 << 62
 _FIRST_SLICE: Final = 1 << 16
 _LAST_SLICE: Final = 1 << 26
 
@@ -67,19 +63,14 @@ class UnicornCore:
         self._thread = get_ident()
         self._stopped = False
         self._stubs = load_stubs()
-        table = refusals()
-        taken = None if table is None else table.take(state_address(self._engine))
-        self._refusals = memoryview(array("q", (FREE, 0, 0, 0))) if taken is None else taken
-        self._give_back: Callable[[], None] = lambda: None
-        if table is not None and taken is not None:
-            self._give_back = partial(table.give_back, taken)
+        self._entry = entry_of(self._engine)
+        self._refusals = self._entry.words
         self._slice = _FIRST_SLICE
         self._held = 0
         """What of the budget is beyond the slice that the guest executes now."""
         self._counting = False
         self._words = words = self._engine.block_words(UNLIMITED)
-        self._reads = self._engine.read_words(words)
-        self._counters = 0
+        self._counters = Counters(self._engine, words)
         self._words_address = ctypes.addressof(words)
         # Quicker than the attributes of a structure.
         self._counts = memoryview(words).cast("B").cast("q")
@@ -171,7 +162,7 @@ class UnicornCore:
                 self._fail(error)
                 return True
 
-        self._engine.hooks.moves(self._stubs, crns, on_read, on_write, self._reads)
+        self._engine.hooks.moves(self._stubs, crns, on_read, on_write, self._counters.words)
 
     def watch_code(self, first: int, last: int, callback: Callable[[int], None]) -> Callable[[], None]:
         """See the port."""
@@ -222,8 +213,7 @@ class UnicornCore:
         """
         self.flush_tlb()
         self._slice = min(2 * self._slice, _LAST_SLICE)
-        left = self.budget_left()
-        self.set_budget(left)
+        self.set_budget(self.budget_left())
 
     def stop(self) -> None:
         """See the port."""
@@ -239,7 +229,7 @@ class UnicornCore:
 
     def instruction_count(self) -> int:
         """See the port."""
-        return self.elapsed() - int(self._reads.spent)
+        return self.elapsed() - self._counters.spent
 
     def elapsed(self) -> int:
         """See the port."""
@@ -253,34 +243,19 @@ class UnicornCore:
             self._slice = min(2 * self._slice, _LAST_SLICE)
         self.set_budget(max(self.budget_left() - nanoseconds, 0))
         self._counts[_BASE] += nanoseconds
-        self._reads.spent += nanoseconds
+        self._counters.words.spent += nanoseconds
 
     def answer_counters(self, reads: CounterReads) -> None:
         """See the port. Only machine code does; the MRS hook comes here for all others."""
-        words = self._reads
-        words.cost = reads.cost
-        self._counters = _VIRTUAL | _PHYSICAL if reads.physical else _VIRTUAL
-        words.answered = self._counters
-        if reads.host_start is not None:
-            host_clock = host_clock_function()
-            if host_clock is None:
-                self._counters = words.answered = 0
-                return
-            words.host_clock, words.start = host_clock, reads.host_start
+        self._counters.answer(reads)
 
     def set_counter_offset(self, nanoseconds: int) -> None:
         """See the port."""
-        if nanoseconds < _MAX_OFFSET:
-            self._reads.offset = nanoseconds
-        else:
-            # Centuries from now: beyond what the stub computes in.
-            self._counters = self._reads.answered = 0
+        self._counters.set_offset(nanoseconds)
 
     def set_el0_counters(self, *, physical: bool, virtual: bool) -> None:
         """See the port."""
-        counters = self._counters
-        allowed = (_PHYSICAL if physical else 0) | (_VIRTUAL if virtual else 0)
-        self._reads.answered = counters | (counters & allowed) << _AT_EL0
+        self._counters.allow_el0(physical=physical, virtual=virtual)
 
     def set_budget(self, instructions: int) -> None:
         """See the port."""
@@ -376,7 +351,7 @@ class UnicornCore:
 
     def close(self) -> None:
         """See the port."""
-        self._give_back()
+        self._entry.give_back()
         self._engine.close()
 
     def _guarded(self, hook: ExceptionHook) -> InterruptCallback:

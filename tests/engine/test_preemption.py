@@ -131,7 +131,7 @@ def test_a_guest_stopped_after_every_block_computes_the_same(undisturbed: Result
 
 
 def test_requests_from_another_thread_count_no_block_twice(stubs: str) -> None:
-    rounds = 200 if stubs == "Python" else 4000
+    rounds = 200 if stubs == "Python" else 200_000
     with Guest("preemption") as guest:
         prepare_work(guest, rounds=rounds)
         finish_work(guest)

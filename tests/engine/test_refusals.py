@@ -96,16 +96,18 @@ def test_nothing_is_printed() -> None:
 def test_entries_are_given_back() -> None:
     table = Table()
     taken = [table.take(state) for state in range(1, 65)]
-    assert all(words is not None and words.tolist() == [FREE, n + 1, 0, 0] for n, words in enumerate(taken))
+    assert all(entry is not None and entry.words.tolist() == [FREE, n + 1, 0, 0] for n, entry in enumerate(taken))
     assert table.take(1) is None
-    words = taken[7]
-    assert words is not None
-    table.give_back(words)
+    entry = taken[7]
+    assert entry is not None
+    entry.give_back()
+    entry.give_back()
     again = table.take(99)
     assert again is not None
-    assert again.tolist() == [FREE, 99, 0, 0]
-    again[0] = 5
-    assert words[0] == 5, "it is the same entry"
+    assert again.words.tolist() == [FREE, 99, 0, 0]
+    again.words[0] = 5
+    assert entry.words[0] == 5, "it is the same entry"
+    assert table.take(1) is None, "what is given back twice is there once"
 
 
 def test_the_state_is_found_where_assertions_are_caught() -> None:
