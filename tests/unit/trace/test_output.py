@@ -18,7 +18,8 @@ import zstandard
 
 from arm_vcpu_cli.errors import ArmVcpuError, FileError, UsageError
 from arm_vcpu_cli.trace import compression
-from arm_vcpu_cli.trace.output import open_output, partial_path
+from arm_vcpu_cli.trace.destination import partial_path
+from arm_vcpu_cli.trace.output import open_output
 
 LINE = '{"type":"exit","seq":%d,"reason":"MmioWrite"}\n'
 
