@@ -67,7 +67,8 @@ def only_guest(arguments: Sequence[str]) -> Path | None:
     if len(arguments) != 2 or arguments[0] != "run" or arguments[1].startswith("-") or _COMPLETION in os.environ:
         return None
     guest = Path(arguments[1])
-    return guest if guest.is_file() and os.access(guest, os.R_OK) else None
+    # Unlike Path's, this never raises, as for a guest in a folder that may not be searched.
+    return guest if os.path.isfile(guest) and os.access(guest, os.R_OK) else None  # noqa: PTH113
 
 
 def _fail(message: str, status: int) -> int:

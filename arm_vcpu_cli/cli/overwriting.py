@@ -52,13 +52,9 @@ def check_outputs(outputs: Mapping[str, Path | None], inputs: Mapping[str, Path 
     for option, path in outputs.items():
         if path is None:
             continue
-        names = [path]
-        if inherited_descriptor(path) is None:
-            names.append(partial_path(path))
-            # What is written to the stream itself is not written over.
-            taken_here = streams | taken
-        else:
-            taken_here = taken
+        names = [path, *([partial_path(path)] if _has_name_to_take(path) else [])]
+        # What is written to the stream itself is not written over.
+        taken_here = taken if inherited_descriptor(path) is not None else streams | taken
         for name in names:
             key = _key(name)
             found = None if key is None else taken_here.get(key)
@@ -67,8 +63,15 @@ def check_outputs(outputs: Mapping[str, Path | None], inputs: Mapping[str, Path 
         taken |= {key: (option, path) for name in names if (key := _key(name)) is not None}
 
 
+def _has_name_to_take(path: Path) -> bool:
+    # These two never raise, whoever may not look into a folder.
+    return inherited_descriptor(path) is None and (os.path.isfile(path) or not os.path.exists(path))  # noqa: PTH110, PTH113
+
+
 def _complaint(option: str, path: Path, name: Path, what: str, other: Path | None) -> str:
     spelled = "" if other is None or other in (path, name) else f" ({other})"
+    if what.startswith("-"):
+        return f"{option} and {what}{spelled} would be the same file; expected two"
     if name is not path:
         return f"{option} is written as {name} at first, and that is {what}{spelled}; expected another name"
     return f"{option} would overwrite {what}{spelled}; expected another file"
