@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _COMMAND: Final = "arm_vcpu_cli.cli.main"
 _STDERR: Final = 2
 _INTERRUPTED: Final = 130
+_PATIENCE: Final = 1.0
+"""Seconds for which a reader of stderr is waited for."""
 
 
 class _Interrupt(BaseException):
@@ -62,8 +64,11 @@ def _raise(_number: int, _frame: FrameType | None) -> NoReturn:
 
 def _say() -> None:
     try:
+        if not import_module("select").select([], [_STDERR], [], _PATIENCE)[1]:
+            # Nobody reads it.
+            return
         os.write(_STDERR, b"armvcpu: interrupted\n")
-    except OSError:
+    except (OSError, ValueError):
         return
 
 

@@ -61,6 +61,22 @@ class UsageError(ArmVcpuError):
     exit_status = 2
 
 
+class OutputError(ArmVcpuError):
+    """An output that was begun cannot be written any more. The guest, if there is one, has run by then."""
+
+
+class OutputCancelledError(OutputError):
+    """The run was stopped while an output waited for its reader."""
+
+
+class StoppedError(ArmVcpuError):
+    """A limit or a signal has ended the command, and not its guest; ``status`` is that of the command."""
+
+    def __init__(self, message: str, status: int) -> None:
+        self.exit_status = status
+        super().__init__(message)
+
+
 class EngineError(ArmVcpuError):
     """The CPU engine is missing, is of another version, or does not behave as its self-check expects."""
 

@@ -9,8 +9,10 @@ import click
 
 from arm_vcpu_cli.cli.guest_options import load_description
 from arm_vcpu_cli.cli.options import FILE, machine_options
-from arm_vcpu_cli.errors import FileError, UsageError
+from arm_vcpu_cli.cli.overwriting import check_outputs, machine_files
+from arm_vcpu_cli.errors import UsageError
 from arm_vcpu_cli.machine.devicetree import build_device_tree
+from arm_vcpu_cli.trace.destination import open_destination
 
 
 @click.command("dtb", short_help="Write the device tree of a machine.")
@@ -26,14 +28,14 @@ def command(machine: Path | None, append: str | None, memory: int | None, output
       armvcpu dtb -o virt.dtb
       armvcpu dtb -m machine.toml | dtc -I dtb -O dts
     """
-    blob = build_device_tree(load_description(machine, append, memory))
+    description = load_description(machine, append, memory)
+    blob = build_device_tree(description)
     if output is None:
         if sys.stdout.isatty():
             raise UsageError("a device tree blob is binary and stdout is a terminal: give -o FILE, or use a pipe")
         click.echo(blob, nl=False)
         return 0
-    try:
-        output.write_bytes(blob)
-    except OSError as error:
-        raise FileError(output, f"cannot be written: {error.strerror}") from error
+    check_outputs({"-o": output}, machine_files(description))
+    with open_destination(output) as file:
+        file.write(blob)
     return 0

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from arm_vcpu_cli.cli.output import null_stream, say
-from arm_vcpu_cli.errors import ArmVcpuError
+from arm_vcpu_cli.errors import ArmVcpuError, StoppedError
 
 INTERRUPTED: Final = 130
 OUTPUT_FAILED: Final = 1
@@ -41,14 +41,22 @@ def _end(command: Callable[[], object]) -> NoReturn:
     try:
         status = command()
     except KeyboardInterrupt:
-        say("interrupted")
+        say("interrupted", _no_longer)
         status = INTERRUPTED
+    except StoppedError as error:
+        say(str(error), _no_longer)
+        status = error.exit_status
     except ArmVcpuError as error:
         status = _fail(str(error), error.exit_status)
     except OSError as error:
         # Files that the user named have errors of their own; what is left is stdout and stderr.
         status = _fail(error.strerror or str(error), OUTPUT_FAILED)
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _no_longer() -> bool:
+    """Somebody wants to get away: a reader that does not read is not waited for."""
+    return True
 
 
 def only_guest(arguments: Sequence[str]) -> Path | None:
@@ -59,7 +67,8 @@ def only_guest(arguments: Sequence[str]) -> Path | None:
     if len(arguments) != 2 or arguments[0] != "run" or arguments[1].startswith("-") or _COMPLETION in os.environ:
         return None
     guest = Path(arguments[1])
-    return guest if guest.is_file() and os.access(guest, os.R_OK) else None
+    # Unlike Path's, this never raises, as for a guest in a folder that may not be searched.
+    return guest if os.path.isfile(guest) and os.access(guest, os.R_OK) else None  # noqa: PTH113
 
 
 def _fail(message: str, status: int) -> int:

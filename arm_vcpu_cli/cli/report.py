@@ -8,6 +8,7 @@ import click
 
 from arm_vcpu_cli.cli.options import FILE
 from arm_vcpu_cli.cli.output import say
+from arm_vcpu_cli.cli.overwriting import check_outputs
 from arm_vcpu_cli.cli.progress import doing
 from arm_vcpu_cli.errors import UsageError
 from arm_vcpu_cli.trace.digest import digest
@@ -16,6 +17,7 @@ from arm_vcpu_cli.trace.output import open_output
 from arm_vcpu_cli.trace.reader import TraceReader
 
 STDOUT = "/dev/stdout"
+STDIN = "/dev/stdin"
 
 
 @click.command("report", short_help="Make a page of a trace: timeline, tables, plots.")
@@ -41,11 +43,11 @@ def command(trace: Path, page: Path | None) -> None:
       armvcpu trace --format jsonl -o /dev/stderr guest.elf 2>&1 >/dev/null | armvcpu report --html run.html -
     """
     target = _target(trace) if page is None else Path(STDOUT) if str(page) == "-" else page
-    with TraceReader(trace) as opened, doing(f"reading {trace.name}"):
-        found = digest(opened)
-    content = render(found)
+    check_outputs({"--html": target}, {"the trace": Path(STDIN) if str(trace) == "-" else trace})
     with open_output(target) as stream:
-        stream.write(content)
+        with TraceReader(trace) as opened, doing(f"reading {trace.name}"):
+            found = digest(opened)
+        stream.write(render(found))
     if str(target) != STDOUT:
         say(f"{target}: {found.events} events")
 

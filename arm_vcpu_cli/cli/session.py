@@ -5,82 +5,182 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from functools import partial
 from importlib import import_module
-from typing import Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 from arm_vcpu_cli.cli.guest_options import GuestOptions
 from arm_vcpu_cli.cli.output import say, tell
 from arm_vcpu_cli.cli.progress import doing
 from arm_vcpu_cli.cli.terminal import open_console, raw_terminal, signals_stop
-from arm_vcpu_cli.errors import UsageError
+from arm_vcpu_cli.errors import OutputCancelledError, OutputError, StoppedError, UsageError
+from arm_vcpu_cli.guest.image import GuestImage
 from arm_vcpu_cli.machine.builder import Machine, build_machine, start
-from arm_vcpu_cli.machine.description import NO_LIMITS, ClockSource
+from arm_vcpu_cli.machine.description import NO_LIMITS, ClockSource, MachineDescription
 from arm_vcpu_cli.machine.host import engine_version
 from arm_vcpu_cli.machine.postmortem.report_wanted import wants_advice, wants_report
-from arm_vcpu_cli.machine.runner import Ending, RunResult, run_machine
-from arm_vcpu_cli.machine.watchdog import Watchdog
-from arm_vcpu_cli.record import replace
+from arm_vcpu_cli.machine.runner import STATUS_INTERRUPTED, STATUS_LIMIT, Ending, RunResult, run_machine
+from arm_vcpu_cli.machine.watchdog import StopCause, Watchdog
+from arm_vcpu_cli.record import Record, replace
+
+if TYPE_CHECKING:
+    from arm_vcpu_cli.machine.inputlog import InputLog
 
 _INPUT_LOG: Final = "arm_vcpu_cli.machine.inputlog"
 """Needed by runs that are recorded or repeated only."""
+_DESTINATION: Final = "arm_vcpu_cli.trace.destination"
+_OVERWRITING: Final = "arm_vcpu_cli.cli.overwriting"
+"""Needed by commands that write a file."""
+_SLOW_FILES: Final = "arm_vcpu_cli.cli.slow_files"
+"""Needed where a file may have to be waited for."""
 _REPORT: Final = "arm_vcpu_cli.machine.postmortem.report"
 """Most guests end well, and a report takes longer to load than a small one to run."""
 
 
+Cancelled = Callable[[], bool]
+"""Whether the run has been stopped: what waits for somebody gives up then."""
+
+
 def run_guest(
     options: GuestOptions,
-    prepare: Callable[[Machine], None] | None = None,
+    prepare: Callable[[Machine, Cancelled], None] | None = None,
     finish: Callable[[RunResult], None] | None = None,
+    *,
+    output: Path | None = None,
 ) -> int:
     """Load and run a guest; the exit status.
 
-    ``prepare`` gets the machine before its vCPU is bound, ``finish`` the end before it is told to the user.
+    ``prepare`` gets the machine before its vCPU is bound, and opens ``output`` if there is one; ``finish`` gets the
+    end before it is told to the user.
     """
-    with doing(f"loading {options.guest.name}"):
-        description, image = options.load()
-    console = open_console()
-    with build_machine(description, image, console) as machine:
+    with slow_files(options):
+        loaded = load_files(options, output)
+        built = build_machine(loaded.description, loaded.image, open_console())
+    with built as machine, watched(machine) as watchdog, ExitStack() as recording:
+        connect = open_input(machine, loaded, watchdog, recording)
         if prepare is not None:
-            prepare(machine)
+            prepare(machine, watchdog.has_fired)
         with raw_terminal() as terminal:
-            result = run_loaded(machine, options, ignored=terminal.hint_once)
-        if console.in_line and result.ending is not Ending.POWERED_OFF:
-            tell("")
+            result = run_loaded(machine, watchdog, connect, ignored=terminal.hint_once)
+        watchdog.rest()
+        if machine.console.in_line and result.ending is not Ending.POWERED_OFF:
+            tell("", watchdog.has_fired)
+        # Each gets to know how it ended, whatever became of the others.
+        steps: list[Callable[[], None]] = [recording.close]
         if finish is not None:
-            finish(result)
-        _tell(machine, result, regs=options.regs)
+            steps.append(partial(finish, result))
+        failures = [failure for failure in map(_failure_of, steps) if failure is not None]
+        for failure in failures:
+            if not isinstance(failure, OutputCancelledError) or not _was_stopped(result):
+                raise failure
+        _tell(machine, result, watchdog.has_fired, regs=options.regs)
         return result.status
 
 
-def run_loaded(machine: Machine, options: GuestOptions, *, ignored: Callable[[], None]) -> RunResult:
-    """Start a machine and run it to its end, or until a signal or a limit stops it.
+class Loaded(Record):
+    """What the options of a run name, read; ``log`` is the recorded run that is to be repeated."""
 
-    ``ignored`` is called when a Ctrl-C is typed at a guest that has not taken the one before.
-    """
-    start(machine)
+    options: GuestOptions
+    description: MachineDescription
+    image: GuestImage
+    log: InputLog | None
+
+
+def load_files(options: GuestOptions, output: Path | None = None) -> Loaded:
+    """Load what the options name. Refuses to write over it, be it to ``output`` or as a recording."""
+    with doing(f"loading {options.guest.name}"):
+        description, image = options.load()
+    if output is not None or options.record is not None:
+        import_module(_OVERWRITING).check_guest(options, description, output)
+    log = None if options.replay is None else import_module(_INPUT_LOG).load_input_log(options.replay)
+    return Loaded(options, description, image, log)
+
+
+def slow_files(options: GuestOptions) -> AbstractContextManager[None]:
+    """A context in which files are read that may have to be waited for: a FIFO may have no writer."""
+    files = (options.guest, options.machine, options.initrd, options.symbols, options.replay)
+    # Unlike Path's, this never raises: what is wrong with a file is for whoever reads it to say.
+    if all(os.path.isfile(path) for path in files if path is not None):  # noqa: PTH113
+        return nullcontext()
+    waiting: AbstractContextManager[None] = import_module(_SLOW_FILES).waiting_ends(options.timeout)
+    return waiting
+
+
+@contextmanager
+def watched(machine: Machine) -> Iterator[Watchdog]:
+    """Have signals and the time limit stop the guest, and all waiting for those who do not read what is written."""
     watchdog = Watchdog(machine.host.core(0).request_stop, machine.description.limits.timeout)
     with watchdog, signals_stop(watchdog):
-        machine.console.connect(quit_requested=watchdog.interrupt, ignored=ignored, cancelled=watchdog.has_fired)
-        _connect_input(machine, options)
-        # What has been loaded stays: the collector need not look at it again.
-        gc.freeze()
-        gc.enable()
-        return run_machine(machine, watchdog)
+        try:
+            yield watchdog
+        except OutputCancelledError as error:
+            if watchdog.cause is StopCause.TIMEOUT:
+                message = f"stopped after {machine.description.limits.timeout:g} s: {error}"
+                raise StoppedError(message, STATUS_LIMIT) from error
+            raise StoppedError(f"interrupted: {error}", STATUS_INTERRUPTED) from error
 
 
-def _connect_input(machine: Machine, options: GuestOptions) -> None:
-    """Where what the guest receives comes from."""
-    if options.replay is not None:
-        log = import_module(_INPUT_LOG).load_input_log(options.replay)
-        log.check(_facts(machine, options))
-        machine.input.replay(log)
-        return
-    if options.record is not None:
-        machine.input.record(import_module(_INPUT_LOG).InputRecorder(options.record, _facts(machine, options)))
-    if machine.gic is not None or options.record is not None:
-        # Input may interrupt the guest, wherever it is; and what is recorded has to have come between instructions.
-        machine.console.watch(machine.host.core(0).request_stop)
+def run_loaded(
+    machine: Machine, watchdog: Watchdog, connect: Callable[[], None], *, ignored: Callable[[], None]
+) -> RunResult:
+    """Start a machine and run it to its end, or until a signal or a limit stops it.
+
+    ``connect`` comes from :func:`open_input`. ``ignored`` is called when a Ctrl-C is typed at a guest that has not
+    taken the one before.
+    """
+    start(machine)
+    machine.console.connect(quit_requested=watchdog.interrupt, ignored=ignored, cancelled=watchdog.has_fired)
+    connect()
+    # What has been loaded stays: the collector need not look at it again.
+    gc.freeze()
+    gc.enable()
+    return run_machine(machine, watchdog)
+
+
+def open_input(machine: Machine, loaded: Loaded, watchdog: Watchdog, recording: ExitStack) -> Callable[[], None]:
+    """Find out where what the guest receives comes from, and what is wrong with that; what connects it.
+
+    A recording is opened here, and closed with ``recording``.
+    """
+    options = loaded.options
+    if loaded.log is not None:
+        loaded.log.check(_facts(machine, options))
+        return partial(machine.input.replay, loaded.log)
+    if options.record is None:
+        return partial(_watch, machine) if machine.gic is not None else _nothing
+    facts = _facts(machine, options)
+    file = recording.enter_context(import_module(_DESTINATION).open_destination(options.record, watchdog.has_fired))
+
+    def record() -> None:
+        machine.input.record(import_module(_INPUT_LOG).InputRecorder(file.write, facts))
+        _watch(machine)
+
+    return record
+
+
+def _watch(machine: Machine) -> None:
+    """Input may interrupt the guest, wherever it is; and what is recorded has to have come between instructions."""
+    machine.console.watch(machine.host.core(0).request_stop)
+
+
+def _nothing() -> None:
+    """The guest's UART looks for input by itself."""
+
+
+def _failure_of(step: Callable[[], None]) -> OutputError | None:
+    try:
+        step()
+    except OutputError as error:
+        return error
+    return None
+
+
+def _was_stopped(result: RunResult) -> bool:
+    """Whether the end of the run says already that it was stopped from outside."""
+    return result.ending in (Ending.LIMIT, Ending.INTERRUPTED)
 
 
 def _facts(machine: Machine, options: GuestOptions) -> dict[str, str]:
@@ -111,7 +211,7 @@ def _facts(machine: Machine, options: GuestOptions) -> dict[str, str]:
     }
 
 
-def _tell(machine: Machine, result: RunResult, *, regs: bool) -> None:
+def _tell(machine: Machine, result: RunResult, cancelled: Cancelled, *, regs: bool) -> None:
     if regs or wants_report(result) or wants_advice(result):
         report = import_module(_REPORT)
         color = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
@@ -122,8 +222,8 @@ def _tell(machine: Machine, result: RunResult, *, regs: bool) -> None:
         else:
             lines = report.register_dump(machine)
         if lines:
-            tell("\n".join(lines))
+            tell("\n".join(lines), cancelled)
     if regs:
-        say(f"{result.message} ({result.exits} exits to EL2, {result.seconds:.3f} s)")
+        say(f"{result.message} ({result.exits} exits to EL2, {result.seconds:.3f} s)", cancelled)
     elif result.ending is not Ending.POWERED_OFF:
-        say(result.message)
+        say(result.message, cancelled)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, TextIO
@@ -16,17 +17,20 @@ import click
 from arm_vcpu_cli.cli.encoding import escape_unknown
 from arm_vcpu_cli.cli.guest_options import GuestOptions
 from arm_vcpu_cli.cli.options import FILE, count, guest_options
+from arm_vcpu_cli.cli.overwriting import check_outputs
 from arm_vcpu_cli.cli.sections import SectionedCommand
 from arm_vcpu_cli.cli.session import run_guest
 from arm_vcpu_cli.cli.stat_json import as_json
 from arm_vcpu_cli.cli.stat_view import COUNT, TABLES, TIME, View, print_statistics, printable
-from arm_vcpu_cli.errors import UsageError
+from arm_vcpu_cli.errors import OutputError, UsageError
 from arm_vcpu_cli.machine.builder import Machine
 from arm_vcpu_cli.machine.observation.counting import ExitCounter, attach_counter
 from arm_vcpu_cli.machine.runner import RunResult
-from arm_vcpu_cli.trace.output import open_output
+from arm_vcpu_cli.trace.output import open_output, open_stderr
+from arm_vcpu_cli.trace.patience import Cancelled, never
 from arm_vcpu_cli.trace.statistics import Statistics
 
+_STDIN = "/dev/stdin"
 _TRACE = "arm_vcpu_cli.cli.stat_trace"
 _TERMINAL = "arm_vcpu_cli.cli.stat_terminal"
 # Loaded by who asks for them: the guest waits.
@@ -128,37 +132,62 @@ def _check_live() -> None:
 
 
 def _of_trace(path: Path, wanted: _Output) -> int:
-    statistics, heading, about = import_module(_TRACE).count_trace(path)
-    _write(statistics, wanted, heading, escape_unknown(sys.stdout), about)
+    check_outputs({"-o": wanted.path}, {"the trace": Path(_STDIN) if str(path) == "-" else path})
+    with contextlib.ExitStack() as opened:
+        file = None if wanted.path is None else opened.enter_context(open_output(wanted.path))
+        statistics, heading, about = import_module(_TRACE).count_trace(path)
+        summary = partial(_write, statistics, wanted, heading, about)
+        if file is None:
+            summary(escape_unknown(sys.stdout))
+        else:
+            _write_file(summary, file, opened, never)
     return 0
 
 
 def _of_guest(options: GuestOptions, wanted: _Output, *, live: bool) -> int:
     view, heading = wanted.view, printable(options.guest.name)
-    with contextlib.ExitStack() as shown:
-        counters: list[ExitCounter] = []
+    with contextlib.ExitStack() as opened, contextlib.ExitStack() as shown:
+        prepared: list[tuple[ExitCounter, TextIO | None, Cancelled]] = []
 
-        def prepare(machine: Machine) -> None:
+        def prepare(machine: Machine, cancelled: Cancelled) -> None:
+            # Before the guest runs: it would have run in vain.
+            file = None if wanted.path is None else opened.enter_context(open_output(wanted.path, cancelled=cancelled))
             counter = attach_counter(machine, callers="caller" in view.tables, exceptions="exception" in view.tables)
-            counters.append(counter)
+            prepared.append((counter, file, cancelled))
             if live:
-                shown.enter_context(import_module(_TERMINAL).live(counter.statistics, view, heading))
+                stream = shown.enter_context(open_stderr(cancelled, drops=True))
+                shown.enter_context(import_module(_TERMINAL).live(counter.statistics, view, heading, stream))
 
         def finish(result: RunResult) -> None:
             shown.close()
-            for counter in counters:
+            for counter, file, cancelled in prepared:
                 about = {"guest": str(options.guest), "ending": result.ending.value, "status": result.status}
-                _write(counter.statistics, wanted, heading, sys.stderr, about)
+                summary = partial(_write, counter.statistics, wanted, heading, about)
+                if file is None:
+                    with open_stderr(cancelled) as stream:
+                        summary(stream)
+                else:
+                    _write_file(summary, file, opened, cancelled)
 
-        return run_guest(options, prepare, finish)
+        return run_guest(options, prepare, finish, output=wanted.path)
 
 
-def _write(statistics: Statistics, wanted: _Output, heading: str, stream: TextIO, about: Mapping[str, object]) -> None:
-    with contextlib.ExitStack() as opened:
-        if wanted.path is not None:
-            stream = opened.enter_context(open_output(wanted.path))
-        if wanted.as_object:
-            stream.write(json.dumps({**about, **as_json(statistics, wanted.view)}, indent=2) + "\n")
-            stream.flush()
-        else:
-            print_statistics(statistics, wanted.view, heading, stream)
+def _write_file(
+    summary: Callable[[TextIO], None], file: TextIO, opened: contextlib.ExitStack, cancelled: Cancelled
+) -> None:
+    """Write the summary to the file that ``opened`` closes; to stderr, before the error is raised, if that fails."""
+    try:
+        with opened.pop_all():
+            summary(file)
+    except OutputError:
+        with open_stderr(cancelled) as stream:
+            summary(stream)
+        raise
+
+
+def _write(statistics: Statistics, wanted: _Output, heading: str, about: Mapping[str, object], stream: TextIO) -> None:
+    if wanted.as_object:
+        stream.write(json.dumps({**about, **as_json(statistics, wanted.view)}, indent=2) + "\n")
+        stream.flush()
+    else:
+        print_statistics(statistics, wanted.view, heading, stream)

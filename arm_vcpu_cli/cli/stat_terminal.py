@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Final, TextIO
 
 from rich import box, table
@@ -31,13 +30,14 @@ def print_statistics(statistics: Statistics, view: View, heading: str, stream: T
     console.print(_group(statistics, view, heading, Look(console.width, blocks=has_blocks(stream))))
 
 
-def live(statistics: Statistics, view: View, heading: str) -> Live:
-    """A context in which stderr shows the tables of the moment."""
-    console = Console(stderr=True, highlight=False, markup=False, emoji=False)
+def live(statistics: Statistics, view: View, heading: str, stream: TextIO) -> Live:
+    """A context in which ``stream``, a terminal, shows the tables of the moment. A thread writes them, so writes must
+    not raise."""
+    console = Console(file=stream, highlight=False, markup=False, emoji=False)
     shorter = View(view.tables, min(view.top or _LIVE_TOP, _LIVE_TOP), view.sort, view.histogram)
     return Live(
         console=console,
-        get_renderable=lambda: _group(statistics, shorter, heading, Look(console.width, blocks=has_blocks(sys.stderr))),
+        get_renderable=lambda: _group(statistics, shorter, heading, Look(console.width, blocks=has_blocks(stream))),
         refresh_per_second=_REFRESHES,
         screen=True,
         redirect_stdout=False,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import sys
 from collections.abc import Callable, Iterator
 from importlib import import_module
@@ -25,7 +24,7 @@ from arm_vcpu_cli.machine.observation.attaching import attach_tracer, trace_head
 from arm_vcpu_cli.machine.observation.tracing import Tracer
 from arm_vcpu_cli.machine.runner import RunResult
 from arm_vcpu_cli.trace.event import CONSOLE, ENTRY
-from arm_vcpu_cli.trace.output import COMPRESSED, open_output
+from arm_vcpu_cli.trace.output import COMPRESSED, open_output, open_stderr
 from arm_vcpu_cli.trace.sinks import TraceSink
 from arm_vcpu_cli.version import VERSION
 
@@ -44,7 +43,6 @@ _BINARY = "perfetto"
 _SUFFIXES = MappingProxyType(
     {".jsonl": "jsonl", ".pftrace": "perfetto", ".perfetto-trace": "perfetto", ".json": "chrome", ".ftrace": "ftrace"}
 )
-_BUFFER = 1 << 16
 
 
 @click.command("trace", cls=SectionedCommand, short_help="Run a guest and log its exits.")
@@ -93,26 +91,28 @@ def command(format_: str | None, output: Path | None, timing: bool, color: bool 
     with contextlib.ExitStack() as opened:
         tracers: list[Tracer] = []
 
-        def prepare(machine: Machine) -> None:
+        def prepare(machine: Machine, cancelled: Callable[[], bool]) -> None:
             wanted = own.resolve(machine, timing=timing, unasked=_unasked(format_, output))
             if output is None and sys.stderr.isatty():
                 machine.console.write_lines()
             # Only now: a guest that cannot be loaded must not cost the user an earlier log.
             if format_ == _BINARY:
-                sink = _sink(format_, opened.enter_context(_open_binary(output)))
+                sink = _sink(format_, opened.enter_context(_open_binary(output, cancelled)))
             else:
-                stream = opened.enter_context(_open_text(output))
+                stream = opened.enter_context(_open_text(output, cancelled))
                 styled = format_ == "text" and colours(stream, color)
                 sink = _sink(format_, stream, event_style) if styled else _sink(format_, stream)
             sink.header(trace_header(machine, f"armvcpu {VERSION}", timing=timing))
             tracers.append(attach_tracer(machine, sink, wanted))
 
         def finish(result: RunResult) -> None:
-            for tracer in tracers:
-                tracer.end(result)
-                tracer.close()
+            # Closed here, where a wait for the reader still ends with the run.
+            with opened.pop_all():
+                for tracer in tracers:
+                    tracer.end(result)
+                    tracer.close()
 
-        return run_guest(GuestOptions(**options), prepare, finish)
+        return run_guest(GuestOptions(**options), prepare, finish, output=output)
 
 
 def _format_of(output: Path | None) -> str:
@@ -138,26 +138,16 @@ def _sink(format_: str, *arguments: object) -> TraceSink:
 
 
 @contextlib.contextmanager
-def _open_text(path: Path | None) -> Iterator[TextIO]:
-    if path is not None:
-        with open_output(path) as stream:
-            yield stream
-    elif sys.stderr.isatty() or not isinstance(sys.stderr, io.TextIOWrapper):
-        yield sys.stderr
-    else:
-        # stderr writes each line by itself; where nobody is looking, that only takes time.
-        sys.stderr.flush()
-        sys.stderr.reconfigure(line_buffering=False, write_through=False)
-        try:
-            yield sys.stderr
-        finally:
-            sys.stderr.reconfigure(line_buffering=True)
+def _open_text(path: Path | None, cancelled: Callable[[], bool]) -> Iterator[TextIO]:
+    with open_stderr(cancelled) if path is None else open_output(path, cancelled=cancelled) as stream:
+        yield stream
 
 
 @contextlib.contextmanager
-def _open_binary(path: Path | None) -> Iterator[BinaryIO]:
-    if path is not None:
-        with open_output(path, binary=True) as stream:
-            yield stream
+def _open_binary(path: Path | None, cancelled: Callable[[], bool]) -> Iterator[BinaryIO]:
+    if path is None:
+        with open_stderr(cancelled) as stream:
+            yield stream.buffer
     else:
-        yield sys.stderr.buffer
+        with open_output(path, binary=True, cancelled=cancelled) as file:
+            yield file

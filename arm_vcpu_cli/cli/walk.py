@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, Final
 
 import click
@@ -15,9 +15,8 @@ from arm_vcpu_cli.arch.memtype import Access
 from arm_vcpu_cli.cli.complete import complete_symbols
 from arm_vcpu_cli.cli.guest_options import GuestOptions
 from arm_vcpu_cli.cli.options import guest_options
-from arm_vcpu_cli.cli.progress import doing
 from arm_vcpu_cli.cli.sections import SectionedCommand
-from arm_vcpu_cli.cli.session import run_loaded
+from arm_vcpu_cli.cli.session import load_files, open_input, run_loaded, slow_files, watched
 from arm_vcpu_cli.machine.builder import Machine, build_machine
 from arm_vcpu_cli.machine.console import Console
 from arm_vcpu_cli.machine.observation.stop_at import StopAt
@@ -114,17 +113,21 @@ def _stopped(
     options: GuestOptions, addresses: tuple[str, ...], at: str | None, *, shows_console: bool
 ) -> Iterator[tuple[Machine, RunResult]]:
     """The guest after its run, with what is asked about checked before it."""
-    with doing(f"loading {options.guest.name}"):
-        description, image = options.load()
-    for text in addresses:
-        places.check(text, image.symbols)
-    wanted = None if at is None else places.code_range(at, image.symbols)
     with _null_device() as nowhere:
-        console = Console(sys.stderr.fileno() if shows_console else nowhere, _input())
-        with build_machine(description, image, console) as machine:
-            if wanted is not None:
-                machine.arch_vcpu.set_observer(StopAt(machine, wanted))
-            yield machine, run_loaded(machine, options, ignored=_nobody)
+        with slow_files(options):
+            loaded = load_files(options)
+            for text in addresses:
+                places.check(text, loaded.image.symbols)
+            wanted = None if at is None else places.code_range(at, loaded.image.symbols)
+            console = Console(sys.stderr.fileno() if shows_console else nowhere, _input())
+            built = build_machine(loaded.description, loaded.image, console)
+        with built as machine:
+            with watched(machine) as watchdog, ExitStack() as recording:
+                connect = open_input(machine, loaded, watchdog, recording)
+                if wanted is not None:
+                    machine.arch_vcpu.set_observer(StopAt(machine, wanted))
+                result = run_loaded(machine, watchdog, connect, ignored=_nobody)
+            yield machine, result
 
 
 def _nobody() -> None:

@@ -14,9 +14,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from io import RawIOBase
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -39,46 +38,29 @@ _SHOWN: Final = 40
 class InputRecorder:
     """Writes an input log. Each delivery is a complete line in the file before :meth:`record` returns.
 
-    ``facts`` are names and values of what a repetition must agree with, such as the seed and the guest's digest.
-    Raises :class:`FileError` if the file cannot be written.
+    ``write`` takes a whole line and has passed it on when it returns; what it raises ends the run. ``facts`` are names
+    and values of what a repetition must agree with, such as the seed and the guest's digest.
     """
 
-    def __init__(self, path: Path, facts: Mapping[str, str]) -> None:
-        self._path = path
-        header = {"type": KIND, "version": VERSION, "facts": dict(facts)}
-        self._file: RawIOBase | None = None
-        try:
-            self._file = path.open("wb", buffering=0)
-            _append(self._file, header)
-        except (OSError, ValueError) as error:
-            self.close()
-            raise FileError(path, f"cannot be written: {_reason(error)}") from error
+    def __init__(self, write: Callable[[bytes], object], facts: Mapping[str, str]) -> None:
+        self._put = write
+        self._ended = False
+        self._write({"type": KIND, "version": VERSION, "facts": dict(facts)})
 
     def record(self, tick: int, data: bytes) -> None:
-        """``data`` was delivered at ``tick``; nothing was: the input ended there.
-
-        Raises :class:`ArmVcpuError` if that cannot be written: the guest has run by then.
-        """
+        """``data`` was delivered at ``tick``; nothing was: the input ended there."""
         self._write({"tick": tick, "data": data.decode("latin-1")})
 
-    def close(self, tick: int | None = None) -> None:
-        """The run is over, at ``tick``; without it the log looks like that of a run that was cut off."""
-        if self._file is None:
-            return
-        try:
-            if tick is not None:
-                self._write({"end": tick})
-        finally:
-            self._file.close()
-            self._file = None
+    def close(self, tick: int) -> None:
+        """The run is over, at ``tick``; without it the log is that of a run that was cut off."""
+        if not self._ended:
+            self._write({"end": tick})
+            self._ended = True
 
     def _write(self, entry: Mapping[str, object]) -> None:
-        if self._file is None:
-            raise ArmVcpuError(f"{self._path}: the recording has ended")
-        try:
-            _append(self._file, entry)
-        except OSError as error:
-            raise ArmVcpuError(f"{self._path}: cannot be written: {_reason(error)}") from error
+        if self._ended:
+            raise ArmVcpuError("the recording has ended")
+        self._put(json.dumps(entry).encode("ascii") + b"\n")
 
 
 @dataclass(frozen=True)
@@ -136,9 +118,11 @@ def digest(data: bytes) -> str:
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file, as a fact about a guest. Raises :class:`FileError`."""
+    """SHA-256 of a file, as a fact about a guest; of a pipe nothing is left to read. Raises :class:`FileError`."""
     found = hashlib.sha256()
     try:
+        if path.exists() and not path.is_file():
+            raise FileError(path, "expected a regular file: a recording needs files that can be read again")
         with path.open("rb") as file:
             while part := file.read(_MAX_LINE):
                 found.update(part)
@@ -229,13 +213,6 @@ def _data(value: object, fail: _Fault) -> bytes:
         return value.encode("latin-1")
     except UnicodeEncodeError as error:
         raise fail(f"data has the character {value[error.start]!a}, which is no byte") from error
-
-
-def _append(file: RawIOBase, entry: Mapping[str, object]) -> None:
-    """Write a line. The file has no buffer: what is written is there even if the process is killed."""
-    line = json.dumps(entry).encode("ascii") + b"\n"
-    while line:
-        line = line[file.write(line) or 0 :]
 
 
 def _reason(error: Exception) -> str:

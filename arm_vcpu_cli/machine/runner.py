@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from enum import Enum
@@ -32,6 +33,7 @@ from arm_vcpu_cli.axvcpu.exit import (
     SystemDown,
 )
 from arm_vcpu_cli.engine.port import StopReason
+from arm_vcpu_cli.errors import OutputCancelledError, OutputError
 from arm_vcpu_cli.machine.builder import Machine
 from arm_vcpu_cli.machine.console import ConsoleCancelledError, ConsoleClosedError, InputEndedError
 from arm_vcpu_cli.machine.diagnosis import explain_stuck, with_symbol
@@ -42,6 +44,7 @@ from arm_vcpu_cli.machine.watchdog import StopCause, Watchdog
 from arm_vcpu_cli.record import Record
 
 STATUS_OFF: Final = 0
+STATUS_OUTPUT: Final = 1
 STATUS_FAULT: Final = 122
 STATUS_NO_PROGRESS: Final = 123
 STATUS_LIMIT: Final = 124
@@ -280,8 +283,13 @@ def _end(run: GuestRun) -> RunResult:
     try:
         result = _loop(run)
         console.flush()
-    except ConsoleCancelledError:
+    except (ConsoleCancelledError, OutputCancelledError):
         return _stopped(run) or _interrupted("the console was abandoned")
+    except OutputError as error:
+        # Whoever has the output open reports it. What the guest has printed by now can still be shown.
+        with contextlib.suppress(ConsoleClosedError, ConsoleCancelledError):
+            console.flush()
+        return RunResult(Ending.INTERRUPTED, STATUS_OUTPUT, str(error))
     except InputEndedError as error:
         return _no_progress(f"{error}, at {run.place()}")
     except ConsoleClosedError as error:
@@ -297,7 +305,9 @@ def run_machine(machine: Machine, watchdog: Watchdog) -> RunResult:
     run = GuestRun(machine, watchdog)
     run.start()
     result = _end(run)
-    machine.input.finish()
+    with contextlib.suppress(OutputError):
+        # The recording cannot be written, which is reported when it is closed.
+        machine.input.finish()
     machine.arch_vcpu.close_record()
     machine.arch_vcpu.synchronise()
     return RunResult(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -36,11 +37,17 @@ class Watchdog:
         self._reader, self._writer = os.pipe()
         os.set_blocking(self._writer, False)
         self._over = threading.Event()
+        self._resting = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="armvcpu-watchdog", daemon=True)
         self.cause: StopCause | None = None
 
     def __enter__(self) -> Watchdog:
-        self._thread.start()
+        # Threads inherit the mask: a signal that stops the process, say, is the business of others.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        try:
+            self._thread.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -61,6 +68,10 @@ class Watchdog:
         """Whether the run is being stopped."""
         return self.cause is not None
 
+    def rest(self) -> None:
+        """The guest has ended, and is not stopped any more; :meth:`has_fired` still tells."""
+        self._resting.set()
+
     def interrupt(self) -> None:
         """Have the guest stopped; safe to call from any thread and from a signal handler."""
         try:
@@ -74,6 +85,6 @@ class Watchdog:
         if self._over.is_set():
             return
         self.cause = StopCause.INTERRUPT if ready else StopCause.TIMEOUT
-        while not self._over.is_set():
+        while not self._over.is_set() and not self._resting.is_set():
             self._stop()
             time.sleep(_REPEAT_SECONDS)

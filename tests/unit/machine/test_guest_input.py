@@ -17,6 +17,7 @@ from arm_vcpu_cli.machine.console import IDLE_SECONDS, SKIPPED_SECONDS, Console,
 from arm_vcpu_cli.machine.guest_input import GuestInput, UartLine
 from arm_vcpu_cli.machine.inputlog import InputLog, InputRecorder, load_input_log
 from tests.support.budgeted_core import BudgetedCore
+from tests.support.files import appended_to
 
 from .pipes import Pipes, pipes
 
@@ -160,7 +161,7 @@ def test_it_does_not_listen_without_input(stack: ExitStack) -> None:
 
 def recorded(stack: ExitStack, path: Path) -> Bench:
     bench = Bench(stack)
-    bench.input.record(InputRecorder(path, {"guest": "g"}))
+    bench.input.record(InputRecorder(appended_to(path), {"guest": "g"}))
     bench.watch()
     return bench
 
@@ -258,7 +259,7 @@ def test_what_somebody_types_meanwhile_is_not_received(stack: ExitStack) -> None
 def test_a_repetition_is_not_recorded(stack: ExitStack, tmp_path: Path) -> None:
     path = tmp_path / "log"
     bench = Bench(stack)
-    bench.input.record(InputRecorder(path, {}))
+    bench.input.record(InputRecorder(appended_to(path), {}))
     bench.input.replay(log_of((1000, b"x"), end=5000))
     bench.pass_time(6000)
     bench.input.finish()

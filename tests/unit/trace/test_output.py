@@ -16,9 +16,11 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from arm_vcpu_cli.errors import ArmVcpuError, FileError, UsageError
+from arm_vcpu_cli.errors import ArmVcpuError, FileError, OutputCancelledError, UsageError
 from arm_vcpu_cli.trace import compression
-from arm_vcpu_cli.trace.output import open_output, partial_path
+from arm_vcpu_cli.trace.destination import partial_path
+from arm_vcpu_cli.trace.output import open_output
+from arm_vcpu_cli.trace.patience import PatientWriter
 
 LINE = '{"type":"exit","seq":%d,"reason":"MmioWrite"}\n'
 
@@ -65,6 +67,7 @@ def test_a_partial_file_of_a_killed_run_is_written_anew(tmp_path: Path) -> None:
 KILLED = """
 import sys
 from arm_vcpu_cli.trace.output import open_output
+from arm_vcpu_cli.trace.patience import PatientWriter
 with open_output(sys.argv[1]) as stream:
     for number in range(int(sys.argv[2])):
         stream.write('{"type":"exit","seq":%d,"reason":"MmioWrite"}\\n' % number)
@@ -269,3 +272,71 @@ def test_a_closed_pipe_is_told(tmp_path: Path) -> None:
     with pytest.raises(ArmVcpuError, match="Broken pipe"), open_output(fifo) as stream:
         os.close(reader)
         stream.write("x\n")
+
+
+# Readers that do not read ----------------------------------------------------------------------------------------
+
+
+def filled_pipe() -> tuple[int, int]:
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(writer, b"x" * 4096)
+    os.set_blocking(writer, True)
+    return reader, writer
+
+
+def test_a_run_that_was_stopped_waits_for_a_reader_who_reads() -> None:
+    reader, writer = filled_pipe()
+    data = bytes(range(256)) * 1024
+    read = bytearray()
+
+    def cancelled() -> bool:
+        read.extend(os.read(reader, 1 << 20))
+        return True
+
+    assert PatientWriter(writer, cancelled).write(data) == len(data)
+    os.close(writer)
+    while rest := os.read(reader, 1 << 20):
+        read.extend(rest)
+    os.close(reader)
+    assert bytes(read).lstrip(b"x").endswith(data)
+
+
+def test_a_run_that_was_stopped_waits_for_nobody_else() -> None:
+    reader, writer = filled_pipe()
+    with (
+        pytest.raises(OutputCancelledError, match=f"/dev/fd/{writer}: nobody reads it"),
+        open_output(f"/dev/fd/{writer}", cancelled=lambda: True) as stream,
+    ):
+        stream.write("x\n")
+    for descriptor in (reader, writer):
+        os.close(descriptor)
+
+
+def test_a_fifo_that_nobody_opens_is_waited_for_until_the_run_is_stopped(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    looks = iter((False, False, True))
+    with (
+        pytest.raises(OutputCancelledError, match="nobody reads it"),
+        open_output(tmp_path / "fifo", cancelled=lambda: next(looks)),
+    ):
+        pass
+    assert next(looks, None) is None
+
+
+@pytest.mark.parametrize("kind", ["link", "fifo", "folder"])
+def test_what_has_the_name_of_the_partial_file_is_left_alone(tmp_path: Path, kind: str) -> None:
+    partial, other = partial_path(tmp_path / "t"), tmp_path / "other"
+    other.write_text("other")
+    if kind == "link":
+        partial.symlink_to(other)
+    elif kind == "fifo":
+        os.mkfifo(partial)
+    else:
+        partial.mkdir()
+    with pytest.raises(FileError), open_output(tmp_path / "t"):
+        pass
+    assert other.read_text() == "other"
+    assert not (tmp_path / "t").exists()

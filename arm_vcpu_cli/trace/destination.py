@@ -1,0 +1,243 @@
+"""The file that is written: whole or not at all under its name, and readable while it grows.
+
+A regular file is written as ``FILE.partial`` beside FILE and takes FILE's name (rename(2): at once) when all of it is
+there. A run that is killed leaves the partial file with every record that was written, and FILE as it was. Pipes,
+terminals, devices and inherited descriptors (``/dev/stdout``) have no name to take; they are written directly. A wait
+for their reader ends when the run is stopped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import io
+import os
+import re
+import stat
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from arm_vcpu_cli.errors import FileError, OutputCancelledError, OutputError
+from arm_vcpu_cli.trace.patience import Cancelled, PatientWriter, may_block, never, own_terminal
+
+PARTIAL: Final = ".partial"
+"""What the name of a file ends with until all of it is there."""
+
+_LOCK_ATTEMPTS: Final = 8
+_PARTIAL_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+"""A link or a FIFO of that name leads to what is not ours."""
+_LOOK_SECONDS: Final = 0.05
+_DESCRIPTOR: Final = re.compile(r"/dev/(?:fd/(?P<number>\d+)|(?P<name>stdout|stderr))|/proc/self/fd/(?P<entry>\d+)")
+_STANDARD: Final = {"stdout": 1, "stderr": 2}.get
+
+
+def partial_path(path: Path | str) -> Path:
+    """Where the output for ``path`` is until it is complete: beside the file itself, also if ``path`` is a link."""
+    real = Path(os.path.realpath(path))
+    return real.with_name(real.name + PARTIAL)
+
+
+def inherited_descriptor(path: Path | str) -> int | None:
+    """The number of the open file that a name such as ``/dev/stdout`` means; None for all other names."""
+    found = _DESCRIPTOR.fullmatch(str(path))
+    if found is None:
+        return None
+    return _STANDARD(found["name"] or "") or int(found["number"] or found["entry"] or 1)
+
+
+class Destination(io.FileIO):
+    """A file whose write errors say which file it is. After the first, what is written is dropped.
+
+    Each write goes to the system at once, in one call where it takes it: a record is never in two halves. ``kept`` is
+    where what was written can be found after an error. ``drops``: no write raises, the error is only in ``failure``.
+    """
+
+    def __init__(
+        self,
+        descriptor: int,
+        path: Path | str,
+        kept: Path | None = None,
+        cancelled: Cancelled = never,
+        *,
+        drops: bool = False,
+    ) -> None:
+        super().__init__(descriptor, "wb")
+        self._path = path
+        self._kept = kept
+        self._drops = drops
+        self._put = super().write
+        self._patient = PatientWriter(descriptor, cancelled) if may_block(descriptor) else None
+        self.failure: OutputError | None = None
+
+    def write(self, data: Any, /) -> int:
+        size = len(data)
+        if self.failure is not None:
+            return size
+        try:
+            written = self._put_all(data, size)
+        except OSError as error:
+            hint = "" if self._kept is None else f"; what was written is in {self._kept}"
+            self.failure = OutputError(f"{self._path}: cannot be written: {error.strerror}{hint}")
+        else:
+            if written < size:
+                self.failure = OutputCancelledError(f"{self._path}: nobody reads it")
+        if self.failure is not None and not self._drops:
+            raise self.failure
+        return size
+
+    def abandon(self) -> None:
+        """Somebody wants to get away: nothing more is waited for."""
+        if self._patient is not None and self.failure is None:
+            self.failure = OutputCancelledError(f"{self._path}: nobody reads it")
+
+    def _put_all(self, data: Any, size: int) -> int:
+        if self._patient is not None:
+            return self._patient.write(data)
+        written = self._put(data)
+        while written < size:
+            written += self._put(memoryview(data)[written:])
+        return written
+
+
+@contextlib.contextmanager
+def open_destination(path: Path, cancelled: Cancelled = never) -> Iterator[Destination]:
+    """A context with the file to write ``path`` with. Leaving it by an exception leaves the partial file; leaving it
+    normally gives that its name.
+
+    Raises:
+        FileError: It cannot be opened, or another run is writing it.
+        OutputCancelledError: The run was stopped while ``path``, a FIFO, waited for a reader, or a write did.
+        OutputError: From a ``write`` or the end of the context: it could not be written.
+    """
+    descriptor, partial = _open_file(path, cancelled)
+    file = Destination(descriptor, path, partial, cancelled)
+    # Whatever ends the run, the file is closed; and only what is complete gets the name.
+    try:
+        with file:
+            yield file
+    except BaseException:
+        if partial is not None:
+            _remove_empty(partial)
+        raise
+    if file.failure is not None:
+        raise file.failure
+    if partial is not None:
+        _take_name(partial, path)
+
+
+def _open_file(path: Path, cancelled: Cancelled) -> tuple[int, Path | None]:
+    """(descriptor, the partial file or None where the output has no name to take)."""
+    inherited = inherited_descriptor(path)
+    try:
+        if inherited is not None:
+            # Opened anew, a file would have two positions, and the console and the trace would overwrite each other.
+            return own_terminal(inherited), None
+        mode = _mode(path)
+        if mode is not None and not stat.S_ISREG(mode):
+            return _open_special(path, cancelled), None
+        if mode is not None and not os.access(path, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return _open_beside(path, mode)
+    except (OSError, ValueError, OverflowError) as error:  # ValueError: a NUL in the name
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise FileError(path, f"cannot be written: {reason}") from error
+
+
+def _open_special(path: Path, cancelled: Cancelled) -> int:
+    """A FIFO, which has to have a reader and waits for one, or a device."""
+    while True:
+        try:
+            return os.open(path, os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError as error:
+            if error.errno != errno.ENXIO or not stat.S_ISFIFO(path.stat().st_mode):
+                raise
+        if cancelled():
+            raise OutputCancelledError(f"{path}: nobody reads it")
+        time.sleep(_LOOK_SECONDS)
+
+
+def _open_beside(path: Path, mode: int | None) -> tuple[int, Path | None]:
+    partial = partial_path(path)
+    try:
+        return _open_partial(partial, mode), partial
+    except PermissionError:
+        if mode is None:
+            raise
+        # The user may write this file, and no other in its directory.
+        return _open_alone(path), None
+
+
+def _open_alone(path: Path) -> int:
+    """A file that is written under its own name, emptied, and that nobody else writes."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        if not _lock(descriptor):
+            raise FileError(path, "another run is writing this file")
+        os.ftruncate(descriptor, 0)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _mode(path: Path) -> int | None:
+    try:
+        return path.stat().st_mode
+    except FileNotFoundError:
+        return None
+
+
+def _open_partial(partial: Path, mode: int | None) -> int:
+    """An empty partial file that nobody else writes, with the permissions of the file that it will replace."""
+    for _ in range(_LOCK_ATTEMPTS):
+        descriptor = os.open(partial, _PARTIAL_FLAGS, 0o666)
+        try:
+            if may_block(descriptor):
+                raise FileError(partial, "is in the way: not a regular file")
+            if not _lock(descriptor):
+                raise FileError(partial, "another run is writing this file")
+            # The run before may have finished in between, and given what was opened here its name.
+            if _is_at(descriptor, partial):
+                os.ftruncate(descriptor, 0)
+                if mode is not None:
+                    os.fchmod(descriptor, stat.S_IMODE(mode))
+                return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+    raise FileError(partial, "other runs are writing this file")
+
+
+def _lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        # Some network file systems have no locks; they are no reason to write no trace.
+        return True
+    return True
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _remove_empty(partial: Path) -> None:
+    with contextlib.suppress(OSError):
+        if not partial.stat().st_size:
+            partial.unlink()
+
+
+def _take_name(partial: Path, path: Path) -> None:
+    try:
+        partial.replace(Path(os.path.realpath(path)))
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be replaced: {error.strerror}; the output is in {partial}") from error
