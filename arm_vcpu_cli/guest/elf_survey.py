@@ -38,7 +38,7 @@ _MAX_PATH: Final = 4096
 
 _MAX_NOTES: Final = 64
 _MAX_PROPERTIES: Final = 1024
-"""Notes of a segment, and properties of all notes, that are looked at. Files have a handful; segments may share bytes."""
+"""Notes of a segment, and properties of all notes, that are looked at. Segments may share their bytes."""
 _NT_GNU_ABI_TAG, _NT_GNU_PROPERTY = 1, 5
 _LINUX: Final = 0
 _GNU: Final = b"GNU\0"
