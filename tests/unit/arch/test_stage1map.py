@@ -99,7 +99,7 @@ def test_what_was_found_before_tables_without_end_is_told_and_where_they_go_on()
     for index in range(512):
         memory.set(1, index, table_at(1))
     memory.set(1, 511, 0)
-    found = []
+    found: list[Mapped] = []
     tables = Stage1Map(memory.read_table, upper=False, ttbr=ROOT, tcr=TCR, sctlr=ON, mair=MAIR)
     with pytest.raises(TooManyTablesError) as caught:
         found.extend(tables.mappings())
