@@ -37,6 +37,8 @@ _MAX_PARTS: Final = 1024
 _MAX_PATH: Final = 4096
 
 _MAX_NOTES: Final = 64
+_MAX_PROPERTIES: Final = 1024
+"""Notes of a segment, and properties of all notes, that are looked at. Segments may share their bytes."""
 _NT_GNU_ABI_TAG, _NT_GNU_PROPERTY = 1, 5
 _LINUX: Final = 0
 _GNU: Final = b"GNU\0"
@@ -254,7 +256,7 @@ def _gnu_notes(reader: _Reader, programs: list[_Program]) -> Iterator[tuple[int,
                 break
             name_size, size, kind = note
             body = offset + 12 + -(-name_size // 4) * 4
-            if reader.part(offset + 12, name_size) == _GNU:
+            if name_size == len(_GNU) and reader.part(offset + 12, name_size) == _GNU:
                 yield kind, body, min(body + size, end)
             padding = align if kind == _NT_GNU_PROPERTY else 4
             offset = body + -(-size // padding) * padding
@@ -263,8 +265,12 @@ def _gnu_notes(reader: _Reader, programs: list[_Program]) -> Iterator[tuple[int,
 def _properties(reader: _Reader, programs: list[_Program]) -> tuple[str, ...] | None:
     """What the GNU property note says of all the code."""
     align = 8 if reader.is_64 else 4
+    left = _MAX_PROPERTIES
     for kind, offset, end in _gnu_notes(reader, programs):
         while kind == _NT_GNU_PROPERTY and offset < end and (fields := reader.unpack("III", offset)) is not None:
+            left -= 1
+            if left < 0:
+                return None
             if fields[0] == _FEATURE_1_AND:
                 return tuple(name for bit, name in PROPERTIES.items() if fields[2] >> bit & 1)
             offset += 8 + -(-fields[1] // align) * align

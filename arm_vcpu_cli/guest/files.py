@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +15,11 @@ def read_file(path: Path, expected: str) -> bytes:
     """All of a file, at most 1 GiB. Raises GuestFileError; ``expected`` ("a guest image") is for its message."""
     try:
         with path.open("rb") as file:
-            data = file.read(MAX_FILE_SIZE + 1)
+            # Memory for the rest is asked for in advance, and few files have more than they say: those of /proc, pipes.
+            size = min(os.fstat(file.fileno()).st_size, MAX_FILE_SIZE)
+            data = file.read(size + 1)
+            if len(data) > size:
+                data += file.read(MAX_FILE_SIZE + 1 - len(data))
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise GuestFileError(path, f"cannot be read: {reason}") from None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from io import BytesIO
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -16,7 +17,11 @@ from arm_vcpu_cli.guest.elf import ELF_MAGIC, read_elf_symbols
 from arm_vcpu_cli.guest.files import read_file
 from arm_vcpu_cli.guest.symbols import Symbol, SymbolTable
 
-_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,16}) ([A-Za-z?]) ([!-~]{1,4096})(?:[ \t]+\[[!-~]{1,256}\])?\s*")
+_LINE: Final = re.compile(
+    rb"([0-9A-Fa-f]{1,16}) ([A-Za-z?]) ([!-~]{1,4096})(?:[ \t]{1,256}\[[!-~]{1,256}\])?[ \t]{0,256}\r?\n?"
+)
+_MAX_LINE: Final = 8192
+"""Bytes that are looked at of a line; the form has less."""
 _MAX_SYMBOLS: Final = 1 << 20
 
 # The order in which the names of one address are preferred: functions, weak ones, data; capitals are global.
@@ -42,7 +47,10 @@ def load_symbols(path: Path) -> SymbolTable:
 def _listed(path: Path, data: bytes) -> list[Symbol]:
     symbols: list[Symbol] = []
     offset = 0
-    for number, line in enumerate(data.splitlines(keepends=True), 1):
+    # One line at a time, and of that no more than a good one can have: most of what is refused is no list at all. The
+    # bytes are shared and not copied.
+    lines = BytesIO(data)
+    for number, line in enumerate(iter(lambda: lines.readline(_MAX_LINE), b""), 1):
         match = _LINE.fullmatch(line)
         if match is None:
             message = f"line {number}: expected an address, a type and a name, as a System.map has them"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from random import Random, SystemRandom
 from typing import Final
@@ -29,7 +30,7 @@ from arm_vcpu_cli.devices.pl031 import Pl031
 from arm_vcpu_cli.devices.regions import ReadAsZero, Scratch
 from arm_vcpu_cli.devices.timer import GenericTimer
 from arm_vcpu_cli.engine.port import CpuCore
-from arm_vcpu_cli.errors import MachineFileError
+from arm_vcpu_cli.errors import MachineFileError, MemoryMapError, Stage2Error
 from arm_vcpu_cli.guest.image import GuestImage
 from arm_vcpu_cli.machine.boot_files import Entropy, load_boot_files
 from arm_vcpu_cli.machine.clock import HostClock, InstructionClock, MachineClock
@@ -127,7 +128,7 @@ class Machine:
 def build_machine(description: MachineDescription, image: GuestImage, console: Console) -> Machine:
     """Put a machine together and load the guest into it.
 
-    Raises :class:`GuestFileError`, :class:`MachineFileError`, :class:`MemoryMapError` or :class:`EngineError`.
+    Raises :class:`GuestFileError`, :class:`MachineFileError` or :class:`EngineError`.
     """
     host = Host(description.cpu.model)
     try:
@@ -145,7 +146,11 @@ def _build(description: MachineDescription, image: GuestImage, console: Console,
     host.timer_is_due = lambda: not clock.next_is_silent()
     pa_bits = pa_range_bits(Aa64Mmfr0(core.read_sysreg(_MMFR0)))
     stage2 = Stage2AddressSpace(host, pa_bits=pa_bits, ipa_bits=max(description.address_bits, MIN_BITS))
-    ram = GuestRam(host, [_map_region(host, stage2, region) for region in description.memory], core.forget_code)
+    backed = []
+    for region in description.memory:
+        with _blaming(description, f"memory.{region.name}"):
+            backed.append(_map_region(host, stage2, region))
+    ram = GuestRam(host, backed, core.forget_code)
     preload_files(ram, description)
     load_segments(ram, image)
     dtb_address = load_boot_files(ram, description, image, _entropy(description.clock, "boot"))
@@ -171,7 +176,8 @@ def _build(description: MachineDescription, image: GuestImage, console: Console,
         if isinstance(model, Pl011):
             uarts.append(model)
         if device.passthrough:
-            passed_through.append(pass_through(host, stage2, device, model, settle))
+            with _blaming(description, f"device.{device.name}"):
+                passed_through.append(pass_through(host, stage2, device, model, settle))
         else:
             bus.add(device.name, device.base, device.size, model)
 
@@ -219,6 +225,15 @@ def _build(description: MachineDescription, image: GuestImage, console: Console,
         on_demand,
         tuple(passed_through),
     )
+
+
+@contextmanager
+def _blaming(description: MachineDescription, key: str) -> Iterator[None]:
+    """What there is no room for is the fault of the key that asks for it. Raises MachineFileError."""
+    try:
+        yield
+    except (MemoryMapError, Stage2Error) as error:
+        raise MachineFileError(description.path or description.name, str(error), key=key) from error
 
 
 def _with_clock_chosen(description: MachineDescription, console: Console) -> MachineDescription:

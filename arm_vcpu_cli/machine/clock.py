@@ -15,7 +15,11 @@ from typing import Final
 from arm_vcpu_cli.devices.clock import NANOSECONDS_PER_TICK
 from arm_vcpu_cli.engine.port import UNLIMITED, CounterReads, CpuCore
 
-_NEVER: Final = 1 << 68
+_NEVER: Final = 1 << 72
+"""Later than a run can get by waiting and executing, see :data:`_LAST_ALARM`."""
+_LAST_ALARM: Final = 1 << 68
+"""Nanoseconds. What a device wants at this time or later does not happen, or a guest could wait for ever; the
+machine's own alarms go on until the guest has executed for as long as nobody watches."""
 _LONGEST_SLICE: Final = 10_000_000
 """Nanoseconds after which the host clock looks again how fast the guest executes."""
 _SHORTEST_SLICE: Final = 20_000
@@ -40,7 +44,8 @@ class MachineAlarm:
 
     def set(self, tick: int) -> None:
         """See :class:`~arm_vcpu_cli.devices.clock.Alarm`."""
-        self.set_at(tick * NANOSECONDS_PER_TICK)
+        due = tick * NANOSECONDS_PER_TICK
+        self.set_at(due if due < _LAST_ALARM else _NEVER)
 
     def set_at(self, nanoseconds: int) -> None:
         """The same by nanoseconds, which are finer than ticks."""

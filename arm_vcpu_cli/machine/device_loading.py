@@ -11,7 +11,9 @@ from arm_vcpu_cli.machine.schema import (
     FIRST_SPI,
     GIC_ALIGNMENT,
     LAST_SPI,
+    MAX_PASSTHROUGH,
     MAX_REDISTRIBUTORS,
+    MAX_REGIONS,
     REDISTRIBUTOR_SIZE,
     Table,
 )
@@ -25,7 +27,7 @@ def read_devices(table: Table, limit: int) -> tuple[list[DeviceDescription], Gic
     devices: list[DeviceDescription] = []
     gic: GicDescription | None = None
     owners: dict[int, str] = {}
-    for name, device_table in table.tables(DEVICE_KEYS):
+    for name, device_table in table.tables(DEVICE_KEYS, most=MAX_REGIONS):
         if not device_table.boolean("enabled", True):
             continue
         kind = device_table.choice("type", tuple(DEVICE_TYPES))
@@ -50,11 +52,12 @@ def _read_device(name: str, kind: str, table: Table, limit: int) -> DeviceDescri
     passthrough = table.boolean("passthrough", False)
     alignment = PAGE_SIZE if passthrough else 4
     window = DEVICE_TYPES[kind]
+    greatest = min(window.greatest, MAX_PASSTHROUGH) if passthrough else window.greatest
     return DeviceDescription(
         name=name,
         type=kind,
         base=table.integer("base", low=0, high=limit - 1, multiple_of=alignment),
-        size=table.size("size", low=window.least, high=window.greatest, multiple_of=alignment, default=PAGE_SIZE),
+        size=table.size("size", low=window.least, high=greatest, multiple_of=alignment, default=PAGE_SIZE),
         intid=table.optional_integer("intid", low=FIRST_SPI, high=LAST_SPI),
         passthrough=passthrough,
     )

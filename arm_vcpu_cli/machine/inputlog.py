@@ -21,12 +21,13 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from arm_vcpu_cli.errors import ArmVcpuError, FileError
+from arm_vcpu_cli.trace.event import TIME_BITS
 
 KIND: Final = "armvcpu input log"
 VERSION: Final = 2
 _OLDER: Final = 1
 """Written where instructions were counted by other blocks of code: the same moment had another tick."""
-_MAX_TICK: Final = (1 << 64) - 1
+_MAX_TICK: Final = (1 << TIME_BITS) - 1
 _MAX_LINE: Final = 1 << 20
 """Bytes of one line. The largest delivery, 64 KiB, takes less than half of it."""
 _MAX_SIZE: Final = 1 << 28
@@ -200,7 +201,7 @@ def _header(entry: Mapping[str, Any], fail: _Fault) -> Mapping[str, str]:
 def _tick(value: object, last: int, fail: _Fault) -> int:
     # bool is an int too, but no tick.
     if type(value) is not int or not 0 <= value <= _MAX_TICK:
-        raise fail(f"expected a tick from 0 to 2^64 - 1, found {_shown(repr(value))}")
+        raise fail(f"expected a tick from 0 to 2^{TIME_BITS} - 1, found {_shown(repr(value))}")
     if value < last:
         raise fail(f"tick {value} comes after tick {last}")
     return value

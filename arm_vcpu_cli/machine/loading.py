@@ -46,6 +46,7 @@ from arm_vcpu_cli.machine.schema import (
     MAX_BOOTARGS,
     MAX_COUNTER_READ,
     MAX_REGION_SIZE,
+    MAX_REGIONS,
     MAX_SECONDS,
     PERMISSIONS,
     Table,
@@ -159,7 +160,7 @@ def _read_el2(table: Table, gic: GicDescription | None) -> El2Description:
 
 def _read_memory(table: Table) -> list[MemoryRegion]:
     known = ("base", "size", "permissions", "on_fault", "file", "file_offset", "enabled")
-    enabled = [item for item in table.tables(known) if item[1].boolean("enabled", True)]
+    enabled = [item for item in table.tables(known, most=MAX_REGIONS) if item[1].boolean("enabled", True)]
     return [_read_region(name, region) for name, region in enabled]
 
 

@@ -21,6 +21,10 @@ from arm_vcpu_cli.machine.sizes import format_size, parse_size
 from arm_vcpu_cli.record import Record
 
 MAX_REGION_SIZE: Final = 1 << 40
+MAX_REGIONS: Final = 256
+"""Memory regions, and as many devices: boards have a few dozen, and each takes tables of its own."""
+MAX_PASSTHROUGH: Final = 0x100_0000
+"""Bytes of the window of a device that is passed through, which is mapped in pages."""
 MAX_BOOTARGS: Final = 2047  # bytes; the kernel's COMMAND_LINE_SIZE less the NUL
 MAX_SECONDS: Final = 1e9
 FIRST_SPI: Final = 32
@@ -175,8 +179,11 @@ class Table:
             raise self.error(name, f"expected a table, found {describe_value(value)}")
         return Table(self.path, value, key=self.key_of(name), known=known)
 
-    def tables(self, known: Sequence[str]) -> Iterator[tuple[str, Table]]:
-        """The tables in a table whose keys are names chosen by the user; the names are checked."""
+    def tables(self, known: Sequence[str], *, most: int | None = None) -> Iterator[tuple[str, Table]]:
+        """The tables in a table whose keys are names chosen by the user; the names are checked, and that there are no
+        more than ``most``."""
+        if most is not None and len(self._values) > most:
+            raise self.error(None, f"expected at most {most} tables in it, found {len(self._values)}")
         for name in self._values:
             if not _BARE_KEY.fullmatch(name):
                 raise self.error(name, "expected a name of at most 64 letters, digits, '-' and '_'")

@@ -10,6 +10,9 @@ from typing import Final, NamedTuple
 SCHEMA: Final = "armvcpu-trace"
 SCHEMA_VERSION: Final = 1
 """The name and the version of the event schema; a change that breaks readers makes it the next number."""
+TIME_BITS: Final = 72
+"""The bits of a guest's time in nanoseconds: more than any run reaches. A guest may wait for all of its counter, which
+has 64 bits and counts every 16 nanoseconds."""
 
 EXIT: Final = "exit"
 ENTRY: Final = "entry"

@@ -24,6 +24,8 @@ _MAX_INTERNED: Final = 1 << 16
 _MAX_KEPT: Final = 1 << 14
 _MAX_SMALL: Final = 1 << 10
 _MAX_NAME: Final = 512
+_LAST_TIME: Final = (1 << 63) - 1
+"""The format's times are signed numbers of 64 bits: what a guest does in 300 years is all shown at that moment."""
 
 # Trace, TracePacket
 _PACKET: Final = 1
@@ -202,7 +204,7 @@ class _PacketWriter:
         """The start of a packet; those of one event share it."""
         if time != self._time:
             self._time = time
-            self._start = _TIMESTAMP_TAG + varint(time) + _DEPENDENT
+            self._start = _TIMESTAMP_TAG + varint(min(time, _LAST_TIME)) + _DEPENDENT
         return self._start
 
     def _prefix(self, kind: int, uuid: int) -> bytes:

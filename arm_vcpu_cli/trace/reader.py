@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, NoReturn, cast
 
 from arm_vcpu_cli.errors import FileError
-from arm_vcpu_cli.trace.event import NAME_KEYS, SCHEMA, SCHEMA_VERSION, TracedDevice, TraceEnd, TraceHeader
+from arm_vcpu_cli.trace.event import NAME_KEYS, SCHEMA, SCHEMA_VERSION, TIME_BITS, TracedDevice, TraceEnd, TraceHeader
 from arm_vcpu_cli.trace.records import printable
 
 try:
@@ -31,7 +31,12 @@ except ImportError:
 STDIN: Final = "-"
 MAX_LINE: Final = 1 << 20
 """Bytes that a line may have; those of real traces have a few hundred."""
-MAX_NUMBER: Final = 1 << 64
+NUMBER_BITS: Final = 64
+
+MAX_EXPANSION: Final = 256
+"""How many times its size a packed trace may have, beside what any may have; those of real runs have up to 100."""
+ALWAYS_UNPACKED: Final = 16 << 20
+"""Bytes that any packed trace may have."""
 
 _CHUNK: Final = 1 << 18
 _GZIP_MAGIC: Final = b"\x1f\x8b"
@@ -112,8 +117,9 @@ class TraceReader:
     def event(self, line: bytes) -> Record:
         """The event of a line that :meth:`lines` has just yielded.
 
-        ``type`` is a string and ``seq``, ``vcpu`` and ``time_ns`` are numbers of 64 bits; so is ``host_ns`` where
-        there is one; the name that events of a known type have is a string; nothing is nested.
+        ``type`` is a string, ``seq`` and ``vcpu`` are numbers of 64 bits and ``time_ns`` of :data:`TIME_BITS`;
+        ``host_ns`` has 64 bits where there is one; the name that events of a known type have is a string; nothing is
+        nested.
         """
         record = self.parse(line)
         self.check(record)
@@ -140,7 +146,7 @@ class TraceReader:
             self.fail('without a "type", expected that of an event')
         self.number(record, "seq")
         self.number(record, "vcpu")
-        self.number(record, "time_ns")
+        self.number(record, "time_ns", TIME_BITS)
         if "host_ns" in record:
             self.number(record, "host_ns")
         name = NAME_KEYS.get(kind)
@@ -149,11 +155,11 @@ class TraceReader:
         if any(isinstance(value, (dict, list)) for value in record.values()):
             self.fail("an event with something nested in it, expected one flat object a line")
 
-    def number(self, record: Record, key: str) -> int:
-        """A property that has to be there and to be a number from 0 to 2^64 - 1."""
+    def number(self, record: Record, key: str, bits: int = NUMBER_BITS) -> int:
+        """A property that has to be there and to be a number from 0 on that ``bits`` hold."""
         value = record.get(key)
-        if type(value) is not int or not 0 <= value < MAX_NUMBER:
-            self.fail(f'"{key}" of {_kind(record)}: expected a number from 0 to 2^64 - 1')
+        if type(value) is not int or value < 0 or value >> bits:
+            self.fail(f'"{key}" of {_kind(record)}: expected a number from 0 to 2^{bits} - 1')
         return value
 
     def text(self, record: Record, key: str) -> str:
@@ -194,7 +200,7 @@ class TraceReader:
                 status=self.number(record, "status"),
                 message=self.text(record, "message"),
                 exits=self.number(record, "exits"),
-                time=self.number(record, "time_ns"),
+                time=self.number(record, "time_ns", TIME_BITS),
             )
             return True
         if kind == "summary":
@@ -249,15 +255,16 @@ class TraceReader:
         )
 
     def _numbered(self, read: Callable[[], bytes]) -> Iterator[bytes]:
-        """The lines that are complete and not empty."""
+        """The lines that are complete. Our sinks write none that is empty."""
         rest = b""
         while chunk := read():
             lines = (rest + chunk).split(b"\n")
             rest = lines.pop()
             for line in lines:
                 self.line += 1
-                if line:
-                    yield line
+                if not line:
+                    self.fail("an empty line, expected one event a line")
+                yield line
             if len(rest) > MAX_LINE:
                 self.line += 1
                 self.fail(f"longer than {MAX_LINE} bytes, expected a trace, one event a line")
@@ -285,8 +292,11 @@ class TraceReader:
             magic = buffered.peek(len(_ZSTD_MAGIC))[: len(_ZSTD_MAGIC)]
         except OSError as error:
             self._unreadable(error)
+        packed = _Counted(buffered)
         if magic.startswith(_GZIP_MAGIC):
-            return self._guarded(gzip.GzipFile(fileobj=buffered).read1, (zlib.error, gzip.BadGzipFile))
+            # It only reads.
+            unzipped = gzip.GzipFile(fileobj=cast("io.BufferedReader", packed))
+            return self._guarded(self._bounded(unzipped.read1, packed), (zlib.error, gzip.BadGzipFile))
         if magic == _ZSTD_MAGIC:
             if zstandard is None:
                 raise TraceFileError(
@@ -294,10 +304,28 @@ class TraceReader:
                     "packed with Zstandard, which needs the zstandard package (pip install 'arm-vcpu-cli[zstd]')",
                 )
             unpacked = zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(
-                buffered, read_across_frames=True, closefd=False
+                cast("io.BufferedReader", packed), read_across_frames=True, closefd=False
             )
-            return self._guarded(unpacked.read, (zstandard.ZstdError,))
+            return self._guarded(self._bounded(unpacked.read, packed), (zstandard.ZstdError,))
         return self._guarded(buffered.read1, ())
+
+    def _bounded(self, read: Callable[[int], bytes], packed: _Counted) -> Callable[[int], bytes]:
+        """The same until there is more of it than can be a trace: a few bytes may stand for any number."""
+        total = 0
+
+        def bounded(size: int) -> bytes:
+            nonlocal total
+            data = read(size)
+            total += len(data)
+            if total > ALWAYS_UNPACKED + MAX_EXPANSION * packed.count:
+                raise TraceFileError(
+                    self.name,
+                    f"unpacks to more than {ALWAYS_UNPACKED >> 20} MiB and {MAX_EXPANSION} times its size, "
+                    f"expected a trace (unpack it first if it is one)",
+                )
+            return data
+
+        return bounded
 
     def _guarded(self, read: Callable[[int], bytes], damage: tuple[type[Exception], ...]) -> Callable[[], bytes]:
         def guarded() -> bytes:
@@ -319,6 +347,19 @@ class TraceReader:
     def _unreadable(self, error: OSError | ValueError) -> NoReturn:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise TraceFileError(self.name, f"cannot be read: {reason}") from None
+
+
+class _Counted:
+    """What packed data is read from; ``count`` are the bytes so far."""
+
+    def __init__(self, file: io.BufferedReader) -> None:
+        self._read = file.read1
+        self.count = 0
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._read(size)
+        self.count += len(data)
+        return data
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from arm_vcpu_cli.arch.esr import EC_SHIFT
-from arm_vcpu_cli.trace.event import ACCESS, EVENT_TYPES, EXCEPTION, EXIT, UNASKED_TYPES
+from arm_vcpu_cli.trace.event import ACCESS, EVENT_TYPES, EXCEPTION, EXIT, TIME_BITS, UNASKED_TYPES
 
-UNBOUNDED: Final = 1 << 64
+UNBOUNDED: Final = 1 << TIME_BITS
 
 
 class Span(NamedTuple):

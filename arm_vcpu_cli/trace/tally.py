@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from arm_vcpu_cli.trace.event import EXCEPTION, EXIT, IRQ
+from arm_vcpu_cli.trace.event import EXCEPTION, EXIT, IRQ, TIME_BITS
 from arm_vcpu_cli.trace.eventline import is_plain, split
 from arm_vcpu_cli.trace.exitkey import KEY_PROPERTIES, ExitKey, exit_key
 from arm_vcpu_cli.trace.reader import Record, TraceReader
@@ -45,7 +45,7 @@ def tally(trace: TraceReader) -> Statistics:
 def count_record(trace: TraceReader, record: Record, statistics: Statistics) -> Count:
     """Count one event; the function that counts others like it. Raises TraceFileError where it is damaged."""
     count = _counter(trace, record, statistics)
-    latency = trace.number(record, "latency_ns") if "latency_ns" in record else None
+    latency = trace.number(record, "latency_ns", TIME_BITS) if "latency_ns" in record else None
     count(record["time_ns"], record.get("host_ns"), latency)
     return count
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.integration.command import armvcpu, assert_refused, guest, sample, shell
+from tests.support import means
 
 PAGING = sample("paging")
 USER = "0x1000000000"
@@ -163,6 +164,20 @@ def test_the_map_has_regions_of_one_kind_each() -> None:
     assert re.search(r"^  0x00000000402\w+-0x0000000043ffffff +62M +2M each ", text, re.MULTILINE)
     assert re.search(r"^stage 1, TTBR1_EL1 .*: disabled \(TCR_EL1\.EPD1 = 1\)$", text, re.MULTILINE)
     assert re.search(r"^stage 2, .*\n  0x0000000040000000-0x000000005fffffff +512M +rwx ", text, re.MULTILINE)
+
+
+def test_the_map_of_a_table_that_points_to_itself_is_cut_and_says_where() -> None:
+    """Half a terabyte of pages, no two of which can be told as one."""
+    text = means.armvcpu("walk", "--map", guest("selfmap"), seconds=20)
+    assert text.returncode == 0
+    (told,) = re.findall(r"^  \.\.\. what there is from (0x\w+) on is left out: (.*)$", text.stdout, re.MULTILINE)
+    assert told == ("0x0000000004000000", "only 16384 regions are told")
+    answer = json.loads(means.armvcpu("walk", "--json", "--map", guest("selfmap"), seconds=20).stdout)
+    lower, _, stage2 = answer["map"]
+    assert (lower["complete"], len(lower["regions"])) == (False, 16384)
+    assert lower["left_out"] == {"from": "0x4000000", "reason": "only 16384 regions are told"}
+    assert stage2["complete"]
+    assert "left_out" not in stage2
 
 
 def test_the_map_as_an_object_agrees_with_walks() -> None:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Final
 
 from arm_vcpu_cli.arch.regs import Sctlr
-from arm_vcpu_cli.arch.stage1map import Mapped, Stage1Map, TooManyTablesError
+from arm_vcpu_cli.arch.stage1map import MAX_TABLES, Mapped, Stage1Map, TooManyTablesError
 from arm_vcpu_cli.arch.sysreg import lookup
 from arm_vcpu_cli.machine.builder import Machine
-from arm_vcpu_cli.machine.postmortem.place_advice import places
+from arm_vcpu_cli.machine.postmortem.place_advice import Place, places
 from arm_vcpu_cli.machine.sizes import format_size
 from arm_vcpu_cli.machine.tables.translation import Permissions
 
 _HALVES: Final = ((0, "TTBR0_EL1"), (1, "TTBR1_EL1"))
-MAX_REGIONS: Final = 1 << 16
+MAX_REGIONS: Final = 1 << 14
 """Regions that are told at most; a running Linux has a few hundred."""
 _SHAREABILITY: Final = ("non-shareable", "reserved-shareable", "outer-shareable", "inner-shareable")
 
@@ -39,12 +41,13 @@ class MappedRegion:
 
 @dataclass(frozen=True)
 class MapSection:
-    """One set of tables: ``is_used`` is false where no access looks at them, ``cut`` says that they have no end."""
+    """One set of tables: ``is_used`` is false where no access looks at them. ``left_out`` says from which address on
+    they are not told, and why; None where all is."""
 
     heading: str
     regions: tuple[MappedRegion, ...]
     is_used: bool = True
-    cut: bool = False
+    left_out: tuple[int, str] | None = None
 
 
 def stage1_sections(machine: Machine) -> Iterator[MapSection]:
@@ -69,16 +72,16 @@ def stage1_sections(machine: Machine) -> Iterator[MapSection]:
         if tables.half.disabled:
             yield MapSection(f"{heading}: disabled (TCR_EL1.EPD{upper} = 1)", (), is_used=False)
             continue
-        regions, cut = _collect(machine, tables)
-        yield MapSection(heading, regions, cut=cut)
+        regions, left_out = _collect(machine, tables)
+        yield MapSection(heading, regions, left_out=left_out)
 
 
 def stage2_section(machine: Machine) -> MapSection:
     """What stage 2 maps; everything else is a device or nothing, and exits."""
-    regions = []
+    regions, known = [], places(machine.description)
     for region in machine.stage2.regions():
         may = Permissions(region.attributes.read, region.attributes.write, region.attributes.execute)
-        memory, behind = region.attributes.memory.value, _behind(machine, region.ipa)
+        memory, behind = region.attributes.memory.value, _behind(known, region.ipa)
         regions.append(MappedRegion(region.ipa, region.size, region.pa, None, may, memory, None, behind))
     return MapSection(f"stage 2, VTTBR_EL2 {_sysreg(machine, 'VTTBR_EL2'):#x}, 4 KiB granule", tuple(regions))
 
@@ -98,19 +101,20 @@ def executed_lines(ranges: list[range]) -> Iterator[str]:
         yield "  nowhere"
 
 
-def _collect(machine: Machine, tables: Stage1Map) -> tuple[tuple[MappedRegion, ...], bool]:
+def _collect(machine: Machine, tables: Stage1Map) -> tuple[tuple[MappedRegion, ...], tuple[int, str] | None]:
     found: list[MappedRegion] = []
+    known = places(machine.description)
     try:
         for mapped in tables.mappings():
             if len(found) == MAX_REGIONS:
-                return tuple(found), True
-            found.append(_region(machine, tables, mapped))
-    except TooManyTablesError:
-        return tuple(found), True
-    return tuple(found), False
+                return tuple(found), (mapped.va, f"only {MAX_REGIONS} regions are told")
+            found.append(_region(known, tables, mapped))
+    except TooManyTablesError as error:
+        return tuple(found), (error.va, f"only {MAX_TABLES} tables are looked at; they may point to themselves")
+    return tuple(found), None
 
 
-def _region(machine: Machine, tables: Stage1Map, mapped: Mapped) -> MappedRegion:
+def _region(known: list[Place], tables: Stage1Map, mapped: Mapped) -> MappedRegion:
     one = mapped.el1
     flags = [] if mapped.accessed else ["AF=0"]
     if one.not_global:
@@ -125,14 +129,15 @@ def _region(machine: Machine, tables: Stage1Map, mapped: Mapped) -> MappedRegion
         el1=Permissions(one.read, one.write, one.execute),
         memory=one.memory.value,
         leaves=1 << tables.geometry.shift(mapped.level),
-        behind=_behind(machine, mapped.ipa),
+        behind=_behind(known, mapped.ipa),
         flags=tuple(flags),
     )
 
 
-def _behind(machine: Machine, ipa: int) -> str:
-    """What is at an IPA."""
-    return next((place.name for place in places(machine.description) if place.base <= ipa < place.end), "nothing")
+def _behind(known: list[Place], ipa: int) -> str:
+    """What is at an IPA, of places by address."""
+    index = bisect_right(known, ipa, key=attrgetter("base")) - 1
+    return known[index].name if index >= 0 and ipa < known[index].end else "nothing"
 
 
 def _sysreg(machine: Machine, name: str) -> int:
@@ -146,8 +151,9 @@ def section_lines(section: MapSection) -> Iterator[str]:
         yield f"  {_line(region)}"
     if section.is_used and not section.regions:
         yield "  nothing is mapped"
-    if section.cut:
-        yield "  ... and more: the tables have no end"
+    if section.left_out is not None:
+        start, reason = section.left_out
+        yield f"  ... what there is from {start:#018x} on is left out: {reason}"
 
 
 def _line(region: MappedRegion) -> str:
@@ -168,7 +174,8 @@ def section_object(section: MapSection) -> dict[str, object]:
     """The same for JSON; addresses are strings in hexadecimal."""
     return {
         "tables": section.heading,
-        "complete": not section.cut,
+        "complete": section.left_out is None,
+        **({} if section.left_out is None else {"left_out": _left_out(*section.left_out)}),
         "regions": [
             {
                 "start": hex(region.start),
@@ -184,3 +191,7 @@ def section_object(section: MapSection) -> dict[str, object]:
             for region in section.regions
         ],
     }
+
+
+def _left_out(start: int, reason: str) -> dict[str, str]:
+    return {"from": hex(start), "reason": reason}

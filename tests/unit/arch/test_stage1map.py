@@ -12,6 +12,7 @@ from arm_vcpu_cli.arch.regs import Sctlr, Tcr
 from arm_vcpu_cli.arch.stage1map import MAX_TABLES, Mapped, Stage1Map, TooManyTablesError
 from arm_vcpu_cli.arch.stage1walk import walk_stage1
 from arm_vcpu_cli.arch.walk import Walk
+from tests.support import means
 
 ON = int(Sctlr.of(M=1))
 TCR = int(Tcr.of(T0SZ=25, T1SZ=25, TG1=2, IPS=5))
@@ -88,6 +89,66 @@ def test_tables_without_end_are_given_up() -> None:
         for _ in tables.mappings():
             pass
     assert MAX_TABLES < 512 * 512
+
+
+def test_what_was_found_before_tables_without_end_is_told_and_where_they_go_on() -> None:
+    memory = Memory(2)
+    memory.set(0, 0, 0x4000_0000 | AF | 1)
+    for index in range(1, 512):
+        memory.set(0, index, table_at(1))
+    for index in range(512):
+        memory.set(1, index, table_at(1))
+    memory.set(1, 511, 0)
+    found: list[Mapped] = []
+    tables = Stage1Map(memory.read_table, upper=False, ttbr=ROOT, tcr=TCR, sctlr=ON, mair=MAIR)
+    with pytest.raises(TooManyTablesError) as caught:
+        found.extend(tables.mappings())
+    assert (found[0].va, found[0].ipa, found[0].size) == (0, 0x4000_0000, 1 << 30)
+    assert found[-1].va + found[-1].size <= caught.value.va
+
+
+def test_tables_without_end_cost_little() -> None:
+    """Every descriptor is a table, which at the last level is a page: 16 million of them, all the same 512."""
+    code = """
+import struct
+from arm_vcpu_cli.arch.stage1map import Stage1Map, TooManyTablesError
+from tests.unit.arch.test_stage1map import AF, MAIR, ON, ROOT, TABLE, TCR
+content = struct.pack("<512Q", *[ROOT | 3 | AF] + [ROOT + TABLE * n | 3 | AF for n in range(511)])
+tables = Stage1Map(lambda address, size: content, upper=False, ttbr=ROOT, tcr=TCR, sctlr=ON, mair=MAIR)
+count = 0
+try:
+    for _ in tables.mappings():
+        count += 1
+except TooManyTablesError as error:
+    print(count, hex(error.va))
+"""
+    count, beyond = means.python(code, seconds=10).split()
+    assert int(count) > MAX_TABLES
+    assert 0 < int(beyond, 16) < 1 << 39
+
+
+def test_a_table_of_pages_that_others_share_is_the_same_everywhere() -> None:
+    memory = Memory()
+    memory.set(0, 0, table_at(1))
+    memory.set(1, 3, table_at(2))
+    memory.set(1, 9, table_at(2))
+    memory.set(1, 10, table_at(2) | 1 << 63)
+    for index in (0, 1, 5):
+        memory.set(2, index, 0x9000_0000 + TABLE * index | AF | 3)
+    found = mapped(memory)
+    parts = [(0, 2 * TABLE), (5 * TABLE, TABLE)]
+    assert [(each.va, each.ipa, each.size) for each in found] == [
+        (table * 0x20_0000 + at, 0x9000_0000 + at, size) for table in (3, 9, 10) for at, size in parts
+    ]
+
+
+def test_pages_that_go_on_at_the_end_of_all_addresses_are_two_regions() -> None:
+    memory = Memory()
+    memory.set(0, 0, table_at(1))
+    memory.set(1, 0, table_at(2))
+    memory.set(2, 0, (1 << 48) - TABLE | AF | 3)
+    memory.set(2, 1, 1 << 48 | AF | 3)
+    assert [each.ipa for each in mapped(memory)] == [(1 << 48) - TABLE, 0]
 
 
 descriptors = st.one_of(

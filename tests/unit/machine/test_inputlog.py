@@ -102,7 +102,7 @@ def test_a_fact_that_differs_is_named_with_both_values(
         ([HEADER, '{"tick": 1.0, "data": ""}'], 2, "expected a tick"),
         ([HEADER, '{"tick": true, "data": ""}'], 2, "expected a tick"),
         ([HEADER, '{"tick": -1, "data": ""}'], 2, "expected a tick"),
-        ([HEADER, f'{{"tick": {2**64}, "data": ""}}'], 2, "expected a tick"),
+        ([HEADER, f'{{"tick": {2**72}, "data": ""}}'], 2, "expected a tick"),
         ([HEADER, f'{{"tick": {"9" * 10_000}, "data": ""}}'], 2, "JSON"),
         ([HEADER, '{"tick": NaN, "data": ""}'], 2, "expected a tick"),
         ([HEADER, '{"tick": 1, "data": 1}'], 2, "string"),

@@ -206,7 +206,7 @@ NUMBERED = '{"type":"exit","seq":1,"vcpu":0,"time_ns":1,'
         (b'{"type":"entry","seq":1.5,"vcpu":0,"time_ns":1}', '"seq"'),
         (b'{"type":"entry","seq":true,"vcpu":0,"time_ns":1}', '"seq"'),
         (b'{"type":"entry","seq":1,"vcpu":"0","time_ns":1}', '"vcpu"'),
-        (b'{"type":"entry","seq":1,"vcpu":0,"time_ns":18446744073709551616}', '"time_ns"'),
+        (b'{"type":"entry","seq":1,"vcpu":0,"time_ns":4722366482869645213696}', '"time_ns"'),
         (b'{"type":"entry","seq":1,"vcpu":0,"time_ns":1e999}', '"time_ns"'),
         (b'{"type":"entry","seq":1,"vcpu":0,"time_ns":' + b"9" * 60_000 + b"}", "expected"),
         (f'{NUMBERED}"reason":"Halt","host_ns":"1"}}'.encode(), '"host_ns"'),
@@ -218,7 +218,7 @@ NUMBERED = '{"type":"exit","seq":1,"vcpu":0,"time_ns":1,'
 )
 def test_a_damaged_line_is_refused_with_its_number(tmp_path: Path, text: bytes, expected: str) -> None:
     path = tmp_path / "t.jsonl"
-    path.write_bytes(line(HEADER).encode() + b"\n" + line(write("A")).encode() + text + b"\n" + line(END).encode())
+    path.write_bytes(line(HEADER).encode() + (line(write("A")) * 2).encode() + text + b"\n" + line(END).encode())
     message = refusal(path)
     assert "line 4: " in message
     assert expected in message
