@@ -9,6 +9,7 @@ from typing import Final
 
 import click
 
+from arm_vcpu_cli.cli.output import tell
 from arm_vcpu_cli.errors import ArmVcpuError, UsageError
 from arm_vcpu_cli.version import VERSION
 
@@ -68,7 +69,7 @@ def cli(ctx: click.Context) -> None:
       armvcpu probe --for guest.elf          whether the modelled CPU has what it needs
     """
     if ctx.invoked_subcommand is None:
-        click.echo(ctx.get_help(), err=True)
+        tell(ctx.get_help())
         ctx.exit(WRONG_USAGE)
 
 
@@ -78,7 +79,9 @@ def invoke(arguments: Sequence[str]) -> object:
         return cli.main(arguments, prog_name="armvcpu", standalone_mode=False)
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx is not None else "armvcpu"
-        raise UsageError(f"{error.format_message().rstrip('.')} (see {command} --help)") from error
+        # A list of choices comes one a line.
+        message = error.format_message().replace("\n\t", " ").rstrip(".")
+        raise UsageError(f"{message} (see {command} --help)") from error
     except click.ClickException as error:
         raise ArmVcpuError(error.format_message()) from error
     except click.Abort:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
+from arm_vcpu_cli.cli.output import show
+
 SHELLS = ("bash", "zsh", "fish")
 
 
@@ -23,5 +25,5 @@ def command(ctx: click.Context, shell: str) -> int:
     completion = get_completion_class(shell)
     if completion is None:
         raise click.UsageError(f"no completion for {shell}")
-    click.echo(completion(ctx.find_root().command, {}, "armvcpu", "_ARMVCPU_COMPLETE").source())
+    show(completion(ctx.find_root().command, {}, "armvcpu", "_ARMVCPU_COMPLETE").source())
     return 0

@@ -1,4 +1,7 @@
-"""Saying something to the user."""
+"""Saying something to the user: everything that people are to read goes through here, or through a sink of a trace.
+
+What is said has been made printable where it came in; here that is made sure of.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +10,29 @@ import os
 import sys
 from typing import TextIO
 
+from arm_vcpu_cli.cli.encoding import escape_unknown
+from arm_vcpu_cli.printable import LONGEST_LINE, printable, printable_lines
+
 
 def say(message: str) -> None:
     """A line for the user, on stderr: stdout is the guest's."""
-    tell(f"armvcpu: {message}")
+    tell(f"armvcpu: {printable(message, LONGEST_LINE)}")
 
 
-def tell(text: str) -> None:
+def tell(text: str, *, coloured: bool = False) -> None:
     """Text for the user, on stderr. Where nobody is left to read it, the exit status still has to be right."""
     try:
-        sys.stderr.write(f"{text}\n")
+        sys.stderr.write(f"{printable_lines(text, coloured=coloured)}\n")
         sys.stderr.flush()
     except OSError:
         sys.stderr = null_stream("w")
+
+
+def show(text: str, *, coloured: bool = False) -> None:
+    """What the user has asked for, on stdout. Raises OSError where it cannot be written."""
+    stream = escape_unknown(sys.stdout)
+    stream.write(f"{printable_lines(text, coloured=coloured)}\n")
+    stream.flush()
 
 
 def null_stream(mode: str) -> TextIO:

@@ -122,7 +122,7 @@ def _tell(machine: Machine, result: RunResult, *, regs: bool) -> None:
         else:
             lines = report.register_dump(machine)
         if lines:
-            tell("\n".join(lines))
+            tell("\n".join(lines), coloured=color)
     if regs:
         say(f"{result.message} ({result.exits} exits to EL2, {result.seconds:.3f} s)")
     elif result.ending is not Ending.POWERED_OFF:
