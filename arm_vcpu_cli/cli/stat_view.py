@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Final, TextIO
 
-from arm_vcpu_cli.printable import printable
+from arm_vcpu_cli.printable import printable, printable_lines
 from arm_vcpu_cli.trace.exitkey import CALL, CALLER, DEVICE, EL, EXIT_DIMENSIONS, REASON, REGISTER, SYMBOL, SYSREG, VCPU
 from arm_vcpu_cli.trace.histogram import PRECISION, Durations
 from arm_vcpu_cli.trace.statistics import Interrupt, Row, Statistics
@@ -94,7 +94,7 @@ def print_statistics(statistics: Statistics, view: View, heading: str, stream: T
     parts = parts_of(statistics, view, heading, Look(_PIPE_WIDTH, blocks=has_blocks(stream)))
     lines = [line for part in parts for line in ([part.text] if isinstance(part, Line) else _plain(part))]
     # Columns are padded to their width; nobody wants that in a file.
-    stream.write("\n".join(line.rstrip() for line in lines) + "\n")
+    stream.write(printable_lines("\n".join(line.rstrip() for line in lines)) + "\n")
     stream.flush()
 
 

@@ -26,7 +26,7 @@ LAYERS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         "guest": frozenset({"errors", "record", "printable", "arch"}),
         "trace": frozenset({"errors", "record", "printable", "arch"}),
         "arm_vcpu": frozenset({"errors", "record", "arch", "axvcpu", "engine"}),
-        "probe": frozenset({"errors", "record", "arch", "axvcpu", "engine", "arm_vcpu", "machine"}),
+        "probe": frozenset({"errors", "record", "printable", "arch", "axvcpu", "engine", "arm_vcpu", "machine"}),
         "machine": frozenset(
             {"errors", "record", "printable", "arch", "axvcpu", "engine", "devices", "guest", "trace", "arm_vcpu"}
         ),
