@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from importlib import import_module
 from types import MappingProxyType
@@ -9,6 +10,7 @@ from typing import Final
 
 import click
 
+from arm_vcpu_cli.cli.main import COMPLETION
 from arm_vcpu_cli.cli.output import tell
 from arm_vcpu_cli.errors import ArmVcpuError, UsageError
 from arm_vcpu_cli.version import VERSION
@@ -75,6 +77,8 @@ def cli(ctx: click.Context) -> None:
 
 def invoke(arguments: Sequence[str]) -> object:
     """What the command line ``arguments`` does; what its command returns. The parser's errors become ours."""
+    if COMPLETION in os.environ:
+        import_module("arm_vcpu_cli.cli.shells").register()
     try:
         return cli.main(arguments, prog_name="armvcpu", standalone_mode=False)
     except click.UsageError as error:

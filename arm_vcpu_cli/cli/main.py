@@ -16,7 +16,7 @@ from arm_vcpu_cli.errors import ArmVcpuError
 INTERRUPTED: Final = 130
 OUTPUT_FAILED: Final = 1
 _COMMANDS: Final = "arm_vcpu_cli.cli.commands"
-_COMPLETION: Final = "_ARMVCPU_COMPLETE"
+COMPLETION: Final = "_ARMVCPU_COMPLETE"
 """The variable by which a shell asks for words in the place of a run."""
 
 
@@ -56,7 +56,7 @@ def only_guest(arguments: Sequence[str]) -> Path | None:
 
     The parser takes about as long to load as all that runs a small guest.
     """
-    if len(arguments) != 2 or arguments[0] != "run" or arguments[1].startswith("-") or _COMPLETION in os.environ:
+    if len(arguments) != 2 or arguments[0] != "run" or arguments[1].startswith("-") or COMPLETION in os.environ:
         return None
     guest = Path(arguments[1])
     return guest if guest.is_file() and os.access(guest, os.R_OK) else None

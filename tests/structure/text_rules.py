@@ -129,9 +129,9 @@ def raw_errors(module: Module) -> Iterator[str]:
         if not isinstance(node, ast.ClassDef) or not any(_is_error(base) for base in node.bases):
             continue
         for method in node.body:
-            if isinstance(method, ast.FunctionDef) and method.name == "__str__":
-                if not any(_calls(each, "printable") for each in ast.walk(method)):
-                    yield f"{module.name}:{method.lineno}: {node.name}.__str__"
+            is_text = isinstance(method, ast.FunctionDef) and method.name == "__str__"
+            if is_text and not any(_calls(each, "printable") for each in ast.walk(method)):
+                yield f"{module.name}:{method.lineno}: {node.name}.__str__"
 
 
 def _is_error(base: ast.expr) -> bool:
