@@ -41,6 +41,7 @@ _BASH: Final = r"""%(complete_func)s() {
                 case ${COMP_WORDS[COMP_CWORD]} in
                     \'*)
                         value=${value//\'/"'\\''"}
+                        [[ $value == *\' ]] && value+=\'
                         ;;
                     \"*)
                         value=${value//\\/'\\'}
@@ -48,6 +49,7 @@ _BASH: Final = r"""%(complete_func)s() {
                         value=${value//\$/'\$'}
                         value=${value//\`/'\`'}
                         value=${value//!/"\"'!'\""}
+                        [[ $value == *\" ]] && value+=\"
                         ;;
                     *)
                         printf -v value '%%q' "$value"
@@ -63,7 +65,9 @@ _BASH: Final = r"""%(complete_func)s() {
 
 complete -o nosort -F %(complete_func)s %(prog_name)s
 """
-"""The parser's own script splits a word at blanks, expands what is a pattern in it, and puts it down without quotes."""
+"""Readline adds the quote that ends a word unless there is one already, also if that is part of the word.
+
+The parser's own script splits a word at blanks, expands what is a pattern in it, and puts it down without quotes."""
 
 
 class _Bash(BashComplete):
