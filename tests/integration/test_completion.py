@@ -141,7 +141,7 @@ def test_a_name_completes_to_itself(folder: Path, start: str) -> None:
 
 
 @pytest.mark.parametrize("quote", ["'", '"'])
-@pytest.mark.parametrize("start", NAMES)
+@pytest.mark.parametrize("start", ["a", "b", "d", "h", "i", "p", "q"])
 def test_a_name_that_was_begun_in_quotes_completes_to_itself(folder: Path, start: str, quote: str) -> None:
     found = typed(folder, f"armvcpu trace g.elf --start-at {quote}{start}\t")
     assert_given(found, COMPLETED[start])
