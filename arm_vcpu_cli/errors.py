@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from arm_vcpu_cli.printable import LONGEST_LINE, printable, printable_path
+from arm_vcpu_cli.printable import printable_message, printable_path
 
 
 class ArmVcpuError(Exception):
@@ -18,7 +18,7 @@ class ArmVcpuError(Exception):
 
     def __str__(self) -> str:
         # What users, guests and files say is part of many messages.
-        return printable(super().__str__(), LONGEST_LINE)
+        return printable_message(super().__str__())
 
 
 class FileError(ArmVcpuError):
@@ -36,7 +36,7 @@ class FileError(ArmVcpuError):
         return ""
 
     def __str__(self) -> str:
-        return printable(f"{printable_path(self.path)}: {self.where()}{self.message}", LONGEST_LINE)
+        return printable_message(f"{printable_path(self.path)}: {self.where()}{self.message}")
 
 
 class GuestFileError(FileError):

@@ -33,19 +33,30 @@ _ESCAPE_SEQUENCE: Final = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*
 """Control sequences of a terminal (ECMA-48): CSI, OSC and the short ones."""
 _PICTURES: Final[Mapping[str, str]] = MappingProxyType({chr(code): chr(0x2400 + code) for code in range(0x20)})
 _TAB: Final = "\t"
+_CUT: Final = "..."
 
 
 def printable(text: str, longest: int = LONGEST_NAME) -> str:
     r"""``text`` on one line of at most ``longest`` characters; what is not printable as ``\x1b`` or ``\u202e``."""
     if len(text) <= longest and text.isprintable():
         return text
-    shown = "".join([char if char.isprintable() else _escape(char) for char in text[: longest + 1]])
-    return shown if len(shown) <= longest else shown[: longest - 3] + "..."
+    shown = _escaped(text[: longest + 1])
+    return shown if len(shown) <= longest else shown[: longest - len(_CUT)] + _CUT
 
 
 def printable_path(path: Path | str) -> str:
     """The name of a file, to show it. A byte that is no character is shown as such: ``\\xe9``."""
     return printable(str(path), LONGEST_PATH)
+
+
+def printable_message(text: str) -> str:
+    """What there is to say about something, on one line; one that is too long is cut in the middle, for what is wrong
+    with a name stands behind it."""
+    if len(text) <= LONGEST_LINE and text.isprintable():
+        return text
+    half = (LONGEST_LINE - len(_CUT)) // 2
+    shown = _escaped(text if len(text) <= LONGEST_LINE else text[:LONGEST_LINE] + text[-LONGEST_LINE:])
+    return shown if len(shown) <= LONGEST_LINE else shown[:half] + _CUT + shown[-half:]
 
 
 def printable_lines(text: str, *, coloured: bool = False) -> str:

@@ -59,7 +59,10 @@ def only_guest(arguments: Sequence[str]) -> Path | None:
     if len(arguments) != 2 or arguments[0] != "run" or arguments[1].startswith("-") or COMPLETION in os.environ:
         return None
     guest = Path(arguments[1])
-    return guest if guest.is_file() and os.access(guest, os.R_OK) else None
+    try:
+        return guest if guest.is_file() and os.access(guest, os.R_OK) else None
+    except OSError:  # such as a name that is too long
+        return None
 
 
 def _fail(message: str, status: int) -> int:

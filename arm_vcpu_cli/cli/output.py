@@ -11,12 +11,12 @@ import sys
 from typing import TextIO
 
 from arm_vcpu_cli.cli.encoding import escape_unknown
-from arm_vcpu_cli.printable import LONGEST_LINE, printable, printable_lines
+from arm_vcpu_cli.printable import printable_lines, printable_message
 
 
 def say(message: str) -> None:
     """A line for the user, on stderr: stdout is the guest's."""
-    tell(f"armvcpu: {printable(message, LONGEST_LINE)}")
+    tell(f"armvcpu: {printable_message(message)}")
 
 
 def tell(text: str, *, coloured: bool = False) -> None:

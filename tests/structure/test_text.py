@@ -68,7 +68,11 @@ def test_a_rule_finds(rule: Rule, name: str, text: str) -> None:
         (text_rules.own_output, "cli.good", "import sys\nsys.stderr = sys.stderr or null_stream('w')"),
         (text_rules.own_output, "cli.good", "def f(file, data):\n    file.write(data)"),
         (text_rules.own_output, "machine.console", "import os\nos.write(1, b'x')"),
-        (text_rules.raw_errors, "errors", "class E(ValueError):\n    def __str__(self):\n        return printable('')"),
+        (
+            text_rules.raw_errors,
+            "errors",
+            "class E(ValueError):\n    def __str__(self):\n        return printable_message('')",
+        ),
     ],
 )
 def test_a_rule_lets_pass(rule: Rule, name: str, text: str) -> None:

@@ -130,7 +130,7 @@ def raw_errors(module: Module) -> Iterator[str]:
             continue
         for method in node.body:
             is_text = isinstance(method, ast.FunctionDef) and method.name == "__str__"
-            if is_text and not any(_calls(each, "printable") for each in ast.walk(method)):
+            if is_text and not any(_calls(each, "printable_message") for each in ast.walk(method)):
                 yield f"{module.name}:{method.lineno}: {node.name}.__str__"
 
 
