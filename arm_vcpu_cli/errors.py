@@ -8,11 +8,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from arm_vcpu_cli.printable import printable_message, printable_path
+
 
 class ArmVcpuError(Exception):
     """Root of all errors that this package raises on purpose."""
 
     exit_status = 1
+
+    def __str__(self) -> str:
+        # What users, guests and files say is part of many messages.
+        return printable_message(super().__str__())
 
 
 class FileError(ArmVcpuError):
@@ -30,7 +36,7 @@ class FileError(ArmVcpuError):
         return ""
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.where()}{self.message}"
+        return printable_message(f"{printable_path(self.path)}: {self.where()}{self.message}")
 
 
 class GuestFileError(FileError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from importlib import import_module
 from types import MappingProxyType
@@ -9,6 +10,8 @@ from typing import Final
 
 import click
 
+from arm_vcpu_cli.cli.main import COMPLETION
+from arm_vcpu_cli.cli.output import tell
 from arm_vcpu_cli.errors import ArmVcpuError, UsageError
 from arm_vcpu_cli.version import VERSION
 
@@ -68,17 +71,21 @@ def cli(ctx: click.Context) -> None:
       armvcpu probe --for guest.elf          whether the modelled CPU has what it needs
     """
     if ctx.invoked_subcommand is None:
-        click.echo(ctx.get_help(), err=True)
+        tell(ctx.get_help())
         ctx.exit(WRONG_USAGE)
 
 
 def invoke(arguments: Sequence[str]) -> object:
     """What the command line ``arguments`` does; what its command returns. The parser's errors become ours."""
+    if COMPLETION in os.environ:
+        import_module("arm_vcpu_cli.cli.shells").register()
     try:
         return cli.main(arguments, prog_name="armvcpu", standalone_mode=False)
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx is not None else "armvcpu"
-        raise UsageError(f"{error.format_message().rstrip('.')} (see {command} --help)") from error
+        # A list of choices comes one a line.
+        message = error.format_message().replace("\n\t", " ").rstrip(".")
+        raise UsageError(f"{message} (see {command} --help)") from error
     except click.ClickException as error:
         raise ArmVcpuError(error.format_message()) from error
     except click.Abort:

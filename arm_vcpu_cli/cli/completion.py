@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import click
-from click.shell_completion import get_completion_class
 
-SHELLS = ("bash", "zsh", "fish")
+from arm_vcpu_cli.cli.main import COMPLETION
+from arm_vcpu_cli.cli.output import show
+from arm_vcpu_cli.cli.shells import SHELLS
 
 
 @click.command("completion", short_help="Print the completion script of a shell.")
-@click.argument("shell", type=click.Choice(SHELLS))
+@click.argument("shell", type=click.Choice(tuple(SHELLS)))
 @click.pass_context
 def command(ctx: click.Context, shell: str) -> int:
     """Print the completion script of a shell.
@@ -20,8 +21,5 @@ def command(ctx: click.Context, shell: str) -> int:
       armvcpu completion zsh  >> ~/.zshrc
       armvcpu completion fish > ~/.config/fish/completions/armvcpu.fish
     """
-    completion = get_completion_class(shell)
-    if completion is None:
-        raise click.UsageError(f"no completion for {shell}")
-    click.echo(completion(ctx.find_root().command, {}, "armvcpu", "_ARMVCPU_COMPLETE").source())
+    show(SHELLS[shell](ctx.find_root().command, {}, "armvcpu", COMPLETION).source().rstrip("\n"))
     return 0

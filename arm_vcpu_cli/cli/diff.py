@@ -12,9 +12,8 @@ import click
 from click.shell_completion import CompletionItem
 
 from arm_vcpu_cli.cli.diff_view import DiffText, as_json
-from arm_vcpu_cli.cli.encoding import escape_unknown
 from arm_vcpu_cli.cli.options import count
-from arm_vcpu_cli.cli.output import say
+from arm_vcpu_cli.cli.output import say, show
 from arm_vcpu_cli.cli.style import colours
 from arm_vcpu_cli.cli.trace_options import REASONS
 from arm_vcpu_cli.errors import UsageError
@@ -128,23 +127,23 @@ def command(
     comparison = Comparison(ignored, by_symbol, frozenset(only))
     with TraceReader(a) as trace_a, TraceReader(b) as trace_b:
         side_a, side_b = Side(trace_a, comparison), Side(trace_b, comparison)
-        coloured = colours(escape_unknown(sys.stdout), color)
+        coloured = colours(sys.stdout, color)
         text = DiffText(side_a, side_b, comparison, coloured=coloured)
         totals = Totals()
         found = hunks(align(side_a, side_b, comparison, window), context, totals)
         if brief:
             next(found, None)
             if totals.differ:
-                click.echo(f"{a} and {b} differ: {text.first(totals)}")
+                show(f"{a} and {b} differ: {text.first(totals)}")
             return DIFFERENT if totals.differ else SAME
         if as_object:
             kept = list(islice(found, max_hunks or None))
             for _ in found:
                 pass
-            click.echo(as_json(side_a, side_b, comparison, kept, totals))
+            show(as_json(side_a, side_b, comparison, kept, totals))
         else:
             for line in _lines(text, found, totals, max_hunks):
-                click.echo(line, color=coloured)
+                show(line, coloured=coloured)
         for trace in (trace_a, trace_b):
             if trace.truncated:
                 say(f"{trace.name}: breaks off behind line {trace.line}: a run that was killed")

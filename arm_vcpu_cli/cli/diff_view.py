@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from typing import Final
 
 from arm_vcpu_cli.cli.style import event_style
+from arm_vcpu_cli.printable import printable
 from arm_vcpu_cli.trace.diff import Hunk, Pair, Totals
 from arm_vcpu_cli.trace.diffkeys import END, Comparison, Event, Side
 from arm_vcpu_cli.trace.event import EXIT, TraceHeader
 from arm_vcpu_cli.trace.reader import Record
-from arm_vcpu_cli.trace.records import event_of, printable
+from arm_vcpu_cli.trace.records import event_of
 from arm_vcpu_cli.trace.text import Style, event_line, plain
 
 _LONGEST_VALUE: Final = 60

@@ -33,7 +33,8 @@ def command(machine: Path | None, append: str | None, memory: int | None, output
     if output is None:
         if sys.stdout.isatty():
             raise UsageError("a device tree blob is binary and stdout is a terminal: give -o FILE, or use a pipe")
-        click.echo(blob, nl=False)
+        sys.stdout.buffer.write(blob)
+        sys.stdout.buffer.flush()
         return 0
     check_outputs({"-o": output}, machine_files(description))
     with open_destination(output) as file:

@@ -16,6 +16,7 @@ from arm_vcpu_cli.arch.explanation import Explanation, FieldLine, explain, expla
 from arm_vcpu_cli.arch.meanings import general_register
 from arm_vcpu_cli.arch.registers import GROUPS, RegisterInfo, register_info, register_names
 from arm_vcpu_cli.arch.sysreg import SystemMove, decode_system_move
+from arm_vcpu_cli.cli.output import show
 from arm_vcpu_cli.cli.style import colours, event_style
 from arm_vcpu_cli.probe.midr import midr_name
 
@@ -72,10 +73,10 @@ def command(words: tuple[str, ...], pattern: str | None, brief: bool, e2h: bool,
         return _list(pattern or _EVERYTHING, as_object)
     found = [_explain(word, e2h=e2h) for word in words]
     if as_object:
-        click.echo(json.dumps([_object(*each) for each in found], indent=2))
+        show(json.dumps([_object(*each) for each in found], indent=2))
         return 0
     coloured = colours(sys.stdout)
-    click.echo("\n\n".join("\n".join(_lines(*each, brief=brief, coloured=coloured)) for each in found), color=coloured)
+    show("\n\n".join("\n".join(_lines(*each, brief=brief, coloured=coloured)) for each in found), coloured=coloured)
     return 0
 
 
@@ -252,7 +253,7 @@ def _list(pattern: str, as_object: bool) -> int:
     if not found:
         raise click.UsageError(f"no register fits {pattern!r}")
     if as_object:
-        click.echo(json.dumps([_identity(info) for info in found], indent=2))
+        show(json.dumps([_identity(info) for info in found], indent=2))
         return 0
     coloured = colours(sys.stdout)
     lines = []
@@ -261,7 +262,7 @@ def _list(pattern: str, as_object: bool) -> int:
         if members:
             heading = group[:1].upper() + group[1:]
             lines += [event_style(heading, "heading") if coloured else heading, *_group_lines(members), ""]
-    click.echo("\n".join(lines[:-1]), color=coloured)
+    show("\n".join(lines[:-1]), coloured=coloured)
     return 0
 
 

@@ -16,7 +16,7 @@ from arm_vcpu_cli.errors import ArmVcpuError, StoppedError
 INTERRUPTED: Final = 130
 OUTPUT_FAILED: Final = 1
 _COMMANDS: Final = "arm_vcpu_cli.cli.commands"
-_COMPLETION: Final = "_ARMVCPU_COMPLETE"
+COMPLETION: Final = "_ARMVCPU_COMPLETE"
 """The variable by which a shell asks for words in the place of a run."""
 
 
@@ -64,7 +64,7 @@ def only_guest(arguments: Sequence[str]) -> Path | None:
 
     The parser takes about as long to load as all that runs a small guest.
     """
-    if len(arguments) != 2 or arguments[0] != "run" or arguments[1].startswith("-") or _COMPLETION in os.environ:
+    if len(arguments) != 2 or arguments[0] != "run" or arguments[1].startswith("-") or COMPLETION in os.environ:
         return None
     guest = Path(arguments[1])
     # Unlike Path's, this never raises, as for a guest in a folder that may not be searched.

@@ -1,4 +1,7 @@
-"""Saying something to the user."""
+"""Saying something to the user: everything that people are to read goes through here, or through a sink of a trace.
+
+What is said has been made printable where it came in; here that is made sure of.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,9 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Final, TextIO
 
+from arm_vcpu_cli.cli.encoding import escape_unknown
 from arm_vcpu_cli.errors import OutputError
+from arm_vcpu_cli.printable import printable_lines, printable_message
 
 _STREAMS: Final = "arm_vcpu_cli.trace.output"
 """Only loaded where a reader may have to be waited for."""
@@ -19,23 +24,31 @@ _STREAMS: Final = "arm_vcpu_cli.trace.output"
 
 def say(message: str, cancelled: Callable[[], bool] = bool) -> None:
     """A line for the user, on stderr: stdout is the guest's."""
-    tell(f"armvcpu: {message}", cancelled)
+    tell(f"armvcpu: {printable_message(message)}", cancelled)
 
 
-def tell(text: str, cancelled: Callable[[], bool] = bool) -> None:
+def tell(text: str, cancelled: Callable[[], bool] = bool, *, coloured: bool = False) -> None:
     """Text for the user, on stderr. Where nobody is left to read it, the exit status still has to be right.
 
     ``cancelled`` says whether a reader who does not read need not be waited for any more.
     """
+    lines = f"{printable_lines(text, coloured=coloured)}\n"
     try:
-        if _takes(len(text)):
-            sys.stderr.write(f"{text}\n")
+        if _takes(len(lines)):
+            sys.stderr.write(lines)
             sys.stderr.flush()
         else:
             with import_module(_STREAMS).open_stderr(cancelled) as stream:
-                stream.write(f"{text}\n")
+                stream.write(lines)
     except (OSError, OutputError):
         sys.stderr = null_stream("w")
+
+
+def show(text: str, *, coloured: bool = False) -> None:
+    """What the user has asked for, on stdout. Raises OSError where it cannot be written."""
+    stream = escape_unknown(sys.stdout)
+    stream.write(f"{printable_lines(text, coloured=coloured)}\n")
+    stream.flush()
 
 
 def _takes(size: int) -> bool:

@@ -15,10 +15,11 @@ import click
 from rich import box
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
+from arm_vcpu_cli.cli.cells import cell
 from arm_vcpu_cli.cli.guest_options import load_description
 from arm_vcpu_cli.cli.options import FILE, size
+from arm_vcpu_cli.cli.output import show
 from arm_vcpu_cli.cli.probe_guest import GuestReport, guest_json, guest_sections
 from arm_vcpu_cli.cli.progress import doing
 from arm_vcpu_cli.cli.style import colours
@@ -246,7 +247,7 @@ def _guest_cpu(core: CpuCore, description: MachineDescription) -> GuestCpu:
 
 def _show(as_object: bool, found: Callable[[], dict[str, Any]], tables: Callable[[], Sequence[Section]]) -> None:
     if as_object:
-        click.echo(json.dumps(found(), indent=2))
+        show(json.dumps(found(), indent=2))
     else:
         _render(tables())
 
@@ -266,11 +267,11 @@ def _render(tables: Sequence[Section]) -> None:
     for number, section in enumerate(tables):
         if number:
             console.print()
-        console.print(Text(section.title, style="bold"))
+        console.print(cell(section.title, "bold"))
         console.print(_table(section, framed=terminal))
     if not terminal:
         # Columns are padded to their width; nobody wants that in a file.
-        click.echo("\n".join(line.rstrip() for line in plain.getvalue().splitlines()))
+        show("\n".join(line.rstrip() for line in plain.getvalue().splitlines()))
 
 
 def _table(section: Section, *, framed: bool) -> Table:
@@ -285,5 +286,5 @@ def _table(section: Section, *, framed: bool) -> Table:
     for heading in section.columns or ("",):
         table.add_column(heading, overflow="fold")
     for row in section.rows:
-        table.add_row(Text(row.label), *(Text(value) for value in row.values))
+        table.add_row(cell(row.label), *map(cell, row.values))
     return table

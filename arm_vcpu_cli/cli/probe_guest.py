@@ -29,6 +29,7 @@ from arm_vcpu_cli.guest.linux import ImageFlags
 from arm_vcpu_cli.guest.linux_survey import LinuxSurvey
 from arm_vcpu_cli.machine.sizes import format_size
 from arm_vcpu_cli.machine.suitability import GuestCpu, Verdict, Weight
+from arm_vcpu_cli.printable import printable_path
 from arm_vcpu_cli.probe.tables import Row, Section
 
 JSON_VERSION: Final = 1
@@ -59,7 +60,7 @@ class GuestReport:
 def guest_sections(report: GuestReport) -> tuple[Section, ...]:
     """The report as tables; the verdict is the last."""
     survey = report.survey
-    found = [Section(f"Guest: {survey.path}", (), tuple(_file_rows(survey)))]
+    found = [Section(f"Guest: {printable_path(survey.path)}", (), tuple(_file_rows(survey)))]
     columns = tuple(cpu.model for cpu in report.cpus)
     if survey.linux is not None:
         found.append(Section("Features that the kernel uses where they are", columns, _offer_rows(report)))
@@ -77,7 +78,7 @@ def guest_json(report: GuestReport) -> dict[str, Any]:
     return {
         "version": JSON_VERSION,
         "guest": {
-            "path": str(survey.path),
+            "path": printable_path(survey.path),
             "kind": survey.kind,
             "size": survey.size,
             "problem": survey.problem,

@@ -8,6 +8,8 @@ import threading
 from collections.abc import Iterator
 from typing import Final
 
+from arm_vcpu_cli.printable import printable
+
 _PATIENCE: Final = 0.4
 """Seconds after which people begin to wonder."""
 _ERASE_LINE: Final = "\r\x1b[K"
@@ -26,7 +28,7 @@ def doing(what: str) -> Iterator[None]:
     def show() -> None:
         with over:
             shown.set()
-            stream.write(f"armvcpu: {what} ...")
+            stream.write(f"armvcpu: {printable(what)} ...")
             stream.flush()
 
     timer = threading.Timer(_PATIENCE, show)

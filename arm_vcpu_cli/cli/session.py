@@ -222,7 +222,7 @@ def _tell(machine: Machine, result: RunResult, cancelled: Cancelled, *, regs: bo
         else:
             lines = report.register_dump(machine)
         if lines:
-            tell("\n".join(lines), cancelled)
+            tell("\n".join(lines), cancelled, coloured=color)
     if regs:
         say(f"{result.message} ({result.exits} exits to EL2, {result.seconds:.3f} s)", cancelled)
     elif result.ending is not Ending.POWERED_OFF:

@@ -21,11 +21,12 @@ from arm_vcpu_cli.cli.overwriting import check_outputs
 from arm_vcpu_cli.cli.sections import SectionedCommand
 from arm_vcpu_cli.cli.session import run_guest
 from arm_vcpu_cli.cli.stat_json import as_json
-from arm_vcpu_cli.cli.stat_view import COUNT, TABLES, TIME, View, print_statistics, printable
+from arm_vcpu_cli.cli.stat_view import COUNT, TABLES, TIME, View, print_statistics, shown_name
 from arm_vcpu_cli.errors import OutputError, UsageError
 from arm_vcpu_cli.machine.builder import Machine
 from arm_vcpu_cli.machine.observation.counting import ExitCounter, attach_counter
 from arm_vcpu_cli.machine.runner import RunResult
+from arm_vcpu_cli.printable import printable_path
 from arm_vcpu_cli.trace.output import open_output, open_stderr
 from arm_vcpu_cli.trace.patience import Cancelled, never
 from arm_vcpu_cli.trace.statistics import Statistics
@@ -145,7 +146,7 @@ def _of_trace(path: Path, wanted: _Output) -> int:
 
 
 def _of_guest(options: GuestOptions, wanted: _Output, *, live: bool) -> int:
-    view, heading = wanted.view, printable(options.guest.name)
+    view, heading = wanted.view, shown_name(options.guest.name)
     with contextlib.ExitStack() as opened, contextlib.ExitStack() as shown:
         prepared: list[tuple[ExitCounter, TextIO | None, Cancelled]] = []
 
@@ -161,7 +162,7 @@ def _of_guest(options: GuestOptions, wanted: _Output, *, live: bool) -> int:
         def finish(result: RunResult) -> None:
             shown.close()
             for counter, file, cancelled in prepared:
-                about = {"guest": str(options.guest), "ending": result.ending.value, "status": result.status}
+                about = {"guest": printable_path(options.guest), "ending": result.ending.value, "status": result.status}
                 summary = partial(_write, counter.statistics, wanted, heading, about)
                 if file is None:
                     with open_stderr(cancelled) as stream:

@@ -7,8 +7,8 @@ from typing import Final, TextIO
 from rich import box, table
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.text import Text
 
+from arm_vcpu_cli.cli.cells import cell
 from arm_vcpu_cli.cli.stat_view import Line, Look, Part, View, has_blocks, parts_of
 from arm_vcpu_cli.cli.style import colours
 from arm_vcpu_cli.trace.statistics import Statistics
@@ -52,7 +52,7 @@ def _group(statistics: Statistics, view: View, heading: str, look: Look) -> Grou
 
 def _framed(part: Part) -> RenderableType:
     if isinstance(part, Line):
-        return Text(part.text, style=part.style)
+        return cell(part.text, part.style)
     framed = table.Table(
         box=box.SIMPLE_HEAD, header_style="bold", padding=(0, 1, 0, 0), pad_edge=False, show_edge=False
     )
@@ -65,5 +65,5 @@ def _framed(part: Part) -> RenderableType:
             style=column.style,
         )
     for row in part.rows:
-        framed.add_row(*map(Text, row))
+        framed.add_row(*map(cell, row))
     return framed

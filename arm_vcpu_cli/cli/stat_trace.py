@@ -6,7 +6,7 @@ from pathlib import Path
 
 from arm_vcpu_cli.cli.output import say
 from arm_vcpu_cli.cli.progress import doing
-from arm_vcpu_cli.cli.stat_view import printable
+from arm_vcpu_cli.cli.stat_view import shown_name
 from arm_vcpu_cli.trace.reader import TraceReader
 from arm_vcpu_cli.trace.statistics import Statistics
 from arm_vcpu_cli.trace.tally import tally
@@ -21,5 +21,5 @@ def count_trace(path: Path) -> tuple[Statistics, str, dict[str, object]]:
     elif trace.end is None:
         say(f"{trace.name}: does not say how the run ended; it was cut short")
     ending = None if trace.end is None else trace.end.ending
-    heading = printable(trace.header.guest) or trace.name
+    heading = shown_name(trace.header.guest) or trace.name
     return statistics, heading, {"trace": trace.name, "ending": ending, "truncated": trace.truncated}

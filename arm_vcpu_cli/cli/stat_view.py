@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Final, TextIO
 
+from arm_vcpu_cli.printable import printable, printable_lines
 from arm_vcpu_cli.trace.exitkey import CALL, CALLER, DEVICE, EL, EXIT_DIMENSIONS, REASON, REGISTER, SYMBOL, SYSREG, VCPU
 from arm_vcpu_cli.trace.histogram import PRECISION, Durations
-from arm_vcpu_cli.trace.records import printable as one_line
 from arm_vcpu_cli.trace.statistics import Interrupt, Row, Statistics
 
 EXCEPTION: Final = "exception"
@@ -94,7 +94,7 @@ def print_statistics(statistics: Statistics, view: View, heading: str, stream: T
     parts = parts_of(statistics, view, heading, Look(_PIPE_WIDTH, blocks=has_blocks(stream)))
     lines = [line for part in parts for line in ([part.text] if isinstance(part, Line) else _plain(part))]
     # Columns are padded to their width; nobody wants that in a file.
-    stream.write("\n".join(line.rstrip() for line in lines) + "\n")
+    stream.write(printable_lines("\n".join(line.rstrip() for line in lines)) + "\n")
     stream.flush()
 
 
@@ -151,7 +151,7 @@ def _summary(statistics: Statistics, together: Durations, heading: str) -> str:
 
 
 def _remarks(statistics: Statistics) -> list[str]:
-    others = ", ".join(f"{count} {printable(kind)}" for kind, count in sorted(statistics.events.items()))
+    others = ", ".join(f"{count} {shown_name(kind)}" for kind, count in sorted(statistics.events.items()))
     remarks = [f"other events: {others}"] if others else []
     if statistics.folded:
         remarks.append(f"{statistics.folded} exits came from more places than are told apart")
@@ -190,7 +190,7 @@ def _count_table(
             cells.append(f"{row.count / statistics.seconds:.0f}" if statistics.seconds else "-")
         if timed:
             cells += _times(row.durations, together, look)
-        cells.append(printable(row.label))
+        cells.append(shown_name(row.label))
         if history:
             cells.append(sparkline(row.over_time, blocks=look.blocks))
         lines.append(tuple(cells))
@@ -235,7 +235,7 @@ def _interrupt_table(interrupts: list[Interrupt], view: View, look: Look) -> lis
             known = durations.count
             cells += [duration(durations.quantile(q)) if known else "-" for q in ((0.5, 0.99) if wide else (0.5,))]
             cells.append(duration(durations.maximum) if known else "-")
-        lines.append((*cells, printable(each.source)))
+        lines.append((*cells, shown_name(each.source)))
     rest = interrupts[len(shown) :]
     return _with_rest(
         Table((*_figures(titles), _NAME), tuple(lines)), len(rest), sum(each.actions.total() for each in rest)
@@ -271,7 +271,7 @@ def _histogram(statistics: Statistics, together: Durations, look: Look) -> list[
     for row in statistics.by(REASON):
         of_row = row.durations.by_power()
         line = sparkline([of_row.get(power, 0) for power in range(first, last + 1)], blocks=look.blocks)
-        reasons.append((line, printable(row.label)))
+        reasons.append((line, shown_name(row.label)))
     span = f"{duration(1 << max(first, 0))} to {duration(1 << last + 1)}"
     columns = Column(span, style="green"), Column("", style="cyan")
     parts: list[Part] = [_BLANK, Line(title, "bold"), table, _BLANK, Line("the same by reason", "bold")]
@@ -304,9 +304,9 @@ def duration(nanoseconds: int) -> str:
     return f"{value:#.3g} s" if value < 999.5 else f"{value:.0f} s"
 
 
-def printable(text: str) -> str:
-    """A name out of a file, as it may be shown."""
-    return one_line(text, _NAMES)
+def shown_name(text: str) -> str:
+    """A name out of a file, in a column."""
+    return printable(text, _NAMES)
 
 
 def _percent(part: int, whole: int) -> str:

@@ -15,6 +15,7 @@ from arm_vcpu_cli.arch.memtype import Access
 from arm_vcpu_cli.cli.complete import complete_symbols
 from arm_vcpu_cli.cli.guest_options import GuestOptions
 from arm_vcpu_cli.cli.options import guest_options
+from arm_vcpu_cli.cli.output import show
 from arm_vcpu_cli.cli.sections import SectionedCommand
 from arm_vcpu_cli.cli.session import load_files, open_input, run_loaded, slow_files, watched
 from arm_vcpu_cli.machine.builder import Machine, build_machine
@@ -34,6 +35,7 @@ from arm_vcpu_cli.machine.tables.mapping import (
 )
 from arm_vcpu_cli.machine.tables.translation import Translated, translate, translate_ipa
 from arm_vcpu_cli.machine.tables.translation_text import translation_lines, translation_object
+from arm_vcpu_cli.printable import printable_path
 
 _ACCESSES: Final = {"read": Access.READ, "write": Access.WRITE, "exec": Access.EXECUTE}
 _FAULT: Final = 1
@@ -99,9 +101,9 @@ def command(
         ]
         sections = _sections(machine, is_ipa=is_ipa) if whole_map else []
         if as_object:
-            click.echo(json.dumps(_as_object(machine, result, walks, sections), indent=2))
+            show(json.dumps(_as_object(machine, result, walks, sections), indent=2))
         else:
-            click.echo("\n".join(_lines(machine, result, walks, sections)))
+            show("\n".join(_lines(machine, result, walks, sections)))
     return _FAULT if any(walk.paddr is None for _, walk in walks) else 0
 
 
@@ -185,7 +187,7 @@ def _title(text: str, walk: Translated) -> str:
 def _as_object(machine: Machine, result: RunResult, walks: _Walks, sections: list[MapSection]) -> dict[str, object]:
     frame = machine.arch_vcpu.ctx
     found: dict[str, object] = {
-        "guest": str(machine.image.path),
+        "guest": printable_path(machine.image.path),
         "stopped": {
             "ending": result.ending.value,
             "message": result.message,

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 
 from arm_vcpu_cli.guest.elf_symbols import read_symbols
 from arm_vcpu_cli.guest.symbols import Symbol, SymbolTable, is_mapping_symbol
+from arm_vcpu_cli.printable import decoded
 
 EM_AARCH64: Final = 183
 ET_EXEC: Final = 2
@@ -198,8 +199,7 @@ def survey_elf(data: bytes) -> ElfSurvey | None:
 
 
 def _path(raw: bytes) -> str:
-    text = raw.partition(b"\0")[0].decode("utf-8", "replace")
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+    return decoded(raw.partition(b"\0")[0], _MAX_PATH)
 
 
 def _code(

@@ -20,6 +20,7 @@ from arm_vcpu_cli.guest.elf_sections import (
     read_sections,
 )
 from arm_vcpu_cli.guest.symbols import Symbol
+from arm_vcpu_cli.printable import decoded
 
 _SYMBOL: Final = struct.Struct("<IBBHQQ")  # st_name, st_info, st_other, st_shndx, st_value, st_size
 
@@ -105,8 +106,4 @@ def _decode(entries: bytes, strings: bytes, sections: list[Section]) -> list[Sym
 def _name(strings: bytes, offset: int) -> str:
     end = strings.find(b"\0", offset, offset + _MAX_NAME)
     raw = strings[offset : offset + _MAX_NAME if end < 0 else end]
-    text = raw.decode("utf-8", "replace")
-    if text.isprintable():
-        return text
-    # Names are printed: one with a control sequence in it must not reach a terminal. U+FFFD replaces what is not shown.
-    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
+    return decoded(raw, _MAX_NAME)

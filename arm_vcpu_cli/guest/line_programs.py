@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Final, NamedTuple
 
+from arm_vcpu_cli.printable import decoded
+
 _DWARF64: Final = 0xFFFF_FFFF
 _RESERVED: Final = 0xFFFF_FFF0
 VERSIONS: Final = range(2, 6)
@@ -232,9 +234,7 @@ def _value(reader: Reader, form: int, width: int, strings: Strings) -> int | byt
 
 def _path(directory: bytes, name: bytes) -> str:
     joined = name if not directory or name.startswith(b"/") else directory.rstrip(b"/") + b"/" + name
-    text = joined[:_NAME_LIMIT].decode("utf-8", "replace")
-    # Names are printed: one with a control sequence in it must not reach a terminal.
-    return text if text.isprintable() else "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+    return decoded(joined, _NAME_LIMIT)
 
 
 def _sequences(section: bytes, header: _Header) -> Iterator[Sequence]:

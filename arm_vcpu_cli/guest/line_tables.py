@@ -23,6 +23,7 @@ from arm_vcpu_cli.guest.line_programs import (
     program_offsets,
     program_size,
 )
+from arm_vcpu_cli.printable import decoded
 
 BROKEN: Final = (*MALFORMED, OSError, MemoryError, zlib.error)
 """What a file may raise that is not what it says."""
@@ -111,7 +112,7 @@ class LineTables:
         for section in sections:
             if strings.startswith(_PREFIX, section.name) and section.type != SHT_NOBITS:
                 end = strings.find(b"\0", section.name, section.name + _LONGEST_NAME)
-                found.setdefault(strings[section.name : end].decode("ascii", "replace"), section)
+                found.setdefault(decoded(strings[section.name : end]), section)
         return found
 
     def _content(self, name: str) -> bytes:

@@ -15,6 +15,7 @@ from arm_vcpu_cli.errors import GuestFileError
 from arm_vcpu_cli.guest.compression import GZIP_MAGIC, MAX_UNPACKED, ZBOOT_METHODS, CompressionError, Method, unpack
 from arm_vcpu_cli.guest.image import ADDRESS_LIMIT, GuestImage, Segment, sorted_segments
 from arm_vcpu_cli.guest.symbols import SymbolTable
+from arm_vcpu_cli.printable import undecoded
 
 BASE_ALIGNMENT: Final = 0x20_0000
 """Of the address that ``text_offset`` counts from, in bytes."""
@@ -141,7 +142,7 @@ def _zboot_payload(path: Path, data: bytes) -> tuple[int, bytes, Method]:
         place = f"{size:#x} bytes at offset {start:#x}"
         message = f"truncated: the compressed kernel is {place}, the file has {len(data):#x}"
         raise GuestFileError(path, message, offset=_ZBOOT_PAYLOAD)
-    name = compression.partition(b"\0")[0].decode("ascii", "replace")
+    name = undecoded(compression.partition(b"\0")[0])
     method = ZBOOT_METHODS.get(name)
     if method is None:
         known = ", ".join(ZBOOT_METHODS)

@@ -14,11 +14,14 @@ from typing import Final, NamedTuple
 
 from arm_vcpu_cli.guest.compression import CompressionError, Method, unpack
 from arm_vcpu_cli.guest.linux import ImageFlags
+from arm_vcpu_cli.printable import decoded
 
 _BANNER: Final = re.compile(rb"Linux version (\d[!-~]{0,127}) ")
 _CONFIG_START: Final = b"IKCFG_ST"
 _MAX_CONFIG: Final = 4 << 20
-_CONFIG_LINE: Final = re.compile(r"CONFIG_(\w+)=(.*)")
+_CONFIG_LINE: Final = re.compile(rb"CONFIG_(\w+)=(.*)")
+_MAX_VALUE: Final = 64
+"""Bytes of the value of an option: those that are asked for are a letter, a number or a short word."""
 _FLAGS_OFFSET: Final = 24
 _IMAGE_SIZE_OFFSET: Final = 16
 _WORD: Final = 8
@@ -119,8 +122,9 @@ def _options(image: bytes) -> Mapping[str, str] | None:
         return None
     packed = image[start + len(_CONFIG_START) : start + len(_CONFIG_START) + _MAX_CONFIG]
     try:
-        text = unpack(packed, Method.GZIP, _MAX_CONFIG).decode("utf-8", "replace")
+        text = unpack(packed, Method.GZIP, _MAX_CONFIG)
     except CompressionError:
         return None
-    found = {match[1]: match[2].strip('"') for match in map(_CONFIG_LINE.fullmatch, text.splitlines()) if match}
-    return MappingProxyType({name: found[name] for name in OPTIONS if name in found})
+    found = {match[1]: match[2].strip(b'"') for match in map(_CONFIG_LINE.fullmatch, text.splitlines()) if match}
+    named = ((name, found.get(name.encode("ascii"))) for name in OPTIONS)
+    return MappingProxyType({name: decoded(value, _MAX_VALUE) for name, value in named if value is not None})

@@ -21,6 +21,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from arm_vcpu_cli.errors import ArmVcpuError, FileError
+from arm_vcpu_cli.printable import printable
 from arm_vcpu_cli.trace.event import TIME_BITS
 
 KIND: Final = "armvcpu input log"
@@ -222,8 +223,7 @@ def _reason(error: Exception) -> str:
 
 def _shown(text: str) -> str:
     """``text`` on one line of bearable length."""
-    text = text if text.isascii() and text.isprintable() else ascii(text)
-    return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
+    return printable(text, _SHOWN)
 
 
 def _or_none(value: str | None) -> str:

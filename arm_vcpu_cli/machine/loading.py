@@ -7,6 +7,7 @@ a description that loads can be built.
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Mapping
 from importlib import import_module
@@ -53,6 +54,7 @@ from arm_vcpu_cli.machine.schema import (
     merge,
 )
 from arm_vcpu_cli.machine.sizes import format_size
+from arm_vcpu_cli.printable import printable
 from arm_vcpu_cli.record import Record, replace
 
 DEFAULT_PRESET: Final = "virt"
@@ -107,7 +109,7 @@ def machine_from_document(
         extents += [_Extent(window.base, window.end, gic.name, device_table) for window in windows]
     _check_placement(extents, limit)
     return MachineDescription(
-        name=source.stem or DEFAULT_PRESET,
+        name=printable(source.stem) or DEFAULT_PRESET,
         path=path,
         cpu=cpu,
         el2=_read_el2(top.table("el2", _EL2_KEYS), gic),
@@ -200,7 +202,8 @@ def _existing_file(table: Table, name: str) -> tuple[Path, int]:
 
     It is read when the machine is built.
     """
-    path = table.path.parent / table.string(name)
+    # A document is UTF-8, and the names of files are what the locale says.
+    path = table.path.parent / os.fsdecode(table.string(name).encode())
     try:
         status = path.stat()
     except (OSError, ValueError) as error:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from arm_vcpu_cli.printable import decoded
+
 _PANIC: Final = b"Kernel panic - not syncing"
 _END: Final = b"---[ end " + _PANIC
 _ORDERLY: Final = b"reboot: "
@@ -55,12 +57,11 @@ class PanicWatch:
                 self.over = True
                 self._stop()
         elif _PANIC in line:
-            self.text = _in_print(line.partition(_PANIC)[2])
+            self.text = _reason(line.partition(_PANIC)[2])
         elif _ORDERLY in line:
             self.text = None
 
 
-def _in_print(reason: bytes) -> str:
-    """The reason as text that does no harm to a terminal."""
-    text = reason.decode("utf-8", "replace").removeprefix(":").strip()[:_LONGEST_TEXT]
-    return "".join(character if character.isprintable() else "?" for character in text) or "no reason given"
+def _reason(text: bytes) -> str:
+    """The reason of a panic, as it may be shown."""
+    return decoded(text.removeprefix(b":").strip(), _LONGEST_TEXT) or "no reason given"

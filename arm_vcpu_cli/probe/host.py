@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 from arm_vcpu_cli.arch.architecture import implemented_features
 from arm_vcpu_cli.arch.idregs import Midr
 from arm_vcpu_cli.arch.sysreg import lookup
+from arm_vcpu_cli.printable import undecoded
 from arm_vcpu_cli.probe.el0_registers import read_registers
 from arm_vcpu_cli.probe.hwcaps import CPUID, AuxiliaryVector, read_auxiliary_vector
 from arm_vcpu_cli.probe.kvm import KVM_API_VERSION, Ioctl, KvmFacts, ask_kernel, ask_kvm
@@ -164,7 +165,7 @@ def _read_bytes(path: Path) -> bytes:
 
 
 def _read_text(path: Path) -> str:
-    return _read_bytes(path).decode("utf-8", "replace")
+    return undecoded(_read_bytes(path))
 
 
 def _identification(root: Path, number: int) -> dict[str, int]:

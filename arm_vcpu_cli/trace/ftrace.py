@@ -19,6 +19,7 @@ from typing import Final, TextIO
 from arm_vcpu_cli.arch.esr import Esr, ExceptionClass, exception_class
 from arm_vcpu_cli.arch.iss import HvcSvcSmcIss, SystemMoveIss, WfxIss
 from arm_vcpu_cli.arch.sysreg import NAMES, SysReg
+from arm_vcpu_cli.printable import LONGEST_LINE, printable
 from arm_vcpu_cli.trace.event import CONSOLE, ENTRY, EXIT, IRQ, TraceEnd, TraceEvent, TraceHeader
 
 EC_NAMES: Final[Mapping[int, str]] = MappingProxyType(
@@ -82,9 +83,6 @@ _SPI_TYPE: Final = 1
 _HPFAR_LOW: Final = 0xFFF
 """Bits of a fault's IPA that HPFAR_EL2 does not hold, and so kvm_guest_fault does not show."""
 _EXTERNAL_INTERRUPT: Final = "ExternalInterrupt"
-_CONTROLS: Final[Mapping[int, str]] = MappingProxyType(
-    {code: ascii(chr(code))[1:-1] for code in (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029)}
-)
 
 
 class FtraceSink:
@@ -98,7 +96,7 @@ class FtraceSink:
         """See :class:`~arm_vcpu_cli.trace.sinks.TraceSink`."""
         self._stream.write(_HEADER)
         about = f"guest {header.guest}, machine {header.machine}, cpu {header.cpu}, clock {header.clock}"
-        self._stream.write(self._line(0, 0, "tracing_mark_write", _one_line(f"{header.tool}: {about}")))
+        self._stream.write(self._line(0, 0, "tracing_mark_write", printable(f"{header.tool}: {about}", LONGEST_LINE)))
 
     def event(self, event: TraceEvent) -> None:
         """See :class:`~arm_vcpu_cli.trace.sinks.TraceSink`."""
@@ -118,7 +116,9 @@ class FtraceSink:
 
     def end(self, end: TraceEnd) -> None:
         """See :class:`~arm_vcpu_cli.trace.sinks.TraceSink`."""
-        self._stream.write(self._line(0, end.time, "tracing_mark_write", _one_line(f"armvcpu: ended: {end.message}")))
+        self._stream.write(
+            self._line(0, end.time, "tracing_mark_write", printable(f"armvcpu: ended: {end.message}", LONGEST_LINE))
+        )
 
     def summary(self, counts: Mapping[str, int], total: int) -> None:  # noqa: ARG002
         """See :class:`~arm_vcpu_cli.trace.sinks.TraceSink`; ftrace has no such thing."""
@@ -229,11 +229,7 @@ def _marker(event: TraceEvent) -> Lines:
         words += [str(value) for name, value in event.fields if name == "text"]
     else:
         words += [f"{name}={value}" for name, value in event.fields]
-    return [("tracing_mark_write", _one_line("armvcpu: " + " ".join(words)))]
-
-
-def _one_line(text: str) -> str:
-    return text.translate(_CONTROLS)
+    return [("tracing_mark_write", printable("armvcpu: " + " ".join(words), LONGEST_LINE))]
 
 
 @lru_cache(maxsize=1 << 14)

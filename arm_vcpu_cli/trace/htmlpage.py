@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from importlib.resources import files
 from typing import Final
 
+from arm_vcpu_cli.printable import printable
 from arm_vcpu_cli.trace.bins import Bins
 from arm_vcpu_cli.trace.digest import ConsoleLine, Digest, ShownEvent
 from arm_vcpu_cli.trace.exitkey import CALL, CALLER, REASON, REGISTER, SYMBOL, SYSREG
@@ -224,9 +225,9 @@ def _data(digest: Digest) -> str:
 def _rows(bins: Bins, end: int) -> list[dict[str, object]]:
     used = bins.used(end)
     rows = sorted(bins.rows.items(), key=lambda item: (-sum(item[1]), item[0]))
-    return [{"name": name, "amounts": amounts[:used]} for name, amounts in rows]
+    return [{"name": printable(name), "amounts": amounts[:used]} for name, amounts in rows]
 
 
 def _event(event: ShownEvent) -> list[object]:
     # Times above 2**53 ns, which is a hundred days, lose their last digits in JavaScript.
-    return list(event)
+    return [printable(value) if isinstance(value, str) else value for value in event]

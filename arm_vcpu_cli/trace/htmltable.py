@@ -3,27 +3,15 @@
 from __future__ import annotations
 
 import html
-import re
-from collections.abc import Iterable, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
+from arm_vcpu_cli.printable import pictured
 from arm_vcpu_cli.trace.histogram import Durations
 from arm_vcpu_cli.trace.statistics import Row
 
 ROWS: Final = 25
 """Lines that a table has at most."""
-_ESCAPE_SEQUENCE: Final = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])")
-"""Control sequences of a terminal (ECMA-48): CSI, OSC and the short ones."""
-_CONTROLS: Final[Mapping[int, str]] = MappingProxyType(
-    {
-        **{code: chr(0x2400 + code) for code in range(0x20) if code != 0x09},
-        **dict.fromkeys(
-            (*range(0x7F, 0xA0), *range(0xD800, 0xE000), *range(0x202A, 0x202F), *range(0x2066, 0x206A)), "\ufffd"
-        ),
-    }
-)
-"""Control characters as the pictures of themselves; what would change the direction of text, or is none."""
 _UNITS: Final = ((1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "\N{MICRO SIGN}s"), (1, "ns"))
 
 
@@ -36,8 +24,7 @@ class Column(NamedTuple):
 
 def text(value: object) -> str:
     """Any text as HTML, on one line."""
-    shown = _ESCAPE_SEQUENCE.sub("", str(value)).translate(_CONTROLS)
-    return html.escape(shown)
+    return html.escape(pictured(str(value)))
 
 
 def duration(nanoseconds: float) -> str:

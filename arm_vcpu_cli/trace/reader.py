@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, NoReturn, cast
 
 from arm_vcpu_cli.errors import FileError
+from arm_vcpu_cli.printable import LONGEST_LINE, LONGEST_PATH, printable, printable_path, undecoded
 from arm_vcpu_cli.trace.event import NAME_KEYS, SCHEMA, SCHEMA_VERSION, TIME_BITS, TracedDevice, TraceEnd, TraceHeader
-from arm_vcpu_cli.trace.records import printable
 
 try:
     import zstandard
@@ -183,12 +183,15 @@ class TraceReader:
 
     def fail(self, message: str) -> NoReturn:
         """Refuse the line that was read last."""
-        # Parts of it are the file's.
-        raise TraceFileError(self.name, printable(message), line=self.line or None)
+        raise TraceFileError(self._called, message, line=self.line or None)
 
     @property
     def name(self) -> str:
-        """What the file is called in messages."""
+        """What the file is called where it is shown."""
+        return printable_path(self._called)
+
+    @property
+    def _called(self) -> str:
         return "<stdin>" if str(self.path) == STDIN else str(self.path)
 
     def _is_closing(self, record: Record) -> bool:
@@ -196,9 +199,9 @@ class TraceReader:
         kind = record.get("type")
         if kind == "end":
             self.end = TraceEnd(
-                ending=self.text(record, "ending"),
+                ending=printable(self.text(record, "ending")),
                 status=self.number(record, "status"),
-                message=self.text(record, "message"),
+                message=printable(self.text(record, "message"), LONGEST_LINE),
                 exits=self.number(record, "exits"),
                 time=self.number(record, "time_ns", TIME_BITS),
             )
@@ -215,7 +218,7 @@ class TraceReader:
         line = next(self._lines, None)
         if line is None:
             what = "the file is empty" if not self.truncated else "the file ends within its first line"
-            raise TraceFileError(self.name, f"{what}, expected {_HEADER}")
+            raise TraceFileError(self._called, f"{what}, expected {_HEADER}")
         record: Record = {}
         with contextlib.suppress(TraceFileError):
             record = self.parse(line)
@@ -233,11 +236,11 @@ class TraceReader:
         if not isinstance(devices, list):
             self.fail('"devices" of the header: expected a list')
         return TraceHeader(
-            tool=self.optional(record, "tool"),
-            guest=self.optional(record, "guest"),
-            machine=self.optional(record, "machine"),
-            cpu=self.optional(record, "cpu"),
-            clock=self.optional(record, "clock"),
+            tool=printable(self.optional(record, "tool")),
+            guest=printable(self.optional(record, "guest"), LONGEST_PATH),
+            machine=printable(self.optional(record, "machine"), LONGEST_PATH),
+            cpu=printable(self.optional(record, "cpu")),
+            clock=printable(self.optional(record, "clock")),
             timing=record.get("timing") is True,
             vcpus=self.number(record, "vcpus") if "vcpus" in record else 1,
             devices=tuple(self._device(device) for device in devices),
@@ -247,8 +250,8 @@ class TraceReader:
         if not isinstance(device, dict):
             self.fail('"devices" of the header: expected an object for each')
         return TracedDevice(
-            name=self.text(device, "name"),
-            type=self.text(device, "type"),
+            name=printable(self.text(device, "name")),
+            type=printable(self.text(device, "type")),
             base=self.address(device, "base"),
             size=self.address(device, "size"),
             intid=None if device.get("intid") is None else self.number(device, "intid"),
@@ -300,7 +303,7 @@ class TraceReader:
         if magic == _ZSTD_MAGIC:
             if zstandard is None:
                 raise TraceFileError(
-                    self.name,
+                    self._called,
                     "packed with Zstandard, which needs the zstandard package (pip install 'arm-vcpu-cli[zstd]')",
                 )
             unpacked = zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(
@@ -337,7 +340,7 @@ class TraceReader:
                 return b""
             except damage as error:
                 raise TraceFileError(
-                    self.name, f"damaged compressed data behind line {self.line}: {' '.join(str(error).split())}"
+                    self._called, f"damaged compressed data behind line {self.line}: {' '.join(str(error).split())}"
                 ) from None
             except OSError as error:
                 self._unreadable(error)
@@ -346,7 +349,7 @@ class TraceReader:
 
     def _unreadable(self, error: OSError | ValueError) -> NoReturn:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise TraceFileError(self.name, f"cannot be read: {reason}") from None
+        raise TraceFileError(self._called, f"cannot be read: {reason}") from None
 
 
 class _Counted:
@@ -374,5 +377,4 @@ def _kind(record: Record) -> str:
 
 def _shorten(line: bytes) -> str:
     """The start of a line as it may be printed."""
-    text = line[:_SHOWN].decode("ascii", "backslashreplace")
-    return ascii(text) + ("..." if len(line) > _SHOWN else "")
+    return f"'{printable(undecoded(line[:_SHOWN]))}'" + ("..." if len(line) > _SHOWN else "")

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from arm_vcpu_cli.printable import LONGEST_NAME, printable
 from arm_vcpu_cli.trace.event import CONSOLE, NAME_KEYS, Field, TraceEvent
 
 _COMMON: Final = frozenset(
@@ -13,7 +14,6 @@ _COMMON: Final = frozenset(
 )
 _ADDRESS: Final = re.compile(r"0x[0-9a-f]{1,16}").fullmatch
 _SYNDROME: Final = re.compile(r"0x[0-9a-f]{1,8}").fullmatch
-_LONGEST: Final = 400
 
 
 def event_of(record: Mapping[str, Any]) -> TraceEvent:
@@ -46,14 +46,6 @@ def event_of(record: Mapping[str, Any]) -> TraceEvent:
     )
 
 
-def printable(text: str, longest: int = _LONGEST) -> str:
-    """A text out of a file: nothing in it may move the cursor or end the line, and it is never endless."""
-    shown = text[: longest + 1]
-    if not shown.isprintable():
-        shown = "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in shown)
-    return shown if len(shown) <= longest else shown[: longest - 3] + "..."
-
-
 def _text(record: Mapping[str, Any], key: str) -> str:
     value = record.get(key)
     return printable(value) if isinstance(value, str) else ""
@@ -62,7 +54,7 @@ def _text(record: Mapping[str, Any], key: str) -> str:
 def _shown(kind: str, value: object) -> int | bool | str:
     if isinstance(value, str):
         # The text of a console is shown in quotes, with escapes of its own.
-        return value[:_LONGEST] if kind == CONSOLE else printable(value)
+        return value[:LONGEST_NAME] if kind == CONSOLE else printable(value)
     if isinstance(value, (bool, int)) and -(1 << 64) < value < 1 << 64:
         return value
     return printable(str(value)) if not isinstance(value, int) else "(too large)"

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Final, TextIO
 
 from arm_vcpu_cli.arch.esr import describe_esr
+from arm_vcpu_cli.printable import LONGEST_LINE, printable
 from arm_vcpu_cli.trace.event import (
     ACCESS,
     CONSOLE,
@@ -20,7 +21,6 @@ from arm_vcpu_cli.trace.event import (
     TraceEvent,
     TraceHeader,
 )
-from arm_vcpu_cli.trace.records import printable
 
 Style = Callable[[str, str], str]
 """(text, what it is: a value of :data:`ROLES`, "place", "syndrome" or "faint") -> the text as it is to look."""
@@ -146,7 +146,7 @@ class TextSink:
 
     def header(self, header: TraceHeader) -> None:
         """See :class:`~arm_vcpu_cli.trace.sinks.TraceSink`."""
-        about = f"# {printable(header.guest)} on {header.machine}, {header.cpu}, clock: {header.clock}"
+        about = printable(f"# {header.guest} on {header.machine}, {header.cpu}, clock: {header.clock}", LONGEST_LINE)
         self._stream.write(self._style(about, "faint") + "\n")
 
     def event(self, event: TraceEvent) -> None:

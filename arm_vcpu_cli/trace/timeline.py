@@ -26,6 +26,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple, Protocol
 
 from arm_vcpu_cli.arch.esr import describe_esr
+from arm_vcpu_cli.printable import LONGEST_LINE, printable
 from arm_vcpu_cli.trace.event import (
     ACCESS,
     CODE,
@@ -235,7 +236,9 @@ class Timeline:
     def _console(self, event: TraceEvent) -> None:
         for name, value in event.fields:
             if name == "text":
-                self._writer.instant(self._track(OUTPUT, "console"), event.time, str(value), ())
+                self._writer.instant(
+                    self._track(OUTPUT, "console"), event.time, printable(str(value), LONGEST_LINE), ()
+                )
 
     def _state(self, event: TraceEvent) -> None:
         track = self._state_track(event.vcpu)

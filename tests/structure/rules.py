@@ -15,18 +15,21 @@ MAX_LINES: Final = 400
 ANY: Final = "*"
 LAYERS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
     {
-        "errors": frozenset(),
+        "printable": frozenset(),
+        "errors": frozenset({"printable"}),
         "record": frozenset(),
         "version": frozenset(),
         "arch": frozenset({"errors", "record"}),
         "axvcpu": frozenset({"errors", "record"}),
         "engine": frozenset({"errors", "record", "arch"}),
         "devices": frozenset({"errors", "record", "arch"}),
-        "guest": frozenset({"errors", "record", "arch"}),
-        "trace": frozenset({"errors", "record", "arch"}),
+        "guest": frozenset({"errors", "record", "printable", "arch"}),
+        "trace": frozenset({"errors", "record", "printable", "arch"}),
         "arm_vcpu": frozenset({"errors", "record", "arch", "axvcpu", "engine"}),
-        "probe": frozenset({"errors", "record", "arch", "axvcpu", "engine", "arm_vcpu", "machine"}),
-        "machine": frozenset({"errors", "record", "arch", "axvcpu", "engine", "devices", "guest", "trace", "arm_vcpu"}),
+        "probe": frozenset({"errors", "record", "printable", "arch", "axvcpu", "engine", "arm_vcpu", "machine"}),
+        "machine": frozenset(
+            {"errors", "record", "printable", "arch", "axvcpu", "engine", "devices", "guest", "trace", "arm_vcpu"}
+        ),
         "cli": frozenset({ANY}),
         "": frozenset({ANY}),
         "__main__": frozenset({"cli"}),

@@ -8,6 +8,7 @@ from arm_vcpu_cli.machine.observation.callers import CallerFinder
 from arm_vcpu_cli.machine.observation.describing import EventDescriber
 from arm_vcpu_cli.machine.observation.tracing import TraceOptions, Tracer
 from arm_vcpu_cli.machine.observation.vector_watch import watch_vectors
+from arm_vcpu_cli.printable import printable
 from arm_vcpu_cli.trace.event import TracedDevice, TraceHeader
 from arm_vcpu_cli.trace.sinks import TraceSink
 
@@ -62,7 +63,7 @@ def trace_header(machine: Machine, tool: str, *, timing: bool) -> TraceHeader:
     ]
     return TraceHeader(
         tool=tool,
-        guest=machine.image.path.name,
+        guest=printable(machine.image.path.name),
         machine=description.name,
         cpu=description.cpu.model,
         clock=description.clock.source.value,

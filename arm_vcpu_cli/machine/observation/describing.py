@@ -16,6 +16,7 @@ from arm_vcpu_cli.machine.builder import PHYSICAL_TIMER, VIRTUAL_TIMER, Machine
 from arm_vcpu_cli.machine.description import MachineDescription
 from arm_vcpu_cli.machine.observation.exit_fields import EXIT_FIELDS, Fields, Places
 from arm_vcpu_cli.machine.passthrough import PassedThrough
+from arm_vcpu_cli.printable import undecoded
 from arm_vcpu_cli.trace.event import ACCESS, CODE, CONSOLE, ENTRY, EXCEPTION, EXIT, IRQ, STATE, Field, Hex, TraceEvent
 
 _REMEMBERED: Final = 1 << 14
@@ -143,7 +144,7 @@ class EventDescriber:
 
     def console(self, number: int, time: int, line: bytes) -> TraceEvent:
         """A line of what the guest prints, with its end."""
-        fields: Fields = (("text", line.decode("utf-8", "backslashreplace")),)
+        fields: Fields = (("text", undecoded(line)),)
         return TraceEvent(CONSOLE, number, self._vcpu, time, "", fields=fields)
 
     def access(

@@ -60,3 +60,7 @@ def test_all_but_a_guest_alone_is_for_the_parser(tmp_path: Path, monkeypatch: py
         assert only_guest(arguments) is None, arguments
     monkeypatch.setenv("_ARMVCPU_COMPLETE", "bash_complete")
     assert only_guest(["run", name]) is None
+
+
+def test_a_guest_whose_name_is_too_long_is_for_the_loader_to_refuse() -> None:
+    assert only_guest(["run", "x" * 100_000]) is None

@@ -36,6 +36,12 @@ def test_the_built_in_configuration_is_read_as_far_as_it_matters() -> None:
     assert found.options == {"ARM64_VA_BITS": "52", "ARM64_SVE": "y", "SERIAL_AMBA_PL011": "m"}
 
 
+def test_the_values_of_options_are_short_and_fit_to_be_printed() -> None:
+    hostile = b'CONFIG_ARM64_VA_BITS="\x1b]0;x\x07\xc2\x9b\xe2\x80\xae\xff"\nCONFIG_ARM64_SVE=' + b"y" * 5000 + b"\n"
+    found = survey_linux(image(body=b"IKCFG_ST" + gzip.compress(hostile)), None)
+    assert found.options == {"ARM64_VA_BITS": "\ufffd]0;x\ufffd\ufffd\ufffd\ufffd", "ARM64_SVE": "y" * 64}
+
+
 def test_a_damaged_configuration_is_as_good_as_none() -> None:
     packed = gzip.compress(CONFIG)
     assert survey_linux(image(body=b"IKCFG_ST" + packed[:20]), None).options is None

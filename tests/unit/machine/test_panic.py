@@ -76,7 +76,7 @@ def test_the_last_reason_is_the_one_that_counts() -> None:
     [
         (b"Kernel panic - not syncing: Attempted to kill init!\n", "Attempted to kill init!"),
         (b"Kernel panic - not syncing\n", "no reason given"),
-        (b"Kernel panic - not syncing: \x1b[2Jx\xff\n", "?[2Jx\N{REPLACEMENT CHARACTER}"),
+        (b"Kernel panic - not syncing: \x1b[2Jx\xff\n", "\N{REPLACEMENT CHARACTER}[2Jx\N{REPLACEMENT CHARACTER}"),
         (b"Kernel panic - not syncing: " + b"x" * 1000 + b"\n", "x" * 200),
     ],
 )
