@@ -7,6 +7,10 @@ has one place that turns an error into a line on stderr and a status.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
+
+OUTPUT_FAILED: Final = 121
+"""The exit status of every command whose output cannot be written: 1 is an answer of some."""
 
 
 class ArmVcpuError(Exception):
@@ -53,6 +57,12 @@ class MachineFileError(FileError):
 
     def where(self) -> str:
         return "" if self.key is None else f"{self.key}: "
+
+
+class OutputError(ArmVcpuError):
+    """What was asked for cannot be written where it was to go: a full disk, a reader that is gone."""
+
+    exit_status = OUTPUT_FAILED
 
 
 class UsageError(ArmVcpuError):

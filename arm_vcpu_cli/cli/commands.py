@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from importlib import import_module
 from types import MappingProxyType
 from typing import Final
@@ -70,6 +71,13 @@ def cli(ctx: click.Context) -> None:
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help(), err=True)
         ctx.exit(WRONG_USAGE)
+
+
+def load(arguments: Sequence[str]) -> Callable[[], object]:
+    """:func:`invoke` for ``arguments``, with the module of their command loaded."""
+    if arguments and arguments[0] in COMMANDS:
+        import_module(COMMANDS[arguments[0]][0])
+    return partial(invoke, arguments)
 
 
 def invoke(arguments: Sequence[str]) -> object:

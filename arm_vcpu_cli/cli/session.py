@@ -6,19 +6,20 @@ import gc
 import os
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from importlib import import_module
 from typing import Final
 
 from arm_vcpu_cli.cli.guest_options import GuestOptions
 from arm_vcpu_cli.cli.output import say, tell
 from arm_vcpu_cli.cli.progress import doing
-from arm_vcpu_cli.cli.terminal import open_console, raw_terminal, signals_stop
+from arm_vcpu_cli.cli.terminal import Terminal, open_console, raw_terminal, signals_stop, signals_wake
 from arm_vcpu_cli.errors import UsageError
 from arm_vcpu_cli.machine.builder import Machine, build_machine, start
 from arm_vcpu_cli.machine.description import NO_LIMITS, ClockSource
 from arm_vcpu_cli.machine.host import engine_version
 from arm_vcpu_cli.machine.postmortem.report_wanted import wants_advice, wants_report
-from arm_vcpu_cli.machine.runner import Ending, RunResult, run_machine
+from arm_vcpu_cli.machine.runner import STATUS_INTERRUPTED, Ending, RunResult, run_machine
 from arm_vcpu_cli.machine.watchdog import Watchdog
 from arm_vcpu_cli.record import replace
 
@@ -43,8 +44,7 @@ def run_guest(
     with build_machine(description, image, console) as machine:
         if prepare is not None:
             prepare(machine)
-        with raw_terminal() as terminal:
-            result = run_loaded(machine, options, ignored=terminal.hint_once)
+        result = run_loaded(machine, options, raw_terminal())
         if console.in_line and result.ending is not Ending.POWERED_OFF:
             tell("")
         if finish is not None:
@@ -53,20 +53,25 @@ def run_guest(
         return result.status
 
 
-def run_loaded(machine: Machine, options: GuestOptions, *, ignored: Callable[[], None]) -> RunResult:
+def run_loaded(machine: Machine, options: GuestOptions, keys: AbstractContextManager[Terminal]) -> RunResult:
     """Start a machine and run it to its end, or until a signal or a limit stops it.
 
-    ``ignored`` is called when a Ctrl-C is typed at a guest that has not taken the one before.
+    ``keys`` is where the user types, as it has to be while the guest runs.
     """
     start(machine)
     watchdog = Watchdog(machine.host.core(0).request_stop, machine.description.limits.timeout)
-    with watchdog, signals_stop(watchdog):
-        machine.console.connect(quit_requested=watchdog.interrupt, ignored=ignored, cancelled=watchdog.has_fired)
+    # The terminal is set and put back where no signal can come in between.
+    with signals_stop(watchdog) as arrivals, keys as terminal, watchdog, signals_wake(watchdog):
+        machine.console.connect(
+            quit_requested=watchdog.interrupt, ignored=terminal.hint_once, cancelled=watchdog.has_fired
+        )
         _connect_input(machine, options)
         # What has been loaded stays: the collector need not look at it again.
         gc.freeze()
         gc.enable()
-        return run_machine(machine, watchdog)
+        result = run_machine(machine, watchdog)
+        arrivals.answered = result.ending is Ending.PANIC or result.status == STATUS_INTERRUPTED
+    return result
 
 
 def _connect_input(machine: Machine, options: GuestOptions) -> None:

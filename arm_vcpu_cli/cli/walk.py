@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, Final
 
 import click
@@ -18,6 +18,7 @@ from arm_vcpu_cli.cli.options import guest_options
 from arm_vcpu_cli.cli.progress import doing
 from arm_vcpu_cli.cli.sections import SectionedCommand
 from arm_vcpu_cli.cli.session import run_loaded
+from arm_vcpu_cli.cli.terminal import Terminal
 from arm_vcpu_cli.machine.builder import Machine, build_machine
 from arm_vcpu_cli.machine.console import Console
 from arm_vcpu_cli.machine.observation.stop_at import StopAt
@@ -124,11 +125,8 @@ def _stopped(
         with build_machine(description, image, console) as machine:
             if wanted is not None:
                 machine.arch_vcpu.set_observer(StopAt(machine, wanted))
-            yield machine, run_loaded(machine, options, ignored=_nobody)
-
-
-def _nobody() -> None:
-    """Nobody types at this guest."""
+            # Nobody types at this guest.
+            yield machine, run_loaded(machine, options, nullcontext(Terminal()))
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from arm_vcpu_cli.errors import ArmVcpuError, FileError
+from arm_vcpu_cli.errors import ArmVcpuError, FileError, OutputError
 
 KIND: Final = "armvcpu input log"
 VERSION: Final = 2
@@ -57,7 +57,7 @@ class InputRecorder:
     def record(self, tick: int, data: bytes) -> None:
         """``data`` was delivered at ``tick``; nothing was: the input ended there.
 
-        Raises :class:`ArmVcpuError` if that cannot be written: the guest has run by then.
+        Raises :class:`OutputError` if that cannot be written: the guest has run by then.
         """
         self._write({"tick": tick, "data": data.decode("latin-1")})
 
@@ -78,7 +78,7 @@ class InputRecorder:
         try:
             _append(self._file, entry)
         except OSError as error:
-            raise ArmVcpuError(f"{self._path}: cannot be written: {_reason(error)}") from error
+            raise OutputError(f"{self._path}: cannot be written: {_reason(error)}") from error
 
 
 @dataclass(frozen=True)

@@ -285,7 +285,7 @@ def _end(run: GuestRun) -> RunResult:
     except InputEndedError as error:
         return _no_progress(f"{error}, at {run.place()}")
     except ConsoleClosedError as error:
-        return _interrupted(str(error))
+        return RunResult(Ending.INTERRUPTED, error.exit_status, str(error))
     if run.panic.text is not None and result.ending in _ENDS_OF_A_PANIC:
         return _panicked(run, result)
     return result

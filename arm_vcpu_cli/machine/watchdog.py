@@ -8,16 +8,17 @@ until it is told that the run is over: a stop that falls between two entries of 
 from __future__ import annotations
 
 import os
-import select
 import threading
 import time
 from collections.abc import Callable
 from enum import Enum
 from typing import Final
 
+from arm_vcpu_cli.machine.readiness import wait_readable
+
 _REPEAT_SECONDS: Final = 0.01
 _LONGEST_SECONDS: Final = 1e9
-"""More than any run takes, and no more than select() can wait."""
+"""More than any run takes, and no more than the clock can count."""
 
 
 class StopCause(Enum):
@@ -70,7 +71,7 @@ class Watchdog:
             return
 
     def _watch(self) -> None:
-        ready, _, _ = select.select([self._reader], [], [], self._timeout or None)
+        ready = wait_readable(self._reader, self._timeout or None)
         if self._over.is_set():
             return
         self.cause = StopCause.INTERRUPT if ready else StopCause.TIMEOUT

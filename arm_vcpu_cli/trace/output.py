@@ -21,7 +21,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Literal, TextIO, cast, overload
 
-from arm_vcpu_cli.errors import ArmVcpuError, FileError, UsageError
+from arm_vcpu_cli.errors import FileError, OutputError, UsageError
 
 COMPRESSED: Final = (".gz", ".zst")
 """Suffixes of files that are compressed."""
@@ -49,7 +49,7 @@ def open_output(path: Path | str, binary: bool = False) -> contextlib.AbstractCo
     Raises:
         UsageError: ``path`` is ``-``, or its compression is not installed.
         FileError: It cannot be opened, or another run is writing it.
-        ArmVcpuError: From a ``write`` or the end of the context: it could not be written.
+        OutputError: From a ``write`` or the end of the context: it could not be written.
     """
     return cast("contextlib.AbstractContextManager[TextIO | BinaryIO]", _open(Path(path), binary))
 
@@ -71,7 +71,7 @@ class _File(io.FileIO):
         self._path = path
         self._kept = kept
         self._put = super().write
-        self.failure: ArmVcpuError | None = None
+        self.failure: OutputError | None = None
 
     def write(self, data: Any, /) -> int:
         size = len(data)
@@ -85,7 +85,7 @@ class _File(io.FileIO):
         except OSError as error:
             hint = "" if self._kept is None else f"; what was written is in {self._kept}"
             # The guest has run by now: this is not the status of a bad command line.
-            self.failure = ArmVcpuError(f"{self._path}: cannot be written: {error.strerror}{hint}")
+            self.failure = OutputError(f"{self._path}: cannot be written: {error.strerror}{hint}")
             raise self.failure from error
 
 
@@ -206,4 +206,4 @@ def _take_name(partial: Path, path: Path) -> None:
     try:
         partial.replace(Path(os.path.realpath(path)))
     except OSError as error:
-        raise ArmVcpuError(f"{path}: cannot be replaced: {error.strerror}; the output is in {partial}") from error
+        raise OutputError(f"{path}: cannot be replaced: {error.strerror}; the output is in {partial}") from error

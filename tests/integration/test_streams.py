@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from arm_vcpu_cli.errors import OUTPUT_FAILED
 from tests.integration.command import COMMAND, GUARD_SECONDS, armvcpu, environment, guest, sample, shell
 
 HELLO = b"Hello from EL1!\nCurrentEL 0x4  MIDR_EL1 0x410fd083  MPIDR_EL1 0x80000000\n"
@@ -70,26 +71,26 @@ def test_the_status_survives_a_closed_stderr() -> None:
 
 def test_a_console_on_a_full_disk_ends_the_run_in_one_line() -> None:
     finished = shell('armvcpu run "$1" > /dev/full', sample("hello"))
-    assert finished.status == 130
+    assert finished.status == OUTPUT_FAILED
     assert finished.err == "armvcpu: the console cannot be written: No space left on device\n"
 
 
 @pytest.mark.parametrize("arguments", ["--help", "dtb", "completion bash"])
 def test_output_on_a_full_disk_is_one_line(arguments: str) -> None:
     finished = shell(f"armvcpu {arguments} > /dev/full")
-    assert (finished.status, finished.err) == (1, "armvcpu: error: No space left on device\n")
+    assert (finished.status, finished.err) == (OUTPUT_FAILED, "armvcpu: error: No space left on device\n")
 
 
 def test_a_trace_on_a_full_disk_is_one_line(tmp_path: Path) -> None:
     finished = shell('armvcpu trace -o /dev/full "$1"', sample("hello"))
     assert finished.out == b"", "it is noticed with the first line, before the guest runs"
     message = "armvcpu: error: /dev/full: cannot be written: No space left on device\n"
-    assert (finished.status, finished.err) == (1, message)
+    assert (finished.status, finished.err) == (OUTPUT_FAILED, message)
 
 
 def test_a_reader_that_goes_away_ends_an_endless_guest() -> None:
     finished = shell('armvcpu run "$1" | head -c 5; echo " ${PIPESTATUS[0]}"', guest("flood"))
-    assert finished.out == b"01234 130\n"
+    assert finished.out == b"01234 121\n"
     assert finished.err == "armvcpu: the reader of the console is gone\n"
 
 
@@ -104,7 +105,7 @@ def test_a_reader_of_the_trace_that_goes_away_has_no_traceback() -> None:
     finished = shell('armvcpu trace "$1" 2>&1 >/dev/null | head -n 1; echo "${PIPESTATUS[0]}"', guest("flood"))
     first, status = finished.out.splitlines()
     assert first == b"# flood.elf on virt, cortex-a72, clock: instructions"
-    assert status == b"1"
+    assert int(status) == OUTPUT_FAILED
 
 
 def test_a_guest_that_floods_a_slow_reader_loses_nothing() -> None:
