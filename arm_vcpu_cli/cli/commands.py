@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from importlib import import_module
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 import click
 
-from arm_vcpu_cli.errors import ArmVcpuError, UsageError
+from arm_vcpu_cli.errors import ArmVcpuError, OutputError, UsageError
 from arm_vcpu_cli.version import VERSION
 
 WRONG_USAGE: Final = 2
@@ -32,7 +33,24 @@ COMMANDS: Final = MappingProxyType(
 """Subcommand -> (module with a click command named ``command``, its short help); loaded when it is used."""
 
 
+@contextmanager
+def _told() -> Iterator[None]:
+    """Have a reader that is gone be an error as any other: the parser would leave with status 1, and say nothing."""
+    try:
+        yield
+    except BrokenPipeError as error:
+        raise OutputError(error.strerror) from error
+
+
 class _Commands(click.Group):
+    def make_context(self, *arguments: Any, **named: Any) -> click.Context:
+        with _told():
+            return super().make_context(*arguments, **named)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with _told():
+            return super().invoke(ctx)
+
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         return list(COMMANDS)
 

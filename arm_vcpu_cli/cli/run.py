@@ -26,10 +26,11 @@ def command(**options: Any) -> int:
       0    the guest powered itself off, or asked for a reset
       N    the status that the guest gave itself (semihosting)
       2    bad usage, guest file or machine file; nothing ran
+      121  the console, or the file of an option, cannot be written
       122  a fault that the guest cannot handle, or a Linux kernel's panic; a report is on stderr
       123  no more progress: it waits for what will not come, or hangs in a loop that nothing can end
       124  a limit that was set (--timeout, --max-exits)
-      130  interrupted: Ctrl-A x, Ctrl-C, a signal, or the console cannot be written any more
+      130  interrupted: Ctrl-A x, Ctrl-C or a signal
 
     \b
     Examples:

@@ -175,7 +175,7 @@ class Lab:
         os.close(master)
         os.close(slave)
         lines = seen.decode(errors="replace").replace("\r\n", "\n")
-        err = "".join(f"{line}\n" for line in lines.splitlines() if not line.startswith("ready"))
+        err = "".join(f"{line}\n" for line in lines.splitlines() if not "ready".startswith(line))
         return None if killed.is_set() else process.returncode, lines, err, restored, seconds
 
 

@@ -125,27 +125,32 @@ def test_a_signal_while_the_terminal_is_set_leaves_it_as_it_was(
         assert ended.lines[0].startswith("armvcpu: interrupted")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTSTP, signal.SIGCONT])
-def test_job_control_while_the_terminal_is_set_leaves_it_as_it_was(number: signal.Signals) -> None:
-    """The one that stops is continued by a child, and the terminal is raw again, then as before."""
-    hook = (
-        SETTING.format(call=1, before=False, after=True)
-        + """
+WITNESS: Final = """
+import termios, time
+send_to = os.getpid()
 if os.fork() == 0:
-    import time
-    while True:
-        time.sleep(0.1)
-        try:
-            os.kill(os.getppid(), signal.SIGCONT)
-        except OSError:
-            pass
-        if os.getppid() == 1:
-            os._exit(0)
+    before, seen = termios.tcgetattr(0), set()
+    while os.getppid() == send_to:
+        with open(f"/proc/{send_to}/stat") as stat:
+            stopped = stat.read().rpartition(")")[2].split()[0] == "T"
+        if stopped and not seen:
+            seen.add("as before" if termios.tcgetattr(0) == before else "raw")
+            print("armvcpu stopped, terminal", *seen, flush=True)
+        if stopped:
+            os.kill(send_to, signal.SIGCONT)
+        time.sleep(0.01)
+    os._exit(0)
+send = lambda: os.kill(send_to, signal.SIGTSTP)
 """
-    )
-    ended = on_terminal(hook, number, "run", "--timeout", "0.5", guest("keys"))
+
+
+def test_a_stop_while_the_terminal_is_set_finds_it_as_it_was() -> None:
+    hook = WITNESS + SETTING.format(call=1, before=False, after=True)
+    ended = on_terminal(hook, signal.SIGTSTP, "run", "--timeout", "0.5", guest("keys"))
     assert ended.modes == ended.modes_before
     assert ended.status == 124
+    assert ended.lines[0] == "armvcpu stopped, terminal as before"
+    assert ended.lines[1].startswith("armvcpu: stopped after 0.5 s")
 
 
 AT_THE_END: Final = """
