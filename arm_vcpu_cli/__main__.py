@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import gc
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal
     from types import FrameType
     from typing import Final, NoReturn
+else:
+    # What signal is made of. That makes enumerations first, longer than all else here takes; whoever interrupts it
+    # meets the interpreter.
+    import _signal as signal
 
 _COMMAND: Final = "arm_vcpu_cli.cli.main"
 _INHERITANCE: Final = "arm_vcpu_cli.cli.inheritance"
@@ -36,14 +40,14 @@ class _Interrupts:
         """Whether there may be something to tidy up, so that the command is left by an exception. An exception in the
         middle of an import may be printed and lost, or taken for a missing module."""
         self._said = False
-        self._number = signal.SIGINT
+        self._number = int(signal.SIGINT)
 
     def begin(self) -> None:
         """Handle them from now on, for the rest of the process."""
-        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        if signal.getsignal(signal.SIGINT) == signal.default_int_handler:
             signal.signal(signal.SIGINT, self._handle)
         for number in (signal.SIGTERM, signal.SIGHUP):
-            if signal.getsignal(number) is signal.SIG_DFL:
+            if signal.getsignal(number) == signal.SIG_DFL:
                 signal.signal(number, self._handle)
         signal.signal(signal.SIGALRM, self._repeat)
         sys.unraisablehook = self._lost
@@ -59,7 +63,7 @@ class _Interrupts:
             return
 
     def _handle(self, number: int, _frame: FrameType | None) -> NoReturn:
-        self._number = signal.Signals(number)
+        self._number = number
         if self.raises:
             raise _Interrupt
         # There and then: nothing has been begun, or everything is done.
