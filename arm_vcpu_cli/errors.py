@@ -7,8 +7,12 @@ has one place that turns an error into a line on stderr and a status.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 from arm_vcpu_cli.printable import printable_message, printable_path
+
+OUTPUT_FAILED: Final = 120
+"""The exit status of every command whose output cannot be written: 1 is an answer of some."""
 
 
 class ArmVcpuError(Exception):
@@ -61,14 +65,16 @@ class MachineFileError(FileError):
         return "" if self.key is None else f"{self.key}: "
 
 
+class OutputError(ArmVcpuError):
+    """What was asked for cannot be written where it was to go: a full disk, a reader that is gone."""
+
+    exit_status = OUTPUT_FAILED
+
+
 class UsageError(ArmVcpuError):
     """What the command line or the caller asked for contradicts itself."""
 
     exit_status = 2
-
-
-class OutputError(ArmVcpuError):
-    """An output that was begun cannot be written any more. The guest, if there is one, has run by then."""
 
 
 class OutputCancelledError(OutputError):

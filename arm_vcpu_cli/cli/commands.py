@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from importlib import import_module
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 import click
 
 from arm_vcpu_cli.cli.main import COMPLETION
 from arm_vcpu_cli.cli.output import tell
-from arm_vcpu_cli.errors import ArmVcpuError, UsageError
+from arm_vcpu_cli.errors import ArmVcpuError, OutputError, UsageError
 from arm_vcpu_cli.version import VERSION
 
 WRONG_USAGE: Final = 2
@@ -34,7 +36,24 @@ COMMANDS: Final = MappingProxyType(
 """Subcommand -> (module with a click command named ``command``, its short help); loaded when it is used."""
 
 
+@contextmanager
+def _told() -> Iterator[None]:
+    """Have a reader that is gone be an error as any other: the parser would leave with status 1, and say nothing."""
+    try:
+        yield
+    except BrokenPipeError as error:
+        raise OutputError(error.strerror) from error
+
+
 class _Commands(click.Group):
+    def make_context(self, *arguments: Any, **named: Any) -> click.Context:
+        with _told():
+            return super().make_context(*arguments, **named)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with _told():
+            return super().invoke(ctx)
+
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         return list(COMMANDS)
 
@@ -73,6 +92,13 @@ def cli(ctx: click.Context) -> None:
     if ctx.invoked_subcommand is None:
         tell(ctx.get_help())
         ctx.exit(WRONG_USAGE)
+
+
+def load(arguments: Sequence[str]) -> Callable[[], object]:
+    """:func:`invoke` for ``arguments``, with the module of their command loaded."""
+    if arguments and arguments[0] in COMMANDS:
+        import_module(COMMANDS[arguments[0]][0])
+    return partial(invoke, arguments)
 
 
 def invoke(arguments: Sequence[str]) -> object:

@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from arm_vcpu_cli.cli.output import null_stream, say
-from arm_vcpu_cli.errors import ArmVcpuError, StoppedError
+from arm_vcpu_cli.errors import OUTPUT_FAILED, ArmVcpuError, StoppedError
 
 INTERRUPTED: Final = 130
-OUTPUT_FAILED: Final = 1
 _COMMANDS: Final = "arm_vcpu_cli.cli.commands"
 COMPLETION: Final = "_ARMVCPU_COMPLETE"
 """The variable by which a shell asks for words in the place of a run."""
@@ -22,24 +21,26 @@ COMPLETION: Final = "_ARMVCPU_COMPLETE"
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line (by default that of the process) and exit with its status."""
-    load(arguments)()
+    sys.exit(load(arguments)())
 
 
-def load(arguments: Sequence[str] | None = None) -> Callable[[], NoReturn]:
-    """As :func:`main`, in two steps: what the command line needs is loaded, and returned is what runs it."""
+def load(arguments: Sequence[str] | None = None) -> Callable[[], int]:
+    """As :func:`main`, in two steps: what the command line needs is loaded, and returned is what runs it to the
+    status."""
     _open_missing_streams()
     words = sys.argv[1:] if arguments is None else arguments
     guest = only_guest(words)
     if guest is None:
-        return partial(_end, partial(import_module(_COMMANDS).invoke, words))
+        return partial(_end, import_module(_COMMANDS).load(words))
     options = import_module("arm_vcpu_cli.cli.guest_options").GuestOptions(guest)
     return partial(_end, partial(import_module("arm_vcpu_cli.cli.session").run_guest, options))
 
 
-def _end(command: Callable[[], object]) -> NoReturn:
-    """Exit with the status of a command."""
+def _end(command: Callable[[], object]) -> int:
+    """The status of a command. What it has printed is written by then."""
     try:
-        status = command()
+        status = _status_of(command)
+        sys.stdout.flush()
     except KeyboardInterrupt:
         say("interrupted", _no_longer)
         status = INTERRUPTED
@@ -51,7 +52,16 @@ def _end(command: Callable[[], object]) -> NoReturn:
     except OSError as error:
         # Files that the user named have errors of their own; what is left is stdout and stderr.
         status = _fail(error.strerror or str(error), OUTPUT_FAILED)
-    sys.exit(status if isinstance(status, int) else 0)
+    return status
+
+
+def _status_of(command: Callable[[], object]) -> int:
+    try:
+        status = command()
+    except SystemExit as ended:
+        # The parser's, of a shell that asks for words.
+        status = ended.code
+    return status if isinstance(status, int) else 0
 
 
 def _no_longer() -> bool:

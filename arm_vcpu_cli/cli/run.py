@@ -25,12 +25,12 @@ def command(**options: Any) -> int:
     Exit status:
       0    the guest powered itself off, or asked for a reset
       N    the status that the guest gave itself (semihosting)
-      1    a file that it writes (trace, recording, summary) cannot be written any more; what was written is kept
       2    bad usage, or a file that cannot be read or opened for writing; nothing ran
+      120  the console, or a file of an option, cannot be written any more; what was written is kept
       122  a fault that the guest cannot handle, or a Linux kernel's panic; a report is on stderr
       123  no more progress: it waits for what will not come, or hangs in a loop that nothing can end
       124  a limit that was set (--timeout, --max-exits)
-      130  interrupted: Ctrl-A x, Ctrl-C, a signal, or the console cannot be written any more
+      130  interrupted: Ctrl-A x, Ctrl-C or a signal
 
     \b
     Examples:

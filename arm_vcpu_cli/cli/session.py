@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from arm_vcpu_cli.cli.guest_options import GuestOptions
 from arm_vcpu_cli.cli.output import say, tell
 from arm_vcpu_cli.cli.progress import doing
-from arm_vcpu_cli.cli.terminal import open_console, raw_terminal, signals_stop
+from arm_vcpu_cli.cli.terminal import open_console, raw_terminal, signals_stop, signals_wake
 from arm_vcpu_cli.errors import OutputCancelledError, OutputError, StoppedError, UsageError
 from arm_vcpu_cli.guest.image import GuestImage
 from arm_vcpu_cli.machine.builder import Machine, build_machine, start
@@ -113,10 +113,11 @@ def slow_files(options: GuestOptions) -> AbstractContextManager[None]:
 def watched(machine: Machine) -> Iterator[Watchdog]:
     """Have signals and the time limit stop the guest, and all waiting for those who do not read what is written."""
     watchdog = Watchdog(machine.host.core(0).request_stop, machine.description.limits.timeout)
-    with watchdog, signals_stop(watchdog):
+    with signals_stop(watchdog), watchdog, signals_wake(watchdog):
         try:
             yield watchdog
         except OutputCancelledError as error:
+            watchdog.answered = True
             if watchdog.cause is StopCause.TIMEOUT:
                 message = f"stopped after {machine.description.limits.timeout:g} s: {error}"
                 raise StoppedError(message, STATUS_LIMIT) from error
@@ -137,7 +138,9 @@ def run_loaded(
     # What has been loaded stays: the collector need not look at it again.
     gc.freeze()
     gc.enable()
-    return run_machine(machine, watchdog)
+    result = run_machine(machine, watchdog)
+    watchdog.answered = result.ending is Ending.PANIC or result.status == STATUS_INTERRUPTED
+    return result
 
 
 def open_input(machine: Machine, loaded: Loaded, watchdog: Watchdog, recording: ExitStack) -> Callable[[], None]:

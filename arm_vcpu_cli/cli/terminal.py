@@ -17,7 +17,7 @@ from arm_vcpu_cli.cli.output import say
 from arm_vcpu_cli.machine.console import Console
 from arm_vcpu_cli.machine.watchdog import Watchdog
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 _JOB_CONTROL = frozenset({signal.SIGTSTP, signal.SIGCONT})
 
 
@@ -61,29 +61,55 @@ class Terminal:
 @contextlib.contextmanager
 def raw_terminal() -> Iterator[Terminal]:
     """Have every key go to the guest as it is typed; the terminal is put back on every way out, and while the
-    process is stopped (SIGTSTP; Ctrl-Z is a key like any other)."""
+    process is stopped (SIGTSTP; Ctrl-Z is a key like any other). No signal may raise an exception meanwhile: see
+    :func:`signals_stop`."""
     if not is_interactive():
         yield Terminal()
         return
     raw = _RawMode(sys.stdin.fileno())
-    try:
-        raw.enter()
-        with _job_control(raw):
+    with _job_control(raw):
+        try:
+            raw.enter()
             yield Terminal()
-    finally:
-        raw.leave()
+        finally:
+            raw.end()
 
 
 class _RawMode:
-    """The modes of the terminal ``fd``: those of the guest, and those that were there before."""
+    """The modes of the terminal ``fd``: those of the guest, and those that were there before. Safe between threads."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
+        self._lock = threading.Lock()
         self._before = termios.tcgetattr(fd)
         self._raw: list[Any] | None = None
+        self._over = False
 
     def enter(self) -> None:
         """Keep the modes that there are, and set the guest's."""
+        with self._lock:
+            if not self._over:
+                self._enter()
+
+    def leave(self) -> None:
+        """Put the modes back that were there before."""
+        with self._lock:
+            if not self._over:
+                self._leave()
+
+    def end(self) -> None:
+        """Put them back for good."""
+        with self._lock:
+            self._over = True
+            self._leave()
+
+    def enter_again(self) -> None:
+        """After a stop. In the background the terminal is the shell's, until it brings us back with SIGCONT."""
+        with contextlib.suppress(termios.error):
+            if self._in_foreground():
+                self.enter()
+
+    def _enter(self) -> None:
         found = termios.tcgetattr(self._fd)
         if found == self._raw:
             return
@@ -92,17 +118,10 @@ class _RawMode:
         termios.tcsetattr(self._fd, termios.TCSANOW, _guest_modes(found))
         self._raw = termios.tcgetattr(self._fd)
 
-    def leave(self) -> None:
-        """Put the modes back that were there before."""
+    def _leave(self) -> None:
         # A terminal that has hung up has no modes to put back.
         with contextlib.suppress(termios.error):
             termios.tcsetattr(self._fd, termios.TCSANOW, self._before)
-
-    def enter_again(self) -> None:
-        """After a stop. In the background the terminal is the shell's, until it brings us back with SIGCONT."""
-        with contextlib.suppress(termios.error):
-            if self._in_foreground():
-                self.enter()
 
     def _in_foreground(self) -> bool:
         try:
@@ -172,21 +191,39 @@ def _job_control(raw: _RawMode) -> Iterator[None]:
 
 @contextlib.contextmanager
 def signals_stop(watchdog: Watchdog) -> Iterator[None]:
-    """Have Ctrl-C and the signals that end a process stop the guest instead.
+    """Have Ctrl-C and the signals that end a process stop the guest instead; those that are ignored stay so.
 
-    While the guest executes, no Python handler runs; the interpreter's wake-up descriptor still gets its byte.
+    No exception is raised inside. One that has come too late to stop anybody does at the end what it did before.
     """
+    last: list[int] = []
 
-    def handler(_number: int, _frame: FrameType | None) -> None:
+    def handler(number: int, _frame: FrameType | None) -> None:
+        last[:] = [number]
         # For a signal that came before the wake-up descriptor was set. The watchdog may be closed by now.
         with contextlib.suppress(OSError):
             watchdog.interrupt()
 
-    wakeup = signal.set_wakeup_fd(watchdog.fileno(), warn_on_full_buffer=False)
-    before = {number: signal.signal(number, handler) for number in _SIGNALS}
+    before: dict[signal.Signals, Any] = {}
+    try:
+        for number in _SIGNALS:
+            found = signal.getsignal(number)
+            if found not in (signal.SIG_IGN, None):
+                before[number] = found
+                signal.signal(number, handler)
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
+        if last and not watchdog.answered:
+            signal.raise_signal(last[0])
+
+
+@contextlib.contextmanager
+def signals_wake(watchdog: Watchdog) -> Iterator[None]:
+    """Have signals reach the watchdog while the guest executes: no Python handler runs then, but the interpreter's
+    wake-up descriptor gets its byte. It has to be over before the watchdog is closed."""
+    before = signal.set_wakeup_fd(watchdog.fileno(), warn_on_full_buffer=False)
     try:
         yield
     finally:
-        signal.set_wakeup_fd(wakeup)
-        for number, old in before.items():
-            signal.signal(number, old)
+        signal.set_wakeup_fd(before)

@@ -81,6 +81,7 @@ def command(
       0    every address is translated
       1    at least one of them faults
       2    bad usage, guest file or machine file
+      120  the walk cannot be written
 
     \b
     Examples:

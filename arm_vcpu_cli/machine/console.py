@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-import select
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from arm_vcpu_cli.errors import ArmVcpuError
+from arm_vcpu_cli.errors import ArmVcpuError, OutputError
 from arm_vcpu_cli.machine.inbox import LIMIT, FileAhead, Inbox, is_file, read_available, start_reader
+from arm_vcpu_cli.machine.readiness import wait_readable, wait_writable
 
 ESCAPE: Final = 0x01
 """Ctrl-A starts an escape on an interactive line: x quits, Ctrl-A sends itself."""
@@ -33,7 +33,7 @@ _ASLEEP_SECONDS: Final = 0.02
 """How often a guest that sleeps until input comes looks whether the run is still wanted."""
 
 
-class ConsoleClosedError(ArmVcpuError):
+class ConsoleClosedError(OutputError):
     """Nothing more can be written to the console: its reader went away, or its disk is full."""
 
 
@@ -181,7 +181,7 @@ class Console:
     def _wait_for_room(self) -> None:
         """Return when a write will not block. A blocked write could not be interrupted while the guest is inside
         the engine: signals only leave a byte in the watchdog's pipe."""
-        while not select.select([], [self._output_fd], [], _BLOCKED_SECONDS)[1]:
+        while not wait_writable(self._output_fd, _BLOCKED_SECONDS):
             if self._cancelled():
                 raise ConsoleCancelledError("the console's reader does not read")
 
@@ -221,7 +221,7 @@ class Console:
         elif self._interactive or self._watched:
             self._inbox.wait(IDLE_SECONDS)
         elif self._input_fd is not None:
-            select.select([self._input_fd], [], [], IDLE_SECONDS)
+            wait_readable(self._input_fd, IDLE_SECONDS)
 
     # Input that is delivered at moments that the machine chooses
 
@@ -301,7 +301,7 @@ class Console:
 
     def _read_now(self) -> None:
         fd = self._input_fd
-        if self._ended or fd is None or not select.select([fd], [], [], 0)[0]:
+        if self._ended or fd is None or not wait_readable(fd, 0):
             return
         data = read_available(fd, CHUNK)
         self._ended = data == b""

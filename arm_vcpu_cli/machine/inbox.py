@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-import select
 import stat
 import threading
 from collections.abc import Callable
 from typing import Final
+
+from arm_vcpu_cli.machine.readiness import wait_readable
 
 LIMIT: Final = 1 << 16
 """How many bytes are read ahead of a guest that does not take them, where the source can wait."""
@@ -93,7 +94,7 @@ def read_available(fd: int, limit: int) -> bytes | None:
     Waits until there is something. A line that is broken, or not readable at all, has ended.
     """
     try:
-        select.select([fd], [], [])
+        wait_readable(fd, None)
         return os.read(fd, limit)
     except BlockingIOError:
         return None

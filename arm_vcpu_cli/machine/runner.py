@@ -44,7 +44,6 @@ from arm_vcpu_cli.machine.watchdog import StopCause, Watchdog
 from arm_vcpu_cli.record import Record
 
 STATUS_OFF: Final = 0
-STATUS_OUTPUT: Final = 1
 STATUS_FAULT: Final = 122
 STATUS_NO_PROGRESS: Final = 123
 STATUS_LIMIT: Final = 124
@@ -285,15 +284,15 @@ def _end(run: GuestRun) -> RunResult:
         console.flush()
     except (ConsoleCancelledError, OutputCancelledError):
         return _stopped(run) or _interrupted("the console was abandoned")
+    except ConsoleClosedError as error:
+        return RunResult(Ending.INTERRUPTED, error.exit_status, str(error))
     except OutputError as error:
         # Whoever has the output open reports it. What the guest has printed by now can still be shown.
         with contextlib.suppress(ConsoleClosedError, ConsoleCancelledError):
             console.flush()
-        return RunResult(Ending.INTERRUPTED, STATUS_OUTPUT, str(error))
+        return RunResult(Ending.INTERRUPTED, error.exit_status, str(error))
     except InputEndedError as error:
         return _no_progress(f"{error}, at {run.place()}")
-    except ConsoleClosedError as error:
-        return _interrupted(str(error))
     if run.panic.text is not None and result.ending in _ENDS_OF_A_PANIC:
         return _panicked(run, result)
     return result

@@ -8,7 +8,6 @@ until it is told that the run is over: a stop that falls between two entries of 
 from __future__ import annotations
 
 import os
-import select
 import signal
 import threading
 import time
@@ -16,9 +15,11 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Final
 
+from arm_vcpu_cli.machine.readiness import wait_readable
+
 _REPEAT_SECONDS: Final = 0.01
 _LONGEST_SECONDS: Final = 1e9
-"""More than any run takes, and no more than select() can wait."""
+"""More than any run takes, and no more than the clock can count."""
 
 
 class StopCause(Enum):
@@ -40,6 +41,8 @@ class Watchdog:
         self._resting = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="armvcpu-watchdog", daemon=True)
         self.cause: StopCause | None = None
+        self.answered = False
+        """Whether the run has ended because of it, or said so."""
 
     def __enter__(self) -> Watchdog:
         # Threads inherit the mask: a signal that stops the process, say, is the business of others.
@@ -81,7 +84,7 @@ class Watchdog:
             return
 
     def _watch(self) -> None:
-        ready, _, _ = select.select([self._reader], [], [], self._timeout or None)
+        ready = wait_readable(self._reader, self._timeout or None)
         if self._over.is_set():
             return
         self.cause = StopCause.INTERRUPT if ready else StopCause.TIMEOUT

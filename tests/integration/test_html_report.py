@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from arm_vcpu_cli.errors import OUTPUT_FAILED
 from tests.integration.command import SAMPLES, armvcpu
 from tests.support.browser import Loaded, load, with_actions
 
@@ -349,5 +350,5 @@ def test_what_cannot_be_done_is_one_line(tmp_path: Path, arguments: tuple[str, .
 
 def test_a_page_that_cannot_be_written_is_told() -> None:
     done = armvcpu("report", "-", "--html", "/dev/full", stdin=json.dumps(HEADER).encode() + b"\n")
-    assert (done.status, done.err.count("\n")) == (1, 1)
+    assert (done.status, done.err.count("\n")) == (OUTPUT_FAILED, 1)
     assert "/dev/full: cannot be written: No space left on device" in done.err

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from arm_vcpu_cli.errors import OUTPUT_FAILED
 from arm_vcpu_cli.machine.inputlog import load_input_log
 from tests.integration.command import COMMAND, GUARD_SECONDS, armvcpu, assert_refused, environment, guest, sample, shell
 
@@ -199,7 +200,7 @@ def test_a_folder_that_cannot_be_written_is_refused_before_the_guest_runs(folder
 
 def test_figures_that_find_no_room_are_told() -> None:
     finished = armvcpu("stat", "-o", "/dev/full", sample("hello"))
-    assert finished.status == 1
+    assert finished.status == OUTPUT_FAILED
     assert finished.err.startswith("hello.elf: 149 exits in ")
     assert finished.last == "armvcpu: error: /dev/full: cannot be written: No space left on device"
 
@@ -207,7 +208,7 @@ def test_figures_that_find_no_room_are_told() -> None:
 def test_a_recording_that_finds_no_room_costs_neither_the_figures_nor_the_console(tmp_path: Path) -> None:
     script = 'ulimit -f 1; head -c 3000 /dev/zero | armvcpu stat --record "$1/log" "$2"'
     finished = shell(script, tmp_path, guest("keys"))
-    assert finished.status == 1
+    assert finished.status == OUTPUT_FAILED
     assert finished.out.startswith(b"ready\n")
     assert finished.err.startswith("keys.elf: ")
     assert "log: cannot be written: File too large; what was written is in " in finished.last

@@ -5,16 +5,18 @@ from __future__ import annotations
 import fcntl
 import os
 import signal
+import socket
 import struct
 import subprocess
 import termios
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from arm_vcpu_cli.errors import OUTPUT_FAILED
 from tests.integration.command import COMMAND, GUARD_SECONDS, armvcpu, environment, guest, sample, shell
 
 HELLO = b"Hello from EL1!\nCurrentEL 0x4  MIDR_EL1 0x410fd083  MPIDR_EL1 0x80000000\n"
@@ -70,26 +72,122 @@ def test_the_status_survives_a_closed_stderr() -> None:
 
 def test_a_console_on_a_full_disk_ends_the_run_in_one_line() -> None:
     finished = shell('armvcpu run "$1" > /dev/full', sample("hello"))
-    assert finished.status == 130
+    assert finished.status == OUTPUT_FAILED
     assert finished.err == "armvcpu: the console cannot be written: No space left on device\n"
 
 
 @pytest.mark.parametrize("arguments", ["--help", "dtb", "completion bash"])
 def test_output_on_a_full_disk_is_one_line(arguments: str) -> None:
     finished = shell(f"armvcpu {arguments} > /dev/full")
-    assert (finished.status, finished.err) == (1, "armvcpu: error: No space left on device\n")
+    assert (finished.status, finished.err) == (OUTPUT_FAILED, "armvcpu: error: No space left on device\n")
+
+
+def full() -> int:
+    """A disk without room."""
+    return os.open("/dev/full", os.O_WRONLY)
+
+
+def unread() -> int:
+    """A pipe whose reader is gone."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    return writer
+
+
+def hung_up() -> int:
+    """A socket that the other end has closed."""
+    ours, theirs = socket.socketpair()
+    theirs.close()
+    return ours.detach()
+
+
+def read_only() -> int:
+    """A file that was opened for somebody who reads."""
+    return os.open(__file__, os.O_RDONLY)
+
+
+def without_output(stream: str, opened: Callable[[], int], *arguments: object) -> tuple[int, str]:
+    """Status and stderr of a command whose stdout or stderr cannot be written."""
+    descriptor = opened()
+    try:
+        finished = subprocess.run(
+            [*COMMAND, *map(str, arguments)],
+            stdin=subprocess.DEVNULL,
+            stdout=descriptor if stream == "stdout" else subprocess.DEVNULL,
+            stderr=descriptor if stream == "stderr" else subprocess.PIPE,
+            timeout=GUARD_SECONDS,
+            check=False,
+            env=environment(),
+        )
+    finally:
+        os.close(descriptor)
+    return finished.returncode, (finished.stderr or b"").decode()
+
+
+PRINTING = {
+    "run": ("run", sample("hello")),
+    "parsed": ("run", "--seed", "1", sample("hello")),
+    "walk": ("walk", sample("hello"), "pc"),
+    "probe": ("probe", "--json"),
+    "explain": ("explain", "ESR_EL2=0x93258005"),
+    "dtb": ("dtb",),
+    "completion": ("completion", "bash"),
+    "help": ("--help",),
+    "help-of-one": ("trace", "--help"),
+    "version": ("--version",),
+}
+
+
+@pytest.mark.parametrize("opened", [full, unread, hung_up, read_only])
+@pytest.mark.parametrize("name", PRINTING)
+def test_output_that_cannot_be_written_is_one_line_and_one_status(name: str, opened: Callable[[], int]) -> None:
+    status, err = without_output("stdout", opened, *PRINTING[name])
+    assert status == OUTPUT_FAILED
+    assert err.startswith("armvcpu: ")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("opened", [full, unread])
+def test_a_failed_output_is_no_answer_of_diff_and_report(opened: Callable[[], int], tmp_path: Path) -> None:
+    trace, other = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
+    for path, name in ((trace, "hello"), (other, "exit")):
+        armvcpu("trace", "-o", path, sample(name))
+    for arguments in (("diff", trace, other), ("stat", "-i", trace), ("report", "--html", "-", trace)):
+        status, err = without_output("stdout", opened, *arguments)
+        assert (status, err.count("\n")) == (OUTPUT_FAILED, 1), (arguments, err)
+
+
+@pytest.mark.parametrize("opened", [full, unread, read_only])
+@pytest.mark.parametrize("command", ["trace", "stat"])
+def test_a_log_that_cannot_be_written_to_stderr_is_a_failed_output(command: str, opened: Callable[[], int]) -> None:
+    status, _ = without_output("stderr", opened, command, sample("hello"))
+    assert status == OUTPUT_FAILED
+
+
+@pytest.mark.parametrize("opened", [full, unread, read_only])
+def test_the_status_of_a_guest_survives_a_stderr_that_cannot_be_written(opened: Callable[[], int]) -> None:
+    assert without_output("stderr", opened, "run", sample("crash"))[0] == 122
+
+
+def test_a_sigpipe_from_outside_means_nothing() -> None:
+    with started("run", guest("keys"), stdin=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        process.send_signal(signal.SIGPIPE)
+        out, err = process.communicate(b"q", GUARD_SECONDS)
+    assert (process.returncode, out, err) == (0, b"71\n", b"")
 
 
 def test_a_trace_on_a_full_disk_is_one_line(tmp_path: Path) -> None:
     finished = shell('armvcpu trace -o /dev/full "$1"', sample("hello"))
     assert finished.out == b"", "it is noticed with the first line, before the guest runs"
     message = "armvcpu: error: /dev/full: cannot be written: No space left on device\n"
-    assert (finished.status, finished.err) == (1, message)
+    assert (finished.status, finished.err) == (OUTPUT_FAILED, message)
 
 
 def test_a_reader_that_goes_away_ends_an_endless_guest() -> None:
     finished = shell('armvcpu run "$1" | head -c 5; echo " ${PIPESTATUS[0]}"', guest("flood"))
-    assert finished.out == b"01234 130\n"
+    assert finished.out == b"01234 120\n"
     assert finished.err == "armvcpu: the reader of the console is gone\n"
 
 
@@ -104,7 +202,7 @@ def test_a_reader_of_the_trace_that_goes_away_has_no_traceback() -> None:
     finished = shell('armvcpu trace "$1" 2>&1 >/dev/null | head -n 1; echo "${PIPESTATUS[0]}"', guest("flood"))
     first, status = finished.out.splitlines()
     assert first == b"# flood.elf on virt, cortex-a72, clock: instructions"
-    assert status == b"1"
+    assert int(status) == OUTPUT_FAILED
 
 
 def test_a_guest_that_floods_a_slow_reader_loses_nothing() -> None:

@@ -11,7 +11,7 @@ import pytest
 from arm_vcpu_cli.arch.regs import EL1H_MASKED, Spsr
 from arm_vcpu_cli.axvcpu.exit import EXIT_REASONS
 from arm_vcpu_cli.engine.port import StopReason
-from arm_vcpu_cli.errors import EngineError
+from arm_vcpu_cli.errors import OUTPUT_FAILED, EngineError
 from arm_vcpu_cli.machine.console import Console
 from arm_vcpu_cli.machine.description import Limits
 from arm_vcpu_cli.machine.hang import HangWatch
@@ -197,7 +197,7 @@ def test_a_console_whose_reader_is_gone_ends_the_run() -> None:
         made.bus.windows()[0].device._send = made.console.send  # type: ignore[attr-defined]
         result = run_machine(made, Watchdog(core.stop))
     os.close(writer)
-    assert (result.ending, result.status) == (Ending.INTERRUPTED, 130)
+    assert (result.ending, result.status) == (Ending.INTERRUPTED, OUTPUT_FAILED)
 
 
 # Panics --------------------------------------------------------------------------------------------------------

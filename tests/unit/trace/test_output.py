@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from arm_vcpu_cli.errors import ArmVcpuError, FileError, OutputCancelledError, UsageError
+from arm_vcpu_cli.errors import OUTPUT_FAILED, ArmVcpuError, FileError, OutputCancelledError, UsageError
 from arm_vcpu_cli.trace import compression
 from arm_vcpu_cli.trace.destination import partial_path
 from arm_vcpu_cli.trace.output import open_output
@@ -234,7 +234,7 @@ def test_a_full_device_is_told_and_is_no_bad_command_line(size: int) -> None:
         open_output("/dev/full") as s,
     ):
         s.write("x" * size)
-    assert told.value.exit_status == 1
+    assert told.value.exit_status == OUTPUT_FAILED
 
 
 def test_a_full_device_is_told_even_if_the_writer_hides_it() -> None:

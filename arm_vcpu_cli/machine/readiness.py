@@ -1,0 +1,40 @@
+"""Waiting for a descriptor: poll(2), for select(2) has no place for the number 1024 and those beyond.
+
+What cannot be waited for (closed, hung up, a directory) is ready: the call that follows says what is wrong with it.
+"""
+
+from __future__ import annotations
+
+import select
+import time
+from typing import Final
+
+_LONGEST_SECONDS: Final = 1e6
+"""What is waited for at once: poll() takes milliseconds in an int."""
+_MILLISECONDS: Final = 1000
+
+
+def wait_readable(fd: int, seconds: float | None) -> bool:
+    """Whether a read of ``fd`` will not block; waits for it, ``seconds`` at most (None: for ever)."""
+    return _wait(fd, select.POLLIN | select.POLLPRI, seconds)
+
+
+def wait_writable(fd: int, seconds: float | None) -> bool:
+    """The same for a write."""
+    return _wait(fd, select.POLLOUT, seconds)
+
+
+def _wait(fd: int, events: int, seconds: float | None) -> bool:
+    if fd < 0:
+        return True
+    poll = select.poll()
+    poll.register(fd, events)
+    if seconds is None:
+        return bool(poll.poll())
+    if seconds <= _LONGEST_SECONDS:
+        return bool(poll.poll(seconds * _MILLISECONDS))
+    deadline = time.monotonic() + seconds
+    while not poll.poll(min(max(deadline - time.monotonic(), 0.0), _LONGEST_SECONDS) * _MILLISECONDS):
+        if time.monotonic() >= deadline:
+            return False
+    return True
