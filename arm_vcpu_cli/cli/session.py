@@ -66,6 +66,9 @@ def run_guest(
         with raw_terminal() as terminal:
             result = run_loaded(machine, watchdog, connect, ignored=terminal.hint_once)
         watchdog.rest()
+        if watchdog.signalled and not watchdog.answered:
+            # Too late for the guest: the signal does what it does to a command that runs none.
+            return result.status
         if machine.console.in_line and result.ending is not Ending.POWERED_OFF:
             tell("", watchdog.has_fired)
         # Each gets to know how it ended, whatever became of the others.

@@ -199,6 +199,7 @@ def signals_stop(watchdog: Watchdog) -> Iterator[None]:
 
     def handler(number: int, _frame: FrameType | None) -> None:
         last[:] = [number]
+        watchdog.signalled = True
         # For a signal that came before the wake-up descriptor was set. The watchdog may be closed by now.
         with contextlib.suppress(OSError):
             watchdog.interrupt()

@@ -41,6 +41,8 @@ class Watchdog:
         self._resting = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="armvcpu-watchdog", daemon=True)
         self.cause: StopCause | None = None
+        self.signalled = False
+        """Whether a signal was among what has interrupted it."""
         self.answered = False
         """Whether the run has ended because of it, or said so."""
 
