@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import partial
@@ -29,6 +30,8 @@ from arm_vcpu_cli.record import Record, replace
 if TYPE_CHECKING:
     from arm_vcpu_cli.machine.inputlog import InputLog
 
+_AT_ONCE: Final = 1e-3
+"""Seconds; none would be no limit."""
 _INPUT_LOG: Final = "arm_vcpu_cli.machine.inputlog"
 """Needed by runs that are recorded or repeated only."""
 _DESTINATION: Final = "arm_vcpu_cli.trace.destination"
@@ -59,7 +62,7 @@ def run_guest(
     with slow_files(options):
         loaded = load_files(options, output)
         built = build_machine(loaded.description, loaded.image, open_console())
-    with built as machine, watched(machine) as watchdog, ExitStack() as recording:
+    with built as machine, watched(machine, loaded) as watchdog, ExitStack() as recording:
         connect = open_input(machine, loaded, watchdog, recording)
         if prepare is not None:
             prepare(machine, watchdog.has_fired)
@@ -84,8 +87,10 @@ def run_guest(
 
 
 class Loaded(Record):
-    """What the options of a run name, read; ``log`` is the recorded run that is to be repeated."""
+    """What the options of a run name, read; ``log`` is the recorded run that is to be repeated. ``since`` is when the
+    reading began, as ``time.monotonic`` has it."""
 
+    since: float
     options: GuestOptions
     description: MachineDescription
     image: GuestImage
@@ -94,12 +99,13 @@ class Loaded(Record):
 
 def load_files(options: GuestOptions, output: Path | None = None) -> Loaded:
     """Load what the options name. Refuses to write over it, be it to ``output`` or as a recording."""
+    since = time.monotonic()
     with doing(f"loading {options.guest.name}"):
         description, image = options.load()
     if output is not None or options.record is not None:
         import_module(_OVERWRITING).check_guest(options, description, output)
     log = None if options.replay is None else import_module(_INPUT_LOG).load_input_log(options.replay)
-    return Loaded(options, description, image, log)
+    return Loaded(since, options, description, image, log)
 
 
 def slow_files(options: GuestOptions) -> AbstractContextManager[None]:
@@ -113,9 +119,14 @@ def slow_files(options: GuestOptions) -> AbstractContextManager[None]:
 
 
 @contextmanager
-def watched(machine: Machine) -> Iterator[Watchdog]:
-    """Have signals and the time limit stop the guest, and all waiting for those who do not read what is written."""
-    watchdog = Watchdog(machine.host.core(0).request_stop, machine.description.limits.timeout)
+def watched(machine: Machine, loaded: Loaded) -> Iterator[Watchdog]:
+    """Have signals and the time limit stop the guest, and all waiting for those who do not read what is written.
+
+    The limit counts from when the files were read.
+    """
+    limit = machine.description.limits.timeout
+    left = max(limit - (time.monotonic() - loaded.since), _AT_ONCE) if limit else limit
+    watchdog = Watchdog(machine.host.core(0).request_stop, left)
     with signals_stop(watchdog), watchdog, signals_wake(watchdog):
         try:
             yield watchdog

@@ -125,7 +125,7 @@ def _stopped(
             console = Console(sys.stderr.fileno() if shows_console else nowhere, _input())
             built = build_machine(loaded.description, loaded.image, console)
         with built as machine:
-            with watched(machine) as watchdog, ExitStack() as recording:
+            with watched(machine, loaded) as watchdog, ExitStack() as recording:
                 connect = open_input(machine, loaded, watchdog, recording)
                 if wanted is not None:
                     machine.arch_vcpu.set_observer(StopAt(machine, wanted))

@@ -18,6 +18,8 @@ EL2: Final = "EL2"
 EL3: Final = "EL3"
 _LEVELS: Final = {2: EL2, 3: EL3}
 _READ: Final = 1 << 21  # L of MRS
+_MOST_MATCHES: Final = 1 << 21
+"""Instructions of interest that are looked at; a kernel has some hundred thousand."""
 _CHOSEN: Final = re.compile(
     r"__aarch64_(?:cas|swp|ldadd|ldclr|ldeor|ldset)\d.*|.*_(?:sve|sve2|a64fx|mops|mte|lse|crc32|pmull|sha\d*|ce)"
 )
@@ -116,16 +118,25 @@ def survey_code(parts: Iterable[CodePart], symbols: SymbolTable) -> CodeSurvey:
     """What the code in ``parts`` needs. Only where all of them have mapping symbols it is certain that it is code."""
     tally = _Tally(symbols)
     scanner = Scanner(ENCODINGS)
-    words = 0
+    words, left = 0, _MOST_MATCHES
     is_certain = True
     for part in parts:
         tally.is_certain = bool(part.marks)
         is_certain &= tally.is_certain
         for match in scanner.scan(part.data):
+            left -= 1
+            if left < 0:
+                # Not code that anybody wrote; what was found so far is told.
+                return _survey(tally, words + match.offset // WORD, is_certain=False)
             address = part.address + match.offset
             if part.is_code(address):
                 tally.take(match, address)
         words += len(part.data) // WORD
+    return _survey(tally, words, is_certain=is_certain)
+
+
+def _survey(tally: _Tally, words: int, *, is_certain: bool) -> CodeSurvey:
+    symbols = tally.symbols
     uses = [
         Use(need, each.count, each.chosen, each.mnemonic, each.address, _place(symbols, each.address), each.is_certain)
         for need, each in tally.found.items()

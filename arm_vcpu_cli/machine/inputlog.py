@@ -31,7 +31,7 @@ _OLDER: Final = 1
 _MAX_TICK: Final = (1 << TIME_BITS) - 1
 _MAX_LINE: Final = 1 << 20
 """Bytes of one line. The largest delivery, 64 KiB, takes less than half of it."""
-_MAX_SIZE: Final = 1 << 28
+_MAX_SIZE: Final = 1 << 26
 """Bytes of a log."""
 _SHOWN: Final = 40
 """How many characters of a value a message shows."""

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from arm_vcpu_cli.errors import FileError, OutputCancelledError, OutputError
+from arm_vcpu_cli.errors import FileError, OutputCancelledError, OutputError, UsageError
 from arm_vcpu_cli.trace.patience import Cancelled, PatientWriter, may_block, never, own_terminal
 
 PARTIAL: Final = ".partial"
@@ -108,10 +108,13 @@ def open_destination(path: Path, cancelled: Cancelled = never) -> Iterator[Desti
     normally gives that its name.
 
     Raises:
+        UsageError: ``path`` is ``-``.
         FileError: It cannot be opened, or another run is writing it.
         OutputCancelledError: The run was stopped while ``path``, a FIFO, waited for a reader, or a write did.
         OutputError: From a ``write`` or the end of the context: it could not be written.
     """
+    if str(path) == "-":
+        raise UsageError("-: expected the name of a file; standard output, where the guest's console goes, is /dev/stdout")
     descriptor, partial = _open_file(path, cancelled)
     file = Destination(descriptor, path, partial, cancelled)
     # Whatever ends the run, the file is closed; and only what is complete gets the name.

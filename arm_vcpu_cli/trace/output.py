@@ -53,8 +53,6 @@ def open_output(
 
 @contextlib.contextmanager
 def _open(path: Path, binary: bool, cancelled: Cancelled) -> Iterator[TextIO | BinaryIO]:
-    if str(path) == "-":
-        raise UsageError("-: the guest's console is on standard output; to have both there, write to /dev/stdout")
     compression = import_module(_COMPRESSION) if path.suffix in COMPRESSED else None
     if compression is not None and not compression.is_known(path.suffix):
         raise UsageError(f"{path}: .zst needs the zstandard package (pip install 'arm-vcpu-cli[zstd]'); .gz does not")

@@ -114,7 +114,7 @@ KINDS: Final[Mapping[str, Kind]] = {
         ),
     ),
     "machine": Kind(
-        _machines, "machine.toml", (("run", *LIMITS, "-m", "{file}", "{guest}"), ("dtb", "-m", "{file}", "-o", "-"))
+        _machines, "machine.toml", (("run", *LIMITS, "-m", "{file}", "{guest}"), ("dtb", "-m", "{file}", "-o", "/dev/null"))
     ),
     "trace": Kind(
         _traces,
