@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import ctypes
 import struct
-from array import array
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -141,7 +140,7 @@ def entry_of(engine: Engine) -> Entry:
         entry = table.take(ctypes.c_uint64.from_address(engine.structure + pointer).value + distance)
         if entry is not None:
             return entry
-    return Entry(memoryview(array("q", (FREE, 0, 0, 0))))
+    return Entry(memoryview(bytearray(_ENTRY_WORDS * WORD)).cast("q"))
 
 
 @cache

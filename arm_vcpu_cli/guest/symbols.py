@@ -5,7 +5,6 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Collection, Iterable
 from functools import cached_property
-from heapq import nlargest
 from importlib import import_module
 from typing import Final, NamedTuple
 
@@ -13,10 +12,7 @@ from arm_vcpu_cli.guest.lines import SourceLines
 
 # A walk from a symbol to those around it; real nesting is a few levels deep, that of a hostile file is not.
 _MAX_NESTING: Final = 64
-_MAX_COMPARED: Final = 500
-"""Names that are compared in full with one that is not known: each takes longer than all else about it."""
-_COMPARED_LENGTH: Final = 128
-"""Characters of that one; the time grows with their square."""
+_CLOSE_NAMES: Final = "arm_vcpu_cli.guest.close_names"
 
 
 class Symbol(NamedTuple):
@@ -109,26 +105,10 @@ class SymbolTable:
         return self._index.by_name.keys()
 
     def close_names(self, name: str) -> list[str]:
-        """Up to three names like ``name``.
-
-        Only those of a fitting length that have most pairs of letters in common with it, for their length, are
-        compared in full.
-        """
-        wanted = name[:_COMPARED_LENGTH]
-        names = _fitting(self._index.by_name, len(wanted))
-        if len(names) > _MAX_COMPARED:
-            pairs = {wanted[at : at + 2] for at in range(len(wanted) - 1)}
-            length = len(wanted)
-            names = nlargest(
-                _MAX_COMPARED, names, key=lambda known: sum([pair in known for pair in pairs]) / (len(known) + length)
-            )
-        found: list[str] = import_module("difflib").get_close_matches(wanted, names, n=3)
+        """Up to three names like ``name``."""
+        # Only for a name that is mistaken.
+        found: list[str] = import_module(_CLOSE_NAMES).close_names(self._index.by_name, name)
         return found
-
-
-def _fitting(names: Iterable[str], length: int) -> list[str]:
-    """Those that can be alike, by difflib's measure: of all letters of both, three in five are in common."""
-    return [known for known in names if 3 * length <= 7 * len(known) and 3 * len(known) <= 7 * length]
 
 
 class _Index:

@@ -114,7 +114,9 @@ def open_destination(path: Path, cancelled: Cancelled = never) -> Iterator[Desti
         OutputError: From a ``write`` or the end of the context: it could not be written.
     """
     if str(path) == "-":
-        raise UsageError("-: expected the name of a file; standard output, where the guest's console goes, is /dev/stdout")
+        raise UsageError(
+            "-: expected the name of a file; standard output, where the guest's console goes, is /dev/stdout"
+        )
     descriptor, partial = _open_file(path, cancelled)
     file = Destination(descriptor, path, partial, cancelled)
     # Whatever ends the run, the file is closed; and only what is complete gets the name.

@@ -114,7 +114,9 @@ KINDS: Final[Mapping[str, Kind]] = {
         ),
     ),
     "machine": Kind(
-        _machines, "machine.toml", (("run", *LIMITS, "-m", "{file}", "{guest}"), ("dtb", "-m", "{file}", "-o", "/dev/null"))
+        _machines,
+        "machine.toml",
+        (("run", *LIMITS, "-m", "{file}", "{guest}"), ("dtb", "-m", "{file}", "-o", "/dev/null")),
     ),
     "trace": Kind(
         _traces,
