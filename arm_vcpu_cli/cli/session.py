@@ -72,6 +72,8 @@ def run_guest(
         if watchdog.signalled and not watchdog.answered:
             # Too late for the guest: the signal does what it does to a command that runs none.
             return result.status
+        # From here on the end of the run is told, in one line; a signal ends waits for readers, and nothing else.
+        watchdog.answered = True
         if machine.console.in_line and result.ending is not Ending.POWERED_OFF:
             tell("", watchdog.has_fired)
         # Each gets to know how it ended, whatever became of the others.
@@ -83,6 +85,8 @@ def run_guest(
             if not isinstance(failure, OutputCancelledError) or not _was_stopped(result):
                 raise failure
         _tell(machine, result, watchdog.has_fired, regs=options.regs)
+        # Here, where a signal waits, and not on the way out, where it would be a second line.
+        machine.close()
         return result.status
 
 
