@@ -156,13 +156,12 @@ class LineTables:
         if position < 0 or not address < self._ranges[position].end:
             return None
         unit = self._ranges[position].unit
-        try:
-            if unit not in self._units:
+        if unit not in self._units:
+            try:
                 self._units[unit] = program_of_unit(self._info(unit, UNIT_BYTES), self._abbreviations)
-            return self._units[unit]
-        except MALFORMED:
-            self._units[unit] = None
-            return None
+            except BROKEN:
+                self._units[unit] = None
+        return self._units[unit]
 
     def _decoded(self, program: int) -> list[_Span]:
         spans = self._spans.get(program)

@@ -163,6 +163,17 @@ def test_sections_without_bytes_are_not_read(tmp_path: Path) -> None:
     assert found(path) == "a.c:7"
 
 
+def test_a_file_that_is_gone_in_the_middle_of_a_run(tmp_path: Path) -> None:
+    half = struct.pack("<4Q", CODE, SIZE // 2, 0, 0)
+    ranges = struct.pack("<IHIBBI", 12 + len(half), 2, 0, 8, 0, 0) + half
+    path = write(tmp_path / "gone.elf", {**GOOD, ".debug_aranges": (ranges, 0)})
+    lines = SourceLines(path)
+    assert lines.find(CODE + SIZE // 2) == "a.c:7"
+    path.unlink()
+    # The unit cannot be read any more; what has been decoded still knows.
+    assert lines.find(CODE) == "a.c:7"
+
+
 def test_units_that_share_the_bytes_of_their_programs(tmp_path: Path) -> None:
     """Each range is of a unit of its own, whose program is all the bytes that follow."""
     number, size = 2000, 64
