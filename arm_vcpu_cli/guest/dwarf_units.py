@@ -51,11 +51,14 @@ def program_of_unit(unit: bytes, abbreviations: Callable[[int, int], bytes]) -> 
         address_size = reader.unsigned(1)
     if kind not in (_UT_COMPILE, _UT_PARTIAL):
         raise ValueError(f"a unit of type {kind}")
+    # A reference to another unit had the size of an address once (DWARF 2).
+    sizes = {**_SIZES, **dict.fromkeys(_OFFSETS, width), _ADDRESS: address_size}
+    sizes[_REF_ADDR] = width if version > 2 else address_size
     data = abbreviations(table, ABBREVIATION_BYTES)
     for attribute, form in _attributes(Reader(data, 0, len(data)), reader.uleb()):
         if attribute == _STMT_LIST:
-            return reader.unsigned(_SIZES.get(form, width))
-        _skip(reader, form, width, address_size if version > 2 or form != _REF_ADDR else -address_size)
+            return reader.unsigned(sizes.get(form, width))
+        _skip(reader, form, sizes)
     return None
 
 
@@ -79,16 +82,12 @@ def _attributes(reader: Reader, wanted: int) -> Iterator[tuple[int, int]]:
     raise ValueError(f"no abbreviation {wanted}")
 
 
-def _skip(reader: Reader, form: int, width: int, address_size: int) -> None:
-    """Pass over a value; ``address_size`` is negative where a reference to another unit has that many bytes."""
+def _skip(reader: Reader, form: int, sizes: Mapping[int, int]) -> None:
+    """Pass over a value; ``sizes`` are of the forms that have as many bytes in this unit."""
     if form == _INDIRECT:
         form = reader.uleb()
-    if form in _SIZES:
-        reader.unsigned(_SIZES[form])
-    elif form == _ADDRESS or (form == _REF_ADDR and address_size < 0):
-        reader.unsigned(abs(address_size))
-    elif form in _OFFSETS or form == _REF_ADDR:
-        reader.unsigned(width)
+    if form in sizes:
+        reader.unsigned(sizes[form])
     elif form == _STRING:
         reader.string()
     elif form in _NUMBERS:
