@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Final
 
 from arm_vcpu_cli.errors import GuestFileError
+from arm_vcpu_cli.guest.elf_headers import PF_X, PROGRAM_HEADER, PT_LOAD
 from arm_vcpu_cli.guest.elf_names import elf_name
 from arm_vcpu_cli.guest.elf_symbols import read_symbols
 from arm_vcpu_cli.guest.image import ADDRESS_LIMIT, RAW_LOAD_OFFSET, GuestImage, Segment, sorted_segments
@@ -21,7 +22,6 @@ ELF_MAGIC: Final = b"\x7fELF"
 
 _MAX_PROGRAM_HEADERS: Final = 1024  # executables have about ten; only core files have thousands
 _HEADER: Final = struct.Struct("<16x2H4x3Q6x2H2xH2x")  # gABI, "ELF Header"; without e_ident and what is not used
-_PROGRAM_HEADER: Final = struct.Struct("<2I6Q")  # gABI, "Program Header"
 _EI_CLASS: Final = 4
 _EI_DATA: Final = 5
 _E_TYPE: Final = 16
@@ -33,10 +33,8 @@ _E_PHNUM: Final = 56
 _EM_AARCH64: Final = 183
 _ET_EXEC: Final = 2
 _ET_DYN: Final = 3
-_PT_LOAD: Final = 1
 _PT_DYNAMIC: Final = 2
 _PT_INTERP: Final = 3
-_PF_X: Final = 1
 _PF_W: Final = 2
 _PF_R: Final = 4
 
@@ -152,7 +150,7 @@ def _segment(load: _Load, content: bytes) -> Segment:
         memory_size=load.memory_size,
         readable=bool(load.flags & _PF_R),
         writable=bool(load.flags & _PF_W),
-        executable=bool(load.flags & _PF_X),
+        executable=bool(load.flags & PF_X),
         name=load.name,
     )
 
@@ -197,14 +195,14 @@ def _program_headers(path: Path, data: bytes, header: _Header) -> list[_ProgramH
     if count > _MAX_PROGRAM_HEADERS:
         message = f"{count} program headers, expected at most {_MAX_PROGRAM_HEADERS}"
         raise GuestFileError(path, message, offset=_E_PHNUM)
-    if size != _PROGRAM_HEADER.size:
-        message = f"program headers of {size} bytes, expected {_PROGRAM_HEADER.size}"
+    if size != PROGRAM_HEADER.size:
+        message = f"program headers of {size} bytes, expected {PROGRAM_HEADER.size}"
         raise GuestFileError(path, message, offset=_E_PHENTSIZE)
     if start + count * size > len(data):
         message = f"truncated: {count} program headers at {start:#x}, the file has {len(data):#x} bytes"
         raise GuestFileError(path, message, offset=_E_PHOFF)
     places = range(start, start + count * size, size)
-    return [_ProgramHeader(place, *_PROGRAM_HEADER.unpack_from(data, place)) for place in places]
+    return [_ProgramHeader(place, *PROGRAM_HEADER.unpack_from(data, place)) for place in places]
 
 
 def _loads(path: Path, data: bytes, headers: list[_ProgramHeader]) -> list[_Load]:
@@ -213,7 +211,7 @@ def _loads(path: Path, data: bytes, headers: list[_ProgramHeader]) -> list[_Load
         if header.type == _PT_INTERP:
             message = "needs a dynamic linker (PT_INTERP), expected a static executable"
             raise GuestFileError(path, message, offset=header.place)
-        if header.type == _PT_LOAD and (header.memory_size or header.file_size):
+        if header.type == PT_LOAD and (header.memory_size or header.file_size):
             loads.append(_load(path, data, f"LOAD[{index}]", header))
     if not loads:
         raise GuestFileError(path, "no PT_LOAD segment, nothing to load", offset=_E_PHOFF)
@@ -262,7 +260,7 @@ def _load_bias(loads: list[_Load], ram_base: int) -> int:
 
 def _entry(path: Path, entry: int, loads: list[_Load]) -> int:
     """The entry point as an IPA; in the file it may be a virtual address or a physical one."""
-    runnable = [load for load in loads if load.flags & _PF_X]
+    runnable = [load for load in loads if load.flags & PF_X]
     by_va = [(load, entry - load.vaddr) for load in runnable if load.holds_va(entry)]
     by_pa = [
         (load, entry - load.address) for load in runnable if load.address <= entry < load.address + load.memory_size

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from arm_vcpu_cli.guest.elf_sections import (
+from arm_vcpu_cli.guest.elf_headers import (
     SECTION_HEADER,
     SHF_ALLOC,
     SHT_DYNSYM,

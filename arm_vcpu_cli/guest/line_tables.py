@@ -14,7 +14,16 @@ from operator import itemgetter
 from typing import Final, NamedTuple
 
 from arm_vcpu_cli.guest.dwarf_units import UNIT_BYTES, program_of_unit
-from arm_vcpu_cli.guest.elf_sections import SECTION_HEADER, SHF_COMPRESSED, SHT_NOBITS, Section, read_sections
+from arm_vcpu_cli.guest.elf_headers import (
+    PF_X,
+    PROGRAM_HEADER,
+    PT_LOAD,
+    SECTION_HEADER,
+    SHF_COMPRESSED,
+    SHT_NOBITS,
+    Section,
+    read_sections,
+)
 from arm_vcpu_cli.guest.line_programs import (
     MALFORMED,
     Sequence,
@@ -32,10 +41,8 @@ Read = Callable[[int, int], bytes]
 """Up to so many bytes from an offset on."""
 
 _HEADER: Final = struct.Struct("<32x2Q8xH2x2H")
-_PROGRAM_HEADER: Final = struct.Struct("<2I6Q")
 _COMPRESSION_HEADER: Final = struct.Struct("<2I2Q")
 _ZLIB: Final = 1
-_PT_LOAD, _PF_X = 1, 1
 _PREFIX: Final = b".debug_"
 _LONGEST_NAME: Final = 64
 _MOST_NAMES: Final = 1 << 20
@@ -90,7 +97,7 @@ class LineTables:
         self._size = size
         header = _HEADER.unpack(read(0, _HEADER.size))
         program_headers, section_headers, program_count, section_count, names = header
-        self._places = _executable(read(program_headers, _PROGRAM_HEADER.size * min(program_count, _MOST_SEGMENTS)))
+        self._places = _executable(read(program_headers, PROGRAM_HEADER.size * min(program_count, _MOST_SEGMENTS)))
         table = read(section_headers, SECTION_HEADER.size * section_count)
         sections = read_sections(table[: len(table) - len(table) % SECTION_HEADER.size])
         self._sections = self._named(sections, sections[names])
@@ -213,11 +220,11 @@ def _find(spans: list[_Span], address: int) -> str:
 
 def _executable(headers: bytes) -> list[tuple[int, int]]:
     """Where the executable segments begin and end."""
-    whole = len(headers) - len(headers) % _PROGRAM_HEADER.size
+    whole = len(headers) - len(headers) % PROGRAM_HEADER.size
     return [
         (vaddr, vaddr + memory_size)
-        for kind, flags, _, vaddr, _, _, memory_size, _ in _PROGRAM_HEADER.iter_unpack(headers[:whole])
-        if kind == _PT_LOAD and flags & _PF_X
+        for kind, flags, _, vaddr, _, _, memory_size, _ in PROGRAM_HEADER.iter_unpack(headers[:whole])
+        if kind == PT_LOAD and flags & PF_X
     ]
 
 

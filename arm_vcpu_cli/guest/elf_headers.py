@@ -1,4 +1,4 @@
-"""The sections of an ELF file (gABI, "Section Header Table")."""
+"""The tables of sections and segments of an ELF file (gABI, "Section Header Table" and "Program Header")."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from typing import Final
 
 from arm_vcpu_cli.record import Record
 
+PROGRAM_HEADER: Final = struct.Struct("<2I6Q")
+PT_LOAD: Final = 1
+PF_X: Final = 1
 SECTION_HEADER: Final = struct.Struct("<IIQQQQIIQQ")
 SHT_SYMTAB: Final = 2
 SHT_STRTAB: Final = 3
