@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -250,9 +250,9 @@ def test_a_file_that_is_none_is_one_line(strange: Path, what: str, name: str) ->
 
 
 @contextmanager
-def waiting(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+def waiting(folder: Path, *arguments: str, start: Sequence[str] = ()) -> Iterator[subprocess.Popen[bytes]]:
     process = subprocess.Popen(
-        [*COMMAND, *arguments],
+        [*start, *COMMAND, *arguments],
         cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(),
     )  # fmt: skip
     try:
@@ -276,6 +276,17 @@ def test_a_signal_ends_the_wait_for_what_a_guest_is_made_of(strange: Path, what:
         out, err = process.communicate(timeout=GUARD_SECONDS)
         os.close(writer)
     assert (process.returncode, out, err) == (130, b"", b"armvcpu: interrupted\n")
+
+
+def test_a_signal_that_is_ignored_from_outside_does_not_end_it(strange: Path) -> None:
+    with waiting(strange, "run", "fifo", start=("sh", "-c", 'trap "" HUP; exec "$@"', "sh")) as process:
+        writer = opened(strange / "fifo", os.O_WRONLY)
+        process.send_signal(signal.SIGHUP)
+        os.write(writer, (strange / "guest.elf").read_bytes())
+        os.close(writer)
+        out, err = process.communicate(timeout=GUARD_SECONDS)
+    assert (process.returncode, err) == (0, b"")
+    assert out.startswith(b"Hello from EL1!\n")
 
 
 @pytest.mark.parametrize("what", [name for name in READERS if name not in ("trace", "statistics")])
