@@ -29,6 +29,7 @@ from arm_vcpu_cli.record import Record, replace
 
 if TYPE_CHECKING:
     from arm_vcpu_cli.machine.inputlog import InputLog
+    from arm_vcpu_cli.trace.patience import Cancelled
 
 _AT_ONCE: Final = 1e-3
 """Seconds; none would be no limit."""
@@ -41,10 +42,6 @@ _SLOW_FILES: Final = "arm_vcpu_cli.cli.slow_files"
 """Needed where a file may have to be waited for."""
 _REPORT: Final = "arm_vcpu_cli.machine.postmortem.report"
 """Most guests end well, and a report takes longer to load than a small one to run."""
-
-
-Cancelled = Callable[[], bool]
-"""Whether the run has been stopped: what waits for somebody gives up then."""
 
 
 def run_guest(

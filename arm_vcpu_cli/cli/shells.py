@@ -70,21 +70,25 @@ complete -o nosort -F %(complete_func)s %(prog_name)s
 The parser's own script splits a word at blanks, expands what is a pattern in it, and puts it down without quotes."""
 
 
-class _Bash(BashComplete):
+class _Told(ShellComplete):
+    """Words as they can be written: the beginning of a file's name, which comes back as it was typed, need not be
+    text."""
+
+    def get_completions(self, args: list[str], incomplete: str) -> list[CompletionItem]:
+        found = super().get_completions(args, incomplete)
+        return [CompletionItem(printable_path(item.value), item.type, item.help) for item in found]
+
+
+class _Bash(_Told, BashComplete):
     source_template = _BASH
 
-    def get_completions(self, args: list[str], incomplete: str) -> list[CompletionItem]:
-        return [_told(item) for item in super().get_completions(args, incomplete)]
+
+class _Zsh(_Told, ZshComplete):
+    pass
 
 
-class _Zsh(ZshComplete):
-    def get_completions(self, args: list[str], incomplete: str) -> list[CompletionItem]:
-        return [_told(item) for item in super().get_completions(args, incomplete)]
-
-
-class _Fish(FishComplete):
-    def get_completions(self, args: list[str], incomplete: str) -> list[CompletionItem]:
-        return [_told(item) for item in super().get_completions(args, incomplete)]
+class _Fish(_Told, FishComplete):
+    pass
 
 
 SHELLS: Final[Mapping[str, type[ShellComplete]]] = MappingProxyType({"bash": _Bash, "zsh": _Zsh, "fish": _Fish})
@@ -94,8 +98,3 @@ def register() -> None:
     """Have the parser answer shells by way of these classes."""
     for name, shell in SHELLS.items():
         add_completion_class(shell, name)
-
-
-def _told(item: CompletionItem) -> CompletionItem:
-    """As it can be written: the beginning of a file's name, which comes back as it was typed, need not be text."""
-    return CompletionItem(printable_path(item.value), item.type, item.help)

@@ -25,6 +25,7 @@ from arm_vcpu_cli.machine.observation.tracing import Tracer
 from arm_vcpu_cli.machine.runner import RunResult
 from arm_vcpu_cli.trace.event import CONSOLE, ENTRY
 from arm_vcpu_cli.trace.output import COMPRESSED, open_output, open_stderr
+from arm_vcpu_cli.trace.patience import Cancelled
 from arm_vcpu_cli.trace.sinks import TraceSink
 from arm_vcpu_cli.version import VERSION
 
@@ -91,7 +92,7 @@ def command(format_: str | None, output: Path | None, timing: bool, color: bool 
     with contextlib.ExitStack() as opened:
         tracers: list[Tracer] = []
 
-        def prepare(machine: Machine, cancelled: Callable[[], bool]) -> None:
+        def prepare(machine: Machine, cancelled: Cancelled) -> None:
             wanted = own.resolve(machine, timing=timing, unasked=_unasked(format_, output))
             if output is None and sys.stderr.isatty():
                 machine.console.write_lines()
@@ -137,14 +138,12 @@ def _sink(format_: str, *arguments: object) -> TraceSink:
     return make(*arguments)
 
 
-@contextlib.contextmanager
-def _open_text(path: Path | None, cancelled: Callable[[], bool]) -> Iterator[TextIO]:
-    with open_stderr(cancelled) if path is None else open_output(path, cancelled=cancelled) as stream:
-        yield stream
+def _open_text(path: Path | None, cancelled: Cancelled) -> contextlib.AbstractContextManager[TextIO]:
+    return open_stderr(cancelled) if path is None else open_output(path, cancelled=cancelled)
 
 
 @contextlib.contextmanager
-def _open_binary(path: Path | None, cancelled: Callable[[], bool]) -> Iterator[BinaryIO]:
+def _open_binary(path: Path | None, cancelled: Cancelled) -> Iterator[BinaryIO]:
     if path is None:
         with open_stderr(cancelled) as stream:
             yield stream.buffer

@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import Final
 
 from arm_vcpu_cli.engine.interposition import Interposition, interpose
-from arm_vcpu_cli.engine.unicorn_api import library_function
+from arm_vcpu_cli.engine.unicorn_api import STOP_CHECK, library_function
 from arm_vcpu_cli.record import Record
 
 
@@ -30,7 +30,6 @@ class Operations(Record):
 
 
 _CALL: Final = "tcg_gen_callN_aarch64"
-_CHECK: Final = "helper_check_exit_request_aarch64"
 _FUNCTIONS: Final = tuple(
     f"{name}_aarch64"
     for name in (
@@ -172,7 +171,7 @@ block is complete, and what is computed from it here is a constant by then."""
 
 def interpose_counting(counter: int, operations: Operations) -> Interposition | None:
     """Count in translated code where the function at ``counter`` is the block hook, None where that cannot be done."""
-    check, *functions = (library_function(name) for name in (_CHECK, *_FUNCTIONS))
+    check, *functions = (library_function(name) for name in (STOP_CHECK, *_FUNCTIONS))
     if check is None:
         return None
     called = [each for each in functions if each is not None]

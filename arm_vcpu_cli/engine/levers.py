@@ -82,15 +82,21 @@ def known_levers() -> Levers:
     if build is not None:
         counter = load_stubs().used_up
         return Levers(
-            build.exit_check,
-            True,
-            interpose_walk() is not None,
-            True,
-            interpose_arithmetic() is not None,
-            counter is not None and interpose_counting(counter, build.operations) is not None,
+            exit_check=build.exit_check,
+            code_scans=True,
+            stage1_sizes=interpose_walk() is not None,
+            execute_on_demand=True,
+            arithmetic=interpose_arithmetic() is not None,
+            inline_counting=counter is not None and interpose_counting(counter, build.operations) is not None,
         )
     try:
-        return Levers(find_exit_check(), True, _take_stage1_sizes(), True, _take_arithmetic())
+        return Levers(
+            exit_check=find_exit_check(),
+            code_scans=True,
+            stage1_sizes=_take_stage1_sizes(),
+            execute_on_demand=True,
+            arithmetic=_take_arithmetic(),
+        )
     except EngineError:
         return NO_LEVERS
 

@@ -279,7 +279,7 @@ class UnicornCore:
         elif ask is not None:
             self._ask(ask, lambda: not counts[_REQUEST])
 
-    def _ask(self, ask: Callable[[int], object], seen: Callable[[], object]) -> None:
+    def _ask(self, ask: Callable[[int], object], seen: Callable[[], object] = bool) -> None:
         """Have the next block look for a request or a stop, until it has.
 
         What is lost is lost where the other thread is between a load of the budget and the store that follows, and that
@@ -382,7 +382,7 @@ class UnicornCore:
         """Have the engine stop. In the middle of a block only the end of the budget makes the next one look."""
         self._engine.stop()
         if self._stubs.ask is not None:
-            self._ask(self._stubs.ask, lambda: False)
+            self._ask(self._stubs.ask)
 
 
 def _nobody(_kind: int) -> None:

@@ -18,6 +18,7 @@ import os
 import signal
 import struct
 import sys
+import tempfile
 import time
 import traceback
 from array import array
@@ -34,25 +35,22 @@ from arm_vcpu_cli.machine.console import Console
 from arm_vcpu_cli.machine.description import MachineDescription
 from arm_vcpu_cli.machine.loading import load_machine
 from arm_vcpu_cli.machine.schema import HCR_TRAPS
+from tests.engine.harness import DEVICE, EL1H, GUESTS, MASKED, RAM
 
 MODELS: Final = ("cortex-a53", "cortex-a57", "cortex-a72", "max")
 SETS: Final = ("system", "random", "allocated")
 STATES: Final = tuple((el, mmu) for mmu in (False, True) for el in (1, 0))
 """Exception level and whether stage 1 is on."""
 
-GUEST: Final = Path(__file__).resolve().parent.parent / "guests" / "exceptions.elf"
-RAM: Final = 0x4000_0000
+GUEST: Final = GUESTS / "exceptions.elf"
 CODE: Final = RAM + 0x30_0000
 TABLES: Final = RAM + 0x31_0000
 DATA: Final = RAM + 0x32_0000
-DEVICE: Final = 0x0900_0000
 NOWHERE: Final = 0x3000_0000
 HVC: Final = 0xD400_2002
 _INSTRUCTIONS: Final = 24
 _EXITS: Final = 6
 _STANDSTILL: Final = 20.0
-_MASKED: Final = 0x3C0
-_EL1H: Final = 0b0101
 _BLOCK: Final = 0x401 | 3 << 8
 _USER: Final = 1 << 6
 _TABLE: Final = 0b11
@@ -155,13 +153,13 @@ class Lab:
         machine, vcpu, core = self.machine, self._vcpu, self._core
         vcpu.state.u64[:] = memoryview(self._first)
         core.restorer(vcpu.state)()
-        core.pstate_writer()(_MASKED | _EL1H)
+        core.pstate_writer()(MASKED | EL1H)
         core.saver(vcpu.state)()
         machine.ram.write(CODE, struct.pack("<4I", word, HVC, HVC, HVC))
         machine.ram.write(TABLES, self._tables[el])
         vcpu.write_sysreg(lookup("SCTLR_EL1"), _SCTLR | mmu)
         core.flush_tlb()
-        vcpu.write_sysreg(lookup("SPSR_EL1"), _MASKED | (_EL1H if el else 0))
+        vcpu.write_sysreg(lookup("SPSR_EL1"), MASKED | (EL1H if el else 0))
         vcpu.write_sysreg(lookup("ELR_EL1"), CODE)
         ctx = vcpu.ctx
         ctx.sp_el0, ctx.sp, ctx.elr = DATA + 0x8000, DATA + 0x9000, self._launch
@@ -189,12 +187,10 @@ def _tables(user: int) -> bytes:
 def _describe(plan: Plan) -> MachineDescription:
     traps = ", ".join(f'"{name}"' for name in plan.traps)
     text = f'[cpu]\nmodel = "{plan.model}"\n[el2]\nhcr = [{traps}]\n'
-    path = Path(f"/tmp/words-{os.getpid()}.toml")
-    path.write_text(text, encoding="utf-8")
-    try:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "words.toml")
+        path.write_text(text, encoding="utf-8")
         return load_machine(path)
-    finally:
-        path.unlink()
 
 
 def _value(random: Random) -> int:

@@ -13,7 +13,7 @@ from arm_vcpu_cli.engine.unicorn_api.binding import (
     X,
     version,
 )
-from arm_vcpu_cli.engine.unicorn_api.engine import Engine, SavedContext
+from arm_vcpu_cli.engine.unicorn_api.engine import STOP_CHECK, Engine, SavedContext
 from arm_vcpu_cli.engine.unicorn_api.library import library_function
 from arm_vcpu_cli.engine.unicorn_api.loaded import WORD, loaded_library
 from arm_vcpu_cli.engine.unicorn_api.thumb import ThumbEngine
@@ -24,6 +24,7 @@ __all__ = [
     "PC",
     "PSTATE",
     "SP",
+    "STOP_CHECK",
     "WORD",
     "Engine",
     "InterruptCallback",

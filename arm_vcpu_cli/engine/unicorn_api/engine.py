@@ -31,6 +31,8 @@ from arm_vcpu_cli.engine.unicorn_api.hooks import EngineHooks
 from arm_vcpu_cli.engine.unicorn_api.library import bare_library, held_library, library_function, released_library
 from arm_vcpu_cli.errors import EngineError
 
+STOP_CHECK: Final = "helper_check_exit_request_aarch64"
+"""The engine's function that leaves translated code where a stop has been asked for."""
 _CODE_BUFFER: Final = 256 << 20
 _PROT_ALL: Final = unicorn_const.UC_PROT_ALL
 _PROT_EXEC: Final = unicorn_const.UC_PROT_EXEC
@@ -193,7 +195,7 @@ class Engine:
     def block_words(self, budget: int) -> BlockWords:
         """The words of this engine's block stub, with ``budget`` instructions to go."""
         stop = ctypes.cast(self._held.uc_emu_stop, ctypes.c_void_p)
-        leave = library_function("helper_check_exit_request_aarch64")
+        leave = library_function(STOP_CHECK)
         return BlockWords(budget, stop, 0, budget, ctypes.cast(self.handle, ctypes.c_void_p), leave)
 
     def read_words(self, words: BlockWords) -> ReadWords:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import resource
 import struct
-import subprocess
-import sys
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,11 +11,10 @@ from typing import Final
 import pytest
 
 from arm_vcpu_cli.guest.lines import SourceLines
+from tests.support.means import python
 
 CODE: Final = 0x4008_0000
 SIZE: Final = 0x1000
-SECONDS, BYTES = 10, 512 << 20
-"""Processor time and address space of a reader; either bomb had a hundred times as much."""
 PROGBITS, NOBITS, COMPRESSED = 1, 8, 0x800
 ZLIB: Final = 1
 
@@ -94,19 +90,7 @@ def write(path: Path, sections: Mapping[str, tuple[bytes, int]], *, nobits: Mapp
 def found(path: Path) -> str:
     """What a process of few means finds for the first instruction."""
     code = "import sys; from pathlib import Path; from arm_vcpu_cli.guest.lines import SourceLines"
-
-    def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
-        resource.setrlimit(resource.RLIMIT_AS, (BYTES, BYTES))
-
-    run = subprocess.run(
-        [sys.executable, "-c", f"{code}; print(SourceLines(Path(sys.argv[1])).find({CODE:#x}))", str(path)],
-        preexec_fn=limit,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return run.stdout.strip()
+    return python(f"{code}; print(SourceLines(Path(sys.argv[1])).find({CODE:#x}))", path)
 
 
 def test_what_the_bombs_are_made_of_is_read(tmp_path: Path) -> None:
