@@ -16,8 +16,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Final
 
-    from arm_vcpu_cli.arch.descriptor import Stage2Attributes
-    from arm_vcpu_cli.arch.memtype import MemoryType
+    from arm_vcpu_cli.arch.translation.descriptor import Stage2Attributes
+    from arm_vcpu_cli.arch.translation.memtype import MemoryType
     from arm_vcpu_cli.arm_vcpu.config import Aarch64VCpuCreateConfig, Aarch64VCpuSetupConfig
     from arm_vcpu_cli.arm_vcpu.context_frame import GuestSystemRegisters, TrapFrame
     from arm_vcpu_cli.arm_vcpu.pcpu import Aarch64PerCpu
@@ -81,7 +81,7 @@ _MODULES: Final = {
     "Hypercall": "arm_vcpu_cli.axvcpu.exit",
     "IoRead": "arm_vcpu_cli.axvcpu.exit",
     "IoWrite": "arm_vcpu_cli.axvcpu.exit",
-    "MemoryType": "arm_vcpu_cli.arch.memtype",
+    "MemoryType": "arm_vcpu_cli.arch.translation.memtype",
     "MmioRead": "arm_vcpu_cli.axvcpu.exit",
     "MmioWrite": "arm_vcpu_cli.axvcpu.exit",
     "NestedPageFault": "arm_vcpu_cli.axvcpu.exit",
@@ -92,7 +92,7 @@ _MODULES: Final = {
     "SecureMonitor": "arm_vcpu_cli.arm_vcpu.smc",
     "SendIPI": "arm_vcpu_cli.axvcpu.exit",
     "Stage2AddressSpace": "arm_vcpu_cli.arm_vcpu.stage2",
-    "Stage2Attributes": "arm_vcpu_cli.arch.descriptor",
+    "Stage2Attributes": "arm_vcpu_cli.arch.translation.descriptor",
     "SysRegRead": "arm_vcpu_cli.axvcpu.exit",
     "SysRegWrite": "arm_vcpu_cli.axvcpu.exit",
     "SystemDown": "arm_vcpu_cli.axvcpu.exit",

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from arm_vcpu_cli.arch.bitfield import MASK64
-from arm_vcpu_cli.arch.esr import decode_data_abort, decode_instruction_abort
-from arm_vcpu_cli.arch.fault_address import fault_ipa
-from arm_vcpu_cli.arch.memtype import Access
-from arm_vcpu_cli.arch.sysreg import lookup
+from arm_vcpu_cli.arch.registers.sysreg import lookup
+from arm_vcpu_cli.arch.syndrome.esr import decode_data_abort, decode_instruction_abort
+from arm_vcpu_cli.arch.syndrome.fault_address import fault_ipa
+from arm_vcpu_cli.arch.translation.memtype import Access
 from arm_vcpu_cli.arm_vcpu.access import PendingAccess
 from arm_vcpu_cli.arm_vcpu.guest_memory import GuestMemory
 from arm_vcpu_cli.arm_vcpu.inject import El1Entry

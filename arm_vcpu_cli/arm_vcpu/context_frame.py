@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import Final
 
 from arm_vcpu_cli.arch.bitfield import MASK64
-from arm_vcpu_cli.arch.regs import Hcr, Spsr
-from arm_vcpu_cli.arch.sysreg import SysReg, lookup
+from arm_vcpu_cli.arch.registers.regs import Hcr, Spsr
+from arm_vcpu_cli.arch.registers.sysreg import SysReg, lookup
 from arm_vcpu_cli.engine.layout import CpuState
 from arm_vcpu_cli.engine.port import CpuCore
 

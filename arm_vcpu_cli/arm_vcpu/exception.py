@@ -12,16 +12,16 @@ from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import Final
 
-from arm_vcpu_cli.arch.esr import (
+from arm_vcpu_cli.arch.instructions.extend import VALUE_MASKS, extend_load
+from arm_vcpu_cli.arch.registers.sysreg import SysReg, lookup
+from arm_vcpu_cli.arch.syndrome.esr import (
     EC_SHIFT,
     ExceptionClass,
     decode_instruction_abort,
     decode_system_trap,
     system_trap_esr,
 )
-from arm_vcpu_cli.arch.extend import VALUE_MASKS, extend_load
-from arm_vcpu_cli.arch.fault_address import fault_ipa
-from arm_vcpu_cli.arch.sysreg import SysReg, lookup
+from arm_vcpu_cli.arch.syndrome.fault_address import fault_ipa
 from arm_vcpu_cli.arm_vcpu.aborts import GuestAborts
 from arm_vcpu_cli.arm_vcpu.access import (
     AbortKind,

@@ -9,9 +9,9 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from arm_vcpu_cli.arch.esr import EC_SHIFT, ExceptionClass
-from arm_vcpu_cli.arch.regs import Spsr
-from arm_vcpu_cli.arch.sysreg import lookup
+from arm_vcpu_cli.arch.registers.regs import Spsr
+from arm_vcpu_cli.arch.registers.sysreg import lookup
+from arm_vcpu_cli.arch.syndrome.esr import EC_SHIFT, ExceptionClass
 from arm_vcpu_cli.arm_vcpu.context_frame import FRAME_POINTER, LINK_REGISTER, TrapFrame
 from arm_vcpu_cli.arm_vcpu.exception import TAKEN_BACK, SyncHandlers
 from arm_vcpu_cli.arm_vcpu.inject import WITH_FAR, sets_far

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from arm_vcpu_cli.arch.memtype import Access
-from arm_vcpu_cli.arch.stage1walk import walk_stage1
-from arm_vcpu_cli.arch.stage2walk import walk_stage2
-from arm_vcpu_cli.arch.sysreg import lookup
-from arm_vcpu_cli.arch.walk import Walk
+from arm_vcpu_cli.arch.registers.sysreg import lookup
+from arm_vcpu_cli.arch.translation.memtype import Access
+from arm_vcpu_cli.arch.translation.stage1walk import walk_stage1
+from arm_vcpu_cli.arch.translation.stage2walk import walk_stage2
+from arm_vcpu_cli.arch.translation.walk import Walk
 from arm_vcpu_cli.arm_vcpu.platform import Aarch64Hal
 from arm_vcpu_cli.engine.port import CpuCore
 from arm_vcpu_cli.errors import MemoryMapError

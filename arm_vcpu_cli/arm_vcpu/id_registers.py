@@ -11,8 +11,8 @@ from importlib import import_module
 from types import MappingProxyType
 from typing import Final
 
-from arm_vcpu_cli.arch.idregs import ID_LAYOUTS
-from arm_vcpu_cli.arch.sysreg import SysReg, lookup
+from arm_vcpu_cli.arch.identification.idregs import ID_LAYOUTS
+from arm_vcpu_cli.arch.registers.sysreg import SysReg, lookup
 from arm_vcpu_cli.engine.port import CpuCore
 from arm_vcpu_cli.errors import EngineError
 
@@ -76,7 +76,7 @@ def guest_id_registers(
         _set(values, {"ID_AA64ISAR0_EL1": {"RNDR": 0}})
     if features:
         # Few guests ask for others than the CPU model has, and the table of all features is long.
-        values = import_module("arm_vcpu_cli.arch.features").with_features(values, features)
+        values = import_module("arm_vcpu_cli.arch.identification.features").with_features(values, features)
     return values
 
 

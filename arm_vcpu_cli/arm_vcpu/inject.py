@@ -11,10 +11,16 @@ from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol
 
 from arm_vcpu_cli.arch.bitfield import MASK64
-from arm_vcpu_cli.arch.esr import EC_SHIFT, ExceptionClass, data_abort_esr, instruction_abort_esr, undefined_esr
-from arm_vcpu_cli.arch.fault import FSC_EXTERNAL, FSC_EXTERNAL_WALK_L0, FSC_UNSUPPORTED_ATOMIC
-from arm_vcpu_cli.arch.regs import EL1H_MASKED, Sctlr, Spsr
-from arm_vcpu_cli.arch.sysreg import lookup
+from arm_vcpu_cli.arch.registers.regs import EL1H_MASKED, Sctlr, Spsr
+from arm_vcpu_cli.arch.registers.sysreg import lookup
+from arm_vcpu_cli.arch.syndrome.esr import (
+    EC_SHIFT,
+    ExceptionClass,
+    data_abort_esr,
+    instruction_abort_esr,
+    undefined_esr,
+)
+from arm_vcpu_cli.arch.syndrome.fault import FSC_EXTERNAL, FSC_EXTERNAL_WALK_L0, FSC_UNSUPPORTED_ATOMIC
 from arm_vcpu_cli.arm_vcpu.context_frame import ZERO_REGISTER, TrapFrame
 from arm_vcpu_cli.arm_vcpu.vectors import ENTRY_SIZE, TABLE_SIZE, TrapKind, TrapSource, vector_offset
 from arm_vcpu_cli.engine.layout import CpuState

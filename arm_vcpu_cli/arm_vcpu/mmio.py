@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from arm_vcpu_cli.arch.extend import VALUE_MASKS, extend_load
+from arm_vcpu_cli.arch.instructions.extend import VALUE_MASKS, extend_load
 from arm_vcpu_cli.arm_vcpu.access import WIDEST, Element, MmioReason, PendingAccess
 from arm_vcpu_cli.arm_vcpu.context_frame import ZERO_REGISTER, TrapFrame
 from arm_vcpu_cli.arm_vcpu.platform import Outcome, Platform

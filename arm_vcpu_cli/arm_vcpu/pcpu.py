@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from arm_vcpu_cli.arch.regs import Hcr
-from arm_vcpu_cli.arch.sysreg import lookup
+from arm_vcpu_cli.arch.registers.regs import Hcr
+from arm_vcpu_cli.arch.registers.sysreg import lookup
 from arm_vcpu_cli.arm_vcpu.platform import Aarch64Hal
 from arm_vcpu_cli.arm_vcpu.vectors import TABLE_ALIGNMENT
 from arm_vcpu_cli.engine.port import CpuCore

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import Protocol
 
-from arm_vcpu_cli.arch.sysreg import SysReg
+from arm_vcpu_cli.arch.registers.sysreg import SysReg
 from arm_vcpu_cli.axvcpu.exit import AccessFlags, SystemDown
 from arm_vcpu_cli.axvcpu.hal import AxVCpuHal
 from arm_vcpu_cli.engine.port import CpuCore

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
-from arm_vcpu_cli.arch.sysreg import lookup
+from arm_vcpu_cli.arch.registers.sysreg import lookup
 from arm_vcpu_cli.arm_vcpu.context_frame import ZERO_REGISTER, TrapFrame
 from arm_vcpu_cli.arm_vcpu.exit_reason import ExitReasons
 from arm_vcpu_cli.arm_vcpu.observer import ExitRecord

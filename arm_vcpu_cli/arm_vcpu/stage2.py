@@ -11,7 +11,10 @@ import struct
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from arm_vcpu_cli.arch.descriptor import (
+from arm_vcpu_cli.arch.identification.idregs import PA_RANGE_BITS
+from arm_vcpu_cli.arch.registers.fieldvalues import INNER_SHAREABLE, WRITE_BACK
+from arm_vcpu_cli.arch.registers.regs import Vtcr, Vttbr
+from arm_vcpu_cli.arch.translation.descriptor import (
     DESCRIPTOR_BYTES,
     ENTRIES,
     LAST_LEVEL,
@@ -24,12 +27,9 @@ from arm_vcpu_cli.arch.descriptor import (
     stage2_leaf,
     stage2_table,
 )
-from arm_vcpu_cli.arch.fieldvalues import INNER_SHAREABLE, WRITE_BACK
-from arm_vcpu_cli.arch.idregs import PA_RANGE_BITS
-from arm_vcpu_cli.arch.memtype import Access
-from arm_vcpu_cli.arch.regs import Vtcr, Vttbr
-from arm_vcpu_cli.arch.stage2walk import MAX_INPUT_BITS, START_LEVELS, input_size_fits, walk_stage2
-from arm_vcpu_cli.arch.walk import Walk
+from arm_vcpu_cli.arch.translation.memtype import Access
+from arm_vcpu_cli.arch.translation.stage2walk import MAX_INPUT_BITS, START_LEVELS, input_size_fits, walk_stage2
+from arm_vcpu_cli.arch.translation.walk import Walk
 from arm_vcpu_cli.arm_vcpu.stage2_transaction import DESCRIPTOR, EMPTY_TABLE, FrameMemory, Slot, Transaction
 from arm_vcpu_cli.errors import Stage2Error
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from typing import Final, NamedTuple, Protocol
 
-from arm_vcpu_cli.arch.descriptor import PAGE_SIZE
+from arm_vcpu_cli.arch.translation.descriptor import PAGE_SIZE
 from arm_vcpu_cli.errors import Stage2Error
 
 DESCRIPTOR: Final = struct.Struct("<Q")

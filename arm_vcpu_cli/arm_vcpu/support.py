@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from arm_vcpu_cli.arch.idregs import Aa64Mmfr1, Aa64Pfr0
+from arm_vcpu_cli.arch.identification.idregs import Aa64Mmfr1, Aa64Pfr0
 
 
 def supports_virtualisation(id_aa64pfr0: int, id_aa64mmfr1: int = 0) -> bool:

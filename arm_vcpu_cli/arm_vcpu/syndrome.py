@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from arm_vcpu_cli.arch.esr import decode_data_abort, decode_instruction_abort, with_fault_status, without_isv
-from arm_vcpu_cli.arch.fault_address import fault_ipa
-from arm_vcpu_cli.arch.memtype import Access
-from arm_vcpu_cli.arch.sysreg import lookup
+from arm_vcpu_cli.arch.registers.sysreg import lookup
+from arm_vcpu_cli.arch.syndrome.esr import decode_data_abort, decode_instruction_abort, with_fault_status, without_isv
+from arm_vcpu_cli.arch.syndrome.fault_address import fault_ipa
+from arm_vcpu_cli.arch.translation.memtype import Access
 from arm_vcpu_cli.arm_vcpu.access import plain_form
 from arm_vcpu_cli.arm_vcpu.guest_memory import GuestMemory
 from arm_vcpu_cli.engine.layout import CpuState

@@ -12,7 +12,7 @@ from typing import Final
 import click
 from click.shell_completion import CompletionItem
 
-from arm_vcpu_cli.arch.esr import ExceptionClass
+from arm_vcpu_cli.arch.syndrome.esr import ExceptionClass
 from arm_vcpu_cli.axvcpu.exit import EXIT_REASONS
 from arm_vcpu_cli.errors import ArmVcpuError
 from arm_vcpu_cli.guest.loader import load_guest

@@ -12,10 +12,10 @@ from typing import Any, Final
 import click
 from click.shell_completion import CompletionItem
 
-from arm_vcpu_cli.arch.explanation import Explanation, FieldLine, explain, explain_layout
-from arm_vcpu_cli.arch.meanings import general_register
-from arm_vcpu_cli.arch.registers import GROUPS, RegisterInfo, register_info, register_names
-from arm_vcpu_cli.arch.sysreg import SystemMove, decode_system_move
+from arm_vcpu_cli.arch.explain.explanation import Explanation, FieldLine, explain, explain_layout
+from arm_vcpu_cli.arch.explain.meanings import general_register
+from arm_vcpu_cli.arch.explain.registers import GROUPS, RegisterInfo, register_info, register_names
+from arm_vcpu_cli.arch.registers.sysreg import SystemMove, decode_system_move
 from arm_vcpu_cli.cli.output import show
 from arm_vcpu_cli.cli.style import colours, event_style
 from arm_vcpu_cli.probe.midr import midr_name

@@ -21,7 +21,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from arm_vcpu_cli.arch.instruction_needs import ERET, HINTS, HVC, SMC
+from arm_vcpu_cli.arch.instructions.instruction_needs import ERET, HINTS, HVC, SMC
 from arm_vcpu_cli.guest.code_survey import CodeSurvey
 from arm_vcpu_cli.guest.elf_survey import ElfSurvey
 from arm_vcpu_cli.guest.guest_survey import GuestSurvey

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from arm_vcpu_cli.arch.esr import ExceptionClass
+from arm_vcpu_cli.arch.syndrome.esr import ExceptionClass
 from arm_vcpu_cli.axvcpu.exit import EXIT_REASONS
 from arm_vcpu_cli.cli.complete import (
     complete_classes,

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import click
 
-from arm_vcpu_cli.arch.memtype import Access
+from arm_vcpu_cli.arch.translation.memtype import Access
 from arm_vcpu_cli.cli.complete import complete_symbols
 from arm_vcpu_cli.cli.guest_options import GuestOptions
 from arm_vcpu_cli.cli.options import guest_options

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from arm_vcpu_cli.arch.bitfield import Register
-from arm_vcpu_cli.arch.intid import intid_kind
+from arm_vcpu_cli.arch.registers.intid import intid_kind
 from arm_vcpu_cli.devices.bus import MmioDevice
 from arm_vcpu_cli.record import Record
 

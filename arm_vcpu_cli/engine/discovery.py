@@ -12,8 +12,8 @@ import struct
 from functools import cache
 from typing import Final
 
-from arm_vcpu_cli.arch.regs import EL1H_MASKED
-from arm_vcpu_cli.arch.sysreg import SysReg, lookup
+from arm_vcpu_cli.arch.registers.regs import EL1H_MASKED
+from arm_vcpu_cli.arch.registers.sysreg import SysReg, lookup
 from arm_vcpu_cli.engine import unicorn_api
 from arm_vcpu_cli.engine.known_builds import known_build
 from arm_vcpu_cli.engine.layout import StateLayout

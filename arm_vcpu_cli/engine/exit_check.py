@@ -11,8 +11,8 @@ from __future__ import annotations
 from contextlib import closing
 from typing import Final
 
-from arm_vcpu_cli.arch.regs import EL1H_MASKED
-from arm_vcpu_cli.arch.sysreg import lookup
+from arm_vcpu_cli.arch.registers.regs import EL1H_MASKED
+from arm_vcpu_cli.arch.registers.sysreg import lookup
 from arm_vcpu_cli.engine import unicorn_api
 from arm_vcpu_cli.engine.throwaway import CODE_PA, LDR_X2_X1, ThrowAwayEngine, throw_away_engine
 from arm_vcpu_cli.engine.unicorn_api import ThumbEngine

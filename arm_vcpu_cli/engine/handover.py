@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from arm_vcpu_cli.arch.regs import Cptr, Scr
-from arm_vcpu_cli.arch.sysreg import lookup
+from arm_vcpu_cli.arch.registers.regs import Cptr, Scr
+from arm_vcpu_cli.arch.registers.sysreg import lookup
 from arm_vcpu_cli.engine.unicorn_api import Engine
 
 _SCR_EL3: Final = lookup("SCR_EL3")

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from arm_vcpu_cli.arch.sysreg import lookup
+from arm_vcpu_cli.arch.registers.sysreg import lookup
 from arm_vcpu_cli.engine.inline_counting import Operations
 from arm_vcpu_cli.engine.layout import StateLayout
 from arm_vcpu_cli.engine.unicorn_api import loaded_library

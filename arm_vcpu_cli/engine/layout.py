@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from arm_vcpu_cli.arch.sysreg import SysReg
+from arm_vcpu_cli.arch.registers.sysreg import SysReg
 from arm_vcpu_cli.record import Record
 
 

@@ -13,8 +13,8 @@ import struct
 from functools import cache
 from typing import Final
 
-from arm_vcpu_cli.arch.regs import EL1H_MASKED
-from arm_vcpu_cli.arch.sysreg import lookup
+from arm_vcpu_cli.arch.registers.regs import EL1H_MASKED
+from arm_vcpu_cli.arch.registers.sysreg import lookup
 from arm_vcpu_cli.engine import unicorn_api
 from arm_vcpu_cli.engine.exit_check import find_exit_check
 from arm_vcpu_cli.engine.inline_counting import interpose_counting

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection
 from enum import Enum
 from typing import Final, Protocol
 
-from arm_vcpu_cli.arch.sysreg import SysReg
+from arm_vcpu_cli.arch.registers.sysreg import SysReg
 from arm_vcpu_cli.engine.layout import CpuState, StateLayout
 from arm_vcpu_cli.record import Record
 

@@ -23,7 +23,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Final
 
-from arm_vcpu_cli.arch.sysreg import SysReg
+from arm_vcpu_cli.arch.registers.sysreg import SysReg
 from arm_vcpu_cli.engine.host_cpu import host_cpu, is_linux, is_x86
 from arm_vcpu_cli.engine.stub_code import CODE, Code
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from ctypes import addressof, c_char
 from typing import Final
 
-from arm_vcpu_cli.arch.sysreg import lookup
+from arm_vcpu_cli.arch.registers.sysreg import lookup
 from arm_vcpu_cli.engine.handover import hand_over_to_el2
 from arm_vcpu_cli.engine.unicorn_api import Engine, SavedContext
 

@@ -8,9 +8,9 @@ from collections.abc import Callable, Collection
 from threading import get_ident
 from typing import Final
 
-from arm_vcpu_cli.arch.idregs import Aa64Isar1, Aa64Pfr0
-from arm_vcpu_cli.arch.regs import EL1H_MASKED, EL2H_MASKED
-from arm_vcpu_cli.arch.sysreg import SysReg, lookup
+from arm_vcpu_cli.arch.identification.idregs import Aa64Isar1, Aa64Pfr0
+from arm_vcpu_cli.arch.registers.regs import EL1H_MASKED, EL2H_MASKED
+from arm_vcpu_cli.arch.registers.sysreg import SysReg, lookup
 from arm_vcpu_cli.engine.counters import Counters
 from arm_vcpu_cli.engine.discovery import known_layout
 from arm_vcpu_cli.engine.handover import hand_over_to_el2

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from itertools import compress
 from typing import Final, NamedTuple
 
-from arm_vcpu_cli.arch.instruction_needs import Encoding
+from arm_vcpu_cli.arch.instructions.instruction_needs import Encoding
 
 WORD: Final = 4
 _CHUNK: Final = 1 << 20

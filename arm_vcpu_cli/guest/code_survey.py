@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from arm_vcpu_cli.arch.instruction_needs import ENCODINGS, SYSTEM, SystemUse, system_use
+from arm_vcpu_cli.arch.instructions.instruction_needs import ENCODINGS, SYSTEM, SystemUse, system_use
 from arm_vcpu_cli.guest.code_scan import WORD, Match, Scanner
 from arm_vcpu_cli.guest.elf_survey import CodePart
 from arm_vcpu_cli.guest.symbols import SymbolTable

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from arm_vcpu_cli.arch.descriptor import PAGE_SIZE
+from arm_vcpu_cli.arch.translation.descriptor import PAGE_SIZE
 from arm_vcpu_cli.machine.description import DeviceDescription, GicDescription, Window
 from arm_vcpu_cli.machine.schema import (
     DEFAULT_REDISTRIBUTORS,

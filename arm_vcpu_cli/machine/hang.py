@@ -14,8 +14,8 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from arm_vcpu_cli.arch.inert import is_inert
-from arm_vcpu_cli.arch.sysreg import lookup
+from arm_vcpu_cli.arch.instructions.inert import is_inert
+from arm_vcpu_cli.arch.registers.sysreg import lookup
 from arm_vcpu_cli.machine.builder import Machine
 
 INTERVAL: Final = 50_000_000

@@ -14,7 +14,7 @@ import mmap
 from collections.abc import Callable
 from typing import Final
 
-from arm_vcpu_cli.arch.descriptor import PAGE_SIZE
+from arm_vcpu_cli.arch.translation.descriptor import PAGE_SIZE
 from arm_vcpu_cli.engine.layout import StateLayout
 from arm_vcpu_cli.engine.levers import Levers, known_levers, named
 from arm_vcpu_cli.engine.port import CpuCore, MmioWindow

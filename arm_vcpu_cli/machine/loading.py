@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Final
 
 from arm_vcpu_cli.arch.bitfield import MASK64
-from arm_vcpu_cli.arch.descriptor import PAGE_SIZE
-from arm_vcpu_cli.arch.regs import AFFINITY_MASK
+from arm_vcpu_cli.arch.registers.regs import AFFINITY_MASK
 from arm_vcpu_cli.arch.smccc import is_psci, to_u64
+from arm_vcpu_cli.arch.translation.descriptor import PAGE_SIZE
 from arm_vcpu_cli.machine.description import (
     DEFAULT_IDLE,
     BootDescription,
@@ -142,7 +142,7 @@ def _read_cpu(table: Table) -> CpuDescription:
 
 def _read_features(table: Table) -> tuple[tuple[str, bool], ...]:
     # Few descriptions have any, and the table of all features is long.
-    known = import_module("arm_vcpu_cli.arch.features").FEATURES
+    known = import_module("arm_vcpu_cli.arch.identification.features").FEATURES
     return table.table("features", tuple(known)).booleans()
 
 

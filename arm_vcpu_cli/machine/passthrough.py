@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from arm_vcpu_cli.arch.descriptor import Stage2Attributes
-from arm_vcpu_cli.arch.memtype import MemoryType
+from arm_vcpu_cli.arch.translation.descriptor import Stage2Attributes
+from arm_vcpu_cli.arch.translation.memtype import MemoryType
 from arm_vcpu_cli.arm_vcpu.stage2 import Stage2AddressSpace
 from arm_vcpu_cli.devices.bus import MmioDevice
 from arm_vcpu_cli.machine.description import DeviceDescription

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple, Protocol
 
-from arm_vcpu_cli.arch.descriptor import PAGE_SIZE
+from arm_vcpu_cli.arch.translation.descriptor import PAGE_SIZE
 from arm_vcpu_cli.errors import GuestFileError, MachineFileError
 from arm_vcpu_cli.guest.image import GuestImage, Segment
 from arm_vcpu_cli.machine.description import MachineDescription, MemoryRegion

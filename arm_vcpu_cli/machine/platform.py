@@ -7,8 +7,8 @@ from functools import partial
 from types import MappingProxyType
 from typing import Final, Protocol, TypeVar
 
+from arm_vcpu_cli.arch.registers.sysreg import SysReg
 from arm_vcpu_cli.arch.smccc import SmcccStatus, to_u64
-from arm_vcpu_cli.arch.sysreg import SysReg
 from arm_vcpu_cli.arm_vcpu.platform import Outcome
 from arm_vcpu_cli.axvcpu.exit import AccessFlags, SystemDown
 from arm_vcpu_cli.devices.bus import Bus

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from arm_vcpu_cli.arch.descriptor import PAGE_SIZE
+from arm_vcpu_cli.arch.translation.descriptor import PAGE_SIZE
 from arm_vcpu_cli.axvcpu.exit import PowerAction, SystemDown
 
 SYS_WRITEC: Final = 0x03

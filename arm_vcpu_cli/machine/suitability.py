@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Final, NamedTuple
 
-from arm_vcpu_cli.arch.architecture import implemented_features, places_of
-from arm_vcpu_cli.arch.sysreg import SysReg
+from arm_vcpu_cli.arch.identification.architecture import implemented_features, places_of
+from arm_vcpu_cli.arch.registers.sysreg import SysReg
 from arm_vcpu_cli.arm_vcpu.id_registers import guest_id_registers
 from arm_vcpu_cli.engine.port import CpuCore
 from arm_vcpu_cli.errors import EngineError

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from arm_vcpu_cli.arch.sysreg import lookup
+from arm_vcpu_cli.arch.registers.sysreg import lookup
 from arm_vcpu_cli.arm_vcpu.support import supports_virtualisation
 from arm_vcpu_cli.machine.host import Host
 

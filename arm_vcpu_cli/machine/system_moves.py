@@ -10,7 +10,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Final
 
-from arm_vcpu_cli.arch.sysreg import SysReg, lookup
+from arm_vcpu_cli.arch.registers.sysreg import SysReg, lookup
 from arm_vcpu_cli.devices.timer import (
     CNTP_CTL,
     CNTP_CVAL,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from arm_vcpu_cli.arch.bitfield import Field, Register
-from arm_vcpu_cli.arch.cacheregs import Clidr, Csselr
-from arm_vcpu_cli.arch.sysreg import lookup
+from arm_vcpu_cli.arch.registers.cacheregs import Clidr, Csselr
+from arm_vcpu_cli.arch.registers.sysreg import lookup
 from arm_vcpu_cli.engine.port import CpuCore
 from arm_vcpu_cli.errors import EngineError
 

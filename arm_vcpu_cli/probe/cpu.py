@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from arm_vcpu_cli.arch.architecture import Conformance, conformance, implemented_features
 from arm_vcpu_cli.arch.bitfield import Field, Register
-from arm_vcpu_cli.arch.descriptor import LAST_LEVEL
-from arm_vcpu_cli.arch.idregs import Aa64Mmfr0, Aa64Mmfr1, Aa64Mmfr2, Aa64Pfr0, pa_range_bits
-from arm_vcpu_cli.arch.regs import LAYOUTS, Vtcr
-from arm_vcpu_cli.arch.sysreg import SYSREGS, SysReg, lookup
+from arm_vcpu_cli.arch.identification.architecture import Conformance, conformance, implemented_features
+from arm_vcpu_cli.arch.identification.idregs import Aa64Mmfr0, Aa64Mmfr1, Aa64Mmfr2, Aa64Pfr0, pa_range_bits
+from arm_vcpu_cli.arch.registers.regs import LAYOUTS, Vtcr
+from arm_vcpu_cli.arch.registers.sysreg import SYSREGS, SysReg, lookup
+from arm_vcpu_cli.arch.translation.descriptor import LAST_LEVEL
 from arm_vcpu_cli.arm_vcpu.id_registers import guest_id_registers
 from arm_vcpu_cli.arm_vcpu.stage2 import Stage2AddressSpace
 from arm_vcpu_cli.arm_vcpu.stage2_transaction import FrameMemory

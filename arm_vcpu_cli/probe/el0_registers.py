@@ -14,7 +14,7 @@ import os
 from collections.abc import Sequence
 from typing import Final
 
-from arm_vcpu_cli.arch.sysreg import SystemMove, encode_system_move, lookup
+from arm_vcpu_cli.arch.registers.sysreg import SystemMove, encode_system_move, lookup
 
 REGISTERS: Final = (
     "MIDR_EL1", "REVIDR_EL1", "ID_AA64PFR0_EL1", "ID_AA64PFR1_EL1", "ID_AA64PFR2_EL1", "ID_AA64ZFR0_EL1",

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from arm_vcpu_cli.arch.architecture import implemented_features
-from arm_vcpu_cli.arch.idregs import Midr
-from arm_vcpu_cli.arch.sysreg import lookup
+from arm_vcpu_cli.arch.identification.architecture import implemented_features
+from arm_vcpu_cli.arch.identification.idregs import Midr
+from arm_vcpu_cli.arch.registers.sysreg import lookup
 from arm_vcpu_cli.printable import undecoded
 from arm_vcpu_cli.probe.el0_registers import read_registers
 from arm_vcpu_cli.probe.hwcaps import CPUID, AuxiliaryVector, read_auxiliary_vector

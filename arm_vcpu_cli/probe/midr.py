@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from arm_vcpu_cli.arch.idregs import Midr
+from arm_vcpu_cli.arch.identification.idregs import Midr
 
 _ARM: Final = 0x41
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from arm_vcpu_cli.arch.architecture import SINCE, places_of
 from arm_vcpu_cli.arch.bitfield import Field
-from arm_vcpu_cli.arch.features import FEATURES
-from arm_vcpu_cli.arch.regs import layout_of
+from arm_vcpu_cli.arch.identification.architecture import SINCE, places_of
+from arm_vcpu_cli.arch.identification.features import FEATURES
+from arm_vcpu_cli.arch.registers.regs import layout_of
 from arm_vcpu_cli.probe.cpu import CpuFacts
 from arm_vcpu_cli.probe.host import HostFacts
 from arm_vcpu_cli.probe.tables import Row, Section

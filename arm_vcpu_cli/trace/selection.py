@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from arm_vcpu_cli.arch.esr import EC_SHIFT
+from arm_vcpu_cli.arch.syndrome.esr import EC_SHIFT
 from arm_vcpu_cli.trace.event import ACCESS, EVENT_TYPES, EXCEPTION, EXIT, TIME_BITS, UNASKED_TYPES
 
 UNBOUNDED: Final = 1 << TIME_BITS

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final, Protocol, TextIO
 
-from arm_vcpu_cli.arch.esr import describe_esr
+from arm_vcpu_cli.arch.syndrome.esr import describe_esr
 from arm_vcpu_cli.trace.event import (
     ENTRY,
     EXCEPTION,

@@ -7,7 +7,7 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Final, TextIO
 
-from arm_vcpu_cli.arch.esr import describe_esr
+from arm_vcpu_cli.arch.syndrome.esr import describe_esr
 from arm_vcpu_cli.printable import LONGEST_LINE, printable
 from arm_vcpu_cli.trace.event import (
     ACCESS,

@@ -25,7 +25,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final, NamedTuple, Protocol
 
-from arm_vcpu_cli.arch.esr import describe_esr
+from arm_vcpu_cli.arch.syndrome.esr import describe_esr
 from arm_vcpu_cli.printable import LONGEST_LINE, printable
 from arm_vcpu_cli.trace.event import (
     ACCESS,

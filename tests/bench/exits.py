@@ -28,8 +28,8 @@ from arm_vcpu_cli import (
     Stage2AddressSpace,
     SystemDown,
 )
-from arm_vcpu_cli.arch.descriptor import Stage2Attributes
-from arm_vcpu_cli.arch.memtype import MemoryType
+from arm_vcpu_cli.arch.translation.descriptor import Stage2Attributes
+from arm_vcpu_cli.arch.translation.memtype import MemoryType
 from arm_vcpu_cli.arm_vcpu.platform import Platform
 from arm_vcpu_cli.devices.bus import Bus
 from arm_vcpu_cli.devices.regions import ReadAsZero

@@ -12,11 +12,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final
 
-from arm_vcpu_cli.arch.descriptor import Stage2Attributes
-from arm_vcpu_cli.arch.idregs import Aa64Mmfr0, pa_range_bits
-from arm_vcpu_cli.arch.memtype import MemoryType
-from arm_vcpu_cli.arch.regs import Spsr
-from arm_vcpu_cli.arch.sysreg import SysReg, lookup
+from arm_vcpu_cli.arch.identification.idregs import Aa64Mmfr0, pa_range_bits
+from arm_vcpu_cli.arch.registers.regs import Spsr
+from arm_vcpu_cli.arch.registers.sysreg import SysReg, lookup
+from arm_vcpu_cli.arch.translation.descriptor import Stage2Attributes
+from arm_vcpu_cli.arch.translation.memtype import MemoryType
 from arm_vcpu_cli.arm_vcpu.config import Aarch64VCpuCreateConfig, Aarch64VCpuSetupConfig
 from arm_vcpu_cli.arm_vcpu.execute_on_demand import ExecuteOnDemand
 from arm_vcpu_cli.arm_vcpu.guest_memory import GuestMemory

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import pytest
 
-from arm_vcpu_cli.arch.iss import DataAbortIss, SoftwareStepIss
-from arm_vcpu_cli.arch.regs import Mdscr, Spsr
+from arm_vcpu_cli.arch.registers.regs import Mdscr, Spsr
+from arm_vcpu_cli.arch.syndrome.iss import DataAbortIss, SoftwareStepIss
 from arm_vcpu_cli.axvcpu.exit import AccessWidth, MmioRead, MmioWrite
 
 from .harness import (

@@ -15,7 +15,7 @@ from arm_vcpu_cli import (
     Stage2AddressSpace,
     Stage2Attributes,
 )
-from arm_vcpu_cli.arch.sysreg import SysReg
+from arm_vcpu_cli.arch.registers.sysreg import SysReg
 from arm_vcpu_cli.axvcpu.exit import SysRegRead, SysRegWrite
 from arm_vcpu_cli.devices.bus import Bus
 from arm_vcpu_cli.machine.platform import MachinePlatform

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from arm_vcpu_cli.arch.sysreg import lookup
+from arm_vcpu_cli.arch.registers.sysreg import lookup
 from arm_vcpu_cli.axvcpu.exit import AxVCpuExitReason, Halt, Hypercall
 from arm_vcpu_cli.engine import throwaway
 from arm_vcpu_cli.engine.discovery import discover_layout

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from arm_vcpu_cli.arch.iss import SoftwareStepIss
-from arm_vcpu_cli.arch.regs import Mdscr, Sctlr, Spsr
+from arm_vcpu_cli.arch.registers.regs import Mdscr, Sctlr, Spsr
+from arm_vcpu_cli.arch.syndrome.iss import SoftwareStepIss
 from arm_vcpu_cli.axvcpu.exit import AxVCpuExitReason, Hypercall
 
 from .harness import (

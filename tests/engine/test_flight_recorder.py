@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pytest
 
-from arm_vcpu_cli.arch.esr import decode_data_abort, decode_system_trap
+from arm_vcpu_cli.arch.syndrome.esr import decode_data_abort, decode_system_trap
 from arm_vcpu_cli.arm_vcpu.observer import ExitRecord
 from arm_vcpu_cli.arm_vcpu.recorder import RECENT, RecentExit
 from arm_vcpu_cli.axvcpu.exit import (

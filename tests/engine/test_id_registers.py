@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from arm_vcpu_cli.arch.features import announced_features
-from arm_vcpu_cli.arch.idregs import Aa64Dfr0, Aa64Mmfr1, Aa64Pfr0
-from arm_vcpu_cli.arch.sysreg import SysReg, lookup
+from arm_vcpu_cli.arch.identification.features import announced_features
+from arm_vcpu_cli.arch.identification.idregs import Aa64Dfr0, Aa64Mmfr1, Aa64Pfr0
+from arm_vcpu_cli.arch.registers.sysreg import SysReg, lookup
 from arm_vcpu_cli.arm_vcpu.id_registers import guest_id_registers
 
 from .harness import DATA, EL1H, Guest

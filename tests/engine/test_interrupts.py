@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from arm_vcpu_cli.arch.bitfield import MASK64
-from arm_vcpu_cli.arch.gicregs import IccCtlr, IccSgi1r
+from arm_vcpu_cli.arch.registers.gicregs import IccCtlr, IccSgi1r
 from arm_vcpu_cli.arm_vcpu.observer import ExitRecord
 from arm_vcpu_cli.arm_vcpu.recorder import RecentExit
 from arm_vcpu_cli.axvcpu.exit import ExternalInterrupt, Halt, MmioRead, MmioWrite, SysRegRead, SysRegWrite

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from arm_vcpu_cli.arch.features import announced_features
+from arm_vcpu_cli.arch.identification.features import announced_features
 from arm_vcpu_cli.arm_vcpu.id_registers import guest_id_registers
 
 from .harness import CURRENT_SPX, DATA, EL0T, EL1H, LOWER_64, MASKED, RAM, STACK, Guest, is_call

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arm_vcpu_cli.arch.iss import DataAbortIss
-from arm_vcpu_cli.arch.memtype import Access
-from arm_vcpu_cli.arch.regs import Sctlr, Spsr
+from arm_vcpu_cli.arch.registers.regs import Sctlr, Spsr
+from arm_vcpu_cli.arch.syndrome.iss import DataAbortIss
+from arm_vcpu_cli.arch.translation.memtype import Access
 from arm_vcpu_cli.axvcpu.exit import AccessFlags, MmioRead, MmioWrite, NestedPageFault
 from tests.support.observer import Observer
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arm_vcpu_cli.arch.iss import DataAbortIss
-from arm_vcpu_cli.arch.memtype import Access
+from arm_vcpu_cli.arch.syndrome.iss import DataAbortIss
+from arm_vcpu_cli.arch.translation.memtype import Access
 from arm_vcpu_cli.arm_vcpu.platform import Outcome
 from arm_vcpu_cli.axvcpu.exit import AccessFlags, MmioRead, MmioWrite, NestedPageFault
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from arm_vcpu_cli.arch.sysreg import lookup
+from arm_vcpu_cli.arch.registers.sysreg import lookup
 from arm_vcpu_cli.axvcpu.exit import Nothing
 
 from .harness import EL0T, EL1H, Guest, Script, is_call

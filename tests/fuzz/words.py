@@ -28,7 +28,7 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
-from arm_vcpu_cli.arch.sysreg import lookup
+from arm_vcpu_cli.arch.registers.sysreg import lookup
 from arm_vcpu_cli.guest.loader import load_guest
 from arm_vcpu_cli.machine.builder import Machine, build_machine, start
 from arm_vcpu_cli.machine.console import Console

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from arm_vcpu_cli.arch.memtype import Access
+from arm_vcpu_cli.arch.translation.memtype import Access
 from arm_vcpu_cli.guest.loader import load_guest
 from arm_vcpu_cli.machine.builder import Machine, build_machine, start
 from arm_vcpu_cli.machine.console import Console

@@ -65,9 +65,9 @@ def test_every_public_name_is_there() -> None:
     [
         (rules.layering, "arch.bad", "import arm_vcpu_cli.engine.port"),
         (rules.layering, "arch.bad", "from arm_vcpu_cli.axvcpu import exit"),
-        (rules.layering, "axvcpu.bad", "from ..arch.esr import Esr"),
-        (rules.layering, "axvcpu.bad", "def f():\n    from arm_vcpu_cli.arch import esr"),
-        (rules.layering, "errors", "from arm_vcpu_cli.arch import esr"),
+        (rules.layering, "axvcpu.bad", "from ..arch.syndrome.esr import Esr"),
+        (rules.layering, "axvcpu.bad", "def f():\n    from arm_vcpu_cli.arch.syndrome import esr"),
+        (rules.layering, "errors", "from arm_vcpu_cli.arch.syndrome import esr"),
         (rules.layering, "devices.bad", "from arm_vcpu_cli.machine.console import Console"),
         (rules.layering, "devices.bad", "from arm_vcpu_cli.engine.port import CpuCore"),
         (rules.layering, "guest.bad", "from arm_vcpu_cli.machine import sizes"),

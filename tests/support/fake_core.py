@@ -10,9 +10,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from arm_vcpu_cli.arch.esr import EC_SHIFT, ExceptionClass, system_trap_esr
-from arm_vcpu_cli.arch.regs import Spsr
-from arm_vcpu_cli.arch.sysreg import SYSREGS, SysReg, SystemMove, lookup
+from arm_vcpu_cli.arch.registers.regs import Spsr
+from arm_vcpu_cli.arch.registers.sysreg import SYSREGS, SysReg, SystemMove, lookup
+from arm_vcpu_cli.arch.syndrome.esr import EC_SHIFT, ExceptionClass, system_trap_esr
 from arm_vcpu_cli.engine.layout import CpuState, StateLayout
 from arm_vcpu_cli.engine.port import CounterReads, ExceptionHook, MmioWindow, MoveHandler, StopReason
 from arm_vcpu_cli.errors import EngineError, MemoryMapError, VCpuError

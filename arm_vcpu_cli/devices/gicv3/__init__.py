@@ -1,6 +1,6 @@
 """The generic interrupt controller, version 3."""
 
-from arm_vcpu_cli.arch.gicregs import ICC_REGISTERS
+from arm_vcpu_cli.arch.registers.gicregs import ICC_REGISTERS
 from arm_vcpu_cli.devices.gicv3.cpu_interface import CpuInterface
 from arm_vcpu_cli.devices.gicv3.gic import DEFAULT_SPIS, DISTRIBUTOR_SIZE, REDISTRIBUTOR_SIZE, GicV3
 from arm_vcpu_cli.devices.gicv3.watch import ACKNOWLEDGED, ENDED, INJECTED, RAISED, WITHDRAWN, InterruptWatcher

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from arm_vcpu_cli.arch.gicregs import INTID_SPURIOUS, IccBpr, IccCtlr, IccIgrpen, IccIntid, IccSre
-from arm_vcpu_cli.arch.sysreg import SysReg, lookup
+from arm_vcpu_cli.arch.registers.gicregs import INTID_SPURIOUS, IccBpr, IccCtlr, IccIgrpen, IccIntid, IccSre
+from arm_vcpu_cli.arch.registers.sysreg import SysReg, lookup
 from arm_vcpu_cli.devices.gicv3.bank import (
     IDLE_PRIORITY,
     INTID_BITS,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from arm_vcpu_cli.arch.gicregs import FIRST_SPI, LAST_SPI, GicdCtlr, GicdSpi, GicdTyper
+from arm_vcpu_cli.arch.registers.gicregs import FIRST_SPI, LAST_SPI, GicdCtlr, GicdSpi, GicdTyper
 from arm_vcpu_cli.devices.gicv3.bank import INTID_BITS
 from arm_vcpu_cli.devices.gicv3.bank_registers import BankRegisters
 from arm_vcpu_cli.devices.gicv3.frame import RegisterFrame

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
-from arm_vcpu_cli.arch.gicregs import FIRST_PPI, FIRST_SPI
+from arm_vcpu_cli.arch.registers.gicregs import FIRST_PPI, FIRST_SPI
 from arm_vcpu_cli.devices.bus import MmioDevice
 from arm_vcpu_cli.devices.gicv3.cpu_interface import CpuInterface
 from arm_vcpu_cli.devices.gicv3.distributor import Distributor

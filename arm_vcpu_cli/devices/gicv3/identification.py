@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from arm_vcpu_cli.arch.gicregs import GicIidr, GicPidr2
+from arm_vcpu_cli.arch.registers.gicregs import GicIidr, GicPidr2
 from arm_vcpu_cli.devices.gicv3.registers import ID_BASE
 
 IIDR: Final = int(GicIidr.of(Implementer=0x43B))

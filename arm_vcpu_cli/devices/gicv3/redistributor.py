@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Final
 
-from arm_vcpu_cli.arch.gicregs import GicdIrouter, GicrTyper, GicrWaker
+from arm_vcpu_cli.arch.registers.gicregs import GicdIrouter, GicrTyper, GicrWaker
 from arm_vcpu_cli.devices.gicv3.bank_registers import BankRegisters
 from arm_vcpu_cli.devices.gicv3.frame import FRAME_SIZE, RegisterFrame
 from arm_vcpu_cli.devices.gicv3.identification import IIDR, id_registers

@@ -11,7 +11,7 @@ from itertools import groupby
 from typing import Final
 
 from arm_vcpu_cli.arch.bitfield import Field, Register
-from arm_vcpu_cli.arch.gicregs import (
+from arm_vcpu_cli.arch.registers.gicregs import (
     FIRST_SPI,
     LAST_SPI,
     GicdCtlr,
@@ -23,7 +23,7 @@ from arm_vcpu_cli.arch.gicregs import (
     GicrTyper,
     GicrWaker,
 )
-from arm_vcpu_cli.arch.intid import EXTENDED_PPIS, EXTENDED_SPIS
+from arm_vcpu_cli.arch.registers.intid import EXTENDED_PPIS, EXTENDED_SPIS
 from arm_vcpu_cli.devices.naming import Meaning, RegisterMap, Registers, fields_text
 
 IGROUPR, ISENABLER, ICENABLER, ISPENDR, ICPENDR, ISACTIVER, ICACTIVER = range(0x080, 0x400, 0x80)

@@ -13,8 +13,8 @@ from functools import partial
 from typing import Final
 from weakref import finalize
 
-from arm_vcpu_cli.arch.regs import Spsr
-from arm_vcpu_cli.arch.sysreg import SysReg
+from arm_vcpu_cli.arch.registers.regs import Spsr
+from arm_vcpu_cli.arch.registers.sysreg import SysReg
 from arm_vcpu_cli.engine.stubs import BlockWords, ReadWords
 from arm_vcpu_cli.engine.unicorn_api.binding import (
     CP_REG,

@@ -11,8 +11,8 @@ from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, Final
 
-from arm_vcpu_cli.arch.esr import EC_SHIFT
-from arm_vcpu_cli.arch.intid import intid_kind
+from arm_vcpu_cli.arch.registers.intid import intid_kind
+from arm_vcpu_cli.arch.syndrome.esr import EC_SHIFT
 from arm_vcpu_cli.arm_vcpu.observer import El1ExceptionRecord, ExitRecord
 from arm_vcpu_cli.axvcpu.exit import (
     Hypercall,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from arm_vcpu_cli.arch.esr import EC_SHIFT, ExceptionClass
+from arm_vcpu_cli.arch.syndrome.esr import EC_SHIFT, ExceptionClass
 from arm_vcpu_cli.arm_vcpu.observer import El1ExceptionRecord, ExitRecord
 from arm_vcpu_cli.arm_vcpu.vectors import TrapKind
 from arm_vcpu_cli.devices.bus import Bus

@@ -7,11 +7,11 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final
 
-from arm_vcpu_cli.arch.esr import EC_SHIFT, ExceptionClass
-from arm_vcpu_cli.arch.gicregs import IccIntid
-from arm_vcpu_cli.arch.regs import layout_of
+from arm_vcpu_cli.arch.registers.gicregs import IccIntid
+from arm_vcpu_cli.arch.registers.regs import layout_of
+from arm_vcpu_cli.arch.registers.sysreg import SysReg
 from arm_vcpu_cli.arch.smccc import PsciStatus, argument_count, from_u64, function_name, is_psci
-from arm_vcpu_cli.arch.sysreg import SysReg
+from arm_vcpu_cli.arch.syndrome.esr import EC_SHIFT, ExceptionClass
 from arm_vcpu_cli.arm_vcpu.observer import ExitRecord
 from arm_vcpu_cli.axvcpu.exit import (
     CpuDown,

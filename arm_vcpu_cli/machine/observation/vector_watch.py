@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from arm_vcpu_cli.arch.regs import Spsr
-from arm_vcpu_cli.arch.sysreg import lookup
+from arm_vcpu_cli.arch.registers.regs import Spsr
+from arm_vcpu_cli.arch.registers.sysreg import lookup
 from arm_vcpu_cli.arm_vcpu.observer import El1ExceptionRecord
 from arm_vcpu_cli.arm_vcpu.vectors import TrapKind, TrapSource, vector_offset
 from arm_vcpu_cli.engine.layout import CpuState

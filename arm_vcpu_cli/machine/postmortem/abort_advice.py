@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from arm_vcpu_cli.arch.descriptor import Stage1Leaf
-from arm_vcpu_cli.arch.el1regs import Sctlr, Tcr
-from arm_vcpu_cli.arch.fault import (
+from arm_vcpu_cli.arch.instructions.loadstore import SP, LoadStore, decode_load_store
+from arm_vcpu_cli.arch.registers.el1regs import Sctlr, Tcr
+from arm_vcpu_cli.arch.registers.sysreg import decode_system_move, lookup
+from arm_vcpu_cli.arch.syndrome.fault import (
     FSC_ALIGNMENT,
     FSC_EXTERNAL,
     FSC_UNSUPPORTED_ATOMIC,
@@ -15,9 +16,8 @@ from arm_vcpu_cli.arch.fault import (
     is_permission,
     is_translation,
 )
-from arm_vcpu_cli.arch.loadstore import SP, LoadStore, decode_load_store
-from arm_vcpu_cli.arch.memtype import Access
-from arm_vcpu_cli.arch.sysreg import decode_system_move, lookup
+from arm_vcpu_cli.arch.translation.descriptor import Stage1Leaf
+from arm_vcpu_cli.arch.translation.memtype import Access
 from arm_vcpu_cli.machine.postmortem.advice import Advice
 from arm_vcpu_cli.machine.postmortem.evidence import Evidence, Fault
 from arm_vcpu_cli.machine.postmortem.place_advice import nothing_there

@@ -6,18 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from arm_vcpu_cli.arch.esr import (
+from arm_vcpu_cli.arch.identification.features import is_announced
+from arm_vcpu_cli.arch.instructions.insn_features import instruction_feature
+from arm_vcpu_cli.arch.registers.regs import Spsr
+from arm_vcpu_cli.arch.registers.sysreg import lookup
+from arm_vcpu_cli.arch.syndrome.esr import (
     Esr,
     ExceptionClass,
     decode_data_abort,
     decode_instruction_abort,
     exception_class,
 )
-from arm_vcpu_cli.arch.features import is_announced
-from arm_vcpu_cli.arch.insn_features import instruction_feature
-from arm_vcpu_cli.arch.memtype import Access
-from arm_vcpu_cli.arch.regs import Spsr
-from arm_vcpu_cli.arch.sysreg import lookup
+from arm_vcpu_cli.arch.translation.memtype import Access
 from arm_vcpu_cli.arm_vcpu.id_registers import guest_id_registers
 from arm_vcpu_cli.arm_vcpu.inject import El1Exception, sets_far
 from arm_vcpu_cli.arm_vcpu.recorder import RecentExit

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from arm_vcpu_cli.arch.el1regs import Sctlr
-from arm_vcpu_cli.arch.esr import ExceptionClass
-from arm_vcpu_cli.arch.sysreg import decode_system_move
+from arm_vcpu_cli.arch.registers.el1regs import Sctlr
+from arm_vcpu_cli.arch.registers.sysreg import decode_system_move
+from arm_vcpu_cli.arch.syndrome.esr import ExceptionClass
 from arm_vcpu_cli.machine.postmortem.advice import Advice
 from arm_vcpu_cli.machine.postmortem.evidence import Evidence, Fault
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from arm_vcpu_cli.arch.memtype import Access
+from arm_vcpu_cli.arch.translation.memtype import Access
 from arm_vcpu_cli.machine.description import MachineDescription, MemoryRegion
 from arm_vcpu_cli.machine.postmortem.advice import Advice
 from arm_vcpu_cli.machine.sizes import MIB, format_size

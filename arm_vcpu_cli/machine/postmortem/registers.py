@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from arm_vcpu_cli.arch.esr import describe_esr
-from arm_vcpu_cli.arch.regs import layout_of
-from arm_vcpu_cli.arch.sysreg import lookup
+from arm_vcpu_cli.arch.registers.regs import layout_of
+from arm_vcpu_cli.arch.registers.sysreg import lookup
+from arm_vcpu_cli.arch.syndrome.esr import describe_esr
 from arm_vcpu_cli.errors import EngineError
 from arm_vcpu_cli.machine.builder import Machine
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Final
 
-from arm_vcpu_cli.arch.regs import Sctlr
-from arm_vcpu_cli.arch.stage1map import MAX_TABLES, Mapped, Stage1Map, TooManyTablesError
-from arm_vcpu_cli.arch.sysreg import lookup
+from arm_vcpu_cli.arch.registers.regs import Sctlr
+from arm_vcpu_cli.arch.registers.sysreg import lookup
+from arm_vcpu_cli.arch.translation.stage1map import MAX_TABLES, Mapped, Stage1Map, TooManyTablesError
 from arm_vcpu_cli.machine.builder import Machine
 from arm_vcpu_cli.machine.postmortem.place_advice import Place, places
 from arm_vcpu_cli.machine.sizes import format_size

@@ -6,8 +6,8 @@ import re
 from typing import Final
 
 from arm_vcpu_cli.arch.bitfield import MASK64
-from arm_vcpu_cli.arch.el1regs import Ttbr
-from arm_vcpu_cli.arch.sysreg import lookup
+from arm_vcpu_cli.arch.registers.el1regs import Ttbr
+from arm_vcpu_cli.arch.registers.sysreg import lookup
 from arm_vcpu_cli.arm_vcpu.context_frame import FRAME_POINTER, LINK_REGISTER
 from arm_vcpu_cli.errors import UsageError
 from arm_vcpu_cli.guest.symbols import SymbolTable

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from arm_vcpu_cli.arch.descriptor import TABLE_OR_PAGE, VALID
-from arm_vcpu_cli.arch.fieldvalues import SHAREABILITY
+from arm_vcpu_cli.arch.registers.fieldvalues import SHAREABILITY
+from arm_vcpu_cli.arch.translation.descriptor import TABLE_OR_PAGE, VALID
 from arm_vcpu_cli.machine.sizes import format_size
 from arm_vcpu_cli.machine.tables.translation import Stage, Step, Translated
 

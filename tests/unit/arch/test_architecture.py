@@ -6,7 +6,8 @@ from itertools import chain
 
 import pytest
 
-from arm_vcpu_cli.arch.architecture import (
+from arm_vcpu_cli.arch.bitfield import vars_of
+from arm_vcpu_cli.arch.identification.architecture import (
     ARMV8,
     ARMV9,
     SINCE,
@@ -15,11 +16,10 @@ from arm_vcpu_cli.arch.architecture import (
     implemented_features,
     version_name,
 )
-from arm_vcpu_cli.arch.bitfield import vars_of
-from arm_vcpu_cli.arch.feature_facts import FEATURE_FACTS, MANDATORY
-from arm_vcpu_cli.arch.features import FEATURES
-from arm_vcpu_cli.arch.idregs import ID_LAYOUTS
-from arm_vcpu_cli.arch.sysreg import SysReg, lookup
+from arm_vcpu_cli.arch.identification.feature_facts import FEATURE_FACTS, MANDATORY
+from arm_vcpu_cli.arch.identification.features import FEATURES
+from arm_vcpu_cli.arch.identification.idregs import ID_LAYOUTS
+from arm_vcpu_cli.arch.registers.sysreg import SysReg, lookup
 
 V8_0 = frozenset({"FEAT_AdvSIMD", "FEAT_FP", "FEAT_AA64EL1", "FEAT_AA64EL0", "FEAT_AA32EL0"})
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from arm_vcpu_cli.arch.combine import combine_memory, combine_shareability
-from arm_vcpu_cli.arch.fieldvalues import INNER_SHAREABLE, NON_SHAREABLE, OUTER_SHAREABLE
-from arm_vcpu_cli.arch.memtype import MemoryType
+from arm_vcpu_cli.arch.registers.fieldvalues import INNER_SHAREABLE, NON_SHAREABLE, OUTER_SHAREABLE
+from arm_vcpu_cli.arch.translation.combine import combine_memory, combine_shareability
+from arm_vcpu_cli.arch.translation.memtype import MemoryType
 
 M = MemoryType
 

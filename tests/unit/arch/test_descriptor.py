@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arm_vcpu_cli.arch.descriptor import (
+from arm_vcpu_cli.arch.translation.descriptor import (
     LeafDescriptor,
     Stage2Attributes,
     TableDescriptor,
@@ -15,7 +15,7 @@ from arm_vcpu_cli.arch.descriptor import (
     stage2_leaf,
     stage2_table,
 )
-from arm_vcpu_cli.arch.memtype import MemoryType, mair_memory_type, stage2_memory_type
+from arm_vcpu_cli.arch.translation.memtype import MemoryType, mair_memory_type, stage2_memory_type
 
 RWX = Stage2Attributes(True, True, True)
 ENCODABLE = [memory for memory in MemoryType if memory is not MemoryType.NORMAL_MIXED]

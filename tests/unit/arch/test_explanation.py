@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arm_vcpu_cli.arch.esr import EC_NAMES
-from arm_vcpu_cli.arch.esr_words import esr_sentence
-from arm_vcpu_cli.arch.explanation import Explanation, FieldLine, explain, explain_layout
-from arm_vcpu_cli.arch.meanings import byte_count, general_register, memory_attribute
-from arm_vcpu_cli.arch.registers import register_info, register_names
+from arm_vcpu_cli.arch.explain.esr_words import esr_sentence
+from arm_vcpu_cli.arch.explain.explanation import Explanation, FieldLine, explain, explain_layout
+from arm_vcpu_cli.arch.explain.meanings import byte_count, general_register, memory_attribute
+from arm_vcpu_cli.arch.explain.registers import register_info, register_names
+from arm_vcpu_cli.arch.syndrome.esr import EC_NAMES
 
 
 def explained(name: str, value: int, *, e2h: bool = False) -> Explanation:

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arm_vcpu_cli.arch.bitfield import vars_of
-from arm_vcpu_cli.arch.features import FEATURES, announced_features, feature, is_announced, with_features
-from arm_vcpu_cli.arch.idregs import ID_LAYOUTS
-from arm_vcpu_cli.arch.sysreg import SysReg, lookup
+from arm_vcpu_cli.arch.identification.features import FEATURES, announced_features, feature, is_announced, with_features
+from arm_vcpu_cli.arch.identification.idregs import ID_LAYOUTS
+from arm_vcpu_cli.arch.registers.sysreg import SysReg, lookup
 
 PFR0, ISAR0, ISAR1, MMFR0, MMFR1, DFR0 = (
     lookup(f"ID_AA64{name}_EL1") for name in ("PFR0", "ISAR0", "ISAR1", "MMFR0", "MMFR1", "DFR0")

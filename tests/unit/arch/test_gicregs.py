@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from arm_vcpu_cli.arch.bitfield import Register
-from arm_vcpu_cli.arch.gicregs import (
+from arm_vcpu_cli.arch.registers.gicregs import (
     ICC_LAYOUTS,
     GicdCtlr,
     GicdIrouter,
@@ -23,8 +23,8 @@ from arm_vcpu_cli.arch.gicregs import (
     IccSgi1r,
     IccSre,
 )
-from arm_vcpu_cli.arch.regs import AFFINITY_MASK
-from arm_vcpu_cli.arch.sysreg import SYSREGS
+from arm_vcpu_cli.arch.registers.regs import AFFINITY_MASK
+from arm_vcpu_cli.arch.registers.sysreg import SYSREGS
 
 Layout = dict[str, tuple[int, int]]
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arm_vcpu_cli.arch.inert import is_inert
-from arm_vcpu_cli.arch.loadstore import LoadStore, decode_load_store
-from arm_vcpu_cli.arch.sysreg import decode_system_move
+from arm_vcpu_cli.arch.instructions.inert import is_inert
+from arm_vcpu_cli.arch.instructions.loadstore import LoadStore, decode_load_store
+from arm_vcpu_cli.arch.registers.sysreg import decode_system_move
 
 COMPUTING = [
     (0x91000420, "add x0, x1, #1"),

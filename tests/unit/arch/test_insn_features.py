@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from arm_vcpu_cli.arch.features import FEATURES
-from arm_vcpu_cli.arch.insn_features import instruction_feature
+from arm_vcpu_cli.arch.identification.features import FEATURES
+from arm_vcpu_cli.arch.instructions.insn_features import instruction_feature
 
 NEEDS = {
     0xF8200041: "FEAT_LSE",  # ldadd x0, x1, [x2]

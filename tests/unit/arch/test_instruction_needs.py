@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from arm_vcpu_cli.arch.architecture import SINCE
-from arm_vcpu_cli.arch.instruction_needs import (
+from arm_vcpu_cli.arch.identification.architecture import SINCE
+from arm_vcpu_cli.arch.instructions.instruction_needs import (
     ENCODINGS,
     ERET,
     HINTS,
@@ -16,7 +16,7 @@ from arm_vcpu_cli.arch.instruction_needs import (
     register_feature,
     system_use,
 )
-from arm_vcpu_cli.arch.sysreg import SYSREGS, SystemMove, encode_system_move, lookup
+from arm_vcpu_cli.arch.registers.sysreg import SYSREGS, SystemMove, encode_system_move, lookup
 
 
 def needs(word: int) -> set[str]:

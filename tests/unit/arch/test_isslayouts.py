@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arm_vcpu_cli.arch import iss
-from arm_vcpu_cli.arch.esr import ISS_LAYOUTS, ExceptionClass
-from arm_vcpu_cli.arch.isslayouts import ISS2_LAYOUTS, iss2_of, iss_of
+from arm_vcpu_cli.arch.syndrome import iss
+from arm_vcpu_cli.arch.syndrome.esr import ISS_LAYOUTS, ExceptionClass
+from arm_vcpu_cli.arch.syndrome.isslayouts import ISS2_LAYOUTS, iss2_of, iss_of
 
 ABORT = 0x24 << 26
 INSTRUCTION_ABORT = 0x20 << 26

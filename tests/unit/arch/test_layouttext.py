@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from arm_vcpu_cli.arch.layouttext import declare, declare_bits
+from arm_vcpu_cli.arch.registers.layouttext import declare, declare_bits
 
 
 def test_a_line_gives_bits_name_values_and_words() -> None:

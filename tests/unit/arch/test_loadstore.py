@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from arm_vcpu_cli.arch.loadstore import LoadStore, Transfer, Unemulated, decode_load_store
+from arm_vcpu_cli.arch.instructions.loadstore import LoadStore, Transfer, Unemulated, decode_load_store
 
 # (word, assembly, load?, registers, size, flags, base, offset, write-back). Flags: v vector, s signed, x Xt.
 # Several registers follow one another in memory. A write-back that is not the offset is post-indexed.

@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arm_vcpu_cli.arch.bitfield import Register, vars_of
-from arm_vcpu_cli.arch.exceptionregs import Spsr32
-from arm_vcpu_cli.arch.registers import (
+from arm_vcpu_cli.arch.explain.registers import (
     ALL_LAYOUTS,
     GROUPS,
     NOT_RES0,
@@ -16,9 +15,10 @@ from arm_vcpu_cli.arch.registers import (
     register_info,
     register_names,
 )
-from arm_vcpu_cli.arch.regs import Par, ParFault, Spsr, Tcr
-from arm_vcpu_cli.arch.sysreg import SYSREGS
-from arm_vcpu_cli.arch.translationregs import E2H_LAYOUTS
+from arm_vcpu_cli.arch.registers.exceptionregs import Spsr32
+from arm_vcpu_cli.arch.registers.regs import Par, ParFault, Spsr, Tcr
+from arm_vcpu_cli.arch.registers.sysreg import SYSREGS
+from arm_vcpu_cli.arch.registers.translationregs import E2H_LAYOUTS
 
 NAMES = register_names()
 EVERY_LAYOUT = [*ALL_LAYOUTS.items(), *((f"{name} with E2H", layout) for name, layout in E2H_LAYOUTS.items())]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from arm_vcpu_cli.arch.fault_address import fault_ipa
-from arm_vcpu_cli.arch.idregs import pa_range_bits
-from arm_vcpu_cli.arch.regs import (
+from arm_vcpu_cli.arch.identification.idregs import pa_range_bits
+from arm_vcpu_cli.arch.registers.regs import (
     AFFINITY_MASK,
     EL1H_MASKED,
     LAYOUTS,
@@ -27,7 +26,8 @@ from arm_vcpu_cli.arch.regs import (
     Vttbr,
     layout_of,
 )
-from arm_vcpu_cli.arch.sysreg import SYSREGS
+from arm_vcpu_cli.arch.registers.sysreg import SYSREGS
+from arm_vcpu_cli.arch.syndrome.fault_address import fault_ipa
 
 HCR_BITS = {
     "VM": 0,

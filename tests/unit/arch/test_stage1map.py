@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arm_vcpu_cli.arch.regs import Sctlr, Tcr
-from arm_vcpu_cli.arch.stage1map import MAX_TABLES, Mapped, Stage1Map, TooManyTablesError
-from arm_vcpu_cli.arch.stage1walk import walk_stage1
-from arm_vcpu_cli.arch.walk import Walk
+from arm_vcpu_cli.arch.registers.regs import Sctlr, Tcr
+from arm_vcpu_cli.arch.translation.stage1map import MAX_TABLES, Mapped, Stage1Map, TooManyTablesError
+from arm_vcpu_cli.arch.translation.stage1walk import walk_stage1
+from arm_vcpu_cli.arch.translation.walk import Walk
 from tests.support import means
 
 ON = int(Sctlr.of(M=1))
@@ -111,7 +111,7 @@ def test_tables_without_end_cost_little() -> None:
     """Every descriptor is a table, which at the last level is a page: 16 million of them, all the same 512."""
     code = """
 import struct
-from arm_vcpu_cli.arch.stage1map import Stage1Map, TooManyTablesError
+from arm_vcpu_cli.arch.translation.stage1map import Stage1Map, TooManyTablesError
 from tests.unit.arch.test_stage1map import AF, MAIR, ON, ROOT, TABLE, TCR
 content = struct.pack("<512Q", *[ROOT | 3 | AF] + [ROOT + TABLE * n | 3 | AF for n in range(511)])
 tables = Stage1Map(lambda address, size: content, upper=False, ttbr=ROOT, tcr=TCR, sctlr=ON, mair=MAIR)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from arm_vcpu_cli.arch.descriptor import Stage2Attributes
-from arm_vcpu_cli.arch.memtype import Access, MemoryType
-from arm_vcpu_cli.arch.stage2walk import walk_stage2
-from arm_vcpu_cli.arch.walk import WalkFault, WalkStep
+from arm_vcpu_cli.arch.translation.descriptor import Stage2Attributes
+from arm_vcpu_cli.arch.translation.memtype import Access, MemoryType
+from arm_vcpu_cli.arch.translation.stage2walk import walk_stage2
+from arm_vcpu_cli.arch.translation.walk import WalkFault, WalkStep
 
 from .tables import Words
 

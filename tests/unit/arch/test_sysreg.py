@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arm_vcpu_cli.arch.sysreg import (
+from arm_vcpu_cli.arch.registers.sysreg import (
     ISS_MASK,
     NAMES,
     SYSREGS,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from arm_vcpu_cli.arch.sysreg import SysReg
+from arm_vcpu_cli.arch.registers.sysreg import SysReg
 from arm_vcpu_cli.arm_vcpu.config import Aarch64VCpuCreateConfig, Aarch64VCpuSetupConfig
 from arm_vcpu_cli.arm_vcpu.pcpu import Aarch64PerCpu
 from arm_vcpu_cli.arm_vcpu.platform import Outcome, Platform

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arm_vcpu_cli.arch.regs import Spsr
-from arm_vcpu_cli.arch.sysreg import lookup
+from arm_vcpu_cli.arch.registers.regs import Spsr
+from arm_vcpu_cli.arch.registers.sysreg import lookup
 from arm_vcpu_cli.arm_vcpu.context_frame import GuestSystemRegisters, TrapFrame
 from arm_vcpu_cli.engine.layout import CpuState
 from tests.support.fake_core import LAYOUT, FakeCore, write_pstate

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arm_vcpu_cli.arch.esr import EC_SHIFT, ExceptionClass
+from arm_vcpu_cli.arch.syndrome.esr import EC_SHIFT, ExceptionClass
 from arm_vcpu_cli.arm_vcpu.config import Aarch64VCpuSetupConfig
 from arm_vcpu_cli.arm_vcpu.platform import Outcome
 from arm_vcpu_cli.axvcpu.exit import (

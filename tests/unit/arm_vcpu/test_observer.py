@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from arm_vcpu_cli.arch.esr import EC_SHIFT
-from arm_vcpu_cli.arch.sysreg import lookup
+from arm_vcpu_cli.arch.registers.sysreg import lookup
+from arm_vcpu_cli.arch.syndrome.esr import EC_SHIFT
 from arm_vcpu_cli.arm_vcpu.config import Aarch64VCpuSetupConfig
 from arm_vcpu_cli.arm_vcpu.observer import El1ExceptionRecord, ExitRecord
 from arm_vcpu_cli.arm_vcpu.platform import Outcome

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from arm_vcpu_cli.arch.sysreg import SysReg, lookup
+from arm_vcpu_cli.arch.registers.sysreg import SysReg, lookup
 from arm_vcpu_cli.arm_vcpu.config import Aarch64VCpuSetupConfig
 from arm_vcpu_cli.arm_vcpu.observer import ExitRecord
 from arm_vcpu_cli.arm_vcpu.platform import Outcome

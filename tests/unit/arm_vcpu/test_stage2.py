@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from arm_vcpu_cli.arch.descriptor import Stage2Attributes
-from arm_vcpu_cli.arch.memtype import Access, MemoryType
-from arm_vcpu_cli.arch.regs import Vtcr
-from arm_vcpu_cli.arch.walk import WalkFault
+from arm_vcpu_cli.arch.registers.regs import Vtcr
+from arm_vcpu_cli.arch.translation.descriptor import Stage2Attributes
+from arm_vcpu_cli.arch.translation.memtype import Access, MemoryType
+from arm_vcpu_cli.arch.translation.walk import WalkFault
 from arm_vcpu_cli.arm_vcpu.stage2 import Stage2AddressSpace, Stage2Region
 from arm_vcpu_cli.errors import Stage2Error
 

@@ -6,8 +6,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from arm_vcpu_cli.arch.descriptor import Stage2Attributes
-from arm_vcpu_cli.arch.memtype import Access, MemoryType
+from arm_vcpu_cli.arch.translation.descriptor import Stage2Attributes
+from arm_vcpu_cli.arch.translation.memtype import Access, MemoryType
 from arm_vcpu_cli.arm_vcpu.stage2 import Stage2AddressSpace
 from arm_vcpu_cli.errors import Stage2Error
 

@@ -9,7 +9,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from arm_vcpu_cli.arch.registers import register_names
+from arm_vcpu_cli.arch.explain.registers import register_names
 from arm_vcpu_cli.cli.explain import command
 
 

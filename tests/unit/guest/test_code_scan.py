@@ -8,7 +8,7 @@ import struct
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arm_vcpu_cli.arch.instruction_needs import ENCODINGS, Encoding
+from arm_vcpu_cli.arch.instructions.instruction_needs import ENCODINGS, Encoding
 from arm_vcpu_cli.guest.code_scan import Scanner, code_ranges
 
 SCANNER = Scanner(ENCODINGS)

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arm_vcpu_cli.arch.bitfield import MASK64
-from arm_vcpu_cli.arch.gicregs import ICC_REGISTERS
-from arm_vcpu_cli.arch.sysreg import SYSREGS, SysReg
+from arm_vcpu_cli.arch.registers.gicregs import ICC_REGISTERS
+from arm_vcpu_cli.arch.registers.sysreg import SYSREGS, SysReg
 from arm_vcpu_cli.arm_vcpu.platform import Outcome
 from arm_vcpu_cli.devices.bus import Bus
 from arm_vcpu_cli.devices.gicv3 import GicV3

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from arm_vcpu_cli.arch.descriptor import PAGE_SIZE
+from arm_vcpu_cli.arch.translation.descriptor import PAGE_SIZE
 from arm_vcpu_cli.errors import MemoryMapError
 from arm_vcpu_cli.machine.host import Host
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from arm_vcpu_cli.arch.memtype import MemoryType
+from arm_vcpu_cli.arch.translation.memtype import MemoryType
 from arm_vcpu_cli.arm_vcpu.stage2 import Stage2AddressSpace
 from arm_vcpu_cli.devices.regions import Scratch
 from arm_vcpu_cli.engine.port import MmioWindow

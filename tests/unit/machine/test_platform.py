@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from arm_vcpu_cli.arch.sysreg import SysReg, lookup
+from arm_vcpu_cli.arch.registers.sysreg import SysReg, lookup
 from arm_vcpu_cli.arm_vcpu.platform import Outcome, Platform
 from arm_vcpu_cli.axvcpu.exit import AccessFlags, PowerAction, SystemDown
 from arm_vcpu_cli.devices.bus import Bus

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from arm_vcpu_cli.arch.sysreg import lookup
+from arm_vcpu_cli.arch.registers.sysreg import lookup
 from arm_vcpu_cli.machine.postmortem.report import (
     EL1_REGISTERS,
     EL2_REGISTERS,

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from arm_vcpu_cli.arch.regs import EL1H_MASKED, Spsr
+from arm_vcpu_cli.arch.registers.regs import EL1H_MASKED, Spsr
 from arm_vcpu_cli.axvcpu.exit import EXIT_REASONS
 from arm_vcpu_cli.engine.port import StopReason
 from arm_vcpu_cli.errors import OUTPUT_FAILED, EngineError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from arm_vcpu_cli.arch.sysreg import lookup
+from arm_vcpu_cli.arch.registers.sysreg import lookup
 from arm_vcpu_cli.probe.cpu import CpuFacts, describe_cpu
 from tests.support.fake_core import FakeCore, FakeHal
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from arm_vcpu_cli.arch.sysreg import SysReg, lookup
+from arm_vcpu_cli.arch.registers.sysreg import SysReg, lookup
 from arm_vcpu_cli.probe.caches import Cache, read_caches
 from tests.support.fake_core import FakeCore
 

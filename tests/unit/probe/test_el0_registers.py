@@ -7,7 +7,7 @@ import platform
 
 import pytest
 
-from arm_vcpu_cli.arch.sysreg import decode_system_move
+from arm_vcpu_cli.arch.registers.sysreg import decode_system_move
 from arm_vcpu_cli.probe import el0_registers
 from arm_vcpu_cli.probe.el0_registers import REGISTERS, call_code, mrs_function, read_registers
 

@@ -7,8 +7,8 @@ import re
 
 import pytest
 
-from arm_vcpu_cli.arch.esr import ExceptionClass
-from arm_vcpu_cli.arch.sysreg import SysReg
+from arm_vcpu_cli.arch.registers.sysreg import SysReg
+from arm_vcpu_cli.arch.syndrome.esr import ExceptionClass
 from arm_vcpu_cli.trace.event import Hex, TraceEvent
 from arm_vcpu_cli.trace.ftrace import EC_NAMES, FtraceSink
 

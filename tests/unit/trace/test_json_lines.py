@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arm_vcpu_cli.arch.esr import describe_esr
+from arm_vcpu_cli.arch.syndrome.esr import describe_esr
 from arm_vcpu_cli.trace.event import (
     EVENT_TYPES,
     EXCEPTION,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from arm_vcpu_cli.arch.sysreg import lookup
+from arm_vcpu_cli.arch.registers.sysreg import lookup
 from arm_vcpu_cli.devices.gicv3 import GicV3
 
 GICD_CTLR, SETSPI, CLRSPI = 0x0000, 0x0040, 0x0048

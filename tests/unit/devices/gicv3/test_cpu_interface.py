@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from arm_vcpu_cli.arch.gicregs import IccCtlr
-from arm_vcpu_cli.arch.sysreg import SysReg, lookup
+from arm_vcpu_cli.arch.registers.gicregs import IccCtlr
+from arm_vcpu_cli.arch.registers.sysreg import SysReg, lookup
 from arm_vcpu_cli.devices.gicv3 import ICC_REGISTERS
 
 from .bench import DISK, IDLE, SPURIOUS, TIMER, UART, Bench

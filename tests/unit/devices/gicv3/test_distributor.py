@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from arm_vcpu_cli.arch.gicregs import GicdTyper
+from arm_vcpu_cli.arch.registers.gicregs import GicdTyper
 
 from .bench import CLRSPI, DISK, GICD_CTLR, ICFGR, IGROUPR, IPRIORITYR, IROUTER, ISENABLER, ISPENDR, SETSPI, UART, Bench
 

@@ -6,7 +6,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from arm_vcpu_cli.arch.gicregs import IccSgi1r
+from arm_vcpu_cli.arch.registers.gicregs import IccSgi1r
 
 from .bench import CLRSPI, GICD_CTLR, ICACTIVER, ICENABLER, ICPENDR, IRM, ISACTIVER, ISENABLER, ISPENDR, SETSPI, WAKER
 from .bench import Bench as Device

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from arm_vcpu_cli.arch.gicregs import GicrTyper
+from arm_vcpu_cli.arch.registers.gicregs import GicrTyper
 
 from .bench import (
     ICFGR,

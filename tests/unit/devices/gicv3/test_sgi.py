@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from arm_vcpu_cli.arch.gicregs import IccSgi1r
+from arm_vcpu_cli.arch.registers.gicregs import IccSgi1r
 
 from .bench import ICENABLER, ISENABLER, SPURIOUS, Bench
 

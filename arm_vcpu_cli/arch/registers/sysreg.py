@@ -1,0 +1,205 @@
+"""System registers by name and by encoding, and the instructions that move them (DDI 0487, C5 and D24)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache, lru_cache
+from importlib import import_module
+from types import MappingProxyType
+from typing import Final, NamedTuple
+
+from arm_vcpu_cli.arch.bitfield import Field, Register
+from arm_vcpu_cli.arch.registers.sysreg_table import (
+    BREAKPOINT_OP2,
+    DEBUG_REGISTERS,
+    EL0_REGISTERS,
+    EL1_REGISTERS,
+    EL2_REGISTERS,
+    EL3_REGISTERS,
+    SYSTEM_INSTRUCTIONS,
+)
+from arm_vcpu_cli.arch.syndrome.iss import SystemMoveIss
+from arm_vcpu_cli.record import Record
+
+ISS_MASK: Final = int(SystemMoveIss.of(Op0=3, Op1=7, CRn=15, CRm=15, Op2=7))
+"""The bits of the ISS of EC 0x18 that name the register, 0x3FFC1E."""
+_OP0: Final = SystemMoveIss.Op0.lsb
+_OP1: Final = SystemMoveIss.Op1.lsb
+_CRN: Final = SystemMoveIss.CRn.lsb
+_CRM: Final = SystemMoveIss.CRm.lsb
+_OP2: Final = SystemMoveIss.Op2.lsb
+
+
+class SysReg(NamedTuple):
+    """A system register or system instruction by its encoding: op0 2 bits, op1 and op2 3, CRn and CRm 4."""
+
+    op0: int
+    op1: int
+    crn: int
+    crm: int
+    op2: int
+
+    @property
+    def iss(self) -> int:
+        """The address in the form of ESR_ELx.ISS, which is ``iss & ISS_MASK``."""
+        return self.op0 << _OP0 | self.op2 << _OP2 | self.op1 << _OP1 | self.crn << _CRN | self.crm << _CRM
+
+    @property
+    def packed(self) -> int:
+        """op0 to op2 one after the other, 16 bits: bits [20:5] of the MRS of the register, with both bits of op0."""
+        return (((self.op0 << 3 | self.op1) << 4 | self.crn) << 4 | self.crm) << 3 | self.op2
+
+    @property
+    def name(self) -> str:
+        """The architecture's name, or the generic one: ``HCR_EL2``, ``DC ZVA``, ``S3_0_C12_C12_5``."""
+        return NAMES.get(self) or self.generic_name
+
+    @property
+    def generic_name(self) -> str:
+        """``S<op0>_<op1>_C<n>_C<m>_<op2>``, which every assembler takes."""
+        return f"S{self.op0}_{self.op1}_C{self.crn}_C{self.crm}_{self.op2}"
+
+    @classmethod
+    def from_iss(cls, iss: int) -> SysReg:
+        """The register that an ISS of EC 0x18 names; Rt and the direction are ignored."""
+        named = SystemMoveIss(iss & ISS_MASK)
+        return cls(named.Op0, named.Op1, named.CRn, named.CRm, named.Op2)
+
+
+def _expand(table: Mapping[tuple[int, int, int], str]) -> Iterator[tuple[str, SysReg]]:
+    for (op0, op1, crn), text in table.items():
+        for entry in text.split(","):
+            name, crm, op2 = entry.rsplit(None, 2)
+            name = name.lstrip()
+            if "#" in name:
+                yield from _run(name, op0, op1, crn, int(crm), int(op2))
+            else:
+                yield name, _new(SysReg, (op0, op1, crn, int(crm), int(op2)))
+
+
+# Every process makes hundreds of them, which a constructor with five arguments would take twice as long for.
+_new: Final = tuple.__new__
+
+
+def _run(name: str, op0: int, op1: int, crn: int, crm: int, op2: int) -> Iterator[tuple[str, SysReg]]:
+    """The registers of a name with a run of numbers in it, ``DBGBVR#0-15_EL1``."""
+    before, _, numbers = name.partition("#")
+    length = len(numbers) - len(numbers.lstrip("0123456789-"))
+    first, _, last = numbers[:length].partition("-")
+    for index in range(int(first), int(last) + 1):
+        crm_up, op2_now = divmod(op2 + index, 8)
+        yield f"{before}{index}{numbers[length:]}", SysReg(op0, op1, crn, crm + crm_up, op2_now)
+
+
+def _all_registers() -> Iterator[tuple[str, SysReg]]:
+    yield from _expand(DEBUG_REGISTERS)
+    el1 = list(_expand(EL1_REGISTERS))
+    yield from el1
+    for table in (EL0_REGISTERS, EL2_REGISTERS, EL3_REGISTERS):
+        yield from _expand(table)
+    for prefix, op2 in BREAKPOINT_OP2.items():
+        for number in range(16):
+            yield f"{prefix}{number}_EL1", SysReg(2, 0, 0, number, op2)
+    for name, reg in _expand(SYSTEM_INSTRUCTIONS):
+        yield name, reg
+        if reg.crn == 8:
+            yield f"{name}NXS", reg._replace(crn=9)
+    # The virtual CPU interface answers to the encodings of the physical one (GICv3, IHI 0069, 12.5).
+    for name, reg in el1:
+        if name.startswith("ICC_") and "SGI" not in name and name != "ICC_SRE_EL1":
+            yield f"ICV_{name[4:]}", reg
+
+
+SYSREGS: Final[Mapping[str, SysReg]] = MappingProxyType(dict(_all_registers()))
+"""Every named register and instruction; two names may share an encoding (DBGDTRRX_EL0, DBGDTRTX_EL0)."""
+
+NAMES: Final[Mapping[SysReg, str]] = MappingProxyType({reg: name for name, reg in reversed(list(SYSREGS.items()))})
+"""The name of each encoding; of two, that of the physical register or of the read access."""
+
+_GENERIC: Final = re.compile(r"S([0-3])_([0-7])_C(\d|1[0-5])_C(\d|1[0-5])_([0-7])", re.IGNORECASE)
+
+
+def is_generic(name: str) -> bool:
+    """Whether this is a generic name, ``S<op0>_<op1>_C<n>_C<m>_<op2>``."""
+    return _GENERIC.fullmatch(name) is not None
+
+
+def lookup(name: str) -> SysReg:
+    """The register of a name in either case, or of a generic name ``S3_0_C12_C12_5``.
+
+    KeyError, with the closest names in its message, if there is none.
+    """
+    exact = SYSREGS.get(name)
+    if exact is not None:
+        return exact
+    generic = _GENERIC.fullmatch(name)
+    if generic is not None:
+        return SysReg(*(int(part) for part in generic.groups()))
+    by_upper_name = _by_upper_name()
+    wanted = " ".join(name.upper().split())
+    known = by_upper_name.get(wanted)
+    if known is None:
+        close = import_module("difflib").get_close_matches(wanted, by_upper_name, n=3)
+        hint = f"; did you mean {', '.join(by_upper_name[match] for match in close)}?" if close else ""
+        raise KeyError(f"no system register is called {name}{hint}")
+    return SYSREGS[known]
+
+
+@cache
+def _by_upper_name() -> Mapping[str, str]:
+    return {name.upper(): name for name in SYSREGS}
+
+
+class SystemMove(Record):
+    """A move between general register ``rt`` (31 is XZR) and a system register; MRS and SYSL read."""
+
+    reg: SysReg
+    rt: int
+    is_read: bool
+
+
+class _SystemWord(Register):
+    """The instruction word of MSR (register), MRS, SYS and SYSL; bit 22 would make it a 128-bit move.
+
+    op0 = 0 is the space of MSR (immediate), hints and barriers.
+    """
+
+    WIDTH = 32
+    OPCODE = Field(31, 22)
+    L = Field(21)
+    op0 = Field(20, 19)
+    op1 = Field(18, 16)
+    CRn = Field(15, 12)
+    CRm = Field(11, 8)
+    op2 = Field(7, 5)
+    Rt = Field(4, 0)
+
+
+_SYSTEM_OPCODE: Final = 0b11_0101_0100
+
+
+@lru_cache(maxsize=4096)
+def decode_system_move(insn: int) -> SystemMove | None:
+    """MRS, MSR (register), SYS or SYSL of an instruction word; None for everything else."""
+    word = _SystemWord(insn)
+    if word.OPCODE != _SYSTEM_OPCODE or word.op0 == 0:
+        return None
+    return SystemMove(SysReg(word.op0, word.op1, word.CRn, word.CRm, word.op2), word.Rt, bool(word.L))
+
+
+def encode_system_move(move: SystemMove) -> int:
+    """The instruction word of a move; ValueError if ``rt`` does not fit."""
+    reg = move.reg
+    return int(
+        _SystemWord.of(
+            OPCODE=_SYSTEM_OPCODE,
+            L=int(move.is_read),
+            op0=reg.op0,
+            op1=reg.op1,
+            CRn=reg.crn,
+            CRm=reg.crm,
+            op2=reg.op2,
+            Rt=move.rt,
+        )
+    )

@@ -1,0 +1,116 @@
+"""The registers that trap single instructions and registers of EL1 and EL0 to EL2 (DDI 0487, D24.2).
+
+Most belong to FEAT_FGT and FEAT_FGT2, HCRX_EL2 to FEAT_HCX. A set bit of the fine-grained traps traps, except in a
+field whose name begins with n: there a clear bit traps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from arm_vcpu_cli.arch.bitfield import Register
+from arm_vcpu_cli.arch.registers.layouttext import declare, declare_bits
+
+_ERRORS: Final = "ERXADDR_EL1 ERXPFGCDN_EL1 ERXPFGCTL_EL1"
+_NEW: Final = """
+    nAMAIR2_EL1 nMAIR2_EL1 nS2POR_EL1 nPOR_EL1 nPOR_EL0 nPIR_EL1 nPIRE0_EL1 nRCWMASK_EL1 nTPIDR2_EL0 nSMPRI_EL1
+    nGCS_EL1 nGCS_EL0 - nACCDATA_EL1"""
+_MEMORY: Final = """
+    ICC_IGRPENn_EL1 VBAR_EL1 TTBR1_EL1 TTBR0_EL1 TPIDR_EL0 TPIDRRO_EL0 TPIDR_EL1 TCR_EL1 SCXTNUM_EL0 SCXTNUM_EL1
+    SCTLR_EL1"""
+_KEYS: Final = "APIBKey APIAKey APGAKey APDBKey APDAKey AMAIR_EL1"
+_BUFFERS: Final = "TRBTRG_EL1 TRBSR_EL1 TRBPTR_EL1 TRBMAR_EL1 TRBLIMITR_EL1"
+_COUNTERS: Final = """
+    PMSELR_EL0 PMOVS PMINTEN PMCNTEN PMCCNTR_EL0 PMCCFILTR_EL0 PMEVTYPERn_EL0 PMEVCNTRn_EL0 OSDLR_EL1 OSECCR_EL1"""
+_BREAKPOINTS: Final = "DBGCLAIM MDSCR_EL1 DBGWVRn_EL1 DBGWCRn_EL1 DBGBVRn_EL1 DBGBCRn_EL1"
+_PROFILING: Final = "PMSFCR_EL1 PMSEVFR_EL1 PMSCR_EL1 PMBSR_EL1 PMBPTR_EL1 PMBLIMITR_EL1"
+_ACTIVITY: Final = " ".join(f"AMEVTYPER1{n}_EL0 AMEVCNTR1{n}_EL0" for n in range(15, -1, -1))
+_ALIASES: Final = """
+    nACTLRALIAS_EL1 nACTLRMASK_EL1 nTCR2ALIAS_EL1 nTCRALIAS_EL1 nSCTLRALIAS2_EL1 nSCTLRALIAS_EL1 nCPACRALIAS_EL1
+    nTCR2MASK_EL1 nTCRMASK_EL1 nSCTLR2MASK_EL1 nSCTLRMASK_EL1 nCPACRMASK_EL1 nRCWSMASK_EL1"""
+
+_BITS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "HFGRTR_EL2": f"""
+            {_NEW} {_ERRORS} ERXPFGF_EL1 ERXMISCn_EL1 ERXSTATUS_EL1 ERXCTLR_EL1 ERXFR_EL1 ERRSELR_EL1 ERRIDR_EL1
+            {_MEMORY} REVIDR_EL1 PAR_EL1 MPIDR_EL1 MIDR_EL1 MAIR_EL1 LORSA_EL1 LORN_EL1 LORID_EL1 LOREA_EL1 LORC_EL1
+            ISR_EL1 FAR_EL1 ESR_EL1 DCZID_EL0 CTR_EL0 CSSELR_EL1 CPACR_EL1 CONTEXTIDR_EL1 CLIDR_EL1 CCSIDR_EL1
+            {_KEYS} AIDR_EL1 AFSR1_EL1 AFSR0_EL1""",
+        "HFGWTR_EL2": f"""
+            {_NEW} {_ERRORS} - ERXMISCn_EL1 ERXSTATUS_EL1 ERXCTLR_EL1 - ERRSELR_EL1 -
+            {_MEMORY} - PAR_EL1 -2 MAIR_EL1 LORSA_EL1 LORN_EL1 - LOREA_EL1 LORC_EL1
+            - FAR_EL1 ESR_EL1 -2 CSSELR_EL1 CPACR_EL1 CONTEXTIDR_EL1 -2
+            {_KEYS} - AFSR1_EL1 AFSR0_EL1""",
+        "HFGITR_EL2": """
+            PSBCSYNC ATS1E1A - COSPRCTX nGCSEPP nGCSSTR_EL1 nGCSPUSHM_EL1 nBRBIALL nBRBINJ DCCVAC SVC_EL1 SVC_EL0
+            ERET CPPRCTX DVPRCTX CFPRCTX TLBIVAALE1 TLBIVALE1 TLBIVAAE1 TLBIASIDE1 TLBIVAE1 TLBIVMALLE1
+            TLBIRVAALE1 TLBIRVALE1 TLBIRVAAE1 TLBIRVAE1 TLBIRVAALE1IS TLBIRVALE1IS TLBIRVAAE1IS TLBIRVAE1IS
+            TLBIVAALE1IS TLBIVALE1IS TLBIVAAE1IS TLBIASIDE1IS TLBIVAE1IS TLBIVMALLE1IS
+            TLBIRVAALE1OS TLBIRVALE1OS TLBIRVAAE1OS TLBIRVAE1OS TLBIVAALE1OS TLBIVALE1OS TLBIVAAE1OS TLBIASIDE1OS
+            TLBIVAE1OS TLBIVMALLE1OS ATS1E1WP ATS1E1RP ATS1E0W ATS1E0R ATS1E1W ATS1E1R DCZVA DCCIVAC DCCVADP DCCVAP
+            DCCVAU DCCISW DCCSW DCISW DCIVAC ICIVAU ICIALLU ICIALLUIS""",
+        "HDFGRTR_EL2": f"""
+            PMBIDR_EL1 nPMSNEVFR_EL1 nBRBDATA nBRBCTL nBRBIDR PMCEIDn_EL0 PMUSERENR_EL0 {_BUFFERS} TRBIDR_EL1
+            TRBBASER_EL1 - TRCVICTLR TRCSTATR TRCSSCSRn TRCSEQSTR TRCPRGCTLR TRCOSLSR - TRCIMSPECn TRCID -2
+            TRCCNTVRn TRCCLAIM TRCAUXCTLR TRCAUTHSTATUS TRC PMSLATFR_EL1 PMSIRR_EL1 PMSIDR_EL1 PMSICR_EL1
+            {_PROFILING} PMMIR_EL1 -2 {_COUNTERS} OSLSR_EL1 - DBGPRCR_EL1 DBGAUTHSTATUS_EL1 {_BREAKPOINTS}""",
+        "HDFGWTR_EL2": f"""
+            - nPMSNEVFR_EL1 nBRBDATA nBRBCTL -2 PMUSERENR_EL0 {_BUFFERS} - TRBBASER_EL1 TRFCR_EL1 TRCVICTLR -
+            TRCSSCSRn TRCSEQSTR TRCPRGCTLR - TRCOSLAR TRCIMSPECn -3 TRCCNTVRn TRCCLAIM TRCAUXCTLR - TRC PMSLATFR_EL1
+            PMSIRR_EL1 - PMSICR_EL1 {_PROFILING} - PMCR_EL0 PMSWINC_EL0 {_COUNTERS} - OSLAR_EL1 DBGPRCR_EL1 -
+            {_BREAKPOINTS}""",
+        "HAFGRTR_EL2": f"""
+            -14 {_ACTIVITY} AMCNTEN1 -12 AMEVCNTR03_EL0 AMEVCNTR02_EL0 AMEVCNTR01_EL0 AMEVCNTR00_EL0 AMCNTEN0""",
+        "HFGRTR2_EL2": f"-49 {_ALIASES} nERXGSR_EL1 nPFAR_EL1",
+        "HFGWTR2_EL2": f"-49 {_ALIASES} - nPFAR_EL1",
+        "HFGITR2_EL2": "-62 nDCCIVAPS TSBCSYNC",
+        "HDFGRTR2_EL2": """
+            -39 nPMBMAR_EL1 nMDSTEPOP_EL1 nTRBMPAM_EL1 - nTRCITECR_EL1 nPMSDSFR_EL1 nSPMDEVAFF_EL1 nSPMID nSPMSCR_EL1
+            nSPMACCESSR_EL1 nSPMCR_EL0 nSPMOVS nSPMINTEN nSPMCNTEN nSPMSELR_EL0 nSPMEVTYPERn_EL0 nSPMEVCNTRn_EL0
+            nPMSSCR_EL1 nPMSSDATA nMDSELR_EL1 nPMUACR_EL1 nPMICFILTR_EL0 nPMICNTR_EL0 nPMIAR_EL1 nPMECR_EL1""",
+        "HDFGWTR2_EL2": """
+            -39 nPMBMAR_EL1 nMDSTEPOP_EL1 nTRBMPAM_EL1 nPMZR_EL0 nTRCITECR_EL1 nPMSDSFR_EL1 -2 nSPMSCR_EL1
+            nSPMACCESSR_EL1 nSPMCR_EL0 nSPMOVS nSPMINTEN nSPMCNTEN nSPMSELR_EL0 nSPMEVTYPERn_EL0 nSPMEVCNTRn_EL0
+            nPMSSCR_EL1 - nMDSELR_EL1 nPMUACR_EL1 nPMICFILTR_EL0 nPMICNTR_EL0 nPMIAR_EL1 nPMECR_EL1""",
+    }
+)
+
+_HSTR: Final = "\n".join(
+    f"{n} T{n} # trap AArch32 coprocessor 15 accesses with c{n}" for n in range(16) if n not in (4, 14)
+)
+
+_HCRX: Final = """
+    24 PACMEn  # pointer authentication with the PC is allowed
+    23 EnFPM   # FPMR does not trap
+    22 GCSEn   # guarded control stacks of EL1 and EL0
+    21 EnIDCP128 # 128-bit implementation defined registers do not trap
+    20 EnSDERR # synchronous errors of Device memory
+    19 TMEA    # masked external aborts go to EL2
+    18 EnSNERR # synchronous errors of Normal memory
+    17 D128En  # 128-bit registers do not trap
+    16 PTTWI   # incoherent walks are permitted
+    15 SCTLR2En # SCTLR2_EL1 does not trap
+    14 TCR2En  # TCR2_EL1 does not trap
+    11 MSCEn   # memory copy and set instructions of EL1 and EL0
+    10 MCE2    # memory copy exceptions of EL1 go to EL2
+    9 CMOW     # cache maintenance needs write permission at stage 2
+    8 VFNMI    # the virtual FIQ has superpriority
+    7 VINMI    # the virtual IRQ has superpriority
+    6 TALLINT  # trap writes of ALLINT
+    5 SMPME    # SME priorities are mapped
+    4 FGTnXS   # TLBI traps cover the nXS forms too
+    3 FnXS     # TLBI of EL1 acts as nXS
+    2 EnASR    # ST64BV does not trap
+    1 EnALS    # LD64B and ST64B do not trap
+    0 EnAS0    # ST64BV0 does not trap"""
+
+TRAP_LAYOUTS: Final[Mapping[str, type[Register]]] = MappingProxyType(
+    {
+        "HSTR_EL2": declare("HSTR_EL2", _HSTR),
+        "HCRX_EL2": declare("HCRX_EL2", _HCRX),
+        **{name: declare_bits(name, 63, names) for name, names in _BITS.items()},
+    }
+)
+"""The layouts of the trap registers beside HCR_EL2, CPTR_EL2, MDCR_EL2 and CNTHCTL_EL2."""

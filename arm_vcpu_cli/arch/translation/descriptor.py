@@ -1,0 +1,210 @@
+"""Translation table descriptors of the VMSAv8-64 format (DDI 0487, D8.3).
+
+A descriptor is 64 bits: bits [1:0] are 0b11 for a table (levels 0 to 2) and for a page (level 3), 0b01 for a
+block; every other pattern is invalid. Stage 2 is encoded and decoded here for the 4 KiB granule and
+addresses of 48 bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+from arm_vcpu_cli.arch.bitfield import Field, Register
+from arm_vcpu_cli.arch.registers.fieldvalues import INNER_SHAREABLE, NON_SHAREABLE, SHAREABILITY
+from arm_vcpu_cli.arch.translation.memtype import STAGE2_MEMATTR, MemoryType, stage2_memory_type
+from arm_vcpu_cli.record import Record
+
+# The manual's field names are kept verbatim, also where they are mixedCase.
+# ruff: noqa: N815
+
+LAST_LEVEL: Final = 3
+PAGE_SHIFT: Final = 12
+PAGE_SIZE: Final = 1 << PAGE_SHIFT
+STRIDE: Final = 9
+ENTRIES: Final = 1 << STRIDE
+DESCRIPTOR_BYTES: Final = 8
+
+VALID: Final = 1
+TABLE_OR_PAGE: Final = 3
+BLOCK: Final = 1
+
+
+class Stage2Leaf(Register):
+    """A stage-2 block or page descriptor. S2AP is {write, read}; XN[1] (bit 54) forbids execution.
+
+    XN[0] (bit 53) has a meaning only with FEAT_XNX and is left zero. OnDemand is one of the bits for software: the
+    guest may execute from here and has not done so yet; XN is set for the fault that tells when it does.
+    """
+
+    AssuredOnly = Field(58)
+    OnDemand = Field(55)
+    XN = Field(54, 53)
+    Contiguous = Field(52)
+    DBM = Field(51)
+    OA = Field(47, 12)
+    FnXS = Field(11)
+    AF = Field(10)
+    SH = Field(9, 8, values=SHAREABILITY)
+    S2AP = Field(7, 6)
+    MemAttr = Field(5, 2)
+    TYPE = Field(1, 0)
+
+
+_ON_DEMAND: Final = int(Stage2Leaf.of(OnDemand=1))
+_XN: Final = int(Stage2Leaf.of(XN=0b10))
+OUTPUT_MASK: Final = int(Stage2Leaf.of(OA=Stage2Leaf.OA.mask))
+"""Address bits 47:12 of a descriptor with the 4 KiB granule, a table's too."""
+
+
+class Stage1Leaf(Register):
+    """A stage-1 block or page descriptor of the EL1&0 regime; AP is AP[2:1]."""
+
+    PBHA = Field(62, 59)
+    UXN = Field(54)
+    PXN = Field(53)
+    Contiguous = Field(52)
+    DBM = Field(51)
+    GP = Field(50)
+    OA = Field(47, 12)
+    nG = Field(11)
+    AF = Field(10)
+    SH = Field(9, 8, values=SHAREABILITY)
+    AP = Field(7, 6)
+    NS = Field(5)
+    AttrIndx = Field(4, 2)
+    TYPE = Field(1, 0)
+
+
+class Stage1Table(Register):
+    """A stage-1 table descriptor with its hierarchical limits."""
+
+    NSTable = Field(63)
+    APTable = Field(62, 61)
+    UXNTable = Field(60)
+    PXNTable = Field(59)
+    ADDRESS = Field(47, 12)
+    TYPE = Field(1, 0)
+
+
+class Stage2Attributes(NamedTuple):
+    """What stage 2 permits at an address, and the type of memory that it says is there."""
+
+    read: bool
+    write: bool
+    execute: bool
+    memory: MemoryType = MemoryType.NORMAL
+
+
+class TableDescriptor(Record):
+    """The next table's address."""
+
+    address: int
+
+
+class LeafDescriptor(Record):
+    """A block or page: ``size`` bytes at the output address ``pa``.
+
+    ``on_demand``: execution is permitted, and the first one faults (see :class:`Stage2Leaf`).
+    """
+
+    level: int
+    pa: int
+    size: int
+    attributes: Stage2Attributes
+    access_flag: bool
+    shareability: int
+    contiguous: bool
+    on_demand: bool = False
+
+
+def leaf_size(level: int) -> int:
+    """Bytes that one descriptor of the level covers with the 4 KiB granule: 512 GiB, 1 GiB, 2 MiB, 4 KiB."""
+    return 1 << (PAGE_SHIFT + STRIDE * (LAST_LEVEL - level))
+
+
+def stage2_leaf(level: int, pa: int, attributes: Stage2Attributes, *, on_demand: bool = False) -> int:
+    """The descriptor of a 1 GiB or 2 MiB block (levels 1, 2) or a 4 KiB page (level 3), with AF = 1.
+
+    Normal memory is inner shareable. ``on_demand``: where execution is permitted, the first one is to fault.
+    ValueError: no leaf at that level, ``pa`` misaligned or beyond 48 bits, or a memory type that has no encoding.
+    """
+    if not 1 <= level <= LAST_LEVEL:
+        raise ValueError(f"no block or page descriptors at level {level} with the 4 KiB granule")
+    if pa & ~OUTPUT_MASK or pa % leaf_size(level):
+        raise ValueError(f"output address {pa:#x} does not fit a level {level} descriptor")
+    return pa | _leaf_without_address(level, attributes, on_demand)
+
+
+# A region is mapped by hundreds of leaves that differ in their addresses alone.
+@lru_cache(maxsize=64)
+def _leaf_without_address(level: int, attributes: Stage2Attributes, on_demand: bool) -> int:
+    memattr = STAGE2_MEMATTR.get(attributes.memory)
+    if memattr is None:
+        raise ValueError(f"{attributes.memory.value} memory has no encoding at stage 2")
+    return int(
+        Stage2Leaf.of(
+            XN=0 if attributes.execute and not on_demand else 0b10,
+            OnDemand=attributes.execute and on_demand,
+            AF=1,
+            SH=NON_SHAREABLE if attributes.memory.is_device else INNER_SHAREABLE,
+            S2AP=attributes.write << 1 | attributes.read,
+            MemAttr=memattr,
+            TYPE=TABLE_OR_PAGE if level == LAST_LEVEL else BLOCK,
+        )
+    )
+
+
+def stage2_table(pa: int, *, on_demand: bool = False) -> int:
+    """The descriptor of a next-level table; ValueError if ``pa`` is not page aligned or beyond 48 bits.
+
+    ``on_demand``: the table maps what a block would, and is there because some of it is executable on demand.
+    """
+    if pa & ~OUTPUT_MASK:
+        raise ValueError(f"table address {pa:#x} is misaligned or beyond 48 bits")
+    return pa | TABLE_OR_PAGE | (_ON_DEMAND if on_demand else 0)
+
+
+def without_demand(level: int, descriptor: int, first_entry: Callable[[int], int | None]) -> int:
+    """What the descriptor of a block or page would be if no execution were on demand; any other as it is.
+
+    ``first_entry`` reads the word at the address of a table.
+    """
+    if not descriptor & VALID or not descriptor & _ON_DEMAND:
+        return descriptor
+    if level < LAST_LEVEL and descriptor & TABLE_OR_PAGE == TABLE_OR_PAGE:
+        entry = first_entry(descriptor & OUTPUT_MASK)
+        if entry is None:
+            return descriptor
+        descriptor = without_demand(level + 1, entry, first_entry) & ~TABLE_OR_PAGE | BLOCK
+    return descriptor & ~(_ON_DEMAND | _XN)
+
+
+def decode_stage2(level: int, descriptor: int) -> TableDescriptor | LeafDescriptor | None:
+    """A stage-2 descriptor as the walk reads it; None if it is invalid at that level."""
+    kind = descriptor & 3
+    if not kind & VALID:
+        return None
+    if level < LAST_LEVEL and kind == TABLE_OR_PAGE:
+        return TableDescriptor(descriptor & OUTPUT_MASK)
+    if level == 0 or (level == LAST_LEVEL and kind == BLOCK):
+        return None
+    leaf = Stage2Leaf(descriptor)
+    size = leaf_size(level)
+    attributes = Stage2Attributes(
+        read=bool(leaf.S2AP & 1),
+        write=bool(leaf.S2AP & 2),
+        execute=not leaf.XN & 0b10 or bool(leaf.OnDemand),
+        memory=stage2_memory_type(leaf.MemAttr),
+    )
+    return LeafDescriptor(
+        level=level,
+        pa=descriptor & OUTPUT_MASK & ~(size - 1),
+        size=size,
+        attributes=attributes,
+        access_flag=bool(leaf.AF),
+        shareability=leaf.SH,
+        contiguous=bool(leaf.Contiguous),
+        on_demand=bool(leaf.OnDemand),
+    )

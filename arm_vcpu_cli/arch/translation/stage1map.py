@@ -1,0 +1,175 @@
+"""All that stage 1 maps, by walking its tables as they are (DDI 0487, D8.2 and D8.3)."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator
+from typing import Final, NamedTuple
+
+from arm_vcpu_cli.arch.bitfield import MASK64
+from arm_vcpu_cli.arch.registers.el1regs import Sctlr, Tcr
+from arm_vcpu_cli.arch.translation.descriptor import DESCRIPTOR_BYTES, LAST_LEVEL, Stage1Leaf, Stage1Table
+from arm_vcpu_cli.arch.translation.stage1walk import (
+    Geometry,
+    Half,
+    Limits,
+    half_geometry,
+    select_half,
+    stage1_attributes,
+)
+from arm_vcpu_cli.arch.translation.walk import Stage1Attributes
+
+ReadTable = Callable[[int, int], "bytes | memoryview | None"]
+"""Reads so many bytes of a table at an intermediate physical address; None: no memory is there."""
+
+MAX_TABLES: Final = 1 << 15
+"""Tables of 4 KiB that are gone through at most, larger ones counting for as many: enough for 64 GiB in pages of 4 KiB;
+those that point to themselves have no end."""
+_TABLE_BYTES: Final = 4096
+_NO_LIMITS: Final = Limits()
+
+
+class Mapped(NamedTuple):
+    """A block or page, or several side by side: ``size`` bytes at ``va`` go to ``ipa``.
+
+    ``level`` is that of the descriptors, ``el0`` and ``el1`` what each Exception level may do, and ``accessed`` is
+    false where the access flag is clear and nothing sets it.
+    """
+
+    va: int
+    ipa: int
+    size: int
+    level: int
+    el0: Stage1Attributes
+    el1: Stage1Attributes
+    accessed: bool
+
+    def follows(self, other: Mapped) -> bool:
+        """Whether this continues another one: next to it in both address spaces, and alike."""
+        return self[3:] == other[3:] and (self.va, self.ipa) == (other.va + other.size, other.ipa + other.size)
+
+
+_Attributes = tuple[Stage1Attributes, Stage1Attributes, bool]
+"""What EL0 and EL1 may do, and whether the access flag is set or sets itself."""
+
+
+class TooManyTablesError(Exception):
+    """The tables have no end; ``va`` is where those begin that were not looked at."""
+
+    def __init__(self, va: int) -> None:
+        self.va = va
+        super().__init__(f"more than {MAX_TABLES} tables, from {va:#x} on")
+
+
+class Stage1Map:
+    """The mappings of one half of the address space, with the registers as they are."""
+
+    def __init__(
+        self, read_table: ReadTable, *, upper: bool, ttbr: int, tcr: int, sctlr: int, mair: int, pan: bool = False
+    ) -> None:
+        control = Tcr(tcr & MASK64)
+        self._read = read_table
+        self._sctlr = Sctlr(sctlr & MASK64)
+        self._mair = mair & MASK64
+        self._pan = pan
+        self._hardware_sets_af = bool(control.HA)
+        self.half: Half = select_half(upper, ttbr, ttbr, control, None)
+        self.geometry: Geometry = half_geometry(self.half, control, 52)
+        self.base = (MASK64 + 1) - (1 << self.half.size_bits) if upper else 0
+        """The lowest address of the half."""
+        self._tables = 0
+        self._known: dict[tuple[int, Limits], _Attributes] = {}
+        self._pages: dict[tuple[int, Limits], list[Mapped]] = {}
+        """What tables of the last level map, from address 0 on: other tables may point to the same over and over."""
+
+    def mappings(self) -> Iterator[Mapped]:
+        """What is mapped, by address, with neighbours that are alike merged.
+
+        Raises :class:`TooManyTablesError` after what was found up to there.
+        """
+        if not self._sctlr.M or self.half.disabled:
+            return
+        geometry = self.geometry
+        leaves = self._leaves(geometry.table, geometry.level, geometry.index_bits, self.base, _NO_LIMITS)
+        last: Mapped | None = None
+        beyond: TooManyTablesError | None = None
+        try:
+            for found in leaves:
+                if last is not None and found.follows(last):
+                    last = last._replace(size=last.size + found.size)
+                    continue
+                if last is not None:
+                    yield last
+                last = found
+        except TooManyTablesError as error:
+            beyond = error
+        if last is not None:
+            yield last
+        if beyond is not None:
+            raise beyond
+
+    def _leaves(self, table: int, level: int, index_bits: int, base: int, limits: Limits) -> Iterator[Mapped]:
+        size = DESCRIPTOR_BYTES << index_bits
+        known = self._pages.get((table, limits)) if level == LAST_LEVEL else None
+        self._tables += 1 if known is not None else -(-size // _TABLE_BYTES)
+        if self._tables > MAX_TABLES:
+            raise TooManyTablesError(base)
+        if known is not None:
+            yield from (run._replace(va=base + run.va) for run in known)
+            return
+        content = self._read(table, size)
+        if content is None:
+            return
+        if level == LAST_LEVEL:
+            runs = self._pages[table, limits] = list(self._runs(content, limits))
+            yield from (run._replace(va=base + run.va) for run in runs)
+            return
+        geometry = self.geometry
+        span = 1 << geometry.shift(level)
+        for index, word in enumerate(struct.unpack(f"<{size // DESCRIPTOR_BYTES}Q", content)):
+            if not word & 1 or not geometry.is_valid(level, word):
+                continue
+            va, address = base + index * span, geometry.address_in(word)
+            if geometry.is_leaf(level, word):
+                yield Mapped(va, address & -span, span, level, *self._attributes(word, limits))
+            else:
+                below = limits if self.half.no_hierarchy else limits.under(Stage1Table(word))
+                yield from self._leaves(address, level + 1, geometry.stride, va, below)
+
+    def _runs(self, content: bytes | memoryview, limits: Limits) -> Iterator[Mapped]:
+        """What a table of the last level maps, from address 0 on. Nearly all descriptors are in such tables."""
+        geometry = self.geometry
+        span = 1 << geometry.shift(LAST_LEVEL)
+        first = pages = start = next_word = 0
+        for index, word in enumerate(struct.unpack(f"<{len(content) // DESCRIPTOR_BYTES}Q", content)):
+            if pages and word == next_word and word & _OUTPUT and not geometry.lpa:
+                pages += 1
+                next_word += span
+                continue
+            if pages:
+                yield self._run(first, start * span, pages * span, limits)
+                pages = 0
+            if word & 1 and geometry.is_valid(LAST_LEVEL, word):
+                first, start, pages, next_word = word, index, 1, word + span
+        if pages:
+            yield self._run(first, start * span, pages * span, limits)
+
+    def _run(self, word: int, offset: int, size: int, limits: Limits) -> Mapped:
+        """Pages side by side, of which the first has the descriptor ``word``."""
+        span = 1 << self.geometry.shift(LAST_LEVEL)
+        address = self.geometry.address_in(word) & -span
+        return Mapped(offset, address, size, LAST_LEVEL, *self._attributes(word, limits))
+
+    def _attributes(self, word: int, limits: Limits) -> _Attributes:
+        key = (word & _ATTRIBUTES, limits)
+        found = self._known.get(key)
+        if found is None:
+            leaf = Stage1Leaf(word)
+            el0 = stage1_attributes(leaf, limits, self._sctlr, self._mair, el=0, pan=False)
+            el1 = stage1_attributes(leaf, limits, self._sctlr, self._mair, el=1, pan=self._pan)
+            found = self._known[key] = (el0, el1, bool(leaf.AF or self._hardware_sets_af))
+        return found
+
+
+_OUTPUT: Final = int(Stage1Leaf.of(OA=Stage1Leaf.OA.mask))
+_ATTRIBUTES: Final = MASK64 & ~_OUTPUT

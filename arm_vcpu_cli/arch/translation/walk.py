@@ -1,0 +1,130 @@
+"""What a translation table walk reports: its steps, and the output address or the fault (DDI 0487, D8)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Final, NamedTuple
+
+from arm_vcpu_cli.arch.identification.idregs import PA_RANGE_BITS
+from arm_vcpu_cli.arch.syndrome.fault import (
+    FSC_ACCESS_FLAG,
+    FSC_ADDRESS_SIZE,
+    FSC_EXTERNAL_WALK_L0,
+    FSC_PERMISSION,
+    FSC_TRANSLATION,
+)
+from arm_vcpu_cli.arch.translation.descriptor import Stage2Attributes
+from arm_vcpu_cli.arch.translation.memtype import Access, MemoryType
+from arm_vcpu_cli.record import Record
+
+ReadU64 = Callable[[int], "int | None"]
+"""Reads the 64-bit word at a physical (stage 1: intermediate physical) address; None: no memory is there."""
+
+FAULT_BASES: Final[Mapping[str, int]] = MappingProxyType(
+    {
+        "address size": FSC_ADDRESS_SIZE,
+        "translation": FSC_TRANSLATION,
+        "access flag": FSC_ACCESS_FLAG,
+        "permission": FSC_PERMISSION,
+        "external": FSC_EXTERNAL_WALK_L0,
+    }
+)
+
+
+class Stage1Attributes(NamedTuple):
+    """What stage 1 permits at the Exception level that was asked about, and the type of memory."""
+
+    read: bool
+    write: bool
+    execute: bool
+    memory: MemoryType
+    shareability: int
+    not_global: bool
+
+
+class WalkStep(Record):
+    """One descriptor: where it was read, what it held, and how it was taken.
+
+    ``kind`` is ``table``, ``block``, ``page``, ``invalid``, or ``external`` where no memory is behind the
+    address (``descriptor`` is then 0).
+    """
+
+    level: int
+    address: int
+    descriptor: int
+    kind: str
+
+
+class WalkFault(Record):
+    """Why a walk failed. ``kind`` is a key of ``FAULT_BASES``; ``fault_status`` is the 6-bit DFSC or IFSC."""
+
+    kind: str
+    level: int
+    fault_status: int
+
+
+class Walk(Record):
+    """A finished walk: ``output`` is None exactly if there is a ``fault``.
+
+    ``size`` is the bytes of the block or page that was reached, and ``attributes`` are its; both are also
+    given for a fault that was found there (permission, access flag). A stage-1 walk with the MMU off has a
+    ``size`` of 0.
+    """
+
+    steps: tuple[WalkStep, ...]
+    output: int | None
+    fault: WalkFault | None
+    size: int
+    attributes: Stage1Attributes | Stage2Attributes | None
+
+
+def fault_at(kind: str, level: int) -> WalkFault:
+    """The fault of a kind at a level, with its status code."""
+    return WalkFault(kind, level, FAULT_BASES[kind] + level)
+
+
+def failed(steps: list[WalkStep], kind: str, level: int) -> Walk:
+    """A walk that reached no block or page."""
+    return Walk(tuple(steps), None, fault_at(kind, level), 0, None)
+
+
+def output_width(code: int) -> int:
+    """The bits of an output address by TCR_EL1.IPS or VTCR_EL2.PS; a reserved code is taken for the largest."""
+    return PA_RANGE_BITS[min(code, len(PA_RANGE_BITS) - 1)]
+
+
+def finished(
+    steps: list[WalkStep],
+    output: int,
+    size: int,
+    attributes: Stage1Attributes | Stage2Attributes,
+    access: Access | None,
+    *,
+    output_bits: int,
+    accessed: bool,
+) -> Walk:
+    """A walk whose last step is a block or page, checked in the manual's order: address size, access flag, permission.
+
+    ``accessed`` is false where the access flag is clear and nothing sets it.
+    """
+    kind = None
+    if output >> output_bits:
+        kind = "address size"
+    elif not accessed:
+        kind = "access flag"
+    elif not permits(attributes, access):
+        kind = "permission"
+    fault = None if kind is None else fault_at(kind, steps[-1].level)
+    return Walk(tuple(steps), output if fault is None else None, fault, size, attributes)
+
+
+def permits(attributes: Stage1Attributes | Stage2Attributes, access: Access | None) -> bool:
+    """Whether the access is allowed; None asks for nothing."""
+    if access is Access.READ:
+        return attributes.read
+    if access is Access.WRITE:
+        return attributes.write
+    if access is Access.EXECUTE:
+        return attributes.execute
+    return True
