@@ -14,12 +14,12 @@ from click.shell_completion import CompletionItem
 
 from arm_vcpu_cli.arch.syndrome.esr import ExceptionClass
 from arm_vcpu_cli.axvcpu.exit import EXIT_REASONS
+from arm_vcpu_cli.board.description import MachineDescription
+from arm_vcpu_cli.board.loading import load_machine
 from arm_vcpu_cli.errors import ArmVcpuError
 from arm_vcpu_cli.guest.loader import load_guest
 from arm_vcpu_cli.guest.symbol_files import load_symbols
 from arm_vcpu_cli.guest.symbols import SymbolTable
-from arm_vcpu_cli.machine.description import MachineDescription
-from arm_vcpu_cli.machine.loading import load_machine
 from arm_vcpu_cli.trace.event import EVENT_TYPES
 
 _MOST: Final = 200

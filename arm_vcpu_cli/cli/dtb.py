@@ -7,11 +7,11 @@ from pathlib import Path
 
 import click
 
+from arm_vcpu_cli.board.devicetree import build_device_tree
 from arm_vcpu_cli.cli.guest_options import load_description
 from arm_vcpu_cli.cli.options import FILE, machine_options
 from arm_vcpu_cli.cli.overwriting import check_outputs, machine_files
 from arm_vcpu_cli.errors import UsageError
-from arm_vcpu_cli.machine.devicetree import build_device_tree
 from arm_vcpu_cli.trace.destination import open_destination
 
 

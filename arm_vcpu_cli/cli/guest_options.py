@@ -5,12 +5,12 @@ from __future__ import annotations
 from importlib import import_module
 from pathlib import Path
 
+from arm_vcpu_cli.board.description import ClockSource, MachineDescription
+from arm_vcpu_cli.board.loading import load_machine
+from arm_vcpu_cli.board.schema import KERNEL_TYPES
 from arm_vcpu_cli.errors import MachineFileError, UsageError
 from arm_vcpu_cli.guest.image import GuestImage
 from arm_vcpu_cli.guest.loader import load_guest
-from arm_vcpu_cli.machine.description import ClockSource, MachineDescription
-from arm_vcpu_cli.machine.loading import load_machine
-from arm_vcpu_cli.machine.schema import KERNEL_TYPES
 from arm_vcpu_cli.record import Record, replace
 
 

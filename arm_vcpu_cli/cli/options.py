@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 import click
 
 from arm_vcpu_cli.arch.bitfield import MASK64
+from arm_vcpu_cli.board.description import ClockSource
+from arm_vcpu_cli.board.schema import KERNEL_TYPES, MAX_SECONDS
 from arm_vcpu_cli.cli.sections import GuestOption
-from arm_vcpu_cli.machine.description import ClockSource
-from arm_vcpu_cli.machine.schema import KERNEL_TYPES, MAX_SECONDS
-from arm_vcpu_cli.machine.sizes import parse_size
+from arm_vcpu_cli.sizes import parse_size
 
 F = TypeVar("F", bound=Callable[..., Any])
 _COUNT_DIGITS = 18

@@ -13,9 +13,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TextIO
 
+from arm_vcpu_cli.board.description import MachineDescription
 from arm_vcpu_cli.cli.guest_options import GuestOptions
 from arm_vcpu_cli.errors import FileError
-from arm_vcpu_cli.machine.description import MachineDescription
 from arm_vcpu_cli.trace.destination import inherited_descriptor, partial_path
 
 _Key = tuple[int, int, str]

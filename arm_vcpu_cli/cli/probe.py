@@ -16,6 +16,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from arm_vcpu_cli.board.description import MachineDescription
+from arm_vcpu_cli.board.schema import CPU_MODELS
 from arm_vcpu_cli.cli.cells import cell
 from arm_vcpu_cli.cli.guest_options import load_description
 from arm_vcpu_cli.cli.options import FILE, size
@@ -27,10 +29,8 @@ from arm_vcpu_cli.engine.layout import StateLayout
 from arm_vcpu_cli.engine.port import CpuCore
 from arm_vcpu_cli.errors import EngineError, MachineFileError, UsageError
 from arm_vcpu_cli.guest.guest_survey import survey_guest
-from arm_vcpu_cli.machine.description import MachineDescription
-from arm_vcpu_cli.machine.host import Host, engine_levers, engine_version
-from arm_vcpu_cli.machine.schema import CPU_MODELS
-from arm_vcpu_cli.machine.suitability import GuestCpu, Verdict, guest_cpu, judge
+from arm_vcpu_cli.host.host import Host, engine_levers, engine_version
+from arm_vcpu_cli.inspect.suitability import GuestCpu, Verdict, guest_cpu, judge
 from arm_vcpu_cli.probe.compare import compare, comparison_json, comparison_sections
 from arm_vcpu_cli.probe.cpu import CpuFacts, describe_cpu
 from arm_vcpu_cli.probe.host import gather_host

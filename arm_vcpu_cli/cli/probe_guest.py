@@ -27,10 +27,10 @@ from arm_vcpu_cli.guest.elf_survey import ElfSurvey
 from arm_vcpu_cli.guest.guest_survey import GuestSurvey
 from arm_vcpu_cli.guest.linux import ImageFlags
 from arm_vcpu_cli.guest.linux_survey import LinuxSurvey
-from arm_vcpu_cli.machine.sizes import format_size
-from arm_vcpu_cli.machine.suitability import GuestCpu, Verdict, Weight
+from arm_vcpu_cli.inspect.suitability import GuestCpu, Verdict, Weight
 from arm_vcpu_cli.printable import printable_path
 from arm_vcpu_cli.probe.tables import Row, Section
+from arm_vcpu_cli.sizes import format_size
 
 JSON_VERSION: Final = 1
 _KINDS: Final = {"elf": "ELF file", "linux": "arm64 Linux kernel", "raw": "raw binary"}

@@ -13,34 +13,34 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from arm_vcpu_cli.board.description import NO_LIMITS, ClockSource, MachineDescription
 from arm_vcpu_cli.cli.guest_options import GuestOptions
 from arm_vcpu_cli.cli.output import say, tell
 from arm_vcpu_cli.cli.progress import doing
 from arm_vcpu_cli.cli.terminal import open_console, raw_terminal, signals_stop, signals_wake
 from arm_vcpu_cli.errors import OutputCancelledError, OutputError, StoppedError, UsageError
 from arm_vcpu_cli.guest.image import GuestImage
-from arm_vcpu_cli.machine.builder import Machine, build_machine, start
-from arm_vcpu_cli.machine.description import NO_LIMITS, ClockSource, MachineDescription
-from arm_vcpu_cli.machine.host import engine_version
-from arm_vcpu_cli.machine.postmortem.report_wanted import wants_advice, wants_report
-from arm_vcpu_cli.machine.runner import STATUS_INTERRUPTED, STATUS_LIMIT, Ending, RunResult, run_machine
-from arm_vcpu_cli.machine.watchdog import StopCause, Watchdog
+from arm_vcpu_cli.host.host import engine_version
+from arm_vcpu_cli.host.watchdog import StopCause, Watchdog
+from arm_vcpu_cli.inspect.postmortem.report_wanted import wants_advice, wants_report
 from arm_vcpu_cli.record import Record, replace
+from arm_vcpu_cli.vm.builder import Machine, build_machine, start
+from arm_vcpu_cli.vm.runner import STATUS_INTERRUPTED, STATUS_LIMIT, Ending, RunResult, run_machine
 
 if TYPE_CHECKING:
-    from arm_vcpu_cli.machine.inputlog import InputLog
     from arm_vcpu_cli.trace.patience import Cancelled
+    from arm_vcpu_cli.vm.inputlog import InputLog
 
 _AT_ONCE: Final = 1e-3
 """Seconds; none would be no limit."""
-_INPUT_LOG: Final = "arm_vcpu_cli.machine.inputlog"
+_INPUT_LOG: Final = "arm_vcpu_cli.vm.inputlog"
 """Needed by runs that are recorded or repeated only."""
 _DESTINATION: Final = "arm_vcpu_cli.trace.destination"
 _OVERWRITING: Final = "arm_vcpu_cli.cli.overwriting"
 """Needed by commands that write a file."""
 _SLOW_FILES: Final = "arm_vcpu_cli.cli.slow_files"
 """Needed where a file may have to be waited for."""
-_REPORT: Final = "arm_vcpu_cli.machine.postmortem.report"
+_REPORT: Final = "arm_vcpu_cli.inspect.postmortem.report"
 """Most guests end well, and a report takes longer to load than a small one to run."""
 
 

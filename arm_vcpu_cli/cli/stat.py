@@ -23,13 +23,13 @@ from arm_vcpu_cli.cli.session import run_guest
 from arm_vcpu_cli.cli.stat_json import as_json
 from arm_vcpu_cli.cli.stat_view import COUNT, TABLES, TIME, View, print_statistics, shown_name
 from arm_vcpu_cli.errors import OutputError, UsageError
-from arm_vcpu_cli.machine.builder import Machine
-from arm_vcpu_cli.machine.observation.counting import ExitCounter, attach_counter
-from arm_vcpu_cli.machine.runner import RunResult
+from arm_vcpu_cli.observe.counting import ExitCounter, attach_counter
 from arm_vcpu_cli.printable import printable_path
 from arm_vcpu_cli.trace.output import open_output, open_stderr
 from arm_vcpu_cli.trace.patience import Cancelled, never
 from arm_vcpu_cli.trace.statistics import Statistics
+from arm_vcpu_cli.vm.builder import Machine
+from arm_vcpu_cli.vm.runner import RunResult
 
 _STDIN = "/dev/stdin"
 _TRACE = "arm_vcpu_cli.cli.stat_trace"

@@ -14,8 +14,8 @@ from types import FrameType
 from typing import Any
 
 from arm_vcpu_cli.cli.output import say
-from arm_vcpu_cli.machine.console import Console
-from arm_vcpu_cli.machine.watchdog import Watchdog
+from arm_vcpu_cli.host.console import Console
+from arm_vcpu_cli.host.watchdog import Watchdog
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 _JOB_CONTROL = frozenset({signal.SIGTSTP, signal.SIGCONT})

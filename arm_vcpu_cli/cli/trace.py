@@ -19,15 +19,15 @@ from arm_vcpu_cli.cli.session import run_guest
 from arm_vcpu_cli.cli.style import colours, event_style
 from arm_vcpu_cli.cli.trace_options import SelectionOptions, selection_options
 from arm_vcpu_cli.errors import UsageError
-from arm_vcpu_cli.machine.builder import Machine
-from arm_vcpu_cli.machine.observation.attaching import attach_tracer, trace_header
-from arm_vcpu_cli.machine.observation.tracing import Tracer
-from arm_vcpu_cli.machine.runner import RunResult
+from arm_vcpu_cli.observe.attaching import attach_tracer, trace_header
+from arm_vcpu_cli.observe.tracing import Tracer
 from arm_vcpu_cli.trace.event import CONSOLE, ENTRY
 from arm_vcpu_cli.trace.output import COMPRESSED, open_output, open_stderr
 from arm_vcpu_cli.trace.patience import Cancelled
 from arm_vcpu_cli.trace.sinks import TraceSink
 from arm_vcpu_cli.version import VERSION
+from arm_vcpu_cli.vm.builder import Machine
+from arm_vcpu_cli.vm.runner import RunResult
 
 _SINKS = MappingProxyType(
     {

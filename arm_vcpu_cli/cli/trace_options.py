@@ -22,10 +22,10 @@ from arm_vcpu_cli.cli.options import address, count
 from arm_vcpu_cli.cli.sections import SelectionOption
 from arm_vcpu_cli.errors import UsageError
 from arm_vcpu_cli.guest.symbols import SymbolTable
-from arm_vcpu_cli.machine.builder import Machine
-from arm_vcpu_cli.machine.observation.tracing import TraceOptions
+from arm_vcpu_cli.observe.tracing import TraceOptions
 from arm_vcpu_cli.trace.event import EVENT_TYPES, EXCEPTION, UNASKED_TYPES
 from arm_vcpu_cli.trace.selection import UNBOUNDED, Selection, Span
+from arm_vcpu_cli.vm.builder import Machine
 
 F = TypeVar("F", bound=Callable[..., Any])
 

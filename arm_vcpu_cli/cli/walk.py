@@ -18,13 +18,10 @@ from arm_vcpu_cli.cli.options import guest_options
 from arm_vcpu_cli.cli.output import show
 from arm_vcpu_cli.cli.sections import SectionedCommand
 from arm_vcpu_cli.cli.session import load_files, open_input, run_loaded, slow_files, watched
-from arm_vcpu_cli.machine.builder import Machine, build_machine
-from arm_vcpu_cli.machine.console import Console
-from arm_vcpu_cli.machine.observation.stop_at import StopAt
-from arm_vcpu_cli.machine.postmortem.backtrace import place
-from arm_vcpu_cli.machine.runner import RunResult
-from arm_vcpu_cli.machine.tables import places
-from arm_vcpu_cli.machine.tables.mapping import (
+from arm_vcpu_cli.host.console import Console
+from arm_vcpu_cli.inspect.postmortem.backtrace import place
+from arm_vcpu_cli.inspect.tables import places
+from arm_vcpu_cli.inspect.tables.mapping import (
     MapSection,
     executed,
     executed_lines,
@@ -33,9 +30,12 @@ from arm_vcpu_cli.machine.tables.mapping import (
     stage1_sections,
     stage2_section,
 )
-from arm_vcpu_cli.machine.tables.translation import Translated, translate, translate_ipa
-from arm_vcpu_cli.machine.tables.translation_text import translation_lines, translation_object
+from arm_vcpu_cli.inspect.tables.translation import Translated, translate, translate_ipa
+from arm_vcpu_cli.inspect.tables.translation_text import translation_lines, translation_object
+from arm_vcpu_cli.observe.stop_at import StopAt
 from arm_vcpu_cli.printable import printable_path
+from arm_vcpu_cli.vm.builder import Machine, build_machine
+from arm_vcpu_cli.vm.runner import RunResult
 
 _ACCESSES: Final = {"read": Access.READ, "write": Access.WRITE, "exec": Access.EXECUTE}
 _FAULT: Final = 1

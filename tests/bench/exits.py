@@ -31,15 +31,15 @@ from arm_vcpu_cli import (
 from arm_vcpu_cli.arch.translation.descriptor import Stage2Attributes
 from arm_vcpu_cli.arch.translation.memtype import MemoryType
 from arm_vcpu_cli.arm_vcpu.platform import Platform
+from arm_vcpu_cli.board.loading import load_machine
 from arm_vcpu_cli.devices.bus import Bus
 from arm_vcpu_cli.devices.regions import ReadAsZero
 from arm_vcpu_cli.guest.loader import load_guest
 from arm_vcpu_cli.guest.symbols import SymbolTable
-from arm_vcpu_cli.machine.loading import load_machine
-from arm_vcpu_cli.machine.observation.describing import EventDescriber
-from arm_vcpu_cli.machine.observation.tracing import Tracer
-from arm_vcpu_cli.machine.platform import MachinePlatform
+from arm_vcpu_cli.observe.describing import EventDescriber
+from arm_vcpu_cli.observe.tracing import Tracer
 from arm_vcpu_cli.trace.sinks import JsonLinesSink
+from arm_vcpu_cli.vm.platform import MachinePlatform
 
 SAMPLES: Final = Path(__file__).resolve().parents[2] / "samples"
 RAM: Final = 0x4000_0000

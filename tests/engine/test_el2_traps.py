@@ -18,7 +18,7 @@ from arm_vcpu_cli import (
 from arm_vcpu_cli.arch.registers.sysreg import SysReg
 from arm_vcpu_cli.axvcpu.exit import SysRegRead, SysRegWrite
 from arm_vcpu_cli.devices.bus import Bus
-from arm_vcpu_cli.machine.platform import MachinePlatform
+from arm_vcpu_cli.vm.platform import MachinePlatform
 from tests.support.observer import Observer
 
 RAM = 0x4000_0000

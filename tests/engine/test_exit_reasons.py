@@ -27,15 +27,15 @@ from arm_vcpu_cli.axvcpu.exit import (
     SysRegWrite,
 )
 from arm_vcpu_cli.axvcpu.vcpu import AxVCpu, VCpuState
+from arm_vcpu_cli.board.loading import load_machine
 from arm_vcpu_cli.errors import VCpuError, VCpuStateError
 from arm_vcpu_cli.guest.loader import load_guest
-from arm_vcpu_cli.machine.builder import build_machine
-from arm_vcpu_cli.machine.builder import start as start_machine
-from arm_vcpu_cli.machine.console import Console
-from arm_vcpu_cli.machine.host import Host
-from arm_vcpu_cli.machine.loading import load_machine
-from arm_vcpu_cli.machine.runner import run_machine
-from arm_vcpu_cli.machine.watchdog import Watchdog
+from arm_vcpu_cli.host.console import Console
+from arm_vcpu_cli.host.host import Host
+from arm_vcpu_cli.host.watchdog import Watchdog
+from arm_vcpu_cli.vm.builder import build_machine
+from arm_vcpu_cli.vm.builder import start as start_machine
+from arm_vcpu_cli.vm.runner import run_machine
 from tests.support.observer import Observer
 
 from .harness import DEVICE, EL0T, EL1H, GUARD_SECONDS, GUESTS, MASKED, RAM, Guest, Script

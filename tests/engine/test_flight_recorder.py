@@ -22,13 +22,13 @@ from arm_vcpu_cli.axvcpu.exit import (
     SysRegWrite,
     SystemDown,
 )
+from arm_vcpu_cli.board.description import Limits
+from arm_vcpu_cli.board.loading import load_machine
 from arm_vcpu_cli.guest.loader import load_guest
-from arm_vcpu_cli.machine.builder import build_machine, start
-from arm_vcpu_cli.machine.console import Console
-from arm_vcpu_cli.machine.description import Limits
-from arm_vcpu_cli.machine.loading import load_machine
-from arm_vcpu_cli.machine.runner import run_machine
-from arm_vcpu_cli.machine.watchdog import Watchdog
+from arm_vcpu_cli.host.console import Console
+from arm_vcpu_cli.host.watchdog import Watchdog
+from arm_vcpu_cli.vm.builder import build_machine, start
+from arm_vcpu_cli.vm.runner import run_machine
 from tests.support.observer import Observer
 
 from . import test_interrupts as interrupts

@@ -15,12 +15,12 @@ from arm_vcpu_cli.arch.registers.gicregs import IccCtlr, IccSgi1r
 from arm_vcpu_cli.arm_vcpu.observer import ExitRecord
 from arm_vcpu_cli.arm_vcpu.recorder import RecentExit
 from arm_vcpu_cli.axvcpu.exit import ExternalInterrupt, Halt, MmioRead, MmioWrite, SysRegRead, SysRegWrite
+from arm_vcpu_cli.board.loading import machine_from_document
 from arm_vcpu_cli.guest.loader import load_guest
-from arm_vcpu_cli.machine.builder import Machine, build_machine, start
-from arm_vcpu_cli.machine.console import Console
-from arm_vcpu_cli.machine.loading import machine_from_document
-from arm_vcpu_cli.machine.runner import Ending, RunResult, run_machine
-from arm_vcpu_cli.machine.watchdog import Watchdog
+from arm_vcpu_cli.host.console import Console
+from arm_vcpu_cli.host.watchdog import Watchdog
+from arm_vcpu_cli.vm.builder import Machine, build_machine, start
+from arm_vcpu_cli.vm.runner import Ending, RunResult, run_machine
 from tests.support.observer import Observer
 
 from .harness import DATA, GUARD_SECONDS, GUESTS, RAM

@@ -11,7 +11,7 @@ from arm_vcpu_cli.arch.registers.regs import CntCtl, Cntkctl
 from arm_vcpu_cli.arch.registers.sysreg import lookup
 from arm_vcpu_cli.devices.clock import COUNTER_HZ
 from arm_vcpu_cli.devices.timer import GenericTimer
-from arm_vcpu_cli.machine.system_moves import SystemMoves
+from arm_vcpu_cli.vm.system_moves import SystemMoves
 from tests.support.manual_clock import Line, ManualClock
 
 from .harness import EL0T, EL1H, EL1T, LOWER_64, Guest, is_call

@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 
+from arm_vcpu_cli.board.loading import machine_from_document
 from arm_vcpu_cli.guest.loader import load_guest
-from arm_vcpu_cli.machine.builder import Machine, build_machine, start
-from arm_vcpu_cli.machine.console import Console
-from arm_vcpu_cli.machine.loading import machine_from_document
-from arm_vcpu_cli.machine.observation.attaching import attach_tracer, trace_header
-from arm_vcpu_cli.machine.observation.tracing import TraceOptions
-from arm_vcpu_cli.machine.runner import RunResult, run_machine
-from arm_vcpu_cli.machine.watchdog import Watchdog
+from arm_vcpu_cli.host.console import Console
+from arm_vcpu_cli.host.watchdog import Watchdog
+from arm_vcpu_cli.observe.attaching import attach_tracer, trace_header
+from arm_vcpu_cli.observe.tracing import TraceOptions
 from arm_vcpu_cli.trace.event import TracedDevice, TraceEvent
 from arm_vcpu_cli.trace.selection import Selection
+from arm_vcpu_cli.vm.builder import Machine, build_machine, start
+from arm_vcpu_cli.vm.runner import RunResult, run_machine
 from tests.support.sink import Sink
 
 from . import test_interrupts as interrupts

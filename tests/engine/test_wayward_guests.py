@@ -22,7 +22,7 @@ from arm_vcpu_cli.axvcpu.exit import (
     PowerAction,
     SystemDown,
 )
-from arm_vcpu_cli.machine.watchdog import StopCause, Watchdog
+from arm_vcpu_cli.host.watchdog import StopCause, Watchdog
 
 from .harness import (
     DATA,

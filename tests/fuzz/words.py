@@ -29,12 +29,12 @@ from random import Random
 from typing import Final
 
 from arm_vcpu_cli.arch.registers.sysreg import lookup
+from arm_vcpu_cli.board.description import MachineDescription
+from arm_vcpu_cli.board.loading import load_machine
+from arm_vcpu_cli.board.schema import HCR_TRAPS
 from arm_vcpu_cli.guest.loader import load_guest
-from arm_vcpu_cli.machine.builder import Machine, build_machine, start
-from arm_vcpu_cli.machine.console import Console
-from arm_vcpu_cli.machine.description import MachineDescription
-from arm_vcpu_cli.machine.loading import load_machine
-from arm_vcpu_cli.machine.schema import HCR_TRAPS
+from arm_vcpu_cli.host.console import Console
+from arm_vcpu_cli.vm.builder import Machine, build_machine, start
 from tests.engine.harness import DEVICE, EL1H, GUESTS, MASKED, RAM
 
 MODELS: Final = ("cortex-a53", "cortex-a57", "cortex-a72", "max")

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from arm_vcpu_cli.errors import OUTPUT_FAILED
-from arm_vcpu_cli.machine.inputlog import load_input_log
+from arm_vcpu_cli.vm.inputlog import load_input_log
 from tests.integration.command import COMMAND, GUARD_SECONDS, armvcpu, assert_refused, environment, guest, sample, shell
 
 MACHINE = """

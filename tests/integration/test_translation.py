@@ -9,14 +9,14 @@ from contextlib import contextmanager
 import pytest
 
 from arm_vcpu_cli.arch.translation.memtype import Access
+from arm_vcpu_cli.board.loading import load_machine
 from arm_vcpu_cli.guest.loader import load_guest
-from arm_vcpu_cli.machine.builder import Machine, build_machine, start
-from arm_vcpu_cli.machine.console import Console
-from arm_vcpu_cli.machine.loading import load_machine
-from arm_vcpu_cli.machine.runner import run_machine
-from arm_vcpu_cli.machine.tables.mapping import stage1_sections
-from arm_vcpu_cli.machine.tables.translation import translate
-from arm_vcpu_cli.machine.watchdog import Watchdog
+from arm_vcpu_cli.host.console import Console
+from arm_vcpu_cli.host.watchdog import Watchdog
+from arm_vcpu_cli.inspect.tables.mapping import stage1_sections
+from arm_vcpu_cli.inspect.tables.translation import translate
+from arm_vcpu_cli.vm.builder import Machine, build_machine, start
+from arm_vcpu_cli.vm.runner import run_machine
 from tests.integration.command import sample
 
 RAM = 0x4000_0000

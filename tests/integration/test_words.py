@@ -8,8 +8,8 @@ from typing import Final
 
 import pytest
 
+from arm_vcpu_cli.board.schema import HCR_TRAPS
 from arm_vcpu_cli.engine.refusals import refusals
-from arm_vcpu_cli.machine.schema import HCR_TRAPS
 from tests.fuzz.words import MODELS, Finding, Plan, hunt
 from tests.integration.command import armvcpu
 from tests.support.tools import missing

@@ -13,23 +13,30 @@ from .source import PACKAGE, ImportNode, Module
 MAX_LINES: Final = 400
 
 ANY: Final = "*"
+GROUND: Final = frozenset({"errors", "record", "printable", "sizes", "arch"})
+"""What every part may stand on that models or tells something."""
+
 LAYERS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
     {
         "printable": frozenset(),
         "errors": frozenset({"printable"}),
         "record": frozenset(),
+        "sizes": frozenset(),
         "version": frozenset(),
         "arch": frozenset({"errors", "record"}),
         "axvcpu": frozenset({"errors", "record"}),
         "engine": frozenset({"errors", "record", "arch"}),
         "devices": frozenset({"errors", "record", "arch"}),
-        "guest": frozenset({"errors", "record", "printable", "arch"}),
-        "trace": frozenset({"errors", "record", "printable", "arch"}),
+        "guest": GROUND,
+        "trace": GROUND,
         "arm_vcpu": frozenset({"errors", "record", "arch", "axvcpu", "engine"}),
-        "probe": frozenset({"errors", "record", "printable", "arch", "axvcpu", "engine", "arm_vcpu", "machine"}),
-        "machine": frozenset(
-            {"errors", "record", "printable", "arch", "axvcpu", "engine", "devices", "guest", "trace", "arm_vcpu"}
-        ),
+        "board": GROUND | {"axvcpu", "devices", "guest", "arm_vcpu"},
+        "host": GROUND | {"axvcpu", "engine", "arm_vcpu"},
+        "vm": GROUND | {"axvcpu", "engine", "devices", "guest", "trace", "arm_vcpu", "board", "host"},
+        "probe": GROUND | {"axvcpu", "engine", "arm_vcpu", "board", "host"},
+        "observe": GROUND | {"axvcpu", "engine", "devices", "guest", "trace", "arm_vcpu", "board", "host", "vm"},
+        "inspect": GROUND
+        | {"axvcpu", "engine", "devices", "guest", "trace", "arm_vcpu", "board", "host", "vm", "observe"},
         "cli": frozenset({ANY}),
         "": frozenset({ANY}),
         "__main__": frozenset({"cli"}),
@@ -41,10 +48,10 @@ ENGINE_PORT: Final = frozenset({f"{PACKAGE}.engine.port", f"{PACKAGE}.engine.lay
 """The modules of the engine that anybody but the engine itself may know."""
 ENGINE_USERS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
     {
-        f"{PACKAGE}.machine.host": frozenset(
+        f"{PACKAGE}.host.host": frozenset(
             {f"{PACKAGE}.engine.{name}" for name in ("levers", "unicorn_api", "unicorn_core")}
         ),
-        f"{PACKAGE}.machine.builder": frozenset({f"{PACKAGE}.engine.unicorn_core"}),
+        f"{PACKAGE}.vm.builder": frozenset({f"{PACKAGE}.engine.unicorn_core"}),
     }
 )
 """Who may choose an engine: the host of a machine, and the composition root."""
@@ -55,9 +62,9 @@ THIRD_PARTY: Final[Mapping[str, str]] = MappingProxyType(
         "click": f"{PACKAGE}.cli",
         "rich": f"{PACKAGE}.cli",
         "elftools": f"{PACKAGE}.guest",
-        "tomli": f"{PACKAGE}.machine",
+        "tomli": f"{PACKAGE}.board",
         "zstandard": f"{PACKAGE}.trace",
-        "capstone": f"{PACKAGE}.machine.postmortem.disassembly",
+        "capstone": f"{PACKAGE}.inspect.postmortem.disassembly",
     }
 )
 """Where each library may be imported: that module, or below that package."""

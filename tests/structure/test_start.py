@@ -22,7 +22,7 @@ ENTRY: Final = (f"{PACKAGE}.__main__", f"{PACKAGE}.cli.main", f"{PACKAGE}.cli.gu
 UNUSED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
         "the parser of the command line": ("click", f"{PACKAGE}.cli.commands", f"{PACKAGE}.cli.options"),
-        "TOML and dates": ("tomli", "tomllib", "datetime", f"{PACKAGE}.machine.document"),
+        "TOML and dates": ("tomli", "tomllib", "datetime", f"{PACKAGE}.board.document"),
         "ELF structures, symbols from files and source lines": (
             "elftools",
             f"{PACKAGE}.guest.elf_relocations",
@@ -33,17 +33,17 @@ UNUSED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "Linux kernels": ("unicodedata", f"{PACKAGE}.guest.compression", f"{PACKAGE}.guest.linux"),
         "features": (f"{PACKAGE}.arch.identification.features", f"{PACKAGE}.arch.identification.feature_table"),
         "every register there is": (f"{PACKAGE}.arch.explain",),
-        "recorded input": ("hashlib", "_hashlib", "json", f"{PACKAGE}.machine.inputlog"),
+        "recorded input": ("hashlib", "_hashlib", "json", f"{PACKAGE}.vm.inputlog"),
         "hints": ("difflib",),
         "the engine's own binding": ("unicorn", "inspect", "importlib.resources"),
         "traces, tables and reports": (
             "rich",
             f"{PACKAGE}.trace",
             f"{PACKAGE}.probe",
-            f"{PACKAGE}.machine.observation",
-            f"{PACKAGE}.machine.postmortem.report",
-            f"{PACKAGE}.machine.postmortem.evidence",
-            f"{PACKAGE}.machine.tables",
+            f"{PACKAGE}.observe",
+            f"{PACKAGE}.inspect.postmortem.report",
+            f"{PACKAGE}.inspect.postmortem.evidence",
+            f"{PACKAGE}.inspect.tables",
         ),
         "sockets": ("socket", "selectors"),
         "classes made of compiled source": ("dataclasses",),
@@ -77,7 +77,7 @@ except SystemExit as ended:
     assert ended.code == 0
 """
     found = loaded_by(run)
-    assert {f"{PACKAGE}.machine.runner", f"{PACKAGE}.engine.unicorn_core"} <= found
+    assert {f"{PACKAGE}.vm.runner", f"{PACKAGE}.engine.unicorn_core"} <= found
     return found - loaded_by("import ctypes")
 
 

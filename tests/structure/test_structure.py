@@ -68,36 +68,36 @@ def test_every_public_name_is_there() -> None:
         (rules.layering, "axvcpu.bad", "from ..arch.syndrome.esr import Esr"),
         (rules.layering, "axvcpu.bad", "def f():\n    from arm_vcpu_cli.arch.syndrome import esr"),
         (rules.layering, "errors", "from arm_vcpu_cli.arch.syndrome import esr"),
-        (rules.layering, "devices.bad", "from arm_vcpu_cli.machine.console import Console"),
+        (rules.layering, "devices.bad", "from arm_vcpu_cli.host.console import Console"),
         (rules.layering, "devices.bad", "from arm_vcpu_cli.engine.port import CpuCore"),
-        (rules.layering, "guest.bad", "from arm_vcpu_cli.machine import sizes"),
+        (rules.layering, "guest.bad", "from arm_vcpu_cli.board import schema"),
         (rules.layering, "trace.bad", "from arm_vcpu_cli.axvcpu.exit import Halt"),
         (rules.layering, "arm_vcpu.bad", "from arm_vcpu_cli.engine.unicorn_core import UnicornCore"),
         (rules.layering, "arm_vcpu.bad", "from arm_vcpu_cli.devices.bus import Bus"),
-        (rules.layering, "machine.bad", "from arm_vcpu_cli.engine import unicorn_api"),
-        (rules.layering, "machine.bad", "from arm_vcpu_cli.cli.main import main"),
-        (rules.layering, "machine.bad", "from arm_vcpu_cli import Host"),
+        (rules.layering, "vm.bad", "from arm_vcpu_cli.engine import unicorn_api"),
+        (rules.layering, "vm.bad", "from arm_vcpu_cli.cli.main import main"),
+        (rules.layering, "vm.bad", "from arm_vcpu_cli import Host"),
         (rules.layering, "newpart.thing", ""),
         (rules.libraries, "engine.other", "import unicorn"),
-        (rules.libraries, "machine.bad", "from unicorn.arm64_const import UC_ARM64_REG_PC"),
-        (rules.libraries, "machine.bad", "import click"),
+        (rules.libraries, "vm.bad", "from unicorn.arm64_const import UC_ARM64_REG_PC"),
+        (rules.libraries, "vm.bad", "import click"),
         (rules.libraries, "trace.bad", "from rich.console import Console"),
         (rules.libraries, "climate", "import click"),
-        (rules.engine_choice, "machine.bad", "def f(cores):\n    return cores.UnicornCore()"),
+        (rules.engine_choice, "vm.bad", "def f(cores):\n    return cores.UnicornCore()"),
         (rules.neutrality, "axvcpu.bad", "class Aarch64Thing: pass"),
         (rules.neutrality, "axvcpu.bad", "def set_hcr_el2(value): pass"),
         (rules.devices_without_gic, "devices.bad", "from arm_vcpu_cli.devices.gicv3 import Distributor"),
-        (rules.late_imports, "machine.bad", "def f():\n    import os"),
-        (rules.late_imports, "machine.bad", "class C:\n    import os"),
-        (rules.module_state, "machine.bad", "CACHE = {}"),
-        (rules.module_state, "machine.bad", "CACHE: dict[str, int] = {}"),
-        (rules.module_state, "machine.bad", "if True:\n    SEEN = set()"),
-        (rules.module_state, "machine.bad", "ALL = [n for n in range(3)]"),
-        (rules.module_state, "machine.bad", "N = 0\ndef f():\n    global N\n    N = 1"),
-        (rules.module_state, "machine.bad", "SEEN: Final = {}\ndef f(k):\n    SEEN[k] = 1"),
-        (rules.module_state, "machine.bad", "SEEN: Final = []\ndef f(k):\n    SEEN.append(k)"),
-        (rules.module_state, "machine.bad", "class C:\n    def f(self):\n        SEEN.pop()\nSEEN: Final = []"),
-        (rules.too_long, "machine.bad", "\n" * 401),
+        (rules.late_imports, "vm.bad", "def f():\n    import os"),
+        (rules.late_imports, "vm.bad", "class C:\n    import os"),
+        (rules.module_state, "vm.bad", "CACHE = {}"),
+        (rules.module_state, "vm.bad", "CACHE: dict[str, int] = {}"),
+        (rules.module_state, "vm.bad", "if True:\n    SEEN = set()"),
+        (rules.module_state, "vm.bad", "ALL = [n for n in range(3)]"),
+        (rules.module_state, "vm.bad", "N = 0\ndef f():\n    global N\n    N = 1"),
+        (rules.module_state, "vm.bad", "SEEN: Final = {}\ndef f(k):\n    SEEN[k] = 1"),
+        (rules.module_state, "vm.bad", "SEEN: Final = []\ndef f(k):\n    SEEN.append(k)"),
+        (rules.module_state, "vm.bad", "class C:\n    def f(self):\n        SEEN.pop()\nSEEN: Final = []"),
+        (rules.too_long, "vm.bad", "\n" * 401),
     ],
 )
 def test_a_rule_finds(rule: Rule, name: str, text: str) -> None:
@@ -108,15 +108,15 @@ def test_a_rule_finds(rule: Rule, name: str, text: str) -> None:
     ("rule", "name", "text"),
     [
         (rules.layering, "arm_vcpu.good", "from arm_vcpu_cli.engine.port import CpuCore\nimport os"),
-        (rules.layering, "machine.host", "from arm_vcpu_cli.engine.unicorn_core import UnicornCore"),
-        (rules.layering, "cli.good", "from arm_vcpu_cli.machine import runner"),
+        (rules.layering, "host.host", "from arm_vcpu_cli.engine.unicorn_core import UnicornCore"),
+        (rules.layering, "cli.good", "from arm_vcpu_cli.vm import runner"),
         (rules.libraries, "cli.good", "import click\nimport rich.table"),
         (rules.libraries, "engine.unicorn_api", "import unicorn"),
         (rules.neutrality, "axvcpu.good", '"""Unlike on AArch64 ..."""\ndef select(label): pass'),
         (rules.devices_without_gic, "devices.gicv3", "from arm_vcpu_cli.devices.gic_common import x"),
-        (rules.module_state, "machine.good", "NAMES: Final = {1: 2}\nTABLE: Mapping[int, int] = {}\nPAIR = (1, 2)"),
-        (rules.module_state, "machine.good", "X: Final = ()\ndef f():\n    X = []\n    X.append(1)"),
-        (rules.too_long, "machine.good", "\n" * 400),
+        (rules.module_state, "vm.good", "NAMES: Final = {1: 2}\nTABLE: Mapping[int, int] = {}\nPAIR = (1, 2)"),
+        (rules.module_state, "vm.good", "X: Final = ()\ndef f():\n    X = []\n    X.append(1)"),
+        (rules.too_long, "vm.good", "\n" * 400),
     ],
 )
 def test_a_rule_lets_pass(rule: Rule, name: str, text: str) -> None:
@@ -124,9 +124,9 @@ def test_a_rule_lets_pass(rule: Rule, name: str, text: str) -> None:
 
 
 def test_cycles_are_found() -> None:
-    first = sample("machine.first", "from arm_vcpu_cli.machine.second import x")
-    second = sample("machine.second", "from .third import y")
-    third = sample("machine.third", "import arm_vcpu_cli.machine.first")
-    outside = sample("machine.outside", "import arm_vcpu_cli.machine.first")
+    first = sample("vm.first", "from arm_vcpu_cli.vm.second import x")
+    second = sample("vm.second", "from .third import y")
+    third = sample("vm.third", "import arm_vcpu_cli.vm.first")
+    outside = sample("vm.outside", "import arm_vcpu_cli.vm.first")
     assert rules.cycles([first, second, third, outside]) == [[first.name, second.name, third.name]]
     assert rules.cycles([first, second, outside]) == []

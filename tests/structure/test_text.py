@@ -49,7 +49,7 @@ def test_the_exceptions_are_there() -> None:
         (text_rules.own_output, "cli.bad", "import sys\nf(sys.stdout)"),
         (text_rules.own_output, "cli.bad", "from rich.text import Text"),
         (text_rules.own_output, "trace.bad", "class C:\n    def f(self):\n        self._stream.write('x')"),
-        (text_rules.own_output, "machine.bad", "import os\nos.write(2, b'x')"),
+        (text_rules.own_output, "vm.bad", "import os\nos.write(2, b'x')"),
         (text_rules.own_output, "trace.text", "class C:\n    def f(self):\n        self._stream.write('x')"),
         (text_rules.own_output, "cli.output", "import sys\nsys.stderr.write('x')"),
         (text_rules.raw_errors, "errors", "class BadError(ValueError):\n    def __str__(self):\n        return self.x"),
@@ -67,7 +67,7 @@ def test_a_rule_finds(rule: Rule, name: str, text: str) -> None:
         (text_rules.own_output, "cli.good", "import sys\nif colours(sys.stdout) and sys.stderr.isatty(): pass"),
         (text_rules.own_output, "cli.good", "import sys\nsys.stderr = sys.stderr or null_stream('w')"),
         (text_rules.own_output, "cli.good", "def f(file, data):\n    file.write(data)"),
-        (text_rules.own_output, "machine.console", "import os\nos.write(1, b'x')"),
+        (text_rules.own_output, "host.console", "import os\nos.write(1, b'x')"),
         (
             text_rules.raw_errors,
             "errors",

@@ -32,7 +32,7 @@ WRITERS: Final[Mapping[str, str]] = MappingProxyType(
 )
 """Who writes text for people to a stream, and what that module has to use: the owner or another writer, or JSON, which
 has an escape for everything."""
-BYTES: Final = frozenset({"machine.console", "machine.watchdog", "probe.el0_registers", "trace.patience", "__main__"})
+BYTES: Final = frozenset({"host.console", "host.watchdog", "probe.el0_registers", "trace.patience", "__main__"})
 """Who writes bytes to a descriptor: the guest's console, a pipe of our own, code into memory, and one constant line."""
 HANDED_ON: Final = frozenset({"trace.output", "cli.overwriting"})
 """Who opens or looks at standard streams for others and writes nothing to them."""

@@ -9,7 +9,7 @@ import pytest
 
 from arm_vcpu_cli.cli import session
 from arm_vcpu_cli.cli.run import command
-from arm_vcpu_cli.machine.watchdog import Watchdog
+from arm_vcpu_cli.host.watchdog import Watchdog
 
 
 def run_idle_guest(folder: Path, monkeypatch: pytest.MonkeyPatch, watchdog: type[Watchdog]) -> int:

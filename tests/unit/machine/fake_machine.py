@@ -15,20 +15,20 @@ from arm_vcpu_cli.arm_vcpu.pcpu import Aarch64PerCpu
 from arm_vcpu_cli.arm_vcpu.platform import Platform
 from arm_vcpu_cli.arm_vcpu.vcpu import Aarch64VCpu
 from arm_vcpu_cli.axvcpu.vcpu import AxPerCpu, AxVCpu
+from arm_vcpu_cli.board.description import Limits, MachineDescription, MemoryRegion
+from arm_vcpu_cli.board.loading import load_machine
+from arm_vcpu_cli.board.placement import BackedRegion, GuestRam
 from arm_vcpu_cli.devices.bus import Bus
 from arm_vcpu_cli.devices.pl011 import Pl011
 from arm_vcpu_cli.errors import EngineError
 from arm_vcpu_cli.guest.image import GuestImage, Segment
 from arm_vcpu_cli.guest.symbols import Symbol, SymbolTable
-from arm_vcpu_cli.machine.builder import Machine
-from arm_vcpu_cli.machine.clock import InstructionClock
-from arm_vcpu_cli.machine.console import Console
-from arm_vcpu_cli.machine.description import Limits, MachineDescription, MemoryRegion
-from arm_vcpu_cli.machine.guest_input import GuestInput
-from arm_vcpu_cli.machine.loading import load_machine
-from arm_vcpu_cli.machine.placement import BackedRegion, GuestRam
-from arm_vcpu_cli.machine.platform import MachinePlatform
-from arm_vcpu_cli.machine.semihosting import Semihosting
+from arm_vcpu_cli.host.console import Console
+from arm_vcpu_cli.vm.builder import Machine
+from arm_vcpu_cli.vm.clock import InstructionClock
+from arm_vcpu_cli.vm.guest_input import GuestInput
+from arm_vcpu_cli.vm.platform import MachinePlatform
+from arm_vcpu_cli.vm.semihosting import Semihosting
 from tests.support.fake_core import FakeCore, FakeHal, Trap
 
 RAM = 0x4000_0000

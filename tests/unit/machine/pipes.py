@@ -7,7 +7,7 @@ import threading
 import time
 from contextlib import ExitStack, suppress
 
-from arm_vcpu_cli.machine.console import Console
+from arm_vcpu_cli.host.console import Console
 
 LONG_SECONDS = 60
 """A guard against a hang, never a measure."""

@@ -15,8 +15,8 @@ from arm_vcpu_cli.devices.bus import Bus
 from arm_vcpu_cli.devices.gicv3 import GicV3
 from arm_vcpu_cli.devices.timer import GenericTimer
 from arm_vcpu_cli.errors import EngineError
-from arm_vcpu_cli.machine.platform import MachinePlatform
-from arm_vcpu_cli.machine.system_moves import trapped_handlers
+from arm_vcpu_cli.vm.platform import MachinePlatform
+from arm_vcpu_cli.vm.system_moves import trapped_handlers
 from tests.support.manual_clock import ManualClock
 
 VIRTUAL, PHYSICAL, SPIS = 27, 30, 988

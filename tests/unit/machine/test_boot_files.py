@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from arm_vcpu_cli.board.boot_files import load_boot_files
+from arm_vcpu_cli.board.description import MachineDescription
+from arm_vcpu_cli.board.placement import GuestRam
 from arm_vcpu_cli.errors import GuestFileError, MachineFileError
 from arm_vcpu_cli.guest.image import GuestImage
-from arm_vcpu_cli.machine.boot_files import load_boot_files
-from arm_vcpu_cli.machine.description import MachineDescription
-from arm_vcpu_cli.machine.placement import GuestRam
 
 from .fake_machine import RAM, FakePhysical, description, image, segment
 from .fdt_reader import Tree, read_blob

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from arm_vcpu_cli.guest.symbols import Symbol, SymbolTable
-from arm_vcpu_cli.machine.observation.callers import CallerFinder
+from arm_vcpu_cli.observe.callers import CallerFinder
 
 LEAF, OTHER, CALLER = 0x1000, 0x2000, 0x3010
 FRAME = 0x8000

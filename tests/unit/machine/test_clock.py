@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from arm_vcpu_cli.devices.clock import COUNTER_HZ, NANOSECONDS_PER_TICK, Clock
 from arm_vcpu_cli.devices.irq import unconnected
 from arm_vcpu_cli.devices.timer import LAST_ALARM, GenericTimer
-from arm_vcpu_cli.machine.clock import HostClock, InstructionClock, MachineClock
+from arm_vcpu_cli.vm.clock import HostClock, InstructionClock, MachineClock
 from tests.support.budgeted_core import MAX_BUDGET, BudgetedCore
 
 SECOND = 1_000_000_000

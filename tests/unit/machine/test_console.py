@@ -9,7 +9,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from arm_vcpu_cli.machine.console import (
+from arm_vcpu_cli.host.console import (
     CHUNK,
     ESCAPE,
     IDLE_SECONDS,

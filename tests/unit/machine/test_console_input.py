@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from arm_vcpu_cli.machine.console import Console, InputEndedError
-from arm_vcpu_cli.machine.inbox import LIMIT
+from arm_vcpu_cli.host.console import Console, InputEndedError
+from arm_vcpu_cli.host.inbox import LIMIT
 
 from .pipes import LONG_SECONDS, Pipes, pipes
 

@@ -32,15 +32,15 @@ from arm_vcpu_cli.axvcpu.exit import (
     SysRegWrite,
     SystemDown,
 )
+from arm_vcpu_cli.board.loading import load_machine
 from arm_vcpu_cli.devices.bus import Bus
 from arm_vcpu_cli.devices.pl011 import Pl011
 from arm_vcpu_cli.devices.regions import ReadAsZero
 from arm_vcpu_cli.guest.symbols import Symbol, SymbolTable
-from arm_vcpu_cli.machine.loading import load_machine
-from arm_vcpu_cli.machine.observation.describing import EventDescriber, InterruptStep, interrupt_names
-from arm_vcpu_cli.machine.observation.exit_fields import EXIT_FIELDS
-from arm_vcpu_cli.machine.passthrough import PassedThrough
+from arm_vcpu_cli.observe.describing import EventDescriber, InterruptStep, interrupt_names
+from arm_vcpu_cli.observe.exit_fields import EXIT_FIELDS
 from arm_vcpu_cli.trace.event import TraceEvent
+from arm_vcpu_cli.vm.passthrough import PassedThrough
 
 HVC, SMC = 0x16 << 26, 0x17 << 26
 CNTPCT_ISS = 3 << 20 | 1 << 17 | 3 << 14 | 14 << 10

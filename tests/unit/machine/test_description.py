@@ -10,8 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from arm_vcpu_cli.errors import MachineFileError
-from arm_vcpu_cli.machine.description import (
+from arm_vcpu_cli.board.description import (
     ClockDescription,
     ClockSource,
     Conduit,
@@ -23,10 +22,11 @@ from arm_vcpu_cli.machine.description import (
     OnFault,
     Window,
 )
-from arm_vcpu_cli.machine.document import parse_document
-from arm_vcpu_cli.machine.loading import load_machine, machine_from_document
-from arm_vcpu_cli.machine.presets import PRESETS
-from arm_vcpu_cli.machine.schema import CPU_MODELS, HCR_TRAPS
+from arm_vcpu_cli.board.document import parse_document
+from arm_vcpu_cli.board.loading import load_machine, machine_from_document
+from arm_vcpu_cli.board.presets import PRESETS
+from arm_vcpu_cli.board.schema import CPU_MODELS, HCR_TRAPS
+from arm_vcpu_cli.errors import MachineFileError
 
 MIB = 1 << 20
 RAM = 0x4000_0000

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from arm_vcpu_cli.machine.devicetree import BootParameters, build_device_tree
-from arm_vcpu_cli.machine.loading import load_machine
+from arm_vcpu_cli.board.devicetree import BootParameters, build_device_tree
+from arm_vcpu_cli.board.loading import load_machine
 from tests.support.tools import require_program
 
 from .fdt_reader import Blob, read_blob

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from arm_vcpu_cli.arm_vcpu.inject import El1Exception
-from arm_vcpu_cli.machine.diagnosis import in_words, is_vector, vector_failures, with_symbol
+from arm_vcpu_cli.vm.diagnosis import in_words, is_vector, vector_failures, with_symbol
 
 from .fake_machine import ENTRY, machine
 

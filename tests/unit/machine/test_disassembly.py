@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from arm_vcpu_cli.machine.postmortem.disassembly import AFTER, BEFORE, Disassembler, code_lines
+from arm_vcpu_cli.inspect.postmortem.disassembly import AFTER, BEFORE, Disassembler, code_lines
 from tests.support.tools import missing
 
 from .fake_machine import ENTRY, machine

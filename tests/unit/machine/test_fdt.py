@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arm_vcpu_cli.machine.fdt import Node, cells, flatten, string, stringlist, u32, u64
+from arm_vcpu_cli.board.fdt import Node, cells, flatten, string, stringlist, u32, u64
 
 from .fdt_reader import Tree, read_blob
 

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arm_vcpu_cli.devices.pl011 import CR, DR, FR, IMSC, LCR_H, Pl011
-from arm_vcpu_cli.machine.clock import HostClock, InstructionClock, MachineClock
-from arm_vcpu_cli.machine.console import IDLE_SECONDS, SKIPPED_SECONDS, Console, InputEndedError
-from arm_vcpu_cli.machine.guest_input import GuestInput, UartLine
-from arm_vcpu_cli.machine.inputlog import InputLog, InputRecorder, load_input_log
+from arm_vcpu_cli.host.console import IDLE_SECONDS, SKIPPED_SECONDS, Console, InputEndedError
+from arm_vcpu_cli.vm.clock import HostClock, InstructionClock, MachineClock
+from arm_vcpu_cli.vm.guest_input import GuestInput, UartLine
+from arm_vcpu_cli.vm.inputlog import InputLog, InputRecorder, load_input_log
 from tests.support.budgeted_core import BudgetedCore
 from tests.support.files import appended_to
 

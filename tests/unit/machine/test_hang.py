@@ -12,11 +12,11 @@ from arm_vcpu_cli.arch.registers.regs import EL1H_MASKED, Spsr
 from arm_vcpu_cli.arch.registers.sysreg import lookup
 from arm_vcpu_cli.devices.gicv3 import GicV3
 from arm_vcpu_cli.engine.port import StopReason
-from arm_vcpu_cli.machine.builder import Machine
-from arm_vcpu_cli.machine.clock import HostClock
-from arm_vcpu_cli.machine.hang import INTERVAL, HangWatch, why_uninterrupted
-from arm_vcpu_cli.machine.runner import Ending, RunResult, run_machine
-from arm_vcpu_cli.machine.watchdog import Watchdog
+from arm_vcpu_cli.host.watchdog import Watchdog
+from arm_vcpu_cli.vm.builder import Machine
+from arm_vcpu_cli.vm.clock import HostClock
+from arm_vcpu_cli.vm.runner import Ending, RunResult, run_machine
+from arm_vcpu_cli.vm.watch.hang import INTERVAL, HangWatch, why_uninterrupted
 from tests.support.fake_core import LAYOUT, FakeCore, Trap, hvc, write_pstate
 
 from .fake_machine import ENTRY, machine

@@ -10,11 +10,11 @@ from typing import Any, cast
 import pytest
 
 from arm_vcpu_cli.devices.pl011 import CR, IMSC, LCR_H, Pl011
-from arm_vcpu_cli.machine import idle
-from arm_vcpu_cli.machine.clock import HostClock, InstructionClock, MachineClock
-from arm_vcpu_cli.machine.console import Console
-from arm_vcpu_cli.machine.guest_input import GuestInput, UartLine
-from arm_vcpu_cli.machine.idle import wait_for_interrupt
+from arm_vcpu_cli.host.console import Console
+from arm_vcpu_cli.vm.clock import HostClock, InstructionClock, MachineClock
+from arm_vcpu_cli.vm.guest_input import GuestInput, UartLine
+from arm_vcpu_cli.vm.watch import idle
+from arm_vcpu_cli.vm.watch.idle import wait_for_interrupt
 from tests.support.budgeted_core import BudgetedCore
 
 from .pipes import pipes

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from arm_vcpu_cli.errors import ArmVcpuError, FileError
-from arm_vcpu_cli.machine.inputlog import InputRecorder, file_digest, load_input_log
+from arm_vcpu_cli.vm.inputlog import InputRecorder, file_digest, load_input_log
 from tests.support.files import appended_to
 
 FACTS = {"seed": "7", "guest": "ab" * 32}

@@ -5,10 +5,10 @@ from __future__ import annotations
 from arm_vcpu_cli.arm_vcpu.observer import ExitRecord
 from arm_vcpu_cli.arm_vcpu.recorder import RecentExit
 from arm_vcpu_cli.axvcpu.exit import Halt, Nothing
-from arm_vcpu_cli.machine.postmortem.last_exits import before_the_end, exit_lines
-from arm_vcpu_cli.machine.postmortem.report import death_report
-from arm_vcpu_cli.machine.runner import run_machine
-from arm_vcpu_cli.machine.watchdog import Watchdog
+from arm_vcpu_cli.host.watchdog import Watchdog
+from arm_vcpu_cli.inspect.postmortem.last_exits import before_the_end, exit_lines
+from arm_vcpu_cli.inspect.postmortem.report import death_report
+from arm_vcpu_cli.vm.runner import run_machine
 from tests.support.fake_core import Trap, data_abort, hvc
 
 from .fake_machine import ENTRY, UART, machine

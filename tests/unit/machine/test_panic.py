@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arm_vcpu_cli.machine.panic import PanicWatch
+from arm_vcpu_cli.vm.watch.panic import PanicWatch
 
 REASON = "VFS: Unable to mount root fs on unknown-block(0,0)"
 FIRST = f"[    0.761139] Kernel panic - not syncing: {REASON}\r\n".encode()

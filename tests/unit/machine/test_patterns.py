@@ -14,11 +14,11 @@ from arm_vcpu_cli.arm_vcpu.inject import El1Exception
 from arm_vcpu_cli.arm_vcpu.observer import ExitRecord
 from arm_vcpu_cli.arm_vcpu.recorder import RecentExit
 from arm_vcpu_cli.axvcpu.exit import AxVCpuExitReason, CpuDown, Hypercall
-from arm_vcpu_cli.machine.loading import load_machine, machine_from_document
-from arm_vcpu_cli.machine.postmortem.evidence import Evidence, Fault
-from arm_vcpu_cli.machine.postmortem.patterns import GROUPS, advise
-from arm_vcpu_cli.machine.runner import Ending
-from arm_vcpu_cli.machine.tables.translation import Stage, Step, Translated
+from arm_vcpu_cli.board.loading import load_machine, machine_from_document
+from arm_vcpu_cli.inspect.postmortem.evidence import Evidence, Fault
+from arm_vcpu_cli.inspect.postmortem.patterns import GROUPS, advise
+from arm_vcpu_cli.inspect.tables.translation import Stage, Step, Translated
+from arm_vcpu_cli.vm.runner import Ending
 
 MACHINE = load_machine(None)
 PC = 0x4008_0000

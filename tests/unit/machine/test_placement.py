@@ -9,10 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arm_vcpu_cli.errors import GuestFileError, MachineFileError, UsageError
-from arm_vcpu_cli.guest.image import GuestImage, ImageKind, Segment
-from arm_vcpu_cli.machine.description import MachineDescription, MemoryRegion, OnFault
-from arm_vcpu_cli.machine.placement import (
+from arm_vcpu_cli.board.description import MachineDescription, MemoryRegion, OnFault
+from arm_vcpu_cli.board.placement import (
     BackedRegion,
     GuestRam,
     load_bytes,
@@ -21,6 +19,8 @@ from arm_vcpu_cli.machine.placement import (
     place_initrd,
     preload_files,
 )
+from arm_vcpu_cli.errors import GuestFileError, MachineFileError, UsageError
+from arm_vcpu_cli.guest.image import GuestImage, ImageKind, Segment
 
 from .fake_machine import RAM, FakePhysical, description, image, segment
 

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from arm_vcpu_cli.errors import UsageError
 from arm_vcpu_cli.guest.symbols import Symbol, SymbolTable
-from arm_vcpu_cli.machine.runner import run_machine
-from arm_vcpu_cli.machine.tables.places import check, code_range, resolve
-from arm_vcpu_cli.machine.watchdog import Watchdog
+from arm_vcpu_cli.host.watchdog import Watchdog
+from arm_vcpu_cli.inspect.tables.places import check, code_range, resolve
+from arm_vcpu_cli.vm.runner import run_machine
 from tests.support.fake_core import Trap
 
 from .fake_machine import ENTRY, machine

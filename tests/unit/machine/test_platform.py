@@ -7,16 +7,16 @@ import pytest
 from arm_vcpu_cli.arch.registers.sysreg import SysReg, lookup
 from arm_vcpu_cli.arm_vcpu.platform import Outcome, Platform
 from arm_vcpu_cli.axvcpu.exit import AccessFlags, PowerAction, SystemDown
+from arm_vcpu_cli.board.description import MemoryRegion, OnFault
 from arm_vcpu_cli.devices.bus import Bus
 from arm_vcpu_cli.devices.gicv3 import GicV3
 from arm_vcpu_cli.devices.irq import unconnected
 from arm_vcpu_cli.devices.regions import Scratch
 from arm_vcpu_cli.devices.timer import GenericTimer, Handlers
 from arm_vcpu_cli.errors import EngineError
-from arm_vcpu_cli.machine.description import MemoryRegion, OnFault
-from arm_vcpu_cli.machine.platform import MachinePlatform
-from arm_vcpu_cli.machine.semihosting import SYS_EXIT, Semihosting
-from arm_vcpu_cli.machine.system_moves import trapped_handlers
+from arm_vcpu_cli.vm.platform import MachinePlatform
+from arm_vcpu_cli.vm.semihosting import SYS_EXIT, Semihosting
+from arm_vcpu_cli.vm.system_moves import trapped_handlers
 from tests.support.manual_clock import ManualClock
 
 READ, WRITE, EXECUTE = AccessFlags.READ, AccessFlags.WRITE, AccessFlags.EXECUTE

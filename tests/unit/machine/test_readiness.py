@@ -11,9 +11,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from arm_vcpu_cli.machine.console import Console
-from arm_vcpu_cli.machine.readiness import wait_readable, wait_writable
-from arm_vcpu_cli.machine.watchdog import StopCause, Watchdog
+from arm_vcpu_cli.host.console import Console
+from arm_vcpu_cli.host.readiness import wait_readable, wait_writable
+from arm_vcpu_cli.host.watchdog import StopCause, Watchdog
 
 BEYOND_SELECT = 1024
 """FD_SETSIZE: the first number that select(2) has no place for."""

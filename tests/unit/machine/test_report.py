@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import pytest
 
 from arm_vcpu_cli.arch.registers.sysreg import lookup
-from arm_vcpu_cli.machine.postmortem.report import (
+from arm_vcpu_cli.host.watchdog import Watchdog
+from arm_vcpu_cli.inspect.postmortem.report import (
     EL1_REGISTERS,
     EL2_REGISTERS,
     backtrace,
@@ -15,8 +16,7 @@ from arm_vcpu_cli.machine.postmortem.report import (
     register_dump,
     wants_report,
 )
-from arm_vcpu_cli.machine.runner import Ending, RunResult, run_machine
-from arm_vcpu_cli.machine.watchdog import Watchdog
+from arm_vcpu_cli.vm.runner import Ending, RunResult, run_machine
 from tests.support.fake_core import Trap, hvc
 
 from .fake_machine import ENTRY, machine

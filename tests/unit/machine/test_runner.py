@@ -10,13 +10,13 @@ import pytest
 
 from arm_vcpu_cli.arch.registers.regs import EL1H_MASKED, Spsr
 from arm_vcpu_cli.axvcpu.exit import EXIT_REASONS
+from arm_vcpu_cli.board.description import Limits
 from arm_vcpu_cli.engine.port import StopReason
 from arm_vcpu_cli.errors import OUTPUT_FAILED, EngineError
-from arm_vcpu_cli.machine.console import Console
-from arm_vcpu_cli.machine.description import Limits
-from arm_vcpu_cli.machine.hang import HangWatch
-from arm_vcpu_cli.machine.runner import EXIT_HANDLERS, Ending, GuestRun, RunResult, run_machine
-from arm_vcpu_cli.machine.watchdog import StopCause, Watchdog
+from arm_vcpu_cli.host.console import Console
+from arm_vcpu_cli.host.watchdog import StopCause, Watchdog
+from arm_vcpu_cli.vm.runner import EXIT_HANDLERS, Ending, GuestRun, RunResult, run_machine
+from arm_vcpu_cli.vm.watch.hang import HangWatch
 from tests.support.fake_core import Trap, data_abort, hvc, instruction_abort, system_move, wfi, write_pstate
 from tests.unit.arm_vcpu.machine import TestPlatform
 

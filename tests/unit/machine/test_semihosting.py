@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arm_vcpu_cli.axvcpu.exit import PowerAction, SystemDown
-from arm_vcpu_cli.machine.semihosting import (
+from arm_vcpu_cli.vm.semihosting import (
     OPERATIONS,
     SYS_ERRNO,
     SYS_EXIT,

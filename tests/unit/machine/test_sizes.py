@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arm_vcpu_cli.machine.sizes import format_size, parse_size
+from arm_vcpu_cli.sizes import format_size, parse_size
 
 
 @pytest.mark.parametrize(

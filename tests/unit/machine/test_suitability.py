@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 import pytest
 
+from arm_vcpu_cli.board.loading import load_machine, machine_from_document
 from arm_vcpu_cli.guest.code_survey import EL2, CodeSurvey, Use
 from arm_vcpu_cli.guest.elf_survey import ElfSurvey
 from arm_vcpu_cli.guest.guest_survey import GuestSurvey
@@ -15,8 +16,7 @@ from arm_vcpu_cli.guest.image import Segment
 from arm_vcpu_cli.guest.linux import ImageFlags
 from arm_vcpu_cli.guest.linux_survey import DRIVERS, LinuxSurvey
 from arm_vcpu_cli.guest.symbols import SymbolTable
-from arm_vcpu_cli.machine.loading import load_machine, machine_from_document
-from arm_vcpu_cli.machine.suitability import ENOUGH, GuestCpu, Verdict, Weight, guest_cpu, judge
+from arm_vcpu_cli.inspect.suitability import ENOUGH, GuestCpu, Verdict, Weight, guest_cpu, judge
 from tests.unit.probe.models import facts, fake_model
 
 MACHINE = load_machine(None)

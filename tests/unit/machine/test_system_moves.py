@@ -13,7 +13,7 @@ from arm_vcpu_cli.arch.registers.regs import Cntkctl
 from arm_vcpu_cli.arch.registers.sysreg import SYSREGS, SysReg, lookup
 from arm_vcpu_cli.devices.timer import GenericTimer, el0_may_access
 from arm_vcpu_cli.engine.port import MoveHandler
-from arm_vcpu_cli.machine.system_moves import PHYSICAL_TIMER, SystemMoves, trapped_handlers
+from arm_vcpu_cli.vm.system_moves import PHYSICAL_TIMER, SystemMoves, trapped_handlers
 from tests.support.fake_core import FakeCore
 from tests.support.manual_clock import Line, ManualClock
 

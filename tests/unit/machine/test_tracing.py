@@ -28,12 +28,12 @@ from arm_vcpu_cli.axvcpu.vcpu import VCpuState
 from arm_vcpu_cli.devices.bus import Bus
 from arm_vcpu_cli.devices.regions import ReadAsZero
 from arm_vcpu_cli.guest.symbols import Symbol, SymbolTable
-from arm_vcpu_cli.machine.observation.describing import EventDescriber
-from arm_vcpu_cli.machine.observation.tracing import TraceOptions, Tracer
-from arm_vcpu_cli.machine.passthrough import PassedThrough
-from arm_vcpu_cli.machine.runner import Ending, RunResult
+from arm_vcpu_cli.observe.describing import EventDescriber
+from arm_vcpu_cli.observe.tracing import TraceOptions, Tracer
 from arm_vcpu_cli.trace.event import EVENT_TYPES, UNASKED_TYPES, TraceEnd, TraceEvent
 from arm_vcpu_cli.trace.selection import Selection, Span
+from arm_vcpu_cli.vm.passthrough import PassedThrough
+from arm_vcpu_cli.vm.runner import Ending, RunResult
 from tests.support.sink import Sink
 
 CREATED, FREE, READY, RUNNING, BLOCKED = (

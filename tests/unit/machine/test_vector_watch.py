@@ -8,7 +8,7 @@ from arm_vcpu_cli.arch.registers.regs import Spsr
 from arm_vcpu_cli.arch.registers.sysreg import lookup
 from arm_vcpu_cli.arm_vcpu.observer import El1ExceptionRecord
 from arm_vcpu_cli.arm_vcpu.vectors import TrapKind
-from arm_vcpu_cli.machine.observation.vector_watch import VectorWatch
+from arm_vcpu_cli.observe.vector_watch import VectorWatch
 from tests.support.fake_core import FakeCore
 
 VBAR, OTHER = 0x4008_0800, 0xFFFF_8000_0801_2800

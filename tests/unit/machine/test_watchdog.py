@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from arm_vcpu_cli.machine.watchdog import StopCause, Watchdog
+from arm_vcpu_cli.host.watchdog import StopCause, Watchdog
 
 LONG_SECONDS = 60
 """A guard against a hang, never a measure."""

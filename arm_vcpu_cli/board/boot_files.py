@@ -1,0 +1,54 @@
+"""What the guest finds in memory beside itself: device tree and initial RAM disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from arm_vcpu_cli.board.description import MachineDescription
+from arm_vcpu_cli.board.devicetree import BootParameters, build_device_tree
+from arm_vcpu_cli.board.placement import GuestRam, load_bytes, place_device_tree, place_initrd
+from arm_vcpu_cli.errors import GuestFileError, MachineFileError
+from arm_vcpu_cli.guest.files import read_initrd
+from arm_vcpu_cli.guest.image import GuestImage
+from arm_vcpu_cli.record import replace
+
+RNG_SEED_SIZE: Final = 64  # bytes; the kernel's generator takes in no more
+KASLR_SEED_SIZE: Final = 8
+
+Entropy = Callable[[int], bytes]
+"""Gives that many random bytes, others at each call."""
+
+
+def load_boot_files(ram: GuestRam, description: MachineDescription, image: GuestImage, entropy: Entropy) -> int | None:
+    """Put the initial RAM disk and the device tree into memory, clear of the guest ``image``.
+
+    Returns the address of the device tree, None where the machine has none. Raises MachineFileError, and
+    GuestFileError about the file of the RAM disk.
+    """
+    boot = description.boot
+    source = description.path or description.name
+    initrd = None if boot.initrd is None else read_initrd(boot.initrd)
+    if not boot.dtb:
+        if initrd is not None:
+            message = "false, but only a device tree tells the guest where its initial RAM disk is"
+            raise MachineFileError(source, message, key="boot.dtb")
+        return None
+    parameters = BootParameters(
+        initrd=None if initrd is None else (0, 0),
+        rng_seed=entropy(RNG_SEED_SIZE),
+        kaslr_seed=entropy(KASLR_SEED_SIZE) if boot.kaslr else b"",
+    )
+    blob = build_device_tree(description, parameters)
+    size = len(blob)
+    address = place_device_tree(
+        ram, description, image, size, partial(MachineFileError, source, key="boot.dtb_address")
+    )
+    if initrd is not None and boot.initrd is not None:
+        fail = partial(GuestFileError, boot.initrd)
+        start = place_initrd(ram, description, image, len(initrd), (address, size), fail)
+        load_bytes(ram, start, initrd)
+        blob = build_device_tree(description, replace(parameters, initrd=(start, start + len(initrd))))
+    load_bytes(ram, address, blob)
+    return address

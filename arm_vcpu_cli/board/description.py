@@ -1,0 +1,241 @@
+"""What a machine description says: the parts of a guest's machine as immutable records.
+
+:mod:`arm_vcpu_cli.board.loading` makes them from TOML and checks them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum
+from pathlib import Path
+from typing import Final
+
+from arm_vcpu_cli.board.schema import CPU_MODELS
+from arm_vcpu_cli.guest.image import ImageKind
+from arm_vcpu_cli.record import Record
+
+
+class Conduit(Enum):
+    """The instruction by which the guest calls PSCI and the secure monitor."""
+
+    HVC = "hvc"
+    SMC = "smc"
+
+
+DEFAULT_IDLE: Final = 3600.0
+
+
+class OnFault(Enum):
+    """What happens when the guest does to a memory region what its permissions forbid."""
+
+    ABORT = "abort"
+    """A synchronous external abort is injected into the guest."""
+    STOP = "stop"
+    """The run ends with a report."""
+    IGNORE = "ignore"
+    """A write has no effect; a fetch is aborted all the same."""
+
+
+class ClockSource(Enum):
+    """What makes the guest's time pass."""
+
+    AUTO = "auto"
+    """The runner chooses."""
+    INSTRUCTIONS = "instructions"
+    """Executed instructions: every run is the same."""
+    HOST = "host"
+    """The host's clock."""
+
+
+class CpuDescription(Record):
+    """``[cpu]``; ``mpidr`` holds the affinity fields only, as MPIDR_EL1 has them.
+
+    ``features`` are the architectural features that the file switches on or off, by name.
+    """
+
+    model: str
+    mpidr: int
+    features: tuple[tuple[str, bool], ...] = ()
+
+    @property
+    def pa_bits(self) -> int:
+        """The width of a physical address, in bits."""
+        return CPU_MODELS[self.model].pa_bits
+
+
+class El2Description(Record):
+    """``[el2]``; ``hcr`` names further trap bits of HCR_EL2."""
+
+    passthrough_interrupt: bool
+    passthrough_timer: bool
+    trap_wfi: bool
+    trap_id_registers: bool
+    hcr: tuple[str, ...]
+
+
+class MemoryRegion(Record):
+    """``[memory.<name>]``; ``base`` is an IPA, ``file_offset`` is where in the region the file's bytes go."""
+
+    name: str
+    base: int
+    size: int
+    readable: bool
+    writable: bool
+    executable: bool
+    on_fault: OnFault
+    file: Path | None
+    file_offset: int
+
+    @property
+    def end(self) -> int:
+        """The first address behind the region."""
+        return self.base + self.size
+
+    def holds(self, address: int, size: int = 1) -> bool:
+        """Whether all of the ``size`` bytes at ``address`` lie in the region."""
+        return self.base <= address and address + size <= self.end
+
+
+class DeviceDescription(Record):
+    """``[device.<name>]``; ``type`` is a key of DEVICE_TYPES, ``intid`` an SPI (32 to 1019).
+
+    With ``passthrough`` the guest reaches the device without an exit; its window is then made of whole pages.
+    """
+
+    name: str
+    type: str
+    base: int
+    size: int
+    intid: int | None
+    passthrough: bool = False
+
+    @property
+    def end(self) -> int:
+        """The first address behind the window."""
+        return self.base + self.size
+
+
+class Window(Record):
+    """A range of IPAs at which a device has registers; ``size`` in bytes."""
+
+    base: int
+    size: int
+
+    @property
+    def end(self) -> int:
+        """The first address behind the window."""
+        return self.base + self.size
+
+
+class GicDescription(Record):
+    """The device of type "gicv3": a distributor, and room for the redistributors of the CPUs, one after the other."""
+
+    name: str
+    distributor: Window
+    redistributors: Window
+
+
+class ClockDescription(Record):
+    """``[clock]``; ``seed`` (64 bits) is what all chance of the machine comes from unless the host is its clock,
+    and ``epoch`` what its real-time clock then says at reset, in seconds since 1970 (UTC). ``counter_read`` is what a
+    read of a counter takes under the instruction clock, in nanoseconds."""
+
+    source: ClockSource
+    seed: int
+    epoch: int
+    counter_read: int
+
+
+class BootDescription(Record):
+    """``[boot]``; addresses are IPAs, None leaves the choice to the loader or the builder.
+
+    ``kernel_type`` is what the guest file must be, None leaves it to the file. ``initrd`` is a file.
+    ``kaslr`` gives a Linux kernel a seed to choose its addresses by; without it they are those of its symbols.
+    """
+
+    entry: int | None
+    load_address: int | None
+    dtb: bool
+    dtb_address: int | None
+    bootargs: str
+    initrd: Path | None = None
+    kaslr: bool = False
+    kernel_type: ImageKind | None = None
+
+
+class SmcFunction(Record):
+    """``[smc.function.<name>]``: a call of the secure monitor and the values that it returns in x0 to x3.
+
+    Negative values of the file are here as the unsigned 64-bit values that the registers get.
+    """
+
+    name: str
+    id: int
+    returns: tuple[int, ...]
+
+
+class SmcDescription(Record):
+    """``[smc]``."""
+
+    conduit: Conduit
+    functions: tuple[SmcFunction, ...]
+
+
+class Limits(Record):
+    """``[limits]``: ``timeout`` in seconds of the host, ``max_exits`` a count, ``idle`` the seconds of its own time
+    that a guest may wait, printing nothing, once its input has ended; 0 is no limit."""
+
+    timeout: float
+    max_exits: int
+    idle: float = DEFAULT_IDLE
+
+
+NO_LIMITS: Final = Limits(timeout=0.0, max_exits=0)
+
+
+def main_ram(memory: Sequence[MemoryRegion]) -> MemoryRegion | None:
+    writable = [region for region in memory if region.writable]
+    named = [region for region in writable if region.name == "ram"]
+    runnable = [region for region in writable if region.executable]
+    candidates = named or runnable or writable
+    return max(candidates, key=lambda region: (region.size, -region.base)) if candidates else None
+
+
+class MachineDescription(Record):
+    """A machine that has been checked. ``memory`` and ``devices`` are sorted by base; nothing overlaps.
+
+    ``gic`` is the interrupt controller, which is not among the devices, and None where there is none.
+    ``path`` is the file that described it, None for a preset; ``name`` is its stem or the preset's name.
+    """
+
+    name: str
+    path: Path | None
+    cpu: CpuDescription
+    el2: El2Description
+    memory: tuple[MemoryRegion, ...]
+    devices: tuple[DeviceDescription, ...]
+    gic: GicDescription | None
+    clock: ClockDescription
+    boot: BootDescription
+    smc: SmcDescription
+    limits: Limits
+    semihosting: bool
+
+    @property
+    def address_bits(self) -> int:
+        """How wide the guest's physical addresses have to be for everything that it has."""
+        ends = [region.end for region in self.memory] + [device.end for device in self.devices]
+        if self.gic is not None:
+            ends += [self.gic.distributor.end, self.gic.redistributors.end]
+        return (max(ends) - 1).bit_length()
+
+    @property
+    def ram(self) -> MemoryRegion:
+        """The main RAM: the writable region "ram", or else the largest one to run from, or else to write.
+
+        Raises ValueError where no region is writable, which no description that was loaded does.
+        """
+        region = main_ram(self.memory)
+        if region is None:
+            raise ValueError("the machine has no writable memory")
+        return region

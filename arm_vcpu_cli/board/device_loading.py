@@ -1,0 +1,80 @@
+"""The ``[device.<name>]`` tables of a machine description."""
+
+from __future__ import annotations
+
+from arm_vcpu_cli.arch.translation.descriptor import PAGE_SIZE
+from arm_vcpu_cli.board.description import DeviceDescription, GicDescription, Window
+from arm_vcpu_cli.board.schema import (
+    DEFAULT_REDISTRIBUTORS,
+    DEVICE_KEYS,
+    DEVICE_TYPES,
+    FIRST_SPI,
+    GIC_ALIGNMENT,
+    LAST_SPI,
+    MAX_PASSTHROUGH,
+    MAX_REDISTRIBUTORS,
+    MAX_REGIONS,
+    REDISTRIBUTOR_SIZE,
+    Table,
+)
+
+
+def read_devices(table: Table, limit: int) -> tuple[list[DeviceDescription], GicDescription | None]:
+    """The devices that are switched on, and apart from them the interrupt controller.
+
+    Addresses are below ``limit``. Raises MachineFileError.
+    """
+    devices: list[DeviceDescription] = []
+    gic: GicDescription | None = None
+    owners: dict[int, str] = {}
+    for name, device_table in table.tables(DEVICE_KEYS, most=MAX_REGIONS):
+        if not device_table.boolean("enabled", True):
+            continue
+        kind = device_table.choice("type", tuple(DEVICE_TYPES))
+        for key in DEVICE_KEYS:
+            if key in device_table and key not in ("type", "base", "enabled", *DEVICE_TYPES[kind].keys):
+                raise device_table.error(key, f'a device of type "{kind}" has no such key')
+        if kind == "gicv3":
+            if gic is not None:
+                raise device_table.error(None, f"there is an interrupt controller already: {table.key_of(gic.name)}")
+            gic = _read_gic(name, device_table, limit)
+            continue
+        device = _read_device(name, kind, device_table, limit)
+        if device.intid is not None:
+            if device.intid in owners:
+                raise device_table.error("intid", f"{device.intid} is already that of {owners[device.intid]}")
+            owners[device.intid] = device_table.key
+        devices.append(device)
+    return devices, gic
+
+
+def _read_device(name: str, kind: str, table: Table, limit: int) -> DeviceDescription:
+    passthrough = table.boolean("passthrough", False)
+    alignment = PAGE_SIZE if passthrough else 4
+    window = DEVICE_TYPES[kind]
+    greatest = min(window.greatest, MAX_PASSTHROUGH) if passthrough else window.greatest
+    return DeviceDescription(
+        name=name,
+        type=kind,
+        base=table.integer("base", low=0, high=limit - 1, multiple_of=alignment),
+        size=table.size("size", low=window.least, high=greatest, multiple_of=alignment, default=PAGE_SIZE),
+        intid=table.optional_integer("intid", low=FIRST_SPI, high=LAST_SPI),
+        passthrough=passthrough,
+    )
+
+
+def _read_gic(name: str, table: Table, limit: int) -> GicDescription:
+    base = table.integer("base", low=0, high=limit - 1, multiple_of=GIC_ALIGNMENT)
+    redistributor_base = table.integer("redistributor_base", low=0, high=limit - 1, multiple_of=GIC_ALIGNMENT)
+    redistributor_size = table.size(
+        "redistributor_size",
+        low=REDISTRIBUTOR_SIZE,
+        high=MAX_REDISTRIBUTORS * REDISTRIBUTOR_SIZE,
+        multiple_of=REDISTRIBUTOR_SIZE,
+        default=DEFAULT_REDISTRIBUTORS * REDISTRIBUTOR_SIZE,
+    )
+    return GicDescription(
+        name=name,
+        distributor=Window(base, DEVICE_TYPES["gicv3"].least),
+        redistributors=Window(redistributor_base, redistributor_size),
+    )

@@ -1,0 +1,261 @@
+"""Copying a guest into the memory of a machine, and finding room for device tree and initial RAM disk.
+
+Where a Linux kernel wants these: Linux, Documentation/arch/arm64/booting.rst.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Final, NamedTuple, Protocol
+
+from arm_vcpu_cli.arch.translation.descriptor import PAGE_SIZE
+from arm_vcpu_cli.board.description import MachineDescription, MemoryRegion
+from arm_vcpu_cli.errors import GuestFileError, MachineFileError
+from arm_vcpu_cli.guest.image import GuestImage, Segment
+from arm_vcpu_cli.record import Record
+from arm_vcpu_cli.sizes import GIB, MIB
+
+MAX_DTB_SIZE: Final = 2 * MIB
+KERNEL_ROOM: Final = 128 * MIB
+"""What a kernel has to itself, counted from where it begins, if there is that much memory."""
+INITRD_WINDOW: Final = 32 * GIB
+
+
+class Extent(NamedTuple):
+    """The IPAs from ``start`` to before ``end``, and what is there."""
+
+    start: int
+    end: int
+    name: str
+
+
+class PhysicalMemory(Protocol):
+    """Access to host-physical memory."""
+
+    def memory(self, paddr: int, size: int) -> memoryview:
+        """Writable bytes of a range."""
+
+
+class BackedRegion(Record):
+    """A memory region of the machine and the host-physical address of the memory behind it."""
+
+    region: MemoryRegion
+    paddr: int
+
+    @property
+    def end(self) -> int:
+        """The first IPA behind the region."""
+        return self.region.base + self.region.size
+
+
+def align_up(value: int, alignment: int) -> int:
+    """The lowest multiple of ``alignment`` that is not below ``value``."""
+    return -(-value // alignment) * alignment
+
+
+class GuestRam:
+    """All memory of a machine, by IPA."""
+
+    def __init__(
+        self,
+        physical: PhysicalMemory,
+        regions: Iterable[BackedRegion],
+        forget_code: Callable[[int, int], None] = lambda _paddr, _size: None,
+    ) -> None:
+        """``forget_code`` is told of each host-physical address and size in bytes that :meth:`write` writes to."""
+        self._physical = physical
+        self._forget_code = forget_code
+        self.regions = tuple(regions)
+
+    def find(self, ipa: int, size: int) -> BackedRegion | None:
+        """The region that holds all of a range."""
+        for backed in self.regions:
+            if backed.region.base <= ipa and ipa + size <= backed.end:
+                return backed
+        return None
+
+    def view(self, ipa: int, size: int) -> memoryview | None:
+        """The bytes of a range, None where it is not inside one region."""
+        backed = self.find(ipa, size)
+        return None if backed is None else self._physical.memory(backed.paddr + ipa - backed.region.base, size)
+
+    def write(self, ipa: int, data: bytes) -> bool:
+        """Write to the guest's memory while it is stopped; what it executes from there it executes as written.
+
+        False where the range is not inside one region.
+        """
+        backed = self.find(ipa, len(data))
+        if backed is None:
+            return False
+        paddr = backed.paddr + ipa - backed.region.base
+        self._physical.memory(paddr, len(data))[:] = data
+        self._forget_code(paddr, len(data))
+        return True
+
+    def describe(self) -> str:
+        """The regions as text, for errors."""
+        return ", ".join(f"{each.region.name} {each.region.base:#x}-{each.end - 1:#x}" for each in self.regions)
+
+
+def preload_files(ram: GuestRam, description: MachineDescription) -> None:
+    """Copy the files that the description names into their regions. Raises :class:`MachineFileError`."""
+    for backed in ram.regions:
+        region = backed.region
+        if region.file is None:
+            continue
+        try:
+            data = region.file.read_bytes()
+        except OSError as error:
+            raise MachineFileError(
+                description.path or region.file, f"{region.file}: {error.strerror}", key=f"memory.{region.name}.file"
+            ) from error
+        view = ram.view(region.base + region.file_offset, len(data))
+        if view is None:
+            raise MachineFileError(
+                description.path or region.file,
+                f"{region.file} has {len(data):#x} bytes, more than there is room for",
+                key=f"memory.{region.name}.file",
+            )
+        view[:] = data
+
+
+def load_segments(ram: GuestRam, image: GuestImage) -> None:
+    """Copy the segments of a guest into memory. Raises :class:`GuestFileError` for one that has none."""
+    for segment in image.segments:
+        if not segment.memory_size:
+            continue
+        view = ram.view(segment.address, segment.memory_size)
+        if view is None:
+            raise GuestFileError(
+                image.path,
+                f"{segment.name} at {segment.address:#x}-{segment.end - 1:#x} is outside of memory: {ram.describe()}",
+            )
+        view[: len(segment.data)] = segment.data
+        _clear(view, segment, _files(ram))
+
+
+def _clear(view: memoryview, segment: Segment, files: list[Extent]) -> None:
+    """Clear the part of a segment that has no data, where a preloaded file is; fresh memory is zero, and to
+    write it would make the host back it."""
+    for file in files:
+        start = max(file.start, segment.address + len(segment.data))
+        end = min(file.end, segment.end)
+        if start < end:
+            view[start - segment.address : end - segment.address] = bytes(end - start)
+
+
+def load_bytes(ram: GuestRam, address: int, data: bytes) -> None:
+    """Copy what has been placed to its address. Raises ValueError where there is no memory."""
+    if not ram.write(address, data):
+        raise ValueError(f"{len(data):#x} bytes at {address:#x} are outside of memory")
+
+
+def place_device_tree(
+    ram: GuestRam, description: MachineDescription, image: GuestImage, size: int, fail: Callable[[str], Exception]
+) -> int:
+    """Where a device tree of ``size`` bytes goes; raises what ``fail`` makes of a message where it cannot.
+
+    As the description says; else for a Linux kernel somewhere above it; else the base of RAM, where firmware
+    for this memory map looks for it, or above the guest, or below the end of RAM. Never over anything that was
+    loaded.
+    """
+    if size > MAX_DTB_SIZE:
+        raise fail(f"the device tree has {size:#x} bytes, more than the {MAX_DTB_SIZE:#x} that a kernel takes")
+    taken = _taken(ram, image)
+    wanted = description.boot.dtb_address
+    if wanted is not None:
+        if ram.find(wanted, size) is None:
+            raise fail(f"{wanted:#x} has no room for {size:#x} bytes of device tree: {ram.describe()}")
+        for start, end, name in taken:
+            if start < wanted + size and wanted < end:
+                raise fail(f"{size:#x} bytes of device tree at {wanted:#x} would overwrite {name} at {start:#x}")
+        return wanted
+    main = description.ram
+    found = _for_linux(main, taken, image, size) if image.kind == "linux" else _for_firmware(ram, main, taken, size)
+    if found is None:
+        raise fail(f"{main.name} has no room for {size:#x} bytes of device tree beside the guest")
+    return found
+
+
+def place_initrd(
+    ram: GuestRam,
+    description: MachineDescription,
+    image: GuestImage,
+    size: int,
+    device_tree: tuple[int, int],
+    fail: Callable[[str], Exception],
+) -> int:
+    """Where an initial RAM disk of ``size`` bytes goes: a page of the main RAM, above the guest if it can.
+
+    ``device_tree`` is the (address, size) of what was placed before. Raises what ``fail`` makes of a message
+    where there is no room.
+    """
+    main = description.ram
+    address, dtb_size = device_tree
+    taken = [*_taken(ram, image), Extent(address, address + dtb_size, "device tree")]
+    low, high = _window(image) if image.kind == "linux" else (main.base, main.end)
+    room = Extent(max(low, main.base), min(high, main.end), main.name)
+    found = _gap(room, taken, size, PAGE_SIZE, _preferred(main, image))
+    if found is None:
+        raise fail(f"{main.name} has no room for {size:#x} bytes of initial RAM disk beside the guest")
+    return found
+
+
+def _for_firmware(ram: GuestRam, main: MemoryRegion, taken: list[Extent], size: int) -> int | None:
+    above = max((each.end for each in taken if main.holds(each.start)), default=main.base)
+    candidates = (main.base, align_up(above, PAGE_SIZE), (main.end - size) // PAGE_SIZE * PAGE_SIZE)
+    for address in candidates:
+        free = all(address + size <= each.start or each.end <= address for each in taken)
+        if free and ram.find(address, size) is not None:
+            return address
+    return None
+
+
+def _for_linux(main: MemoryRegion, taken: list[Extent], image: GuestImage, size: int) -> int | None:
+    """A place that no boundary of 2 MiB crosses: kernels before 4.2 map a single block for it."""
+    alignment = PAGE_SIZE
+    while alignment < size:
+        alignment *= 2
+    return _gap(Extent(main.base, main.end, main.name), taken, size, alignment, _preferred(main, image))
+
+
+def _preferred(main: MemoryRegion, image: GuestImage) -> int:
+    """From where on to look for room for what the kernel gets: out of the way of what it does first, near to it."""
+    lowest = min((segment.address for segment in image.segments if main.holds(segment.address)), default=main.base)
+    return lowest + min((main.end - lowest) // 2, KERNEL_ROOM)
+
+
+def _window(image: GuestImage) -> tuple[int, int]:
+    """The addresses at which a Linux kernel takes an initrd: a window of 32 GiB, on 1 GiB boundaries, with all of
+    the kernel in it (booting.rst, "Call the kernel image"). As (first, first behind it)."""
+    start, end = image.segments[0].address, image.segments[-1].end
+    return align_up(end, GIB) - INITRD_WINDOW, start // GIB * GIB + INITRD_WINDOW
+
+
+def _gap(room: Extent, taken: list[Extent], size: int, alignment: int, preferred: int) -> int | None:
+    """The lowest multiple of ``alignment`` from ``preferred`` on with ``size`` free bytes in ``room``; else the
+    lowest in all of the room; None where there is none."""
+    for least in (max(preferred, room.start), room.start):
+        address = align_up(least, alignment)
+        for each in sorted(taken):
+            if address + size > each.start and each.end > address:
+                address = align_up(each.end, alignment)
+        if address + size <= room.end:
+            return address
+    return None
+
+
+def _taken(ram: GuestRam, image: GuestImage) -> list[Extent]:
+    """What was loaded."""
+    segments = [segment for segment in image.segments if segment.memory_size]
+    return [Extent(segment.address, segment.end, segment.name) for segment in segments] + _files(ram)
+
+
+def _files(ram: GuestRam) -> list[Extent]:
+    """The preloaded files."""
+    found = []
+    for region in (backed.region for backed in ram.regions):
+        if region.file is not None:
+            start = region.base + region.file_offset
+            found.append(Extent(start, start + region.file.stat().st_size, region.file.name))
+    return found

@@ -1,0 +1,365 @@
+"""The serial line between a guest's UART and the host: bytes out to a file descriptor, bytes in from another."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+from arm_vcpu_cli.errors import ArmVcpuError, OutputError
+from arm_vcpu_cli.host.inbox import LIMIT, FileAhead, Inbox, is_file, read_available, start_reader
+from arm_vcpu_cli.host.readiness import wait_readable, wait_writable
+
+ESCAPE: Final = 0x01
+"""Ctrl-A starts an escape on an interactive line: x quits, Ctrl-A sends itself."""
+INTERRUPT: Final = 0x03
+NEWLINE: Final = 0x0A
+_QUIT: Final = frozenset(b"xX")
+CHUNK: Final = 4096
+"""Bytes written at once: a pipe that has room at all has room for as many (PIPE_BUF)."""
+IDLE_SECONDS: Final = 0.01
+"""How long an idle guest sleeps before it may look at its receiver again."""
+STALLED_SECONDS: Final = 5.0
+"""How long a guest may wait for input that has ended, printing nothing, before it counts as stuck. Boot loaders count
+down for a few seconds before they go on without a key."""
+SKIPPED_SECONDS: Final = 60.0
+"""The same where waiting takes no time of the host."""
+_BLOCKED_SECONDS: Final = 0.05
+"""How often a line whose reader is slow looks whether the run is still wanted."""
+_ASLEEP_SECONDS: Final = 0.02
+"""How often a guest that sleeps until input comes looks whether the run is still wanted."""
+
+
+class ConsoleClosedError(OutputError):
+    """Nothing more can be written to the console: its reader went away, or its disk is full."""
+
+
+class ConsoleCancelledError(ArmVcpuError):
+    """The run was stopped while the console waited for its reader."""
+
+
+class InputEndedError(ArmVcpuError):
+    """The guest only waits for input, and there will be none."""
+
+
+def _nothing_unread(_byte: int) -> bool:
+    """There is no UART to ask."""
+    return False
+
+
+def _nobody() -> None:
+    """Takes what nobody has asked to be told."""
+
+
+class Console:
+    """A serial line on two file descriptors; ``input_fd`` None is a line on which nothing ever arrives.
+
+    An ``interactive`` line is written byte by byte and, once it is connected, read by a thread of its own, so that
+    the escape works while the guest computes. Other output is written by the line.
+
+    Input reaches the guest in one of three ways. At first, :meth:`receive` takes what has arrived by itself. After
+    :meth:`watch`, arrivals are announced, and the guest gets them when they are delivered. After :meth:`replay`, it
+    gets what it is fed.
+    """
+
+    def __init__(
+        self,
+        output_fd: int,
+        input_fd: int | None,
+        *,
+        interactive: bool = False,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
+        self._output_fd = output_fd
+        self._input_fd = input_fd
+        self._interactive = interactive
+        self._by_byte = interactive
+        self._sleep = sleep
+        self._quit_requested: Callable[[], None] = _nobody
+        self._ignored: Callable[[], None] = _nobody
+        self._cancelled: Callable[[], bool] = bool
+        self._seen: tuple[Callable[[bytes], None], ...] = ()
+        self._out = bytearray()
+        self._last = NEWLINE
+        # What the guest may receive is the main thread's; what readers have put into the inbox is everybody's.
+        self._in: deque[int] = deque()
+        self._inbox = Inbox()
+        self._file: FileAhead | None = None
+        self._ended = input_fd is None
+        self._idle_waits = 0
+        self._escaped = False
+        self._refill: Callable[[], None] = self._take_keys if interactive else self._read_now
+        self._drained: Callable[[], None] = _nobody
+        self._request: Callable[[], None] = _nobody
+        self._room = threading.Event()
+        self._watched = False
+        self._fed = False
+        self._unread: Callable[[int], bool] = _nothing_unread
+
+    @property
+    def interactive(self) -> bool:
+        """Whether a person is at the other end."""
+        return self._interactive
+
+    @property
+    def in_line(self) -> bool:
+        """Whether a person at the other end sees the cursor behind a line that the guest has not ended."""
+        return self._interactive and self._last != NEWLINE
+
+    @property
+    def input_open(self) -> bool:
+        """Whether something may still arrive, or has arrived and is not delivered."""
+        return not self._ended or len(self._inbox) > 0 or (self._file is not None and self._file.has_more)
+
+    def connect(
+        self,
+        *,
+        quit_requested: Callable[[], None],
+        ignored: Callable[[], None],
+        cancelled: Callable[[], bool],
+    ) -> None:
+        """Say who is told of the escape, and of a Ctrl-C typed when the guest has not taken the one before; and
+        what tells whether the run has been stopped, which ends a wait for the reader. Keys are read from now on."""
+        self._quit_requested = quit_requested
+        self._ignored = ignored
+        self._cancelled = cancelled
+        if self._interactive:
+            start_reader("armvcpu-terminal", self._read_terminal)
+
+    # Output
+
+    def observe(self, seen: Callable[[bytes], None]) -> None:
+        """Have ``seen`` called as well with all that the guest prints, just before it is written."""
+        self._seen = (*self._seen, seen)
+
+    def write_lines(self) -> None:
+        """Have an interactive line written by the line too, or when the guest waits for input: others write to the
+        same terminal."""
+        self._by_byte = False
+
+    def send(self, byte: int) -> None:
+        """A byte from the guest."""
+        self._out.append(byte)
+        self._last = byte
+        self._idle_waits = 0
+        if self._by_byte or byte == NEWLINE or len(self._out) >= CHUNK:
+            self.flush()
+
+    def write(self, data: bytes) -> None:
+        """Bytes from the guest by another way than the UART."""
+        for byte in data:
+            self.send(byte)
+
+    def flush(self) -> None:
+        """Write what is buffered.
+
+        Raises :class:`ConsoleClosedError` if that is impossible, and :class:`ConsoleCancelledError` if the run is
+        stopped while a slow reader is waited for; what could not be written is dropped.
+        """
+        if self._out:
+            data = bytes(self._out)
+            for seen in self._seen:
+                seen(data)
+        try:
+            while self._out:
+                self._wait_for_room()
+                try:
+                    written = os.write(self._output_fd, self._out[:CHUNK])
+                except BlockingIOError:
+                    continue
+                del self._out[:written]
+        except BrokenPipeError as error:
+            raise ConsoleClosedError("the reader of the console is gone") from error
+        except OSError as error:
+            raise ConsoleClosedError(f"the console cannot be written: {error.strerror}") from error
+        finally:
+            self._out.clear()
+
+    def _wait_for_room(self) -> None:
+        """Return when a write will not block. A blocked write could not be interrupted while the guest is inside
+        the engine: signals only leave a byte in the watchdog's pipe."""
+        while not wait_writable(self._output_fd, _BLOCKED_SECONDS):
+            if self._cancelled():
+                raise ConsoleCancelledError("the console's reader does not read")
+
+    def ask(self, unread: Callable[[int], bool]) -> None:
+        """Say who knows whether a byte that the guest's UART has taken has not been read by the guest yet."""
+        self._unread = unread
+
+    # Input, as the guest's UART sees it
+
+    def receive(self) -> int | None:
+        """The next byte for the guest, None while there is none."""
+        if not self._in:
+            self._refill()
+            if not self._in:
+                return None
+        self._idle_waits = 0
+        byte = self._in.popleft()
+        if not self._in:
+            self._drained()
+        return byte
+
+    def wait(self, *, skips: bool = False) -> None:
+        """Sleep a little, or until input comes. Raises :class:`InputEndedError` when it is pointless.
+
+        ``skips``: the guest's clock need not be waited for, so that it is only slept while input may still arrive.
+        """
+        self.flush()
+        if not self.input_open:
+            # Waits are counted, not the time since the first one: the guest may have computed in between.
+            if self._idle_waits * IDLE_SECONDS >= (SKIPPED_SECONDS if skips else STALLED_SECONDS):
+                raise InputEndedError("the guest waits for input, and the input has ended")
+            self._idle_waits += 1
+            if not skips and not self._fed:
+                self._sleep(IDLE_SECONDS)
+        elif self._fed or self._has_news():
+            return
+        elif self._interactive or self._watched:
+            self._inbox.wait(IDLE_SECONDS)
+        elif self._input_fd is not None:
+            wait_readable(self._input_fd, IDLE_SECONDS)
+
+    # Input that is delivered at moments that the machine chooses
+
+    def watch(self, request: Callable[[], None]) -> None:
+        """From now on ``request`` is called whenever something has arrived, the end of the input included, and
+        the guest receives what :meth:`deliver` has delivered, in order, and nothing else.
+
+        A reader thread calls it, so it must be safe from any thread. A regular file and the null device need none:
+        they are read as the guest takes the bytes, so that what it receives does not depend on time. Those are
+        announced from the main thread, at once and inside :meth:`receive`.
+        """
+        self._refill = _nobody
+        self._request = request
+        self._watched = True
+        if not self._interactive and self._input_fd is not None:
+            if is_file(self._input_fd):
+                self._file = FileAhead(self._input_fd)
+                self._ended = True
+                self._drained = self._announce_file
+                request()
+                return
+            self._drained = self._room.set
+            start_reader("armvcpu-input", self._read_pipe)
+        if self._inbox.has_news():
+            request()
+
+    def deliver(self) -> bytes:
+        """Let the guest receive what has arrived: call it while the guest is stopped. Empty if there was nothing
+        but perhaps the end of the input."""
+        data = self._inbox.take()
+        if not data and self._file is not None and not self._in:
+            data = self._file.take()
+        self._in.extend(data)
+        return data
+
+    def wait_for_input(self, seconds: float | None) -> bool:
+        """Sleep until there is something to deliver, or the end of the input to take notice of (True); or until
+        the time has passed (None: for ever) or the run is cancelled (False).
+
+        What is buffered is written first, with the errors of :meth:`flush`.
+        """
+        self.flush()
+        deadline = None if seconds is None else time.monotonic() + seconds
+        while not self._cancelled():
+            if self._has_news():
+                return True
+            left = _ASLEEP_SECONDS if deadline is None else min(_ASLEEP_SECONDS, deadline - time.monotonic())
+            if left <= 0:
+                return False
+            self._inbox.wait(left)
+        return False
+
+    def _has_news(self) -> bool:
+        """Whether :meth:`deliver` has something to do. The next part of a file is not due before the last is used."""
+        return self._inbox.has_news() or (self._file is not None and self._file.has_more and not self._in)
+
+    # Input that is repeated
+
+    def replay(self) -> None:
+        """From now on the guest receives what it is fed, and nothing else. Keys are read for the escape only."""
+        self._refill = _nobody
+        self._fed = True
+        self._ended = False
+        self._in.clear()
+        self._inbox.take()
+
+    def feed(self, data: bytes) -> None:
+        """Let the guest receive ``data``; nothing is the end of the input."""
+        self._in.extend(data)
+        if not data:
+            self._ended = True
+
+    # Where input comes from
+
+    def _take_keys(self) -> None:
+        self._in.extend(self._inbox.take())
+
+    def _read_now(self) -> None:
+        fd = self._input_fd
+        if self._ended or fd is None or not wait_readable(fd, 0):
+            return
+        data = read_available(fd, CHUNK)
+        self._ended = data == b""
+        self._in.extend(data or b"")
+
+    def _announce_file(self) -> None:
+        if self._file is not None and self._file.has_more:
+            self._request()
+
+    def _read_pipe(self) -> None:
+        fd = self._input_fd
+        while fd is not None and not self._ended:
+            self._room.clear()
+            ahead = len(self._inbox) + len(self._in)
+            if ahead >= LIMIT:
+                self._room.wait()
+                continue
+            data = read_available(fd, LIMIT - ahead)
+            if data is not None:
+                self._arrive(data, ended=not data)
+
+    def _read_terminal(self) -> None:
+        fd = self._input_fd
+        while fd is not None:
+            data = read_available(fd, CHUNK)
+            if data is None:
+                continue
+            self._arrive(self._keys_of(data), ended=not data)
+            if not data:
+                return
+
+    def _arrive(self, data: bytes, *, ended: bool) -> None:
+        """What a reader has for the guest, and whether it was the last."""
+        if self._fed:
+            return
+        if ended:
+            self._ended = True
+        if data or ended:
+            self._inbox.put(data)
+            self._request()
+
+    def _keys_of(self, typed: bytes) -> bytes:
+        """What the guest gets of what was typed."""
+        keys = bytearray()
+        for byte in typed:
+            if self._escaped:
+                self._escaped = False
+                if byte in _QUIT:
+                    self._quit_requested()
+                    continue
+                if byte != ESCAPE:
+                    keys.append(ESCAPE)
+                keys.append(byte)
+            elif byte == ESCAPE:
+                self._escaped = True
+            else:
+                ahead = byte == INTERRUPT and (byte in keys or byte in self._inbox or byte in tuple(self._in))
+                if ahead or (byte == INTERRUPT and self._unread(byte)):
+                    self._ignored()
+                keys.append(byte)
+        return bytes(keys)

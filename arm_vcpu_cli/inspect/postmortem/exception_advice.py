@@ -1,0 +1,200 @@
+"""What the exceptions that guests die of usually mean, other than aborts: by syndrome, instruction and registers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from arm_vcpu_cli.arch.registers.el1regs import Sctlr
+from arm_vcpu_cli.arch.registers.sysreg import decode_system_move
+from arm_vcpu_cli.arch.syndrome.esr import ExceptionClass
+from arm_vcpu_cli.inspect.postmortem.advice import Advice
+from arm_vcpu_cli.inspect.postmortem.evidence import Evidence, Fault
+
+_BRK_TRAP: Final = 1000
+_BRK_NAMES: Final[Mapping[int, str]] = MappingProxyType(
+    {
+        _BRK_TRAP: "what compilers make of __builtin_trap(), and of code that they think cannot be reached",
+        0x800: "Linux's BUG() or WARN()",
+        **dict.fromkeys(range(0x900, 0x940), "a report of Linux's KASAN"),
+        **dict.fromkeys(range(0x5500, 0x5600), "a check of the undefined behaviour sanitizer (UBSAN)"),
+    }
+)
+_INSTRUCTION: Final = 4
+_HLT_MASK: Final = 0xFFE0001F
+_HLT: Final = 0xD4400000
+_SEMIHOSTING: Final = 0xD45E0000
+_PAC_ERRORS: Final = (0b01, 0b10)
+
+
+def _fault_of(evidence: Evidence, *classes: ExceptionClass) -> Fault | None:
+    fault = evidence.fault
+    return fault if fault is not None and fault.exception_class in classes else None
+
+
+def _branch_target(evidence: Evidence) -> Advice | None:
+    if _fault_of(evidence, ExceptionClass.BRANCH_TARGET) is None:
+        return None
+    return Advice(
+        "An indirect branch led to an instruction that is no landing pad (BTI) in a guarded page: a wrong function "
+        "pointer, or code that was built without branch protection.",
+        "build everything with -mbranch-protection=standard, or clear GP (bit 50) in the descriptors of code that is "
+        "not",
+    )
+
+
+def _authentication(evidence: Evidence) -> Advice | None:
+    fault = evidence.fault
+    if fault is None:
+        return None
+    meaning = (
+        "A pointer failed its authentication (PAC): a return address on the stack was overwritten, or it was signed "
+        "with another key or at another SP."
+    )
+    step = "look for what writes over the stack frame of the function that returns there; compare the keys (AP*Key_EL1)"
+    if fault.exception_class == ExceptionClass.POINTER_AUTH_FAIL:
+        return Advice(meaning, step)
+    # Without FEAT_FPAC the failure leaves an error code in the pointer's extension bits (AArch64.Auth).
+    if not fault.is_fetch or fault.far is None or not Sctlr(evidence.sctlr).EnIA | Sctlr(evidence.sctlr).EnIB:
+        return None
+    top = fault.far >> 61
+    return Advice(meaning, step) if top in _PAC_ERRORS and fault.far & (1 << 61) - 1 < 1 << 52 else None
+
+
+def _undefined(evidence: Evidence) -> Advice | None:
+    fault = _fault_of(evidence, ExceptionClass.UNKNOWN)
+    if fault is None:
+        return None
+    word = fault.instruction
+    if word == 0 and fault.pc != evidence.entry:
+        return Advice(
+            "There is no code here, only zeros (UDF #0): a jump through a wrong pointer, the end of a function without "
+            "a return, or memory that nothing was loaded to.",
+            "the backtrace and x30 say who came here",
+        )
+    if word is not None and word & _HLT_MASK == _HLT:
+        if word == _SEMIHOSTING and not evidence.description.semihosting:
+            return Advice(
+                "The guest makes a semihosting call, and this machine has none.",
+                "[semihosting] enabled = true in the machine file",
+            )
+        return Advice("HLT is undefined without a debugger, except for semihosting (HLT #0xF000).", "")
+    elsewhere = _register_of_others(evidence, fault)
+    if elsewhere is None and word is not None and fault.models is not None:
+        return _missing_feature(evidence, fault)
+    return elsewhere or _undefined_move(fault) or _no_instruction(evidence, fault)
+
+
+def _no_instruction(evidence: Evidence, fault: Fault) -> Advice:
+    word = "what is there" if fault.instruction is None else f"{fault.instruction:#010x}"
+    if fault.pc == evidence.entry:
+        return Advice(
+            f"Not even the first instruction ({word}) is one: the file is no AArch64 code, or not code from its first "
+            "byte on.",
+            "look at what the file is (file GUEST); --kernel-type says what to take it for, --load-address where a raw "
+            "binary goes",
+        )
+    return Advice(
+        f"The instruction ({word}) is undefined for this CPU at EL{fault.el}: data executed as code, or an extension "
+        "that the CPU does not have.",
+        "disassemble the guest there; -march=armv8-a builds for every CPU model",
+    )
+
+
+def _missing_feature(evidence: Evidence, fault: Fault) -> Advice:
+    model, have = evidence.description.cpu.model, fault.models or ()
+    meaning = f"The instruction needs {fault.feature}, which {model} does not have."
+    if not have:
+        return Advice(meaning, "no CPU model has it: build the guest without it (-march=armv8-a)")
+    models = " or ".join(f'"{name}"' for name in have)
+    return Advice(meaning, f"[cpu] model = {models} in the machine file (-m), or build the guest without it")
+
+
+def _register_of_others(evidence: Evidence, fault: Fault) -> Advice | None:
+    """A register that no CPU model would have: of another Exception level, or of what is no part of the CPU."""
+    move = None if fault.instruction is None else decode_system_move(fault.instruction)
+    if move is None:
+        return None
+    name, verb = move.reg.name, "reads" if move.is_read else "writes"
+    if name.endswith(("_EL2", "_EL12", "_EL02", "_EL3")):
+        level = "EL3" if name.endswith("_EL3") else "EL2"
+        return Advice(
+            f"The guest {verb} {name} and expects to be at {level}: guests start at EL1 here, under a hypervisor.",
+            "read CurrentEL first and leave out what is not there, as kernels do",
+        )
+    if name.startswith(("ICC_", "ICV_")) and evidence.description.gic is None:
+        return Advice(
+            f"The guest {verb} {name}, and the machine has no interrupt controller.",
+            'give it one: type = "gicv3" in a [device] of the machine file; the preset has it',
+        )
+    if name.startswith("PM"):
+        return Advice(f"The guest {verb} {name}: there are no performance monitors (ID_AA64DFR0_EL1 says so).", "")
+    return None
+
+
+def _undefined_move(fault: Fault) -> Advice | None:
+    move = None if fault.instruction is None else decode_system_move(fault.instruction)
+    if move is None:
+        return None
+    name, verb = move.reg.name, "reads" if move.is_read else "writes"
+    if fault.el == 0:
+        return Advice(f"EL0 {verb} {name}, which only EL1 may, or only if EL1 allows it.", "")
+    return Advice(f"The guest {verb} {name}, which this CPU does not have or does not allow that way.", "")
+
+
+def _floating_point(evidence: Evidence) -> Advice | None:
+    fault = _fault_of(evidence, ExceptionClass.FP_ACCESS, ExceptionClass.SVE, ExceptionClass.SME)
+    if fault is None:
+        return None
+    field = {ExceptionClass.SVE: "ZEN", ExceptionClass.SME: "SMEN"}.get(ExceptionClass(fault.exception_class), "FPEN")
+    return Advice(
+        f"The guest uses SIMD or floating-point registers while CPACR_EL1.{field} traps that; compilers do so for "
+        "plain C, too.",
+        "set CPACR_EL1.FPEN = 0b11 and ISB before any C code, or build with -mgeneral-regs-only",
+    )
+
+
+def _alignment_of_registers(evidence: Evidence) -> Advice | None:
+    fault = evidence.fault
+    if fault is not None and (fault.pc % _INSTRUCTION or fault.exception_class == ExceptionClass.PC_ALIGNMENT):
+        return Advice(
+            f"The PC is {fault.pc:#x}, no multiple of 4: a function pointer or a return address that was overwritten.",
+            "x30 and the backtrace say where it came from",
+        )
+    if (fault := _fault_of(evidence, ExceptionClass.SP_ALIGNMENT)) is not None:
+        return Advice(
+            f"SP is {fault.sp:#x}, no multiple of 16, and memory was accessed through it.",
+            "keep SP aligned to 16 bytes at all times: push registers in pairs (STP)",
+        )
+    return None
+
+
+def _illegal_state(evidence: Evidence) -> Advice | None:
+    if _fault_of(evidence, ExceptionClass.ILLEGAL_STATE) is None and not evidence.pstate.IL:
+        return None
+    return Advice(
+        "PSTATE.IL is set: the last ERET had an SPSR_EL1 that leads nowhere, such as to EL2 or to AArch32.",
+        "SPSR_EL1.M has to be 0b0000 (EL0t), 0b0100 (EL1t) or 0b0101 (EL1h)",
+    )
+
+
+def _breakpoint(evidence: Evidence) -> Advice | None:
+    fault = _fault_of(evidence, ExceptionClass.BRK64)
+    if fault is None:
+        return None
+    number = fault.iss & 0xFFFF
+    known = _BRK_NAMES.get(number, "a breakpoint in the code")
+    return Advice(f"BRK #{number:#x} is {known}.", "the code and the source line above it say which check has failed")
+
+
+EXCEPTIONS: Final = (
+    _illegal_state,
+    _alignment_of_registers,
+    _branch_target,
+    _authentication,
+    _undefined,
+    _floating_point,
+    _breakpoint,
+)
+"""The more particular ones first."""

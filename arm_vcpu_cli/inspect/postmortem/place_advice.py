@@ -1,0 +1,90 @@
+"""What is at an address of a machine, and what is near it: for a guest that reaches where nothing is."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import Final, NamedTuple
+
+from arm_vcpu_cli.arch.translation.memtype import Access
+from arm_vcpu_cli.board.description import MachineDescription, MemoryRegion
+from arm_vcpu_cli.inspect.postmortem.advice import Advice
+from arm_vcpu_cli.sizes import MIB, format_size
+
+_JUST_BEHIND: Final = 1 << 32
+"""Who reaches so far behind the end of RAM at most may take it for larger than it is."""
+_NOUNS: Final = MappingProxyType({Access.READ: "reads", Access.WRITE: "writes", Access.EXECUTE: "instruction fetches"})
+
+
+class Place(NamedTuple):
+    """A range of IPAs and what is there; ``end`` is exclusive."""
+
+    base: int
+    end: int
+    name: str
+
+
+def places(description: MachineDescription) -> list[Place]:
+    """Memory and devices, by address."""
+    found = [Place(region.base, region.end, f"memory.{region.name}") for region in description.memory]
+    found += [Place(device.base, device.end, f"device.{device.name}") for device in description.devices]
+    if description.gic is not None:
+        for window in (description.gic.distributor, description.gic.redistributors):
+            found.append(Place(window.base, window.end, f"device.{description.gic.name}"))
+    return sorted(found)
+
+
+def nothing_there(description: MachineDescription, ipa: int, access: Access | None) -> Advice | None:
+    """Advice on an access of the guest that reached an IPA without a device; None where there is one."""
+    region = region_at(description, ipa)
+    if region is not None:
+        return _refused(region, ipa, access)
+    place = nearest(description, ipa)
+    if place is None or place.base <= ipa < place.end:
+        return None
+    ram = description.ram
+    if ram.end <= ipa < ram.end + _JUST_BEHIND:
+        size = format_size(ram.size)
+        return Advice(
+            f"No memory and no device is at IPA {ipa:#x}: RAM has {size} and ends at {ram.end - 1:#x}.",
+            f"if the guest counts on more, --memory {_enough(ram, ipa)} reaches that far; else the pointer is wrong",
+        )
+    where = f"{place.name} at {place.base:#x} to {place.end - 1:#x}"
+    return Advice(
+        f"No device and no memory of this machine is at IPA {ipa:#x}; the nearest is {where}.",
+        "a guest for another board needs a machine of its own: -m FILE.toml describes one (devices, memory)",
+    )
+
+
+def _refused(region: MemoryRegion, ipa: int, access: Access | None) -> Advice | None:
+    allowed = {Access.READ: region.readable, Access.WRITE: region.writable, Access.EXECUTE: region.executable}
+    if access is None or allowed[access]:
+        return None
+    have = "".join(letter for letter, kind in zip("rwx", allowed, strict=True) if allowed[kind])
+    return Advice(
+        f"IPA {ipa:#x} is in memory.{region.name}, which stage 2 maps {have} only: no {_NOUNS[access]}.",
+        f"memory.{region.name}.permissions in the machine file says so; on_fault says what then happens",
+    )
+
+
+def _enough(ram: MemoryRegion, ipa: int) -> str:
+    """The size of RAM, doubled as often as it takes to reach an address."""
+    size = ram.size
+    while ram.base + size <= ipa:
+        size *= 2
+    return format_size(size).replace(" ", "") if size % MIB == 0 else str(size)
+
+
+def nearest(description: MachineDescription, ipa: int) -> Place | None:
+    """What holds an address, else what is closest to it."""
+    return min(places(description), key=lambda place: _distance(place, ipa), default=None)
+
+
+def region_at(description: MachineDescription, ipa: int) -> MemoryRegion | None:
+    """The memory region that holds an address."""
+    return next((region for region in description.memory if region.holds(ipa)), None)
+
+
+def _distance(place: Place, ipa: int) -> int:
+    if place.base <= ipa < place.end:
+        return 0
+    return place.base - ipa if ipa < place.base else ipa - place.end + 1

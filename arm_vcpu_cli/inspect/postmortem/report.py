@@ -1,0 +1,179 @@
+"""The report of a guest that went wrong: what it did, what that usually means, and all that there is to look at."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final, NamedTuple
+
+from arm_vcpu_cli.arch.registers.regs import Sctlr
+from arm_vcpu_cli.arch.syndrome.esr import EC_SHIFT, describe_esr
+from arm_vcpu_cli.arch.translation.memtype import Access
+from arm_vcpu_cli.arm_vcpu.inject import El1Exception, sets_far
+from arm_vcpu_cli.inspect.postmortem.backtrace import backtrace, place
+from arm_vcpu_cli.inspect.postmortem.disassembly import HINT, Disassembler, code_lines
+from arm_vcpu_cli.inspect.postmortem.evidence import Evidence, Fault, gather, has_returned
+from arm_vcpu_cli.inspect.postmortem.last_exits import before_the_end, exit_lines
+from arm_vcpu_cli.inspect.postmortem.patterns import advise
+from arm_vcpu_cli.inspect.postmortem.registers import EL1_REGISTERS, EL2_REGISTERS, register_dump
+from arm_vcpu_cli.inspect.postmortem.report_wanted import wants_advice, wants_report
+from arm_vcpu_cli.inspect.tables.translation import Translated, translate
+from arm_vcpu_cli.inspect.tables.translation_text import translation_lines
+from arm_vcpu_cli.vm.builder import Machine
+from arm_vcpu_cli.vm.diagnosis import in_words, vector_failures
+from arm_vcpu_cli.vm.runner import RunResult
+
+__all__ = [
+    "EL1_REGISTERS",
+    "EL2_REGISTERS",
+    "backtrace",
+    "brief_report",
+    "death_report",
+    "register_dump",
+    "wants_advice",
+    "wants_report",
+]
+
+_WIDTH: Final = 110
+_BOLD: Final = "\x1b[1m"
+_RED: Final = "\x1b[31m"
+_PLAIN: Final = "\x1b[0m"
+
+Paint = Callable[[str], str]
+
+
+class Section(NamedTuple):
+    """A part of the report."""
+
+    heading: str
+    lines: tuple[str, ...]
+
+
+def sections(machine: Machine, result: RunResult | None = None, emphasise: Paint = str) -> Iterator[Section]:
+    """All parts that have something to say, in the order in which they are read."""
+    evidence = gather(machine, result)
+    disassembler = Disassembler()
+    parts: list[tuple[str, Iterable[str]]] = [
+        ("what happened", _story(machine, evidence)),
+        ("what this usually means", _meaning(evidence)),
+        (_code_heading(disassembler), _code(machine, evidence, disassembler, emphasise)),
+        ("backtrace", backtrace(machine)),
+        *_translations(machine, evidence),
+        ("last exits (the latest last)", exit_lines(machine, evidence.recent)),
+    ]
+    before = before_the_end(evidence.recent, evidence.pc, evidence.registers)
+    since = "" if before is None else f" (* changed since exit {before.number})"
+    parts.append((f"registers{since}", register_dump(machine, None if before is None else before.registers)))
+    for heading, lines in parts:
+        found = tuple(lines)
+        if found:
+            yield Section(heading, found)
+
+
+def death_report(machine: Machine, result: RunResult | None = None, *, color: bool = False) -> list[str]:
+    """What a guest did that did not end by itself, and where; ``color`` for a terminal.
+
+    Without ``result`` nothing is said of how the run ended.
+    """
+    emphasise, heading = _paint(_RED, on=color), _paint(_BOLD, on=color)
+    lines = []
+    for section in sections(machine, result, emphasise):
+        lines.append(heading(f"{section.heading}:"))
+        lines.extend(f"  {line}" for line in section.lines)
+    return lines
+
+
+def brief_report(machine: Machine, result: RunResult, *, color: bool = False) -> list[str]:
+    """What the end of a guest usually means, for one that only stopped: nothing where that is not known."""
+    heading = _paint(_BOLD, on=color)
+    found = list(_meaning(gather(machine, result)))
+    if not found:
+        return []
+    return [heading("what this usually means:"), *(f"  {line}" for line in found), "  (--regs has the whole report)"]
+
+
+def _paint(code: str, *, on: bool) -> Paint:
+    return (lambda text: f"{code}{text}{_PLAIN}") if on else str
+
+
+# Sections ------------------------------------------------------------------------------------------------------
+
+
+def _story(machine: Machine, evidence: Evidence) -> Iterator[str]:
+    """The exceptions that led to the end, or the access that stage 2 refused."""
+    exceptions = machine.arch_vcpu.el1_exceptions()
+    if evidence.stuck:
+        failures = vector_failures(exceptions, evidence.vbar)
+        shown = exceptions[-1 - failures :] if failures < len(exceptions) else exceptions
+        for number, exception in enumerate(shown):
+            first = "" if not number else "then, at the vector for it: "
+            again = ", over and over" if exception is shown[-1] else ""
+            yield from _exception_lines(machine, exception, first, again)
+        return
+    if exceptions and not has_returned(machine, exceptions[-1]):
+        yield from _exception_lines(machine, exceptions[-1], "in a handler, of: ", "")
+    elif evidence.fault is not None:
+        yield from _refusal_lines(machine, evidence.fault)
+
+
+def _exception_lines(machine: Machine, exception: El1Exception, before: str, after: str) -> Iterator[str]:
+    yield f"{before}{in_words(exception)}{after}"
+    far = f" FAR_EL1={exception.far:#x}" if sets_far(exception.esr >> EC_SHIFT) else ""
+    yield f"  at {place(machine, exception.pc)}"
+    yield f"  ESR_EL1={exception.esr:#010x}{far} {describe_esr(exception.esr)}"
+
+
+def _refusal_lines(machine: Machine, fault: Fault) -> Iterator[str]:
+    access = "access" if fault.access is None else fault.access.value
+    translated = fault.translated
+    address = "" if translated is None else f" of {_address(translated)}"
+    yield f"stage 2 refuses the {access}{address}"
+    yield f"  at {place(machine, fault.pc)}"
+    yield f"  ESR_EL2={fault.esr:#010x} {describe_esr(fault.esr)}"
+
+
+def _address(translated: Translated) -> str:
+    return f"{'IPA' if translated.stage1 is None else 'VA'} {translated.address:#x}"
+
+
+def _meaning(evidence: Evidence) -> Iterator[str]:
+    for meaning, step in advise(evidence):
+        yield from textwrap.wrap(meaning, _WIDTH)
+        if step:
+            yield from textwrap.wrap(f"Try: {step}", _WIDTH, initial_indent="  ", subsequent_indent="       ")
+
+
+def _code_heading(disassembler: Disassembler) -> str:
+    return "code" if disassembler.is_there else f"code {HINT}"
+
+
+def _code(machine: Machine, evidence: Evidence, disassembler: Disassembler, emphasise: Paint) -> Iterator[str]:
+    """Where the fault was, and where the guest stands now if that is another place with code."""
+    frame = machine.arch_vcpu.ctx
+    registers = {f"x{number}": value for number, value in enumerate(frame.gprs())} | {"sp": frame.sp}
+    fault = evidence.fault
+    at_fault = fault is not None and (evidence.stuck or fault.pc != evidence.pc)
+    if fault is not None and at_fault:
+        # Where not even the first instruction of a vector was executed, the registers are still those of the fault.
+        known = registers if evidence.vector is not None else None
+        yield from code_lines(machine, fault.pc, disassembler, values=known, emphasise=emphasise)
+    is_elsewhere = fault is None or fault.pc != evidence.pc
+    if is_elsewhere and (not at_fault or evidence.instruction is not None):
+        if at_fault:
+            yield ""
+        yield from code_lines(machine, evidence.pc, disassembler, values=registers, emphasise=emphasise)
+
+
+def _translations(machine: Machine, evidence: Evidence) -> Iterator[tuple[str, Iterable[str]]]:
+    fault = evidence.fault
+    if fault is not None and fault.translated is not None:
+        yield _translation_heading(fault.translated), translation_lines(fault.translated)
+    if evidence.stuck and evidence.vector is not None and Sctlr(evidence.sctlr).M:
+        vector = translate(machine, evidence.vector.pc, access=Access.EXECUTE)
+        if vector.paddr is None and (fault is None or fault.far != evidence.vector.pc):
+            yield _translation_heading(vector), translation_lines(vector)
+
+
+def _translation_heading(translated: Translated) -> str:
+    access = "" if translated.access is None else f", {translated.access.value} by EL{translated.el}"
+    return f"translation of {_address(translated)}{access}"

@@ -1,0 +1,23 @@
+"""Which ends of a run are to be explained. The report itself is only loaded for those."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from arm_vcpu_cli.vm.runner import Ending, RunResult
+
+_INPUT_ENDED: Final = "input has ended"
+
+
+def wants_report(result: RunResult, *, regs: bool = False) -> bool:
+    """Whether the end of a run needs explaining: a fault and a panic always do; with ``regs``, every end but the
+    guest's own."""
+    if regs and result.ending in (Ending.LIMIT, Ending.NO_PROGRESS, Ending.INTERRUPTED):
+        return True
+    return result.ending in (Ending.FAULT, Ending.PANIC)
+
+
+def wants_advice(result: RunResult) -> bool:
+    """Whether an end that needs no report still wants a word: a guest that hangs or waits in vain, unless it has only
+    come to the end of what was typed."""
+    return result.ending is Ending.NO_PROGRESS and _INPUT_ENDED not in result.message

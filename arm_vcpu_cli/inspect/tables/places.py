@@ -1,0 +1,115 @@
+"""Addresses as people name them: numbers, symbols with an offset, registers of a stopped guest."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from arm_vcpu_cli.arch.bitfield import MASK64
+from arm_vcpu_cli.arch.registers.el1regs import Ttbr
+from arm_vcpu_cli.arch.registers.sysreg import lookup
+from arm_vcpu_cli.arm_vcpu.context_frame import FRAME_POINTER, LINK_REGISTER
+from arm_vcpu_cli.errors import UsageError
+from arm_vcpu_cli.guest.symbols import SymbolTable
+from arm_vcpu_cli.vm.builder import Machine
+
+_NUMBER: Final = re.compile(r"0[xX][0-9a-fA-F_]{1,20}|[0-9]{1,20}", re.ASCII)
+_GENERAL: Final = re.compile(r"x([0-9]|[12][0-9]|30)", re.ASCII)
+_WITH_OFFSET: Final = re.compile(r"(.+?)([+-])(0[xX][0-9a-fA-F]{1,16}|[0-9]{1,20})", re.ASCII)
+_INSTRUCTION_SIZE: Final = 4
+_FRAME_REGISTERS: Final = ("pc", "sp", "lr", "fp", "sp_el0", "sp_el1")
+_TABLE_BASES: Final = ("ttbr0_el1", "ttbr1_el1")
+_ADDRESS_REGISTERS: Final = (
+    *_TABLE_BASES,
+    "far_el1",
+    "elr_el1",
+    "vbar_el1",
+    "tpidr_el0",
+    "tpidrro_el0",
+    "tpidr_el1",
+    "far_el2",
+)
+"""System registers that hold addresses of the guest."""
+
+
+def check(text: str, symbols: SymbolTable) -> None:
+    """Raise :class:`UsageError` for an address that nothing will be known of when the guest has stopped."""
+    base, _ = _split(text, symbols)
+    if _number(base) is None and not _is_register(base) and symbols.lookup(base) is None:
+        raise UsageError(
+            f"{text}: expected an address such as 0x40080000, a symbol of the guest, symbol+offset, or a register "
+            f"(x0 to x30, {', '.join((*_FRAME_REGISTERS, *_ADDRESS_REGISTERS))})"
+        )
+
+
+def resolve(text: str, machine: Machine) -> int:
+    """The address (64 bits) that ``text`` means now. Raises :class:`UsageError`.
+
+    A TTBR is the address of its table, which is an IPA.
+    """
+    symbols = machine.image.symbols
+    check(text, symbols)
+    base, offset = _split(text, symbols)
+    number = _number(base)
+    if number is None:
+        number = _register(base, machine) if _is_register(base) else symbols.lookup(base)
+    return ((number or 0) + offset) & MASK64
+
+
+def code_range(text: str, symbols: SymbolTable) -> range:
+    """The addresses of the function that ``text`` names, or the one address. Raises :class:`UsageError`."""
+    base, offset = _split(text, symbols)
+    number, symbol = _number(base), symbols.lookup(base)
+    if number is not None:
+        return range(number + offset, number + offset + 1)
+    if symbol is None:
+        raise UsageError(f"{text}: expected an address such as 0x40080000, or a function of the guest")
+    if offset:
+        return range(symbol + offset, symbol + offset + 1)
+    end = symbol + _INSTRUCTION_SIZE
+    while (found := symbols.resolve(end)) is not None and end - found[1] == symbol:
+        end += _INSTRUCTION_SIZE
+    return range(symbol, end)
+
+
+def _split(text: str, symbols: SymbolTable) -> tuple[str, int]:
+    """The name and the offset behind it; a symbol may have a + or - in its own name."""
+    match = _WITH_OFFSET.fullmatch(text)
+    if match is None or symbols.lookup(text) is not None:
+        return text, 0
+    offset = int(match[3], 0)
+    return match[1], offset if match[2] == "+" else -offset
+
+
+def _number(text: str) -> int | None:
+    if _NUMBER.fullmatch(text) is None:
+        return None
+    try:
+        value = int(text, 0)
+    except ValueError:
+        # 010, which is neither octal nor decimal; or an underscore at the end.
+        return None
+    return value if value <= MASK64 else None
+
+
+def _is_register(name: str) -> bool:
+    lower = name.lower()
+    return lower in (*_FRAME_REGISTERS, *_ADDRESS_REGISTERS) or _GENERAL.fullmatch(lower) is not None
+
+
+def _register(name: str, machine: Machine) -> int:
+    frame, lower = machine.arch_vcpu.ctx, name.lower()
+    general = _GENERAL.fullmatch(lower)
+    if general is not None:
+        return frame.gpr(int(general[1]))
+    if lower in _FRAME_REGISTERS:
+        return {
+            "pc": frame.elr,
+            "sp": frame.sp,
+            "lr": frame.gpr(LINK_REGISTER),
+            "fp": frame.gpr(FRAME_POINTER),
+            "sp_el0": frame.sp_el0,
+            "sp_el1": frame.sp_el1,
+        }[lower]
+    value = machine.arch_vcpu.read_sysreg(lookup(lower))
+    return int(Ttbr(value).BADDR) << Ttbr.BADDR.lsb if lower in _TABLE_BASES else value

@@ -1,1 +1,0 @@
-"""What is told of a guest that has ended: evidence, patterns and advice, and the parts of the report."""

@@ -1,0 +1,175 @@
+"""Counting the exits of a running machine, at little more than the cost of a dictionary look-up each.
+
+An exit is counted by what it was, where and by whom it was called, as plain numbers. Only of the first of each kind
+are the properties made that it has in a trace, so that live figures and those of a trace are counted alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from operator import attrgetter
+from types import MappingProxyType
+from typing import Any, Final
+
+from arm_vcpu_cli.arch.registers.intid import intid_kind
+from arm_vcpu_cli.arch.syndrome.esr import EC_SHIFT
+from arm_vcpu_cli.arm_vcpu.observer import El1ExceptionRecord, ExitRecord
+from arm_vcpu_cli.axvcpu.exit import (
+    Hypercall,
+    IoRead,
+    IoWrite,
+    MmioRead,
+    MmioWrite,
+    NestedPageFault,
+    SysRegRead,
+    SysRegWrite,
+    SystemDown,
+)
+from arm_vcpu_cli.devices.bus import Bus
+from arm_vcpu_cli.guest.symbols import SymbolTable
+from arm_vcpu_cli.observe.callers import CallerFinder
+from arm_vcpu_cli.observe.describing import EventDescriber, interrupt_names
+from arm_vcpu_cli.observe.exit_fields import EXIT_FIELDS, Fields, Places
+from arm_vcpu_cli.observe.latency import InterruptLatency
+from arm_vcpu_cli.observe.vector_watch import watch_vectors
+from arm_vcpu_cli.trace.event import Hex
+from arm_vcpu_cli.trace.exitkey import exit_key
+from arm_vcpu_cli.trace.statistics import Cell, Statistics
+from arm_vcpu_cli.vm.builder import Machine
+
+_MAX_KEYS: Final = 1 << 15
+_ACCESSES: Final = (MmioRead, MmioWrite)
+_ADDRESS: Final = attrgetter("addr")
+_DETAILS: Final[Mapping[type, Callable[[Any], object]]] = MappingProxyType(
+    {
+        MmioRead: _ADDRESS,
+        MmioWrite: _ADDRESS,
+        SysRegRead: _ADDRESS,
+        SysRegWrite: _ADDRESS,
+        Hypercall: attrgetter("nr"),
+        NestedPageFault: attrgetter("addr", "access_flags"),
+        SystemDown: attrgetter("action"),
+        IoRead: attrgetter("port"),
+        IoWrite: attrgetter("port"),
+    }
+)
+"""What tells exits of one reason apart beside PC and syndrome; the others have nothing that is counted."""
+
+FindCaller = Callable[[int, int, int], int]
+"""A return address, 0 where it is not known, from PC, x30 and x29."""
+
+
+class ExitCounter:
+    """Counts the exits of a vCPU in ``statistics``; implements :class:`~arm_vcpu_cli.arm_vcpu.observer.ExitObserver`.
+
+    ``clock`` gives nanoseconds; callers are only looked for with ``caller``, exceptions only counted with
+    ``exceptions``. ``at_exit`` is called at each exit, before it is counted.
+    """
+
+    wants_entries: Final = False
+    timing: Final = True
+
+    def __init__(
+        self,
+        symbols: SymbolTable,
+        bus: Bus,
+        clock: Callable[[], int],
+        *,
+        interrupts: Mapping[int, str] | None = None,
+        caller: FindCaller | None = None,
+        exceptions: bool = False,
+    ) -> None:
+        self.statistics = Statistics()
+        self.wants_exceptions = exceptions
+        self.at_exit: Callable[[], None] | None = None
+        self._symbols = symbols
+        self._places = Places(bus)
+        self._describer = EventDescriber(symbols, bus)
+        start = clock()
+        self.now: Final[Callable[[], int]] = (lambda: clock() - start) if start else clock
+        """Nanoseconds since the counter was made."""
+        self._sources = {} if interrupts is None else interrupts
+        self._caller = caller
+        self._cells: dict[tuple[object, ...], Cell] = {}
+        self._kinds: dict[tuple[int, int | None], str] = {}
+        self._latency = InterruptLatency()
+
+    def exit(self, record: ExitRecord) -> None:
+        """Count one exit."""
+        if self.at_exit is not None:
+            self.at_exit()
+        reason, pc = record.reason, record.pc
+        kind = type(reason)
+        detail = _DETAILS.get(kind)
+        caller = 0 if self._caller is None else self._caller(pc, record.lr, record.fp)
+        # The syndrome tells HVC, SMC and semihosting apart, and mostly what different programs have at one address.
+        key = (kind, None if detail is None else detail(reason), pc, caller, record.esr)
+        cell = self._cells.get(key)
+        if cell is None:
+            cell = self._new(key, record, caller)
+        self.statistics.exit(cell, record.time, record.host_ns)
+
+    def entry(self, pc: int, el: int, *, irq: bool, fiq: bool) -> None:
+        """Not wanted."""
+
+    def exception(self, record: El1ExceptionRecord) -> None:
+        """Count an exception that the guest has taken itself."""
+        key = (record.kind, None if record.esr is None else record.esr >> EC_SHIFT)
+        name = self._kinds.get(key)
+        if name is None:
+            name = self._kinds[key] = self._describer.exception(0, record).name
+        self.statistics.exception(name, record.time)
+
+    def interrupt(self, action: str, _cpu: int, intid: int) -> None:
+        """Count a step in the life of an interrupt; see :meth:`~arm_vcpu_cli.devices.gicv3.GicV3.watch`."""
+        now = self.now()
+        latency = self._latency.step(action, intid, now)
+        self.statistics.interrupt(intid, self._sources.get(intid) or intid_kind(intid), action, now, None, latency)
+
+    def _new(self, key: tuple[object, ...], record: ExitRecord, caller: int) -> Cell:
+        if len(self._cells) >= _MAX_KEYS:
+            # A guest may exit from more places than anybody wants to know; their names are kept elsewhere.
+            self._cells.clear()
+        cell = self._cells[key] = self.statistics.cell(exit_key(self._said(record, caller)))
+        return cell
+
+    def _said(self, record: ExitRecord, caller: int) -> dict[str, str]:
+        """What a trace says of an exit, as far as it is counted by."""
+        reason = record.reason
+        kind = type(reason)
+        if isinstance(reason, _ACCESSES):
+            # Nobody asks for the meaning of the value here.
+            fields: Fields = (("ipa", Hex(reason.addr)), *self._places.access(reason.addr, int(reason.width)))
+        else:
+            describe = EXIT_FIELDS.get(kind)
+            fields = () if describe is None else describe(self._places, reason, record)
+        said = {name: str(value) for name, value in fields}
+        said |= {"reason": kind.__name__, "pc": hex(record.pc), "el": str(record.el), "vcpu": "0"}
+        said |= {"symbol": self._function(record.pc), "caller": self._function(caller) if caller else ""}
+        return said
+
+    def _function(self, address: int) -> str:
+        found = self._symbols.resolve(address)
+        return "" if found is None else found[0]
+
+
+def attach_counter(machine: Machine, *, callers: bool = False, exceptions: bool = False) -> ExitCounter:
+    """Have the exits and interrupts of a machine counted from now on; before its vCPU is bound.
+
+    ``callers`` and ``exceptions`` cost the guest some of its speed.
+    """
+    core, gic = machine.host.core(0), machine.gic
+    counter = ExitCounter(
+        machine.image.symbols,
+        machine.bus,
+        machine.clock.now,
+        interrupts=interrupt_names(machine.description),
+        caller=CallerFinder(machine.image.symbols, core.read_virtual).return_address if callers else None,
+        exceptions=exceptions,
+    )
+    machine.arch_vcpu.set_observer(counter)
+    if gic is not None:
+        gic.watch(counter.interrupt)
+    if exceptions:
+        counter.at_exit = watch_vectors(core, machine.arch_vcpu.state, counter.now, counter.exception)
+    return counter

@@ -1,0 +1,182 @@
+"""From what a vCPU and a machine report to trace events: names of devices, registers, calls, interrupts and places."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+from arm_vcpu_cli.arch.syndrome.esr import EC_SHIFT, ExceptionClass
+from arm_vcpu_cli.arm_vcpu.observer import El1ExceptionRecord, ExitRecord
+from arm_vcpu_cli.arm_vcpu.vectors import TrapKind
+from arm_vcpu_cli.board.description import MachineDescription
+from arm_vcpu_cli.devices.bus import Bus
+from arm_vcpu_cli.devices.naming import intid_kind, meaning, name_access
+from arm_vcpu_cli.guest.symbols import SymbolTable
+from arm_vcpu_cli.observe.exit_fields import EXIT_FIELDS, Fields, Places
+from arm_vcpu_cli.printable import undecoded
+from arm_vcpu_cli.trace.event import ACCESS, CODE, CONSOLE, ENTRY, EXCEPTION, EXIT, IRQ, STATE, Field, Hex, TraceEvent
+from arm_vcpu_cli.vm.builder import PHYSICAL_TIMER, VIRTUAL_TIMER, Machine
+from arm_vcpu_cli.vm.passthrough import PassedThrough
+
+_REMEMBERED: Final = 1 << 14
+_new: Final = tuple.__new__
+"""What the constructor of a named tuple does with its arguments, without the call that collects them."""
+_SVC_IMMEDIATE: Final = 0xFFFF
+_KINDS: Final = {TrapKind.IRQ: "irq", TrapKind.FIQ: "fiq", TrapKind.SERROR: "serror"}
+_CLASSES: Final = {
+    ExceptionClass.UNKNOWN: "undefined",
+    ExceptionClass.SVC64: "svc",
+    ExceptionClass.INSTRUCTION_ABORT_LOWER: "instruction abort",
+    ExceptionClass.INSTRUCTION_ABORT: "instruction abort",
+    ExceptionClass.DATA_ABORT_LOWER: "data abort",
+    ExceptionClass.DATA_ABORT: "data abort",
+    ExceptionClass.PC_ALIGNMENT: "pc alignment",
+    ExceptionClass.SP_ALIGNMENT: "sp alignment",
+    ExceptionClass.BRK64: "brk",
+}
+
+
+class InterruptStep(NamedTuple):
+    """A step in the life of an interrupt; ``latency`` is in nanoseconds, None where there is nothing to measure."""
+
+    action: str
+    intid: int
+    latency: int | None
+
+
+class EventDescriber:
+    """Makes the events of one machine. Nothing is kept of an event but names."""
+
+    def __init__(
+        self,
+        symbols: SymbolTable,
+        bus: Bus,
+        *,
+        interrupts: Mapping[int, str] | None = None,
+        vcpu: int = 0,
+    ) -> None:
+        self._vcpu = vcpu
+        self._places = Places(bus)
+        self._symbol: Callable[[int], str] = lru_cache(_REMEMBERED)(symbols.format)
+        self._source: Callable[[int], str] = lru_cache(_REMEMBERED)(symbols.source)
+        self._function: Callable[[int], str] = lru_cache(_REMEMBERED)(lambda address: _function(symbols, address))
+        self._interrupts = {} if interrupts is None else dict(interrupts)
+
+    @classmethod
+    def for_machine(cls, machine: Machine) -> EventDescriber:
+        """With the names of a machine and its guest."""
+        return cls(machine.image.symbols, machine.bus, interrupts=interrupt_names(machine.description))
+
+    def exit(self, number: int, record: ExitRecord, caller: int = 0) -> TraceEvent:
+        """An exit; ``caller`` is a return address, 0 where that is not known."""
+        exit_, pc = record.reason, record.pc
+        kind = type(exit_)
+        describe = EXIT_FIELDS.get(kind)
+        fields = () if describe is None else describe(self._places, exit_, record)
+        if record.host_ns is not None:
+            fields = (*fields, ("host_ns", record.host_ns))
+        return _new(
+            TraceEvent,
+            (
+                EXIT,
+                number,
+                self._vcpu,
+                record.time,
+                kind.__name__,
+                pc,
+                self._symbol(pc),
+                self._source(pc),
+                self._function(caller) if caller else "",
+                record.el,
+                record.esr,
+                fields,
+                record.note,
+            ),
+        )
+
+    def entry(self, number: int, time: int, pc: int, el: int, virq: str) -> TraceEvent:
+        """The guest goes on; ``virq`` says which virtual interrupts are pending."""
+        fields: Fields = (("virq", virq),) if virq else ()
+        return _new(
+            TraceEvent, (ENTRY, number, self._vcpu, time, "", pc, self._symbol(pc), "", "", el, None, fields, "")
+        )
+
+    def exception(self, number: int, record: El1ExceptionRecord, intid: int | None = None) -> TraceEvent:
+        """An exception that the guest takes itself; ``intid`` is the interrupt that it will find."""
+        fields: list[Field] = []
+        name = _KINDS.get(TrapKind(record.kind))
+        if record.esr is not None:
+            exception_class = record.esr >> EC_SHIFT
+            name = next((text for known, text in _CLASSES.items() if known == exception_class), "other")
+            if record.far is not None:
+                fields.append(("far", Hex(record.far)))
+            if exception_class == ExceptionClass.SVC64:
+                fields += [("imm", record.esr & _SVC_IMMEDIATE), ("nr", record.x8 & 0xFFFF_FFFF)]
+        if intid is not None:
+            fields += [("intid", intid), ("source_name", self._interrupt(intid))]
+        fields.append(("vector", Hex(record.vector)))
+        pc = record.pc
+        return TraceEvent(
+            EXCEPTION,
+            number,
+            self._vcpu,
+            record.time,
+            name or "other",
+            pc,
+            self._symbol(pc),
+            self._source(pc),
+            el=record.el,
+            esr=record.esr,
+            fields=tuple(fields),
+        )
+
+    def interrupt(self, number: int, time: int, step: InterruptStep) -> TraceEvent:
+        """A step in the life of an interrupt."""
+        fields: Fields = (("intid", step.intid), ("source_name", self._interrupt(step.intid)))
+        if step.latency is not None:
+            fields = (*fields, ("latency_ns", step.latency))
+        return TraceEvent(IRQ, number, self._vcpu, time, step.action, fields=fields)
+
+    def state(self, number: int, time: int, before: str, after: str) -> TraceEvent:
+        """The vCPU changes its state."""
+        return TraceEvent(STATE, number, self._vcpu, time, after, fields=(("from", before),))
+
+    def console(self, number: int, time: int, line: bytes) -> TraceEvent:
+        """A line of what the guest prints, with its end."""
+        fields: Fields = (("text", undecoded(line)),)
+        return TraceEvent(CONSOLE, number, self._vcpu, time, "", fields=fields)
+
+    def access(
+        self, number: int, time: int, device: PassedThrough, is_write: bool, offset: int, width: int, value: int
+    ) -> TraceEvent:
+        """An access to a device without an exit."""
+        name = name_access(device.device, offset, width)
+        said = meaning(device.device, offset, width, value)
+        fields: list[Field] = [("ipa", Hex(device.base + offset)), ("device", device.name)]
+        if name:
+            fields.append(("register", name))
+        fields += [("offset", Hex(offset)), ("width", width), ("data" if is_write else "value", Hex(value))]
+        if said:
+            fields.append(("meaning", said))
+        return TraceEvent(ACCESS, number, self._vcpu, time, "", fields=tuple(fields))
+
+    def code(self, number: int, time: int, vaddr: int, ipas: range) -> TraceEvent:
+        """The guest executes at ``vaddr``, and has not executed from those IPAs before."""
+        fields: Fields = (("ipa", Hex(ipas.start)), ("size", len(ipas)))
+        return TraceEvent(CODE, number, self._vcpu, time, "", vaddr, self._symbol(vaddr), fields=fields)
+
+    def _interrupt(self, intid: int) -> str:
+        return self._interrupts.get(intid) or intid_kind(intid)
+
+
+def _function(symbols: SymbolTable, address: int) -> str:
+    found = symbols.resolve(address)
+    return "" if found is None else found[0]
+
+
+def interrupt_names(description: MachineDescription) -> dict[int, str]:
+    """Who raises which interrupt."""
+    names = {VIRTUAL_TIMER: "virtual timer", PHYSICAL_TIMER: "physical timer"}
+    names |= {device.intid: device.name for device in description.devices if device.intid is not None}
+    return names

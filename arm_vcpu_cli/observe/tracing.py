@@ -1,0 +1,314 @@
+"""The tracer: hears of everything that happens in a machine, picks what is wanted, and hands events to a sink.
+
+What is not wanted is dropped before anything is made of it; what only a ring keeps is not formatted until the end.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from arm_vcpu_cli.arm_vcpu.observer import El1ExceptionRecord, ExitRecord
+from arm_vcpu_cli.axvcpu.exit import MmioRead, MmioWrite, NestedPageFault
+from arm_vcpu_cli.axvcpu.vcpu import VCpuState
+from arm_vcpu_cli.observe.describing import EventDescriber, InterruptStep
+from arm_vcpu_cli.observe.latency import InterruptLatency
+from arm_vcpu_cli.trace.event import ACCESS, CODE, CONSOLE, ENTRY, EXCEPTION, EXIT, IRQ, STATE, TraceEnd, TraceEvent
+from arm_vcpu_cli.trace.selection import EVERYTHING, Facts, Selection, Test
+from arm_vcpu_cli.trace.sinks import TraceSink
+from arm_vcpu_cli.vm.passthrough import PassedThrough
+from arm_vcpu_cli.vm.runner import RunResult
+
+_WITH_IPA: Final = (MmioRead, MmioWrite, NestedPageFault)
+_NEWLINE: Final = b"\n"
+_LONGEST_LINE: Final = 4096
+
+
+@dataclass(frozen=True)
+class TraceOptions:
+    """What of a run is traced. ``first`` and ``last`` are numbers of events, 0 for all.
+
+    A trace that starts at an address or on console text is empty until then, and one that stops there may start
+    again.
+    """
+
+    selection: Selection = EVERYTHING
+    timing: bool = False
+    first: int = 0
+    last: int = 0
+    start_at: tuple[int, ...] = ()
+    stop_at: tuple[int, ...] = ()
+    start_on: bytes = b""
+    stop_on: bytes = b""
+
+
+class Tracer:
+    """Implements :class:`~arm_vcpu_cli.arm_vcpu.observer.ExitObserver`, and listens to the rest of a machine.
+
+    ``clock`` gives nanoseconds; ``caller`` finds a return address from PC, x30 and x29; ``signalled`` tells which
+    interrupt a vCPU would acknowledge.
+    """
+
+    def __init__(
+        self,
+        sink: TraceSink,
+        describer: EventDescriber,
+        options: TraceOptions | None = None,
+        *,
+        clock: Callable[[], int] = time.perf_counter_ns,
+        caller: Callable[[int, int, int], int] | None = None,
+        signalled: Callable[[], int | None] = lambda: None,
+    ) -> None:
+        options = TraceOptions() if options is None else options
+        types = options.selection.wanted_types()
+        self._sink, self._event = sink, sink.event
+        self._describer = describer
+        self._describe_exit, self._describe_entry = describer.exit, describer.entry
+        self._options = options
+        self._caller = caller
+        self._signalled = signalled
+        start = clock()
+        self._time: Final[Callable[[], int]] = (lambda: clock() - start) if start else clock
+        """Nanoseconds since the tracer was made."""
+        self._test, self._test_general = options.selection.test(), options.selection.test_general()
+        self._test_access = options.selection.test_access()
+        self._wants_exits = EXIT in types
+        self.wants_entries = ENTRY in types
+        self.wants_exceptions = EXCEPTION in types
+        self.wants_interrupts = IRQ in types
+        self.wants_states = STATE in types
+        self.wants_console = CONSOLE in types
+        self.wants_accesses = ACCESS in types
+        self.wants_code = CODE in types
+        self.timing = options.timing
+        ordered = self.wants_interrupts or self.wants_console
+        self.now: Final[Callable[[], int]] = self._begin if ordered else self._time
+        """The time, asked for when an exit or exception begins."""
+        self.at_exit: Callable[[], None] | None = None
+        """Called at each exit, before it is told."""
+        self._open = not (options.start_at or options.start_on)
+        self._left = options.first or -1
+        self._ring: deque[tuple[Callable[..., TraceEvent], tuple[object, ...]]] | None = None
+        if options.last:
+            self._ring = deque(maxlen=options.last)
+        self._unbounded: Final = self._left < 0 and self._ring is None
+        """Whether every wanted event is told at once."""
+        self._seen = 0
+        self._kinds: Counter[type] = Counter()
+        self._held_state: int | None = None
+        self._line = bytearray()
+        self._entered = -1
+        self._inside = False
+        self._late: list[tuple[Callable[..., TraceEvent], int, object]] = []
+        """What an exit that is not told yet has brought about: the cause is told before the effect."""
+        self._tail = b""
+        self._latency = InterruptLatency()
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Exits by reason, wanted or not, in the order in which the reasons came."""
+        return {kind.__name__: count for kind, count in self._kinds.items()}
+
+    # What the vCPU tells ---------------------------------------------------------------------------------------
+
+    def exit(self, record: ExitRecord) -> None:
+        """Count one exit, and tell it if it is wanted."""
+        self._seen = number = self._seen + 1
+        self._kinds[type(record.reason)] += 1
+        if self.at_exit is not None:
+            self.at_exit()
+        if self._open and self._wants_exits and (self._test is None or self._meets(self._test, record)):
+            # Now: what its frame record holds may be different later.
+            find = self._caller
+            caller = 0 if find is None else find(record.pc, record.lr, record.fp)
+            if self._unbounded:
+                # What _tell does, without the call.
+                self._event(self._describe_exit(number, record, caller))
+            else:
+                self._tell(self._describe_exit, number, record, caller)
+        self._inside = False
+        if self._late:
+            self._finish()
+
+    def _meets(self, test: Test, record: ExitRecord) -> bool:
+        reason = record.reason
+        ipa = reason.addr if isinstance(reason, _WITH_IPA) else None
+        name = type(reason).__name__
+        return test(Facts(self._seen, 0, record.time, name, record.esr, record.pc, ipa))
+
+    def _begin(self) -> int:
+        self._inside = True
+        return self._time()
+
+    def _finish(self) -> None:
+        self._inside = False
+        for make, now, what in self._late:
+            self._tell_effect(make, now, what)
+        self._late.clear()
+
+    def _tell_effect(self, make: Callable[..., TraceEvent], now: int, what: object) -> None:
+        if self._inside:
+            self._late.append((make, now, what))
+        elif self._wanted(now):
+            self._tell(make, self._seen, now, what)
+
+    def entry(self, pc: int, el: int, *, irq: bool, fiq: bool) -> None:
+        """The guest goes on."""
+        seen, self._entered = self._entered, self._seen
+        if not self._open or seen == self._seen:
+            # Without an exit before it, it was only stopped for a moment.
+            return
+        now = self._time()
+        if self._test is not None and not self._test(Facts(self._seen, 0, now, "", None, pc, None)):
+            return
+        virq = ("irq fiq" if fiq else "irq") if irq else "fiq" if fiq else ""
+        if self._unbounded:
+            self._event(self._describe_entry(self._seen, now, pc, el, virq))
+        else:
+            self._tell(self._describe_entry, self._seen, now, pc, el, virq)
+
+    def exception(self, record: El1ExceptionRecord) -> None:
+        """The guest has taken an exception itself."""
+        self._tell_exception(record)
+        if self._inside:
+            self._finish()
+
+    def _tell_exception(self, record: El1ExceptionRecord) -> None:
+        if not (self._open and self.wants_exceptions):
+            return
+        if self._test is not None:
+            facts = Facts(self._seen, 0, record.time, "", record.esr, record.pc, None)
+            if not self._test(facts):
+                return
+        intid = self._signalled() if record.esr is None else None
+        self._tell(self._describer.exception, self._seen, record, intid)
+
+    # What the machine tells ------------------------------------------------------------------------------------
+
+    def interrupt(self, action: str, _cpu: int, intid: int) -> None:
+        """A step in the life of an interrupt; see :meth:`~arm_vcpu_cli.devices.gicv3.GicV3.watch`."""
+        now = self._time()
+        latency = self._latency.step(action, intid, now)
+        self._tell_effect(self._describer.interrupt, now, InterruptStep(action, intid, latency))
+
+    def state(self, before: VCpuState, after: VCpuState) -> None:
+        """The vCPU changes its state."""
+        now = self._time()
+        held, self._held_state = self._held_state, None
+        if after is VCpuState.READY and before is VCpuState.RUNNING:
+            # Perhaps it was only stopped for a moment, by somebody who wanted to look: that is no event. When it
+            # happens may be the host's affair, and an exit that stops it is told as one.
+            self._held_state = now
+            return
+        if held is not None and after is VCpuState.RUNNING:
+            return
+        if held is not None:
+            self._tell_state(held, VCpuState.RUNNING, VCpuState.READY)
+        self._tell_state(now, before, after)
+
+    def _tell_state(self, now: int, before: VCpuState, after: VCpuState) -> None:
+        if self._wanted(now):
+            self._tell(self._describer.state, self._seen, now, before.value, after.value)
+
+    def console(self, data: bytes) -> None:
+        """The guest prints; lines are told when they end."""
+        self._look_for_text(data)
+        if not self.wants_console:
+            return
+        line = self._line
+        for piece in data.splitlines(keepends=True):
+            line += piece
+            if piece.endswith(_NEWLINE) or len(line) >= _LONGEST_LINE:
+                self._tell_line()
+
+    def access(self, device: PassedThrough, is_write: bool, offset: int, width: int, value: int) -> None:
+        """An access to a device that needs no exit."""
+        if not self._open:
+            return
+        now, test = self._time(), self._test_access
+        if test is None or test(Facts(self._seen, 0, now, "", None, None, device.base + offset)):
+            self._tell(self._describer.access, self._seen, now, device, is_write, offset, width, value)
+
+    def code(self, vaddr: int, ipas: range) -> None:
+        """The guest executes from memory for the first time; that is no exit."""
+        now = self._time()
+        if self._wanted(now):
+            self._tell(self._describer.code, self._seen, now, vaddr, ipas)
+
+    def open(self) -> None:
+        """Tell events from now on."""
+        self._open = self._left != 0
+
+    def shut(self) -> None:
+        """Tell none until it is opened again."""
+        self._open = False
+
+    # The end ---------------------------------------------------------------------------------------------------
+
+    def end(self, result: RunResult) -> None:
+        """Tell what is still kept, and how the run ended."""
+        self._finish()
+        if self._line:
+            self._tell_line()
+        if self._held_state is not None:
+            self._tell_state(self._held_state, VCpuState.RUNNING, VCpuState.READY)
+        if self._ring is not None:
+            for make, arguments in self._ring:
+                self._sink.event(make(*arguments))
+            self._ring.clear()
+        end = TraceEnd(result.ending.value, result.status, result.message, result.exits, self._time())
+        self._sink.end(end)
+
+    def close(self) -> None:
+        """Tell the counts by reason, of all exits."""
+        self._sink.summary(self.counts, self._seen)
+
+    # -----------------------------------------------------------------------------------------------------------
+
+    def _wanted(self, now: int) -> bool:
+        if not self._open:
+            return False
+        test = self._test_general
+        return test is None or test(Facts(self._seen, 0, now, "", None, None, None))
+
+    def _tell(self, make: Callable[..., TraceEvent], *arguments: object) -> None:
+        if self._ring is None:
+            self._event(make(*arguments))
+        else:
+            self._ring.append((make, arguments))
+        if self._left > 0:
+            self._left -= 1
+            if not self._left:
+                self._open = False
+
+    def _tell_line(self) -> None:
+        line = bytes(self._line)
+        self._line.clear()
+        self._tell_effect(self._describer.console, self._time(), line)
+
+    def _look_for_text(self, data: bytes) -> None:
+        start, stop = self._options.start_on, self._options.stop_on
+        longest = max(len(start), len(stop))
+        if not longest:
+            return
+        text = self._tail + data
+        # The first byte that was not looked at before, as the end of what is looked for.
+        fresh = len(self._tail)
+        began = _last(text, start, fresh)
+        ended = _last(text, stop, fresh)
+        if began > ended:
+            self.open()
+        elif ended >= 0:
+            self.shut()
+        self._tail = text[max(0, len(text) - longest + 1) :]
+
+
+def _last(text: bytes, wanted: bytes, fresh: int) -> int:
+    """Where ``wanted`` ends last in ``text``, if that is behind ``fresh``; -1 if nowhere."""
+    if not wanted:
+        return -1
+    at = text.rfind(wanted)
+    return at + len(wanted) if at >= 0 and at + len(wanted) > fresh else -1

@@ -1,0 +1,109 @@
+"""Why a guest got nowhere: its last exceptions at EL1, put into words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import MappingProxyType
+from typing import Final
+
+from arm_vcpu_cli.arch.registers.sysreg import lookup
+from arm_vcpu_cli.arch.syndrome.esr import EC_SHIFT, Esr, ExceptionClass, decode_data_abort, describe_esr
+from arm_vcpu_cli.arch.syndrome.fault import fault_status_name
+from arm_vcpu_cli.arm_vcpu.inject import El1Exception
+from arm_vcpu_cli.vm.builder import Machine
+
+_VECTOR_SIZE: Final = 0x80
+_TABLE_SIZE: Final = 0x800
+_FAULT_STATUS_BITS: Final = 0x3F
+_NAMES: Final = MappingProxyType(
+    {
+        ExceptionClass.UNKNOWN: "undefined instruction",
+        ExceptionClass.ILLEGAL_STATE: "illegal execution state",
+        ExceptionClass.PC_ALIGNMENT: "misaligned PC",
+        ExceptionClass.SP_ALIGNMENT: "misaligned stack pointer",
+        ExceptionClass.BRK64: "BRK instruction",
+        ExceptionClass.FP_ACCESS: "trapped floating-point or SIMD instruction",
+        ExceptionClass.SVE: "trapped SVE instruction",
+        ExceptionClass.SME: "trapped SME instruction",
+        ExceptionClass.BRANCH_TARGET: "branch target exception (BTI)",
+        ExceptionClass.POINTER_AUTH_FAIL: "pointer authentication failure",
+    }
+)
+_INSTRUCTION_ABORTS: Final = (ExceptionClass.INSTRUCTION_ABORT, ExceptionClass.INSTRUCTION_ABORT_LOWER)
+_DATA_ABORTS: Final = (ExceptionClass.DATA_ABORT, ExceptionClass.DATA_ABORT_LOWER)
+
+
+def with_symbol(machine: Machine, address: int) -> str:
+    """An address and what the guest's symbols say of it."""
+    symbol = machine.image.symbols.format(address)
+    return f"{address:#x}" + (f" <{symbol}>" if symbol else "")
+
+
+def in_words(exception: El1Exception) -> str:
+    """``data abort on a write to 0xdead0000 (synchronous external abort)``, and the like."""
+    exception_class = exception.esr >> EC_SHIFT
+    status = fault_status_name(exception.esr & _FAULT_STATUS_BITS)
+    if exception_class in _INSTRUCTION_ABORTS:
+        return f"instruction abort ({status})"
+    if exception_class in _DATA_ABORTS:
+        direction = "write to" if decode_data_abort(exception.esr).is_write else "read of"
+        return f"data abort on a {direction} {exception.far:#x} ({status})"
+    for known, name in _NAMES.items():
+        if exception_class == known:
+            return name
+    return f"exception of the class {describe_esr(exception.esr)}"
+
+
+def is_vector(address: int, vbar: int) -> bool:
+    """Whether an address is the first of one of the sixteen vectors."""
+    return 0 <= address - vbar < _TABLE_SIZE and (address - vbar) % _VECTOR_SIZE == 0
+
+
+def vector_failures(exceptions: Sequence[El1Exception], vbar: int) -> int:
+    """How many exceptions at the end of the story were raised by the first instruction of a vector.
+
+    The first of all that is at address 0 is no vector that failed, also where VBAR_EL1 is 0: it is a jump to nowhere.
+    """
+    count = 0
+    for exception in reversed(exceptions):
+        if not is_vector(exception.pc, vbar) or (not exception.pc and exception is exceptions[0]):
+            break
+        count += 1
+    return count
+
+
+def explain_stuck(machine: Machine) -> str:
+    """One line on a guest that takes the same exception over and over."""
+    exceptions = machine.arch_vcpu.el1_exceptions()
+    if not exceptions:
+        return "the guest is stuck: it takes the same exception over and over"
+    vbar = machine.arch_vcpu.read_sysreg(lookup("VBAR_EL1"))
+    failures = vector_failures(exceptions, vbar)
+    last = exceptions[-1]
+    if not failures:
+        return (
+            f"the guest is stuck: it takes the same exception over and over, {in_words(last)} at "
+            f"{with_symbol(machine, last.pc)}, and its handler goes back there"
+        )
+    vector = f"the vector at {with_symbol(machine, last.pc)} (VBAR_EL1 is {vbar:#x})"
+    because = _why_useless(last)
+    if failures == len(exceptions):
+        return f"the guest is stuck: {vector} {because}"
+    first = exceptions[-1 - failures]
+    return (
+        f"the guest is stuck after {_with_article(in_words(first))} at {with_symbol(machine, first.pc)}: "
+        f"its handler is missing, {vector} {because}"
+    )
+
+
+def _with_article(words: str) -> str:
+    return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
+
+
+def _why_useless(exception: El1Exception) -> str:
+    exception_class = Esr(exception.esr).EC
+    if exception_class in _INSTRUCTION_ABORTS:
+        return f"cannot be fetched ({fault_status_name(exception.esr & _FAULT_STATUS_BITS)})"
+    if exception_class == ExceptionClass.UNKNOWN:
+        return "holds no valid instruction"
+    return f"fails itself with {in_words(exception)}"

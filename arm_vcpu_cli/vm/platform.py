@@ -1,0 +1,170 @@
+"""The VMM of a machine: completes exits in place with the devices, memory regions and tables of a description."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from types import MappingProxyType
+from typing import Final, Protocol, TypeVar
+
+from arm_vcpu_cli.arch.registers.sysreg import SysReg
+from arm_vcpu_cli.arch.smccc import SmcccStatus, to_u64
+from arm_vcpu_cli.arm_vcpu.platform import Outcome
+from arm_vcpu_cli.axvcpu.exit import AccessFlags, SystemDown
+from arm_vcpu_cli.board.description import MemoryRegion, OnFault
+from arm_vcpu_cli.devices.bus import Bus
+from arm_vcpu_cli.devices.gicv3 import ICC_REGISTERS, CpuInterface
+from arm_vcpu_cli.devices.timer import Handlers
+from arm_vcpu_cli.errors import EngineError
+from arm_vcpu_cli.vm.semihosting import Semihosting
+
+_T = TypeVar("_T")
+_PMU_CRN: Final = 9
+_INSTRUCTIONS: Final = 1
+"""op0 of system instructions: cache and TLB maintenance, address translation."""
+_TLB_CRN: Final = 8
+"""Of the registers of performance monitors, which no guest of ours is told to have."""
+_REMEMBERED: Final = 4096
+"""Addresses of which the device is remembered: a guest that tries them all must not fill the host's memory."""
+
+
+NO_TIMER: Final[Handlers] = MappingProxyType({})
+
+
+class RegisterAccess(Protocol):
+    """Reading and writing the guest's own system registers, which a vCPU offers."""
+
+    def read_sysreg(self, reg: SysReg) -> int:
+        """The register as the core holds it."""
+
+    def write_sysreg(self, reg: SysReg, value: int) -> None:
+        """Write it with its side effects."""
+
+
+class MachinePlatform:
+    """Implements the vCPU's :class:`~arm_vcpu_cli.arm_vcpu.platform.Platform` for one machine."""
+
+    def __init__(self, bus: Bus, memory: Sequence[MemoryRegion]) -> None:
+        self._memory = tuple(memory)
+        self._registers: RegisterAccess | None = None
+        self._readers: dict[SysReg, Callable[[], int | None]] = {}
+        self._writers: dict[SysReg, Callable[[int], object]] = {}
+        self._emulated: frozenset[SysReg] = frozenset()
+        self._semihosting: Semihosting | None = None
+        self.mmio_read = _reader(bus)
+        self.mmio_write = _writer(bus)
+
+    def connect(
+        self,
+        registers: RegisterAccess,
+        *,
+        interface: CpuInterface | None = None,
+        timer: Handlers = NO_TIMER,
+        semihosting: Semihosting | None = None,
+    ) -> None:
+        """Give what exists only once the vCPU does: its own registers, the GIC's CPU interface, the functions behind
+        the timer registers that trap, and semihosting."""
+        self._registers = registers
+        self._semihosting = semihosting
+        self._readers = {reg: read for reg, (read, _) in timer.items() if read is not None}
+        self._writers = {reg: write for reg, (_, write) in timer.items() if write is not None}
+        self._emulated = frozenset(timer) | (frozenset() if interface is None else ICC_REGISTERS)
+        if interface is not None:
+            self._readers.update((reg, partial(interface.read, reg)) for reg in ICC_REGISTERS)
+            self._writers.update((reg, partial(interface.write, reg)) for reg in ICC_REGISTERS)
+
+    def sysreg_read(self, reg: SysReg) -> int | Outcome:
+        """A register that is emulated, else the register itself: a trap that was asked for only to be seen."""
+        reader = self._readers.get(reg)
+        if reader is not None:
+            value = reader()
+            return Outcome.UNDEFINED if value is None else value
+        if self._registers is None or reg in self._emulated or reg.crn == _PMU_CRN or reg.op0 == _INSTRUCTIONS:
+            return Outcome.UNDEFINED
+        try:
+            return self._registers.read_sysreg(reg)
+        except EngineError:
+            return Outcome.UNDEFINED
+
+    def sysreg_write(self, reg: SysReg, value: int) -> Outcome:
+        """As :meth:`sysreg_read`."""
+        writer = self._writers.get(reg)
+        if writer is not None:
+            # The writers of the timer return nothing, those of the GIC whether there is such a register.
+            return Outcome.UNDEFINED if writer(value) is False else Outcome.DONE
+        if self._registers is None or reg in self._emulated or reg.crn == _PMU_CRN:
+            return Outcome.UNDEFINED
+        if reg.op0 == _INSTRUCTIONS and reg.crn != _TLB_CRN:
+            # Maintenance of caches that there are none of. It must not be the engine's to do: where an address faults,
+            # the engine leaves by an exception of the guest, and everything below that it was called from with it.
+            return Outcome.DONE
+        try:
+            self._registers.write_sysreg(reg, value)
+        except EngineError:
+            return Outcome.UNDEFINED
+        return Outcome.DONE
+
+    def page_fault(self, ipa: int, access: AccessFlags) -> Outcome:
+        """What the memory region says: an external abort, the end of the run, or (for writes) nothing."""
+        region = next((region for region in self._memory if region.base <= ipa < region.base + region.size), None)
+        if region is None or region.on_fault is OnFault.ABORT:
+            return Outcome.ABORT
+        if region.on_fault is OnFault.IGNORE and access is AccessFlags.WRITE:
+            return Outcome.DONE
+        return Outcome.EXIT if region.on_fault is OnFault.STOP else Outcome.ABORT
+
+    def hypercall(self, number: int, args: tuple[int, ...]) -> int | Outcome:  # noqa: ARG002
+        """No hypercall is defined: SMCCC's answer to an unknown function."""
+        return to_u64(SmcccStatus.NOT_SUPPORTED)
+
+    def semihosting(self, operation: int, parameter: int) -> int | SystemDown | Outcome:
+        """HLT #0xF000, where the machine has semihosting."""
+        if self._semihosting is None:
+            return Outcome.UNDEFINED
+        return self._semihosting.call(operation, parameter)
+
+
+def _reader(bus: Bus) -> Callable[[int, int], int | Outcome]:
+    # Guests use few registers: which device has an address is looked up once and remembered.
+    known: dict[int, tuple[Callable[[int, int], int], int, int]] = {}
+    miss = Outcome.ABORT
+
+    def mmio_read(ipa: int, width: int) -> int | Outcome:
+        found = known.get(ipa)
+        if found is None:
+            window = bus.find(ipa, 1)
+            if window is None:
+                return miss
+            found = (window.device.read, ipa - window.base, window.end - ipa)
+            _remember(known, ipa, found)
+        read, offset, room = found
+        return read(offset, width) if width <= room else miss
+
+    return mmio_read
+
+
+def _writer(bus: Bus) -> Callable[[int, int, int], Outcome]:
+    known: dict[int, tuple[Callable[[int, int, int], None], int, int]] = {}
+    miss, done = Outcome.ABORT, Outcome.DONE
+
+    def mmio_write(ipa: int, width: int, value: int) -> Outcome:
+        found = known.get(ipa)
+        if found is None:
+            window = bus.find(ipa, 1)
+            if window is None:
+                return miss
+            found = (window.device.write, ipa - window.base, window.end - ipa)
+            _remember(known, ipa, found)
+        write, offset, room = found
+        if width > room:
+            return miss
+        write(offset, width, value)
+        return done
+
+    return mmio_write
+
+
+def _remember(known: dict[int, _T], ipa: int, found: _T) -> None:
+    if len(known) >= _REMEMBERED:
+        known.clear()
+    known[ipa] = found
