@@ -121,7 +121,7 @@ class ExitCounter:
         self.statistics.exception(name, record.time)
 
     def interrupt(self, action: str, _cpu: int, intid: int) -> None:
-        """Count a step in the life of an interrupt; see :meth:`~arm_vcpu_cli.devices.gicv3.GicV3.watch`."""
+        """Count a step in the life of an interrupt; see :meth:`~arm_vcpu_cli.devices.gic.v3.GicV3.watch`."""
         now = self.now()
         latency = self._latency.step(action, intid, now)
         self.statistics.interrupt(intid, self._sources.get(intid) or intid_kind(intid), action, now, None, latency)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from arm_vcpu_cli.devices.gicv3 import ACKNOWLEDGED, ENDED, RAISED
+from arm_vcpu_cli.devices.gic.v3 import ACKNOWLEDGED, ENDED, RAISED
 
 
 class InterruptLatency:

@@ -189,7 +189,7 @@ class Tracer:
     # What the machine tells ------------------------------------------------------------------------------------
 
     def interrupt(self, action: str, _cpu: int, intid: int) -> None:
-        """A step in the life of an interrupt; see :meth:`~arm_vcpu_cli.devices.gicv3.GicV3.watch`."""
+        """A step in the life of an interrupt; see :meth:`~arm_vcpu_cli.devices.gic.v3.GicV3.watch`."""
         now = self._time()
         latency = self._latency.step(action, intid, now)
         self._tell_effect(self._describer.interrupt, now, InterruptStep(action, intid, latency))

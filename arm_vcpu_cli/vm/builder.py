@@ -33,7 +33,7 @@ from arm_vcpu_cli.board.description import (
 from arm_vcpu_cli.board.placement import BackedRegion, GuestRam, load_segments, preload_files
 from arm_vcpu_cli.board.schema import FIRST_SPI, LAST_SPI
 from arm_vcpu_cli.devices.bus import Bus, MmioDevice
-from arm_vcpu_cli.devices.gicv3 import GicV3
+from arm_vcpu_cli.devices.gic.v3 import GicV3
 from arm_vcpu_cli.devices.irq import IrqLine, unconnected
 from arm_vcpu_cli.devices.pl011 import Pl011
 from arm_vcpu_cli.devices.pl031 import Pl031

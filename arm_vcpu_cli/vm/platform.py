@@ -13,7 +13,7 @@ from arm_vcpu_cli.arm_vcpu.platform import Outcome
 from arm_vcpu_cli.axvcpu.exit import AccessFlags, SystemDown
 from arm_vcpu_cli.board.description import MemoryRegion, OnFault
 from arm_vcpu_cli.devices.bus import Bus
-from arm_vcpu_cli.devices.gicv3 import ICC_REGISTERS, CpuInterface
+from arm_vcpu_cli.devices.gic.v3 import ICC_REGISTERS, CpuInterface
 from arm_vcpu_cli.devices.timer import Handlers
 from arm_vcpu_cli.errors import EngineError
 from arm_vcpu_cli.vm.semihosting import Semihosting

@@ -12,7 +12,7 @@ from arm_vcpu_cli.arch.registers.gicregs import ICC_REGISTERS
 from arm_vcpu_cli.arch.registers.sysreg import SYSREGS, SysReg
 from arm_vcpu_cli.arm_vcpu.platform import Outcome
 from arm_vcpu_cli.devices.bus import Bus
-from arm_vcpu_cli.devices.gicv3 import GicV3
+from arm_vcpu_cli.devices.gic.v3 import GicV3
 from arm_vcpu_cli.devices.timer import GenericTimer
 from arm_vcpu_cli.errors import EngineError
 from arm_vcpu_cli.vm.platform import MachinePlatform

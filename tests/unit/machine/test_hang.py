@@ -10,7 +10,7 @@ import pytest
 
 from arm_vcpu_cli.arch.registers.regs import EL1H_MASKED, Spsr
 from arm_vcpu_cli.arch.registers.sysreg import lookup
-from arm_vcpu_cli.devices.gicv3 import GicV3
+from arm_vcpu_cli.devices.gic.v3 import GicV3
 from arm_vcpu_cli.engine.port import StopReason
 from arm_vcpu_cli.host.watchdog import Watchdog
 from arm_vcpu_cli.vm.builder import Machine

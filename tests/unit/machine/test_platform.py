@@ -9,7 +9,7 @@ from arm_vcpu_cli.arm_vcpu.platform import Outcome, Platform
 from arm_vcpu_cli.axvcpu.exit import AccessFlags, PowerAction, SystemDown
 from arm_vcpu_cli.board.description import MemoryRegion, OnFault
 from arm_vcpu_cli.devices.bus import Bus
-from arm_vcpu_cli.devices.gicv3 import GicV3
+from arm_vcpu_cli.devices.gic.v3 import GicV3
 from arm_vcpu_cli.devices.irq import unconnected
 from arm_vcpu_cli.devices.regions import Scratch
 from arm_vcpu_cli.devices.timer import GenericTimer, Handlers

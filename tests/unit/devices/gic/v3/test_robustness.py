@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arm_vcpu_cli.arch.registers.sysreg import SYSREGS, SysReg
-from arm_vcpu_cli.devices.gicv3 import ICC_REGISTERS
+from arm_vcpu_cli.devices.gic.v3 import ICC_REGISTERS
 
 from .bench import IGROUPR, PE_SIZE, SGI_FRAME, Bench
 

@@ -8,12 +8,12 @@ from typing import Final
 
 from arm_vcpu_cli.arch.registers.gicregs import FIRST_PPI, FIRST_SPI
 from arm_vcpu_cli.devices.bus import MmioDevice
-from arm_vcpu_cli.devices.gicv3.cpu_interface import CpuInterface
-from arm_vcpu_cli.devices.gicv3.distributor import Distributor
-from arm_vcpu_cli.devices.gicv3.frame import FRAME_SIZE
-from arm_vcpu_cli.devices.gicv3.iri import Iri, check_shape, unheard
-from arm_vcpu_cli.devices.gicv3.redistributor import Redistributors
-from arm_vcpu_cli.devices.gicv3.watch import InterruptWatcher, Watch
+from arm_vcpu_cli.devices.gic.v3.cpu_interface import CpuInterface
+from arm_vcpu_cli.devices.gic.v3.distributor import Distributor
+from arm_vcpu_cli.devices.gic.v3.frame import FRAME_SIZE
+from arm_vcpu_cli.devices.gic.v3.iri import Iri, check_shape, unheard
+from arm_vcpu_cli.devices.gic.v3.redistributor import Redistributors
+from arm_vcpu_cli.devices.gic.v3.watch import InterruptWatcher, Watch
 from arm_vcpu_cli.devices.irq import IrqLine
 
 DISTRIBUTOR_SIZE: Final = FRAME_SIZE

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from arm_vcpu_cli.devices.gicv3 import GicV3
+from arm_vcpu_cli.devices.gic.v3 import GicV3
 
 from .bench import (
     DISK,

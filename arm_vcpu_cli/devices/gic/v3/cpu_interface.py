@@ -8,7 +8,7 @@ from typing import Final
 
 from arm_vcpu_cli.arch.registers.gicregs import INTID_SPURIOUS, IccBpr, IccCtlr, IccIgrpen, IccIntid, IccSre
 from arm_vcpu_cli.arch.registers.sysreg import SysReg, lookup
-from arm_vcpu_cli.devices.gicv3.bank import (
+from arm_vcpu_cli.devices.gic.v3.bank import (
     IDLE_PRIORITY,
     INTID_BITS,
     INTID_MASK,
@@ -16,8 +16,8 @@ from arm_vcpu_cli.devices.gicv3.bank import (
     PRIORITY_BITS,
     PRIORITY_MASK,
 )
-from arm_vcpu_cli.devices.gicv3.iri import Iri
-from arm_vcpu_cli.devices.gicv3.watch import Output, Watch
+from arm_vcpu_cli.devices.gic.v3.iri import Iri
+from arm_vcpu_cli.devices.gic.v3.watch import Output, Watch
 
 MIN_BPR0: Final = 7 - PRIORITY_BITS
 MIN_BPR1: Final = MIN_BPR0 + 1

@@ -6,7 +6,7 @@ import pytest
 
 from arm_vcpu_cli.arch.registers.gicregs import IccCtlr
 from arm_vcpu_cli.arch.registers.sysreg import SysReg, lookup
-from arm_vcpu_cli.devices.gicv3 import ICC_REGISTERS
+from arm_vcpu_cli.devices.gic.v3 import ICC_REGISTERS
 
 from .bench import DISK, IDLE, SPURIOUS, TIMER, UART, Bench
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 from arm_vcpu_cli.arch.registers.gicregs import FIRST_SPI, LAST_SPI, GicdCtlr, GicdSpi, GicdTyper
-from arm_vcpu_cli.devices.gicv3.bank import INTID_BITS
-from arm_vcpu_cli.devices.gicv3.bank_registers import BankRegisters
-from arm_vcpu_cli.devices.gicv3.frame import RegisterFrame
-from arm_vcpu_cli.devices.gicv3.identification import IIDR, id_registers
-from arm_vcpu_cli.devices.gicv3.iri import Iri
-from arm_vcpu_cli.devices.gicv3.registers import (
+from arm_vcpu_cli.devices.gic.v3.bank import INTID_BITS
+from arm_vcpu_cli.devices.gic.v3.bank_registers import BankRegisters
+from arm_vcpu_cli.devices.gic.v3.frame import RegisterFrame
+from arm_vcpu_cli.devices.gic.v3.identification import IIDR, id_registers
+from arm_vcpu_cli.devices.gic.v3.iri import Iri
+from arm_vcpu_cli.devices.gic.v3.registers import (
     CLRSPI_NSR,
     DISTRIBUTOR,
     GICD_CTLR,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from arm_vcpu_cli.arch.registers.sysreg import lookup
-from arm_vcpu_cli.devices.gicv3 import GicV3
+from arm_vcpu_cli.devices.gic.v3 import GicV3
 
 GICD_CTLR, SETSPI, CLRSPI = 0x0000, 0x0040, 0x0048
 IGROUPR, ISENABLER, ICENABLER, ISPENDR, ICPENDR, ISACTIVER, ICACTIVER = 0x80, 0x100, 0x180, 0x200, 0x280, 0x300, 0x380

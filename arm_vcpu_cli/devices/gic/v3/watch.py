@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
-from arm_vcpu_cli.devices.gicv3.bank import InterruptBank
-from arm_vcpu_cli.devices.gicv3.iri import Iri
+from arm_vcpu_cli.devices.gic.v3.bank import InterruptBank
+from arm_vcpu_cli.devices.gic.v3.iri import Iri
 from arm_vcpu_cli.record import Record
 
 InterruptWatcher = Callable[[str, int, int], None]

@@ -12,7 +12,7 @@ from typing import Final
 
 from arm_vcpu_cli.arch.registers.gicregs import FIRST_PPI, FIRST_SPI, LAST_SPI, GicdIrouter, IccSgi1r
 from arm_vcpu_cli.arch.registers.regs import AFFINITY_MASK
-from arm_vcpu_cli.devices.gicv3.bank import INTID_MASK, NO_INTERRUPT, InterruptBank
+from arm_vcpu_cli.devices.gic.v3.bank import INTID_MASK, NO_INTERRUPT, InterruptBank
 
 Present = Callable[[int, bool], None]
 """Tells a CPU interface its best pending interrupt: the rank, and whether it is of Group 1."""

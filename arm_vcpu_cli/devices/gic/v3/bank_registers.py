@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from arm_vcpu_cli.devices.gicv3.bank import InterruptBank
-from arm_vcpu_cli.devices.gicv3.frame import Reader, RegisterFrame, Writer
-from arm_vcpu_cli.devices.gicv3.registers import (
+from arm_vcpu_cli.devices.gic.v3.bank import InterruptBank
+from arm_vcpu_cli.devices.gic.v3.frame import Reader, RegisterFrame, Writer
+from arm_vcpu_cli.devices.gic.v3.registers import (
     ICACTIVER,
     ICENABLER,
     ICFGR,

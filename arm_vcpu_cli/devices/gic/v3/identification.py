@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from arm_vcpu_cli.arch.registers.gicregs import GicIidr, GicPidr2
-from arm_vcpu_cli.devices.gicv3.registers import ID_BASE
+from arm_vcpu_cli.devices.gic.v3.registers import ID_BASE
 
 IIDR: Final = int(GicIidr.of(Implementer=0x43B))
 _PIDR2: Final = int(GicPidr2.of(ArchRev=3, JEDEC=1, DES_1=3))
