@@ -150,7 +150,7 @@ def devices_without_gic(module: Module) -> Iterator[str]:
     if module.part != "devices" or any(word in module.name for word in GIC_WORDS):
         return
     for target in sorted(module.imports()):
-        if target.startswith(f"{PACKAGE}.") and any(word in target.rsplit(".", 1)[1] for word in GIC_WORDS):
+        if target.startswith(f"{PACKAGE}.") and any(part in GIC_WORDS for part in target.split(".")):
             yield f"{module.name} imports {target}"
 
 
