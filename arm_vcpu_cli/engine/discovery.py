@@ -20,6 +20,7 @@ from arm_vcpu_cli.engine.layout import StateLayout
 from arm_vcpu_cli.engine.search import places_of
 from arm_vcpu_cli.engine.throwaway import (
     CODE_PA,
+    HCR_RW,
     HCR_VM_RW,
     LDR_X2_X1,
     VTCR_T0SZ25_PS40,
@@ -45,6 +46,9 @@ _REQUIRED: Final = frozenset(
 _TABLE_PA: Final = 0x1000_1000
 _A32_PA: Final = 0x1000_2000
 _UNMAPPED_IPA: Final = 0x34_5678_9AB0
+_MARKED: Final = (CODE_PA + 0x3008, CODE_PA + 0x3010)
+_LDXR_X2_X1: Final = 0xC85F_7C22
+_MOV_X1_0: Final = 0xD280_0001
 _SVC: Final = 0xD400_0001
 _ERET: Final = 0xD69F_03E0
 _A32_SVC: Final = 0xEF00_0000
@@ -170,6 +174,21 @@ def _find_exception_record(probe: ThrowAwayEngine, pc: int) -> tuple[int, int, i
     return syndrome, address, target, _only(flags, "the AArch64 flag")
 
 
+def _find_exclusive(probe: ThrowAwayEngine) -> int:
+    """Offset of the address that the exclusive monitor has marked: the one place where LDXR of two addresses differs
+    by what they do, beside X1."""
+    engine = probe.engine
+    engine.write_sysreg(lookup("HCR_EL2"), HCR_RW)
+    states = []
+    for address in _MARKED:
+        engine.write_register(unicorn_api.PSTATE, EL1H_MASKED)
+        engine.write_register(unicorn_api.X[1], address)
+        states.append(_only_state(probe.run(_LDXR_X2_X1, _MOV_X1_0, _SVC)))
+    first, second = states
+    places = [at for at in places_of(_MARKED[0], first, 8) if second[at : at + 8] == _MARKED[1].to_bytes(8, "little")]
+    return _only(places, "the exclusive monitor")
+
+
 def _only_state(states: list[bytes]) -> bytes:
     if len(states) != 1:
         raise _refuse("the state at an exception")
@@ -209,6 +228,8 @@ def discover_layout() -> StateLayout:
         # The sentinels above have left the core in no state to run.
         probe.reset()
         syndrome, fault_address, target_el, aarch64 = _find_exception_record(probe, pc)
+        probe.reset()
+        exclusive = _find_exclusive(probe)
         layout = StateLayout(
             size=size,
             x0=x0,
@@ -227,6 +248,7 @@ def discover_layout() -> StateLayout:
             syndrome=syndrome,
             fault_address=fault_address,
             target_el=target_el,
+            exclusive=exclusive,
             sysregs=sysregs,
         )
         probe.reset()

@@ -14,14 +14,13 @@ from typing import Final
 from arm_vcpu_cli.arch.registers.regs import EL1H_MASKED
 from arm_vcpu_cli.arch.registers.sysreg import lookup
 from arm_vcpu_cli.engine import unicorn_api
-from arm_vcpu_cli.engine.throwaway import CODE_PA, LDR_X2_X1, ThrowAwayEngine, throw_away_engine
+from arm_vcpu_cli.engine.throwaway import CODE_PA, HCR_RW, LDR_X2_X1, ThrowAwayEngine, throw_away_engine
 from arm_vcpu_cli.engine.unicorn_api import ThumbEngine
 
 _ADDS: Final = bytes.fromhex("4018")
 _PLAIN: Final = bytes.fromhex("00bf") + _ADDS  # nop; adds r0, r0, r1
 _IT_BLOCK: Final = bytes.fromhex("08bf") + _ADDS  # it eq; addeq r0, r0, r1
 _ROUNDS: Final = 2
-_HCR_RW: Final = 1 << 31
 _MOV_X3_1: Final = 0xD280_0023
 _B_HERE: Final = 0x1400_0000
 _X1, _X3 = unicorn_api.X[1], unicorn_api.X[3]
@@ -52,7 +51,7 @@ def _find_switch() -> int | None:
 def _goes_on_after_load(probe: ThrowAwayEngine) -> bool:
     """Whether a block in which somebody asks for a stop during a load is executed to its end."""
     probe.reset()
-    probe.engine.write_sysreg(lookup("HCR_EL2"), _HCR_RW)
+    probe.engine.write_sysreg(lookup("HCR_EL2"), HCR_RW)
     probe.engine.write_register(unicorn_api.PSTATE, EL1H_MASKED)
     probe.engine.write_register(_X1, CODE_PA + 0x1000)
     probe.engine.write_register(_X3, 0)

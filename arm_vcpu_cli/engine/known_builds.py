@@ -48,6 +48,7 @@ _UNICORN_2_1_4_X86_64: Final = Build(
         syndrome=3064,
         fault_address=3072,
         target_el=3080,
+        exclusive=12072,
         sysregs={
             lookup(name): offset
             for name, offset in (

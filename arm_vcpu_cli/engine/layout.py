@@ -7,9 +7,12 @@ The engine saves the whole CPU in one C call into a block of memory. A :class:`C
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from arm_vcpu_cli.arch.registers.sysreg import SysReg
 from arm_vcpu_cli.record import Record
+
+NOT_EXCLUSIVE: Final = (1 << 64) - 1
 
 
 class StateLayout(Record):
@@ -17,6 +20,7 @@ class StateLayout(Record):
 
     ``n`` ``z`` ``c`` ``v`` are the condition flags in the form the engine keeps them: N and V in bit 31 of
     their word, Z set when the word is zero, C in bit 0. ``pstate`` holds what is neither a flag, DAIF nor BTYPE.
+    ``exclusive`` is the address of the exclusive monitor, :data:`NOT_EXCLUSIVE` where nothing is marked.
     ``v0`` is the low half of V0, and each further vector register lies ``vector_stride`` bytes on.
     """
 
@@ -37,6 +41,7 @@ class StateLayout(Record):
     syndrome: int
     fault_address: int
     target_el: int
+    exclusive: int
     sysregs: Mapping[SysReg, int]
 
 

@@ -119,10 +119,13 @@ class CpuCore(Protocol):
         """Set the condition flags (N in bit 31 to V in bit 28); for use inside a :class:`MoveHandler`."""
 
     def set_exception_hook(self, hook: ExceptionHook | None) -> None:
-        """Set who is called for every exception that the core takes to EL1 or EL2."""
+        """Set who is called for every exception that the core takes to EL1 or EL2. Quick: it changes with the vCPU."""
 
     def set_move_hook(self, crns: Collection[int], handler: MoveHandler) -> None:
-        """Have ``handler`` asked about each MRS and MSR of a register with one of these CRn, before any trap."""
+        """Have ``handler`` asked about each MRS and MSR of a register with one of these CRn, before any trap.
+
+        Quick where the CRn are those of before: the handler changes with the vCPU.
+        """
 
     def watch_code(self, first: int, last: int, callback: Callable[[int], None]) -> Callable[[], None]:
         """Have ``callback(vaddr)`` called before each instruction at ``first`` to ``last`` (virtual addresses).

@@ -16,6 +16,7 @@ from arm_vcpu_cli.engine.unicorn_api import Engine, SavedContext
 CODE_PA: Final = 0x1000_0000
 """Where the engine's memory begins, with the code at its beginning."""
 VTCR_T0SZ25_PS40: Final = 0x8002_3559
+HCR_RW: Final = 1 << 31
 HCR_VM_RW: Final = 1 << 31 | 1
 LDR_X2_X1: Final = 0xF940_0022
 _SIZE: Final = 0x1_0000

@@ -19,7 +19,8 @@ from arm_vcpu_cli.engine.levers import Levers, known_levers
 from arm_vcpu_cli.engine.port import UNLIMITED, CounterReads, ExceptionHook, MmioWindow, MoveHandler, StopReason
 from arm_vcpu_cli.engine.refusals import COUNT, FREE, SINGLY, THREAD, entry_of
 from arm_vcpu_cli.engine.stubs import ASKED, load_stubs
-from arm_vcpu_cli.engine.unicorn_api import CPU_MODELS, NZCV, PC, PSTATE, Engine, InterruptCallback, SavedContext
+from arm_vcpu_cli.engine.switched_hooks import install_exceptions, install_moves
+from arm_vcpu_cli.engine.unicorn_api import CPU_MODELS, NZCV, PC, PSTATE, Engine, SavedContext
 from arm_vcpu_cli.errors import EngineError
 
 _PSTATE_COMPANION: Final = lookup("TPIDR_EL2")
@@ -33,12 +34,6 @@ _ASKED_AGAIN_AFTER: Final = tuple(0.0002 * 2**n for n in range(9))
 """Seconds; 0.1 in all."""
 _FIRST_SLICE: Final = 1 << 16
 _LAST_SLICE: Final = 1 << 26
-
-_NUMBERS: Final = 32
-_NOT_SYNCHRONOUS: Final = {5: 1, 14: 1, 6: 2, 15: 2, 24: 3}
-"""The engine's exception numbers for IRQ, virtual IRQ, FIQ, virtual FIQ and virtual SError."""
-_UNDEFINED: Final = 1
-_KINDS: Final = tuple(_NOT_SYNCHRONOUS.get(number, 0) for number in range(_NUMBERS))
 
 
 class UnicornCore:
@@ -74,7 +69,9 @@ class UnicornCore:
         self._words_address = ctypes.addressof(words)
         # Quicker than the attributes of a structure.
         self._counts = memoryview(words).cast("B").cast("q")
-        self.set_exception_hook(None)
+        self._use_exception_hook = install_exceptions(self._engine, self._refusals, self._fail)
+        self._use_moves: Callable[[MoveHandler], None] | None = None
+        self._move_crns: frozenset[int] = frozenset()
 
     @property
     def model(self) -> str:
@@ -143,26 +140,14 @@ class UnicornCore:
 
     def set_exception_hook(self, hook: ExceptionHook | None) -> None:
         """See the port."""
-        self._engine.hooks.exceptions(self._guarded(_nobody if hook is None else hook))
+        self._use_exception_hook(hook)
 
     def set_move_hook(self, crns: Collection[int], handler: MoveHandler) -> None:
         """See the port."""
-
-        def on_read(encoding: int) -> int | None:
-            try:
-                return handler.read(encoding)
-            except BaseException as error:  # noqa: BLE001
-                self._fail(error)
-                return 0
-
-        def on_write(encoding: int, value: int) -> bool:
-            try:
-                return handler.write(encoding, value)
-            except BaseException as error:  # noqa: BLE001
-                self._fail(error)
-                return True
-
-        self._engine.hooks.moves(self._stubs, crns, on_read, on_write, self._counters.words)
+        if self._use_moves is None or not self._move_crns.issuperset(crns):
+            self._move_crns = frozenset(crns)
+            self._use_moves = install_moves(self._engine, self._stubs, self._counters, crns, self._fail)
+        self._use_moves(handler)
 
     def watch_code(self, first: int, last: int, callback: Callable[[int], None]) -> Callable[[], None]:
         """See the port."""
@@ -354,26 +339,6 @@ class UnicornCore:
         self._entry.give_back()
         self._engine.close()
 
-    def _guarded(self, hook: ExceptionHook) -> InterruptCallback:
-        """The hook as the engine calls it. Nothing may escape into its C code; :meth:`run` raises it again."""
-        kinds = _KINDS
-
-        refused = self._refusals
-
-        def on_exception(_engine: object, number: int) -> None:
-            if number == _UNDEFINED and refused[COUNT]:
-                if not refused[SINGLY]:
-                    # It is a word of the block, of which nothing has been executed.
-                    self._engine.stop()
-                    return
-                refused[COUNT] = refused[SINGLY] = 0
-            try:
-                hook(kinds[number])
-            except BaseException as error:  # noqa: BLE001
-                self._fail(error)
-
-        return on_exception
-
     def _fail(self, error: BaseException) -> None:
         self._failure = error
         self._stop_engine()
@@ -383,10 +348,6 @@ class UnicornCore:
         self._engine.stop()
         if self._stubs.ask is not None:
             self._ask(self._stubs.ask)
-
-
-def _nobody(_kind: int) -> None:
-    raise EngineError("an exception with nobody to handle it")
 
 
 def _context_of(state: CpuState) -> SavedContext:

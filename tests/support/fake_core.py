@@ -56,6 +56,7 @@ LAYOUT: Final = StateLayout(
     syndrome=8,
     fault_address=0,
     target_el=48,
+    exclusive=480,
     sysregs={lookup(name): _SYSREGS_AT + 8 * n for n, name in enumerate(_SAVED)},
 )
 

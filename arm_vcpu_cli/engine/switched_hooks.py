@@ -1,0 +1,93 @@
+"""Who is called for a core's exceptions and system-register moves: exchanged with each vCPU, without the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Final
+
+from arm_vcpu_cli.engine.counters import Counters
+from arm_vcpu_cli.engine.port import ExceptionHook, MoveHandler
+from arm_vcpu_cli.engine.refusals import COUNT, SINGLY
+from arm_vcpu_cli.engine.stubs import Stubs
+from arm_vcpu_cli.engine.unicorn_api import Engine
+from arm_vcpu_cli.errors import EngineError
+
+_NUMBERS: Final = 32
+_NOT_SYNCHRONOUS: Final = {5: 1, 14: 1, 6: 2, 15: 2, 24: 3}
+"""The engine's exception numbers for IRQ, virtual IRQ, FIQ, virtual FIQ and virtual SError."""
+_UNDEFINED: Final = 1
+_KINDS: Final = tuple(_NOT_SYNCHRONOUS.get(number, 0) for number in range(_NUMBERS))
+
+Fail = Callable[[BaseException], None]
+"""Takes what a hook has raised: nothing may escape into the engine's C code."""
+
+
+def install_exceptions(engine: Engine, refused: memoryview, fail: Fail) -> Callable[[ExceptionHook | None], None]:
+    """Have the engine call a hook for each exception; the function that is returned says which.
+
+    Words that the engine's translator refuses are no exceptions of the guest until they are met singly.
+    """
+    hook: ExceptionHook = _nobody
+    kinds, stop = _KINDS, engine.stop
+
+    def on_exception(_engine: object, number: int) -> None:
+        if number == _UNDEFINED and refused[COUNT]:
+            if not refused[SINGLY]:
+                # It is a word of the block, of which nothing has been executed.
+                stop()
+                return
+            refused[COUNT] = refused[SINGLY] = 0
+        try:
+            hook(kinds[number])
+        except BaseException as error:  # noqa: BLE001
+            fail(error)
+
+    def use(new: ExceptionHook | None) -> None:
+        nonlocal hook
+        hook = _nobody if new is None else new
+
+    engine.hooks.exceptions(on_exception)
+    return use
+
+
+def install_moves(
+    engine: Engine, stubs: Stubs, counters: Counters, crns: Collection[int], fail: Fail
+) -> Callable[[MoveHandler], None]:
+    """Have the engine ask a handler about each MRS and MSR of a register with one of these CRn; the function that is
+    returned says which handler. Until it does the engine executes them."""
+    handler: MoveHandler = _NoMoves()
+
+    def on_read(encoding: int) -> int | None:
+        try:
+            return handler.read(encoding)
+        except BaseException as error:  # noqa: BLE001
+            fail(error)
+            return 0
+
+    def on_write(encoding: int, value: int) -> bool:
+        try:
+            return handler.write(encoding, value)
+        except BaseException as error:  # noqa: BLE001
+            fail(error)
+            return True
+
+    def use(new: MoveHandler) -> None:
+        nonlocal handler
+        handler = new
+
+    engine.hooks.moves(stubs, crns, on_read, on_write, counters.words)
+    return use
+
+
+class _NoMoves:
+    """Leaves every move to the engine."""
+
+    def read(self, encoding: int) -> int | None:  # noqa: ARG002
+        return None
+
+    def write(self, encoding: int, value: int) -> bool:  # noqa: ARG002
+        return False
+
+
+def _nobody(_kind: int) -> None:
+    raise EngineError("an exception with nobody to handle it")
