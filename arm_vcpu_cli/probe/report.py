@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from arm_vcpu_cli.arch.identification.architecture import ARMV8, ARMV9, SINCE, Conformance, by_version, version_name
-from arm_vcpu_cli.arch.registers.regs import LAYOUTS
+from arm_vcpu_cli.arch.layouts import LAYOUTS
 from arm_vcpu_cli.probe.caches import Cache
 from arm_vcpu_cli.probe.cpu import CpuFacts, HiddenField, Stage2Format, field_of, value_name
 from arm_vcpu_cli.probe.host import HostFacts

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Final
 
 from arm_vcpu_cli.arch.identification.idregs import Aa64Mmfr0, pa_range_bits
-from arm_vcpu_cli.arch.registers.regs import Spsr
+from arm_vcpu_cli.arch.registers.el1regs import Spsr
 from arm_vcpu_cli.arch.registers.sysreg import SysReg, lookup
 from arm_vcpu_cli.arch.translation.descriptor import Stage2Attributes
 from arm_vcpu_cli.arch.translation.memtype import MemoryType

@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from arm_vcpu_cli.arch.registers.regs import CntCtl, Cntkctl
+from arm_vcpu_cli.arch.registers.el1regs import CntCtl, Cntkctl
 from arm_vcpu_cli.arch.registers.sysreg import lookup
 from arm_vcpu_cli.devices.clock import COUNTER_HZ
 from arm_vcpu_cli.devices.timer import GenericTimer

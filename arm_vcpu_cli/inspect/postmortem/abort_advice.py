@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from arm_vcpu_cli.arch.instructions.loadstore import SP, LoadStore, decode_load_store
-from arm_vcpu_cli.arch.registers.el1regs import Sctlr, Tcr
-from arm_vcpu_cli.arch.registers.sysreg import decode_system_move, lookup
-from arm_vcpu_cli.arch.syndrome.fault import (
+from arm_vcpu_cli.arch.fault import (
     FSC_ALIGNMENT,
     FSC_EXTERNAL,
     FSC_UNSUPPORTED_ATOMIC,
@@ -16,6 +13,9 @@ from arm_vcpu_cli.arch.syndrome.fault import (
     is_permission,
     is_translation,
 )
+from arm_vcpu_cli.arch.instructions.loadstore import SP, LoadStore, decode_load_store
+from arm_vcpu_cli.arch.registers.el1regs import Sctlr, Tcr
+from arm_vcpu_cli.arch.registers.sysreg import decode_system_move, lookup
 from arm_vcpu_cli.arch.translation.descriptor import Stage1Leaf
 from arm_vcpu_cli.arch.translation.memtype import Access
 from arm_vcpu_cli.inspect.postmortem.advice import Advice

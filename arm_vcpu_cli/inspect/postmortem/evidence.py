@@ -8,7 +8,7 @@ from typing import Final
 
 from arm_vcpu_cli.arch.identification.features import is_announced
 from arm_vcpu_cli.arch.instructions.insn_features import instruction_feature
-from arm_vcpu_cli.arch.registers.regs import Spsr
+from arm_vcpu_cli.arch.registers.el1regs import Spsr
 from arm_vcpu_cli.arch.registers.sysreg import lookup
 from arm_vcpu_cli.arch.syndrome.esr import (
     Esr,

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NamedTuple
 
-from arm_vcpu_cli.arch.registers.regs import Sctlr
+from arm_vcpu_cli.arch.registers.el1regs import Sctlr
 from arm_vcpu_cli.arch.syndrome.esr import EC_SHIFT, describe_esr
 from arm_vcpu_cli.arch.translation.memtype import Access
 from arm_vcpu_cli.arm_vcpu.inject import El1Exception, sets_far

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from arm_vcpu_cli.arch.registers.regs import Sctlr, Spsr, Tcr
+from arm_vcpu_cli.arch.registers.el1regs import Sctlr, Spsr, Tcr
 from arm_vcpu_cli.arch.syndrome.esr import EC_SHIFT, ExceptionClass, data_abort_esr, instruction_abort_esr
 from arm_vcpu_cli.arch.translation.memtype import Access
 from arm_vcpu_cli.arm_vcpu.inject import El1Exception
