@@ -30,7 +30,7 @@ from arm_vcpu_cli.engine.layout import StateLayout
 from arm_vcpu_cli.engine.levers import Levers
 from arm_vcpu_cli.guest.image import GuestImage
 from arm_vcpu_cli.guest.loader import load_guest
-from arm_vcpu_cli.host.host import Host
+from arm_vcpu_cli.host.machine_host import Host
 from arm_vcpu_cli.host.watchdog import Watchdog
 
 GUESTS: Final = Path(__file__).resolve().parent.parent / "guests"

@@ -48,7 +48,7 @@ ENGINE_PORT: Final = frozenset({f"{PACKAGE}.engine.port", f"{PACKAGE}.engine.lay
 """The modules of the engine that anybody but the engine itself may know."""
 ENGINE_USERS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
     {
-        f"{PACKAGE}.host.host": frozenset(
+        f"{PACKAGE}.host.machine_host": frozenset(
             {f"{PACKAGE}.engine.{name}" for name in ("levers", "unicorn_api", "unicorn_core")}
         ),
         f"{PACKAGE}.vm.builder": frozenset({f"{PACKAGE}.engine.unicorn_core"}),

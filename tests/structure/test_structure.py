@@ -108,7 +108,7 @@ def test_a_rule_finds(rule: Rule, name: str, text: str) -> None:
     ("rule", "name", "text"),
     [
         (rules.layering, "arm_vcpu.good", "from arm_vcpu_cli.engine.port import CpuCore\nimport os"),
-        (rules.layering, "host.host", "from arm_vcpu_cli.engine.unicorn_core import UnicornCore"),
+        (rules.layering, "host.machine_host", "from arm_vcpu_cli.engine.unicorn_core import UnicornCore"),
         (rules.layering, "cli.good", "from arm_vcpu_cli.vm import runner"),
         (rules.libraries, "cli.good", "import click\nimport rich.table"),
         (rules.libraries, "engine.unicorn_api", "import unicorn"),

@@ -6,7 +6,8 @@ and of the trap, profiling, MPAM and ICH registers were compared with the copy o
 Linux keeps as text (arch/arm64/tools/sysreg, of 2026), the syndromes with QEMU's (target/arm/syndrome.h).
 
 Each fact has one owner: encodings in ``sysreg_table``, layouts in the modules of their subject, titles and resets in
-``register_titles`` and ``unit_titles``. Importing this module builds all layouts; what only runs guests uses ``regs``.
+``register_titles`` and ``unit_titles``. Importing this module builds all layouts; what only runs guests uses
+``arch.layouts``.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from arm_vcpu_cli.arch.translation.memtype import Access
 from arm_vcpu_cli.inspect.postmortem.advice import Advice
 from arm_vcpu_cli.inspect.postmortem.evidence import Evidence, Fault
 from arm_vcpu_cli.inspect.postmortem.place_advice import nothing_there
-from arm_vcpu_cli.inspect.tables.translation import Translated
+from arm_vcpu_cli.inspect.tables.both_stages import Translated
 
 _NEAR_ZERO: Final = 0x1000
 _NEAR_TOP: Final = (1 << 64) - 0x1_0000

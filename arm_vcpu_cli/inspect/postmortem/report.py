@@ -17,7 +17,7 @@ from arm_vcpu_cli.inspect.postmortem.last_exits import before_the_end, exit_line
 from arm_vcpu_cli.inspect.postmortem.patterns import advise
 from arm_vcpu_cli.inspect.postmortem.registers import EL1_REGISTERS, EL2_REGISTERS, register_dump
 from arm_vcpu_cli.inspect.postmortem.report_wanted import wants_advice, wants_report
-from arm_vcpu_cli.inspect.tables.translation import Translated, translate
+from arm_vcpu_cli.inspect.tables.both_stages import Translated, translate
 from arm_vcpu_cli.inspect.tables.translation_text import translation_lines
 from arm_vcpu_cli.vm.builder import Machine
 from arm_vcpu_cli.vm.diagnosis import in_words, vector_failures

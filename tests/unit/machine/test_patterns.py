@@ -17,7 +17,7 @@ from arm_vcpu_cli.axvcpu.exit import AxVCpuExitReason, CpuDown, Hypercall
 from arm_vcpu_cli.board.loading import load_machine, machine_from_document
 from arm_vcpu_cli.inspect.postmortem.evidence import Evidence, Fault
 from arm_vcpu_cli.inspect.postmortem.patterns import GROUPS, advise
-from arm_vcpu_cli.inspect.tables.translation import Stage, Step, Translated
+from arm_vcpu_cli.inspect.tables.both_stages import Stage, Step, Translated
 from arm_vcpu_cli.vm.runner import Ending
 
 MACHINE = load_machine(None)
