@@ -53,8 +53,8 @@ if TYPE_CHECKING:
     from arm_vcpu_cli.axvcpu.vcpu import AxPerCpu, AxVCpu, VCpuState
     from arm_vcpu_cli.errors import ArmVcpuError
     from arm_vcpu_cli.guest.loader import load_guest
-    from arm_vcpu_cli.host.host import Host
-    from arm_vcpu_cli.host.support import has_hardware_support
+    from arm_vcpu_cli.host.hardware_support import has_hardware_support
+    from arm_vcpu_cli.host.machine_host import Host
 
 _MODULES: Final = {
     "Aarch64PerCpu": "arm_vcpu_cli.arm_vcpu.pcpu",
@@ -77,7 +77,7 @@ _MODULES: Final = {
     "FailEntry": "arm_vcpu_cli.axvcpu.exit",
     "GuestSystemRegisters": "arm_vcpu_cli.arm_vcpu.context_frame",
     "Halt": "arm_vcpu_cli.axvcpu.exit",
-    "Host": "arm_vcpu_cli.host.host",
+    "Host": "arm_vcpu_cli.host.machine_host",
     "Hypercall": "arm_vcpu_cli.axvcpu.exit",
     "IoRead": "arm_vcpu_cli.axvcpu.exit",
     "IoWrite": "arm_vcpu_cli.axvcpu.exit",
@@ -101,7 +101,7 @@ _MODULES: Final = {
     "TrapSource": "arm_vcpu_cli.arm_vcpu.vectors",
     "VCpuState": "arm_vcpu_cli.axvcpu.vcpu",
     "VectorTable": "arm_vcpu_cli.arm_vcpu.vectors",
-    "has_hardware_support": "arm_vcpu_cli.host.support",
+    "has_hardware_support": "arm_vcpu_cli.host.hardware_support",
     "load_guest": "arm_vcpu_cli.guest.loader",
     "smc_call": "arm_vcpu_cli.arm_vcpu.smc",
 }

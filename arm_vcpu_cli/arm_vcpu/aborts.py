@@ -5,7 +5,7 @@ from __future__ import annotations
 from arm_vcpu_cli.arch.bitfield import MASK64
 from arm_vcpu_cli.arch.registers.sysreg import lookup
 from arm_vcpu_cli.arch.syndrome.esr import decode_data_abort, decode_instruction_abort
-from arm_vcpu_cli.arch.syndrome.fault_address import fault_ipa
+from arm_vcpu_cli.arch.translation.fault_address import fault_ipa
 from arm_vcpu_cli.arch.translation.memtype import Access
 from arm_vcpu_cli.arm_vcpu.access import PendingAccess
 from arm_vcpu_cli.arm_vcpu.guest_memory import GuestMemory

@@ -19,7 +19,7 @@ from arm_vcpu_cli.arch.instructions.extend import VALUE_MASKS, extend_load
 from arm_vcpu_cli.arch.instructions.loadstore import LoadStore, Unemulated, decode_load_store
 from arm_vcpu_cli.arch.registers.sysreg import lookup
 from arm_vcpu_cli.arch.syndrome.esr import decode_data_abort
-from arm_vcpu_cli.arch.syndrome.fault_address import FIPA, FIPA_TO_ADDRESS, PAGE_OFFSET, fault_ipa
+from arm_vcpu_cli.arch.translation.fault_address import FIPA, FIPA_TO_ADDRESS, PAGE_OFFSET, fault_ipa
 from arm_vcpu_cli.arm_vcpu.context_frame import ZERO_REGISTER, TrapFrame
 from arm_vcpu_cli.arm_vcpu.platform import Outcome
 from arm_vcpu_cli.arm_vcpu.reasons import mmio_read, mmio_write

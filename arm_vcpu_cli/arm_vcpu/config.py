@@ -5,7 +5,8 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import Final
 
-from arm_vcpu_cli.arch.registers.regs import Cnthctl, Hcr, Mdcr, Mpidr
+from arm_vcpu_cli.arch.registers.el1regs import Mpidr
+from arm_vcpu_cli.arch.registers.el2regs import Cnthctl, Hcr, Mdcr
 from arm_vcpu_cli.arm_vcpu.execute_on_demand import ExecuteOnDemand
 from arm_vcpu_cli.arm_vcpu.smc import SmcTable
 from arm_vcpu_cli.arm_vcpu.trng import EntropySource

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from typing import Final
 
 from arm_vcpu_cli.arch.bitfield import MASK64
-from arm_vcpu_cli.arch.registers.regs import Hcr, Spsr
+from arm_vcpu_cli.arch.registers.el1regs import Spsr
+from arm_vcpu_cli.arch.registers.el2regs import Hcr
 from arm_vcpu_cli.arch.registers.sysreg import SysReg, lookup
 from arm_vcpu_cli.engine.layout import CpuState
 from arm_vcpu_cli.engine.port import CpuCore

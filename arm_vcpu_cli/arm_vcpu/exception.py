@@ -21,7 +21,7 @@ from arm_vcpu_cli.arch.syndrome.esr import (
     decode_system_trap,
     system_trap_esr,
 )
-from arm_vcpu_cli.arch.syndrome.fault_address import fault_ipa
+from arm_vcpu_cli.arch.translation.fault_address import fault_ipa
 from arm_vcpu_cli.arm_vcpu.aborts import GuestAborts
 from arm_vcpu_cli.arm_vcpu.access import (
     AbortKind,

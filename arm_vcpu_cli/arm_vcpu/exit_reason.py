@@ -9,8 +9,8 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
 
+from arm_vcpu_cli.arch.registers.el1regs import Mpidr
 from arm_vcpu_cli.arch.registers.gicregs import ICC_REGISTERS, IccSgi1r
-from arm_vcpu_cli.arch.registers.regs import Mpidr
 from arm_vcpu_cli.arch.registers.sysreg import SysReg, SystemMove, decode_system_move, lookup
 from arm_vcpu_cli.arch.syndrome.esr import (
     EC_SHIFT,
@@ -21,7 +21,7 @@ from arm_vcpu_cli.arch.syndrome.esr import (
     describe_esr,
     system_trap_esr,
 )
-from arm_vcpu_cli.arch.syndrome.fault_address import fault_ipa
+from arm_vcpu_cli.arch.translation.fault_address import fault_ipa
 from arm_vcpu_cli.arm_vcpu.access import AbortDecoder, DecodedAbort, MmioReason, PlainAccess, data_abort_handler
 from arm_vcpu_cli.arm_vcpu.config import Aarch64VCpuSetupConfig
 from arm_vcpu_cli.arm_vcpu.context_frame import TrapFrame

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol
 
 from arm_vcpu_cli.arch.bitfield import MASK64
-from arm_vcpu_cli.arch.registers.regs import EL1H_MASKED, Sctlr, Spsr
+from arm_vcpu_cli.arch.fault import FSC_EXTERNAL, FSC_EXTERNAL_WALK_L0, FSC_UNSUPPORTED_ATOMIC
+from arm_vcpu_cli.arch.registers.el1regs import EL1H_MASKED, Sctlr, Spsr
 from arm_vcpu_cli.arch.registers.sysreg import lookup
 from arm_vcpu_cli.arch.syndrome.esr import (
     EC_SHIFT,
@@ -20,7 +21,6 @@ from arm_vcpu_cli.arch.syndrome.esr import (
     instruction_abort_esr,
     undefined_esr,
 )
-from arm_vcpu_cli.arch.syndrome.fault import FSC_EXTERNAL, FSC_EXTERNAL_WALK_L0, FSC_UNSUPPORTED_ATOMIC
 from arm_vcpu_cli.arm_vcpu.context_frame import ZERO_REGISTER, TrapFrame
 from arm_vcpu_cli.arm_vcpu.vectors import ENTRY_SIZE, TABLE_SIZE, TrapKind, TrapSource, vector_offset
 from arm_vcpu_cli.engine.layout import CpuState

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from arm_vcpu_cli.arch.registers.regs import Hcr
+from arm_vcpu_cli.arch.registers.el2regs import Hcr
 
 VI: Final = int(Hcr.of(VI=1))
 VF: Final = int(Hcr.of(VF=1))

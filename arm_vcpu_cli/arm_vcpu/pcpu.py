@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from arm_vcpu_cli.arch.registers.regs import Hcr
+from arm_vcpu_cli.arch.registers.el2regs import Hcr
 from arm_vcpu_cli.arch.registers.sysreg import lookup
 from arm_vcpu_cli.arm_vcpu.platform import Aarch64Hal
 from arm_vcpu_cli.arm_vcpu.vectors import TABLE_ALIGNMENT

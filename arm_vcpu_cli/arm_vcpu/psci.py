@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Final
 
 from arm_vcpu_cli.arch.bitfield import MASK64
-from arm_vcpu_cli.arch.registers.regs import AFFINITY_MASK
+from arm_vcpu_cli.arch.registers.el1regs import AFFINITY_MASK
 from arm_vcpu_cli.arch.smccc import (
     PSCI_VERSION_1_1,
     SMC64,

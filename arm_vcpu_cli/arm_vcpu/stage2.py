@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from arm_vcpu_cli.arch.identification.idregs import PA_RANGE_BITS
+from arm_vcpu_cli.arch.registers.el2regs import Vtcr, Vttbr
 from arm_vcpu_cli.arch.registers.fieldvalues import INNER_SHAREABLE, WRITE_BACK
-from arm_vcpu_cli.arch.registers.regs import Vtcr, Vttbr
 from arm_vcpu_cli.arch.translation.descriptor import (
     DESCRIPTOR_BYTES,
     ENTRIES,

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from arm_vcpu_cli.arch.registers.sysreg import lookup
 from arm_vcpu_cli.arch.syndrome.esr import decode_data_abort, decode_instruction_abort, with_fault_status, without_isv
-from arm_vcpu_cli.arch.syndrome.fault_address import fault_ipa
+from arm_vcpu_cli.arch.translation.fault_address import fault_ipa
 from arm_vcpu_cli.arch.translation.memtype import Access
 from arm_vcpu_cli.arm_vcpu.access import plain_form
 from arm_vcpu_cli.arm_vcpu.guest_memory import GuestMemory

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from arm_vcpu_cli.arch.identification.idregs import Aa64Isar1, Aa64Mmfr1, pa_range_bits
-from arm_vcpu_cli.arch.registers.regs import AFFINITY_MASK, EL1H_MASKED, Hcr
+from arm_vcpu_cli.arch.registers.el1regs import AFFINITY_MASK, EL1H_MASKED
+from arm_vcpu_cli.arch.registers.el2regs import Hcr
 from arm_vcpu_cli.arch.registers.sysreg import SysReg, lookup
 from arm_vcpu_cli.arm_vcpu.config import (
     MDCR_EL2,

@@ -20,8 +20,8 @@ from arm_vcpu_cli.errors import UsageError
 from arm_vcpu_cli.trace.diff import MIN_WINDOW, WINDOW, Hunk, Totals, align, hunks
 from arm_vcpu_cli.trace.diffkeys import END, TIMES, Comparison, Side
 from arm_vcpu_cli.trace.event import EVENT_TYPES
+from arm_vcpu_cli.trace.event_schema import property_names
 from arm_vcpu_cli.trace.reader import STDIN, TraceReader
-from arm_vcpu_cli.trace.schema import property_names
 
 SAME: Final = 0
 DIFFERENT: Final = 1

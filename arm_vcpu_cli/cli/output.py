@@ -18,7 +18,7 @@ from arm_vcpu_cli.cli.encoding import escape_unknown
 from arm_vcpu_cli.errors import OutputError
 from arm_vcpu_cli.printable import printable_lines, printable_message
 
-_STREAMS: Final = "arm_vcpu_cli.trace.output"
+_STREAMS: Final = "arm_vcpu_cli.trace.output_stream"
 """Only loaded where a reader may have to be waited for."""
 
 

@@ -29,12 +29,13 @@ from arm_vcpu_cli.engine.layout import StateLayout
 from arm_vcpu_cli.engine.port import CpuCore
 from arm_vcpu_cli.errors import EngineError, MachineFileError, UsageError
 from arm_vcpu_cli.guest.guest_survey import survey_guest
-from arm_vcpu_cli.host.host import Host, engine_levers, engine_version
+from arm_vcpu_cli.host.machine_host import Host, engine_levers, engine_version
 from arm_vcpu_cli.inspect.suitability import GuestCpu, Verdict, guest_cpu, judge
 from arm_vcpu_cli.probe.compare import compare, comparison_json, comparison_sections
 from arm_vcpu_cli.probe.cpu import CpuFacts, describe_cpu
-from arm_vcpu_cli.probe.host import gather_host
+from arm_vcpu_cli.probe.host_facts import gather_host
 from arm_vcpu_cli.probe.host_report import host_json, host_sections
+from arm_vcpu_cli.probe.probe_report import JSON_VERSION, EngineFacts, Report, as_json, sections
 from arm_vcpu_cli.probe.registers import (
     HOST,
     Subject,
@@ -43,8 +44,7 @@ from arm_vcpu_cli.probe.registers import (
     register_sections,
     registers_json,
 )
-from arm_vcpu_cli.probe.report import JSON_VERSION, EngineFacts, Report, as_json, sections
-from arm_vcpu_cli.probe.tables import Section
+from arm_vcpu_cli.probe.report_tables import Section
 
 ALL: Final = "all"
 _DEFAULT: Final = "cortex-a72"

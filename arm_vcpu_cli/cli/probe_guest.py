@@ -29,7 +29,7 @@ from arm_vcpu_cli.guest.linux import ImageFlags
 from arm_vcpu_cli.guest.linux_survey import LinuxSurvey
 from arm_vcpu_cli.inspect.suitability import GuestCpu, Verdict, Weight
 from arm_vcpu_cli.printable import printable_path
-from arm_vcpu_cli.probe.tables import Row, Section
+from arm_vcpu_cli.probe.report_tables import Row, Section
 from arm_vcpu_cli.sizes import format_size
 
 JSON_VERSION: Final = 1

@@ -13,7 +13,7 @@ from arm_vcpu_cli.cli.progress import doing
 from arm_vcpu_cli.errors import UsageError
 from arm_vcpu_cli.trace.digest import digest
 from arm_vcpu_cli.trace.htmlpage import render
-from arm_vcpu_cli.trace.output import open_output
+from arm_vcpu_cli.trace.output_stream import open_output
 from arm_vcpu_cli.trace.reader import TraceReader
 
 STDOUT = "/dev/stdout"

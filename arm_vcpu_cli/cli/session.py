@@ -20,7 +20,7 @@ from arm_vcpu_cli.cli.progress import doing
 from arm_vcpu_cli.cli.terminal import open_console, raw_terminal, signals_stop, signals_wake
 from arm_vcpu_cli.errors import OutputCancelledError, OutputError, StoppedError, UsageError
 from arm_vcpu_cli.guest.image import GuestImage
-from arm_vcpu_cli.host.host import engine_version
+from arm_vcpu_cli.host.machine_host import engine_version
 from arm_vcpu_cli.host.watchdog import StopCause, Watchdog
 from arm_vcpu_cli.inspect.postmortem.report_wanted import wants_advice, wants_report
 from arm_vcpu_cli.record import Record, replace

@@ -25,7 +25,7 @@ from arm_vcpu_cli.cli.stat_view import COUNT, TABLES, TIME, View, print_statisti
 from arm_vcpu_cli.errors import OutputError, UsageError
 from arm_vcpu_cli.observe.counting import ExitCounter, attach_counter
 from arm_vcpu_cli.printable import printable_path
-from arm_vcpu_cli.trace.output import open_output, open_stderr
+from arm_vcpu_cli.trace.output_stream import open_output, open_stderr
 from arm_vcpu_cli.trace.patience import Cancelled, never
 from arm_vcpu_cli.trace.statistics import Statistics
 from arm_vcpu_cli.vm.builder import Machine

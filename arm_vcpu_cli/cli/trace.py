@@ -22,7 +22,7 @@ from arm_vcpu_cli.errors import UsageError
 from arm_vcpu_cli.observe.attaching import attach_tracer, trace_header
 from arm_vcpu_cli.observe.tracing import Tracer
 from arm_vcpu_cli.trace.event import CONSOLE, ENTRY
-from arm_vcpu_cli.trace.output import COMPRESSED, open_output, open_stderr
+from arm_vcpu_cli.trace.output_stream import COMPRESSED, open_output, open_stderr
 from arm_vcpu_cli.trace.patience import Cancelled
 from arm_vcpu_cli.trace.sinks import TraceSink
 from arm_vcpu_cli.version import VERSION

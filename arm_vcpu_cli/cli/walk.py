@@ -21,6 +21,7 @@ from arm_vcpu_cli.cli.session import load_files, open_input, run_loaded, slow_fi
 from arm_vcpu_cli.host.console import Console
 from arm_vcpu_cli.inspect.postmortem.backtrace import place
 from arm_vcpu_cli.inspect.tables import places
+from arm_vcpu_cli.inspect.tables.both_stages import Translated, translate, translate_ipa
 from arm_vcpu_cli.inspect.tables.mapping import (
     MapSection,
     executed,
@@ -30,7 +31,6 @@ from arm_vcpu_cli.inspect.tables.mapping import (
     stage1_sections,
     stage2_section,
 )
-from arm_vcpu_cli.inspect.tables.translation import Translated, translate, translate_ipa
 from arm_vcpu_cli.inspect.tables.translation_text import translation_lines, translation_object
 from arm_vcpu_cli.observe.stop_at import StopAt
 from arm_vcpu_cli.printable import printable_path

@@ -6,7 +6,7 @@ import time
 from typing import Final
 
 from arm_vcpu_cli.arch.bitfield import Field, Register
-from arm_vcpu_cli.devices.clock import COUNTER_HZ, Clock
+from arm_vcpu_cli.devices.device_clock import COUNTER_HZ, Clock
 from arm_vcpu_cli.devices.irq import IrqLine, unconnected
 from arm_vcpu_cli.devices.naming import RegisterMap, Registers
 

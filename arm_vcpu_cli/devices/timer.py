@@ -11,9 +11,9 @@ from types import MappingProxyType
 from typing import Final
 
 from arm_vcpu_cli.arch.bitfield import MASK64
-from arm_vcpu_cli.arch.registers.regs import CntCtl, Cntkctl
+from arm_vcpu_cli.arch.registers.el1regs import CntCtl, Cntkctl
 from arm_vcpu_cli.arch.registers.sysreg import SysReg, lookup
-from arm_vcpu_cli.devices.clock import COUNTER_HZ, Alarm, Clock
+from arm_vcpu_cli.devices.device_clock import COUNTER_HZ, Alarm, Clock
 from arm_vcpu_cli.devices.irq import IrqLine
 
 CNTFRQ: Final = lookup("CNTFRQ_EL0")

@@ -12,7 +12,7 @@ import struct
 from functools import cache
 from typing import Final
 
-from arm_vcpu_cli.arch.registers.regs import EL1H_MASKED
+from arm_vcpu_cli.arch.registers.el1regs import EL1H_MASKED
 from arm_vcpu_cli.arch.registers.sysreg import SysReg, lookup
 from arm_vcpu_cli.engine import unicorn_api
 from arm_vcpu_cli.engine.known_builds import known_build

@@ -11,7 +11,7 @@ from __future__ import annotations
 from contextlib import closing
 from typing import Final
 
-from arm_vcpu_cli.arch.registers.regs import EL1H_MASKED
+from arm_vcpu_cli.arch.registers.el1regs import EL1H_MASKED
 from arm_vcpu_cli.arch.registers.sysreg import lookup
 from arm_vcpu_cli.engine import unicorn_api
 from arm_vcpu_cli.engine.throwaway import CODE_PA, HCR_RW, LDR_X2_X1, ThrowAwayEngine, throw_away_engine

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from arm_vcpu_cli.arch.registers.regs import Cptr, Scr
+from arm_vcpu_cli.arch.registers.el2regs import Cptr, Scr
 from arm_vcpu_cli.arch.registers.sysreg import lookup
 from arm_vcpu_cli.engine.unicorn_api import Engine
 

@@ -9,7 +9,7 @@ from threading import get_ident
 from typing import Final
 
 from arm_vcpu_cli.arch.identification.idregs import Aa64Isar1, Aa64Pfr0
-from arm_vcpu_cli.arch.registers.regs import EL1H_MASKED, EL2H_MASKED
+from arm_vcpu_cli.arch.registers.el1regs import EL1H_MASKED, EL2H_MASKED
 from arm_vcpu_cli.arch.registers.sysreg import SysReg, lookup
 from arm_vcpu_cli.engine.counters import Counters
 from arm_vcpu_cli.engine.discovery import known_layout

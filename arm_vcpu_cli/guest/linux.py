@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from arm_vcpu_cli.arch.bitfield import Field, Register
 from arm_vcpu_cli.errors import GuestFileError
-from arm_vcpu_cli.guest.compression import GZIP_MAGIC, MAX_UNPACKED, ZBOOT_METHODS, CompressionError, Method, unpack
+from arm_vcpu_cli.guest.decompression import GZIP_MAGIC, MAX_UNPACKED, ZBOOT_METHODS, CompressionError, Method, unpack
 from arm_vcpu_cli.guest.image import ADDRESS_LIMIT, GuestImage, Segment, sorted_segments
 from arm_vcpu_cli.guest.symbols import SymbolTable
 from arm_vcpu_cli.printable import undecoded

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from arm_vcpu_cli.guest.compression import CompressionError, Method, unpack
+from arm_vcpu_cli.guest.decompression import CompressionError, Method, unpack
 from arm_vcpu_cli.guest.linux import ImageFlags
 from arm_vcpu_cli.printable import decoded
 

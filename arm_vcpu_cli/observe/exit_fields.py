@@ -7,8 +7,8 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final
 
+from arm_vcpu_cli.arch.layouts import layout_of
 from arm_vcpu_cli.arch.registers.gicregs import IccIntid
-from arm_vcpu_cli.arch.registers.regs import layout_of
 from arm_vcpu_cli.arch.registers.sysreg import SysReg
 from arm_vcpu_cli.arch.smccc import PsciStatus, argument_count, from_u64, function_name, is_psci
 from arm_vcpu_cli.arch.syndrome.esr import EC_SHIFT, ExceptionClass

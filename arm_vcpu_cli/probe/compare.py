@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import Any, Final, NamedTuple
 
 from arm_vcpu_cli.arch.identification.architecture import SINCE, by_version, version_name
-from arm_vcpu_cli.arch.registers.regs import layout_of
+from arm_vcpu_cli.arch.layouts import layout_of
 from arm_vcpu_cli.probe.registers import HOST, Subject
-from arm_vcpu_cli.probe.tables import NOT_HERE, Row, Section
+from arm_vcpu_cli.probe.report_tables import NOT_HERE, Row, Section
 
 JSON_VERSION: Final = 1
 

@@ -9,7 +9,8 @@ from typing import Final, NamedTuple
 from arm_vcpu_cli.arch.bitfield import Field, Register
 from arm_vcpu_cli.arch.identification.architecture import Conformance, conformance, implemented_features
 from arm_vcpu_cli.arch.identification.idregs import Aa64Mmfr0, Aa64Mmfr1, Aa64Mmfr2, Aa64Pfr0, pa_range_bits
-from arm_vcpu_cli.arch.registers.regs import LAYOUTS, Vtcr
+from arm_vcpu_cli.arch.layouts import LAYOUTS
+from arm_vcpu_cli.arch.registers.el2regs import Vtcr
 from arm_vcpu_cli.arch.registers.sysreg import SYSREGS, SysReg, lookup
 from arm_vcpu_cli.arch.translation.descriptor import LAST_LEVEL
 from arm_vcpu_cli.arm_vcpu.id_registers import guest_id_registers

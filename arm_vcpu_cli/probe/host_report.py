@@ -11,10 +11,10 @@ from __future__ import annotations
 from typing import Any, Final
 
 from arm_vcpu_cli.arch.identification.architecture import by_version, version_name
-from arm_vcpu_cli.arch.registers.regs import layout_of
-from arm_vcpu_cli.probe.host import CpuGroup, HostFacts
+from arm_vcpu_cli.arch.layouts import layout_of
+from arm_vcpu_cli.probe.host_facts import CpuGroup, HostFacts
 from arm_vcpu_cli.probe.kvm import CAPABILITIES, KvmFacts
-from arm_vcpu_cli.probe.tables import Row, Section, yes
+from arm_vcpu_cli.probe.report_tables import Row, Section, yes
 
 _KIB: Final = 1024
 

@@ -13,10 +13,10 @@ from typing import Any, Final, NamedTuple
 from arm_vcpu_cli.arch.bitfield import Field
 from arm_vcpu_cli.arch.identification.architecture import SINCE, places_of
 from arm_vcpu_cli.arch.identification.features import FEATURES
-from arm_vcpu_cli.arch.registers.regs import layout_of
+from arm_vcpu_cli.arch.layouts import layout_of
 from arm_vcpu_cli.probe.cpu import CpuFacts
-from arm_vcpu_cli.probe.host import HostFacts
-from arm_vcpu_cli.probe.tables import Row, Section
+from arm_vcpu_cli.probe.host_facts import HostFacts
+from arm_vcpu_cli.probe.report_tables import Row, Section
 
 JSON_VERSION: Final = 1
 HOST: Final = "host"

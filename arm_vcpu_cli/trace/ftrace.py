@@ -16,9 +16,9 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Final, TextIO
 
-from arm_vcpu_cli.arch.registers.sysreg import NAMES, SysReg
+from arm_vcpu_cli.arch.registers.sysreg import NAMES, SysReg, SystemMoveIss
 from arm_vcpu_cli.arch.syndrome.esr import Esr, ExceptionClass, exception_class
-from arm_vcpu_cli.arch.syndrome.iss import HvcSvcSmcIss, SystemMoveIss, WfxIss
+from arm_vcpu_cli.arch.syndrome.iss import HvcSvcSmcIss, WfxIss
 from arm_vcpu_cli.printable import LONGEST_LINE, printable
 from arm_vcpu_cli.trace.event import CONSOLE, ENTRY, EXIT, IRQ, TraceEnd, TraceEvent, TraceHeader
 

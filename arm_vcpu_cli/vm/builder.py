@@ -43,7 +43,7 @@ from arm_vcpu_cli.engine.port import CpuCore
 from arm_vcpu_cli.errors import MachineFileError, MemoryMapError, Stage2Error
 from arm_vcpu_cli.guest.image import GuestImage
 from arm_vcpu_cli.host.console import Console
-from arm_vcpu_cli.host.host import Host
+from arm_vcpu_cli.host.machine_host import Host
 from arm_vcpu_cli.record import Record, replace
 from arm_vcpu_cli.vm.clock import HostClock, InstructionClock, MachineClock
 from arm_vcpu_cli.vm.guest_input import GuestInput, UartLine

@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Final
 
-from arm_vcpu_cli.devices.clock import NANOSECONDS_PER_TICK
+from arm_vcpu_cli.devices.device_clock import NANOSECONDS_PER_TICK
 from arm_vcpu_cli.engine.port import UNLIMITED, CounterReads, CpuCore
 
 _NEVER: Final = 1 << 72
@@ -43,7 +43,7 @@ class MachineAlarm:
         self.due = _NEVER
 
     def set(self, tick: int) -> None:
-        """See :class:`~arm_vcpu_cli.devices.clock.Alarm`."""
+        """See :class:`~arm_vcpu_cli.devices.device_clock.Alarm`."""
         due = tick * NANOSECONDS_PER_TICK
         self.set_at(due if due < _LAST_ALARM else _NEVER)
 
@@ -53,7 +53,7 @@ class MachineAlarm:
         self._clock.rearm()
 
     def cancel(self) -> None:
-        """See :class:`~arm_vcpu_cli.devices.clock.Alarm`."""
+        """See :class:`~arm_vcpu_cli.devices.device_clock.Alarm`."""
         if self.due != _NEVER:
             self.due = _NEVER
             self._clock.rearm()
@@ -96,11 +96,11 @@ class MachineClock(ABC):
         """Call what is due, with the guest stopped; ``budget_used``: the core has stopped for its budget."""
 
     def ticks(self) -> int:
-        """See :class:`~arm_vcpu_cli.devices.clock.Clock`."""
+        """See :class:`~arm_vcpu_cli.devices.device_clock.Clock`."""
         return self.now() // NANOSECONDS_PER_TICK
 
     def alarm(self, callback: Callable[[], None], *, silent: bool = False) -> MachineAlarm:
-        """See :class:`~arm_vcpu_cli.devices.clock.Clock`."""
+        """See :class:`~arm_vcpu_cli.devices.device_clock.Clock`."""
         alarm = MachineAlarm(self, callback, silent=silent)
         self._alarms.append(alarm)
         return alarm

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from types import MappingProxyType
 from typing import Final
 
+from arm_vcpu_cli.arch.fault import fault_status_name
 from arm_vcpu_cli.arch.registers.sysreg import lookup
 from arm_vcpu_cli.arch.syndrome.esr import EC_SHIFT, Esr, ExceptionClass, decode_data_abort, describe_esr
-from arm_vcpu_cli.arch.syndrome.fault import fault_status_name
 from arm_vcpu_cli.arm_vcpu.inject import El1Exception
 from arm_vcpu_cli.vm.builder import Machine
 

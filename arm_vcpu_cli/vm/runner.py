@@ -9,7 +9,7 @@ from enum import Enum
 from types import MappingProxyType
 from typing import Any, Final
 
-from arm_vcpu_cli.arch.registers.regs import AFFINITY_MASK
+from arm_vcpu_cli.arch.registers.el1regs import AFFINITY_MASK
 from arm_vcpu_cli.arch.smccc import PsciStatus, to_u64
 from arm_vcpu_cli.arm_vcpu.exit_path import STUCK
 from arm_vcpu_cli.axvcpu.exit import (

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Final
 
 from arm_vcpu_cli.arch.identification.idregs import Aa64Mmfr0, pa_range_bits
-from arm_vcpu_cli.arch.registers.regs import Spsr
+from arm_vcpu_cli.arch.registers.el1regs import Spsr
 from arm_vcpu_cli.arch.registers.sysreg import SysReg, lookup
 from arm_vcpu_cli.arch.translation.descriptor import Stage2Attributes
 from arm_vcpu_cli.arch.translation.memtype import MemoryType
@@ -30,7 +30,7 @@ from arm_vcpu_cli.engine.layout import StateLayout
 from arm_vcpu_cli.engine.levers import Levers
 from arm_vcpu_cli.guest.image import GuestImage
 from arm_vcpu_cli.guest.loader import load_guest
-from arm_vcpu_cli.host.host import Host
+from arm_vcpu_cli.host.machine_host import Host
 from arm_vcpu_cli.host.watchdog import Watchdog
 
 GUESTS: Final = Path(__file__).resolve().parent.parent / "guests"

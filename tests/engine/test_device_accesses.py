@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pytest
 
-from arm_vcpu_cli.arch.registers.regs import Mdscr, Spsr
+from arm_vcpu_cli.arch.registers.el1regs import Mdscr, Spsr
 from arm_vcpu_cli.arch.syndrome.iss import DataAbortIss, SoftwareStepIss
 from arm_vcpu_cli.axvcpu.exit import AccessWidth, MmioRead, MmioWrite
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from arm_vcpu_cli.arch.registers.regs import Mdscr, Sctlr, Spsr
+from arm_vcpu_cli.arch.registers.el1regs import Mdscr, Sctlr, Spsr
 from arm_vcpu_cli.arch.syndrome.iss import SoftwareStepIss
 from arm_vcpu_cli.axvcpu.exit import AxVCpuExitReason, Hypercall
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arm_vcpu_cli.arch.registers.regs import Spsr
+from arm_vcpu_cli.arch.registers.el1regs import Spsr
 from arm_vcpu_cli.arch.registers.sysreg import lookup
 from arm_vcpu_cli.arch.smccc import PsciStatus, to_u64
 from arm_vcpu_cli.arm_vcpu.config import Aarch64VCpuCreateConfig, Aarch64VCpuSetupConfig
@@ -31,7 +31,7 @@ from arm_vcpu_cli.board.loading import load_machine
 from arm_vcpu_cli.errors import VCpuError, VCpuStateError
 from arm_vcpu_cli.guest.loader import load_guest
 from arm_vcpu_cli.host.console import Console
-from arm_vcpu_cli.host.host import Host
+from arm_vcpu_cli.host.machine_host import Host
 from arm_vcpu_cli.host.watchdog import Watchdog
 from arm_vcpu_cli.vm.builder import build_machine
 from arm_vcpu_cli.vm.builder import start as start_machine

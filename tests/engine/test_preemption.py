@@ -13,7 +13,7 @@ from arm_vcpu_cli.engine import unicorn_core
 from arm_vcpu_cli.engine.levers import known_levers
 from arm_vcpu_cli.engine.port import StopReason
 from arm_vcpu_cli.engine.stubs import load_stubs
-from arm_vcpu_cli.host.host import HYPERVISOR_TIMER
+from arm_vcpu_cli.host.machine_host import HYPERVISOR_TIMER
 from arm_vcpu_cli.host.watchdog import Watchdog
 from arm_vcpu_cli.record import replace
 from tests.support.tools import missing

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arm_vcpu_cli.arch.registers.regs import Sctlr, Spsr
+from arm_vcpu_cli.arch.registers.el1regs import Sctlr, Spsr
 from arm_vcpu_cli.arch.syndrome.iss import DataAbortIss
 from arm_vcpu_cli.arch.translation.memtype import Access
 from arm_vcpu_cli.axvcpu.exit import AccessFlags, MmioRead, MmioWrite, NestedPageFault

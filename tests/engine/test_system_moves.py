@@ -7,9 +7,9 @@ from random import Random
 
 import pytest
 
-from arm_vcpu_cli.arch.registers.regs import CntCtl, Cntkctl
+from arm_vcpu_cli.arch.registers.el1regs import CntCtl, Cntkctl
 from arm_vcpu_cli.arch.registers.sysreg import lookup
-from arm_vcpu_cli.devices.clock import COUNTER_HZ
+from arm_vcpu_cli.devices.device_clock import COUNTER_HZ
 from arm_vcpu_cli.devices.timer import GenericTimer
 from arm_vcpu_cli.vm.system_moves import SystemMoves
 from tests.support.manual_clock import Line, ManualClock

@@ -51,7 +51,7 @@ def interrupted(*, after: str, seconds: float) -> tuple[int, list[str]]:
     "module",
     [
         "arm_vcpu_cli.errors",
-        "arm_vcpu_cli.arch.registers.regs",
+        "arm_vcpu_cli.arch.registers.el1regs",
         "arm_vcpu_cli.guest.loader",
         "ctypes",
         "arm_vcpu_cli.engine.unicorn_api",

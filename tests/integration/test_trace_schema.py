@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 
 from arm_vcpu_cli.trace.event import EVENT_TYPES
-from arm_vcpu_cli.trace.schema import load_schema, property_names
+from arm_vcpu_cli.trace.event_schema import load_schema, property_names
 from tests.integration.command import SAMPLES, armvcpu, sample
 
 

@@ -13,8 +13,8 @@ from arm_vcpu_cli.board.loading import load_machine
 from arm_vcpu_cli.guest.loader import load_guest
 from arm_vcpu_cli.host.console import Console
 from arm_vcpu_cli.host.watchdog import Watchdog
+from arm_vcpu_cli.inspect.tables.both_stages import translate
 from arm_vcpu_cli.inspect.tables.mapping import stage1_sections
-from arm_vcpu_cli.inspect.tables.translation import translate
 from arm_vcpu_cli.vm.builder import Machine, build_machine, start
 from arm_vcpu_cli.vm.runner import run_machine
 from tests.integration.command import sample

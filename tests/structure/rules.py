@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import takewhile
 from types import MappingProxyType
 from typing import Final
 
@@ -48,13 +49,20 @@ ENGINE_PORT: Final = frozenset({f"{PACKAGE}.engine.port", f"{PACKAGE}.engine.lay
 """The modules of the engine that anybody but the engine itself may know."""
 ENGINE_USERS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
     {
-        f"{PACKAGE}.host.host": frozenset(
+        f"{PACKAGE}.host.machine_host": frozenset(
             {f"{PACKAGE}.engine.{name}" for name in ("levers", "unicorn_api", "unicorn_core")}
         ),
         f"{PACKAGE}.vm.builder": frozenset({f"{PACKAGE}.engine.unicorn_core"}),
     }
 )
 """Who may choose an engine: the host of a machine, and the composition root."""
+
+COMMANDS: Final = frozenset({"diff", "dtb", "explain", "probe", "report", "run", "stat", "trace", "walk"})
+"""Modules of the command line are called like their command, and the part that does its work may be too."""
+ROLES: Final = frozenset({"registers"})
+"""Names that say what a module is in its folder, and the same in each."""
+SHARED_NAMES: Final = frozenset({"arch", "identification", "platform", "syndrome", "vcpu", "watch"})
+"""All other names that more than one module has."""
 
 THIRD_PARTY: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -267,7 +275,49 @@ def _identifier(node: ast.AST) -> str | None:
 
 def cycles(modules: Iterable[Module]) -> list[list[str]]:
     """Groups of modules that import each other, directly or not. The package's own ``__init__`` is left out."""
-    graph = {module.name: module.imports() for module in modules if module.name != PACKAGE}
+    return _cycles({module.name: module.imports() for module in modules if module.name != PACKAGE})
+
+
+def folder_cycles(modules: Sequence[Module]) -> list[list[str]]:
+    """Groups of folders side by side that import each other, directly or not; each stands for all that is below it.
+
+    A folder and those in it are exempt. A module beside a folder may be what the folder stands on, or what stands on
+    it, and the folder's own modules may be both: that is no knot as long as no modules import each other.
+    """
+    folders: dict[str, tuple[str, ...]] = {}
+    for module in modules:
+        pieces = tuple(module.name.split("."))
+        folders[module.name] = pieces if module.is_package else pieces[:-1]
+    graph: dict[str, set[str]] = {}
+    for module in modules:
+        here = folders[module.name]
+        for target in module.imports():
+            there = folders.get(target, ())
+            shared = _shared(here, there)
+            if shared < min(len(here), len(there)):
+                own, other = (".".join(folder[: shared + 1]) for folder in (here, there))
+                graph.setdefault(own, set()).add(other)
+                graph.setdefault(other, set())
+    return _cycles(graph)
+
+
+def _shared(first: Sequence[str], second: Sequence[str]) -> int:
+    """How many pieces two names have in common, from their start."""
+    return len([*takewhile(lambda pair: pair[0] == pair[1], zip(first, second, strict=False))])
+
+
+def same_names(modules: Iterable[Module]) -> dict[str, list[str]]:
+    """Names that more than one module or package has, without what is before the last dot; roles are left out."""
+    found: dict[str, list[str]] = {}
+    for module in modules:
+        _, _, name = module.name.rpartition(".")
+        is_command = module.part == "cli" and name in COMMANDS
+        if not is_command and name not in ROLES:
+            found.setdefault(name, []).append(module.name)
+    return {name: group for name, group in found.items() if len(group) > 1}
+
+
+def _cycles(graph: Mapping[str, set[str]]) -> list[list[str]]:
     reachable = {name: _reach(graph, name) for name in graph}
     found: list[list[str]] = []
     for name in sorted(graph):

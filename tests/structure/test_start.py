@@ -30,7 +30,7 @@ UNUSED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
             f"{PACKAGE}.guest.line_tables",
             f"{PACKAGE}.guest.symbol_files",
         ),
-        "Linux kernels": ("unicodedata", f"{PACKAGE}.guest.compression", f"{PACKAGE}.guest.linux"),
+        "Linux kernels": ("unicodedata", f"{PACKAGE}.guest.decompression", f"{PACKAGE}.guest.linux"),
         "features": (f"{PACKAGE}.arch.identification.features", f"{PACKAGE}.arch.identification.feature_table"),
         "every register there is": (f"{PACKAGE}.arch.explain",),
         "recorded input": ("hashlib", "_hashlib", "json", f"{PACKAGE}.vm.inputlog"),

@@ -24,6 +24,11 @@ def sample(name: str, text: str) -> Module:
     return parse(f"{PACKAGE}.{name}", Path(f"{name.replace('.', '/')}.py"), text)
 
 
+def package(name: str) -> Module:
+    """A package that is not there."""
+    return parse(f"{PACKAGE}.{name}", Path(name.replace(".", "/"), "__init__.py"), "")
+
+
 @pytest.mark.parametrize(
     "rule",
     [
@@ -44,6 +49,14 @@ def test_no_module_breaks(rule: Rule) -> None:
 
 def test_no_modules_import_each_other() -> None:
     assert rules.cycles(modules()) == []
+
+
+def test_no_folders_import_each_other() -> None:
+    assert rules.folder_cycles(modules()) == []
+
+
+def test_a_name_stands_for_one_module() -> None:
+    assert set(rules.same_names(modules())) == rules.SHARED_NAMES
 
 
 @pytest.mark.parametrize("name", sorted(names() - {f"{PACKAGE}.__main__"}))
@@ -108,7 +121,7 @@ def test_a_rule_finds(rule: Rule, name: str, text: str) -> None:
     ("rule", "name", "text"),
     [
         (rules.layering, "arm_vcpu.good", "from arm_vcpu_cli.engine.port import CpuCore\nimport os"),
-        (rules.layering, "host.host", "from arm_vcpu_cli.engine.unicorn_core import UnicornCore"),
+        (rules.layering, "host.machine_host", "from arm_vcpu_cli.engine.unicorn_core import UnicornCore"),
         (rules.layering, "cli.good", "from arm_vcpu_cli.vm import runner"),
         (rules.libraries, "cli.good", "import click\nimport rich.table"),
         (rules.libraries, "engine.unicorn_api", "import unicorn"),
@@ -130,3 +143,29 @@ def test_cycles_are_found() -> None:
     outside = sample("vm.outside", "import arm_vcpu_cli.vm.first")
     assert rules.cycles([first, second, third, outside]) == [[first.name, second.name, third.name]]
     assert rules.cycles([first, second, outside]) == []
+
+
+def test_cycles_of_folders_are_found() -> None:
+    # Only the folders import each other: the modules do not, for the last of them imports another one than the first.
+    first = sample("vm.first.upper", "from arm_vcpu_cli.vm.second.deep import x")
+    second = sample("vm.second.deep.upper", "import arm_vcpu_cli.vm.third.upper")
+    third = sample("vm.third.upper", "from arm_vcpu_cli.vm.first.lower import y")
+    others = [sample("vm.first.lower", ""), package("vm.second.deep")]
+    found = [[f"{PACKAGE}.vm.{name}" for name in ("first", "second", "third")]]
+    assert rules.folder_cycles([first, second, third, *others]) == found
+    assert rules.folder_cycles([first, second, *others]) == []
+
+
+def test_a_folder_and_those_in_it_may_import_each_other() -> None:
+    parent = sample("vm.top", "from arm_vcpu_cli.vm.inner.upper import x")
+    below = sample("vm.bottom", "")
+    child = sample("vm.inner.upper", "from arm_vcpu_cli.vm.bottom import y\nfrom arm_vcpu_cli.record import Record")
+    sibling = sample("vm.other.upper", "import arm_vcpu_cli.vm.bottom\nimport arm_vcpu_cli.vm.inner.upper")
+    assert rules.folder_cycles([parent, below, child, sibling, sample("record", "")]) == []
+
+
+def test_equal_names_are_found() -> None:
+    first, second = sample("vm.places", ""), package("board.places")
+    assert rules.same_names([first, second]) == {"places": [first.name, second.name]}
+    exempt = [sample("cli.trace", ""), package("trace"), sample("vm.registers", ""), sample("board.registers", "")]
+    assert rules.same_names([first, *exempt]) == {}

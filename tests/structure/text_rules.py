@@ -34,7 +34,7 @@ WRITERS: Final[Mapping[str, str]] = MappingProxyType(
 has an escape for everything."""
 BYTES: Final = frozenset({"host.console", "host.watchdog", "probe.el0_registers", "trace.patience", "__main__"})
 """Who writes bytes to a descriptor: the guest's console, a pipe of our own, code into memory, and one constant line."""
-HANDED_ON: Final = frozenset({"trace.output", "cli.overwriting"})
+HANDED_ON: Final = frozenset({"trace.output_stream", "cli.overwriting"})
 """Who opens or looks at standard streams for others and writes nothing to them."""
 STREAMS: Final = frozenset({"stdout", "stderr", "__stdout__", "__stderr__"})
 HARMLESS_METHODS: Final = frozenset({"isatty", "fileno", "flush", "reconfigure", "buffer"})

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from arm_vcpu_cli.arch.registers.regs import Spsr
+from arm_vcpu_cli.arch.registers.el1regs import Spsr
 from arm_vcpu_cli.arch.registers.sysreg import SYSREGS, SysReg, SystemMove, lookup
 from arm_vcpu_cli.arch.syndrome.esr import EC_SHIFT, ExceptionClass, system_trap_esr
 from arm_vcpu_cli.engine.layout import CpuState, StateLayout

@@ -23,7 +23,10 @@ class ManualAlarm:
 
 
 class ManualClock:
-    """Implements :class:`~arm_vcpu_cli.devices.clock.Clock`. Setting ``now`` fires nothing: :meth:`advance` does."""
+    """Implements :class:`~arm_vcpu_cli.devices.device_clock.Clock`.
+
+    Setting ``now`` fires nothing: :meth:`advance` does.
+    """
 
     def __init__(self, now: int = 0) -> None:
         self.now = now

@@ -8,9 +8,9 @@ from typing import Final
 
 from arm_vcpu_cli.arch.bitfield import Register
 from arm_vcpu_cli.arch.explain.meanings import byte_count, general_register
+from arm_vcpu_cli.arch.fault import fault_status_name
 from arm_vcpu_cli.arch.syndrome import iss
 from arm_vcpu_cli.arch.syndrome.esr import Esr, ExceptionClass, decode_data_abort, decode_system_trap
-from arm_vcpu_cli.arch.syndrome.fault import fault_status_name
 from arm_vcpu_cli.arch.syndrome.isslayouts import iss_of
 
 _LOWER: Final = "from a lower Exception level"

@@ -11,13 +11,13 @@ from typing import Final
 
 from arm_vcpu_cli.arch.bitfield import Register
 from arm_vcpu_cli.arch.explain.meanings import byte_count, memory_attribute
+from arm_vcpu_cli.arch.fault import fault_status_name
 from arm_vcpu_cli.arch.registers.cacheregs import Clidr
 from arm_vcpu_cli.arch.registers.el1regs import CntCtl, Mpidr, Par, ParFault, Sctlr, Spsr, Tcr, Ttbr
 from arm_vcpu_cli.arch.registers.el2regs import Hcr, Hpfar, Vtcr, Vttbr
 from arm_vcpu_cli.arch.registers.exceptionregs import Spsr32
 from arm_vcpu_cli.arch.registers.fieldvalues import GRANULE0, GRANULE1, PA_SIZE
 from arm_vcpu_cli.arch.registers.gicregs import IccSgi1r
-from arm_vcpu_cli.arch.syndrome.fault import fault_status_name
 
 _GRANULE_SHIFT: Final[Mapping[str, int]] = MappingProxyType({"4KB": 12, "16KB": 14, "64KB": 16})
 _LAST_LEVEL: Final = 3

@@ -6,7 +6,8 @@ and of the trap, profiling, MPAM and ICH registers were compared with the copy o
 Linux keeps as text (arch/arm64/tools/sysreg, of 2026), the syndromes with QEMU's (target/arm/syndrome.h).
 
 Each fact has one owner: encodings in ``sysreg_table``, layouts in the modules of their subject, titles and resets in
-``register_titles`` and ``unit_titles``. Importing this module builds all layouts; what only runs guests uses ``regs``.
+``register_titles`` and ``unit_titles``. Importing this module builds all layouts; what only runs guests uses
+``arch.layouts``.
 """
 
 from __future__ import annotations
@@ -22,11 +23,12 @@ from arm_vcpu_cli.arch.bitfield import Register
 from arm_vcpu_cli.arch.explain.register_titles import GENERAL
 from arm_vcpu_cli.arch.explain.unit_titles import UNITS
 from arm_vcpu_cli.arch.identification.aa32idregs import AA32_ID_LAYOUTS, CcsidrWide
+from arm_vcpu_cli.arch.layouts import LAYOUTS, layout_of
 from arm_vcpu_cli.arch.registers.debugregs import DEBUG_LAYOUTS
+from arm_vcpu_cli.arch.registers.el1regs import Spsr
 from arm_vcpu_cli.arch.registers.exceptionregs import EXCEPTION_LAYOUTS, Spsr32
 from arm_vcpu_cli.arch.registers.ichregs import ICH_LAYOUTS
 from arm_vcpu_cli.arch.registers.monitorregs import MONITOR_LAYOUTS
-from arm_vcpu_cli.arch.registers.regs import LAYOUTS, Spsr, layout_of
 from arm_vcpu_cli.arch.registers.sysreg import NAMES, SYSREGS, SysReg, is_generic, lookup
 from arm_vcpu_cli.arch.registers.translationregs import E2H_LAYOUTS, TRANSLATION_LAYOUTS
 from arm_vcpu_cli.arch.registers.trapregs import TRAP_LAYOUTS

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Final
 
 from arm_vcpu_cli.arch.bitfield import Field, Register
+from arm_vcpu_cli.arch.fault import FAULT_STATUS
 from arm_vcpu_cli.arch.registers.fieldvalues import (
     CACHEABILITY,
     GRANULE0,
@@ -15,7 +16,6 @@ from arm_vcpu_cli.arch.registers.fieldvalues import (
     PA_SIZE,
     SHAREABILITY,
 )
-from arm_vcpu_cli.arch.syndrome.fault import FAULT_STATUS
 
 # The manual's field names are kept verbatim, also where they are mixedCase.
 # ruff: noqa: N815

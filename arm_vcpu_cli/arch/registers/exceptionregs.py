@@ -166,7 +166,7 @@ _TIMERS: Final = (
     ("CNTPS", "EL1"),
 )
 _WITH_THEIR_LEVEL: Final = ("CNTP_CTL_EL0", "CNTV_CTL_EL0", "CNTHP_CTL_EL2")
-"""Controls whose layout ``regs`` names."""
+"""Controls whose layout ``arch.layouts`` names."""
 _COMPARE_VALUE: Final = declare("CompareValue", _COMPARE)
 _TIMER_VALUE: Final = declare("TimerValue", _TIMER)
 

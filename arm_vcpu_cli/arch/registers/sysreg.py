@@ -19,8 +19,21 @@ from arm_vcpu_cli.arch.registers.sysreg_table import (
     EL3_REGISTERS,
     SYSTEM_INSTRUCTIONS,
 )
-from arm_vcpu_cli.arch.syndrome.iss import SystemMoveIss
 from arm_vcpu_cli.record import Record
+
+
+class SystemMoveIss(Register):
+    """EC 0x18: MSR, MRS or a system instruction."""
+
+    WIDTH = 25
+    Op0 = Field(21, 20)
+    Op2 = Field(19, 17)
+    Op1 = Field(16, 14)
+    CRn = Field(13, 10)
+    Rt = Field(9, 5, words="general register")
+    CRm = Field(4, 1)
+    Direction = Field(0, values={0: "write", 1: "read"}, words="direction of the move")
+
 
 ISS_MASK: Final = int(SystemMoveIss.of(Op0=3, Op1=7, CRn=15, CRm=15, Op2=7))
 """The bits of the ISS of EC 0x18 that name the register, 0x3FFC1E."""

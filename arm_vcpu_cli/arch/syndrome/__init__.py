@@ -1,4 +1,5 @@
-"""What an exception says of itself: ESR_ELx, its ISS for each class, fault status codes, fault addresses.
+"""What an exception says of itself: ESR_ELx, and its ISS for each class.
 
-What does not belong here: exit reasons, which the vCPU makes of a syndrome.
+What does not belong here: fault status codes, which PAR_EL1 and walks of tables have too (`arch.fault`), and exit
+reasons, which the vCPU makes of a syndrome.
 """

@@ -11,9 +11,10 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
 
+from arm_vcpu_cli.arch import fault
 from arm_vcpu_cli.arch.bitfield import Field, Register
-from arm_vcpu_cli.arch.registers.sysreg import SysReg, SystemMove
-from arm_vcpu_cli.arch.syndrome import fault, iss
+from arm_vcpu_cli.arch.registers.sysreg import SysReg, SystemMove, SystemMoveIss
+from arm_vcpu_cli.arch.syndrome import iss
 from arm_vcpu_cli.record import Record
 
 
@@ -145,7 +146,7 @@ ISS_LAYOUTS: Final[Mapping[int, type[Register]]] = MappingProxyType(
         ExceptionClass.SVC64: iss.HvcSvcSmcIss,
         ExceptionClass.HVC64: iss.HvcSvcSmcIss,
         ExceptionClass.SMC64: iss.HvcSvcSmcIss,
-        ExceptionClass.SYSTEM: iss.SystemMoveIss,
+        ExceptionClass.SYSTEM: SystemMoveIss,
         ExceptionClass.ERET: iss.EretIss,
         ExceptionClass.TSTART: iss.TstartIss,
         ExceptionClass.POINTER_AUTH_FAIL: iss.PointerAuthFailIss,
@@ -322,7 +323,7 @@ class SystemTrap(Record):
 @lru_cache(maxsize=4096)
 def decode_system_trap(esr: int) -> SystemTrap:
     """The ISS of EC 0x18; the exception class is not checked."""
-    syndrome = iss.SystemMoveIss(esr & _ISS_MASK)
+    syndrome = SystemMoveIss(esr & _ISS_MASK)
     return SystemTrap(SysReg.from_iss(syndrome), syndrome.Rt, bool(syndrome.Direction))
 
 
@@ -359,7 +360,7 @@ def undefined_esr(il: int = 1) -> int:
 
 def system_trap_esr(move: SystemMove) -> int:
     """The syndrome of a trapped MRS, MSR or system instruction."""
-    named = iss.SystemMoveIss(move.reg.iss)
+    named = SystemMoveIss(move.reg.iss)
     return _esr(ExceptionClass.SYSTEM, named.replace(Rt=move.rt, Direction=int(move.is_read)))
 
 

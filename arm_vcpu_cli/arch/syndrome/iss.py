@@ -1,4 +1,7 @@
-"""The layouts of ESR_ELx.ISS (DDI 0487, D24.2, ESR_EL1); ``esr`` says which exception class has which."""
+"""The layouts of ESR_ELx.ISS (DDI 0487, D24.2, ESR_EL1); ``esr`` says which exception class has which.
+
+That of EC 0x18 is ``registers.sysreg.SystemMoveIss``, since system registers are named by it.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from types import MappingProxyType
 from typing import Final
 
 from arm_vcpu_cli.arch.bitfield import Field, Register
-from arm_vcpu_cli.arch.syndrome.fault import DEBUG_STATUS, FAULT_STATUS, SERROR_STATUS
+from arm_vcpu_cli.arch.fault import DEBUG_STATUS, FAULT_STATUS, SERROR_STATUS
 
 ACCESS_SIZE: Final[Mapping[int, str]] = MappingProxyType({0: "byte", 1: "halfword", 2: "word", 3: "doubleword"})
 SET_VALUES: Final[Mapping[int, str]] = MappingProxyType({0: "recoverable", 2: "uncontainable", 3: "restartable"})
@@ -154,19 +157,6 @@ class Aarch32SmcIss(Register):
     CV = Field(24, words="COND is valid")
     COND = Field(23, 20, words="condition of the AArch32 instruction")
     CCKNOWNPASS = Field(19, words="the instruction was unconditional or passed its condition")
-
-
-class SystemMoveIss(Register):
-    """EC 0x18: MSR, MRS or a system instruction."""
-
-    WIDTH = 25
-    Op0 = Field(21, 20)
-    Op2 = Field(19, 17)
-    Op1 = Field(16, 14)
-    CRn = Field(13, 10)
-    Rt = Field(9, 5, words="general register")
-    CRm = Field(4, 1)
-    Direction = Field(0, values={0: "write", 1: "read"}, words="direction of the move")
 
 
 class SystemPairMoveIss(Register):

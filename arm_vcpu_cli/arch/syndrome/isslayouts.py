@@ -11,10 +11,10 @@ from types import MappingProxyType
 from typing import Final
 
 from arm_vcpu_cli.arch.bitfield import Field, Register
+from arm_vcpu_cli.arch.fault import FSC_EXTERNAL
 from arm_vcpu_cli.arch.registers.layouttext import declare
 from arm_vcpu_cli.arch.syndrome import iss
 from arm_vcpu_cli.arch.syndrome.esr import ISS_LAYOUTS, Esr, ExceptionClass
-from arm_vcpu_cli.arch.syndrome.fault import FSC_EXTERNAL
 
 LOAD_STORE_TYPES: Final[Mapping[int, str]] = MappingProxyType(
     {0: "not specified", 1: "ST64BV", 2: "LD64B or ST64B", 3: "ST64BV0"}

@@ -6,14 +6,14 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from arm_vcpu_cli.arch.identification.idregs import PA_RANGE_BITS
-from arm_vcpu_cli.arch.syndrome.fault import (
+from arm_vcpu_cli.arch.fault import (
     FSC_ACCESS_FLAG,
     FSC_ADDRESS_SIZE,
     FSC_EXTERNAL_WALK_L0,
     FSC_PERMISSION,
     FSC_TRANSLATION,
 )
+from arm_vcpu_cli.arch.identification.idregs import PA_RANGE_BITS
 from arm_vcpu_cli.arch.translation.descriptor import Stage2Attributes
 from arm_vcpu_cli.arch.translation.memtype import Access, MemoryType
 from arm_vcpu_cli.record import Record

@@ -13,10 +13,10 @@ from arm_vcpu_cli.engine.unicorn_api.binding import (
     X,
     version,
 )
-from arm_vcpu_cli.engine.unicorn_api.engine import STOP_CHECK, Engine, SavedContext
 from arm_vcpu_cli.engine.unicorn_api.library import library_function
 from arm_vcpu_cli.engine.unicorn_api.loaded import WORD, loaded_library
 from arm_vcpu_cli.engine.unicorn_api.thumb import ThumbEngine
+from arm_vcpu_cli.engine.unicorn_api.unicorn_engine import STOP_CHECK, Engine, SavedContext
 
 __all__ = [
     "CPU_MODELS",

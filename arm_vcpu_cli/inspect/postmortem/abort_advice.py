@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from arm_vcpu_cli.arch.instructions.loadstore import SP, LoadStore, decode_load_store
-from arm_vcpu_cli.arch.registers.el1regs import Sctlr, Tcr
-from arm_vcpu_cli.arch.registers.sysreg import decode_system_move, lookup
-from arm_vcpu_cli.arch.syndrome.fault import (
+from arm_vcpu_cli.arch.fault import (
     FSC_ALIGNMENT,
     FSC_EXTERNAL,
     FSC_UNSUPPORTED_ATOMIC,
@@ -16,12 +13,15 @@ from arm_vcpu_cli.arch.syndrome.fault import (
     is_permission,
     is_translation,
 )
+from arm_vcpu_cli.arch.instructions.loadstore import SP, LoadStore, decode_load_store
+from arm_vcpu_cli.arch.registers.el1regs import Sctlr, Tcr
+from arm_vcpu_cli.arch.registers.sysreg import decode_system_move, lookup
 from arm_vcpu_cli.arch.translation.descriptor import Stage1Leaf
 from arm_vcpu_cli.arch.translation.memtype import Access
 from arm_vcpu_cli.inspect.postmortem.advice import Advice
 from arm_vcpu_cli.inspect.postmortem.evidence import Evidence, Fault
 from arm_vcpu_cli.inspect.postmortem.place_advice import nothing_there
-from arm_vcpu_cli.inspect.tables.translation import Translated
+from arm_vcpu_cli.inspect.tables.both_stages import Translated
 
 _NEAR_ZERO: Final = 0x1000
 _NEAR_TOP: Final = (1 << 64) - 0x1_0000

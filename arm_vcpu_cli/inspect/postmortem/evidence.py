@@ -8,7 +8,7 @@ from typing import Final
 
 from arm_vcpu_cli.arch.identification.features import is_announced
 from arm_vcpu_cli.arch.instructions.insn_features import instruction_feature
-from arm_vcpu_cli.arch.registers.regs import Spsr
+from arm_vcpu_cli.arch.registers.el1regs import Spsr
 from arm_vcpu_cli.arch.registers.sysreg import lookup
 from arm_vcpu_cli.arch.syndrome.esr import (
     Esr,
@@ -25,8 +25,8 @@ from arm_vcpu_cli.axvcpu.exit import NestedPageFault
 from arm_vcpu_cli.board.description import MachineDescription
 from arm_vcpu_cli.board.schema import CPU_MODELS
 from arm_vcpu_cli.errors import EngineError
-from arm_vcpu_cli.host.host import Host
-from arm_vcpu_cli.inspect.tables.translation import Translated, translate, translate_ipa
+from arm_vcpu_cli.host.machine_host import Host
+from arm_vcpu_cli.inspect.tables.both_stages import Translated, translate, translate_ipa
 from arm_vcpu_cli.vm.builder import Machine
 from arm_vcpu_cli.vm.diagnosis import is_vector, vector_failures
 from arm_vcpu_cli.vm.runner import Ending, RunResult

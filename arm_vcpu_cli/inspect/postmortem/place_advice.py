@@ -1,36 +1,19 @@
-"""What is at an address of a machine, and what is near it: for a guest that reaches where nothing is."""
+"""Advice on a guest that reaches where nothing is, or where it must not."""
 
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Final
 
 from arm_vcpu_cli.arch.translation.memtype import Access
 from arm_vcpu_cli.board.description import MachineDescription, MemoryRegion
 from arm_vcpu_cli.inspect.postmortem.advice import Advice
+from arm_vcpu_cli.inspect.tables.ipa_map import nearest, region_at
 from arm_vcpu_cli.sizes import MIB, format_size
 
 _JUST_BEHIND: Final = 1 << 32
 """Who reaches so far behind the end of RAM at most may take it for larger than it is."""
 _NOUNS: Final = MappingProxyType({Access.READ: "reads", Access.WRITE: "writes", Access.EXECUTE: "instruction fetches"})
-
-
-class Place(NamedTuple):
-    """A range of IPAs and what is there; ``end`` is exclusive."""
-
-    base: int
-    end: int
-    name: str
-
-
-def places(description: MachineDescription) -> list[Place]:
-    """Memory and devices, by address."""
-    found = [Place(region.base, region.end, f"memory.{region.name}") for region in description.memory]
-    found += [Place(device.base, device.end, f"device.{device.name}") for device in description.devices]
-    if description.gic is not None:
-        for window in (description.gic.distributor, description.gic.redistributors):
-            found.append(Place(window.base, window.end, f"device.{description.gic.name}"))
-    return sorted(found)
 
 
 def nothing_there(description: MachineDescription, ipa: int, access: Access | None) -> Advice | None:
@@ -72,19 +55,3 @@ def _enough(ram: MemoryRegion, ipa: int) -> str:
     while ram.base + size <= ipa:
         size *= 2
     return format_size(size).replace(" ", "") if size % MIB == 0 else str(size)
-
-
-def nearest(description: MachineDescription, ipa: int) -> Place | None:
-    """What holds an address, else what is closest to it."""
-    return min(places(description), key=lambda place: _distance(place, ipa), default=None)
-
-
-def region_at(description: MachineDescription, ipa: int) -> MemoryRegion | None:
-    """The memory region that holds an address."""
-    return next((region for region in description.memory if region.holds(ipa)), None)
-
-
-def _distance(place: Place, ipa: int) -> int:
-    if place.base <= ipa < place.end:
-        return 0
-    return place.base - ipa if ipa < place.base else ipa - place.end + 1

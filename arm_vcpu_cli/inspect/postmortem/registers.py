@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from arm_vcpu_cli.arch.registers.regs import layout_of
+from arm_vcpu_cli.arch.layouts import layout_of
 from arm_vcpu_cli.arch.registers.sysreg import lookup
 from arm_vcpu_cli.arch.syndrome.esr import describe_esr
 from arm_vcpu_cli.errors import EngineError

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NamedTuple
 
-from arm_vcpu_cli.arch.registers.regs import Sctlr
+from arm_vcpu_cli.arch.registers.el1regs import Sctlr
 from arm_vcpu_cli.arch.syndrome.esr import EC_SHIFT, describe_esr
 from arm_vcpu_cli.arch.translation.memtype import Access
 from arm_vcpu_cli.arm_vcpu.inject import El1Exception, sets_far
@@ -17,7 +17,7 @@ from arm_vcpu_cli.inspect.postmortem.last_exits import before_the_end, exit_line
 from arm_vcpu_cli.inspect.postmortem.patterns import advise
 from arm_vcpu_cli.inspect.postmortem.registers import EL1_REGISTERS, EL2_REGISTERS, register_dump
 from arm_vcpu_cli.inspect.postmortem.report_wanted import wants_advice, wants_report
-from arm_vcpu_cli.inspect.tables.translation import Translated, translate
+from arm_vcpu_cli.inspect.tables.both_stages import Translated, translate
 from arm_vcpu_cli.inspect.tables.translation_text import translation_lines
 from arm_vcpu_cli.vm.builder import Machine
 from arm_vcpu_cli.vm.diagnosis import in_words, vector_failures

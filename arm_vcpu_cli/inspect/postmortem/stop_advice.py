@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from arm_vcpu_cli.arch.fault import fault_status_name
 from arm_vcpu_cli.arch.instructions.loadstore import LoadStore, decode_load_store
 from arm_vcpu_cli.arch.smccc import FUNCTION_NAMES, SMC64, function_name, is_psci
 from arm_vcpu_cli.arch.syndrome.esr import ExceptionClass, exception_class
-from arm_vcpu_cli.arch.syndrome.fault import fault_status_name
 from arm_vcpu_cli.arm_vcpu.recorder import RecentExit
 from arm_vcpu_cli.axvcpu.exit import CpuDown, Hypercall
 from arm_vcpu_cli.inspect.postmortem.advice import Advice

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Final
 
-from arm_vcpu_cli.arch.registers.regs import Sctlr
+from arm_vcpu_cli.arch.registers.el1regs import Sctlr
 from arm_vcpu_cli.arch.registers.sysreg import lookup
 from arm_vcpu_cli.arch.translation.stage1map import MAX_TABLES, Mapped, Stage1Map, TooManyTablesError
-from arm_vcpu_cli.inspect.postmortem.place_advice import Place, places
-from arm_vcpu_cli.inspect.tables.translation import Permissions
+from arm_vcpu_cli.inspect.tables.both_stages import Permissions
+from arm_vcpu_cli.inspect.tables.ipa_map import Place, places
 from arm_vcpu_cli.sizes import format_size
 from arm_vcpu_cli.vm.builder import Machine
 

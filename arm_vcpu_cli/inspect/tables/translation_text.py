@@ -7,7 +7,7 @@ from typing import Final
 
 from arm_vcpu_cli.arch.registers.fieldvalues import SHAREABILITY
 from arm_vcpu_cli.arch.translation.descriptor import TABLE_OR_PAGE, VALID
-from arm_vcpu_cli.inspect.tables.translation import Stage, Step, Translated
+from arm_vcpu_cli.inspect.tables.both_stages import Stage, Step, Translated
 from arm_vcpu_cli.sizes import format_size
 
 _INPUTS: Final = ("", "IPA", "PA")

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arm_vcpu_cli.arch.bitfield import Field, Register
-from arm_vcpu_cli.arch.registers.regs import LAYOUTS
+from arm_vcpu_cli.arch.layouts import LAYOUTS
 
 
 class Sample(Register):

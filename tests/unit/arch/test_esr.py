@@ -8,9 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arm_vcpu_cli.arch.registers.sysreg import SystemMove, lookup
-from arm_vcpu_cli.arch.syndrome import esr as syndrome
-from arm_vcpu_cli.arch.syndrome.fault import (
+from arm_vcpu_cli.arch.fault import (
     FAULT_STATUS,
     FSC_EXTERNAL,
     FSC_PERMISSION,
@@ -19,6 +17,8 @@ from arm_vcpu_cli.arch.syndrome.fault import (
     fault_status_name,
     is_external,
 )
+from arm_vcpu_cli.arch.registers.sysreg import SystemMove, lookup
+from arm_vcpu_cli.arch.syndrome import esr as syndrome
 from arm_vcpu_cli.record import replace
 
 EVERY_ESR = st.integers(0, 2**64 - 1)

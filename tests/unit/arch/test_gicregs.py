@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from arm_vcpu_cli.arch.bitfield import Register
+from arm_vcpu_cli.arch.registers.el1regs import AFFINITY_MASK
 from arm_vcpu_cli.arch.registers.gicregs import (
     ICC_LAYOUTS,
     GicdCtlr,
@@ -23,7 +24,6 @@ from arm_vcpu_cli.arch.registers.gicregs import (
     IccSgi1r,
     IccSre,
 )
-from arm_vcpu_cli.arch.registers.regs import AFFINITY_MASK
 from arm_vcpu_cli.arch.registers.sysreg import SYSREGS
 
 Layout = dict[str, tuple[int, int]]

@@ -15,8 +15,8 @@ from arm_vcpu_cli.arch.explain.registers import (
     register_info,
     register_names,
 )
+from arm_vcpu_cli.arch.registers.el1regs import Par, ParFault, Spsr, Tcr
 from arm_vcpu_cli.arch.registers.exceptionregs import Spsr32
-from arm_vcpu_cli.arch.registers.regs import Par, ParFault, Spsr, Tcr
 from arm_vcpu_cli.arch.registers.sysreg import SYSREGS
 from arm_vcpu_cli.arch.registers.translationregs import E2H_LAYOUTS
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arm_vcpu_cli.arch.registers.regs import Sctlr, Tcr
+from arm_vcpu_cli.arch.registers.el1regs import Sctlr, Tcr
 from arm_vcpu_cli.arch.translation.stage1map import MAX_TABLES, Mapped, Stage1Map, TooManyTablesError
 from arm_vcpu_cli.arch.translation.stage1walk import walk_stage1
 from arm_vcpu_cli.arch.translation.walk import Walk

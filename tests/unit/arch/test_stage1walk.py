@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pytest
 
-from arm_vcpu_cli.arch.registers.regs import Sctlr, Tcr
+from arm_vcpu_cli.arch.registers.el1regs import Sctlr, Tcr
 from arm_vcpu_cli.arch.translation.memtype import Access, MemoryType
 from arm_vcpu_cli.arch.translation.stage1walk import walk_stage1
 from arm_vcpu_cli.arch.translation.walk import Walk, WalkFault

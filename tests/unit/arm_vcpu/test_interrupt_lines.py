@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arm_vcpu_cli.arch.registers.regs import Hcr
+from arm_vcpu_cli.arch.registers.el2regs import Hcr
 from arm_vcpu_cli.arm_vcpu.interrupt_lines import VirtualInterruptLines
 
 VI, VF = int(Hcr.of(VI=1)), int(Hcr.of(VF=1))

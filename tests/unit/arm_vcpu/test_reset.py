@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from arm_vcpu_cli.arch.registers.regs import Hcr
+from arm_vcpu_cli.arch.registers.el2regs import Hcr
 from arm_vcpu_cli.arch.registers.sysreg import lookup
 from arm_vcpu_cli.arm_vcpu.config import Aarch64VCpuCreateConfig, Aarch64VCpuSetupConfig
 from arm_vcpu_cli.arm_vcpu.pcpu import HYPERVISOR_HCR, Aarch64PerCpu

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from arm_vcpu_cli.arch.registers.regs import Vtcr
+from arm_vcpu_cli.arch.registers.el2regs import Vtcr
 from arm_vcpu_cli.arch.translation.descriptor import Stage2Attributes
 from arm_vcpu_cli.arch.translation.memtype import Access, MemoryType
 from arm_vcpu_cli.arch.translation.walk import WalkFault

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from arm_vcpu_cli.arch.bitfield import Field, Register
 from arm_vcpu_cli.arch.registers.gicregs import FIRST_PPI, FIRST_SPI, INTID_SPURIOUS, LAST_SPI
 from arm_vcpu_cli.devices.bus import MmioDevice
-from arm_vcpu_cli.devices.clock import Alarm
+from arm_vcpu_cli.devices.device_clock import Alarm
 from arm_vcpu_cli.devices.naming import (
     RegisterMap,
     Registers,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arm_vcpu_cli.devices.clock import COUNTER_HZ
+from arm_vcpu_cli.devices.device_clock import COUNTER_HZ
 from arm_vcpu_cli.devices.pl031 import CR, DR, ICR, IMSC, LR, MIS, MR, RIS, Pl031
 from tests.support.manual_clock import Line, ManualClock
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arm_vcpu_cli.arch.registers.regs import Cntkctl
+from arm_vcpu_cli.arch.registers.el1regs import Cntkctl
 from arm_vcpu_cli.arch.registers.sysreg import SYSREGS, SysReg, lookup
 from arm_vcpu_cli.devices.timer import (
     CNTFRQ,

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from arm_vcpu_cli.errors import GuestFileError
 from arm_vcpu_cli.guest import linux
-from arm_vcpu_cli.guest.compression import MAX_UNPACKED
+from arm_vcpu_cli.guest.decompression import MAX_UNPACKED
 from arm_vcpu_cli.guest.image import GuestImage
 from arm_vcpu_cli.guest.linux import is_linux, load_linux
 from arm_vcpu_cli.guest.loader import load_guest

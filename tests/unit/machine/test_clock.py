@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arm_vcpu_cli.devices.clock import COUNTER_HZ, NANOSECONDS_PER_TICK, Clock
+from arm_vcpu_cli.devices.device_clock import COUNTER_HZ, NANOSECONDS_PER_TICK, Clock
 from arm_vcpu_cli.devices.irq import unconnected
 from arm_vcpu_cli.devices.timer import LAST_ALARM, GenericTimer
 from arm_vcpu_cli.vm.clock import HostClock, InstructionClock, MachineClock

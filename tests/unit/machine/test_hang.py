@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from arm_vcpu_cli.arch.registers.regs import EL1H_MASKED, Spsr
+from arm_vcpu_cli.arch.registers.el1regs import EL1H_MASKED, Spsr
 from arm_vcpu_cli.arch.registers.sysreg import lookup
 from arm_vcpu_cli.devices.gic.v3 import GicV3
 from arm_vcpu_cli.engine.port import StopReason

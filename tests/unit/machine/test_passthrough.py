@@ -9,7 +9,7 @@ from arm_vcpu_cli.arm_vcpu.stage2 import Stage2AddressSpace
 from arm_vcpu_cli.board.description import DeviceDescription
 from arm_vcpu_cli.devices.regions import Scratch
 from arm_vcpu_cli.engine.port import MmioWindow
-from arm_vcpu_cli.host.host import Host
+from arm_vcpu_cli.host.machine_host import Host
 from arm_vcpu_cli.vm.passthrough import PassedThrough, pass_through
 
 BASE, SIZE = 0x0900_0000, 0x2000

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from arm_vcpu_cli.arch.registers.regs import Sctlr, Spsr, Tcr
+from arm_vcpu_cli.arch.registers.el1regs import Sctlr, Spsr, Tcr
 from arm_vcpu_cli.arch.syndrome.esr import EC_SHIFT, ExceptionClass, data_abort_esr, instruction_abort_esr
 from arm_vcpu_cli.arch.translation.memtype import Access
 from arm_vcpu_cli.arm_vcpu.inject import El1Exception
@@ -17,7 +17,7 @@ from arm_vcpu_cli.axvcpu.exit import AxVCpuExitReason, CpuDown, Hypercall
 from arm_vcpu_cli.board.loading import load_machine, machine_from_document
 from arm_vcpu_cli.inspect.postmortem.evidence import Evidence, Fault
 from arm_vcpu_cli.inspect.postmortem.patterns import GROUPS, advise
-from arm_vcpu_cli.inspect.tables.translation import Stage, Step, Translated
+from arm_vcpu_cli.inspect.tables.both_stages import Stage, Step, Translated
 from arm_vcpu_cli.vm.runner import Ending
 
 MACHINE = load_machine(None)

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from arm_vcpu_cli.arch.registers.regs import EL1H_MASKED, Spsr
+from arm_vcpu_cli.arch.registers.el1regs import EL1H_MASKED, Spsr
 from arm_vcpu_cli.axvcpu.exit import EXIT_REASONS
 from arm_vcpu_cli.board.description import Limits
 from arm_vcpu_cli.engine.port import StopReason

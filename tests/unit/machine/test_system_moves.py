@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arm_vcpu_cli.arch.bitfield import MASK64
-from arm_vcpu_cli.arch.registers.regs import Cntkctl
+from arm_vcpu_cli.arch.registers.el1regs import Cntkctl
 from arm_vcpu_cli.arch.registers.sysreg import SYSREGS, SysReg, lookup
 from arm_vcpu_cli.devices.timer import GenericTimer, el0_may_access
 from arm_vcpu_cli.engine.port import MoveHandler

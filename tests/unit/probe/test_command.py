@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from arm_vcpu_cli.cli import probe
 from arm_vcpu_cli.engine.layout import StateLayout
 from arm_vcpu_cli.errors import EngineError, GuestFileError, MachineFileError, UsageError
-from arm_vcpu_cli.probe.host import HostFacts
+from arm_vcpu_cli.probe.host_facts import HostFacts
 from tests.support.fake_core import FakeCore
 
 from .models import MODELS, Frames, fake_model

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 
 from arm_vcpu_cli.probe.compare import compare, comparison_json, comparison_sections
-from arm_vcpu_cli.probe.host import HostFacts
+from arm_vcpu_cli.probe.host_facts import HostFacts
 from arm_vcpu_cli.probe.registers import Subject, cpu_subject, host_subject, register_sections, registers_json
-from arm_vcpu_cli.probe.tables import Row, Section
+from arm_vcpu_cli.probe.report_tables import Row, Section
 
 from .models import MODELS, facts
 

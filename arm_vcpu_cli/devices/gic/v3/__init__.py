@@ -2,7 +2,7 @@
 
 from arm_vcpu_cli.arch.registers.gicregs import ICC_REGISTERS
 from arm_vcpu_cli.devices.gic.v3.cpu_interface import CpuInterface
-from arm_vcpu_cli.devices.gic.v3.gic import DEFAULT_SPIS, DISTRIBUTOR_SIZE, REDISTRIBUTOR_SIZE, GicV3
+from arm_vcpu_cli.devices.gic.v3.gicv3 import DEFAULT_SPIS, DISTRIBUTOR_SIZE, REDISTRIBUTOR_SIZE, GicV3
 from arm_vcpu_cli.devices.gic.v3.watch import ACKNOWLEDGED, ENDED, INJECTED, RAISED, WITHDRAWN, InterruptWatcher
 
 __all__ = [

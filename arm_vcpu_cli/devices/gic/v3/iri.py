@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from arm_vcpu_cli.arch.registers.el1regs import AFFINITY_MASK
 from arm_vcpu_cli.arch.registers.gicregs import FIRST_PPI, FIRST_SPI, LAST_SPI, GicdIrouter, IccSgi1r
-from arm_vcpu_cli.arch.registers.regs import AFFINITY_MASK
 from arm_vcpu_cli.devices.gic.v3.bank import INTID_MASK, NO_INTERRUPT, InterruptBank
 
 Present = Callable[[int, bool], None]

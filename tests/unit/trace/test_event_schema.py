@@ -11,7 +11,7 @@ import pytest
 
 from arm_vcpu_cli.axvcpu.exit import EXIT_REASONS
 from arm_vcpu_cli.trace.event import EVENT_TYPES, SCHEMA, SCHEMA_VERSION
-from arm_vcpu_cli.trace.schema import load_schema, property_names
+from arm_vcpu_cli.trace.event_schema import load_schema, property_names
 from arm_vcpu_cli.trace.sinks import JsonLinesSink
 
 from .jsonlines import END, HEADER, SUMMARY, event, exit_, read, write

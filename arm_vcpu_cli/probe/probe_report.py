@@ -26,14 +26,14 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from arm_vcpu_cli.arch.identification.architecture import ARMV8, ARMV9, SINCE, Conformance, by_version, version_name
-from arm_vcpu_cli.arch.registers.regs import LAYOUTS
+from arm_vcpu_cli.arch.layouts import LAYOUTS
 from arm_vcpu_cli.probe.caches import Cache
 from arm_vcpu_cli.probe.cpu import CpuFacts, HiddenField, Stage2Format, field_of, value_name
-from arm_vcpu_cli.probe.host import HostFacts
+from arm_vcpu_cli.probe.host_facts import HostFacts
 from arm_vcpu_cli.probe.host_report import host_json, host_sections
 from arm_vcpu_cli.probe.limits import LIMITS, WHY_HIDDEN
 from arm_vcpu_cli.probe.midr import midr_name
-from arm_vcpu_cli.probe.tables import NOT_HERE, Row, Section, row, yes
+from arm_vcpu_cli.probe.report_tables import NOT_HERE, Row, Section, row, yes
 
 JSON_VERSION: Final = 1
 _PFR0: Final = "ID_AA64PFR0_EL1"

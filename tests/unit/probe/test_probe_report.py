@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from arm_vcpu_cli.probe.host import CpuGroup, HostFacts
+from arm_vcpu_cli.probe.host_facts import CpuGroup, HostFacts
 from arm_vcpu_cli.probe.kvm import KvmFacts
 from arm_vcpu_cli.probe.limits import LIMITS
-from arm_vcpu_cli.probe.report import EngineFacts, Report, as_json, sections
-from arm_vcpu_cli.probe.tables import Row, Section
+from arm_vcpu_cli.probe.probe_report import EngineFacts, Report, as_json, sections
+from arm_vcpu_cli.probe.report_tables import Row, Section
 
 from .models import MODELS, facts
 

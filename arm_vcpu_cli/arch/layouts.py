@@ -1,6 +1,6 @@
-"""The layout of every register that running a guest needs, under one roof (DDI 0487, D24); ``registers`` has all.
+"""The layout of every register that running a guest needs, by its name (DDI 0487, D24).
 
-The control registers are imported from here; the identification and cache registers have modules of their own.
+They come from several rooms, so they are gathered above them; ``explain.registers`` has the layouts of all registers.
 """
 
 from __future__ import annotations
@@ -13,9 +13,6 @@ from arm_vcpu_cli.arch.bitfield import Register
 from arm_vcpu_cli.arch.identification.idregs import ID_LAYOUTS
 from arm_vcpu_cli.arch.registers.cacheregs import CACHE_LAYOUTS
 from arm_vcpu_cli.arch.registers.el1regs import (
-    AFFINITY_MASK,
-    EL1H_MASKED,
-    EL2H_MASKED,
     CntCtl,
     Cntkctl,
     Cpacr,
@@ -33,35 +30,6 @@ from arm_vcpu_cli.arch.registers.el1regs import (
 from arm_vcpu_cli.arch.registers.el2regs import Cnthctl, Cptr, Hcr, Hpfar, Mdcr, Scr, Vtcr, Vttbr
 from arm_vcpu_cli.arch.registers.gicregs import ICC_LAYOUTS
 from arm_vcpu_cli.arch.syndrome.esr import Esr
-
-__all__ = [
-    "AFFINITY_MASK",
-    "EL1H_MASKED",
-    "EL2H_MASKED",
-    "LAYOUTS",
-    "CntCtl",
-    "Cnthctl",
-    "Cntkctl",
-    "Cpacr",
-    "Cptr",
-    "Hcr",
-    "Hpfar",
-    "Mair",
-    "Mdcr",
-    "Mdscr",
-    "Mpidr",
-    "Par",
-    "ParFault",
-    "Pmcr",
-    "Scr",
-    "Sctlr",
-    "Spsr",
-    "Tcr",
-    "Ttbr",
-    "Vtcr",
-    "Vttbr",
-    "layout_of",
-]
 
 LAYOUTS: Final[Mapping[str, type[Register]]] = MappingProxyType(
     {

@@ -5,16 +5,11 @@ from __future__ import annotations
 import pytest
 
 from arm_vcpu_cli.arch.identification.idregs import pa_range_bits
-from arm_vcpu_cli.arch.registers.regs import (
+from arm_vcpu_cli.arch.layouts import LAYOUTS, layout_of
+from arm_vcpu_cli.arch.registers.el1regs import (
     AFFINITY_MASK,
     EL1H_MASKED,
-    LAYOUTS,
-    Cnthctl,
     Cpacr,
-    Cptr,
-    Hcr,
-    Hpfar,
-    Mdcr,
     Mpidr,
     Par,
     ParFault,
@@ -22,12 +17,10 @@ from arm_vcpu_cli.arch.registers.regs import (
     Sctlr,
     Spsr,
     Tcr,
-    Vtcr,
-    Vttbr,
-    layout_of,
 )
+from arm_vcpu_cli.arch.registers.el2regs import Cnthctl, Cptr, Hcr, Hpfar, Mdcr, Vtcr, Vttbr
 from arm_vcpu_cli.arch.registers.sysreg import SYSREGS
-from arm_vcpu_cli.arch.syndrome.fault_address import fault_ipa
+from arm_vcpu_cli.arch.translation.fault_address import fault_ipa
 
 HCR_BITS = {
     "VM": 0,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from arm_vcpu_cli.probe.host import CpuGroup, HostFacts, gather_host
+from arm_vcpu_cli.probe.host_facts import CpuGroup, HostFacts, gather_host
 from arm_vcpu_cli.probe.kvm import Ioctl
 
 GET_API_VERSION, CREATE_VM, CHECK_EXTENSION, CREATE_DEVICE = 0xAE00, 0xAE01, 0xAE03, 0xC00CAEE0

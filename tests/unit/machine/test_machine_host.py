@@ -9,7 +9,7 @@ import pytest
 
 from arm_vcpu_cli.arch.translation.descriptor import PAGE_SIZE
 from arm_vcpu_cli.errors import MemoryMapError
-from arm_vcpu_cli.host.host import Host
+from arm_vcpu_cli.host.machine_host import Host
 
 
 @pytest.fixture(scope="module")

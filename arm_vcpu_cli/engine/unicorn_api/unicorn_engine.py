@@ -13,7 +13,7 @@ from functools import partial
 from typing import Final
 from weakref import finalize
 
-from arm_vcpu_cli.arch.registers.regs import Spsr
+from arm_vcpu_cli.arch.registers.el1regs import Spsr
 from arm_vcpu_cli.arch.registers.sysreg import SysReg
 from arm_vcpu_cli.engine.stubs import BlockWords, ReadWords
 from arm_vcpu_cli.engine.unicorn_api.binding import (

@@ -19,7 +19,7 @@ import zstandard
 from arm_vcpu_cli.errors import OUTPUT_FAILED, ArmVcpuError, FileError, OutputCancelledError, UsageError
 from arm_vcpu_cli.trace import compression
 from arm_vcpu_cli.trace.destination import partial_path
-from arm_vcpu_cli.trace.output import open_output
+from arm_vcpu_cli.trace.output_stream import open_output
 from arm_vcpu_cli.trace.patience import PatientWriter
 
 LINE = '{"type":"exit","seq":%d,"reason":"MmioWrite"}\n'
@@ -66,7 +66,7 @@ def test_a_partial_file_of_a_killed_run_is_written_anew(tmp_path: Path) -> None:
 
 KILLED = """
 import sys
-from arm_vcpu_cli.trace.output import open_output
+from arm_vcpu_cli.trace.output_stream import open_output
 from arm_vcpu_cli.trace.patience import PatientWriter
 with open_output(sys.argv[1]) as stream:
     for number in range(int(sys.argv[2])):
@@ -171,7 +171,7 @@ def test_the_null_device_takes_everything() -> None:
 def test_standard_output_keeps_its_position(tmp_path: Path, name: str) -> None:
     run = (
         "import os\n"
-        "from arm_vcpu_cli.trace.output import open_output\n"
+        "from arm_vcpu_cli.trace.output_stream import open_output\n"
         "os.write(1, b'console\\n')\n"
         f"with open_output({name!r}) as stream: stream.write('trace\\n')\n"
         "os.write(1, b'more\\n')\n"
@@ -250,7 +250,7 @@ def test_a_file_that_grows_too_large_leaves_the_one_before(tmp_path: Path) -> No
     run = (
         "import resource,signal,sys\n"
         "from arm_vcpu_cli.errors import ArmVcpuError\n"
-        "from arm_vcpu_cli.trace.output import open_output\n"
+        "from arm_vcpu_cli.trace.output_stream import open_output\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
         "try:\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from arm_vcpu_cli.arch.registers.sysreg import lookup
 from arm_vcpu_cli.arm_vcpu.support import supports_virtualisation
-from arm_vcpu_cli.host.host import Host
+from arm_vcpu_cli.host.machine_host import Host
 
 
 def has_hardware_support(model: str = "cortex-a72") -> bool:

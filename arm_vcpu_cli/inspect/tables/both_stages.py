@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from arm_vcpu_cli.arch.bitfield import Register
+from arm_vcpu_cli.arch.fault import fault_status_name
 from arm_vcpu_cli.arch.registers.el1regs import Mair, Sctlr, Tcr
 from arm_vcpu_cli.arch.registers.el2regs import Vtcr
 from arm_vcpu_cli.arch.registers.fieldvalues import MAIR_ATTRIBUTE, NON_SHAREABLE, SHAREABILITY
 from arm_vcpu_cli.arch.registers.sysreg import lookup
-from arm_vcpu_cli.arch.syndrome.fault import fault_status_name
 from arm_vcpu_cli.arch.translation.combine import combine_memory, combine_shareability
 from arm_vcpu_cli.arch.translation.descriptor import Stage1Leaf, Stage1Table, Stage2Leaf, TableDescriptor, decode_stage2
 from arm_vcpu_cli.arch.translation.memtype import Access, MemoryType, mair_memory_type, stage2_memory_type

@@ -1,0 +1,41 @@
+"""What a machine has at its IPAs: memory and devices, what is at an address and what is near it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from arm_vcpu_cli.board.description import MachineDescription, MemoryRegion
+
+
+class Place(NamedTuple):
+    """A range of IPAs and what is there; ``end`` is exclusive."""
+
+    base: int
+    end: int
+    name: str
+
+
+def places(description: MachineDescription) -> list[Place]:
+    """Memory and devices, by address."""
+    found = [Place(region.base, region.end, f"memory.{region.name}") for region in description.memory]
+    found += [Place(device.base, device.end, f"device.{device.name}") for device in description.devices]
+    if description.gic is not None:
+        for window in (description.gic.distributor, description.gic.redistributors):
+            found.append(Place(window.base, window.end, f"device.{description.gic.name}"))
+    return sorted(found)
+
+
+def nearest(description: MachineDescription, ipa: int) -> Place | None:
+    """What holds an address, else what is closest to it."""
+    return min(places(description), key=lambda place: _distance(place, ipa), default=None)
+
+
+def region_at(description: MachineDescription, ipa: int) -> MemoryRegion | None:
+    """The memory region that holds an address."""
+    return next((region for region in description.memory if region.holds(ipa)), None)
+
+
+def _distance(place: Place, ipa: int) -> int:
+    if place.base <= ipa < place.end:
+        return 0
+    return place.base - ipa if ipa < place.base else ipa - place.end + 1
