@@ -16,10 +16,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Final
 
+    from arm_vcpu_cli.api import Machine, Result, VirtualCpu
+    from arm_vcpu_cli.arch.registers.sysreg import SysReg
     from arm_vcpu_cli.arch.translation.descriptor import Stage2Attributes
     from arm_vcpu_cli.arch.translation.memtype import MemoryType
     from arm_vcpu_cli.arm_vcpu.config import Aarch64VCpuCreateConfig, Aarch64VCpuSetupConfig
     from arm_vcpu_cli.arm_vcpu.context_frame import GuestSystemRegisters, TrapFrame
+    from arm_vcpu_cli.arm_vcpu.observer import El1ExceptionRecord, ExitObserver, ExitRecord, SilentObserver
     from arm_vcpu_cli.arm_vcpu.pcpu import Aarch64PerCpu
     from arm_vcpu_cli.arm_vcpu.platform import ExitToCaller, Outcome, Platform
     from arm_vcpu_cli.arm_vcpu.smc import SecureMonitor, smc_call
@@ -51,10 +54,22 @@ if TYPE_CHECKING:
     )
     from arm_vcpu_cli.axvcpu.hal import AxVCpuHal
     from arm_vcpu_cli.axvcpu.vcpu import AxPerCpu, AxVCpu, VCpuState
+    from arm_vcpu_cli.devices.bus import Bus, MmioDevice
+    from arm_vcpu_cli.devices.gic.controller import InterruptController
+    from arm_vcpu_cli.devices.gic.v2.gicv2 import GicV2
+    from arm_vcpu_cli.devices.gic.v3.gicv3 import GicV3
+    from arm_vcpu_cli.devices.irq import IrqLine
     from arm_vcpu_cli.errors import ArmVcpuError
     from arm_vcpu_cli.guest.loader import load_guest
+    from arm_vcpu_cli.host.console import Console
     from arm_vcpu_cli.host.hardware_support import has_hardware_support
     from arm_vcpu_cli.host.machine_host import Host
+    from arm_vcpu_cli.observe.tracing import TraceOptions, Tracer
+    from arm_vcpu_cli.trace.selection import Selection
+    from arm_vcpu_cli.trace.sinks import JsonLinesSink, TraceSink
+    from arm_vcpu_cli.trace.text import TextSink
+    from arm_vcpu_cli.vm.cpu import Activity
+    from arm_vcpu_cli.vm.endings import Ending
 
 _MODULES: Final = {
     "Aarch64PerCpu": "arm_vcpu_cli.arm_vcpu.pcpu",
@@ -63,6 +78,7 @@ _MODULES: Final = {
     "Aarch64VCpuSetupConfig": "arm_vcpu_cli.arm_vcpu.config",
     "AccessFlags": "arm_vcpu_cli.axvcpu.exit",
     "AccessWidth": "arm_vcpu_cli.axvcpu.exit",
+    "Activity": "arm_vcpu_cli.vm.cpu",
     "ArmVcpuError": "arm_vcpu_cli.errors",
     "AxArchPerCpu": "arm_vcpu_cli.axvcpu.arch",
     "AxArchVCpu": "arm_vcpu_cli.axvcpu.arch",
@@ -70,18 +86,31 @@ _MODULES: Final = {
     "AxVCpu": "arm_vcpu_cli.axvcpu.vcpu",
     "AxVCpuExitReason": "arm_vcpu_cli.axvcpu.exit",
     "AxVCpuHal": "arm_vcpu_cli.axvcpu.hal",
+    "Bus": "arm_vcpu_cli.devices.bus",
+    "Console": "arm_vcpu_cli.host.console",
     "CpuDown": "arm_vcpu_cli.axvcpu.exit",
     "CpuUp": "arm_vcpu_cli.axvcpu.exit",
+    "El1ExceptionRecord": "arm_vcpu_cli.arm_vcpu.observer",
+    "Ending": "arm_vcpu_cli.vm.endings",
+    "ExitObserver": "arm_vcpu_cli.arm_vcpu.observer",
+    "ExitRecord": "arm_vcpu_cli.arm_vcpu.observer",
     "ExitToCaller": "arm_vcpu_cli.arm_vcpu.platform",
     "ExternalInterrupt": "arm_vcpu_cli.axvcpu.exit",
     "FailEntry": "arm_vcpu_cli.axvcpu.exit",
+    "GicV2": "arm_vcpu_cli.devices.gic.v2.gicv2",
+    "GicV3": "arm_vcpu_cli.devices.gic.v3.gicv3",
     "GuestSystemRegisters": "arm_vcpu_cli.arm_vcpu.context_frame",
     "Halt": "arm_vcpu_cli.axvcpu.exit",
     "Host": "arm_vcpu_cli.host.machine_host",
     "Hypercall": "arm_vcpu_cli.axvcpu.exit",
+    "InterruptController": "arm_vcpu_cli.devices.gic.controller",
     "IoRead": "arm_vcpu_cli.axvcpu.exit",
     "IoWrite": "arm_vcpu_cli.axvcpu.exit",
+    "IrqLine": "arm_vcpu_cli.devices.irq",
+    "JsonLinesSink": "arm_vcpu_cli.trace.sinks",
+    "Machine": "arm_vcpu_cli.api",
     "MemoryType": "arm_vcpu_cli.arch.translation.memtype",
+    "MmioDevice": "arm_vcpu_cli.devices.bus",
     "MmioRead": "arm_vcpu_cli.axvcpu.exit",
     "MmioWrite": "arm_vcpu_cli.axvcpu.exit",
     "NestedPageFault": "arm_vcpu_cli.axvcpu.exit",
@@ -89,18 +118,27 @@ _MODULES: Final = {
     "Outcome": "arm_vcpu_cli.arm_vcpu.platform",
     "Platform": "arm_vcpu_cli.arm_vcpu.platform",
     "PowerAction": "arm_vcpu_cli.axvcpu.exit",
+    "Result": "arm_vcpu_cli.api",
     "SecureMonitor": "arm_vcpu_cli.arm_vcpu.smc",
+    "Selection": "arm_vcpu_cli.trace.selection",
     "SendIPI": "arm_vcpu_cli.axvcpu.exit",
+    "SilentObserver": "arm_vcpu_cli.arm_vcpu.observer",
     "Stage2AddressSpace": "arm_vcpu_cli.arm_vcpu.stage2",
     "Stage2Attributes": "arm_vcpu_cli.arch.translation.descriptor",
+    "SysReg": "arm_vcpu_cli.arch.registers.sysreg",
     "SysRegRead": "arm_vcpu_cli.axvcpu.exit",
     "SysRegWrite": "arm_vcpu_cli.axvcpu.exit",
     "SystemDown": "arm_vcpu_cli.axvcpu.exit",
+    "TextSink": "arm_vcpu_cli.trace.text",
+    "TraceOptions": "arm_vcpu_cli.observe.tracing",
+    "TraceSink": "arm_vcpu_cli.trace.sinks",
+    "Tracer": "arm_vcpu_cli.observe.tracing",
     "TrapFrame": "arm_vcpu_cli.arm_vcpu.context_frame",
     "TrapKind": "arm_vcpu_cli.arm_vcpu.vectors",
     "TrapSource": "arm_vcpu_cli.arm_vcpu.vectors",
     "VCpuState": "arm_vcpu_cli.axvcpu.vcpu",
     "VectorTable": "arm_vcpu_cli.arm_vcpu.vectors",
+    "VirtualCpu": "arm_vcpu_cli.api",
     "has_hardware_support": "arm_vcpu_cli.host.hardware_support",
     "load_guest": "arm_vcpu_cli.guest.loader",
     "smc_call": "arm_vcpu_cli.arm_vcpu.smc",
@@ -114,6 +152,7 @@ __all__ = [
     "Aarch64VCpuSetupConfig",
     "AccessFlags",
     "AccessWidth",
+    "Activity",
     "ArmVcpuError",
     "AxArchPerCpu",
     "AxArchVCpu",
@@ -121,18 +160,31 @@ __all__ = [
     "AxVCpu",
     "AxVCpuExitReason",
     "AxVCpuHal",
+    "Bus",
+    "Console",
     "CpuDown",
     "CpuUp",
+    "El1ExceptionRecord",
+    "Ending",
+    "ExitObserver",
+    "ExitRecord",
     "ExitToCaller",
     "ExternalInterrupt",
     "FailEntry",
+    "GicV2",
+    "GicV3",
     "GuestSystemRegisters",
     "Halt",
     "Host",
     "Hypercall",
+    "InterruptController",
     "IoRead",
     "IoWrite",
+    "IrqLine",
+    "JsonLinesSink",
+    "Machine",
     "MemoryType",
+    "MmioDevice",
     "MmioRead",
     "MmioWrite",
     "NestedPageFault",
@@ -140,18 +192,27 @@ __all__ = [
     "Outcome",
     "Platform",
     "PowerAction",
+    "Result",
     "SecureMonitor",
+    "Selection",
     "SendIPI",
+    "SilentObserver",
     "Stage2AddressSpace",
     "Stage2Attributes",
+    "SysReg",
     "SysRegRead",
     "SysRegWrite",
     "SystemDown",
+    "TextSink",
+    "TraceOptions",
+    "TraceSink",
+    "Tracer",
     "TrapFrame",
     "TrapKind",
     "TrapSource",
     "VCpuState",
     "VectorTable",
+    "VirtualCpu",
     "has_hardware_support",
     "load_guest",
     "smc_call",

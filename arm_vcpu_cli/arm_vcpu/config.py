@@ -7,8 +7,9 @@ from typing import Final
 
 from arm_vcpu_cli.arch.registers.el1regs import Mpidr
 from arm_vcpu_cli.arch.registers.el2regs import Cnthctl, Hcr, Mdcr
-from arm_vcpu_cli.arm_vcpu.execute_on_demand import ExecuteOnDemand
+from arm_vcpu_cli.arm_vcpu.psci import PowerStates
 from arm_vcpu_cli.arm_vcpu.smc import SmcTable
+from arm_vcpu_cli.arm_vcpu.stage2 import Stage2AddressSpace
 from arm_vcpu_cli.arm_vcpu.trng import EntropySource
 from arm_vcpu_cli.record import Record
 
@@ -18,10 +19,14 @@ MDCR_EL2: Final = int(Mdcr.of(TPM=1, TPMCR=1))
 
 
 class Aarch64VCpuCreateConfig(Record):
-    """``mpidr_el1``: the affinity that the guest sees; ``dtb_addr``: IPA of the device tree, given in x0."""
+    """``mpidr_el1``: the affinity that the guest sees; ``dtb_addr``: IPA of the device tree, given in x0.
+
+    ``number`` is ours: what observers are told of the vCPU.
+    """
 
     mpidr_el1: int = 0
     dtb_addr: int = 0
+    number: int = 0
 
 
 class Aarch64VCpuSetupConfig(Record):
@@ -35,8 +40,9 @@ class Aarch64VCpuSetupConfig(Record):
     ``vtcr``: VTCR_EL2 of the tables given to ``set_ept_root``, by default that of the whole PA range of the CPU.
     ``features``: architecture features (FEAT_*) to announce or to hide; seen by the guest with ``trap_id_registers``.
     ``entropy``: bytes for the TRNG functions (DEN0098); None leaves those out.
+    ``power``: who knows the power states of the other CPUs; None for a vCPU that is alone.
     ``smc_table``: what the monitor at EL3 answers.
-    ``on_demand``: who takes back the aborts of memory that becomes executable when the guest executes from it.
+    ``on_demand``: the second stage whose memory becomes executable when the guest executes from it, if there is one.
     """
 
     passthrough_interrupt: bool = False
@@ -48,8 +54,9 @@ class Aarch64VCpuSetupConfig(Record):
     hcr: tuple[str, ...] = ()
     features: tuple[tuple[str, bool], ...] = ()
     entropy: EntropySource | None = None
+    power: PowerStates | None = None
     smc_table: SmcTable = MappingProxyType({})
-    on_demand: ExecuteOnDemand | None = None
+    on_demand: Stage2AddressSpace | None = None
 
 
 def reset_hcr(config: Aarch64VCpuSetupConfig) -> Hcr:

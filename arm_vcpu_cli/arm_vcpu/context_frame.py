@@ -182,14 +182,15 @@ class GuestSystemRegisters:
             raise KeyError(f"not a switched register: {', '.join(sorted(unknown))}")
         self._values = dict(values)
         self._core: CpuCore | None = None
+        self._read: Callable[[SysReg], int] | None = None
         self._write: Callable[[SysReg, int], None] | None = None
 
     def __getitem__(self, name: str) -> int:
         """The register's value. KeyError for one that is not switched with a vCPU."""
         if name not in _SWITCHED:
             raise KeyError(name)
-        if self._core is not None:
-            return self._core.read_sysreg(lookup(name))
+        if self._read is not None:
+            return self._read(lookup(name))
         return self._values.get(name, 0)
 
     def __setitem__(self, name: str, value: int) -> None:
@@ -209,15 +210,17 @@ class GuestSystemRegisters:
         """The registers switched with a vCPU."""
         return _SWITCHED
 
-    def restore(self, core: CpuCore, write: Callable[[SysReg, int], None]) -> None:
+    def restore(self, core: CpuCore, read: Callable[[SysReg], int], write: Callable[[SysReg, int], None]) -> None:
         """Load the registers that have a value onto a core, which holds them from now on.
 
-        ``write`` is how a register is written while bound: it has to reach the saved state as well.
+        ``read`` and ``write`` are how a register is accessed while bound: another vCPU may have its turn on the core,
+        and what is written has to reach the saved state as well.
         """
         for name in _SWITCHED:
             if name in self._values:
                 core.write_sysreg(lookup(name), self._values[name])
         self._core = core
+        self._read = read
         self._write = write
 
     def store(self) -> None:
@@ -225,4 +228,5 @@ class GuestSystemRegisters:
         if self._core is not None:
             self._values = {name: self._core.read_sysreg(lookup(name)) for name in _SWITCHED}
             self._core = None
+            self._read = None
             self._write = None

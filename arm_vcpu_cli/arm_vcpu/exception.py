@@ -19,7 +19,6 @@ from arm_vcpu_cli.arch.syndrome.esr import (
     ExceptionClass,
     decode_instruction_abort,
     decode_system_trap,
-    system_trap_esr,
 )
 from arm_vcpu_cli.arch.translation.fault_address import fault_ipa
 from arm_vcpu_cli.arm_vcpu.aborts import GuestAborts
@@ -39,6 +38,7 @@ from arm_vcpu_cli.arm_vcpu.exit_reason import (
     SGI_REGISTERS,
     ExitReasons,
     send_ipi,
+    trap_syndrome,
     unexpected,
 )
 from arm_vcpu_cli.arm_vcpu.guest_memory import GuestMemory
@@ -146,7 +146,7 @@ class SyncHandlers:
             tell=self.told.append if observed else None,
         )
         self.pending: Pending | PlainAccess | PendingAccess = _NOTHING
-        self._given: int | None = None
+        self.given: int | None = None
         """What the caller says that the device read which is pending gave."""
         self.new_pstate: int | None = None
         self.note = ""
@@ -177,7 +177,7 @@ class SyncHandlers:
         if pending is _NOTHING:
             return None
         self.pending = _NOTHING
-        given, self._given = self._given, None
+        given, self.given = self.given, None
         if isinstance(pending, PendingAccess):
             self._access.go_on(pending, given)
             return self._finish(pending)
@@ -192,7 +192,14 @@ class SyncHandlers:
         """Go on where the handlers of an earlier binding of the same vCPU stopped."""
         self.pending = previous.pending
         self.note = previous.note
-        self._given = previous._given
+        self.given = previous.given
+
+    def start_again(self, pstate: int) -> None:
+        """The saved state is that of a reset: nothing is left to do for exits from before, but to write PSTATE."""
+        self._drop_pending()
+        self.note = ""
+        self.entry.history.clear()
+        self.new_pstate = pstate
 
     def complete(self, value: int) -> None:
         """Give the value of the read that was returned last (unsigned; cut to its width)."""
@@ -204,9 +211,9 @@ class SyncHandlers:
             self._frame.set_gpr(decode_system_trap(esr).register, value)
             return
         is_load = pending.is_load if isinstance(pending, PendingAccess) else not pending.is_write
-        if not is_load or self._given is not None:
+        if not is_load or self.given is not None:
             raise VCpuError("there is no device read to complete")
-        self._given = value
+        self.given = value
 
     def inject_undefined(self) -> None:
         """The guest takes an Undefined Instruction exception instead of having its instruction completed."""
@@ -235,7 +242,7 @@ class SyncHandlers:
     def _drop_pending(self) -> Pending | PlainAccess | PendingAccess:
         pending = self.pending
         self.pending = _NOTHING
-        self._given = None
+        self.given = None
         return pending
 
     # Data and instruction aborts -------------------------------------------------------------------------------
@@ -341,7 +348,8 @@ class SyncHandlers:
         if trap.is_read:
             value = self._id_registers.get(reg)
             if value is None:
-                answer = 0 if reg in SGI_REGISTERS else self._platform.sysreg_read(reg)
+                # Those that send SGIs are write-only (IHI 0069H, 12.2), also where nobody has an interrupt controller.
+                answer = Outcome.UNDEFINED if reg in SGI_REGISTERS else self._platform.sysreg_read(reg)
                 if isinstance(answer, Outcome):
                     return self._refused_sysreg(answer, SysRegRead(reg.iss, trap.register))
                 value = answer
@@ -380,10 +388,9 @@ class SyncHandlers:
                 self._advance()
                 return None
         else:
-            move = self.reasons.trapped_move(word)
-            if move is not None:
+            if word is not None and self.reasons.trapped_move(word) is not None:
                 # The syndrome that a core with a GIC CPU interface would have given.
-                self._u32[self._syndrome] = system_trap_esr(move)
-                return self._system(self._u32[self._syndrome])
+                self._u32[self._syndrome] = trapped = trap_syndrome(word)
+                return self._system(trapped)
         self.new_pstate = self.entry.take(esr)
         return None

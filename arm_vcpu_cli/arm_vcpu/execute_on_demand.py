@@ -33,9 +33,18 @@ _INSTRUCTION_ABORT: Final = int(ExceptionClass.INSTRUCTION_ABORT_LOWER)
 
 class ExecuteOnDemand:
     """The instruction aborts of one vCPU, with this saved state, that only say that it executes from there for the
-    first time. ``watcher`` hears of each."""
+    first time. ``flush_tlbs`` makes every CPU that uses the tables forget what it has cached of them, ``watch`` tells
+    who hears of each."""
 
-    def __init__(self, state: CpuState, stage2: Stage2AddressSpace, core: CpuCore, memory: GuestMemory) -> None:
+    def __init__(
+        self,
+        state: CpuState,
+        stage2: Stage2AddressSpace,
+        core: CpuCore,
+        memory: GuestMemory,
+        flush_tlbs: Callable[[], None],
+        watch: Callable[[], Watcher | None] = lambda: None,
+    ) -> None:
         layout = state.layout
         self._u32, self._u64 = state.u32, state.u64
         self._pstate = layout.pstate // 4
@@ -43,10 +52,12 @@ class ExecuteOnDemand:
         self._hpfar = layout.sysregs[lookup("HPFAR_EL2")] // 8
         self._stage2 = stage2
         self._memory = memory
-        self._flush_tlb, self._expect_user_code_everywhere = core.flush_tlb, core.expect_user_code_everywhere
+        self._flush_tlbs, self._expect_user_code_everywhere = flush_tlbs, core.expect_user_code_everywhere
         # Pages of stage 2 under a block of stage 1 need a TLBI that heeds the latter.
         self._pages = core.tlbi_heeds_stage1
-        self.watcher: Watcher | None = None
+        self._watch = watch
+        self.user_code_everywhere = False
+        """Whether EL0 has executed in the upper half of the address space."""
 
     def concerns(self, esr: int) -> bool:
         """Whether that is what the exception to EL2 with the syndrome ``esr`` in the saved state says."""
@@ -59,12 +70,18 @@ class ExecuteOnDemand:
         """Make it executable; the guest is to execute the instruction again."""
         vaddr = self._u64[self._far]
         if vaddr & _UPPER_HALF and not self._u32[self._pstate] & _EL:
-            self._expect_user_code_everywhere()
+            self.expect_user_code_everywhere()
         granted = self._stage2.make_executable(self._ipa(), page_only=self._pages and self._has_writable_code(vaddr))
         # Entries from before say that it cannot be executed, and that nobody has to notice stores through them.
-        self._flush_tlb()
-        if self.watcher is not None:
-            self.watcher(vaddr, granted)
+        self._flush_tlbs()
+        watcher = self._watch()
+        if watcher is not None:
+            watcher(vaddr, granted)
+
+    def expect_user_code_everywhere(self) -> None:
+        """The core may have reckoned without code of EL0 there."""
+        self.user_code_everywhere = True
+        self._expect_user_code_everywhere()
 
     def _ipa(self) -> int:
         return fault_ipa(self._u64[self._hpfar], self._u64[self._far])

@@ -77,6 +77,7 @@ class ExitPath:
         lines: VirtualInterruptLines,
         exits: ExitState,
         recorder: FlightRecorder,
+        vcpu: int = 0,
     ) -> None:
         self._cpu = cpu
         self._hal = hal
@@ -86,6 +87,7 @@ class ExitPath:
         self._lines = lines
         self._exits = exits
         self._recorder = recorder
+        self._vcpu = vcpu
 
     def function(self, observer: ExitObserver | None) -> Callable[[int], None]:
         """The exit path; everything it needs is bound in it. Only an observed guest pays for being observed."""
@@ -120,7 +122,7 @@ class ExitPath:
 
     def _path(self, save: Callable[[], object] | None) -> Callable[[int], None]:
         core, state, handlers, exits = self._cpu.core, self._state, self._handlers, self._exits
-        restore, stop = core.restorer(state), core.stop
+        restore, stop, save_again = core.restorer(state), core.stop, core.saver(state)
         write_pstate = core.pstate_writer()
         u32 = state.u32
         layout = state.layout
@@ -196,6 +198,8 @@ class ExitPath:
                     lines.drive()
                 if number != exits.limit:
                     return
+                # The core has taken notice of a new PSTATE, and the next entry restores this.
+                save_again()
                 reason = Nothing()
             exits.reason = reason
             stop()
@@ -205,7 +209,7 @@ class ExitPath:
     def _observed(
         self, save: Callable[[], object], path: Callable[[int], None], observer: ExitObserver
     ) -> Callable[[int], None]:
-        handlers, frame, exits, lines = self._handlers, self._frame, self._exits, self._lines
+        handlers, frame, exits, lines, vcpu = self._handlers, self._frame, self._exits, self._lines, self._vcpu
         on_demand = handlers.on_demand
         u32, u64, layout = self._state.u32, self._state.u64, self._state.layout
         target_el, syndrome, aarch64 = layout.target_el // 4, layout.syndrome // 4, layout.aarch64 // 4
@@ -240,20 +244,24 @@ class ExitPath:
                     address = u64[far] if sets_far(esr >> EC_SHIFT) else None
                     happened, origin, el = now(), u64[pc], u32[pstate] // _EL_UNIT & _EL_MASK
                     path(kind)
-                    report_exception(El1ExceptionRecord(happened, kind, esr, address, origin, el, u64[pc], u64[x8]))
+                    report_exception(
+                        El1ExceptionRecord(happened, kind, esr, address, origin, el, u64[pc], u64[x8], vcpu)
+                    )
                 else:
                     path(kind)
                 return
             el = u32[pstate] // _EL_UNIT & _EL_MASK if u32[aarch64] else frame.spsr.el
             va = u64[far] if to_el2 and exception_class in _ABORTS else None
-            record = ExitRecord(now(), reason, None, u64[pc], el, None, "", va, u64[lr], u64[fp])
+            record = ExitRecord(now(), reason, None, u64[pc], el, None, "", va, u64[lr], u64[fp], None, vcpu)
             before = exits.count
             path(kind)
             esr = u32[syndrome]
             if exits.count == before:
                 # It looked like semihosting, and this machine has none. Whoever was asked for the time of an exit is
                 # told what became of it, wanted or not.
-                report_exception(El1ExceptionRecord(record.time, kind, esr, None, record.pc, el, u64[pc], u64[x8]))
+                report_exception(
+                    El1ExceptionRecord(record.time, kind, esr, None, record.pc, el, u64[pc], u64[x8], vcpu)
+                )
                 return
             if accesses:
                 record.reason = told[0]
@@ -278,10 +286,12 @@ class ExitPath:
                 given = u64[esr_el1]
                 address = u64[far_el1] if sets_far(given >> EC_SHIFT) else None
                 report_exception(
-                    El1ExceptionRecord(record.time, kind, given, address, u64[elr_el1], el, u64[pc], u64[x8])
+                    El1ExceptionRecord(record.time, kind, given, address, u64[elr_el1], el, u64[pc], u64[x8], vcpu)
                 )
             if entries and returned is None:
                 wanted = lines.wanted
-                report_entry(u64[pc], u32[pstate] // _EL_UNIT & _EL_MASK, irq=bool(wanted & VI), fiq=bool(wanted & VF))
+                report_entry(
+                    vcpu, u64[pc], u32[pstate] // _EL_UNIT & _EL_MASK, irq=bool(wanted & VI), fiq=bool(wanted & VF)
+                )
 
         return on_observed_exception

@@ -49,6 +49,17 @@ SEMIHOSTING_HLT: Final = 0xD45E_0000
 SGI_REGISTERS: Final = frozenset(lookup(name) for name in ("ICC_SGI1R_EL1", "ICC_ASGI1R_EL1", "ICC_SGI0R_EL1"))
 _decode_move = lru_cache(maxsize=4096)(decode_system_move)
 """The decoder behind a cache: guests use few different MRS and MSR."""
+
+
+@lru_cache(maxsize=4096)
+def trap_syndrome(word: int) -> int:
+    """What a core with the register would have had as the syndrome of a trapped MRS or MSR, by the instruction."""
+    move = _decode_move(word)
+    if move is None:
+        raise ValueError(f"{word:#010x} is no MRS or MSR")
+    return system_trap_esr(move)
+
+
 ARGUMENTS: Final = 6
 """Registers of a hypercall that carry arguments, from x1 on."""
 

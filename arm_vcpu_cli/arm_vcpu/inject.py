@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from arm_vcpu_cli.arch.bitfield import MASK64
 from arm_vcpu_cli.arch.fault import FSC_EXTERNAL, FSC_EXTERNAL_WALK_L0, FSC_UNSUPPORTED_ATOMIC
@@ -24,6 +24,7 @@ from arm_vcpu_cli.arch.syndrome.esr import (
 from arm_vcpu_cli.arm_vcpu.context_frame import ZERO_REGISTER, TrapFrame
 from arm_vcpu_cli.arm_vcpu.vectors import ENTRY_SIZE, TABLE_SIZE, TrapKind, TrapSource, vector_offset
 from arm_vcpu_cli.engine.layout import CpuState
+from arm_vcpu_cli.saved import Saved
 
 EL1H: Final = EL1H_MASKED.M
 _EL1H_BITS: Final = 0b1111
@@ -198,6 +199,28 @@ class El1Entry:
             return new
 
         return take
+
+    def save(self) -> dict[str, Any]:
+        """What has been noticed of the exceptions so far."""
+        return {
+            "last": [word & MASK64 for word in self._last],
+            "repeats": self.repeats,
+            "descents": self._descents,
+            "registers": self._registers,
+            "stuck": self.stuck,
+            "history": [list(exception) for exception in self.history],
+        }
+
+    def load(self, saved: Saved) -> None:
+        """Take what :meth:`save` gave. ValueError, and nothing changes, if it is something else."""
+        esr, pc, sp, far = saved.numbers("last", len(self._last), MASK64)
+        repeats, descents = (saved.number(name, REPEATS_WITHOUT_PROGRESS) for name in ("repeats", "descents"))
+        registers, stuck = saved.data("registers"), saved.flag("stuck")
+        history = [El1Exception(*words) for words in saved.rows("history", len(El1Exception._fields), MASK64)]
+        self._last = (esr, pc, sp, far)
+        self.repeats, self._descents, self._registers, self.stuck = repeats, descents, registers, stuck
+        self.history.clear()
+        self.history.extend(history)
 
     def undefined(self) -> int:
         """An Undefined Instruction exception at the current PC (EC 0x00)."""

@@ -3,6 +3,7 @@ text."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from arm_vcpu_cli.arm_vcpu.context_frame import FRAME_POINTER, LINK_REGISTER, TrapFrame
@@ -13,9 +14,9 @@ class ExitRecord:
     """One exit. ``esr`` is ESR_EL2 (None for what is completed without an exception to EL2), ``pc`` the preferred
     return address, ``el`` where the guest was; ``va`` is FAR_EL2 of an abort, ``lr`` and ``fp`` are x30 and x29;
     ``value`` is what a read or a call returned (64 bits); ``host_ns`` is how long the host took to the next entry, if
-    the observer has asked."""
+    the observer has asked; ``vcpu`` is the number of the vCPU."""
 
-    __slots__ = ("el", "esr", "fp", "host_ns", "lr", "note", "pc", "reason", "time", "va", "value")
+    __slots__ = ("el", "esr", "fp", "host_ns", "lr", "note", "pc", "reason", "time", "va", "value", "vcpu")
 
     def __init__(
         self,
@@ -30,6 +31,7 @@ class ExitRecord:
         lr: int = 0,
         fp: int = 0,
         host_ns: int | None = None,
+        vcpu: int = 0,
     ) -> None:
         self.time = time
         self.reason = reason
@@ -42,6 +44,7 @@ class ExitRecord:
         self.lr = lr
         self.fp = fp
         self.host_ns = host_ns
+        self.vcpu = vcpu
 
     # What changes has no hash.
     def __eq__(self, other: object) -> bool:
@@ -66,7 +69,7 @@ class ExitRecord:
 class El1ExceptionRecord(NamedTuple):
     """An exception that the guest takes itself: ``kind`` is its row of the vector table, ``esr`` and ``far`` are those
     of EL1 (None for an interrupt, and where FAR is not set), ``pc`` the preferred return address, ``el`` where the
-    guest was, ``vector`` where it goes on; ``x8`` is the number of a Linux system call."""
+    guest was, ``vector`` where it goes on; ``x8`` is the number of a Linux system call, ``vcpu`` that of the vCPU."""
 
     time: int
     kind: int
@@ -76,10 +79,11 @@ class El1ExceptionRecord(NamedTuple):
     el: int
     vector: int
     x8: int
+    vcpu: int = 0
 
 
 class ExitObserver(Protocol):
-    """Whoever watches a vCPU. What is wanted is asked once, when the vCPU is bound."""
+    """Whoever watches vCPUs. What is wanted is asked once, when the vCPU is bound."""
 
     @property
     def wants_entries(self) -> bool:
@@ -99,8 +103,57 @@ class ExitObserver(Protocol):
     def exit(self, record: ExitRecord) -> None:
         """One exit, after it was completed."""
 
-    def entry(self, pc: int, el: int, *, irq: bool, fiq: bool) -> None:
-        """The guest goes on at ``pc``; which virtual interrupts are pending."""
+    def entry(self, vcpu: int, pc: int, el: int, *, irq: bool, fiq: bool) -> None:
+        """A vCPU goes on at ``pc``; which virtual interrupts are pending for it."""
 
     def exception(self, record: El1ExceptionRecord) -> None:
         """The guest has taken an exception to EL1; rarely one that was not asked for, where :meth:`now` was."""
+
+
+class SilentObserver:
+    """An observer that wants nothing; a base for those that are interested in some of it."""
+
+    wants_entries = False
+    wants_exceptions = False
+    timing = False
+
+    def now(self) -> int:
+        """Times are of no interest."""
+        return 0
+
+    def exit(self, record: ExitRecord) -> None:
+        """See :class:`ExitObserver`."""
+
+    def entry(self, vcpu: int, pc: int, el: int, *, irq: bool, fiq: bool) -> None:
+        """See :class:`ExitObserver`."""
+
+    def exception(self, record: El1ExceptionRecord) -> None:
+        """See :class:`ExitObserver`."""
+
+
+class FanOut:
+    """Several observers as one; implements :class:`ExitObserver`. The time is the first one's."""
+
+    def __init__(self, observers: Sequence[ExitObserver]) -> None:
+        self._observers = tuple(observers)
+        self.now = self._observers[0].now
+        self.wants_entries = any(each.wants_entries for each in self._observers)
+        self.wants_exceptions = any(each.wants_exceptions for each in self._observers)
+        self.timing = any(each.timing for each in self._observers)
+
+    def exit(self, record: ExitRecord) -> None:
+        """See :class:`ExitObserver`."""
+        for each in self._observers:
+            each.exit(record)
+
+    def entry(self, vcpu: int, pc: int, el: int, *, irq: bool, fiq: bool) -> None:
+        """See :class:`ExitObserver`."""
+        for each in self._observers:
+            if each.wants_entries:
+                each.entry(vcpu, pc, el, irq=irq, fiq=fiq)
+
+    def exception(self, record: El1ExceptionRecord) -> None:
+        """See :class:`ExitObserver`."""
+        for each in self._observers:
+            if each.wants_exceptions:
+                each.exception(record)

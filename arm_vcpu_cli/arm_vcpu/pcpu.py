@@ -32,6 +32,10 @@ class Aarch64PerCpu:
         self._irq_handler: Callable[[], None] | None = None
         self._saved: tuple[int, int] | None = None
         self._vectors: int | None = None
+        self.loaded: object = None
+        """The vCPU whose state the core holds; those that are bound take turns."""
+        self.cached: object = None
+        """By what all cached translations were made, None if that is not known."""
         self.register_irq_handler(hal.irq_handler)
 
     @property

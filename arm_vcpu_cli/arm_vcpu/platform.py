@@ -17,6 +17,9 @@ class Aarch64Hal(AxVCpuHal, Protocol):
     def core(self, cpu_id: int) -> CpuCore:
         """The physical CPU of that number. Raises :class:`VCpuError` if there is none."""
 
+    def flush_tlbs(self) -> None:
+        """Have every physical CPU forget its cached translations: tables that they share have changed."""
+
     def alloc_frames(self, count: int) -> int | None:
         """Contiguous zeroed 4 KiB frames, aligned to their total size; None when there are not as many left."""
 

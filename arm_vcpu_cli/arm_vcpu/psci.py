@@ -1,7 +1,11 @@
 """PSCI 1.1, the SMCCC's own functions and the TRNG, called through HVC and SMC alike (DEN0022, DEN0028, DEN0098).
 
 A call is a plain function from its four arguments to a result for x0, to several for the registers from x0 on, or
-to an exit reason that leaves ``run()`` so that the VMM starts, stops or powers off something.
+to an exit reason that leaves ``run()`` so that the VMM starts, stops or powers off something. Whoever only wants to
+know what a call is, asks :meth:`FirmwareCalls.exit_reason`: the functions behind it decide and change nothing.
+
+What needs to be known of other CPUs and of memory is asked of a :class:`PowerStates`. Only CPU_ON is decided by the VMM
+alone, because its decision and what follows from it are one step.
 
 The modelled CPU does not speculate, whatever its MIDR_EL1 says: the firmware's workarounds are answered as
 "not required" (DEN0028, 7.5 to 7.8), which is what an unaffected host answers under KVM.
@@ -11,9 +15,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Protocol
 
 from arm_vcpu_cli.arch.bitfield import MASK64
+from arm_vcpu_cli.arch.power_state import POWER_STATE_MASK, PowerState, affinity_level_mask
 from arm_vcpu_cli.arch.registers.el1regs import AFFINITY_MASK
 from arm_vcpu_cli.arch.smccc import (
     PSCI_VERSION_1_1,
@@ -38,6 +43,12 @@ CallResult = int | tuple[int, ...] | CallExit
 """A value for x0, up to four for x0 to x3, or an exit reason."""
 CallHandler = Callable[[int, int, int, int], CallResult]
 """(x0, x1, x2, x3), already cut to 32 bits for an SMC32 call."""
+ExitHandler = Callable[[int, int, int, int], int | CallExit]
+"""A handler without effects, of a call that leaves ``run()`` unless it is refused."""
+
+_HIGHEST_POWER_LEVEL: Final = 0
+"""CPUs have power states of their own (level 0); clusters and the system have none for CPU_SUSPEND to ask for."""
+_INSTRUCTION_SIZE: Final = 4
 
 ARCH_FEATURES: Final[Mapping[int, int]] = MappingProxyType(
     {
@@ -62,20 +73,15 @@ def _word(value: int) -> int:
     return value & 0xFFFF_FFFF
 
 
-def _cpu_suspend(_x0: int, _power_state: int, _entry: int, _context: int) -> CallResult:
-    # A power-down state may be treated as standby: the call then returns here instead of at its entry point.
-    return Halt()
-
-
-def _cpu_on(_x0: int, target: int, entry: int, context: int) -> CallResult:
+def _cpu_on(_x0: int, target: int, entry: int, context: int) -> int | CallExit:
     if target & ~AFFINITY_MASK:
         return PsciStatus.INVALID_PARAMETERS
     return CpuUp(target_cpu=target, entry_point=entry, arg=context)
 
 
-def _system_reset2(_x0: int, kind: int, _cookie: int, _x3: int) -> CallResult:
+def _system_reset2(_x0: int, kind: int, _cookie: int, _x3: int) -> int | CallExit:
     if _word(kind) != 0:
-        # Neither the one architectural type beside SYSTEM_WARM_RESET nor a vendor's.
+        # Neither the one architectural type beside SYSTEM_WARM_RESET nor a vendor's (bit 31).
         return PsciStatus.INVALID_PARAMETERS
     return SystemDown(PowerAction.RESET)
 
@@ -84,25 +90,66 @@ def _arch_features(_x0: int, function: int, _x2: int, _x3: int) -> CallResult:
     return ARCH_FEATURES.get(function, SmcccStatus.NOT_SUPPORTED)
 
 
+class PowerStates(Protocol):
+    """What a call has to know of the machine around its CPU. These are questions: nothing changes by being asked."""
+
+    def affinity_info(self, target: int, level: int) -> int:
+        """What AFFINITY_INFO answers about a target at an affinity level: its state, or INVALID_PARAMETERS."""
+
+    def may_power_down(self, entry: int) -> PsciStatus:
+        """SUCCESS if a CPU that gives up its registers can start again at that IPA, else INVALID_ADDRESS."""
+
+    def may_system_suspend(self, caller: int, entry: int) -> PsciStatus:
+        """SUCCESS if the CPU with that affinity may suspend the system, DENIED or INVALID_ADDRESS."""
+
+
+class OneCpu:
+    """The :class:`PowerStates` of a CPU that is alone, and that the VMM wakes wherever it likes."""
+
+    def __init__(self, mpidr: int) -> None:
+        self._mpidr = mpidr & AFFINITY_MASK
+
+    def affinity_info(self, target: int, level: int) -> int:
+        """ON for itself and for the groups that it is in."""
+        mask = affinity_level_mask(level)
+        if mask is None or target & ~AFFINITY_MASK or (target ^ self._mpidr) & mask:
+            return PsciStatus.INVALID_PARAMETERS
+        return AffinityState.ON
+
+    def may_power_down(self, entry: int) -> PsciStatus:
+        """What memory there is, is not known; an instruction is aligned all the same."""
+        return PsciStatus.INVALID_ADDRESS if entry % _INSTRUCTION_SIZE else PsciStatus.SUCCESS
+
+    def may_system_suspend(self, caller: int, entry: int) -> PsciStatus:  # noqa: ARG002
+        """Nobody else is on."""
+        return self.may_power_down(entry)
+
+
 class FirmwareCalls:
     """What the hypervisor answers itself, for one vCPU.
 
-    ``mpidr`` is the caller's affinity; ``power_state`` tells the PSCI state of the CPU with a given affinity
-    (0 on, 1 off, 2 on its way), or None where there is no such CPU. ``entropy`` is behind the TRNG; without one the
-    TRNG's functions are somebody else's.
+    ``mpidr`` is the caller's affinity and ``power`` what it asks of the other CPUs; without one it is alone.
+    ``system_suspend`` is for a VMM that can suspend a whole machine: SYSTEM_SUSPEND is optional. ``entropy`` is behind
+    the TRNG; without one the TRNG's functions are somebody else's.
     """
 
     def __init__(
         self,
         mpidr: int,
-        power_state: Callable[[int], int | None] | None = None,
+        power: PowerStates | None = None,
         *,
+        system_suspend: bool = False,
         entropy: EntropySource | None = None,
     ) -> None:
         self._mpidr = mpidr & AFFINITY_MASK
-        self._power_state = power_state or self._alone
+        self._power: PowerStates = power or OneCpu(mpidr)
         self._has_trng = entropy is not None
-        self._table: Mapping[int, CallHandler] = {**self._build(), **(trng_handlers(entropy) if entropy else {})}
+        self._leaving = self._leaving_calls(system_suspend=system_suspend)
+        self._table: Mapping[int, CallHandler] = {
+            **self._leaving,
+            **self._answered_calls(),
+            **(trng_handlers(entropy) if entropy else {}),
+        }
 
     def find(self, function: int) -> CallHandler | None:
         """The handler of a function identifier (32 bits); None leaves the call to somebody else."""
@@ -131,44 +178,71 @@ class FirmwareCalls:
     def exit_reason(self, x0: int, x1: int, x2: int, x3: int) -> CallExit | None:
         """The exit that :meth:`call` with these registers would be; None for a call that is answered, or not ours.
 
-        Nothing is carried out: no entropy is used up.
+        Nothing is carried out: only calls without effects are looked at more closely.
         """
-        if is_trng(x0 & 0xFFFF_FFFF):
+        if x0 & 0xFFFF_FFFF not in self._leaving:
             return None
         result = self.call(x0, x1, x2, x3)
         return None if result is None or isinstance(result, (int, tuple)) else result
 
-    def _alone(self, mpidr: int) -> int | None:
-        return AffinityState.ON if mpidr == self._mpidr else None
+    # Calls that leave, unless they are refused -----------------------------------------------------------------
 
-    def _affinity_info(self, _x0: int, target: int, level: int, _x3: int) -> CallResult:
-        if target & ~AFFINITY_MASK or _word(level) != 0:
-            # Levels above 0 are optional since PSCI 1.0 (DEN0022, 5.7.1).
+    def _cpu_suspend(self, _x0: int, power_state: int, entry: int, context: int) -> int | CallExit:
+        """CPU_SUSPEND (DEN0022, 5.4). The StateID is the platform's affair: here all states of a type are one."""
+        power_state = _word(power_state)
+        wanted = PowerState(power_state & POWER_STATE_MASK)
+        if power_state & ~POWER_STATE_MASK or wanted.PowerLevel > _HIGHEST_POWER_LEVEL:
             return PsciStatus.INVALID_PARAMETERS
-        state = self._power_state(target)
-        return PsciStatus.INVALID_PARAMETERS if state is None else state
+        if not wanted.StateType:
+            return Halt()
+        status = self._power.may_power_down(entry)
+        return Halt(entry_point=entry, arg=context) if status is PsciStatus.SUCCESS else status
 
-    def _psci_features(self, _x0: int, function: int, _x2: int, _x3: int) -> CallResult:
-        known = function in self._table and (is_psci(function) or function == SmcccFunction.SMCCC_VERSION)
-        return PsciStatus.SUCCESS if known else PsciStatus.NOT_SUPPORTED
+    def _system_suspend(self, _x0: int, entry: int, context: int, _x3: int) -> int | CallExit:
+        status = self._power.may_system_suspend(self._mpidr, entry)
+        if status is not PsciStatus.SUCCESS:
+            return status
+        return SystemDown(PowerAction.SUSPEND, entry_point=entry, arg=context)
 
-    def _build(self) -> Mapping[int, CallHandler]:
+    def _leaving_calls(self, *, system_suspend: bool) -> Mapping[int, ExitHandler]:
         psci = PsciFunction
+        suspend: Mapping[int, ExitHandler] = {
+            psci.SYSTEM_SUSPEND: self._system_suspend,
+            psci.SYSTEM_SUSPEND_64: self._system_suspend,
+        }
         return {
-            psci.PSCI_VERSION: _answer(PSCI_VERSION_1_1),
-            psci.CPU_SUSPEND: _cpu_suspend,
-            psci.CPU_SUSPEND_64: _cpu_suspend,
+            psci.CPU_SUSPEND: self._cpu_suspend,
+            psci.CPU_SUSPEND_64: self._cpu_suspend,
             psci.CPU_OFF: lambda _x0, _x1, _x2, _x3: CpuDown(state=0),
             psci.CPU_ON: _cpu_on,
             psci.CPU_ON_64: _cpu_on,
-            psci.AFFINITY_INFO: self._affinity_info,
-            psci.AFFINITY_INFO_64: self._affinity_info,
-            psci.MIGRATE_INFO_TYPE: _answer(MigrateInfo.NOT_NEEDED),
             psci.SYSTEM_OFF: lambda _x0, _x1, _x2, _x3: SystemDown(PowerAction.OFF),
             psci.SYSTEM_RESET: lambda _x0, _x1, _x2, _x3: SystemDown(PowerAction.RESET),
-            psci.PSCI_FEATURES: self._psci_features,
             psci.SYSTEM_RESET2: _system_reset2,
             psci.SYSTEM_RESET2_64: _system_reset2,
+            **(suspend if system_suspend else {}),
+        }
+
+    # Calls that are answered -----------------------------------------------------------------------------------
+
+    def _affinity_info(self, _x0: int, target: int, level: int, _x3: int) -> CallResult:
+        return self._power.affinity_info(target, _word(level))
+
+    def _psci_features(self, _x0: int, function: int, _x2: int, _x3: int) -> CallResult:
+        # CPU_SUSPEND has two flags, both 0: the original format of power_state, and no OS-initiated mode, without
+        # which PSCI_SET_SUSPEND_MODE has nothing to set.
+        known = function in self._table and (is_psci(function) or function == SmcccFunction.SMCCC_VERSION)
+        return PsciStatus.SUCCESS if known else PsciStatus.NOT_SUPPORTED
+
+    def _answered_calls(self) -> Mapping[int, CallHandler]:
+        psci = PsciFunction
+        return {
+            psci.PSCI_VERSION: _answer(PSCI_VERSION_1_1),
+            psci.AFFINITY_INFO: self._affinity_info,
+            psci.AFFINITY_INFO_64: self._affinity_info,
+            # No trusted OS is there to be moved: MIGRATE and MIGRATE_INFO_UP_CPU are not supported.
+            psci.MIGRATE_INFO_TYPE: _answer(MigrateInfo.NOT_NEEDED),
+            psci.PSCI_FEATURES: self._psci_features,
             SmcccFunction.SMCCC_VERSION: _answer(SMCCC_VERSION_1_2),
             SmcccFunction.SMCCC_ARCH_FEATURES: _arch_features,
             SmcccFunction.SMCCC_ARCH_WORKAROUND_1: _answer(SmcccStatus.SUCCESS),

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
-from arm_vcpu_cli.arch.identification.idregs import Aa64Isar1, Aa64Mmfr1, pa_range_bits
 from arm_vcpu_cli.arch.registers.el1regs import AFFINITY_MASK, EL1H_MASKED
-from arm_vcpu_cli.arch.registers.el2regs import Hcr
 from arm_vcpu_cli.arch.registers.sysreg import SysReg, lookup
+from arm_vcpu_cli.arm_vcpu.assembly import build_handlers, default_vtcr, exit_reasons, without_pauth_traps
 from arm_vcpu_cli.arm_vcpu.config import (
     MDCR_EL2,
     Aarch64VCpuCreateConfig,
@@ -19,21 +18,17 @@ from arm_vcpu_cli.arm_vcpu.config import (
 )
 from arm_vcpu_cli.arm_vcpu.context_frame import GuestSystemRegisters, TrapFrame
 from arm_vcpu_cli.arm_vcpu.exception import SyncHandlers
+from arm_vcpu_cli.arm_vcpu.execute_on_demand import Watcher
 from arm_vcpu_cli.arm_vcpu.exit_path import NO_LIMIT, ExitPath, ExitState
-from arm_vcpu_cli.arm_vcpu.exit_reason import ExitReasons, trapped_moves
 from arm_vcpu_cli.arm_vcpu.guest_memory import GuestMemory
-from arm_vcpu_cli.arm_vcpu.id_registers import guest_id_registers
-from arm_vcpu_cli.arm_vcpu.inject import El1Entry, El1Exception
+from arm_vcpu_cli.arm_vcpu.inject import El1Exception
 from arm_vcpu_cli.arm_vcpu.interrupt_lines import VirtualInterruptLines
-from arm_vcpu_cli.arm_vcpu.mmio import DeviceAccess
-from arm_vcpu_cli.arm_vcpu.observer import ExitObserver, ExitRecord
+from arm_vcpu_cli.arm_vcpu.observer import ExitObserver, ExitRecord, FanOut
 from arm_vcpu_cli.arm_vcpu.pcpu import Aarch64PerCpu
 from arm_vcpu_cli.arm_vcpu.platform import Aarch64Hal, ExitToCaller, Platform
-from arm_vcpu_cli.arm_vcpu.psci import FirmwareCalls
 from arm_vcpu_cli.arm_vcpu.recorder import FlightRecorder, RecentExit
-from arm_vcpu_cli.arm_vcpu.smc import SecureMonitor
-from arm_vcpu_cli.arm_vcpu.stage2 import stage2_control
-from arm_vcpu_cli.arm_vcpu.syndrome import SyndromeCorrection
+from arm_vcpu_cli.arm_vcpu.residency import Residency
+from arm_vcpu_cli.arm_vcpu.vcpu_saving import load_vcpu, save_vcpu
 from arm_vcpu_cli.axvcpu.exit import AxVCpuExitReason, ExternalInterrupt, FailEntry, Nothing
 from arm_vcpu_cli.engine.layout import CpuState
 from arm_vcpu_cli.engine.port import CpuCore, StopReason
@@ -73,10 +68,15 @@ class Aarch64VCpu:
         self._handlers: SyncHandlers | None = None
         self._exits = ExitState()
         self._recorder = FlightRecorder(self._state)
+        self._observers: list[ExitObserver] = []
         self._observer: ExitObserver | None = None
         self._lines = VirtualInterruptLines()
         self._restore: Callable[[], object] = _not_bound
         self._write_pstate: Callable[[int], object] = _not_bound
+        self.residency: Residency | None = None
+        self._at_reset = b""
+        self.execution_watcher: Watcher | None = None
+        """Hears of memory that has become executable because the guest executes from it."""
         self.stopped_by = StopReason.STOP
         """Why the core last came back from the guest."""
 
@@ -108,11 +108,6 @@ class Aarch64VCpu:
         syndromes = (recent.record.esr for recent in reversed(self.recent_exits()))
         return next((esr for esr in syndromes if esr is not None), None)
 
-    @property
-    def mpidr(self) -> int:
-        """VMPIDR_EL2: bit 31 (RES1) and the affinity."""
-        return virtual_mpidr(self._config.mpidr_el1)
-
     def set_entry(self, entry: int) -> None:
         """IPA of the first instruction."""
         self._entry = entry
@@ -121,11 +116,12 @@ class Aarch64VCpu:
         """Host-physical address of the root table of stage 2."""
         self._ept_root = ept_root
 
-    def set_observer(self, observer: ExitObserver | None) -> None:
-        """Have every exit reported. Raises :class:`VCpuError` while bound: the exit path is built by ``bind``."""
+    def add_observer(self, observer: ExitObserver) -> None:
+        """Report every exit to one more. Raises :class:`VCpuError` while bound: the exit path is built by ``bind``."""
         if self._cpu is not None:
-            raise VCpuError("an observer can only be set while the vCPU is not bound")
-        self._observer = observer
+            raise VCpuError("an observer can only be added while the vCPU is not bound")
+        self._observers.append(observer)
+        self._observer = observer if len(self._observers) == 1 else FanOut(self._observers)
 
     def setup(self, config: Aarch64VCpuSetupConfig) -> None:
         """Set the reset values of the guest's system registers. Raises :class:`VCpuError` without entry or root."""
@@ -134,17 +130,13 @@ class Aarch64VCpu:
         self.guest_system_regs = GuestSystemRegisters(
             reset_registers(
                 config,
-                vmpidr=self.mpidr,
+                vmpidr=virtual_mpidr(self._config.mpidr_el1),
                 vttbr=self._ept_root,
-                vtcr=self._default_vtcr() if config.vtcr is None else config.vtcr,
+                vtcr=default_vtcr(self._hal) if config.vtcr is None else config.vtcr,
             )
         )
         self._setup = config
         self.ctx.elr = self._entry
-
-    def _default_vtcr(self) -> int:
-        mmfr0 = self._hal.core(0).read_sysreg(lookup("ID_AA64MMFR0_EL1"))
-        return int(stage2_control(pa_range_bits(mmfr0)))
 
     # Life ------------------------------------------------------------------------------------------------------
 
@@ -156,6 +148,8 @@ class Aarch64VCpu:
         if not cpu.is_enabled():
             raise VCpuError(f"physical CPU {cpu.cpu_id}: virtualisation is not enabled")
         core = cpu.core
+        if isinstance(cpu.loaded, Residency):
+            cpu.loaded.leave()
         self._restore, self._write_pstate = core.restorer(self._state), core.pstate_writer()
         self._restore()
         if cpu.vector_base is not None:
@@ -163,20 +157,27 @@ class Aarch64VCpu:
             core.write_sysreg(lookup("VBAR_EL2"), cpu.vector_base)
         registers = self.guest_system_regs
         if not self._started:
-            has_pauth = Aa64Isar1(core.read_sysreg(lookup("ID_AA64ISAR1_EL1")))
-            if has_pauth.APA or has_pauth.API:
-                # Without these the guest's pointer authentication would trap to EL2.
-                registers["HCR_EL2"] = int(Hcr(registers["HCR_EL2"]).replace(APK=1, API=1))
+            registers["HCR_EL2"] = without_pauth_traps(core, registers["HCR_EL2"])
             # A guest that reads the core's own ID registers is told of performance monitors, and may use them.
             core.write_sysreg(lookup("MDCR_EL2"), MDCR_EL2 if setup.trap_id_registers else 0)
-        registers.restore(core, self.write_sysreg)
+        registers.restore(core, self.read_sysreg, self.write_sysreg)
         if not self._started:
             core.pstate_writer()(EL1H_MASKED)
         core.flush_tlb()
         core.saver(self._state)()
         self._started = True
         self._cpu = cpu
-        handlers = self._build_handlers(cpu, setup)
+        handlers = build_handlers(
+            core,
+            self._hal,
+            self._state,
+            self.ctx,
+            self._platform,
+            self._config.mpidr_el1,
+            setup,
+            watch=lambda: self.execution_watcher,
+            observed=self._observer is not None,
+        )
         if self._handlers is not None:
             handlers.take_over(self._handlers)
         self._handlers = handlers
@@ -190,24 +191,44 @@ class Aarch64VCpu:
             lines=self._lines,
             exits=self._exits,
             recorder=self._recorder,
+            vcpu=self._config.number,
         )
-        core.set_exception_hook(path.function(self._observer))
+        hook = path.function(self._observer)
+        self.residency = Residency(cpu, self._state, self._lines, registers["VTTBR_EL2"], hook)
+        self.residency.take()
+        if not self._at_reset:
+            self._at_reset = self._state.u64.tobytes()
 
     def unbind(self) -> None:
         """Take the vCPU off its physical CPU; its registers stay readable."""
         cpu = self._bound()
         self.synchronise()
-        self._lines.disconnect()
         self.guest_system_regs.store()
         cpu.core.saver(self._state)()
         cpu.core.set_exception_hook(None)
-        self._cpu = None
+        self._lines.disconnect()
+        cpu.loaded = self.residency = self._cpu = None
+
+    def reset(self, entry: int, arg: int) -> None:
+        """The registers as at reset, but for ``entry``, where the guest starts, and ``arg`` in x0: what CPU_ON gives.
+
+        Raises :class:`VCpuError` while not bound.
+        """
+        self._bound()
+        self._state.u64[:] = memoryview(self._at_reset).cast("Q")
+        self.ctx.elr = entry
+        self.ctx.set_gpr(0, arg)
+        self._require_handlers().start_again(int(EL1H_MASKED))
+        if self.residency is not None:
+            self.residency.forget()
 
     def run(self) -> AxVCpuExitReason:
         """Run the guest until an exit that nobody completes in place."""
-        cpu, handlers = self._bound(), self._handlers
-        if handlers is None:
+        cpu, handlers, residency = self._bound(), self._handlers, self.residency
+        if handlers is None or residency is None:
             raise VCpuError("the vCPU has no exit path")
+        if cpu.loaded is not residency:
+            residency.take()
         again = handlers.resume()
         if again is not None:
             return again
@@ -216,7 +237,8 @@ class Aarch64VCpu:
         self._load()
         self._exits.reason = None
         if self._observer is not None and self._observer.wants_entries:
-            self._observer.entry(self.ctx.elr, self.ctx.spsr.el, irq=self._lines.irq, fiq=self._lines.fiq)
+            frame, lines = self.ctx, self._lines
+            self._observer.entry(self._config.number, frame.elr, frame.spsr.el, irq=lines.irq, fiq=lines.fiq)
         try:
             self.stopped_by = cpu.core.run(self.ctx.elr)
         except EngineError as error:
@@ -237,15 +259,24 @@ class Aarch64VCpu:
         reason, frame, observer = ExternalInterrupt(vector), self.ctx, self._observer
         self._recorder.append((self._recorder.snapshot(), self._exits.count, reason))
         if observer is not None:
-            record = ExitRecord(observer.now(), reason, None, frame.elr, frame.spsr.el)
+            record = ExitRecord(observer.now(), reason, None, frame.elr, frame.spsr.el, vcpu=self._config.number)
             record.take_callers(frame)
             observer.exit(record)
         return reason
 
     def synchronise(self) -> None:
         """Load the saved state with all edits into the core, and PSTATE if an exception to EL1 has changed it."""
-        self._bound()
+        core = self._present()
         self._load()
+        core.saver(self._state)()
+
+    def _present(self) -> CpuCore:
+        """The core, which holds this vCPU, if need be in the place of another one."""
+        cpu, residency = self._bound(), self.residency
+        if residency is not None and not residency.here:
+            residency.take()
+            self._restore()
+        return cpu.core
 
     def _load(self) -> None:
         self._restore()
@@ -255,6 +286,17 @@ class Aarch64VCpu:
             handlers.new_pstate = None
         if lines.wanted != lines.driven:
             lines.drive()
+
+    def save(self) -> dict[str, Any]:
+        """All of it as plain data, between two exits. Raises :class:`VCpuError` while not bound."""
+        return save_vcpu(self._state, self.residency, self._require_handlers(), self._lines, self._exits)
+
+    def load(self, state: object) -> None:
+        """Take what :meth:`save` gave, of a vCPU of the same kind that is bound. ValueError if it is something else.
+
+        Cached translations and translated code are the core's, which is to forget them.
+        """
+        load_vcpu(state, self._state, self.residency, self._require_handlers(), self._lines, self._exits)
 
     def _bound(self) -> Aarch64PerCpu:
         if self._cpu is None:
@@ -291,11 +333,11 @@ class Aarch64VCpu:
 
     def read_sysreg(self, reg: SysReg) -> int:
         """A system register as the core holds it for this guest. Raises :class:`EngineError` if there is none."""
-        return self._bound().core.read_sysreg(reg)
+        return self._present().read_sysreg(reg)
 
     def write_sysreg(self, reg: SysReg, value: int) -> None:
         """Write a system register with its side effects, in the core and in the saved state."""
-        core = self._bound().core
+        core = self._present()
         core.restorer(self._state)()
         core.write_sysreg(reg, value)
         core.saver(self._state)()
@@ -325,7 +367,7 @@ class Aarch64VCpu:
 
     def memory(self) -> GuestMemory:
         """The guest's memory as its hypervisor reads it. Raises :class:`VCpuError` while not bound."""
-        return GuestMemory(self._bound().core, self._hal)
+        return GuestMemory(self._present(), self._hal)
 
     def el1_exceptions(self) -> tuple[El1Exception, ...]:
         """The latest exceptions that the guest took at EL1, oldest first."""
@@ -338,48 +380,12 @@ class Aarch64VCpu:
 
     # Exits -----------------------------------------------------------------------------------------------------
 
-    def _build_handlers(self, cpu: Aarch64PerCpu, setup: Aarch64VCpuSetupConfig) -> SyncHandlers:
-        core = cpu.core
-        has_pan = bool(Aa64Mmfr1(core.read_sysreg(lookup("ID_AA64MMFR1_EL1"))).PAN)
-        return SyncHandlers(
-            state=self._state,
-            frame=self.ctx,
-            entry=El1Entry(self._state, self.ctx, has_pan=has_pan),
-            platform=self._platform,
-            calls=FirmwareCalls(self._config.mpidr_el1, entropy=setup.entropy),
-            monitor=SecureMonitor(setup.smc_table),
-            memory=GuestMemory(core, self._hal),
-            fetch=core.fetcher(),
-            id_registers=self._id_registers(core, setup),
-            trapped_moves=trapped_moves(setup),
-            on_demand=setup.on_demand,
-            observed=self._observer is not None,
-        )
-
-    @staticmethod
-    def _id_registers(core: CpuCore, setup: Aarch64VCpuSetupConfig) -> Mapping[SysReg, int]:
-        if not setup.trap_id_registers:
-            return {}
-        try:
-            return guest_id_registers(core, gic=setup.gic_cpu_interface, features=dict(setup.features))
-        except ValueError as error:
-            raise VCpuError(str(error)) from error
-
     def recent_exits(self) -> tuple[RecentExit, ...]:
         """The latest exits, oldest first, without times and results. Raises :class:`VCpuError` while not bound."""
-        core, setup = self._bound().core, self._setup
-        scratch, fetch = core.new_state(), core.fetcher()
+        core, setup = self._present(), self._setup
+        scratch = core.new_state()
         frame = TrapFrame(scratch)
-        reasons = ExitReasons(
-            state=scratch,
-            frame=frame,
-            entry=El1Entry(scratch, frame, has_pan=False),
-            access=DeviceAccess(scratch, frame, self._platform),
-            syndromes=SyndromeCorrection(scratch, self.memory(), fetch),
-            calls=FirmwareCalls(self._config.mpidr_el1),
-            fetch=fetch,
-            trapped_moves=frozenset() if setup is None else trapped_moves(setup),
-        )
+        reasons = exit_reasons(core, self._hal, scratch, frame, self._platform, self._config.mpidr_el1, setup)
         return tuple(self._recorder.decode(scratch, frame, reasons, self._exits.count))
 
     def close_record(self) -> None:

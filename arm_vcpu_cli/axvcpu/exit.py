@@ -34,6 +34,7 @@ class PowerAction(Enum):
     OFF = "off"
     RESET = "reset"
     EXIT = "exit"
+    SUSPEND = "suspend"
 
 
 class Hypercall(Record):
@@ -110,7 +111,14 @@ class NestedPageFault(Record):
 
 
 class Halt(Record):
-    """The guest waits for an interrupt."""
+    """The guest waits for an interrupt.
+
+    ``entry_point`` and ``arg`` are ours: a CPU that gives up its registers while it waits starts anew at
+    ``entry_point`` with ``arg`` in its first register. None for a CPU that goes on where it stopped.
+    """
+
+    entry_point: int | None = None
+    arg: int = 0
 
 
 class CpuUp(Record):
@@ -128,10 +136,15 @@ class CpuDown(Record):
 
 
 class SystemDown(Record):
-    """The guest ends the whole system; ``status`` is what it reports of itself (both fields ours)."""
+    """The guest ends or suspends the whole system; ``status`` is what it reports of itself (all fields ours).
+
+    A system that is suspended goes on, once it is woken, at ``entry_point`` with ``arg`` in the first register.
+    """
 
     action: PowerAction = PowerAction.OFF
     status: int = 0
+    entry_point: int | None = None
+    arg: int = 0
 
 
 class Nothing(Record):

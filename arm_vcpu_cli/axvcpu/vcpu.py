@@ -37,13 +37,15 @@ StateObserver = Callable[[VCpuState, VCpuState], None]
 
 
 class AxPerCpu(Generic[PerCpuT]):
-    """A physical CPU: its architecture part, the vCPU that is bound to it, and the operation under way on it."""
+    """A physical CPU: its architecture part, the vCPUs that are bound to it, and the operation under way on it.
+
+    Several vCPUs may be bound and take turns; which of them has its state loaded is the architecture's to know.
+    """
 
     def __init__(self, arch: PerCpuT) -> None:
         self.arch = arch
         self._occupant: int | None = None
-        self._bound: object = None
-        self._bound_id: int | None = None
+        self._bound: list[tuple[object, int]] = []
 
     @property
     def cpu_id(self) -> int:
@@ -56,20 +58,17 @@ class AxPerCpu(Generic[PerCpuT]):
         return self._occupant
 
     @property
-    def bound_vcpu(self) -> int | None:
-        """The id of the vCPU that is bound to this CPU."""
-        return self._bound_id
+    def bound_vcpus(self) -> tuple[int, ...]:
+        """The ids of the vCPUs that are bound to this CPU, in the order in which they came."""
+        return tuple(vcpu_id for _, vcpu_id in self._bound)
 
     def take(self, vcpu: object, vcpu_id: int) -> None:
-        """Bind ``vcpu``. Raises :class:`VCpuError` if one is bound already: its state is loaded here."""
-        if self._bound is not None:
-            raise VCpuError(f"vCPU {vcpu_id}: vCPU {self._bound_id} is bound to physical CPU {self.cpu_id}")
-        self._bound, self._bound_id = vcpu, vcpu_id
+        """Bind ``vcpu``."""
+        self._bound.append((vcpu, vcpu_id))
 
     def release(self, vcpu: object) -> None:
-        """Bind nothing any more, if it is ``vcpu`` that is bound."""
-        if self._bound is vcpu:
-            self._bound = self._bound_id = None
+        """Bind ``vcpu`` no longer."""
+        self._bound = [bound for bound in self._bound if bound[0] is not vcpu]
 
     def occupy(self, vcpu_id: int) -> None:
         """Mark an operation of ``vcpu_id`` as under way. Raises :class:`VCpuError` if one is already."""

@@ -48,14 +48,30 @@ class ClockSource(Enum):
 
 
 class CpuDescription(Record):
-    """``[cpu]``; ``mpidr`` holds the affinity fields only, as MPIDR_EL1 has them.
+    """``[cpu]``: CPUs that are alike but for their ``affinities``, the affinity fields as MPIDR_EL1 has them.
 
-    ``features`` are the architectural features that the file switches on or off, by name.
+    The first is the one that boots. ``features`` are the architectural features that the file switches on or off, by
+    name. ``phys_cpus`` CPUs of the host's machine run them; ``phys_cpu_sets`` has for each the bit mask of those that
+    it may run on, None for any. ``clusters`` are the numbers of CPUs in each cluster, in order, and none where the file
+    says nothing about clusters.
     """
 
     model: str
-    mpidr: int
+    affinities: tuple[int, ...] = (0,)
     features: tuple[tuple[str, bool], ...] = ()
+    phys_cpus: int = 1
+    phys_cpu_sets: tuple[int | None, ...] = (None,)
+    clusters: tuple[int, ...] = ()
+
+    @property
+    def count(self) -> int:
+        """How many CPUs there are."""
+        return len(self.affinities)
+
+    @property
+    def mpidr(self) -> int:
+        """The affinity fields of the CPU that boots."""
+        return self.affinities[0]
 
     @property
     def pa_bits(self) -> int:
@@ -128,11 +144,22 @@ class Window(Record):
 
 
 class GicDescription(Record):
-    """The device of type "gicv3": a distributor, and room for the redistributors of the CPUs, one after the other."""
+    """The device of type "gicv3" or "gicv2", by its ``version``: a distributor, and beside it what each CPU has.
+
+    With version 3 that is room for the redistributors of the CPUs, one after the other; with version 2 it is the CPU
+    interface, of which each CPU finds its own at the same addresses.
+    """
 
     name: str
+    version: int
     distributor: Window
-    redistributors: Window
+    redistributors: Window | None = None
+    cpu_interface: Window | None = None
+
+    @property
+    def windows(self) -> tuple[Window, ...]:
+        """All that it has, the distributor first."""
+        return tuple(each for each in (self.distributor, self.redistributors, self.cpu_interface) if each is not None)
 
 
 class ClockDescription(Record):
@@ -146,11 +173,20 @@ class ClockDescription(Record):
     counter_read: int
 
 
+class ScheduleDescription(Record):
+    """``[schedule]``: who runs when. With a ``seed`` (64 bits) chance decides, the same for the same seed; without one
+    the turns go round. ``quantum`` is the longest turn while others wait, in nanoseconds."""
+
+    seed: int | None
+    quantum: int
+
+
 class BootDescription(Record):
     """``[boot]``; addresses are IPAs, None leaves the choice to the loader or the builder.
 
     ``kernel_type`` is what the guest file must be, None leaves it to the file. ``initrd`` is a file.
     ``kaslr`` gives a Linux kernel a seed to choose its addresses by; without it they are those of its symbols.
+    With ``reboot`` a reset that the guest asks for starts it anew; without it that is the end of the run.
     """
 
     entry: int | None
@@ -161,6 +197,7 @@ class BootDescription(Record):
     initrd: Path | None = None
     kaslr: bool = False
     kernel_type: ImageKind | None = None
+    reboot: bool = False
 
 
 class SmcFunction(Record):
@@ -216,6 +253,7 @@ class MachineDescription(Record):
     devices: tuple[DeviceDescription, ...]
     gic: GicDescription | None
     clock: ClockDescription
+    schedule: ScheduleDescription
     boot: BootDescription
     smc: SmcDescription
     limits: Limits
@@ -226,8 +264,13 @@ class MachineDescription(Record):
         """How wide the guest's physical addresses have to be for everything that it has."""
         ends = [region.end for region in self.memory] + [device.end for device in self.devices]
         if self.gic is not None:
-            ends += [self.gic.distributor.end, self.gic.redistributors.end]
+            ends += [window.end for window in self.gic.windows]
         return (max(ends) - 1).bit_length()
+
+    @property
+    def has_gic_registers(self) -> bool:
+        """Whether its interrupt controller has system registers; that of version 2 has all of it in memory."""
+        return self.gic is not None and self.gic.version > 2
 
     @property
     def ram(self) -> MemoryRegion:

@@ -5,15 +5,19 @@ from __future__ import annotations
 from arm_vcpu_cli.arch.translation.descriptor import PAGE_SIZE
 from arm_vcpu_cli.board.description import DeviceDescription, GicDescription, Window
 from arm_vcpu_cli.board.schema import (
+    COMMON_DEVICE_KEYS,
     DEFAULT_REDISTRIBUTORS,
     DEVICE_KEYS,
     DEVICE_TYPES,
     FIRST_SPI,
     GIC_ALIGNMENT,
+    GIC_VERSIONS,
     LAST_SPI,
+    MAX_CPU_INTERFACE,
     MAX_PASSTHROUGH,
     MAX_REDISTRIBUTORS,
     MAX_REGIONS,
+    MIN_CPU_INTERFACE,
     REDISTRIBUTOR_SIZE,
     Table,
 )
@@ -32,12 +36,13 @@ def read_devices(table: Table, limit: int) -> tuple[list[DeviceDescription], Gic
             continue
         kind = device_table.choice("type", tuple(DEVICE_TYPES))
         for key in DEVICE_KEYS:
-            if key in device_table and key not in ("type", "base", "enabled", *DEVICE_TYPES[kind].keys):
+            if key in device_table and key not in (*COMMON_DEVICE_KEYS, *DEVICE_TYPES[kind].keys):
                 raise device_table.error(key, f'a device of type "{kind}" has no such key')
-        if kind == "gicv3":
+        if kind in GIC_VERSIONS:
             if gic is not None:
                 raise device_table.error(None, f"there is an interrupt controller already: {table.key_of(gic.name)}")
-            gic = _read_gic(name, device_table, limit)
+            read = _read_gicv3 if kind == "gicv3" else _read_gicv2
+            gic = read(name, device_table, limit)
             continue
         device = _read_device(name, kind, device_table, limit)
         if device.intid is not None:
@@ -63,7 +68,21 @@ def _read_device(name: str, kind: str, table: Table, limit: int) -> DeviceDescri
     )
 
 
-def _read_gic(name: str, table: Table, limit: int) -> GicDescription:
+def _read_gicv2(name: str, table: Table, limit: int) -> GicDescription:
+    least, greatest = DEVICE_TYPES["gicv2"].least, DEVICE_TYPES["gicv2"].greatest
+    distributor = Window(
+        table.integer("base", low=0, high=limit - 1, multiple_of=PAGE_SIZE),
+        table.size("size", low=least, high=greatest, multiple_of=PAGE_SIZE, default=least),
+    )
+    low, high = MIN_CPU_INTERFACE, MAX_CPU_INTERFACE
+    cpu_interface = Window(
+        table.integer("cpu_interface_base", low=0, high=limit - 1, multiple_of=PAGE_SIZE),
+        table.size("cpu_interface_size", low=low, high=high, multiple_of=PAGE_SIZE, default=low),
+    )
+    return GicDescription(name, GIC_VERSIONS["gicv2"], distributor, cpu_interface=cpu_interface)
+
+
+def _read_gicv3(name: str, table: Table, limit: int) -> GicDescription:
     base = table.integer("base", low=0, high=limit - 1, multiple_of=GIC_ALIGNMENT)
     redistributor_base = table.integer("redistributor_base", low=0, high=limit - 1, multiple_of=GIC_ALIGNMENT)
     redistributor_size = table.size(
@@ -75,6 +94,7 @@ def _read_gic(name: str, table: Table, limit: int) -> GicDescription:
     )
     return GicDescription(
         name=name,
+        version=GIC_VERSIONS["gicv3"],
         distributor=Window(base, DEVICE_TYPES["gicv3"].least),
         redistributors=Window(redistributor_base, redistributor_size),
     )

@@ -1,15 +1,22 @@
 """The device tree that a machine description stands for: what the guest's kernel is told about its machine.
 
-The bindings are those of the Linux kernel: arm/cpus, arm/psci, interrupt-controller/arm,gic-v3, timer/arm,arch_timer,
-serial/pl011, rtc/arm,pl031, clock/fixed-clock, and the chosen node of the dt-schema project. Without an interrupt
-controller there are no interrupts and no timer in it.
+The bindings are those of the Linux kernel: arm/cpus, cpu/cpu-topology, arm/psci, interrupt-controller/arm,gic and
+arm,gic-v3, timer/arm,arch_timer, serial/pl011, rtc/arm,pl031, clock/fixed-clock, and the chosen node of the dt-schema
+project. Without an interrupt controller there are no interrupts and no timer in it.
 """
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import Final
 
-from arm_vcpu_cli.board.description import DeviceDescription, GicDescription, MachineDescription, MemoryRegion
+from arm_vcpu_cli.board.description import (
+    CpuDescription,
+    DeviceDescription,
+    GicDescription,
+    MachineDescription,
+    MemoryRegion,
+)
 from arm_vcpu_cli.board.fdt import Node, cells, flatten, string, stringlist, u32, u64
 from arm_vcpu_cli.board.schema import CPU_MODELS, FIRST_SPI
 from arm_vcpu_cli.record import Record
@@ -18,13 +25,18 @@ APB_CLOCK_HZ: Final = 24_000_000
 
 _GIC_PHANDLE: Final = 1
 _APB_PHANDLE: Final = 2
+_CPU_PHANDLES: Final = 3  # and on, one for each CPU; nothing comes after them
 _AFF3_SHIFT: Final = 32
 
-# The first and the third cell of an interrupt (arm,gic-v3); the second is its number, counted from the first of
-# its type.
+_GIC_COMPATIBLE: Final = MappingProxyType({2: "arm,cortex-a15-gic", 3: "arm,gic-v3"})  # both as on QEMU's virt board
+
+# The first and the third cell of an interrupt (arm,gic and arm,gic-v3 alike); the second is its number, counted from
+# the first of its type.
 _SPI: Final = 0
 _PPI: Final = 1
 _LEVEL_HIGH: Final = 4
+_PPI_CPUS_SHIFT: Final = 8
+"""Of the mask of CPUs that have the private interrupt, in the third cell; with version 2 of the GIC only."""
 
 # Numbered as PPIs: INTIDs 29, 30, 27 and 26, as the Arm Base System Architecture has them.
 _TIMER_PPIS: Final = (13, 14, 11, 10)  # of EL3, EL1 physical, EL1 virtual, EL2; the order is the binding's
@@ -55,9 +67,9 @@ def build_device_tree(description: MachineDescription, parameters: BootParameter
         _chosen(description, uarts, parameters or BootParameters()),
         *_aliases(uarts),
         _psci(description),
-        _cpus(description),
+        _cpus(description.cpu),
         *(_memory(region) for region in description.memory if region.writable),
-        *([] if gic is None else [_gic(gic), _timer()]),
+        *([] if gic is None else [_gic(gic), _timer(gic, description.cpu.count)]),
         *_apb_clock(uarts + clocks),
         *(_pl011(uart, gic) for uart in uarts),
         *(_pl031(clock, gic) for clock in clocks),
@@ -101,20 +113,37 @@ def _psci(description: MachineDescription) -> Node:
     )
 
 
-def _cpus(description: MachineDescription) -> Node:
-    """The CPU, named by its affinity; Aff3 takes a cell of its own, which is there only if it is needed."""
-    mpidr = description.cpu.mpidr
-    wide = mpidr >> _AFF3_SHIFT != 0
-    cpu = Node(
-        _unit_name("cpu", mpidr),
-        {
-            "device_type": string("cpu"),
-            "compatible": string(CPU_MODELS[description.cpu.model].compatible),
-            "reg": u64(mpidr) if wide else u32(mpidr),
-            "enable-method": string("psci"),
-        },
-    )
-    return Node("cpus", {"#address-cells": u32(2 if wide else 1), "#size-cells": u32(0)}, [cpu])
+def _cpus(cpu: CpuDescription) -> Node:
+    """The CPUs, named by their affinities; Aff3 takes a cell of its own, which is there only if one needs it."""
+    wide = any(affinity >> _AFF3_SHIFT for affinity in cpu.affinities)
+    nodes = [_cpu(cpu, index, wide=wide) for index in range(cpu.count)]
+    if cpu.clusters:
+        nodes.insert(0, _cpu_map(cpu.clusters))
+    return Node("cpus", {"#address-cells": u32(2 if wide else 1), "#size-cells": u32(0)}, nodes)
+
+
+def _cpu(cpu: CpuDescription, index: int, *, wide: bool) -> Node:
+    affinity = cpu.affinities[index]
+    properties = {
+        "device_type": string("cpu"),
+        "compatible": string(CPU_MODELS[cpu.model].compatible),
+        "reg": u64(affinity) if wide else u32(affinity),
+        "enable-method": string("psci"),
+    }
+    if cpu.clusters:
+        properties["phandle"] = u32(_CPU_PHANDLES + index)
+    return Node(_unit_name("cpu", affinity), properties)
+
+
+def _cpu_map(clusters: tuple[int, ...]) -> Node:
+    """Which CPUs are a cluster. From affinities alone a kernel may not conclude that."""
+    nodes = []
+    phandle = _CPU_PHANDLES
+    for index, count in enumerate(clusters):
+        cores = [Node(f"core{core}", {"cpu": u32(phandle + core)}) for core in range(count)]
+        nodes.append(Node(f"cluster{index}", children=cores))
+        phandle += count
+    return Node("cpu-map", children=nodes)
 
 
 def _memory(region: MemoryRegion) -> Node:
@@ -125,12 +154,11 @@ def _memory(region: MemoryRegion) -> Node:
 
 
 def _gic(gic: GicDescription) -> Node:
-    windows = (gic.distributor, gic.redistributors)
     return Node(
         _unit_name("intc", gic.distributor.base),
         {
-            "compatible": string("arm,gic-v3"),
-            "reg": b"".join(u64(window.base) + u64(window.size) for window in windows),
+            "compatible": string(_GIC_COMPATIBLE[gic.version]),
+            "reg": b"".join(u64(window.base) + u64(window.size) for window in gic.windows),
             "interrupt-controller": b"",
             "#interrupt-cells": u32(3),
             "#address-cells": u32(0),
@@ -139,12 +167,15 @@ def _gic(gic: GicDescription) -> Node:
     )
 
 
-def _timer() -> Node:
+def _timer(gic: GicDescription, count: int) -> Node:
+    flags = _LEVEL_HIGH
+    if gic.version == 2:
+        flags |= (1 << count) - 1 << _PPI_CPUS_SHIFT
     return Node(
         "timer",
         {
             "compatible": string("arm,armv8-timer"),
-            "interrupts": b"".join(cells(_PPI, ppi, _LEVEL_HIGH) for ppi in _TIMER_PPIS),
+            "interrupts": b"".join(cells(_PPI, ppi, flags) for ppi in _TIMER_PPIS),
             "always-on": b"",
         },
     )

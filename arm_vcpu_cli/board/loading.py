@@ -12,25 +12,25 @@ import stat
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from arm_vcpu_cli.arch.bitfield import MASK64
-from arm_vcpu_cli.arch.registers.el1regs import AFFINITY_MASK
 from arm_vcpu_cli.arch.smccc import is_psci, to_u64
 from arm_vcpu_cli.arch.translation.descriptor import PAGE_SIZE
+from arm_vcpu_cli.board.cpu_loading import CPU_KEYS, read_cpu, read_cpu_model
 from arm_vcpu_cli.board.description import (
     DEFAULT_IDLE,
     BootDescription,
     ClockDescription,
     ClockSource,
     Conduit,
-    CpuDescription,
     El2Description,
     GicDescription,
     Limits,
     MachineDescription,
     MemoryRegion,
     OnFault,
+    ScheduleDescription,
     SmcDescription,
     SmcFunction,
     main_ram,
@@ -41,61 +41,80 @@ from arm_vcpu_cli.board.schema import (
     CPU_MODELS,
     DEFAULT_COUNTER_READ,
     DEFAULT_EPOCH,
+    DEFAULT_QUANTUM,
     HCR_TRAPS,
     KERNEL_TYPES,
     LAST_EPOCH,
     MAX_BOOTARGS,
     MAX_COUNTER_READ,
+    MAX_QUANTUM,
     MAX_REGION_SIZE,
     MAX_REGIONS,
     MAX_SECONDS,
+    MIN_QUANTUM,
     PERMISSIONS,
     Table,
-    merge,
 )
 from arm_vcpu_cli.printable import printable
 from arm_vcpu_cli.record import Record, replace
 from arm_vcpu_cli.sizes import format_size
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from arm_vcpu_cli.board.layers import Overrides
+
 DEFAULT_PRESET: Final = "virt"
+_LAYERS: Final = "arm_vcpu_cli.board.layers"
+"""Needed where there is more than a preset."""
 
 _EL2_KEYS: Final = ("passthrough_interrupt", "passthrough_timer", "trap_wfi", "trap_id_registers", "hcr")
-_BOOT_KEYS: Final = ("entry", "load_address", "dtb", "dtb_address", "bootargs", "initrd", "kernel_type", "kaslr")
+_BOOT_KEYS: Final = (
+    "entry",
+    "load_address",
+    "dtb",
+    "dtb_address",
+    "bootargs",
+    "initrd",
+    "kernel_type",
+    "kaslr",
+    "reboot",
+)
 
 
-def load_machine(
-    path: Path | None, *, memory_size: int | None = None, bootargs: str | None = None
-) -> MachineDescription:
-    """The machine of the TOML file at ``path``, or the virt preset. Raises MachineFileError.
+def load_machine(path: Path | None, **overrides: Unpack[Overrides]) -> MachineDescription:
+    """The machine of the TOML file at ``path``, or the virt preset, but for what ``overrides`` take the place of.
 
-    ``memory_size`` (bytes) and ``bootargs`` take the place of the main RAM's size and of ``boot.bootargs``.
+    Raises MachineFileError.
     """
-    document: Mapping[str, object] = {}
-    if path is not None:
-        # The parser takes longer to load than a preset to build.
-        document = import_module("arm_vcpu_cli.board.document").read_document(path)
-    return machine_from_document(document, path, memory_size=memory_size, bootargs=bootargs)
+    return machine_from_document(read_machine_file(path), path, **overrides)
+
+
+def read_machine_file(path: Path | None) -> Mapping[str, object]:
+    """The document in the TOML file at ``path``, an empty one where there is none. Raises MachineFileError."""
+    if path is None:
+        return {}
+    # The parser takes longer to load than a preset to build.
+    document: Mapping[str, object] = import_module("arm_vcpu_cli.board.document").read_document(path)
+    return document
 
 
 def machine_from_document(
-    document: Mapping[str, object],
-    path: Path | None = None,
-    *,
-    memory_size: int | None = None,
-    bootargs: str | None = None,
+    document: Mapping[str, object], path: Path | None = None, **overrides: Unpack[Overrides]
 ) -> MachineDescription:
     """As ``load_machine``, from a parsed document; ``path`` is for messages and for relative names in it."""
     source = Path(DEFAULT_PRESET) if path is None else path
     values = _over_preset(source, document)
-    if bootargs is not None:
-        values = merge(values, {"boot": {"bootargs": bootargs}})
-    known = ("base", "cpu", "el2", "memory", "device", "clock", "boot", "smc", "limits", "semihosting")
+    if overrides:
+        values = import_module(_LAYERS).over_document(source, values, overrides)
+    known = ("base", "cpu", "el2", "memory", "device", "clock", "schedule", "boot", "smc", "limits", "semihosting")
     top = Table(source, values, known=known)
 
-    cpu = _read_cpu(top.table("cpu", ("model", "mpidr", "features")))
-    limit = 1 << cpu.pa_bits
+    cpu_table = top.table("cpu", CPU_KEYS)
+    limit = 1 << CPU_MODELS[read_cpu_model(cpu_table)].pa_bits
     memory_table = top.table("memory", None)
     memory = _read_memory(memory_table)
+    memory_size = overrides.get("memory_size")
     if memory_size is not None:
         memory = _resized(memory_table, memory, memory_size)
     if main_ram(memory) is None:
@@ -105,18 +124,18 @@ def machine_from_document(
     extents = [_Extent(region.base, region.end, region.name, memory_table) for region in memory]
     extents += [_Extent(device.base, device.end, device.name, device_table) for device in devices]
     if gic is not None:
-        windows = (gic.distributor, gic.redistributors)
-        extents += [_Extent(window.base, window.end, gic.name, device_table) for window in windows]
+        extents += [_Extent(window.base, window.end, gic.name, device_table) for window in gic.windows]
     _check_placement(extents, limit)
     return MachineDescription(
         name=printable(source.stem) or DEFAULT_PRESET,
         path=path,
-        cpu=cpu,
+        cpu=read_cpu(cpu_table, gic),
         el2=_read_el2(top.table("el2", _EL2_KEYS), gic),
         memory=tuple(sorted(memory, key=lambda region: region.base)),
         devices=tuple(sorted(devices, key=lambda device: device.base)),
         gic=gic,
         clock=_read_clock(top.table("clock", ("source", "seed", "epoch", "counter_read_ns"))),
+        schedule=_read_schedule(top.table("schedule", ("seed", "quantum_ns"))),
         boot=_read_boot(top, memory, limit),
         smc=_read_smc(top),
         limits=_read_limits(top),
@@ -128,22 +147,10 @@ def _over_preset(source: Path, document: Mapping[str, object]) -> dict[str, obje
     base = Table(source, document).choice("base", (*PRESETS, "none"), DEFAULT_PRESET)
     if base == "none":
         return dict(document)
-    return merge(PRESETS[base], document)
-
-
-def _read_cpu(table: Table) -> CpuDescription:
-    model = table.choice("model", tuple(CPU_MODELS), "cortex-a72")
-    mpidr = table.integer("mpidr", low=0, high=AFFINITY_MASK, default=0)
-    if mpidr & ~AFFINITY_MASK:
-        expected = f"affinity fields only (mask {AFFINITY_MASK:#x})"
-        raise table.error("mpidr", f"expected {expected}, found {mpidr:#x}")
-    return CpuDescription(model, mpidr, _read_features(table) if "features" in table else ())
-
-
-def _read_features(table: Table) -> tuple[tuple[str, bool], ...]:
-    # Few descriptions have any, and the table of all features is long.
-    known = import_module("arm_vcpu_cli.arch.identification.features").FEATURES
-    return table.table("features", tuple(known)).booleans()
+    if not document:
+        return dict(PRESETS[base])
+    laid: dict[str, object] = import_module(_LAYERS).over_preset(PRESETS[base], document)
+    return laid
 
 
 def _read_el2(table: Table, gic: GicDescription | None) -> El2Description:
@@ -277,6 +284,7 @@ def _read_boot(top: Table, memory: list[MemoryRegion], limit: int) -> BootDescri
         initrd=_existing_file(table, "initrd")[0] if "initrd" in table else None,
         kaslr=table.boolean("kaslr", False),
         kernel_type=KERNEL_TYPES[table.choice("kernel_type", tuple(KERNEL_TYPES), "auto")],
+        reboot=table.boolean("reboot", False),
     )
 
 
@@ -287,6 +295,13 @@ def _read_clock(table: Table) -> ClockDescription:
         seed=table.integer("seed", low=0, high=MASK64, default=0),
         epoch=table.timestamp("epoch", high=LAST_EPOCH, default=DEFAULT_EPOCH),
         counter_read=table.integer("counter_read_ns", low=0, high=MAX_COUNTER_READ, default=DEFAULT_COUNTER_READ),
+    )
+
+
+def _read_schedule(table: Table) -> ScheduleDescription:
+    return ScheduleDescription(
+        seed=table.optional_integer("seed", low=0, high=MASK64),
+        quantum=table.integer("quantum_ns", low=MIN_QUANTUM, high=MAX_QUANTUM, default=DEFAULT_QUANTUM),
     )
 
 

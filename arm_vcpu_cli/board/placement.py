@@ -11,7 +11,7 @@ from typing import Final, NamedTuple, Protocol
 from arm_vcpu_cli.arch.translation.descriptor import PAGE_SIZE
 from arm_vcpu_cli.board.description import MachineDescription, MemoryRegion
 from arm_vcpu_cli.errors import GuestFileError, MachineFileError
-from arm_vcpu_cli.guest.image import GuestImage, Segment
+from arm_vcpu_cli.guest.image import RAW_LOAD_OFFSET, GuestImage, Segment
 from arm_vcpu_cli.record import Record
 from arm_vcpu_cli.sizes import GIB, MIB
 
@@ -155,9 +155,9 @@ def place_device_tree(
 ) -> int:
     """Where a device tree of ``size`` bytes goes; raises what ``fail`` makes of a message where it cannot.
 
-    As the description says; else for a Linux kernel somewhere above it; else the base of RAM, where firmware
-    for this memory map looks for it, or above the guest, or below the end of RAM. Never over anything that was
-    loaded.
+    As the description says; else for a Linux kernel somewhere above it; for a flat image where a kernel would be,
+    128 MiB above the base of RAM, as QEMU does; else the base of RAM, where firmware for this memory map looks for it,
+    or above the guest, or below the end of RAM. Never over anything that was loaded.
     """
     if size > MAX_DTB_SIZE:
         raise fail(f"the device tree has {size:#x} bytes, more than the {MAX_DTB_SIZE:#x} that a kernel takes")
@@ -171,7 +171,11 @@ def place_device_tree(
                 raise fail(f"{size:#x} bytes of device tree at {wanted:#x} would overwrite {name} at {start:#x}")
         return wanted
     main = description.ram
-    found = _for_linux(main, taken, image, size) if image.kind == "linux" else _for_firmware(ram, main, taken, size)
+    if image.kind == "linux":
+        found = _for_linux(main, taken, image, size)
+    else:
+        flat = image.kind == "raw" and image.segments[0].address == main.base + RAW_LOAD_OFFSET
+        found = _first_free(ram, main, taken, size, (main.base + KERNEL_ROOM,) if flat else ())
     if found is None:
         raise fail(f"{main.name} has no room for {size:#x} bytes of device tree beside the guest")
     return found
@@ -201,9 +205,11 @@ def place_initrd(
     return found
 
 
-def _for_firmware(ram: GuestRam, main: MemoryRegion, taken: list[Extent], size: int) -> int | None:
+def _first_free(
+    ram: GuestRam, main: MemoryRegion, taken: list[Extent], size: int, preferred: tuple[int, ...]
+) -> int | None:
     above = max((each.end for each in taken if main.holds(each.start)), default=main.base)
-    candidates = (main.base, align_up(above, PAGE_SIZE), (main.end - size) // PAGE_SIZE * PAGE_SIZE)
+    candidates = (*preferred, main.base, align_up(above, PAGE_SIZE), (main.end - size) // PAGE_SIZE * PAGE_SIZE)
     for address in candidates:
         free = all(address + size <= each.start or each.end <= address for each in taken)
         if free and ram.find(address, size) is not None:

@@ -6,6 +6,22 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+INTERRUPT_CONTROLLERS: Final[Mapping[str, Mapping[str, object]]] = MappingProxyType(
+    {
+        "gicv3": MappingProxyType({"type": "gicv3", "base": 0x0800_0000, "redistributor_base": 0x080A_0000}),
+        "gicv2": MappingProxyType(
+            {
+                "type": "gicv2",
+                "base": 0x0800_0000,
+                "size": 0x1_0000,
+                "cpu_interface_base": 0x0801_0000,
+                "cpu_interface_size": 0x1_0000,
+            }
+        ),
+    }
+)
+"""By their device types, those of QEMU's virt board: it has either."""
+
 PRESETS: Final[Mapping[str, Mapping[str, object]]] = MappingProxyType(
     {
         # The addresses of QEMU's virt board, so that guests built for it run unchanged.
@@ -13,7 +29,7 @@ PRESETS: Final[Mapping[str, Mapping[str, object]]] = MappingProxyType(
             {
                 "memory": {"ram": {"base": 0x4000_0000, "size": "512MiB", "permissions": "rwx"}},
                 "device": {
-                    "gic": {"type": "gicv3", "base": 0x0800_0000, "redistributor_base": 0x080A_0000},
+                    "gic": INTERRUPT_CONTROLLERS["gicv3"],
                     "uart0": {"type": "pl011", "base": 0x0900_0000, "size": 0x1000, "intid": 33},
                     "rtc": {"type": "pl031", "base": 0x0901_0000, "size": 0x1000, "intid": 34},
                 },

@@ -56,6 +56,17 @@ CPU_MODELS: Final[Mapping[str, CpuModel]] = MappingProxyType(
 )
 
 
+MAX_CPUS: Final = 64
+MAX_PHYS_CPUS: Final = 8
+AFF0_CPUS: Final = 16
+"""CPUs with the same Aff1 where the file leaves affinities open: as many as the target list of an SGI has bits
+(ICC_SGI1R_EL1), and as QEMU's virt board has."""
+
+DEFAULT_QUANTUM: Final = 20_000  # nanoseconds
+MIN_QUANTUM: Final = 1_000
+MAX_QUANTUM: Final = 10_000_000
+
+
 class DeviceType(Record):
     """The least and the greatest size in bytes of a device's window, and the keys that only some types have."""
 
@@ -71,10 +82,20 @@ DEVICE_TYPES: Final[Mapping[str, DeviceType]] = MappingProxyType(
         "zero": DeviceType(4, MAX_REGION_SIZE),
         "ram": DeviceType(4, 0x100_0000),  # the host holds every byte of it
         "gicv3": DeviceType(0x1_0000, 0x1_0000, ("redistributor_base", "redistributor_size")),
+        "gicv2": DeviceType(0x1000, 0x1_0000, ("size", "cpu_interface_base", "cpu_interface_size")),
     }
 )
-DEVICE_KEYS: Final = ("type", "base", "size", "intid", "passthrough", "enabled", *DEVICE_TYPES["gicv3"].keys)
+COMMON_DEVICE_KEYS: Final = ("type", "base", "enabled")
+DEVICE_KEYS: Final = tuple(
+    dict.fromkeys((*COMMON_DEVICE_KEYS, *(key for kind in DEVICE_TYPES.values() for key in kind.keys)))
+)
+"""Each once, in the order in which a message names them."""
 
+GIC_VERSIONS: Final[Mapping[str, int]] = MappingProxyType({"gicv2": 2, "gicv3": 3})
+"""The device types that are interrupt controllers."""
+MAX_GICV2_CPUS: Final = 8  # IHI 0048, 1.3: a bit each in registers of 8 bits
+MIN_CPU_INTERFACE: Final = 0x2000  # IHI 0048, 4.1.3: GICC_DIR is at 0x1000
+MAX_CPU_INTERFACE: Final = 0x1_0000
 GIC_ALIGNMENT: Final = 0x1_0000  # IHI 0069, 12.8: the frames of a GICv3 have 64 KiB
 REDISTRIBUTOR_SIZE: Final = 0x2_0000  # two frames, 12.10
 MAX_REDISTRIBUTORS: Final = 512
@@ -219,6 +240,17 @@ class Table:
             raise self.error(name, f"expected an array of {least} to {greatest} integers, found {found}")
         return tuple(self._in_range(name, item, low, high) for item in value)
 
+    def is_array(self, name: str) -> bool:
+        return isinstance(self._values.get(name), list)
+
+    def array(self, name: str, count: int, what: str) -> list[object]:
+        """An array of ``count`` values of any type; ``what`` says in messages what they are to be."""
+        value = self._required(name, f"an array of {count} {what}", None)
+        if not isinstance(value, list) or len(value) != count:
+            found = f"{len(value)} of them" if isinstance(value, list) else describe_value(value)
+            raise self.error(name, f"expected an array of {count} {what}, found {found}")
+        return list(value)
+
     def size(self, name: str, *, low: int = 1, high: int, multiple_of: int = 1, default: int | None = None) -> int:
         """A size in bytes, from ``low`` to ``high``: an integer, or a string with a unit."""
         value = self._required(name, 'a size such as "64KiB" or 4096', default)
@@ -307,18 +339,3 @@ class Table:
             hint = close_match(value, choices) if isinstance(value, str) else ""
             raise self.error(name, f"expected {one_of(choices)}, found {describe_value(value)}{hint}")
         return value
-
-
-def merge(base: Mapping[str, object], over: Mapping[str, object]) -> dict[str, object]:
-    """``base`` with the keys of ``over`` laid over it, table by table; anything but a table is replaced.
-
-    The depth of the recursion is that of ``base``, which is a document of our own.
-    """
-    merged = dict(base)
-    for name, value in over.items():
-        below = merged.get(name)
-        if isinstance(below, Mapping) and isinstance(value, Mapping):
-            merged[name] = merge(below, value)
-        else:
-            merged[name] = value
-    return merged

@@ -58,6 +58,13 @@ def complete_devices(ctx: click.Context, _param: click.Parameter, incomplete: st
     return _starting(names, incomplete)
 
 
+def complete_vcpus(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Numbers of the vCPUs of the machine."""
+    machine, asked = _machine(ctx), ctx.params.get("smp")
+    count = asked if isinstance(asked, int) else 0 if machine is None else machine.cpu.count
+    return _starting(map(str, range(min(count, _MOST))), incomplete)
+
+
 def complete_symbols(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Names of the guest's symbols, once the guest or its symbol file stands on the command line."""
     symbols = _symbols(ctx)

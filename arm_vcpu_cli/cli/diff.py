@@ -15,7 +15,7 @@ from arm_vcpu_cli.cli.diff_view import DiffText, as_json
 from arm_vcpu_cli.cli.options import count
 from arm_vcpu_cli.cli.output import say, show
 from arm_vcpu_cli.cli.style import colours
-from arm_vcpu_cli.cli.trace_options import REASONS
+from arm_vcpu_cli.cli.trace_options import REASONS, named_vcpus
 from arm_vcpu_cli.errors import UsageError
 from arm_vcpu_cli.trace.diff import MIN_WINDOW, WINDOW, Hunk, Totals, align, hunks
 from arm_vcpu_cli.trace.diffkeys import END, TIMES, Comparison, Side
@@ -77,6 +77,14 @@ def _complete_properties(_ctx: click.Context, _param: click.Parameter, incomplet
     f"{', '.join(_CHOICES)}.",
 )
 @click.option(
+    "--vcpu",
+    "vcpus",
+    multiple=True,
+    type=count,
+    metavar="N",
+    help="Compare only events of this vCPU, whatever the others do in between; may be given more than once.",
+)
+@click.option(
     "--window",
     type=count,
     default=str(WINDOW),
@@ -96,6 +104,7 @@ def command(
     ignore: tuple[str, ...],
     by_symbol: bool,
     only: tuple[str, ...],
+    vcpus: tuple[int, ...],
     window: int,
     brief: bool,
     color: bool | None,
@@ -117,6 +126,7 @@ def command(
       armvcpu diff good.jsonl bad.jsonl
       armvcpu diff --only Hypercall --only SysRegWrite good.jsonl bad.jsonl
       armvcpu diff --by-symbol --ignore value old-kernel.jsonl.gz new-kernel.jsonl.gz
+      armvcpu diff --vcpu 1 1.jsonl 2.jsonl              what CPU 1 did, whoever ran in between
       armvcpu diff --times -q 1.jsonl 2.jsonl            whether two runs are the same to the nanosecond
     """
     if str(a) == STDIN and str(b) == STDIN:
@@ -124,8 +134,9 @@ def command(
     if window < MIN_WINDOW:
         raise UsageError(f"--window: expected at least {MIN_WINDOW}")
     ignored = frozenset(ignore) | (frozenset() if times else TIMES)
-    comparison = Comparison(ignored, by_symbol, frozenset(only))
+    comparison = Comparison(ignored, by_symbol, frozenset(only), frozenset(vcpus))
     with TraceReader(a) as trace_a, TraceReader(b) as trace_b:
+        _check_vcpus(vcpus, max(trace_a.header.vcpus, trace_b.header.vcpus))
         side_a, side_b = Side(trace_a, comparison), Side(trace_b, comparison)
         coloured = colours(sys.stdout, color)
         text = DiffText(side_a, side_b, comparison, coloured=coloured)
@@ -148,6 +159,11 @@ def command(
             if trace.truncated:
                 say(f"{trace.name}: breaks off behind line {trace.line}: a run that was killed")
     return DIFFERENT if totals.differ else SAME
+
+
+def _check_vcpus(numbers: tuple[int, ...], vcpus: int) -> None:
+    if any(number >= vcpus for number in numbers):
+        raise UsageError(f"--vcpu {max(numbers)}: {named_vcpus('the traced machines have', vcpus)}")
 
 
 def _lines(text: DiffText, found: Iterator[Hunk], totals: Totals, most: int) -> Iterator[str]:

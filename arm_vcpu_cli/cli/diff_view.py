@@ -26,6 +26,7 @@ class DiffText:
         self._a = a
         self._b = b
         self._comparison = comparison
+        self._digits = len(str(max(side.trace.header.vcpus for side in (a, b)) - 1))
         self._style: Style = event_style if coloured else plain
 
     def headings(self) -> Iterator[str]:
@@ -74,7 +75,7 @@ class DiffText:
     def first(self, totals: Totals) -> str:
         """Where the traces part."""
         first, second = totals.first or (None, None)
-        parts = [_place(side.record(event), event) for side, event in ((self._a, first), (self._b, second)) if event]
+        parts = [self._place(side, event) for side, event in ((self._a, first), (self._b, second)) if event]
         return " / ".join(dict.fromkeys(parts))
 
     def _counts(self) -> Iterator[str]:
@@ -119,7 +120,11 @@ class DiffText:
         told = event_of(record)
         # The syndrome says in other words what the rest does; where it differs, that is told.
         compared = tuple(said for said in told.fields if said[0] not in self._comparison.ignored)
-        return event_line(told._replace(esr=None, fields=compared), self._style if style is None else style)
+        shown = told._replace(esr=None, fields=compared)
+        return event_line(shown, self._style if style is None else style, self._digits)
+
+    def _place(self, side: Side, event: Event) -> str:
+        return _place(side.record(event), event, side.trace.header.vcpus)
 
     def _position(self, hunk: Hunk) -> str:
         events_a = [first for first, _ in hunk.pairs if first is not None]
@@ -128,7 +133,7 @@ class DiffText:
         differing = next((pair for pair in hunk.pairs if not _is_same(pair)), (None, None))
         for side, event in zip((self._a, self._b), differing, strict=True):
             if event is not None:
-                return f"{text} {_place(side.record(event), event)}"
+                return f"{text} {self._place(side, event)}"
         return text
 
 
@@ -177,11 +182,13 @@ def _exits(side: Side) -> list[str]:
     return [name for name in side.counts if name in side.exit_names]
 
 
-def _place(record: Record, event: Event) -> str:
+def _place(record: Record, event: Event, vcpus: int) -> str:
     """Line, number of the exit and time of an event, and where the guest was."""
     what = "the end of the run" if event.name == END else f"exit {record['seq']}"
     if event.name != END and record["type"] != EXIT:
         what = f"after exit {record['seq']}"
+    if event.name != END and vcpus > 1:
+        what = f"{what}, cpu{record['vcpu']}"
     symbol = record.get("symbol") or record.get("pc")
     where = f", {printable(symbol)}" if isinstance(symbol, str) else ""
     return f"line {event.number}, {what}, {record['time_ns'] / 1e9:.9f} s{where}"

@@ -18,7 +18,9 @@ from arm_vcpu_cli.trace.destination import open_destination
 @click.command("dtb", short_help="Write the device tree of a machine.")
 @machine_options
 @click.option("-o", "--output", type=FILE, metavar="FILE", help="Write to FILE instead of stdout.")
-def command(machine: Path | None, append: str | None, memory: int | None, output: Path | None) -> int:
+def command(
+    machine: Path | None, append: str | None, memory: int | None, smp: int | None, gic: int | None, output: Path | None
+) -> int:
     """Write the device tree that a guest of this machine gets, as a flattened blob.
 
     It has neither the random seeds nor the place of the initial RAM disk, which a run puts in.
@@ -26,9 +28,10 @@ def command(machine: Path | None, append: str | None, memory: int | None, output
     \b
     Examples:
       armvcpu dtb -o virt.dtb
+      armvcpu dtb --smp 4 --gic 2 -o virt.dtb
       armvcpu dtb -m machine.toml | dtc -I dtb -O dts
     """
-    description = load_description(machine, append, memory)
+    description = load_description(machine, {"gic": gic, "cpus": smp, "memory_size": memory, "bootargs": append})
     blob = build_device_tree(description)
     if output is None:
         if sys.stdout.isatty():

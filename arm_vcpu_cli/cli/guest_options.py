@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
 
 from arm_vcpu_cli.board.description import ClockSource, MachineDescription
-from arm_vcpu_cli.board.loading import load_machine
+from arm_vcpu_cli.board.loading import machine_from_document, read_machine_file
 from arm_vcpu_cli.board.schema import KERNEL_TYPES
 from arm_vcpu_cli.errors import MachineFileError, UsageError
 from arm_vcpu_cli.guest.image import GuestImage
 from arm_vcpu_cli.guest.loader import load_guest
 from arm_vcpu_cli.record import Record, replace
+
+if TYPE_CHECKING:
+    from arm_vcpu_cli.board.layers import Overrides
+
+_OPTIONS: Final = MappingProxyType(
+    {
+        "gic": ("--gic", "device"),
+        "cpus": ("--smp", "cpu.count"),
+        "phys_cpus": ("--phys-cpus", "cpu.phys_cpus"),
+        "memory_size": ("--memory", ".size"),
+        "bootargs": ("--append", "boot.bootargs"),
+        "schedule": ("--schedule", "schedule.seed"),
+        "reboot": ("--reboot", "boot.reboot"),
+    }
+)
+"""For each override its option, and how the key ends that the option takes the place of."""
 
 
 class GuestOptions(Record):
@@ -21,12 +40,17 @@ class GuestOptions(Record):
     machine: Path | None = None
     append: str | None = None
     memory: int | None = None
+    smp: int | None = None
+    gic: int | None = None
     kernel_type: str | None = None
     initrd: Path | None = None
     load_address: int | None = None
     symbols: Path | None = None
     clock: str | None = None
     seed: int | None = None
+    phys_cpus: int | None = None
+    schedule: int | None = None
+    reboot: bool = False
     record: Path | None = None
     replay: Path | None = None
     timeout: float | None = None
@@ -40,7 +64,7 @@ class GuestOptions(Record):
         if self.guest.suffix == ".toml" and self.kernel_type is None:
             # As a raw binary it would run, for an instruction or two.
             raise UsageError(f"{self.guest}: a machine description goes with -m, and GUEST is the program to run")
-        description = self._over(load_description(self.machine, self.append, self.memory))
+        description = self._over(load_description(self.machine, self._overrides()))
         boot = description.boot
         load_address = boot.load_address if self.load_address is None else self.load_address
         image = load_guest(self.guest, load_address=load_address, ram_base=description.ram.base, kind=boot.kernel_type)
@@ -50,6 +74,18 @@ class GuestOptions(Record):
             files = import_module("arm_vcpu_cli.guest.symbol_files")
             image = replace(image, symbols=files.load_symbols(self.symbols))
         return description, image
+
+    def _overrides(self) -> Overrides:
+        """What is checked together with what the file says."""
+        return {
+            "gic": self.gic,
+            "cpus": self.smp,
+            "phys_cpus": self.phys_cpus,
+            "memory_size": self.memory,
+            "bootargs": self.append,
+            "schedule": self.schedule,
+            "reboot": self.reboot or None,
+        }
 
     def _over(self, description: MachineDescription) -> MachineDescription:
         """The description with what the options say in the place of what it says."""
@@ -69,17 +105,33 @@ class GuestOptions(Record):
         return replace(description, boot=boot, clock=clock, limits=limits)
 
 
-def load_description(machine: Path | None, append: str | None, memory: int | None) -> MachineDescription:
+def load_description(machine: Path | None, overrides: Overrides) -> MachineDescription:
     """The machine that the options describe; what they say wins over the file."""
+    document = read_machine_file(machine)
+    given: dict[str, Any] = {name: value for name, value in overrides.items() if value is not None}
     try:
-        return load_machine(machine, memory_size=memory, bootargs=append)
+        return machine_from_document(document, machine, **given)
     except MachineFileError as error:
-        if memory is not None and error.key is not None and error.key.endswith(".size"):
-            option = "--memory"
-        elif append is not None and error.key == "boot.bootargs":
-            option = "--append"
-        else:
+        name = _at_fault(document, machine, given, str(error))
+        if name is None:
             raise
-        # The file may have the same fault; then it is the one to name.
-        load_machine(machine)
-        raise UsageError(f"{option}: {error.message}") from error
+        option, key = _OPTIONS[name]
+        where = "" if error.key is None or error.key.endswith(key) else f"{error.key}: "
+        raise UsageError(f"{option}: {where}{error.message}") from error
+
+
+def _at_fault(document: Mapping[str, object], machine: Path | None, given: dict[str, Any], message: str) -> str | None:
+    """The first of the overrides with which there is the error ``message``, None where the file alone has it."""
+    names = [name for name in _OPTIONS if name in given]
+    for number in range(len(names) + 1):
+        if _refusal(document, machine, {name: given[name] for name in names[:number]}) == message:
+            return names[number - 1] if number else None
+    return None
+
+
+def _refusal(document: Mapping[str, object], machine: Path | None, given: dict[str, Any]) -> str | None:
+    try:
+        machine_from_document(document, machine, **given)
+    except MachineFileError as error:
+        return str(error)
+    return None

@@ -11,7 +11,7 @@ import click
 
 from arm_vcpu_cli.arch.bitfield import MASK64
 from arm_vcpu_cli.board.description import ClockSource
-from arm_vcpu_cli.board.schema import KERNEL_TYPES, MAX_SECONDS
+from arm_vcpu_cli.board.schema import GIC_VERSIONS, KERNEL_TYPES, MAX_CPUS, MAX_PHYS_CPUS, MAX_SECONDS
 from arm_vcpu_cli.cli.sections import GuestOption
 from arm_vcpu_cli.sizes import parse_size
 
@@ -56,6 +56,30 @@ def seed(text: str) -> int:
     return value
 
 
+def _cpus(text: str, most: int) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= _COUNT_DIGITS and 1 <= int(text) <= most):
+        raise click.BadParameter(f"{text!r} is not a number of CPUs from 1 to {most}")
+    return int(text)
+
+
+def cpus(text: str) -> int:
+    """How many CPUs the guest has."""
+    return _cpus(text, MAX_CPUS)
+
+
+def phys_cpus(text: str) -> int:
+    """How many physical CPUs there are to run it."""
+    return _cpus(text, MAX_PHYS_CPUS)
+
+
+def gic_version(text: str) -> int:
+    """The version of an interrupt controller."""
+    versions = sorted(GIC_VERSIONS.values())
+    if text not in map(str, versions):
+        raise click.BadParameter(f"{text!r} is not {' or '.join(map(str, versions))}")
+    return int(text)
+
+
 def seconds(text: str) -> float:
     """A time in seconds, as long as ``[limits]`` of a machine description may have it."""
     try:
@@ -77,6 +101,13 @@ _MACHINE_OPTIONS = (
     ),
     _guest_option("--append", metavar="TEXT", help="Command line for the guest: /chosen/bootargs of its device tree."),
     _guest_option("--memory", type=size, metavar="SIZE", help="Size of the main RAM, such as 512MiB or 1G."),
+    _guest_option("--smp", type=cpus, metavar="N", help=f"Number of the guest's CPUs, 1 to {MAX_CPUS} [default: 1]."),
+    _guest_option(
+        "--gic",
+        type=gic_version,
+        metavar="2|3",
+        help="Version of the interrupt controller, in the place of the virt board's other one [default: 3].",
+    ),
 )
 
 _GUEST_OPTIONS = (
@@ -114,6 +145,20 @@ _GUEST_OPTIONS = (
         metavar="N",
         help="Where the random numbers that the guest is given come from, unless its clock is the host's [default: 0].",
     ),
+    _guest_option(
+        "--phys-cpus",
+        type=phys_cpus,
+        metavar="N",
+        help=f"Number of the physical CPUs that run the guest's, 1 to {MAX_PHYS_CPUS} [default: 1].",
+    ),
+    _guest_option(
+        "--schedule",
+        type=seed,
+        metavar="SEED",
+        help="Have chance decide which CPU runs when, and for how long, the same for the same SEED "
+        "[default: they take turns].",
+    ),
+    _guest_option("--reboot", is_flag=True, help="A reset that the guest asks for starts it anew, and ends no run."),
     _guest_option("--record", type=FILE, metavar="FILE", help="Write all that reaches the guest from outside to FILE."),
     _guest_option("--replay", type=FILE, metavar="FILE", help="Repeat the run that --record wrote to FILE."),
     _guest_option(
@@ -131,7 +176,7 @@ _GUEST_OPTIONS = (
 
 
 def machine_options(function: F) -> F:
-    """The options that describe a machine: ``machine``, ``append``, ``memory``."""
+    """The options that describe a machine: ``machine``, ``append``, ``memory``, ``smp``, ``gic``."""
     for option in reversed(_MACHINE_OPTIONS):
         function = option(function)
     return function

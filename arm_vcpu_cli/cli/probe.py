@@ -20,7 +20,7 @@ from arm_vcpu_cli.board.description import MachineDescription
 from arm_vcpu_cli.board.schema import CPU_MODELS
 from arm_vcpu_cli.cli.cells import cell
 from arm_vcpu_cli.cli.guest_options import load_description
-from arm_vcpu_cli.cli.options import FILE, size
+from arm_vcpu_cli.cli.options import FILE, cpus, gic_version, size
 from arm_vcpu_cli.cli.output import show
 from arm_vcpu_cli.cli.probe_guest import GuestReport, guest_json, guest_sections
 from arm_vcpu_cli.cli.progress import doing
@@ -32,7 +32,7 @@ from arm_vcpu_cli.guest.guest_survey import survey_guest
 from arm_vcpu_cli.host.machine_host import Host, engine_levers, engine_version
 from arm_vcpu_cli.inspect.suitability import GuestCpu, Verdict, guest_cpu, judge
 from arm_vcpu_cli.probe.compare import compare, comparison_json, comparison_sections
-from arm_vcpu_cli.probe.cpu import CpuFacts, describe_cpu
+from arm_vcpu_cli.probe.cpu_facts import CpuFacts, describe_cpu
 from arm_vcpu_cli.probe.host_facts import gather_host
 from arm_vcpu_cli.probe.host_report import host_json, host_sections
 from arm_vcpu_cli.probe.probe_report import JSON_VERSION, EngineFacts, Report, as_json, sections
@@ -78,6 +78,8 @@ T = TypeVar("T")
     "-m", "--machine", type=FILE, metavar="FILE.toml", help="The machine for --for  [default: the virt preset]."
 )
 @click.option("--memory", type=size, metavar="SIZE", help="Size of its main RAM, such as 512MiB or 1G; for --for.")
+@click.option("--smp", type=cpus, metavar="N", help="Number of its CPUs; for --for.")
+@click.option("--gic", type=gic_version, metavar="2|3", help="Version of its interrupt controller; for --for.")
 @click.option("--json", "as_object", is_flag=True, help="Print one JSON object instead of tables.")
 def command(
     cpu: str | None,
@@ -87,6 +89,8 @@ def command(
     guest: Path | None,
     machine: Path | None,
     memory: int | None,
+    smp: int | None,
+    gic: int | None,
     as_object: bool,
 ) -> int:
     """Report what the host can do, what the modelled CPU offers a hypervisor and its guests, and whether a guest
@@ -119,10 +123,11 @@ def command(
       armvcpu probe --json | jq '.cpus[0].stage2'
     """
     _refuse_contradictions(cpu, host_only=host_only, registers=registers, compare=compare, guest=guest)
-    if guest is None and (machine is not None or memory is not None):
-        raise UsageError("--machine and --memory are the machine that --for looks at a guest for")
+    if guest is None and any(given is not None for given in (machine, memory, smp, gic)):
+        raise UsageError("--machine, --memory, --smp and --gic are the machine that --for looks at a guest for")
     if guest is not None:
-        return _show_guest(guest, cpu, load_description(machine, None, memory), as_object)
+        description = load_description(machine, {"gic": gic, "cpus": smp, "memory_size": memory})
+        return _show_guest(guest, cpu, description, as_object)
     if compare is not None:
         return _show_comparison(compare, as_object)
     models = tuple(CPU_MODELS) if cpu == ALL else (cpu or _DEFAULT,)

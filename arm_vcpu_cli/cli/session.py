@@ -24,8 +24,10 @@ from arm_vcpu_cli.host.machine_host import engine_version
 from arm_vcpu_cli.host.watchdog import StopCause, Watchdog
 from arm_vcpu_cli.inspect.postmortem.report_wanted import wants_advice, wants_report
 from arm_vcpu_cli.record import Record, replace
-from arm_vcpu_cli.vm.builder import Machine, build_machine, start
-from arm_vcpu_cli.vm.runner import STATUS_INTERRUPTED, STATUS_LIMIT, Ending, RunResult, run_machine
+from arm_vcpu_cli.vm.builder import build_machine
+from arm_vcpu_cli.vm.endings import STATUS_INTERRUPTED, STATUS_LIMIT, Ending, RunResult
+from arm_vcpu_cli.vm.machine import Machine
+from arm_vcpu_cli.vm.runner import run_machine
 
 if TYPE_CHECKING:
     from arm_vcpu_cli.trace.patience import Cancelled
@@ -127,7 +129,7 @@ def watched(machine: Machine, loaded: Loaded) -> Iterator[Watchdog]:
     """
     limit = machine.description.limits.timeout
     left = max(limit - (time.monotonic() - loaded.since), _AT_ONCE) if limit else limit
-    watchdog = Watchdog(machine.host.core(0).request_stop, left)
+    watchdog = Watchdog(machine.request_stop, left)
     with signals_stop(watchdog), watchdog, signals_wake(watchdog):
         try:
             yield watchdog
@@ -147,7 +149,7 @@ def run_loaded(
     ``connect`` comes from :func:`open_input`. ``ignored`` is called when a Ctrl-C is typed at a guest that has not
     taken the one before.
     """
-    start(machine)
+    machine.start()
     machine.console.connect(quit_requested=watchdog.interrupt, ignored=ignored, cancelled=watchdog.has_fired)
     connect()
     # What has been loaded stays: the collector need not look at it again.
@@ -181,7 +183,7 @@ def open_input(machine: Machine, loaded: Loaded, watchdog: Watchdog, recording: 
 
 def _watch(machine: Machine) -> None:
     """Input may interrupt the guest, wherever it is; and what is recorded has to have come between instructions."""
-    machine.console.watch(machine.host.core(0).request_stop)
+    machine.console.watch(machine.request_stop)
 
 
 def _nothing() -> None:
@@ -234,11 +236,11 @@ def _tell(machine: Machine, result: RunResult, cancelled: Cancelled, *, regs: bo
         report = import_module(_REPORT)
         color = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
         if wants_report(result, regs=regs):
-            lines = report.death_report(machine, result, color=color)
+            lines = report.death_report(machine, result, color=color, regs=regs)
         elif wants_advice(result):
             lines = report.brief_report(machine, result, color=color)
         else:
-            lines = report.register_dump(machine)
+            lines = report.all_registers(machine)
         if lines:
             tell("\n".join(lines), cancelled, coloured=color)
     if regs:

@@ -12,7 +12,7 @@ from types import FrameType
 from typing import NoReturn
 
 from arm_vcpu_cli.errors import StoppedError
-from arm_vcpu_cli.vm.runner import STATUS_LIMIT
+from arm_vcpu_cli.vm.endings import STATUS_LIMIT
 
 
 @contextlib.contextmanager

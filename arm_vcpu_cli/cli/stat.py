@@ -28,8 +28,8 @@ from arm_vcpu_cli.printable import printable_path
 from arm_vcpu_cli.trace.output_stream import open_output, open_stderr
 from arm_vcpu_cli.trace.patience import Cancelled, never
 from arm_vcpu_cli.trace.statistics import Statistics
-from arm_vcpu_cli.vm.builder import Machine
-from arm_vcpu_cli.vm.runner import RunResult
+from arm_vcpu_cli.vm.endings import RunResult
+from arm_vcpu_cli.vm.machine import Machine
 
 _STDIN = "/dev/stdin"
 _TRACE = "arm_vcpu_cli.cli.stat_trace"
@@ -83,7 +83,8 @@ def command(
     **options: Any,
 ) -> int:
     """Run GUEST like `armvcpu run`, count its exits and take the host's time for each; at the end print a summary: by
-    reason, device and system register, call, function, and interrupt. Or summarise a trace, with -i.
+    reason, device and system register, call, function, and interrupt; by vCPU too if there are several. Or summarise a
+    trace, with -i.
 
     The guest's console stays on stdout; the summary goes to stderr or FILE, that of a trace to stdout. The exit status
     is that of `armvcpu run`. Median and p99 are within 1.6 %, everything else is exact. A trace has the host's time

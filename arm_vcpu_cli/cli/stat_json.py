@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from arm_vcpu_cli.cli.stat_view import DEFAULT_TABLES, EXCEPTION, INTERRUPT, TIME, View
+from arm_vcpu_cli.cli.stat_view import EXCEPTION, INTERRUPT, TIME, VCPU_INTERRUPT, View, tables_of
 from arm_vcpu_cli.trace.histogram import Durations
 from arm_vcpu_cli.trace.statistics import Interrupt, Row, Statistics
 
@@ -15,9 +15,13 @@ def as_json(statistics: Statistics, view: View) -> dict[str, object]:
     """Everything that the tables of ``view`` say; times in nanoseconds, only where they are known."""
     together = statistics.durations()
     tables: dict[str, object] = {}
-    for name in view.tables or DEFAULT_TABLES:
+    for name in tables_of(statistics, view):
         if name == INTERRUPT:
             tables[name] = [_interrupt(each) for each in statistics.interrupts()[: view.top or None]]
+            continue
+        if name == VCPU_INTERRUPT:
+            by_vcpu = statistics.interrupts_by_vcpu()[: view.top or None]
+            tables[name] = [{"vcpu": each.vcpu, **_interrupt(each)} for each in by_vcpu]
             continue
         if name == EXCEPTION:
             rows, whole = statistics.exceptions(), statistics.events.get(EXCEPTION, 0)
@@ -28,6 +32,7 @@ def as_json(statistics: Statistics, view: View) -> dict[str, object]:
         tables[name] = _rows(rows[: view.top or None], whole)
     summary: dict[str, object] = {
         "exits": statistics.exits,
+        "ipis": dict(statistics.ipis()),
         "events": dict(sorted(statistics.events.items())),
         "first_ns": statistics.first,
         "last_ns": statistics.last,

@@ -8,15 +8,28 @@ from importlib import import_module
 from typing import Final, TextIO
 
 from arm_vcpu_cli.printable import printable, printable_lines
-from arm_vcpu_cli.trace.exitkey import CALL, CALLER, DEVICE, EL, EXIT_DIMENSIONS, REASON, REGISTER, SYMBOL, SYSREG, VCPU
+from arm_vcpu_cli.trace.exitkey import (
+    CALL,
+    CALLER,
+    DEVICE,
+    EL,
+    EXIT_DIMENSIONS,
+    IPI,
+    REASON,
+    REGISTER,
+    SYMBOL,
+    SYSREG,
+    VCPU,
+)
 from arm_vcpu_cli.trace.histogram import PRECISION, Durations
 from arm_vcpu_cli.trace.statistics import Interrupt, Row, Statistics
 
 EXCEPTION: Final = "exception"
 INTERRUPT: Final = "interrupt"
-TABLES: Final = (*EXIT_DIMENSIONS, INTERRUPT, EXCEPTION)
-DEFAULT_TABLES: Final = (REASON, REGISTER, SYSREG, CALL, SYMBOL, INTERRUPT, EXCEPTION)
-"""Those that are shown unless others are asked for, if there is anything in them."""
+VCPU_INTERRUPT: Final = "vcpu-interrupt"
+TABLES: Final = (*EXIT_DIMENSIONS, INTERRUPT, VCPU_INTERRUPT, EXCEPTION)
+_DEFAULT_TABLES: Final = (REASON, REGISTER, SYSREG, CALL, SYMBOL, INTERRUPT, EXCEPTION)
+_TABLES_OF_SEVERAL: Final = (REASON, VCPU, REGISTER, SYSREG, CALL, SYMBOL, IPI, INTERRUPT, VCPU_INTERRUPT, EXCEPTION)
 COUNT: Final = "count"
 TIME: Final = "time"
 
@@ -30,6 +43,9 @@ _TITLES: Final = {
     CALLER: "exits by caller of the function",
     EL: "exits by exception level",
     VCPU: "exits by vCPU",
+    IPI: "inter-processor interrupts that were sent",
+    INTERRUPT: "interrupts, and the guest's time that they wait and take",
+    VCPU_INTERRUPT: "interrupts of each vCPU",
     EXCEPTION: "exceptions that the guest took itself",
 }
 _WIDE: Final = 110
@@ -124,12 +140,17 @@ def has_blocks(stream: TextIO) -> bool:
     return True
 
 
+def tables_of(statistics: Statistics, view: View) -> tuple[str, ...]:
+    """The tables that were asked for, else those that are shown if there is anything in them."""
+    return view.tables or (_TABLES_OF_SEVERAL if statistics.vcpus > 1 else _DEFAULT_TABLES)
+
+
 def parts_of(statistics: Statistics, view: View, heading: str, look: Look) -> list[Part]:
     """Everything that is shown, from top to bottom."""
     together = statistics.durations()
     parts: list[Part] = [Line(_summary(statistics, together, heading), "bold")]
     parts += map(Line, _remarks(statistics))
-    for name in view.tables or DEFAULT_TABLES:
+    for name in tables_of(statistics, view):
         title, table = _table(statistics, together, name, view, look)
         if table:
             parts += [_BLANK, Line(title, "bold"), *table]
@@ -153,6 +174,9 @@ def _summary(statistics: Statistics, together: Durations, heading: str) -> str:
 def _remarks(statistics: Statistics) -> list[str]:
     others = ", ".join(f"{count} {shown_name(kind)}" for kind, count in sorted(statistics.events.items()))
     remarks = [f"other events: {others}"] if others else []
+    ipis = statistics.ipis()
+    if ipis:
+        remarks.append(f"inter-processor interrupts (SGIs): {ipis['raised']} raised, {ipis['acknowledged']} taken")
     if statistics.folded:
         remarks.append(f"{statistics.folded} exits came from more places than are told apart")
     return remarks
@@ -161,8 +185,9 @@ def _remarks(statistics: Statistics) -> list[str]:
 def _table(statistics: Statistics, together: Durations, name: str, view: View, look: Look) -> tuple[str, list[Part]]:
     """The title, and the table with what is below it; nothing if there are no rows."""
     if name == INTERRUPT:
-        interrupts = statistics.interrupts()
-        return "interrupts, and the guest's time that they wait and take", _interrupt_table(interrupts, view, look)
+        return _TITLES[name], _interrupt_table(statistics.interrupts(), view, look)
+    if name == VCPU_INTERRUPT:
+        return _TITLES[name], _interrupt_table(statistics.interrupts_by_vcpu(), view, look, by_vcpu=True)
     if name == EXCEPTION:
         rows, whole = statistics.exceptions(), statistics.events.get(EXCEPTION, 0)
     else:
@@ -220,17 +245,19 @@ def _times(durations: Durations, together: Durations, look: Look) -> list[str]:
     return [cells[title] for title in titles]
 
 
-def _interrupt_table(interrupts: list[Interrupt], view: View, look: Look) -> list[Part]:
+def _interrupt_table(interrupts: list[Interrupt], view: View, look: Look, *, by_vcpu: bool = False) -> list[Part]:
     if not interrupts:
         return []
-    interrupts.sort(key=lambda each: (-each.actions.total(), each.intid))
+    interrupts.sort(key=lambda each: (-each.actions.total(), each.intid, each.vcpu))
     shown = interrupts[: view.top] if view.top else interrupts
     wide = look.width >= _WIDE
     quantiles = ("p99", "max") if wide else ("max",)
-    titles = ("INTID", "raised", "taken", "ended", "wait: median", *quantiles, "handled: median", *quantiles)
+    whose = ("vCPU",) if by_vcpu else ()
+    titles = (*whose, "INTID", "raised", "taken", "ended", "wait: median", *quantiles, "handled: median", *quantiles)
     lines: list[tuple[str, ...]] = []
     for each in shown:
-        cells = [str(each.intid), *(str(each.actions[name]) for name in ("raised", "acknowledged", "ended"))]
+        cells = [f"cpu{each.vcpu}"] if by_vcpu else []
+        cells += [str(each.intid), *(str(each.actions[name]) for name in ("raised", "acknowledged", "ended"))]
         for durations in (each.pending, each.active):
             known = durations.count
             cells += [duration(durations.quantile(q)) if known else "-" for q in ((0.5, 0.99) if wide else (0.5,))]

@@ -25,9 +25,10 @@ from arm_vcpu_cli.trace.event import CONSOLE, ENTRY
 from arm_vcpu_cli.trace.output_stream import COMPRESSED, open_output, open_stderr
 from arm_vcpu_cli.trace.patience import Cancelled
 from arm_vcpu_cli.trace.sinks import TraceSink
+from arm_vcpu_cli.trace.time_order import TimeOrder
 from arm_vcpu_cli.version import VERSION
-from arm_vcpu_cli.vm.builder import Machine
-from arm_vcpu_cli.vm.runner import RunResult
+from arm_vcpu_cli.vm.endings import RunResult
+from arm_vcpu_cli.vm.machine import Machine
 
 _SINKS = MappingProxyType(
     {
@@ -41,6 +42,8 @@ _SINKS = MappingProxyType(
 """By format, the module of the sink and its name: only the one that is used is loaded."""
 FORMATS = tuple(_SINKS)
 _BINARY = "perfetto"
+_BY_TIME = frozenset({"perfetto", "chrome", "ftrace"})
+"""Formats whose readers expect events in the order of their times; the others have them as they happen."""
 _SUFFIXES = MappingProxyType(
     {".jsonl": "jsonl", ".pftrace": "perfetto", ".perfetto-trace": "perfetto", ".json": "chrome", ".ftrace": "ftrace"}
 )
@@ -76,6 +79,9 @@ def command(format_: str | None, output: Path | None, timing: bool, color: bool 
     The guest's console stays on stdout; the log goes to stderr or FILE. What is logged can be chosen by many criteria,
     all of which an event has to meet; the counts are those of all exits. The exit status is that of `armvcpu run`.
 
+    Each of several vCPUs has a time of its own, and they take turns: text and jsonl have events in the order in which
+    they happen, and only the times of one vCPU never go back. The other formats are in the order of time.
+
     \b
     Examples:
       armvcpu trace samples/exits/exits.elf
@@ -103,6 +109,9 @@ def command(format_: str | None, output: Path | None, timing: bool, color: bool 
                 stream = opened.enter_context(_open_text(output, cancelled))
                 styled = format_ == "text" and colours(stream, color)
                 sink = _sink(format_, stream, event_style) if styled else _sink(format_, stream)
+            if format_ in _BY_TIME and len(machine.cpus) > 1:
+                # They go a block of instructions beyond the ends of their turns.
+                sink = TimeOrder(sink, 2 * machine.scheduler.longest_turn)
             sink.header(trace_header(machine, f"armvcpu {VERSION}", timing=timing))
             tracers.append(attach_tracer(machine, sink, wanted))
 

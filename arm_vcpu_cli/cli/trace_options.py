@@ -17,21 +17,22 @@ from arm_vcpu_cli.cli.complete import (
     complete_events,
     complete_reasons,
     complete_symbols,
+    complete_vcpus,
 )
 from arm_vcpu_cli.cli.options import address, count
 from arm_vcpu_cli.cli.sections import SelectionOption
 from arm_vcpu_cli.errors import UsageError
 from arm_vcpu_cli.guest.symbols import SymbolTable
+from arm_vcpu_cli.observe.describing import seen_bus
 from arm_vcpu_cli.observe.tracing import TraceOptions
 from arm_vcpu_cli.trace.event import EVENT_TYPES, EXCEPTION, UNASKED_TYPES
 from arm_vcpu_cli.trace.selection import UNBOUNDED, Selection, Span
-from arm_vcpu_cli.vm.builder import Machine
+from arm_vcpu_cli.vm.machine import Machine
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 REASONS = tuple(reason.__name__ for reason in EXIT_REASONS)
 _NANOSECONDS = 1_000_000_000
-_VCPUS = 1
 
 
 def _reason(text: str) -> str:
@@ -88,7 +89,14 @@ _OPTIONS = (
         shell_complete=complete_symbols,
         help="Only with a PC in this function.",
     ),
-    _option("--vcpu", multiple=True, type=count, metavar="N", help="Only events of this vCPU."),
+    _option(
+        "--vcpu",
+        multiple=True,
+        type=count,
+        metavar="N",
+        shell_complete=complete_vcpus,
+        help="Only events of this vCPU, from 0; may be given more than once.",
+    ),
     _option(
         "--time", "times", multiple=True, metavar="RANGE", help="Only events at times such as 0.5:1.2, in seconds."
     ),
@@ -155,8 +163,7 @@ class SelectionOptions:
         them. Raises :class:`UsageError` for what is not there."""
         symbols = machine.image.symbols
         without = unasked if self.el1 else unasked | {EXCEPTION}
-        if any(number >= _VCPUS for number in self.vcpu):
-            raise UsageError(f"--vcpu {max(self.vcpu)}: the machine has {_VCPUS} vCPU, number 0")
+        _check_vcpus(self.vcpu, len(machine.cpus))
         types = self._types()
         if types is not None and self.el1:
             types |= {EXCEPTION}
@@ -194,6 +201,16 @@ class SelectionOptions:
                 f"--events: {', '.join(unknown) or 'nothing'}: expected all, or some of {', '.join(EVENT_TYPES)}"
             )
         return types
+
+
+def _check_vcpus(numbers: tuple[int, ...], vcpus: int) -> None:
+    if any(number >= vcpus for number in numbers):
+        raise UsageError(f"--vcpu {max(numbers)}: {named_vcpus('the machine has', vcpus)}")
+
+
+def named_vcpus(who: str, vcpus: int) -> str:
+    """How many vCPUs there are, and their numbers."""
+    return f"{who} 1 vCPU, number 0" if vcpus == 1 else f"{who} {vcpus} vCPUs, numbers 0 to {vcpus - 1}"
 
 
 def _exception_class(text: str) -> int:
@@ -243,7 +260,7 @@ def _printed(option: str, text: str | None) -> bytes:
 
 
 def _device(machine: Machine, name: str) -> Span:
-    windows = {window.name: Span(window.base, window.end - 1) for window in machine.bus.windows()}
+    windows = {window.name: Span(window.base, window.end - 1) for window in seen_bus(machine).windows()}
     for device in machine.description.devices:
         if device.passthrough:
             windows[device.name] = Span(device.base, device.base + device.size - 1)

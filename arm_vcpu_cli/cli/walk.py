@@ -18,6 +18,7 @@ from arm_vcpu_cli.cli.options import guest_options
 from arm_vcpu_cli.cli.output import show
 from arm_vcpu_cli.cli.sections import SectionedCommand
 from arm_vcpu_cli.cli.session import load_files, open_input, run_loaded, slow_files, watched
+from arm_vcpu_cli.errors import UsageError
 from arm_vcpu_cli.host.console import Console
 from arm_vcpu_cli.inspect.postmortem.backtrace import place
 from arm_vcpu_cli.inspect.tables import places
@@ -34,8 +35,10 @@ from arm_vcpu_cli.inspect.tables.mapping import (
 from arm_vcpu_cli.inspect.tables.translation_text import translation_lines, translation_object
 from arm_vcpu_cli.observe.stop_at import StopAt
 from arm_vcpu_cli.printable import printable_path
-from arm_vcpu_cli.vm.builder import Machine, build_machine
-from arm_vcpu_cli.vm.runner import RunResult
+from arm_vcpu_cli.vm.builder import build_machine
+from arm_vcpu_cli.vm.diagnosis import on_cpu
+from arm_vcpu_cli.vm.endings import RunResult
+from arm_vcpu_cli.vm.machine import Machine
 
 _ACCESSES: Final = {"read": Access.READ, "write": Access.WRITE, "exec": Access.EXECUTE}
 _FAULT: Final = 1
@@ -55,6 +58,12 @@ _FAULT: Final = 1
     metavar="PLACE",
     help="Stop the guest at the first exit or exception with its PC in the function, or at the address, PLACE.",
 )
+@click.option(
+    "--vcpu",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Whose tables and registers [default: those of the vCPU that has stopped].",
+)
 @click.option("--console", "shows_console", is_flag=True, help="Print what the guest prints, on stderr.")
 @click.option("--json", "as_object", is_flag=True, help="Print one JSON object.")
 def command(
@@ -64,6 +73,7 @@ def command(
     is_ipa: bool,
     whole_map: bool,
     at: str | None,
+    vcpu: int | None,
     shows_console: bool,
     as_object: bool,
     **options: Any,
@@ -94,8 +104,8 @@ def command(
     if not addresses and not whole_map:
         raise click.UsageError("nothing to walk: expected a VA, or --map")
     guest = GuestOptions(**options)
-    with _stopped(guest, addresses, at, shows_console=shows_console) as (machine, result):
-        level = machine.arch_vcpu.ctx.spsr.el if el is None else int(el)
+    with _stopped(guest, addresses, at, vcpu, shows_console=shows_console) as (machine, result):
+        level = machine.current.arch.ctx.spsr.el if el is None else int(el)
         walks = [
             (text, _walk(machine, places.resolve(text, machine), level, _ACCESSES[access], is_ipa=is_ipa))
             for text in addresses
@@ -113,12 +123,15 @@ _Walks = list[tuple[str, Translated]]
 
 @contextmanager
 def _stopped(
-    options: GuestOptions, addresses: tuple[str, ...], at: str | None, *, shows_console: bool
+    options: GuestOptions, addresses: tuple[str, ...], at: str | None, vcpu: int | None, *, shows_console: bool
 ) -> Iterator[tuple[Machine, RunResult]]:
     """The guest after its run, with what is asked about checked before it."""
     with _null_device() as nowhere:
         with slow_files(options):
             loaded = load_files(options)
+            count = loaded.description.cpu.count
+            if vcpu is not None and vcpu >= count:
+                raise UsageError(f"--vcpu {vcpu}: the machine has {count}, counted from 0")
             for text in addresses:
                 places.check(text, loaded.image.symbols)
             wanted = None if at is None else places.code_range(at, loaded.image.symbols)
@@ -128,8 +141,10 @@ def _stopped(
             with watched(machine, loaded) as watchdog, ExitStack() as recording:
                 connect = open_input(machine, loaded, watchdog, recording)
                 if wanted is not None:
-                    machine.arch_vcpu.set_observer(StopAt(machine, wanted))
+                    machine.observe(StopAt(machine, wanted))
                 result = run_loaded(machine, watchdog, connect, ignored=_nobody)
+            if vcpu is not None:
+                machine.look_at(machine.cpus[vcpu])
             yield machine, result
 
 
@@ -163,8 +178,9 @@ def _sections(machine: Machine, *, is_ipa: bool) -> list[MapSection]:
 
 
 def _lines(machine: Machine, result: RunResult, walks: _Walks, sections: list[MapSection]) -> Iterator[str]:
-    frame = machine.arch_vcpu.ctx
-    yield f"{result.message}; after {result.exits} exits, PC {place(machine, frame.elr)}, EL{frame.spsr.el}"
+    frame = machine.current.arch.ctx
+    where = f"PC {place(machine, frame.elr)}{on_cpu(machine)}, EL{frame.spsr.el}"
+    yield f"{result.message}; after {result.exits} exits, {where}"
     for text, walk in walks:
         yield ""
         yield f"{_title(text, walk)}:"
@@ -186,7 +202,7 @@ def _title(text: str, walk: Translated) -> str:
 
 
 def _as_object(machine: Machine, result: RunResult, walks: _Walks, sections: list[MapSection]) -> dict[str, object]:
-    frame = machine.arch_vcpu.ctx
+    frame = machine.current.arch.ctx
     found: dict[str, object] = {
         "guest": printable_path(machine.image.path),
         "stopped": {
@@ -196,6 +212,7 @@ def _as_object(machine: Machine, result: RunResult, walks: _Walks, sections: lis
             "pc": hex(frame.elr),
             "symbol": machine.image.symbols.format(frame.elr),
             "el": frame.spsr.el,
+            **({"vcpu": machine.current.index} if len(machine.cpus) > 1 else {}),
         },
         "walks": [{"name": text, **translation_object(walk)} for text, walk in walks],
     }

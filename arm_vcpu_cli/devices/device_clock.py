@@ -30,5 +30,8 @@ class Clock(Protocol):
     def ticks(self) -> int:
         """The counter, 64 bits, in units of 1/:data:`COUNTER_HZ` seconds."""
 
-    def alarm(self, callback: Callable[[], None]) -> Alarm:
-        """An alarm that calls ``callback``, with the guest stopped between two instructions. Not set yet."""
+    def alarm(self, callback: Callable[[], None], name: str) -> Alarm:
+        """An alarm that calls ``callback``, with the guest stopped between two instructions. Not set yet.
+
+        ``name`` is what it is called among those of its device.
+        """

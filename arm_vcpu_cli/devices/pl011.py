@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from arm_vcpu_cli.devices.irq import IrqLine, unconnected
 from arm_vcpu_cli.devices.pl011_registers import (
@@ -35,6 +35,7 @@ from arm_vcpu_cli.devices.pl011_registers import (
     LineControl,
     implemented_bits,
 )
+from arm_vcpu_cli.saved import Saved
 
 __all__ = [
     "CR",
@@ -67,6 +68,8 @@ POLLS_BETWEEN_WAITS: Final = 16
 QUIET_READS: Final = 16
 """For how many reads of its status a receiver that was just enabled has received nothing yet."""
 
+_VERSION: Final = 1
+"""Of a saved state."""
 _IDS: Final = (0x11, 0x10, 0x14, 0x00, 0x0D, 0xF0, 0x05, 0xB1)
 """PeriphID: part 0x011, designer Arm, revision r1p1 (what QEMU's "virt" has); PCellID: PrimeCell (3.3.15-22)."""
 _RESET: Final = {ILPR: 0, IBRD: 0, FBRD: 0, LCR_H: 0, CR: 0x300, IFLS: 0x12, IMSC: 0, DMACR: 0}
@@ -201,6 +204,34 @@ class Pl011:
         if not self._quiet_reads:
             self._fill()
             self._update()
+
+    def save(self) -> dict[str, Any]:
+        """The registers, what was received, and how long the guest has looked for more."""
+        return {
+            "version": _VERSION,
+            "registers": list(self._registers.values()),
+            "fifo": bytes(self._fifo),
+            "held_back": bytes(self._held_back),
+            "quiet_reads": self._quiet_reads,
+            "raw": self._raw,
+            "polls": self._polls,
+            "level": self._level,
+        }
+
+    def load(self, state: object) -> None:
+        """Take what :meth:`save` gave. The line to the interrupt controller is its state, and has to be loaded too.
+
+        ValueError, and nothing changes, if it is something else.
+        """
+        saved = Saved(state, "PL011", version=_VERSION)
+        registers = saved.numbers("registers", len(_RESET), _MASK32)
+        fifo, held_back = saved.data("fifo"), saved.data("held_back")
+        quiet_reads, polls = saved.number("quiet_reads", QUIET_READS), saved.number("polls", POLLS_BEFORE_IDLE)
+        raw, level = saved.number("raw", _MASK32), saved.flag("level")
+        self._registers = {offset: value & _WRITABLE[offset] for offset, value in zip(_RESET, registers, strict=True)}
+        self._fifo, self._held_back = deque(fifo), deque(held_back)
+        self._quiet_reads, self._polls, self._raw, self._level = quiet_reads, polls, raw, level
+        self._set_fifo()
 
     def _fill(self) -> None:
         """Receive while there is room. Interrupts follow arrivals, so that UARTICR can clear them (2.8.2, 2.8.4)."""

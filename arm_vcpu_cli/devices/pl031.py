@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import time
-from typing import Final
+from typing import Any, Final
 
 from arm_vcpu_cli.arch.bitfield import Field, Register
 from arm_vcpu_cli.devices.device_clock import COUNTER_HZ, Clock
 from arm_vcpu_cli.devices.irq import IrqLine, unconnected
 from arm_vcpu_cli.devices.naming import RegisterMap, Registers
+from arm_vcpu_cli.saved import Saved
 
 DR, MR, LR, CR, IMSC, RIS, MIS, ICR = range(0, 0x20, 4)
 PERIPH_ID, PCELL_ID = 0xFE0, 0xFF0
 _IDS: Final = (0x31, 0x10, 0x14, 0x00, 0x0D, 0xF0, 0x05, 0xB1)
 """PeriphID: part 0x031, designer Arm, revision 1; PCellID: PrimeCell (3.3.9 to 3.3.16)."""
+_VERSION: Final = 1
+"""Of a saved state."""
 _WINDOW: Final = 0xFFF
 """The bits of an offset that the clock decodes: it is 4 KiB of registers."""
 _WORDS: Final = _WINDOW & ~3
@@ -72,7 +75,7 @@ class Pl031:
 
     def __init__(self, clock: Clock, irq: IrqLine = unconnected, *, now: int) -> None:
         self._ticks = clock.ticks
-        self._alarm = clock.alarm(self._sync)
+        self._alarm = clock.alarm(self._sync, "match")
         self._irq = irq
         self._ahead = now
         self._match = 0
@@ -116,6 +119,30 @@ class Pl031:
     def register_meaning(self, offset: int, width: int, value: int) -> str:
         """Counters as times; see :class:`~arm_vcpu_cli.devices.naming.NamedRegisters`."""
         return REGISTERS.meaning(offset & _WINDOW, width, value)
+
+    def save(self) -> dict[str, Any]:
+        """The registers, and how far ahead of the counter of ticks the clock is."""
+        return {
+            "version": _VERSION,
+            "ahead": self._ahead,
+            "match": self._match,
+            "load": self._load,
+            "mask": self._mask,
+            "raw": self._raw,
+            "compared_up_to": self._compared_up_to,
+        }
+
+    def load(self, state: object) -> None:
+        """Take what :meth:`save` gave. Interrupt line and alarm are state of their own, and have to be loaded too.
+
+        ValueError, and nothing changes, if it is something else.
+        """
+        saved = Saved(state, "PL031", version=_VERSION)
+        ahead, compared_up_to = saved.integer("ahead"), saved.integer("compared_up_to")
+        match, load = saved.number("match", _SECONDS - 1), saved.number("load", _SECONDS - 1)
+        mask, raw = saved.number("mask", 1), saved.number("raw", 1)
+        self._ahead, self._compared_up_to = ahead, compared_up_to
+        self._match, self._load, self._mask, self._raw = match, load, mask, raw
 
     def _register(self, offset: int) -> int:
         if offset == DR:

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any, Final
+
+from arm_vcpu_cli.saved import Saved
+
+_VERSION: Final = 1
+"""Of a saved state."""
+
 
 class ReadAsZero:
     """Reads as zero and ignores writes."""
@@ -30,3 +37,14 @@ class Scratch:
         """Keep the bytes that lie inside."""
         for n in range(min(width, self._size - offset)):
             self._bytes[offset + n] = value >> 8 * n & 0xFF
+
+    def save(self) -> dict[str, Any]:
+        """The bytes that were written."""
+        offsets = sorted(self._bytes)
+        return {"version": _VERSION, "offsets": offsets, "bytes": bytes(self._bytes[offset] for offset in offsets)}
+
+    def load(self, state: object) -> None:
+        """Take what :meth:`save` gave. ValueError, and nothing changes, if it is something else."""
+        saved = Saved(state, "registers", version=_VERSION)
+        offsets = saved.numbers("offsets", None, self._size - 1)
+        self._bytes = dict(zip(offsets, saved.data("bytes", len(offsets)), strict=True))

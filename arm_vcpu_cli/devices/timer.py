@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 from arm_vcpu_cli.arch.bitfield import MASK64
 from arm_vcpu_cli.arch.registers.el1regs import CntCtl, Cntkctl
 from arm_vcpu_cli.arch.registers.sysreg import SysReg, lookup
 from arm_vcpu_cli.devices.device_clock import COUNTER_HZ, Alarm, Clock
 from arm_vcpu_cli.devices.irq import IrqLine
+from arm_vcpu_cli.saved import Saved
 
 CNTFRQ: Final = lookup("CNTFRQ_EL0")
 CNTPCT: Final = lookup("CNTPCT_EL0")
@@ -34,6 +35,8 @@ Handlers = Mapping[SysReg, tuple[Reader | None, Writer | None]]
 LAST_ALARM: Final = 1 << 63
 """No alarm is set at this tick or later, which is 4,600 years away: the condition never comes true."""
 
+_VERSION: Final = 1
+"""Of a saved state."""
 _ENABLE: Final = int(CntCtl.of(ENABLE=1))
 _ISTATUS: Final = int(CntCtl.of(ISTATUS=1))
 _WRITABLE: Final = int(CntCtl.of(ENABLE=1, IMASK=1))
@@ -65,10 +68,10 @@ class _Comparator:
 
     __slots__ = ("_alarm", "_armed", "_compare", "_control", "_level", "_line", "_offset", "_ticks")
 
-    def __init__(self, clock: Clock, line: IrqLine) -> None:
+    def __init__(self, clock: Clock, line: IrqLine, name: str) -> None:
         self._ticks = clock.ticks
         self._line = line
-        self._alarm: Alarm = clock.alarm(self._on_alarm)
+        self._alarm: Alarm = clock.alarm(self._on_alarm, name)
         self._armed = False
         self._level = False
         self._control = 0
@@ -107,6 +110,29 @@ class _Comparator:
         self._offset = value & MASK64
         self._update()
 
+    def reset(self) -> None:
+        self._control = self._compare = 0
+        self._update()
+
+    def save(self) -> dict[str, object]:
+        """The registers, and what the line and the alarm were told last."""
+        return {
+            "control": self._control,
+            "compare": self._compare,
+            "offset": self._offset,
+            "level": self._level,
+            "armed": self._armed,
+        }
+
+    def load(self, saved: Saved) -> None:
+        """What :meth:`save` gave: line and alarm are as they were, and are told nothing."""
+        control, compare, offset = (
+            saved.number("control", _WRITABLE),
+            *(saved.number(name, MASK64) for name in ("compare", "offset")),
+        )
+        level, armed = saved.flag("level"), saved.flag("armed")
+        self._control, self._compare, self._offset, self._level, self._armed = control, compare, offset, level, armed
+
     def _on_alarm(self) -> None:
         self._armed = False
         self._update()
@@ -139,8 +165,8 @@ class GenericTimer:
     """
 
     def __init__(self, clock: Clock, *, virtual: IrqLine, physical: IrqLine) -> None:
-        self._virtual = _Comparator(clock, virtual)
-        self._physical = _Comparator(clock, physical)
+        self._virtual = _Comparator(clock, virtual, "virtual")
+        self._physical = _Comparator(clock, physical, "physical")
         self._offset = 0
         self.physical_count: Final[Reader] = self._physical.count
         """CNTPCT_EL0."""
@@ -170,6 +196,11 @@ class GenericTimer:
         self._offset = value & MASK64
         self._virtual.set_offset(value)
 
+    def reset(self) -> None:
+        """Both timers are off, as after power-on (D12.2: ENABLE resets to 0); the counters go on."""
+        self._physical.reset()
+        self._virtual.reset()
+
     def read(self, reg: SysReg) -> int | None:
         """The register's value, None for one that is not the timer's."""
         handlers = self.handlers.get(reg)
@@ -187,3 +218,17 @@ class GenericTimer:
             return False
         handlers[1](value)
         return True
+
+    def save(self) -> dict[str, Any]:
+        """All registers as plain data, with the levels of both lines."""
+        return {"version": _VERSION, "physical": self._physical.save(), "virtual": self._virtual.save()}
+
+    def load(self, state: object) -> None:
+        """Take what :meth:`save` gave. Lines and alarms are state of their own, and have to be loaded too.
+
+        ValueError if it is something else.
+        """
+        saved = Saved(state, "timer", version=_VERSION)
+        self._physical.load(saved.part("physical"))
+        self._virtual.load(saved.part("virtual"))
+        self._offset = saved.part("virtual").number("offset", MASK64)

@@ -59,3 +59,22 @@ class CpuState:
         flat = memory.cast("B")
         self.u32 = flat.cast("I")
         self.u64 = flat.cast("Q")
+
+    def _registers(self) -> memoryview:
+        """The part without the engine's own book-keeping, which lies before it and whose first word has its size."""
+        words = self.u64[0] // 8
+        first = len(self.u64) - words
+        if not 0 < first <= self.layout.x0 // 8:
+            raise ValueError("the engine keeps its states in another form")
+        return self.u64[first:]
+
+    def save(self) -> bytes:
+        """All registers, as this build of the engine has them. ValueError if it has them in an unknown form."""
+        return self._registers().tobytes()
+
+    def load(self, registers: bytes) -> None:
+        """Take what :meth:`save` gave. ValueError, and nothing changes, if it is of another build."""
+        mine = self._registers()
+        if len(registers) != mine.nbytes:
+            raise ValueError(f"a CPU state of {len(registers)} bytes, expected {mine.nbytes}")
+        mine[:] = memoryview(registers).cast("Q")

@@ -32,6 +32,8 @@ class StopReason(Enum):
     """The instructions that the guest was given are used up."""
     REQUEST = "request"
     """:meth:`CpuCore.request_stop` was called."""
+    WAIT = "wait"
+    """The guest has executed WFE, and :meth:`CpuCore.stop_at_wait` was asked for."""
 
 
 class CounterReads(Record):
@@ -133,6 +135,9 @@ class CpuCore(Protocol):
         Nothing but system registers may be read inside. The function that is returned ends it; not from inside.
         """
 
+    def hush(self, quiet: bool) -> None:
+        """Whether those who watch code are not told of it for now."""
+
     def run(self, pc: int) -> StopReason:
         """Execute from ``pc`` until it is stopped. Raises :class:`EngineError` when the engine gives up."""
 
@@ -171,6 +176,10 @@ class CpuCore(Protocol):
 
     def budget_left(self) -> int:
         """How many instructions of the budget are left."""
+
+    def stop_at_wait(self, stop: bool) -> None:
+        """Whether to end :meth:`run` at a WFE from now on; a core may do nothing about it. Only while the guest is not
+        executing."""
 
     def request_stop(self) -> None:
         """End :meth:`run` between two instructions, as soon as possible. Safe from any thread and in any hook."""

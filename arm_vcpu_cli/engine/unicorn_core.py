@@ -21,6 +21,7 @@ from arm_vcpu_cli.engine.refusals import COUNT, FREE, SINGLY, THREAD, entry_of
 from arm_vcpu_cli.engine.stubs import ASKED, load_stubs
 from arm_vcpu_cli.engine.switched_hooks import install_exceptions, install_moves
 from arm_vcpu_cli.engine.unicorn_api import CPU_MODELS, NZCV, PC, PSTATE, Engine, SavedContext
+from arm_vcpu_cli.engine.yields import WAITS, Switch, watch_wfe
 from arm_vcpu_cli.errors import EngineError
 
 _PSTATE_COMPANION: Final = lookup("TPIDR_EL2")
@@ -53,6 +54,8 @@ class UnicornCore:
         hand_over_to_el2(self._engine, has_sve=bool(pfr0.SVE), has_pauth=bool(isar1.APA or isar1.API))
         self._write_pstate = self._engine.pstate_writer(_PSTATE_COMPANION)
         self._write_pstate(EL1H_MASKED)
+        # Made once: it belongs to every switch between address spaces.
+        self._empty_tlb = self._engine.sysreg_writer(_TLBI_ALLE1)
         self._failure: BaseException | None = None
         self._has_run = False
         self._thread = get_ident()
@@ -64,9 +67,12 @@ class UnicornCore:
         self._held = 0
         """What of the budget is beyond the slice that the guest executes now."""
         self._counting = False
+        self._hushed = False
         self._words = words = self._engine.block_words(UNLIMITED)
         self._counters = Counters(self._engine, words)
         self._words_address = ctypes.addressof(words)
+        self._switch_waits: Switch | None = None
+        self._end_waits: Callable[[], None] = _nothing_to_end
         # Quicker than the attributes of a structure.
         self._counts = memoryview(words).cast("B").cast("q")
         self._use_exception_hook = install_exceptions(self._engine, self._refusals, self._fail)
@@ -153,12 +159,18 @@ class UnicornCore:
         """See the port."""
 
         def on_code(vaddr: int) -> None:
+            if self._hushed:
+                return
             try:
                 callback(vaddr)
             except BaseException as error:  # noqa: BLE001
                 self._fail(error)
 
         return self._engine.hooks.code(first, last, on_code)
+
+    def hush(self, quiet: bool) -> None:
+        """See the port."""
+        self._hushed = quiet
 
     def run(self, pc: int) -> StopReason:
         """See the port. What a hook raises is raised again from here."""
@@ -183,9 +195,10 @@ class UnicornCore:
                 refused[SINGLY] = 1
                 pc = self._engine.read_register(PC)
                 continue
-            if counts[_REQUEST]:
+            request = counts[_REQUEST]
+            if request:
                 counts[_REQUEST] = 0
-                return StopReason.REQUEST
+                return StopReason.WAIT if request == WAITS else StopReason.REQUEST
             if not self._held:
                 return StopReason.BUDGET
             self._next_slice()
@@ -255,6 +268,12 @@ class UnicornCore:
         """See the port."""
         return (self._counts[_BUDGET] & ~ASKED) + self._held
 
+    def stop_at_wait(self, stop: bool) -> None:
+        """See the port."""
+        if self._switch_waits is None:
+            self._switch_waits, self._end_waits = watch_wfe(self._engine, self._words_address)
+        self._switch_waits(stop)
+
     def request_stop(self) -> None:
         """See the port. Where nothing is counted there is no better stop than the engine's own."""
         counts, ask = self._counts, self._stubs.ask
@@ -304,7 +323,7 @@ class UnicornCore:
 
     def flush_tlb(self) -> None:
         """See the port."""
-        self._engine.write_sysreg(_TLBI_ALLE1, 0)
+        self._empty_tlb(0)
 
     def forget_code(self, paddr: int, size: int) -> None:
         """See the port. The engine takes a virtual address; at EL2, where stage 1 is off, that is a physical one."""
@@ -337,6 +356,7 @@ class UnicornCore:
     def close(self) -> None:
         """See the port."""
         self._entry.give_back()
+        self._end_waits()
         self._engine.close()
 
     def _fail(self, error: BaseException) -> None:
@@ -348,6 +368,10 @@ class UnicornCore:
         self._engine.stop()
         if self._stubs.ask is not None:
             self._ask(self._stubs.ask)
+
+
+def _nothing_to_end() -> None:
+    """Nobody has asked for stops at a WFE."""
 
 
 def _context_of(state: CpuState) -> SavedContext:

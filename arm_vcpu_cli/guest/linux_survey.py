@@ -57,14 +57,16 @@ USES: Final[Mapping[str, bytes]] = MappingProxyType(
 )
 """What the kernel calls a feature when it prints that it has detected it; it does so only if it can use it."""
 
-GIC: Final = "GICv3"
+GICS: Final[Mapping[int, str]] = MappingProxyType({2: "GICv2", 3: "GICv3"})
+"""Interrupt controllers, by the versions of their architecture."""
 TIMER: Final = "architected timer"
 CONSOLE: Final = "PL011 console"
 PSCI: Final = "PSCI"
 RTC: Final = "PL031 clock"
 DRIVERS: Final[Mapping[str, bytes]] = MappingProxyType(
     {
-        GIC: b"arm,gic-v3\0",
+        GICS[3]: b"arm,gic-v3\0",
+        GICS[2]: b"arm,cortex-a15-gic\0",
         TIMER: b"arm,armv8-timer\0",
         PSCI: b"arm,psci-1.0\0",
         CONSOLE: b"arm,pl011\0",

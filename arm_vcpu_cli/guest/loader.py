@@ -32,7 +32,7 @@ _FOREIGN: Final = (
 
 
 def load_guest(
-    path: Path, *, load_address: int | None = None, ram_base: int, kind: ImageKind | None = None
+    path: Path | str, *, load_address: int | None = None, ram_base: int, kind: ImageKind | None = None
 ) -> GuestImage:
     """The image of the guest file at ``path``. Raises GuestFileError.
 
@@ -42,6 +42,7 @@ def load_guest(
     base that a Linux kernel is placed from, by default the first multiple of 2 MiB from ``ram_base`` on. An
     ELF file has its own addresses; a static PIE goes near ``ram_base``.
     """
+    path = Path(path)
     data = read_file(path, "a guest image")
     if kind is None:
         kind = _recognise(path, data)

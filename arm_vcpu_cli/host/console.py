@@ -7,17 +7,21 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from arm_vcpu_cli.errors import ArmVcpuError, OutputError
 from arm_vcpu_cli.host.inbox import LIMIT, FileAhead, Inbox, is_file, read_available, start_reader
 from arm_vcpu_cli.host.readiness import wait_readable, wait_writable
+from arm_vcpu_cli.saved import Saved
 
 ESCAPE: Final = 0x01
 """Ctrl-A starts an escape on an interactive line: x quits, Ctrl-A sends itself."""
 INTERRUPT: Final = 0x03
 NEWLINE: Final = 0x0A
 _QUIT: Final = frozenset(b"xX")
+_VERSION: Final = 1
+"""Of a saved state."""
+_MOST_WAITS: Final = 1 << 32
 CHUNK: Final = 4096
 """Bytes written at once: a pipe that has room at all has room for as many (PIPE_BUF)."""
 IDLE_SECONDS: Final = 0.01
@@ -293,6 +297,32 @@ class Console:
         self._in.extend(data)
         if not data:
             self._ended = True
+
+    # What the guest has to do with it, as plain data
+
+    def save(self) -> dict[str, Any]:
+        """What the guest has printed and is not written yet, what it is about to receive, for how long it has waited;
+        whence input comes and where output goes is not the guest's."""
+        return {
+            "version": _VERSION,
+            "unwritten": bytes(self._out),
+            "last": self._last,
+            "received": bytes(self._in),
+            "ended": self._fed and self._ended,
+            "idle_waits": self._idle_waits,
+        }
+
+    def load(self, state: object) -> None:
+        """Take what :meth:`save` gave, after :meth:`watch` or :meth:`replay`. ValueError, and nothing changes, if it is
+        something else."""
+        saved = Saved(state, "console", version=_VERSION)
+        out, received, ended = saved.data("unwritten"), saved.data("received"), saved.flag("ended")
+        last, idle_waits = saved.number("last", 0xFF), saved.number("idle_waits", _MOST_WAITS)
+        self._out[:] = out
+        self._in = deque(received)
+        self._last, self._idle_waits = last, idle_waits
+        if self._fed:
+            self._ended = ended
 
     # Where input comes from
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from arm_vcpu_cli.arch.translation.descriptor import PAGE_SIZE
 from arm_vcpu_cli.engine.layout import StateLayout
@@ -22,8 +22,11 @@ from arm_vcpu_cli.engine.unicorn_api import version
 from arm_vcpu_cli.engine.unicorn_core import UnicornCore
 from arm_vcpu_cli.errors import MemoryMapError, VCpuError
 from arm_vcpu_cli.record import Record
+from arm_vcpu_cli.saved import Saved
 from arm_vcpu_cli.sizes import format_size
 
+_VERSION: Final = 1
+"""Of a saved state."""
 _GIB: Final = 1 << 30
 _FRAMES_BASE: Final = 0x1000_0000
 _FRAMES_END: Final = _FRAMES_BASE + 16384 * PAGE_SIZE
@@ -109,6 +112,26 @@ class Host:
             raise VCpuError(f"physical CPU {cpu_id}: there are {len(self._cores)}")
         return self._cores[cpu_id]
 
+    @property
+    def cpus(self) -> int:
+        """How many physical CPUs there are."""
+        return len(self._cores)
+
+    @property
+    def cores(self) -> tuple[CpuCore, ...]:
+        """The physical CPUs by number."""
+        return tuple(self._cores)
+
+    def forget_code(self, paddr: int, size: int) -> None:
+        """Have every physical CPU forget translated code of a range that was written from outside."""
+        for core in self._cores:
+            core.forget_code(paddr, size)
+
+    def flush_tlbs(self) -> None:
+        """Have every physical CPU forget its cached translations."""
+        for core in self._cores:
+            core.flush_tlb()
+
     def alloc_frame(self) -> int | None:
         """One zeroed 4 KiB frame, or None when there is none left."""
         return self.alloc_frames(1)
@@ -157,6 +180,15 @@ class Host:
         offset = paddr - region.base
         return memoryview(region.block)[offset : offset + size]
 
+    def clear(self, paddr: int, size: int) -> None:
+        """Make guest memory zero, without touching what was never used; whole pages."""
+        region = self._region_of(paddr, size)
+        start = paddr - region.base
+        if hasattr(region.block, "madvise") and hasattr(mmap, "MADV_DONTNEED"):
+            region.block.madvise(mmap.MADV_DONTNEED, start, size)
+        else:
+            region.block[start : start + size] = bytes(size)
+
     def phys_to_virt(self, paddr: int) -> int:
         """The host-virtual address of a host-physical address."""
         region = self._region_of(paddr, 1)
@@ -183,6 +215,31 @@ class Host:
 
     def irq_handler(self) -> None:
         """Interrupts of the host are only ever taken from a guest: there is nothing to do at EL2."""
+
+    def save(self) -> dict[str, Any]:
+        """What frames are taken, and what is in them. The memory given to guests is not the host's to tell of."""
+        frames = range(_FRAMES_BASE, self._never_used, PAGE_SIZE)
+        taken = [frame for frame in frames if frame not in self._free_again]
+        return {
+            "version": _VERSION,
+            "never_used": self._never_used,
+            "free_again": list(self._free_again),
+            "frames": [self.memory(frame, PAGE_SIZE).tobytes() for frame in taken],
+        }
+
+    def load(self, state: object) -> None:
+        """Take what :meth:`save` gave. ValueError, and nothing changes, if it is something else."""
+        saved = Saved(state, "host", version=_VERSION)
+        never_used = saved.number("never_used", _FRAMES_END)
+        used = range(_FRAMES_BASE, never_used, PAGE_SIZE)
+        free = saved.numbers("free_again", None, _FRAMES_END)
+        if any(frame not in used for frame in free) or never_used % PAGE_SIZE:
+            raise ValueError("host.free_again has what is no frame")
+        taken = [frame for frame in used if frame not in free]
+        contents = saved.pieces("frames", len(taken), PAGE_SIZE)
+        for frame, content in zip(taken, contents, strict=True):
+            self.memory(frame, PAGE_SIZE)[:] = content
+        self._never_used, self._free_again = never_used, dict.fromkeys(free)
 
     def _is_free(self, frame: int) -> bool:
         return frame >= self._never_used or frame in self._free_again

@@ -14,14 +14,14 @@ from typing import Final, NamedTuple
 from arm_vcpu_cli.arch.identification.architecture import implemented_features, places_of
 from arm_vcpu_cli.arch.registers.sysreg import SysReg
 from arm_vcpu_cli.arm_vcpu.id_registers import guest_id_registers
-from arm_vcpu_cli.board.description import MachineDescription
+from arm_vcpu_cli.board.description import GicDescription, MachineDescription
 from arm_vcpu_cli.engine.port import CpuCore
 from arm_vcpu_cli.errors import EngineError
 from arm_vcpu_cli.guest.code_survey import EL2, EL3, CodeSurvey, Use
 from arm_vcpu_cli.guest.elf_survey import ET_DYN, ET_EXEC, ElfSurvey
 from arm_vcpu_cli.guest.guest_survey import GuestSurvey
 from arm_vcpu_cli.guest.image import Segment
-from arm_vcpu_cli.guest.linux_survey import CONSOLE, GIC, PSCI, TIMER, LinuxSurvey
+from arm_vcpu_cli.guest.linux_survey import CONSOLE, GICS, PSCI, TIMER, LinuxSurvey
 from arm_vcpu_cli.sizes import format_size
 
 ENOUGH: Final = 16
@@ -86,7 +86,7 @@ def guest_cpu(core: CpuCore, description: MachineDescription) -> GuestCpu:
     told = values
     if description.el2.trap_id_registers:
         switched = dict(description.cpu.features)
-        told = guest_id_registers(core, gic=description.gic is not None, features=switched)
+        told = guest_id_registers(core, gic=description.has_gic_registers, features=switched)
     return GuestCpu(core.model, implemented_features(values), implemented_features(told))
 
 
@@ -107,7 +107,7 @@ def judge(survey: GuestSurvey, cpu: GuestCpu, description: MachineDescription) -
     findings = [] if survey.problem is None else [Finding(Weight.NO, survey.problem)]
     findings += _memory_findings(survey.segments, description)
     if survey.linux is not None:
-        findings += _linux_findings(survey.linux, cpu, has_gic=description.gic is not None)
+        findings += _linux_findings(survey.linux, cpu, gic=description.gic)
     else:
         findings += _code_findings(survey.code, cpu)
     return Verdict(cpu.model, tuple(findings))
@@ -139,7 +139,7 @@ def _memory_findings(segments: tuple[Segment, ...], description: MachineDescript
     return found
 
 
-def _linux_findings(linux: LinuxSurvey, cpu: GuestCpu, *, has_gic: bool) -> list[Finding]:
+def _linux_findings(linux: LinuxSurvey, cpu: GuestCpu, *, gic: GicDescription | None) -> list[Finding]:
     """A kernel looks for what it can use by itself; pages, byte order and drivers are what it has to find."""
     found = []
     page = _PAGE_FEATURES.get(linux.flags.PAGE_SIZE)
@@ -153,7 +153,7 @@ def _linux_findings(linux: LinuxSurvey, cpu: GuestCpu, *, has_gic: bool) -> list
         found.append(Finding(Weight.NO, text, "FEAT_LVA"))
     found += [
         Finding(Weight.NO, f"it has no driver for the machine's {driver}")
-        for driver in (*((GIC,) if has_gic else ()), TIMER)
+        for driver in (*(() if gic is None else (GICS[gic.version],)), TIMER)
         if driver not in linux.drivers
     ]
     if CONSOLE not in linux.drivers:

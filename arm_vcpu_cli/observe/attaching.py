@@ -2,47 +2,58 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from arm_vcpu_cli.devices.naming import device_kind
-from arm_vcpu_cli.observe.callers import CallerFinder
-from arm_vcpu_cli.observe.describing import EventDescriber
+from arm_vcpu_cli.observe.callers import CallerFinder, virtual_reader
+from arm_vcpu_cli.observe.describing import EventDescriber, seen_bus
 from arm_vcpu_cli.observe.tracing import TraceOptions, Tracer
+from arm_vcpu_cli.observe.vcpu_times import VcpuTimes
 from arm_vcpu_cli.observe.vector_watch import watch_vectors
 from arm_vcpu_cli.printable import printable
 from arm_vcpu_cli.trace.event import TracedDevice, TraceHeader
 from arm_vcpu_cli.trace.sinks import TraceSink
-from arm_vcpu_cli.vm.builder import Machine
+from arm_vcpu_cli.vm.machine import Machine
 
 
 def attach_tracer(machine: Machine, sink: TraceSink, options: TraceOptions) -> Tracer:
     """Have a machine traced from now on; before its vCPU is bound. What nobody wants to hear of is not watched."""
-    core, gic = machine.host.core(0), machine.gic
-    clock, symbols = machine.clock.now, machine.image.symbols
+    gic = machine.gic
+    symbols, several = machine.image.symbols, len(machine.cpus) > 1
+    times = VcpuTimes(machine)
+    clock = times.now if several else machine.timeline.now
     tracer = Tracer(
         sink,
         EventDescriber.for_machine(machine),
         options,
         clock=clock,
-        caller=CallerFinder(symbols, core.read_virtual).return_address if len(symbols) else None,
-        signalled=lambda: None if gic is None else gic.signalled(0),
+        caller=CallerFinder(symbols, virtual_reader(machine)).return_address if len(symbols) else None,
+        signalled=lambda vcpu: None if gic is None else gic.signalled(vcpu),
+        current=lambda: machine.current.index,
+        clock_of=times.of if several else None,
+        vcpus=len(machine.cpus),
     )
-    machine.arch_vcpu.set_observer(tracer)
+    machine.observe(tracer)
     if gic is not None and tracer.wants_interrupts:
         gic.watch(tracer.interrupt)
     if tracer.wants_states:
-        machine.vcpu.observe_state(tracer.state)
+        for cpu in machine.cpus:
+            cpu.vcpu.observe_state(partial(tracer.state, cpu.index))
     if tracer.wants_console or options.start_on or options.stop_on:
         machine.console.observe(tracer.console)
     if tracer.wants_accesses:
         for device in machine.passed_through:
             device.observer = tracer.access
     if tracer.wants_exceptions:
-        tracer.at_exit = watch_vectors(core, machine.arch_vcpu.state, clock, tracer.exception)
+        tracer.at_exit = watch_vectors(machine, clock, tracer.exception)
     if tracer.wants_code:
-        machine.on_demand.watcher = tracer.code
-    for address in options.start_at:
-        core.watch_code(address, address, lambda _pc: tracer.open())
-    for address in options.stop_at:
-        core.watch_code(address, address, lambda _pc: tracer.shut())
+        for cpu in machine.cpus:
+            cpu.arch.execution_watcher = tracer.code
+    for each in machine.host.cores:
+        for address in options.start_at:
+            each.watch_code(address, address, lambda _pc: tracer.open())
+        for address in options.stop_at:
+            each.watch_code(address, address, lambda _pc: tracer.shut())
     return tracer
 
 
@@ -51,7 +62,7 @@ def trace_header(machine: Machine, tool: str, *, timing: bool) -> TraceHeader:
     description = machine.description
     described = {device.name: device for device in description.devices}
     devices = []
-    for window in machine.bus.windows():
+    for window in seen_bus(machine).windows():
         device = described.get(window.name)
         kind = device_kind(window.device) if device is None else device.type
         intid = None if device is None else device.intid
@@ -68,5 +79,6 @@ def trace_header(machine: Machine, tool: str, *, timing: bool) -> TraceHeader:
         cpu=description.cpu.model,
         clock=description.clock.source.value,
         timing=timing,
+        vcpus=len(machine.cpus),
         devices=tuple(devices),
     )

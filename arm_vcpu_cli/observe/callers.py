@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Final
 
 from arm_vcpu_cli.guest.symbols import SymbolTable
+from arm_vcpu_cli.vm.machine import Machine
 
 _REMEMBERED: Final = 1 << 14
 _RETURN_ADDRESS: Final = 8
@@ -35,3 +36,10 @@ class CallerFinder:
             return lr
         record = self._read(fp + _RETURN_ADDRESS, _ADDRESS_BYTES)
         return 0 if record is None else int.from_bytes(record, "little")
+
+
+def virtual_reader(machine: Machine) -> ReadVirtual:
+    """What reads memory as the vCPU sees it that has its turn, on whichever core that is."""
+    if machine.host.cpus == 1:
+        return machine.core.read_virtual
+    return lambda address, size: machine.core.read_virtual(address, size)

@@ -6,7 +6,7 @@ are the properties made that it has in a trace, so that live figures and those o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, Final
@@ -15,27 +15,30 @@ from arm_vcpu_cli.arch.registers.intid import intid_kind
 from arm_vcpu_cli.arch.syndrome.esr import EC_SHIFT
 from arm_vcpu_cli.arm_vcpu.observer import El1ExceptionRecord, ExitRecord
 from arm_vcpu_cli.axvcpu.exit import (
+    Halt,
     Hypercall,
     IoRead,
     IoWrite,
     MmioRead,
     MmioWrite,
     NestedPageFault,
+    SendIPI,
     SysRegRead,
     SysRegWrite,
     SystemDown,
 )
 from arm_vcpu_cli.devices.bus import Bus
 from arm_vcpu_cli.guest.symbols import SymbolTable
-from arm_vcpu_cli.observe.callers import CallerFinder
-from arm_vcpu_cli.observe.describing import EventDescriber, interrupt_names
+from arm_vcpu_cli.observe.callers import CallerFinder, virtual_reader
+from arm_vcpu_cli.observe.describing import EventDescriber, interrupt_names, seen_bus
 from arm_vcpu_cli.observe.exit_fields import EXIT_FIELDS, Fields, Places
 from arm_vcpu_cli.observe.latency import InterruptLatency
+from arm_vcpu_cli.observe.vcpu_times import VcpuTimes
 from arm_vcpu_cli.observe.vector_watch import watch_vectors
 from arm_vcpu_cli.trace.event import Hex
 from arm_vcpu_cli.trace.exitkey import exit_key
 from arm_vcpu_cli.trace.statistics import Cell, Statistics
-from arm_vcpu_cli.vm.builder import Machine
+from arm_vcpu_cli.vm.machine import Machine
 
 _MAX_KEYS: Final = 1 << 15
 _ACCESSES: Final = (MmioRead, MmioWrite)
@@ -49,6 +52,9 @@ _DETAILS: Final[Mapping[type, Callable[[Any], object]]] = MappingProxyType(
         Hypercall: attrgetter("nr"),
         NestedPageFault: attrgetter("addr", "access_flags"),
         SystemDown: attrgetter("action"),
+        SendIPI: attrgetter("vector", "target_cpu", "target_cpu_aux", "send_to_all"),
+        # A function that calls the firmware asks from one place for a standby and for more.
+        Halt: lambda exit_: exit_.entry_point is None,
         IoRead: attrgetter("port"),
         IoWrite: attrgetter("port"),
     }
@@ -62,8 +68,9 @@ FindCaller = Callable[[int, int, int], int]
 class ExitCounter:
     """Counts the exits of a vCPU in ``statistics``; implements :class:`~arm_vcpu_cli.arm_vcpu.observer.ExitObserver`.
 
-    ``clock`` gives nanoseconds; callers are only looked for with ``caller``, exceptions only counted with
-    ``exceptions``. ``at_exit`` is called at each exit, before it is counted.
+    ``clock`` gives nanoseconds of the vCPU that has its turn, which ``current`` tells, and ``clock_of`` those of any
+    vCPU if they are several; callers are only looked for with ``caller``, exceptions only counted with ``exceptions``.
+    ``at_exit`` is called at each exit, before it is counted.
     """
 
     wants_entries: Final = False
@@ -78,16 +85,23 @@ class ExitCounter:
         interrupts: Mapping[int, str] | None = None,
         caller: FindCaller | None = None,
         exceptions: bool = False,
+        affinities: Sequence[int] = (0,),
+        clock_of: Callable[[int], int] | None = None,
+        current: Callable[[], int] = lambda: 0,
     ) -> None:
         self.statistics = Statistics()
         self.wants_exceptions = exceptions
         self.at_exit: Callable[[], None] | None = None
         self._symbols = symbols
-        self._places = Places(bus)
+        self._places = Places(bus, affinities)
         self._describer = EventDescriber(symbols, bus)
         start = clock()
         self.now: Final[Callable[[], int]] = (lambda: clock() - start) if start else clock
         """Nanoseconds since the counter was made."""
+        self._current = current
+        self._now_of: Final[Callable[[int], int]] = (
+            (lambda _vcpu: self.now()) if clock_of is None else lambda vcpu: clock_of(vcpu) - start
+        )
         self._sources = {} if interrupts is None else interrupts
         self._caller = caller
         self._cells: dict[tuple[object, ...], Cell] = {}
@@ -103,13 +117,13 @@ class ExitCounter:
         detail = _DETAILS.get(kind)
         caller = 0 if self._caller is None else self._caller(pc, record.lr, record.fp)
         # The syndrome tells HVC, SMC and semihosting apart, and mostly what different programs have at one address.
-        key = (kind, None if detail is None else detail(reason), pc, caller, record.esr)
+        key = (kind, None if detail is None else detail(reason), pc, caller, record.esr, record.vcpu)
         cell = self._cells.get(key)
         if cell is None:
             cell = self._new(key, record, caller)
         self.statistics.exit(cell, record.time, record.host_ns)
 
-    def entry(self, pc: int, el: int, *, irq: bool, fiq: bool) -> None:
+    def entry(self, vcpu: int, pc: int, el: int, *, irq: bool, fiq: bool) -> None:
         """Not wanted."""
 
     def exception(self, record: El1ExceptionRecord) -> None:
@@ -120,11 +134,14 @@ class ExitCounter:
             name = self._kinds[key] = self._describer.exception(0, record).name
         self.statistics.exception(name, record.time)
 
-    def interrupt(self, action: str, _cpu: int, intid: int) -> None:
+    def interrupt(self, action: str, cpu: int, intid: int) -> None:
         """Count a step in the life of an interrupt; see :meth:`~arm_vcpu_cli.devices.gic.v3.GicV3.watch`."""
-        now = self.now()
-        latency = self._latency.step(action, intid, now)
-        self.statistics.interrupt(intid, self._sources.get(intid) or intid_kind(intid), action, now, None, latency)
+        # What goes to no vCPU is counted for the one that has its turn.
+        vcpu = cpu if cpu >= 0 else self._current()
+        now = self._now_of(vcpu)
+        latency = self._latency.step(action, cpu, intid, now)
+        source = self._sources.get(intid) or intid_kind(intid)
+        self.statistics.interrupt(vcpu, intid, source, action, now, None, latency)
 
     def _new(self, key: tuple[object, ...], record: ExitRecord, caller: int) -> Cell:
         if len(self._cells) >= _MAX_KEYS:
@@ -144,7 +161,7 @@ class ExitCounter:
             describe = EXIT_FIELDS.get(kind)
             fields = () if describe is None else describe(self._places, reason, record)
         said = {name: str(value) for name, value in fields}
-        said |= {"reason": kind.__name__, "pc": hex(record.pc), "el": str(record.el), "vcpu": "0"}
+        said |= {"reason": kind.__name__, "pc": hex(record.pc), "el": str(record.el), "vcpu": str(record.vcpu)}
         said |= {"symbol": self._function(record.pc), "caller": self._function(caller) if caller else ""}
         return said
 
@@ -158,18 +175,22 @@ def attach_counter(machine: Machine, *, callers: bool = False, exceptions: bool 
 
     ``callers`` and ``exceptions`` cost the guest some of its speed.
     """
-    core, gic = machine.host.core(0), machine.gic
+    gic, several = machine.gic, len(machine.cpus) > 1
+    times = VcpuTimes(machine)
     counter = ExitCounter(
         machine.image.symbols,
-        machine.bus,
-        machine.clock.now,
+        seen_bus(machine),
+        times.now if several else machine.timeline.now,
         interrupts=interrupt_names(machine.description),
-        caller=CallerFinder(machine.image.symbols, core.read_virtual).return_address if callers else None,
+        caller=CallerFinder(machine.image.symbols, virtual_reader(machine)).return_address if callers else None,
         exceptions=exceptions,
+        affinities=[cpu.affinity for cpu in machine.cpus],
+        clock_of=times.of if several else None,
+        current=lambda: machine.current.index,
     )
-    machine.arch_vcpu.set_observer(counter)
+    machine.observe(counter)
     if gic is not None:
         gic.watch(counter.interrupt)
     if exceptions:
-        counter.at_exit = watch_vectors(core, machine.arch_vcpu.state, counter.now, counter.exception)
+        counter.at_exit = watch_vectors(machine, counter.now, counter.exception)
     return counter

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -16,7 +16,8 @@ from arm_vcpu_cli.guest.symbols import SymbolTable
 from arm_vcpu_cli.observe.exit_fields import EXIT_FIELDS, Fields, Places
 from arm_vcpu_cli.printable import undecoded
 from arm_vcpu_cli.trace.event import ACCESS, CODE, CONSOLE, ENTRY, EXCEPTION, EXIT, IRQ, STATE, Field, Hex, TraceEvent
-from arm_vcpu_cli.vm.builder import PHYSICAL_TIMER, VIRTUAL_TIMER, Machine
+from arm_vcpu_cli.vm.cpu_building import PHYSICAL_TIMER, VIRTUAL_TIMER
+from arm_vcpu_cli.vm.machine import Machine
 from arm_vcpu_cli.vm.passthrough import PassedThrough
 
 _REMEMBERED: Final = 1 << 14
@@ -38,9 +39,10 @@ _CLASSES: Final = {
 
 
 class InterruptStep(NamedTuple):
-    """A step in the life of an interrupt; ``latency`` is in nanoseconds, None where there is nothing to measure."""
+    """A step in the life of an interrupt at a vCPU; ``latency`` is in nanoseconds, None where nothing was measured."""
 
     action: str
+    vcpu: int
     intid: int
     latency: int | None
 
@@ -54,10 +56,9 @@ class EventDescriber:
         bus: Bus,
         *,
         interrupts: Mapping[int, str] | None = None,
-        vcpu: int = 0,
+        affinities: Sequence[int] = (0,),
     ) -> None:
-        self._vcpu = vcpu
-        self._places = Places(bus)
+        self._places = Places(bus, affinities)
         self._symbol: Callable[[int], str] = lru_cache(_REMEMBERED)(symbols.format)
         self._source: Callable[[int], str] = lru_cache(_REMEMBERED)(symbols.source)
         self._function: Callable[[int], str] = lru_cache(_REMEMBERED)(lambda address: _function(symbols, address))
@@ -66,7 +67,12 @@ class EventDescriber:
     @classmethod
     def for_machine(cls, machine: Machine) -> EventDescriber:
         """With the names of a machine and its guest."""
-        return cls(machine.image.symbols, machine.bus, interrupts=interrupt_names(machine.description))
+        return cls(
+            machine.image.symbols,
+            seen_bus(machine),
+            interrupts=interrupt_names(machine.description),
+            affinities=[cpu.affinity for cpu in machine.cpus],
+        )
 
     def exit(self, number: int, record: ExitRecord, caller: int = 0) -> TraceEvent:
         """An exit; ``caller`` is a return address, 0 where that is not known."""
@@ -81,7 +87,7 @@ class EventDescriber:
             (
                 EXIT,
                 number,
-                self._vcpu,
+                record.vcpu,
                 record.time,
                 kind.__name__,
                 pc,
@@ -95,12 +101,10 @@ class EventDescriber:
             ),
         )
 
-    def entry(self, number: int, time: int, pc: int, el: int, virq: str) -> TraceEvent:
+    def entry(self, number: int, time: int, vcpu: int, pc: int, el: int, virq: str) -> TraceEvent:
         """The guest goes on; ``virq`` says which virtual interrupts are pending."""
         fields: Fields = (("virq", virq),) if virq else ()
-        return _new(
-            TraceEvent, (ENTRY, number, self._vcpu, time, "", pc, self._symbol(pc), "", "", el, None, fields, "")
-        )
+        return _new(TraceEvent, (ENTRY, number, vcpu, time, "", pc, self._symbol(pc), "", "", el, None, fields, ""))
 
     def exception(self, number: int, record: El1ExceptionRecord, intid: int | None = None) -> TraceEvent:
         """An exception that the guest takes itself; ``intid`` is the interrupt that it will find."""
@@ -120,7 +124,7 @@ class EventDescriber:
         return TraceEvent(
             EXCEPTION,
             number,
-            self._vcpu,
+            record.vcpu,
             record.time,
             name or "other",
             pc,
@@ -136,19 +140,28 @@ class EventDescriber:
         fields: Fields = (("intid", step.intid), ("source_name", self._interrupt(step.intid)))
         if step.latency is not None:
             fields = (*fields, ("latency_ns", step.latency))
-        return TraceEvent(IRQ, number, self._vcpu, time, step.action, fields=fields)
+        return TraceEvent(IRQ, number, step.vcpu, time, step.action, fields=fields)
 
-    def state(self, number: int, time: int, before: str, after: str) -> TraceEvent:
+    def state(self, number: int, time: int, vcpu: int, before: str, after: str) -> TraceEvent:
         """The vCPU changes its state."""
-        return TraceEvent(STATE, number, self._vcpu, time, after, fields=(("from", before),))
+        return TraceEvent(STATE, number, vcpu, time, after, fields=(("from", before),))
 
-    def console(self, number: int, time: int, line: bytes) -> TraceEvent:
-        """A line of what the guest prints, with its end."""
+    def console(self, number: int, time: int, said: tuple[int, bytes]) -> TraceEvent:
+        """A line of what the guest prints, with its end, and the vCPU that printed that."""
+        vcpu, line = said
         fields: Fields = (("text", undecoded(line)),)
-        return TraceEvent(CONSOLE, number, self._vcpu, time, "", fields=fields)
+        return TraceEvent(CONSOLE, number, vcpu, time, "", fields=fields)
 
     def access(
-        self, number: int, time: int, device: PassedThrough, is_write: bool, offset: int, width: int, value: int
+        self,
+        number: int,
+        time: int,
+        vcpu: int,
+        device: PassedThrough,
+        is_write: bool,
+        offset: int,
+        width: int,
+        value: int,
     ) -> TraceEvent:
         """An access to a device without an exit."""
         name = name_access(device.device, offset, width)
@@ -159,12 +172,12 @@ class EventDescriber:
         fields += [("offset", Hex(offset)), ("width", width), ("data" if is_write else "value", Hex(value))]
         if said:
             fields.append(("meaning", said))
-        return TraceEvent(ACCESS, number, self._vcpu, time, "", fields=tuple(fields))
+        return TraceEvent(ACCESS, number, vcpu, time, "", fields=tuple(fields))
 
-    def code(self, number: int, time: int, vaddr: int, ipas: range) -> TraceEvent:
+    def code(self, number: int, time: int, vcpu: int, vaddr: int, ipas: range) -> TraceEvent:
         """The guest executes at ``vaddr``, and has not executed from those IPAs before."""
         fields: Fields = (("ipa", Hex(ipas.start)), ("size", len(ipas)))
-        return TraceEvent(CODE, number, self._vcpu, time, "", vaddr, self._symbol(vaddr), fields=fields)
+        return TraceEvent(CODE, number, vcpu, time, "", vaddr, self._symbol(vaddr), fields=fields)
 
     def _interrupt(self, intid: int) -> str:
         return self._interrupts.get(intid) or intid_kind(intid)
@@ -173,6 +186,11 @@ class EventDescriber:
 def _function(symbols: SymbolTable, address: int) -> str:
     found = symbols.resolve(address)
     return "" if found is None else found[0]
+
+
+def seen_bus(machine: Machine) -> Bus:
+    """The bus with everything on it that a vCPU sees: what is private to one has the same name and place for all."""
+    return machine.cpus[0].bus
 
 
 def interrupt_names(description: MachineDescription) -> dict[int, str]:

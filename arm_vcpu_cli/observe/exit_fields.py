@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final
@@ -18,6 +18,7 @@ from arm_vcpu_cli.axvcpu.exit import (
     CpuUp,
     ExternalInterrupt,
     FailEntry,
+    Halt,
     Hypercall,
     IoRead,
     IoWrite,
@@ -46,8 +47,11 @@ class Places:
     """What is told of addresses and values of devices, kept for those that were told before; a guest may use very
     many."""
 
-    def __init__(self, bus: Bus) -> None:
+    def __init__(self, bus: Bus, affinities: Sequence[int] = (0,)) -> None:
         self._bus = bus
+        self._numbers = {affinity: number for number, affinity in enumerate(affinities)}
+        self.ipi = lru_cache(_ACCESSES)(self._ipi)
+        """What an inter-processor interrupt is and to whom it goes, such as "SGI 1 to cpu2"."""
         self.access = lru_cache(_REMEMBERED)(self._access)
         """(IPA, width in bytes) -> fields of the access."""
         self.meaning = lru_cache(_REMEMBERED)(self._meaning)
@@ -86,9 +90,29 @@ class Places:
             *self.meaning(ipa, int(width), data),
         )
 
+    def _ipi(self, exit_: SendIPI) -> str:
+        if exit_.send_to_all or exit_.send_to_self:
+            return f"SGI {exit_.vector} to {'all others' if exit_.send_to_all else 'itself'}"
+        targets = exit_.target_cpu_aux
+        affinities = [exit_.target_cpu | bit for bit in range(targets.bit_length()) if targets >> bit & 1]
+        known = [self._numbers[affinity] for affinity in affinities if affinity in self._numbers]
+        named = [*_numbered(known), *(f"{each:#x} (no CPU)" for each in affinities if each not in self._numbers)]
+        return f"SGI {exit_.vector} to {', '.join(named) or 'nobody'}"
+
     def where(self, ipa: int, va: int | None) -> Fields:
         """The two addresses of an access."""
         return (("ipa", Hex(ipa)),) if va is None else (("ipa", Hex(ipa)), ("va", Hex(va)))
+
+
+def _numbered(numbers: Iterable[int]) -> list[str]:
+    """Numbers of CPUs as text: ``cpu0``, ``cpu2-5``."""
+    spans: list[list[int]] = []
+    for number in sorted(numbers):
+        if spans and spans[-1][1] == number - 1:
+            spans[-1][1] = number
+        else:
+            spans.append([number, number])
+    return [f"cpu{first}" if first == last else f"cpu{first}-{last}" for first, last in spans]
 
 
 def _mmio_read(places: Places, exit_: MmioRead, record: ExitRecord) -> Fields:
@@ -162,7 +186,19 @@ def _cpu_down(_places: Places, exit_: CpuDown, record: ExitRecord) -> Fields:
 
 
 def _system_down(_places: Places, exit_: SystemDown, record: ExitRecord) -> Fields:
-    return (("conduit", _conduit(record)), ("action", exit_.action.value), ("status", exit_.status))
+    fields: Fields = (("conduit", _conduit(record)), ("action", exit_.action.value), ("status", exit_.status))
+    return (*fields, *_restart(exit_))
+
+
+def _halt(_places: Places, exit_: Halt, record: ExitRecord) -> Fields:
+    if exit_.entry_point is None:
+        return ()
+    return (("conduit", _conduit(record)), ("call", "CPU_SUSPEND"), *_restart(exit_))
+
+
+def _restart(exit_: Halt | SystemDown) -> Fields:
+    """Where a CPU that gives up its registers starts again."""
+    return () if exit_.entry_point is None else (("entry_point", Hex(exit_.entry_point)), ("arg", Hex(exit_.arg)))
 
 
 def _page_fault(places: Places, exit_: NestedPageFault, record: ExitRecord) -> Fields:
@@ -182,8 +218,9 @@ def _io_write(_places: Places, exit_: IoWrite, _record: ExitRecord) -> Fields:
     return (("port", Hex(exit_.port)), ("width", int(exit_.width)), ("data", Hex(exit_.data)))
 
 
-def _send_ipi(_places: Places, exit_: SendIPI, _record: ExitRecord) -> Fields:
+def _send_ipi(places: Places, exit_: SendIPI, _record: ExitRecord) -> Fields:
     return (
+        ("ipi", places.ipi(exit_)),
         ("target_cpu", Hex(exit_.target_cpu)),
         ("target_list", Hex(exit_.target_cpu_aux)),
         ("send_to_all", exit_.send_to_all),
@@ -220,6 +257,7 @@ EXIT_FIELDS: Final[Mapping[type, Describe]] = MappingProxyType(
         CpuUp: _cpu_up,
         CpuDown: _cpu_down,
         SystemDown: _system_down,
+        Halt: _halt,
         NestedPageFault: _page_fault,
         ExternalInterrupt: _external_interrupt,
         IoRead: _io_read,
@@ -228,4 +266,4 @@ EXIT_FIELDS: Final[Mapping[type, Describe]] = MappingProxyType(
         FailEntry: _fail_entry,
     }
 )
-"""How the fields of each reason are made; the others (Halt, Nothing) have none."""
+"""How the fields of each reason are made; the other (Nothing) has none."""

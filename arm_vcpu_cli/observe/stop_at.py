@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from arm_vcpu_cli.arm_vcpu.observer import El1ExceptionRecord, ExitRecord
-from arm_vcpu_cli.vm.builder import Machine
+from arm_vcpu_cli.vm.machine import Machine
 
 
 class StopAt:
@@ -14,8 +14,7 @@ class StopAt:
     timing = False
 
     def __init__(self, machine: Machine, wanted: range) -> None:
-        self._vcpu = machine.arch_vcpu
-        self._core = machine.host.core(0)
+        self._machine = machine
         self._wanted = wanted
 
     def now(self) -> int:
@@ -27,7 +26,7 @@ class StopAt:
         if record.pc in self._wanted:
             self._stop()
 
-    def entry(self, pc: int, el: int, *, irq: bool, fiq: bool) -> None:
+    def entry(self, vcpu: int, pc: int, el: int, *, irq: bool, fiq: bool) -> None:
         """Not asked for."""
 
     def exception(self, record: El1ExceptionRecord) -> None:
@@ -37,5 +36,6 @@ class StopAt:
 
     def _stop(self) -> None:
         """As if this exit had been the last one allowed."""
-        self._vcpu.max_exits = max(self._vcpu.exits, 1)
-        self._core.request_stop()
+        vcpu = self._machine.current.arch
+        vcpu.max_exits = max(vcpu.exits, 1)
+        self._machine.request_stop()

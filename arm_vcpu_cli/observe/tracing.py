@@ -19,8 +19,8 @@ from arm_vcpu_cli.observe.latency import InterruptLatency
 from arm_vcpu_cli.trace.event import ACCESS, CODE, CONSOLE, ENTRY, EXCEPTION, EXIT, IRQ, STATE, TraceEnd, TraceEvent
 from arm_vcpu_cli.trace.selection import EVERYTHING, Facts, Selection, Test
 from arm_vcpu_cli.trace.sinks import TraceSink
+from arm_vcpu_cli.vm.endings import RunResult
 from arm_vcpu_cli.vm.passthrough import PassedThrough
-from arm_vcpu_cli.vm.runner import RunResult
 
 _WITH_IPA: Final = (MmioRead, MmioWrite, NestedPageFault)
 _NEWLINE: Final = b"\n"
@@ -48,8 +48,9 @@ class TraceOptions:
 class Tracer:
     """Implements :class:`~arm_vcpu_cli.arm_vcpu.observer.ExitObserver`, and listens to the rest of a machine.
 
-    ``clock`` gives nanoseconds; ``caller`` finds a return address from PC, x30 and x29; ``signalled`` tells which
-    interrupt a vCPU would acknowledge.
+    ``clock`` gives nanoseconds of the vCPU that has its turn, ``clock_of`` those of each of ``vcpus`` if they are
+    several; ``caller`` finds a return address from PC, x30 and x29; ``signalled`` tells which interrupt a vCPU would
+    acknowledge, ``current`` which vCPU has its turn.
     """
 
     def __init__(
@@ -60,7 +61,10 @@ class Tracer:
         *,
         clock: Callable[[], int] = time.perf_counter_ns,
         caller: Callable[[int, int, int], int] | None = None,
-        signalled: Callable[[], int | None] = lambda: None,
+        signalled: Callable[[int], int | None] = lambda _vcpu: None,
+        current: Callable[[], int] = lambda: 0,
+        clock_of: Callable[[int], int] | None = None,
+        vcpus: int = 1,
     ) -> None:
         options = TraceOptions() if options is None else options
         types = options.selection.wanted_types()
@@ -70,9 +74,14 @@ class Tracer:
         self._options = options
         self._caller = caller
         self._signalled = signalled
+        self._current = current
         start = clock()
         self._time: Final[Callable[[], int]] = (lambda: clock() - start) if start else clock
         """Nanoseconds since the tracer was made."""
+        self._time_of: Final[Callable[[int], int]] = (
+            (lambda _vcpu: self._time()) if clock_of is None else lambda vcpu: clock_of(vcpu) - start
+        )
+        self._vcpus: Final = vcpus
         self._test, self._test_general = options.selection.test(), options.selection.test_general()
         self._test_access = options.selection.test_access()
         self._wants_exits = EXIT in types
@@ -98,11 +107,14 @@ class Tracer:
         """Whether every wanted event is told at once."""
         self._seen = 0
         self._kinds: Counter[type] = Counter()
-        self._held_state: int | None = None
+        self._held_states: dict[int, int] = {}
+        """When a vCPU came back from the guest, perhaps only for a moment."""
         self._line = bytearray()
-        self._entered = -1
+        self._exited: set[int] = set()
+        """The vCPUs that have exited since they were entered."""
+        self._begun: set[int] = set()
         self._inside = False
-        self._late: list[tuple[Callable[..., TraceEvent], int, object]] = []
+        self._late: list[tuple[Callable[..., TraceEvent], int, int, object]] = []
         """What an exit that is not told yet has brought about: the cause is told before the effect."""
         self._tail = b""
         self._latency = InterruptLatency()
@@ -129,6 +141,8 @@ class Tracer:
                 self._event(self._describe_exit(number, record, caller))
             else:
                 self._tell(self._describe_exit, number, record, caller)
+        if self.wants_entries:
+            self._exited.add(record.vcpu)
         self._inside = False
         if self._late:
             self._finish()
@@ -137,7 +151,7 @@ class Tracer:
         reason = record.reason
         ipa = reason.addr if isinstance(reason, _WITH_IPA) else None
         name = type(reason).__name__
-        return test(Facts(self._seen, 0, record.time, name, record.esr, record.pc, ipa))
+        return test(Facts(self._seen, record.vcpu, record.time, name, record.esr, record.pc, ipa))
 
     def _begin(self) -> int:
         self._inside = True
@@ -145,30 +159,35 @@ class Tracer:
 
     def _finish(self) -> None:
         self._inside = False
-        for make, now, what in self._late:
-            self._tell_effect(make, now, what)
+        for make, vcpu, now, what in self._late:
+            self._tell_effect(make, vcpu, now, what)
         self._late.clear()
 
-    def _tell_effect(self, make: Callable[..., TraceEvent], now: int, what: object) -> None:
+    def _tell_effect(self, make: Callable[..., TraceEvent], vcpu: int, now: int, what: object) -> None:
         if self._inside:
-            self._late.append((make, now, what))
-        elif self._wanted(now):
+            self._late.append((make, vcpu, now, what))
+        elif self._wanted(vcpu, now):
             self._tell(make, self._seen, now, what)
 
-    def entry(self, pc: int, el: int, *, irq: bool, fiq: bool) -> None:
-        """The guest goes on."""
-        seen, self._entered = self._entered, self._seen
-        if not self._open or seen == self._seen:
+    def entry(self, vcpu: int, pc: int, el: int, *, irq: bool, fiq: bool) -> None:
+        """A vCPU goes on."""
+        if vcpu in self._exited:
+            self._exited.discard(vcpu)
+        elif vcpu in self._begun:
             # Without an exit before it, it was only stopped for a moment.
             return
+        else:
+            self._begun.add(vcpu)
+        if not self._open:
+            return
         now = self._time()
-        if self._test is not None and not self._test(Facts(self._seen, 0, now, "", None, pc, None)):
+        if self._test is not None and not self._test(Facts(self._seen, vcpu, now, "", None, pc, None)):
             return
         virq = ("irq fiq" if fiq else "irq") if irq else "fiq" if fiq else ""
         if self._unbounded:
-            self._event(self._describe_entry(self._seen, now, pc, el, virq))
+            self._event(self._describe_entry(self._seen, now, vcpu, pc, el, virq))
         else:
-            self._tell(self._describe_entry, self._seen, now, pc, el, virq)
+            self._tell(self._describe_entry, self._seen, now, vcpu, pc, el, virq)
 
     def exception(self, record: El1ExceptionRecord) -> None:
         """The guest has taken an exception itself."""
@@ -180,38 +199,40 @@ class Tracer:
         if not (self._open and self.wants_exceptions):
             return
         if self._test is not None:
-            facts = Facts(self._seen, 0, record.time, "", record.esr, record.pc, None)
+            facts = Facts(self._seen, record.vcpu, record.time, "", record.esr, record.pc, None)
             if not self._test(facts):
                 return
-        intid = self._signalled() if record.esr is None else None
+        intid = self._signalled(record.vcpu) if record.esr is None else None
         self._tell(self._describer.exception, self._seen, record, intid)
 
     # What the machine tells ------------------------------------------------------------------------------------
 
-    def interrupt(self, action: str, _cpu: int, intid: int) -> None:
+    def interrupt(self, action: str, cpu: int, intid: int) -> None:
         """A step in the life of an interrupt; see :meth:`~arm_vcpu_cli.devices.gic.v3.GicV3.watch`."""
-        now = self._time()
-        latency = self._latency.step(action, intid, now)
-        self._tell_effect(self._describer.interrupt, now, InterruptStep(action, intid, latency))
+        # What goes to no vCPU is told of the one that has its turn.
+        vcpu = cpu if cpu >= 0 else self._current()
+        now = self._time() if self._vcpus == 1 else self._time_of(vcpu)
+        latency = self._latency.step(action, cpu, intid, now)
+        self._tell_effect(self._describer.interrupt, vcpu, now, InterruptStep(action, vcpu, intid, latency))
 
-    def state(self, before: VCpuState, after: VCpuState) -> None:
-        """The vCPU changes its state."""
-        now = self._time()
-        held, self._held_state = self._held_state, None
+    def state(self, vcpu: int, before: VCpuState, after: VCpuState) -> None:
+        """A vCPU changes its state."""
+        now = self._time() if self._vcpus == 1 else self._time_of(vcpu)
+        held = self._held_states.pop(vcpu, None)
         if after is VCpuState.READY and before is VCpuState.RUNNING:
-            # Perhaps it was only stopped for a moment, by somebody who wanted to look: that is no event. When it
-            # happens may be the host's affair, and an exit that stops it is told as one.
-            self._held_state = now
+            # Perhaps it was only stopped for a moment, by somebody who wanted to look, or for the turn of another one:
+            # that is no event. When it happens may be the host's affair, and an exit that stops it is told as one.
+            self._held_states[vcpu] = now
             return
         if held is not None and after is VCpuState.RUNNING:
             return
         if held is not None:
-            self._tell_state(held, VCpuState.RUNNING, VCpuState.READY)
-        self._tell_state(now, before, after)
+            self._tell_state(held, vcpu, VCpuState.RUNNING, VCpuState.READY)
+        self._tell_state(now, vcpu, before, after)
 
-    def _tell_state(self, now: int, before: VCpuState, after: VCpuState) -> None:
-        if self._wanted(now):
-            self._tell(self._describer.state, self._seen, now, before.value, after.value)
+    def _tell_state(self, now: int, vcpu: int, before: VCpuState, after: VCpuState) -> None:
+        if self._wanted(vcpu, now):
+            self._tell(self._describer.state, self._seen, now, vcpu, before.value, after.value)
 
     def console(self, data: bytes) -> None:
         """The guest prints; lines are told when they end."""
@@ -228,15 +249,15 @@ class Tracer:
         """An access to a device that needs no exit."""
         if not self._open:
             return
-        now, test = self._time(), self._test_access
-        if test is None or test(Facts(self._seen, 0, now, "", None, None, device.base + offset)):
-            self._tell(self._describer.access, self._seen, now, device, is_write, offset, width, value)
+        now, test, vcpu = self._time(), self._test_access, self._current()
+        if test is None or test(Facts(self._seen, vcpu, now, "", None, None, device.base + offset)):
+            self._tell(self._describer.access, self._seen, now, vcpu, device, is_write, offset, width, value)
 
     def code(self, vaddr: int, ipas: range) -> None:
         """The guest executes from memory for the first time; that is no exit."""
-        now = self._time()
-        if self._wanted(now):
-            self._tell(self._describer.code, self._seen, now, vaddr, ipas)
+        now, vcpu = self._time(), self._current()
+        if self._wanted(vcpu, now):
+            self._tell(self._describer.code, self._seen, now, vcpu, vaddr, ipas)
 
     def open(self) -> None:
         """Tell events from now on."""
@@ -253,13 +274,16 @@ class Tracer:
         self._finish()
         if self._line:
             self._tell_line()
-        if self._held_state is not None:
-            self._tell_state(self._held_state, VCpuState.RUNNING, VCpuState.READY)
+        for vcpu, held in sorted(self._held_states.items()):
+            # What another vCPU has done since to one that has lost its turn was told already.
+            then = held if vcpu == self._current() else max(held, self._time_of(vcpu))
+            self._tell_state(then, vcpu, VCpuState.RUNNING, VCpuState.READY)
         if self._ring is not None:
             for make, arguments in self._ring:
                 self._sink.event(make(*arguments))
             self._ring.clear()
-        end = TraceEnd(result.ending.value, result.status, result.message, result.exits, self._time())
+        now = max(map(self._time_of, range(self._vcpus)))
+        end = TraceEnd(result.ending.value, result.status, result.message, result.exits, now)
         self._sink.end(end)
 
     def close(self) -> None:
@@ -268,11 +292,11 @@ class Tracer:
 
     # -----------------------------------------------------------------------------------------------------------
 
-    def _wanted(self, now: int) -> bool:
+    def _wanted(self, vcpu: int, now: int) -> bool:
         if not self._open:
             return False
         test = self._test_general
-        return test is None or test(Facts(self._seen, 0, now, "", None, None, None))
+        return test is None or test(Facts(self._seen, vcpu, now, "", None, None, None))
 
     def _tell(self, make: Callable[..., TraceEvent], *arguments: object) -> None:
         if self._ring is None:
@@ -287,7 +311,8 @@ class Tracer:
     def _tell_line(self) -> None:
         line = bytes(self._line)
         self._line.clear()
-        self._tell_effect(self._describer.console, self._time(), line)
+        vcpu = self._current()
+        self._tell_effect(self._describer.console, vcpu, self._time(), (vcpu, line))
 
     def _look_for_text(self, data: bytes) -> None:
         start, stop = self._options.start_on, self._options.stop_on

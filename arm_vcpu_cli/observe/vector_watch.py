@@ -13,8 +13,8 @@ from arm_vcpu_cli.arch.registers.el1regs import Spsr
 from arm_vcpu_cli.arch.registers.sysreg import lookup
 from arm_vcpu_cli.arm_vcpu.observer import El1ExceptionRecord
 from arm_vcpu_cli.arm_vcpu.vectors import TrapKind, TrapSource, vector_offset
-from arm_vcpu_cli.engine.layout import CpuState
 from arm_vcpu_cli.engine.port import CpuCore
+from arm_vcpu_cli.vm.machine import Machine
 
 _VBAR, _ELR, _SPSR = lookup("VBAR_EL1"), lookup("ELR_EL1"), lookup("SPSR_EL1")
 _SOURCES: Final = (TrapSource.CURRENT_SP_EL0, TrapSource.CURRENT_SP_ELX, TrapSource.LOWER_AARCH64)
@@ -24,11 +24,21 @@ _MAX_TABLES: Final = 16
 
 
 def watch_vectors(
-    core: CpuCore, state: CpuState, now: Callable[[], int], take: Callable[[El1ExceptionRecord], None]
+    machine: Machine, now: Callable[[], int], take: Callable[[El1ExceptionRecord], None]
 ) -> Callable[[], None]:
-    """What is to be called at each exit of the vCPU with this saved state, so that ``take`` hears of its interrupts."""
-    words, vbar = state.u64, state.layout.sysregs[_VBAR] // 8
-    return VectorWatch(core, lambda: words[vbar], now, take).look
+    """What is to be called at each exit of any vCPU, so that ``take`` hears of the interrupts that it takes."""
+    vbar = machine.current.arch.state.layout.sysregs[_VBAR] // 8
+
+    def where() -> int:
+        return machine.current.arch.state.u64[vbar]
+
+    watches = [VectorWatch(core, where, now, take, lambda: machine.current.index) for core in machine.host.cores]
+
+    def look() -> None:
+        for watch in watches:
+            watch.look()
+
+    return watches[0].look if len(watches) == 1 else look
 
 
 class VectorWatch:
@@ -40,11 +50,13 @@ class VectorWatch:
         vbar: Callable[[], int],
         now: Callable[[], int],
         take: Callable[[El1ExceptionRecord], None],
+        vcpu: Callable[[], int] = lambda: 0,
     ) -> None:
         self._core = core
         self._vbar = vbar
         self._now = now
         self._take = take
+        self._vcpu = vcpu
         self._current: int | None = None
         self._watched: set[int] = set()
 
@@ -67,6 +79,7 @@ class VectorWatch:
             if core.read_sysreg(_VBAR) != vbar:
                 return
             el = Spsr(core.read_sysreg(_SPSR)).el
-            self._take(El1ExceptionRecord(self._now(), kind, None, None, core.read_sysreg(_ELR), el, vector, 0))
+            elr, vcpu = core.read_sysreg(_ELR), self._vcpu()
+            self._take(El1ExceptionRecord(self._now(), kind, None, None, elr, el, vector, 0, vcpu))
 
         self._core.watch_code(vbar + offset, vbar + offset, entered)

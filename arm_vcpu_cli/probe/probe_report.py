@@ -28,7 +28,7 @@ from typing import Any, Final
 from arm_vcpu_cli.arch.identification.architecture import ARMV8, ARMV9, SINCE, Conformance, by_version, version_name
 from arm_vcpu_cli.arch.layouts import LAYOUTS
 from arm_vcpu_cli.probe.caches import Cache
-from arm_vcpu_cli.probe.cpu import CpuFacts, HiddenField, Stage2Format, field_of, value_name
+from arm_vcpu_cli.probe.cpu_facts import CpuFacts, HiddenField, Stage2Format, field_of, value_name
 from arm_vcpu_cli.probe.host_facts import HostFacts
 from arm_vcpu_cli.probe.host_report import host_json, host_sections
 from arm_vcpu_cli.probe.limits import LIMITS, WHY_HIDDEN

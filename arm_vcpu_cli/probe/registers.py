@@ -14,7 +14,7 @@ from arm_vcpu_cli.arch.bitfield import Field
 from arm_vcpu_cli.arch.identification.architecture import SINCE, places_of
 from arm_vcpu_cli.arch.identification.features import FEATURES
 from arm_vcpu_cli.arch.layouts import layout_of
-from arm_vcpu_cli.probe.cpu import CpuFacts
+from arm_vcpu_cli.probe.cpu_facts import CpuFacts
 from arm_vcpu_cli.probe.host_facts import HostFacts
 from arm_vcpu_cli.probe.report_tables import Row, Section
 

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Final, TextIO
 
 from arm_vcpu_cli.trace.event import Hex, TraceHeader
-from arm_vcpu_cli.trace.timeline import GROUPS, Args, TimelineSink, Track
+from arm_vcpu_cli.trace.tracks import GROUPS, Args, TimelineSink, Track
 
 _ENCODER: Final = json.JSONEncoder(separators=(",", ":"))
 _BETWEEN: Final = ",\n"
@@ -17,7 +17,7 @@ _NS_PER_US: Final = 1000
 
 
 class ChromeSink(TimelineSink):
-    """A :class:`~arm_vcpu_cli.trace.sinks.TraceSink` with the tracks of :mod:`~arm_vcpu_cli.trace.timeline`: a group of
+    """A :class:`~arm_vcpu_cli.trace.sinks.TraceSink` with the tracks of :mod:`~arm_vcpu_cli.trace.tracks`: a group of
     tracks is a process of the picture, a track a thread, and times are in microseconds."""
 
     def __init__(self, stream: TextIO) -> None:
@@ -25,7 +25,7 @@ class ChromeSink(TimelineSink):
 
 
 class _EventWriter:
-    """Implements :class:`~arm_vcpu_cli.trace.timeline.TrackWriter`."""
+    """Implements :class:`~arm_vcpu_cli.trace.tracks.TrackWriter`."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -50,7 +50,7 @@ class _EventWriter:
         self._record(f'"ph":"i","s":"p","ts":0.000,"pid":{pid},"tid":0,"name":"trace","args":{_args(about)}')
 
     def flush(self) -> None:
-        """See :class:`~arm_vcpu_cli.trace.timeline.TrackWriter`."""
+        """See :class:`~arm_vcpu_cli.trace.tracks.TrackWriter`."""
         self._write("".join(self._records))
         self._records.clear()
 
@@ -60,7 +60,7 @@ class _EventWriter:
         self._stream.flush()
 
     def track(self, track: Track) -> None:
-        """See :class:`~arm_vcpu_cli.trace.timeline.TrackWriter`."""
+        """See :class:`~arm_vcpu_cli.trace.tracks.TrackWriter`."""
         self._group(track.group)
         if track.unit is None:
             where = f'"ph":"M","pid":{_pid(track.group)},"tid":{track.id}'
@@ -68,19 +68,19 @@ class _EventWriter:
             self._record(f'{where},"name":"thread_sort_index","args":{{"sort_index":{track.id}}}')
 
     def instant(self, track: Track, time: int, name: str, args: Args) -> None:
-        """See :class:`~arm_vcpu_cli.trace.timeline.TrackWriter`."""
+        """See :class:`~arm_vcpu_cli.trace.tracks.TrackWriter`."""
         self._record(f'"ph":"i","s":"t",{_where(track, time)},"name":{_text(name)},"args":{_args(args)}')
 
     def begin(self, track: Track, time: int, name: str, args: Args) -> None:
-        """See :class:`~arm_vcpu_cli.trace.timeline.TrackWriter`."""
+        """See :class:`~arm_vcpu_cli.trace.tracks.TrackWriter`."""
         self._record(f'"ph":"B",{_where(track, time)},"name":{_text(name)},"args":{_args(args)}')
 
     def end(self, track: Track, time: int) -> None:
-        """See :class:`~arm_vcpu_cli.trace.timeline.TrackWriter`."""
+        """See :class:`~arm_vcpu_cli.trace.tracks.TrackWriter`."""
         self._record(f'"ph":"E",{_where(track, time)}')
 
     def counter(self, track: Track, time: int, value: int) -> None:
-        """See :class:`~arm_vcpu_cli.trace.timeline.TrackWriter`."""
+        """See :class:`~arm_vcpu_cli.trace.tracks.TrackWriter`."""
         named = f'"name":{_text(track.name)},"args":{{{_text(track.unit or "value")}:{value}}}'
         self._record(f'"ph":"C",{_where(track, time)},{named}')
 

@@ -31,14 +31,18 @@ _MAX_NAMES: Final = 1 << 10
 @dataclass(frozen=True)
 class Comparison:
     """What makes two events equal: all their properties but ``ignored``; with ``by_symbol`` functions in the place of
-    addresses; and only events of the types and exits of the reasons in ``only``, unless that is empty."""
+    addresses; and only events of the types and exits of the reasons in ``only``, and of ``vcpus``, unless that is
+    empty."""
 
     ignored: frozenset[str] = TIMES
     by_symbol: bool = False
     only: frozenset[str] = frozenset()
+    vcpus: frozenset[int] = frozenset()
 
-    def wants(self, kind: str, name: str) -> bool:
-        """Whether events of this type and name are compared."""
+    def wants(self, kind: str, name: str, vcpu: int | None = None) -> bool:
+        """Whether events of this type, name and vCPU (None: of none) are compared."""
+        if self.vcpus and vcpu is not None and vcpu not in self.vcpus:
+            return False
         return not self.only or kind in self.only or (kind == EXIT and name in self.only)
 
     def key(self, record: Mapping[str, Any]) -> str:
@@ -153,7 +157,7 @@ class Side:
         record = self.trace.event(line)
         kind = record["type"]
         name = record[NAME_KEYS[kind]] if kind in NAME_KEYS else ""
-        if not self._comparison.wants(kind, name):
+        if not self._comparison.wants(kind, name, record["vcpu"]):
             return "", ""
         shown = name if kind == EXIT else f"{kind} {name}".rstrip()
         if shown not in self._names:

@@ -36,7 +36,7 @@ _COMMON: Final = frozenset(
     {"type", "seq", "vcpu", "time_ns", "pc", "symbol", "caller", "el", "esr", "esr_text", "source"}
 )
 _ACTIVITIES: Final = frozenset({EXIT, ENTRY, EXCEPTION})
-_MAX_VCPUS: Final = 16
+_MAX_VCPUS: Final = 64
 
 
 class ShownEvent(NamedTuple):

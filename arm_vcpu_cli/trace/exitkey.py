@@ -15,11 +15,12 @@ SYMBOL: Final = "symbol"
 CALLER: Final = "caller"
 EL: Final = "el"
 VCPU: Final = "vcpu"
-EXIT_DIMENSIONS: Final = (REASON, DEVICE, REGISTER, SYSREG, CALL, SYMBOL, CALLER, EL, VCPU)
+IPI: Final = "ipi"
+EXIT_DIMENSIONS: Final = (REASON, DEVICE, REGISTER, SYSREG, CALL, SYMBOL, CALLER, EL, VCPU, IPI)
 """The fields of an :class:`ExitKey`, in order."""
 
 KEY_PROPERTIES: Final = (
-    REASON, DEVICE, REGISTER, SYSREG, CALL, SYMBOL, CALLER, "pc", "ipa", "offset", "access", "action",
+    REASON, DEVICE, REGISTER, SYSREG, CALL, SYMBOL, CALLER, "pc", "ipa", "offset", "access", "action", IPI,
 )  # fmt: skip
 """Those properties of an exit that are strings and say something of its key; ``el`` and ``vcpu`` do so too."""
 
@@ -32,7 +33,7 @@ class ExitKey(NamedTuple):
     """What exits are told apart by; a field is empty where an exit has no such thing.
 
     ``register`` and ``sysreg`` have the direction behind the name, ``symbol`` and ``caller`` are functions, without
-    offsets; a place without a symbol is an address.
+    offsets; a place without a symbol is an address. ``ipi`` is an inter-processor interrupt with those it goes to.
     """
 
     reason: str
@@ -44,6 +45,7 @@ class ExitKey(NamedTuple):
     caller: str = ""
     el: str = ""
     vcpu: str = ""
+    ipi: str = ""
 
 
 def exit_key(said: Mapping[str, str]) -> ExitKey:
@@ -63,6 +65,7 @@ def exit_key(said: Mapping[str, str]) -> ExitKey:
         caller=_function(said.get(CALLER, "")),
         el=f"EL{said[EL]}" if said.get(EL) else "",
         vcpu=f"cpu{said[VCPU]}" if said.get(VCPU) else "",
+        ipi=said.get(IPI, ""),
     )
 
 

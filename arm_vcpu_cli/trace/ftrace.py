@@ -6,7 +6,8 @@ kvm_sys_access), ``arch/arm64/kvm/vgic/trace.h`` (vgic_update_irq_pending), ``in
 their order after an exit is that of KVM's handlers. What KVM has no event for (the console, exceptions that the guest
 takes itself, acknowledgements) is a line of ``tracing_mark_write``, as if written to ``trace_marker``.
 
-A task is a vCPU, and so is the CPU; times are the guest's, to the nanosecond.
+A task is a vCPU, and so is the CPU; times are the guest's, to the nanosecond. Lines are in the order of time, as those
+of the kernel are: several vCPUs are put into it by :mod:`~arm_vcpu_cli.trace.time_order`.
 """
 
 from __future__ import annotations

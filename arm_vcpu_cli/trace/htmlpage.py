@@ -11,15 +11,16 @@ import hashlib
 import html
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from typing import Final
 
 from arm_vcpu_cli.printable import printable
 from arm_vcpu_cli.trace.bins import Bins
 from arm_vcpu_cli.trace.digest import ConsoleLine, Digest, ShownEvent
-from arm_vcpu_cli.trace.exitkey import CALL, CALLER, REASON, REGISTER, SYMBOL, SYSREG
+from arm_vcpu_cli.trace.exitkey import CALL, CALLER, IPI, REASON, REGISTER, SYMBOL, SYSREG, VCPU
 from arm_vcpu_cli.trace.htmltable import Column, card, counts, duration, number, table, text
+from arm_vcpu_cli.trace.statistics import Interrupt
 
 _PARTS: Final = "arm_vcpu_cli.trace.page"
 _PLACE: Final = re.compile(r"\{\{(\w+)\}\}")
@@ -110,29 +111,35 @@ def _tables(digest: Digest, *, timed: bool) -> str:
     statistics = digest.statistics
     parts = [
         counts("Exits by reason", "Reason", statistics.by(REASON), timed=timed, wide=timed),
+        counts("Exits by vCPU", "vCPU", statistics.by(VCPU), timed=timed) if statistics.vcpus > 1 else "",
         counts("Device registers", "Register", statistics.by(REGISTER), timed=False),
         counts("System registers", "Register", statistics.by(SYSREG), timed=False),
         counts("Calls to the hypervisor", "Call", statistics.by(CALL), timed=False),
+        counts("Inter-processor interrupts", "Sent", statistics.by(IPI), timed=False),
         counts("Functions that exit", "Function", statistics.by(SYMBOL), timed=False),
         counts("Their callers", "Function", statistics.by(CALLER), timed=False)
         if any(row.label != "(unknown)" for row in statistics.by(CALLER))
         else "",
         counts("Exceptions within the guest", "Exception", statistics.exceptions(), timed=False),
-        _interrupts(digest),
+        _interrupts("Interrupts", statistics.interrupts()),
+        _interrupts("Interrupts of each vCPU", statistics.interrupts_by_vcpu(), by_vcpu=True)
+        if statistics.vcpus > 1
+        else "",
     ]
     return "\n".join(part for part in parts if part)
 
 
-def _interrupts(digest: Digest) -> str:
-    found = digest.statistics.interrupts()
+def _interrupts(caption: str, found: Sequence[Interrupt], *, by_vcpu: bool = False) -> str:
     if not found:
         return ""
     columns = [
+        *([Column("vCPU")] if by_vcpu else []),
         Column("INTID", True), Column("Source"), Column("Raised", True), Column("Taken", True),
         Column("Raised to taken, median", True), Column("p99", True), Column("Taken to ended, median", True),
     ]  # fmt: skip
     rows = [
         [
+            *([f"cpu{each.vcpu}"] if by_vcpu else []),
             str(each.intid),
             text(each.source),
             number(each.actions["raised"]),
@@ -143,7 +150,7 @@ def _interrupts(digest: Digest) -> str:
         ]
         for each in sorted(found, key=lambda each: -sum(each.actions.values()))[: 2 * _INTERRUPT_LANES]
     ]
-    return f'<div class="wide">{table("Interrupts", columns, rows, note="in guest time")}</div>'
+    return f'<div class="wide">{table(caption, columns, rows, note="in guest time")}</div>'
 
 
 def _console(digest: Digest) -> str:

@@ -11,7 +11,7 @@ from typing import BinaryIO, Final
 
 from arm_vcpu_cli.trace.event import Hex, TraceHeader
 from arm_vcpu_cli.trace.protobuf import delimited, integer, string, varint
-from arm_vcpu_cli.trace.timeline import GROUPS, Args, TimelineSink, Track
+from arm_vcpu_cli.trace.tracks import GROUPS, Args, TimelineSink, Track
 
 Value = Hex | int | str | bool
 
@@ -89,14 +89,14 @@ _TIMESTAMP_TAG: Final = varint(_TIMESTAMP << 3)
 
 class PerfettoSink(TimelineSink):
     """A :class:`~arm_vcpu_cli.trace.sinks.TraceSink` of one process, the guest, with the tracks of
-    :mod:`~arm_vcpu_cli.trace.timeline`."""
+    :mod:`~arm_vcpu_cli.trace.tracks`."""
 
     def __init__(self, stream: BinaryIO) -> None:
         super().__init__(_PacketWriter(stream))
 
 
 class _PacketWriter:
-    """Implements :class:`~arm_vcpu_cli.trace.timeline.TrackWriter`."""
+    """Implements :class:`~arm_vcpu_cli.trace.tracks.TrackWriter`."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
@@ -111,7 +111,7 @@ class _PacketWriter:
         self._groups: set[str] = set()
 
     def close(self) -> None:
-        """See :class:`~arm_vcpu_cli.trace.timeline.TrackWriter`."""
+        """See :class:`~arm_vcpu_cli.trace.tracks.TrackWriter`."""
         self._stream.flush()
 
     def start(self, header: TraceHeader) -> None:
@@ -131,7 +131,7 @@ class _PacketWriter:
         self._event(_INSTANT, _PROCESS, 0, "trace", about)
 
     def track(self, track: Track) -> None:
-        """See :class:`~arm_vcpu_cli.trace.timeline.TrackWriter`."""
+        """See :class:`~arm_vcpu_cli.trace.tracks.TrackWriter`."""
         uuid = integer(_UUID, _uuid(track))
         if track.vcpu is not None:
             thread = integer(_PID, _PROCESS) + integer(_TID, _tid(track.vcpu)) + string(_THREAD_NAME, track.name)
@@ -147,24 +147,24 @@ class _PacketWriter:
         self._descriptor(described)
 
     def instant(self, track: Track, time: int, name: str, args: Args) -> None:
-        """See :class:`~arm_vcpu_cli.trace.timeline.TrackWriter`."""
+        """See :class:`~arm_vcpu_cli.trace.tracks.TrackWriter`."""
         self._event(_INSTANT, _uuid(track), time, name, args)
 
     def begin(self, track: Track, time: int, name: str, args: Args) -> None:
-        """See :class:`~arm_vcpu_cli.trace.timeline.TrackWriter`."""
+        """See :class:`~arm_vcpu_cli.trace.tracks.TrackWriter`."""
         self._event(_SLICE_BEGIN, _uuid(track), time, name, args)
 
     def end(self, track: Track, time: int) -> None:
-        """See :class:`~arm_vcpu_cli.trace.timeline.TrackWriter`."""
+        """See :class:`~arm_vcpu_cli.trace.tracks.TrackWriter`."""
         self._event(_SLICE_END, _uuid(track), time, "", ())
 
     def counter(self, track: Track, time: int, value: int) -> None:
-        """See :class:`~arm_vcpu_cli.trace.timeline.TrackWriter`."""
+        """See :class:`~arm_vcpu_cli.trace.tracks.TrackWriter`."""
         event = self._prefix(_COUNTER, _uuid(track)) + integer(_COUNTER_VALUE, value)
         self._packet(self._at(time) + delimited(_TRACK_EVENT, event))
 
     def flush(self) -> None:
-        """See :class:`~arm_vcpu_cli.trace.timeline.TrackWriter`."""
+        """See :class:`~arm_vcpu_cli.trace.tracks.TrackWriter`."""
         self._write(b"".join(self._packets))
         self._packets.clear()
 

@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
+from arm_vcpu_cli.arch.registers.gicregs import FIRST_PPI
 from arm_vcpu_cli.trace.event import EXCEPTION, IRQ
 from arm_vcpu_cli.trace.exitkey import CALLER, EXIT_DIMENSIONS, REASON, REGISTER, ExitKey
 from arm_vcpu_cli.trace.histogram import Durations
@@ -36,14 +37,15 @@ class Cell:
 
 @dataclass
 class Interrupt:
-    """One INTID: how often each thing happened to it, the guest's time from raised to acknowledged (``pending``) and
-    from acknowledged to ended (``active``)."""
+    """One INTID, of one vCPU or (``vcpu`` None) of all: how often each thing happened to it, the guest's time from
+    raised to acknowledged (``pending``) and from acknowledged to ended (``active``)."""
 
     intid: int
     source: str
     actions: Counter[str]
     pending: Durations
     active: Durations
+    vcpu: int | None = None
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ class Statistics:
         self.over_time = OverTime()
         self._cells: dict[ExitKey, Cell] = {}
         self._exceptions: dict[str, Cell] = {}
-        self._interrupts: dict[int, Interrupt] = {}
+        self._interrupts: dict[tuple[int, int], Interrupt] = {}
 
     def cell(self, key: ExitKey) -> Cell:
         """Where exits with this key are counted."""
@@ -122,16 +124,22 @@ class Statistics:
         cell.count += 1
 
     def interrupt(
-        self, intid: int, source: str, action: str, time: int, _host_ns: int | None = None, latency: int | None = None
+        self,
+        vcpu: int,
+        intid: int,
+        source: str,
+        action: str,
+        time: int,
+        _host_ns: int | None = None,
+        latency: int | None = None,
     ) -> None:
         """Count a step of an interrupt; ``latency`` is the guest's time since the step before, see the schema."""
         self.event(IRQ, time)
-        found = self._interrupts.get(intid)
+        found = self._interrupts.get((vcpu, intid))
         if found is None:
             if len(self._interrupts) >= MAX_NAMES:
-                intid, source = -1, OTHER
-            made = Interrupt(intid, source, Counter(), Durations(), Durations())
-            found = self._interrupts.setdefault(intid, made)
+                vcpu, intid, source = -1, -1, OTHER
+            found = self._interrupts.setdefault((vcpu, intid), _interrupt(intid, source, vcpu))
         if action not in found.actions and len(found.actions) >= MAX_NAMES:
             action = OTHER
         found.actions[action] += 1
@@ -202,4 +210,34 @@ class Statistics:
 
     def interrupts(self) -> list[Interrupt]:
         """What is known of interrupts, by INTID."""
-        return sorted(self._interrupts.values(), key=lambda interrupt: interrupt.intid)
+        together: dict[int, Interrupt] = {}
+        for each in self.interrupts_by_vcpu():
+            merged = together.setdefault(each.intid, _interrupt(each.intid, each.source))
+            # A copy in one step: the guest's thread may go on counting.
+            merged.actions.update(each.actions.copy())
+            merged.pending.merge(each.pending)
+            merged.active.merge(each.active)
+        return [interrupt for _, interrupt in sorted(together.items())]
+
+    def interrupts_by_vcpu(self) -> list[Interrupt]:
+        """The same of each vCPU, by its number and INTID."""
+        return [interrupt for _, interrupt in sorted(self._interrupts.items())]
+
+    @property
+    def vcpus(self) -> int:
+        """How many vCPUs have had exits or interrupts."""
+        exited = {key.vcpu for key in list(self._cells) if key.vcpu}
+        interrupted = {f"cpu{vcpu}" for vcpu, _ in list(self._interrupts) if vcpu >= 0}
+        return len(exited | interrupted)
+
+    def ipis(self) -> Counter[str]:
+        """What happened to inter-processor interrupts (SGIs) in all, by action."""
+        counts: Counter[str] = Counter()
+        for each in self.interrupts_by_vcpu():
+            if 0 <= each.intid < FIRST_PPI:
+                counts.update(each.actions.copy())
+        return counts
+
+
+def _interrupt(intid: int, source: str, vcpu: int | None = None) -> Interrupt:
+    return Interrupt(intid, source, Counter(), Durations(), Durations(), vcpu)

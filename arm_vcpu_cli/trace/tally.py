@@ -59,7 +59,7 @@ def _counter(trace: TraceReader, record: Record, statistics: Statistics) -> Coun
         return partial(statistics.exception, record["exception"])
     if kind == IRQ:
         intid, source = trace.number(record, "intid"), trace.optional(record, "source_name")
-        return partial(statistics.interrupt, intid, source, record["action"])
+        return partial(statistics.interrupt, record["vcpu"], intid, source, record["action"])
     return partial(statistics.event, kind)
 
 

@@ -47,6 +47,7 @@ ROLES: Final[Mapping[str, str]] = MappingProxyType(
 """What each exit reason looks like; events of the other types look like their type."""
 _NAME_WIDTH: Final = 17
 _SELF_EVIDENT: Final = ("MmioRead", "MmioWrite", "SysRegRead", "SysRegWrite")
+_IPI_REGISTER: Final = ("target_cpu", "target_list")
 _TOLD_IN_WORDS: Final = frozenset({"ipa", "va", "device", "register", "offset", "data", "value", "meaning", "sysreg"})
 
 
@@ -55,10 +56,13 @@ def plain(text: str, _role: str) -> str:
     return text
 
 
-def event_line(event: TraceEvent, style: Style = plain) -> str:
-    """An event as a line without its end: number, vCPU, time in seconds, what, where, details, decoded syndrome."""
+def event_line(event: TraceEvent, style: Style = plain, digits: int = 1) -> str:
+    """An event as a line without its end: number, vCPU, time in seconds, what, where, details, decoded syndrome.
+
+    ``digits`` are those of the highest number of a vCPU.
+    """
     seq, vcpu, time = event.seq, event.vcpu, event.time
-    parts = [f"{seq:>7} cpu{vcpu} {time / 1e9:>13.9f}", _headline(event, style), _details(event, style)]
+    parts = [f"{seq:>7} cpu{vcpu:<{digits}} {time / 1e9:>13.9f}", _headline(event, style), _details(event, style)]
     if event.note:
         parts.append(f"[{event.note}]")
     if event.esr is not None:
@@ -93,6 +97,9 @@ def _details(event: TraceEvent, style: Style) -> str:
         return f"from {fields.get('from', '?')}"
     if event.type == IRQ:
         return _interrupt(fields)
+    if "ipi" in fields:
+        rest = " ".join([f"{name}={fields[name]}" for name in _IPI_REGISTER if name in fields])
+        return f"{fields['ipi']} {style(rest, 'faint')}".rstrip()
     if event.type in (EXIT, ACCESS) and ("register" in fields or "device" in fields or "sysreg" in fields):
         return _access(event, fields, style)
     if event.type == ENTRY and not fields:
@@ -141,12 +148,15 @@ class TextSink:
     def __init__(self, stream: TextIO, style: Style = plain) -> None:
         self._stream = stream
         self._style = style
+        self._digits = 1
         self._last: TraceEvent | None = None
         self._repeated = 0
 
     def header(self, header: TraceHeader) -> None:
         """See :class:`~arm_vcpu_cli.trace.sinks.TraceSink`."""
-        about = printable(f"# {header.guest} on {header.machine}, {header.cpu}, clock: {header.clock}", LONGEST_LINE)
+        self._digits = len(str(header.vcpus - 1))
+        cpus = header.cpu if header.vcpus == 1 else f"{header.vcpus} x {header.cpu}"
+        about = printable(f"# {header.guest} on {header.machine}, {cpus}, clock: {header.clock}", LONGEST_LINE)
         self._stream.write(self._style(about, "faint") + "\n")
 
     def event(self, event: TraceEvent) -> None:
@@ -157,7 +167,7 @@ class TextSink:
             return
         self._end_repetition()
         self._last = event._replace(seq=0, time=0)
-        self._stream.write(event_line(event, self._style) + "\n")
+        self._stream.write(event_line(event, self._style, self._digits) + "\n")
 
     def _end_repetition(self) -> None:
         if self._repeated:

@@ -10,7 +10,7 @@ from arm_vcpu_cli.arch.fault import fault_status_name
 from arm_vcpu_cli.arch.registers.sysreg import lookup
 from arm_vcpu_cli.arch.syndrome.esr import EC_SHIFT, Esr, ExceptionClass, decode_data_abort, describe_esr
 from arm_vcpu_cli.arm_vcpu.inject import El1Exception
-from arm_vcpu_cli.vm.builder import Machine
+from arm_vcpu_cli.vm.machine import Machine
 
 _VECTOR_SIZE: Final = 0x80
 _TABLE_SIZE: Final = 0x800
@@ -37,6 +37,11 @@ def with_symbol(machine: Machine, address: int) -> str:
     """An address and what the guest's symbols say of it."""
     symbol = machine.image.symbols.format(address)
     return f"{address:#x}" + (f" <{symbol}>" if symbol else "")
+
+
+def on_cpu(machine: Machine) -> str:
+    """Which CPU the current one is, to be put behind a place; nothing if there is only one."""
+    return f" on cpu{machine.current.index}" if len(machine.cpus) > 1 else ""
 
 
 def in_words(exception: El1Exception) -> str:
@@ -74,24 +79,25 @@ def vector_failures(exceptions: Sequence[El1Exception], vbar: int) -> int:
 
 def explain_stuck(machine: Machine) -> str:
     """One line on a guest that takes the same exception over and over."""
-    exceptions = machine.arch_vcpu.el1_exceptions()
+    exceptions = machine.current.arch.el1_exceptions()
+    stuck = f"the guest is stuck{on_cpu(machine)}"
     if not exceptions:
-        return "the guest is stuck: it takes the same exception over and over"
-    vbar = machine.arch_vcpu.read_sysreg(lookup("VBAR_EL1"))
+        return f"{stuck}: it takes the same exception over and over"
+    vbar = machine.current.arch.read_sysreg(lookup("VBAR_EL1"))
     failures = vector_failures(exceptions, vbar)
     last = exceptions[-1]
     if not failures:
         return (
-            f"the guest is stuck: it takes the same exception over and over, {in_words(last)} at "
+            f"{stuck}: it takes the same exception over and over, {in_words(last)} at "
             f"{with_symbol(machine, last.pc)}, and its handler goes back there"
         )
     vector = f"the vector at {with_symbol(machine, last.pc)} (VBAR_EL1 is {vbar:#x})"
     because = _why_useless(last)
     if failures == len(exceptions):
-        return f"the guest is stuck: {vector} {because}"
+        return f"{stuck}: {vector} {because}"
     first = exceptions[-1 - failures]
     return (
-        f"the guest is stuck after {_with_article(in_words(first))} at {with_symbol(machine, first.pc)}: "
+        f"{stuck} after {_with_article(in_words(first))} at {with_symbol(machine, first.pc)}: "
         f"its handler is missing, {vector} {because}"
     )
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from arm_vcpu_cli.devices.pl011 import Pl011
 from arm_vcpu_cli.host.console import IDLE_SECONDS, Console
-from arm_vcpu_cli.vm.clock import MachineClock
+from arm_vcpu_cli.saved import Saved
+from arm_vcpu_cli.vm.timeline import Timeline
 
 if TYPE_CHECKING:
     from arm_vcpu_cli.vm.inputlog import InputLog, InputRecorder
 
+_VERSION: Final = 1
+"""Of a saved state."""
+_MOST_DELIVERIES: Final = 1 << 32
 _IDLE_NANOSECONDS: Final = round(IDLE_SECONDS * 1_000_000_000)
 
 
@@ -22,7 +26,7 @@ class UartLine:
     guest's countdowns end, and runs are alike.
     """
 
-    def __init__(self, console: Console, clock: MachineClock) -> None:
+    def __init__(self, console: Console, clock: Timeline) -> None:
         self.send = console.send
         self.receive = console.receive
         self._console = console
@@ -38,7 +42,7 @@ class UartLine:
 class GuestInput:
     """Gives the UARTs what the console has for them. Times are nanoseconds of the machine's clock."""
 
-    def __init__(self, console: Console, clock: MachineClock, uarts: Sequence[Pl011]) -> None:
+    def __init__(self, console: Console, clock: Timeline, uarts: Sequence[Pl011]) -> None:
         self._console = console
         self._clock = clock
         self._uarts = tuple(uarts)
@@ -46,7 +50,7 @@ class GuestInput:
         self._open = True
         self._replay: InputLog | None = None
         self._next = 0
-        self._alarm = clock.alarm(self._feed, silent=True)
+        self._alarm = clock.alarm(self._feed, name="input", silent=True)
         self.replay_over = False
         """Whether the recorded run had ended by now, and nothing else has ended this one."""
 
@@ -87,6 +91,24 @@ class GuestInput:
         self._console.replay()
         self._replay = log
         self._schedule()
+
+    def save(self) -> dict[str, Any]:
+        """How far a recorded run has been repeated; what else arrives is not the guest's."""
+        return {"version": _VERSION, "next": self._next, "replay_over": self.replay_over}
+
+    def load(self, state: object) -> None:
+        """Take what :meth:`save` gave. A recorded run goes on from there, if it was given (:meth:`replay`) before.
+
+        ValueError, and nothing changes, if it is something else.
+        """
+        saved = Saved(state, "input", version=_VERSION)
+        last = len(self._replay.deliveries) if self._replay is not None else _MOST_DELIVERIES
+        position, over = saved.number("next", last), saved.flag("replay_over")
+        if self._replay is not None:
+            self._next, self.replay_over = position, over
+            self._schedule()
+        else:
+            self._alarm.cancel()
 
     def finish(self) -> None:
         """The run is over."""

@@ -9,7 +9,7 @@ from arm_vcpu_cli.arch.translation.memtype import MemoryType
 from arm_vcpu_cli.arm_vcpu.stage2 import Stage2AddressSpace
 from arm_vcpu_cli.board.description import DeviceDescription
 from arm_vcpu_cli.devices.bus import MmioDevice
-from arm_vcpu_cli.host.machine_host import Host
+from arm_vcpu_cli.vm.hosting import MachineHost
 
 AccessObserver = Callable[["PassedThrough", bool, int, int, int], None]
 """(device, whether it is a write, offset, width in bytes, value) -> None."""
@@ -46,7 +46,7 @@ class PassedThrough:
 
 
 def pass_through(
-    host: Host,
+    host: MachineHost,
     stage2: Stage2AddressSpace,
     description: DeviceDescription,
     device: MmioDevice,

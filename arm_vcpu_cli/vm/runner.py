@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Mapping
-from enum import Enum
+from functools import partial
+from importlib import import_module
 from types import MappingProxyType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from arm_vcpu_cli.arch.registers.el1regs import AFFINITY_MASK
 from arm_vcpu_cli.arch.smccc import PsciStatus, to_u64
 from arm_vcpu_cli.arm_vcpu.exit_path import STUCK
 from arm_vcpu_cli.axvcpu.exit import (
@@ -36,48 +36,34 @@ from arm_vcpu_cli.engine.port import StopReason
 from arm_vcpu_cli.errors import OutputCancelledError, OutputError
 from arm_vcpu_cli.host.console import ConsoleCancelledError, ConsoleClosedError, InputEndedError
 from arm_vcpu_cli.host.watchdog import StopCause, Watchdog
-from arm_vcpu_cli.record import Record
-from arm_vcpu_cli.vm.builder import Machine
-from arm_vcpu_cli.vm.diagnosis import explain_stuck, with_symbol
+from arm_vcpu_cli.vm.cpu import Cpu
+from arm_vcpu_cli.vm.diagnosis import explain_stuck, on_cpu, with_symbol
+from arm_vcpu_cli.vm.endings import (
+    ENDS_OF_A_PANIC,
+    STATUS_FAULT,
+    STATUS_INTERRUPTED,
+    STATUS_LIMIT,
+    STATUS_NO_PROGRESS,
+    STATUS_OFF,
+    STATUS_RESET,
+    Ending,
+    RunResult,
+)
+from arm_vcpu_cli.vm.machine import Machine
+from arm_vcpu_cli.vm.power import Start
 from arm_vcpu_cli.vm.watch.hang import HangWatch, are_interrupts_masked
 from arm_vcpu_cli.vm.watch.idle import IdleTime, wait_for_interrupt
 from arm_vcpu_cli.vm.watch.panic import PanicWatch
 
-STATUS_OFF: Final = 0
-STATUS_FAULT: Final = 122
-STATUS_NO_PROGRESS: Final = 123
-STATUS_LIMIT: Final = 124
-STATUS_INTERRUPTED: Final = 130
+if TYPE_CHECKING:
+    from arm_vcpu_cli.vm.reset import PowerOn
+
+_RESET: Final = "arm_vcpu_cli.vm.reset"
+"""Needed by runs that a reset does not end."""
+_STANDING: Final = "arm_vcpu_cli.vm.standing"
+"""Needed where several CPUs get nowhere."""
 _WORTH_TELLING: Final = 1.0
 """Seconds that a guest has to be quiet or idle for it to be mentioned."""
-
-
-class Ending(Enum):
-    """How a run ended."""
-
-    POWERED_OFF = "powered off"
-    RESET = "reset"
-    PANIC = "panic"
-    EXITED = "exited"
-    FAULT = "fault"
-    NO_PROGRESS = "no progress"
-    LIMIT = "limit"
-    INTERRUPTED = "interrupted"
-
-
-_ENDS_OF_A_PANIC: Final = (Ending.POWERED_OFF, Ending.RESET, Ending.NO_PROGRESS)
-"""How a guest ends that has panicked and does not wait to be looked at."""
-
-
-class RunResult(Record):
-    """The end of a run: ``status`` is the command's exit status, ``message`` one line for people."""
-
-    ending: Ending
-    status: int
-    message: str
-    exits: int = 0
-    seconds: float = 0.0
-
 
 Verdict = RunResult | None
 """None: the guest goes on."""
@@ -89,19 +75,32 @@ class GuestRun:
     def __init__(self, machine: Machine, watchdog: Watchdog) -> None:
         self.machine = machine
         self.watchdog = watchdog
-        self.panic = PanicWatch(machine.host.core(0).request_stop)
+        self.panic = PanicWatch(machine.request_stop)
         self.hang = HangWatch(machine)
         self.idle = IdleTime()
+        self.culprit: Cpu | None = None
+        """Who keeps the other CPUs from getting on, if that is why the run is over."""
+        self.power_on: PowerOn | None = None
+        """What a reset is to bring back; None if it ends the run."""
 
     def start(self) -> None:
         """Begin to watch."""
-        self.machine.arch_vcpu.max_exits = self.machine.description.limits.max_exits
+        self.share_exits()
+        if self.machine.description.boot.reboot:
+            self.power_on = import_module(_RESET).power_on(self.machine)
         self.machine.console.observe(self.panic.see)
         self.hang.start()
 
+    def share_exits(self) -> None:
+        """Let the CPU whose turn it is have what is left of the exits that the machine may have."""
+        limit = self.machine.description.limits.max_exits
+        if limit:
+            arch = self.machine.current.arch
+            arch.max_exits = arch.exits + limit - self.machine.exits
+
     def place(self) -> str:
         """Where the guest is."""
-        return with_symbol(self.machine, self.machine.arch_vcpu.ctx.elr)
+        return with_symbol(self.machine, self.machine.current.arch.ctx.elr) + on_cpu(self.machine)
 
     def doing(self) -> str:
         """What is known of the guest's last seconds, to be put behind its place; nothing if it was busy."""
@@ -110,7 +109,7 @@ class GuestRun:
         if quiet >= _WORTH_TELLING:
             masked = ", interrupts masked" if are_interrupts_masked(machine) else ""
             return f": no exit for the last {quiet:.0f} s{masked}"
-        idle = self.idle.seconds(machine.clock.now(), self.panic.printed)
+        idle = self.idle.seconds(machine.timeline.now(), self.panic.printed)
         if idle >= _WORTH_TELLING:
             ended = ", and its input has ended" if machine.input.starved() else ""
             return f": idle for the last {idle:.0f} s of its time{ended}"
@@ -125,38 +124,92 @@ def _no_progress(message: str) -> RunResult:
     return RunResult(Ending.NO_PROGRESS, STATUS_NO_PROGRESS, message)
 
 
-def _system_down(_run: GuestRun, exit_: SystemDown) -> Verdict:
+def _nobody_gets_on(run: GuestRun) -> RunResult:
+    """The end of a machine whose CPUs wait for each other, or all for nothing."""
+    run.culprit, message = import_module(_STANDING).blame(run.machine)
+    return _no_progress(message)
+
+
+def _system_down(run: GuestRun, exit_: SystemDown) -> Verdict:
+    if exit_.action is PowerAction.SUSPEND:
+        # The only CPU that is on waits for what would wake it alone as well.
+        return _halt(run, exit_)
     if exit_.action is PowerAction.EXIT:
         return RunResult(Ending.EXITED, exit_.status, f"the guest exited with status {exit_.status}")
     if exit_.action is PowerAction.RESET:
-        return RunResult(Ending.RESET, STATUS_OFF, "the guest asked for a reset")
+        return _reset(run)
     return RunResult(Ending.POWERED_OFF, STATUS_OFF, "the guest powered off")
 
 
+def _reset(run: GuestRun) -> Verdict:
+    if run.power_on is None:
+        return RunResult(Ending.RESET, STATUS_RESET, "the guest asked for a reset")
+    import_module(_RESET).reset_machine(run.machine, run.power_on)
+    run.panic.forget()
+    return None
+
+
 def _cpu_up(run: GuestRun, exit_: CpuUp) -> Verdict:
-    own = run.machine.arch_vcpu.mpidr & AFFINITY_MASK
-    status = PsciStatus.ALREADY_ON if exit_.target_cpu == own else PsciStatus.INVALID_PARAMETERS
-    run.machine.vcpu.set_return_value(to_u64(status))
+    machine = run.machine
+    status = machine.power.cpu_on(exit_.target_cpu, exit_.entry_point, exit_.arg)
+    machine.current.vcpu.set_return_value(to_u64(status))
+    if status is PsciStatus.SUCCESS:
+        target = next(cpu for cpu in machine.cpus if cpu.affinity == exit_.target_cpu)
+        target.starts = True
+        machine.scheduler.switch_on(target)
     return None
 
 
 def _cpu_down(run: GuestRun, _exit: CpuDown) -> Verdict:
-    return _no_progress(f"the last CPU switched itself off at {run.place()}")
-
-
-def _halt(run: GuestRun, _exit: Halt) -> Verdict:
     machine = run.machine
-    begun = machine.clock.now()
+    machine.power.cpu_off(machine.current.affinity)
+    if not machine.power.online():
+        return _no_progress(f"the last CPU switched itself off at {run.place()}")
+    machine.current.switch_off()
+    machine.scheduler.switch_off()
+    return None
+
+
+def _halt(run: GuestRun, exit_: Halt | SystemDown) -> Verdict:
+    machine = run.machine
+    cpu = machine.current
+    cpu.vcpu.block()
+    if exit_.entry_point is not None:
+        cpu.starts = True
+        machine.power.suspend(cpu.affinity, Start(exit_.entry_point, exit_.arg))
+    machine.input.deliver()
+    machine.timeline.expire()
+    if cpu.arch.interrupt_pending:
+        cpu.enter()
+        return None
+    machine.scheduler.wait()
+    if exit_.entry_point is not None and machine.gic is not None:
+        machine.gic.on_wake_request(cpu.index, partial(machine.scheduler.raised, cpu.index))
+    return None
+
+
+def _next_turn(run: GuestRun) -> Verdict:
+    """Another CPU may have to have its turn; if all of them wait, time passes."""
+    machine = run.machine
+    verdict = None if machine.scheduler.choose() is not None else _idle(run)
+    if machine.description.limits.max_exits:
+        run.share_exits()
+    return verdict
+
+
+def _idle(run: GuestRun) -> Verdict:
+    machine = run.machine
+    begun = machine.timeline.now()
     go_on_looking = run.hang.pause()
-    machine.vcpu.block()
     woken = wait_for_interrupt(machine)
-    machine.vcpu.unblock()
     go_on_looking()
-    run.idle.waited(begun, machine.clock.now(), run.panic.printed)
+    run.idle.waited(begun, machine.timeline.now(), run.panic.printed)
     if woken:
         return _idle_for_ever(run)
     if machine.input.starved():
         return _no_progress(f"the guest waits for input at {run.place()}, and the input has ended")
+    if len(machine.cpus) > 1:
+        return _nobody_gets_on(run)
     masked = ", with interrupts masked" if are_interrupts_masked(machine) else ""
     return _no_progress(f"the guest waits for an interrupt at {run.place()}{masked}, and nothing can raise one")
 
@@ -166,7 +219,7 @@ def _idle_for_ever(run: GuestRun) -> Verdict:
     limit = run.machine.description.limits.idle
     if not limit or not run.machine.input.starved():
         return None
-    idle = run.idle.seconds(run.machine.clock.now(), run.panic.printed)
+    idle = run.idle.seconds(run.machine.timeline.now(), run.panic.printed)
     if idle < limit:
         return None
     return _no_progress(
@@ -176,21 +229,27 @@ def _idle_for_ever(run: GuestRun) -> Verdict:
 
 def _external_interrupt(run: GuestRun, _exit: ExternalInterrupt) -> Verdict:
     run.hang.preempted()
-    run.machine.clock.expire(budget_used=True)
+    run.machine.timeline.expire(budget_used=True)
+    run.machine.scheduler.look()
     return None
 
 
 def _nothing(run: GuestRun, _exit: Nothing) -> Verdict:
-    # A stop that somebody asked for, or an alarm of the machine's own.
+    # A stop that somebody asked for, an alarm of the machine's own, or the end of a turn.
     machine = run.machine
-    budget_used = machine.arch_vcpu.stopped_by is StopReason.BUDGET
+    stopped_by = machine.current.arch.stopped_by
+    if stopped_by is StopReason.WAIT:
+        machine.scheduler.wait_for_others()
+        return None
+    budget_used = stopped_by is StopReason.BUDGET
     if budget_used and run.hang.has_stopped():
         why = run.hang.look()
-        if why is None:
-            return None
+        if not why:
+            return None if why is None else _nobody_gets_on(run)
         return _no_progress(f"the guest hangs in a loop at {with_symbol(machine, run.hang.place)}, {why}")
-    machine.clock.expire(budget_used=budget_used)
+    machine.timeline.expire(budget_used=budget_used)
     machine.input.deliver()
+    machine.scheduler.look()
     return None
 
 
@@ -251,9 +310,13 @@ def _stopped(run: GuestRun) -> Verdict:
         return RunResult(Ending.LIMIT, STATUS_LIMIT, f"stopped after {seconds:g} s at {run.place()}{run.doing()}")
     if machine.input.replay_over:
         return _interrupted(f"the recorded run ended here, at {run.place()}")
-    limit = machine.arch_vcpu.max_exits
-    if limit and machine.arch_vcpu.exits >= limit:
+    limit = machine.description.limits.max_exits
+    if limit and machine.exits >= limit:
         return RunResult(Ending.LIMIT, STATUS_LIMIT, f"stopped after {limit} exits at {run.place()}")
+    arch = machine.current.arch
+    if arch.max_exits and arch.exits >= arch.max_exits:
+        # An observer has seen enough.
+        return RunResult(Ending.LIMIT, STATUS_LIMIT, f"stopped after {machine.exits} exits at {run.place()}")
     return None
 
 
@@ -268,10 +331,15 @@ def _panicked(run: GuestRun, end: RunResult | None) -> RunResult:
 
 
 def _loop(run: GuestRun) -> RunResult:
-    run_vcpu = run.machine.vcpu.run
+    scheduler = run.machine.scheduler
     while True:
-        reason = run_vcpu()
-        verdict = EXIT_HANDLERS[type(reason)](run, reason) or _stopped(run)
+        run_vcpu = scheduler.current.vcpu.run
+        while not scheduler.over:
+            reason = run_vcpu()
+            verdict = EXIT_HANDLERS[type(reason)](run, reason) or _stopped(run)
+            if verdict is not None:
+                return verdict
+        verdict = _next_turn(run) or _stopped(run)
         if verdict is not None:
             return verdict
 
@@ -293,7 +361,7 @@ def _end(run: GuestRun) -> RunResult:
         return RunResult(Ending.INTERRUPTED, error.exit_status, str(error))
     except InputEndedError as error:
         return _no_progress(f"{error}, at {run.place()}")
-    if run.panic.text is not None and result.ending in _ENDS_OF_A_PANIC:
+    if run.panic.text is not None and result.ending in ENDS_OF_A_PANIC:
         return _panicked(run, result)
     return result
 
@@ -307,8 +375,7 @@ def run_machine(machine: Machine, watchdog: Watchdog) -> RunResult:
     with contextlib.suppress(OutputError):
         # The recording cannot be written, which is reported when it is closed.
         machine.input.finish()
-    machine.arch_vcpu.close_record()
-    machine.arch_vcpu.synchronise()
-    return RunResult(
-        result.ending, result.status, result.message, machine.arch_vcpu.exits, time.perf_counter() - started
-    )
+    for cpu in machine.cpus:
+        cpu.arch.close_record()
+    machine.look_at(run.culprit or machine.current)
+    return RunResult(result.ending, result.status, result.message, machine.exits, time.perf_counter() - started)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
-from typing import Final
+from typing import Any, Final
 
+from arm_vcpu_cli.arch.bitfield import MASK64
 from arm_vcpu_cli.arch.registers.sysreg import SysReg, lookup
 from arm_vcpu_cli.devices.timer import (
     CNTP_CTL,
@@ -24,6 +25,7 @@ from arm_vcpu_cli.devices.timer import (
     el0_may_access,
 )
 from arm_vcpu_cli.engine.port import CpuCore
+from arm_vcpu_cli.saved import Saved
 
 PHYSICAL_TIMER: Final = frozenset({CNTPCT, CNTP_CTL, CNTP_CVAL, CNTP_TVAL})
 """What CNTHCTL_EL2 traps where the physical timer is not passed through."""
@@ -31,6 +33,8 @@ _CNTKCTL: Final = lookup("CNTKCTL_EL1")
 _RANDOM: Final = (lookup("RNDR"), lookup("RNDRRS"))
 _RANDOM_BITS: Final = 64
 _TIMER_CRN: Final = 14
+_VERSION: Final = 1
+"""Of a saved state."""
 
 
 def trapped_handlers(timer: GenericTimer, spend: Callable[[], None]) -> Handlers:
@@ -67,13 +71,36 @@ class SystemMoves:
         self._changed = changed
         self._spend = spend
         self._counters = frozenset((CNTPCT.packed, CNTVCT.packed))
-        self._cntkctl = core.read_sysreg(_CNTKCTL)
+        self._cntkctl = self._cntkctl_at_reset = core.read_sysreg(_CNTKCTL)
         self._random = random
         self._registers = {reg.packed: reg for reg in timer}
         self._readers: dict[int, Reader] = {reg.packed: read for reg, (read, _) in timer.items() if read}
         self._writers: dict[int, Writer] = {reg.packed: write for reg, (_, write) in timer.items() if write}
         self._random_encodings = frozenset(reg.packed for reg in _RANDOM) if random is not None else frozenset()
         self._cntkctl_encoding = _CNTKCTL.packed
+        self._crns = self.crns()
+
+    def enter(self) -> None:
+        """Have the core ask here from now on."""
+        self._core.set_move_hook(self._crns, self)
+        self._tell_counters()
+
+    def reset(self) -> None:
+        """CNTKCTL_EL1 as at reset."""
+        self._cntkctl = self._cntkctl_at_reset
+        self._tell_counters()
+
+    def save(self) -> dict[str, Any]:
+        """CNTKCTL_EL1; the random numbers have a state of their own, and the timer has."""
+        return {"version": _VERSION, "cntkctl": self._cntkctl}
+
+    def load(self, state: object) -> None:
+        """Take what :meth:`save` gave; the core is told by :meth:`enter`. ValueError if it is something else."""
+        self._cntkctl = Saved(state, "moves", version=_VERSION).number("cntkctl", MASK64)
+
+    def _tell_counters(self) -> None:
+        value = self._cntkctl
+        self._core.set_el0_counters(physical=el0_may_access(value, CNTPCT), virtual=el0_may_access(value, CNTVCT))
 
     def crns(self) -> frozenset[int]:
         """The CRn of the registers that are meant."""
@@ -101,9 +128,7 @@ class SystemMoves:
         if writer is None:
             if encoding == self._cntkctl_encoding and self._core.current_el():
                 self._cntkctl = value
-                self._core.set_el0_counters(
-                    physical=el0_may_access(value, CNTPCT), virtual=el0_may_access(value, CNTVCT)
-                )
+                self._tell_counters()
             return False
         if not self._allowed(encoding):
             return False

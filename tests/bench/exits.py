@@ -9,6 +9,7 @@ import ctypes
 import io
 import struct
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -28,6 +29,7 @@ from arm_vcpu_cli import (
     Stage2AddressSpace,
     SystemDown,
 )
+from arm_vcpu_cli.arch.registers.sysreg import lookup
 from arm_vcpu_cli.arch.translation.descriptor import Stage2Attributes
 from arm_vcpu_cli.arch.translation.memtype import MemoryType
 from arm_vcpu_cli.arm_vcpu.platform import Platform
@@ -56,6 +58,7 @@ SUBS_X2: Final = 0xF100_0442
 B_NE_BACK_2: Final = 0x54FF_FFC1  # b.ne .-8
 B_NE_BACK_3: Final = 0x54FF_FFA1  # b.ne .-12
 MOV_X0_X4: Final = 0xAA04_03E0
+SCTLR_M: Final = 0x30C5_0831
 
 Vcpu = AxVCpu[Aarch64VCpuSetupConfig, Aarch64PerCpu]
 
@@ -77,7 +80,7 @@ def loop_guest(
     host.memory(ram + CODE - RAM, 4 * len(code))[:] = struct.pack(f"<{len(code)}I", *code)
     arch = Aarch64VCpu(Aarch64VCpuCreateConfig(), host, platform)
     if observed:
-        arch.set_observer(Tracer(JsonLinesSink(io.StringIO()), EventDescriber(SymbolTable(), Bus())))
+        arch.add_observer(Tracer(JsonLinesSink(io.StringIO()), EventDescriber(SymbolTable(), Bus())))
     vcpu: Vcpu = AxVCpu(0, 0, arch)
     vcpu.setup(CODE, stage2.root, Aarch64VCpuSetupConfig(vtcr=stage2.vtcr))
     cpu = Aarch64PerCpu(0, host)
@@ -172,6 +175,59 @@ def time_bare_hook(code: tuple[int, ...], count: int, step: int) -> float:
     begun = time.process_time()
     engine.emu_start(CODE, 0)
     return time.process_time() - begun
+
+
+def time_saves(count: int) -> float:
+    """Time for ``count`` saves of the whole state and as many restores."""
+    with Host() as host:
+        core = host.core(0)
+        state = core.new_state()
+        save, restore = core.saver(state), core.restorer(state)
+        begun = time.process_time()
+        for _ in range(count):
+            save()
+            restore()
+        return time.process_time() - begun
+
+
+def time_switches(count: int, *, tables: bool = False) -> float:
+    """Time for ``count`` switches between two vCPUs, with the restore that begins a turn and the save that ends it.
+
+    With ``tables`` each has stage 1 on and tables of its own.
+    """
+    with Host() as host:
+        stage2 = Stage2AddressSpace(host, pa_bits=44)
+        cpu = Aarch64PerCpu(0, host)
+        cpu.hardware_enable()
+        physical = AxPerCpu(cpu)
+        turns: list[tuple[Callable[[], object], Callable[[], object], Callable[[], object]]] = []
+        for number in range(2):
+            arch = Aarch64VCpu(Aarch64VCpuCreateConfig(mpidr_el1=number), host)
+            vcpu: Vcpu = AxVCpu(0, number, arch)
+            vcpu.setup(CODE, stage2.root, Aarch64VCpuSetupConfig(vtcr=stage2.vtcr))
+            vcpu.bind(physical)
+            if tables:
+                arch.write_sysreg(lookup("TTBR0_EL1"), RAM + 0x1000 * number)
+                arch.write_sysreg(lookup("SCTLR_EL1"), SCTLR_M)
+            if arch.residency is None:
+                raise SystemExit("a vCPU is bound and has no place on its physical CPU")
+            state = arch.state
+            turns.append((arch.residency.take, cpu.core.restorer(state), cpu.core.saver(state)))
+        (take1, restore1, save1), (take2, restore2, save2) = turns
+        begun = time.process_time()
+        for _ in range(count // 2):
+            take1()
+            restore1()
+            save1()
+            take2()
+            restore2()
+            save2()
+        return time.process_time() - begun
+
+
+def time_space_switches(count: int) -> float:
+    """The same for vCPUs with tables of their own, whose translations must not be mixed."""
+    return time_switches(count, tables=True)
 
 
 def _compute_blob() -> tuple[bytes, int, int]:

@@ -122,6 +122,17 @@ class AgainstOptions(Process):
 
 
 @dataclass(frozen=True)
+class OnSeveral(Process):
+    """As many vCPUs, each with the whole work to do, against as many runs with one."""
+
+    vcpus: int = 1
+
+    def pair(self, count: int) -> Pair:
+        several, one = seconds(armvcpu(ROOT, "run", "--smp", str(self.vcpus), *self.guest.arguments), self.ours())
+        return several, self.vcpus * one
+
+
+@dataclass(frozen=True)
 class AgainstCheckout(Row):
     """What a row runs of this checkout, against the same of another."""
 
@@ -150,7 +161,7 @@ def _compare(first: Finished, second: Finished) -> None:
 
 def rows() -> list[Row]:
     """All rows, in the order of the table."""
-    return [*_linux(), *_guests(), *_observed(), *_exits()]
+    return [*_linux(), *_guests(), *_several(), *_observed(), *_exits()]
 
 
 def rows_against(checkout: Path) -> list[Row]:
@@ -179,6 +190,16 @@ def _guests() -> list[Row]:
         own("patch"),
         own("poll"),
         own("switch"),
+    ]
+
+
+def _several() -> list[Row]:
+    four = ("run", "--smp", "4")
+    return [
+        AgainstOptions("boot of Linux with 4 vCPUs", "1 vCPU", 1.4, BOOT, four, others=("run",)),
+        OnSeveral("smp with 4 vCPUs", "four runs with 1", 1.05, Guest(GUESTS / "smp.elf"), vcpus=4),
+        InProcess("switch between vCPUs", "save and restore", 5, exits.time_switches, exits.time_saves),
+        InProcess("switch between address spaces", "save and restore", 5, exits.time_space_switches, exits.time_saves),
     ]
 
 

@@ -18,8 +18,6 @@ from arm_vcpu_cli.arch.registers.sysreg import SysReg, lookup
 from arm_vcpu_cli.arch.translation.descriptor import Stage2Attributes
 from arm_vcpu_cli.arch.translation.memtype import MemoryType
 from arm_vcpu_cli.arm_vcpu.config import Aarch64VCpuCreateConfig, Aarch64VCpuSetupConfig
-from arm_vcpu_cli.arm_vcpu.execute_on_demand import ExecuteOnDemand
-from arm_vcpu_cli.arm_vcpu.guest_memory import GuestMemory
 from arm_vcpu_cli.arm_vcpu.observer import ExitObserver
 from arm_vcpu_cli.arm_vcpu.pcpu import Aarch64PerCpu
 from arm_vcpu_cli.arm_vcpu.platform import Outcome, Platform
@@ -70,9 +68,10 @@ class Guest:
         layout: StateLayout | None = None,
         hcr: tuple[str, ...] = (),
         levers: Levers | None = None,
+        cpus: int = 1,
     ) -> None:
         self.image: GuestImage = load_guest(GUESTS / f"{program}.elf", ram_base=RAM)
-        self.host = Host(model, layout=layout, levers=levers)
+        self.host = Host(model, cpus=cpus, layout=layout, levers=levers)
         self.core = self.host.core(0)
         mmfr0 = Aa64Mmfr0(self.core.read_sysreg(lookup("ID_AA64MMFR0_EL1")))
         self.stage2 = Stage2AddressSpace(self.host, pa_bits=pa_range_bits(mmfr0))
@@ -82,12 +81,11 @@ class Guest:
         self.cpu = Aarch64PerCpu(0, self.host)
         self.cpu.hardware_enable()
         self.vcpu = Aarch64VCpu(Aarch64VCpuCreateConfig(), self.host, platform)
-        self.vcpu.set_observer(observer)
+        if observer is not None:
+            self.vcpu.add_observer(observer)
         self.vcpu.set_entry(self.label("launch"))
         self.vcpu.set_ept_root(self.stage2.vttbr)
-        memory = GuestMemory(self.core, self.host)
-        self.on_demand = ExecuteOnDemand(self.vcpu.state, self.stage2, self.core, memory)
-        self.vcpu.setup(Aarch64VCpuSetupConfig(vtcr=self.stage2.vtcr, hcr=hcr, on_demand=self.on_demand))
+        self.vcpu.setup(Aarch64VCpuSetupConfig(vtcr=self.stage2.vtcr, hcr=hcr, on_demand=self.stage2))
         self.vcpu.bind(self.cpu)
         self["VBAR_EL1"] = self.label("vectors")
 

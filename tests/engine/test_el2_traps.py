@@ -49,7 +49,7 @@ def test_a_trapped_instruction_exits_and_is_completed(bit: str, word: int, regis
         platform = MachinePlatform(Bus(), ())
         vcpu = Aarch64VCpu(Aarch64VCpuCreateConfig(), host, platform)
         platform.connect(vcpu)
-        vcpu.set_observer(recorder)
+        vcpu.add_observer(recorder)
         vcpu.set_entry(RAM)
         vcpu.set_ept_root(tables.root)
         vcpu.setup(Aarch64VCpuSetupConfig(hcr=(bit,)))

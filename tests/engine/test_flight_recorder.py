@@ -27,7 +27,7 @@ from arm_vcpu_cli.board.loading import load_machine
 from arm_vcpu_cli.guest.loader import load_guest
 from arm_vcpu_cli.host.console import Console
 from arm_vcpu_cli.host.watchdog import Watchdog
-from arm_vcpu_cli.vm.builder import build_machine, start
+from arm_vcpu_cli.vm.builder import build_machine
 from arm_vcpu_cli.vm.runner import run_machine
 from tests.support.observer import Observer
 
@@ -54,10 +54,10 @@ def run_sample(name: str, *, exits: int = 0, machine: str = "") -> Ran:
     sink = os.open(os.devnull, os.O_WRONLY)
     try:
         with build_machine(description, image, Console(sink, None)) as made:
-            made.arch_vcpu.set_observer(observer)
-            start(made)
+            made.current.arch.add_observer(observer)
+            made.start()
             run_machine(made, Watchdog(made.host.core(0).request_stop, GUARD_SECONDS))
-            return Ran(tuple(observer.records), made.arch_vcpu.recent_exits())
+            return Ran(tuple(observer.records), made.current.arch.recent_exits())
     finally:
         os.close(sink)
 

@@ -19,8 +19,10 @@ from arm_vcpu_cli.board.loading import machine_from_document
 from arm_vcpu_cli.guest.loader import load_guest
 from arm_vcpu_cli.host.console import Console
 from arm_vcpu_cli.host.watchdog import Watchdog
-from arm_vcpu_cli.vm.builder import Machine, build_machine, start
-from arm_vcpu_cli.vm.runner import Ending, RunResult, run_machine
+from arm_vcpu_cli.vm.builder import build_machine
+from arm_vcpu_cli.vm.endings import Ending, RunResult
+from arm_vcpu_cli.vm.machine import Machine
+from arm_vcpu_cli.vm.runner import run_machine
 from tests.support.observer import Observer
 
 from .harness import DATA, GUARD_SECONDS, GUESTS, RAM
@@ -127,14 +129,14 @@ def run(
     try:
         with build_machine(description, image, Console(sink, None)) as machine:
             if prepare is None:
-                machine.arch_vcpu.set_observer(recorder)
+                machine.current.arch.add_observer(recorder)
             else:
                 prepare(machine)
-            start(machine)
+            machine.start()
             view = machine.ram.view(STORES, 16 * len(setup))
             assert view is not None
             view[:] = b"".join(struct.pack("<QQ", *store) for store in setup)
-            ctx = machine.arch_vcpu.ctx
+            ctx = machine.current.arch.ctx
             parameters = {
                 11: 0xFF,
                 12: 1,
@@ -156,7 +158,7 @@ def run(
             log = machine.ram.view(LOG, ENTRY_SIZE * ctx.gpr(25))
             assert log is not None
             entries = tuple(Entry(*fields) for fields in struct.iter_unpack("<QQQQ", bytes(log)))
-            recent = machine.arch_vcpu.recent_exits()
+            recent = machine.current.arch.recent_exits()
             return Outcome(result, entries, ctx.gpr(20), ctx.gpr(15), ctx.gpr(14), tuple(recorder.records), recent)
     finally:
         os.close(sink)

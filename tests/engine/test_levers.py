@@ -237,7 +237,7 @@ def test_pages_where_code_is_writable_and_blocks_where_it_is_not() -> None:
         pytest.skip("stage 2 is not split on this host")
     with Guest("exceptions", platform=Script(), levers=EVERY_LEVER) as guest:
         granted: list[tuple[int, range]] = []
-        guest.on_demand.watcher = lambda vaddr, ipas: granted.append((vaddr, ipas))
+        guest.vcpu.execution_watcher = lambda vaddr, ipas: granted.append((vaddr, ipas))
         store(guest, CODE, returns(1))
         call(guest, CODE)
         first = guest.label("launch") & -0x1000

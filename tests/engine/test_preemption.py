@@ -138,14 +138,17 @@ def test_requests_from_another_thread_count_no_block_twice(stubs: str) -> None:
         expected = guest.core.instruction_count()
     with Guest("preemption") as guest:
         prepare_work(guest, rounds=rounds)
-        over = threading.Event()
+        begun, over = threading.Event(), threading.Event()
 
         def ask() -> None:
+            begun.set()
             while not over.wait(0.0001):
                 guest.core.request_stop()
 
         asking = threading.Thread(target=ask, daemon=True)
         asking.start()
+        # On a busy host the guest could be done before anybody asks.
+        assert begun.wait(GUARD_SECONDS)
         stops = finish_work(guest)
         over.set()
         asking.join()

@@ -17,8 +17,10 @@ from arm_vcpu_cli.observe.attaching import attach_tracer, trace_header
 from arm_vcpu_cli.observe.tracing import TraceOptions
 from arm_vcpu_cli.trace.event import TracedDevice, TraceEvent
 from arm_vcpu_cli.trace.selection import Selection
-from arm_vcpu_cli.vm.builder import Machine, build_machine, start
-from arm_vcpu_cli.vm.runner import RunResult, run_machine
+from arm_vcpu_cli.vm.builder import build_machine
+from arm_vcpu_cli.vm.endings import RunResult
+from arm_vcpu_cli.vm.machine import Machine
+from arm_vcpu_cli.vm.runner import run_machine
 from tests.support.sink import Sink
 
 from . import test_interrupts as interrupts
@@ -189,7 +191,7 @@ def traced(name: str, tracing: TraceOptions, document: Mapping[str, Any] | None 
     try:
         with build_machine(description, image, Console(null, None)) as machine:
             tracer = attach_tracer(machine, sink, tracing)
-            start(machine)
+            machine.start()
             result = run_machine(machine, Watchdog(machine.host.core(0).request_stop, GUARD_SECONDS))
             tracer.end(result)
             tracer.close()

@@ -56,6 +56,19 @@ def test_several_may_watch_one_place_and_one_may_end() -> None:
         assert (first, second) == ([line], [line] * 2)
 
 
+def test_nobody_is_told_for_as_long_as_that_is_not_wanted() -> None:
+    with Guest("exceptions", platform=Script()) as guest:
+        seen: list[int] = []
+        line = guest.label("line")
+        guest.core.watch_code(line, line, seen.append)
+        guest.core.hush(True)
+        guest.start("line")
+        assert seen == []
+        guest.core.hush(False)
+        guest.start("line")
+        assert seen == [line]
+
+
 def test_system_registers_can_be_read_inside() -> None:
     with Guest("exceptions", platform=Script()) as guest:
         seen: list[int] = []

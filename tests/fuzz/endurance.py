@@ -22,7 +22,7 @@ from arm_vcpu_cli.board.loading import load_machine
 from arm_vcpu_cli.guest.loader import load_guest
 from arm_vcpu_cli.host.console import Console
 from arm_vcpu_cli.host.watchdog import Watchdog
-from arm_vcpu_cli.vm.builder import build_machine, start
+from arm_vcpu_cli.vm.builder import build_machine
 from arm_vcpu_cli.vm.runner import run_machine
 from tests.fuzz.children import run
 from tests.fuzz.words import Lab, Plan
@@ -46,7 +46,7 @@ def machines(rounds: int) -> str:
     for number in range(rounds):
         image = load_guest(SAMPLES[number % len(SAMPLES)], ram_base=RAM)
         with build_machine(description, image, Console(sink, None)) as machine:
-            start(machine)
+            machine.start()
             with Watchdog(machine.host.core(0).request_stop) as watchdog:
                 result = run_machine(machine, watchdog)
         if result.status:

@@ -34,7 +34,8 @@ from arm_vcpu_cli.board.loading import load_machine
 from arm_vcpu_cli.board.schema import HCR_TRAPS
 from arm_vcpu_cli.guest.loader import load_guest
 from arm_vcpu_cli.host.console import Console
-from arm_vcpu_cli.vm.builder import Machine, build_machine, start
+from arm_vcpu_cli.vm.builder import build_machine
+from arm_vcpu_cli.vm.machine import Machine
 from tests.engine.harness import DEVICE, EL1H, GUESTS, MASKED, RAM
 
 MODELS: Final = ("cortex-a53", "cortex-a57", "cortex-a72", "max")
@@ -134,8 +135,8 @@ class Lab:
         description = _describe(plan)
         image = load_guest(GUEST, ram_base=RAM)
         self.machine: Machine = build_machine(description, image, Console(os.open(os.devnull, os.O_WRONLY), None))
-        start(self.machine)
-        self._vcpu, self._core = self.machine.arch_vcpu, self.machine.host.core(0)
+        self.machine.start()
+        self._vcpu, self._core = self.machine.current.arch, self.machine.host.core(0)
         launch, vectors = (image.symbols.lookup(name) for name in ("launch", "vectors"))
         assert launch is not None
         assert vectors is not None

@@ -272,7 +272,7 @@ def test_a_kernel_that_was_halted_hangs() -> None:
 
 def test_a_reboot_is_a_reset() -> None:
     finished = linux('run="reboot -f"', initrd=True)
-    assert (finished.err, finished.status) == ("armvcpu: the guest asked for a reset\n", 0)
+    assert (finished.err, finished.status) == ("armvcpu: the guest asked for a reset\n", 121)
 
 
 def test_a_shell_whose_input_has_ended_is_ended_when_it_has_idled_for_an_hour_of_its_time() -> None:

@@ -101,6 +101,54 @@ def test_dtb_of_every_sample_machine_is_accepted_by_dtc(machine: Path) -> None:
     assert 'compatible = "linux,dummy-virt"' in dts(armvcpu("dtb", "-m", machine).out)
 
 
+def test_the_command_line_says_how_many_cpus_there_are_and_which_interrupt_controller(tmp_path: Path) -> None:
+    source = dts(armvcpu("dtb", "--smp", "4", "--gic", "2").out)
+    assert [f"cpu@{number} {{" in source for number in range(5)] == [True] * 4 + [False]
+    assert 'compatible = "arm,cortex-a15-gic"' in source
+    machine = tmp_path / "board.toml"
+    machine.write_text("[cpu]\ncount = 6\n[device.gic]\ntype = 'gicv2'\n")
+    source = dts(armvcpu("dtb", "-m", machine, "--gic", "3", "--smp", "20").out)
+    assert "cpu@103 {" in source
+    assert 'compatible = "arm,gic-v3"' in source
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments", "message"),
+    [
+        ("", ("--smp", "9", "--gic", "2"), "--smp: 9 CPUs, but device.gic, a GICv2, has room for 8"),
+        ("[cpu]\ncount = 9\n", ("--gic", "2"), "--gic: cpu.count: 9 CPUs, but device.gic, a GICv2, has room for 8"),
+        ("[cpu]\nclusters = [4, 2]\n", ("--smp", "4"), "--smp: expected 6, the CPUs of cpu.clusters, found 4"),
+        ("[cpu]\nmpidr = 1\n", ("--smp", "2"), "--smp: cpu.mpidr: expected an array of 2 integers"),
+        ("[device.gic]\nenabled = false\n", ("--gic", "2"), "--gic: the machine has no interrupt controller"),
+        ("[device.gic]\nbase = 0\n", ("--gic", "2"), "--gic: device.gic: only the virt board's interrupt controller"),
+        ("[device.gic]\nbase = 1\n", ("--smp", "2"), "board.toml: device.gic.base: expected a multiple of 64 KiB"),
+        ("[device.x]\ntype='zero'\nbase=0x4100_0000\n[memory.ram]\nsize='1M'\n", ("--memory", "32M"),
+         "--memory: device.x: 0x41000000 to 0x41000fff overlaps memory.ram"),
+    ],
+)  # fmt: skip
+def test_an_option_that_does_not_go_with_the_file_is_named(
+    tmp_path: Path, text: str, arguments: tuple[str, ...], message: str
+) -> None:
+    machine = tmp_path / "board.toml"
+    machine.write_text(text)
+    assert_refused(armvcpu("dtb", "-m", machine, *arguments), message)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--phys-cpus", "1"), "--phys-cpus: cpu.phys_cpu_sets: expected numbers of physical CPUs from 0 to 0"),
+        (("--smp", "3"), "--smp: cpu.phys_cpu_sets: expected an array of 3 bit masks"),
+    ],
+)
+def test_physical_cpus_that_do_not_go_with_the_file_are_refused(
+    tmp_path: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    machine = tmp_path / "board.toml"
+    machine.write_text("[cpu]\ncount = 2\nphys_cpus = 2\nphys_cpu_sets = [[0], [1]]\n")
+    assert_refused(armvcpu("run", "-m", machine, *arguments, sample("hello")), message)
+
+
 def test_timeout_stops_a_guest_that_never_exits() -> None:
     finished = armvcpu("run", "--timeout", "0.3", guest("spin"))
     assert finished.out == b"spinning\n"
@@ -224,6 +272,15 @@ def test_load_address_is_refused_where_it_would_be_ignored() -> None:
         (("run", "--seed", "-1", "a"), ("--seed", "'-1'")),
         (("run", "--seed", "0x1_0000_0000_0000_0000", "a"), ("--seed", "2^64")),
         (("run", "--seed", "x", "a"), ("--seed", "'x'")),
+        (("run", "--smp", "0", "a"), ("--smp", "'0'", "from 1 to 64")),
+        (("run", "--smp", "65", "a"), ("--smp", "'65'", "from 1 to 64")),
+        (("dtb", "--smp", "9" * 10000), ("--smp", "from 1 to 64")),
+        (("dtb", "--smp", "0" * 18 + "9999"), ("--smp", "from 1 to 64")),
+        (("dtb", "--smp", "two"), ("--smp", "'two'")),
+        (("run", "--phys-cpus", "9", "a"), ("--phys-cpus", "'9'", "from 1 to 8")),
+        (("run", "--gic", "4", "a"), ("--gic", "'4'", "2 or 3")),
+        (("run", "--schedule", "-1", "a"), ("--schedule", "'-1'", "2^64")),
+        (("probe", "--gic", "2"), ("--gic", "--for")),
         (("run", "--memory", "0", "a"), ("--memory: ", "found 0")),
         (("run", "--memory", "1", "a"), ("--memory: ", "4 KiB")),
         (("run", "--memory", "-4096", "a"), ("--memory", "'-4096'")),

@@ -17,9 +17,11 @@ from typing import Any
 
 import pytest
 
+from arm_vcpu_cli.guest.loader import load_guest
 from tests.integration.command import (
     COMMAND,
     GUARD_SECONDS,
+    GUESTS,
     SAMPLES,
     Finished,
     armvcpu,
@@ -260,3 +262,22 @@ def test_the_live_view_does_not_mix_with_the_console() -> None:
     assert finished.status == 2
     assert "send stdout to a file" in finished.err
     assert "Hello" not in finished.err
+
+
+def test_the_live_view_has_a_row_for_each_vcpu_that_exits(tmp_path: Path) -> None:
+    """Two CPUs play ping-pong for longer than anybody looks."""
+    original = GUESTS / "smp" / "wfi.elf"
+    image = load_guest(original, ram_base=0x4000_0000)
+    address = image.symbols.lookup("round_trips")
+    assert address is not None
+    segment = next(each for each in image.segments if 0 <= address - each.address < len(each.data))
+    content = bytearray(original.read_bytes())
+    at = content.index(segment.data) + address - segment.address
+    content[at : at + 4] = (1 << 30).to_bytes(4, "little")
+    guest = tmp_path / "wfi.elf"
+    guest.write_bytes(content)
+    finished = on_terminal("stat", "--live", "--smp", 2, "--timeout", "3", "--by", "vcpu", guest)
+    assert finished.status == 124
+    shown = finished.err.rpartition("\x1b[?1049l")[0]
+    assert "exits by vCPU" in shown
+    assert set(re.findall(r"cpu\d+", shown)) == {"cpu0", "cpu1"}

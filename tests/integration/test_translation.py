@@ -15,7 +15,8 @@ from arm_vcpu_cli.host.console import Console
 from arm_vcpu_cli.host.watchdog import Watchdog
 from arm_vcpu_cli.inspect.tables.both_stages import translate
 from arm_vcpu_cli.inspect.tables.mapping import stage1_sections
-from arm_vcpu_cli.vm.builder import Machine, build_machine, start
+from arm_vcpu_cli.vm.builder import build_machine
+from arm_vcpu_cli.vm.machine import Machine
 from arm_vcpu_cli.vm.runner import run_machine
 from tests.integration.command import sample
 
@@ -30,7 +31,7 @@ def ended(name: str) -> Iterator[Machine]:
     output = os.open(os.devnull, os.O_WRONLY)
     try:
         with build_machine(description, image, Console(output, None)) as machine:
-            start(machine)
+            machine.start()
             with Watchdog(machine.host.core(0).request_stop, 30.0) as watchdog:
                 run_machine(machine, watchdog)
             yield machine

@@ -13,8 +13,9 @@ from typing import Final
 
 import pytest
 
-from tests.integration.command import COMMAND, GUARD_SECONDS, SAMPLES, environment
+from tests.integration.command import COMMAND, GUARD_SECONDS, SAMPLES, armvcpu, environment
 from tests.support.processes import cpu_seconds
+from tests.support.tools import require_file
 
 UBOOT: Final = Path("/usr/lib/u-boot/qemu_arm64/u-boot.bin")
 PROMPT: Final = b"=> "
@@ -122,3 +123,11 @@ def test_poweroff_ends_it_with_status_0(serial: Serial, banner: str) -> None:
     assert b"poweroff ..." in serial.process.stdout.read()
     assert serial.process.wait(GUARD_SECONDS) == 0
     assert serial.process.stderr.read() == b""
+
+
+def test_on_a_gicv2_it_boots_and_asks_for_a_reset() -> None:
+    require_file(str(UBOOT))
+    machine = SAMPLES / "uboot" / "uboot.toml"
+    finished = armvcpu("run", "--gic", 2, "-m", machine, UBOOT, stdin=b"\n\nversion\nreset\n")
+    assert "GNU ld" in finished.out.decode(), "what version says last"
+    assert (finished.status, finished.last) == (121, "armvcpu: the guest asked for a reset")

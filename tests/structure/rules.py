@@ -14,7 +14,7 @@ from .source import PACKAGE, ImportNode, Module
 MAX_LINES: Final = 400
 
 ANY: Final = "*"
-GROUND: Final = frozenset({"errors", "record", "printable", "sizes", "arch"})
+GROUND: Final = frozenset({"errors", "record", "saved", "printable", "sizes", "arch"})
 """What every part may stand on that models or tells something."""
 
 LAYERS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
@@ -22,15 +22,16 @@ LAYERS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         "printable": frozenset(),
         "errors": frozenset({"printable"}),
         "record": frozenset(),
+        "saved": frozenset(),
         "sizes": frozenset(),
         "version": frozenset(),
         "arch": frozenset({"errors", "record"}),
         "axvcpu": frozenset({"errors", "record"}),
         "engine": frozenset({"errors", "record", "arch"}),
-        "devices": frozenset({"errors", "record", "arch"}),
+        "devices": frozenset({"errors", "record", "saved", "arch"}),
         "guest": GROUND,
         "trace": GROUND,
-        "arm_vcpu": frozenset({"errors", "record", "arch", "axvcpu", "engine"}),
+        "arm_vcpu": frozenset({"errors", "record", "saved", "arch", "axvcpu", "engine"}),
         "board": GROUND | {"axvcpu", "devices", "guest", "arm_vcpu"},
         "host": GROUND | {"axvcpu", "engine", "arm_vcpu"},
         "vm": GROUND | {"axvcpu", "engine", "devices", "guest", "trace", "arm_vcpu", "board", "host"},
@@ -38,6 +39,8 @@ LAYERS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         "observe": GROUND | {"axvcpu", "engine", "devices", "guest", "trace", "arm_vcpu", "board", "host", "vm"},
         "inspect": GROUND
         | {"axvcpu", "engine", "devices", "guest", "trace", "arm_vcpu", "board", "host", "vm", "observe"},
+        "api": GROUND
+        | {"axvcpu", "engine", "devices", "guest", "arm_vcpu", "board", "host", "vm", "observe", "inspect"},
         "cli": frozenset({ANY}),
         "": frozenset({ANY}),
         "__main__": frozenset({"cli"}),

@@ -33,6 +33,7 @@ UNUSED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "Linux kernels": ("unicodedata", f"{PACKAGE}.guest.decompression", f"{PACKAGE}.guest.linux"),
         "features": (f"{PACKAGE}.arch.identification.features", f"{PACKAGE}.arch.identification.feature_table"),
         "every register there is": (f"{PACKAGE}.arch.explain",),
+        "snapshots": (f"{PACKAGE}.vm.snapshot",),
         "recorded input": ("hashlib", "_hashlib", "json", f"{PACKAGE}.vm.inputlog"),
         "hints": ("difflib",),
         "the engine's own binding": ("unicorn", "inspect", "importlib.resources"),

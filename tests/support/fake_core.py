@@ -258,6 +258,12 @@ class FakeCore:
         self.watches.append(watch)
         return lambda: self.watches.remove(watch)
 
+    def stop_at_wait(self, stop: bool) -> None:
+        self.log.append(f"stop_at_wait {stop}")
+
+    def hush(self, quiet: bool) -> None:
+        self.log.append(f"hush {quiet}")
+
     def count_instructions(self) -> None:
         self.log.append("count_instructions")
 
@@ -419,6 +425,10 @@ class FakeHal:
         if not 0 <= cpu_id < len(self._cores):
             raise VCpuError(f"physical CPU {cpu_id}: there are {len(self._cores)}")
         return self._cores[cpu_id]
+
+    def flush_tlbs(self) -> None:
+        for core in self._cores:
+            core.flush_tlb()
 
     def alloc_frame(self) -> int | None:
         return self.free.pop() if self.free else None

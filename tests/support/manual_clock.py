@@ -36,7 +36,7 @@ class ManualClock:
         """The counter."""
         return self.now
 
-    def alarm(self, callback: Callable[[], None]) -> ManualAlarm:
+    def alarm(self, callback: Callable[[], None], name: str) -> ManualAlarm:
         """A new alarm."""
         alarm = ManualAlarm(self, callback)
         self.alarms.append(alarm)

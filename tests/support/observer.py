@@ -28,7 +28,7 @@ class Observer:
         """See the protocol."""
         self.records.append(record)
 
-    def entry(self, pc: int, el: int, *, irq: bool, fiq: bool) -> None:
+    def entry(self, vcpu: int, pc: int, el: int, *, irq: bool, fiq: bool) -> None:
         """See the protocol."""
         self.entries.append((pc, el, irq, fiq))
 

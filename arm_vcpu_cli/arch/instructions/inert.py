@@ -37,6 +37,10 @@ _COMPUTING: Final = (
     _Class(0xFFFFF0FF, 0xD50330BF),  # DMB
     _Class(0xFFFFF0FF, 0xD50330DF),  # ISB
 )
+_BRANCHING: Final = _Class(0x1C000000, 0x14000000)
+"""Branches, exceptions and system instructions ..."""
+_SYSTEM: Final = _Class(0xFF000000, 0xD5000000)
+"""... and the last of these."""
 _RANDOM_TAG: Final = _Class(0xFFE0FC00, 0x9AC01000)
 """IRG, which changes RGSR_EL1, is among the data processing."""
 _LOAD: Final = _Class(0x00400000, 0x00400000)
@@ -63,6 +67,11 @@ _READABLE: Final[frozenset[SysReg]] = frozenset(
 
 def _is(insn: int, of: _Class) -> bool:
     return insn & of.mask == of.value
+
+
+def is_branch(insn: int) -> bool:
+    """Whether an inert instruction may go elsewhere than to the one behind it."""
+    return _is(insn, _BRANCHING) and not _is(insn, _SYSTEM)
 
 
 def is_inert(insn: int) -> bool:

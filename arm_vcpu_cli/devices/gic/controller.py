@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from arm_vcpu_cli.devices.irq import IrqLine
 
@@ -11,7 +11,7 @@ Signal = Callable[[int, bool, bool], None]
 """``signal(cpu, irq, fiq)``: called whenever an output of a PE's CPU interface changes; both are low at first."""
 
 InterruptWatcher = Callable[[str, int, int], None]
-"""Is called with an action, the number of the PE and the INTID; see :mod:`arm_vcpu_cli.devices.gic.v3.watch`."""
+"""Is called with an action, the number of the PE and the INTID; see :mod:`arm_vcpu_cli.devices.gic.common.watch`."""
 
 
 class InterruptController(Protocol):
@@ -32,11 +32,18 @@ class InterruptController(Protocol):
     def watch(self, watcher: InterruptWatcher | None) -> None:
         """Tell ``watcher`` what becomes of interrupts from now on, in place of any other; None: nobody."""
 
+    def on_wake_request(self, cpu: int, wake: Callable[[], None]) -> None:
+        """A PE that waits without power hears of interrupts that are held back from its CPU interface, by a call of
+        ``wake``, at once if one is there already; until :meth:`reset_interface`."""
+
     def reset_interface(self, cpu: int) -> None:
         """A PE is switched off or on: its CPU interface has its reset values, and signals nothing."""
 
-    def save(self) -> dict[str, object]:
-        """The whole state as plain data (integers, strings, lists, dicts), with a ``version``."""
+    def save(self) -> dict[str, Any]:
+        """The whole state as plain data, with the levels of all inputs."""
 
-    def load(self, state: dict[str, object]) -> None:
-        """Take the state that :meth:`save` gave, of a controller of the same shape."""
+    def load(self, state: dict[str, Any]) -> None:
+        """Take what :meth:`save` gave of a GIC with as many PEs and SPIs; outputs that differ are signalled.
+
+        ValueError, and nothing changes, if it is no such state.
+        """

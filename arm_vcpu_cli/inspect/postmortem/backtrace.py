@@ -8,8 +8,8 @@ from typing import Final
 from arm_vcpu_cli.arch.registers.sysreg import lookup
 from arm_vcpu_cli.arm_vcpu.context_frame import FRAME_POINTER, INSTRUCTION_SIZE, LINK_REGISTER
 from arm_vcpu_cli.engine.port import CpuCore
-from arm_vcpu_cli.vm.builder import Machine
 from arm_vcpu_cli.vm.diagnosis import vector_failures
+from arm_vcpu_cli.vm.machine import Machine
 
 _RECORD_SIZE: Final = 16
 _MAX_FRAMES: Final = 64
@@ -30,10 +30,10 @@ def backtrace(machine: Machine) -> Iterator[str]:
 
     Where the first instruction of a vector could not be executed, what was interrupted stands below it.
     """
-    frame = machine.arch_vcpu.ctx
-    core = machine.host.core(0)
-    exceptions = machine.arch_vcpu.el1_exceptions()
-    failures = vector_failures(exceptions, machine.arch_vcpu.read_sysreg(lookup("VBAR_EL1")))
+    frame = machine.current.arch.ctx
+    core = machine.core
+    exceptions = machine.current.arch.el1_exceptions()
+    failures = vector_failures(exceptions, machine.current.arch.read_sysreg(lookup("VBAR_EL1")))
     addresses = []
     if failures and frame.elr == exceptions[-1].pc:
         # The vector has changed no register: the frame pointer is still that of the code below it.

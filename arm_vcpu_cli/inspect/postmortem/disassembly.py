@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from arm_vcpu_cli.inspect.postmortem.evidence import word_at
-from arm_vcpu_cli.vm.builder import Machine
+from arm_vcpu_cli.vm.machine import Machine
 
 HINT: Final = "(raw words: pip install 'arm-vcpu-cli[disasm]' for their names)"
 BEFORE: Final = 6
@@ -97,7 +97,7 @@ def code_lines(
         # Nothing of the function before it, if this one begins here.
         first = max(first, address - resolved[1])
     heading = ""
-    if word_at(machine, address) is not None and machine.host.core(0).read_virtual(address, _WORD) is None:
+    if word_at(machine, address) is not None and machine.core.read_virtual(address, _WORD) is None:
         yield f"   (VA {address:#x} is not mapped; this is what IPA {address:#x} has)"
     for place in range(first, address + (AFTER + 1) * _WORD, _WORD):
         word = word_at(machine, place)

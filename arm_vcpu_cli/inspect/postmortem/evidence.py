@@ -27,9 +27,11 @@ from arm_vcpu_cli.board.schema import CPU_MODELS
 from arm_vcpu_cli.errors import EngineError
 from arm_vcpu_cli.host.machine_host import Host
 from arm_vcpu_cli.inspect.tables.both_stages import Translated, translate, translate_ipa
-from arm_vcpu_cli.vm.builder import Machine
 from arm_vcpu_cli.vm.diagnosis import is_vector, vector_failures
-from arm_vcpu_cli.vm.runner import Ending, RunResult
+from arm_vcpu_cli.vm.endings import Ending, RunResult
+from arm_vcpu_cli.vm.machine import Machine
+from arm_vcpu_cli.vm.standing import Standing
+from arm_vcpu_cli.vm.timeline import NEVER
 from arm_vcpu_cli.vm.watch.hang import are_interrupts_masked
 
 _WORD: Final = 4
@@ -116,11 +118,13 @@ class Evidence:
     stuck: bool = False
     vector: El1Exception | None = None
     recent: tuple[RecentExit, ...] = ()
+    standings: tuple[Standing, ...] = ()
+    """What each of several CPUs does."""
 
 
-def gather(machine: Machine, result: RunResult | None = None) -> Evidence:
-    """Look at a machine whose guest has stopped."""
-    vcpu = machine.arch_vcpu
+def gather(machine: Machine, result: RunResult | None = None, standings: Sequence[Standing] = ()) -> Evidence:
+    """Look at a machine whose guest has stopped; all is about the current CPU but ``standings``."""
+    vcpu = machine.current.arch
     frame = vcpu.ctx
     vbar = _sysreg(machine, "VBAR_EL1")
     exceptions = vcpu.el1_exceptions()
@@ -152,6 +156,7 @@ def gather(machine: Machine, result: RunResult | None = None) -> Evidence:
         stuck=stuck,
         vector=exceptions[-1] if stuck and failures else None,
         recent=recent,
+        standings=tuple(standings),
     )
 
 
@@ -163,14 +168,14 @@ def is_stuck(pc: int, last: El1Exception, vbar: int, elr: int) -> bool:
 def has_returned(machine: Machine, exception: El1Exception) -> bool:
     """Whether the handler of the last exception is done, or has been left: a later one has changed ELR_EL1."""
     same = (_sysreg(machine, "ELR_EL1"), _sysreg(machine, "ESR_EL1")) == (exception.pc, exception.esr)
-    return not same or machine.arch_vcpu.ctx.spsr.el == 0
+    return not same or machine.current.arch.ctx.spsr.el == 0
 
 
 def word_at(machine: Machine, address: int) -> int | None:
     """The instruction at a virtual address; where that is not mapped, the one at the IPA of that number."""
     if address % _WORD:
         return None
-    data = machine.host.core(0).read_virtual(address, _WORD)
+    data = machine.core.read_virtual(address, _WORD)
     if data is None:
         view = machine.ram.view(address, _WORD)
         data = None if view is None else bytes(view)
@@ -189,7 +194,9 @@ def _words_before(machine: Machine, address: int) -> tuple[int, ...]:
 
 def _timer_armed(machine: Machine) -> bool:
     """Whether a timer of the guest is to go off."""
-    return machine.clock.next_deadline() is not None and not machine.clock.next_is_silent()
+    if len(machine.cpus) > 1:
+        return machine.timeline.due(machine.current.index) < NEVER
+    return machine.timeline.next_deadline() is not None and not machine.timeline.next_is_silent()
 
 
 def _fault(
@@ -237,7 +244,7 @@ def fault_of(machine: Machine, exception: El1Exception) -> Fault:
 
 def _models_with(machine: Machine, feature: str) -> tuple[str, ...] | None:
     """The CPU models whose guests are told of a feature; None where this one has it."""
-    core = machine.host.core(0)
+    core = machine.core
     if is_announced(feature, guest_id_registers(core)):
         return None
     found = []
@@ -267,7 +274,7 @@ def _stage2_fault(machine: Machine, last: RecentExit) -> Fault | None:
     if record.esr is None or not isinstance(record.reason, NestedPageFault):
         return None
     access, status = _access(record.esr)
-    frame = machine.arch_vcpu.ctx
+    frame = machine.current.arch.ctx
     far = record.va
     translated = (
         translate_ipa(machine, record.reason.addr, access=access)
@@ -291,6 +298,6 @@ def _stage2_fault(machine: Machine, last: RecentExit) -> Fault | None:
 
 def _sysreg(machine: Machine, name: str) -> int:
     try:
-        return machine.arch_vcpu.read_sysreg(lookup(name))
+        return machine.current.arch.read_sysreg(lookup(name))
     except EngineError:
         return 0

@@ -123,9 +123,14 @@ def _register_of_others(evidence: Evidence, fault: Fault) -> Advice | None:
             f"The guest {verb} {name} and expects to be at {level}: guests start at EL1 here, under a hypervisor.",
             "read CurrentEL first and leave out what is not there, as kernels do",
         )
-    if name.startswith(("ICC_", "ICV_")) and evidence.description.gic is None:
+    if name.startswith(("ICC_", "ICV_")) and not evidence.description.has_gic_registers:
+        has = (
+            "no interrupt controller"
+            if evidence.description.gic is None
+            else "a GICv2, all of whose registers are in memory"
+        )
         return Advice(
-            f"The guest {verb} {name}, and the machine has no interrupt controller.",
+            f"The guest {verb} {name}, and the machine has {has}.",
             'give it one: type = "gicv3" in a [device] of the machine file; the preset has it',
         )
     if name.startswith("PM"):

@@ -9,7 +9,7 @@ from arm_vcpu_cli.arm_vcpu.recorder import RecentExit
 from arm_vcpu_cli.observe.describing import EventDescriber
 from arm_vcpu_cli.trace.event import TraceEvent
 from arm_vcpu_cli.trace.text import place as place_text
-from arm_vcpu_cli.vm.builder import Machine
+from arm_vcpu_cli.vm.machine import Machine
 
 
 def exit_lines(machine: Machine, recent: Sequence[RecentExit]) -> Iterator[str]:

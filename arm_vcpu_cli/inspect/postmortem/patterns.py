@@ -11,6 +11,7 @@ from typing import Final
 
 from arm_vcpu_cli.inspect.postmortem.abort_advice import ABORTS
 from arm_vcpu_cli.inspect.postmortem.advice import Advice
+from arm_vcpu_cli.inspect.postmortem.cpu_advice import wait_for_each_other
 from arm_vcpu_cli.inspect.postmortem.evidence import Evidence
 from arm_vcpu_cli.inspect.postmortem.exception_advice import EXCEPTIONS
 from arm_vcpu_cli.inspect.postmortem.stop_advice import (
@@ -27,7 +28,7 @@ from arm_vcpu_cli.inspect.postmortem.stop_advice import (
 Pattern = Callable[[Evidence], Advice | None]
 
 GROUPS: Final[tuple[tuple[Pattern, ...], ...]] = (
-    (*CAUSES, waits, *EXCEPTIONS, *ABORTS, not_its_fault),
+    (*CAUSES, wait_for_each_other, waits, *EXCEPTIONS, *ABORTS, not_its_fault),
     STOPS,
     (missing_vector,),
     (unknown_calls,),

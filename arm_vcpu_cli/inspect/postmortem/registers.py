@@ -9,7 +9,7 @@ from arm_vcpu_cli.arch.layouts import layout_of
 from arm_vcpu_cli.arch.registers.sysreg import lookup
 from arm_vcpu_cli.arch.syndrome.esr import describe_esr
 from arm_vcpu_cli.errors import EngineError
-from arm_vcpu_cli.vm.builder import Machine
+from arm_vcpu_cli.vm.machine import Machine
 
 EL1_REGISTERS: Final = (
     "SCTLR_EL1",
@@ -51,7 +51,7 @@ def register_dump(machine: Machine, before: Sequence[int] | None = None) -> list
 
     ``before`` are x0 to x30 at some time before; those that are not the same any more are marked ``*``.
     """
-    frame = machine.arch_vcpu.ctx
+    frame = machine.current.arch.ctx
     lines = []
     gprs = frame.gprs()
     for first in range(0, len(gprs), _IN_A_ROW):
@@ -64,7 +64,7 @@ def register_dump(machine: Machine, before: Sequence[int] | None = None) -> list
     lines.append(f"{'PSTATE':<15} {int(pstate):#018x} {pstate.describe()}")
     for name in (*EL1_REGISTERS, *EL2_REGISTERS):
         try:
-            value = machine.arch_vcpu.read_sysreg(lookup(name))
+            value = machine.current.arch.read_sysreg(lookup(name))
         except EngineError:
             continue
         lines.append(f"{name:<15} {value:#018x} {_decoded(name, value)}".rstrip())
@@ -79,7 +79,7 @@ def _general(number: int, value: int, before: Sequence[int] | None) -> str:
 
 def _last_exit(machine: Machine) -> str:
     """ESR_EL2 of the last exit. What the core calls its syndrome may be that of a later exception at EL1."""
-    esr = machine.arch_vcpu.last_syndrome
+    esr = machine.current.arch.last_syndrome
     if esr is None:
         return f"{'ESR_EL2':<15} (no exit to EL2)"
     return f"{'ESR_EL2':<15} {esr:#018x} last exit: {describe_esr(esr)}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from typing import Final, NamedTuple
 
 from arm_vcpu_cli.arch.registers.el1regs import Sctlr
@@ -11,6 +12,7 @@ from arm_vcpu_cli.arch.syndrome.esr import EC_SHIFT, describe_esr
 from arm_vcpu_cli.arch.translation.memtype import Access
 from arm_vcpu_cli.arm_vcpu.inject import El1Exception, sets_far
 from arm_vcpu_cli.inspect.postmortem.backtrace import backtrace, place
+from arm_vcpu_cli.inspect.postmortem.cpu_sections import cpu_part, other_parts, standings_of
 from arm_vcpu_cli.inspect.postmortem.disassembly import HINT, Disassembler, code_lines
 from arm_vcpu_cli.inspect.postmortem.evidence import Evidence, Fault, gather, has_returned
 from arm_vcpu_cli.inspect.postmortem.last_exits import before_the_end, exit_lines
@@ -19,13 +21,14 @@ from arm_vcpu_cli.inspect.postmortem.registers import EL1_REGISTERS, EL2_REGISTE
 from arm_vcpu_cli.inspect.postmortem.report_wanted import wants_advice, wants_report
 from arm_vcpu_cli.inspect.tables.both_stages import Translated, translate
 from arm_vcpu_cli.inspect.tables.translation_text import translation_lines
-from arm_vcpu_cli.vm.builder import Machine
 from arm_vcpu_cli.vm.diagnosis import in_words, vector_failures
-from arm_vcpu_cli.vm.runner import RunResult
+from arm_vcpu_cli.vm.endings import RunResult
+from arm_vcpu_cli.vm.machine import Machine
 
 __all__ = [
     "EL1_REGISTERS",
     "EL2_REGISTERS",
+    "all_registers",
     "backtrace",
     "brief_report",
     "death_report",
@@ -49,9 +52,13 @@ class Section(NamedTuple):
     lines: tuple[str, ...]
 
 
-def sections(machine: Machine, result: RunResult | None = None, emphasise: Paint = str) -> Iterator[Section]:
-    """All parts that have something to say, in the order in which they are read."""
-    evidence = gather(machine, result)
+def sections(
+    machine: Machine, result: RunResult | None = None, emphasise: Paint = str, *, regs: bool = False
+) -> Iterator[Section]:
+    """All parts that have something to say, in the order in which they are read: of several CPUs first all that is
+    known of the current one, then in short what the others do, or with ``regs`` at length."""
+    standings = standings_of(machine, result)
+    evidence = gather(machine, result, standings)
     disassembler = Disassembler()
     parts: list[tuple[str, Iterable[str]]] = [
         ("what happened", _story(machine, evidence)),
@@ -64,32 +71,64 @@ def sections(machine: Machine, result: RunResult | None = None, emphasise: Paint
     before = before_the_end(evidence.recent, evidence.pc, evidence.registers)
     since = "" if before is None else f" (* changed since exit {before.number})"
     parts.append((f"registers{since}", register_dump(machine, None if before is None else before.registers)))
+    yield from _with_something_to_say([cpu_part(machine, standings[0])] if standings else [])
+    yield from _with_something_to_say(parts)
+    yield from _with_something_to_say(other_parts(machine, standings[1:], regs=regs))
+
+
+def _with_something_to_say(parts: Iterable[tuple[str, Iterable[str]]]) -> Iterator[Section]:
     for heading, lines in parts:
         found = tuple(lines)
         if found:
             yield Section(heading, found)
 
 
-def death_report(machine: Machine, result: RunResult | None = None, *, color: bool = False) -> list[str]:
-    """What a guest did that did not end by itself, and where; ``color`` for a terminal.
+def death_report(
+    machine: Machine, result: RunResult | None = None, *, color: bool = False, regs: bool = False
+) -> list[str]:
+    """What a guest did that did not end by itself, and where; ``color`` for a terminal, ``regs`` for the registers of
+    all CPUs.
 
     Without ``result`` nothing is said of how the run ended.
     """
     emphasise, heading = _paint(_RED, on=color), _paint(_BOLD, on=color)
     lines = []
-    for section in sections(machine, result, emphasise):
-        lines.append(heading(f"{section.heading}:"))
-        lines.extend(f"  {line}" for line in section.lines)
+    for section in sections(machine, result, emphasise, regs=regs):
+        lines.extend(_section_lines(section, heading))
+    return lines
+
+
+def all_registers(machine: Machine) -> list[str]:
+    """The registers of every CPU, the current one first."""
+    if len(machine.cpus) == 1:
+        return register_dump(machine)
+    current, lines = machine.current, []
+    for cpu in sorted(machine.cpus, key=lambda cpu: cpu is not current):
+        machine.look_at(cpu)
+        lines += [f"cpu{cpu.index}:", *(f"  {line}" for line in register_dump(machine))]
+    machine.look_at(current)
     return lines
 
 
 def brief_report(machine: Machine, result: RunResult, *, color: bool = False) -> list[str]:
-    """What the end of a guest usually means, for one that only stopped: nothing where that is not known."""
+    """What the end of a guest usually means, for one that only stopped: nothing where that is not known. Of several
+    CPUs also what they do."""
     heading = _paint(_BOLD, on=color)
-    found = list(_meaning(gather(machine, result)))
-    if not found:
-        return []
-    return [heading("what this usually means:"), *(f"  {line}" for line in found), "  (--regs has the whole report)"]
+    standings = standings_of(machine, result)
+    lines = []
+    parts = [("what this usually means", _meaning(gather(machine, result, standings)))]
+    for section in _with_something_to_say(parts):
+        lines += _section_lines(section, heading)
+    if standings:
+        title, facts = cpu_part(machine, standings[0])
+        first = (title, [*facts, *backtrace(machine)])
+        for section in _with_something_to_say(chain([first], other_parts(machine, standings[1:], regs=False))):
+            lines += _section_lines(section, heading)
+    return [*lines, "  (--regs has the whole report)"] if lines else []
+
+
+def _section_lines(section: Section, heading: Paint) -> list[str]:
+    return [heading(f"{section.heading}:"), *(f"  {line}" for line in section.lines)]
 
 
 def _paint(code: str, *, on: bool) -> Paint:
@@ -101,7 +140,7 @@ def _paint(code: str, *, on: bool) -> Paint:
 
 def _story(machine: Machine, evidence: Evidence) -> Iterator[str]:
     """The exceptions that led to the end, or the access that stage 2 refused."""
-    exceptions = machine.arch_vcpu.el1_exceptions()
+    exceptions = machine.current.arch.el1_exceptions()
     if evidence.stuck:
         failures = vector_failures(exceptions, evidence.vbar)
         shown = exceptions[-1 - failures :] if failures < len(exceptions) else exceptions
@@ -149,7 +188,7 @@ def _code_heading(disassembler: Disassembler) -> str:
 
 def _code(machine: Machine, evidence: Evidence, disassembler: Disassembler, emphasise: Paint) -> Iterator[str]:
     """Where the fault was, and where the guest stands now if that is another place with code."""
-    frame = machine.arch_vcpu.ctx
+    frame = machine.current.arch.ctx
     registers = {f"x{number}": value for number, value in enumerate(frame.gprs())} | {"sp": frame.sp}
     fault = evidence.fault
     at_fault = fault is not None and (evidence.stuck or fault.pc != evidence.pc)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from arm_vcpu_cli.vm.runner import Ending, RunResult
+from arm_vcpu_cli.vm.endings import Ending, RunResult
 
 _INPUT_ENDED: Final = "input has ended"
 

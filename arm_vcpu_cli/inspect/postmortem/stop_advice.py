@@ -12,7 +12,7 @@ from arm_vcpu_cli.arm_vcpu.recorder import RecentExit
 from arm_vcpu_cli.axvcpu.exit import CpuDown, Hypercall
 from arm_vcpu_cli.inspect.postmortem.advice import Advice
 from arm_vcpu_cli.inspect.postmortem.evidence import Evidence
-from arm_vcpu_cli.vm.runner import Ending
+from arm_vcpu_cli.vm.endings import Ending
 
 _WFI: Final = 0xD503207F
 _WFE: Final = 0xD503205F
@@ -133,7 +133,9 @@ def _cpu_off(evidence: Evidence) -> Advice | None:
     if not isinstance(evidence.recent[-1].record.reason, CpuDown):
         return None
     return Advice(
-        "CPU_OFF switches off one CPU, and this machine has only one.",
+        "CPU_OFF switches off one CPU, and this machine has only one."
+        if not evidence.standings
+        else "All CPUs have switched themselves off (CPU_OFF), and nobody is left who could switch one on.",
         "to end the machine call SYSTEM_OFF (x0 = 0x84000008)",
     )
 
@@ -172,6 +174,9 @@ def _is_waiting(evidence: Evidence) -> bool:
 def _hangs(evidence: Evidence) -> Advice | None:
     """A loop that nothing will end."""
     if evidence.ending is not Ending.NO_PROGRESS or evidence.instruction is None or _is_waiting(evidence):
+        return None
+    if any(each.watches is not None for each in evidence.standings):
+        # Who would have to write what they read is another question.
         return None
     words = (evidence.instruction, *evidence.before[:2])
     if evidence.instruction == _BRANCH_SELF or (_WFE in words and evidence.instruction & _BRANCH_MASK == _BRANCH):

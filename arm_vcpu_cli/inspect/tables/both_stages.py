@@ -17,7 +17,7 @@ from arm_vcpu_cli.arch.translation.memtype import Access, MemoryType, mair_memor
 from arm_vcpu_cli.arch.translation.stage1walk import half_geometry, select_half
 from arm_vcpu_cli.arch.translation.walk import Walk, WalkStep
 from arm_vcpu_cli.sizes import format_size
-from arm_vcpu_cli.vm.builder import Machine
+from arm_vcpu_cli.vm.machine import Machine
 
 AP_TEXT: Final = ("EL1 rw", "EL1 rw, EL0 rw", "EL1 r", "EL1 r, EL0 r")
 """AP[2:1] of a stage-1 block or page (DDI 0487, D8.4.1.2.1)."""
@@ -116,8 +116,8 @@ class Translated:
 
 def translate(machine: Machine, vaddr: int, *, el: int = 1, access: Access | None = None) -> Translated:
     """Walk both stages for an access of EL1 or EL0 to a virtual address; permissions count only with ``access``."""
-    memory = machine.arch_vcpu.memory()
-    pan = el == 1 and bool(machine.arch_vcpu.ctx.spsr.PAN)
+    memory = machine.current.arch.memory()
+    pan = el == 1 and bool(machine.current.arch.ctx.spsr.PAN)
     first = memory.translate(vaddr, el=el, access=access, pan=pan).stage1
     stage1 = _stage1(machine, vaddr, first)
     mmu = bool(Sctlr(_sysreg(machine, "SCTLR_EL1")).M)
@@ -133,7 +133,7 @@ def translate(machine: Machine, vaddr: int, *, el: int = 1, access: Access | Non
 
 def translate_ipa(machine: Machine, ipa: int, *, access: Access | None = None) -> Translated:
     """Walk stage 2 only."""
-    walk = machine.arch_vcpu.memory().walk_ipa(ipa, access)
+    walk = machine.current.arch.memory().walk_ipa(ipa, access)
     stage2 = _stage2(machine, ipa, walk)
     if walk.attributes is None:
         return Translated(ipa, 1, access, True, None, stage2)
@@ -148,9 +148,9 @@ _Combined = tuple[Permissions | None, Permissions | None, MemoryType | None, int
 
 def _combine(machine: Machine, vaddr: int, second: Walk) -> _Combined:
     """(what EL0 may do, what EL1 may do, memory type, shareability) with both stages together."""
-    memory = machine.arch_vcpu.memory()
+    memory = machine.current.arch.memory()
     both = second.attributes
-    pan = bool(machine.arch_vcpu.ctx.spsr.PAN)
+    pan = bool(machine.current.arch.ctx.spsr.PAN)
     levels = []
     for el in (0, 1):
         one = memory.translate(vaddr, el=el, pan=pan and el == 1).stage1.attributes
@@ -209,7 +209,7 @@ def _stage1_controls(machine: Machine, vaddr: int) -> str:
 def _step1(machine: Machine, vaddr: int, step: WalkStep, mair: Mair) -> Step:
     control = Tcr(_sysreg(machine, "TCR_EL1"))
     geometry = half_geometry(select_half(bool(vaddr >> 55 & 1), 0, 0, control, None), control, MAX_PA_BITS)
-    paddr = machine.arch_vcpu.memory().walk_ipa(step.address, Access.READ).output
+    paddr = machine.current.arch.memory().walk_ipa(step.address, Access.READ).output
     output, fields = None, _NO_FIELDS
     if step.kind == "table":
         output, fields = geometry.address_in(step.descriptor), stage1_table_fields(step.descriptor)
@@ -280,4 +280,4 @@ def _shareability_text(value: int) -> str:
 
 
 def _sysreg(machine: Machine, name: str) -> int:
-    return machine.arch_vcpu.read_sysreg(lookup(name))
+    return machine.current.arch.read_sysreg(lookup(name))

@@ -20,8 +20,8 @@ def places(description: MachineDescription) -> list[Place]:
     found = [Place(region.base, region.end, f"memory.{region.name}") for region in description.memory]
     found += [Place(device.base, device.end, f"device.{device.name}") for device in description.devices]
     if description.gic is not None:
-        for window in (description.gic.distributor, description.gic.redistributors):
-            found.append(Place(window.base, window.end, f"device.{description.gic.name}"))
+        name = f"device.{description.gic.name}"
+        found += [Place(window.base, window.end, name) for window in description.gic.windows]
     return sorted(found)
 
 

@@ -14,7 +14,7 @@ from arm_vcpu_cli.arch.translation.stage1map import MAX_TABLES, Mapped, Stage1Ma
 from arm_vcpu_cli.inspect.tables.both_stages import Permissions
 from arm_vcpu_cli.inspect.tables.ipa_map import Place, places
 from arm_vcpu_cli.sizes import format_size
-from arm_vcpu_cli.vm.builder import Machine
+from arm_vcpu_cli.vm.machine import Machine
 
 _HALVES: Final = ((0, "TTBR0_EL1"), (1, "TTBR1_EL1"))
 MAX_REGIONS: Final = 1 << 14
@@ -65,7 +65,7 @@ def stage1_sections(machine: Machine) -> Iterator[MapSection]:
             tcr=_sysreg(machine, "TCR_EL1"),
             sctlr=sctlr,
             mair=_sysreg(machine, "MAIR_EL1"),
-            pan=bool(machine.arch_vcpu.ctx.spsr.PAN),
+            pan=bool(machine.current.arch.ctx.spsr.PAN),
         )
         granule = format_size(1 << tables.half.granule)
         heading = f"stage 1, {name} {ttbr:#x}, {granule} granule, {tables.half.size_bits}-bit VAs"
@@ -89,7 +89,7 @@ def stage2_section(machine: Machine) -> MapSection:
 def executed(machine: Machine) -> list[range] | None:
     """The IPAs that the guest has executed from, by pages, and by blocks of 2 MiB where stage 1 keeps code and data
     apart; None where that is not looked at."""
-    return list(machine.stage2.executed()) if machine.host.core(0).prefers_execute_on_demand else None
+    return list(machine.stage2.executed()) if machine.core.prefers_execute_on_demand else None
 
 
 def executed_lines(ranges: list[range]) -> Iterator[str]:
@@ -141,7 +141,7 @@ def _behind(known: list[Place], ipa: int) -> str:
 
 
 def _sysreg(machine: Machine, name: str) -> int:
-    return machine.arch_vcpu.read_sysreg(lookup(name))
+    return machine.current.arch.read_sysreg(lookup(name))
 
 
 def section_lines(section: MapSection) -> Iterator[str]:

@@ -11,7 +11,7 @@ from arm_vcpu_cli.arch.registers.sysreg import lookup
 from arm_vcpu_cli.arm_vcpu.context_frame import FRAME_POINTER, LINK_REGISTER
 from arm_vcpu_cli.errors import UsageError
 from arm_vcpu_cli.guest.symbols import SymbolTable
-from arm_vcpu_cli.vm.builder import Machine
+from arm_vcpu_cli.vm.machine import Machine
 
 _NUMBER: Final = re.compile(r"0[xX][0-9a-fA-F_]{1,20}|[0-9]{1,20}", re.ASCII)
 _GENERAL: Final = re.compile(r"x([0-9]|[12][0-9]|30)", re.ASCII)
@@ -98,7 +98,7 @@ def _is_register(name: str) -> bool:
 
 
 def _register(name: str, machine: Machine) -> int:
-    frame, lower = machine.arch_vcpu.ctx, name.lower()
+    frame, lower = machine.current.arch.ctx, name.lower()
     general = _GENERAL.fullmatch(lower)
     if general is not None:
         return frame.gpr(int(general[1]))
@@ -111,5 +111,5 @@ def _register(name: str, machine: Machine) -> int:
             "sp_el0": frame.sp_el0,
             "sp_el1": frame.sp_el1,
         }[lower]
-    value = machine.arch_vcpu.read_sysreg(lookup(lower))
+    value = machine.current.arch.read_sysreg(lookup(lower))
     return int(Ttbr(value).BADDR) << Ttbr.BADDR.lsb if lower in _TABLE_BASES else value

@@ -6,64 +6,99 @@ that it has executed since only computes, it will come back to them for ever: th
 memory, and a load from one would be an exit.
 
 A guest that is followed executes what it would have executed, at the same virtual times: it is only stopped more often.
+
+Several CPUs can get nowhere only together: each that is on waits in vain, or is in such a loop. What they would do is
+tried out, one after the other at one moment of the guest. None of them writes, so no other order of what they execute
+would be any different.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Final
+from importlib import import_module
+from typing import Any, Final
 
+from arm_vcpu_cli.arch.bitfield import MASK64
 from arm_vcpu_cli.arch.instructions.inert import is_inert
-from arm_vcpu_cli.arch.registers.sysreg import lookup
-from arm_vcpu_cli.vm.builder import Machine
+from arm_vcpu_cli.arm_vcpu.context_frame import TrapFrame
+from arm_vcpu_cli.saved import Saved
+from arm_vcpu_cli.vm.cpu import Activity, Cpu
+from arm_vcpu_cli.vm.machine import Machine
+from arm_vcpu_cli.vm.timeline import NEVER
 
 INTERVAL: Final = 50_000_000
 """Nanoseconds of the guest between two looks: short, since a tight loop makes virtual time pass slowly."""
+_VERSION: Final = 1
+"""Of a saved state."""
+_GENERAL_REGISTERS: Final = 31
 _ACTIVE_LOOKS: Final = 20
 """After so many looks in a row at a guest that does something, it is trusted as little as at first."""
 _MOST_QUIET_LOOKS: Final = 80
 """So many looks lie between two attempts at following a guest that only computes, at most."""
-_MOST_BLOCKS: Final = 64
+MOST_BLOCKS: Final = 64
 _MOST_STEPS: Final = 2048
 """Entries into the guest in one attempt."""
 _LONGEST_BLOCK: Final = 512
 """Instructions that the engine translates at once, at most."""
 _INSTRUCTION_SIZE: Final = 4
-_GROUP_ENABLES: Final = (lookup("ICC_IGRPEN1_EL1"), lookup("ICC_IGRPEN0_EL1"))
+_LOOPS: Final = "arm_vcpu_cli.vm.watch.loops"
+"""Needed by machines of several CPUs."""
 
-_Registers = tuple[int, int, int, tuple[int, ...]]
+_NUMBERS: Final = tuple("preemptions activity active_looks quiet_looks gap follow_at steps budget block".split())
+"""What is saved as it is."""
+
+Registers = tuple[int, int, int, tuple[int, ...]]
 
 
-def why_uninterrupted(machine: Machine) -> str | None:
-    """Why no interrupt will ever reach the guest as it is, in words; None if one may.
+def registers_of(frame: TrapFrame) -> Registers:
+    """What has to be the same for a CPU to do the same again."""
+    return frame.elr, frame.sp, int(frame.spsr), frame.gprs()
+
+
+def why_uninterrupted(machine: Machine, cpu: Cpu | None = None) -> str | None:
+    """Why no interrupt will ever reach a CPU (the current one) as it is, in words; None if one may.
 
     Alarms that are set count, also those of the machine's own.
     """
-    if are_interrupts_masked(machine):
+    cpu = machine.current if cpu is None else cpu
+    if are_interrupts_masked(machine, cpu):
         return "with interrupts masked"
-    pstate = machine.arch_vcpu.ctx.spsr
-    irq, fiq = _enabled_groups(machine)
+    pstate = cpu.arch.ctx.spsr
+    irq, fiq = _enabled_groups(machine, cpu)
     if not (irq and not pstate.I) and not (fiq and not pstate.F):
         return "and no interrupt is enabled that could end it"
-    if machine.arch_vcpu.interrupt_pending or machine.input.listening() or machine.clock.next_deadline() is not None:
-        return None
-    return "and nothing is left that could interrupt it"
+    return None if _may_be_signalled(machine, cpu) else "and nothing is left that could interrupt it"
 
 
-def are_interrupts_masked(machine: Machine) -> bool:
+def are_interrupts_masked(machine: Machine, cpu: Cpu | None = None) -> bool:
     """Whether PSTATE masks interrupts: IRQ, and FIQ too unless no interrupt is signalled as one."""
-    pstate = machine.arch_vcpu.ctx.spsr
-    return bool(pstate.I) and (bool(pstate.F) or not _enabled_groups(machine)[1])
+    cpu = machine.current if cpu is None else cpu
+    pstate = cpu.arch.ctx.spsr
+    return bool(pstate.I) and (bool(pstate.F) or not _enabled_groups(machine, cpu)[1])
 
 
-def _enabled_groups(machine: Machine) -> tuple[bool, bool]:
+def are_left_alone(machine: Machine) -> bool:
+    """Whether no interrupt will ever reach one of several CPUs, unless they raise it themselves."""
+    for cpu in machine.cpus:
+        if cpu.activity is Activity.WAITING and _may_be_signalled(machine, cpu):
+            return False
+        if cpu.activity is Activity.RUNNING and (cpu.starts or why_uninterrupted(machine, cpu) is None):
+            return False
+    return True
+
+
+def _may_be_signalled(machine: Machine, cpu: Cpu) -> bool:
+    """Whether an interrupt is signalled to a CPU, or one may come from a device, a timer of its own or outside."""
+    timeline = machine.timeline
+    if cpu.arch.interrupt_pending or machine.input.listening():
+        return True
+    return min(timeline.due(cpu.index), timeline.due(None)) < NEVER
+
+
+def _enabled_groups(machine: Machine, cpu: Cpu) -> tuple[bool, bool]:
     """Whether the CPU interface signals interrupts of Group 1 (IRQ) and Group 0 (FIQ) at all."""
-    if machine.gic is None:
-        return False, False
-    interface = machine.gic.cpu_interface(0)
-    irq, fiq = (bool(interface.read(enable)) for enable in _GROUP_ENABLES)
-    return irq, fiq
+    return (False, False) if machine.gic is None else machine.gic.enabled_groups(cpu.index)
 
 
 class HangWatch:
@@ -75,11 +110,10 @@ class HangWatch:
 
     def __init__(self, machine: Machine, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._machine = machine
-        self._core = machine.host.core(0)
-        self._clock = machine.clock
-        self._fetch = self._core.fetcher()
+        self._clock = machine.timeline
         self._monotonic = monotonic
-        self._alarm = machine.clock.alarm(self._missed, silent=True)
+        self._alarm = machine.timeline.alarm(self._missed, name="hang", silent=True, again=True)
+        self._alone = len(machine.cpus) == 1
         self._may_follow = not any(device.passthrough for device in machine.description.devices)
         self._preemptions = 0
         self._activity = 0
@@ -95,14 +129,44 @@ class HangWatch:
         self._budget = 0
         self._block = 0
         self._count = 0
-        self._seen: list[_Registers] = []
+        self._seen: list[Registers] = []
         self.place = 0
         """The lowest address at which a block of the loop begins, once there is a verdict."""
 
     def start(self) -> None:
-        """Begin to look."""
-        if self._machine.description.el2.trap_wfi:
+        """Begin to look, or go on where it was loaded what others have seen."""
+        if self._machine.description.el2.trap_wfi and self._alarm.due == NEVER:
             self._wait()
+
+    def save(self) -> dict[str, Any]:
+        """What was seen so far, as plain data; the alarm is the timeline's."""
+        return {
+            "version": _VERSION,
+            "numbers": {name: getattr(self, f"_{name}") for name in _NUMBERS},
+            "following": self._following,
+            "why": self._why,
+            "deadline": self._deadline,
+            "executed": self._machine.core.instruction_count() - self._count,
+            "seen": [[pc, sp, pstate, *registers] for pc, sp, pstate, registers in self._seen],
+            "place": self.place,
+        }
+
+    def load(self, state: object) -> None:
+        """Take what :meth:`save` gave. ValueError, and nothing changes, if it is something else."""
+        saved = Saved(state, "hang", version=_VERSION)
+        numbers = saved.part("numbers")
+        values = {name: numbers.integer(name) for name in _NUMBERS}
+        following, why, place = saved.flag("following"), saved.text("why"), saved.number("place", MASK64)
+        deadline = None if saved.is_none("deadline") else saved.number("deadline", NEVER)
+        executed, rows = saved.integer("executed"), saved.rows("seen", _GENERAL_REGISTERS + 3, MASK64)
+        for name, value in values.items():
+            setattr(self, f"_{name}", value)
+        self._following, self._why, self._deadline, self.place = following, why, deadline, place
+        self._count = self._machine.core.instruction_count() - executed
+        self._seen = [(pc, sp, pstate, tuple(registers)) for pc, sp, pstate, *registers in rows]
+        self._active_at = self._monotonic()
+        if following:
+            self._machine.core.set_budget(min(self._budget, self._machine.core.budget_left()))
 
     def pause(self) -> Callable[[], None]:
         """Do not look until the function that is returned is called: the guest waits, for alarms but not for ours."""
@@ -120,13 +184,13 @@ class HangWatch:
 
     def has_stopped(self) -> bool:
         """Whether a guest whose budget was used up was stopped by this alarm, and no other."""
-        due = self._alarm.due
-        if self._clock.next_deadline() != due or not self._clock.next_is_silent():
+        if not self._clock.ends_by(self._alarm):
             return False
-        return not self._clock.follows_host or self._clock.now() >= due
+        return not self._clock.follows_host or self._clock.now() >= self._alarm.due
 
     def look(self) -> str | None:
-        """What to do when it has: None if the guest may go on, or in words why nothing will end its loop."""
+        """What to do when it has: None if the guest may go on, or in words why nothing will end its loop; nothing is
+        said of several CPUs, each of which has reasons of its own."""
         if self._following:
             return self._follow()
         activity = self._causes()
@@ -142,13 +206,20 @@ class HangWatch:
             return None
         self._active_looks = 0
         self._quiet_looks += 1
-        if self._quiet_looks < self._follow_at or not self._may_follow or not self._begin():
+        if self._quiet_looks < self._follow_at or not self._may_follow:
+            self._wait()
+            return None
+        # Nobody is to wait for the watch itself.
+        self._alarm.cancel()
+        if not self._alone:
+            return self._try_out()
+        if not self._begin():
             self._wait()
         return None
 
     def _causes(self) -> int:
         """Exits that the guest has caused."""
-        return self._machine.arch_vcpu.exits - self._preemptions
+        return self._machine.exits - self._preemptions
 
     def _wait(self) -> None:
         self._following = False
@@ -156,7 +227,11 @@ class HangWatch:
 
     def _missed(self) -> None:
         """The alarm went off together with another, or while the guest was stopped for something else."""
-        self._wait()
+        if self._alone:
+            self._wait()
+        else:
+            # CPUs that take turns are stopped so often that this may be all there ever is.
+            self._alarm.set_at(self._clock.now())
 
     def _give_up(self) -> None:
         """Nothing is proved: try again, but later every time."""
@@ -164,9 +239,20 @@ class HangWatch:
         self._follow_at = self._quiet_looks + self._gap
         self._wait()
 
+    def _try_out(self) -> str | None:
+        """Whether several CPUs are where no interrupt reaches them, and do nothing else that would end it."""
+        machine = self._machine
+        if not are_left_alone(machine):
+            self._wait()
+            return None
+        running = [cpu for cpu in machine.cpus if cpu.activity is Activity.RUNNING]
+        if len(import_module(_LOOPS).find_loops(machine, running, all_or_none=True)) == len(running):
+            return ""
+        self._give_up()
+        return None
+
     def _begin(self) -> bool:
         """Start to follow a guest that nothing will interrupt."""
-        self._alarm.cancel()
         why = why_uninterrupted(self._machine)
         if why is None:
             return False
@@ -182,7 +268,7 @@ class HangWatch:
 
     def _follow(self) -> str | None:
         self._steps += 1
-        executed = self._core.instruction_count() - self._count
+        executed = self._machine.core.instruction_count() - self._count
         if self._causes() != self._activity or self._steps > _MOST_STEPS:
             self._give_up()
         elif not executed:
@@ -191,8 +277,8 @@ class HangWatch:
             if self._budget > _LONGEST_BLOCK or self._is_due_soon():
                 self._give_up()
             else:
-                self._core.set_budget(self._budget)
-        elif not self._only_computes(executed) or len(self._seen) > _MOST_BLOCKS:
+                self._machine.core.set_budget(self._budget)
+        elif not self._only_computes(executed) or len(self._seen) > MOST_BLOCKS:
             self._give_up()
         elif (registers := self._registers()) in self._seen:
             # Where the guest happens to be depends on when it was looked at; where its loop begins does not.
@@ -205,25 +291,25 @@ class HangWatch:
 
     def _enter(self) -> None:
         """Have the guest stopped at the next block but one."""
-        self._block = self._machine.arch_vcpu.ctx.elr
-        self._count = self._core.instruction_count()
+        self._block = self._machine.current.arch.ctx.elr
+        self._count = self._machine.core.instruction_count()
         self._budget = 1
         if self._is_due_soon():
             self._wait()
         else:
-            self._core.set_budget(1)
+            self._machine.core.set_budget(1)
 
     def _is_due_soon(self) -> bool:
         """Whether another alarm would have to go off before the guest stops again."""
         return self._deadline is not None and self._clock.now() + self._budget > self._deadline
 
     def _only_computes(self, instructions: int) -> bool:
+        fetch = self._machine.core.fetcher()
         for address in range(self._block, self._block + instructions * _INSTRUCTION_SIZE, _INSTRUCTION_SIZE):
-            insn = self._fetch(address)
+            insn = fetch(address)
             if insn is None or not is_inert(insn):
                 return False
         return True
 
-    def _registers(self) -> _Registers:
-        frame = self._machine.arch_vcpu.ctx
-        return frame.elr, frame.sp, int(frame.spsr), frame.gprs()
+    def _registers(self) -> Registers:
+        return registers_of(self._machine.current.arch.ctx)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
-from typing import Final
+from typing import Any, Final
 
-from arm_vcpu_cli.vm.builder import Machine
+from arm_vcpu_cli.saved import Saved
+from arm_vcpu_cli.vm.machine import Machine
 
+_VERSION: Final = 1
+"""Of a saved state."""
 _NANOSECONDS: Final = 1_000_000_000
 _INEXACT: Final = 1_000_000
 """Nanoseconds by which a sleep may seem to have ended too early: seconds in floating point are not exact."""
@@ -22,6 +25,15 @@ class IdleTime:
         self._since = 0
         self._waited = 0
         self._printed = 0
+
+    def save(self) -> dict[str, Any]:
+        """All of it, as plain data."""
+        return {"version": _VERSION, "since": self._since, "waited": self._waited, "printed": self._printed}
+
+    def load(self, state: object) -> None:
+        """Take what :meth:`save` gave. ValueError, and nothing changes, if it is something else."""
+        saved = Saved(state, "idle", version=_VERSION)
+        self._since, self._waited, self._printed = (saved.integer(name) for name in ("since", "waited", "printed"))
 
     def waited(self, begun: int, ended: int, printed: int) -> None:
         """The guest has waited from ``begun`` to ``ended``."""
@@ -40,42 +52,41 @@ class IdleTime:
 
 
 def wait_for_interrupt(machine: Machine) -> bool:
-    """Let time pass until a virtual interrupt is pending; False if none will ever be.
+    """All CPUs wait: let time pass until one has an interrupt and its turn; False if none ever will.
 
     Under the instruction clock waiting takes no time of the host, unless somebody may still type: then it is waited
     out, so that a guest at its prompt costs nothing. It also ends, without an interrupt, when the run is stopped.
     """
-    vcpu, clock = machine.arch_vcpu, machine.clock
-    machine.input.deliver()
-    clock.expire()
-    while not vcpu.interrupt_pending:
-        deadline = clock.next_deadline()
+    timeline, scheduler = machine.timeline, machine.scheduler
+    while True:
+        deadline = timeline.next_deadline()
         listening = machine.input.listening()
         if deadline is None and not listening:
             return False
-        if clock.follows_host or listening:
+        if timeline.follows_host or listening:
             if not _sleep(machine, deadline):
                 return True
+            scheduler.wake_at(timeline.now())
         elif deadline is not None:
-            clock.skip_to(deadline)
-        clock.expire()
-    return True
+            scheduler.wake_at(deadline)
+        if scheduler.choose() is not None:
+            return True
 
 
 def _sleep(machine: Machine, deadline: int | None) -> bool:
     """Sleep on the host until the deadline (nanoseconds of the guest) or input; False if the run was stopped."""
-    clock, console = machine.clock, machine.console
+    timeline, console = machine.timeline, machine.console
     if console.wait_for_input(0):
         # It takes none of the guest's time that the host sees what is there already, such as more of a file.
         machine.input.deliver()
         return True
-    begun, asleep_at = time.monotonic_ns(), clock.now()
+    begun, asleep_at = time.monotonic_ns(), timeline.now()
     left = None if deadline is None else max(deadline - asleep_at, 0)
     arrived = console.wait_for_input(None if left is None else left / _NANOSECONDS)
     slept = time.monotonic_ns() - begun
     if left is not None and not arrived and slept + _INEXACT >= left:
         slept = left
-    clock.skip_to(asleep_at + (slept if left is None else min(slept, left)))
+    timeline.skip_to(asleep_at + (slept if left is None else min(slept, left)))
     if arrived:
         machine.input.deliver()
         return True

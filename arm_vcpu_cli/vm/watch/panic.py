@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from arm_vcpu_cli.printable import decoded
+from arm_vcpu_cli.saved import Saved
 
+_VERSION: Final = 1
+"""Of a saved state."""
 _PANIC: Final = b"Kernel panic - not syncing"
 _END: Final = b"---[ end " + _PANIC
 _ORDERLY: Final = b"reboot: "
@@ -34,6 +37,30 @@ class PanicWatch:
         """The reason of the panic; None if there was none, or an orderly shutdown after it."""
         self.over = False
         """Whether the guest has got to the end of its panic."""
+
+    def save(self) -> dict[str, Any]:
+        """All of it, as plain data."""
+        return {
+            "version": _VERSION,
+            "rest": bytes(self._rest),
+            "printed": self.printed,
+            "text": self.text,
+            "over": self.over,
+        }
+
+    def load(self, state: object) -> None:
+        """Take what :meth:`save` gave. ValueError, and nothing changes, if it is something else."""
+        saved = Saved(state, "panic", version=_VERSION)
+        rest, printed, over = saved.data("rest"), saved.integer("printed"), saved.flag("over")
+        self.text = None if saved.is_none("text") else saved.text("text")
+        self._rest[:] = rest
+        self.printed, self.over = printed, over
+
+    def forget(self) -> None:
+        """Another kernel begins."""
+        self._rest.clear()
+        self.text = None
+        self.over = False
 
     def see(self, data: bytes) -> None:
         """What the guest has printed next."""

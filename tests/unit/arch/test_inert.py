@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arm_vcpu_cli.arch.instructions.inert import is_inert
+from arm_vcpu_cli.arch.instructions.inert import is_branch, is_inert
 from arm_vcpu_cli.arch.instructions.loadstore import LoadStore, decode_load_store
 from arm_vcpu_cli.arch.registers.sysreg import decode_system_move
 
@@ -130,3 +130,29 @@ def test_no_word_that_writes_memory_or_a_system_register_is_inert(word: int) -> 
 @given(st.integers(0, 2**25 - 1), st.sampled_from([0b0111, 0b1111]), st.integers(0, 7))
 def test_nothing_that_computes_with_vectors_is_inert(low: int, group: int, high: int) -> None:
     assert not is_inert(high << 29 | group << 25 | low)
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        0x14000000,
+        0x94000001,
+        0x54000000,
+        0x34000000,
+        0xB5000000,
+        0x36000000,
+        0xB7F80000,
+        0xD61F0000,
+        0xD63F0000,
+        0xD65F03C0,
+    ],
+)
+def test_branches_are_told_from_what_goes_on_behind_itself(word: int) -> None:
+    assert is_inert(word)
+    assert is_branch(word)
+
+
+@pytest.mark.parametrize("word", [0xD503201F, 0xD503205F, 0xD5033FDF, 0xD53BD040, 0x91000400, 0xF9400020, 0x10000000])
+def test_hints_barriers_and_reads_are_no_branches(word: int) -> None:
+    assert is_inert(word)
+    assert not is_branch(word)

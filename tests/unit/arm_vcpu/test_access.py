@@ -9,10 +9,9 @@ from hypothesis import strategies as st
 from arm_vcpu_cli.arm_vcpu.access import PlainForm, plain_form
 from arm_vcpu_cli.arm_vcpu.platform import Outcome
 from arm_vcpu_cli.axvcpu.exit import AccessWidth, AxVCpuExitReason, MmioRead, MmioWrite, NestedPageFault, Nothing
+from tests.support.arm_vcpu_bench import ENTRY, Bench, TestPlatform, bench
 from tests.support.fake_core import Trap, data_abort
 from tests.support.observer import Observer
-
-from .machine import ENTRY, Bench, TestPlatform, bench
 
 UART = 0x0900_0000
 DATA_ABORT = 0x24 << 26 | 1 << 25

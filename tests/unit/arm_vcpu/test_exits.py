@@ -27,9 +27,8 @@ from arm_vcpu_cli.axvcpu.exit import (
     SystemDown,
 )
 from arm_vcpu_cli.errors import EngineError, VCpuError
+from tests.support.arm_vcpu_bench import ENTRY, VTCR, Bench, TestPlatform, bench
 from tests.support.fake_core import Trap, data_abort, hvc, instruction_abort, smc, system_move, wfi
-
-from .machine import ENTRY, VTCR, Bench, TestPlatform, bench
 
 UART = 0x0900_0000
 VECTORS = 0x4010_0000
@@ -142,6 +141,24 @@ def test_cpu_suspend_is_a_standby_that_succeeds(call: object) -> None:
     box.vcpu.run()
     assert box.core.gpr(0) == 0
     assert box.core.started_at[1] == ENTRY + 4
+
+
+@pytest.mark.parametrize("call", [hvc, smc])
+def test_a_cpu_that_gives_up_its_registers_leaves_with_where_it_starts_again(call: object) -> None:
+    box = boxed(call(0xC400_0001, 1 << 16, 0x8000, 9))  # type: ignore[operator]
+    assert box.vcpu.run() == Halt(entry_point=0x8000, arg=9)
+    # A VMM that does not start it anew has treated it as a standby.
+    box.vcpu.run()
+    assert box.core.gpr(0) == 0
+    assert box.core.started_at[1] == ENTRY + 4
+
+
+@pytest.mark.parametrize("call", [hvc, smc])
+def test_a_power_state_with_reserved_bits_is_refused_in_place(call: object) -> None:
+    box = boxed(call(0xC400_0001, 1 << 30, 0x8000, 9), wfi(), platform=TestPlatform())  # type: ignore[operator]
+    assert box.vcpu.run() == Halt()
+    assert box.core.gpr(0) == 2**64 - 2
+    assert box.core.resumed_at[0] == ENTRY + 4
 
 
 def test_waiting_is_stepped_over_when_the_vmm_runs_the_guest_again() -> None:
@@ -540,11 +557,13 @@ def test_an_sgi_for_all_others_says_so() -> None:
     assert box.vcpu.run() == SendIPI(0, 0, True, False, 7)
 
 
-def test_sgi1r_reads_as_zero() -> None:
+def test_sgi1r_cannot_be_read() -> None:
     platform = TestPlatform(sysreg_value=5)
     box = boxed(system_move("ICC_SGI1R_EL1", 3, is_read=True, regs={3: 9}), platform=platform)
     box.vcpu.run()
-    assert (box.core.gpr(3), platform.log) == (0, [])
+    assert (box.core.gpr(3), platform.log) == (9, [])
+    assert box.core.sysreg("ELR_EL1") == ENTRY, "it is write-only: undefined"
+    assert box.core.sysreg("ESR_EL1") >> 26 == 0
 
 
 def test_sgis_are_the_guests_own_where_interrupts_are_passed_through() -> None:

@@ -27,10 +27,9 @@ from arm_vcpu_cli.axvcpu.exit import (
     SysRegWrite,
     SystemDown,
 )
+from tests.support.arm_vcpu_bench import ENTRY, VTCR, Bench, TestPlatform, bench
 from tests.support.fake_core import EL1H_MASKED, Trap, data_abort, hvc, instruction_abort, smc, system_move, wfi
 from tests.support.observer import Observer
-
-from .machine import ENTRY, VTCR, Bench, TestPlatform, bench
 
 UART = 0x0900_0000
 CNTPCT_ISS = 3 << 20 | 1 << 17 | 3 << 14 | 14 << 10
@@ -212,7 +211,7 @@ def test_what_is_trapped_in_place_of_el1_is_an_exit_though_the_guest_then_takes_
     setup = Aarch64VCpuSetupConfig(vtcr=VTCR, gic_cpu_interface=True)
     box = bench([Trap(IL, target_el=1)], platform=TestPlatform(sysreg_value=Outcome.UNDEFINED), setup=setup)
     box.vcpu.unbind()
-    box.vcpu.set_observer(observer)
+    box.vcpu.add_observer(observer)
     box.vcpu.bind(box.cpu)
     box.core.instructions[ENTRY] = 0xD538_CC23  # mrs x3, icc_eoir1_el1, which can only be written
     box.vcpu.run()

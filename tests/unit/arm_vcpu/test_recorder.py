@@ -13,10 +13,9 @@ from arm_vcpu_cli.arm_vcpu.vectors import TrapKind
 from arm_vcpu_cli.axvcpu.exit import ExternalInterrupt, FailEntry, Halt, Hypercall, SysRegRead, SysRegWrite, SystemDown
 from arm_vcpu_cli.engine.port import StopReason
 from arm_vcpu_cli.errors import VCpuError
+from tests.support.arm_vcpu_bench import ENTRY, VTCR, Bench, TestPlatform, bench
 from tests.support.fake_core import Trap, data_abort, hvc, instruction_abort, smc, system_move, wfi
 from tests.support.observer import Observer
-
-from .machine import ENTRY, VTCR, Bench, TestPlatform, bench
 
 UART = 0x0900_0000
 IL = 1 << 25

@@ -12,9 +12,9 @@ from arm_vcpu_cli.arm_vcpu.vcpu import Aarch64VCpu
 from arm_vcpu_cli.axvcpu.exit import Halt, Nothing
 from arm_vcpu_cli.axvcpu.vcpu import AxPerCpu, AxVCpu
 from arm_vcpu_cli.errors import VCpuError
+from tests.support.arm_vcpu_bench import ENTRY, ROOT, VTCR, bench
 from tests.support.fake_core import FakeCore, FakeHal, hvc, wfi
-
-from .machine import ENTRY, ROOT, VTCR, bench
+from tests.support.observer import Observer
 
 
 def test_trap_frame_at_reset() -> None:
@@ -165,7 +165,7 @@ def test_the_order_of_calls_is_checked() -> None:
     cpu.hardware_enable()
     vcpu.bind(cpu)
     with pytest.raises(VCpuError, match="observer"):
-        vcpu.set_observer(None)
+        vcpu.add_observer(Observer())
 
 
 def test_it_fits_the_neutral_layer() -> None:

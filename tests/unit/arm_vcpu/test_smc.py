@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 from arm_vcpu_cli.arm_vcpu.config import Aarch64VCpuSetupConfig
 from arm_vcpu_cli.arm_vcpu.smc import SecureMonitor, smc_call
 from arm_vcpu_cli.axvcpu.exit import CpuDown, Hypercall, SystemDown
+from tests.support.arm_vcpu_bench import ENTRY, VTCR, bench
 from tests.support.fake_core import hvc, smc
-
-from .machine import ENTRY, VTCR, bench
 
 U64 = st.integers(0, 2**64 - 1)
 NOT_SUPPORTED = 2**64 - 1

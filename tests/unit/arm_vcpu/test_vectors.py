@@ -11,9 +11,8 @@ from arm_vcpu_cli.arm_vcpu.interrupt_lines import VirtualInterruptLines
 from arm_vcpu_cli.arm_vcpu.recorder import FlightRecorder
 from arm_vcpu_cli.arm_vcpu.vectors import TABLE_ALIGNMENT, TABLE_SIZE, TrapKind, TrapSource, VectorTable, vector_offset
 from arm_vcpu_cli.axvcpu.exit import AxVCpuExitReason, ExternalInterrupt, FailEntry
+from tests.support.arm_vcpu_bench import Bench, bench
 from tests.support.fake_core import FakeCore, FakeHal, Trap, hvc
-
-from .machine import Bench, bench
 
 ENTRIES = list(itertools.product(TrapSource, TrapKind))
 
@@ -81,7 +80,7 @@ def vectors_of(box: Bench) -> VectorTable[AxVCpuExitReason | None]:
         hal=box.hal,
         frame=box.vcpu.ctx,
         state=box.vcpu.state,
-        handlers=box.vcpu._build_handlers(box.cpu, box.vcpu._setup),  # type: ignore[arg-type]
+        handlers=box.vcpu._require_handlers(),
         lines=VirtualInterruptLines(),
         exits=ExitState(),
         recorder=FlightRecorder(box.vcpu.state),

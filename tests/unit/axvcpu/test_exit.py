@@ -41,10 +41,10 @@ EXAMPLES: tuple[AxVCpuExitReason, ...] = (
     IoWrite(0x3F8, AccessWidth.BYTE, 1),
     ExternalInterrupt(27),
     NestedPageFault(0x1000, AccessFlags.WRITE),
-    Halt(),
+    Halt(0x4000, 5),
     CpuUp(1, 0x4000, 5),
     CpuDown(0),
-    SystemDown(PowerAction.EXIT, 3),
+    SystemDown(PowerAction.SUSPEND, 3, 0x4000, 5),
     Nothing(),
     FailEntry(4, "why"),
     SendIPI(1, 2, False, False, 3),
@@ -77,7 +77,8 @@ def test_reasons_that_differ_in_a_field_differ() -> None:
 
 
 def test_defaults_are_those_of_the_crate() -> None:
-    assert SystemDown() == SystemDown(PowerAction.OFF, 0)
+    assert SystemDown() == SystemDown(PowerAction.OFF, 0, None, 0)
+    assert Halt() == Halt(None, 0)
     assert FailEntry(3).description == ""
     assert MmioRead(0, AccessWidth.BYTE, 0, AccessWidth.DWORD).sign_extend is False
 

@@ -185,25 +185,24 @@ def test_a_vcpu_cannot_be_bound_in_the_middle_of_an_operation_of_another(outer: 
     assert on.current_vcpu is None
 
 
-@pytest.mark.parametrize("state", [VCpuState.READY, VCpuState.BLOCKED])
-def test_a_physical_cpu_takes_one_vcpu_until_it_is_unbound(state: VCpuState) -> None:
+def test_vcpus_take_turns_on_a_physical_cpu() -> None:
     on = cpu(3)
-    vcpu = vcpu_in(state, MockVCpu(), on)
-    assert on.bound_vcpu == 7
-    other_arch = MockVCpu()
+    arch, other_arch = MockVCpu(), MockVCpu()
+    vcpu = vcpu_in(VCpuState.READY, arch, on)
     other: VCpu = AxVCpu(2, 8, other_arch)
     other.setup(0, 0, MockConfig())
-    with pytest.raises(VCpuError, match="vCPU 8: vCPU 7 is bound to physical CPU 3"):
-        other.bind(on)
-    assert ("bind", 3) not in other_arch.log
-    assert (other.state, other.cpu) == (VCpuState.INVALID, None)
-    assert vcpu.state is state, "the one that is bound has no part in it"
-    assert on.bound_vcpu == 7
-    if state is VCpuState.BLOCKED:
-        vcpu.unblock()
+    other.bind(on)
+    both = on.bound_vcpus
+    assert both == (7, 8)
+    vcpu.run()
+    other.run()
+    vcpu.run()
+    assert (vcpu.state, other.state) == (VCpuState.READY, VCpuState.READY)
+    assert [entry[0] for entry in arch.log].count("run") == 2
+    assert [entry[0] for entry in other_arch.log].count("run") == 1
     vcpu.unbind()
-    assert on.bound_vcpu is None
-    vcpu_in(VCpuState.READY, MockVCpu(), on)
+    assert on.bound_vcpus == (8,)
+    assert (vcpu.cpu, other.cpu) == (None, on)
 
 
 @pytest.mark.parametrize("failing", ["bind", "run", "unbind"])
@@ -213,7 +212,7 @@ def test_a_vcpu_that_became_invalid_leaves_its_physical_cpu_to_others(failing: s
     arch.fail_in = failing
     with pytest.raises(MockError):
         OPERATIONS[failing](vcpu, on)
-    assert (on.bound_vcpu, vcpu.cpu) == (None, None)
+    assert (on.bound_vcpus, vcpu.cpu) == ((), None)
     assert vcpu_in(VCpuState.READY, MockVCpu(), on).run() == Halt()
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import pytest
 
-from arm_vcpu_cli.cli.complete import complete_classes, complete_devices, complete_symbols
+from arm_vcpu_cli.cli.complete import complete_classes, complete_devices, complete_symbols, complete_vcpus
 from arm_vcpu_cli.cli.trace import command
 from tests.integration.command import GUARD_SECONDS, SAMPLES, environment, sample
 
@@ -96,3 +96,16 @@ def test_a_shell_is_told(words: str, expected: str) -> None:
     )
     assert f"plain,{expected}" in asked.stdout.splitlines(), (asked.stdout, asked.stderr)
     assert asked.stderr == ""
+
+
+def test_the_numbers_of_the_vcpus_there_are() -> None:
+    assert names(complete_vcpus(context(), PARAMETER, "")) == ["0"]
+    assert names(complete_vcpus(context(smp=3), PARAMETER, "")) == ["0", "1", "2"]
+    assert names(complete_vcpus(context(smp=12), PARAMETER, "1")) == ["1", "10", "11"]
+
+
+def test_the_vcpus_of_a_machine_file_are_counted(tmp_path: Path) -> None:
+    machine = tmp_path / "machine.toml"
+    machine.write_text("[cpu]\ncount = 2\n")
+    assert names(complete_vcpus(context(machine=str(machine)), PARAMETER, "")) == ["0", "1"]
+    assert complete_vcpus(context(machine="nowhere.toml"), PARAMETER, "") == []

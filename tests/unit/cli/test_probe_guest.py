@@ -10,7 +10,7 @@ from arm_vcpu_cli.cli.probe_guest import GuestReport, guest_json, guest_sections
 from arm_vcpu_cli.guest.code_survey import EL2
 from arm_vcpu_cli.guest.guest_survey import GuestSurvey
 from arm_vcpu_cli.inspect.suitability import GuestCpu, judge
-from tests.unit.machine.test_suitability import A72, MACHINE, MAX, kernel, program, use
+from tests.unit.inspect.test_suitability import A72, MACHINE, MAX, kernel, program, use
 
 
 def report(survey: GuestSurvey, *cpus: GuestCpu, elsewhere: tuple[str, ...] = ()) -> GuestReport:

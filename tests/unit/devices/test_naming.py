@@ -38,7 +38,7 @@ class Silence:
     def ticks(self) -> int:
         return 0
 
-    def alarm(self, callback: Callable[[], None]) -> Alarm:
+    def alarm(self, callback: Callable[[], None], name: str) -> Alarm:
         return self
 
     def set(self, tick: int) -> None: ...

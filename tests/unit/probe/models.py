@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from arm_vcpu_cli.arch.registers.sysreg import lookup
-from arm_vcpu_cli.probe.cpu import CpuFacts, describe_cpu
+from arm_vcpu_cli.probe.cpu_facts import CpuFacts, describe_cpu
 from tests.support.fake_core import FakeCore, FakeHal
 
 PAGE: Final = 0x1000

@@ -300,3 +300,36 @@ def test_an_event_is_shown_as_the_text_sink_shows_it() -> None:
     lines = [json.loads(text) for text in stream.getvalue().splitlines()]
     again = [event_line(event_of(record)) for record in lines if record["type"] in EVENT_TYPES]
     assert again == [event_line(each) for each in events]
+
+
+def turns(*order: int) -> list[dict[str, Any]]:
+    """What two vCPUs do, in the order of their turns; each writes the letters of the alphabet."""
+    written = [0, 0]
+    events = []
+    for vcpu in order:
+        events.append({**write(LETTERS[written[vcpu]]), "vcpu": vcpu})
+        written[vcpu] += 1
+    return numbered(events)
+
+
+def test_the_event_of_the_vcpu_that_differs_is_named(tmp_path: Path) -> None:
+    events = turns(0, 1, 0, 1, 1, 0, 0, 1)
+    other = [dict(each) for each in events]
+    other[4] = {**other[4], "meaning": "'?'", "data": "0x3f"}
+    totals, (hunk,) = compare(tmp_path, events, other)
+    assert numbers(totals) == (8, 1, 0, 0)
+    assert shape(hunk) == "===!==="
+    (changed,) = [first for first, second in hunk.pairs if first and second and first.key != second.key]
+    assert (json.loads(changed.line)["vcpu"], changed.number) == (1, 6)
+
+
+def test_one_vcpu_is_compared_whatever_the_others_do_in_between(tmp_path: Path) -> None:
+    one, other = turns(0, 1, 0, 1, 0, 1, 0, 1), turns(1, 1, 1, 0, 0, 0, 0, 1)
+    assert compare(tmp_path, one, other)[0].differ
+    for vcpu in (0, 1):
+        totals, _ = compare(tmp_path, one, other, Comparison(vcpus=frozenset({vcpu})))
+        assert numbers(totals) == (5, 0, 0, 0), "four events, and how the run ended"
+
+
+def test_the_same_event_of_another_vcpu_is_another_one(tmp_path: Path) -> None:
+    assert compare(tmp_path, turns(0), turns(1))[0].differ

@@ -55,6 +55,8 @@ def test_it_takes_what_our_sink_writes_and_knows_all_of_it() -> None:
     "record",
     [
         dict(HEADER), dict(END), dict(SUMMARY), write("A", host_ns=5), read(0x90), exit_("Halt"),
+        exit_("Halt", conduit="hvc", call="CPU_SUSPEND", entry_point="0x8000", arg="0x9"),
+        exit_("SystemDown", conduit="smc", action="suspend", status=0, entry_point="0x8000", arg="0x9"),
         exit_("Teleport", to="0x1"), event("weather", cloudy=True), write("A", colour="red"),
         event("entry", pc="0x1", el=0),
     ],

@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Final
 
-from arm_vcpu_cli.arch.registers.gicregs import INTID_SPURIOUS, IccBpr, IccCtlr, IccIgrpen, IccIntid, IccSre
+from arm_vcpu_cli.arch.registers.gicregs import INTID_SPURIOUS, IccCtlr, IccIgrpen, IccIntid, IccSre
 from arm_vcpu_cli.arch.registers.sysreg import SysReg, lookup
-from arm_vcpu_cli.devices.gic.v3.bank import (
-    IDLE_PRIORITY,
-    INTID_BITS,
-    INTID_MASK,
-    NO_INTERRUPT,
-    PRIORITY_BITS,
-    PRIORITY_MASK,
-)
+from arm_vcpu_cli.devices.gic.common.bank import INTID_MASK, PRIORITY_BITS
+from arm_vcpu_cli.devices.gic.common.interface import MAX_BPR, Interface
 from arm_vcpu_cli.devices.gic.v3.iri import Iri
-from arm_vcpu_cli.devices.gic.v3.watch import Output, Watch
+from arm_vcpu_cli.saved import Saved
 
-MIN_BPR0: Final = 7 - PRIORITY_BITS
-MIN_BPR1: Final = MIN_BPR0 + 1
-"""The binary points at which every implemented bit is group priority (4.8)."""
-_MAX_BPR: Final = 7
 _SRE: Final = int(IccSre.of(SRE=1, DFB=1, DIB=1))
 """Neither legacy operation nor the bypass of the interface exists: all three are RAO/WI (12.2)."""
 _CTLR_FIXED: Final = int(IccCtlr.of(RSS=1, A3V=1, PRIbits=PRIORITY_BITS - 1))
@@ -30,9 +19,6 @@ _EOI_MODE: Final = int(IccCtlr.of(EOImode=1))
 _CBPR: Final = int(IccCtlr.of(CBPR=1))
 _ENABLE: Final = int(IccIgrpen.of(Enable=1))
 _INTID: Final = int(IccIntid.of(INTID=0xFF_FFFF))
-_BINARY_POINT: Final = int(IccBpr.of(BinaryPoint=7))
-_APR_SHIFT: Final = 8 - PRIORITY_BITS
-_APR_MASK: Final = 0xFFFF_FFFF
 
 _PMR, _RPR, _CTLR, _ICC_SRE, _DIR = (lookup(f"ICC_{name}_EL1") for name in ("PMR", "RPR", "CTLR", "SRE", "DIR"))
 _IAR0, _IAR1, _EOIR0, _EOIR1, _HPPIR0, _HPPIR1, _BPR0, _BPR1, _IGRPEN0, _IGRPEN1 = (
@@ -43,7 +29,7 @@ _AP0R0, _AP1R0, _SGI0R, _SGI1R, _ASGI1R = (
 )
 
 
-class CpuInterface:
+class CpuInterface(Interface[SysReg]):
     """The interface of PE ``cpu``. ``signal(cpu, irq, fiq)`` is called when one of the two outputs changes.
 
     Group 1 interrupts are signalled as IRQ, those of Group 0 as FIQ (4.6.2: one Security state). ICC_CTLR_EL1.PMHE is
@@ -51,25 +37,13 @@ class CpuInterface:
     """
 
     def __init__(self, cpu: int, iri: Iri, signal: Callable[[int, bool, bool], None]) -> None:
-        self._cpu = cpu
+        super().__init__(cpu, iri.pes[cpu], signal)
         self._iri = iri
-        self._signal = self._drive = signal
-        self._rank = NO_INTERRUPT
-        self._group1 = False
-        self._irq = self._fiq = False
-        self._pmr = 0
-        self._enable0 = self._enable1 = False
-        self._eoi_mode = self._cbpr = False
-        self._bpr0, self._bpr1 = MIN_BPR0, MIN_BPR1
-        self._mask0 = self._mask1 = PRIORITY_MASK
-        self._apr0 = self._apr1 = 0
-        self._running = IDLE_PRIORITY
-        self._acknowledgers: dict[SysReg, Callable[[], int]] = {
+        self._acknowledgers = {
             _IAR0: lambda: self._acknowledge(False),
             _IAR1: lambda: self._acknowledge(True),
         }
-        iri.pes[cpu].present = self._present
-        self._readers: dict[SysReg, Callable[[], int]] = {
+        self._readers = {
             _PMR: lambda: self._pmr,
             _RPR: lambda: self._running,
             _CTLR: self._read_ctlr,
@@ -78,7 +52,7 @@ class CpuInterface:
             _HPPIR0: lambda: self._highest_pending(False),
             _HPPIR1: lambda: self._highest_pending(True),
             _BPR0: lambda: self._bpr0,
-            _BPR1: lambda: min(self._bpr0 + 1, _MAX_BPR) if self._cbpr else self._bpr1,
+            _BPR1: lambda: min(self._bpr0 + 1, MAX_BPR) if self._cbpr else self._bpr1,
             _IGRPEN0: lambda: int(self._enable0),
             _IGRPEN1: lambda: int(self._enable1),
             _AP0R0: lambda: self._apr0,
@@ -95,12 +69,39 @@ class CpuInterface:
             _BPR1: self._write_bpr1,
             _IGRPEN0: lambda value: self._enable(bool(value & _ENABLE), self._enable1),
             _IGRPEN1: lambda value: self._enable(self._enable0, bool(value & _ENABLE)),
-            _AP0R0: lambda value: self._set_active_priorities(value & _APR_MASK, self._apr1),
-            _AP1R0: lambda value: self._set_active_priorities(self._apr0, value & _APR_MASK),
+            _AP0R0: lambda value: self._set_active_priorities(value, self._apr1),
+            _AP1R0: lambda value: self._set_active_priorities(self._apr0, value),
             _SGI0R: lambda value: iri.send_sgi(cpu, value, False),
             _SGI1R: lambda value: iri.send_sgi(cpu, value, True),
             _ASGI1R: lambda value: iri.send_sgi(cpu, value, False),
         }
+
+    def reset(self) -> None:
+        """As after power-on: every register has its reset value (12.2), and both outputs are low."""
+        self._set_reset_values()
+        self._enable(False, False)
+
+    def save(self) -> dict[str, object]:
+        """The registers."""
+        return {
+            "enable0": self._enable0,
+            "enable1": self._enable1,
+            "eoi_mode": self._eoi_mode,
+            "cbpr": self._cbpr,
+            **self._save_priorities(),
+        }
+
+    def load(self, saved: Saved) -> None:
+        """Take what :meth:`save` gave; ValueError if it is something else."""
+        enable0, enable1 = saved.flag("enable0"), saved.flag("enable1")
+        self._eoi_mode, self._cbpr = saved.flag("eoi_mode"), saved.flag("cbpr")
+        self._enable(enable0, enable1)
+        self._load_priorities(saved)
+
+    @property
+    def enabled_groups(self) -> tuple[bool, bool]:
+        """Whether interrupts of Group 1 and of Group 0 are signalled at all."""
+        return self._enable1, self._enable0
 
     def read(self, reg: SysReg) -> int | None:
         """MRS: the register's value; None if it is not a register of the interface or is write-only."""
@@ -115,58 +116,7 @@ class CpuInterface:
         writer(value)
         return True
 
-    def output(self) -> Output | None:
-        """What the outputs signal, None while both are low."""
-        return Output(self._rank & INTID_MASK, self._fiq) if self._irq or self._fiq else None
-
-    def watch(self, watch: Watch | None) -> None:
-        """Tell ``watch`` what becomes of the interrupts of this PE; None: nobody any longer."""
-        pe = self._iri.pes[self._cpu]
-        if watch is None:
-            pe.present, self._signal = self._present, self._drive
-            self._readers.update(self._acknowledgers)
-        else:
-            pe.present, self._signal = partial(self._present_to, watch), partial(self._signal_to, watch)
-            self._readers.update(
-                (reg, partial(self._acknowledge_to, watch, read)) for reg, read in self._acknowledgers.items()
-            )
-
-    def _present_to(self, watch: Watch, rank: int, group1: bool) -> None:
-        watch.look(self._cpu)
-        self._present(rank, group1)
-        watch.signal(self._cpu, self.output())
-
-    def _signal_to(self, watch: Watch, cpu: int, irq: bool, fiq: bool) -> None:
-        watch.signal(cpu, self.output())
-        self._drive(cpu, irq, fiq)
-
-    def _acknowledge_to(self, watch: Watch, acknowledge: Callable[[], int]) -> int:
-        output = self.output()
-        return acknowledge() if output is None else watch.acknowledging(self._cpu, output.intid, acknowledge)
-
-    # What is pending, and whether the PE hears of it -----------------------------------------------------------
-
-    def _present(self, rank: int, group1: bool) -> None:
-        self._rank = rank
-        self._group1 = group1
-        self._evaluate()
-
-    def _evaluate(self) -> None:
-        """Drive the outputs: is the best pending interrupt enabled, unmasked and able to preempt (4.8, preemption)?
-
-        Its group priority is higher than that of the running one if its priority is higher than the latter.
-        """
-        irq = fiq = False
-        priority = self._rank >> INTID_BITS
-        if priority < self._pmr:
-            running = self._running
-            if self._group1:
-                irq = self._enable1 and (running == IDLE_PRIORITY or priority < running & self._mask1)
-            else:
-                fiq = self._enable0 and (running == IDLE_PRIORITY or priority < running & self._mask0)
-        if irq != self._irq or fiq != self._fiq:
-            self._irq, self._fiq = irq, fiq
-            self._signal(self._cpu, irq, fiq)
+    # Acknowledging and ending ---------------------------------------------------------------------------------
 
     def _highest_pending(self, group1: bool) -> int:
         """ICC_HPPIR<n>_EL1: masks and running priority do not matter, the interface's group enable does."""
@@ -177,13 +127,7 @@ class CpuInterface:
         """ICC_IAR<n>_EL1: take the interrupt that is signalled, if it is of this group."""
         if not (self._irq if group1 else self._fiq):
             return INTID_SPURIOUS
-        priority = self._rank >> INTID_BITS
-        intid = self._rank & INTID_MASK
-        if group1:
-            self._apr1 |= 1 << ((priority & self._mask1) >> _APR_SHIFT)
-        else:
-            self._apr0 |= 1 << ((priority & self._mask0) >> _APR_SHIFT)
-        self._find_running()
+        intid = self._take()
         self._iri.activate(self._cpu, intid)
         return intid
 
@@ -207,11 +151,6 @@ class CpuInterface:
         else:
             self._iri.deactivate(self._cpu, intid)
 
-    def _find_running(self) -> None:
-        """The running priority is the highest of the active ones; bit 0 of the registers stands for priority 0."""
-        active = self._apr0 | self._apr1
-        self._running = (active & -active).bit_length() - 1 << _APR_SHIFT if active else IDLE_PRIORITY
-
     # Registers -------------------------------------------------------------------------------------------------
 
     def _write_dir(self, value: int) -> None:
@@ -219,10 +158,6 @@ class CpuInterface:
         intid = value & _INTID
         if self._eoi_mode and self._iri.exists(intid):
             self._iri.deactivate(self._cpu, intid)
-
-    def _write_pmr(self, value: int) -> None:
-        self._pmr = value & PRIORITY_MASK
-        self._evaluate()
 
     def _read_ctlr(self) -> int:
         return _CTLR_FIXED | (_EOI_MODE if self._eoi_mode else 0) | (_CBPR if self._cbpr else 0)
@@ -232,26 +167,10 @@ class CpuInterface:
         self._cbpr = bool(value & _CBPR)
         self._set_masks()
 
-    def _write_bpr0(self, value: int) -> None:
-        self._bpr0 = max(value & _BINARY_POINT, MIN_BPR0)
-        self._set_masks()
-
     def _write_bpr1(self, value: int) -> None:
         if not self._cbpr:
-            self._bpr1 = max(value & _BINARY_POINT, MIN_BPR1)
-            self._set_masks()
-
-    def _set_masks(self) -> None:
-        """The bits of a priority that count for preemption (4.8, priority grouping; CBPR: both groups as Group 0)."""
-        self._mask0 = PRIORITY_MASK & PRIORITY_MASK << self._bpr0 - MIN_BPR0
-        self._mask1 = self._mask0 if self._cbpr else PRIORITY_MASK & PRIORITY_MASK << self._bpr1 - MIN_BPR1
-        self._evaluate()
+            super()._write_bpr1(value)
 
     def _enable(self, enable0: bool, enable1: bool) -> None:
         self._enable0, self._enable1 = enable0, enable1
         self._iri.set_participation(self._cpu, enable0, enable1)
-
-    def _set_active_priorities(self, apr0: int, apr1: int) -> None:
-        self._apr0, self._apr1 = apr0, apr1
-        self._find_running()
-        self._evaluate()

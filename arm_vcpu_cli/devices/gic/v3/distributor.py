@@ -5,17 +5,16 @@ from __future__ import annotations
 from typing import Final
 
 from arm_vcpu_cli.arch.registers.gicregs import FIRST_SPI, LAST_SPI, GicdCtlr, GicdSpi, GicdTyper
-from arm_vcpu_cli.devices.gic.v3.bank import INTID_BITS
-from arm_vcpu_cli.devices.gic.v3.bank_registers import BankRegisters
-from arm_vcpu_cli.devices.gic.v3.frame import RegisterFrame
-from arm_vcpu_cli.devices.gic.v3.identification import IIDR, id_registers
+from arm_vcpu_cli.devices.gic.common.bank import INTID_BITS
+from arm_vcpu_cli.devices.gic.common.bank_registers import BankRegisters
+from arm_vcpu_cli.devices.gic.common.frame import RegisterFrame
+from arm_vcpu_cli.devices.gic.common.frame_id import IIDR
+from arm_vcpu_cli.devices.gic.common.registers import GICD_CTLR, GICD_IIDR, GICD_TYPER
+from arm_vcpu_cli.devices.gic.v3.identification import id_registers
 from arm_vcpu_cli.devices.gic.v3.iri import Iri
 from arm_vcpu_cli.devices.gic.v3.registers import (
     CLRSPI_NSR,
     DISTRIBUTOR,
-    GICD_CTLR,
-    GICD_IIDR,
-    GICD_TYPER,
     ID_BASE,
     IROUTER,
     IROUTER_SIZE,

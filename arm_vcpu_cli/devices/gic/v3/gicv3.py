@@ -4,23 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from arm_vcpu_cli.arch.registers.gicregs import FIRST_PPI, FIRST_SPI
 from arm_vcpu_cli.devices.bus import MmioDevice
+from arm_vcpu_cli.devices.gic.common.frame import FRAME_SIZE
+from arm_vcpu_cli.devices.gic.common.infrastructure import unheard
+from arm_vcpu_cli.devices.gic.common.watch import InterruptWatcher, Watch
 from arm_vcpu_cli.devices.gic.v3.cpu_interface import CpuInterface
 from arm_vcpu_cli.devices.gic.v3.distributor import Distributor
-from arm_vcpu_cli.devices.gic.v3.frame import FRAME_SIZE
-from arm_vcpu_cli.devices.gic.v3.iri import Iri, check_shape, unheard
+from arm_vcpu_cli.devices.gic.v3.iri import Iri, check_shape
 from arm_vcpu_cli.devices.gic.v3.redistributor import Redistributors
-from arm_vcpu_cli.devices.gic.v3.watch import InterruptWatcher, Watch
 from arm_vcpu_cli.devices.irq import IrqLine
+from arm_vcpu_cli.saved import Saved
 
 DISTRIBUTOR_SIZE: Final = FRAME_SIZE
 REDISTRIBUTOR_SIZE: Final = 2 * FRAME_SIZE
 """Bytes of one PE's Redistributor."""
 DEFAULT_SPIS: Final = 224
 """INTIDs 32 to 255."""
+_VERSION: Final = 1
+"""Of a saved state."""
 
 
 class GicV3:
@@ -39,10 +43,28 @@ class GicV3:
         self.distributor: MmioDevice = Distributor(self._iri)
         self.redistributors: MmioDevice = Redistributors(self._iri)
         self._interfaces = tuple(CpuInterface(cpu, self._iri, signal) for cpu in range(len(affinities)))
+        self._watcher: InterruptWatcher | None = None
 
     def cpu_interface(self, cpu: int) -> CpuInterface:
         """The CPU interface of a PE, by its place in ``affinities``."""
         return self._interfaces[cpu]
+
+    def enabled_groups(self, cpu: int) -> tuple[bool, bool]:
+        """Whether a PE's CPU interface signals interrupts of Group 1, as IRQ, and of Group 0, as FIQ, at all."""
+        return self._interfaces[cpu].enabled_groups
+
+    def on_wake_request(self, cpu: int, wake: Callable[[], None]) -> None:
+        """See the protocol: the Redistributor of a PE that sleeps asserts WakeRequest (IHI 0069H, 11.1)."""
+        self._iri.pes[cpu].wake = wake
+        self._iri.update(cpu)
+
+    def reset_interface(self, cpu: int) -> None:
+        """A PE is switched off or on: its CPU interface has its reset values, and signals nothing.
+
+        The Redistributor is not part of the PE and keeps its state.
+        """
+        self._iri.pes[cpu].wake = None
+        self._interfaces[cpu].reset()
 
     def signalled(self, cpu: int) -> int | None:
         """The INTID that a PE's IRQ or FIQ output is high for, None while both are low: what an acknowledge gives."""
@@ -54,6 +76,7 @@ class GicV3:
 
         Costs nothing while nobody watches.
         """
+        self._watcher = watcher
         watch = None if watcher is None else Watch(self._iri, [each.output() for each in self._interfaces], watcher)
         self._iri.nowhere.present = unheard if watch is None else lambda _rank, _group1: watch.look(-1)
         for interface in self._interfaces:
@@ -70,3 +93,36 @@ class GicV3:
         if not FIRST_PPI <= intid < FIRST_SPI:
             raise ValueError(f"INTID {intid} is no PPI")
         return partial(self._iri.set_line, self._iri.pes[cpu].bank, cpu, intid)
+
+    def save(self) -> dict[str, Any]:
+        """The whole state as plain data, with the levels of all inputs."""
+        return {
+            "version": _VERSION,
+            "interrupts": self._iri.save(),
+            "interfaces": [interface.save() for interface in self._interfaces],
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take the state that :meth:`save` gave, of a GIC with as many PEs and SPIs; outputs that differ are signalled.
+
+        A watcher is told nothing of it, and goes on from there. ValueError, and nothing changes, if it is no such
+        state.
+        """
+        watcher, before = self._watcher, self.save()
+        self.watch(None)
+        releases = [interface.hold() for interface in self._interfaces]
+        try:
+            self._load(Saved(state, "GICv3", version=_VERSION))
+        except ValueError:
+            self._load(Saved(before))
+            raise
+        finally:
+            for release in releases:
+                release()
+            self.watch(watcher)
+
+    def _load(self, saved: Saved) -> None:
+        interfaces = saved.parts("interfaces", len(self._interfaces))
+        self._iri.load(saved.part("interrupts"))
+        for interface, part in zip(self._interfaces, interfaces, strict=True):
+            interface.load(part)

@@ -1,31 +1,27 @@
 """The interrupt routing infrastructure: states of all interrupts, where they go, which is the best of each PE.
 
 The Distributor's and the Redistributors' registers change what is here, the CPU interfaces take interrupts from here
-(IHI 0069H, 3.1). An interrupt is raised in :meth:`Iri.set_line`, :meth:`Iri.send_sgi` and :meth:`Iri.set_message`,
-acknowledged in :meth:`Iri.activate` and ended in :meth:`Iri.deactivate`.
+(IHI 0069H, 3.1). An interrupt is raised in :meth:`~.infrastructure.Infrastructure.set_line`, :meth:`Iri.send_sgi` and
+:meth:`Iri.set_message`, acknowledged in :meth:`Iri.activate` and ended in :meth:`Iri.deactivate`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from arm_vcpu_cli.arch.registers.el1regs import AFFINITY_MASK
-from arm_vcpu_cli.arch.registers.gicregs import FIRST_PPI, FIRST_SPI, LAST_SPI, GicdIrouter, IccSgi1r
-from arm_vcpu_cli.devices.gic.v3.bank import INTID_MASK, NO_INTERRUPT, InterruptBank
+from arm_vcpu_cli.arch.registers.gicregs import FIRST_SPI, GicdIrouter, IccSgi1r
+from arm_vcpu_cli.devices.gic.common import infrastructure
+from arm_vcpu_cli.devices.gic.common.infrastructure import NOWHERE, Infrastructure, check_spis
+from arm_vcpu_cli.saved import Saved
 
-Present = Callable[[int, bool], None]
-"""Tells a CPU interface its best pending interrupt: the rank, and whether it is of Group 1."""
-
-_SGIS: Final = (1 << FIRST_PPI) - 1
 _IROUTER_MASK: Final = int(GicdIrouter.of(IRM=1)) | AFFINITY_MASK
 _IROUTER_ANY: Final = int(GicdIrouter.of(IRM=1))
 _SGI_ANY: Final = int(IccSgi1r.of(IRM=1))
 _SGI_CLUSTER: Final = int(IccSgi1r.of(Aff3=0xFF, Aff2=0xFF, Aff1=0xFF, RS=0xF))
 _SGI_INTID: Final = IccSgi1r.INTID.lsb
 _RANGE_BITS: Final = IccSgi1r.RS.width
-_NOWHERE: Final = -1
-"""The place of :attr:`Iri.nowhere`."""
 
 
 def _cluster(affinity: int) -> int:
@@ -34,37 +30,27 @@ def _cluster(affinity: int) -> int:
     return int(IccSgi1r.of(Aff3=place.Aff3, Aff2=place.Aff2, Aff1=place.Aff1, RS=place.Aff0 >> _RANGE_BITS))
 
 
-def unheard(rank: int, group1: bool) -> None:
-    """What a PE without a CPU interface does."""
+class Pe(infrastructure.Pe):
+    """A PE with its affinity, and the groups that its CPU interface has enabled."""
 
+    __slots__ = ("affinity", "enable0", "enable1")
 
-class Pe:
-    """What the infrastructure knows of one PE: its private interrupts, the SPIs that go to it, its CPU interface."""
-
-    __slots__ = ("affinity", "asleep", "bank", "enable0", "enable1", "present", "routed")
-
-    def __init__(self, affinity: int) -> None:
+    def __init__(self, affinity: int, *, asleep: bool = False) -> None:
+        # GICR_WAKER resets to asleep (IHI 0069H, 12.11). Guests that never wake it, because neither KVM nor QEMU holds
+        # interrupts back then, have to work: it is awake, as firmware would leave it.
+        super().__init__(asleep=asleep)
         self.affinity = affinity
-        self.bank = InterruptBank(0, FIRST_SPI, edge=_SGIS)
-        self.routed = 0
-        self.asleep = True
         self.enable0 = self.enable1 = False
-        self.present: Present = unheard
 
 
-class Iri:
+class Iri(Infrastructure[Pe]):
     """Distribution of the interrupts of a GIC with the PEs ``affinities`` and ``spis`` shared interrupts."""
 
     def __init__(self, affinities: Sequence[int], spis: int) -> None:
-        self.pes = tuple(Pe(affinity) for affinity in affinities)
-        self.nowhere = Pe(0)
-        """Where shared interrupts go that no PE has: it sleeps for ever."""
-        self._places = (*self.pes, self.nowhere)
-        self.spis = InterruptBank(FIRST_SPI, FIRST_SPI + spis)
-        self.enable0 = self.enable1 = False
+        super().__init__(tuple(Pe(affinity) for affinity in affinities), Pe(0, asleep=True), spis)
         self.routers = [0] * (FIRST_SPI + spis)
         self._by_affinity = {pe.affinity: cpu for cpu, pe in enumerate(self.pes)}
-        self._targets = [_NOWHERE] * (FIRST_SPI + spis)
+        self._targets = [NOWHERE] * (FIRST_SPI + spis)
         self._any = 0
         clusters: dict[int, list[tuple[int, int]]] = {}
         for cpu, pe in enumerate(self.pes):
@@ -72,28 +58,12 @@ class Iri:
             clusters.setdefault(_cluster(pe.affinity), []).append((bit, cpu))
         self._clusters = clusters
         # At reset every router names affinity 0.
-        first = self._by_affinity.get(0, _NOWHERE)
+        first = self._by_affinity.get(0, NOWHERE)
         if first >= 0:
             self._targets[FIRST_SPI:] = [first] * spis
             self.pes[first].routed = self.spis.valid
 
     # What happens to an interrupt ------------------------------------------------------------------------------
-
-    def set_line(self, bank: InterruptBank, cpu: int, intid: int, level: bool) -> None:
-        """Set the input of an interrupt; ``cpu`` is the PE of a PPI."""
-        bit = 1 << intid
-        if level:
-            if bank.wires & bit:
-                return
-            bank.wires |= bit
-            if bank.edge & bit:
-                bank.latch |= bit
-        elif bank.wires & bit:
-            bank.wires ^= bit
-        else:
-            return
-        bank.refresh()
-        self.update(cpu if intid < FIRST_SPI else self._targets[intid])
 
     def set_message(self, intid: int, level: bool) -> None:
         """Make an SPI pending or not by a message; one that does not exist is ignored (12.9)."""
@@ -156,60 +126,16 @@ class Iri:
         """The PE that a shared interrupt goes to, -1 if none."""
         return self._targets[intid]
 
-    def exists(self, intid: int) -> bool:
-        """Whether there is such an interrupt, which special INTIDs are not."""
-        return intid < len(self.routers)
-
     # Which is the best -----------------------------------------------------------------------------------------
 
-    def update(self, cpu: int) -> None:
-        """Find the best pending interrupt of a PE and present it; while the PE sleeps none is (GICR_WAKER)."""
-        pe = self._places[cpu]
-        bank = pe.bank
-        shared = self.spis
-        rank = NO_INTERRUPT
-        group1 = False
-        if not pe.asleep:
-            if bank.ready:
-                rank = bank.highest(bank.ready)
-                group1 = bool(bank.group >> (rank & INTID_MASK) & 1)
-            ready = shared.ready & pe.routed
-            if ready:
-                other = shared.highest(ready)
-                if other < rank:
-                    rank = other
-                    group1 = bool(shared.group >> (rank & INTID_MASK) & 1)
-        pe.present(rank, group1)
-
-    def changed(self, cpu: int) -> None:
-        """Something about the private interrupts of a PE is different."""
-        self.pes[cpu].bank.refresh()
-        self.update(cpu)
-
-    def configured(self, cpu: int) -> None:
-        """Enables or groups of the private interrupts of a PE are different."""
-        self.pes[cpu].bank.forward(self.enable0, self.enable1)
-        self.update(cpu)
-
-    def shared_changed(self) -> None:
-        """Something about SPIs is different."""
-        self.spis.refresh()
-        for cpu in range(len(self.pes)):
-            self.update(cpu)
+    def update_shared(self, intid: int) -> None:
+        """Present what is best to the PE that a shared interrupt goes to."""
+        self.update(self._targets[intid])
 
     def shared_configured(self) -> None:
-        """Enables or groups of SPIs are different."""
-        self.spis.forward(self.enable0, self.enable1)
+        """Enables or groups of SPIs are different, and so perhaps who takes part in 1 of N."""
         self._route_any()
-        for cpu in range(len(self.pes)):
-            self.update(cpu)
-
-    def enable_groups(self, enable0: bool, enable1: bool) -> None:
-        """Set GICD_CTLR's group enables."""
-        self.enable0, self.enable1 = enable0, enable1
-        for pe in self.pes:
-            pe.bank.forward(enable0, enable1)
-        self.shared_configured()
+        super().shared_configured()
 
     # Where SPIs go ---------------------------------------------------------------------------------------------
 
@@ -248,7 +174,7 @@ class Iri:
             target = self._participant(bool(self.spis.group & bit))
         else:
             self._any &= ~bit
-            target = self._by_affinity.get(router, _NOWHERE)
+            target = self._by_affinity.get(router, NOWHERE)
         before = self._targets[intid]
         if before >= 0:
             self.pes[before].routed &= ~bit
@@ -261,7 +187,34 @@ class Iri:
         for cpu, pe in enumerate(self.pes):
             if not pe.asleep and (pe.enable1 if group1 else pe.enable0):
                 return cpu
-        return _NOWHERE
+        return NOWHERE
+
+    # The state as plain data -----------------------------------------------------------------------------------
+
+    def save(self) -> dict[str, object]:
+        """All interrupts and where they go, and what GICD_CTLR enables."""
+        return {
+            "enable0": self.enable0,
+            "enable1": self.enable1,
+            "spis": self.spis.save(),
+            "routers": self.routers[FIRST_SPI:],
+            "private": [{"bank": pe.bank.save(), "asleep": pe.asleep} for pe in self.pes],
+        }
+
+    def load(self, saved: Saved) -> None:
+        """Take what :meth:`save` gave. ValueError if it is not of so many interrupts and PEs."""
+        enable0, enable1 = saved.flag("enable0"), saved.flag("enable1")
+        routers = saved.numbers("routers", len(self.routers) - FIRST_SPI, _IROUTER_MASK)
+        for pe, private in zip(self.pes, saved.parts("private", len(self.pes)), strict=True):
+            pe.bank.load(private.part("bank"))
+            pe.asleep = private.flag("asleep")
+        self.spis.load(saved.part("spis"))
+        for intid, router in enumerate(routers, FIRST_SPI):
+            self.routers[intid] = router & _IROUTER_MASK
+            self._route(intid)
+        self.enable_groups(enable0, enable1)
+        for cpu in range(len(self.pes)):
+            self.update(cpu)
 
     def _route_any(self) -> None:
         remaining = self._any
@@ -280,5 +233,4 @@ def check_shape(affinities: Sequence[int], spis: int) -> None:
             raise ValueError(f"{affinity:#x} is no affinity: it has bits outside of Aff3, Aff2, Aff1 and Aff0")
     if len(set(affinities)) != len(affinities):
         raise ValueError("two PEs have the same affinity")
-    if not 0 <= spis <= LAST_SPI + 1 - FIRST_SPI:
-        raise ValueError(f"{spis} SPIs, expected 0 to {LAST_SPI + 1 - FIRST_SPI}")
+    check_spis(spis)

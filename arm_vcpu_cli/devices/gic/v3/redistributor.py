@@ -9,9 +9,10 @@ from functools import partial
 from typing import Final
 
 from arm_vcpu_cli.arch.registers.gicregs import GicdIrouter, GicrTyper, GicrWaker
-from arm_vcpu_cli.devices.gic.v3.bank_registers import BankRegisters
-from arm_vcpu_cli.devices.gic.v3.frame import FRAME_SIZE, RegisterFrame
-from arm_vcpu_cli.devices.gic.v3.identification import IIDR, id_registers
+from arm_vcpu_cli.devices.gic.common.bank_registers import BankRegisters
+from arm_vcpu_cli.devices.gic.common.frame import FRAME_SIZE, RegisterFrame
+from arm_vcpu_cli.devices.gic.common.frame_id import IIDR
+from arm_vcpu_cli.devices.gic.v3.identification import id_registers
 from arm_vcpu_cli.devices.gic.v3.iri import Iri
 from arm_vcpu_cli.devices.gic.v3.registers import GICR_IIDR, GICR_TYPER, ID_BASE, RD_BASE, SGI_BASE, WAKER
 from arm_vcpu_cli.devices.naming import RegisterMap

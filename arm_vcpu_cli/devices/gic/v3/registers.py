@@ -6,8 +6,6 @@ not: what it has not reads as zero.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from itertools import groupby
 from typing import Final
 
 from arm_vcpu_cli.arch.bitfield import Field, Register
@@ -24,17 +22,31 @@ from arm_vcpu_cli.arch.registers.gicregs import (
     GicrWaker,
 )
 from arm_vcpu_cli.arch.registers.intid import EXTENDED_PPIS, EXTENDED_SPIS
-from arm_vcpu_cli.devices.naming import Meaning, RegisterMap, Registers, fields_text
+from arm_vcpu_cli.devices.gic.common.registers import (
+    BITMAPS,
+    CPENDSGIR,
+    GICD_CTLR,
+    GICD_IIDR,
+    GICD_TYPER,
+    ICFGR,
+    IPRIORITYR,
+    ITARGETSR,
+    NSACR,
+    SGIR,
+    SPENDSGIR,
+    bitmap,
+    byte_map,
+    trigger,
+)
+from arm_vcpu_cli.devices.naming import RegisterMap, Registers, fields_text
 
-IGROUPR, ISENABLER, ICENABLER, ISPENDR, ICPENDR, ISACTIVER, ICACTIVER = range(0x080, 0x400, 0x80)
-IPRIORITYR, ITARGETSR, ICFGR, IGRPMODR, NSACR, INMIR = 0x400, 0x800, 0xC00, 0xD00, 0xE00, 0xF80
+IGRPMODR, INMIR = 0xD00, 0xF80
 """Of the Distributor, and alike of a Redistributor's SGI_base."""
 ID_BASE: Final = 0xFFD0
 """Of each frame."""
 
-GICD_CTLR, GICD_TYPER, GICD_IIDR, GICD_TYPER2, GICD_STATUSR = range(0x0000, 0x0014, 4)
+GICD_TYPER2, GICD_STATUSR = 0x000C, 0x0010
 SETSPI_NSR, CLRSPI_NSR, SETSPI_SR, CLRSPI_SR = range(0x0040, 0x0060, 8)
-SGIR, CPENDSGIR, SPENDSGIR = 0x0F00, 0x0F10, 0x0F20
 IROUTER: Final = 0x6000
 """Of INTID 0, which as all private interrupts has none."""
 IROUTER_SIZE: Final = 8
@@ -44,7 +56,6 @@ SETLPIR, CLRLPIR, PROPBASER, PENDBASER, INVLPIR, INVALLR, SYNCR = 0x40, 0x48, 0x
 
 _ALL: Final = range(LAST_SPI + 1)
 _PRIVATE: Final = range(FIRST_SPI)
-_WORD_BITS: Final = 32
 
 
 class GicStatusr(Register):
@@ -83,53 +94,6 @@ class GicrCtlr(Register):
 # What values say ---------------------------------------------------------------------------------------------------
 
 
-def _told(intids: range, said: Iterable[str | None]) -> str:
-    """``INTID 32-34: 0xa0, 40: 0x80``: what is said of each, and nothing of those with None. What has no INTID, at the
-    end of the last register, is left out."""
-    parts = []
-    for text, group in groupby(zip(intids, said, strict=False), key=lambda pair: pair[1]):
-        numbers = [intid for intid, _ in group]
-        if text is not None:
-            span = f"{numbers[0]}-{numbers[-1]}" if len(numbers) > 1 else str(numbers[0])
-            parts.append(span + text)
-    return f"INTID {', '.join(parts)}" if parts else ""
-
-
-def _parts(value: int, bits: int, width: int) -> Iterator[int]:
-    """``value`` of ``bits`` in parts of ``width`` bits, the lowest first."""
-    return (value >> lsb & (1 << width) - 1 for lsb in range(0, bits, width))
-
-
-def _bitmap(intids: range) -> Meaning:
-    """A bit an INTID: those whose bit is set."""
-
-    def told(index: int, lsb: int, bits: int, value: int) -> str:
-        first = _WORD_BITS * index + lsb
-        return _told(intids[first:], ("" if bit else None for bit in _parts(value, bits, 1)))
-
-    return told
-
-
-def _priority(intids: range) -> Meaning:
-    """A byte an INTID."""
-
-    def told(index: int, lsb: int, bits: int, value: int) -> str:
-        first = (_WORD_BITS * index + lsb) // 8
-        return _told(intids[first:], (f": {priority:#04x}" for priority in _parts(value, bits, 8)))
-
-    return told
-
-
-def _trigger(intids: range) -> Meaning:
-    """Two bits an INTID, of which the upper one counts (12.9, GICD_ICFGR<n>)."""
-
-    def told(index: int, lsb: int, bits: int, value: int) -> str:
-        first = (_WORD_BITS * index + lsb) // 2
-        return _told(intids[first:], (": edge" if pair & 2 else ": level" for pair in _parts(value, bits, 2)))
-
-    return told
-
-
 def _message(_index: int, _lsb: int, _bits: int, value: int) -> str:
     return f"INTID {value & GicdSpi.INTID.mask}"
 
@@ -144,13 +108,7 @@ def _route(_index: int, lsb: int, bits: int, value: int) -> str:
 # The frames --------------------------------------------------------------------------------------------------------
 
 _BITMAPS: Final = (
-    (IGROUPR, "IGROUPR"),
-    (ISENABLER, "ISENABLER"),
-    (ICENABLER, "ICENABLER"),
-    (ISPENDR, "ISPENDR"),
-    (ICPENDR, "ICPENDR"),
-    (ISACTIVER, "ISACTIVER"),
-    (ICACTIVER, "ICACTIVER"),
+    *BITMAPS,
     (IGRPMODR, "IGRPMODR"),
     (INMIR, "INMIR"),
 )
@@ -187,20 +145,17 @@ DISTRIBUTOR: Final = RegisterMap(
     Registers(CLRSPI_NSR, "GICD_CLRSPI_NSR", meaning=_message),
     Registers(SETSPI_SR, "GICD_SETSPI_SR", meaning=_message),
     Registers(CLRSPI_SR, "GICD_CLRSPI_SR", meaning=_message),
-    *(Registers(base, f"GICD_{name}<n>", count=32, meaning=_bitmap(_ALL)) for base, name in _BITMAPS),
-    Registers(IPRIORITYR, "GICD_IPRIORITYR<n>", count=255, meaning=_priority(_ALL)),
+    *(Registers(base, f"GICD_{name}<n>", count=32, meaning=bitmap(_ALL)) for base, name in _BITMAPS),
+    Registers(IPRIORITYR, "GICD_IPRIORITYR<n>", count=255, meaning=byte_map(_ALL)),
     Registers(ITARGETSR, "GICD_ITARGETSR<n>", count=255),
-    Registers(ICFGR, "GICD_ICFGR<n>", count=64, meaning=_trigger(_ALL)),
+    Registers(ICFGR, "GICD_ICFGR<n>", count=64, meaning=trigger(_ALL)),
     Registers(NSACR, "GICD_NSACR<n>", count=64),
     Registers(SGIR, "GICD_SGIR"),
     Registers(CPENDSGIR, "GICD_CPENDSGIR<n>", count=4),
     Registers(SPENDSGIR, "GICD_SPENDSGIR<n>", count=4),
-    *(
-        Registers(base, f"GICD_{name}<n>E", count=32, meaning=_bitmap(EXTENDED_SPIS))
-        for base, name in _EXTENDED_BITMAPS
-    ),
-    Registers(0x2000, "GICD_IPRIORITYR<n>E", count=256, meaning=_priority(EXTENDED_SPIS)),
-    Registers(0x3000, "GICD_ICFGR<n>E", count=64, meaning=_trigger(EXTENDED_SPIS)),
+    *(Registers(base, f"GICD_{name}<n>E", count=32, meaning=bitmap(EXTENDED_SPIS)) for base, name in _EXTENDED_BITMAPS),
+    Registers(0x2000, "GICD_IPRIORITYR<n>E", count=256, meaning=byte_map(EXTENDED_SPIS)),
+    Registers(0x3000, "GICD_ICFGR<n>E", count=64, meaning=trigger(EXTENDED_SPIS)),
     Registers(0x3600, "GICD_NSACR<n>E", count=64),
     Registers(
         IROUTER + IROUTER_SIZE * FIRST_SPI,
@@ -240,15 +195,15 @@ RD_BASE: Final = RegisterMap(
 """A Redistributor's first frame."""
 
 SGI_BASE: Final = RegisterMap(
-    *(Registers(base, f"GICR_{name}0", meaning=_bitmap(_PRIVATE)) for base, name in _BITMAPS),
+    *(Registers(base, f"GICR_{name}0", meaning=bitmap(_PRIVATE)) for base, name in _BITMAPS),
     *(
-        Registers(base + 4, f"GICR_{name}<n>E", count=2, first=1, meaning=_bitmap(EXTENDED_PPIS))
+        Registers(base + 4, f"GICR_{name}<n>E", count=2, first=1, meaning=bitmap(EXTENDED_PPIS))
         for base, name in _BITMAPS
     ),
-    Registers(IPRIORITYR, "GICR_IPRIORITYR<n>", count=8, meaning=_priority(_PRIVATE)),
-    Registers(IPRIORITYR + 0x20, "GICR_IPRIORITYR<n>E", count=16, first=8, meaning=_priority(EXTENDED_PPIS)),
-    Registers(ICFGR, "GICR_ICFGR<n>", count=2, meaning=_trigger(_PRIVATE)),
-    Registers(ICFGR + 8, "GICR_ICFGR<n>E", count=4, first=2, meaning=_trigger(EXTENDED_PPIS)),
+    Registers(IPRIORITYR, "GICR_IPRIORITYR<n>", count=8, meaning=byte_map(_PRIVATE)),
+    Registers(IPRIORITYR + 0x20, "GICR_IPRIORITYR<n>E", count=16, first=8, meaning=byte_map(EXTENDED_PPIS)),
+    Registers(ICFGR, "GICR_ICFGR<n>", count=2, meaning=trigger(_PRIVATE)),
+    Registers(ICFGR + 8, "GICR_ICFGR<n>E", count=4, first=2, meaning=trigger(EXTENDED_PPIS)),
     Registers(NSACR, "GICR_NSACR"),
 )
 """A Redistributor's second frame."""

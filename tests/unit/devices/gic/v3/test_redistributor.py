@@ -38,7 +38,7 @@ AFFINITIES = (0x00_0000_0000, 0x00_0000_0001, 0x12_0034_5678)
         (0x0008, 0x0000_0100, 0),
         (0x000C, 0x0000_0001, 0),
         (0x0010, 0, 0),
-        (WAKER, ASLEEP, ASLEEP),
+        (WAKER, 0, ASLEEP),
         (0x0070, 0, 0),
         (0x0078, 0, 0),
         (SGI_FRAME + IGROUPR, 0, WORD),
@@ -129,7 +129,7 @@ def test_accesses_of_another_size_or_unaligned_read_zero_and_write_nothing(offse
     assert [bench.gicr_read(0, whole + 4 * n) for n in range(4)] == before
 
 
-def test_a_sleeping_pe_is_asleep_at_reset_and_hears_nothing_until_it_is_woken() -> None:
+def test_a_pe_that_is_sent_to_sleep_hears_nothing_until_it_is_woken() -> None:
     bench = Bench().start()
     bench.gicr(0, WAKER, 0b010)
     assert bench.gicr_read(0, WAKER) == ASLEEP

@@ -1,0 +1,110 @@
+"""Puts together what handles and what describes the exits of one vCPU on one core."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from arm_vcpu_cli.arch.identification.idregs import Aa64Isar1, Aa64Mmfr1, pa_range_bits
+from arm_vcpu_cli.arch.registers.el2regs import Hcr
+from arm_vcpu_cli.arch.registers.sysreg import SysReg, lookup
+from arm_vcpu_cli.arm_vcpu.config import Aarch64VCpuSetupConfig
+from arm_vcpu_cli.arm_vcpu.context_frame import TrapFrame
+from arm_vcpu_cli.arm_vcpu.exception import SyncHandlers
+from arm_vcpu_cli.arm_vcpu.execute_on_demand import ExecuteOnDemand, Watcher
+from arm_vcpu_cli.arm_vcpu.exit_reason import ExitReasons, trapped_moves
+from arm_vcpu_cli.arm_vcpu.guest_memory import GuestMemory
+from arm_vcpu_cli.arm_vcpu.id_registers import guest_id_registers
+from arm_vcpu_cli.arm_vcpu.inject import El1Entry
+from arm_vcpu_cli.arm_vcpu.mmio import DeviceAccess
+from arm_vcpu_cli.arm_vcpu.platform import Aarch64Hal, Platform
+from arm_vcpu_cli.arm_vcpu.psci import FirmwareCalls
+from arm_vcpu_cli.arm_vcpu.smc import SecureMonitor
+from arm_vcpu_cli.arm_vcpu.stage2 import stage2_control
+from arm_vcpu_cli.arm_vcpu.syndrome import SyndromeCorrection
+from arm_vcpu_cli.engine.layout import CpuState
+from arm_vcpu_cli.engine.port import CpuCore
+from arm_vcpu_cli.errors import VCpuError
+
+
+def build_handlers(
+    core: CpuCore,
+    hal: Aarch64Hal,
+    state: CpuState,
+    frame: TrapFrame,
+    platform: Platform,
+    mpidr: int,
+    setup: Aarch64VCpuSetupConfig,
+    *,
+    watch: Callable[[], Watcher | None],
+    observed: bool,
+) -> SyncHandlers:
+    """What handles the exits of a vCPU with this saved state and affinity; ``watch`` tells who hears of first
+    executions. Raises :class:`VCpuError` for a feature that the core does not have."""
+    has_pan = bool(Aa64Mmfr1(core.read_sysreg(lookup("ID_AA64MMFR1_EL1"))).PAN)
+    memory = GuestMemory(core, hal)
+    on_demand = None
+    if setup.on_demand is not None:
+        on_demand = ExecuteOnDemand(state, setup.on_demand, core, memory, hal.flush_tlbs, watch)
+    return SyncHandlers(
+        state=state,
+        frame=frame,
+        entry=El1Entry(state, frame, has_pan=has_pan),
+        platform=platform,
+        calls=_firmware(mpidr, setup),
+        monitor=SecureMonitor(setup.smc_table),
+        memory=memory,
+        fetch=core.fetcher(),
+        id_registers=_id_registers(core, setup),
+        trapped_moves=trapped_moves(setup),
+        on_demand=on_demand,
+        observed=observed,
+    )
+
+
+def default_vtcr(hal: Aarch64Hal) -> int:
+    """VTCR_EL2 for all addresses that the core has."""
+    mmfr0 = hal.core(0).read_sysreg(lookup("ID_AA64MMFR0_EL1"))
+    return int(stage2_control(pa_range_bits(mmfr0)))
+
+
+def without_pauth_traps(core: CpuCore, hcr: int) -> int:
+    """HCR_EL2 with which the guest's pointer authentication does not trap to EL2, where the core has it."""
+    isar1 = Aa64Isar1(core.read_sysreg(lookup("ID_AA64ISAR1_EL1")))
+    return int(Hcr(hcr).replace(APK=1, API=1)) if isar1.APA or isar1.API else hcr
+
+
+def exit_reasons(
+    core: CpuCore,
+    hal: Aarch64Hal,
+    scratch: CpuState,
+    frame: TrapFrame,
+    platform: Platform,
+    mpidr: int,
+    setup: Aarch64VCpuSetupConfig | None,
+) -> ExitReasons:
+    """What tells the exit in ``scratch``, a state of its own that ``frame`` is a view of."""
+    fetch = core.fetcher()
+    return ExitReasons(
+        state=scratch,
+        frame=frame,
+        entry=El1Entry(scratch, frame, has_pan=False),
+        access=DeviceAccess(scratch, frame, platform),
+        syndromes=SyndromeCorrection(scratch, GuestMemory(core, hal), fetch),
+        calls=FirmwareCalls(mpidr) if setup is None else _firmware(mpidr, setup),
+        fetch=fetch,
+        trapped_moves=frozenset() if setup is None else trapped_moves(setup),
+    )
+
+
+def _firmware(mpidr: int, setup: Aarch64VCpuSetupConfig) -> FirmwareCalls:
+    # Only who has the CPUs together can suspend them all.
+    return FirmwareCalls(mpidr, setup.power, system_suspend=setup.power is not None, entropy=setup.entropy)
+
+
+def _id_registers(core: CpuCore, setup: Aarch64VCpuSetupConfig) -> Mapping[SysReg, int]:
+    if not setup.trap_id_registers:
+        return {}
+    try:
+        return guest_id_registers(core, gic=setup.gic_cpu_interface, features=dict(setup.features))
+    except ValueError as error:
+        raise VCpuError(str(error)) from error

@@ -1,0 +1,78 @@
+"""Executing a stopped vCPU to see what its guest would do next, and taking all of it back.
+
+Only the state of the core can be taken back. So whoever has it execute has looked at the instructions before: none of
+them writes memory or a register outside of the saved state. A load may still turn out to be one from a device, which is
+an exception to EL2; it ends the rehearsal before the device hears of it.
+"""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from arm_vcpu_cli.arm_vcpu.vcpu import Aarch64VCpu
+from arm_vcpu_cli.engine.port import CpuCore, StopReason
+from arm_vcpu_cli.errors import EngineError
+
+
+class Rehearsal:
+    """What one bound vCPU would do; a context manager. Its trap frame is what it would be, until the end.
+
+    Another one may be rehearsed inside, on the same core too, once this one executes no more. The core's time passes:
+    that is the caller's to put right, and so is the budget.
+    """
+
+    def __init__(self, vcpu: Aarch64VCpu, core: CpuCore) -> None:
+        self._vcpu = vcpu
+        self._core = core
+        self._save = core.saver(vcpu.state)
+        self._before = b""
+        self._has_left = False
+        self._requested = False
+
+    def __enter__(self) -> Rehearsal:
+        """Put the vCPU onto its core."""
+        self._vcpu.synchronise()
+        self._save()
+        self._before = self._vcpu.state.u64.tobytes()
+        self._core.set_exception_hook(self._leave)
+        self._core.hush(True)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """As if nothing had happened, with the vCPU on its core."""
+        vcpu = self._vcpu
+        self._core.hush(False)
+        if vcpu.residency is not None:
+            vcpu.residency.take()
+            vcpu.residency.listen()
+        # With the mark of the exclusive monitor, which is lost to those who really give way to another vCPU.
+        vcpu.state.u64[:] = memoryview(self._before).cast("Q")
+        self._core.restorer(vcpu.state)()
+        if self._requested:
+            self._core.request_stop()
+
+    def execute(self, instructions: int) -> bool:
+        """Execute so many, which have to end where a block of the core ends; False if they were not executed, or if
+        one took an exception."""
+        core, frame = self._core, self._vcpu.ctx
+        end = core.instruction_count() + instructions
+        while (left := end - core.instruction_count()) > 0:
+            core.set_budget(left)
+            try:
+                reason = core.run(frame.elr)
+            except EngineError:
+                return False
+            self._save()
+            if reason is StopReason.REQUEST:
+                # Somebody wants to stop the guest itself.
+                self._requested = True
+            if self._has_left or self._requested or core.instruction_count() == end - left:
+                return False
+        return True
+
+    def _leave(self, _kind: int) -> None:
+        """The guest takes an exception."""
+        self._has_left = True
+        self._core.stop()

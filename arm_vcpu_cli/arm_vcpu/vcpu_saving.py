@@ -1,0 +1,130 @@
+"""The state of a bound vCPU between two exits, as plain data.
+
+Beside the registers that is what is left to do for the exit that was returned last, and what its hypervisor has noticed
+of it. The flight recorder and what observers wait for belong to a run, and are left out; cached translations and
+translated code are the core's.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from arm_vcpu_cli.arch.bitfield import MASK64
+from arm_vcpu_cli.arm_vcpu.access import Element, PendingAccess, PlainAccess
+from arm_vcpu_cli.arm_vcpu.exception import Pending, SyncHandlers
+from arm_vcpu_cli.arm_vcpu.exit_path import ExitState
+from arm_vcpu_cli.arm_vcpu.interrupt_lines import VirtualInterruptLines
+from arm_vcpu_cli.arm_vcpu.residency import Residency
+from arm_vcpu_cli.engine.layout import CpuState
+from arm_vcpu_cli.saved import Saved
+
+VERSION: Final = 1
+_REGISTERS: Final = 31
+_MOST_EXITS: Final = 1 << 63
+_MOST_WORDS: Final = 1 << 20
+_PLAIN, _ACCESSES = "access", "accesses"
+"""Kinds of what is pending, beside the values of :class:`Pending`."""
+
+
+def save_vcpu(
+    state: CpuState,
+    residency: Residency | None,
+    handlers: SyncHandlers,
+    lines: VirtualInterruptLines,
+    exits: ExitState,
+) -> dict[str, Any]:
+    """All of it as plain data."""
+    return {
+        "version": VERSION,
+        "registers": state.save(),
+        "here": residency is not None and residency.here,
+        "exits": exits.count,
+        "irq": lines.irq,
+        "fiq": lines.fiq,
+        "pending": save_pending(handlers.pending),
+        "given": handlers.given,
+        "new_pstate": handlers.new_pstate,
+        "note": handlers.note,
+        "entry": handlers.entry.save(),
+        "user_code_everywhere": handlers.on_demand is not None and handlers.on_demand.user_code_everywhere,
+    }
+
+
+def load_vcpu(
+    saved_state: object,
+    state: CpuState,
+    residency: Residency | None,
+    handlers: SyncHandlers,
+    lines: VirtualInterruptLines,
+    exits: ExitState,
+) -> None:
+    """Take what :func:`save_vcpu` gave. ValueError if it is something else."""
+    saved = Saved(saved_state, "vcpu", version=VERSION)
+    count, irq, fiq = saved.number("exits", _MOST_EXITS), saved.flag("irq"), saved.flag("fiq")
+    given, new_pstate = (None if saved.is_none(key) else saved.number(key, MASK64) for key in ("given", "new_pstate"))
+    pending, note = load_pending(saved.part("pending")), saved.text("note")
+    registers, here, user_code = saved.data("registers"), saved.flag("here"), saved.flag("user_code_everywhere")
+    handlers.entry.load(saved.part("entry"))
+    if residency is not None:
+        residency.go_on(here=here)
+    # After the vCPU has taken its place, which has cleared the exclusive monitor.
+    state.load(registers)
+    lines.load(irq=irq, fiq=fiq)
+    exits.count, exits.reason, exits.record = count, None, None
+    handlers.pending, handlers.given = pending, given
+    handlers.new_pstate, handlers.note = new_pstate, note
+    if user_code and handlers.on_demand is not None:
+        handlers.on_demand.expect_user_code_everywhere()
+
+
+def save_pending(pending: Pending | PlainAccess | PendingAccess) -> dict[str, Any]:
+    """What is left to do for an exit, as plain data."""
+    if isinstance(pending, Pending):
+        return {"kind": pending.value}
+    if isinstance(pending, PlainAccess):
+        return {"kind": _PLAIN, **pending._asdict()}
+    elements = [{name: getattr(element, name) for name in Element.__match_args__} for element in pending.elements]
+    return {
+        "kind": _ACCESSES,
+        "elements": elements,
+        "is_load": pending.is_load,
+        "base": pending.base,
+        "writeback": pending.writeback,
+        "index": pending.index,
+        "values": list(pending.values),
+    }
+
+
+def load_pending(saved: Saved) -> Pending | PlainAccess | PendingAccess:
+    """What :func:`save_pending` was given. ValueError if it is something else."""
+    kind = saved.text("kind")
+    if kind == _PLAIN:
+        return PlainAccess(
+            size=saved.number("size", 8),
+            is_write=saved.flag("is_write"),
+            register=saved.number("register", _REGISTERS),
+            word=-1 if saved.integer("word") < 0 else saved.number("word", _MOST_WORDS),
+            mask=saved.number("mask", MASK64),
+            sign_extend=saved.flag("sign_extend"),
+            is_64bit=saved.flag("is_64bit"),
+        )
+    if kind != _ACCESSES:
+        return saved.member("kind", Pending)
+    elements = tuple(
+        Element(
+            ipa=part.number("ipa", MASK64),
+            size=part.number("size", 8),
+            register=part.number("register", _REGISTERS),
+            at=part.number("at", _MOST_WORDS),
+            vector=part.flag("vector"),
+            sign_extend=part.flag("sign_extend"),
+            is_64bit=part.flag("is_64bit"),
+        )
+        for part in saved.parts("elements", None)
+    )
+    access = PendingAccess(
+        elements, saved.flag("is_load"), saved.number("base", _REGISTERS), saved.integer("writeback")
+    )
+    access.index = saved.number("index", len(elements) - 1)
+    access.values = saved.numbers("values", access.index if access.is_load else 0, MASK64)
+    return access

@@ -1,0 +1,145 @@
+"""Where the states of all interrupts are, whatever distributes them: which is the best one of each PE.
+
+Registers change what is here, the CPU interfaces take interrupts from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, Generic, TypeVar
+
+from arm_vcpu_cli.arch.registers.gicregs import FIRST_PPI, FIRST_SPI, LAST_SPI
+from arm_vcpu_cli.devices.gic.common.bank import INTID_MASK, NO_INTERRUPT, InterruptBank
+
+Present = Callable[[int, bool], None]
+"""Tells a CPU interface its best pending interrupt: the rank, and whether it is of Group 1."""
+
+SGIS: Final = (1 << FIRST_PPI) - 1
+"""The mask of all SGIs."""
+NOWHERE: Final = -1
+"""The place of :attr:`Infrastructure.nowhere`."""
+
+
+def unheard(rank: int, group1: bool) -> None:
+    """What a PE without a CPU interface does."""
+
+
+class Pe:
+    """What is known of one PE: its private interrupts, the SPIs that go to it, its CPU interface."""
+
+    __slots__ = ("asleep", "bank", "present", "routed", "wake")
+
+    def __init__(self, *, asleep: bool) -> None:
+        self.bank = InterruptBank(0, FIRST_SPI, edge=SGIS)
+        self.routed = 0
+        self.asleep = asleep
+        self.wake: Callable[[], None] | None = None
+        """Who hears, while the PE sleeps and has no power, that an interrupt waits for it."""
+        """Nothing is presented to it."""
+        self.present: Present = unheard
+
+
+P = TypeVar("P", bound=Pe)
+
+
+class Infrastructure(Generic[P]):
+    """The interrupts of the PEs ``pes`` and ``spis`` shared ones.
+
+    ``nowhere`` is where shared interrupts go that no PE has: it sleeps for ever.
+    """
+
+    def __init__(self, pes: tuple[P, ...], nowhere: P, spis: int) -> None:
+        self.pes = pes
+        self.nowhere = nowhere
+        self._places = (*pes, nowhere)
+        self._end = FIRST_SPI + spis
+        self.spis = InterruptBank(FIRST_SPI, self._end)
+        self.enable0 = self.enable1 = False
+
+    def exists(self, intid: int) -> bool:
+        """Whether there is such an interrupt, which special INTIDs are not."""
+        return intid < self._end
+
+    def target(self, intid: int) -> int:
+        """The PE that a shared interrupt goes to, the first of several, -1 if none."""
+        raise NotImplementedError
+
+    def update_shared(self, intid: int) -> None:
+        """Present what is best to all whom a shared interrupt goes to."""
+        raise NotImplementedError
+
+    def set_line(self, bank: InterruptBank, cpu: int, intid: int, level: bool) -> None:
+        """Set the input of an interrupt; ``cpu`` is the PE of a PPI."""
+        bit = 1 << intid
+        if level:
+            if bank.wires & bit:
+                return
+            bank.wires |= bit
+            if bank.edge & bit:
+                bank.latch |= bit
+        elif bank.wires & bit:
+            bank.wires ^= bit
+        else:
+            return
+        bank.refresh()
+        if intid < FIRST_SPI:
+            self.update(cpu)
+        else:
+            self.update_shared(intid)
+
+    def update(self, cpu: int) -> None:
+        """Find the best pending interrupt of a PE and present it; while the PE sleeps none is (GICR_WAKER)."""
+        pe = self._places[cpu]
+        bank = pe.bank
+        shared = self.spis
+        rank = NO_INTERRUPT
+        group1 = False
+        if pe.asleep:
+            if pe.wake is not None and (bank.ready or shared.ready & pe.routed):
+                pe.wake()
+        else:
+            if bank.ready:
+                rank = bank.highest(bank.ready)
+                group1 = bool(bank.group >> (rank & INTID_MASK) & 1)
+            ready = shared.ready & pe.routed
+            if ready:
+                other = shared.highest(ready)
+                if other < rank:
+                    rank = other
+                    group1 = bool(shared.group >> (rank & INTID_MASK) & 1)
+        pe.present(rank, group1)
+
+    def changed(self, cpu: int) -> None:
+        """Something about the private interrupts of a PE is different."""
+        self.pes[cpu].bank.refresh()
+        self.update(cpu)
+
+    def configured(self, cpu: int) -> None:
+        """Enables or groups of the private interrupts of a PE are different."""
+        self.pes[cpu].bank.forward(self.enable0, self.enable1)
+        self.update(cpu)
+
+    def shared_changed(self) -> None:
+        """Something about SPIs is different."""
+        self.spis.refresh()
+        for cpu in range(len(self.pes)):
+            self.update(cpu)
+
+    def shared_configured(self) -> None:
+        """Enables or groups of SPIs are different."""
+        self.spis.forward(self.enable0, self.enable1)
+        for cpu in range(len(self.pes)):
+            self.update(cpu)
+
+    def enable_groups(self, enable0: bool, enable1: bool) -> None:
+        """Set GICD_CTLR's group enables."""
+        self.enable0, self.enable1 = enable0, enable1
+        for pe in self.pes:
+            pe.bank.forward(enable0, enable1)
+        self.shared_configured()
+
+
+def check_spis(spis: int) -> None:
+    """ValueError unless so many SPIs have INTIDs."""
+    if not 0 <= spis <= LAST_SPI + 1 - FIRST_SPI:
+        raise ValueError(f"{spis} SPIs, expected 0 to {LAST_SPI + 1 - FIRST_SPI}")

@@ -1,0 +1,139 @@
+"""Watching interrupts: a watcher is told of each step in the life of each.
+
+What can be watched is seen where the infrastructure and the CPU interfaces call each other anyhow. Those calls go to
+the functions here while somebody watches, and otherwise straight on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
+
+from arm_vcpu_cli.devices.gic.common.bank import INTID_MASK, InterruptBank
+from arm_vcpu_cli.devices.gic.common.infrastructure import Infrastructure, P
+from arm_vcpu_cli.record import Record
+
+InterruptWatcher = Callable[[str, int, int], None]
+"""Is called with an action, the number of the PE and the INTID, while the GIC is in the middle of something: it must
+not use the GIC.
+
+``raised``: the interrupt becomes pending that was not, whether or not it can be signalled. The PE is the one that a
+shared interrupt is routed to, the first of several, -1 if it goes nowhere. A level that stays up is raised again when
+what it raised before has ended. ``withdrawn``: it is pending no longer, and nobody has taken it: the line went down, or
+the guest has cleared it. ``injected``: the PE's IRQ or FIQ output goes high, or stays high for another interrupt than
+before. ``acknowledged``: the PE takes it. ``ended``: it is deactivated after that, by whatever means; the PE is the one
+that took it.
+"""
+
+RAISED: Final = "raised"
+WITHDRAWN: Final = "withdrawn"
+INJECTED: Final = "injected"
+ACKNOWLEDGED: Final = "acknowledged"
+ENDED: Final = "ended"
+
+_NOWHERE: Final = -1
+
+
+class Output(Record):
+    """What the outputs of a PE signal while one of them is high: FIQ, or else IRQ. They never are both."""
+
+    intid: int
+    fiq: bool
+
+
+class _BankWatch:
+    """The interrupts of one bank. ``place`` says which PE an interrupt goes to."""
+
+    def __init__(self, bank: InterruptBank, place: Callable[[int], int], watcher: InterruptWatcher) -> None:
+        self._bank = bank
+        self._place = place
+        self._watcher = watcher
+        self._takers = dict.fromkeys(_bits(bank.active), _NOWHERE)
+        self._taken = bank.active
+        self._held = self._taken & bank.pending()
+        """Acknowledged and pending ever since: their inputs stay asserted."""
+        self._pending = bank.pending()
+        self._requests = self._pending & ~self._held
+
+        self.taking = 0
+        """What a PE is about to acknowledge, as a mask: it is not withdrawn when it is pending no longer."""
+
+    def look(self) -> None:
+        """Tell what has ended and what was raised since the last time."""
+        active, pending = self._bank.active, self._bank.pending()
+        if pending == self._pending and active == self._taken:
+            # Most of what a guest does to its GIC leaves this bank as it was.
+            return
+        self._pending = pending
+        ended = self._taken & ~active
+        if ended:
+            self._taken ^= ended
+            for intid in _bits(ended):
+                taker = self._takers.pop(intid)
+                self._watcher(ENDED, self._place(intid) if taker == _NOWHERE else taker, intid)
+        self._held &= pending & active
+        requests = pending & ~self._held
+        raised, withdrawn = requests & ~self._requests, self._requests & ~requests & ~self.taking
+        self._requests = requests
+        for intid in _bits(withdrawn):
+            self._watcher(WITHDRAWN, self._place(intid), intid)
+        for intid in _bits(raised):
+            self._watcher(RAISED, self._place(intid), intid)
+
+    def take(self, cpu: int, intid: int) -> None:
+        """A PE has acknowledged an interrupt."""
+        bit = 1 << intid
+        self._taken |= bit
+        self._takers[intid] = cpu
+        self._held |= bit & self._bank.pending()
+        self._requests &= ~bit
+        self._watcher(ACKNOWLEDGED, cpu, intid)
+
+
+class Watch:
+    """Watches a GIC for one watcher, from now on: what is pending already was not raised, and what is ``signalled`` to
+    the PEs already is not injected. An interrupt that is active already ends at the PE that it is routed to.
+    """
+
+    def __init__(self, iri: Infrastructure[P], signalled: Iterable[Output | None], watcher: InterruptWatcher) -> None:
+        self._watcher = watcher
+        self._private = tuple(_BankWatch(pe.bank, _always(cpu), watcher) for cpu, pe in enumerate(iri.pes))
+        self._shared = _BankWatch(iri.spis, iri.target, watcher)
+        self._exists_once = iri.spis.valid
+        self._outputs = list(signalled)
+
+    def look(self, cpu: int) -> None:
+        """Interrupts of a PE (-1: those that go nowhere) may be in another state than before."""
+        if cpu >= 0:
+            self._private[cpu].look()
+        self._shared.look()
+
+    def signal(self, cpu: int, output: Output | None) -> None:
+        """What the outputs of a PE signal now."""
+        if output != self._outputs[cpu]:
+            self._outputs[cpu] = output
+            if output is not None:
+                self._watcher(INJECTED, cpu, output.intid)
+
+    def acknowledging(self, cpu: int, intid: int, acknowledge: Callable[[], int]) -> int:
+        """A PE acknowledges an interrupt, if what it does is to take the one that is signalled to it."""
+        bank = self._shared if self._exists_once >> intid & 1 else self._private[cpu]
+        bank.taking = 1 << intid
+        found = acknowledge()
+        bank.taking = 0
+        # In a GICv2 the bits above an SGI's INTID say who sent it.
+        if found & INTID_MASK == intid:
+            bank.take(cpu, intid)
+        return found
+
+
+def _always(cpu: int) -> Callable[[int], int]:
+    return lambda _intid: cpu
+
+
+def _bits(mask: int) -> Iterator[int]:
+    """The numbers of the bits that are set, from the lowest."""
+    while mask:
+        bit = mask & -mask
+        yield bit.bit_length() - 1
+        mask ^= bit

@@ -1,0 +1,124 @@
+"""A GICv2 as a whole (IHI 0048B): the Distributor and CPU interfaces as each PE sees them, and the lines of devices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final
+
+from arm_vcpu_cli.arch.registers.gicregs import FIRST_PPI, FIRST_SPI
+from arm_vcpu_cli.devices.gic.common.infrastructure import unheard
+from arm_vcpu_cli.devices.gic.common.watch import Watch
+from arm_vcpu_cli.devices.gic.controller import InterruptWatcher, Signal
+from arm_vcpu_cli.devices.gic.v2.banked_distributor import Distributor, shared_frame
+from arm_vcpu_cli.devices.gic.v2.forwarding import Forwarding
+from arm_vcpu_cli.devices.gic.v2.mmio_interface import CpuInterface
+from arm_vcpu_cli.devices.irq import IrqLine
+from arm_vcpu_cli.saved import Saved
+
+DISTRIBUTOR_SIZE: Final = 0x1000
+"""Bytes of the Distributor; what lies behind in a larger window is RAZ/WI."""
+CPU_INTERFACE_SIZE: Final = 0x2000
+"""Bytes of a CPU interface: the second page has GICC_DIR."""
+DEFAULT_SPIS: Final = 256
+"""INTIDs 32 to 287."""
+_VERSION: Final = 1
+
+
+class GicV2:
+    """A GIC without the Security Extensions, for up to 8 PEs, numbered from 0.
+
+    ``signal(cpu, irq, fiq)`` is called whenever an output of a PE's CPU interface changes; both are low at first.
+    ValueError: no PEs or more than 8, or more SPIs than there are INTIDs.
+    """
+
+    def __init__(self, cpus: int, *, spis: int = DEFAULT_SPIS, signal: Signal) -> None:
+        self._forwarding = forwarding = Forwarding(cpus, spis)
+        shared = shared_frame(forwarding)
+        self._distributors = tuple(Distributor(forwarding, cpu, shared) for cpu in range(cpus))
+        self._interfaces = tuple(CpuInterface(cpu, forwarding, signal) for cpu in range(cpus))
+        self._watcher: InterruptWatcher | None = None
+
+    def distributor(self, cpu: int) -> Distributor:
+        """The Distributor as a PE sees it."""
+        return self._distributors[cpu]
+
+    def cpu_interface(self, cpu: int) -> CpuInterface:
+        """The CPU interface of a PE, which each sees at the same address."""
+        return self._interfaces[cpu]
+
+    def spi(self, intid: int) -> IrqLine:
+        """The input of a shared interrupt, INTID 32 and up; ValueError if there is no such SPI."""
+        if intid < FIRST_SPI or not self._forwarding.exists(intid):
+            raise ValueError(f"INTID {intid} is no SPI of this GIC")
+        return partial(self._forwarding.set_line, self._forwarding.spis, 0, intid)
+
+    def ppi(self, cpu: int, intid: int) -> IrqLine:
+        """The input of a private interrupt of a PE, INTID 16 to 31; ValueError for others."""
+        if not FIRST_PPI <= intid < FIRST_SPI:
+            raise ValueError(f"INTID {intid} is no PPI")
+        return partial(self._forwarding.set_line, self._forwarding.pes[cpu].bank, cpu, intid)
+
+    def signalled(self, cpu: int) -> int | None:
+        """The INTID that a PE's IRQ or FIQ output is high for, None while both are low: what an acknowledge gives."""
+        output = self._interfaces[cpu].output()
+        return None if output is None else output.intid
+
+    def enabled_groups(self, cpu: int) -> tuple[bool, bool]:
+        """Whether a PE's CPU interface signals interrupts as IRQ, and as FIQ, at all."""
+        return self._interfaces[cpu].enabled_groups()
+
+    def watch(self, watcher: InterruptWatcher | None) -> None:
+        """Tell ``watcher`` what becomes of interrupts from now on, in place of any other; None: nobody.
+
+        Costs nothing while nobody watches. See :mod:`arm_vcpu_cli.devices.gic.common.watch`.
+        """
+        self._watcher = watcher
+        forwarding = self._forwarding
+        watch = None if watcher is None else Watch(forwarding, [each.output() for each in self._interfaces], watcher)
+        forwarding.nowhere.present = unheard if watch is None else lambda _rank, _group1: watch.look(-1)
+        for interface in self._interfaces:
+            interface.watch(watch)
+
+    def on_wake_request(self, cpu: int, wake: Callable[[], None]) -> None:
+        """See the protocol: nothing holds interrupts back here, and the interface of a PE that waits signals them."""
+
+    def reset_interface(self, cpu: int) -> None:
+        """A PE is switched off or on: its CPU interface has its reset values, and signals nothing."""
+        self._interfaces[cpu].reset()
+
+    def save(self) -> dict[str, Any]:
+        """The whole state as plain data, with the levels of all inputs."""
+        return {
+            "version": _VERSION,
+            "interrupts": self._forwarding.save(),
+            "interfaces": [interface.save() for interface in self._interfaces],
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take the state that :meth:`save` gave, of a GIC with as many PEs and SPIs; outputs that differ are signalled.
+
+        A watcher is told nothing of it, and goes on from there. ValueError, and nothing changes, if it is no such
+        state.
+        """
+        watcher, before = self._watcher, self.save()
+        self.watch(None)
+        releases = [interface.hold() for interface in self._interfaces]
+        try:
+            self._load(Saved(state))
+        except ValueError:
+            self._load(Saved(before))
+            raise
+        finally:
+            for release in releases:
+                release()
+            self.watch(watcher)
+
+    def _load(self, saved: Saved) -> None:
+        version = saved.number("version", _VERSION)
+        if version != _VERSION:
+            raise ValueError(f"state.version is {version}, expected {_VERSION}")
+        interfaces = saved.parts("interfaces", len(self._interfaces))
+        self._forwarding.load(saved.part("interrupts"))
+        for interface, part in zip(self._interfaces, interfaces, strict=True):
+            interface.load(part)

@@ -1,0 +1,110 @@
+"""WFE as a reason to come back from the guest: one that waits for another vCPU had better let that one run.
+
+The engine executes WFE by a helper that leaves the translated code, and goes on at once. That helper calls another one
+through the library's table of calls, where a stub (``interposition``) gets in between. It asks for a stop at the next
+block, by the words of the engine's block stub, where somebody wants that. Where there is no such call, or the host is
+not one that the stub is written for, WFE does nothing.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from functools import cache
+from typing import Final
+
+from arm_vcpu_cli.engine.interposition import interpose
+from arm_vcpu_cli.engine.refusals import state_place
+from arm_vcpu_cli.engine.unicorn_api import Engine
+
+_YIELD: Final = "helper_yield_aarch64"
+_STUB: Final = bytes.fromhex(
+    "488b0d39000000"  # mov rcx, [rip + table]
+    "488b11"  # next: mov rdx, [rcx]
+    "4839fa"  # cmp rdx, rdi
+    "740f"  # je found
+    "4883c110"  # add rcx, 16
+    "4885d2"  # test rdx, rdx
+    "75ef"  # jne next
+    "ff251a000000"  # pass: jmp [rip + original]
+    "488b4908"  # found: mov rcx, [rcx + 8]
+    "4885c9"  # test rcx, rcx
+    "74f1"  # je pass
+    "f04883491002"  # lock or qword [rcx + 16], 2
+    "f0480fba293f"  # lock bts qword [rcx], 63
+    "ebe3"  # jmp pass
+)
+"""(state), x86-64, System V. Behind it lie the original function and the address of the table: pairs of an engine's
+state and the block words of whoever wants to be stopped, 0 for nobody; a state of 0 is the end."""
+
+WAITS: Final = 2
+"""The bit of the block stub's request that the stub sets."""
+_FREE: Final = 1
+_ENTRIES: Final = 64
+
+Switch = Callable[[bool], None]
+"""Says whether the guest is to be stopped at a WFE."""
+
+
+class _Table:
+    """The table that the stub looks in; an entry for each engine that is open."""
+
+    def __init__(self) -> None:
+        self._memory = (ctypes.c_uint64 * (2 * _ENTRIES + 2))(*([_FREE, 0] * _ENTRIES))
+        self._unused = list(range(_ENTRIES))
+        # The library goes on calling the stub when the interpreter takes its objects down.
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._memory))
+
+    @property
+    def address(self) -> int:
+        return ctypes.addressof(self._memory)
+
+    def take(self, state: int, words: int) -> tuple[Switch, Callable[[], None]] | None:
+        """(the switch of an engine, what gives its entry back), None if all are taken."""
+        if not self._unused:
+            return None
+        number = self._unused.pop()
+        memory = self._memory
+        memory[2 * number] = state
+
+        def switch(on: bool) -> None:
+            memory[2 * number + 1] = words if on else 0
+
+        def give_back() -> None:
+            switch(False)
+            memory[2 * number] = _FREE
+            self._unused.append(number)
+
+        return switch, give_back
+
+
+@cache
+def _table() -> _Table | None:
+    """The table of this process, None where WFE cannot be noticed."""
+    if state_place() is None:
+        return None
+    table = _Table()
+    return None if interpose({_YIELD: _STUB}, (table.address,)) is None else table
+
+
+def notices_wfe() -> bool:
+    """Whether a guest can be stopped at a WFE."""
+    return _table() is not None
+
+
+def watch_wfe(engine: Engine, words: int) -> tuple[Switch, Callable[[], None]]:
+    """(a switch for stops at WFE, off at first; what ends it). ``words`` is the address of the engine's block words."""
+    table, place = _table(), state_place()
+    taken = None
+    if table is not None and place is not None:
+        pointer, distance = place
+        taken = table.take(ctypes.c_uint64.from_address(engine.structure + pointer).value + distance, words)
+    return taken or (_ignore, _nothing)
+
+
+def _ignore(_on: bool) -> None:
+    """Nothing can be switched."""
+
+
+def _nothing() -> None:
+    """Nothing was taken."""

@@ -1,0 +1,85 @@
+"""Each of several CPUs in a report: what it does, what could reach it, and who called whom on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+from arm_vcpu_cli.inspect.postmortem.backtrace import backtrace, place
+from arm_vcpu_cli.inspect.postmortem.registers import register_dump
+from arm_vcpu_cli.vm.diagnosis import with_symbol
+from arm_vcpu_cli.vm.endings import Ending, RunResult
+from arm_vcpu_cli.vm.machine import Machine
+from arm_vcpu_cli.vm.standing import Doing, Standing, cpu_names, culprit_first, survey
+from arm_vcpu_cli.vm.timeline import NEVER
+
+_MOST_SHOWN: Final = 16
+"""CPUs that have a section of their own unless all registers are wanted; the others have a line."""
+_NOT_EXECUTING: Final = (Doing.OFF, Doing.NEVER_ON, Doing.STARTING)
+
+Part = tuple[str, Iterable[str]]
+
+
+def standings_of(machine: Machine, result: RunResult | None) -> list[Standing]:
+    """What each CPU does, the current one first; nothing is said of the only one that there is."""
+    if len(machine.cpus) == 1:
+        return []
+    # What one that has failed would do next is of no interest.
+    failed = result is not None and result.ending is Ending.FAULT
+    found = culprit_first(survey(machine, but=machine.current if failed else None))
+    return sorted(found, key=lambda each: each.cpu != machine.current.index)
+
+
+def cpu_part(machine: Machine, standing: Standing) -> Part:
+    """The heading of a CPU, and what could reach it."""
+    return f"cpu{standing.cpu}: {_doing(machine, standing)}", _facts(machine, standing)
+
+
+def other_parts(machine: Machine, others: Sequence[Standing], *, regs: bool) -> Iterator[Part]:
+    """The CPUs beside the first; ``regs`` for those that are on with all registers. Each part is to be read at once."""
+    current = machine.current
+    try:
+        on = [each for each in others if each.doing not in _NOT_EXECUTING]
+        shown = on if regs else on[:_MOST_SHOWN]
+        for each in shown:
+            machine.look_at(machine.cpus[each.cpu])
+            heading, facts = cpu_part(machine, each)
+            yield heading, [*facts, *backtrace(machine), *(register_dump(machine) if regs else ())]
+        rest = [*on[len(shown) :], *(each for each in others if each.doing in _NOT_EXECUTING)]
+        lines = [f"cpu{each.cpu}: {_doing(machine, each)}{_where(machine, each)}" for each in rest[:_MOST_SHOWN]]
+        if len(rest) > _MOST_SHOWN:
+            lines.append(f"and {cpu_names(each.cpu for each in rest[_MOST_SHOWN:])}")
+        yield "other CPUs", lines
+    finally:
+        machine.look_at(current)
+
+
+def _doing(machine: Machine, standing: Standing) -> str:
+    loop = standing.loop
+    if loop is None:
+        return standing.doing.value
+    if loop.watched is None:
+        return "goes round in a loop"
+    loaded = with_symbol(machine, loop.watched.loaded_at)
+    return f"spins on {with_symbol(machine, loop.watched.address)} (loaded at {loaded})"
+
+
+def _where(machine: Machine, standing: Standing) -> str:
+    return "" if standing.doing in (Doing.NEVER_ON, Doing.STARTING) else f", at {place(machine, standing.pc)}"
+
+
+def _facts(machine: Machine, standing: Standing) -> Iterator[str]:
+    """Where it is, and what could reach it."""
+    if standing.doing in _NOT_EXECUTING:
+        yield "what its registers say is from before it was switched off"
+        return
+    cpu = machine.cpus[standing.cpu]
+    intid = None if machine.gic is None else machine.gic.signalled(cpu.index)
+    yield ", ".join(
+        (
+            f"at EL{cpu.arch.ctx.spsr.el}",
+            f"interrupts {'masked' if standing.masked else 'not masked'}",
+            "none is pending" if intid is None else f"interrupt {intid} is pending",
+            "no timer armed" if machine.timeline.due(cpu.index) >= NEVER else "a timer armed",
+        )
+    )

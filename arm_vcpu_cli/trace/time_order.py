@@ -1,0 +1,55 @@
+"""Events of several vCPUs in the order of their times, for formats whose readers expect that.
+
+A trace has events in the order in which the machine has made them. Each vCPU's times never go back, but vCPUs take
+turns, and the one whose turn it is may be ahead of another one, or behind it, by as long as a turn lasts at most. So an
+event is kept until all vCPUs are beyond it, and what one vCPU does to another may come to stand before it was done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from heapq import heappop, heappush
+from typing import Final
+
+from arm_vcpu_cli.trace.event import TraceEnd, TraceEvent, TraceHeader
+from arm_vcpu_cli.trace.sinks import TraceSink
+
+MAX_KEPT: Final = 1 << 16
+"""Events that are kept at most; with more of them in the window the oldest is told too early."""
+
+
+class TimeOrder:
+    """A :class:`~arm_vcpu_cli.trace.sinks.TraceSink` that tells another one, in the order of time; events of the same
+    time stay as they come. ``window`` is how many nanoseconds vCPUs may be apart."""
+
+    def __init__(self, sink: TraceSink, window: int) -> None:
+        self._sink = sink
+        self._window = window
+        self._kept: list[tuple[int, int, TraceEvent]] = []
+        self._seen = 0
+        self._latest = 0
+
+    def header(self, header: TraceHeader) -> None:
+        """See the protocol."""
+        self._sink.header(header)
+
+    def event(self, event: TraceEvent) -> None:
+        """See the protocol."""
+        kept, time = self._kept, event.time
+        self._seen += 1
+        heappush(kept, (time, self._seen, event))
+        if time > self._latest:
+            self._latest = time
+        over = self._latest - self._window
+        while kept[0][0] < over or len(kept) > MAX_KEPT:
+            self._sink.event(heappop(kept)[2])
+
+    def end(self, end: TraceEnd) -> None:
+        """See the protocol."""
+        while self._kept:
+            self._sink.event(heappop(self._kept)[2])
+        self._sink.end(end)
+
+    def summary(self, counts: Mapping[str, int], total: int) -> None:
+        """See the protocol."""
+        self._sink.summary(counts, total)

@@ -1,0 +1,153 @@
+"""One CPU of a machine: its vCPU, and all that belongs to it alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+from typing import Any, Final
+
+from arm_vcpu_cli.arm_vcpu.config import Aarch64VCpuSetupConfig
+from arm_vcpu_cli.arm_vcpu.pcpu import Aarch64PerCpu
+from arm_vcpu_cli.arm_vcpu.vcpu import Aarch64VCpu
+from arm_vcpu_cli.axvcpu.vcpu import AxPerCpu, AxVCpu, VCpuState
+from arm_vcpu_cli.devices.bus import Bus
+from arm_vcpu_cli.devices.timer import GenericTimer
+from arm_vcpu_cli.engine.port import CpuCore
+from arm_vcpu_cli.saved import Saved
+from arm_vcpu_cli.vm.platform import MachinePlatform
+from arm_vcpu_cli.vm.power import PowerController
+from arm_vcpu_cli.vm.system_moves import SystemMoves
+
+_VERSION: Final = 1
+"""Of a saved state."""
+_LAST: Final = 1 << 73
+"""Nanoseconds: beyond what a time can be."""
+_MOST_TURNS: Final = 1 << 63
+
+
+class Activity(Enum):
+    """What a CPU does, as the scheduler sees it."""
+
+    RUNNING = "running"
+    """It executes whenever it has its turn."""
+    WAITING = "waiting"
+    """It waits for an interrupt."""
+    OFF = "off"
+    """It was switched off, or never on."""
+
+
+class Cpu:
+    """A CPU with what is its own: the bus as it sees it, its timer, its system registers outside of the core.
+
+    ``time`` is its time in nanoseconds while another CPU has its turn.
+    """
+
+    def __init__(
+        self,
+        index: int,
+        core: CpuCore,
+        arch: Aarch64VCpu,
+        vcpu: AxVCpu[Aarch64VCpuSetupConfig, Aarch64PerCpu],
+        bus: Bus,
+        platform: MachinePlatform,
+        timer: GenericTimer,
+        moves: SystemMoves,
+        reset_interface: Callable[[], None],
+        power: PowerController,
+        affinity: int,
+    ) -> None:
+        self.index = index
+        self.core = core
+        self.arch = arch
+        self.vcpu = vcpu
+        self.bus = bus
+        self.platform = platform
+        self.timer = timer
+        self.moves = moves
+        self._reset_interface = reset_interface
+        self._power = power
+        self.affinity = affinity
+        self.time = 0
+        self.turns = 0
+        """How many turns it has had."""
+        self.seen: tuple[int, tuple[int, ...]] | None = None
+        """Its PC and registers at the end of its last whole turn."""
+        self.activity = Activity.RUNNING if index == 0 else Activity.OFF
+        self.starts = False
+        """Whether it begins anew with its next turn, where its power state says."""
+
+    def start(self, physical: AxPerCpu[Aarch64PerCpu]) -> None:
+        """Bind the vCPU to a physical CPU."""
+        self.vcpu.bind(physical)
+        self.core = physical.arch.core
+
+    def enter(self) -> None:
+        """Have the core ask this CPU about its system registers."""
+        self.moves.enter()
+        if self.vcpu.state is VCpuState.BLOCKED:
+            self.vcpu.unblock()
+        if self.starts:
+            self._start_anew()
+
+    def place(self) -> tuple[int, tuple[int, ...]]:
+        """Its PC and general-purpose registers."""
+        frame = self.arch.ctx
+        return frame.elr, frame.gprs()
+
+    def power_on(self, entry: int, arg: int) -> None:
+        """As at the start of the machine: the first CPU begins at ``entry`` with ``arg`` in x0, the others are off."""
+        if self.vcpu.state is VCpuState.BLOCKED:
+            self.vcpu.unblock()
+        self.starts = False
+        self.activity = Activity.RUNNING if self.index == 0 else Activity.OFF
+        self.arch.reset(entry, arg)
+        self.moves.reset()
+
+    def _start_anew(self) -> None:
+        """As after power-on, but for where it starts and x0 (DEN0022, 6.4)."""
+        self.starts = False
+        start = self._power.take_start(self.affinity) or self._power.resume(self.affinity)
+        if start is not None:
+            self.switch_off()
+            self.arch.reset(start.entry, start.context)
+            self.moves.reset()
+
+    def switch_off(self) -> None:
+        """What has no power signals no interrupt, and counts to nothing."""
+        self.timer.reset()
+        self._reset_interface()
+
+    def save(self) -> dict[str, Any]:
+        """The vCPU and all that belongs to it, as plain data; while it does not run."""
+        return {
+            "version": _VERSION,
+            "vcpu": self.arch.save(),
+            "blocked": self.vcpu.state is VCpuState.BLOCKED,
+            "timer": self.timer.save(),
+            "moves": self.moves.save(),
+            "time": self.time,
+            "turns": self.turns,
+            "activity": self.activity.value,
+            "starts": self.starts,
+        }
+
+    def load(self, state: object) -> None:
+        """Take what :meth:`save` gave of a CPU of the same kind; bound, and while it does not run.
+
+        ValueError if it is something else.
+        """
+        saved = Saved(state, f"cpu{self.index}", version=_VERSION)
+        time, turns = saved.number("time", _LAST), saved.number("turns", _MOST_TURNS)
+        activity, starts, blocked = saved.member("activity", Activity), saved.flag("starts"), saved.flag("blocked")
+        self.arch.load(saved.value("vcpu"))
+        self.timer.load(saved.value("timer"))
+        self.moves.load(saved.value("moves"))
+        self.time, self.turns, self.activity, self.starts = time, turns, activity, starts
+        if blocked and self.vcpu.state is VCpuState.READY:
+            self.vcpu.block()
+        elif not blocked and self.vcpu.state is VCpuState.BLOCKED:
+            self.vcpu.unblock()
+
+    def go_on(self) -> None:
+        """It has its turn already, by a state that was loaded."""
+        self.moves.enter()

@@ -1,0 +1,122 @@
+"""One CPU of a machine, put together of what all share and what is its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from random import Random
+from typing import Final
+
+from arm_vcpu_cli.arm_vcpu.config import Aarch64VCpuCreateConfig, Aarch64VCpuSetupConfig
+from arm_vcpu_cli.arm_vcpu.pcpu import Aarch64PerCpu
+from arm_vcpu_cli.arm_vcpu.stage2 import Stage2AddressSpace
+from arm_vcpu_cli.arm_vcpu.vcpu import Aarch64VCpu
+from arm_vcpu_cli.axvcpu.vcpu import AxVCpu
+from arm_vcpu_cli.board.boot_files import Entropy
+from arm_vcpu_cli.board.description import CpuDescription, MachineDescription
+from arm_vcpu_cli.devices.bus import Bus
+from arm_vcpu_cli.devices.irq import unconnected
+from arm_vcpu_cli.devices.timer import GenericTimer
+from arm_vcpu_cli.host.console import Console
+from arm_vcpu_cli.record import Record
+from arm_vcpu_cli.vm.cpu import Cpu
+from arm_vcpu_cli.vm.gic_building import BuiltGic
+from arm_vcpu_cli.vm.hosting import MachineHost
+from arm_vcpu_cli.vm.platform import MachinePlatform
+from arm_vcpu_cli.vm.power import PowerController
+from arm_vcpu_cli.vm.semihosting import Semihosting
+from arm_vcpu_cli.vm.system_moves import SystemMoves, trapped_handlers
+from arm_vcpu_cli.vm.timeline import DeviceClock, Timeline
+
+VIRTUAL_TIMER: Final = 27
+PHYSICAL_TIMER: Final = 30
+"""The private interrupts of EL1's two timers (DEN0029, the base system architecture)."""
+
+
+class CpuParts(Record):
+    """What the CPUs of a machine are made of. ``settle`` is called after what may have moved an interrupt line without
+    an exit; ``entropy`` is behind the TRNG and ``random`` behind RNDR."""
+
+    description: MachineDescription
+    host: MachineHost
+    timeline: Timeline
+    stage2: Stage2AddressSpace
+    bus: Bus
+    gic: BuiltGic | None
+    console: Console
+    power: PowerController
+    entry: int
+    dtb_address: int
+    entropy: Entropy
+    random: Random | None
+    settle: Callable[[], None]
+
+
+def build_cpu(parts: CpuParts, index: int) -> Cpu:
+    """The CPU of that number, set up and not bound yet; the first is to start at the entry point."""
+    description, gic, timeline = parts.description, parts.gic, parts.timeline
+    cpu = description.cpu
+    core = parts.host.core(_favourite(cpu, index))
+    bus = parts.bus if gic is None else gic.bus_of(index, parts.bus)
+    platform = MachinePlatform(bus, description.memory)
+    create = Aarch64VCpuCreateConfig(mpidr_el1=cpu.affinities[index], dtb_addr=parts.dtb_address, number=index)
+    arch = Aarch64VCpu(create, parts.host, platform)
+    vcpu: AxVCpu[Aarch64VCpuSetupConfig, Aarch64PerCpu] = AxVCpu(
+        0, index, arch, favor_phys_cpu=_favourite(cpu, index), phys_cpu_set=cpu.phys_cpu_sets[index]
+    )
+    vcpu.setup(parts.entry, parts.stage2.root, _setup(parts))
+    model = None if gic is None else gic.model
+    timer = GenericTimer(
+        DeviceClock(timeline, f"cpu{index}", index),
+        virtual=model.ppi(index, VIRTUAL_TIMER) if model is not None else unconnected,
+        physical=model.ppi(index, PHYSICAL_TIMER) if model is not None else unconnected,
+    )
+    spend = partial(timeline.spend, description.clock.counter_read)
+    trapped = {} if description.el2.passthrough_timer else trapped_handlers(timer, spend)
+    moves = SystemMoves(
+        core,
+        {reg: handlers for reg, handlers in timer.handlers.items() if reg not in trapped},
+        random=parts.random,
+        spend=spend,
+        changed=parts.settle,
+    )
+    console = parts.console
+    platform.connect(
+        arch,
+        interface=gic.interface(index) if gic is not None else None,
+        timer=trapped,
+        semihosting=Semihosting(core.read_virtual, console.write) if description.semihosting else None,
+    )
+    reset_interface = _nothing if model is None else partial(model.reset_interface, index)
+    return Cpu(
+        index, core, arch, vcpu, bus, platform, timer, moves, reset_interface, parts.power, cpu.affinities[index]
+    )
+
+
+def _setup(parts: CpuParts) -> Aarch64VCpuSetupConfig:
+    description, el2 = parts.description, parts.description.el2
+    return Aarch64VCpuSetupConfig(
+        vtcr=parts.stage2.vtcr,
+        passthrough_interrupt=el2.passthrough_interrupt,
+        passthrough_timer=el2.passthrough_timer,
+        gic_cpu_interface=description.has_gic_registers,
+        trap_wfi=el2.trap_wfi,
+        trap_id_registers=el2.trap_id_registers,
+        hcr=el2.hcr,
+        features=description.cpu.features,
+        on_demand=parts.stage2,
+        entropy=parts.entropy,
+        power=parts.power,
+        smc_table={function.id: function.returns for function in description.smc.functions},
+    )
+
+
+def _favourite(cpu: CpuDescription, index: int) -> int:
+    """The physical CPU that a vCPU is bound to: they take turns in its set."""
+    allowed = cpu.phys_cpu_sets[index]
+    numbers = [number for number in range(cpu.phys_cpus) if allowed is None or allowed >> number & 1]
+    return numbers[index % len(numbers)]
+
+
+def _nothing() -> None:
+    """There is no interface to reset."""

@@ -1,0 +1,42 @@
+"""How runs end, and with what status the command ends then (the table is in the README, "Exit status")."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Final
+
+from arm_vcpu_cli.record import Record
+
+STATUS_OFF: Final = 0
+STATUS_RESET: Final = 121
+STATUS_FAULT: Final = 122
+STATUS_NO_PROGRESS: Final = 123
+STATUS_LIMIT: Final = 124
+STATUS_INTERRUPTED: Final = 130
+
+
+class Ending(Enum):
+    """How a run ended."""
+
+    POWERED_OFF = "powered off"
+    RESET = "reset"
+    PANIC = "panic"
+    EXITED = "exited"
+    FAULT = "fault"
+    NO_PROGRESS = "no progress"
+    LIMIT = "limit"
+    INTERRUPTED = "interrupted"
+
+
+ENDS_OF_A_PANIC: Final = (Ending.POWERED_OFF, Ending.RESET, Ending.NO_PROGRESS)
+"""How a guest ends that has panicked and does not wait to be looked at."""
+
+
+class RunResult(Record):
+    """The end of a run: ``status`` is the command's exit status, ``message`` one line for people."""
+
+    ending: Ending
+    status: int
+    message: str
+    exits: int = 0
+    seconds: float = 0.0

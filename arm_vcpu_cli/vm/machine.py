@@ -1,0 +1,128 @@
+"""A machine with its guest loaded: all its parts in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from random import Random
+from types import MappingProxyType
+from typing import Final
+
+from arm_vcpu_cli.arm_vcpu.observer import ExitObserver
+from arm_vcpu_cli.arm_vcpu.pcpu import Aarch64PerCpu
+from arm_vcpu_cli.arm_vcpu.stage2 import Stage2AddressSpace
+from arm_vcpu_cli.axvcpu.vcpu import AxPerCpu
+from arm_vcpu_cli.board.description import MachineDescription
+from arm_vcpu_cli.board.placement import GuestRam
+from arm_vcpu_cli.devices.bus import Bus, MmioDevice
+from arm_vcpu_cli.devices.gic.controller import InterruptController
+from arm_vcpu_cli.engine.port import CpuCore
+from arm_vcpu_cli.guest.image import GuestImage
+from arm_vcpu_cli.host.console import Console
+from arm_vcpu_cli.vm.cpu import Cpu
+from arm_vcpu_cli.vm.guest_input import GuestInput
+from arm_vcpu_cli.vm.hosting import MachineHost
+from arm_vcpu_cli.vm.passthrough import PassedThrough
+from arm_vcpu_cli.vm.power import PowerController
+from arm_vcpu_cli.vm.scheduler import Scheduler
+from arm_vcpu_cli.vm.timeline import Timeline
+
+NO_DEVICES: Final[Mapping[str, MmioDevice]] = MappingProxyType({})
+NO_RANDOM: Final[Mapping[str, Random]] = MappingProxyType({})
+
+
+class Machine:
+    """A machine with its guest loaded; close it when done (or use it as a context manager).
+
+    ``bus`` holds the devices that all CPUs see alike; what each has of its own is in ``cpus``.
+    """
+
+    def __init__(
+        self,
+        description: MachineDescription,
+        image: GuestImage,
+        host: MachineHost,
+        ram: GuestRam,
+        stage2: Stage2AddressSpace,
+        bus: Bus,
+        console: Console,
+        timeline: Timeline,
+        scheduler: Scheduler,
+        power: PowerController,
+        gic: InterruptController | None,
+        input: GuestInput,
+        cpus: tuple[Cpu, ...],
+        dtb_address: int | None,
+        passed_through: tuple[PassedThrough, ...] = (),
+        devices: Mapping[str, MmioDevice] = NO_DEVICES,
+        random: Mapping[str, Random] = NO_RANDOM,
+    ) -> None:
+        self.description = description
+        self.image = image
+        self.host = host
+        self.ram = ram
+        self.stage2 = stage2
+        self.bus = bus
+        self.console = console
+        self.timeline = timeline
+        self.scheduler = scheduler
+        self.power = power
+        self.gic = gic
+        self.input = input
+        self.cpus = cpus
+        self.dtb_address = dtb_address
+        self.passed_through = passed_through
+        self.devices = devices
+        """The models of the description's devices, by name."""
+        self.random = random
+        """Where random numbers come from, by what they are for."""
+
+    @property
+    def current(self) -> Cpu:
+        """The CPU whose turn it is, or was: the one that has exited."""
+        return self.scheduler.current
+
+    @property
+    def core(self) -> CpuCore:
+        """The physical CPU that it is on."""
+        return self.scheduler.current.core
+
+    @property
+    def exits(self) -> int:
+        """Exits of all vCPUs so far."""
+        return sum(cpu.arch.exits for cpu in self.cpus)
+
+    def observe(self, observer: ExitObserver) -> None:
+        """Tell one more of the exits of all vCPUs; before the machine is started."""
+        for cpu in self.cpus:
+            cpu.arch.add_observer(observer)
+
+    def start(self) -> None:
+        """Enable virtualisation on the physical CPUs and bind each vCPU to one that it may run on."""
+        physical = []
+        for number in range(self.host.cpus):
+            cpu = Aarch64PerCpu(number, self.host)
+            cpu.hardware_enable()
+            physical.append(AxPerCpu(cpu))
+        for virtual in self.cpus:
+            virtual.start(physical[virtual.vcpu.favor_phys_cpu])
+        self.scheduler.begin()
+
+    def look_at(self, cpu: Cpu) -> None:
+        """Have another CPU be the current one, on its core, for those who look at a machine whose run is over."""
+        self.scheduler.current = cpu
+        cpu.arch.synchronise()
+
+    def request_stop(self) -> None:
+        """Have the guest stopped between two instructions, as soon as possible; safe from any thread."""
+        for core in self.host.cores:
+            core.request_stop()
+
+    def close(self) -> None:
+        """Release the engine and the guest's memory."""
+        self.host.close()
+
+    def __enter__(self) -> Machine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -1,0 +1,198 @@
+"""The power states of a machine's CPUs, as PSCI sees them (DEN0022, chapters 4 and 5): who is on, off or on its way.
+
+Decisions and what follows from them only: nothing here knows a vCPU or an engine. A CPU is named by its affinity, the
+affinity fields of MPIDR_EL1 in their places. All answers depend on the order of the calls alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from enum import Enum
+from typing import Any, Final
+
+from arm_vcpu_cli.arch.power_state import affinity_level_mask
+from arm_vcpu_cli.arch.registers.el1regs import AFFINITY_MASK
+from arm_vcpu_cli.arch.smccc import AffinityState, PsciStatus
+from arm_vcpu_cli.record import Record
+
+SAVED_VERSION: Final = 1
+"""The version of what :meth:`PowerController.save` makes."""
+_INSTRUCTION_SIZE: Final = 4
+
+
+class CpuPower(Enum):
+    """The state of one CPU. The values are those of a saved state."""
+
+    OFF = "off"
+    ON_PENDING = "on pending"
+    ON = "on"
+    SUSPENDED = "suspended"
+
+
+class Start(Record):
+    """Where a CPU starts, and what it has in x0 then (DEN0022, 6.4: the other registers have their reset values)."""
+
+    entry: int
+    context: int = 0
+
+
+class PowerController:
+    """Decides about the CPUs of one machine and records what it has decided.
+
+    ``affinities`` names the CPUs in order: the first is on, the others are off. ``is_executable_address`` tells
+    whether the guest may execute at an IPA. A method that takes the affinity of its caller raises :class:`KeyError`
+    for a CPU that is not there; a *target* is what a guest has said, and may be anything.
+    """
+
+    def __init__(self, affinities: Iterable[int], is_executable_address: Callable[[int], bool]) -> None:
+        order = tuple(affinities)
+        if not order or len(set(order)) != len(order):
+            raise ValueError("expected one CPU or more, each with an affinity of its own")
+        if any(affinity & ~AFFINITY_MASK for affinity in order):
+            raise ValueError("expected affinity fields only")
+        self._is_executable_address = is_executable_address
+        self._states = dict.fromkeys(order, CpuPower.OFF)
+        self._states[order[0]] = CpuPower.ON
+        # Of those that are ON_PENDING, and of those that are SUSPENDED without their registers.
+        self._starts: dict[int, Start] = {}
+
+    # Questions -------------------------------------------------------------------------------------------------
+
+    def state(self, cpu: int) -> CpuPower:
+        """The state of a CPU."""
+        return self._states[cpu]
+
+    def online(self) -> tuple[int, ...]:
+        """The CPUs that are on, the suspended ones included, in order."""
+        on = (CpuPower.ON, CpuPower.SUSPENDED)
+        return tuple(cpu for cpu, state in self._states.items() if state in on)
+
+    def is_last_on(self, cpu: int) -> bool:
+        """Whether ``cpu`` is on and nobody else is, nor on its way."""
+        return self._states[cpu] is not CpuPower.OFF and self._others_are_off(cpu)
+
+    def affinity_info(self, target: int, level: int) -> int:
+        """What AFFINITY_INFO answers (DEN0022, 5.7): of one CPU at level 0, else of the group that shares the fields
+        from that level on. Fields below the level are ignored.
+
+        A suspended CPU counts as on. A group is on if one of its CPUs is, and off if all of them are.
+        """
+        mask = affinity_level_mask(level)
+        if mask is None or target & ~AFFINITY_MASK:
+            return PsciStatus.INVALID_PARAMETERS
+        group = {state for cpu, state in self._states.items() if not (cpu ^ target) & mask}
+        if not group:
+            return PsciStatus.INVALID_PARAMETERS
+        if group & {CpuPower.ON, CpuPower.SUSPENDED}:
+            return AffinityState.ON
+        return AffinityState.ON_PENDING if CpuPower.ON_PENDING in group else AffinityState.OFF
+
+    def may_power_down(self, entry: int) -> PsciStatus:
+        """SUCCESS if a CPU that gives up its registers can start again at ``entry``, else INVALID_ADDRESS."""
+        if entry % _INSTRUCTION_SIZE or not self._is_executable_address(entry):
+            return PsciStatus.INVALID_ADDRESS
+        return PsciStatus.SUCCESS
+
+    def may_system_suspend(self, caller: int, entry: int) -> PsciStatus:
+        """What stands against SYSTEM_SUSPEND: DENIED unless all CPUs but the caller are off, INVALID_ADDRESS."""
+        if self._states[caller] is not CpuPower.ON or not self._others_are_off(caller):
+            return PsciStatus.DENIED
+        return self.may_power_down(entry)
+
+    def _others_are_off(self, cpu: int) -> bool:
+        return all(state is CpuPower.OFF for other, state in self._states.items() if other != cpu)
+
+    # Changes ---------------------------------------------------------------------------------------------------
+
+    def cpu_on(self, target: int, entry: int, context: int) -> PsciStatus:
+        """CPU_ON (DEN0022, 5.6): a CPU that is off waits, with SUCCESS, for :meth:`take_start`."""
+        state = self._states.get(target)
+        if state is None:
+            return PsciStatus.INVALID_PARAMETERS
+        if state is CpuPower.ON_PENDING:
+            return PsciStatus.ON_PENDING
+        if state is not CpuPower.OFF:
+            return PsciStatus.ALREADY_ON
+        status = self.may_power_down(entry)
+        if status is PsciStatus.SUCCESS:
+            self._states[target] = CpuPower.ON_PENDING
+            self._starts[target] = Start(entry, context)
+        return status
+
+    def take_start(self, cpu: int) -> Start | None:
+        """Where a CPU on its way starts, after which it is on; None for every other CPU."""
+        if self._states[cpu] is not CpuPower.ON_PENDING:
+            return None
+        self._states[cpu] = CpuPower.ON
+        return self._starts.pop(cpu)
+
+    def cpu_off(self, cpu: int) -> PsciStatus:
+        """CPU_OFF (DEN0022, 5.5) by ``cpu``; DENIED if it is not running."""
+        return self._leave(cpu, CpuPower.OFF, None)
+
+    def suspend(self, cpu: int, start: Start | None = None) -> PsciStatus:
+        """CPU_SUSPEND (DEN0022, 5.4) by ``cpu``, which starts again at ``start``; None for a standby.
+
+        INVALID_ADDRESS if it cannot start there, DENIED if it is not running.
+        """
+        status = PsciStatus.SUCCESS if start is None else self.may_power_down(start.entry)
+        return self._leave(cpu, CpuPower.SUSPENDED, start) if status is PsciStatus.SUCCESS else status
+
+    def system_suspend(self, cpu: int, start: Start) -> PsciStatus:
+        """SYSTEM_SUSPEND by ``cpu``, which starts again at ``start`` when the system is woken (:meth:`resume`)."""
+        status = self.may_system_suspend(cpu, start.entry)
+        return self._leave(cpu, CpuPower.SUSPENDED, start) if status is PsciStatus.SUCCESS else status
+
+    def resume(self, cpu: int) -> Start | None:
+        """A wake-up event: a suspended CPU is on again and starts where it wanted, or goes on (None).
+
+        Nothing happens to a CPU that is not suspended.
+        """
+        if self._states[cpu] is not CpuPower.SUSPENDED:
+            return None
+        self._states[cpu] = CpuPower.ON
+        return self._starts.pop(cpu, None)
+
+    def _leave(self, cpu: int, state: CpuPower, start: Start | None) -> PsciStatus:
+        if self._states[cpu] is not CpuPower.ON:
+            return PsciStatus.DENIED
+        self._states[cpu] = state
+        if start is not None:
+            self._starts[cpu] = start
+        return PsciStatus.SUCCESS
+
+    # Snapshots -------------------------------------------------------------------------------------------------
+
+    def save(self) -> dict[str, Any]:
+        """All of it, as numbers, strings, lists and dictionaries."""
+        cpus: list[dict[str, Any]] = []
+        for cpu, state in self._states.items():
+            start = self._starts.get(cpu)
+            saved = None if start is None else [start.entry, start.context]
+            cpus.append({"affinity": cpu, "state": state.value, "start": saved})
+        return {"version": SAVED_VERSION, "cpus": cpus}
+
+    def load(self, saved: Mapping[str, Any]) -> None:
+        """Become what :meth:`save` of a controller of the same CPUs has told; ValueError, and no change, if it is not
+        that."""
+        if saved.get("version") != SAVED_VERSION:
+            raise ValueError(f"version {saved.get('version')!r} of the CPUs' power states, expected {SAVED_VERSION}")
+        states: dict[int, CpuPower] = {}
+        starts: dict[int, Start] = {}
+        for each in saved["cpus"]:
+            cpu, start = each["affinity"], each["start"]
+            states[cpu] = CpuPower(each["state"])
+            if start is not None:
+                starts[cpu] = Start(*start)
+            if not _may_have(states[cpu], starts.get(cpu)):
+                raise ValueError(f"CPU {cpu:#x} is {states[cpu].value}, with start {start!r}")
+        if list(states) != list(self._states):
+            raise ValueError(f"power states of the CPUs {list(states)}, expected {list(self._states)}")
+        self._states, self._starts = states, starts
+
+
+def _may_have(state: CpuPower, start: Start | None) -> bool:
+    """Whether a CPU in that state has that start."""
+    if state is CpuPower.SUSPENDED:
+        return True
+    return (start is not None) is (state is CpuPower.ON_PENDING)

@@ -1,0 +1,321 @@
+"""Whose turn it is: vCPUs that are meant to run at the same time take turns on a core, and only here it gets a budget.
+
+Under the instruction clock each vCPU has a time of its own. The one that is furthest behind has the next turn, and may
+get ahead of the others by no more than the quantum; one that waits takes no turns, and is woken at the time of whatever
+wakes it, so that time jumps when all of them wait. What one does to another (an SGI, CPU_ON, an interrupt of a device)
+ends its turn early, and the other one sees it at the beginning of its own next turn. All of this follows from what the
+guest does, and from the seed where there is one, so that every run is the same.
+
+The quantum is short while vCPUs have to do with each other, and grows while they do not: a switch costs as much as some
+ten thousand instructions.
+
+Under the host's clock there is one time for all. Then those that have something to do take turns of a millisecond.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from random import Random
+from typing import Any, Final
+
+from arm_vcpu_cli.saved import Saved
+from arm_vcpu_cli.vm.cpu import Activity, Cpu
+from arm_vcpu_cli.vm.random_numbers import load_random, save_random
+from arm_vcpu_cli.vm.timeline import NEVER, Timeline
+
+_VERSION: Final = 1
+"""Of a saved state."""
+DEFAULT_QUANTUM: Final = 20_000
+"""Nanoseconds."""
+_GROWTH: Final = 64
+"""How many times its least length the quantum gets, at most."""
+_SHORTEST_TURN: Final = 600
+"""Nanoseconds of a turn of random length: no block has as many instructions, so that one at least is executed."""
+_HOST_TURN: Final = 1_000_000
+"""Nanoseconds of the host."""
+
+
+class Scheduler:
+    """Gives the CPUs of a machine their turns. ``seed`` draws order and length of the turns at random."""
+
+    def __init__(self, timeline: Timeline, *, quantum: int = DEFAULT_QUANTUM, seed: int | None = None) -> None:
+        self._timeline = timeline
+        self._least, self._quantum = quantum, quantum
+        self._random = None if seed is None else Random(seed)
+        self._cpus: Sequence[Cpu] = ()
+        self._in_turn = False
+        self._alone = True
+        self._several_cores = False
+        self._end = NEVER
+        self._yields = False
+        """Whether a WFE ends the turn."""
+        self.over = False
+        """Whether another CPU may have to have its turn."""
+
+    def begin_again(self) -> None:
+        """The machine was reset: the first CPU has its turn, now."""
+        now = self._timeline.now()
+        for cpu in self._cpus:
+            cpu.time = now
+        self._in_turn = False
+        self._quantum = self._least
+        self.over = True
+
+    def connect(self, cpus: Sequence[Cpu]) -> None:
+        """With these CPUs; the first is to have the first turn."""
+        self._cpus = tuple(cpus)
+        self._alone = len(self._cpus) == 1
+        self.current = self._cpus[0]
+
+    def begin(self) -> None:
+        """The vCPUs are bound: the first turn."""
+        self._several_cores = len({id(cpu.core) for cpu in self._cpus}) > 1
+        self._in_turn = True
+        # It may be on any core.
+        self._timeline.enter(self.current.index, self.current.core, self.current.time)
+        self.current.enter()
+        self._limit(NEVER)
+
+    @property
+    def longest_turn(self) -> int:
+        """Nanoseconds that CPUs may be apart, at most, but for a few instructions."""
+        return max(self._least * _GROWTH, _HOST_TURN)
+
+    # What happens to a CPU -------------------------------------------------------------------------------------
+
+    def wait(self) -> None:
+        """The current CPU waits for an interrupt."""
+        self.current.activity = Activity.WAITING
+        self.over = True
+
+    def wait_for_others(self) -> None:
+        """The current CPU has executed WFE: whatever it waits for, another one has to run for that first.
+
+        An event may also come from nowhere (DDI 0487, D1.6): it looks again when the others have had a short turn.
+        """
+        others = [cpu.time for cpu in self._cpus if cpu.activity is Activity.RUNNING and cpu is not self.current]
+        if others and not self._timeline.follows_host:
+            until = min(min(others) + self._least, self._timeline.due(self.current.index))
+            self._timeline.skip_to(until)
+        self.over = bool(others)
+
+    def look(self) -> None:
+        """The current CPU was stopped: is its turn over?"""
+        if self._end < NEVER and self._timeline.now() >= self._end:
+            self.over = True
+
+    def switch_off(self) -> None:
+        """The current CPU is switched off."""
+        self.current.activity = Activity.OFF
+        self.over = True
+
+    def switch_on(self, cpu: Cpu) -> None:
+        """Another CPU is switched on, now."""
+        cpu.activity = Activity.RUNNING
+        self._concerns(cpu)
+
+    def raised(self, index: int) -> None:
+        """An interrupt is signalled to a CPU."""
+        if not self._cpus:
+            return
+        cpu = self._cpus[index]
+        if cpu.activity is Activity.WAITING:
+            cpu.activity = Activity.RUNNING
+            self._concerns(cpu)
+        elif cpu is not self.current and cpu.activity is Activity.RUNNING:
+            self._meet(cpu)
+
+    def _concerns(self, cpu: Cpu) -> None:
+        """A CPU has something to do that had nothing: it begins no earlier than what made it so."""
+        cpu.time = max(cpu.time, self._timeline.now())
+        if cpu is not self.current:
+            self._meet(cpu)
+
+    def _meet(self, cpu: Cpu) -> None:
+        """The current CPU does something to another one, which is to notice it soon."""
+        self._quantum = self._least
+        if self._in_turn:
+            end = self._timeline.now() if self._timeline.follows_host else cpu.time + self._least
+            if end < self._end:
+                self._limit(end)
+
+    # Snapshots -------------------------------------------------------------------------------------------------
+
+    def save(self) -> dict[str, Any]:
+        """Whose turn it is and until when, and what decides about the next ones but for the CPUs' own state."""
+        return {
+            "version": _VERSION,
+            "current": self.current.index,
+            "in_turn": self._in_turn,
+            "end": self._end,
+            "over": self.over,
+            "quantum": self._quantum,
+            "yields": self._yields,
+            "random": None if self._random is None else save_random(self._random),
+        }
+
+    def load(self, state: object) -> None:
+        """Take what :meth:`save` gave of as many CPUs, which are to be loaded before, and the timeline after.
+
+        ValueError, and nothing changes, if it is something else.
+        """
+        saved = Saved(state, "scheduler", version=_VERSION)
+        current = self._cpus[saved.number("current", len(self._cpus) - 1)]
+        in_turn, over, yields = saved.flag("in_turn"), saved.flag("over"), saved.flag("yields")
+        end, quantum = saved.number("end", NEVER), saved.number("quantum", NEVER)
+        if saved.is_none("random") is not (self._random is None):
+            raise ValueError("scheduler.random is of a scheduler with another seed")
+        if self._random is not None:
+            load_random(self._random, saved.part("random"))
+        self.current, self._in_turn, self.over, self._end, self._quantum = current, in_turn, over, end, quantum
+        current.go_on()
+        if in_turn and (yields or len(self._cpus) > 1):
+            self._stop_at_wait(current, yields)
+
+    # Turns -----------------------------------------------------------------------------------------------------
+
+    def choose(self) -> Cpu | None:
+        """The CPU that executes next, entered, with its due alarms called; None if all wait, or are off."""
+        if self._alone:
+            cpu = self.current
+            if cpu.activity is not Activity.RUNNING:
+                return None
+            self.over = False
+            cpu.enter()
+            return cpu
+        self._leave()
+        chosen = self._next_of_host() if self._timeline.follows_host else self._next()
+        self.over = chosen is None
+        if chosen is not None:
+            self._enter(chosen)
+        return chosen
+
+    def wake_at(self, nanoseconds: int) -> None:
+        """All wait, and time has come to where an alarm goes off: call all that are due."""
+        if self._alone:
+            self._timeline.skip_to(nanoseconds)
+            self._timeline.expire()
+            return
+        for cpu in self._cpus:
+            if cpu.activity is Activity.WAITING:
+                self._call_alarms(cpu, nanoseconds)
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """What the cores execute meanwhile takes no time, and then the turn goes on: it was only tried out."""
+        now = self._timeline.now()
+        try:
+            yield
+        finally:
+            self._timeline.enter(self.current.index, self.current.core, now)
+            if self._in_turn:
+                self._limit(self._end)
+
+    def _leave(self) -> None:
+        if self._in_turn:
+            self._in_turn = False
+            now = self._timeline.now()
+            if now >= self._end:
+                self._adapt()
+            self.current.time = now
+
+    def _adapt(self) -> None:
+        """The quantum after a whole turn.
+
+        A CPU that is where it was at the end of its last one, with the same registers, waits for another one in a loop:
+        turns are short until it has got what it waits for.
+        """
+        cpu = self.current
+        place = cpu.place()
+        if place == cpu.seen:
+            self._quantum = self._least
+        elif self._quantum < self._least * _GROWTH:
+            self._quantum *= 2
+        cpu.seen = place
+
+    def _next(self) -> Cpu | None:
+        while True:
+            chosen = self._first()
+            for cpu in self._cpus:
+                # One that waits is due when its timer is.
+                if cpu.activity is Activity.WAITING:
+                    due = max(self._timeline.due(cpu.index), cpu.time)
+                    if chosen is not None and due <= chosen.time:
+                        self._call_alarms(cpu, due)
+                        break
+            else:
+                return chosen
+
+    def _first(self) -> Cpu | None:
+        """Who is furthest behind, or anybody who may be next if that is left to chance."""
+        ready = [cpu for cpu in self._cpus if cpu.activity is Activity.RUNNING]
+        if not ready:
+            return None
+        first = min(ready, key=_time)
+        if self._random is None or len(ready) == 1:
+            return first
+        return self._random.choice([cpu for cpu in ready if cpu.time <= first.time + self._least])
+
+    def _next_of_host(self) -> Cpu | None:
+        self._timeline.expire()
+        ready = [cpu for cpu in self._cpus if cpu.activity is Activity.RUNNING]
+        return min(ready, key=_turns, default=None)
+
+    def _call_alarms(self, cpu: Cpu, nanoseconds: int) -> None:
+        """Have the alarms of a CPU that waits called at a time that has come for it."""
+        self.current = cpu
+        self._timeline.enter(cpu.index, cpu.core, max(cpu.time, nanoseconds))
+        self._timeline.expire()
+        cpu.time = self._timeline.now()
+
+    def _enter(self, cpu: Cpu) -> None:
+        before, self.current = self.current, cpu
+        if self._several_cores and before.core is not cpu.core:
+            # The other core may have written what this one has cached.
+            cpu.core.flush_tlb()
+            cpu.core.flush_code()
+        self._timeline.enter(cpu.index, cpu.core, cpu.time)
+        cpu.turns += 1
+        self._in_turn = True
+        cpu.enter()
+        self._limit(self._turn_end(cpu))
+
+    def _turn_end(self, cpu: Cpu) -> int:
+        timeline = self._timeline
+        others = [other for other in self._cpus if other is not cpu and other.activity is not Activity.OFF]
+        if timeline.follows_host:
+            ready = any(other.activity is Activity.RUNNING for other in others)
+            self._stop_at_wait(cpu, ready)
+            return timeline.now() + _HOST_TURN if ready else NEVER
+        behind = NEVER
+        contended = False
+        for other in others:
+            if other.activity is Activity.RUNNING:
+                contended = True
+                behind = min(behind, other.time)
+            else:
+                behind = min(behind, max(timeline.due(other.index), other.time))
+        if len(self._cpus) > 1:
+            self._stop_at_wait(cpu, contended)
+        if behind >= NEVER:
+            return NEVER
+        if contended and self._random is not None:
+            return cpu.time + self._random.randint(_SHORTEST_TURN, max(self._least, _SHORTEST_TURN))
+        return max(behind, cpu.time) + self._quantum
+
+    def _stop_at_wait(self, cpu: Cpu, stop: bool) -> None:
+        self._yields = stop
+        cpu.core.stop_at_wait(stop)
+
+    def _limit(self, end: int) -> None:
+        self._end = end
+        self._timeline.limit_turn(end)
+
+
+def _time(cpu: Cpu) -> int:
+    return cpu.time
+
+
+def _turns(cpu: Cpu) -> int:
+    return cpu.turns

@@ -1,0 +1,211 @@
+"""The state of a whole machine as plain data: saved between two exits, loaded into another machine that is alike.
+
+Plain data are integers, truth values, strings, bytes, None, lists, and dictionaries with strings as keys. What goes on
+from it is to the bit what would have gone on without it, under the instruction clock: every part has its state, random
+numbers have a position, alarms have names. Left out is what a guest cannot see: cached translations, translated code,
+the latest exits as a report tells them, and whoever observes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import Any, Final
+
+from arm_vcpu_cli.arch.translation.descriptor import PAGE_SIZE
+from arm_vcpu_cli.board.description import NO_LIMITS, MachineDescription
+from arm_vcpu_cli.board.placement import BackedRegion
+from arm_vcpu_cli.devices.regions import ReadAsZero
+from arm_vcpu_cli.guest.image import GuestImage
+from arm_vcpu_cli.host.machine_host import engine_version
+from arm_vcpu_cli.record import replace
+from arm_vcpu_cli.saved import Part, Saved
+from arm_vcpu_cli.vm.machine import Machine
+from arm_vcpu_cli.vm.random_numbers import load_random, save_random
+from arm_vcpu_cli.vm.runner import GuestRun
+
+VERSION: Final = 1
+STATELESS: Final = (ReadAsZero, type(None))
+"""What has no state: such a device, or a part that a machine is without."""
+_CHUNK: Final = 512 * PAGE_SIZE
+"""Memory is looked at in pieces of this size first: most of it is zero."""
+_NO_PAGE: Final = bytes(PAGE_SIZE)
+
+
+def parts(machine: Machine) -> dict[str, Part]:
+    """All parts of a machine by name, in the order in which they are loaded: none undoes what was loaded before.
+
+    The timeline, random numbers and the memory of the guest are not among them. ValueError for one whose state
+    cannot be saved.
+    """
+    all_parts: dict[str, object] = {
+        "host": machine.host,
+        **{f"device {name}": device for name, device in machine.devices.items()},
+        "gic": machine.gic,
+        "power": machine.power,
+        "console": machine.console,
+        **{f"cpu{cpu.index}": cpu for cpu in machine.cpus},
+        "scheduler": machine.scheduler,
+    }
+    found: dict[str, Part] = {}
+    for name, part in all_parts.items():
+        if isinstance(part, Part):
+            found[name] = part
+        elif not isinstance(part, STATELESS):
+            raise ValueError(f"{name}: the state of a {type(part).__name__} cannot be saved")
+    return found
+
+
+def save_machine(machine: Machine) -> dict[str, Any]:
+    """The state of a machine that has been started, between two exits: with the guest stopped."""
+    return {
+        "version": VERSION,
+        "engine": engine_version(),
+        "description": _described(machine.description),
+        "guest": _guest(machine.image),
+        "parts": {name: part.save() for name, part in parts(machine).items()},
+        "timeline": machine.timeline.save(),
+        "input": machine.input.save(),
+        "random": {name: save_random(random) for name, random in machine.random.items()},
+        "memory": {backed.region.name: _pages(machine, backed) for backed in machine.ram.regions},
+    }
+
+
+def load_machine_state(machine: Machine, state: object) -> None:
+    """Have a machine go on where another one of the same description and guest was saved.
+
+    It has been built and started, its input is connected, and its guest has not executed yet. ValueError, in one line
+    with the name of the part, if the state does not fit; the machine is of no use then.
+    """
+    saved = Saved(state, "snapshot", version=VERSION)
+    _check(machine, saved)
+    of_parts, pages = saved.part("parts"), saved.part("memory")
+    mine = parts(machine)
+    if sorted(mine) != sorted(of_parts.names()):
+        raise ValueError(f"snapshot.parts are {', '.join(of_parts.names())}, expected {', '.join(mine)}")
+    for backed in machine.ram.regions:
+        _load_pages(machine, backed, pages.rows_of_bytes(backed.region.name))
+    for name, part in mine.items():
+        _loading(name, part, of_parts.value(name))
+    random = saved.part("random")
+    for name, numbers in machine.random.items():
+        if not random.is_none(name):
+            load_random(numbers, random.part(name))
+    _load_timeline(machine, saved)
+    machine.input.load(saved.value("input"))
+
+
+def save_run(run: GuestRun) -> dict[str, Any]:
+    """What those who watch a run have seen so far; its machine is saved by :func:`save_machine`."""
+    return {"version": VERSION, "hang": run.hang.save(), "idle": run.idle.save(), "panic": run.panic.save()}
+
+
+def load_run(run: GuestRun, state: object) -> None:
+    """Take what :func:`save_run` gave, once :func:`load_machine_state` has loaded the machine of ``run``, which has not
+    begun. ValueError if it is something else."""
+    saved = Saved(state, "run", version=VERSION)
+    run.hang.load(saved.value("hang"))
+    run.idle.load(saved.value("idle"))
+    run.panic.load(saved.value("panic"))
+
+
+# What has to be alike ----------------------------------------------------------------------------------------------
+
+
+def _described(description: MachineDescription) -> dict[str, str]:
+    """What a machine is, by the sections of its description. Limits say when a run is cut short, and names of files
+    nothing about what is in them."""
+    alone = replace(
+        description,
+        name="",
+        path=None,
+        limits=NO_LIMITS,
+        boot=replace(description.boot, initrd=None),
+        memory=tuple(replace(region, file=None) for region in description.memory),
+    )
+    return {name: repr(getattr(alone, name)) for name in alone.__match_args__}
+
+
+def _guest(image: GuestImage) -> dict[str, Any]:
+    digest = hashlib.sha256()
+    for segment in image.segments:
+        digest.update(f"{segment.address} {segment.memory_size} {len(segment.data)} ".encode())
+        digest.update(segment.data)
+    return {"entry": image.entry, "kind": image.kind, "digest": digest.hexdigest()}
+
+
+def _check(machine: Machine, saved: Saved) -> None:
+    """Raise ValueError, with the name of what differs, unless the state is of such a machine."""
+    if saved.text("engine") != engine_version():
+        raise ValueError(f"snapshot.engine is {saved.text('engine')}, expected {engine_version()}")
+    description = saved.part("description")
+    for name, value in _described(machine.description).items():
+        if description.text(name) != value:
+            raise ValueError(f"snapshot.description.{name} is that of another machine")
+    guest = saved.part("guest")
+    for name, value in _guest(machine.image).items():
+        if guest.value(name) != value:
+            raise ValueError(f"snapshot.guest.{name} is that of another guest")
+
+
+# Loading -----------------------------------------------------------------------------------------------------------
+
+
+def _loading(name: str, part: Part, state: object) -> None:
+    try:
+        part.load(state)
+    except ValueError as error:
+        raise ValueError(f"snapshot.parts.{name}: {error}") from error
+
+
+def _load_timeline(machine: Machine, saved: Saved) -> None:
+    """Time, and what the cores know of it."""
+    timeline, description = machine.timeline, machine.description
+    timeline.load(saved.value("timeline"), [cpu.core for cpu in machine.cpus])
+    for core in machine.host.cores:
+        core.answer_counters(
+            timeline.counter_reads(description.clock.counter_read, physical=description.el2.passthrough_timer)
+        )
+        core.flush_tlb()
+        core.flush_code()
+    current = machine.current
+    current.go_on()
+    current.arch.synchronise()
+
+
+# Memory ------------------------------------------------------------------------------------------------------------
+
+
+def _used(view: memoryview) -> Iterator[int]:
+    """The offsets of the pages of a memory that are not zero. Memory that was never used stays unused."""
+    nothing = bytes(_CHUNK)
+    for start in range(0, len(view), _CHUNK):
+        chunk = view[start : start + _CHUNK].tobytes()
+        if chunk == nothing[: len(chunk)]:
+            continue
+        for offset in range(0, len(chunk), PAGE_SIZE):
+            if chunk[offset : offset + PAGE_SIZE] != _NO_PAGE[: len(chunk) - offset]:
+                yield start + offset
+
+
+def _pages(machine: Machine, backed: BackedRegion) -> list[list[Any]]:
+    """[offset, bytes] of all runs of pages that are not zero."""
+    view = machine.host.memory(backed.paddr, backed.region.size)
+    runs: list[list[int]] = []
+    for offset in _used(view):
+        if runs and runs[-1][1] == offset:
+            runs[-1][1] += PAGE_SIZE
+        else:
+            runs.append([offset, offset + PAGE_SIZE])
+    return [[first, view[first:end].tobytes()] for first, end in runs]
+
+
+def _load_pages(machine: Machine, backed: BackedRegion, runs: list[tuple[int, bytes]]) -> None:
+    view = machine.host.memory(backed.paddr, backed.region.size)
+    for offset in _used(view):
+        size = min(PAGE_SIZE, len(view) - offset)
+        view[offset : offset + size] = _NO_PAGE[:size]
+    for offset, data in runs:
+        if offset + len(data) > len(view):
+            raise ValueError(f"snapshot.memory.{backed.region.name} has what is outside of the region")
+        view[offset : offset + len(data)] = data

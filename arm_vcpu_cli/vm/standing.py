@@ -1,0 +1,191 @@
+"""What each of several CPUs does, and which of them keeps the others from getting on; in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from enum import Enum
+from itertools import groupby
+from typing import Final
+
+from arm_vcpu_cli.record import Record
+from arm_vcpu_cli.vm.cpu import Activity, Cpu
+from arm_vcpu_cli.vm.diagnosis import with_symbol
+from arm_vcpu_cli.vm.machine import Machine
+from arm_vcpu_cli.vm.power import CpuPower
+from arm_vcpu_cli.vm.watch.hang import are_interrupts_masked
+from arm_vcpu_cli.vm.watch.loops import Loop, find_loops
+
+_MOST_GROUPS: Final = 4
+_MOST_RANGES: Final = 4
+_RANGE: Final = 3
+"""So many numbers in a row, or more, are written as a range."""
+
+
+class Doing(Enum):
+    """What a CPU does."""
+
+    RUNNING = "running"
+    SPINNING = "spinning"
+    """It executes a loop that only computes and reads memory."""
+    WAITING = "in WFI"
+    SUSPENDED = "suspended"
+    STARTING = "about to start"
+    OFF = "off"
+    NEVER_ON = "never switched on"
+
+
+class Standing(Record):
+    """What one CPU does, and where. ``masked`` is whether it masks interrupts, ``loop`` where it spins."""
+
+    cpu: int
+    doing: Doing
+    pc: int
+    masked: bool
+    loop: Loop | None = None
+
+    @property
+    def watches(self) -> int | None:
+        """The address that it most likely waits to see changed."""
+        return None if self.loop is None or self.loop.watched is None else self.loop.watched.address
+
+    @property
+    def place(self) -> int:
+        """Where it is, which for a loop does not depend on when it was looked at."""
+        return self.pc if self.loop is None else self.loop.place
+
+
+def survey(machine: Machine, but: Cpu | None = None) -> tuple[Standing, ...]:
+    """What each CPU of a machine that has stopped does, in order of their numbers; ``but`` is not asked if it spins."""
+    executing = [cpu for cpu in machine.cpus if cpu.activity is Activity.RUNNING and not cpu.starts and cpu is not but]
+    loops = find_loops(machine, executing)
+    return tuple(
+        Standing(
+            cpu.index,
+            _doing(machine, cpu, loops.get(cpu.index)),
+            cpu.arch.ctx.elr,
+            are_interrupts_masked(machine, cpu),
+            loops.get(cpu.index),
+        )
+        for cpu in machine.cpus
+    )
+
+
+def _doing(machine: Machine, cpu: Cpu, loop: Loop | None) -> Doing:
+    if cpu.activity is Activity.OFF or machine.power.state(cpu.affinity) is CpuPower.OFF:
+        # The last one that switches itself off is not taken out of its turn.
+        return Doing.OFF if cpu.turns or cpu is machine.current else Doing.NEVER_ON
+    if cpu.activity is Activity.WAITING:
+        return Doing.SUSPENDED if machine.power.state(cpu.affinity) is CpuPower.SUSPENDED else Doing.WAITING
+    if cpu.starts:
+        return Doing.STARTING
+    return Doing.RUNNING if loop is None else Doing.SPINNING
+
+
+# Who keeps whom waiting ----------------------------------------------------------------------------------------
+
+
+_RANKS: Final = (
+    Doing.SPINNING,
+    Doing.RUNNING,
+    Doing.WAITING,
+    Doing.SUSPENDED,
+    Doing.STARTING,
+    Doing.OFF,
+    Doing.NEVER_ON,
+)
+
+
+def culprit_first(standings: Sequence[Standing]) -> list[Standing]:
+    """In the order in which they are of interest, those that do the same next to each other.
+
+    One that others wait for comes before them, as far as that can be told: nobody who waits for an interrupt with all
+    of them masked, or goes round in a loop that reads nothing, will ever do what those wait for who watch memory. Of
+    these the many wait for the few.
+    """
+    alike: dict[tuple[object, ...], int] = {}
+    for each in standings:
+        alike[_same(each)] = alike.get(_same(each), 0) + 1
+
+    def rank(each: Standing) -> tuple[int, int, int]:
+        many, first = alike[_same(each)], next(other.cpu for other in standings if _same(other) == _same(each))
+        if each.doing is Doing.WAITING and each.masked:
+            return -2, many, first
+        if each.doing is Doing.SPINNING and each.watches is None:
+            return -1, many, first
+        return _RANKS.index(each.doing), many, first
+
+    return sorted(standings, key=rank)
+
+
+def groups_of(standings: Sequence[Standing]) -> list[list[Standing]]:
+    """Those next to each other that do the same."""
+    return [list(group) for _, group in groupby(standings, key=_same)]
+
+
+def _same(each: Standing) -> tuple[object, ...]:
+    """What CPUs have in common that are told of together."""
+    if each.doing in (Doing.OFF, Doing.NEVER_ON, Doing.SUSPENDED, Doing.STARTING):
+        return (each.doing,)
+    if each.watches is not None:
+        return each.doing, "watches", each.watches
+    return each.doing, "at", each.place, each.masked
+
+
+# In words ------------------------------------------------------------------------------------------------------
+
+
+def blame(machine: Machine) -> tuple[Cpu, str]:
+    """Who keeps the others from getting on, on a machine none of whose CPUs ever will, and one line on all of them."""
+    standings = culprit_first(survey(machine))
+    return machine.cpus[standings[0].cpu], why_nobody_gets_on(machine, standings)
+
+
+def why_nobody_gets_on(machine: Machine, standings: Sequence[Standing]) -> str:
+    """One line on CPUs none of which will ever get on; they are those of :func:`culprit_first`."""
+    groups = groups_of(standings)
+    told = [f"{cpu_names(each.cpu for each in group)} {_in_words(machine, group)}" for group in groups[:_MOST_GROUPS]]
+    rest = sum(len(group) for group in groups[_MOST_GROUPS:])
+    if rest:
+        told.append(f"and so on for {rest} more")
+    return f"no CPU can make progress: {'; '.join(told)}"
+
+
+def _in_words(machine: Machine, group: Sequence[Standing]) -> str:
+    """What the CPUs of a group do, as a sentence goes on behind their names."""
+    first, s = group[0], "s" if len(group) == 1 else ""
+    match first.doing:
+        case Doing.WAITING:
+            masked = " with interrupts masked" if first.masked else ", and nothing can raise one"
+            return f"wait{s} for an interrupt at {with_symbol(machine, first.pc)}{masked}"
+        case Doing.SPINNING if first.watches is not None:
+            places = {each.place for each in group}
+            where = f" at {with_symbol(machine, first.place)}" if len(places) == 1 else ""
+            return f"spin{s}{where} on {with_symbol(machine, first.watches)}"
+        case Doing.SPINNING:
+            return f"go{'es' if s else ''} round in a loop at {with_symbol(machine, first.place)}"
+        case Doing.RUNNING:
+            return f"execute{s} at {with_symbol(machine, first.pc)}"
+        case Doing.NEVER_ON:
+            return f"{'was' if s else 'were'} never switched on"
+        case _:
+            return f"{'is' if s else 'are'} {first.doing.value}"
+
+
+def cpu_names(numbers: Iterable[int]) -> str:
+    """``cpu0, cpu2 and cpu4 to cpu7``; bounded."""
+    ordered = sorted(numbers)
+    ranges: list[list[int]] = []
+    for number in ordered:
+        if ranges and ranges[-1][-1] == number - 1:
+            ranges[-1].append(number)
+        else:
+            ranges.append([number])
+    parts: list[str] = []
+    for run in ranges:
+        if len(run) >= _RANGE:
+            parts.append(f"cpu{run[0]} to cpu{run[-1]}")
+        else:
+            parts.extend(f"cpu{number}" for number in run)
+    if len(parts) > 2 * _MOST_RANGES:
+        return f"{len(ordered)} CPUs ({', '.join(parts[:_MOST_RANGES])} ...)"
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"

@@ -1,0 +1,375 @@
+"""The time of a machine: now, and the alarms of its devices, over its physical CPUs.
+
+Two kinds, both in nanoseconds since reset. Under the instruction clock each instruction that a vCPU executes takes one,
+and one that waits skips to its next alarm: two runs are the same to the bit. The host clock follows the host's time.
+
+Several vCPUs take turns on a core, and are meant to run at the same time. So under the instruction clock each has its
+own now, which stands still while another one has its turn; how far they may drift apart is the scheduler's business.
+An alarm is one vCPU's, and due by the time of that, or the machine's, and due as soon as any vCPU gets there.
+"""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from arm_vcpu_cli.devices.device_clock import NANOSECONDS_PER_TICK
+from arm_vcpu_cli.engine.port import UNLIMITED, CounterReads, CpuCore
+from arm_vcpu_cli.saved import Saved
+
+NEVER: Final = 1 << 72
+"""Later than a run can get by waiting and executing, see :data:`_LAST_ALARM`."""
+_LAST_ALARM: Final = 1 << 68
+"""Nanoseconds. What a device wants at this time or later does not happen, or a guest could wait for ever; the
+machine's own alarms go on until the guest has executed for as long as nobody watches."""
+_LONGEST_SLICE: Final = 10_000_000
+"""Nanoseconds after which the host clock looks again how fast the guest executes."""
+_SHORTEST_SLICE: Final = 20_000
+"""Instructions; shorter slices would cost more than they gain."""
+_VERSION: Final = 1
+"""Of a saved state."""
+_FIRST_RATE: Final = 0.2
+"""Instructions a nanosecond, before anything is known."""
+
+
+class TimelineAlarm:
+    """Implements the devices' ``Alarm``; ``due`` is when it goes off, in nanoseconds.
+
+    ``cpu`` is the vCPU whose alarm it is, None for the machine's. ``silent`` alarms are the machine's own: no interrupt
+    of the host's timer is seen when one goes off.
+    """
+
+    __slots__ = ("_timeline", "callback", "cpu", "due", "name", "silent")
+
+    def __init__(
+        self, timeline: Timeline, name: str, cpu: int | None, callback: Callable[[], None], *, silent: bool
+    ) -> None:
+        self._timeline = timeline
+        self.name = name
+        self.cpu = cpu
+        self.callback = callback
+        self.silent = silent
+        self.due = NEVER
+
+    def set(self, tick: int) -> None:
+        """See :class:`~arm_vcpu_cli.devices.device_clock.Alarm`."""
+        due = tick * NANOSECONDS_PER_TICK
+        self.set_at(due if due < _LAST_ALARM else NEVER)
+
+    def set_at(self, nanoseconds: int) -> None:
+        """The same by nanoseconds, which are finer than ticks."""
+        self.due = nanoseconds
+        self._timeline.rearm()
+
+    def cancel(self) -> None:
+        """See :class:`~arm_vcpu_cli.devices.device_clock.Alarm`."""
+        if self.due != NEVER:
+            self.due = NEVER
+            self._timeline.rearm()
+
+
+class DeviceClock:
+    """The time as a device sees it. Implements the devices' ``Clock``.
+
+    Alarms are named after the device, ``owner``, and are those of the vCPU ``cpu`` if it is private to one.
+    """
+
+    def __init__(self, timeline: Timeline, owner: str, cpu: int | None = None) -> None:
+        self._timeline = timeline
+        self._owner = owner
+        self._cpu = cpu
+        self.ticks = timeline.ticks
+
+    def alarm(self, callback: Callable[[], None], name: str) -> TimelineAlarm:
+        """See :class:`~arm_vcpu_cli.devices.device_clock.Clock`."""
+        return self._timeline.alarm(callback, name=f"{self._owner}.{name}", cpu=self._cpu)
+
+
+class Timeline(ABC):
+    """What both kinds share: the alarms, and the vCPU whose turn it is.
+
+    ``rearm`` gives the core a budget that ends no later than the next alarm and than the turn.
+    """
+
+    follows_host = False
+    """Whether time passes by itself while the guest waits."""
+
+    def __init__(self, cores: Sequence[CpuCore]) -> None:
+        self._core = cores[0]
+        self._cpu = 0
+        self._limit = NEVER
+        self._alarms: list[TimelineAlarm] = []
+        self._own: dict[int | None, list[TimelineAlarm]] = {None: []}
+        """Whose alarms they are; None: the machine's."""
+        self._near: list[TimelineAlarm] = []
+        """The alarms that end the current turn."""
+        self._awaited: dict[str, int] = {}
+        """When alarms are due that were loaded, and that nobody has made yet."""
+        for core in cores:
+            core.count_instructions()
+
+    @abstractmethod
+    def now(self) -> int:
+        """Nanoseconds since reset, of the vCPU whose turn it is."""
+
+    @abstractmethod
+    def rearm(self) -> None:
+        """Have the core stop when the next alarm is due, or the turn is over."""
+
+    @abstractmethod
+    def skip_to(self, nanoseconds: int) -> None:
+        """The guest has waited until then."""
+
+    @abstractmethod
+    def spend(self, nanoseconds: int) -> None:
+        """Something took the guest so long beside its instructions; for use inside a hook."""
+
+    @abstractmethod
+    def counter_reads(self, cost: int, *, physical: bool) -> CounterReads:
+        """How the core is to answer reads of the counters, CNTPCT_EL0 only if ``physical``; each takes ``cost``
+        nanoseconds of the guest's time."""
+
+    @abstractmethod
+    def expire(self, *, budget_used: bool = False) -> None:
+        """Call what is due, with the guest stopped; ``budget_used``: the core has stopped for its budget."""
+
+    @abstractmethod
+    def enter(self, cpu: int, core: CpuCore, nanoseconds: int) -> None:
+        """It is the turn of a vCPU, on that core, whose time is ``nanoseconds``."""
+
+    def limit_turn(self, nanoseconds: int) -> None:
+        """The turn ends then, :data:`NEVER` if only alarms end it."""
+        self._limit = nanoseconds
+        self.rearm()
+
+    def ticks(self) -> int:
+        """See :class:`~arm_vcpu_cli.devices.device_clock.Clock`."""
+        return self.now() // NANOSECONDS_PER_TICK
+
+    def alarm(
+        self,
+        callback: Callable[[], None],
+        name: str = "",
+        *,
+        cpu: int | None = None,
+        silent: bool = False,
+        again: bool = False,
+    ) -> TimelineAlarm:
+        """See :class:`~arm_vcpu_cli.devices.device_clock.Clock`; without ``cpu`` it is the machine's. It is set if it
+        was, by its name, in a state that has been loaded.
+
+        ``again``: in the place of the one with that name, if there is one, with its time. ValueError if there is and
+        it is not to be replaced.
+        """
+        alarm = TimelineAlarm(self, name or f"machine.{len(self._alarms)}", cpu, callback, silent=silent)
+        for each in self._alarms:
+            if each.name == alarm.name:
+                if not again:
+                    raise ValueError(f"there is an alarm {alarm.name} already")
+                self._awaited[alarm.name] = each.due
+                self._alarms.remove(each)
+                self._own[each.cpu].remove(each)
+                break
+        self._alarms.append(alarm)
+        self._own.setdefault(cpu, []).append(alarm)
+        self._near = self._alarms_near(self._cpu)
+        if alarm.name in self._awaited:
+            alarm.set_at(self._awaited.pop(alarm.name))
+        return alarm
+
+    def due(self, cpu: int | None) -> int:
+        """When the earliest alarm of a vCPU goes off, of the machine for None; :data:`NEVER` if none is set."""
+        earliest = NEVER
+        for alarm in self._own.get(cpu, ()):
+            if alarm.due < earliest:
+                earliest = alarm.due
+        return earliest
+
+    def next_deadline(self) -> int | None:
+        """When the earliest alarm that is set goes off, in nanoseconds, be it whosever."""
+        earliest = min((alarm.due for alarm in self._alarms), default=NEVER)
+        return None if earliest == NEVER else earliest
+
+    def next_is_silent(self) -> bool:
+        """Whether the earliest alarm of this turn is one of the machine's own, or none at all ends it."""
+        earliest = self._earliest()
+        if self._limit < earliest:
+            return True
+        return earliest != NEVER and all(alarm.silent for alarm in self._near if alarm.due == earliest)
+
+    def ends_by(self, alarm: TimelineAlarm) -> bool:
+        """Whether this alarm ends the budget of this turn, if need be with other silent ones, but nothing else does."""
+        due = alarm.due
+        if due >= self._limit:
+            return False
+        return all(other.due > due or (other.silent and other.due == due) for other in self._near)
+
+    def save(self) -> dict[str, Any]:
+        """The time of the vCPU whose turn it is, the end of its turn, and the alarms that are set; with the guest
+        stopped."""
+        alarms = {alarm.name: alarm.due for alarm in self._alarms if alarm.due != NEVER}
+        return {
+            "version": _VERSION,
+            "cpu": self._cpu,
+            "now": self.now(),
+            "limit": self._limit,
+            "alarms": self._awaited | alarms,
+        }
+
+    def load(self, state: object, cores: Sequence[CpuCore]) -> None:
+        """Take what :meth:`save` gave; ``cores`` are those of the vCPUs. ValueError if it is something else.
+
+        Who has an alarm is told nothing of it; one that is not there yet is set when it is made.
+        """
+        saved = Saved(state, "timeline", version=_VERSION)
+        cpu, now, limit = saved.number("cpu", len(cores) - 1), saved.number("now", NEVER), saved.number("limit", NEVER)
+        alarms = saved.part("alarms")
+        due = {name: alarms.number(name, NEVER) for name in alarms.names()}
+        for alarm in self._alarms:
+            alarm.due = due.pop(alarm.name, NEVER)
+        self._awaited = due
+        self._begin_at(now)
+        self.enter(cpu, cores[cpu], now)
+        self.limit_turn(limit)
+
+    @abstractmethod
+    def _begin_at(self, nanoseconds: int) -> None:
+        """That is the time now, whatever it was."""
+
+    def _alarms_near(self, cpu: int) -> list[TimelineAlarm]:
+        return self._own[None] + self._own.get(cpu, [])
+
+    def _earliest(self) -> int:
+        earliest = NEVER
+        for alarm in self._near:
+            if alarm.due < earliest:
+                earliest = alarm.due
+        return earliest
+
+    def _call_due(self) -> None:
+        now = self.now()
+        for alarm in self._near:
+            if alarm.due <= now:
+                alarm.due = NEVER
+                alarm.callback()
+        self.rearm()
+
+
+class InstructionClock(Timeline):
+    """Virtual time by executed instructions; waiting takes none of the host's."""
+
+    def __init__(self, cores: Sequence[CpuCore]) -> None:
+        super().__init__(cores)
+        self._elapsed = self._core.elapsed
+        self._skipped = 0
+        """How far the time of this vCPU is ahead of what the core has counted."""
+
+    def now(self) -> int:
+        """See the base."""
+        return self._elapsed() + self._skipped
+
+    def ticks(self) -> int:
+        """See the base; written out, because guests read the counter all the time."""
+        return (self._elapsed() + self._skipped) // NANOSECONDS_PER_TICK
+
+    def rearm(self) -> None:
+        """See the base."""
+        earliest = self._earliest()
+        if self._limit < earliest:
+            earliest = self._limit
+        self._core.set_budget(min(max(earliest - self.now(), 0), UNLIMITED))
+
+    def skip_to(self, nanoseconds: int) -> None:
+        """See the base. Time never goes back."""
+        self._skipped += max(nanoseconds - self.now(), 0)
+        self._core.set_counter_offset(self._skipped)
+
+    def spend(self, nanoseconds: int) -> None:
+        """See the base."""
+        self._core.spend(nanoseconds)
+
+    def counter_reads(self, cost: int, *, physical: bool) -> CounterReads:
+        """See the base."""
+        return CounterReads(cost, None, physical)
+
+    def expire(self, *, budget_used: bool = False) -> None:
+        """See the base. What ended the budget has come: a block is not begun if it would go past it."""
+        if budget_used:
+            earliest = min(self._earliest(), self._limit)
+            if earliest != NEVER:
+                self.skip_to(earliest)
+        self._call_due()
+
+    def _begin_at(self, nanoseconds: int) -> None:
+        """The turn that follows has its own time."""
+
+    def enter(self, cpu: int, core: CpuCore, nanoseconds: int) -> None:
+        """See the base."""
+        if cpu != self._cpu:
+            self._cpu = cpu
+            self._near = self._alarms_near(cpu)
+        self._core, self._elapsed = core, core.elapsed
+        self._skipped = nanoseconds - core.elapsed()
+        core.set_counter_offset(self._skipped)
+        self._limit = NEVER
+
+
+class HostClock(Timeline):
+    """The host's monotonic time, from the moment that the clock was made, for all vCPUs alike."""
+
+    follows_host = True
+
+    def __init__(self, cores: Sequence[CpuCore], monotonic: Callable[[], int] = time.monotonic_ns) -> None:
+        super().__init__(cores)
+        self._monotonic = monotonic
+        self._start = monotonic()
+        self._rate = _FIRST_RATE
+        self._sample = (0, 0)
+        """Time and instruction count when the rate was measured last."""
+
+    def now(self) -> int:
+        """See the base."""
+        return self._monotonic() - self._start
+
+    def rearm(self) -> None:
+        """See the base. How far instructions will reach is a guess: the core is stopped early, and again."""
+        earliest = min(self._earliest(), self._limit)
+        if earliest == NEVER:
+            self._core.set_budget(UNLIMITED)
+            return
+        left = earliest - self.now()
+        budget = int(min(left, _LONGEST_SLICE) * self._rate)
+        self._core.set_budget(0 if left <= 0 else max(budget, _SHORTEST_SLICE))
+
+    def skip_to(self, nanoseconds: int) -> None:
+        """See the base: the host's time has passed by itself."""
+
+    def spend(self, nanoseconds: int) -> None:
+        """See the base: that has taken its time already."""
+
+    def counter_reads(self, cost: int, *, physical: bool) -> CounterReads:
+        """See the base."""
+        return CounterReads(cost, self._start, physical)
+
+    def expire(self, *, budget_used: bool = False) -> None:
+        """See the base."""
+        then, executed = self._sample
+        self._sample = now, count = self.now(), self._core.instruction_count()
+        if budget_used and now > then and count > executed:
+            measured = (count - executed) / (now - then)
+            self._rate = (self._rate + min(max(measured, _FIRST_RATE / 100), _FIRST_RATE * 100)) / 2
+        self._call_due()
+
+    def enter(self, cpu: int, core: CpuCore, nanoseconds: int) -> None:  # noqa: ARG002
+        """See the base: there is one time only."""
+        self._cpu, self._core = cpu, core
+        self._sample = self.now(), core.instruction_count()
+        self._limit = NEVER
+
+    def _begin_at(self, nanoseconds: int) -> None:
+        self._start = self._monotonic() - nanoseconds
+
+    def _alarms_near(self, cpu: int) -> list[TimelineAlarm]:  # noqa: ARG002
+        return self._alarms

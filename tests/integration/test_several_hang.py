@@ -1,0 +1,170 @@
+"""Guests of several CPUs that get nowhere: how the run ends, and what is told of each CPU."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from arm_vcpu_cli.board.loading import load_machine
+from arm_vcpu_cli.guest.loader import load_guest
+from arm_vcpu_cli.host.console import Console
+from arm_vcpu_cli.host.watchdog import Watchdog
+from arm_vcpu_cli.vm.builder import build_machine
+from arm_vcpu_cli.vm.endings import RunResult
+from arm_vcpu_cli.vm.machine import Machine
+from arm_vcpu_cli.vm.runner import run_machine
+from arm_vcpu_cli.vm.standing import Doing, survey
+from arm_vcpu_cli.vm.watch import hang
+
+from .command import GUESTS, armvcpu
+
+SMP = GUESTS / "smp"
+
+
+@pytest.mark.parametrize("clock", ["instructions", "host"])
+def test_the_one_that_holds_the_lock_and_sleeps_comes_first(clock: str) -> None:
+    finished = armvcpu("run", "--smp", 4, "--clock", clock, SMP / "hang-lock.elf")
+    assert finished.status == 123
+    first, others = finished.last.split("; ")
+    assert first.startswith("armvcpu: no CPU can make progress: cpu1 waits for an interrupt at 0x")
+    assert first.endswith("<hang_in_wfi> with interrupts masked")
+    assert others.startswith("cpu0, cpu2 and cpu3 spin at 0x")
+    assert " on 0x" in others
+    assert others.endswith(" <hang_lock>")
+
+
+def test_each_cpu_has_its_state_and_its_backtrace() -> None:
+    report = armvcpu("run", "--smp", 4, SMP / "hang-lock.elf").err
+    headings = [line for line in report.splitlines() if line.startswith("cpu")]
+    assert headings[0] == "cpu1: in WFI:"
+    assert [heading.split(" (loaded at 0x")[0].split(" 0x")[0] for heading in headings[1:]] == [
+        f"cpu{number}: spins on" for number in (0, 2, 3)
+    ]
+    assert all("<hang_lock> (loaded at 0x" in heading for heading in headings[1:])
+    parts = report.split("\ncpu")
+    assert "<hang_in_wfi>" in parts[1]
+    assert all("<smp_lock+0x" in part and "<hang_waiting+0x" in part for part in parts[2:])
+    assert "at EL1, interrupts masked, none is pending, no timer armed" in parts[1]
+    assert "cpu0, cpu2 and cpu3 wait for memory to change" in report
+
+
+def test_regs_prints_the_registers_of_all_the_culprits_with_its_code_and_exits() -> None:
+    report = armvcpu("run", "--smp", 3, "--regs", SMP / "hang-lock.elf").err
+    parts = report.split("\ncpu")
+    assert report.startswith("cpu1: in WFI:")
+    assert [part.count("\n  VMPIDR_EL2 ") for part in parts] == [1, 1, 1]
+    assert [f"Aff0={number}" in part for number, part in zip((1, 2), (parts[0], parts[2]), strict=True)] == [True, True]
+    assert "\ncode" in parts[0]
+    assert "\nlast exits" in parts[0]
+    assert "\ncode" not in parts[1]
+
+
+def test_cpus_that_all_wait_are_told_of_together() -> None:
+    finished = armvcpu("run", "--smp", 4, SMP / "hang-wfi.elf")
+    assert finished.status == 123
+    assert finished.last.startswith("armvcpu: no CPU can make progress: cpu0 to cpu3 wait for an interrupt at 0x")
+    assert finished.last.endswith(" <hang_in_wfi> with interrupts masked")
+    assert finished.err.count(": in WFI:") == 4
+
+
+def test_the_last_one_that_switches_itself_off_ends_the_run() -> None:
+    finished = armvcpu("run", "--smp", 3, SMP / "hang-off.elf")
+    assert finished.status == 123
+    assert finished.last.startswith("armvcpu: the last CPU switched itself off at 0x")
+    assert finished.last.endswith(" on cpu0")
+    assert "cpu0: off:" in finished.err
+    assert "  cpu2: off, at 0x" in finished.err
+    assert "this machine has only one" not in finished.err
+
+
+@pytest.mark.parametrize("count", [2, 6])
+def test_cpus_in_a_loop_are_told_of_together(count: int) -> None:
+    finished = armvcpu("run", "--smp", count, SMP / "hang-spin.elf")
+    assert finished.status == 123
+    who = "cpu0 and cpu1" if count == 2 else "cpu0 to cpu5"
+    assert finished.last.startswith(f"armvcpu: no CPU can make progress: {who} go round in a loop at 0x")
+    assert finished.err.count(": goes round in a loop:") == count
+
+
+def test_a_machine_of_two_physical_cpus_is_proved_too(tmp_path: Path) -> None:
+    machine = tmp_path / "two.toml"
+    machine.write_text("[cpu]\ncount = 4\nphys_cpus = 2\n")
+    assert armvcpu("run", "-m", machine, SMP / "hang-lock.elf").status == 123
+
+
+def test_a_guest_that_is_stopped_says_on_which_cpu() -> None:
+    finished = armvcpu("run", "--smp", 2, "--timeout", 0.5, SMP / "torture.elf")
+    assert finished.status == 124
+    assert finished.last.split(" on cpu")[-1].split(":")[0] in ("0", "1")
+
+
+# Walks ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("options", "number"), [((), 1), (("--vcpu", 2), 2)])
+def test_a_walk_is_that_of_the_culprit_unless_told(options: tuple[object, ...], number: int) -> None:
+    finished = armvcpu("walk", "--smp", 3, *options, SMP / "hang-lock.elf", "hang_lock", "sp")
+    assert finished.status == 0
+    assert f" on cpu{number}, EL1\n" in finished.out.decode()
+    answer = armvcpu("walk", "--json", "--smp", 3, *options, SMP / "hang-lock.elf", "sp").out
+    assert f'"vcpu": {number}' in answer.decode()
+
+
+def test_a_vcpu_that_is_not_there_cannot_be_walked() -> None:
+    finished = armvcpu("walk", "--smp", 2, "--vcpu", 2, SMP / "hang-lock.elf", "sp")
+    assert (finished.status, finished.last) == (2, "armvcpu: error: --vcpu 2: the machine has 2, counted from 0")
+
+
+# What trying out changes ---------------------------------------------------------------------------------------
+
+
+@contextmanager
+def ended(guest: str, cpus: int = 4) -> Iterator[tuple[Machine, RunResult, bytes]]:
+    reader, writer = os.pipe()
+    try:
+        image = load_guest(SMP / guest, ram_base=0x4000_0000)
+        with build_machine(load_machine(None, cpus=cpus), image, Console(writer, None)) as machine:
+            machine.start()
+            with Watchdog(machine.request_stop, 60.0) as watchdog:
+                result = run_machine(machine, watchdog)
+            yield machine, result, os.read(reader, 1 << 16)
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
+def facts(guest: str) -> tuple[object, ...]:
+    with ended(guest) as (machine, result, printed):
+        registers = [(cpu.arch.ctx.elr, cpu.arch.ctx.gprs(), cpu.arch.exits, cpu.turns) for cpu in machine.cpus]
+        return printed, result.ending, result.exits, machine.timeline.now(), registers
+
+
+def test_a_guest_that_is_tried_out_all_the_time_notices_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = []
+
+    def counts(machine: Machine) -> bool:
+        tried.append(machine)
+        return True
+
+    with monkeypatch.context() as patch:
+        patch.setattr(hang.HangWatch, "start", lambda _watch: None)
+        alone = facts("gicv3.elf")
+    monkeypatch.setattr(hang, "INTERVAL", 10_000)
+    monkeypatch.setattr(hang, "_MOST_QUIET_LOOKS", 1)
+    monkeypatch.setattr(hang.HangWatch, "_causes", lambda _watch: 0)
+    monkeypatch.setattr(hang, "are_left_alone", counts)
+    assert facts("gicv3.elf") == alone
+    assert len(tried) > 500
+
+
+def test_who_is_looked_at_last_is_as_before() -> None:
+    with ended("hang-lock.elf") as (machine, _, _printed):
+        before = [cpu.arch.state.u64.tobytes() for cpu in machine.cpus]
+        found = survey(machine)
+        assert [each.doing for each in found] == [Doing.SPINNING, Doing.WAITING, Doing.SPINNING, Doing.SPINNING]
+        assert len({each.watches for each in found if each.loop}) == 1
+        assert [cpu.arch.state.u64.tobytes() for cpu in machine.cpus] == before

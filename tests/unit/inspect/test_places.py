@@ -1,0 +1,91 @@
+"""Addresses as people name them."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from arm_vcpu_cli.errors import UsageError
+from arm_vcpu_cli.guest.symbols import Symbol, SymbolTable
+from arm_vcpu_cli.host.watchdog import Watchdog
+from arm_vcpu_cli.inspect.tables.places import check, code_range, resolve
+from arm_vcpu_cli.vm.runner import run_machine
+from tests.support.fake_core import Trap
+from tests.support.fake_machine import ENTRY, machine
+
+SYMBOLS = SymbolTable([Symbol("main", 0x1000, 0x40), Symbol("main+1", 0x2000, 4), Symbol("operator-", 0x3000)])
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("0x40080000", 0x4008_0000),
+        ("0x4008_0000", 0x4008_0000),
+        ("4096", 4096),
+        ("0x10+8", 0x18),
+        ("main", ENTRY),
+        ("main+0x10", ENTRY + 0x10),
+        ("leaf-4", ENTRY + 0xFC),
+        ("pc", ENTRY),
+        ("PC+4", ENTRY + 4),
+        ("x5", 0x1234),
+        ("x29", 0x4000_1000),
+        ("fp", 0x4000_1000),
+        ("lr-4", ENTRY + 0x104),
+        ("x5-0x2000", 2**64 - 0xDCC),
+        ("TTBR0_EL1", 0x4008_7000),
+        ("far_el1", 0xDEAD),
+    ],
+)
+def test_what_an_address_is_called(text: str, address: int) -> None:
+    registers = {5: 0x1234, 29: 0x4000_1000, 30: ENTRY + 0x108}
+    with machine([Trap(0x3F << 26, regs=registers)]) as (made, core, _):
+        run_machine(made, Watchdog(core.stop))
+        made.current.arch.guest_system_regs["TTBR0_EL1"] = 0x0012_0000_4008_7001
+        made.current.arch.guest_system_regs["FAR_EL1"] = 0xDEAD
+        assert resolve(text, made) == address
+
+
+def test_a_symbol_may_have_signs_in_its_name() -> None:
+    for name in ("main+1", "operator-"):
+        check(name, SYMBOLS)
+    assert code_range("main+1", SYMBOLS) == range(0x2000, 0x2004)
+    assert code_range("operator--1", SYMBOLS) == range(0x2FFF, 0x3000)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "nothing",
+        "main+",
+        "0x",
+        "x31",
+        "-1",
+        "0x1_0000_0000_0000_0000",
+        "main+main",
+        "SCTLR_EL1",
+        "99999999999999999999",
+    ],
+)
+def test_what_is_no_address_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="expected an address"):
+        check(text, SYMBOLS)
+
+
+def test_the_code_of_a_function_is_all_of_it() -> None:
+    assert code_range("main", SYMBOLS) == range(0x1000, 0x1040)
+    assert code_range("main+4", SYMBOLS) == range(0x1004, 0x1005)
+    assert code_range("0x1000", SYMBOLS) == range(0x1000, 0x1001)
+    with pytest.raises(UsageError):
+        code_range("pc", SYMBOLS)
+
+
+@given(st.text(max_size=30))
+def test_no_text_raises_anything_else(text: str) -> None:
+    try:
+        check(text, SYMBOLS)
+        code_range(text, SYMBOLS)
+    except UsageError as error:
+        assert "expected an address" in str(error)
