@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, Final
 
 from arm_vcpu_cli.arch.registers.gicregs import FIRST_PPI, FIRST_SPI
+from arm_vcpu_cli.devices.gic.common.controller_state import load_controller, save_controller
 from arm_vcpu_cli.devices.gic.common.infrastructure import unheard
 from arm_vcpu_cli.devices.gic.common.watch import Watch
 from arm_vcpu_cli.devices.gic.controller import InterruptWatcher, Signal
@@ -14,7 +15,6 @@ from arm_vcpu_cli.devices.gic.v2.banked_distributor import Distributor, shared_f
 from arm_vcpu_cli.devices.gic.v2.forwarding import Forwarding
 from arm_vcpu_cli.devices.gic.v2.mmio_interface import CpuInterface
 from arm_vcpu_cli.devices.irq import IrqLine
-from arm_vcpu_cli.saved import Saved
 
 DISTRIBUTOR_SIZE: Final = 0x1000
 """Bytes of the Distributor; what lies behind in a larger window is RAZ/WI."""
@@ -22,7 +22,6 @@ CPU_INTERFACE_SIZE: Final = 0x2000
 """Bytes of a CPU interface: the second page has GICC_DIR."""
 DEFAULT_SPIS: Final = 256
 """INTIDs 32 to 287."""
-_VERSION: Final = 1
 
 
 class GicV2:
@@ -89,11 +88,7 @@ class GicV2:
 
     def save(self) -> dict[str, Any]:
         """The whole state as plain data, with the levels of all inputs."""
-        return {
-            "version": _VERSION,
-            "interrupts": self._forwarding.save(),
-            "interfaces": [interface.save() for interface in self._interfaces],
-        }
+        return save_controller(self._forwarding, self._interfaces)
 
     def load(self, state: dict[str, Any]) -> None:
         """Take the state that :meth:`save` gave, of a GIC with as many PEs and SPIs; outputs that differ are signalled.
@@ -101,24 +96,9 @@ class GicV2:
         A watcher is told nothing of it, and goes on from there. ValueError, and nothing changes, if it is no such
         state.
         """
-        watcher, before = self._watcher, self.save()
+        watcher = self._watcher
         self.watch(None)
-        releases = [interface.hold() for interface in self._interfaces]
         try:
-            self._load(Saved(state))
-        except ValueError:
-            self._load(Saved(before))
-            raise
+            load_controller("GICv2", self._forwarding, self._interfaces, state)
         finally:
-            for release in releases:
-                release()
             self.watch(watcher)
-
-    def _load(self, saved: Saved) -> None:
-        version = saved.number("version", _VERSION)
-        if version != _VERSION:
-            raise ValueError(f"state.version is {version}, expected {_VERSION}")
-        interfaces = saved.parts("interfaces", len(self._interfaces))
-        self._forwarding.load(saved.part("interrupts"))
-        for interface, part in zip(self._interfaces, interfaces, strict=True):
-            interface.load(part)

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from arm_vcpu_cli.arch.registers.gicregs import FIRST_PPI, FIRST_SPI
 from arm_vcpu_cli.devices.bus import MmioDevice
+from arm_vcpu_cli.devices.gic.common.controller_state import load_controller, save_controller
 from arm_vcpu_cli.devices.gic.common.frame import FRAME_SIZE
 from arm_vcpu_cli.devices.gic.common.infrastructure import unheard
 from arm_vcpu_cli.devices.gic.common.watch import InterruptWatcher, Watch
@@ -16,15 +17,12 @@ from arm_vcpu_cli.devices.gic.v3.distributor import Distributor
 from arm_vcpu_cli.devices.gic.v3.iri import Iri, check_shape
 from arm_vcpu_cli.devices.gic.v3.redistributor import Redistributors
 from arm_vcpu_cli.devices.irq import IrqLine
-from arm_vcpu_cli.saved import Saved
 
 DISTRIBUTOR_SIZE: Final = FRAME_SIZE
 REDISTRIBUTOR_SIZE: Final = 2 * FRAME_SIZE
 """Bytes of one PE's Redistributor."""
 DEFAULT_SPIS: Final = 224
 """INTIDs 32 to 255."""
-_VERSION: Final = 1
-"""Of a saved state."""
 
 
 class GicV3:
@@ -96,11 +94,7 @@ class GicV3:
 
     def save(self) -> dict[str, Any]:
         """The whole state as plain data, with the levels of all inputs."""
-        return {
-            "version": _VERSION,
-            "interrupts": self._iri.save(),
-            "interfaces": [interface.save() for interface in self._interfaces],
-        }
+        return save_controller(self._iri, self._interfaces)
 
     def load(self, state: dict[str, Any]) -> None:
         """Take the state that :meth:`save` gave, of a GIC with as many PEs and SPIs; outputs that differ are signalled.
@@ -108,21 +102,9 @@ class GicV3:
         A watcher is told nothing of it, and goes on from there. ValueError, and nothing changes, if it is no such
         state.
         """
-        watcher, before = self._watcher, self.save()
+        watcher = self._watcher
         self.watch(None)
-        releases = [interface.hold() for interface in self._interfaces]
         try:
-            self._load(Saved(state, "GICv3", version=_VERSION))
-        except ValueError:
-            self._load(Saved(before))
-            raise
+            load_controller("GICv3", self._iri, self._interfaces, state)
         finally:
-            for release in releases:
-                release()
             self.watch(watcher)
-
-    def _load(self, saved: Saved) -> None:
-        interfaces = saved.parts("interfaces", len(self._interfaces))
-        self._iri.load(saved.part("interrupts"))
-        for interface, part in zip(self._interfaces, interfaces, strict=True):
-            interface.load(part)

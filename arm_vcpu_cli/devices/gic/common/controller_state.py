@@ -1,0 +1,58 @@
+"""Saving and loading a whole interrupt controller: its interrupts, and the CPU interface of each PE."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Protocol
+
+from arm_vcpu_cli.saved import Saved
+
+VERSION: Final = 1
+
+
+class Interrupts(Protocol):
+    """The states of all interrupts and where they go."""
+
+    def save(self) -> dict[str, Any]:
+        """As plain data."""
+
+    def load(self, saved: Saved) -> None:
+        """Take what was saved; ValueError if it is something else."""
+
+
+class Held(Interrupts, Protocol):
+    """A CPU interface, whose outputs can be held while others change."""
+
+    def hold(self) -> Callable[[], None]:
+        """Leave the outputs as they are until the function is called that this gives."""
+
+
+def save_controller(interrupts: Interrupts, interfaces: Sequence[Held]) -> dict[str, Any]:
+    """The whole state as plain data, with the levels of all inputs."""
+    return {
+        "version": VERSION,
+        "interrupts": interrupts.save(),
+        "interfaces": [interface.save() for interface in interfaces],
+    }
+
+
+def load_controller(name: str, interrupts: Interrupts, interfaces: Sequence[Held], state: object) -> None:
+    """Take what :func:`save_controller` gave of a controller of the same shape, which nobody watches; outputs that
+    differ are signalled. ValueError, and nothing changes, if it is something else."""
+    before = save_controller(interrupts, interfaces)
+    releases = [interface.hold() for interface in interfaces]
+    try:
+        _load(Saved(state, name, version=VERSION), interrupts, interfaces)
+    except ValueError:
+        _load(Saved(before), interrupts, interfaces)
+        raise
+    finally:
+        for release in releases:
+            release()
+
+
+def _load(saved: Saved, interrupts: Interrupts, interfaces: Sequence[Held]) -> None:
+    parts = saved.parts("interfaces", len(interfaces))
+    interrupts.load(saved.part("interrupts"))
+    for interface, part in zip(interfaces, parts, strict=True):
+        interface.load(part)
