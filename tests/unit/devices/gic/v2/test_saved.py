@@ -162,7 +162,7 @@ def test_what_is_no_such_state_is_refused_and_changes_nothing(change: Callable[[
     edges = list(bench.edges)
     state = Bench(2).gic.save()
     change(state)
-    with pytest.raises(ValueError, match="state"):
+    with pytest.raises(ValueError, match=r"^GICv2\b"):
         bench.gic.load(state)
     assert bench.gic.save() == before
     assert bench.edges == edges
@@ -170,7 +170,7 @@ def test_what_is_no_such_state_is_refused_and_changes_nothing(change: Callable[[
 
 def test_a_state_of_another_shape_is_refused() -> None:
     for cpus, spis in ((1, 256), (3, 256), (2, 255)):
-        with pytest.raises(ValueError, match="state"):
+        with pytest.raises(ValueError, match=r"^GICv2\b"):
             Bench(2).gic.load(Bench(cpus, spis=spis).gic.save())
 
 

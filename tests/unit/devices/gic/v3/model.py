@@ -39,7 +39,7 @@ class Pe:
 
     affinity: int
     private: list[Interrupt]
-    asleep: bool = True
+    asleep: bool = False
     pmr: int = 0
     enabled: list[bool] = field(default_factory=lambda: [False, False])
     bpr: list[int] = field(default_factory=lambda: [2, 3])
