@@ -1,7 +1,7 @@
 """armvcpu: AArch64 guests at EL1 under a modelled EL2.
 
 The Rust crates arm_vcpu and axvcpu in Python, over the Unicorn engine. The names below are the library; see the
-README for an example that runs a guest with an exit loop of its own.
+manual's topic ``library`` for an example that runs a guest with an exit loop of its own.
 
 Importing the package loads nothing else: each name brings its module when it is first asked for (PEP 562).
 """

@@ -1,7 +1,7 @@
 """The errors of the package: one root, and subclasses that carry the facts and format themselves.
 
-Each class knows the exit status of the command that it ends (see the README's table), so that the command line
-has one place that turns an error into a line on stderr and a status.
+Each class knows the exit status of the command that it ends (the manual's topic ``exit-status`` lists them), so the
+command line has one place that turns an error into a line on stderr and a status.
 """
 
 from __future__ import annotations

@@ -30,6 +30,7 @@ COMMANDS: Final = MappingProxyType(
         "explain": ("arm_vcpu_cli.cli.explain", "Decode a register value."),
         "dtb": ("arm_vcpu_cli.cli.dtb", "Write the device tree of a machine."),
         "probe": ("arm_vcpu_cli.cli.probe", "Report what host and modelled CPU can do, and what a guest needs."),
+        "help": ("arm_vcpu_cli.cli.help", "Show the manual: a topic of it, or a list of them."),
         "completion": ("arm_vcpu_cli.cli.completion", "Print the completion script of a shell."),
     }
 )
@@ -88,6 +89,7 @@ def cli(ctx: click.Context) -> None:
       armvcpu trace --format jsonl -o a.jsonl guest.elf && armvcpu report a.jsonl
       armvcpu explain ESR_EL2=0x93258005     what a syndrome says
       armvcpu probe --for guest.elf          whether the modelled CPU has what it needs
+      armvcpu help                           the topics of the manual
     """
     if ctx.invoked_subcommand is None:
         tell(ctx.get_help())

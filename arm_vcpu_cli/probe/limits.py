@@ -1,4 +1,7 @@
-"""What the CPU engine does not do as the manual says, and what a guest sees of it: one table."""
+"""What guests do not get as the Arm ARM says, and what a guest sees of it: the one list of limits.
+
+``armvcpu probe`` prints it, and the manual's topic ``limits`` has the same list.
+"""
 
 from __future__ import annotations
 
@@ -6,32 +9,130 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
+ENGINE: Final = "engine"
+MACHINE: Final = "machine"
+
 
 class Limit(NamedTuple):
-    """A limit in one line. ``hidden_in`` names the ID register fields that tell the guest so."""
+    """A limit in a sentence or two.
 
+    ``hidden_in`` names the ID register fields that tell the guest so. ``notice`` says how armvcpu reports a guest that
+    runs into the limit; it is empty if nothing does.
+    """
+
+    part: str
     topic: str
     text: str
     hidden_in: tuple[str, ...] = ()
+    notice: str = ""
 
 
 LIMITS: Final = (
     Limit(
+        ENGINE,
         "AArch32",
         "Guests run in AArch64 only, at EL1 and at EL0.",
         ("ID_AA64PFR0_EL1.EL1", "ID_AA64PFR0_EL1.EL0"),
+        "a guest that enters AArch32 stops with status 122 and a report",
     ),
-    Limit("Watchpoints", "They never fire.", ("ID_AA64DFR0_EL1.WRPs",)),
-    Limit("Performance monitors", "None; their registers trap and are undefined.", ("ID_AA64DFR0_EL1.PMUVer",)),
-    Limit("Interrupt controller", "The core has no GIC CPU interface: undefined ICC_* accesses are taken for traps."),
-    Limit("FP and SIMD traps", "CPACR_EL1.FPEN and CPTR_EL2.TFP are ignored: FP is always on."),
-    Limit("Alignment", "Faults only for exclusives and LSE atomics; SCTLR_EL1.A, SA and PC alignment are ignored."),
-    Limit("Virtual timer", "CNTV_* cannot be trapped: the machine executes MRS and MSR of them, without an exit."),
-    Limit("WFE and YIELD", "They are no events: HCR_EL2.TWE is ignored."),
-    Limit("SError", "HCR_EL2.VSE raises nothing."),
-    Limit("Implementation defined", "HCR_EL2.TIDCP traps nothing."),
+    Limit(
+        ENGINE,
+        "Watchpoints",
+        "They never fire. One is announced, because the ID register field cannot say none.",
+        ("ID_AA64DFR0_EL1.WRPs",),
+    ),
+    Limit(
+        ENGINE,
+        "Performance monitors",
+        "None; their registers are undefined.",
+        ("ID_AA64DFR0_EL1.PMUVer",),
+        "the guest takes an undefined instruction exception",
+    ),
+    Limit(
+        ENGINE,
+        "Interrupt controller",
+        "The core has no GIC CPU interface: armvcpu turns undefined ICC_* accesses into traps.",
+    ),
+    Limit(ENGINE, "FP and SIMD traps", "CPACR_EL1.FPEN and CPTR_EL2.TFP have no effect: FP and SIMD are always on."),
+    Limit(
+        ENGINE,
+        "Alignment",
+        "Only exclusives and LSE atomics fault. SCTLR_EL1.A, SCTLR_EL1.SA and the PC alignment check have no effect.",
+    ),
+    Limit(
+        ENGINE,
+        "Illegal state",
+        "An illegal exception return sets PSTATE.IL, but the Illegal Execution state exception (EC 0x0E) is never "
+        "taken.",
+    ),
+    Limit(
+        ENGINE,
+        "Cache maintenance",
+        "DC and IC by address never fault and never exit, except for DC ZVA, which is an external abort on a device. "
+        "Trapped by el2.hcr (TPC and the like), they do nothing. No bit that el2.hcr takes traps AT.",
+    ),
+    Limit(
+        ENGINE,
+        "Code that EL1 rewrites for EL0",
+        "Code in the upper half of the address space that EL0 executes and EL1 rewrites at the same address, in a "
+        "2 MiB block from which EL1 executed first, may run as it was before, until a TLBI. ARMVCPU_LEVERS=off has no "
+        "such limit.",
+    ),
+    Limit(
+        ENGINE,
+        "Virtual timer",
+        "CNTV_* cannot be trapped: the machine executes MRS and MSR of these registers without an exit.",
+    ),
+    Limit(
+        ENGINE,
+        "WFE and YIELD",
+        "HCR_EL2.TWE has no effect. WFE gives up the vCPU's turn, and resumes once the others have had theirs, with "
+        "an event or without.",
+    ),
+    Limit(ENGINE, "SError", "HCR_EL2.VSE raises nothing."),
+    Limit(ENGINE, "Implementation defined", "HCR_EL2.TIDCP traps nothing."),
+    Limit(
+        ENGINE,
+        "Half-precision SIMD",
+        "Some unallocated encodings fail assertions of the engine's translator on max. On x86-64 Linux they are "
+        "undefined instructions, as the architecture says; on other hosts they end the process.",
+    ),
+    Limit(
+        MACHINE,
+        "Parallelism",
+        "vCPUs take turns: several are no faster than one, and effects of true parallelism, such as reordered memory "
+        "accesses, never occur.",
+    ),
+    Limit(MACHINE, "LPIs and ITS", "The GICv3 has neither."),
+    Limit(MACHINE, "virtio", "There is none: no disk and no network.", (), "the advice in a kernel panic's report"),
+    Limit(
+        MACHINE,
+        "Redistributors",
+        "They are awake after reset, as firmware leaves them. One that the guest puts to sleep (GICR_WAKER) holds its "
+        "interrupts back; they only wake a CPU that is powered down by CPU_SUSPEND or SYSTEM_SUSPEND.",
+    ),
+    Limit(MACHINE, "GICv2", "It has no Security Extensions and no virtualisation registers, and at most 8 CPUs."),
+    Limit(
+        MACHINE,
+        "Atomics on devices",
+        "Exclusives and atomics on a device take an external abort (DFSC 0x35).",
+        (),
+        "the guest takes the abort",
+    ),
+    Limit(MACHINE, "Big-endian guests", "The bytes of their device accesses are not swapped."),
+    Limit(
+        MACHINE,
+        "Host clock",
+        "With --clock host, timer interrupts are late by the time that host and engine take to stop the guest.",
+    ),
+    Limit(
+        MACHINE,
+        "Hangs",
+        "armvcpu reports a hang only when it can prove one, and never while an interrupt may still come; --timeout "
+        "ends the others.",
+    ),
 )
-"""In the order in which a guest is likely to notice."""
+"""In the order in which a guest is likely to notice, those of the engine first."""
 
 _NO_EL2: Final = "a virtual machine has neither EL2 nor EL3"
 _NO_AARCH32: Final = "AArch32 is not modelled for guests"

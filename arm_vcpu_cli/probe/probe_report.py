@@ -16,7 +16,7 @@ The object (``armvcpu probe --json``); values of registers are strings in hexade
                 features [{feature, register, field, value, name, guest}],
                 hidden [{register, field or null, core, guest, why or null}],
                 id_registers {name: {core, guest, fields}}, the fields being those of the core
-    limits      [{topic, text, hidden_in [REGISTER.FIELD]}]
+    limits      [{part ("engine" or "machine"), topic, text, hidden_in [REGISTER.FIELD], notice or null}]
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from arm_vcpu_cli.probe.caches import Cache
 from arm_vcpu_cli.probe.cpu_facts import CpuFacts, HiddenField, Stage2Format, field_of, value_name
 from arm_vcpu_cli.probe.host_facts import HostFacts
 from arm_vcpu_cli.probe.host_report import host_json, host_sections
-from arm_vcpu_cli.probe.limits import LIMITS, WHY_HIDDEN
+from arm_vcpu_cli.probe.limits import ENGINE, LIMITS, MACHINE, WHY_HIDDEN
 from arm_vcpu_cli.probe.midr import midr_name
 from arm_vcpu_cli.probe.report_tables import NOT_HERE, Row, Section, row, yes
 
@@ -78,7 +78,7 @@ def sections(report: Report) -> tuple[Section, ...]:
             Section("Features of the core, by the version that brought them", columns, _feature_rows(cpus)),
             Section("Hidden from the guest (core -> guest)", columns, _hidden_rows(cpus)),
         ]
-    found.append(Section("Limits of the engine", (), tuple(Row(limit.topic, (limit.text,)) for limit in LIMITS)))
+    found += [_limits(part) for part in (ENGINE, MACHINE)]
     return tuple(found)
 
 
@@ -95,11 +95,29 @@ def as_json(report: Report) -> dict[str, Any]:
             **({"levers": dict(report.engine.levers)} if report.engine.levers else {}),
         },
         "cpus": [_cpu_json(cpu) for cpu in report.cpus],
-        "limits": [{"topic": limit.topic, "text": limit.text, "hidden_in": list(limit.hidden_in)} for limit in LIMITS],
+        "limits": [
+            {
+                "part": limit.part,
+                "topic": limit.topic,
+                "text": limit.text,
+                "hidden_in": list(limit.hidden_in),
+                "notice": limit.notice or None,
+            }
+            for limit in LIMITS
+        ],
     }
 
 
 # Tables --------------------------------------------------------------------------------------------------------
+
+
+def _limits(part: str) -> Section:
+    rows = tuple(
+        Row(limit.topic, (f"{limit.text} Noticed: {limit.notice}." if limit.notice else limit.text,))
+        for limit in LIMITS
+        if limit.part == part
+    )
+    return Section(f"Limits of the {part}", (), rows)
 
 
 def _engine_rows(engine: EngineFacts) -> tuple[Row, ...]:

@@ -15,6 +15,7 @@ WRITERS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "cli.output": OWNER,
         "cli.progress": OWNER,
+        "cli.help": OWNER,
         "cli.stat": f"{PACKAGE}.cli.stat_view",
         "cli.stat_view": OWNER,
         "cli.stat_terminal": f"{PACKAGE}.cli.cells",

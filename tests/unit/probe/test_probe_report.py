@@ -112,14 +112,22 @@ def test_an_engine_that_fails_is_reported_without_cpus() -> None:
     found = Report(X86, replace(ENGINE, failure="no PC in the state"), ())
     assert not found.supported
     assert values(section(found, "Engine"), "State layout check") == ("FAILED: no PC in the state",)
-    assert [each.title for each in sections(found)] == ["Host", "Engine", "Limits of the engine"]
+    assert [each.title for each in sections(found)] == [
+        "Host",
+        "Engine",
+        "Limits of the engine",
+        "Limits of the machine",
+    ]
     engine = as_json(found)["engine"]
     assert engine["self_check"] == {"passed": False, "message": "no PC in the state"}
 
 
 def test_every_limit_has_its_line() -> None:
-    rows = section(report("cortex-a72"), "Limits").rows
-    assert [(row.label, row.values[0]) for row in rows] == [(limit.topic, limit.text) for limit in LIMITS]
+    rows = [row for each in sections(report("cortex-a72")) if each.title.startswith("Limits") for row in each.rows]
+    assert [row.label for row in rows] == [limit.topic for limit in LIMITS]
+    for row, limit in zip(rows, LIMITS, strict=True):
+        notice = f" Noticed: {limit.notice}." if limit.notice else ""
+        assert row.values == (f"{limit.text}{notice}",)
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -154,10 +162,13 @@ def test_the_object_has_its_documented_keys_and_plain_values() -> None:
         "self_check": {"passed": True, "message": None},
     }
     assert found["limits"][0] == {
+        "part": "engine",
         "topic": LIMITS[0].topic,
         "text": LIMITS[0].text,
         "hidden_in": list(LIMITS[0].hidden_in),
+        "notice": "a guest that enters AArch32 stops with status 122 and a report",
     }
+    assert found["limits"][-1]["notice"] is None
 
 
 def test_a_cpu_in_the_object() -> None:

@@ -1,0 +1,44 @@
+"""The manual as the command line has it: Markdown files in the package, one for each topic, and an index of them.
+
+The index, ``manual/README.md``, owns the order of the topics and the line that each has in a list.
+"""
+
+from __future__ import annotations
+
+import re
+from importlib.resources import files
+from typing import Final, NamedTuple
+
+_FOLDER: Final = "manual"
+_INDEX: Final = "README"
+_ENTRY: Final = re.compile(r"^- \[([\w-]+)\]\(\1\.md\): (.+)$", re.MULTILINE)
+_COMMENT: Final = re.compile(r"<!--.*?-->\n?", re.DOTALL)
+_LANGUAGE: Final = re.compile(r"^```\w+$", re.MULTILINE)
+_LINK: Final = re.compile(r"\[([^\]]+)\]\((?!https?:)[^)]+\)")
+
+
+class Topic(NamedTuple):
+    """A topic and its line in the list of topics."""
+
+    name: str
+    summary: str
+
+
+def topics() -> tuple[Topic, ...]:
+    """All topics, in the order of the index."""
+    return tuple(Topic(*entry) for entry in _ENTRY.findall(_read(_INDEX)))
+
+
+def read_topic(name: str) -> str:
+    """The Markdown of a topic, without comments, which say how its examples are tested."""
+    return _COMMENT.sub("", _read(name))
+
+
+def for_a_terminal(text: str) -> str:
+    """``text`` without what only a code host can show: links to other files are their words, and blocks of code have
+    no language to be coloured by."""
+    return _LANGUAGE.sub("```", _LINK.sub(r"\1", text))
+
+
+def _read(name: str) -> str:
+    return files("arm_vcpu_cli").joinpath(_FOLDER).joinpath(f"{name}.md").read_text(encoding="utf-8")

@@ -1,0 +1,59 @@
+"""The manual is whole: its index lists it, its links lead somewhere, and what others own it says alike."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from arm_vcpu_cli.cli.commands import COMMANDS
+from arm_vcpu_cli.cli.manual import topics
+from arm_vcpu_cli.probe.limits import ENGINE, LIMITS, MACHINE
+from tests.integration.command import REPOSITORY
+
+from .examples import FILES, MANUAL
+
+MOST_README_LINES: Final = 250
+_LINK: Final = re.compile(r"\[[^\]]+\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)")
+_BULLET: Final = re.compile(r"^- \*\*.+$", re.MULTILINE)
+
+
+def _section(text: str, heading: str) -> str:
+    return text.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+
+
+def test_the_index_lists_every_topic_once() -> None:
+    names = [topic.name for topic in topics()]
+    assert sorted(names) == sorted(path.stem for path in MANUAL.glob("*.md") if path.name != "README.md")
+
+
+def test_no_topic_has_the_name_of_a_command() -> None:
+    assert {topic.name for topic in topics()}.isdisjoint(COMMANDS)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name if path.parent == MANUAL else "the README")
+def test_links_lead_to_files(path: Path) -> None:
+    links = _LINK.findall(path.read_text(encoding="utf-8"))
+    assert [link for link in links if not (path.parent / link).is_file()] == []
+
+
+def test_the_readme_stays_short() -> None:
+    assert (REPOSITORY / "README.md").read_text(encoding="utf-8").count("\n") <= MOST_README_LINES
+
+
+@pytest.mark.parametrize("part", [ENGINE, MACHINE])
+def test_limits_are_those_that_probe_prints(part: str) -> None:
+    written = _BULLET.findall(_section((MANUAL / "limits.md").read_text(encoding="utf-8"), f"Limits of the {part}"))
+    wanted = []
+    for limit in LIMITS:
+        if limit.part == part:
+            notice = f" Noticed: {limit.notice}." if limit.notice else ""
+            wanted.append(f"- **{limit.topic}**: {limit.text}{notice}")
+    assert written == wanted
+
+
+def test_every_command_is_in_the_manual() -> None:
+    text = (MANUAL / "getting-started.md").read_text(encoding="utf-8")
+    assert [name for name in COMMANDS if f"`armvcpu {name} " not in text and f"`armvcpu {name}`" not in text] == []
