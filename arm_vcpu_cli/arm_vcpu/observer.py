@@ -122,13 +122,13 @@ class SilentObserver:
         return 0
 
     def exit(self, record: ExitRecord) -> None:
-        """See :class:`ExitObserver`."""
+        """Ignore an exit."""
 
     def entry(self, vcpu: int, pc: int, el: int, *, irq: bool, fiq: bool) -> None:
-        """See :class:`ExitObserver`."""
+        """Ignore an entry."""
 
     def exception(self, record: El1ExceptionRecord) -> None:
-        """See :class:`ExitObserver`."""
+        """Ignore an exception that the guest takes itself."""
 
 
 class FanOut:
@@ -142,18 +142,18 @@ class FanOut:
         self.timing = any(each.timing for each in self._observers)
 
     def exit(self, record: ExitRecord) -> None:
-        """See :class:`ExitObserver`."""
+        """Report an exit to each observer."""
         for each in self._observers:
             each.exit(record)
 
     def entry(self, vcpu: int, pc: int, el: int, *, irq: bool, fiq: bool) -> None:
-        """See :class:`ExitObserver`."""
+        """Report an entry to each observer that wants entries."""
         for each in self._observers:
             if each.wants_entries:
                 each.entry(vcpu, pc, el, irq=irq, fiq=fiq)
 
     def exception(self, record: El1ExceptionRecord) -> None:
-        """See :class:`ExitObserver`."""
+        """Report an exception to each observer that wants exceptions."""
         for each in self._observers:
             if each.wants_exceptions:
                 each.exception(record)

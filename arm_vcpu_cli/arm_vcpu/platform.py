@@ -72,29 +72,29 @@ class ExitToCaller:
     """A platform that completes nothing: every such exit is returned from ``run()``."""
 
     def mmio_read(self, ipa: int, width: int) -> int | Outcome:  # noqa: ARG002
-        """See :class:`Platform`."""
+        """Return MmioRead from ``run()``."""
         return Outcome.EXIT
 
     def mmio_write(self, ipa: int, width: int, value: int) -> Outcome:  # noqa: ARG002
-        """See :class:`Platform`."""
+        """Return MmioWrite from ``run()``."""
         return Outcome.EXIT
 
     def sysreg_read(self, reg: SysReg) -> int | Outcome:  # noqa: ARG002
-        """See :class:`Platform`."""
+        """Return SysRegRead from ``run()``."""
         return Outcome.EXIT
 
     def sysreg_write(self, reg: SysReg, value: int) -> Outcome:  # noqa: ARG002
-        """See :class:`Platform`."""
+        """Return SysRegWrite from ``run()``."""
         return Outcome.EXIT
 
     def page_fault(self, ipa: int, access: AccessFlags) -> Outcome:  # noqa: ARG002
-        """See :class:`Platform`."""
+        """Return NestedPageFault from ``run()``."""
         return Outcome.EXIT
 
     def hypercall(self, number: int, args: tuple[int, ...]) -> int | Outcome:  # noqa: ARG002
-        """See :class:`Platform`."""
+        """Return Hypercall from ``run()``."""
         return Outcome.EXIT
 
     def semihosting(self, operation: int, parameter: int) -> int | SystemDown | Outcome:  # noqa: ARG002
-        """See :class:`Platform`."""
+        """Refuse the call: HLT is an undefined instruction."""
         return Outcome.UNDEFINED

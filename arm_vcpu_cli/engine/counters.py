@@ -27,7 +27,7 @@ class Counters:
         return int(self.words.spent)
 
     def answer(self, reads: CounterReads) -> None:
-        """See ``CpuCore.answer_counters``."""
+        """Set which counters the stub answers, and how; none where it cannot read the host's clock."""
         words = self.words
         words.cost = reads.cost
         self._known = _VIRTUAL | _PHYSICAL if reads.physical else _VIRTUAL
@@ -40,7 +40,7 @@ class Counters:
             words.host_clock, words.start = host_clock, reads.host_start
 
     def set_offset(self, nanoseconds: int) -> None:
-        """See ``CpuCore.set_counter_offset``."""
+        """Set how far the stub's counter is ahead of the time that has elapsed."""
         if nanoseconds < _MAX_OFFSET:
             self.words.offset = nanoseconds
         else:
@@ -48,6 +48,6 @@ class Counters:
             self._known = self.words.answered = 0
 
     def allow_el0(self, *, physical: bool, virtual: bool) -> None:
-        """See ``CpuCore.set_el0_counters``."""
+        """Set which counters EL0 may read by the stub (CNTKCTL_EL1)."""
         allowed = (_PHYSICAL if physical else 0) | (_VIRTUAL if virtual else 0)
         self.words.answered = self._known | (self._known & allowed) << _AT_EL0

@@ -91,16 +91,16 @@ class UnicornCore:
 
     @property
     def prefers_execute_on_demand(self) -> bool:
-        """See the port."""
+        """Whether stores to executable memory are slow: only with the lever that makes them so."""
         return self._levers.execute_on_demand
 
     @property
     def tlbi_heeds_stage1(self) -> bool:
-        """See the port."""
+        """Whether TLBI by address removes a whole stage-1 block: with the lever that reports its size."""
         return self._levers.stage1_sizes
 
     def expect_user_code_everywhere(self) -> None:
-        """See the port."""
+        """Bring back the scans of the TLB that are left out while only EL1 executes in the upper half."""
         if self._scan_again is not None:
             self._scan_again()
             self._scan_again = None
@@ -113,50 +113,50 @@ class UnicornCore:
         return CpuState(self._layout, context.memory, context)
 
     def saver(self, state: CpuState) -> Callable[[], object]:
-        """See the port."""
+        """A function that copies the core's state into ``state``."""
         return self._engine.saver(_context_of(state))
 
     def restorer(self, state: CpuState) -> Callable[[], object]:
-        """See the port."""
+        """A function that loads ``state`` into the core."""
         return self._engine.restorer(_context_of(state))
 
     def pstate_writer(self) -> Callable[[int], object]:
-        """See the port."""
+        """A function that writes PSTATE and makes the engine recompute what it caches about it."""
         return self._write_pstate
 
     def read_sysreg(self, reg: SysReg) -> int:
-        """See the port."""
+        """Read a system register from the engine; :class:`EngineError` if it has none."""
         return self._engine.read_sysreg(reg)
 
     def write_sysreg(self, reg: SysReg, value: int) -> None:
-        """See the port."""
+        """Write a system register through its write function in the engine."""
         self._engine.write_sysreg(reg, value)
 
     def sysreg_writer(self, reg: SysReg) -> Callable[[int], object]:
-        """See the port."""
+        """A function that writes one system register through its write function."""
         return self._engine.sysreg_writer(reg)
 
     def current_el(self) -> int:
-        """See the port."""
+        """The Exception level of the guest, for a :class:`MoveHandler`."""
         return self._engine.current_el()
 
     def set_flags(self, nzcv: int) -> None:
-        """See the port."""
+        """Set NZCV, for a :class:`MoveHandler`."""
         self._engine.write_register(NZCV, nzcv)
 
     def set_exception_hook(self, hook: ExceptionHook | None) -> None:
-        """See the port."""
+        """Set the function that the engine calls for each exception to EL1 or EL2."""
         self._use_exception_hook(hook)
 
     def set_move_hook(self, crns: Collection[int], handler: MoveHandler) -> None:
-        """See the port."""
+        """Ask ``handler`` about each MRS and MSR with one of these CRn. The hooks are installed by the first call."""
         if self._use_moves is None or not self._move_crns.issuperset(crns):
             self._move_crns = frozenset(crns)
             self._use_moves = install_moves(self._engine, self._stubs, self._counters, crns, self._fail)
         self._use_moves(handler)
 
     def watch_code(self, first: int, last: int, callback: Callable[[int], None]) -> Callable[[], None]:
-        """See the port."""
+        """Call ``callback`` before each instruction of a range, until the function that is returned is called."""
 
         def on_code(vaddr: int) -> None:
             if self._hushed:
@@ -169,11 +169,11 @@ class UnicornCore:
         return self._engine.hooks.code(first, last, on_code)
 
     def hush(self, quiet: bool) -> None:
-        """See the port."""
+        """Suspend the callbacks of :meth:`watch_code`, or resume them."""
         self._hushed = quiet
 
     def run(self, pc: int) -> StopReason:
-        """See the port. What a hook raises is raised again from here."""
+        """Execute from ``pc`` until a stop. What a hook raises is raised again from here."""
         self._failure = None
         self._stopped = False
         self._has_run = True
@@ -214,28 +214,28 @@ class UnicornCore:
         self.set_budget(self.budget_left())
 
     def stop(self) -> None:
-        """See the port."""
+        """End :meth:`run`, from a hook."""
         self._stopped = True
         self._stop_engine()
 
     def count_instructions(self) -> None:
-        """See the port."""
+        """Count instructions by a stub at the start of each block. Later calls change nothing."""
         if not self._counting:
             self._counting = True
             self.set_budget(self.budget_left())
             self._engine.hooks.blocks(self._stubs, self._words, inline=self._levers.inline_counting)
 
     def instruction_count(self) -> int:
-        """See the port."""
+        """The instructions that have been counted, without the time that was spent."""
         return self.elapsed() - self._counters.spent
 
     def elapsed(self) -> int:
-        """See the port."""
+        """Nanoseconds: the instructions that have been counted, and the time that was spent."""
         counts = self._counts
         return counts[_BASE] - (counts[_BUDGET] & ~ASKED)
 
     def spend(self, nanoseconds: int) -> None:
-        """See the port."""
+        """Let time pass without an instruction, and take it from the budget."""
         if self._held:
             # The read stub had to pass: less is left of the slice than a read takes.
             self._slice = min(2 * self._slice, _LAST_SLICE)
@@ -244,19 +244,19 @@ class UnicornCore:
         self._counters.words.spent += nanoseconds
 
     def answer_counters(self, reads: CounterReads) -> None:
-        """See the port. Only machine code does; the MRS hook comes here for all others."""
+        """Have the read stub, which is machine code, answer reads of the counters; others reach the MRS hook."""
         self._counters.answer(reads)
 
     def set_counter_offset(self, nanoseconds: int) -> None:
-        """See the port."""
+        """Set how far the counter of the read stub is ahead of :meth:`elapsed`."""
         self._counters.set_offset(nanoseconds)
 
     def set_el0_counters(self, *, physical: bool, virtual: bool) -> None:
-        """See the port."""
+        """Set which counters the read stub answers at EL0."""
         self._counters.allow_el0(physical=physical, virtual=virtual)
 
     def set_budget(self, instructions: int) -> None:
-        """See the port."""
+        """Stop before the block that would exceed this many instructions from now on."""
         counts = self._counts
         old = counts[_BUDGET]
         now = min(instructions, self._slice)
@@ -265,17 +265,17 @@ class UnicornCore:
         counts[_BUDGET] = now | old & ASKED
 
     def budget_left(self) -> int:
-        """See the port."""
+        """The instructions that are left of the budget, with those beyond the current slice."""
         return (self._counts[_BUDGET] & ~ASKED) + self._held
 
     def stop_at_wait(self, stop: bool) -> None:
-        """See the port."""
+        """Whether to end :meth:`run` at a WFE. The first call installs what notices it."""
         if self._switch_waits is None:
             self._switch_waits, self._end_waits = watch_wfe(self._engine, self._words_address)
         self._switch_waits(stop)
 
     def request_stop(self) -> None:
-        """See the port. Where nothing is counted there is no better stop than the engine's own."""
+        """End :meth:`run` between two instructions, or at once where nothing is counted."""
         counts, ask = self._counts, self._stubs.ask
         counts[_REQUEST] = 1
         if not self._counting:
@@ -300,7 +300,7 @@ class UnicornCore:
             ask(self._words_address)
 
     def map_device(self, paddr: int, size: int, device: MmioWindow) -> None:
-        """See the port."""
+        """Map a host-physical range to the functions of ``device``."""
 
         def read(offset: int, width: int) -> int:
             try:
@@ -318,15 +318,15 @@ class UnicornCore:
         self._engine.map_device(paddr, size, read, write)
 
     def map_memory(self, paddr: int, size: int, host_address: int) -> None:
-        """See the port."""
+        """Map a host-physical range to host memory."""
         self._engine.map_pointer(paddr, size, host_address)
 
     def flush_tlb(self) -> None:
-        """See the port."""
+        """Empty the TLB."""
         self._empty_tlb(0)
 
     def forget_code(self, paddr: int, size: int) -> None:
-        """See the port. The engine takes a virtual address; at EL2, where stage 1 is off, that is a physical one."""
+        """Drop translated code of a range. The engine takes a VA; at EL2, where stage 1 is off, that is the PA."""
         if not self._has_run:
             return
         engine, state = self._engine, self.new_state()
@@ -338,23 +338,23 @@ class UnicornCore:
         self._write_pstate(pstate)
 
     def flush_code(self) -> None:
-        """See the port."""
+        """Drop all translated code."""
         self._engine.flush_code()
 
     def read_virtual(self, vaddr: int, size: int) -> bytes | None:
-        """See the port."""
+        """Read guest memory as loads see it; None where a translation fails."""
         return self._engine.read_virtual(vaddr, size)
 
     def fetcher(self) -> Callable[[int], int | None]:
-        """See the port."""
+        """A function that reads the instruction at a VA as a fetch sees it; None where the fetch faults."""
         return self._engine.fetcher()
 
     def translate(self, vaddr: int) -> int | None:
-        """See the port."""
+        """The host-physical address of a load from ``vaddr``; None if it faults."""
         return self._engine.translate(vaddr)
 
     def close(self) -> None:
-        """See the port."""
+        """Close the engine; the memory that was mapped stays."""
         self._entry.give_back()
         self._end_waits()
         self._engine.close()

@@ -50,7 +50,7 @@ class _EventWriter:
         self._record(f'"ph":"i","s":"p","ts":0.000,"pid":{pid},"tid":0,"name":"trace","args":{_args(about)}')
 
     def flush(self) -> None:
-        """See :class:`~arm_vcpu_cli.trace.tracks.TrackWriter`."""
+        """Write what is buffered."""
         self._write("".join(self._records))
         self._records.clear()
 
@@ -60,7 +60,7 @@ class _EventWriter:
         self._stream.flush()
 
     def track(self, track: Track) -> None:
-        """See :class:`~arm_vcpu_cli.trace.tracks.TrackWriter`."""
+        """Name a track, as a process or a thread of one."""
         self._group(track.group)
         if track.unit is None:
             where = f'"ph":"M","pid":{_pid(track.group)},"tid":{track.id}'
@@ -68,19 +68,19 @@ class _EventWriter:
             self._record(f'{where},"name":"thread_sort_index","args":{{"sort_index":{track.id}}}')
 
     def instant(self, track: Track, time: int, name: str, args: Args) -> None:
-        """See :class:`~arm_vcpu_cli.trace.tracks.TrackWriter`."""
+        """Write an instant event."""
         self._record(f'"ph":"i","s":"t",{_where(track, time)},"name":{_text(name)},"args":{_args(args)}')
 
     def begin(self, track: Track, time: int, name: str, args: Args) -> None:
-        """See :class:`~arm_vcpu_cli.trace.tracks.TrackWriter`."""
+        """Write the start of a slice."""
         self._record(f'"ph":"B",{_where(track, time)},"name":{_text(name)},"args":{_args(args)}')
 
     def end(self, track: Track, time: int) -> None:
-        """See :class:`~arm_vcpu_cli.trace.tracks.TrackWriter`."""
+        """Write the end of the slice that is open on a track."""
         self._record(f'"ph":"E",{_where(track, time)}')
 
     def counter(self, track: Track, time: int, value: int) -> None:
-        """See :class:`~arm_vcpu_cli.trace.tracks.TrackWriter`."""
+        """Write a counter's value."""
         named = f'"name":{_text(track.name)},"args":{{{_text(track.unit or "value")}:{value}}}'
         self._record(f'"ph":"C",{_where(track, time)},{named}')
 

@@ -94,13 +94,13 @@ class FtraceSink:
         self._heads: dict[int, str] = {}
 
     def header(self, header: TraceHeader) -> None:
-        """See :class:`~arm_vcpu_cli.trace.sinks.TraceSink`."""
+        """Write what is traced as a line of ``tracing_mark_write``."""
         self._stream.write(_HEADER)
         about = f"guest {header.guest}, machine {header.machine}, cpu {header.cpu}, clock {header.clock}"
         self._stream.write(self._line(0, 0, "tracing_mark_write", printable(f"{header.tool}: {about}", LONGEST_LINE)))
 
     def event(self, event: TraceEvent) -> None:
-        """See :class:`~arm_vcpu_cli.trace.sinks.TraceSink`."""
+        """Write an event as the KVM events that the kernel has for it."""
         kind = event.type
         if kind == EXIT:
             lines = _exit(event)
@@ -116,13 +116,13 @@ class FtraceSink:
         self._stream.write("".join([f"{stamp}{name}: {text}\n" for name, text in lines]))
 
     def end(self, end: TraceEnd) -> None:
-        """See :class:`~arm_vcpu_cli.trace.sinks.TraceSink`."""
+        """Write how the run ended as a line of ``tracing_mark_write``."""
         self._stream.write(
             self._line(0, end.time, "tracing_mark_write", printable(f"armvcpu: ended: {end.message}", LONGEST_LINE))
         )
 
     def summary(self, counts: Mapping[str, int], total: int) -> None:  # noqa: ARG002
-        """See :class:`~arm_vcpu_cli.trace.sinks.TraceSink`; ftrace has no such thing."""
+        """Write nothing: ftrace has no counts."""
         self._stream.flush()
 
     def _head(self, vcpu: int) -> str:

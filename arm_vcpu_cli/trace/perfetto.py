@@ -111,7 +111,7 @@ class _PacketWriter:
         self._groups: set[str] = set()
 
     def close(self) -> None:
-        """See :class:`~arm_vcpu_cli.trace.tracks.TrackWriter`."""
+        """Write what is left."""
         self._stream.flush()
 
     def start(self, header: TraceHeader) -> None:
@@ -131,7 +131,7 @@ class _PacketWriter:
         self._event(_INSTANT, _PROCESS, 0, "trace", about)
 
     def track(self, track: Track) -> None:
-        """See :class:`~arm_vcpu_cli.trace.tracks.TrackWriter`."""
+        """Write the descriptor of a track."""
         uuid = integer(_UUID, _uuid(track))
         if track.vcpu is not None:
             thread = integer(_PID, _PROCESS) + integer(_TID, _tid(track.vcpu)) + string(_THREAD_NAME, track.name)
@@ -147,24 +147,24 @@ class _PacketWriter:
         self._descriptor(described)
 
     def instant(self, track: Track, time: int, name: str, args: Args) -> None:
-        """See :class:`~arm_vcpu_cli.trace.tracks.TrackWriter`."""
+        """Write an instant event."""
         self._event(_INSTANT, _uuid(track), time, name, args)
 
     def begin(self, track: Track, time: int, name: str, args: Args) -> None:
-        """See :class:`~arm_vcpu_cli.trace.tracks.TrackWriter`."""
+        """Write the start of a slice."""
         self._event(_SLICE_BEGIN, _uuid(track), time, name, args)
 
     def end(self, track: Track, time: int) -> None:
-        """See :class:`~arm_vcpu_cli.trace.tracks.TrackWriter`."""
+        """Write the end of the slice that is open on a track."""
         self._event(_SLICE_END, _uuid(track), time, "", ())
 
     def counter(self, track: Track, time: int, value: int) -> None:
-        """See :class:`~arm_vcpu_cli.trace.tracks.TrackWriter`."""
+        """Write a counter's value."""
         event = self._prefix(_COUNTER, _uuid(track)) + integer(_COUNTER_VALUE, value)
         self._packet(self._at(time) + delimited(_TRACK_EVENT, event))
 
     def flush(self) -> None:
-        """See :class:`~arm_vcpu_cli.trace.tracks.TrackWriter`."""
+        """Write what is buffered."""
         self._write(b"".join(self._packets))
         self._packets.clear()
 

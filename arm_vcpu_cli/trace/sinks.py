@@ -62,7 +62,7 @@ class JsonLinesSink:
         would not do: 1, Hex(1) and true are equal.)"""
 
     def header(self, header: TraceHeader) -> None:
-        """See :class:`TraceSink`."""
+        """Write the first line."""
         record = {
             "type": "trace",
             "schema": SCHEMA,
@@ -79,7 +79,7 @@ class JsonLinesSink:
         self._write(_ENCODER.encode(record) + "\n")
 
     def event(self, event: TraceEvent) -> None:
-        """See :class:`TraceSink`."""
+        """Write an event as a line."""
         # An exit is told in a few microseconds: what comes again and again is formatted once and kept.
         type_, seq, vcpu, time, name, pc, symbol, source, caller, el, esr, fields, note = event
         if pc is not None:
@@ -117,7 +117,7 @@ class JsonLinesSink:
         return text
 
     def end(self, end: TraceEnd) -> None:
-        """See :class:`TraceSink`."""
+        """Write the line that says how the run ended."""
         record = {
             "type": "end",
             "ending": end.ending,
@@ -131,7 +131,7 @@ class JsonLinesSink:
         self._stream.write(_ENCODER.encode(record) + "\n")
 
     def summary(self, counts: Mapping[str, int], total: int) -> None:
-        """See :class:`TraceSink`."""
+        """Write the last line, the counts of all exits."""
         self._stream.write(_ENCODER.encode({"type": "summary", "exits": dict(counts), "total": total}) + "\n")
         self._stream.flush()
 

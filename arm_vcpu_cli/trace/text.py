@@ -153,14 +153,14 @@ class TextSink:
         self._repeated = 0
 
     def header(self, header: TraceHeader) -> None:
-        """See :class:`~arm_vcpu_cli.trace.sinks.TraceSink`."""
+        """Write the first line."""
         self._digits = len(str(header.vcpus - 1))
         cpus = header.cpu if header.vcpus == 1 else f"{header.vcpus} x {header.cpu}"
         about = printable(f"# {header.guest} on {header.machine}, {cpus}, clock: {header.clock}", LONGEST_LINE)
         self._stream.write(self._style(about, "faint") + "\n")
 
     def event(self, event: TraceEvent) -> None:
-        """See :class:`~arm_vcpu_cli.trace.sinks.TraceSink`."""
+        """Write an event as a line, or count it if it repeats the line before."""
         last = self._last
         if last is not None and event.fields == last.fields and event._replace(seq=0, time=0) == last:
             self._repeated += 1
@@ -176,14 +176,14 @@ class TextSink:
             self._repeated = 0
 
     def end(self, end: TraceEnd) -> None:
-        """See :class:`~arm_vcpu_cli.trace.sinks.TraceSink`."""
+        """Write how the run ended."""
         self._end_repetition()
         if self._last is None:
             self._stream.write("(no event met all criteria)\n")
         self._stream.write(f"\nended: {end.message} (status {end.status}, {end.time / 1e9:.6f} s)\n")
 
     def summary(self, counts: Mapping[str, int], total: int) -> None:
-        """See :class:`~arm_vcpu_cli.trace.sinks.TraceSink`."""
+        """Write the table of exits by reason."""
         self._end_repetition()
         self._stream.write(f"\n{'exits':>9}  reason\n")
         for reason, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):

@@ -30,11 +30,11 @@ class TimeOrder:
         self._latest = 0
 
     def header(self, header: TraceHeader) -> None:
-        """See the protocol."""
+        """Pass the header on."""
         self._sink.header(header)
 
     def event(self, event: TraceEvent) -> None:
-        """See the protocol."""
+        """Hold an event back until no earlier one can follow."""
         kept, time = self._kept, event.time
         self._seen += 1
         heappush(kept, (time, self._seen, event))
@@ -45,11 +45,11 @@ class TimeOrder:
             self._sink.event(heappop(kept)[2])
 
     def end(self, end: TraceEnd) -> None:
-        """See the protocol."""
+        """Pass on what is kept, and the end."""
         while self._kept:
             self._sink.event(heappop(self._kept)[2])
         self._sink.end(end)
 
     def summary(self, counts: Mapping[str, int], total: int) -> None:
-        """See the protocol."""
+        """Pass the counts on."""
         self._sink.summary(counts, total)

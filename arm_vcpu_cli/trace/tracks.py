@@ -334,10 +334,10 @@ class TimelineSink:
         self.end: Final = self._timeline.end
 
     def header(self, header: TraceHeader) -> None:
-        """See :class:`~arm_vcpu_cli.trace.sinks.TraceSink`."""
+        """Begin the timeline with what is traced."""
         self._writer.start(header)
         self._timeline.header(header)
 
     def summary(self, counts: Mapping[str, int], total: int) -> None:  # noqa: ARG002
-        """See :class:`~arm_vcpu_cli.trace.sinks.TraceSink`; the counters have told it."""
+        """Write nothing: the counters show it."""
         self._writer.close()

@@ -80,7 +80,7 @@ class GicV2:
             interface.watch(watch)
 
     def on_wake_request(self, cpu: int, wake: Callable[[], None]) -> None:
-        """See the protocol: nothing holds interrupts back here, and the interface of a PE that waits signals them."""
+        """Do nothing: no Redistributor holds interrupts back, so the interface of a waiting PE signals them."""
 
     def reset_interface(self, cpu: int) -> None:
         """A PE is switched off or on: its CPU interface has its reset values, and signals nothing."""

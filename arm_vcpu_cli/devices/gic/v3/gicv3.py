@@ -52,7 +52,7 @@ class GicV3:
         return self._interfaces[cpu].enabled_groups
 
     def on_wake_request(self, cpu: int, wake: Callable[[], None]) -> None:
-        """See the protocol: the Redistributor of a PE that sleeps asserts WakeRequest (IHI 0069H, 11.1)."""
+        """Call ``wake`` when the Redistributor of a PE that sleeps asserts WakeRequest (IHI 0069H, 11.1)."""
         self._iri.pes[cpu].wake = wake
         self._iri.update(cpu)
 

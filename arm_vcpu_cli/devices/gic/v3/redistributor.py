@@ -95,7 +95,7 @@ class Redistributors:
         return name.replace("GICR", f"GICR[{index // _FRAMES}]", 1) if self._several else name
 
     def register_meaning(self, offset: int, width: int, value: int) -> str:
-        """See :class:`~arm_vcpu_cli.devices.naming.NamedRegisters`."""
+        """What the value of a register at this offset means, in words."""
         index, offset = divmod(offset, FRAME_SIZE)
         return self._map(index).meaning(offset, width, value) if 0 <= index < len(self._frames) else ""
 
