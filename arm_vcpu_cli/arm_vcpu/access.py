@@ -1,10 +1,10 @@
-"""What a data abort to EL2 is: decided here alone, for the handler, for traces and for the flight recorder.
+"""Classifies data aborts to EL2, for the handler, for traces and for the flight recorder alike.
 
-Nearly every one is a plain access: one load or store of a general-purpose register, of which a valid syndrome says all
-there is to say (DDI 0487, D24.2, ESR_EL2, ISS encoding of a data abort). It is recognised and carried out by one
-function, in which everything that does not change has been worked out for each syndrome and each instruction. All
-others (pairs, SIMD, write-back, what began in the page before, what is no access to a device) are decoded from the
-syndrome and the instruction.
+Nearly every one is a plain access: one load or store of a general-purpose register, which a valid syndrome describes
+completely (DDI 0487, D24.2, ESR_EL2, ISS encoding of a data abort). One function recognises it and carries it out;
+everything that does not change has been worked out for each syndrome and each instruction. All others (pairs, SIMD,
+write-back, accesses that began in the page before, accesses that are not to a device) are decoded from the syndrome and
+the instruction.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _REMEMBERED: Final = 4096
 _DC_ZVA: Final = Unemulated("dc zva")
 
 _decode = lru_cache(maxsize=_REMEMBERED)(decode_load_store)
-"""The decoder behind a cache: guests use few different instructions on devices."""
+"""The decoder with a cache: guests use few different instructions on devices."""
 
 Fetch = Callable[[int], int | None]
 """The instruction at a virtual address, None where it cannot be read."""
@@ -42,8 +42,8 @@ MmioReason = MmioRead | MmioWrite
 
 
 class PlainAccess(NamedTuple):
-    """What a syndrome says of a load or store. ``size`` is 0 where it does not say all; ``word`` is the place in the
-    state of the register with the number ``register``, -1 for XZR; ``mask`` has all bits of the value."""
+    """What a syndrome says about a load or store. ``size`` is 0 if it does not say everything; ``word`` is the place in
+    the state of the register with the number ``register``, -1 for XZR; ``mask`` has all bits of the value."""
 
     size: int
     is_write: bool
@@ -87,10 +87,10 @@ class PendingAccess:
 
 
 class AbortKind(Enum):
-    """What a data abort is that is no plain access."""
+    """The kinds of data aborts that are not plain accesses."""
 
     ACCESSES = "accesses"
-    """Those that the instruction makes, one after the other."""
+    """The accesses that the instruction makes, one after the other."""
     PREFETCH = "prefetch"
     UNSUPPORTED = "exclusive or atomic"
     """An access that a device does not support."""
@@ -99,12 +99,12 @@ class AbortKind(Enum):
     WALK = "stage-1 walk"
     """The walk could not read its table."""
     REFUSED = "refused"
-    """Memory that is there, and not for this."""
+    """Memory that is mapped, without the permission for this access."""
 
 
 class DecodedAbort(NamedTuple):
-    """A data abort that is no plain access: at which IPA, and what makes the access. ``accesses`` are there for the
-    kind that has its name."""
+    """A data abort that is not a plain access: its IPA, and what makes the access. Only the kind of that name has
+    ``accesses``."""
 
     kind: AbortKind
     ipa: int
@@ -116,7 +116,7 @@ class DecodedAbort(NamedTuple):
 class PlainForm(Record):
     """How a plain access forms its address: register ``base`` (31 is SP) plus ``offset``.
 
-    ``base`` is None where the syndrome's own word has to do: a register offset, a literal.
+    ``base`` is None if only the syndrome is used: for a register offset or a literal.
     """
 
     base: int | None
@@ -125,9 +125,9 @@ class PlainForm(Record):
 
 @lru_cache(maxsize=_REMEMBERED)
 def plain_form(word: int | None) -> PlainForm | None:
-    """The form of an instruction of which a valid syndrome says all there is to say, else None.
+    """The form of an instruction that a valid syndrome describes completely, else None.
 
-    That is one general-purpose register and no write-back. ``word`` is the instruction, None where it cannot be read.
+    That is one general-purpose register and no write-back. ``word`` is the instruction, None if it cannot be read.
     """
     instruction = None if word is None else _decode(word)
     if instruction is None:
@@ -156,8 +156,8 @@ def data_abort_handler(
     """A function from the syndrome of the data abort in ``state`` to None, once it has completed it.
 
     ``read(ipa, size)`` and ``write(ipa, size, value)`` carry a plain access out. Where their outcome is another than
-    DONE nothing has been changed, and what becomes of it is for ``refused(access, reason, outcome)`` to say. What is
-    no plain access is all for ``other(esr)``. ``tell`` hears of a plain access before it is made.
+    DONE nothing has been changed, and ``refused(access, reason, outcome)`` decides what happens. What is not a plain
+    access is left to ``other(esr)``. ``tell`` is called with the reason of a plain access before it is made.
     """
     u64, layout = state.u64, state.layout
     x0, sp, pc = layout.x0 // 8, layout.sp // 8, layout.pc // 8
@@ -202,8 +202,8 @@ def data_abort_handler(
             return other(esr)
         ipa = (u64[hpfar] & FIPA) << FIPA_TO_ADDRESS | u64[far] & PAGE_OFFSET
         if not ipa & PAGE_OFFSET and base >= 0 and size > 1 and (u64[base] + offset) & PAGE_OFFSET:
-            # It began in the page before, which the syndrome does not tell. The address of a register offset or of a
-            # literal is not looked at: those are taken to be aligned.
+            # The access began in the page before, which the syndrome does not say. The address of a register offset or
+            # of a literal is not checked: those are assumed to be aligned.
             return other(esr)
         if is_write:
             value = u64[word] & mask if word >= 0 else 0
@@ -227,7 +227,7 @@ def data_abort_handler(
 
 
 class AbortDecoder:
-    """Decodes the data aborts of one saved state that are no plain accesses. ``correct`` puts a syndrome right."""
+    """Decodes the data aborts of one saved state that are not plain accesses. ``correct`` corrects a syndrome."""
 
     def __init__(self, state: CpuState, fetch: Fetch, correct: Callable[[int], int]) -> None:
         layout = state.layout
@@ -241,7 +241,7 @@ class AbortDecoder:
         self._correct = correct
 
     def decode(self, esr: int) -> DecodedAbort:
-        """What the abort with the core's syndrome ``esr`` is; the syndrome in the state is right afterwards."""
+        """Classify the abort with the core's syndrome ``esr``, and correct the syndrome in the state."""
         abort = decode_data_abort(self._correct(esr))
         ipa = fault_ipa(self._u64[self._hpfar], self._u64[self._far])
         if abort.stage1_walk:
@@ -250,11 +250,11 @@ class AbortDecoder:
             return DecodedAbort(AbortKind.REFUSED, ipa, abort.is_write)
         if abort.cache_maintenance:
             return DecodedAbort(AbortKind.MAINTENANCE, ipa, abort.is_write)
-        # ISV = 0, or a form whose syndrome this core gets wrong: the instruction says what to do.
+        # ISV = 0, or a form whose syndrome this core gets wrong: the instruction decides.
         return self._instruction(ipa, abort.is_write, self._word())
 
     def refused_store(self, ipa: int) -> DecodedAbort | None:
-        """What a store that is not to be carried out does; None for one that does nothing else."""
+        """What else a store that is dropped does, such as write-back; None if nothing."""
         word = self._word()
         if word is None or word == _DC_ZVA:
             return None

@@ -1,4 +1,4 @@
-"""Puts together what handles and what describes the exits of one vCPU on one core."""
+"""Builds the handlers and the decoders for the exits of one vCPU on one core."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def build_handlers(
     watch: Callable[[], Watcher | None],
     observed: bool,
 ) -> SyncHandlers:
-    """What handles the exits of a vCPU with this saved state and affinity; ``watch`` tells who hears of first
-    executions. Raises :class:`VCpuError` for a feature that the core does not have."""
+    """The handlers for the exits of a vCPU with this saved state and affinity; ``watch`` returns the function to call
+    for first executions. Raises :class:`VCpuError` for a feature that the core does not have."""
     has_pan = bool(Aa64Mmfr1(core.read_sysreg(lookup("ID_AA64MMFR1_EL1"))).PAN)
     memory = GuestMemory(core, hal)
     on_demand = None
@@ -82,7 +82,7 @@ def exit_reasons(
     mpidr: int,
     setup: Aarch64VCpuSetupConfig | None,
 ) -> ExitReasons:
-    """What tells the exit in ``scratch``, a state of its own that ``frame`` is a view of."""
+    """The decoder of the exit in ``scratch``, a state of its own that ``frame`` is a view of."""
     fetch = core.fetcher()
     return ExitReasons(
         state=scratch,
@@ -97,7 +97,7 @@ def exit_reasons(
 
 
 def _firmware(mpidr: int, setup: Aarch64VCpuSetupConfig) -> FirmwareCalls:
-    # Only who has the CPUs together can suspend them all.
+    # Only a VMM that has all the CPUs can suspend the system.
     return FirmwareCalls(mpidr, setup.power, system_suspend=setup.power is not None, entropy=setup.entropy)
 
 

@@ -28,7 +28,7 @@ class GuestCalls:
         """A hypervisor call: of the firmware, else of the platform. None: answered."""
 
     def _hypervisor_calls(self) -> Callable[[int], AxVCpuExitReason | None]:
-        # Guests call often enough for looking up what never changes to be felt.
+        # Guests make calls so often that looking up what never changes would cost noticeable time.
         u64, x0, call, platform_call = self._u64, self._x0, self._firmware.call, self._platform.hypercall
         x1, x2, x3, arguments = x0 + 1, x0 + 2, x0 + 3, slice(x0 + 1, x0 + 1 + ARGUMENTS)
 

@@ -15,13 +15,13 @@ from arm_vcpu_cli.record import Record
 
 SCTLR_EL1_RESET: Final = 0x30C5_0830
 MDCR_EL2: Final = int(Mdcr.of(TPM=1, TPMCR=1))
-"""Guests are told that there are no performance monitors; those of the core, which count the host's time, trap."""
+"""The ID registers say that there are no performance monitors; the core's own, which count host time, trap."""
 
 
 class Aarch64VCpuCreateConfig(Record):
     """``mpidr_el1``: the affinity that the guest sees; ``dtb_addr``: IPA of the device tree, given in x0.
 
-    ``number`` is ours: what observers are told of the vCPU.
+    ``number`` is ours: the number of the vCPU in reports to observers.
     """
 
     mpidr_el1: int = 0
@@ -39,8 +39,8 @@ class Aarch64VCpuSetupConfig(Record):
     ``trap_wfi`` and ``trap_id_registers``: HCR_EL2.TWI and TID3. ``hcr``: further HCR_EL2 bits by name.
     ``vtcr``: VTCR_EL2 of the tables given to ``set_ept_root``, by default that of the whole PA range of the CPU.
     ``features``: architecture features (FEAT_*) to announce or to hide; seen by the guest with ``trap_id_registers``.
-    ``entropy``: bytes for the TRNG functions (DEN0098); None leaves those out.
-    ``power``: who knows the power states of the other CPUs; None for a vCPU that is alone.
+    ``entropy``: source of bytes for the TRNG functions (DEN0098); None leaves those out.
+    ``power``: answers questions about the power states of the other CPUs; None for a vCPU that is alone.
     ``smc_table``: what the monitor at EL3 answers.
     ``on_demand``: the second stage whose memory becomes executable when the guest executes from it, if there is one.
     """

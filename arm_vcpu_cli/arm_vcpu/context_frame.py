@@ -35,7 +35,7 @@ _N, _Z, _C, _V = (int(Spsr.of(**{flag: 1})) for flag in "NZCV")
 class TrapFrame:
     """x0 to x30, SP_EL0, ELR and SPSR of a guest, as a view on its saved state; all 64 bits wide.
 
-    ELR is where the guest goes on (the PC of the saved state) and SPSR its PSTATE. Register 31 is XZR: it reads
+    ELR is where the guest resumes (the PC of the saved state) and SPSR its PSTATE. Register 31 is XZR: it reads
     zero and ignores writes.
     """
 
@@ -55,7 +55,7 @@ class TrapFrame:
         self._aarch64 = layout.aarch64 // 4
         self.advance: Final[Callable[[], None]] = self._advancer()
         self.pstate_word: Final[Callable[[], int]] = self._pstate_reader()
-        """Moves past the instruction that was completed for the guest: the only place that does.
+        """Advances the PC past an instruction that was completed for the guest; nothing else does.
 
         As a completed instruction does it also clears BTYPE and, under software step, PSTATE.SS (D2.12.5), so
         that the step exception follows.
@@ -85,7 +85,7 @@ class TrapFrame:
 
     @property
     def elr(self) -> int:
-        """Where the guest goes on."""
+        """The address at which the guest resumes."""
         return self._u64[self._pc]
 
     @elr.setter

@@ -1,8 +1,8 @@
 """Decoding and handling the synchronous exceptions that a guest takes to EL2 (the crate's ``exception.rs``).
 
 ``handle_exception_sync`` picks a handler by ESR_EL2.EC from a table. A handler either completes the exit and
-returns None, or returns the exit reason with which ``run()`` goes back to its caller; what is then left to do at
-the next entry is in ``pending``.
+returns None, or returns the exit reason that ``run()`` returns to its caller; ``pending`` then says what is left to do
+at the next entry.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ Handler = Callable[[int], ExitOrNone]
 
 EXCEPTION_CLASSES: Final = 64
 TAKEN_BACK: Final = -1
-"""In the place of a PSTATE: the exit was none, and the guest executes the same instruction again."""
+"""In place of a PSTATE: there was no exit after all, and the guest executes the same instruction again."""
 
 
 class Pending(Enum):
@@ -82,7 +82,7 @@ class SyncHandlers:
 
     ``new_pstate`` is set when the guest enters EL1's vector: it is to be written after the restore. It is
     :data:`TAKEN_BACK` when the exit has become none.
-    ``note`` says in words what was done beyond the exit reason, for whoever observes.
+    ``note`` says in words what was done beyond the exit reason, for observers.
     """
 
     def __init__(
@@ -133,7 +133,7 @@ class SyncHandlers:
         self._decoder = self.reasons.aborts
         self._advance = frame.advance
         self.told: Final[deque[AxVCpuExitReason]] = deque(maxlen=1)
-        """What the latest data abort was, if somebody observes."""
+        """The latest data abort as an exit reason, if somebody observes."""
         self._observed = observed
         self._data_abort = data_abort_handler(
             state,
@@ -147,7 +147,7 @@ class SyncHandlers:
         )
         self.pending: Pending | PlainAccess | PendingAccess = _NOTHING
         self.given: int | None = None
-        """What the caller says that the device read which is pending gave."""
+        """The value that the caller has given for the pending device read."""
         self.new_pstate: int | None = None
         self.note = ""
         table: list[Handler] = [unexpected] * EXCEPTION_CLASSES
@@ -189,13 +189,13 @@ class SyncHandlers:
         return None
 
     def take_over(self, previous: SyncHandlers) -> None:
-        """Go on where the handlers of an earlier binding of the same vCPU stopped."""
+        """Continue where the handlers of an earlier binding of the same vCPU stopped."""
         self.pending = previous.pending
         self.note = previous.note
         self.given = previous.given
 
     def start_again(self, pstate: int) -> None:
-        """The saved state is that of a reset: nothing is left to do for exits from before, but to write PSTATE."""
+        """Note a reset of the saved state: nothing is left to do for earlier exits, except to write PSTATE."""
         self._drop_pending()
         self.note = ""
         self.entry.history.clear()
@@ -216,16 +216,16 @@ class SyncHandlers:
         self.given = value
 
     def inject_undefined(self) -> None:
-        """The guest takes an Undefined Instruction exception instead of having its instruction completed."""
+        """Have the guest take an Undefined Instruction exception instead of completing its instruction."""
         self._drop_pending()
         if self._u32[self._syndrome] >> EC_SHIFT == ExceptionClass.HVC64:
-            # Its return address is behind it already, and the exception is to be at it.
+            # Its return address is already past it, and the exception has to be at it.
             self._frame.elr -= INSTRUCTION_SIZE
         self.note = "undefined instruction into the guest"
         self.new_pstate = self.entry.undefined()
 
     def inject_external_abort(self) -> None:
-        """The guest takes a synchronous external abort for the access of the last exit.
+        """Have the guest take a synchronous external abort for the access of the last exit.
 
         Raises :class:`VCpuError` if that exit was no access to memory.
         """
@@ -268,7 +268,7 @@ class SyncHandlers:
         if abort.accesses is not None:
             return self._finish(abort.accesses)
         if abort.kind in (AbortKind.PREFETCH, AbortKind.MAINTENANCE):
-            # Where nothing is, there is no line to fetch or to clean; KVM skips cache maintenance too.
+            # With nothing mapped there is no line to fetch or to clean; KVM skips cache maintenance too.
             self._advance()
             return None
         if abort.kind is AbortKind.UNSUPPORTED:
@@ -328,7 +328,7 @@ class SyncHandlers:
     # Calls and waiting -----------------------------------------------------------------------------------------
 
     def _smc(self, _esr: int) -> ExitOrNone:
-        # The trapped SMC has not been executed yet, unlike an HVC: it is stepped over here.
+        # Unlike an HVC, the trapped SMC has not been executed yet, so it is stepped over here.
         reason = self._calls.smc()
         if reason is None:
             self._advance()
@@ -348,7 +348,7 @@ class SyncHandlers:
         if trap.is_read:
             value = self._id_registers.get(reg)
             if value is None:
-                # Those that send SGIs are write-only (IHI 0069H, 12.2), also where nobody has an interrupt controller.
+                # Those that send SGIs are write-only (IHI 0069H, 12.2), even without an interrupt controller.
                 answer = Outcome.UNDEFINED if reg in SGI_REGISTERS else self._platform.sysreg_read(reg)
                 if isinstance(answer, Outcome):
                     return self._refused_sysreg(answer, SysRegRead(reg.iss, trap.register))
@@ -359,7 +359,7 @@ class SyncHandlers:
             outcome = self._platform.sysreg_write(reg, value)
             if outcome is not Outcome.DONE:
                 if reg in SGI_REGISTERS:
-                    # Nobody has an interrupt controller: who is to get it is the caller's to say.
+                    # Without an interrupt controller, the caller decides who gets it.
                     self.pending = Pending.ADVANCE
                     return send_ipi(value)
                 return self._refused_sysreg(outcome, SysRegWrite(reg.iss, value))

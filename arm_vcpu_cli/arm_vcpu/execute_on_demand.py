@@ -1,11 +1,11 @@
 """Memory that becomes executable when the guest first executes from it.
 
-The engine has to notice stores to memory that may be executed, and that makes them slow; so stage 2 says that it may
-not be, until it is. Where stage 1 is off, or maps everything writable and executable, that holds for single pages.
-Where a page is mapped read-only for execution, stage 1 keeps code and data apart, and the block around it is made
-executable at once: data in it is still not executable at stage 1.
+The engine has to notice stores to memory that may be executed, which makes them slow; so stage 2 forbids execution
+until it happens. If stage 1 is off, or maps everything writable and executable, that is done page by page. If a page is
+mapped read-only for execution, stage 1 keeps code and data apart, and the block around it is made executable at once:
+data in it is still not executable at stage 1.
 
-The guest sees nothing of it, and it is no exit: the abort of the first execution is taken back.
+The guest does not notice, and it does not count as an exit: the abort of the first execution is undone.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ _INSTRUCTION_ABORT: Final = int(ExceptionClass.INSTRUCTION_ABORT_LOWER)
 
 
 class ExecuteOnDemand:
-    """The instruction aborts of one vCPU, with this saved state, that only say that it executes from there for the
-    first time. ``flush_tlbs`` makes every CPU that uses the tables forget what it has cached of them, ``watch`` tells
-    who hears of each."""
+    """The instruction aborts of one vCPU, with this saved state, that only mark its first execution from somewhere.
+    ``flush_tlbs`` makes every CPU that uses the tables forget its cached translations; ``watch`` returns the function
+    to call for each first execution."""
 
     def __init__(
         self,
@@ -60,26 +60,26 @@ class ExecuteOnDemand:
         """Whether EL0 has executed in the upper half of the address space."""
 
     def concerns(self, esr: int) -> bool:
-        """Whether that is what the exception to EL2 with the syndrome ``esr`` in the saved state says."""
+        """Whether the exception to EL2 with the syndrome ``esr`` in the saved state is such a first execution."""
         if esr >> EC_SHIFT != _INSTRUCTION_ABORT:
             return False
         abort = decode_instruction_abort(esr)
         return abort.is_permission and not abort.stage1_walk and self._stage2.is_on_demand(self._ipa())
 
     def grant(self) -> None:
-        """Make it executable; the guest is to execute the instruction again."""
+        """Make the memory executable; the guest then executes the instruction again."""
         vaddr = self._u64[self._far]
         if vaddr & _UPPER_HALF and not self._u32[self._pstate] & _EL:
             self.expect_user_code_everywhere()
         granted = self._stage2.make_executable(self._ipa(), page_only=self._pages and self._has_writable_code(vaddr))
-        # Entries from before say that it cannot be executed, and that nobody has to notice stores through them.
+        # Earlier TLB entries forbid execution, and let stores pass unnoticed.
         self._flush_tlbs()
         watcher = self._watch()
         if watcher is not None:
             watcher(vaddr, granted)
 
     def expect_user_code_everywhere(self) -> None:
-        """The core may have reckoned without code of EL0 there."""
+        """The core may have ruled out code of EL0 there."""
         self.user_code_everywhere = True
         self._expect_user_code_everywhere()
 

@@ -41,7 +41,7 @@ _DATA_ABORT: Final = int(ExceptionClass.DATA_ABORT_LOWER)
 _ABORTS: Final = (ExceptionClass.DATA_ABORT_LOWER, ExceptionClass.INSTRUCTION_ABORT_LOWER)
 _SYSCALL_NUMBER: Final = 8
 STUCK: Final = -2
-"""The code of the ``FailEntry`` of a guest that takes one exception for ever."""
+"""The code of the ``FailEntry`` of a guest that takes the same exception for ever."""
 
 
 NO_LIMIT: Final = -1
@@ -50,8 +50,8 @@ COMPLETE: Final = (Halt, SystemDown, CpuDown, ExternalInterrupt, SendIPI)
 
 
 class ExitState:
-    """The exits of a vCPU: how many there were and may be, what ``run()`` is to return, and the report of it that waits
-    for its result, with the host's time when it began."""
+    """The exits of a vCPU: how many there were and may be, what ``run()`` returns, and the report of it that waits for
+    its result, with the host's time when it began."""
 
     __slots__ = ("began", "count", "limit", "reason", "record")
 
@@ -90,11 +90,11 @@ class ExitPath:
         self._vcpu = vcpu
 
     def function(self, observer: ExitObserver | None) -> Callable[[int], None]:
-        """The exit path; everything it needs is bound in it. Only an observed guest pays for being observed."""
+        """The exit path, with everything it needs bound in it. Only an observed guest pays for being observed."""
         save = self._cpu.core.saver(self._state)
         if observer is None:
             return self._path(save)
-        # The state is saved once: who observes looks at it before the path does.
+        # The state is saved once: an observer looks at it before the path does.
         return self._observed(save, self._path(None), observer)
 
     def vectors(self) -> VectorTable[AxVCpuExitReason | None]:
@@ -157,7 +157,8 @@ class ExitPath:
             else:
                 esr = u32[syndrome]
                 if esr >> EC_SHIFT:
-                    # The guest's own affair, and often a system call: nothing is asked that is not needed.
+                    # This concerns the guest alone, and is often a system call: nothing is looked up that is not
+                    # needed.
                     pstate = take(esr, u64[far] if esr >> EC_SHIFT in WITH_FAR else None)
                     if not entry.stuck:
                         restore()
@@ -233,7 +234,7 @@ class ExitPath:
                 return
             reason: AxVCpuExitReason | None = unknown
             exception_class = u32[syndrome] >> EC_SHIFT if decoded else 0
-            # What handles a data abort has to find out what it is, and says so.
+            # The handler of a data abort has to classify it, and records the result.
             accesses = to_el2 and exception_class == _DATA_ABORT
             if decoded and not accesses:
                 reason = decode() if to_el2 else decode_el1()
@@ -257,8 +258,8 @@ class ExitPath:
             path(kind)
             esr = u32[syndrome]
             if exits.count == before:
-                # It looked like semihosting, and this machine has none. Whoever was asked for the time of an exit is
-                # told what became of it, wanted or not.
+                # It looked like semihosting, and this machine has none. An observer that was asked for the time of an
+                # exit gets a report of what happened, wanted or not.
                 report_exception(
                     El1ExceptionRecord(record.time, kind, esr, None, record.pc, el, u64[pc], u64[x8], vcpu)
                 )

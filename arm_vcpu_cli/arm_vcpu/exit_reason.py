@@ -1,4 +1,4 @@
-"""What an exception is, as an exit reason, before anything is done about it: what a trace shows.
+"""The exit reason of an exception before it is handled, which is what a trace shows.
 
 The handlers in ``exception`` return the same reason for whatever they do not complete.
 """
@@ -65,7 +65,7 @@ ARGUMENTS: Final = 6
 
 
 class ExitReasons:
-    """Tells what the exception in a saved state is; changes nothing but a syndrome that is wrong."""
+    """Decodes the exception in a saved state, and changes nothing except a syndrome that is wrong."""
 
     def __init__(
         self,
@@ -91,7 +91,7 @@ class ExitReasons:
         self._entry = entry
         self._access = access
         self.aborts: Final = AbortDecoder(state, fetch, syndromes.data_abort)
-        # The handler of a machine in which nobody completes anything.
+        # The handler of a machine that completes nothing.
         self._data_abort = data_abort_handler(
             state,
             frame,
@@ -107,7 +107,7 @@ class ExitReasons:
         self._trapped_moves = trapped_moves
 
     def reason(self) -> AxVCpuExitReason | None:
-        """What the exception in the saved state is, as an exit reason, before anything is done about it.
+        """The exit reason of the exception in the saved state, before it is handled.
 
         None for an exception that EL1 takes itself.
         """

@@ -64,7 +64,7 @@ class GuestMemory:
         return Translation(stage1, self.walk_ipa(stage1.output, access))
 
     def _read_table(self, ipa: int) -> int | None:
-        """A descriptor of stage 1: the walk may only read where stage 2 lets it."""
+        """A descriptor of stage 1; the walk can only read it where stage 2 permits that."""
         paddr = self.walk_ipa(ipa, Access.READ).output
         return None if paddr is None else self._read_physical(paddr)
 

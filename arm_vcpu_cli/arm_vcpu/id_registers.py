@@ -1,4 +1,4 @@
-"""The ID registers that a guest sees: the core's own, less what the core announces and the guest does not get.
+"""The ID registers that a guest sees: the core's own, without what the core announces and the guest does not get.
 
 HCR_EL2.TID3 traps the whole group (op0 3, op1 0, CRn 0, CRm 1 to 7); what is not listed by the manual reads zero.
 Where a CPU's technical reference manual and the core differ, the core wins: nothing is announced that it cannot do.
@@ -27,27 +27,27 @@ HIDDEN: Final[FieldValues] = MappingProxyType(
     {
         # One virtual machine has neither EL2 nor EL3; AArch32 is not modelled. The GIC is the machine's to announce.
         "ID_AA64PFR0_EL1": {"EL0": _AARCH64_ONLY, "EL1": _AARCH64_ONLY, "EL2": 0, "EL3": 0, "GIC": 0},
-        # Watchpoints never fire, so as few as the field can say (one); there is no usable PMU.
+        # Watchpoints never fire, so the field says the fewest it can (one); there is no usable PMU.
         "ID_AA64DFR0_EL1": {"WRPs": 0, "PMUVer": 0},
         # Without EL2 there are no VMIDs and no VHE. Limited ordering regions would have to be trapped and are not.
         "ID_AA64MMFR1_EL1": {"VH": 0, "VMIDBits": 0, "LO": 0},
     }
 )
-"""What no guest is told, whatever the CPU model."""
+"""What is hidden from every guest, whatever the CPU model."""
 
 HIDDEN_FROM_MODEL: Final[Mapping[str, FieldValues]] = MappingProxyType(
     {
         "cortex-a53": {},
         "cortex-a57": {},
         "cortex-a72": {},
-        # The model promises to grow; none of these works in the core.
+        # The model is meant to grow; none of these works in the core.
         "max": {
             "ID_AA64PFR0_EL1": {"RAS": 0, "AMU": 0, "DIT": 0},
             "ID_AA64PFR1_EL1": {"SSBS": 0, "MTE": 0},
         },
     }
 )
-"""What is kept from a guest with that CPU model besides."""
+"""What is also hidden from a guest with that CPU model."""
 
 NO_CHOICE: Final[Mapping[str, bool]] = MappingProxyType({})
 """All features as the model has them."""
@@ -66,7 +66,7 @@ def guest_id_registers(
     for crm in range(1, 8):
         for op2 in range(8):
             reg = SysReg(3, 0, 0, crm, op2)
-            # AArch32 is hidden: its ID registers are UNKNOWN without it, and read zero as under KVM.
+            # AArch32 is hidden; without it, its ID registers are UNKNOWN, and read as zero as they do under KVM.
             values[reg] = _read(core, reg) if crm in _AARCH64_CRM else 0
     _set(values, HIDDEN)
     _set(values, HIDDEN_FROM_MODEL.get(core.model, {}))
@@ -75,7 +75,7 @@ def guest_id_registers(
     if not rndr:
         _set(values, {"ID_AA64ISAR0_EL1": {"RNDR": 0}})
     if features:
-        # Few guests ask for others than the CPU model has, and the table of all features is long.
+        # Few guests change the features of the CPU model, and the table of all features is long.
         values = import_module("arm_vcpu_cli.arch.identification.features").with_features(values, features)
     return values
 

@@ -59,16 +59,16 @@ WITH_FAR: Final = frozenset(
 
 
 REPEATS_AT_THE_VECTOR: Final = 1_000
-"""Times that a vector's own first instruction may fault: nothing at all is executed between two of those."""
+"""How many times a vector's own first instruction may fault: nothing is executed between two of those faults."""
 REPEATS_WITHOUT_PROGRESS: Final = 100_000
-"""Times that another instruction may fault in the same way, with the same registers and an untouched ELR."""
+"""How many times another instruction may fault in the same way, with the same registers and an unchanged ELR."""
 DESCENTS_WITHOUT_PROGRESS: Final = 10_000
-"""The same for a handler that faults inside itself, each time a little further down the stack."""
+"""The same for a handler that faults in itself, each time a little further down the stack."""
 
 _UNWATCHED: Final = frozenset(
     int(each) for each in (ExceptionClass.SVC64, ExceptionClass.SOFTWARE_STEP_LOWER, ExceptionClass.SOFTWARE_STEP)
 )
-"""Exceptions that come of an instruction that was executed: the guest gets on."""
+"""Exceptions caused by an instruction that was executed: the guest makes progress."""
 
 HISTORY: Final = 8
 GENERAL_REGISTERS: Final = ZERO_REGISTER
@@ -125,7 +125,7 @@ class El1Entry:
         self._descents = 0
         self._registers = b""
         self.stuck = False
-        """Whether the guest takes one exception over and over and can no longer get anywhere."""
+        """Whether the guest takes one exception over and over and can no longer make progress."""
         self.is_mapped: Callable[[int, int], bool] = lambda _vaddr, _esr: False
         """Whether an access that once gave that syndrome would succeed now."""
         self.history: deque[El1Exception] = deque(maxlen=HISTORY)
@@ -140,7 +140,7 @@ class El1Entry:
         return self._u32[self._pstate] & _EL == _EL1
 
     def _watch(self, esr: int, far: int, pc: int, sp: int) -> None:
-        """Notice a guest that takes one exception over and over and can no longer get anywhere.
+        """Notice a guest that takes one exception over and over and can no longer make progress.
 
         A vector with no code behind it is the usual case, a handler that faults on its own stack another. Handlers
         that map what was missing, or skip the instruction, change FAR, ELR or a register each time.
@@ -201,7 +201,7 @@ class El1Entry:
         return take
 
     def save(self) -> dict[str, Any]:
-        """What has been noticed of the exceptions so far."""
+        """What is known of the exceptions so far, as plain data."""
         return {
             "last": [word & MASK64 for word in self._last],
             "repeats": self.repeats,

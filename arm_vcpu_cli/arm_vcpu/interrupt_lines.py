@@ -15,13 +15,13 @@ _UNKNOWN: Final = -1
 
 
 def _nowhere(_value: int) -> None:
-    """There is no core to tell."""
+    """Does nothing: the vCPU is on no core."""
 
 
 class VirtualInterruptLines:
-    """HCR_EL2.VI and VF: what they are to be (``wanted``), and what the core has been told (``driven``).
+    """HCR_EL2.VI and VF: what they should be (``wanted``), and what the core has (``driven``).
 
-    Only the vCPU that a core holds may tell it anything: it does from :meth:`enter` to :meth:`leave`.
+    Only the vCPU that a core holds may write to it: from :meth:`enter` to :meth:`leave`.
     """
 
     __slots__ = ("_base", "_here", "_write", "driven", "wanted")
@@ -34,48 +34,48 @@ class VirtualInterruptLines:
         self._write: Callable[[int], object] = _nowhere
 
     def set(self, *, irq: bool, fiq: bool) -> None:
-        """Say what the lines are to be; :meth:`drive` makes it so."""
+        """Set what the lines should be; :meth:`drive` passes it on to the core."""
         self.wanted = (VI if irq else 0) | (VF if fiq else 0)
 
     @property
     def irq(self) -> bool:
-        """Whether VI is to be set."""
+        """Whether VI should be set."""
         return bool(self.wanted & VI)
 
     @property
     def fiq(self) -> bool:
-        """Whether VF is to be set."""
+        """Whether VF should be set."""
         return bool(self.wanted & VF)
 
     def connect(self, write: Callable[[int], object], hcr: int) -> None:
-        """To a core, by what writes its HCR_EL2, which has the value ``hcr`` for this vCPU."""
+        """Attach to a core by the function that writes its HCR_EL2, which has the value ``hcr`` for this vCPU."""
         self._write = write
         self._here = True
         self._base = hcr & ~(VI | VF)
         self.driven = hcr & (VI | VF)
 
     def enter(self, driven: int = _UNKNOWN) -> None:
-        """The core holds this vCPU from now on, and was told ``driven`` for another one."""
+        """Note that the core holds this vCPU from now on, and has ``driven`` from another one."""
         self._here = True
         if driven or self.driven:
-            # Only where neither has a line up the saved HCR_EL2 and what the core has made of it agree for certain.
+            # The saved HCR_EL2 certainly agrees with the core's only if neither vCPU has a line raised.
             self.driven = _UNKNOWN
 
     def load(self, *, irq: bool, fiq: bool) -> None:
-        """What they are to be in a saved state that was exchanged for another: the core has to be told."""
+        """Set what they should be in a saved state that was replaced; the core needs an update."""
         self.set(irq=irq, fiq=fiq)
         self.driven = _UNKNOWN
 
     def leave(self) -> None:
-        """The core is another vCPU's."""
+        """Note that the core holds another vCPU."""
         self._here = False
 
     def disconnect(self) -> None:
-        """From the core."""
+        """Detach from the core."""
         self._write = _nowhere
 
     def drive(self) -> None:
-        """Tell the core, if it holds this vCPU."""
+        """Pass the lines on to the core, if it holds this vCPU."""
         if self.wanted != self.driven and self._here:
             self._write(self._base | self.wanted)
             self.driven = self.wanted

@@ -21,7 +21,8 @@ class DeviceAccess:
         self._platform = platform
 
     def proceed(self, access: PendingAccess) -> MmioReason | Outcome:
-        """Carry out what is left. DONE: committed. ABORT: nothing was changed. An exit: the caller completes it."""
+        """Carry out the remaining accesses. DONE: committed. ABORT: nothing was changed. An exit: the caller completes
+        it."""
         elements = access.elements
         while access.index < len(elements):
             element = elements[access.index]

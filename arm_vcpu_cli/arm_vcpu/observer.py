@@ -1,5 +1,5 @@
-"""What a vCPU tells an observer: of each exit, and if it wants of entries and of the guest's own exceptions; facts, not
-text."""
+"""What a vCPU reports to an observer: each exit and, if wanted, entries and the guest's own exceptions, as facts and
+not as text."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class ExitRecord:
 class El1ExceptionRecord(NamedTuple):
     """An exception that the guest takes itself: ``kind`` is its row of the vector table, ``esr`` and ``far`` are those
     of EL1 (None for an interrupt, and where FAR is not set), ``pc`` the preferred return address, ``el`` where the
-    guest was, ``vector`` where it goes on; ``x8`` is the number of a Linux system call, ``vcpu`` that of the vCPU."""
+    guest was, ``vector`` where it continues; ``x8`` is the number of a Linux system call, ``vcpu`` that of the vCPU."""
 
     time: int
     kind: int
@@ -83,7 +83,7 @@ class El1ExceptionRecord(NamedTuple):
 
 
 class ExitObserver(Protocol):
-    """Whoever watches vCPUs. What is wanted is asked once, when the vCPU is bound."""
+    """An observer of vCPUs. The vCPU asks what it wants once, when it is bound."""
 
     @property
     def wants_entries(self) -> bool:
@@ -95,7 +95,7 @@ class ExitObserver(Protocol):
 
     @property
     def timing(self) -> bool:
-        """Whether the host's time is to be taken for each exit."""
+        """Whether to measure the host's time for each exit."""
 
     def now(self) -> int:
         """The time of an event, in nanoseconds of the clock that the trace uses."""
@@ -104,10 +104,10 @@ class ExitObserver(Protocol):
         """One exit, after it was completed."""
 
     def entry(self, vcpu: int, pc: int, el: int, *, irq: bool, fiq: bool) -> None:
-        """A vCPU goes on at ``pc``; which virtual interrupts are pending for it."""
+        """A vCPU resumes at ``pc``; which virtual interrupts are pending for it."""
 
     def exception(self, record: El1ExceptionRecord) -> None:
-        """The guest has taken an exception to EL1; rarely one that was not asked for, where :meth:`now` was."""
+        """The guest has taken an exception to EL1; rarely an unwanted one, if :meth:`now` was called for it."""
 
 
 class SilentObserver:
@@ -118,7 +118,7 @@ class SilentObserver:
     timing = False
 
     def now(self) -> int:
-        """Times are of no interest."""
+        """Return 0: times are of no interest."""
         return 0
 
     def exit(self, record: ExitRecord) -> None:

@@ -54,7 +54,7 @@ class Aarch64PerCpu:
         return self._vectors
 
     def register_irq_handler(self, handler: Callable[[], None]) -> None:
-        """Set who handles interrupts of the host. Raises :class:`VCpuError` the second time."""
+        """Set the handler for interrupts of the host. Raises :class:`VCpuError` the second time."""
         if self._irq_handler is not None:
             raise VCpuError(f"physical CPU {self._cpu_id}: an IRQ handler is registered already")
         self._irq_handler = handler

@@ -28,10 +28,10 @@ class Aarch64Hal(AxVCpuHal, Protocol):
 
 
 class Outcome(Enum):
-    """What a handler of the VMM made of an exit."""
+    """The outcome of a VMM's handler of an exit."""
 
     DONE = "done"
-    """Completed; the guest goes on."""
+    """Completed; the guest resumes."""
     EXIT = "exit"
     """Not for the VMM's handlers: ``run()`` returns the exit to its caller."""
     ABORT = "abort"
@@ -47,7 +47,7 @@ class Platform(Protocol):
     """
 
     def mmio_read(self, ipa: int, width: int) -> int | Outcome:
-        """Read a device; the value, or what else happens."""
+        """Read a device; the value, or another outcome."""
 
     def mmio_write(self, ipa: int, width: int, value: int) -> Outcome:
         """Write a device."""

@@ -1,11 +1,12 @@
 """PSCI 1.1, the SMCCC's own functions and the TRNG, called through HVC and SMC alike (DEN0022, DEN0028, DEN0098).
 
 A call is a plain function from its four arguments to a result for x0, to several for the registers from x0 on, or
-to an exit reason that leaves ``run()`` so that the VMM starts, stops or powers off something. Whoever only wants to
-know what a call is, asks :meth:`FirmwareCalls.exit_reason`: the functions behind it decide and change nothing.
+to an exit reason that leaves ``run()`` so that the VMM starts, stops or powers off something.
+:meth:`FirmwareCalls.exit_reason` says what a call would be without carrying it out: the functions behind it decide and
+change nothing.
 
-What needs to be known of other CPUs and of memory is asked of a :class:`PowerStates`. Only CPU_ON is decided by the VMM
-alone, because its decision and what follows from it are one step.
+A :class:`PowerStates` answers questions about other CPUs and memory. Only CPU_ON is decided by the VMM alone, because
+its decision and the effects of that are one step.
 
 The modelled CPU does not speculate, whatever its MIDR_EL1 says: the firmware's workarounds are answered as
 "not required" (DEN0028, 7.5 to 7.8), which is what an unaffected host answers under KVM.
@@ -47,7 +48,7 @@ ExitHandler = Callable[[int, int, int, int], int | CallExit]
 """A handler without effects, of a call that leaves ``run()`` unless it is refused."""
 
 _HIGHEST_POWER_LEVEL: Final = 0
-"""CPUs have power states of their own (level 0); clusters and the system have none for CPU_SUSPEND to ask for."""
+"""CPUs have power states of their own (level 0); clusters and the system have none that CPU_SUSPEND could request."""
 _INSTRUCTION_SIZE: Final = 4
 
 ARCH_FEATURES: Final[Mapping[int, int]] = MappingProxyType(
@@ -91,7 +92,7 @@ def _arch_features(_x0: int, function: int, _x2: int, _x3: int) -> CallResult:
 
 
 class PowerStates(Protocol):
-    """What a call has to know of the machine around its CPU. These are questions: nothing changes by being asked."""
+    """What a call has to know about the machine around its CPU. These are queries, and change nothing."""
 
     def affinity_info(self, target: int, level: int) -> int:
         """What AFFINITY_INFO answers about a target at an affinity level: its state, or INVALID_PARAMETERS."""
@@ -104,7 +105,7 @@ class PowerStates(Protocol):
 
 
 class OneCpu:
-    """The :class:`PowerStates` of a CPU that is alone, and that the VMM wakes wherever it likes."""
+    """The :class:`PowerStates` of a CPU that is alone, which the VMM may wake at any address."""
 
     def __init__(self, mpidr: int) -> None:
         self._mpidr = mpidr & AFFINITY_MASK
@@ -117,7 +118,7 @@ class OneCpu:
         return AffinityState.ON
 
     def may_power_down(self, entry: int) -> PsciStatus:
-        """What memory there is, is not known; an instruction is aligned all the same."""
+        """Check the alignment of an instruction only: the memory is not known."""
         return PsciStatus.INVALID_ADDRESS if entry % _INSTRUCTION_SIZE else PsciStatus.SUCCESS
 
     def may_system_suspend(self, caller: int, entry: int) -> PsciStatus:  # noqa: ARG002
@@ -126,11 +127,11 @@ class OneCpu:
 
 
 class FirmwareCalls:
-    """What the hypervisor answers itself, for one vCPU.
+    """The calls that the hypervisor itself answers, for one vCPU.
 
-    ``mpidr`` is the caller's affinity and ``power`` what it asks of the other CPUs; without one it is alone.
-    ``system_suspend`` is for a VMM that can suspend a whole machine: SYSTEM_SUSPEND is optional. ``entropy`` is behind
-    the TRNG; without one the TRNG's functions are somebody else's.
+    ``mpidr`` is the caller's affinity, and ``power`` answers questions about the other CPUs; without it, the vCPU is
+    alone. ``system_suspend`` is for a VMM that can suspend a whole machine: SYSTEM_SUSPEND is optional. ``entropy``
+    feeds the TRNG; without it, the TRNG's functions are left to others.
     """
 
     def __init__(
@@ -152,7 +153,7 @@ class FirmwareCalls:
         }
 
     def find(self, function: int) -> CallHandler | None:
-        """The handler of a function identifier (32 bits); None leaves the call to somebody else."""
+        """The handler of a function identifier (32 bits); None leaves the call to others."""
         handler = self._table.get(function)
         if handler is None and (is_psci(function) or (self._has_trng and is_trng(function))):
             return _answer(PsciStatus.NOT_SUPPORTED)
@@ -178,7 +179,7 @@ class FirmwareCalls:
     def exit_reason(self, x0: int, x1: int, x2: int, x3: int) -> CallExit | None:
         """The exit that :meth:`call` with these registers would be; None for a call that is answered, or not ours.
 
-        Nothing is carried out: only calls without effects are looked at more closely.
+        Nothing is carried out: only calls without effects are decoded further.
         """
         if x0 & 0xFFFF_FFFF not in self._leaving:
             return None
@@ -188,7 +189,7 @@ class FirmwareCalls:
     # Calls that leave, unless they are refused -----------------------------------------------------------------
 
     def _cpu_suspend(self, _x0: int, power_state: int, entry: int, context: int) -> int | CallExit:
-        """CPU_SUSPEND (DEN0022, 5.4). The StateID is the platform's affair: here all states of a type are one."""
+        """CPU_SUSPEND (DEN0022, 5.4). The StateID is platform-specific: here all states of a type are one."""
         power_state = _word(power_state)
         wanted = PowerState(power_state & POWER_STATE_MASK)
         if power_state & ~POWER_STATE_MASK or wanted.PowerLevel > _HIGHEST_POWER_LEVEL:
@@ -240,7 +241,7 @@ class FirmwareCalls:
             psci.PSCI_VERSION: _answer(PSCI_VERSION_1_1),
             psci.AFFINITY_INFO: self._affinity_info,
             psci.AFFINITY_INFO_64: self._affinity_info,
-            # No trusted OS is there to be moved: MIGRATE and MIGRATE_INFO_UP_CPU are not supported.
+            # There is no trusted OS to migrate: MIGRATE and MIGRATE_INFO_UP_CPU are not supported.
             psci.MIGRATE_INFO_TYPE: _answer(MigrateInfo.NOT_NEEDED),
             psci.PSCI_FEATURES: self._psci_features,
             SmcccFunction.SMCCC_VERSION: _answer(SMCCC_VERSION_1_2),

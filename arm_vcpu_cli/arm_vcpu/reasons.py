@@ -1,4 +1,4 @@
-"""Exit reasons that come again and again, made once: they never change, and making one costs more than finding it."""
+"""Cached exit reasons: they never change, and building one costs more than finding it."""
 
 from __future__ import annotations
 

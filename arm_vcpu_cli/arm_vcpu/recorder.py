@@ -1,4 +1,4 @@
-"""The flight recorder: the state at each of the latest exits, kept at next to no cost and decoded only for a report."""
+"""The flight recorder: the state at each of the latest exits, kept at almost no cost and decoded only for a report."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ class RecentExit(NamedTuple):
 
 
 Kept = bytes | tuple[bytes, int, AxVCpuExitReason | None]
-"""A part of a saved state; the number of the exit where it is not that before the next one's; the reason if the state
-does not tell."""
+"""A part of a saved state; the number of the exit unless it is one less than the next one's; the reason if the state
+does not show it."""
 
 
 class FlightRecorder:
     """Copies of the part of a saved state that an exit is decoded from.
 
-    On the exit path ``append(snapshot())`` takes one, before anything is done about the exit; what cannot be told from
-    the state has its number and its reason beside the copy.
+    On the exit path ``append(snapshot())`` takes a copy before the exit is handled. If the state does not show
+    everything, the number and the reason are stored beside the copy.
     """
 
     def __init__(self, state: CpuState) -> None:

@@ -1,8 +1,8 @@
-"""Executing a stopped vCPU to see what its guest would do next, and taking all of it back.
+"""Executing a stopped vCPU to see what its guest would do next, and undoing all of it.
 
-Only the state of the core can be taken back. So whoever has it execute has looked at the instructions before: none of
-them writes memory or a register outside of the saved state. A load may still turn out to be one from a device, which is
-an exception to EL2; it ends the rehearsal before the device hears of it.
+Only the state of the core can be undone. So the caller has to inspect the instructions first: none of them may write
+memory or a register outside of the saved state. A load may still turn out to be one from a device, which is an
+exception to EL2; it ends the rehearsal before the access reaches the device.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from arm_vcpu_cli.errors import EngineError
 class Rehearsal:
     """What one bound vCPU would do; a context manager. Its trap frame is what it would be, until the end.
 
-    Another one may be rehearsed inside, on the same core too, once this one executes no more. The core's time passes:
-    that is the caller's to put right, and so is the budget.
+    Another one may be rehearsed inside, on the same core too, once this one no longer executes. The core's time passes:
+    the caller has to correct that, and the budget.
     """
 
     def __init__(self, vcpu: Aarch64VCpu, core: CpuCore) -> None:
@@ -47,15 +47,15 @@ class Rehearsal:
         if vcpu.residency is not None:
             vcpu.residency.take()
             vcpu.residency.listen()
-        # With the mark of the exclusive monitor, which is lost to those who really give way to another vCPU.
+        # With the mark of the exclusive monitor, which a vCPU loses when it really gives way to another one.
         vcpu.state.u64[:] = memoryview(self._before).cast("Q")
         self._core.restorer(vcpu.state)()
         if self._requested:
             self._core.request_stop()
 
     def execute(self, instructions: int) -> bool:
-        """Execute so many, which have to end where a block of the core ends; False if they were not executed, or if
-        one took an exception."""
+        """Execute this many instructions, which have to end where a block of the core ends; False if they were not
+        executed, or if one took an exception."""
         core, frame = self._core, self._vcpu.ctx
         end = core.instruction_count() + instructions
         while (left := end - core.instruction_count()) > 0:

@@ -1,12 +1,12 @@
 """vCPUs that take turns on one physical CPU: whose state the core holds, and what changes with it.
 
-All that a core holds of a vCPU is in the saved state, which each exit leaves behind, but for four things: who is called
-for its exceptions, HCR_EL2.VI and VF, cached translations, and the mark of the exclusive monitor, which is no vCPU's
-any longer once another one has executed (DDI 0487, B2.12).
+All that a core holds of a vCPU is in the saved state, which each exit leaves behind, except for four things: the hook
+for its exceptions, HCR_EL2.VI and VF, cached translations, and the mark of the exclusive monitor, which belongs to no
+vCPU once another one has executed (DDI 0487, B2.12).
 
-Cached translations may stay where they were all made by the same tables and controls, and whoever comes has those too.
-A vCPU that has had others in between has emptied the TLB itself, as it would have to on a CPU of its own; one that is
-interrupted before it gets there has other ones than when it came.
+Cached translations may stay if they were all made by the same tables and controls, and the next vCPU has those too. A
+vCPU that has had others in between has emptied the TLB itself, as it would have to on a CPU of its own; if it is
+interrupted before it gets there, its tables and controls differ from those that it came with.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from arm_vcpu_cli.engine.layout import NOT_EXCLUSIVE, CpuState
 from arm_vcpu_cli.engine.port import ExceptionHook
 
 _REGIME: Final = tuple(lookup(f"{name}_EL1") for name in ("SCTLR", "TTBR0", "TTBR1", "TCR", "MAIR"))
-"""What decides how the EL1&0 regime translates, beside stage 2."""
+"""The controls of the EL1&0 translation regime, besides stage 2."""
 
 
 class Residency:
-    """Puts one bound vCPU onto its physical CPU in the place of another."""
+    """Puts one bound vCPU onto its physical CPU in place of another."""
 
     __slots__ = ("_cpu", "_exclusive", "_flush_tlb", "_hook", "_lines", "_regime", "_set_hook", "_stage2", "_u64")
 
@@ -49,7 +49,7 @@ class Residency:
         return self._cpu.loaded is self
 
     def take(self) -> None:
-        """Be the one that the core holds; the saved state is loaded by the caller, afterwards."""
+        """Make this vCPU the one that the core holds; the caller loads the saved state afterwards."""
         cpu, before = self._cpu, self._cpu.loaded
         if before is self:
             return
@@ -68,7 +68,7 @@ class Residency:
         cpu.loaded = self
 
     def listen(self) -> None:
-        """Have the hook called again, after somebody else has had another one called."""
+        """Set the hook again, after somebody else has set another one."""
         self._set_hook(self._hook)
 
     def translation(self) -> tuple[object, ...]:
@@ -76,13 +76,13 @@ class Residency:
         return self._stage2, self._regime(self._u64)
 
     def leave(self) -> int:
-        """Another one is about to be loaded; what the core was told of the interrupt lines."""
+        """Give way to another vCPU; returns what the core has of the interrupt lines."""
         self._lines.leave()
         self._cpu.loaded = None
         return self._lines.driven
 
     def go_on(self, *, here: bool) -> None:
-        """The saved state is about to be exchanged for another one, of a vCPU that the core held or did not."""
+        """Prepare for a saved state that replaces the current one, whether or not the core holds this vCPU."""
         if here:
             self.take()
         elif self.here:
@@ -90,7 +90,7 @@ class Residency:
         self._cpu.cached = None
 
     def forget(self) -> None:
-        """The saved state was exchanged for another: load it as if the vCPU had not been there."""
+        """Load a saved state that has replaced another, as if the vCPU had not been there."""
         self._cpu.cached = None
         if self.here:
             self.leave()

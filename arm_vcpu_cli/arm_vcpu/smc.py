@@ -1,7 +1,7 @@
 """The secure monitor behind the hypervisor: the crate's ``smc_call``.
 
-There is no EL3 software here. What it would answer is a table that the machine description fills; everything else
-gets SMCCC's answer for an unknown function.
+There is no EL3 software here. A table in the machine description has what it would answer; every other call gets
+SMCCC's answer for an unknown function.
 """
 
 from __future__ import annotations

@@ -107,7 +107,7 @@ class Stage2AddressSpace:
         """Map ``size`` bytes at ``ipa`` to ``pa``, all multiples of 4 KiB.
 
         ``execute_on_demand``: where execution is permitted, the first one faults, and :meth:`make_executable` is what
-        to do about it. Everything that this class tells shows such memory as executable.
+        handles that. Everything that this class returns shows such memory as executable.
 
         Stage2Error: misaligned, beyond the address widths, something is mapped there already, or no frames
         left.

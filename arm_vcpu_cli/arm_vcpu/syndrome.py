@@ -1,4 +1,4 @@
-"""Puts right what this core gets wrong in the syndrome of an abort to EL2 (DDI 0487, D24.2, ESR_EL2).
+"""Corrects what this core gets wrong in the syndrome of an abort to EL2 (DDI 0487, D24.2, ESR_EL2).
 
 ISV is 1 for single loads and stores with write-back, for which the manual has 0; and the fault status of a stage-1
 walk that stage 2 refused is not that of the refusal. The correction is made in the saved state, so that whoever

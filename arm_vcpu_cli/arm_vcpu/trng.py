@@ -9,7 +9,7 @@ from typing import Final
 from arm_vcpu_cli.arch.smccc import TRNG_VERSION_1_0, SmcccFunction, TrngStatus
 
 EntropySource = Callable[[int], bytes]
-"""Gives that many random bytes; fewer than asked for mean that it has run dry."""
+"""Returns this many random bytes; fewer mean that the source is exhausted."""
 TrngResult = int | tuple[int, ...]
 TrngHandler = Callable[[int, int, int, int], TrngResult]
 

@@ -38,7 +38,7 @@ _ENGINE_FAILURE: Final = -1
 
 
 def _not_bound(*_arguments: int) -> None:
-    """There is no core to load anything into."""
+    """Does nothing: there is no core to load into."""
 
 
 class Aarch64VCpu:
@@ -76,9 +76,9 @@ class Aarch64VCpu:
         self.residency: Residency | None = None
         self._at_reset = b""
         self.execution_watcher: Watcher | None = None
-        """Hears of memory that has become executable because the guest executes from it."""
+        """Called for memory that has become executable because the guest executes from it."""
         self.stopped_by = StopReason.STOP
-        """Why the core last came back from the guest."""
+        """Why the core last left the guest."""
 
     # Configuration ---------------------------------------------------------------------------------------------
 
@@ -117,7 +117,7 @@ class Aarch64VCpu:
         self._ept_root = ept_root
 
     def add_observer(self, observer: ExitObserver) -> None:
-        """Report every exit to one more. Raises :class:`VCpuError` while bound: the exit path is built by ``bind``."""
+        """Add an observer of every exit. Raises :class:`VCpuError` while bound: ``bind`` builds the exit path."""
         if self._cpu is not None:
             raise VCpuError("an observer can only be added while the vCPU is not bound")
         self._observers.append(observer)
@@ -158,7 +158,7 @@ class Aarch64VCpu:
         registers = self.guest_system_regs
         if not self._started:
             registers["HCR_EL2"] = without_pauth_traps(core, registers["HCR_EL2"])
-            # A guest that reads the core's own ID registers is told of performance monitors, and may use them.
+            # A guest that reads the core's own ID registers sees performance monitors there, and may use them.
             core.write_sysreg(lookup("MDCR_EL2"), MDCR_EL2 if setup.trap_id_registers else 0)
         registers.restore(core, self.read_sysreg, self.write_sysreg)
         if not self._started:
@@ -210,7 +210,8 @@ class Aarch64VCpu:
         cpu.loaded = self.residency = self._cpu = None
 
     def reset(self, entry: int, arg: int) -> None:
-        """The registers as at reset, but for ``entry``, where the guest starts, and ``arg`` in x0: what CPU_ON gives.
+        """Reset the registers, except for ``entry``, where the guest starts, and ``arg`` in x0: the parameters of
+        CPU_ON.
 
         Raises :class:`VCpuError` while not bound.
         """
@@ -271,7 +272,7 @@ class Aarch64VCpu:
         core.saver(self._state)()
 
     def _present(self) -> CpuCore:
-        """The core, which holds this vCPU, if need be in the place of another one."""
+        """The core, holding this vCPU, if need be in place of another one."""
         cpu, residency = self._bound(), self.residency
         if residency is not None and not residency.here:
             residency.take()
@@ -288,13 +289,13 @@ class Aarch64VCpu:
             lines.drive()
 
     def save(self) -> dict[str, Any]:
-        """All of it as plain data, between two exits. Raises :class:`VCpuError` while not bound."""
+        """The state as plain data, between two exits. Raises :class:`VCpuError` while not bound."""
         return save_vcpu(self._state, self.residency, self._require_handlers(), self._lines, self._exits)
 
     def load(self, state: object) -> None:
         """Take what :meth:`save` gave, of a vCPU of the same kind that is bound. ValueError if it is something else.
 
-        Cached translations and translated code are the core's, which is to forget them.
+        Cached translations and translated code belong to the core, which has to forget them.
         """
         load_vcpu(state, self._state, self.residency, self._require_handlers(), self._lines, self._exits)
 
@@ -318,15 +319,15 @@ class Aarch64VCpu:
         self._require_handlers().complete(value)
 
     def inject_external_abort(self) -> None:
-        """Instead of having its access completed, the guest takes a synchronous external abort."""
+        """Have the guest take a synchronous external abort instead of completing its access."""
         self._require_handlers().inject_external_abort()
 
     def inject_undefined(self) -> None:
-        """Instead of having its instruction completed, the guest takes an Undefined Instruction exception."""
+        """Have the guest take an Undefined Instruction exception instead of completing its instruction."""
         self._require_handlers().inject_undefined()
 
     def inject_interrupt(self, vector: int) -> None:
-        """Raise the virtual IRQ (HCR_EL2.VI). Which interrupt it is is the interrupt controller's to say."""
+        """Raise the virtual IRQ (HCR_EL2.VI). The interrupt controller says which interrupt it is."""
         if vector < 0:
             raise VCpuError(f"interrupt {vector}: expected a number of 0 or more")
         self.set_virtual_irq(pending=True)
@@ -350,14 +351,14 @@ class Aarch64VCpu:
     def set_interrupt_lines(self, *, irq: bool, fiq: bool) -> None:
         """Set HCR_EL2.VI and VF, at any time: at the latest the next entry into the guest brings them into effect.
 
-        Inside the hook of an exit that is the end of the hook. A :class:`MoveHandler` or a device that the guest
-        reaches without an exit has to ask for a stop as well, if :attr:`lines_changed` says so.
+        Inside the hook of an exit, they take effect at the end of the hook. A :class:`MoveHandler` or a device that the
+        guest reaches without an exit has to ask for a stop as well, if :attr:`lines_changed` says so.
         """
         self._lines.set(irq=irq, fiq=fiq)
 
     @property
     def lines_changed(self) -> bool:
-        """Whether HCR_EL2.VI or VF is to change at the next entry."""
+        """Whether HCR_EL2.VI or VF changes at the next entry."""
         return self._lines.wanted != self._lines.driven
 
     @property

@@ -1,8 +1,8 @@
 """The state of a bound vCPU between two exits, as plain data.
 
-Beside the registers that is what is left to do for the exit that was returned last, and what its hypervisor has noticed
-of it. The flight recorder and what observers wait for belong to a run, and are left out; cached translations and
-translated code are the core's.
+Besides the registers, that is what is left to do for the exit that was returned last, and what the hypervisor has
+noticed of it. The flight recorder and what observers wait for belong to a run, and are left out; cached translations
+and translated code belong to the core.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def save_vcpu(
     lines: VirtualInterruptLines,
     exits: ExitState,
 ) -> dict[str, Any]:
-    """All of it as plain data."""
+    """The state as plain data."""
     return {
         "version": VERSION,
         "registers": state.save(),

@@ -1,4 +1,4 @@
-"""What the read stub answers: the counters, in machine code."""
+"""The counters, which the read stub answers in machine code."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MAX_OFFSET: Final = 1 << 62
 
 
 class Counters:
-    """The words of one engine's read stub, which answers nothing at first. Times are nanoseconds."""
+    """The words of one engine's read stub. It answers nothing at first. Times are nanoseconds."""
 
     def __init__(self, engine: Engine, block: BlockWords) -> None:
         """``block`` are the words of its block stub."""

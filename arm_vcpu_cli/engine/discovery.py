@@ -153,7 +153,7 @@ def _find_exception_record(probe: ThrowAwayEngine, pc: int) -> tuple[int, int, i
     engine.write_register(unicorn_api.X[1], _UNMAPPED_IPA)
     to_el1, to_el2 = (_only_state(probe.run(instruction)) for instruction in (_SVC | _SVC_IMMEDIATE << 5, LDR_X2_X1))
     syndrome = _only(places_of(_SYNDROME_SVC, to_el1, 4), "the syndrome")
-    # The address stands in X1 too, which is not what we look for.
+    # The address is in X1 too, which is not what we look for.
     places = [at for at in places_of(_UNMAPPED_IPA, to_el2, 8) if to_el1[at : at + 8] != to_el2[at : at + 8]]
     address = _only([at for at in places if 0 < at - syndrome <= 32], "the fault address")
     levels = [

@@ -1,9 +1,9 @@
 """The engine's check for a stop behind each memory access, and where in its structure the switch for it is.
 
-A stop that takes effect there is one in the middle of an instruction, which is then executed again; nobody wants it,
-and the check costs up to a tenth of all time. The engine has a switch that leaves it out of translated code
-(``no_exit_request``), and no call for it. The translator of the 32-bit Arm architecture sets it for each instruction of
-an IT block and clears it for each other, so it is found by looking at what that changes.
+A stop that takes effect there is in the middle of an instruction, which is then executed again. armvcpu never stops
+there, and the check takes up to a tenth of all time. The engine has a switch that leaves it out of translated code
+(``no_exit_request``), but no function that sets it. The translator of the 32-bit Arm architecture sets it for each
+instruction of an IT block and clears it for all others, so what these change shows where it is.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What firmware leaves behind at EL3 when it hands a PE over to a hypervisor at EL2.
 
-The core resets to EL3. The hypervisor wants everything of EL2 and below to stay there: non-secure, AArch64, HVC
-enabled, no trap to EL3.
+The core resets to EL3. The hypervisor needs all of EL2 and below to stay there: Non-secure, AArch64, HVC enabled, no
+trap to EL3.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What CPU and system the host has: machine code and the engine's inside are known for some of them."""
+"""The host's CPU and operating system: machine code and the engine's internals are known for some of them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import sys
 
 
 def host_cpu() -> str:
-    """The host's instruction set as its kernel names it, in lower case, such as ``x86_64`` or ``aarch64``; empty where
-    it does not say. Not by ``platform``, which takes 2 ms to import."""
+    """The host's instruction set as its kernel names it, in lower case, such as ``x86_64`` or ``aarch64``; empty if it
+    does not say. Not taken from ``platform``, whose import takes 2 ms."""
     return os.uname().machine.lower() if hasattr(os, "uname") else ""
 
 

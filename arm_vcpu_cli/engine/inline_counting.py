@@ -1,11 +1,11 @@
 """Counting the instructions of a block in its translated code, where a call would cost as much as the block itself.
 
 The engine translates a block hook into a call, and puts a check for a stop behind it, which is another. Most blocks are
-three or four instructions long. So the translator's function for calls, ``tcg_gen_callN``, is led through a stub: for a
-call of the function that stands for the count it emits a subtraction from the budget instead, with a call only where
-the budget does not suffice, and for the check that follows it nothing. That call stops the engine by itself
-(``stub_code``, ``used_up``), so nothing needs the check; a stop that is asked for in the middle of a block goes by way
-of the budget too (``UnicornCore.stop``).
+three or four instructions long. So the translator's function for calls, ``tcg_gen_callN``, is redirected to a stub. For
+a call of the function that stands for the count, the stub emits a subtraction from the budget instead, with a call only
+if the budget does not suffice; for the check that follows, it emits nothing. That call stops the engine by itself
+(``stub_code``, ``used_up``), so the check is not needed. A stop that is requested in the middle of a block uses up
+the budget too (``UnicornCore.stop``).
 
 Blocks without the hook, and other engines in the process, keep the check. The emitted operations are numbered
 differently from version to version of the engine, so this is for known builds only.
@@ -170,7 +170,7 @@ block is complete, and what is computed from it here is a constant by then."""
 
 
 def interpose_counting(counter: int, operations: Operations) -> Interposition | None:
-    """Count in translated code where the function at ``counter`` is the block hook, None where that cannot be done."""
+    """Count in translated code if the function at ``counter`` is the block hook; None if that is not possible."""
     check, *functions = (library_function(name) for name in (STOP_CHECK, *_FUNCTIONS))
     if check is None:
         return None

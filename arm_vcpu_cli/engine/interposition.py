@@ -1,24 +1,24 @@
-"""Calls inside the engine's library that are led through a few machine instructions of ours.
+"""Calls inside the engine's library that are redirected to a few machine instructions of our own.
 
-A lever of last resort, for what the engine gets wrong or makes slow and offers no switch for. The library calls its own
-exported functions through its global offset table; an entry there can be made to point elsewhere. Who interposes is
-listed here, each with its reason, and checked by what it does before it is relied on (``levers``). Where the host is
-not the one that the code is written for, or the entry is not found, nothing is changed and the limit stays. One more is
-in ``inline_counting``.
+A lever of last resort, for what the engine gets wrong or does slowly, and has no switch for. The library calls its own
+exported functions through its global offset table, and an entry there can be made to point elsewhere. The functions
+that are redirected are listed here, each with the reason; ``levers`` checks by experiment that a stub works before it
+is relied on. If the host is not the one that the code is written for, or the entry is not found, nothing changes and
+the limit stays. One more is in ``inline_counting``.
 
 ``get_phys_addr``
-    walks both stages of translation. The engine takes the size of stage 2's leaf for that of the translation, and
-    TLBI by address for an entry that is larger than a page empties the whole TLB: under stage-2 blocks of 2 MiB every
-    TLBI does. With stage-2 pages the rest of a stage-1 block would stay in the TLB instead, against the architecture
-    (DDI 0487, D8.17: TLBI by VA applies to the entry for that VA, whatever its size). What TLBI of EL1 is about is the
-    leaf of stage 1; the hypervisor empties the TLB when it changes stage 2. So the stub asks for stage 1 alone, once
-    both stages have been walked, and gives the size of its leaf.
+    walks both stages of translation. The engine takes the size of stage 2's leaf for that of the translation, and TLBI
+    by address for an entry that is larger than a page empties the whole TLB: with stage-2 blocks of 2 MiB, every TLBI
+    does. With stage-2 pages, the rest of a stage-1 block would stay in the TLB instead, which violates the architecture
+    (DDI 0487, D8.17: TLBI by VA applies to the entry for that VA, whatever its size). TLBI at EL1 concerns the leaf of
+    stage 1; the hypervisor empties the TLB when it changes stage 2. So after both stages have been walked, the stub
+    walks stage 1 alone, and returns the size of its leaf.
 
 ``float64_add``, ``sub``, ``mul``, ``div``
-    have a short way by the host's own arithmetic for numbers that need no care, which calls the C library three times
-    to find out which those are: two thirds of the time of a guest that computes. The stubs look at the exponents: two
-    normal operands with a normal result above the smallest, to the nearest, with the inexact flag set already. For
-    these IEEE 754 leaves no choice and no flag changes; everything else goes the engine's way.
+    have a fast path that uses the host's own arithmetic for numbers without special cases, but it calls the C library
+    three times to recognise them: two thirds of the time of a guest that computes. The stubs look at the exponents
+    instead: two normal operands with a normal result above the smallest, rounding to nearest, with the inexact flag set
+    already. For these IEEE 754 leaves no choice and no flag changes; everything else takes the engine's path.
 """
 
 from __future__ import annotations
@@ -148,14 +148,14 @@ rounding mode, 0 for the nearest, and byte 2 the flags, of which 32 is inexact."
 
 
 class Interposition:
-    """Functions of the library, led through stubs. :meth:`undo` puts the originals back."""
+    """Functions of the library that are redirected to stubs. :meth:`undo` puts the originals back."""
 
     def __init__(self, entries: Mapping[int, tuple[int, bytes]], words: Sequence[int] = ()) -> None:
         """``entries`` are the addresses of the table's words, each with the function in it and the stub for it. Behind
         a stub lie that function and ``words``."""
         page = mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
         anchor = ctypes.c_char.from_buffer(page)
-        # The library goes on calling them when the interpreter takes its objects down.
+        # The library still calls them while the interpreter destroys its objects.
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(anchor))
         self._originals: list[tuple[ctypes.c_uint64, int]] = []
         at = 0
@@ -176,7 +176,7 @@ class Interposition:
 
 
 def interpose_walk() -> Interposition | None:
-    """Lead walks of both stages through their stub, None where that cannot be done or has been done already."""
+    """Redirect walks of both stages to their stub; None if that is not possible or has been done already."""
     return interpose({_WALK: _WALK_STUB})
 
 
@@ -186,7 +186,7 @@ def interpose_arithmetic() -> Interposition | None:
 
 
 def interpose(stubs: Mapping[str, bytes], words: Sequence[int] = ()) -> Interposition | None:
-    """Lead functions of the library through stubs by their symbols, None where that cannot be done.
+    """Redirect functions of the library to stubs by their symbols; None if that is not possible.
 
     Behind each stub, at the next multiple of 8, lie the address of the function and ``words``.
     """

@@ -1,8 +1,8 @@
-"""What is known of the engine's inside, by the GNU build ID of its library: equal IDs, equal libraries.
+"""What is known of the engine's internals, by the GNU build ID of its library: equal IDs, equal libraries.
 
-What is found out by experiment of a library (``discovery``, ``exit_check``, ``levers``) costs 20 ms in each process,
-as much as the rest of a small guest's run. For the builds that most people have it is written down here; every other
-one is examined. A test compares this with what the experiments find.
+Examining a library by experiment (``discovery``, ``exit_check``, ``levers``) takes 20 ms in each process, as much as
+the rest of a small guest's run. For the builds that most people have, the results are recorded here; every other build
+is examined. A test compares the records with what the experiments find.
 """
 
 from __future__ import annotations
@@ -95,6 +95,6 @@ KNOWN_BUILDS: Final[Mapping[str, Build]] = MappingProxyType(
 
 
 def known_build() -> Build | None:
-    """What is known of the library of this process, None if that has to be found out."""
+    """What is known of the library of this process; None if it has to be examined."""
     library = loaded_library()
     return None if library is None else KNOWN_BUILDS.get(library.build_id.hex())

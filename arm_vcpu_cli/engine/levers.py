@@ -1,8 +1,8 @@
-"""What makes the engine faster and is not in its interface: found and checked once in a process, off where it is not.
-For builds that are known it is not searched for again (``known_builds``).
+"""What makes the engine faster and is not in its interface: found and checked once in a process, and off if it is not
+found. Known builds are not examined again (``known_builds``).
 
-Nothing depends on any of it but the time that a guest takes; only the instructions of a guest decide what it does. With
-``ARMVCPU_LEVERS=off`` in the environment none is used, to find out whether one is at fault.
+Only the time that a guest takes depends on them, never what it does. With ``ARMVCPU_LEVERS=off`` in the environment
+none is used, to find out whether one is at fault.
 """
 
 from __future__ import annotations

@@ -49,16 +49,16 @@ class CounterReads(Record):
 
 
 class MoveHandler(Protocol):
-    """Who executes MRS and MSR instructions in the place of the core. Nothing else may touch the core meanwhile.
+    """Executes MRS and MSR instructions in place of the core. Nothing else may touch the core meanwhile.
 
     ``encoding`` is op0 to op2 as in bits [20:5] of the instruction.
     """
 
     def read(self, encoding: int) -> int | None:
-        """The value that MRS gets (64 bits), or None: the core executes it."""
+        """The value that MRS reads (64 bits), or None to have the core execute it."""
 
     def write(self, encoding: int, value: int) -> bool:
-        """Whether MSR has been carried out; if not, the core executes it."""
+        """Whether the handler has carried the MSR out; if not, the core executes it."""
 
 
 class MmioWindow(Protocol):
@@ -84,14 +84,14 @@ class CpuCore(Protocol):
 
     @property
     def prefers_execute_on_demand(self) -> bool:
-        """Whether memory had better be executable only once the guest executes from it: stores to it are slow."""
+        """Whether memory should be executable only once the guest executes from it, because stores to it are slow."""
 
     @property
     def tlbi_heeds_stage1(self) -> bool:
         """Whether TLBI by address forgets all of a stage-1 block, also where stage 2 maps it by smaller pieces."""
 
     def expect_user_code_everywhere(self) -> None:
-        """EL0 executes in the upper half of the address space: a core may have reckoned without that."""
+        """Note that EL0 executes in the upper half of the address space, which a core may have ruled out."""
 
     def new_state(self) -> CpuState:
         """Memory for one saved state, filled with the state of the core as it is now."""
@@ -136,7 +136,7 @@ class CpuCore(Protocol):
         """
 
     def hush(self, quiet: bool) -> None:
-        """Whether those who watch code are not told of it for now."""
+        """Suspend the callbacks of :meth:`watch_code`, or resume them."""
 
     def run(self, pc: int) -> StopReason:
         """Execute from ``pc`` until it is stopped. Raises :class:`EngineError` when the engine gives up."""
@@ -158,11 +158,11 @@ class CpuCore(Protocol):
         """Instructions counted, plus all that was spent: nanoseconds, where an instruction takes one."""
 
     def spend(self, nanoseconds: int) -> None:
-        """Let time pass without an instruction; it is taken from the budget, as far as there is one."""
+        """Let time pass without an instruction, and take it from the budget if there is one."""
 
     def answer_counters(self, reads: CounterReads) -> None:
-        """Read the counters in the place of the :class:`MoveHandler`, as it would, wherever that can be done. A core
-        may do nothing about it."""
+        """Read the counters in place of the :class:`MoveHandler`, as it would, wherever possible. A core may ignore
+        this."""
 
     def set_counter_offset(self, nanoseconds: int) -> None:
         """How far the counter of :meth:`answer_counters` is ahead of :meth:`elapsed`."""
@@ -171,14 +171,14 @@ class CpuCore(Protocol):
         """Which counters EL0 may read (CNTKCTL_EL1.EL0PCTEN and EL0VCTEN)."""
 
     def set_budget(self, instructions: int) -> None:
-        """Stop before the block that would make it more than so many from now on. Only while the guest is not
+        """Stop before the block that would exceed this many instructions from now on. Only while the guest is not
         executing: between two runs, or inside a hook."""
 
     def budget_left(self) -> int:
         """How many instructions of the budget are left."""
 
     def stop_at_wait(self, stop: bool) -> None:
-        """Whether to end :meth:`run` at a WFE from now on; a core may do nothing about it. Only while the guest is not
+        """Whether to end :meth:`run` at a WFE from now on; a core may ignore this. Only while the guest is not
         executing."""
 
     def request_stop(self) -> None:

@@ -1,11 +1,11 @@
 """Words that the engine's translator gives up on become undefined instructions, not the end of the process.
 
-The translator has assertions that words which nobody allocated can fail: it prints a line and calls ``abort``. That
-call is led through a stub (``interposition``) which looks for the calling thread in a table and, where a guest runs on
-it, leaves the translator by the engine's own function for an undefined instruction. The engine stands at the beginning
-of the block then, of which nothing has been executed. So the block is begun again, while another stub has the
-translator make blocks of one instruction; the next word that it gives up on is a block of its own, and the exception
-is the guest's. What the translator prints would be among the guest's output, so it is not printed.
+The translator has assertions that unallocated words can fail: it prints a line and calls ``abort``. That call is
+redirected to a stub (``interposition``). The stub looks for the calling thread in a table, and if a guest runs on it,
+leaves the translator through the engine's own function for an undefined instruction. At that point the engine is at the
+beginning of the block, of which nothing has been executed. So the block is begun again, while another stub makes the
+translator produce blocks of one instruction. The next word that it refuses is a block of its own, and the exception is
+the guest's. What the translator prints would appear in the guest's output, so it is not printed.
 
 On hosts that the stub is not written for, the assertion still ends the process.
 """
@@ -86,7 +86,7 @@ class Table:
         for entry in range(_ENTRIES):
             self._words[entry * _ENTRY_WORDS] = FREE
         self._unused = list(range(_ENTRIES))
-        # The library goes on calling the stub when the interpreter takes its objects down.
+        # The library still calls the stub while the interpreter destroys its objects.
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._memory))
 
     @property
@@ -120,7 +120,7 @@ class Entry:
 
 @cache
 def refusals() -> Table | None:
-    """The table of this process, None where the assertions cannot be caught."""
+    """The table of this process; None if the assertions cannot be caught."""
     raising = library_function(_RAISE)
     if raising is None or state_place() is None:
         return None
@@ -133,7 +133,7 @@ def refusals() -> Table | None:
 
 
 def entry_of(engine: Engine) -> Entry:
-    """An entry for an engine; one that nobody looks at where the assertions cannot be caught."""
+    """An entry for an engine; one without effect if the assertions cannot be caught."""
     table, place = refusals(), state_place()
     if table is not None and place is not None:
         pointer, distance = place
@@ -170,7 +170,7 @@ def find_state() -> tuple[int, int] | None:
 
 
 def _writable_memory() -> list[tuple[int, int]]:
-    """The process's writable mappings, as far as the system tells."""
+    """The process's writable mappings, as far as the system reports them."""
     try:
         lines = Path("/proc/self/maps").read_text(encoding="ascii", errors="replace").splitlines()
     except OSError:

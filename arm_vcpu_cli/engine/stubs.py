@@ -1,18 +1,18 @@
 """A few machine instructions of the host that the engine calls where Python would be too slow.
 
 The block stub runs at the start of every block of guest code: it counts instructions and stops the engine once a
-budget is used up, or when another thread has asked for it. There, between two instructions, is the only place where
-a guest can be stopped and go on. The move stub runs for every MRS or MSR and lets only those through to Python whose
-CRn is wanted, with their encoding packed into one word. The read stub does the same for MRS, and answers reads of the
-counters from the words that it and the block stub count in.
+budget is used up, or when another thread has requested it. Only there, between two instructions, can a guest be stopped
+and resumed. The move stub runs for every MRS or MSR, and calls Python only for those whose CRn is wanted, with their
+encoding packed into one word. The read stub does the same for MRS, and answers reads of the counters from the words in
+which it and the block stub count.
 
-There are two block stubs. ``block`` looks for a request each time. ``block_unasked`` looks only where its budget seems
-to be used up, and ``ask`` makes it seem so from another thread. That may be lost, because the stub does not lock what
-it counts in; but nothing that it has counted is, so one asks until it has been seen. Where translated code counts by
-itself (``inline_counting``), ``used_up`` is what it calls when it finds the budget used up. It looks in the same way,
-and leaves the engine at once, or lets it look whether anybody else wants it to stop.
+There are two block stubs. ``block`` looks for a request each time. ``block_unasked`` looks only when its budget seems
+to be used up, and ``ask`` makes it seem so from another thread. A request may be lost, because the stub does not lock
+the word that it counts in; but no count is ever lost, so the other thread repeats the request until it has been seen.
+When translated code counts by itself (``inline_counting``), it calls ``used_up`` when it finds the budget used up. That
+looks in the same way, and leaves the engine at once, or lets the engine check whether anybody else wants it to stop.
 
-Where the host has another architecture, or refuses executable memory, functions in Python do the same.
+If the host has another architecture, or refuses executable memory, functions in Python do the same.
 """
 
 from __future__ import annotations

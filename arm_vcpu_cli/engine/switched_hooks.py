@@ -1,4 +1,4 @@
-"""Who is called for a core's exceptions and system-register moves: exchanged with each vCPU, without the engine."""
+"""The hooks for a core's exceptions and system-register moves, exchanged with each vCPU without the engine."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _UNDEFINED: Final = 1
 _KINDS: Final = tuple(_NOT_SYNCHRONOUS.get(number, 0) for number in range(_NUMBERS))
 
 Fail = Callable[[BaseException], None]
-"""Takes what a hook has raised: nothing may escape into the engine's C code."""
+"""Takes what a hook has raised: no exception may escape into the engine's C code."""
 
 
 def install_exceptions(engine: Engine, refused: memoryview, fail: Fail) -> Callable[[ExceptionHook | None], None]:

@@ -1,4 +1,4 @@
-"""An engine for experiments: what cannot be asked of the engine is found out by running a few instructions on it."""
+"""An engine for experiments: running a few instructions on it shows what its interface does not say."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ class ThrowAwayEngine:
         self.restore()
 
     def reset(self) -> None:
-        """Back to how it was at first, but for hooks and memory."""
+        """Reset the engine to how it was at first, except for hooks and memory."""
         self.context.memory[:] = self._first
         self.engine.restorer(self.context)()
-        # This makes the core take notice, too.
+        # This makes the core notice, too.
         self.engine.write_sysreg(_TLBI_ALLE1, 0)
 
     def map_again(self, paddr: int, source: int, size: int) -> None:

@@ -205,7 +205,7 @@ class UnicornCore:
             pc = self._engine.read_register(PC)
 
     def _next_slice(self) -> None:
-        """Empty the TLB and go on: it grows only when it is emptied, and there are guests that never have it emptied.
+        """Empty the TLB and continue: it grows only when it is emptied, and some guests never empty it.
 
         The slices get longer, since once it has the size that the guest needs this is only a loss.
         """
@@ -284,10 +284,10 @@ class UnicornCore:
             self._ask(ask, lambda: not counts[_REQUEST])
 
     def _ask(self, ask: Callable[[int], object], seen: Callable[[], object] = bool) -> None:
-        """Have the next block look for a request or a stop, until it has.
+        """Make the next block look for a request or a stop, and repeat that until one has.
 
-        What is lost is lost where the other thread is between a load of the budget and the store that follows, and that
-        may be for as long as something else has its processor.
+        A request is lost if the other thread is between a load of the budget and the store that follows, which may last
+        for as long as something else has its processor.
         """
         ask(self._words_address)
         if get_ident() == self._thread:
@@ -371,7 +371,7 @@ class UnicornCore:
 
 
 def _nothing_to_end() -> None:
-    """Nobody has asked for stops at a WFE."""
+    """Does nothing: stops at a WFE have not been requested."""
 
 
 def _context_of(state: CpuState) -> SavedContext:
@@ -381,5 +381,5 @@ def _context_of(state: CpuState) -> SavedContext:
 
 
 def supported_models() -> tuple[str, ...]:
-    """The CPU models that the engine offers."""
+    """The CPU models of the engine."""
     return tuple(CPU_MODELS)

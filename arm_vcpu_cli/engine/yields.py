@@ -1,9 +1,9 @@
-"""WFE as a reason to come back from the guest: one that waits for another vCPU had better let that one run.
+"""WFE as a reason to leave the guest: a vCPU that waits for another one should let that one run.
 
-The engine executes WFE by a helper that leaves the translated code, and goes on at once. That helper calls another one
-through the library's table of calls, where a stub (``interposition``) gets in between. It asks for a stop at the next
-block, by the words of the engine's block stub, where somebody wants that. Where there is no such call, or the host is
-not one that the stub is written for, WFE does nothing.
+The engine executes WFE by a helper that leaves the translated code and continues at once. That helper calls another one
+through the library's table of calls, which a stub (``interposition``) intercepts. The stub requests a stop at the next
+block, by the words of the engine's block stub, if stops are wanted. If there is no such call, or the host is not one
+that the stub is written for, WFE does nothing.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class _Table:
     def __init__(self) -> None:
         self._memory = (ctypes.c_uint64 * (2 * _ENTRIES + 2))(*([_FREE, 0] * _ENTRIES))
         self._unused = list(range(_ENTRIES))
-        # The library goes on calling the stub when the interpreter takes its objects down.
+        # The library still calls the stub while the interpreter destroys its objects.
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._memory))
 
     @property
@@ -103,8 +103,8 @@ def watch_wfe(engine: Engine, words: int) -> tuple[Switch, Callable[[], None]]:
 
 
 def _ignore(_on: bool) -> None:
-    """Nothing can be switched."""
+    """Does nothing: WFE cannot be noticed."""
 
 
 def _nothing() -> None:
-    """Nothing was taken."""
+    """Does nothing: there is no entry to give back."""

@@ -1,4 +1,4 @@
-"""The one place that calls Unicorn: its C API as far as we use it, with errors turned into ours."""
+"""The one place that calls Unicorn: the part of its C API that armvcpu uses, with its errors turned into ours."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The hooks of one engine: who is called for exceptions, blocks, system registers and watched code."""
+"""The hooks of one engine: what it calls for exceptions, blocks, system registers and watched code."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ class EngineHooks:
         self._held = bare_library()
         self._flush_code = flush_code
         self._kept: list[object] = []
-        """What the engine has pointers to."""
+        """Objects that the engine has pointers to, kept alive."""
         self._exceptions: Callable[[], None] | None = None
 
     def exceptions(self, callback: InterruptCallback | None) -> None:
-        """Call ``callback(engine, number)`` for each exception, and nobody else; it must not raise."""
+        """Call ``callback(engine, number)`` for each exception, and no other hook; it must not raise."""
         if self._exceptions is not None:
             self._exceptions()
             self._exceptions = None
@@ -78,7 +78,7 @@ class EngineHooks:
     ) -> None:
         """Call ``on_read(encoding)`` and ``on_write(encoding, value)`` for MRS and MSR with one of these CRn.
 
-        What the read stub answers by itself is for ``read_words`` to say.
+        ``read_words`` says what the read stub answers by itself.
         """
         value = ctypes.c_uint64()
         pointer, handle = ctypes.byref(value), self._handle
@@ -125,13 +125,13 @@ class EngineHooks:
         self._add(unicorn_const.UC_HOOK_MEM_READ, _MEMORY_CFUNC(on_load))
 
     def leave_out_code_scans(self) -> Callable[[], None]:
-        """Translate code of the upper half of the address space without a look at every entry of the TLB.
+        """Translate code of the upper half of the address space without scanning the TLB.
 
-        The look is for entries through which the code has been written at the address where it is executed: they let
-        further stores pass unseen. Where only EL1 executes there is none: an entry that allows execution lets no store
-        pass, and one that does not is replaced by the fetch. The engine leaves the look out for addresses inside the
-        bounds of a memory hook, here one for what cannot happen; no physical address lies inside them, for which a
-        hook would have a price. The function that is returned ends it.
+        The scan looks for entries through which code was written at the address where it is executed: they let further
+        stores pass unnoticed. If only EL1 executes there is none: an entry that allows execution lets no store pass,
+        and the fetch replaces one that does not. The engine skips the scan for addresses inside the bounds of a memory
+        hook, here one for an event that cannot happen; no physical address is inside those bounds, where a hook would
+        slow accesses down. The function that is returned brings the scan back.
         """
         return self._add(unicorn_const.UC_HOOK_MEM_FETCH_PROT, _MEMORY_CFUNC(lambda *_: False), bounds=_UPPER_HALF)
 

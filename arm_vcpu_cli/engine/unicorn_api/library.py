@@ -1,9 +1,9 @@
 """The engine's library, and the numbers of its interface.
 
-What is called is the library's C interface, which is public and stable. The package that brings it has a binding too:
-to import that takes 40 ms, more than a small guest does, most of it for a search of the library by way of inspect,
-pathlib and importlib.resources, and for the constants of all architectures. So the library is taken from where the
-package has it, and the constants from their own modules. Where they are not there, the binding is asked for them.
+armvcpu calls the library's C interface, which is public and stable. The package that brings the library has a Python
+binding too, but importing it takes 40 ms, more than a small guest does: most of it to search for the library by way of
+inspect, pathlib and importlib.resources, and for the constants of all architectures. So the library is loaded from
+where the package has it, and the constants from their own modules. If they are not there, the binding is used.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def library_path() -> str:
 
 @cache
 def released_library() -> ctypes.CDLL:
-    """The library for calls that give up the interpreter lock. One handle for all: to load it again takes its time."""
+    """The library for calls that release the interpreter lock. All share one handle, since loading takes time."""
     library = ctypes.CDLL(library_path())
     library.uc_emu_start.argtypes = [
         ctypes.c_void_p,
@@ -67,7 +67,7 @@ def released_library() -> ctypes.CDLL:
 
 @cache
 def held_library() -> ctypes.PyDLL:
-    """The library for calls that are too short to be worth giving up the interpreter lock."""
+    """The library for calls that are too short to be worth releasing the interpreter lock."""
     library = ctypes.PyDLL(library_path())
     library.uc_vmem_read.argtypes = [
         ctypes.c_void_p,

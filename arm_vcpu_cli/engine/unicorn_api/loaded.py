@@ -1,4 +1,4 @@
-"""The engine's library as it lies in this process: which build it is, and where its table of calls is.
+"""The engine's library in this process: which build it is, and where its table of calls is.
 
 ELF's headers are loaded with it (System V ABI, Program Loading and Dynamic Linking); only what is needed of them is
 read, for ELF files of 64 bits on Linux.
@@ -48,7 +48,7 @@ class _DlInfo(ctypes.Structure):
 
 @cache
 def loaded_library() -> LoadedLibrary | None:
-    """The library in this process, None where that cannot be found out."""
+    """The library in this process; None if it cannot be found."""
     inside = library_function("uc_version")
     if sys.platform != "linux" or inside is None:
         return None
