@@ -210,8 +210,7 @@ class Aarch64VCpu:
         cpu.loaded = self.residency = self._cpu = None
 
     def reset(self, entry: int, arg: int) -> None:
-        """Reset the registers, except for ``entry``, where the guest starts, and ``arg`` in x0: the parameters of
-        CPU_ON.
+        """Reset the registers, except for ``entry``, where the guest starts, and ``arg`` in x0 (as for CPU_ON).
 
         Raises :class:`VCpuError` while not bound.
         """

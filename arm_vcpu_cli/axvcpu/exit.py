@@ -113,8 +113,8 @@ class NestedPageFault(Record):
 class Halt(Record):
     """The guest waits for an interrupt.
 
-    ``entry_point`` and ``arg`` are ours: a CPU that gives up its registers while it waits starts anew at
-    ``entry_point`` with ``arg`` in its first register. None for a CPU that goes on where it stopped.
+    ``entry_point`` and ``arg`` are ours: a CPU that gives up its registers while it waits restarts at ``entry_point``
+    with ``arg`` in its first register. None for a CPU that resumes where it stopped.
     """
 
     entry_point: int | None = None
@@ -136,9 +136,9 @@ class CpuDown(Record):
 
 
 class SystemDown(Record):
-    """The guest ends or suspends the whole system; ``status`` is what it reports of itself (all fields ours).
+    """The guest ends or suspends the whole system; ``status`` is its own exit status (all fields are ours).
 
-    A system that is suspended goes on, once it is woken, at ``entry_point`` with ``arg`` in the first register.
+    A suspended system that is woken resumes at ``entry_point`` with ``arg`` in the first register.
     """
 
     action: PowerAction = PowerAction.OFF
@@ -148,7 +148,7 @@ class SystemDown(Record):
 
 
 class Nothing(Record):
-    """The vCPU came back without anything to do, such as after a request to stop."""
+    """The vCPU returned without anything to do, such as after a request to stop."""
 
 
 class FailEntry(Record):

@@ -1,4 +1,4 @@
-"""What the architecture-neutral layer asks of the system below it (the crate's ``AxVCpuHal``).
+"""What the architecture-neutral layer needs from the system below it (the crate's ``AxVCpuHal``).
 
 The crate spells the last method ``irq_hanlder``; here it is ``irq_handler``.
 """

@@ -1,6 +1,6 @@
 """The architecture-neutral vCPU (the crate's ``AxVCpu``) and the physical CPU that it runs on (``AxPerCpu``).
 
-``AxVCpu`` owns the state machine, the identity and the placement of a vCPU; all work is the architecture's.
+``AxVCpu`` owns the state machine, the identity and the placement of a vCPU; the architecture does all the work.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ StateObserver = Callable[[VCpuState, VCpuState], None]
 class AxPerCpu(Generic[PerCpuT]):
     """A physical CPU: its architecture part, the vCPUs that are bound to it, and the operation under way on it.
 
-    Several vCPUs may be bound and take turns; which of them has its state loaded is the architecture's to know.
+    Several vCPUs may be bound and take turns; the architecture knows which of them has its state loaded.
     """
 
     def __init__(self, arch: PerCpuT) -> None:
@@ -67,7 +67,7 @@ class AxPerCpu(Generic[PerCpuT]):
         self._bound.append((vcpu, vcpu_id))
 
     def release(self, vcpu: object) -> None:
-        """Bind ``vcpu`` no longer."""
+        """Unbind ``vcpu``."""
         self._bound = [bound for bound in self._bound if bound[0] is not vcpu]
 
     def occupy(self, vcpu_id: int) -> None:
@@ -79,7 +79,7 @@ class AxPerCpu(Generic[PerCpuT]):
         self._occupant = vcpu_id
 
     def vacate(self) -> None:
-        """The operation that is under way has ended."""
+        """Mark the operation that is under way as ended."""
         self._occupant = None
 
     @contextmanager
@@ -96,8 +96,8 @@ class AxVCpu(Generic[SetupConfigT, PerCpuT]):
     """A virtual CPU of any architecture: identity, placement and state machine around an ``AxArchVCpu``.
 
     ``favor_phys_cpu`` and ``phys_cpu_set`` (a bit mask, None for any) say where it should and may run.
-    A call in the wrong state, or an error inside one, makes the vCPU Invalid and raises; its physical CPU is free
-    for others then.
+    A call in the wrong state, or an error inside one, makes the vCPU Invalid and raises; its physical CPU is then free
+    for others.
     """
 
     def __init__(
@@ -121,11 +121,11 @@ class AxVCpu(Generic[SetupConfigT, PerCpuT]):
 
     @property
     def state(self) -> VCpuState:
-        """Where the vCPU is in its life."""
+        """The state of the vCPU in its life cycle."""
         return self._state
 
     def observe_state(self, observer: StateObserver | None) -> None:
-        """Have ``observer(before, after)`` called whenever the state changes."""
+        """Call ``observer(before, after)`` whenever the state changes."""
         self._state_changed = observer
 
     def _enter(self, state: VCpuState) -> None:
@@ -169,7 +169,7 @@ class AxVCpu(Generic[SetupConfigT, PerCpuT]):
     def run(self) -> AxVCpuExitReason:
         """Ready -> Running -> Ready: run the guest until it exits, and say why it did."""
 
-        # Each exit that returns comes through here: what the other operations share would be felt.
+        # Each exit that returns passes here: the code that the other operations share would cost noticeable time.
         self._begin("run", _READY)
         try:
             cpu = self._bound_cpu()
@@ -208,7 +208,7 @@ class AxVCpu(Generic[SetupConfigT, PerCpuT]):
         self._transition("block", VCpuState.READY, VCpuState.BLOCKED, lambda: None)
 
     def unblock(self) -> None:
-        """Blocked -> Ready: what the vCPU waited for has come."""
+        """Blocked -> Ready: what the vCPU waited for has arrived."""
         self._transition("unblock", VCpuState.BLOCKED, VCpuState.READY, lambda: None)
 
     def set_gpr(self, reg: int, value: int) -> None:

@@ -1,7 +1,6 @@
-"""Time as devices see it: one counter, and alarms that go off when it has reached a value.
+"""Time as devices see it: one counter, and alarms that go off when it reaches a value.
 
-Devices never ask the host. Whether the counter follows executed instructions or the host's time is the machine's
-business.
+Devices never ask the host. The machine decides whether the counter follows executed instructions or the host's time.
 """
 
 from __future__ import annotations
@@ -15,13 +14,13 @@ NANOSECONDS_PER_TICK: Final = 1_000_000_000 // COUNTER_HZ
 
 
 class Alarm(Protocol):
-    """One thing that is to happen at a time; setting it again replaces the time."""
+    """One event at a set time; setting it again replaces the time."""
 
     def set(self, tick: int) -> None:
         """Go off once the counter has reached ``tick``; at the next opportunity if it has already."""
 
     def cancel(self) -> None:
-        """Do not go off."""
+        """Cancel the alarm."""
 
 
 class Clock(Protocol):
@@ -33,5 +32,5 @@ class Clock(Protocol):
     def alarm(self, callback: Callable[[], None], name: str) -> Alarm:
         """An alarm that calls ``callback``, with the guest stopped between two instructions. Not set yet.
 
-        ``name`` is what it is called among those of its device.
+        ``name`` tells it from the other alarms of its device.
         """

@@ -1,4 +1,4 @@
-"""Interrupt lines: what a device holds of an interrupt controller."""
+"""Interrupt lines: a device's connection to an interrupt controller."""
 
 from __future__ import annotations
 

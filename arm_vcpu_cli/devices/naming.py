@@ -1,6 +1,6 @@
-"""What a guest accesses, by name: the registers of devices, and what their values say.
+"""What a guest accesses, by name: the registers of devices, and what their values mean.
 
-Names are those of the manuals. Only traces and reports ask for them: reading and writing a device does not.
+Names are those of the manuals. Only traces and reports use them: reading and writing a device does not.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _NUMBER: Final = "<n>"
 
 
 class NamedRegisters(Protocol):
-    """What a device may offer beside reading and writing: names for its registers."""
+    """What a device may offer besides reading and writing: names for its registers."""
 
     def register_name(self, offset: int, width: int) -> str:
         """The register that an access of ``width`` bytes at ``offset`` is to, "" where there is none.
@@ -46,7 +46,7 @@ class NamedRegisters(Protocol):
 
 def name_access(device: MmioDevice, offset: int, width: int) -> str:
     """The register of any device, "" for one without names; see :meth:`NamedRegisters.register_name`."""
-    # A trace asks for every access, and asking whether an object has a protocol takes longer than the answer.
+    # A trace asks for each access, and the check whether an object has a protocol takes longer than the answer.
     name: Callable[[int, int], str] | None = getattr(device, "register_name", None)
     return "" if name is None else name(offset, width)
 
@@ -80,7 +80,7 @@ class Registers(Record):
     """``count`` registers of ``size`` bytes one after another, the first at ``offset``.
 
     ``<n>`` in their name stands for the number of each, which begins at ``first``. What they say comes from their
-    ``layout``, or from ``meaning`` where fields are not the way to tell it.
+    ``layout``, or from ``meaning`` if fields cannot express it.
     """
 
     offset: int

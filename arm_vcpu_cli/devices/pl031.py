@@ -44,7 +44,7 @@ _STARTED: Final = int(Control.of(Start=1))
 
 
 def _time(_index: int, _lsb: int, bits: int, value: int) -> str:
-    """A counter as the time that it shows, if it is there as a whole."""
+    """A counter as the time that it shows, if all its bits are accessed."""
     if bits < _REGISTER_BITS:
         return ""
     return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(value))
@@ -67,10 +67,10 @@ REGISTERS: Final = RegisterMap(
 
 
 class Pl031:
-    """The clock on the wall: ``now`` is what it shows at tick 0, in seconds (since 1970, for every guest).
+    """The wall clock: ``now`` is what it shows at tick 0, in seconds (since 1970, for every guest).
 
-    It runs from the start, as one that firmware has set up: RTCCR reads 1, and as the manual has it, the start bit
-    can't be cleared. The interrupt comes when the counter becomes equal to RTCMR, and stays until RTCICR.
+    It runs from the start, as one that firmware has set up: RTCCR reads 1, and as the manual says, the start bit cannot
+    be cleared. The interrupt is raised when the counter becomes equal to RTCMR, and stays until RTCICR.
     """
 
     def __init__(self, clock: Clock, irq: IrqLine = unconnected, *, now: int) -> None:
@@ -163,7 +163,7 @@ class Pl031:
         return (self._match - since - 1) % _SECONDS + 1
 
     def _restart(self) -> None:
-        """A new counter or match value, which may be equal to the other one already."""
+        """Note a new counter or match value, which may already be equal to the other one."""
         self._compared_up_to = self._seconds() - 1
         self._compare()
 

@@ -1,4 +1,4 @@
-"""Stand-ins for hardware that a guest only pokes."""
+"""Stand-ins for hardware that a guest accesses without needing it to work."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class ReadAsZero:
 
 
 class Scratch:
-    """Registers that read as what was written last; ``size`` bytes, zero at reset. There is nothing behind them."""
+    """Registers that read as what was written last; ``size`` bytes, zero at reset. They have no other effect."""
 
     def __init__(self, size: int) -> None:
         self._size = size

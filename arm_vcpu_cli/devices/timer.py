@@ -99,7 +99,7 @@ class _Comparator:
         self._update()
 
     def read_timer_value(self) -> int:
-        # UNKNOWN while the timer is off; the difference is as good as any.
+        # UNKNOWN while the timer is off, so the difference will do.
         return (self._compare - self.count()) & _MASK32
 
     def write_timer_value(self, value: int) -> None:
@@ -115,7 +115,7 @@ class _Comparator:
         self._update()
 
     def save(self) -> dict[str, object]:
-        """The registers, and what the line and the alarm were told last."""
+        """The registers, and the last settings of the line and the alarm."""
         return {
             "control": self._control,
             "compare": self._compare,
@@ -125,7 +125,7 @@ class _Comparator:
         }
 
     def load(self, saved: Saved) -> None:
-        """What :meth:`save` gave: line and alarm are as they were, and are told nothing."""
+        """Load what :meth:`save` returned; line and alarm are as they were, and are not set."""
         control, compare, offset = (
             saved.number("control", _WRITABLE),
             *(saved.number(name, MASK64) for name in ("compare", "offset")),
@@ -161,7 +161,7 @@ class GenericTimer:
     """The EL1 physical and virtual timer with their counters.
 
     ``virtual`` and ``physical`` are the interrupt lines (PPIs 27 and 30 by the base system architecture, DEN0029).
-    For an exit path that is in a hurry, :attr:`handlers` has the functions behind every register.
+    For speed on an exit path, :attr:`handlers` has the functions behind every register.
     """
 
     def __init__(self, clock: Clock, *, virtual: IrqLine, physical: IrqLine) -> None:
@@ -197,7 +197,7 @@ class GenericTimer:
         self._virtual.set_offset(value)
 
     def reset(self) -> None:
-        """Both timers are off, as after power-on (D12.2: ENABLE resets to 0); the counters go on."""
+        """Switch both timers off, as after power-on (D12.2: ENABLE resets to 0); the counters continue."""
         self._physical.reset()
         self._virtual.reset()
 

@@ -1,4 +1,4 @@
 """What the host lends a machine: memory and physical CPUs, the console, typed input, the watchdog over a run.
 
-What does not belong here: anything that knows what the guest is or how its machine is put together.
+What does not belong here: anything that knows what the guest is or how its machine is built.
 """

@@ -214,10 +214,10 @@ class Host:
         return HYPERVISOR_TIMER if self.timer_is_due() else 0
 
     def irq_handler(self) -> None:
-        """Interrupts of the host are only ever taken from a guest: there is nothing to do at EL2."""
+        """Do nothing: interrupts of the host are only ever taken from a guest, never at EL2."""
 
     def save(self) -> dict[str, Any]:
-        """What frames are taken, and what is in them. The memory given to guests is not the host's to tell of."""
+        """Which frames are allocated, and their contents, as plain data. Guest memory is not part of it."""
         frames = range(_FRAMES_BASE, self._never_used, PAGE_SIZE)
         taken = [frame for frame in frames if frame not in self._free_again]
         return {

@@ -1,6 +1,6 @@
 """Waiting for a descriptor: poll(2), for select(2) has no place for the number 1024 and those beyond.
 
-What cannot be waited for (closed, hung up, a directory) is ready: the call that follows says what is wrong with it.
+What cannot be waited for (closed, hung up, a directory) counts as ready: the call that follows reports what is wrong.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import time
 from typing import Final
 
 _LONGEST_SECONDS: Final = 1e6
-"""What is waited for at once: poll() takes milliseconds in an int."""
+"""The longest single wait: poll() takes milliseconds in an int."""
 _MILLISECONDS: Final = 1000
 
 

@@ -1,8 +1,8 @@
 """Stopping a running guest from outside: a deadline, or a request such as Ctrl-C.
 
 While the guest executes, the main thread is inside the engine and runs no Python. A thread of its own waits for
-the deadline or for a byte in a pipe (which a signal may write), and stops the core. It does so again and again
-until it is told that the run is over: a stop that falls between two entries of the engine has no effect.
+the deadline or for a byte in a pipe (which a signal may write), and stops the core. It repeats that until it is
+notified that the run is over: a stop that falls between two entries of the engine has no effect.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from arm_vcpu_cli.host.readiness import wait_readable
 
 _REPEAT_SECONDS: Final = 0.01
 _LONGEST_SECONDS: Final = 1e9
-"""More than any run takes, and no more than the clock can count."""
+"""Longer than any run, and no longer than the clock can count."""
 
 
 class StopCause(Enum):
@@ -47,7 +47,7 @@ class Watchdog:
         """Whether the run has ended because of it, or said so."""
 
     def __enter__(self) -> Watchdog:
-        # Threads inherit the mask: a signal that stops the process, say, is the business of others.
+        # Threads inherit the mask; a signal that stops the process, for example, is for others to handle.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
             self._thread.start()
@@ -59,7 +59,7 @@ class Watchdog:
         self._over.set()
         self.interrupt()
         self._thread.join()
-        # Whoever interrupts a run that is over must not write to what has got the number since.
+        # An interrupt of a run that is over must not write to a file that has been given the number since.
         reader, writer = self._reader, self._writer
         self._reader = self._writer = -1
         os.close(reader)
@@ -74,11 +74,11 @@ class Watchdog:
         return self.cause is not None
 
     def rest(self) -> None:
-        """The guest has ended, and is not stopped any more; :meth:`has_fired` still tells."""
+        """Note that the guest has ended: it is not stopped any more; :meth:`has_fired` still works."""
         self._resting.set()
 
     def interrupt(self) -> None:
-        """Have the guest stopped; safe to call from any thread and from a signal handler."""
+        """Stop the guest; safe to call from any thread and from a signal handler."""
         try:
             os.write(self._writer, b"\0")
         except BlockingIOError:

@@ -1,4 +1,4 @@
-"""The caches that a CPU says it has: CLIDR_EL1, and CCSIDR_EL1 of each (DDI 0487, D24.2)."""
+"""The caches that a CPU reports: CLIDR_EL1, and CCSIDR_EL1 of each (DDI 0487, D24.2)."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Cache(NamedTuple):
 
     @property
     def size(self) -> int:
-        """All that it holds, in bytes."""
+        """The size of the cache in bytes."""
         return self.ways * self.sets * self.line
 
 

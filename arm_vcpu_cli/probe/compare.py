@@ -1,4 +1,4 @@
-"""Two CPUs beside each other, only where they differ: features, and fields of ID registers.
+"""Two CPUs side by side, where they differ: features, and fields of ID registers.
 
 The object (``armvcpu probe --compare A B --json``): version, a and b (names), only_a and only_b [{name, since}],
 both (how many features both have), registers [{register, field or null, a, b, a_text, b_text}]; values are numbers,
@@ -29,7 +29,7 @@ class Difference(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """What two subjects have not in common; ``both`` are the features that they have."""
+    """The differences of two subjects; ``both`` are the features that both have."""
 
     a: str
     b: str
@@ -40,7 +40,7 @@ class Comparison(NamedTuple):
 
 
 def compare(a: Subject, b: Subject) -> Comparison:
-    """What is different. Of the host only those registers count that its kernel shows."""
+    """Compare two subjects. For the host, only the registers that its kernel shows count."""
     differences = []
     for name in [name for name in a.registers if name in b.registers]:
         differences += _differences(name, a.registers[name].value, b.registers[name].value)

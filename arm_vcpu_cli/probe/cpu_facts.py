@@ -133,7 +133,7 @@ class CpuFacts:
 
 
 def describe_cpu(core: CpuCore, frames: FrameMemory) -> CpuFacts:
-    """Everything about ``core``. ``frames`` lends the memory for stage-2 tables, and has it back afterwards.
+    """Everything about ``core``. ``frames`` provides the memory for stage-2 tables, which is freed afterwards.
 
     Raises ValueError for a reserved ID_AA64MMFR0_EL1.PARange.
     """

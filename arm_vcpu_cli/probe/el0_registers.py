@@ -2,8 +2,8 @@
 
 Where AT_HWCAP has ``cpuid``, the kernel executes MRS of an ID register in place of the program and gives it what all
 CPUs have, less what it does not use itself (Linux, Documentation/arch/arm64/cpu-feature-registers.rst). Python has no
-MRS, so a few instructions are put into a file in memory that is mapped executable; the kernel sees to it that the
-instruction caches know them.
+MRS, so a few instructions are put into a file in memory that is mapped executable; the kernel keeps the instruction
+caches coherent with it.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def call_code(functions: Sequence[bytes]) -> list[int] | None:
 
 
 def _map(descriptor: int, size: int) -> int | None:
-    """Where a file is mapped executable. Python's own mmap does not tell the address of memory that is read-only."""
+    """Where a file is mapped executable. Python's own mmap does not give the address of memory that is read-only."""
     function = _library().mmap
     function.restype = ctypes.c_void_p
     function.argtypes = [

@@ -143,7 +143,7 @@ def _ask_kvm(device: Path, ioctl: Ioctl) -> tuple[KvmFacts | None, bool, str]:
 
 
 def _hints(root: Path) -> list[str]:
-    """What can be seen of how the kernel was started: the log that says it outright is not for everybody."""
+    """What can be inferred about how the kernel was started: the log that says it is not readable by everybody."""
     found = []
     if (root / _KVM_CLASS).is_dir():
         found.append("KVM is registered: the kernel was started at EL2")
@@ -169,7 +169,7 @@ def _read_text(path: Path) -> str:
 
 
 def _identification(root: Path, number: int) -> dict[str, int]:
-    """The registers under /sys that the kernel lets everybody read, MIDR_EL1 and REVIDR_EL1 as a rule."""
+    """The registers under /sys that everybody may read, usually MIDR_EL1 and REVIDR_EL1."""
     try:
         files = sorted((root / _CPUS / f"cpu{number}" / _IDENTIFICATION).iterdir())
     except OSError:

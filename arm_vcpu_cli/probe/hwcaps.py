@@ -1,4 +1,4 @@
-"""The hardware capabilities that Linux tells each program in its auxiliary vector, by their names in /proc/cpuinfo.
+"""The hardware capabilities that Linux passes to each program in its auxiliary vector, by their names in /proc/cpuinfo.
 
 Linux: Documentation/arch/arm64/elf_hwcaps.rst, arch/arm64/include/uapi/asm/hwcap.h.
 """

@@ -108,7 +108,7 @@ def ask_kvm(device: Path, ioctl: Ioctl) -> KvmFacts:
 
 
 def _gics(descriptor: int, ioctl: Ioctl, ipa_bits: int) -> tuple[str, ...] | None:
-    """The GICs that a virtual machine could have; one is made to ask, and gone again."""
+    """The GICs that a virtual machine could have; one is created to find out, and closed again."""
     try:
         # The type of a machine is the width of its addresses; 0 stands for 40 bits, which not every CPU has.
         machine = _number(ioctl(descriptor, KVM_CREATE_VM, ipa_bits))

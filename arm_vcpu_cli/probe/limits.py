@@ -1,4 +1,4 @@
-"""What guests do not get as the Arm ARM says, and what a guest sees of it: the one list of limits.
+"""Where guests do not get what the Arm ARM specifies, and what a guest sees instead: the one list of limits.
 
 ``armvcpu probe`` prints it, and the manual's topic ``limits`` has the same list.
 """

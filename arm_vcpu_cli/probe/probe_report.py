@@ -8,7 +8,7 @@ The object (``armvcpu probe --json``); values of registers are strings in hexade
     engine      name, version, self_check {passed, message}, levers {name: whether it is used}
     cpus        one object a model: model, midr {value, name}, has_hardware_support,
                 architecture {armv8, armv9 or null, lacks {version: [FEAT_]}, obstacles [FEAT_]},
-                implemented [{name, since, announced}], announced being whether a guest is told of it,
+                implemented [{name, since, announced}], announced being whether a guest reads of it,
                 el2 and el3 {implemented, states}, vhe, pa_bits, va_bits, asid_bits, vmid_bits,
                 granules {name: {stage1, stage2}}, gic_system_registers {implemented, name},
                 caches [{level, kind, size, ways, sets, line}],

@@ -119,7 +119,7 @@ def _field_text(register: str, field: Field, values: Values, features: frozenset
 
 
 def _announced_by(register: str, field: Field, features: frozenset[str]) -> list[str]:
-    """The features that are there and that this field has a part in announcing, in the order in which they came."""
+    """The features that are present and that this field helps to announce, in their original order."""
     place = (register, field.name)
     names = [name for name in features if place in places_of(name)]
     return sorted(names, key=lambda name: (FEATURES[name].value if name in FEATURES else 0, SINCE[name], name))

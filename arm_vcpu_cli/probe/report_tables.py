@@ -1,4 +1,4 @@
-"""Tables as data: what a report shows, before anybody draws it."""
+"""Tables as data: what a report shows, before it is rendered."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Row(NamedTuple):
 
 
 class Section(NamedTuple):
-    """A table. ``columns`` heads the columns of values; empty where there is nothing to tell apart."""
+    """A table. ``columns`` has the headings of the columns of values; empty if there is just one subject."""
 
     title: str
     columns: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""What a machine asks of an interrupt controller, whatever its version."""
+"""What a machine needs from an interrupt controller, whatever its version."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Signal = Callable[[int, bool, bool], None]
 """``signal(cpu, irq, fiq)``: called whenever an output of a PE's CPU interface changes; both are low at first."""
 
 InterruptWatcher = Callable[[str, int, int], None]
-"""Is called with an action, the number of the PE and the INTID; see :mod:`arm_vcpu_cli.devices.gic.common.watch`."""
+"""Called with an action, the number of the PE and the INTID; see :mod:`arm_vcpu_cli.devices.gic.common.watch`."""
 
 
 class InterruptController(Protocol):
@@ -30,14 +30,14 @@ class InterruptController(Protocol):
         """Whether a PE's CPU interface signals interrupts as IRQ, and as FIQ, at all."""
 
     def watch(self, watcher: InterruptWatcher | None) -> None:
-        """Tell ``watcher`` what becomes of interrupts from now on, in place of any other; None: nobody."""
+        """Report the steps of interrupts to ``watcher`` from now on, in place of any other; None ends that."""
 
     def on_wake_request(self, cpu: int, wake: Callable[[], None]) -> None:
-        """A PE that waits without power hears of interrupts that are held back from its CPU interface, by a call of
-        ``wake``, at once if one is there already; until :meth:`reset_interface`."""
+        """Call ``wake`` for interrupts that are held back from the CPU interface of a PE that waits without power, at
+        once if there is one already; until :meth:`reset_interface`."""
 
     def reset_interface(self, cpu: int) -> None:
-        """A PE is switched off or on: its CPU interface has its reset values, and signals nothing."""
+        """Reset the CPU interface of a PE that is switched off or on: it signals nothing."""
 
     def save(self) -> dict[str, Any]:
         """The whole state as plain data, with the levels of all inputs."""

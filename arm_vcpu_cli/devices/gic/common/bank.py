@@ -1,4 +1,4 @@
-"""The state of interrupts, kept as integers with a bit an INTID (IHI 0069H, 4.1, 4.7 and 4.8; IHI 0048B, 3.2 and
+"""The state of interrupts, kept as integers with a bit for each INTID (IHI 0069H, 4.1, 4.7 and 4.8; IHI 0048B, 3.2 and
 3.3)."""
 
 from __future__ import annotations
@@ -61,11 +61,11 @@ class InterruptBank:
         return self.latch | (self.wires | self.messages) & ~self.edge
 
     def refresh(self) -> None:
-        """Find ``ready`` again."""
+        """Update ``ready``."""
         self.ready = (self.latch | (self.wires | self.messages) & ~self.edge) & self.forwarded & ~self.active
 
     def forward(self, enable0: bool, enable1: bool) -> None:
-        """Which interrupts may be forwarded at all, with the group enables of GICD_CTLR (4.7.2)."""
+        """Update which interrupts may be forwarded, with the group enables of GICD_CTLR (4.7.2)."""
         groups = (self.group if enable1 else 0) | (~self.group if enable0 else 0)
         self.forwarded = self.enabled & groups
         self.refresh()
@@ -93,7 +93,7 @@ class InterruptBank:
         return NO_INTERRUPT
 
     def save(self) -> dict[str, object]:
-        """What the interrupts are and were told to be, as plain data; what follows from it is left out."""
+        """The states and the configuration of the interrupts as plain data; what follows from them is left out."""
         return {
             "group": self.group,
             "enabled": self.enabled,

@@ -32,8 +32,8 @@ _WORD: Final = 0xFFFF_FFFF
 class BankRegisters:
     """Handlers over the masks of one bank; INTIDs that the bank does not have are RES0.
 
-    ``configured`` is called after a change of enables or groups, ``changed`` after any other. What makes the INTIDs
-    ``fixed`` enabled or pending is not these registers, though they show it.
+    ``configured`` is called after a change of enables or groups, ``changed`` after any other. The INTIDs ``fixed`` are
+    not enabled or made pending by these registers, although the registers show their state.
     """
 
     def __init__(
@@ -117,7 +117,7 @@ class BankRegisters:
         return sum(2 << 2 * bit for bit in range(16) if edge >> first + bit & 1)
 
     def _write_configuration(self, offset: int, value: int) -> None:
-        """Two bits an interrupt, of which the upper says edge-triggered and the lower is RES0 (12.9)."""
+        """Two bits for each interrupt: the upper one says edge-triggered, the lower one is RES0 (12.9)."""
         bank = self._bank
         first = 4 * (offset - ICFGR)
         chosen = 0xFFFF << first & bank.configurable

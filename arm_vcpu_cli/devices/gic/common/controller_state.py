@@ -24,7 +24,7 @@ class Held(Interrupts, Protocol):
     """A CPU interface, whose outputs can be held while others change."""
 
     def hold(self) -> Callable[[], None]:
-        """Leave the outputs as they are until the function is called that this gives."""
+        """Hold the outputs until the function that this returns is called."""
 
 
 def save_controller(interrupts: Interrupts, interfaces: Sequence[Held]) -> dict[str, Any]:
@@ -37,8 +37,8 @@ def save_controller(interrupts: Interrupts, interfaces: Sequence[Held]) -> dict[
 
 
 def load_controller(name: str, interrupts: Interrupts, interfaces: Sequence[Held], state: object) -> None:
-    """Take what :func:`save_controller` gave of a controller of the same shape, which nobody watches; outputs that
-    differ are signalled. ValueError, and nothing changes, if it is something else."""
+    """Load what :func:`save_controller` returned for a controller of the same shape, which must not be watched; outputs
+    that differ are signalled. ValueError, and nothing changes, if it is something else."""
     before = save_controller(interrupts, interfaces)
     releases = [interface.hold() for interface in interfaces]
     try:

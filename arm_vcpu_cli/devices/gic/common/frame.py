@@ -29,9 +29,9 @@ def zero(offset: int) -> int:  # noqa: ARG001
 class RegisterFrame:
     """64 KiB of registers.
 
-    Where no handler is, or none for the width, reads return zero and writes are ignored, and so with accesses that
-    are not aligned: reserved registers are RES0, and an access of a size that a register does not have is
-    CONSTRAINED UNPREDICTABLE (12.1).
+    Without a handler, or without one for the width, reads return zero and writes are ignored; so are accesses that are
+    not aligned. Reserved registers are RES0, and an access of a size that a register does not support is CONSTRAINED
+    UNPREDICTABLE (12.1).
     """
 
     def __init__(self) -> None:

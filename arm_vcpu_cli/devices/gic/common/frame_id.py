@@ -15,7 +15,7 @@ _COMPONENT_ID: Final = (0x0D, 0xF0, 0x05, 0xB1)
 
 
 class PeripheralId(Record):
-    """What a frame says of itself: ``version`` of the architecture, bits 7:0 of Arm's ``part`` number, and the binary
+    """How a frame identifies itself: ``version`` of the architecture, bits 7:0 of Arm's ``part`` number, and the binary
     logarithm of its ``size`` in blocks of 4 KiB."""
 
     version: int

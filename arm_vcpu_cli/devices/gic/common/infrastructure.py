@@ -1,6 +1,6 @@
-"""Where the states of all interrupts are, whatever distributes them: which is the best one of each PE.
+"""The states of all interrupts, and the best one for each PE, whatever distributes them.
 
-Registers change what is here, the CPU interfaces take interrupts from here.
+Registers change these states, and the CPU interfaces take interrupts from here.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from arm_vcpu_cli.arch.registers.gicregs import FIRST_PPI, FIRST_SPI, LAST_SPI
 from arm_vcpu_cli.devices.gic.common.bank import INTID_MASK, NO_INTERRUPT, InterruptBank
 
 Present = Callable[[int, bool], None]
-"""Tells a CPU interface its best pending interrupt: the rank, and whether it is of Group 1."""
+"""Presents the best pending interrupt to a CPU interface: its rank, and whether it is in Group 1."""
 
 SGIS: Final = (1 << FIRST_PPI) - 1
 """The mask of all SGIs."""
@@ -21,11 +21,11 @@ NOWHERE: Final = -1
 
 
 def unheard(rank: int, group1: bool) -> None:
-    """What a PE without a CPU interface does."""
+    """Presents nothing: for a PE without a CPU interface."""
 
 
 class Pe:
-    """What is known of one PE: its private interrupts, the SPIs that go to it, its CPU interface."""
+    """One PE: its private interrupts, the SPIs that go to it, its CPU interface."""
 
     __slots__ = ("asleep", "bank", "present", "routed", "wake")
 
@@ -34,8 +34,8 @@ class Pe:
         self.routed = 0
         self.asleep = asleep
         self.wake: Callable[[], None] | None = None
-        """Who hears, while the PE sleeps and has no power, that an interrupt waits for it."""
-        """Nothing is presented to it."""
+        """Called when an interrupt waits for a PE that sleeps and has no power."""
+        """No interrupt is presented to it."""
         self.present: Present = unheard
 
 
@@ -57,7 +57,7 @@ class Infrastructure(Generic[P]):
         self.enable0 = self.enable1 = False
 
     def exists(self, intid: int) -> bool:
-        """Whether there is such an interrupt, which special INTIDs are not."""
+        """Whether there is such an interrupt; special INTIDs are none."""
         return intid < self._end
 
     def target(self, intid: int) -> int:
@@ -65,7 +65,7 @@ class Infrastructure(Generic[P]):
         raise NotImplementedError
 
     def update_shared(self, intid: int) -> None:
-        """Present what is best to all whom a shared interrupt goes to."""
+        """Present the best interrupt to each PE that a shared interrupt goes to."""
         raise NotImplementedError
 
     def set_line(self, bank: InterruptBank, cpu: int, intid: int, level: bool) -> None:
@@ -110,23 +110,23 @@ class Infrastructure(Generic[P]):
         pe.present(rank, group1)
 
     def changed(self, cpu: int) -> None:
-        """Something about the private interrupts of a PE is different."""
+        """Note a change of the private interrupts of a PE."""
         self.pes[cpu].bank.refresh()
         self.update(cpu)
 
     def configured(self, cpu: int) -> None:
-        """Enables or groups of the private interrupts of a PE are different."""
+        """Note a change of enables or groups of the private interrupts of a PE."""
         self.pes[cpu].bank.forward(self.enable0, self.enable1)
         self.update(cpu)
 
     def shared_changed(self) -> None:
-        """Something about SPIs is different."""
+        """Note a change of SPIs."""
         self.spis.refresh()
         for cpu in range(len(self.pes)):
             self.update(cpu)
 
     def shared_configured(self) -> None:
-        """Enables or groups of SPIs are different."""
+        """Note a change of enables or groups of SPIs."""
         self.spis.forward(self.enable0, self.enable1)
         for cpu in range(len(self.pes)):
             self.update(cpu)
@@ -140,6 +140,6 @@ class Infrastructure(Generic[P]):
 
 
 def check_spis(spis: int) -> None:
-    """ValueError unless so many SPIs have INTIDs."""
+    """Raise ValueError unless there are INTIDs for this many SPIs."""
     if not 0 <= spis <= LAST_SPI + 1 - FIRST_SPI:
         raise ValueError(f"{spis} SPIs, expected 0 to {LAST_SPI + 1 - FIRST_SPI}")

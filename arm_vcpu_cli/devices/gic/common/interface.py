@@ -33,8 +33,8 @@ K = TypeVar("K")
 class Interface(Generic[K]):
     """The interface of PE ``cpu``. ``signal(cpu, irq, fiq)`` is called when one of the two outputs changes.
 
-    How a guest gets at the registers is for a subclass to say: it fills ``_readers``, by what names a register, and
-    ``_acknowledgers`` with those of them that acknowledge interrupts, which a watcher is told of.
+    A subclass defines how a guest accesses the registers: it fills ``_readers``, by whatever identifies a register, and
+    ``_acknowledgers`` with those that acknowledge interrupts, which are reported to a watcher.
     """
 
     def __init__(self, cpu: int, pe: Pe, signal: Callable[[int, bool, bool], None]) -> None:
@@ -65,7 +65,7 @@ class Interface(Generic[K]):
         return Output(self._rank & INTID_MASK, self._fiq) if self._irq or self._fiq else None
 
     def watch(self, watch: Watch | None) -> None:
-        """Tell ``watch`` what becomes of the interrupts of this PE; None: nobody any longer."""
+        """Report the steps of this PE's interrupts to ``watch``; None ends that."""
         pe = self._pe
         if watch is None:
             pe.present, self._signal = self._present, self._drive
@@ -77,8 +77,7 @@ class Interface(Generic[K]):
             )
 
     def hold(self) -> Callable[[], None]:
-        """Leave the outputs as they are, whatever happens, until the function is called that this gives. Nobody must be
-        watching."""
+        """Hold the outputs until the function that this returns is called. There must be no watcher."""
         before = self._irq, self._fiq
         self._signal = _unheard
 
@@ -102,7 +101,7 @@ class Interface(Generic[K]):
         output = self.output()
         return acknowledge() if output is None else watch.acknowledging(self._cpu, output.intid, acknowledge)
 
-    # What is pending, and whether the PE hears of it -----------------------------------------------------------
+    # What is pending, and whether it is signalled -----------------------------------------------------------
 
     def _present(self, rank: int, group1: bool) -> None:
         self._rank = rank
@@ -128,9 +127,9 @@ class Interface(Generic[K]):
             self._signal(self._cpu, irq, fiq)
 
     def _take(self) -> int:
-        """The interrupt that is signalled becomes the running one; its INTID.
+        """Make the signalled interrupt the running one; its INTID.
 
-        It preempts whatever was running, so that the running priority is its own group priority.
+        It preempts whatever was running, so the running priority becomes its group priority.
         """
         rank = self._rank
         if self._group1:
@@ -194,4 +193,4 @@ class Interface(Generic[K]):
 
 
 def _unheard(cpu: int, irq: bool, fiq: bool) -> None:
-    """What takes the outputs while they are held."""
+    """Receives the outputs while they are held."""

@@ -1,4 +1,4 @@
-"""The registers that GICs of all versions have alike: where they are, and what their values say.
+"""The registers that GICs of all versions share: where they are, and what their values mean.
 
 (IHI 0069H, 12.8 to 12.11, and IHI 0048B, 4.1 and 4.3).
 """
@@ -31,7 +31,7 @@ _WORD_BITS: Final = 32
 
 
 def _told(intids: range, said: Iterable[str | None]) -> str:
-    """``INTID 32-34: 0xa0, 40: 0x80``: what is said of each, and nothing of those with None. What has no INTID, at the
+    """``INTID 32-34: 0xa0, 40: 0x80``: the text for each INTID, without those that have None. What has no INTID, at the
     end of the last register, is left out."""
     spans = []
     for text, group in groupby(zip(intids, said, strict=False), key=lambda pair: pair[1]):
@@ -48,7 +48,7 @@ def parts(value: int, bits: int, width: int) -> Iterator[int]:
 
 
 def bitmap(intids: range) -> Meaning:
-    """A bit an INTID: those whose bit is set."""
+    """A bit for each INTID: those whose bit is set."""
 
     def told(index: int, lsb: int, bits: int, value: int) -> str:
         first = _WORD_BITS * index + lsb
@@ -58,7 +58,7 @@ def bitmap(intids: range) -> Meaning:
 
 
 def byte_map(intids: range) -> Meaning:
-    """A byte an INTID: a priority, or a mask of PEs."""
+    """A byte for each INTID: a priority, or a mask of PEs."""
 
     def told(index: int, lsb: int, bits: int, value: int) -> str:
         first = (_WORD_BITS * index + lsb) // 8
@@ -68,7 +68,7 @@ def byte_map(intids: range) -> Meaning:
 
 
 def trigger(intids: range) -> Meaning:
-    """Two bits an INTID, of which the upper one counts (12.9, GICD_ICFGR<n>)."""
+    """Two bits for each INTID, of which the upper one counts (12.9, GICD_ICFGR<n>)."""
 
     def told(index: int, lsb: int, bits: int, value: int) -> str:
         first = (_WORD_BITS * index + lsb) // 2

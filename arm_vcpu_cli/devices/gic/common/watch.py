@@ -1,7 +1,7 @@
-"""Watching interrupts: a watcher is told of each step in the life of each.
+"""Watching interrupts: each step in the life of each interrupt is reported to a watcher.
 
-What can be watched is seen where the infrastructure and the CPU interfaces call each other anyhow. Those calls go to
-the functions here while somebody watches, and otherwise straight on.
+The steps are visible where the infrastructure and the CPU interfaces call each other anyhow. With a watcher those calls
+go to the functions here, and otherwise straight to their targets.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from arm_vcpu_cli.devices.gic.common.infrastructure import Infrastructure, P
 from arm_vcpu_cli.record import Record
 
 InterruptWatcher = Callable[[str, int, int], None]
-"""Is called with an action, the number of the PE and the INTID, while the GIC is in the middle of something: it must
+"""Called with an action, the number of the PE and the INTID, while the GIC is in the middle of an operation: it must
 not use the GIC.
 
-``raised``: the interrupt becomes pending that was not, whether or not it can be signalled. The PE is the one that a
-shared interrupt is routed to, the first of several, -1 if it goes nowhere. A level that stays up is raised again when
-what it raised before has ended. ``withdrawn``: it is pending no longer, and nobody has taken it: the line went down, or
-the guest has cleared it. ``injected``: the PE's IRQ or FIQ output goes high, or stays high for another interrupt than
-before. ``acknowledged``: the PE takes it. ``ended``: it is deactivated after that, by whatever means; the PE is the one
-that took it.
+``raised``: the interrupt becomes pending, whether or not it can be signalled. The PE is the one that a shared interrupt
+is routed to, the first of several, -1 if it goes nowhere. A level that stays up is raised again when what it raised
+before has ended. ``withdrawn``: it is no longer pending, and has not been taken: the line went down, or the guest has
+cleared it. ``injected``: the PE's IRQ or FIQ output goes high, or stays high for another interrupt than before.
+``acknowledged``: the PE takes it. ``ended``: it is deactivated after that, by whatever means; the PE is the one that
+took it.
 """
 
 RAISED: Final = "raised"
@@ -35,7 +35,7 @@ _NOWHERE: Final = -1
 
 
 class Output(Record):
-    """What the outputs of a PE signal while one of them is high: FIQ, or else IRQ. They never are both."""
+    """What the outputs of a PE signal while one of them is high: FIQ, or else IRQ. They are never both high."""
 
     intid: int
     fiq: bool
@@ -51,15 +51,15 @@ class _BankWatch:
         self._takers = dict.fromkeys(_bits(bank.active), _NOWHERE)
         self._taken = bank.active
         self._held = self._taken & bank.pending()
-        """Acknowledged and pending ever since: their inputs stay asserted."""
+        """Acknowledged, and pending ever since: their inputs stay asserted."""
         self._pending = bank.pending()
         self._requests = self._pending & ~self._held
 
         self.taking = 0
-        """What a PE is about to acknowledge, as a mask: it is not withdrawn when it is pending no longer."""
+        """What a PE is about to acknowledge, as a mask: it is not withdrawn when it is no longer pending."""
 
     def look(self) -> None:
-        """Tell what has ended and what was raised since the last time."""
+        """Report what has ended and what was raised since the last time."""
         active, pending = self._bank.active, self._bank.pending()
         if pending == self._pending and active == self._taken:
             # Most of what a guest does to its GIC leaves this bank as it was.
@@ -91,8 +91,9 @@ class _BankWatch:
 
 
 class Watch:
-    """Watches a GIC for one watcher, from now on: what is pending already was not raised, and what is ``signalled`` to
-    the PEs already is not injected. An interrupt that is active already ends at the PE that it is routed to.
+    """Watches a GIC for one watcher, from now on: what is already pending is not reported as raised, and what is
+    already ``signalled`` to the PEs is not reported as injected. An interrupt that is already active ends at the PE
+    that it is routed to.
     """
 
     def __init__(self, iri: Infrastructure[P], signalled: Iterable[Output | None], watcher: InterruptWatcher) -> None:
@@ -103,13 +104,13 @@ class Watch:
         self._outputs = list(signalled)
 
     def look(self, cpu: int) -> None:
-        """Interrupts of a PE (-1: those that go nowhere) may be in another state than before."""
+        """Note that interrupts of a PE (-1: those that go nowhere) may have changed their state."""
         if cpu >= 0:
             self._private[cpu].look()
         self._shared.look()
 
     def signal(self, cpu: int, output: Output | None) -> None:
-        """What the outputs of a PE signal now."""
+        """Note what the outputs of a PE signal now."""
         if output != self._outputs[cpu]:
             self._outputs[cpu] = output
             if output is not None:

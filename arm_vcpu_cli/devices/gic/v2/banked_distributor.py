@@ -96,7 +96,7 @@ class _PrivateRegisters(BankRegisters):
         self._takens = pe.takens
 
     def _set_active(self, offset: int, value: int) -> None:
-        """An SGI that is made active was sent by the PE that does it, as in KVM: nobody has said another."""
+        """An SGI that is made active counts as sent by the PE that does it, as in KVM: no other sender is known."""
         fresh = self._bits(offset, value) & SGIS & ~self._bank.active
         for intid in range(fresh.bit_length()):
             if fresh >> intid & 1:

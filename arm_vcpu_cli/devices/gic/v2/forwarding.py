@@ -1,8 +1,9 @@
 """The interrupts of a GICv2: who sent the SGIs, where SPIs go, and their states (IHI 0048B, 3.2).
 
-The Distributor's registers change what is here, the CPU interfaces take interrupts from here. An interrupt is raised in
-:meth:`~.infrastructure.Infrastructure.set_line`, :meth:`Forwarding.send_sgi` and :meth:`Forwarding.change_sources`,
-acknowledged in :meth:`Forwarding.activate` and ended in :meth:`Forwarding.deactivate`.
+The Distributor's registers change these states, and the CPU interfaces take interrupts from here. An interrupt is
+raised in :meth:`~.infrastructure.Infrastructure.set_line`, :meth:`Forwarding.send_sgi` and
+:meth:`Forwarding.change_sources`, acknowledged in :meth:`Forwarding.activate` and ended in
+:meth:`Forwarding.deactivate`.
 """
 
 from __future__ import annotations
@@ -36,11 +37,11 @@ class Pe(infrastructure.Pe):
 
 
 class Forwarding(Infrastructure[Pe]):
-    """The interrupts of ``cpus`` PEs with ``spis`` shared ones. ValueError if there cannot be so many.
+    """The interrupts of ``cpus`` PEs with ``spis`` shared ones. ValueError if there are too many.
 
-    SGIs are enabled for good, which is IMPLEMENTATION DEFINED (4.3.5), and so in the GIC-400 and in QEMU. One that is
-    active is not signalled again before it has ended, whoever else has sent it. An SPI goes to all PEs in its target
-    list, and belongs to the first that acknowledges it (1.4.3, 1-N model). A single PE has all of them.
+    SGIs are always enabled, which is IMPLEMENTATION DEFINED (4.3.5), as in the GIC-400 and in QEMU. An active SGI is
+    not signalled again before it has ended, whoever else has sent it. An SPI goes to all PEs in its target list, and
+    belongs to the first that acknowledges it (1.4.3, 1-N model). A single PE has all of them.
     """
 
     def __init__(self, cpus: int, spis: int) -> None:
@@ -60,7 +61,7 @@ class Forwarding(Infrastructure[Pe]):
     # SGIs --------------------------------------------------------------------------------------------------------
 
     def send_sgi(self, sender: int, value: int) -> None:
-        """Generate the SGI that a write of GICD_SGIR asks for; the reserved filter means nobody (4.3.15)."""
+        """Generate the SGI that a write of GICD_SGIR requests; the reserved filter means no PE (4.3.15)."""
         chosen = value >> _FILTER & 3
         if chosen == _LIST:
             mask = value >> _TARGETS & self.everybody
@@ -164,7 +165,7 @@ class Forwarding(Infrastructure[Pe]):
         return members[0] if members else NOWHERE
 
     def update_shared(self, intid: int) -> None:
-        """Present what is best to all PEs that a shared interrupt goes to."""
+        """Present the best interrupt to all PEs that a shared interrupt goes to."""
         members = self._members[self.targets[intid]]
         if members:
             for cpu in members:
@@ -200,7 +201,7 @@ class Forwarding(Infrastructure[Pe]):
         }
 
     def load(self, saved: Saved) -> None:
-        """Take what :meth:`save` gave. ValueError if it is not of so many interrupts and PEs."""
+        """Load what :meth:`save` returned. ValueError if it is for other numbers of interrupts and PEs."""
         enable0, enable1 = bool(saved.number("enable0", 1)), bool(saved.number("enable1", 1))
         targets = bytes(saved.numbers("targets", len(self.targets), self.everybody))
         for pe, private in zip(self.pes, saved.parts("private", len(self.pes)), strict=True):

@@ -59,7 +59,8 @@ class GicV2:
         return partial(self._forwarding.set_line, self._forwarding.pes[cpu].bank, cpu, intid)
 
     def signalled(self, cpu: int) -> int | None:
-        """The INTID that a PE's IRQ or FIQ output is high for, None while both are low: what an acknowledge gives."""
+        """The INTID that a PE's IRQ or FIQ output is high for, None while both are low: what an acknowledge would
+        return."""
         output = self._interfaces[cpu].output()
         return None if output is None else output.intid
 
@@ -68,9 +69,9 @@ class GicV2:
         return self._interfaces[cpu].enabled_groups()
 
     def watch(self, watcher: InterruptWatcher | None) -> None:
-        """Tell ``watcher`` what becomes of interrupts from now on, in place of any other; None: nobody.
+        """Report the steps of interrupts to ``watcher`` from now on, in place of any other; None ends that.
 
-        Costs nothing while nobody watches. See :mod:`arm_vcpu_cli.devices.gic.common.watch`.
+        Costs nothing without a watcher. See :mod:`arm_vcpu_cli.devices.gic.common.watch`.
         """
         self._watcher = watcher
         forwarding = self._forwarding
@@ -83,7 +84,7 @@ class GicV2:
         """Do nothing: no Redistributor holds interrupts back, so the interface of a waiting PE signals them."""
 
     def reset_interface(self, cpu: int) -> None:
-        """A PE is switched off or on: its CPU interface has its reset values, and signals nothing."""
+        """Reset the CPU interface of a PE that is switched off or on: it signals nothing."""
         self._interfaces[cpu].reset()
 
     def save(self) -> dict[str, Any]:
@@ -93,8 +94,7 @@ class GicV2:
     def load(self, state: dict[str, Any]) -> None:
         """Take the state that :meth:`save` gave, of a GIC with as many PEs and SPIs; outputs that differ are signalled.
 
-        A watcher is told nothing of it, and goes on from there. ValueError, and nothing changes, if it is no such
-        state.
+        Nothing of this is reported to a watcher. ValueError, and nothing changes, if it is something else.
         """
         watcher = self._watcher
         self.watch(None)

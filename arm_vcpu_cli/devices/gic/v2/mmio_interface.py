@@ -45,13 +45,12 @@ _WORD: Final = 0xFFFF_FFFF
 class CpuInterface(Interface[int]):
     """The frame GICC of the PE ``cpu``. ``signal(cpu, irq, fiq)`` is called when one of the two outputs changes.
 
-    It is that of a GIC without the Security Extensions, as the virtual CPU interface is that a guest has under KVM. Its
+    It is that of a GIC without the Security Extensions, as is the virtual CPU interface that a guest has under KVM. Its
     guest, though at Non-secure EL1, sees what otherwise only Secure software does: both groups, all priorities, and
-    GICC_CTLR with AckCtl and FIQEn, of which one bit EOImode is for both groups. Group 1 is signalled as IRQ, and so is
-    Group 0 unless FIQEn. The bypass of the interface does not exist: those bits are RAZ/WI. GICC_ABPR is a register
-    like any other, CBPR or not, as in QEMU. GICC_APR0 has the active priorities of Group 0 and GICC_NSAPR0 those of
-    Group 1, a bit each; the others are RAZ/WI with 32 priorities. 32-bit accesses; all others read as zero and are
-    ignored.
+    GICC_CTLR with AckCtl and FIQEn, of which the one bit EOImode is for both groups. Group 1 is signalled as IRQ, and
+    so is Group 0 unless FIQEn. The interface cannot be bypassed: those bits are RAZ/WI. GICC_ABPR is a register like
+    any other, CBPR or not, as in QEMU. GICC_APR0 has the active priorities of Group 0 and GICC_NSAPR0 those of Group 1,
+    a bit each; the others are RAZ/WI with 32 priorities. 32-bit accesses; all others read as zero and are ignored.
     """
 
     kind: Final = "gicv2-cpu-interface"

@@ -57,7 +57,7 @@ class GicV3:
         self._iri.update(cpu)
 
     def reset_interface(self, cpu: int) -> None:
-        """A PE is switched off or on: its CPU interface has its reset values, and signals nothing.
+        """Reset the CPU interface of a PE that is switched off or on: it signals nothing.
 
         The Redistributor is not part of the PE and keeps its state.
         """
@@ -65,14 +65,15 @@ class GicV3:
         self._interfaces[cpu].reset()
 
     def signalled(self, cpu: int) -> int | None:
-        """The INTID that a PE's IRQ or FIQ output is high for, None while both are low: what an acknowledge gives."""
+        """The INTID that a PE's IRQ or FIQ output is high for, None while both are low: what an acknowledge would
+        return."""
         output = self._interfaces[cpu].output()
         return None if output is None else output.intid
 
     def watch(self, watcher: InterruptWatcher | None) -> None:
-        """Tell ``watcher`` what becomes of interrupts from now on, in place of any other; None: nobody.
+        """Report the steps of interrupts to ``watcher`` from now on, in place of any other; None ends that.
 
-        Costs nothing while nobody watches.
+        Costs nothing without a watcher.
         """
         self._watcher = watcher
         watch = None if watcher is None else Watch(self._iri, [each.output() for each in self._interfaces], watcher)
@@ -99,8 +100,7 @@ class GicV3:
     def load(self, state: dict[str, Any]) -> None:
         """Take the state that :meth:`save` gave, of a GIC with as many PEs and SPIs; outputs that differ are signalled.
 
-        A watcher is told nothing of it, and goes on from there. ValueError, and nothing changes, if it is no such
-        state.
+        Nothing of this is reported to a watcher. ValueError, and nothing changes, if it is something else.
         """
         watcher = self._watcher
         self.watch(None)

@@ -1,8 +1,8 @@
 """The interrupt routing infrastructure: states of all interrupts, where they go, which is the best of each PE.
 
-The Distributor's and the Redistributors' registers change what is here, the CPU interfaces take interrupts from here
-(IHI 0069H, 3.1). An interrupt is raised in :meth:`~.infrastructure.Infrastructure.set_line`, :meth:`Iri.send_sgi` and
-:meth:`Iri.set_message`, acknowledged in :meth:`Iri.activate` and ended in :meth:`Iri.deactivate`.
+The Distributor's and the Redistributors' registers change these states, and the CPU interfaces take interrupts from
+here (IHI 0069H, 3.1). An interrupt is raised in :meth:`~.infrastructure.Infrastructure.set_line`, :meth:`Iri.send_sgi`
+and :meth:`Iri.set_message`, acknowledged in :meth:`Iri.activate` and ended in :meth:`Iri.deactivate`.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class Pe(infrastructure.Pe):
     __slots__ = ("affinity", "enable0", "enable1")
 
     def __init__(self, affinity: int, *, asleep: bool = False) -> None:
-        # GICR_WAKER resets to asleep (IHI 0069H, 12.11). Guests that never wake it, because neither KVM nor QEMU holds
-        # interrupts back then, have to work: it is awake, as firmware would leave it.
+        # GICR_WAKER resets to asleep (IHI 0069H, 12.11). Guests that never wake it have to work, because neither KVM
+        # nor QEMU holds interrupts back then: so it is awake, as firmware would leave it.
         super().__init__(asleep=asleep)
         self.affinity = affinity
         self.enable0 = self.enable1 = False
@@ -129,11 +129,11 @@ class Iri(Infrastructure[Pe]):
     # Which is the best -----------------------------------------------------------------------------------------
 
     def update_shared(self, intid: int) -> None:
-        """Present what is best to the PE that a shared interrupt goes to."""
+        """Present the best interrupt to the PE that a shared interrupt goes to."""
         self.update(self._targets[intid])
 
     def shared_configured(self) -> None:
-        """Enables or groups of SPIs are different, and so perhaps who takes part in 1 of N."""
+        """Note a change of enables or groups of SPIs, and so perhaps of the candidates for 1 of N."""
         self._route_any()
         super().shared_configured()
 
@@ -202,7 +202,7 @@ class Iri(Infrastructure[Pe]):
         }
 
     def load(self, saved: Saved) -> None:
-        """Take what :meth:`save` gave. ValueError if it is not of so many interrupts and PEs."""
+        """Load what :meth:`save` returned. ValueError if it is for other numbers of interrupts and PEs."""
         enable0, enable1 = saved.flag("enable0"), saved.flag("enable1")
         routers = saved.numbers("routers", len(self.routers) - FIRST_SPI, _IROUTER_MASK)
         for pe, private in zip(self.pes, saved.parts("private", len(self.pes)), strict=True):
@@ -225,7 +225,7 @@ class Iri(Infrastructure[Pe]):
 
 
 def check_shape(affinities: Sequence[int], spis: int) -> None:
-    """ValueError unless the PEs have affinities, each its own, and the SPIs have INTIDs."""
+    """Raise ValueError unless each PE has an affinity of its own, and each SPI an INTID."""
     if not affinities:
         raise ValueError("a GIC needs at least one PE")
     for affinity in affinities:

@@ -1,4 +1,4 @@
-"""The Redistributors' registers (IHI 0069H, 12.10 and 12.11): two frames a PE, RD_base and SGI_base.
+"""The Redistributors' registers (IHI 0069H, 12.10 and 12.11): two frames for each PE, RD_base and SGI_base.
 
 The latter has the registers of SGIs and PPIs, as the Distributor has those of SPIs (bank_registers).
 """
@@ -27,7 +27,8 @@ _WORD: Final = 0xFFFF_FFFF
 
 
 class _ControlFrame:
-    """RD_base of one PE. The interface to the PE is quiet as soon as it is told to be: ChildrenAsleep follows at once.
+    """RD_base of one PE. The interface to the PE is quiet as soon as ProcessorSleep is set: ChildrenAsleep follows at
+    once.
 
     Without LPIs nothing in GICR_CTLR can be set. 32-bit accesses, 64 bits for TYPER; see :class:`RegisterFrame`.
     """

@@ -1,7 +1,7 @@
 """The memory-mapped registers: where they are, their names, and what their values say (IHI 0069H, 12.8 to 12.11).
 
-Named are all that the architecture defines for a GIC without LPIs of virtual machines, whether this one has them or
-not: what it has not reads as zero.
+All registers that the architecture defines for a GIC without LPIs of virtual machines have names, whether this one has
+them or not: what it does not have reads as zero.
 """
 
 from __future__ import annotations
