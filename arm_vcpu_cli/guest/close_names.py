@@ -1,4 +1,4 @@
-"""Names like one that is not known, among a million."""
+"""Names similar to an unknown one, among as many as a million."""
 
 from __future__ import annotations
 
@@ -8,16 +8,15 @@ from heapq import nlargest
 from typing import Final
 
 _MAX_COMPARED: Final = 500
-"""Names that are compared in full with one that is not known: each takes longer than all else about it."""
+"""The most names that are compared in full with an unknown one: each comparison takes longer than everything else."""
 _COMPARED_LENGTH: Final = 128
-"""Characters of that one; the time grows with their square."""
+"""The most characters of the unknown name; the time grows with their square."""
 
 
 def close_names(known_names: Iterable[str], name: str) -> list[str]:
     """Up to three names like ``name``.
 
-    Only those of a fitting length that have most pairs of letters in common with it, for their length, are compared in
-    full.
+    Only names of a fitting length that share the most pairs of letters with it, for their length, are compared in full.
     """
     wanted = name[:_COMPARED_LENGTH]
     length = len(wanted)
@@ -31,5 +30,5 @@ def close_names(known_names: Iterable[str], name: str) -> list[str]:
 
 
 def _fitting(names: Iterable[str], length: int) -> list[str]:
-    """Those that can be alike, by difflib's measure: of all letters of both, three in five are in common."""
+    """The names that can be similar by difflib's measure: three in five of all letters of both are in common."""
     return [known for known in names if 3 * length <= 7 * len(known) and 3 * len(known) <= 7 * length]

@@ -18,7 +18,7 @@ from arm_vcpu_cli.arch.instructions.instruction_needs import Encoding
 
 WORD: Final = 4
 _CHUNK: Final = 1 << 20
-"""Words that are looked at in one go."""
+"""Words that are examined at once."""
 _GROUP: Final = 8
 _ANY: Final = re.compile(rb"[^\0]")
 _PIECE: Final = 1024
@@ -32,9 +32,10 @@ _GAPS: Final = 10
 _BRANCHES: Final = 33
 """And at least one in so many is a branch."""
 _VARIED: Final = 8
-"""Or else so many top bytes have to be there: unrolled loops have no branches, and tables have few top bytes."""
+"""Otherwise there have to be this many different top bytes: unrolled loops have no branches, and tables have few top
+bytes."""
 _SHARE: Final = 2048
-"""A run that is less than one of so many parts of the file is no code: big programs have theirs together."""
+"""A run smaller than this fraction of the file is not code: big programs have their code in one place."""
 
 
 class Match(NamedTuple):
@@ -55,7 +56,7 @@ class Scanner:
     def scan(self, code: bytes) -> Iterator[Match]:
         """All of them in ``code``, little-endian words, in no particular order.
 
-        Bytes behind the last whole word are not looked at.
+        Bytes after the last whole word are ignored.
         """
         words = len(code) // WORD
         for start in range(0, words, _CHUNK):

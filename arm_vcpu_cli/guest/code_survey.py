@@ -23,14 +23,14 @@ _MOST_MATCHES: Final = 1 << 21
 _CHOSEN: Final = re.compile(
     r"__aarch64_(?:cas|swp|ldadd|ldclr|ldeor|ldset)\d.*|.*_(?:sve|sve2|a64fx|mops|mte|lse|crc32|pmull|sha\d*|ce)"
 )
-"""Functions that are only called where their feature is: the outlined atomics of compilers (which ask
+"""Functions that are only called if their feature is present: the outlined atomics of compilers (which check
 __aarch64_have_lse_atomics) and the variants that a C library chooses from."""
 
 
 class Use(NamedTuple):
-    """A need and its instructions: how many, the first by address, and how many are in functions that are chosen.
+    """A need and its instructions: how many, the first by address, and how many are in functions chosen at run time.
 
-    ``is_certain`` is false where some of them may be data.
+    ``is_certain`` is false if some of them may be data.
     """
 
     need: str
@@ -46,7 +46,7 @@ class Use(NamedTuple):
 class CodeSurvey:
     """The instructions of a guest.
 
-    ``is_certain`` is false where data may have been taken for code somewhere. ``uses`` are in the order of their
+    ``is_certain`` is false if data may have been mistaken for code. ``uses`` are in the order of their
     addresses, ``asks`` the ID registers that the guest reads, and ``asks_level`` says whether it looks at CurrentEL.
     """
 
@@ -115,7 +115,7 @@ def _system_use(word: int) -> SystemUse | None:
 
 
 def survey_code(parts: Iterable[CodePart], symbols: SymbolTable) -> CodeSurvey:
-    """What the code in ``parts`` needs. Only where all of them have mapping symbols it is certain that it is code."""
+    """What the code in ``parts`` needs. Only if all of them have mapping symbols, it is certain that they are code."""
     tally = _Tally(symbols)
     scanner = Scanner(ENCODINGS)
     words, left = 0, _MOST_MATCHES
@@ -126,7 +126,7 @@ def survey_code(parts: Iterable[CodePart], symbols: SymbolTable) -> CodeSurvey:
         for match in scanner.scan(part.data):
             left -= 1
             if left < 0:
-                # Not code that anybody wrote; what was found so far is told.
+                # Nobody wrote this code; report what was found so far.
                 return _survey(tally, words + match.offset // WORD, is_certain=False)
             address = part.address + match.offset
             if part.is_code(address):

@@ -1,4 +1,4 @@
-"""Decompression of hostile data: what comes out has a bound, and so has the memory that it takes."""
+"""Decompression of hostile data: the size of the result is bounded, and so is the memory that it takes."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Final
 
 GZIP_MAGIC: Final = b"\x1f\x8b"
 MAX_UNPACKED: Final = 256 << 20
-"""Bytes that a kernel may have; those of distributions have 20 to 70 million."""
+"""The largest kernel, in bytes; those of distributions have 20 to 70 million."""
 
 _MAX_DICTIONARY: Final = 128 << 20  # bytes; the kernel's own build uses up to 128 MiB with xz
 _GZIP_WINDOW: Final = 31  # zlib's largest window (15), and 16 for a gzip header and trailer
 
 
 class Method(Enum):
-    """A compression that the standard library can undo."""
+    """A format that the standard library can decompress."""
 
     GZIP = "gzip"
     XZ = "xz"

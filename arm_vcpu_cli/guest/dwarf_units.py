@@ -2,7 +2,7 @@
 7.5.6; versions 2 to 5).
 
 Decoded here and not by a library because guests are hostile input: an abbreviation may have millions of attributes, and
-only one number is wanted. What is malformed, or larger than any compiler makes it, raises one of ``MALFORMED``.
+only one number is wanted. Data that is malformed, or larger than any compiler makes it, raises one of ``MALFORMED``.
 """
 
 from __future__ import annotations

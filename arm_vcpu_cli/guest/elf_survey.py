@@ -1,6 +1,6 @@
-"""What an ELF file says of itself, whatever machine it is for: header, interpreter, code, property notes.
+"""What an ELF file says about itself, whatever machine it is for: header, interpreter, code, property notes.
 
-Unlike the loader this refuses nothing: what is broken or beyond the end of the file is left out. Formats: System V
+Unlike the loader, this refuses nothing: what is broken or beyond the end of the file is left out. Formats: System V
 gABI; IHI 0056 (mapping symbols, GNU_PROPERTY_AARCH64_FEATURE_1_AND).
 """
 
@@ -66,7 +66,7 @@ class CodePart(NamedTuple):
 
 
 class ElfSurvey(NamedTuple):
-    """An ELF file. ``is_for_linux`` tells a program for that system from one for the bare machine.
+    """An ELF file. ``is_for_linux`` distinguishes a program for that system from one for the bare machine.
 
     ``properties`` are names of PROPERTIES, None where there is no such note.
     """
@@ -84,7 +84,7 @@ class ElfSurvey(NamedTuple):
 
     @property
     def is_native(self) -> bool:
-        """Whether it is for AArch64, little-endian and 64-bit: what the code is looked at for."""
+        """Whether it is for AArch64, little-endian and 64-bit, so that its code can be examined."""
         return self.machine == EM_AARCH64 and self.bits == 64 and not self.is_big_endian
 
     @property

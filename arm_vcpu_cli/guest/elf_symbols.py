@@ -1,6 +1,6 @@
 """The symbols of an ELF file (gABI, "Symbol Table").
 
-They serve reports only, so a table that is broken is left out and not refused.
+Only reports use them, so a broken table is left out and not refused.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a guest file is and what it says that it needs, without running it, and without refusing what cannot run."""
+"""What a guest file is and what it needs, without running it, and without refusing what cannot run."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def survey_guest(
 
 
 def _likely_code(part: CodePart) -> list[CodePart]:
-    """What of bytes without mapping symbols looks like code."""
+    """The parts that look like code, in bytes without mapping symbols."""
     if part.marks:
         return [part]
     return [

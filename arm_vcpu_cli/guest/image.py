@@ -1,4 +1,4 @@
-"""A guest image: what goes where in the guest's memory, before anything is there."""
+"""A guest image: what goes where in the guest's memory."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Line number programs: which source line each instruction came from (DWARF 5, section 6.2; versions 2 to 5).
 
-Decoded here and not by a library because guests are hostile input: the work is bounded by the bytes that there are,
-and a program of a kernel's unit takes milliseconds. One that is malformed raises one of ``MALFORMED``.
+Decoded here and not by a library because guests are hostile input: the number of bytes bounds the work, and a program
+of a kernel's unit takes milliseconds. A malformed one raises one of ``MALFORMED``.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _FIXED_FORMS: Final = ((0x0B, 1), (0x05, 2), (0x06, 4), (0x07, 8))
 _NAME_LIMIT: Final = 4096
 
 MALFORMED: Final = (ValueError, IndexError, OverflowError, struct.error)
-"""What decoding raises where there is no sense in the bytes."""
+"""What decoding raises if the bytes make no sense."""
 
 
 class Sequence(NamedTuple):

@@ -1,6 +1,6 @@
 """The line tables of an ELF file's debug information, found by address (DWARF 5, section 6.1.2).
 
-Only loaded when somebody asks for a source line.
+Only loaded when a source line is needed.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from arm_vcpu_cli.guest.line_programs import (
 from arm_vcpu_cli.printable import decoded
 
 BROKEN: Final = (*MALFORMED, OSError, MemoryError, zlib.error)
-"""What a file may raise that is not what it says."""
+"""What a file may raise that is not what it claims to be."""
 
 Read = Callable[[int, int], bytes]
 """Up to so many bytes from an offset on."""
@@ -48,7 +48,7 @@ _LONGEST_NAME: Final = 64
 _MOST_NAMES: Final = 1 << 20
 _MOST_SEGMENTS: Final = 1024
 
-# A file made to keep us busy is small and asks for much; what follows bounds the work by what the file has.
+# A hostile file is small and causes much work; the following limits bound the work by the size of the file.
 _MOST_READ: Final = 256 << 20
 """Bytes of one section that is read whole; the line programs of a kernel with everything have 60 million."""
 _MOST_UNPACKED: Final = 512 << 20
@@ -189,7 +189,7 @@ class LineTables:
         return sorted(spans, key=itemgetter(0, 1))
 
     def _all(self) -> list[_Span]:
-        """All that there is, where it is little enough."""
+        """All programs, if there are few enough."""
         if self._others is None:
             self._others = []
             if len(self._programs) <= _MAX_UNINDEXED:

@@ -1,7 +1,7 @@
 """Source lines of an ELF file's instructions, from its DWARF line tables (DWARF 5, sections 6.1 and 6.2).
 
-They serve reports and traces only: where the debug information is missing, damaged or too large there is no line, and
-never an error. Nothing is read before the first question, and of a large file only what the question needs.
+Only reports and traces use them: if the debug information is missing, damaged or too large there is no line, and never
+an error. Nothing is read before the first query, and of a large file only what a query needs.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _TABLES: Final = "arm_vcpu_cli.guest.line_tables"
 class SourceLines:
     """Finds ``file:line`` for addresses of the ELF file at ``path``, which was loaded ``bias`` above its addresses.
 
-    The file is read when it is first asked about, unless it has changed since this object was made.
+    The file is read at the first query, unless it has changed since this object was made.
     """
 
     def __init__(self, path: Path, bias: int = 0) -> None:
@@ -37,7 +37,7 @@ class SourceLines:
     def _read(self) -> Any:
         if self._stamp is None or _stamp(self._path) != self._stamp:
             return None
-        # Most runs never ask.
+        # Most runs never need a line.
         tables = import_module(_TABLES)
         try:
             return tables.LineTables(self._piece, self._stamp[1])

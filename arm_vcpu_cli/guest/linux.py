@@ -1,4 +1,4 @@
-"""arm64 Linux kernels as bootloaders get them: ``Image``, ``Image.gz`` and EFI zboot images.
+"""arm64 Linux kernels in the forms that bootloaders load: ``Image``, ``Image.gz`` and EFI zboot images.
 
 The header of an Image and where it may be loaded: Linux, Documentation/arch/arm64/booting.rst. The header of a
 zboot image: Linux, drivers/firmware/efi/libstub/zboot-header.S.

@@ -1,4 +1,4 @@
-"""What an arm64 Linux kernel image tells of itself beyond its header: version, configuration, drivers, features.
+"""What an arm64 Linux kernel image shows beyond its header: version, configuration, drivers, features.
 
 A kernel has no list of what it needs. What can be found in it are strings: its banner, the configuration that
 CONFIG_IKCONFIG puts between two marks (kernel/configs.c), the names of the devices that its drivers look for in a
@@ -73,7 +73,7 @@ DRIVERS: Final[Mapping[str, bytes]] = MappingProxyType(
         RTC: b"rtc-pl031",
     }
 )
-"""What the drivers for the devices of a machine look for."""
+"""The strings that the drivers for a machine's devices look for."""
 
 OPTIONS: Final = (
     "ARM64_4K_PAGES", "ARM64_16K_PAGES", "ARM64_64K_PAGES", "ARM64_VA_BITS", "ARM64_PA_BITS", "ARM64_FORCE_52BIT",
@@ -118,7 +118,7 @@ def survey_linux(image: bytes, container: str | None) -> LinuxSurvey:
 
 
 def _options(image: bytes) -> Mapping[str, str] | None:
-    """The configuration, if it is built in; one that is damaged is as good as none."""
+    """The configuration, if it is built in; a damaged one counts as none."""
     start = image.find(_CONFIG_START)
     if start < 0:
         return None

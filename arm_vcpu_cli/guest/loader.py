@@ -12,11 +12,11 @@ from arm_vcpu_cli.guest.files import read_file
 from arm_vcpu_cli.guest.image import RAW_LOAD_OFFSET, GuestImage, ImageKind
 from arm_vcpu_cli.guest.raw import load_raw
 
-# Most guests are ELF files, which can do without it.
+# Most guests are ELF files, which do not need it.
 _LINUX: Final = "arm_vcpu_cli.guest.linux"
 _PE_OFFSET: Final = 0x3C  # e_lfanew of the MS-DOS header
 
-# Files that nobody means to run as they are, although every file is a raw binary.
+# Files that are certainly not meant to run as they are, although any file could be a raw binary.
 _FOREIGN: Final = (
     (b"\x1f\x8b", "a gzip file"),
     (b"\xfd7zXZ\x00", "an xz file"),

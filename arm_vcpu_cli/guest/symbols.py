@@ -42,8 +42,8 @@ def is_mapping_symbol(name: str) -> bool:
 class SymbolTable:
     """Symbols by address and by name. Addresses are virtual, as linked plus ``bias``.
 
-    ``symbols`` is gone through when the first question is asked. ``lines`` knows the source lines of the file that
-    the symbols come from, if it has any.
+    ``symbols`` is iterated over at the first query. ``lines`` has the source lines of the file that the symbols come
+    from, if it has any.
     """
 
     def __init__(self, symbols: Iterable[Symbol] = (), *, bias: int = 0, lines: SourceLines | None = None) -> None:
@@ -53,7 +53,7 @@ class SymbolTable:
 
     @cached_property
     def _index(self) -> _Index:
-        # Most runs never ask for a name, and a kernel has a hundred thousand.
+        # Most runs never need a name, and a kernel has a hundred thousand.
         index = _Index(self._symbols, self._bias)
         self._symbols = ()
         return index
@@ -83,7 +83,7 @@ class SymbolTable:
         return f"{name}+{offset:#x}" if offset else name
 
     def source(self, address: int) -> str:
-        """``main.c:42``, or nothing where the debug information does not say. The first question reads the file."""
+        """``main.c:42``, or nothing if the debug information does not say. The first query reads the file."""
         return "" if self._lines is None else self._lines.find(address)
 
     def lookup(self, name: str) -> int | None:
@@ -106,7 +106,7 @@ class SymbolTable:
 
     def close_names(self, name: str) -> list[str]:
         """Up to three names like ``name``."""
-        # Only for a name that is mistaken.
+        # Only needed for a misspelt name.
         found: list[str] = import_module(_CLOSE_NAMES).close_names(self._index.by_name, name)
         return found
 

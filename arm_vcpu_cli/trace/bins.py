@@ -1,4 +1,4 @@
-"""Amounts over the time of a trace, of things that overlap or last, in constant memory: what the report draws.
+"""Amounts over the time of a trace, for what overlaps or lasts, in constant memory: what the report draws.
 
 The bins cover the time from 0 on. They become twice as wide, two of them one, whenever the trace does not fit.
 """

@@ -55,7 +55,7 @@ class _EventWriter:
         self._records.clear()
 
     def close(self) -> None:
-        """The bracket at the end."""
+        """Write the closing bracket."""
         self._write(f"{'' if self._separator == _BETWEEN else self._separator}\n]\n")
         self._stream.flush()
 
@@ -94,7 +94,7 @@ class _EventWriter:
         self._record(f'{where},"name":"process_sort_index","args":{{"sort_index":{_pid(group)}}}')
 
     def _record(self, members: str) -> None:
-        # The comma comes before a record, not after it: what is there is always a whole array but for the bracket.
+        # The comma comes before a record, not after it, so the file is always a whole array except for the bracket.
         self._records.append(f"{self._separator}{{{members}}}")
         self._separator = _BETWEEN
 

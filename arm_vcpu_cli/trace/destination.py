@@ -1,4 +1,4 @@
-"""The file that is written: whole or not at all under its name, and readable while it grows.
+"""An output file: complete under its name or not there at all, and readable while it grows.
 
 A regular file is written as ``FILE.partial`` beside FILE and takes FILE's name (rename(2): at once) when all of it is
 there. A run that is killed leaves the partial file with every record that was written, and FILE as it was. Pipes,
@@ -24,11 +24,11 @@ from arm_vcpu_cli.errors import FileError, OutputCancelledError, OutputError, Us
 from arm_vcpu_cli.trace.patience import Cancelled, PatientWriter, may_block, never, own_terminal
 
 PARTIAL: Final = ".partial"
-"""What the name of a file ends with until all of it is there."""
+"""The suffix of a file's name until the file is complete."""
 
 _LOCK_ATTEMPTS: Final = 8
 _PARTIAL_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-"""A link or a FIFO of that name leads to what is not ours."""
+"""A link or a FIFO of that name would lead to somebody else's file."""
 _LOOK_SECONDS: Final = 0.05
 _DESCRIPTOR: Final = re.compile(r"/dev/(?:fd/(?P<number>\d+)|(?P<name>stdout|stderr))|/proc/self/fd/(?P<entry>\d+)")
 _STANDARD: Final = {"stdout": 1, "stderr": 2}.get
@@ -51,8 +51,8 @@ def inherited_descriptor(path: Path | str) -> int | None:
 class Destination(io.FileIO):
     """A file whose write errors say which file it is. After the first, what is written is dropped.
 
-    Each write goes to the system at once, in one call where it takes it: a record is never in two halves. ``kept`` is
-    where what was written can be found after an error. ``drops``: no write raises, the error is only in ``failure``.
+    Each write goes to the system at once, in one call if the system takes it: a record is never in two halves. ``kept``
+    is where what was written can be found after an error. ``drops``: no write raises, the error is only in ``failure``.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class Destination(io.FileIO):
         return size
 
     def abandon(self) -> None:
-        """Somebody wants to get away: nothing more is waited for."""
+        """Note that the run is being stopped: there are no more waits."""
         if self._patient is not None and self.failure is None:
             self.failure = OutputCancelledError(f"{self._path}: nobody reads it")
 
@@ -138,7 +138,8 @@ def _open_file(path: Path, cancelled: Cancelled) -> tuple[int, Path | None]:
     inherited = inherited_descriptor(path)
     try:
         if inherited is not None:
-            # Opened anew, a file would have two positions, and the console and the trace would overwrite each other.
+            # Opened a second time, a file would have two positions, and the console and the trace would overwrite each
+            # other.
             return own_terminal(inherited), None
         mode = _mode(path)
         if mode is not None and not stat.S_ISREG(mode):
@@ -204,7 +205,7 @@ def _open_partial(partial: Path, mode: int | None) -> int:
                 raise FileError(partial, "is in the way: not a regular file")
             if not _lock(descriptor):
                 raise FileError(partial, "another run is writing this file")
-            # The run before may have finished in between, and given what was opened here its name.
+            # The previous run may have finished in between, and have given its name to what was opened here.
             if _is_at(descriptor, partial):
                 os.ftruncate(descriptor, 0)
                 if mode is not None:

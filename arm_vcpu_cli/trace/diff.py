@@ -1,8 +1,8 @@
-"""Where two traces part, and how they go on: streamed, in constant memory.
+"""Where two traces part, and how they continue: streamed, in constant memory.
 
-The traces are compared event by event. Where two events differ, as many as needed of those that follow, up to a window,
-are searched for the nearest place from which both traces go on alike for a few events; the best such place is one that
-occurs once only in either, as in a "patience" diff. What lies before it is compared in detail.
+The traces are compared event by event. Where two events differ, the events that follow are searched, as many as needed
+up to a window, for the nearest place from which both traces are alike for a few events. The best such place is one that
+occurs only once in either, as in a "patience" diff. What comes before it is compared in detail.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def _resynchronise(a: Side, b: Side, comparison: Comparison, window: int) -> Ite
             yield from _detailed(a, b, a.take(met[0]), b.take(met[1]), comparison)
             return
         if size == _FIRST_WINDOW or size >= window:
-            # Nothing near: where every other event has come out differently, traces never meet and yet go together.
+            # No place nearby: if every other event differs, traces never meet and yet run in parallel.
             together = _together(a, b, comparison)
             if together:
                 yield from zip(a.take(together), b.take(together), strict=True)
@@ -96,7 +96,7 @@ def _resynchronise(a: Side, b: Side, comparison: Comparison, window: int) -> Ite
         if size >= window:
             break
         size = min(size * _GROWTH, window)
-    # The last few are left: they may be the start of a place that reaches into the next window.
+    # The last few are kept: they may be the start of a place that reaches into the next window.
     taken_a, taken_b = (side.take(max(0, len(side.pending) - _RUN)) for side in (a, b))
     yield from _detailed(a, b, taken_a, taken_b, comparison)
 
@@ -131,7 +131,7 @@ def _together(a: Side, b: Side, comparison: Comparison) -> int:
         if comparison.identity(a.record(first)) != comparison.identity(b.record(second)):
             break
         count += 1
-    # A single one may be chance; but where no more are left it is all that there is.
+    # A single one may be chance, unless no more are left.
     return count if count >= _RUN or count == min(len(a.pending), len(b.pending)) else 0
 
 

@@ -1,4 +1,4 @@
-"""By what events of two traces are compared."""
+"""The keys by which events of two traces are compared."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from arm_vcpu_cli.trace.reader import TraceReader
 
 TIMES: Final = frozenset(("time_ns", "host_ns", "latency_ns"))
 NUMBERS: Final = frozenset(("seq",))
-"""Left out always: one event more, and all that follow have other numbers."""
+"""Always left out: one additional event changes the numbers of all that follow."""
 ADDRESSES: Final = frozenset(("pc", "va", "far", "vector", "entry_point", "source", "reg", "esr", "esr_text"))
 """What another build of the same code may have otherwise: where it is, and in which register the value of an access
 is, which the syndrome (ISS.SRT) says too."""
@@ -97,7 +97,7 @@ class Side:
         self._events = self._read()
 
     def fill(self, size: int) -> bool:
-        """Have ``size`` events pending; False if there are not that many left."""
+        """Read ahead until ``size`` events are pending; False if there are not that many left."""
         pending, events = self.pending, self._events
         while len(pending) < size:
             event = next(events, None)

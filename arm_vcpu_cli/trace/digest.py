@@ -1,4 +1,4 @@
-"""What a report tells of a trace, gathered in one pass and constant memory."""
+"""What a report shows of a trace, gathered in one pass and constant memory."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ KEPT_LINES: Final = 1500
 MAX_TEXT: Final = 2000
 """Characters that are kept of a line of the console."""
 MAX_DETAILS: Final = 400
-"""Characters that are kept of what is told of an event."""
+"""Characters that are kept of the details of an event."""
 WFI: Final = "WFI"
 _HALT: Final = "Halt"
 _COMMON: Final = frozenset(

@@ -27,12 +27,12 @@ EVENT_TYPES: Final = (EXIT, ENTRY, EXCEPTION, IRQ, STATE, CONSOLE, ACCESS, CODE)
 interrupt, a change of a vCPU's state, a line of console output, an access to a device that needs no exit, memory that
 the guest executes from for the first time."""
 UNASKED_TYPES: Final = frozenset({CODE})
-"""What is told only if it is named: the hypervisor's own affair."""
+"""Types that are only reported if they are named: they concern the hypervisor alone."""
 
 NAME_KEYS: Final[Mapping[str, str]] = MappingProxyType(
     {EXIT: "reason", EXCEPTION: "exception", IRQ: "action", STATE: "state"}
 )
-"""Under which key the name of an event stands in JSON; the other types have none."""
+"""The key of an event's name in JSON; the other types have none."""
 
 
 class Hex(int):

@@ -1,9 +1,9 @@
-"""The lines of events taken apart without decoding them, for what has to go through millions of them.
+"""Lines of events split without decoding them, for code that has to process millions of them.
 
-All but a few numbers of a line is what many lines have in common: reason, place, register. :func:`split` cuts a line
-into that common text and those numbers. The common text of a line that was decoded, and for which :func:`is_plain`
-holds, may stand for all lines that have it: they are valid JSON too, and have the same properties. Everything else is
-for the decoder.
+Except for a few numbers, a line is the same as many others: reason, place, register. :func:`split` cuts a line into
+that common text and those numbers. The common text of a line that was decoded, and for which :func:`is_plain` holds,
+may stand for all lines that have it: they are valid JSON too, and have the same properties. Everything else goes to the
+decoder.
 """
 
 from __future__ import annotations

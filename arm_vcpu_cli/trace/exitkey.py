@@ -1,4 +1,4 @@
-"""By what exits are told apart when they are counted: one owner for those of a trace and those of a running guest."""
+"""The keys by which exits are counted: the same for those of a trace and those of a running guest."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _PAGE_MASK: Final = ~0xFFF
 
 
 class ExitKey(NamedTuple):
-    """What exits are told apart by; a field is empty where an exit has no such thing.
+    """The properties that distinguish exits; a field is empty if an exit has no such thing.
 
     ``register`` and ``sysreg`` have the direction behind the name, ``symbol`` and ``caller`` are functions, without
     offsets; a place without a symbol is an address. ``ipi`` is an inter-processor interrupt with those it goes to.

@@ -144,7 +144,7 @@ def _exit(event: TraceEvent) -> Lines:
     if pc is None or (esr is None and name != _EXTERNAL_INTERRUPT):
         return _marker(event)
     if esr is None:
-        # ESR_EL2 says nothing of an interrupt; KVM prints a class of 0.
+        # ESR_EL2 says nothing about an interrupt; KVM prints a class of 0.
         return [("kvm_exit", f"IRQ: HSR_EC: 0x0000 (UNKNOWN), PC: 0x{pc:016x}")]
     lines: Lines = [("kvm_exit", _trap(esr, pc))]
     ec = exception_class(esr)
@@ -165,7 +165,7 @@ def _abort(_event: TraceEvent, fields: Mapping[str, object], pc: int, esr: int) 
     if isinstance(data, int):
         lines.append(("kvm_mmio", f"mmio write len {width} gpa 0x{ipa:x} val 0x{data:x}"))
     elif width is not None:
-        # KVM tells of a read twice: before and after somebody has a value for it.
+        # KVM reports a read twice: before and after it has a value.
         lines.append(("kvm_mmio", f"mmio unsatisfied-read len {width} gpa 0x{ipa:x} val 0x0"))
         if isinstance(value, int):
             lines.append(("kvm_mmio", f"mmio read len {width} gpa 0x{ipa:x} val 0x{value:x}"))
@@ -199,7 +199,7 @@ _DECODERS: Final = MappingProxyType(
         int(ExceptionClass.DATA_ABORT_LOWER): _abort,
     }
 )
-"""Exception class -> what KVM tells of it beside the exit."""
+"""Exception class -> what KVM reports of it besides the exit."""
 
 
 _LEVELS: Final = MappingProxyType({"raised": 1, "withdrawn": 0})
@@ -208,7 +208,7 @@ _LEVELS: Final = MappingProxyType({"raised": 1, "withdrawn": 0})
 def _irq(event: TraceEvent) -> Lines:
     fields = dict(event.fields)
     intid = fields.get("intid")
-    # KVM has no event for an SGI, nor for what becomes of an interrupt once it is pending.
+    # KVM has no event for an SGI, nor for the steps of an interrupt once it is pending.
     if event.name not in _LEVELS or not isinstance(intid, int) or intid < _FIRST_PPI:
         return _marker(event)
     vcpu, private, level = event.vcpu, intid < _FIRST_SPI, _LEVELS[event.name]

@@ -1,4 +1,4 @@
-"""Durations in constant memory: a histogram whose buckets grow with the value, as HdrHistogram has them.
+"""Durations in constant memory: a histogram whose buckets grow with the value, like those of HdrHistogram.
 
 A value below 64 ns has a bucket of its own. Every power of two above is divided into 32 buckets, so that a bucket is at
 most 1/32 of its lower end wide, and its middle at most 1/64 (1.6 %) away from any value in it. Count, sum, least and

@@ -1,7 +1,7 @@
 """The report of a trace as one HTML page: no other file, no network, and nothing of the guest's that runs.
 
-What the page runs and how it looks is named by its hash in the page's Content-Security-Policy (W3C CSP Level 3): a
-script that got in by way of the guest's output would not be run even if its text had not been escaped.
+The page's Content-Security-Policy (W3C CSP Level 3) names its scripts and styles by their hashes: a script that got in
+through the guest's output would not run even if its text had not been escaped.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def render(digest: Digest) -> str:
         "time_note": f", counted by its {text(header.clock)} clock" if header.clock else "",
         "data": _data(digest),
     }
-    # In one pass: what is put in is never looked at again.
+    # In one pass: inserted text is never searched again.
     return _PLACE.sub(lambda match: values[match[1]], _part("report.html"))
 
 

@@ -1,7 +1,7 @@
 """The stream that a trace, a report or a summary goes to: text or bytes, compressed as the file's suffix says.
 
-``.gz`` (RFC 1952) or ``.zst`` (RFC 8878, with the ``zstandard`` package). How the file comes to its name is said in
-:mod:`~arm_vcpu_cli.trace.destination`.
+``.gz`` (RFC 1952) or ``.zst`` (RFC 8878, with the ``zstandard`` package). :mod:`~arm_vcpu_cli.trace.destination` says
+how the file gets its name.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def _open(path: Path, binary: bool, cancelled: Cancelled) -> Iterator[TextIO | B
         buffer: Any = file
         if compression is not None:
             buffer = compression.compressed(file, path.suffix, layers)
-        # What a guest says may hold what is no character; it must not end the run.
+        # A guest's output may contain invalid characters, which must not end the run.
         with _given_up(file):
             yield (
                 buffer
@@ -73,7 +73,7 @@ def _open(path: Path, binary: bool, cancelled: Cancelled) -> Iterator[TextIO | B
 
 @contextlib.contextmanager
 def _given_up(file: Destination) -> Iterator[None]:
-    """After Ctrl-C, what the layers still hold is not waited for."""
+    """After Ctrl-C, there is no wait for what the layers still hold."""
     try:
         yield
     except Exception:

@@ -1,7 +1,7 @@
 """Writing to a pipe or terminal whose reader may not read: a wait that the end of the run ends.
 
 A write that blocks cannot be interrupted while a guest is inside the engine: a signal only leaves a byte in the
-watchdog's pipe. So room is waited for instead, with a look at the run every so often.
+watchdog's pipe. So this waits for room instead, and checks every so often whether the run has been stopped.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import Final
 CHUNK: Final = select.PIPE_BUF
 """Bytes written at once: a pipe that has room at all has room for as many."""
 PATIENCE: Final = 1.0
-"""Seconds without a byte read after which the reader of a run that was stopped counts as gone: a slow one is to get
-how the run ended."""
+"""After a run was stopped, a reader that reads nothing for this many seconds counts as gone: a slow reader should still
+get how the run ended."""
 _LOOK_MILLISECONDS: Final = 50
 
 Cancelled = Callable[[], bool]
@@ -26,7 +26,7 @@ Cancelled = Callable[[], bool]
 
 
 def never() -> bool:
-    """There is no run that could be stopped."""
+    """False: there is no run that could be stopped."""
     return False
 
 
@@ -62,7 +62,7 @@ class PatientWriter:
         """
         view, written = memoryview(data), 0
         while written < len(view) and self._has_room():
-            # Somebody else may have taken the room.
+            # Another writer may have taken the room.
             with contextlib.suppress(BlockingIOError):
                 written += os.write(self._descriptor, view[written : written + CHUNK])
         return written

@@ -2,8 +2,8 @@
 
 A file may be packed with gzip or Zstandard; that is seen by its first bytes, so that it works for a pipe as well.
 
-Versions: a number above :data:`~arm_vcpu_cli.trace.event.SCHEMA_VERSION` is refused, it may mean other things by the
-same names. Types of events and properties that this version does not have are passed over.
+Versions: a number above :data:`~arm_vcpu_cli.trace.event.SCHEMA_VERSION` is refused, because the same names may mean
+other things there. Types of events and properties that this version does not have are ignored.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ MAX_LINE: Final = 1 << 20
 NUMBER_BITS: Final = 64
 
 MAX_EXPANSION: Final = 256
-"""How many times its size a packed trace may have, beside what any may have; those of real runs have up to 100."""
+"""The largest ratio of a packed trace's size to its file's, beyond what any trace may have; real runs reach 100."""
 ALWAYS_UNPACKED: Final = 16 << 20
 """Bytes that any packed trace may have."""
 
@@ -50,7 +50,7 @@ Record = dict[str, Any]
 
 
 class TraceFileError(FileError):
-    """A file is no trace, or a damaged one; ``line`` counts from 1."""
+    """A file is not a trace, or a damaged one; ``line`` counts from 1."""
 
     def __init__(self, path: Path | str, message: str, *, line: int | None = None) -> None:
         self.line = line
@@ -94,7 +94,7 @@ class TraceReader:
         self._opened.close()
 
     def lines(self) -> Iterator[bytes]:
-        """The lines of the events, without their ends and as they are: nothing of them has been checked.
+        """The lines of the events, without line ends; nothing in them has been checked.
 
         ``end`` and ``summary`` are taken out and kept.
         """
@@ -195,7 +195,7 @@ class TraceReader:
         return "<stdin>" if str(self.path) == STDIN else str(self.path)
 
     def _is_closing(self, record: Record) -> bool:
-        """Whether it is no event but how the run ended, which is kept."""
+        """Whether the line says how the run ended, and is kept, instead of being an event."""
         kind = record.get("type")
         if kind == "end":
             self.end = TraceEnd(
@@ -313,7 +313,7 @@ class TraceReader:
         return self._guarded(buffered.read1, ())
 
     def _bounded(self, read: Callable[[int], bytes], packed: _Counted) -> Callable[[int], bytes]:
-        """The same until there is more of it than can be a trace: a few bytes may stand for any number."""
+        """The same until there is more of it than a trace can have: a few packed bytes may stand for any number."""
         total = 0
 
         def bounded(size: int) -> bytes:

@@ -1,4 +1,4 @@
-"""Lines of a trace as events again, for whatever shows events: whoever wrote them may have put anything into them."""
+"""Lines of a trace as events again, for code that shows events: the lines may contain anything."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _SYNDROME: Final = re.compile(r"0x[0-9a-f]{1,8}").fullmatch
 def event_of(record: Mapping[str, Any]) -> TraceEvent:
     """The event of a line that a :class:`~arm_vcpu_cli.trace.reader.TraceReader` has checked.
 
-    What is not as the schema has it is left out or shown as it is, but never as more than one line. Fields that are
-    null or empty say nothing and are left out.
+    What deviates from the schema is left out or shown as it is, but never as more than one line. Fields that are null
+    or empty are left out.
     """
     name_key = NAME_KEYS.get(record["type"], "name")
     pc, esr, el = record.get("pc"), record.get("esr"), record.get("el")

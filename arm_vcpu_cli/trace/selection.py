@@ -1,4 +1,4 @@
-"""Which events of a trace are wanted, asked before anything is formatted."""
+"""Which events of a trace are wanted, decided before anything is formatted."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Span(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """What a selection may ask of an event: ``pc`` and ``ipa`` are None where it has none."""
+    """The properties of an event that a selection checks: ``pc`` and ``ipa`` are None if it has none."""
 
     seq: int
     vcpu: int
@@ -40,7 +40,7 @@ Test = Callable[[Facts], bool]
 
 @dataclass(frozen=True)
 class Selection:
-    """What is wanted. An empty collection asks for nothing in particular.
+    """What is wanted. An empty collection accepts everything.
 
     ``reasons`` are exit reasons, ``classes`` exception classes (ESR_ELx.EC), ``ipas`` ranges of IPAs (the windows of
     devices too), ``pcs`` ranges of virtual addresses (functions too), ``vcpus`` numbers, ``times`` nanoseconds of

@@ -32,7 +32,7 @@ class TraceSink(Protocol):
     """Takes what was traced, events in order, then how the run ended, then the counts."""
 
     def header(self, header: TraceHeader) -> None:
-        """What is traced; once, first."""
+        """Take what is traced; called once, first."""
 
     def event(self, event: TraceEvent) -> None:
         """One event."""
@@ -41,7 +41,7 @@ class TraceSink(Protocol):
         """How the run ended."""
 
     def summary(self, counts: Mapping[str, int], total: int) -> None:
-        """The end: exits by reason, and all of them; those that were not wanted count too."""
+        """Take the counts, last: exits by reason, and all of them, including those that were not wanted."""
 
 
 class JsonLinesSink:
@@ -80,7 +80,7 @@ class JsonLinesSink:
 
     def event(self, event: TraceEvent) -> None:
         """Write an event as a line."""
-        # An exit is told in a few microseconds: what comes again and again is formatted once and kept.
+        # An exit has to be written in a few microseconds: what repeats is formatted once and kept.
         type_, seq, vcpu, time, name, pc, symbol, source, caller, el, esr, fields, note = event
         if pc is not None:
             place = _json_place(type_, name, pc, symbol, source, caller, el, esr)

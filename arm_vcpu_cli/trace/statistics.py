@@ -14,9 +14,9 @@ from arm_vcpu_cli.trace.histogram import Durations
 from arm_vcpu_cli.trace.overtime import BINS, OTHER, OverTime
 
 MAX_KEYS: Final = 1 << 16
-"""Different kinds of exits that are told apart; of those that come later place and caller are no longer known."""
+"""The most kinds of exits that are counted separately; for later ones, place and caller are no longer recorded."""
 MAX_NAMES: Final = 1 << 12
-"""Different interrupts, and different kinds of exceptions, that are told apart."""
+"""The most interrupts, and the most kinds of exceptions, that are counted separately."""
 MAX_ALIKE: Final = 8
 """Registers with the same name but for its number that have rows of their own."""
 UNKNOWN: Final = "(unknown)"
@@ -59,7 +59,7 @@ class Row:
 
 
 class Statistics:
-    """Counts what it is told. ``first`` and ``last`` are guest times in nanoseconds, ``events`` counts the
+    """Counts events. ``first`` and ``last`` are guest times in nanoseconds, ``events`` counts the
     others by type."""
 
     def __init__(self) -> None:
@@ -103,13 +103,13 @@ class Statistics:
             cell.durations.add(host_ns)
 
     def add(self, key: ExitKey, count: int, durations: Durations) -> None:
-        """Count many exits of one key, whose times have been told already."""
+        """Count many exits of one key, whose times have been added already."""
         cell = self.cell(key)
         cell.count += count
         cell.durations.merge(durations)
 
     def event(self, kind: str, time: int, _host_ns: int | None = None, _latency_ns: int | None = None) -> None:
-        """Count an event that only its type is told of."""
+        """Count an event of which only the type is known."""
         self.see(time)
         self.events[kind if kind in self.events or len(self.events) < MAX_NAMES else OTHER] += 1
 
@@ -200,7 +200,7 @@ class Statistics:
 
     @property
     def folded(self) -> int:
-        """How many exits came too late for their place to be told."""
+        """How many exits came too late for their place to be recorded."""
         return sum(cell.count for key, cell in list(self._cells.items()) if key.symbol == OTHER)
 
     def exceptions(self) -> list[Row]:
@@ -231,7 +231,7 @@ class Statistics:
         return len(exited | interrupted)
 
     def ipis(self) -> Counter[str]:
-        """What happened to inter-processor interrupts (SGIs) in all, by action."""
+        """The counts of all inter-processor interrupts (SGIs), by action."""
         counts: Counter[str] = Counter()
         for each in self.interrupts_by_vcpu():
             if 0 <= each.intid < FIRST_PPI:

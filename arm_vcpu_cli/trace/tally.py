@@ -1,4 +1,4 @@
-"""The statistics of a trace: what its events are counted as."""
+"""The statistics of a trace: how its events are counted."""
 
 from __future__ import annotations
 

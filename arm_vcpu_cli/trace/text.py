@@ -1,4 +1,4 @@
-"""A trace for people: one aligned line an event, in colour where somebody asks for it."""
+"""A trace for people: one aligned line for each event, in colour if wanted."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def event_line(event: TraceEvent, style: Style = plain, digits: int = 1) -> str:
         parts.append(f"[{event.note}]")
     if event.esr is not None:
         register = "ESR_EL1" if event.type == EXCEPTION else "ESR_EL2"
-        # What there is in the syndrome of a device access has been said by then, and lines are long enough.
+        # The line already says what is in the syndrome of a device access, and lines are long enough.
         decoded = "" if event.name in _SELF_EVIDENT and not event.note else f" {describe_esr(event.esr)}"
         parts.append(style(f"| {register}={event.esr:#010x}{decoded}", "syndrome"))
     return " ".join(part for part in parts if part).rstrip()
@@ -143,7 +143,7 @@ def _duration(nanoseconds: object) -> str:
 
 
 class TextSink:
-    """Writes lines. Events that differ from the one before only in number and time are counted, and told in one."""
+    """Writes lines. Consecutive events that differ only in number and time are collapsed, with a count."""
 
     def __init__(self, stream: TextIO, style: Style = plain) -> None:
         self._stream = stream

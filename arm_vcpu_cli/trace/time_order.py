@@ -2,7 +2,7 @@
 
 A trace has events in the order in which the machine has made them. Each vCPU's times never go back, but vCPUs take
 turns, and the one whose turn it is may be ahead of another one, or behind it, by as long as a turn lasts at most. So an
-event is kept until all vCPUs are beyond it, and what one vCPU does to another may come to stand before it was done.
+event is held back until all vCPUs are beyond it, and the effect of one vCPU on another may appear before its cause.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from arm_vcpu_cli.trace.event import TraceEnd, TraceEvent, TraceHeader
 from arm_vcpu_cli.trace.sinks import TraceSink
 
 MAX_KEPT: Final = 1 << 16
-"""Events that are kept at most; with more of them in the window the oldest is told too early."""
+"""The most events that are held back; with more of them in the window, the oldest is passed on too early."""
 
 
 class TimeOrder:
-    """A :class:`~arm_vcpu_cli.trace.sinks.TraceSink` that tells another one, in the order of time; events of the same
-    time stay as they come. ``window`` is how many nanoseconds vCPUs may be apart."""
+    """A :class:`~arm_vcpu_cli.trace.sinks.TraceSink` that passes events on to another one in the order of time; events
+    of the same time keep their order. ``window`` is how many nanoseconds vCPUs may be apart."""
 
     def __init__(self, sink: TraceSink, window: int) -> None:
         self._sink = sink

@@ -1,4 +1,4 @@
-"""The tracks that a trace is drawn on, whatever the file format: one owner of what is shown where.
+"""The tracks that a trace is drawn on, whatever the file format: this module decides what is shown where.
 
 Time is the guest's, in nanoseconds. It stands still while an exit is handled, so exits are instants; how long the host
 took is their argument ``host_ns`` and, summed up, the track *host time in exits*. What takes guest time is a slice:
@@ -95,7 +95,7 @@ class TrackWriter(Protocol):
         """Write the records there are, in one piece."""
 
     def close(self) -> None:
-        """There will be no more; the stream stays open."""
+        """Finish the file; the stream stays open."""
 
 
 VCPUS: Final = "vCPUs"
@@ -180,7 +180,7 @@ class Timeline:
         return self._track(VCPUS, f"vCPU {vcpu} state", self._vcpu(vcpu).id)
 
     def _awake(self, event: TraceEvent) -> Track:
-        """The track of the event's vCPU, which does something and so waits no more."""
+        """The track of the event's vCPU, which does something and so no longer waits."""
         vcpu = event.vcpu
         track = self._vcpu(vcpu)
         if vcpu in self._waiting:

@@ -1,4 +1,4 @@
 """The sentences: what turns facts of the other rooms into words for `explain`, `probe` and the reports.
 
-What does not belong here: facts. A layout, a syndrome or a feature is declared where it lies, and only told here.
+What does not belong here: facts. Layouts, syndromes and features are declared elsewhere, and only put into words here.
 """

@@ -22,7 +22,7 @@ _MOST_CHOICES: Final = 8
 
 @dataclass(frozen=True)
 class FieldLine:
-    """A field of a value. ``value`` is None where only the layout was asked for and reset leaves it UNKNOWN.
+    """A field of a value. ``value`` is None if only the layout is wanted and reset leaves the field UNKNOWN.
 
     ``parent`` names the field that this one is a part of (ISS, ISS2); ``msb`` and ``lsb`` count in that field.
     """
@@ -50,7 +50,7 @@ class FieldLine:
 
 @dataclass(frozen=True)
 class Explanation:
-    """A register and, unless only its layout was asked for, a value of it."""
+    """A register and, unless only its layout is wanted, a value of it."""
 
     info: RegisterInfo
     value: int | None

@@ -70,7 +70,7 @@ def _cacheability(nibble: int) -> str:
 def meaning(register: str, layout: type[Register], field: Field, value: int) -> str:
     """What this value of a field means; empty where there is nothing to add to the number.
 
-    ``layout`` tells fields of one name apart. Where the manual names no such value, the answer is ``reserved``.
+    ``layout`` distinguishes fields of the same name. If the manual names no such value, the result is ``reserved``.
     """
     if field.name.startswith("RES1"):
         return "RES1"

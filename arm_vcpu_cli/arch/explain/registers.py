@@ -124,7 +124,7 @@ GROUPS: Final = (*dict.fromkeys(group for group, _ in (*GENERAL, *UNITS)), "othe
 """The groups of registers in the order of the manuals."""
 
 ALIASES: Final[Mapping[str, str]] = MappingProxyType({"CPSR": "PSTATE"})
-"""Other names of registers; those that share an encoding are told apart by ``register_info`` itself."""
+"""Other names of registers; ``register_info`` itself distinguishes those that share an encoding."""
 
 
 def _entries() -> Iterator[tuple[str, str, str, str, str]]:

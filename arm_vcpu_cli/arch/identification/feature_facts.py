@@ -1,6 +1,6 @@
 """Features that ID registers announce and no machine description switches, as data (DDI 0487, A2.2, D24.2).
 
-Exception levels, granules and sizes are what a machine is made of; some others take two fields to tell.
+Exception levels, granules and sizes depend on what a machine is made of; some others need two fields.
 """
 
 from __future__ import annotations

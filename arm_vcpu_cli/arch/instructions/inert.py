@@ -1,4 +1,4 @@
-"""Instructions that only compute: what a loop may be made of if it is to be the same at every turn (DDI 0487, C4.1).
+"""Instructions that only compute: a loop of these is the same in every iteration (DDI 0487, C4.1).
 
 An inert instruction changes nothing but the general registers, SP, the PC and PSTATE, and what it does depends on
 nothing but these, memory, and registers that no inert instruction changes. So a CPU that executes nothing else and

@@ -1,4 +1,4 @@
-"""Which feature an instruction needs: for telling why a CPU does not know it (DDI 0487, C4.1 and C6.2)."""
+"""Which feature an instruction needs, to explain why a CPU does not know it (DDI 0487, C4.1 and C6.2)."""
 
 from __future__ import annotations
 

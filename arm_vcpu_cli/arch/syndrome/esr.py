@@ -1,4 +1,4 @@
-"""ESR_ELx: exception classes, syndromes decoded into what a handler asks for, and syndromes encoded.
+"""ESR_ELx: exception classes, syndromes decoded into what a handler needs, and syndromes encoded.
 
 DDI 0487, D24.2, ESR_EL1 and ESR_EL2. Decoding never raises on a value of 64 bits.
 """

@@ -1,4 +1,4 @@
-"""What both translation stages say together: permissions, memory type, shareability (DDI 0487, D8.4 and D8.6.6)."""
+"""The combination of both translation stages: permissions, memory type, shareability (DDI 0487, D8.4 and D8.6.6)."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ class Stage2Leaf(Register):
     """A stage-2 block or page descriptor. S2AP is {write, read}; XN[1] (bit 54) forbids execution.
 
     XN[0] (bit 53) has a meaning only with FEAT_XNX and is left zero. OnDemand is one of the bits for software: the
-    guest may execute from here and has not done so yet; XN is set for the fault that tells when it does.
+    guest may execute from here and has not done so yet; XN is set for the fault that shows when it does.
     """
 
     AssuredOnly = Field(58)
