@@ -104,7 +104,13 @@ LIMITS: Final = (
         "accesses, never occur.",
     ),
     Limit(MACHINE, "LPIs and ITS", "The GICv3 has neither."),
-    Limit(MACHINE, "virtio", "There is none: no disk and no network.", (), "the advice in a kernel panic's report"),
+    Limit(
+        MACHINE,
+        "virtio",
+        "There is none: no disk and no network.",
+        (),
+        "the report of a kernel that finds no root file system says so",
+    ),
     Limit(
         MACHINE,
         "Redistributors",

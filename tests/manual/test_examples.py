@@ -41,7 +41,7 @@ NEEDED: Final[Mapping[str, tuple[Path, ...]]] = MappingProxyType(
 """The files without which an example with this mark cannot run."""
 MARKS: Final = frozenset({*NEEDED, "numbers"})
 LANGUAGES: Final = frozenset({"console", "python", "text", "toml"})
-"""Of the fenced blocks; two have none."""
+"""Of the fenced blocks; the two of the README that set up an environment have none, and ``.ci/run`` runs them."""
 
 
 def ident(block: Block) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib import import_module
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +18,9 @@ from .examples import FILES, MANUAL
 
 MOST_README_LINES: Final = 250
 _LINK: Final = re.compile(r"\[[^\]]+\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)")
+_OPTION: Final = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
+NOT_OURS: Final = frozenset({"--count", "--exits", "--help", "--rounds", "--seeds", "--set", "--traps"})
+"""Options of the click library, and of programs of the tests."""
 _BULLET: Final = re.compile(r"^- \*\*.+$", re.MULTILINE)
 
 
@@ -57,3 +61,13 @@ def test_limits_are_those_that_probe_prints(part: str) -> None:
 def test_every_command_is_in_the_manual() -> None:
     text = (MANUAL / "getting-started.md").read_text(encoding="utf-8")
     assert [name for name in COMMANDS if f"`armvcpu {name} " not in text and f"`armvcpu {name}`" not in text] == []
+
+
+def test_options_are_those_of_the_commands() -> None:
+    known = set(NOT_OURS)
+    for name in COMMANDS:
+        command = import_module(COMMANDS[name][0]).command
+        known.update(option for each in command.params for option in (*each.opts, *each.secondary_opts))
+    for path in FILES:
+        text = path.read_text(encoding="utf-8")
+        assert sorted(set(_OPTION.findall(text)) - known) == [], path.name
