@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import click
@@ -71,8 +74,19 @@ def _show_topic(name: str) -> None:
     )
     with console.capture() as captured:
         console.print(Markdown(for_a_terminal(text), code_theme="ansi_dark", hyperlinks=False))
-    # Whether the pager takes colours is for click to find out.
-    click.echo_via_pager(printable_lines(captured.get(), coloured=coloured))
+    with _interrupts_for_the_pager():
+        # click finds out whether the pager takes colours.
+        click.echo_via_pager(printable_lines(captured.get(), coloured=coloured))
+
+
+@contextmanager
+def _interrupts_for_the_pager() -> Iterator[None]:
+    """Leave Ctrl-C to the pager, for which it ends a search: without us, it would fight with the shell for the keys."""
+    before = signal.signal(signal.SIGINT, lambda _number, _frame: None)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _show_command(ctx: click.Context, name: str, names: list[str]) -> None:

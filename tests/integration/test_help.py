@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import pty
 import subprocess
+from pathlib import Path
 
 import pytest
 
 from arm_vcpu_cli.cli.manual import topics
 
 from .command import COMMAND, GUARD_SECONDS, REPOSITORY, armvcpu, assert_refused, environment
+from .test_terminal import Terminal
 
 MANUAL = REPOSITORY / "arm_vcpu_cli" / "manual"
 
@@ -62,6 +64,22 @@ def test_a_topic_on_a_terminal_is_formatted(topic: str) -> None:
     assert shown.split("\n")[0].strip() == title
     assert not any(mark in shown for mark in ("```", "|---", "](", "<!--", "\x1b"))
     assert max(map(len, shown.splitlines())) <= 100
+
+
+def test_an_interrupt_is_for_the_pager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pager = tmp_path / "pager"
+    pager.write_text(
+        "#!/bin/sh\ntrap 'echo noticed; exit 0' INT\ncat > /dev/null\necho ready\nwhile :; do sleep 0.05; done\n"
+    )
+    pager.chmod(0o755)
+    monkeypatch.setenv("PAGER", str(pager))
+    monkeypatch.setenv("TERM", "xterm")
+    terminal = Terminal("help", "limits", controlling=True)
+    terminal.expect(b"ready")
+    terminal.type(b"\x03")
+    terminal.expect(b"noticed")
+    assert terminal.end() == 0
+    assert b"armvcpu:" not in terminal.seen
 
 
 def test_a_command_has_its_help() -> None:
