@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import click
 
+from arm_vcpu_cli.api import Machine
 from arm_vcpu_cli.arch.translation.memtype import Access
 from arm_vcpu_cli.cli.complete import complete_symbols
 from arm_vcpu_cli.cli.guest_options import GuestOptions
@@ -35,10 +36,9 @@ from arm_vcpu_cli.inspect.tables.mapping import (
 from arm_vcpu_cli.inspect.tables.translation_text import translation_lines, translation_object
 from arm_vcpu_cli.observe.stop_at import StopAt
 from arm_vcpu_cli.printable import printable_path
-from arm_vcpu_cli.vm.builder import build_machine
 from arm_vcpu_cli.vm.diagnosis import on_cpu
 from arm_vcpu_cli.vm.endings import RunResult
-from arm_vcpu_cli.vm.machine import Machine
+from arm_vcpu_cli.vm.machine import Machine as Parts
 
 _ACCESSES: Final = {"read": Access.READ, "write": Access.WRITE, "exec": Access.EXECUTE}
 _FAULT: Final = 1
@@ -124,7 +124,7 @@ _Walks = list[tuple[str, Translated]]
 @contextmanager
 def _stopped(
     options: GuestOptions, addresses: tuple[str, ...], at: str | None, vcpu: int | None, *, shows_console: bool
-) -> Iterator[tuple[Machine, RunResult]]:
+) -> Iterator[tuple[Parts, RunResult]]:
     """The guest after its run, with what is asked about checked before it."""
     with _null_device() as nowhere:
         with slow_files(options):
@@ -136,13 +136,14 @@ def _stopped(
                 places.check(text, loaded.image.symbols)
             wanted = None if at is None else places.code_range(at, loaded.image.symbols)
             console = Console(sys.stderr.fileno() if shows_console else nowhere, _input())
-            built = build_machine(loaded.description, loaded.image, console)
-        with built as machine:
+            opened = Machine.open(loaded.image, loaded.description, console=console)
+        machine = opened.parts
+        with opened:
             with watched(machine, loaded) as watchdog, ExitStack() as recording:
                 connect = open_input(machine, loaded, watchdog, recording)
                 if wanted is not None:
                     machine.observe(StopAt(machine, wanted))
-                result = run_loaded(machine, watchdog, connect, ignored=_nobody)
+                result = run_loaded(opened, watchdog, connect, ignored=_nobody)
             if vcpu is not None:
                 machine.look_at(machine.cpus[vcpu])
             yield machine, result
@@ -167,17 +168,17 @@ def _input() -> int | None:
     return None if sys.stdin.isatty() else sys.stdin.fileno()
 
 
-def _walk(machine: Machine, address: int, el: int, access: Access, *, is_ipa: bool) -> Translated:
+def _walk(machine: Parts, address: int, el: int, access: Access, *, is_ipa: bool) -> Translated:
     if is_ipa:
         return translate_ipa(machine, address, access=access)
     return translate(machine, address, el=el, access=access)
 
 
-def _sections(machine: Machine, *, is_ipa: bool) -> list[MapSection]:
+def _sections(machine: Parts, *, is_ipa: bool) -> list[MapSection]:
     return [*([] if is_ipa else stage1_sections(machine)), stage2_section(machine)]
 
 
-def _lines(machine: Machine, result: RunResult, walks: _Walks, sections: list[MapSection]) -> Iterator[str]:
+def _lines(machine: Parts, result: RunResult, walks: _Walks, sections: list[MapSection]) -> Iterator[str]:
     frame = machine.current.arch.ctx
     where = f"PC {place(machine, frame.elr)}{on_cpu(machine)}, EL{frame.spsr.el}"
     yield f"{result.message}; after {result.exits} exits, {where}"
@@ -201,7 +202,7 @@ def _title(text: str, walk: Translated) -> str:
     return f"{name}{access}" + ("" if walk.stage1 is None else f" by EL{walk.el}")
 
 
-def _as_object(machine: Machine, result: RunResult, walks: _Walks, sections: list[MapSection]) -> dict[str, object]:
+def _as_object(machine: Parts, result: RunResult, walks: _Walks, sections: list[MapSection]) -> dict[str, object]:
     frame = machine.current.arch.ctx
     found: dict[str, object] = {
         "guest": printable_path(machine.image.path),
