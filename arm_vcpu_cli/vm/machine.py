@@ -87,6 +87,15 @@ class Machine:
         return self.scheduler.current.core
 
     @property
+    def shared_parts(self) -> dict[str, object]:
+        """What all CPUs share and a reset brings back, by name."""
+        return {
+            **{f"device {name}": device for name, device in self.devices.items()},
+            "gic": self.gic,
+            "power": self.power,
+        }
+
+    @property
     def exits(self) -> int:
         """Exits of all vCPUs so far."""
         return sum(cpu.arch.exits for cpu in self.cpus)
