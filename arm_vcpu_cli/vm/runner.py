@@ -306,7 +306,7 @@ def _stopped(run: GuestRun) -> Verdict:
     if cause is StopCause.INTERRUPT:
         return _interrupted(f"interrupted at {run.place()}{run.doing()}")
     if cause is StopCause.TIMEOUT:
-        seconds = machine.description.limits.timeout
+        seconds = machine.description.limits.timeout or run.watchdog.timeout
         return RunResult(Ending.LIMIT, STATUS_LIMIT, f"stopped after {seconds:g} s at {run.place()}{run.doing()}")
     if machine.input.replay_over:
         return _interrupted(f"the recorded run ended here, at {run.place()}")
