@@ -47,6 +47,8 @@ class GuestOptions(Record):
     load_address: int | None = None
     symbols: Path | None = None
     clock: str | None = None
+    repeatable: bool = False
+    """Whether instructions are what time is counted by where neither options nor file choose a clock."""
     seed: int | None = None
     phys_cpus: int | None = None
     schedule: int | None = None
@@ -87,6 +89,16 @@ class GuestOptions(Record):
             "reboot": self.reboot or None,
         }
 
+    def _clock_source(self, described: ClockSource) -> ClockSource:
+        """The guest's clock, where the machine file says ``described``."""
+        asked = None if self.clock is None else ClockSource(self.clock)
+        if asked in (None, ClockSource.AUTO) and (self.record is not None or self.replay is not None):
+            # Only runs that are timed by their instructions can be repeated.
+            return ClockSource.INSTRUCTIONS
+        if asked is not None:
+            return asked
+        return ClockSource.INSTRUCTIONS if self.repeatable and described is ClockSource.AUTO else described
+
     def _over(self, description: MachineDescription) -> MachineDescription:
         """The description with what the options say in the place of what it says."""
         boot, clock, limits = description.boot, description.clock, description.limits
@@ -94,8 +106,7 @@ class GuestOptions(Record):
             boot = replace(boot, initrd=self.initrd)
         if self.kernel_type is not None:
             boot = replace(boot, kernel_type=KERNEL_TYPES[self.kernel_type])
-        if self.clock is not None:
-            clock = replace(clock, source=ClockSource(self.clock))
+        clock = replace(clock, source=self._clock_source(clock.source))
         if self.seed is not None:
             clock = replace(clock, seed=self.seed)
         if self.timeout is not None:

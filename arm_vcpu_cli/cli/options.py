@@ -136,8 +136,9 @@ _GUEST_OPTIONS = (
     _guest_option(
         "--clock",
         type=click.Choice(tuple(source.value for source in ClockSource)),
-        help="What makes the guest's time pass: the instructions that it executes, so that every run is the same, or "
-        "the clock of the host [default: auto, the host's if the console is a terminal].",
+        help="What counts the guest's time: the instructions that it executes, so that every run is the same, or "
+        "the host's clock [default: auto, which is `host` for `armvcpu run` at a terminal, unless it records or "
+        "replays, and `instructions` for everything else].",
     ),
     _guest_option(
         "--seed",
