@@ -123,26 +123,35 @@ def load_description(machine: Path | None, overrides: Overrides) -> MachineDescr
     try:
         return machine_from_document(document, machine, **given)
     except MachineFileError as error:
-        name = _at_fault(document, machine, given, str(error))
-        if name is None:
-            raise
+        of_file = _errors(document, machine, {})
+        if any(_is_in(each, of_file) for each in (error, *error.others)):
+            # Of the file alone: what an option adds to that is told when the file is right.
+            raise of_file[0] from error
+        name = _at_fault(document, machine, given, error)
         option, key = _OPTIONS[name]
         where = "" if error.key is None or error.key.endswith(key) else f"{error.key}: "
         raise UsageError(f"{option}: {where}{error.message}") from error
 
 
-def _at_fault(document: Mapping[str, object], machine: Path | None, given: dict[str, Any], message: str) -> str | None:
-    """The first of the overrides with which there is the error ``message``, None where the file alone has it."""
+def _at_fault(
+    document: Mapping[str, object], machine: Path | None, given: dict[str, Any], error: MachineFileError
+) -> str:
+    """The first of the overrides with which there is this error."""
     names = [name for name in _OPTIONS if name in given]
-    for number in range(len(names) + 1):
-        if _refusal(document, machine, {name: given[name] for name in names[:number]}) == message:
-            return names[number - 1] if number else None
-    return None
+    for number in range(1, len(names)):
+        if _is_in(error, _errors(document, machine, {name: given[name] for name in names[:number]})):
+            return names[number - 1]
+    return names[-1]
 
 
-def _refusal(document: Mapping[str, object], machine: Path | None, given: dict[str, Any]) -> str | None:
+def _errors(document: Mapping[str, object], machine: Path | None, given: dict[str, Any]) -> list[MachineFileError]:
+    """What is wrong with a machine; the first one has all the others."""
     try:
         machine_from_document(document, machine, **given)
     except MachineFileError as error:
-        return str(error)
-    return None
+        return [error, *error.others]
+    return []
+
+
+def _is_in(error: MachineFileError, errors: list[MachineFileError]) -> bool:
+    return any((each.key, each.message) == (error.key, error.message) for each in errors)

@@ -13,7 +13,7 @@ from arm_vcpu_cli.arch.bitfield import MASK64
 from arm_vcpu_cli.board.description import ClockSource
 from arm_vcpu_cli.board.schema import GIC_VERSIONS, KERNEL_TYPES, MAX_CPUS, MAX_PHYS_CPUS, MAX_SECONDS
 from arm_vcpu_cli.cli.sections import GuestOption
-from arm_vcpu_cli.sizes import parse_size
+from arm_vcpu_cli.sizes import Written, parse_size
 
 F = TypeVar("F", bound=Callable[..., Any])
 _COUNT_DIGITS = 18
@@ -22,7 +22,7 @@ _COUNT_DIGITS = 18
 def size(text: str) -> int:
     """A size such as ``512MiB``, in bytes."""
     try:
-        return parse_size(text)
+        return Written.of(parse_size(text), text)
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
 
