@@ -12,8 +12,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final
 
+from arm_vcpu_cli.board import toml_places
 from arm_vcpu_cli.board.document import describe_date
-from arm_vcpu_cli.board.toml_places import Place
+from arm_vcpu_cli.board.toml_places import Place, Trail
 from arm_vcpu_cli.errors import MachineFileError
 from arm_vcpu_cli.sizes import Written
 
@@ -57,8 +58,14 @@ def describe_value(value: object) -> str:
     return describe_date(value)
 
 
-def as_written(value: object, place: Place | None) -> str:
-    """A number as it is written at ``place``, where that is it; otherwise what ``value`` is."""
+def line_of(findings: Findings, trail: Trail) -> int | None:
+    """The line in the file of what the keys ``trail`` lead to; None where there is none."""
+    return None if findings.places is None else toml_places.line_of(findings.places(), trail)
+
+
+def as_written(findings: Findings, trail: Trail, value: object) -> str:
+    """A number as the file has it where ``trail`` leads to, if it is that one; otherwise what ``value`` is."""
+    place: Place | None = None if findings.places is None else findings.places().get(trail)
     number = not isinstance(value, (bool, Written)) and isinstance(value, int)
     if number and place is not None and len(place.text) <= _SHOWN_CHARACTERS and _is_number(place.text, value):
         return place.text
@@ -85,7 +92,13 @@ def one_of(choices: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else ", ".join(names[:-1]) + f" or {names[-1]}"
 
 
-def close_match(name: str, choices: Iterable[str]) -> str:
+def choice(choices: Sequence[str], value: object, found: str) -> str:
+    """What was expected where one of ``choices`` was, what was ``found``, and which one that may have been."""
+    hint = _close_match(value, choices) if isinstance(value, str) else ""
+    return f"{one_of(choices)}, found {found}{hint}"
+
+
+def _close_match(name: str, choices: Iterable[str]) -> str:
     """`` (did you mean "x"?)``, or nothing where no choice is close. Case does not matter."""
     by_folded = {choice.casefold(): choice for choice in choices}
     found = get_close_matches(name[:64].casefold(), by_folded, n=1)
@@ -96,7 +109,7 @@ def unknown_key(name: str, known: Sequence[str], findings: Findings) -> str:
     """What to say about a key that a table does not have; nothing if nobody will read it, for hints take their time."""
     if is_full(findings):
         return ""
-    close = close_match(name, known)
+    close = _close_match(name, known)
     return f"unknown key{close}" if close or len(known) > _FEW_KEYS else f"unknown key, expected {one_of(known)}"
 
 

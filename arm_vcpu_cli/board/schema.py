@@ -111,7 +111,6 @@ _BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 # What only descriptions need that come from a file, and those that are wrong.
 _DOCUMENT: Final = "arm_vcpu_cli.board.document"
 _PROBLEMS: Final = "arm_vcpu_cli.board.problems"
-_PLACES: Final = "arm_vcpu_cli.board.toml_places"
 
 
 def quote_key(name: str) -> str:
@@ -178,9 +177,7 @@ class Table:
 
     def error(self, name: str | None, message: str) -> MachineFileError:
         """An error about the key ``name``, or about the table itself."""
-        places, line = self.findings.places, None
-        if places is not None:
-            line = import_module(_PLACES).line_of(places(), self._trail if name is None else (*self._trail, name))
+        line = import_module(_PROBLEMS).line_of(self.findings, self._trail if name is None else (*self._trail, name))
         return MachineFileError(self.path, message, key=self.key_of(name) or None, line=line)
 
     def refuse(self, name: str | None, message: str) -> None:
@@ -198,10 +195,8 @@ class Table:
 
     def found(self, name: str, value: object, index: int | None = None) -> str:
         """What the key ``name`` says, or its array at ``index``, for a message: a number as it is written."""
-        places, place = self.findings.places, None
-        if places is not None:
-            place = places().get((*self._trail, name) if index is None else (*self._trail, name, index))
-        shown: str = import_module(_PROBLEMS).as_written(value, place)
+        trail = (*self._trail, name) if index is None else (*self._trail, name, index)
+        shown: str = import_module(_PROBLEMS).as_written(self.findings, trail, value)
         return shown
 
     def __contains__(self, name: str) -> bool:
@@ -256,16 +251,14 @@ class Table:
         return number if self.is_valid(name) else None
 
     def integers(self, name: str, *, low: int, high: int, counts: tuple[int, int]) -> tuple[int, ...]:
-        """An array of integers; ``counts`` are the least and the greatest number of them. None where it is refused."""
-        least, greatest = counts
-        value = self._required(name, f"an array of {least} to {greatest} integers", None)
-        if value is None:
-            return ()
-        if not isinstance(value, list) or not least <= len(value) <= greatest:
-            found = f"{len(value)} of them" if isinstance(value, list) else self.found(name, value)
-            self.refuse(name, f"expected an array of {least} to {greatest} integers, found {found}")
-            return ()
-        return tuple(self._in_range(name, item, low, high, index) for index, item in enumerate(value))
+        """An array of integers; ``counts`` are the least and the greatest number of them. Empty where it is refused."""
+        values = self._array(name, counts, f"{counts[0]} to {counts[1]} integers", None)
+        return tuple(self._in_range(name, item, low, high, index) for index, item in enumerate(values))
+
+    def strings(self, name: str, *, most: int) -> tuple[str, ...]:
+        """An array of at most ``most`` strings without control characters; empty where the key is missing."""
+        values = self._array(name, (0, most), f"at most {most} strings", [])
+        return tuple(self._text(name, item, index) for index, item in enumerate(values))
 
     def is_array(self, name: str) -> bool:
         return isinstance(self._values.get(name), list)
@@ -273,12 +266,16 @@ class Table:
     def array(self, name: str, count: int, what: str) -> list[object]:
         """An array of ``count`` values of any type; ``what`` says in messages what they are to be. Empty where it is
         refused."""
-        value = self._required(name, f"an array of {count} {what}", None)
-        if value is not None and (not isinstance(value, list) or len(value) != count):
+        return self._array(name, (count, count), f"{count} {what}", None)
+
+    def _array(self, name: str, counts: tuple[int, int], what: str, default: object) -> list[object]:
+        value = self._required(name, f"an array of {what}", default)
+        if isinstance(value, list) and counts[0] <= len(value) <= counts[1]:
+            return value
+        if value is not None:
             found = f"{len(value)} of them" if isinstance(value, list) else self.found(name, value)
-            self.refuse(name, f"expected an array of {count} {what}, found {found}")
-            return []
-        return list(value) if isinstance(value, list) else []
+            self.refuse(name, f"expected an array of {what}, found {found}")
+        return []
 
     def size(self, name: str, *, low: int = 1, high: int, multiple_of: int = 1, default: int | None = None) -> int:
         """A size in bytes, from ``low`` to ``high``: an integer, or a string with a unit."""
@@ -330,13 +327,7 @@ class Table:
     def string(self, name: str, default: str | None = None) -> str:
         """A string without control characters. Without a default the key must be there."""
         value = self._required(name, "a string", default)
-        if value is not None and not isinstance(value, str):
-            self.refuse(name, f"expected a string, found {self.found(name, value)}")
-            return ""
-        if isinstance(value, str) and any(character < " " or character == "\x7f" for character in value):
-            self.refuse(name, f"expected no control characters, found {self.found(name, value)}")
-            return ""
-        return value or ""
+        return "" if value is None else self._text(name, value)
 
     def choice(self, name: str, choices: Sequence[str], default: str | None = None) -> str:
         """One of the strings ``choices``. Without a default the key must be there."""
@@ -387,11 +378,18 @@ class Table:
             return False
         return True
 
+    def _text(self, name: str, value: object, index: int | None = None) -> str:
+        if not isinstance(value, str):
+            self.refuse(name, f"expected a string, found {self.found(name, value, index)}")
+        elif any(character < " " or character == "\x7f" for character in value):
+            self.refuse(name, f"expected no control characters, found {self.found(name, value, index)}")
+        else:
+            return value
+        return ""
+
     def _is_one_of(self, name: str, value: object, choices: Sequence[str], index: int | None = None) -> bool:
         if isinstance(value, str) and value in choices:
             return True
-        problems = import_module(_PROBLEMS)
-        hint = problems.close_match(value, choices) if isinstance(value, str) else ""
-        expected = problems.one_of(choices)
-        self.refuse(name, f"expected {expected}, found {self.found(name, value, index)}{hint}")
+        expected = import_module(_PROBLEMS).choice(choices, value, self.found(name, value, index))
+        self.refuse(name, f"expected {expected}")
         return False
