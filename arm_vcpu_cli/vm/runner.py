@@ -313,10 +313,8 @@ def _stopped(run: GuestRun) -> Verdict:
     limit = machine.description.limits.max_exits
     if limit and machine.exits >= limit:
         return RunResult(Ending.LIMIT, STATUS_LIMIT, f"stopped after {limit} exits at {run.place()}")
-    arch = machine.current.arch
-    if arch.max_exits and arch.exits >= arch.max_exits:
-        # An observer has seen enough.
-        return RunResult(Ending.LIMIT, STATUS_LIMIT, f"stopped after {machine.exits} exits at {run.place()}")
+    if machine.seen_enough is not None:
+        return RunResult(Ending.LIMIT, STATUS_LIMIT, machine.seen_enough)
     return None
 
 
