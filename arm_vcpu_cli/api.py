@@ -10,9 +10,8 @@ What the command line does with a guest is the same with a terminal around it.
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Mapping
-from io import BufferedRandom
+from importlib import import_module
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final
@@ -34,13 +33,17 @@ from arm_vcpu_cli.record import Record
 from arm_vcpu_cli.vm import machine as parts
 from arm_vcpu_cli.vm.builder import build_machine
 from arm_vcpu_cli.vm.cpu import Activity, Cpu
-from arm_vcpu_cli.vm.endings import Ending
+from arm_vcpu_cli.vm.endings import Ending, RunResult
 from arm_vcpu_cli.vm.runner import run_machine
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
     from arm_vcpu_cli.board.layers import Overrides
+    from arm_vcpu_cli.host.captured_console import CapturedConsole
+
+_CAPTURED: Final = "arm_vcpu_cli.host.captured_console"
+"""Needed only where the caller brings no console."""
 
 FilePath = str | os.PathLike[str]
 
@@ -122,14 +125,13 @@ class VirtualCpu:
 class Machine:
     """A machine with its guest loaded; a context manager, which gives back the engine and the guest's memory."""
 
-    def __init__(self, machine: parts.Machine, output: BufferedRandom, input_file: BufferedRandom) -> None:
+    def __init__(self, machine: parts.Machine, captured: CapturedConsole | None) -> None:
         """Use :meth:`open`."""
         self.parts = machine
         """What the machine is made of, for whoever wants more than this class offers; nothing about it is promised."""
         self.cpus: Final = tuple(VirtualCpu(cpu) for cpu in machine.cpus)
         """The vCPUs. Their registers have values once the machine is started."""
-        self._output = output
-        self._input = input_file
+        self._captured = captured
         self._started = False
 
     @classmethod
@@ -139,6 +141,7 @@ class Machine:
         machine: FilePath | Mapping[str, object] | MachineDescription | None = None,
         *,
         input: bytes = b"",
+        console: Console | None = None,
         **overrides: Unpack[Overrides],
     ) -> Self:
         """Build a machine with a guest in it.
@@ -146,20 +149,22 @@ class Machine:
         ``guest`` is a file (ELF, a Linux kernel or a raw binary). ``machine`` is a machine file, or what would stand in
         one; without it the machine is "virt". ``overrides`` are ``cpus``, ``gic``, ``memory_size`` (bytes),
         ``bootargs``, ``phys_cpus``, ``schedule`` and ``reboot``. ``input`` is what the guest's UART receives; then it
-        ends.
+        ends. With a ``console`` of your own, which stays yours to close, the guest's output goes there instead of to
+        :attr:`console`, and ``input`` is not used.
 
         Raises :class:`GuestFileError`, :class:`MachineFileError`, :class:`UsageError` or :class:`EngineError`.
         """
         description = _description(machine, overrides)
         image = guest if isinstance(guest, GuestImage) else _image(guest, description)
-        output, source = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115
-        source.write(input)
-        source.seek(0)
+        captured: CapturedConsole | None = None
+        if console is None:
+            captured = import_module(_CAPTURED).CapturedConsole(input)
+            console = captured.console
         try:
-            return cls(build_machine(description, image, Console(output.fileno(), source.fileno())), output, source)
+            return cls(build_machine(description, image, console), captured)
         except BaseException:
-            output.close()
-            source.close()
+            if captured is not None:
+                captured.close()
             raise
 
     # Before it runs --------------------------------------------------------------------------------------------
@@ -210,23 +215,23 @@ class Machine:
 
         A guest that was stopped by a limit goes on with the next call.
         """
-        self.start()
         with Watchdog(self.parts.request_stop, timeout) as watchdog:
-            result = run_machine(self.parts, watchdog)
+            result = self.run_watched(watchdog)
         registers = tuple(cpu.registers() for cpu in self.cpus)
         return Result(
             result.ending, result.status, result.message, self.console, result.exits, result.seconds, registers
         )
 
+    def run_watched(self, watchdog: Watchdog) -> RunResult:
+        """Run the guest to its end, or until ``watchdog``, which has been entered, stops it."""
+        self.start()
+        return run_machine(self.parts, watchdog)
+
     @property
     def console(self) -> bytes:
-        """What the guest has printed so far."""
+        """What the guest has printed so far; nothing if it prints to a console of the caller's."""
         self.parts.console.flush()
-        at = self._output.tell()
-        self._output.seek(0)
-        data = self._output.read()
-        self._output.seek(at)
-        return data
+        return b"" if self._captured is None else self._captured.printed()
 
     # Memory ----------------------------------------------------------------------------------------------------
 
@@ -247,8 +252,8 @@ class Machine:
     def close(self) -> None:
         """Give back the engine and the guest's memory."""
         self.parts.close()
-        self._output.close()
-        self._input.close()
+        if self._captured is not None:
+            self._captured.close()
 
     def __enter__(self) -> Self:
         return self

@@ -1,4 +1,4 @@
-"""What the guest finds in memory beside itself: device tree and initial RAM disk."""
+"""What the guest finds in memory beside itself, device tree and initial RAM disk, and where it begins."""
 
 from __future__ import annotations
 
@@ -19,6 +19,11 @@ KASLR_SEED_SIZE: Final = 8
 
 Entropy = Callable[[int], bytes]
 """Gives that many random bytes, others at each call."""
+
+
+def entry_point(description: MachineDescription, image: GuestImage) -> int:
+    """The IPA at which the first CPU begins: what the machine file says, or else the guest file."""
+    return image.entry if description.boot.entry is None else description.boot.entry
 
 
 def load_boot_files(ram: GuestRam, description: MachineDescription, image: GuestImage, entropy: Entropy) -> int | None:

@@ -13,6 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from arm_vcpu_cli.api import Machine
 from arm_vcpu_cli.board.description import NO_LIMITS, ClockSource, MachineDescription
 from arm_vcpu_cli.cli.guest_options import GuestOptions
 from arm_vcpu_cli.cli.output import say, tell
@@ -24,10 +25,8 @@ from arm_vcpu_cli.host.machine_host import engine_version
 from arm_vcpu_cli.host.watchdog import StopCause, Watchdog
 from arm_vcpu_cli.inspect.postmortem.report_wanted import wants_advice, wants_report
 from arm_vcpu_cli.record import Record, replace
-from arm_vcpu_cli.vm.builder import build_machine
 from arm_vcpu_cli.vm.endings import STATUS_INTERRUPTED, STATUS_LIMIT, Ending, RunResult
-from arm_vcpu_cli.vm.machine import Machine
-from arm_vcpu_cli.vm.runner import run_machine
+from arm_vcpu_cli.vm.machine import Machine as Parts
 
 if TYPE_CHECKING:
     from arm_vcpu_cli.trace.patience import Cancelled
@@ -48,7 +47,7 @@ _REPORT: Final = "arm_vcpu_cli.inspect.postmortem.report"
 
 def run_guest(
     options: GuestOptions,
-    prepare: Callable[[Machine, Cancelled], None] | None = None,
+    prepare: Callable[[Parts, Cancelled], None] | None = None,
     finish: Callable[[RunResult], None] | None = None,
     *,
     output: Path | None = None,
@@ -60,13 +59,14 @@ def run_guest(
     """
     with slow_files(options):
         loaded = load_files(options, output)
-        built = build_machine(loaded.description, loaded.image, open_console())
-    with built as machine, watched(machine, loaded) as watchdog, ExitStack() as recording:
+        opened = Machine.open(loaded.image, loaded.description, console=open_console())
+    machine = opened.parts
+    with opened, watched(machine, loaded) as watchdog, ExitStack() as recording:
         connect = open_input(machine, loaded, watchdog, recording)
         if prepare is not None:
             prepare(machine, watchdog.has_fired)
         with raw_terminal() as terminal:
-            result = run_loaded(machine, watchdog, connect, ignored=terminal.hint_once)
+            result = run_loaded(opened, watchdog, connect, ignored=terminal.hint_once)
         watchdog.rest()
         if watchdog.signalled and not watchdog.answered:
             # Too late for the guest: the signal does what it does to a command that runs none.
@@ -85,7 +85,7 @@ def run_guest(
                 raise failure
         _tell(machine, result, watchdog.has_fired, regs=options.regs)
         # Here, where a signal waits, and not on the way out, where it would be a second line.
-        machine.close()
+        opened.close()
         return result.status
 
 
@@ -122,7 +122,7 @@ def slow_files(options: GuestOptions) -> AbstractContextManager[None]:
 
 
 @contextmanager
-def watched(machine: Machine, loaded: Loaded) -> Iterator[Watchdog]:
+def watched(machine: Parts, loaded: Loaded) -> Iterator[Watchdog]:
     """Have signals and the time limit stop the guest, and all waiting for those who do not read what is written.
 
     The limit counts from when the files were read.
@@ -150,17 +150,17 @@ def run_loaded(
     taken the one before.
     """
     machine.start()
-    machine.console.connect(quit_requested=watchdog.interrupt, ignored=ignored, cancelled=watchdog.has_fired)
+    machine.parts.console.connect(quit_requested=watchdog.interrupt, ignored=ignored, cancelled=watchdog.has_fired)
     connect()
     # What has been loaded stays: the collector need not look at it again.
     gc.freeze()
     gc.enable()
-    result = run_machine(machine, watchdog)
+    result = machine.run_watched(watchdog)
     watchdog.answered = result.ending is Ending.PANIC or result.status == STATUS_INTERRUPTED
     return result
 
 
-def open_input(machine: Machine, loaded: Loaded, watchdog: Watchdog, recording: ExitStack) -> Callable[[], None]:
+def open_input(machine: Parts, loaded: Loaded, watchdog: Watchdog, recording: ExitStack) -> Callable[[], None]:
     """Find out where what the guest receives comes from, and what is wrong with that; what connects it.
 
     A recording is opened here, and closed with ``recording``.
@@ -181,7 +181,7 @@ def open_input(machine: Machine, loaded: Loaded, watchdog: Watchdog, recording: 
     return record
 
 
-def _watch(machine: Machine) -> None:
+def _watch(machine: Parts) -> None:
     """Input may interrupt the guest, wherever it is; and what is recorded has to have come between instructions."""
     machine.console.watch(machine.request_stop)
 
@@ -203,7 +203,7 @@ def _was_stopped(result: RunResult) -> bool:
     return result.ending in (Ending.LIMIT, Ending.INTERRUPTED)
 
 
-def _facts(machine: Machine, options: GuestOptions) -> dict[str, str]:
+def _facts(machine: Parts, options: GuestOptions) -> dict[str, str]:
     """What a run depends on beside its input."""
     description = machine.description
     if description.clock.source is not ClockSource.INSTRUCTIONS:
@@ -231,7 +231,7 @@ def _facts(machine: Machine, options: GuestOptions) -> dict[str, str]:
     }
 
 
-def _tell(machine: Machine, result: RunResult, cancelled: Cancelled, *, regs: bool) -> None:
+def _tell(machine: Parts, result: RunResult, cancelled: Cancelled, *, regs: bool) -> None:
     if regs or wants_report(result) or wants_advice(result):
         report = import_module(_REPORT)
         color = sys.stderr.isatty() and not os.environ.get("NO_COLOR")

@@ -14,7 +14,7 @@ from arm_vcpu_cli.arch.translation.descriptor import Stage2Attributes
 from arm_vcpu_cli.arch.translation.memtype import MemoryType
 from arm_vcpu_cli.arm_vcpu.id_registers import guest_id_registers
 from arm_vcpu_cli.arm_vcpu.stage2 import MIN_BITS, Stage2AddressSpace
-from arm_vcpu_cli.board.boot_files import load_boot_files
+from arm_vcpu_cli.board.boot_files import entry_point, load_boot_files
 from arm_vcpu_cli.board.description import (
     ClockDescription,
     ClockSource,
@@ -147,7 +147,7 @@ def _build(description: MachineDescription, image: GuestImage, console: Console,
         gic=gic,
         console=console,
         power=power,
-        entry=image.entry if description.boot.entry is None else description.boot.entry,
+        entry=entry_point(description, image),
         dtb_address=dtb_address or 0,
         entropy=random["trng"].randbytes,
         random=random["rndr"] if Aa64Isar0(core.read_sysreg(_ISAR0)).RNDR else None,

@@ -84,8 +84,7 @@ class Cpu:
     def enter(self) -> None:
         """Have the core ask this CPU about its system registers."""
         self.moves.enter()
-        if self.vcpu.state is VCpuState.BLOCKED:
-            self.vcpu.unblock()
+        self._unblock()
         if self.starts:
             self._start_anew()
 
@@ -96,12 +95,10 @@ class Cpu:
 
     def power_on(self, entry: int, arg: int) -> None:
         """As at the start of the machine: the first CPU begins at ``entry`` with ``arg`` in x0, the others are off."""
-        if self.vcpu.state is VCpuState.BLOCKED:
-            self.vcpu.unblock()
+        self._unblock()
         self.starts = False
         self.activity = Activity.RUNNING if self.index == 0 else Activity.OFF
-        self.arch.reset(entry, arg)
-        self.moves.reset()
+        self._begin(entry, arg)
 
     def _start_anew(self) -> None:
         """As after power-on, but for where it starts and x0 (DEN0022, 6.4)."""
@@ -109,8 +106,16 @@ class Cpu:
         start = self._power.take_start(self.affinity) or self._power.resume(self.affinity)
         if start is not None:
             self.switch_off()
-            self.arch.reset(start.entry, start.context)
-            self.moves.reset()
+            self._begin(start.entry, start.context)
+
+    def _begin(self, entry: int, arg: int) -> None:
+        """All registers as after power-on, but for the PC and x0."""
+        self.arch.reset(entry, arg)
+        self.moves.reset()
+
+    def _unblock(self) -> None:
+        if self.vcpu.state is VCpuState.BLOCKED:
+            self.vcpu.unblock()
 
     def switch_off(self) -> None:
         """What has no power signals no interrupt, and counts to nothing."""
@@ -145,8 +150,8 @@ class Cpu:
         self.time, self.turns, self.activity, self.starts = time, turns, activity, starts
         if blocked and self.vcpu.state is VCpuState.READY:
             self.vcpu.block()
-        elif not blocked and self.vcpu.state is VCpuState.BLOCKED:
-            self.vcpu.unblock()
+        elif not blocked:
+            self._unblock()
 
     def go_on(self) -> None:
         """It has its turn already, by a state that was loaded."""

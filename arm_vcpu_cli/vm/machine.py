@@ -75,6 +75,8 @@ class Machine:
         """The models of the description's devices, by name."""
         self.random = random
         """Where random numbers come from, by what they are for."""
+        self.seen_enough: str | None = None
+        """Why the run is to end, in words, from whoever has seen what it was run for; heeded once the vCPU stops."""
 
     @property
     def current(self) -> Cpu:
@@ -85,6 +87,15 @@ class Machine:
     def core(self) -> CpuCore:
         """The physical CPU that it is on."""
         return self.scheduler.current.core
+
+    @property
+    def shared_parts(self) -> dict[str, object]:
+        """What all CPUs share and a reset brings back, by name."""
+        return {
+            **{f"device {name}": device for name, device in self.devices.items()},
+            "gic": self.gic,
+            "power": self.power,
+        }
 
     @property
     def exits(self) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from arm_vcpu_cli.board.boot_files import load_boot_files
+from arm_vcpu_cli.board.boot_files import entry_point, load_boot_files
 from arm_vcpu_cli.board.placement import load_segments, preload_files
 from arm_vcpu_cli.record import Record
 from arm_vcpu_cli.saved import Part
@@ -40,12 +40,10 @@ def reset_machine(machine: Machine, before: PowerOn) -> None:
         cpu.switch_off()
     for name, part in _parts(machine).items():
         part.load(before.states[name])
-    entry = image.entry if description.boot.entry is None else description.boot.entry
     for cpu in machine.cpus:
-        cpu.power_on(entry, machine.dtb_address or 0)
+        cpu.power_on(entry_point(description, image), machine.dtb_address or 0)
     machine.scheduler.begin_again()
 
 
 def _parts(machine: Machine) -> dict[str, Part]:
-    found: dict[str, object] = {**machine.devices, "gic": machine.gic, "power": machine.power}
-    return {name: part for name, part in found.items() if isinstance(part, Part)}
+    return {name: part for name, part in machine.shared_parts.items() if isinstance(part, Part)}

@@ -170,7 +170,7 @@ class Scheduler:
             load_random(self._random, saved.part("random"))
         self.current, self._in_turn, self.over, self._end, self._quantum = current, in_turn, over, end, quantum
         current.go_on()
-        if in_turn and (yields or len(self._cpus) > 1):
+        if in_turn and (yields or not self._alone):
             self._stop_at_wait(current, yields)
 
     # Turns -----------------------------------------------------------------------------------------------------
@@ -296,7 +296,7 @@ class Scheduler:
                 behind = min(behind, other.time)
             else:
                 behind = min(behind, max(timeline.due(other.index), other.time))
-        if len(self._cpus) > 1:
+        if not self._alone:
             self._stop_at_wait(cpu, contended)
         if behind >= NEVER:
             return NEVER

@@ -40,9 +40,7 @@ def parts(machine: Machine) -> dict[str, Part]:
     """
     all_parts: dict[str, object] = {
         "host": machine.host,
-        **{f"device {name}": device for name, device in machine.devices.items()},
-        "gic": machine.gic,
-        "power": machine.power,
+        **machine.shared_parts,
         "console": machine.console,
         **{f"cpu{cpu.index}": cpu for cpu in machine.cpus},
         "scheduler": machine.scheduler,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from arm_vcpu_cli.api import Machine
 from arm_vcpu_cli.arch.registers.el1regs import Spsr
 from arm_vcpu_cli.arch.registers.sysreg import lookup
 from arm_vcpu_cli.arch.smccc import PsciStatus, to_u64
@@ -30,11 +30,7 @@ from arm_vcpu_cli.axvcpu.vcpu import AxVCpu, VCpuState
 from arm_vcpu_cli.board.loading import load_machine
 from arm_vcpu_cli.errors import VCpuError, VCpuStateError
 from arm_vcpu_cli.guest.loader import load_guest
-from arm_vcpu_cli.host.console import Console
 from arm_vcpu_cli.host.machine_host import Host
-from arm_vcpu_cli.host.watchdog import Watchdog
-from arm_vcpu_cli.vm.builder import build_machine
-from arm_vcpu_cli.vm.runner import run_machine
 from tests.support.observer import Observer
 
 from .harness import DEVICE, EL0T, EL1H, GUARD_SECONDS, GUESTS, MASKED, RAM, Guest, Script
@@ -226,19 +222,15 @@ def test_refused_transition_names_the_state_that_the_vcpu_was_in() -> None:
         assert vcpu.state is VCpuState.INVALID
 
 
-def test_starting_an_unknown_cpu_is_an_error_for_the_guest_only(tmp_path: Path) -> None:
+def test_starting_an_unknown_cpu_is_an_error_for_the_guest_only() -> None:
     image = load_guest(GUESTS / "wayward.elf", ram_base=RAM)
     entry = image.symbols.lookup("start_unknown_cpu")
     assert entry is not None
     description = load_machine(None)
     description = replace(description, boot=replace(description.boot, entry=entry))
-    output = (tmp_path / "console").open("wb")
-    with output, build_machine(description, image, Console(output.fileno(), None)) as machine:
-        machine.start()
-        with Watchdog(machine.host.core(0).request_stop, GUARD_SECONDS) as watchdog:
-            result = run_machine(machine, watchdog)
-        assert result.status == 0
-        assert machine.current.arch.ctx.gpr(19) == to_u64(PsciStatus.INVALID_PARAMETERS)
+    with Machine.open(image, description) as machine:
+        assert machine.run(timeout=GUARD_SECONDS).status == 0
+        assert machine.cpus[0].x(19) == to_u64(PsciStatus.INVALID_PARAMETERS)
 
 
 def test_no_call_skips_or_repeats_an_instruction(guest: Guest) -> None:

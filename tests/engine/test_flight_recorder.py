@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
+from arm_vcpu_cli.api import Machine
 from arm_vcpu_cli.arch.syndrome.esr import decode_data_abort, decode_system_trap
 from arm_vcpu_cli.arm_vcpu.observer import ExitRecord
 from arm_vcpu_cli.arm_vcpu.recorder import RECENT, RecentExit
@@ -25,10 +25,6 @@ from arm_vcpu_cli.axvcpu.exit import (
 from arm_vcpu_cli.board.description import Limits
 from arm_vcpu_cli.board.loading import load_machine
 from arm_vcpu_cli.guest.loader import load_guest
-from arm_vcpu_cli.host.console import Console
-from arm_vcpu_cli.host.watchdog import Watchdog
-from arm_vcpu_cli.vm.builder import build_machine
-from arm_vcpu_cli.vm.runner import run_machine
 from tests.support.observer import Observer
 
 from . import test_interrupts as interrupts
@@ -51,15 +47,10 @@ def run_sample(name: str, *, exits: int = 0, machine: str = "") -> Ran:
     description = replace(description, limits=Limits(0, exits))
     image = load_guest(SAMPLES / name / f"{name}.elf", ram_base=description.ram.base)
     observer = Observer()
-    sink = os.open(os.devnull, os.O_WRONLY)
-    try:
-        with build_machine(description, image, Console(sink, None)) as made:
-            made.current.arch.add_observer(observer)
-            made.start()
-            run_machine(made, Watchdog(made.host.core(0).request_stop, GUARD_SECONDS))
-            return Ran(tuple(observer.records), made.current.arch.recent_exits())
-    finally:
-        os.close(sink)
+    with Machine.open(image, description) as made:
+        made.observe(observer)
+        made.run(timeout=GUARD_SECONDS)
+        return Ran(tuple(observer.records), made.parts.current.arch.recent_exits())
 
 
 def known(record: ExitRecord) -> tuple[object, ...]:

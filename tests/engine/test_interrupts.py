@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from arm_vcpu_cli.api import Machine, Result
 from arm_vcpu_cli.arch.bitfield import MASK64
 from arm_vcpu_cli.arch.registers.gicregs import IccCtlr, IccSgi1r
 from arm_vcpu_cli.arm_vcpu.observer import ExitRecord
@@ -17,12 +17,8 @@ from arm_vcpu_cli.arm_vcpu.recorder import RecentExit
 from arm_vcpu_cli.axvcpu.exit import ExternalInterrupt, Halt, MmioRead, MmioWrite, SysRegRead, SysRegWrite
 from arm_vcpu_cli.board.loading import machine_from_document
 from arm_vcpu_cli.guest.loader import load_guest
-from arm_vcpu_cli.host.console import Console
-from arm_vcpu_cli.host.watchdog import Watchdog
-from arm_vcpu_cli.vm.builder import build_machine
-from arm_vcpu_cli.vm.endings import Ending, RunResult
-from arm_vcpu_cli.vm.machine import Machine
-from arm_vcpu_cli.vm.runner import run_machine
+from arm_vcpu_cli.vm.endings import Ending
+from arm_vcpu_cli.vm.machine import Machine as Parts
 from tests.support.observer import Observer
 
 from .harness import DATA, GUARD_SECONDS, GUESTS, RAM
@@ -70,7 +66,7 @@ class Entry:
 class Outcome:
     """What a guest left."""
 
-    result: RunResult
+    result: Result
     log: tuple[Entry, ...]
     compare: int
     found: int
@@ -98,7 +94,7 @@ def run(
     registers: Mapping[int, int] | None = None,
     clock: str = "instructions",
     document: Mapping[str, Any] | None = None,
-    prepare: Callable[[Machine], object] | None = None,
+    prepare: Callable[[Parts], object] | None = None,
 ) -> Outcome:
     """Run the guest ``interrupts``: ``enable`` are INTIDs, ``group0`` the private ones of Group 0 as a bit set,
     ``stores`` further (address, value) and ``registers`` further parameters. ``prepare`` may put an observer into the
@@ -124,44 +120,41 @@ def run(
         assert address is not None, name
         return address
 
-    sink = os.open(os.devnull, os.O_WRONLY)
     recorder = Observer()
-    try:
-        with build_machine(description, image, Console(sink, None)) as machine:
-            if prepare is None:
-                machine.current.arch.add_observer(recorder)
-            else:
-                prepare(machine)
-            machine.start()
-            view = machine.ram.view(STORES, 16 * len(setup))
-            assert view is not None
-            view[:] = b"".join(struct.pack("<QQ", *store) for store in setup)
-            ctx = machine.current.arch.ctx
-            parameters = {
-                11: 0xFF,
-                12: 1,
-                13: 1,
-                16: 1 << 24,
-                18: 0,
-                21: label(arm),
-                22: label(wait),
-                23: STORES,
-                24: LOG,
-                25: 0,
-                26: 1,
-                27: 0,
-                **(registers or {}),
-            }
-            for number, value in parameters.items():
-                ctx.set_gpr(number, value)
-            result = run_machine(machine, Watchdog(machine.host.core(0).request_stop, GUARD_SECONDS))
-            log = machine.ram.view(LOG, ENTRY_SIZE * ctx.gpr(25))
-            assert log is not None
-            entries = tuple(Entry(*fields) for fields in struct.iter_unpack("<QQQQ", bytes(log)))
-            recent = machine.current.arch.recent_exits()
-            return Outcome(result, entries, ctx.gpr(20), ctx.gpr(15), ctx.gpr(14), tuple(recorder.records), recent)
-    finally:
-        os.close(sink)
+    with Machine.open(image, description) as opened:
+        machine = opened.parts
+        if prepare is None:
+            machine.current.arch.add_observer(recorder)
+        else:
+            prepare(machine)
+        opened.start()
+        view = machine.ram.view(STORES, 16 * len(setup))
+        assert view is not None
+        view[:] = b"".join(struct.pack("<QQ", *store) for store in setup)
+        ctx = machine.current.arch.ctx
+        parameters = {
+            11: 0xFF,
+            12: 1,
+            13: 1,
+            16: 1 << 24,
+            18: 0,
+            21: label(arm),
+            22: label(wait),
+            23: STORES,
+            24: LOG,
+            25: 0,
+            26: 1,
+            27: 0,
+            **(registers or {}),
+        }
+        for number, value in parameters.items():
+            ctx.set_gpr(number, value)
+        result = opened.run(timeout=GUARD_SECONDS)
+        log = machine.ram.view(LOG, ENTRY_SIZE * ctx.gpr(25))
+        assert log is not None
+        entries = tuple(Entry(*fields) for fields in struct.iter_unpack("<QQQQ", bytes(log)))
+        recent = machine.current.arch.recent_exits()
+        return Outcome(result, entries, ctx.gpr(20), ctx.gpr(15), ctx.gpr(14), tuple(recorder.records), recent)
 
 
 def assert_took(outcome: Outcome, *intids: int, slot: int = CURRENT_IRQ) -> None:

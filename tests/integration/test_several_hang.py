@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from arm_vcpu_cli.board.loading import load_machine
-from arm_vcpu_cli.guest.loader import load_guest
-from arm_vcpu_cli.host.console import Console
-from arm_vcpu_cli.host.watchdog import Watchdog
-from arm_vcpu_cli.vm.builder import build_machine
-from arm_vcpu_cli.vm.endings import RunResult
-from arm_vcpu_cli.vm.machine import Machine
-from arm_vcpu_cli.vm.runner import run_machine
+from arm_vcpu_cli.api import Machine, Result
+from arm_vcpu_cli.vm.machine import Machine as Parts
 from arm_vcpu_cli.vm.standing import Doing, survey
 from arm_vcpu_cli.vm.watch import hang
 
@@ -123,30 +116,22 @@ def test_a_vcpu_that_is_not_there_cannot_be_walked() -> None:
 
 
 @contextmanager
-def ended(guest: str, cpus: int = 4) -> Iterator[tuple[Machine, RunResult, bytes]]:
-    reader, writer = os.pipe()
-    try:
-        image = load_guest(SMP / guest, ram_base=0x4000_0000)
-        with build_machine(load_machine(None, cpus=cpus), image, Console(writer, None)) as machine:
-            machine.start()
-            with Watchdog(machine.request_stop, 60.0) as watchdog:
-                result = run_machine(machine, watchdog)
-            yield machine, result, os.read(reader, 1 << 16)
-    finally:
-        os.close(reader)
-        os.close(writer)
+def ended(guest: str, cpus: int = 4) -> Iterator[tuple[Parts, Result]]:
+    with Machine.open(SMP / guest, cpus=cpus) as machine:
+        result = machine.run(timeout=60.0)
+        yield machine.parts, result
 
 
 def facts(guest: str) -> tuple[object, ...]:
-    with ended(guest) as (machine, result, printed):
+    with ended(guest) as (machine, result):
         registers = [(cpu.arch.ctx.elr, cpu.arch.ctx.gprs(), cpu.arch.exits, cpu.turns) for cpu in machine.cpus]
-        return printed, result.ending, result.exits, machine.timeline.now(), registers
+        return result.console, result.ending, result.exits, machine.timeline.now(), registers
 
 
 def test_a_guest_that_is_tried_out_all_the_time_notices_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     tried = []
 
-    def counts(machine: Machine) -> bool:
+    def counts(machine: Parts) -> bool:
         tried.append(machine)
         return True
 
@@ -162,7 +147,7 @@ def test_a_guest_that_is_tried_out_all_the_time_notices_nothing(monkeypatch: pyt
 
 
 def test_who_is_looked_at_last_is_as_before() -> None:
-    with ended("hang-lock.elf") as (machine, _, _printed):
+    with ended("hang-lock.elf") as (machine, _):
         before = [cpu.arch.state.u64.tobytes() for cpu in machine.cpus]
         found = survey(machine)
         assert [each.doing for each in found] == [Doing.SPINNING, Doing.WAITING, Doing.SPINNING, Doing.SPINNING]

@@ -2,41 +2,31 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 
+from arm_vcpu_cli.api import Machine
 from arm_vcpu_cli.arch.translation.memtype import Access
 from arm_vcpu_cli.board.loading import load_machine
 from arm_vcpu_cli.guest.loader import load_guest
-from arm_vcpu_cli.host.console import Console
-from arm_vcpu_cli.host.watchdog import Watchdog
 from arm_vcpu_cli.inspect.tables.both_stages import translate
 from arm_vcpu_cli.inspect.tables.mapping import stage1_sections
-from arm_vcpu_cli.vm.builder import build_machine
-from arm_vcpu_cli.vm.machine import Machine
-from arm_vcpu_cli.vm.runner import run_machine
+from arm_vcpu_cli.vm.machine import Machine as Parts
 from tests.integration.command import sample
 
 RAM = 0x4000_0000
 
 
 @contextmanager
-def ended(name: str) -> Iterator[Machine]:
+def ended(name: str) -> Iterator[Parts]:
     """A sample after its end."""
     description = load_machine(None)
     image = load_guest(sample(name), ram_base=RAM)
-    output = os.open(os.devnull, os.O_WRONLY)
-    try:
-        with build_machine(description, image, Console(output, None)) as machine:
-            machine.start()
-            with Watchdog(machine.host.core(0).request_stop, 30.0) as watchdog:
-                run_machine(machine, watchdog)
-            yield machine
-    finally:
-        os.close(output)
+    with Machine.open(image, description) as machine:
+        machine.run(timeout=30.0)
+        yield machine.parts
 
 
 @pytest.mark.parametrize("name", ["paging", "hello"])

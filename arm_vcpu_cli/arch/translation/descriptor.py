@@ -7,6 +7,7 @@ addresses of 48 bits.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Final, NamedTuple
@@ -24,6 +25,7 @@ PAGE_SHIFT: Final = 12
 PAGE_SIZE: Final = 1 << PAGE_SHIFT
 STRIDE: Final = 9
 ENTRIES: Final = 1 << STRIDE
+TABLE: Final = struct.Struct(f"<{ENTRIES}Q")
 DESCRIPTOR_BYTES: Final = 8
 
 VALID: Final = 1
@@ -137,6 +139,19 @@ def stage2_leaf(level: int, pa: int, attributes: Stage2Attributes, *, on_demand:
     return pa | _leaf_without_address(level, attributes, on_demand)
 
 
+def stage2_leaves(
+    level: int, first: int, count: int, pa: int, attributes: Stage2Attributes, *, on_demand: bool = False
+) -> bytes:
+    """A table of which ``count`` entries from ``first`` on are leaves for neighbouring addresses from ``pa`` on, and
+    the others are invalid. ValueError as for :func:`stage2_leaf`."""
+    if not count:
+        return bytes(TABLE.size)
+    span = leaf_size(level)
+    leaf = stage2_leaf(level, pa, attributes, on_demand=on_demand)
+    leaves = range(leaf, leaf + count * span, span)
+    return TABLE.pack(*bytes(first), *leaves, *bytes(ENTRIES - first - count))
+
+
 # A region is mapped by hundreds of leaves that differ in their addresses alone.
 @lru_cache(maxsize=64)
 def _leaf_without_address(level: int, attributes: Stage2Attributes, on_demand: bool) -> int:
@@ -190,21 +205,20 @@ def decode_stage2(level: int, descriptor: int) -> TableDescriptor | LeafDescript
         return TableDescriptor(descriptor & OUTPUT_MASK)
     if level == 0 or (level == LAST_LEVEL and kind == BLOCK):
         return None
-    leaf = Stage2Leaf(descriptor)
     size = leaf_size(level)
+    pa = descriptor & OUTPUT_MASK & ~(size - 1)
+    return LeafDescriptor(level, pa, size, *_all_but_address(descriptor & ~OUTPUT_MASK))
+
+
+# As for encoding.
+@lru_cache(maxsize=64)
+def _all_but_address(descriptor: int) -> tuple[Stage2Attributes, bool, int, bool, bool]:
+    """The fields of a leaf from its attributes on."""
+    leaf = Stage2Leaf(descriptor)
     attributes = Stage2Attributes(
         read=bool(leaf.S2AP & 1),
         write=bool(leaf.S2AP & 2),
         execute=not leaf.XN & 0b10 or bool(leaf.OnDemand),
         memory=stage2_memory_type(leaf.MemAttr),
     )
-    return LeafDescriptor(
-        level=level,
-        pa=descriptor & OUTPUT_MASK & ~(size - 1),
-        size=size,
-        attributes=attributes,
-        access_flag=bool(leaf.AF),
-        shareability=leaf.SH,
-        contiguous=bool(leaf.Contiguous),
-        on_demand=bool(leaf.OnDemand),
-    )
+    return attributes, bool(leaf.AF), leaf.SH, bool(leaf.Contiguous), bool(leaf.OnDemand)
