@@ -66,7 +66,7 @@ POLLS_BEFORE_IDLE: Final = 256
 """Reads of an empty receiver in a row, with nothing else happening on the UART, that mean: the guest waits."""
 POLLS_BETWEEN_WAITS: Final = 16
 QUIET_READS: Final = 16
-"""For how many reads of its status a receiver that was just enabled stays empty."""
+"""For how many reads of its status a receiver that was just enabled has received nothing yet."""
 
 _VERSION: Final = 1
 """Of a saved state."""
@@ -89,7 +89,7 @@ _FR_FULL: Final = int(FlagRegister.of(TXFE=1, RXFF=1))
 
 
 class SerialLine(Protocol):
-    """The other end of the wire."""
+    """What is at the other end of the wire."""
 
     def send(self, byte: int) -> None:
         """The UART transmitted a byte."""
@@ -98,7 +98,7 @@ class SerialLine(Protocol):
         """The next byte that has arrived, None while there is none."""
 
     def wait(self) -> None:
-        """The guest does nothing but wait for a byte: return when there may be one, or after a while."""
+        """The guest does nothing but wait for a byte: come back when there may be one, or after a while."""
 
 
 class Pl011:
@@ -109,10 +109,10 @@ class Pl011:
     follows each byte, and stays raised until UARTICR clears it. Switching the FIFOs on or off keeps what was
     received.
 
-    A driver must not throw away input that waits while a guest sets up its UART: a receiver that goes from disabled to
-    enabled starts empty, as it would on a wire, and receives once the guest has enabled a receive interrupt, reads
-    UARTDR, or has looked at its status :data:`QUIET_READS` times. Otherwise UARTEN, TXE and RXE have no effect: the
-    output of a guest that never enables its UART appears nevertheless.
+    Input that waits when a guest sets up its UART is not for the driver to throw away: a receiver that goes from
+    disabled to enabled starts empty, as it would on a wire, and receives once the guest has enabled a receive
+    interrupt, reads UARTDR, or has looked at its status :data:`QUIET_READS` times. Otherwise UARTEN, TXE and RXE are
+    not looked at: a guest that never enables its UART is heard nevertheless.
 
     Not modelled: loop-back, modem lines, SIR, DMA, errors on the line.
     """
@@ -191,7 +191,7 @@ class Pl011:
         return REGISTERS.meaning(offset & WINDOW, width, value)
 
     def holds(self, byte: int) -> bool:
-        """Whether it has received this byte and the guest has not read it. Safe from another thread."""
+        """Whether it has received such a byte that the guest has not read. Safe from another thread."""
         return byte in bytes(self._fifo) or byte in bytes(self._held_back)
 
     @property
@@ -206,7 +206,7 @@ class Pl011:
             self._update()
 
     def save(self) -> dict[str, Any]:
-        """The registers, what was received, and how long the guest has polled for more."""
+        """The registers, what was received, and how long the guest has looked for more."""
         return {
             "version": _VERSION,
             "registers": list(self._registers.values()),
@@ -246,7 +246,7 @@ class Pl011:
                 self._raw |= _RX
 
     def _look(self) -> None:
-        """The guest polls for a byte, and none had arrived."""
+        """The guest looks whether something has arrived, and nothing had."""
         if self._quiet_reads:
             self._quiet_reads -= 1
             if self._quiet_reads:
@@ -256,7 +256,7 @@ class Pl011:
             self._update()
 
     def _read_flags(self) -> int:
-        # A guest reads this before each byte that it prints.
+        # Before each byte that it prints a guest reads this.
         fifo = self._fifo
         if not fifo:
             self._look()
@@ -280,7 +280,7 @@ class Pl011:
         return self._raw
 
     def _idle(self) -> None:
-        """The guest has done nothing but poll for a long time."""
+        """The guest has done nothing but look for long."""
         self._polls -= POLLS_BETWEEN_WAITS
         self._wait()
 

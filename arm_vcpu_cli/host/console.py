@@ -28,17 +28,17 @@ IDLE_SECONDS: Final = 0.01
 """How long an idle guest sleeps before it may look at its receiver again."""
 STALLED_SECONDS: Final = 5.0
 """How long a guest may wait for input that has ended, printing nothing, before it counts as stuck. Boot loaders count
-down for a few seconds before they continue without a key."""
+down for a few seconds before they go on without a key."""
 SKIPPED_SECONDS: Final = 60.0
 """The same where waiting takes no time of the host."""
 _BLOCKED_SECONDS: Final = 0.05
-"""How often a line whose reader is slow checks whether the run is still wanted."""
+"""How often a line whose reader is slow looks whether the run is still wanted."""
 _ASLEEP_SECONDS: Final = 0.02
-"""How often a guest that sleeps until input arrives checks whether the run is still wanted."""
+"""How often a guest that sleeps until input comes looks whether the run is still wanted."""
 
 
 class ConsoleClosedError(OutputError):
-    """Nothing more can be written to the console: its reader is gone, or its disk is full."""
+    """Nothing more can be written to the console: its reader went away, or its disk is full."""
 
 
 class ConsoleCancelledError(ArmVcpuError):
@@ -46,7 +46,7 @@ class ConsoleCancelledError(ArmVcpuError):
 
 
 class InputEndedError(ArmVcpuError):
-    """The guest does nothing but wait for input, and none will arrive."""
+    """The guest only waits for input, and there will be none."""
 
 
 def _nothing_unread(_byte: int) -> bool:
@@ -55,7 +55,7 @@ def _nothing_unread(_byte: int) -> bool:
 
 
 def _nobody() -> None:
-    """Ignores a report that nobody wants."""
+    """Takes what nobody has asked to be told."""
 
 
 class Console:
@@ -88,7 +88,7 @@ class Console:
         self._seen: tuple[Callable[[bytes], None], ...] = ()
         self._out = bytearray()
         self._last = NEWLINE
-        # What the guest may receive belongs to the main thread; all threads share the inbox.
+        # What the guest may receive is the main thread's; what readers have put into the inbox is everybody's.
         self._in: deque[int] = deque()
         self._inbox = Inbox()
         self._file: FileAhead | None = None
@@ -125,8 +125,8 @@ class Console:
         ignored: Callable[[], None],
         cancelled: Callable[[], bool],
     ) -> None:
-        """Set what to call for the escape, and for a Ctrl-C typed before the guest has taken the previous one; and what
-        reports whether the run has been stopped, which ends a wait for the reader. Keys are read from now on."""
+        """Say who is told of the escape, and of a Ctrl-C typed when the guest has not taken the one before; and
+        what tells whether the run has been stopped, which ends a wait for the reader. Keys are read from now on."""
         self._quit_requested = quit_requested
         self._ignored = ignored
         self._cancelled = cancelled
@@ -136,11 +136,11 @@ class Console:
     # Output
 
     def observe(self, seen: Callable[[bytes], None]) -> None:
-        """Also call ``seen`` with everything that the guest prints, just before it is written."""
+        """Have ``seen`` called as well with all that the guest prints, just before it is written."""
         self._seen = (*self._seen, seen)
 
     def write_lines(self) -> None:
-        """Write an interactive line by the line too, or when the guest waits for input, because others write to the
+        """Have an interactive line written by the line too, or when the guest waits for input: others write to the
         same terminal."""
         self._by_byte = False
 
@@ -153,7 +153,7 @@ class Console:
             self.flush()
 
     def write(self, data: bytes) -> None:
-        """Bytes from the guest that do not come through the UART."""
+        """Bytes from the guest by another way than the UART."""
         for byte in data:
             self.send(byte)
 
@@ -161,7 +161,7 @@ class Console:
         """Write what is buffered.
 
         Raises :class:`ConsoleClosedError` if that is impossible, and :class:`ConsoleCancelledError` if the run is
-        stopped during the wait for a slow reader; what could not be written is dropped.
+        stopped while a slow reader is waited for; what could not be written is dropped.
         """
         if self._out:
             data = bytes(self._out)
@@ -190,7 +190,7 @@ class Console:
                 raise ConsoleCancelledError("the console's reader does not read")
 
     def ask(self, unread: Callable[[int], bool]) -> None:
-        """Set what reports whether the guest's UART holds a byte that the guest has not read yet."""
+        """Say who knows whether a byte that the guest's UART has taken has not been read by the guest yet."""
         self._unread = unread
 
     # Input, as the guest's UART sees it
@@ -208,9 +208,9 @@ class Console:
         return byte
 
     def wait(self, *, skips: bool = False) -> None:
-        """Sleep a little, or until input arrives. Raises :class:`InputEndedError` when it is pointless.
+        """Sleep a little, or until input comes. Raises :class:`InputEndedError` when it is pointless.
 
-        ``skips``: the guest's clock can skip ahead, so this only sleeps while input may still arrive.
+        ``skips``: the guest's clock need not be waited for, so that it is only slept while input may still arrive.
         """
         self.flush()
         if not self.input_open:
@@ -230,12 +230,12 @@ class Console:
     # Input that is delivered at moments that the machine chooses
 
     def watch(self, request: Callable[[], None]) -> None:
-        """From now on, call ``request`` whenever something has arrived, the end of the input included; the guest
-        receives what :meth:`deliver` has delivered, in order, and nothing else.
+        """From now on ``request`` is called whenever something has arrived, the end of the input included, and
+        the guest receives what :meth:`deliver` has delivered, in order, and nothing else.
 
-        A reader thread calls it, so it must be safe from any thread. A regular file and the null device need no thread:
-        they are read as the guest takes the bytes, so what it receives does not depend on time. Those are announced
-        from the main thread, at once and inside :meth:`receive`.
+        A reader thread calls it, so it must be safe from any thread. A regular file and the null device need none:
+        they are read as the guest takes the bytes, so that what it receives does not depend on time. Those are
+        announced from the main thread, at once and inside :meth:`receive`.
         """
         self._refill = _nobody
         self._request = request
@@ -285,7 +285,7 @@ class Console:
     # Input that is repeated
 
     def replay(self) -> None:
-        """From now on, the guest receives what it is fed, and nothing else. Keys are read for the escape only."""
+        """From now on the guest receives what it is fed, and nothing else. Keys are read for the escape only."""
         self._refill = _nobody
         self._fed = True
         self._ended = False
@@ -298,11 +298,11 @@ class Console:
         if not data:
             self._ended = True
 
-    # The guest's part of the state, as plain data
+    # What the guest has to do with it, as plain data
 
     def save(self) -> dict[str, Any]:
-        """What the guest has printed and is not written yet, what it is about to receive, and how long it has waited.
-        The source of the input and the destination of the output are not part of its state."""
+        """What the guest has printed and is not written yet, what it is about to receive, for how long it has waited;
+        whence input comes and where output goes is not the guest's."""
         return {
             "version": _VERSION,
             "unwritten": bytes(self._out),
@@ -324,7 +324,7 @@ class Console:
         if self._fed:
             self._ended = ended
 
-    # Sources of input
+    # Where input comes from
 
     def _take_keys(self) -> None:
         self._in.extend(self._inbox.take())
@@ -364,7 +364,7 @@ class Console:
                 return
 
     def _arrive(self, data: bytes, *, ended: bool) -> None:
-        """Take what a reader has read for the guest, and whether it was the last."""
+        """What a reader has for the guest, and whether it was the last."""
         if self._fed:
             return
         if ended:
@@ -374,7 +374,7 @@ class Console:
             self._request()
 
     def _keys_of(self, typed: bytes) -> bytes:
-        """The part of what was typed that goes to the guest."""
+        """What the guest gets of what was typed."""
         keys = bytearray()
         for byte in typed:
             if self._escaped:

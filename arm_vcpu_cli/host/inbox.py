@@ -15,7 +15,7 @@ LIMIT: Final = 1 << 16
 
 
 class Inbox:
-    """What has arrived and has not been taken; the end of the input counts as news too, once. Safe between threads."""
+    """What has arrived and nobody has taken; the end of the input is news too, once. Safe between threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -30,7 +30,7 @@ class Inbox:
             return byte in self._data
 
     def put(self, data: bytes) -> None:
-        """Add what has arrived; an empty ``bytes`` means that the input has ended."""
+        """Add what has arrived; nothing tells that the input has ended."""
         with self._lock:
             self._data += data
             self._changed.set()
@@ -53,7 +53,7 @@ class Inbox:
 
 
 class FileAhead:
-    """A file that is read by the chunk, one chunk ahead, so its end is known when the last chunk is taken."""
+    """A file that is read by the chunk, one chunk ahead, so that its end is known when the last one is taken."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
@@ -80,7 +80,7 @@ class FileAhead:
 
 
 def is_file(fd: int) -> bool:
-    """Whether everything that can ever be read from ``fd`` is available now: a regular file, or the null device."""
+    """Whether all that can ever be read from ``fd`` is there now: a regular file, or the null device."""
     try:
         found = os.fstat(fd)
         return stat.S_ISREG(found.st_mode) or os.path.samestat(found, os.stat(os.devnull))  # noqa: PTH116

@@ -117,7 +117,7 @@ class JsonLinesSink:
         return text
 
     def end(self, end: TraceEnd) -> None:
-        """Write the line that says how the run ended."""
+        """See :class:`TraceSink`."""
         record = {
             "type": "end",
             "ending": end.ending,

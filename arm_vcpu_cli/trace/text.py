@@ -67,7 +67,7 @@ def event_line(event: TraceEvent, style: Style = plain, digits: int = 1) -> str:
         parts.append(f"[{event.note}]")
     if event.esr is not None:
         register = "ESR_EL1" if event.type == EXCEPTION else "ESR_EL2"
-        # The line already says what is in the syndrome of a device access, and lines are long enough.
+        # What there is in the syndrome of a device access has been said by then, and lines are long enough.
         decoded = "" if event.name in _SELF_EVIDENT and not event.note else f" {describe_esr(event.esr)}"
         parts.append(style(f"| {register}={event.esr:#010x}{decoded}", "syndrome"))
     return " ".join(part for part in parts if part).rstrip()
