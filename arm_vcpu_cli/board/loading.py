@@ -27,6 +27,7 @@ from arm_vcpu_cli.board.description import (
     El2Description,
     GicDescription,
     Limits,
+    LoadedFile,
     MachineDescription,
     MemoryRegion,
     OnFault,
@@ -45,8 +46,10 @@ from arm_vcpu_cli.board.schema import (
     HCR_TRAPS,
     KERNEL_TYPES,
     LAST_EPOCH,
+    MAX_ARGUMENTS,
     MAX_BOOTARGS,
     MAX_COUNTER_READ,
+    MAX_LOADS,
     MAX_QUANTUM,
     MAX_REGION_SIZE,
     MAX_REGIONS,
@@ -79,6 +82,8 @@ _BOOT_KEYS: Final = (
     "kernel_type",
     "kaslr",
     "reboot",
+    "dtb_file",
+    "arguments",
 )
 
 
@@ -107,7 +112,20 @@ def machine_from_document(
     values = _over_preset(source, document)
     if overrides:
         values = import_module(_LAYERS).over_document(source, values, overrides)
-    known = ("base", "cpu", "el2", "memory", "device", "clock", "schedule", "boot", "smc", "limits", "semihosting")
+    known = (
+        "base",
+        "cpu",
+        "el2",
+        "memory",
+        "device",
+        "clock",
+        "schedule",
+        "boot",
+        "smc",
+        "limits",
+        "semihosting",
+        "load",
+    )
     top = Table(source, values, known=known)
 
     cpu_table = top.table("cpu", CPU_KEYS)
@@ -126,7 +144,7 @@ def machine_from_document(
     if gic is not None:
         extents += [_Extent(window.base, window.end, gic.name, device_table) for window in gic.windows]
     _check_placement(extents, limit)
-    return MachineDescription(
+    described = MachineDescription(
         name=printable(source.stem) or DEFAULT_PRESET,
         path=path,
         cpu=read_cpu(cpu_table, gic),
@@ -140,7 +158,11 @@ def machine_from_document(
         smc=_read_smc(top),
         limits=_read_limits(top),
         semihosting=top.table("semihosting", ("enabled",)).boolean("enabled", True),
+        loads=_read_loads(top.table("load", None), limit),
     )
+    if overrides:
+        described = import_module(_LAYERS).with_files(described, overrides)
+    return described
 
 
 def _over_preset(source: Path, document: Mapping[str, object]) -> dict[str, object]:
@@ -271,6 +293,8 @@ def _read_boot(top: Table, memory: list[MemoryRegion], limit: int) -> BootDescri
             raise table.error(key, f"expected an address in a memory region, found {address:#x}")
         if key == "entry" and not region.executable:
             raise table.error(key, f"{address:#x} is in memory.{region.name}, which is not executable")
+    if "dtb_file" in table and not table.boolean("dtb", True):
+        raise table.error("dtb_file", f"has no meaning where {table.key_of('dtb')} is false")
     bootargs = table.string("bootargs", "")
     if len(bootargs.encode("utf-8", "replace")) > MAX_BOOTARGS:
         found = f"{len(bootargs)} characters"
@@ -285,7 +309,18 @@ def _read_boot(top: Table, memory: list[MemoryRegion], limit: int) -> BootDescri
         kaslr=table.boolean("kaslr", False),
         kernel_type=KERNEL_TYPES[table.choice("kernel_type", tuple(KERNEL_TYPES), "auto")],
         reboot=table.boolean("reboot", False),
+        dtb_file=_existing_file(table, "dtb_file")[0] if "dtb_file" in table else None,
+        arguments=table.strings("arguments", most=MAX_ARGUMENTS),
     )
+
+
+def _read_loads(table: Table, limit: int) -> tuple[LoadedFile, ...]:
+    """What else is to be in memory; whether there is room is found out when the guest has its place."""
+    loads = []
+    for _, load in table.tables(("file", "address"), most=MAX_LOADS):
+        path, _ = _existing_file(load, "file")
+        loads.append(LoadedFile(path, load.integer("address", low=0, high=limit - 1)))
+    return tuple(loads)
 
 
 def _read_clock(table: Table) -> ClockDescription:

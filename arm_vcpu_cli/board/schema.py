@@ -26,6 +26,8 @@ MAX_REGIONS: Final = 256
 MAX_PASSTHROUGH: Final = 0x100_0000
 """Bytes of the window of a device that is passed through, which is mapped in pages."""
 MAX_BOOTARGS: Final = 2047  # bytes; the kernel's COMMAND_LINE_SIZE less the NUL
+MAX_ARGUMENTS: Final = 1024
+MAX_LOADS: Final = 256
 MAX_SECONDS: Final = 1e9
 FIRST_SPI: Final = 32
 LAST_SPI: Final = 1019
@@ -314,6 +316,14 @@ class Table:
                 raise self.error(name, f'"{text}" is there twice')
             chosen.append(text)
         return tuple(chosen)
+
+    def strings(self, name: str, *, most: int) -> tuple[str, ...]:
+        """An array of at most ``most`` strings without control characters; empty where the key is missing."""
+        value = self._values.get(name, [])
+        if not isinstance(value, list) or len(value) > most:
+            found = f"{len(value)} of them" if isinstance(value, list) else describe_value(value)
+            raise self.error(name, f"expected an array of at most {most} strings, found {found}")
+        return tuple(Table(self.path, {name: item}, key=self.key).string(name) for item in value)
 
     def _required(self, name: str, expected: str, default: object) -> object:
         value = self._values.get(name, default)

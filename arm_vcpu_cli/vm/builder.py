@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from random import Random
 from typing import Final
 
@@ -22,7 +23,7 @@ from arm_vcpu_cli.board.description import (
     MachineDescription,
     MemoryRegion,
 )
-from arm_vcpu_cli.board.placement import BackedRegion, GuestRam, load_segments, preload_files
+from arm_vcpu_cli.board.placement import BackedRegion, GuestRam, load_files, load_segments, preload_files
 from arm_vcpu_cli.devices.bus import Bus, MmioDevice
 from arm_vcpu_cli.devices.irq import IrqLine, unconnected
 from arm_vcpu_cli.devices.pl011 import Pl011
@@ -46,6 +47,8 @@ from arm_vcpu_cli.vm.random_numbers import random_numbers
 from arm_vcpu_cli.vm.scheduler import Scheduler
 from arm_vcpu_cli.vm.timeline import DeviceClock, HostClock, InstructionClock
 
+_GUEST_ARGUMENTS: Final = "arm_vcpu_cli.board.guest_arguments"
+"""Needed by guests that are given arguments, or ask for them."""
 _MMFR0: Final = lookup("ID_AA64MMFR0_EL1")
 _ISAR0: Final = lookup("ID_AA64ISAR0_EL1")
 _INSTRUCTION: Final = 4
@@ -89,6 +92,8 @@ def build_machine(
 
 def _build(description: MachineDescription, image: GuestImage, console: Console, host: MachineHost) -> Machine:
     description = _with_clock_chosen(description, console)
+    if description.boot.arguments:
+        description = import_module(_GUEST_ARGUMENTS).with_kernel_arguments(description, image)
     core = host.core(0)
     _check_features(description, core)
     make = HostClock if description.clock.source is ClockSource.HOST else InstructionClock
@@ -103,6 +108,7 @@ def _build(description: MachineDescription, image: GuestImage, console: Console,
     ram = GuestRam(host, backed, host.forget_code)
     preload_files(ram, description)
     load_segments(ram, image)
+    load_files(ram, description, image)
     random = {purpose: _random(description, purpose) for purpose in ("boot", "trng", "rndr")}
     dtb_address = load_boot_files(ram, description, image, random["boot"].randbytes)
 
