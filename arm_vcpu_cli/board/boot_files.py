@@ -9,7 +9,7 @@ from typing import Final
 
 from arm_vcpu_cli.board.description import MachineDescription
 from arm_vcpu_cli.board.devicetree import BootParameters, build_device_tree
-from arm_vcpu_cli.board.placement import GuestRam, load_bytes, place_device_tree, place_initrd
+from arm_vcpu_cli.board.placement import Extent, GuestRam, load_bytes, place_device_tree, place_initrd
 from arm_vcpu_cli.errors import GuestFileError, MachineFileError
 from arm_vcpu_cli.guest.files import read_initrd
 from arm_vcpu_cli.guest.image import GuestImage
@@ -66,6 +66,8 @@ def load_boot_files(ram: GuestRam, description: MachineDescription, image: Guest
         fail = partial(GuestFileError, boot.initrd)
         start = place_initrd(ram, description, image, len(initrd), (address, size), fail)
         load_bytes(ram, start, initrd)
+        ram.loaded += (Extent(start, start + len(initrd), "initial RAM disk"),)
         blob = device_tree(description, replace(parameters, initrd=(start, start + len(initrd))))
     load_bytes(ram, address, blob)
+    ram.loaded += (Extent(address, address + size, "device tree"),)
     return address

@@ -275,6 +275,20 @@ def _gap(room: Extent, taken: list[Extent], size: int, alignment: int, preferred
     return None
 
 
+def free_memory(ram: GuestRam, description: MachineDescription, image: GuestImage) -> tuple[int, int]:
+    """The largest part of the main RAM, in whole pages, that nothing was loaded into; the first address, and the first
+    behind it."""
+    main = description.ram
+    starts = [main.base, *(align_up(each.end, PAGE_SIZE) for each in _taken(ram, image))]
+    gaps = [(start, min((e.start for e in _taken(ram, image) if e.end > start), default=main.end)) for start in starts]
+    free = [
+        (start, min(end, main.end) // PAGE_SIZE * PAGE_SIZE)
+        for start, end in gaps
+        if main.base <= start and end > start
+    ]
+    return max(free, key=lambda gap: gap[1] - gap[0], default=(main.end, main.end))
+
+
 def _taken(ram: GuestRam, image: GuestImage) -> list[Extent]:
     """What was loaded."""
     segments = [segment for segment in image.segments if segment.memory_size]

@@ -178,20 +178,21 @@ def open_input(machine: Parts, loaded: Loaded, watchdog: Watchdog, recording: Ex
         loaded.log.check(_facts(machine, options))
         return partial(machine.input.replay, loaded.log)
     if options.record is None:
-        return partial(_watch, machine) if machine.gic is not None else _nothing
+        return partial(_watch, machine, ahead=False) if machine.gic is not None else _nothing
     facts = _facts(machine, options)
     file = recording.enter_context(import_module(_DESTINATION).open_destination(options.record, watchdog.has_fired))
 
     def record() -> None:
         machine.input.record(import_module(_INPUT_LOG).InputRecorder(file.write, facts))
-        _watch(machine)
+        _watch(machine, ahead=True)
 
     return record
 
 
-def _watch(machine: Parts) -> None:
-    """Input may interrupt the guest, wherever it is; and what is recorded has to have come between instructions."""
-    machine.console.watch(machine.request_stop)
+def _watch(machine: Parts, *, ahead: bool) -> None:
+    """Input may interrupt the guest, wherever it is; and what is recorded has to have come between instructions,
+    whether the guest has asked for it or not."""
+    machine.console.watch(machine.request_stop, ahead=ahead)
 
 
 def _nothing() -> None:

@@ -30,9 +30,10 @@ def open_console(*, reads_input: bool = True) -> Console:
     """The guest's serial line on our stdout, and on our stdin unless it is not to be read."""
     sys.stdout.flush()
     output = _output(sys.stdout.fileno())
+    errors = sys.stderr.fileno()
     if not reads_input:
-        return Console(output, None)
-    return Console(output, sys.stdin.fileno(), interactive=is_interactive())
+        return Console(output, None, error_fd=errors)
+    return Console(output, sys.stdin.fileno(), interactive=is_interactive(), error_fd=errors)
 
 
 def _output(fd: int) -> int:
