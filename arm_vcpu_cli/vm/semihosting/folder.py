@@ -72,6 +72,8 @@ class Folder:
     @contextmanager
     def _parent(self, name: bytes) -> Iterator[tuple[int, bytes]]:
         """The folder that the last component of a name is in, and that component."""
+        if not name:
+            raise FileNotFoundError(2, "no name")
         parts = [part for part in name.split(b"/") if part not in (b"", b".")]
         if not parts or name.endswith(b"/"):
             raise IsADirectoryError(21, "a folder is no file")
