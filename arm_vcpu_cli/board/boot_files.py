@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from importlib import import_module
 from typing import Final
 
 from arm_vcpu_cli.board.description import MachineDescription
 from arm_vcpu_cli.board.devicetree import BootParameters, build_device_tree
-from arm_vcpu_cli.board.placement import GuestRam, load_bytes, place_device_tree, place_initrd
+from arm_vcpu_cli.board.placement import Extent, GuestRam, load_bytes, place_device_tree, place_initrd
 from arm_vcpu_cli.errors import GuestFileError, MachineFileError
 from arm_vcpu_cli.guest.files import read_initrd
 from arm_vcpu_cli.guest.image import GuestImage
 from arm_vcpu_cli.record import replace
 
+_OWN: Final = "arm_vcpu_cli.board.own_device_tree"
+"""Needed where the user has a device tree of their own."""
 RNG_SEED_SIZE: Final = 64  # bytes; the kernel's generator takes in no more
 KASLR_SEED_SIZE: Final = 8
 
@@ -26,11 +29,20 @@ def entry_point(description: MachineDescription, image: GuestImage) -> int:
     return image.entry if description.boot.entry is None else description.boot.entry
 
 
+def device_tree(description: MachineDescription, parameters: BootParameters | None = None) -> bytes:
+    """The device tree that the guest gets: that of the description, or the user's own. Raises GuestFileError."""
+    own = description.boot.dtb_file
+    if own is None:
+        return build_device_tree(description, parameters)
+    amended: bytes = import_module(_OWN).amended_device_tree(own, description, parameters or BootParameters())
+    return amended
+
+
 def load_boot_files(ram: GuestRam, description: MachineDescription, image: GuestImage, entropy: Entropy) -> int | None:
     """Put the initial RAM disk and the device tree into memory, clear of the guest ``image``.
 
     Returns the address of the device tree, None where the machine has none. Raises MachineFileError, and
-    GuestFileError about the file of the RAM disk.
+    GuestFileError about the file of the RAM disk or of the device tree.
     """
     boot = description.boot
     source = description.path or description.name
@@ -45,7 +57,7 @@ def load_boot_files(ram: GuestRam, description: MachineDescription, image: Guest
         rng_seed=entropy(RNG_SEED_SIZE),
         kaslr_seed=entropy(KASLR_SEED_SIZE) if boot.kaslr else b"",
     )
-    blob = build_device_tree(description, parameters)
+    blob = device_tree(description, parameters)
     size = len(blob)
     address = place_device_tree(
         ram, description, image, size, partial(MachineFileError, source, key="boot.dtb_address")
@@ -54,6 +66,8 @@ def load_boot_files(ram: GuestRam, description: MachineDescription, image: Guest
         fail = partial(GuestFileError, boot.initrd)
         start = place_initrd(ram, description, image, len(initrd), (address, size), fail)
         load_bytes(ram, start, initrd)
-        blob = build_device_tree(description, replace(parameters, initrd=(start, start + len(initrd))))
+        ram.loaded += (Extent(start, start + len(initrd), "initial RAM disk"),)
+        blob = device_tree(description, replace(parameters, initrd=(start, start + len(initrd))))
     load_bytes(ram, address, blob)
+    ram.loaded += (Extent(address, address + size, "device tree"),)
     return address

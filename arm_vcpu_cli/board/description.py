@@ -181,11 +181,20 @@ class ScheduleDescription(Record):
     quantum: int
 
 
+class LoadedFile(Record):
+    """``[load.<name>]``: a file whose bytes are in memory, from the IPA ``address`` on, when the guest begins."""
+
+    path: Path
+    address: int
+
+
 class BootDescription(Record):
     """``[boot]``; addresses are IPAs, None leaves the choice to the loader or the builder.
 
-    ``kernel_type`` is what the guest file must be, None leaves it to the file. ``initrd`` is a file.
-    ``kaslr`` gives a Linux kernel a seed to choose its addresses by; without it they are those of its symbols.
+    ``kernel_type`` is what the guest file must be, None leaves it to the file. ``initrd`` is a file, and so is
+    ``dtb_file``, a device tree in the place of the one that the description stands for. ``arguments`` are the guest
+    program's. ``kaslr`` gives a Linux kernel a seed to choose its addresses by; without it they are those of its
+    symbols.
     With ``reboot`` a reset that the guest asks for starts it anew; without it that is the end of the run.
     """
 
@@ -198,6 +207,8 @@ class BootDescription(Record):
     kaslr: bool = False
     kernel_type: ImageKind | None = None
     reboot: bool = False
+    dtb_file: Path | None = None
+    arguments: tuple[str, ...] = ()
 
 
 class SmcFunction(Record):
@@ -243,6 +254,8 @@ class MachineDescription(Record):
 
     ``gic`` is the interrupt controller, which is not among the devices, and None where there is none.
     ``path`` is the file that described it, None for a preset; ``name`` is its stem or the preset's name.
+    ``semihosting_dir`` is the folder whose files semihosting opens to the guest, None for no files at all; no machine
+    file can name it.
     """
 
     name: str
@@ -258,6 +271,8 @@ class MachineDescription(Record):
     smc: SmcDescription
     limits: Limits
     semihosting: bool
+    loads: tuple[LoadedFile, ...] = ()
+    semihosting_dir: Path | None = None
 
     @property
     def address_bits(self) -> int:

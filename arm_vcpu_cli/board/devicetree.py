@@ -87,14 +87,18 @@ def build_device_tree(description: MachineDescription, parameters: BootParameter
 
 
 def _chosen(description: MachineDescription, uarts: list[DeviceDescription], parameters: BootParameters) -> Node:
+    path = {"stdout-path": string(f"/{_unit_name('pl011', uarts[0].base)}")} if uarts else {}
+    return Node("chosen", path | chosen_properties(description, parameters))
+
+
+def chosen_properties(description: MachineDescription, parameters: BootParameters) -> dict[str, bytes]:
+    """What ``/chosen`` says of this run: command line, initial RAM disk and seeds, as far as there are any."""
     properties = {"bootargs": string(description.boot.bootargs)} if description.boot.bootargs else {}
-    if uarts:
-        properties["stdout-path"] = string(f"/{_unit_name('pl011', uarts[0].base)}")
     if parameters.initrd is not None:
         start, end = parameters.initrd
         properties |= {"linux,initrd-start": u64(start), "linux,initrd-end": u64(end)}
     seeds = {"rng-seed": parameters.rng_seed, "kaslr-seed": parameters.kaslr_seed}
-    return Node("chosen", properties | {name: seed for name, seed in seeds.items() if seed})
+    return properties | {name: seed for name, seed in seeds.items() if seed}
 
 
 def _aliases(uarts: list[DeviceDescription]) -> list[Node]:

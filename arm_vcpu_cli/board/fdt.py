@@ -81,6 +81,13 @@ class Node:
         self.properties = properties
         self.children = children
 
+    @classmethod
+    def as_read(cls, name: str, properties: Mapping[str, bytes], children: Sequence[Node]) -> Node:
+        """A node of a tree that somebody else has written, whatever its names are; they are Latin-1."""
+        node = cls("")
+        node.name, node.properties, node.children = name, properties, children
+        return node
+
 
 def _is_node_name(name: str) -> bool:
     """A name, and behind an at sign the address of the unit, of any length."""
@@ -137,12 +144,12 @@ class _Strings:
     def offset(self, name: str) -> int:
         if name not in self._offsets:
             self._offsets[name] = len(self.block)
-            self.block += name.encode("ascii") + b"\0"
+            self.block += name.encode("latin-1") + b"\0"
         return self._offsets[name]
 
 
 def _flatten_node(node: Node, strings: _Strings) -> bytes:
-    parts = [_BEGIN_NODE, _padded(node.name.encode("ascii") + b"\0")]
+    parts = [_BEGIN_NODE, _padded(node.name.encode("latin-1") + b"\0")]
     for name, value in node.properties.items():
         parts.append(_PROPERTY.pack(_PROPERTY_TOKEN, len(value), strings.offset(name)))
         parts.append(_padded(value))

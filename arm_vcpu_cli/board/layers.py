@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final, TypedDict
 
+from arm_vcpu_cli.board.description import LoadedFile, MachineDescription
 from arm_vcpu_cli.board.presets import INTERRUPT_CONTROLLERS
 from arm_vcpu_cli.board.schema import COMMON_DEVICE_KEYS, DEVICE_TYPES, GIC_VERSIONS, Table
+from arm_vcpu_cli.record import replace
 
 
 class Overrides(TypedDict, total=False):
     """What takes the place of what a file says; None, as what is missing, leaves it to the file.
 
     ``memory_size`` (bytes) is that of the main RAM, ``cpus`` the number of CPUs, ``gic`` the version of the interrupt
-    controller, ``schedule`` the seed of the schedule. The others have the names of their keys.
+    controller, ``schedule`` the seed of the schedule, ``cpu`` the name of the CPU model. ``dtb`` is a device tree
+    of the caller's own, and ``loads`` are further files with the IPAs that they go to, beside those of the file.
+    ``semihosting_dir`` is the folder whose files semihosting opens to the guest. The others have the names of their
+    keys.
     """
 
     memory_size: int | None
@@ -25,6 +30,11 @@ class Overrides(TypedDict, total=False):
     phys_cpus: int | None
     schedule: int | None
     reboot: bool | None
+    cpu: str | None
+    arguments: Sequence[str] | None
+    dtb: Path | None
+    loads: Sequence[tuple[Path, int]] | None
+    semihosting_dir: Path | None
 
 
 _KEYS: Final = MappingProxyType(
@@ -34,6 +44,8 @@ _KEYS: Final = MappingProxyType(
         "phys_cpus": ("cpu", "phys_cpus"),
         "schedule": ("schedule", "seed"),
         "reboot": ("boot", "reboot"),
+        "cpu": ("cpu", "model"),
+        "arguments": ("boot", "arguments"),
     }
 )
 """The table and the key in it that an override takes the place of. For the others that depends on the machine."""
@@ -69,8 +81,23 @@ def over_document(source: Path, document: Mapping[str, object], overrides: Overr
     for name, value in overrides.items():
         if name in _KEYS and value is not None:
             table, key = _KEYS[name]
-            laid = merge(laid, {table: {key: value}})
+            laid = merge(laid, {table: {key: list(value) if isinstance(value, tuple) else value}})
     return laid
+
+
+def with_files(description: MachineDescription, overrides: Overrides) -> MachineDescription:
+    """``description`` with the files and folders of ``overrides``, whose names are not from the folder of the machine
+    file."""
+    dtb, loads, folder = overrides.get("dtb"), overrides.get("loads"), overrides.get("semihosting_dir")
+    if dtb is not None:
+        boot = replace(description.boot, dtb=True, dtb_file=Path(dtb))
+        description = replace(description, boot=boot)
+    if loads is not None:
+        added = tuple(LoadedFile(Path(path), address) for path, address in loads)
+        description = replace(description, loads=description.loads + added)
+    if folder is not None:
+        description = replace(description, semihosting_dir=Path(folder))
+    return description
 
 
 def _with_gic(source: Path, document: dict[str, object], kind: str) -> dict[str, object]:

@@ -27,6 +27,7 @@ from arm_vcpu_cli.board.description import (
     El2Description,
     GicDescription,
     Limits,
+    LoadedFile,
     MachineDescription,
     MemoryRegion,
     OnFault,
@@ -44,8 +45,10 @@ from arm_vcpu_cli.board.schema import (
     HCR_TRAPS,
     KERNEL_TYPES,
     LAST_EPOCH,
+    MAX_ARGUMENTS,
     MAX_BOOTARGS,
     MAX_COUNTER_READ,
+    MAX_LOADS,
     MAX_QUANTUM,
     MAX_REGION_SIZE,
     MAX_REGIONS,
@@ -79,6 +82,8 @@ _BOOT_KEYS: Final = (
     "kernel_type",
     "kaslr",
     "reboot",
+    "dtb_file",
+    "arguments",
 )
 
 
@@ -108,7 +113,20 @@ def machine_from_document(
     values = _over_preset(source, document, findings)
     if overrides:
         values = import_module(_LAYERS).over_document(source, values, overrides)
-    known = ("base", "cpu", "el2", "memory", "device", "clock", "schedule", "boot", "smc", "limits", "semihosting")
+    known = (
+        "base",
+        "cpu",
+        "el2",
+        "memory",
+        "device",
+        "clock",
+        "schedule",
+        "boot",
+        "smc",
+        "limits",
+        "semihosting",
+        "load",
+    )
     top = Table(source, values, known=known, findings=findings)
 
     cpu_table = top.table("cpu", CPU_KEYS)
@@ -141,9 +159,10 @@ def machine_from_document(
         smc=_read_smc(top),
         limits=_read_limits(top),
         semihosting=top.table("semihosting", ("enabled",)).boolean("enabled", True),
+        loads=_read_loads(top.table("load", None), limit),
     )
     findings.finish()
-    return described
+    return import_module(_LAYERS).with_files(described, overrides) if overrides else described
 
 
 def _over_preset(source: Path, document: Mapping[str, object], findings: Findings) -> dict[str, object]:
@@ -298,6 +317,8 @@ def _read_boot(top: Table, memory_table: Table, memory: list[MemoryRegion], limi
         elif key == "entry" and not region.executable:
             shown = table.found(key, address)
             table.refuse(key, f"{shown} is in memory.{region.name}, which is not executable")
+    if "dtb_file" in table and not table.boolean("dtb", True):
+        table.refuse("dtb_file", f"has no meaning where {table.key_of('dtb')} is false")
     bootargs = table.string("bootargs", "")
     if len(bootargs.encode("utf-8", "replace")) > MAX_BOOTARGS:
         found = f"{len(bootargs)} characters"
@@ -312,7 +333,20 @@ def _read_boot(top: Table, memory_table: Table, memory: list[MemoryRegion], limi
         kaslr=table.boolean("kaslr", False),
         kernel_type=KERNEL_TYPES[table.choice("kernel_type", tuple(KERNEL_TYPES), "auto")],
         reboot=table.boolean("reboot", False),
+        dtb_file=_existing_file(table, "dtb_file")[0] if "dtb_file" in table else None,
+        arguments=table.strings("arguments", most=MAX_ARGUMENTS),
     )
+
+
+def _read_loads(table: Table, limit: int) -> tuple[LoadedFile, ...]:
+    """What else is to be in memory; whether there is room is found out when the guest has its place."""
+    loads = []
+    for _, load in table.tables(("file", "address"), most=MAX_LOADS):
+        path, _ = _existing_file(load, "file")
+        address = load.integer("address", low=0, high=limit - 1)
+        if path is not None:
+            loads.append(LoadedFile(path, address))
+    return tuple(loads)
 
 
 def _read_clock(table: Table) -> ClockDescription:

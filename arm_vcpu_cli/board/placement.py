@@ -11,6 +11,7 @@ from typing import Final, NamedTuple, Protocol
 from arm_vcpu_cli.arch.translation.descriptor import PAGE_SIZE
 from arm_vcpu_cli.board.description import MachineDescription, MemoryRegion
 from arm_vcpu_cli.errors import GuestFileError, MachineFileError
+from arm_vcpu_cli.guest.files import read_file
 from arm_vcpu_cli.guest.image import RAW_LOAD_OFFSET, GuestImage, Segment
 from arm_vcpu_cli.record import Record
 from arm_vcpu_cli.sizes import GIB, MIB
@@ -66,6 +67,8 @@ class GuestRam:
         self._physical = physical
         self._forget_code = forget_code
         self.regions = tuple(regions)
+        self.loaded: tuple[Extent, ...] = ()
+        """Where :func:`load_files` has put files."""
 
     def find(self, ipa: int, size: int) -> BackedRegion | None:
         """The region that holds all of a range."""
@@ -142,6 +145,27 @@ def _clear(view: memoryview, segment: Segment, files: list[Extent]) -> None:
         end = min(file.end, segment.end)
         if start < end:
             view[start - segment.address : end - segment.address] = bytes(end - start)
+
+
+def load_files(ram: GuestRam, description: MachineDescription, image: GuestImage) -> None:
+    """Copy the further files of the description to their addresses, over nothing else that was loaded.
+
+    Raises :class:`GuestFileError` about a file that cannot be read, or for which there is no room.
+    """
+    ram.loaded = ()
+    for path, address in ((load.path, load.address) for load in description.loads):
+        data = read_file(path, "a file to load")
+        what = f"{len(data):#x} bytes at {address:#x}"
+        if not data:
+            raise GuestFileError(path, f"the file is empty, expected bytes to load at {address:#x}")
+        view = ram.view(address, len(data))
+        if view is None:
+            raise GuestFileError(path, f"{what} are outside of memory: {ram.describe()}")
+        for start, end, name in _taken(ram, image):
+            if start < address + len(data) and address < end:
+                raise GuestFileError(path, f"{what} would overwrite {name} at {start:#x}-{end - 1:#x}")
+        view[:] = data
+        ram.loaded += (Extent(address, address + len(data), path.name),)
 
 
 def load_bytes(ram: GuestRam, address: int, data: bytes) -> None:
@@ -251,10 +275,24 @@ def _gap(room: Extent, taken: list[Extent], size: int, alignment: int, preferred
     return None
 
 
+def free_memory(ram: GuestRam, description: MachineDescription, image: GuestImage) -> tuple[int, int]:
+    """The largest part of the main RAM, in whole pages, that nothing was loaded into; the first address, and the first
+    behind it."""
+    main = description.ram
+    starts = [main.base, *(align_up(each.end, PAGE_SIZE) for each in _taken(ram, image))]
+    gaps = [(start, min((e.start for e in _taken(ram, image) if e.end > start), default=main.end)) for start in starts]
+    free = [
+        (start, min(end, main.end) // PAGE_SIZE * PAGE_SIZE)
+        for start, end in gaps
+        if main.base <= start and end > start
+    ]
+    return max(free, key=lambda gap: gap[1] - gap[0], default=(main.end, main.end))
+
+
 def _taken(ram: GuestRam, image: GuestImage) -> list[Extent]:
     """What was loaded."""
     segments = [segment for segment in image.segments if segment.memory_size]
-    return [Extent(segment.address, segment.end, segment.name) for segment in segments] + _files(ram)
+    return [Extent(each.address, each.end, each.name) for each in segments] + _files(ram) + [*ram.loaded]
 
 
 def _files(ram: GuestRam) -> list[Extent]:

@@ -25,6 +25,8 @@ MAX_REGIONS: Final = 256
 MAX_PASSTHROUGH: Final = 0x100_0000
 """Bytes of the window of a device that is passed through, which is mapped in pages."""
 MAX_BOOTARGS: Final = 2047  # bytes; the kernel's COMMAND_LINE_SIZE less the NUL
+MAX_ARGUMENTS: Final = 1024
+MAX_LOADS: Final = 256
 MAX_SECONDS: Final = 1e9
 FIRST_SPI: Final = 32
 LAST_SPI: Final = 1019

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from arm_vcpu_cli.board.devicetree import build_device_tree
+from arm_vcpu_cli.board.boot_files import device_tree
+from arm_vcpu_cli.board.layers import Overrides
 from arm_vcpu_cli.cli.guest_options import load_description
 from arm_vcpu_cli.cli.options import FILE, machine_options
 from arm_vcpu_cli.cli.overwriting import check_outputs, machine_files
@@ -19,7 +20,14 @@ from arm_vcpu_cli.trace.destination import open_destination
 @machine_options
 @click.option("-o", "--output", type=FILE, metavar="FILE", help="Write to FILE instead of stdout.")
 def command(
-    machine: Path | None, append: str | None, memory: int | None, smp: int | None, gic: int | None, output: Path | None
+    machine: Path | None,
+    append: str | None,
+    memory: int | None,
+    smp: int | None,
+    cpu: str | None,
+    dtb: Path | None,
+    gic: int | None,
+    output: Path | None,
 ) -> int:
     """Write the device tree that a guest of this machine gets, as a flattened blob.
 
@@ -31,8 +39,9 @@ def command(
       armvcpu dtb --smp 4 --gic 2 -o virt.dtb
       armvcpu dtb -m machine.toml | dtc -I dtb -O dts
     """
-    description = load_description(machine, {"gic": gic, "cpus": smp, "memory_size": memory, "bootargs": append})
-    blob = build_device_tree(description)
+    overrides: Overrides = {"gic": gic, "cpus": smp, "cpu": cpu, "dtb": dtb, "memory_size": memory, "bootargs": append}
+    description = load_description(machine, overrides)
+    blob = device_tree(description)
     if output is None:
         if sys.stdout.isatty():
             raise UsageError("a device tree blob is binary and stdout is a terminal: give -o FILE, or use a pipe")

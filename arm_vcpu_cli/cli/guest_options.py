@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
@@ -12,6 +13,7 @@ from arm_vcpu_cli.board.description import ClockSource, MachineDescription
 from arm_vcpu_cli.board.loading import machine_from_document, read_machine_file
 from arm_vcpu_cli.board.schema import KERNEL_TYPES
 from arm_vcpu_cli.errors import MachineFileError, UsageError
+from arm_vcpu_cli.guest.files import read_stream
 from arm_vcpu_cli.guest.image import GuestImage
 from arm_vcpu_cli.guest.loader import load_guest
 from arm_vcpu_cli.record import Record, replace
@@ -28,9 +30,15 @@ _OPTIONS: Final = MappingProxyType(
         "bootargs": ("--append", "boot.bootargs"),
         "schedule": ("--schedule", "schedule.seed"),
         "reboot": ("--reboot", "boot.reboot"),
+        "cpu": ("--cpu", "cpu.model"),
+        "arguments": ("the guest's arguments", "boot.arguments"),
     }
 )
 """For each override its option, and how the key ends that the option takes the place of."""
+
+
+STDIN: Final = Path("-")
+"""The guest that is read from standard input."""
 
 
 class GuestOptions(Record):
@@ -58,6 +66,12 @@ class GuestOptions(Record):
     timeout: float | None = None
     max_exits: int | None = None
     regs: bool = False
+    cpu: str | None = None
+    dtb: Path | None = None
+    loads: tuple[tuple[Path, int], ...] = ()
+    arguments: tuple[str, ...] = ()
+    no_input: bool = False
+    semihosting_dir: Path | None = None
 
     def load(self) -> tuple[MachineDescription, GuestImage]:
         """Load machine description and guest; what the command line says wins over the file."""
@@ -69,13 +83,29 @@ class GuestOptions(Record):
         description = self._over(load_description(self.machine, self._overrides()))
         boot = description.boot
         load_address = boot.load_address if self.load_address is None else self.load_address
-        image = load_guest(self.guest, load_address=load_address, ram_base=description.ram.base, kind=boot.kernel_type)
+        image = load_guest(
+            self.guest,
+            load_address=load_address,
+            ram_base=description.ram.base,
+            kind=boot.kernel_type,
+            data=self._from_stdin() if self.guest == STDIN else None,
+        )
         if self.load_address is not None and image.kind == "elf":
             raise UsageError(f"--load-address is for raw binaries; {self.guest} is an ELF file, with addresses in it")
         if self.symbols is not None:
             files = import_module("arm_vcpu_cli.guest.symbol_files")
             image = replace(image, symbols=files.load_symbols(self.symbols))
         return description, image
+
+    @property
+    def reads_input(self) -> bool:
+        """Whether stdin is for the guest to receive."""
+        return not self.no_input and self.guest != STDIN
+
+    def _from_stdin(self) -> bytes:
+        if sys.stdin.isatty():
+            raise UsageError("-: stdin is a terminal; expected the guest from a file or a pipe")
+        return read_stream(sys.stdin.buffer, self.guest, "a guest image")
 
     def _overrides(self) -> Overrides:
         """What is checked together with what the file says."""
@@ -87,6 +117,11 @@ class GuestOptions(Record):
             "bootargs": self.append,
             "schedule": self.schedule,
             "reboot": self.reboot or None,
+            "cpu": self.cpu,
+            "arguments": self.arguments or None,
+            "dtb": self.dtb,
+            "loads": self.loads or None,
+            "semihosting_dir": self.semihosting_dir,
         }
 
     def _clock_source(self, described: ClockSource) -> ClockSource:

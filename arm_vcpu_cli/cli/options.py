@@ -11,8 +11,8 @@ import click
 
 from arm_vcpu_cli.arch.bitfield import MASK64
 from arm_vcpu_cli.board.description import ClockSource
-from arm_vcpu_cli.board.schema import GIC_VERSIONS, KERNEL_TYPES, MAX_CPUS, MAX_PHYS_CPUS, MAX_SECONDS
-from arm_vcpu_cli.cli.sections import GuestOption
+from arm_vcpu_cli.board.schema import CPU_MODELS, GIC_VERSIONS, KERNEL_TYPES, MAX_CPUS, MAX_PHYS_CPUS, MAX_SECONDS
+from arm_vcpu_cli.cli.sections import GuestOption, SectionedCommand
 from arm_vcpu_cli.sizes import Written, parse_size
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -91,7 +91,24 @@ def seconds(text: str) -> float:
     return value
 
 
+def cpu_model(text: str) -> str:
+    """The name of a CPU model."""
+    if text not in CPU_MODELS:
+        names = tuple(CPU_MODELS)
+        raise click.BadParameter(f"{text!r} is no CPU model; expected {', '.join(names[:-1])} or {names[-1]}")
+    return text
+
+
+def load(text: str) -> tuple[Path, int]:
+    """A file and the address that its bytes go to."""
+    name, at, where = text.rpartition("@")
+    if not at or not name:
+        raise click.BadParameter(f"{text!r} is not a file and an address such as data.bin@0x48000000")
+    return Path(name), address(where)
+
+
 FILE = click.Path(path_type=Path, dir_okay=False)
+GUEST = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
 
 _guest_option = partial(click.option, cls=GuestOption)
 
@@ -103,6 +120,18 @@ _MACHINE_OPTIONS = (
     _guest_option("--memory", type=size, metavar="SIZE", help="Size of the main RAM, such as 512MiB or 1G."),
     _guest_option("--smp", type=cpus, metavar="N", help=f"Number of the guest's CPUs, 1 to {MAX_CPUS} [default: 1]."),
     _guest_option(
+        "--cpu",
+        type=cpu_model,
+        metavar="MODEL",
+        help=f"Model of the guest's CPUs: {', '.join(CPU_MODELS)} [default: cortex-a72].",
+    ),
+    _guest_option(
+        "--dtb",
+        type=FILE,
+        metavar="FILE",
+        help="Device tree of your own for the guest, amended for memory, initial RAM disk and command line.",
+    ),
+    _guest_option(
         "--gic",
         type=gic_version,
         metavar="2|3",
@@ -111,8 +140,23 @@ _MACHINE_OPTIONS = (
 )
 
 _GUEST_OPTIONS = (
-    click.argument("guest", type=FILE),
+    click.argument("guest", type=GUEST),
     *_MACHINE_OPTIONS,
+    _guest_option(
+        "--load",
+        "loads",
+        type=load,
+        multiple=True,
+        metavar="FILE@ADDR",
+        help="Also put the bytes of FILE into memory, from the IPA ADDR on; may be given more than once.",
+    ),
+    _guest_option("--no-input", is_flag=True, help="The guest receives no input, and stdin is not read."),
+    _guest_option(
+        "--semihosting-dir",
+        type=click.Path(path_type=Path, file_okay=False),
+        metavar="DIR",
+        help="Let the guest read and write files in DIR, and below it, by semihosting [default: no files at all].",
+    ),
     _guest_option(
         "--kernel-type",
         type=click.Choice(tuple(KERNEL_TYPES)),
@@ -177,10 +221,33 @@ _GUEST_OPTIONS = (
 
 
 def machine_options(function: F) -> F:
-    """The options that describe a machine: ``machine``, ``append``, ``memory``, ``smp``, ``gic``."""
+    """The options that describe a machine: ``machine``, ``append``, ``memory``, ``smp``, ``cpu``, ``dtb``, ``gic``."""
     for option in reversed(_MACHINE_OPTIONS):
         function = option(function)
     return function
+
+
+def guest_arguments(function: F) -> F:
+    """The guest program's own arguments, for a command of the class :class:`GuestCommand`."""
+    return click.argument("arguments", metavar="[-- ARGS]...", nargs=-1)(function)
+
+
+class GuestCommand(SectionedCommand):
+    """A command that runs a guest, whose arguments come last, behind ``--``."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """See click. Without ``--`` a word too many is more likely a slip than meant for the guest."""
+        given = list(args)
+        rest = super().parse_args(ctx, args)
+        arguments = ctx.params.get("arguments") or ()
+        before = given[: len(given) - len(arguments)]
+        if arguments and "--" not in before:
+            message = f"Got unexpected extra argument ({arguments[0]}); what is for the guest comes after --"
+            raise click.UsageError(message, ctx)
+        if arguments and arguments[0] == "--" and before[-1] != "--":
+            # The first one stood before GUEST, whose name may begin with a dash.
+            ctx.params["arguments"] = arguments[1:]
+        return rest
 
 
 def guest_options(function: F) -> F:

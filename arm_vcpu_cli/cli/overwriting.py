@@ -34,6 +34,8 @@ def machine_files(description: MachineDescription) -> dict[str, Path | None]:
     return {
         "the machine description": description.path,
         "the initial RAM disk": description.boot.initrd,
+        "the device tree": description.boot.dtb_file,
+        **{f"the file at {load.address:#x}": load.path for load in description.loads},
         **{f"the file of memory.{region.name}": region.file for region in description.memory},
     }
 

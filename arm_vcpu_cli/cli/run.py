@@ -7,13 +7,13 @@ from typing import Any
 import click
 
 from arm_vcpu_cli.cli.guest_options import GuestOptions
-from arm_vcpu_cli.cli.options import guest_options
-from arm_vcpu_cli.cli.sections import SectionedCommand
+from arm_vcpu_cli.cli.options import GuestCommand, guest_arguments, guest_options
 from arm_vcpu_cli.cli.session import run_guest
 
 
-@click.command("run", cls=SectionedCommand, short_help="Run a guest to its end, its console on stdout.")
+@click.command("run", cls=GuestCommand, short_help="Run a guest to its end, its console on stdout.")
 @guest_options
+@guest_arguments
 def command(**options: Any) -> int:
     """Run GUEST (an ELF file, a Linux kernel or a raw binary) to its end: its console on stdout, everything else on
     stderr.

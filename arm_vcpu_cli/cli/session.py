@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from arm_vcpu_cli.api import Machine
 from arm_vcpu_cli.board.description import NO_LIMITS, ClockSource, MachineDescription
-from arm_vcpu_cli.cli.guest_options import GuestOptions
+from arm_vcpu_cli.cli.guest_options import STDIN, GuestOptions
 from arm_vcpu_cli.cli.output import say, tell
 from arm_vcpu_cli.cli.progress import doing
 from arm_vcpu_cli.cli.terminal import open_console, raw_terminal, signals_stop, signals_wake
@@ -59,13 +59,13 @@ def run_guest(
     """
     with slow_files(options):
         loaded = load_files(options, output)
-        opened = Machine.open(loaded.image, loaded.description, console=open_console())
+        opened = Machine.open(loaded.image, loaded.description, console=open_console(reads_input=options.reads_input))
     machine = opened.parts
     with opened, watched(machine, loaded) as watchdog, ExitStack() as recording:
         connect = open_input(machine, loaded, watchdog, recording)
         if prepare is not None:
             prepare(machine, watchdog.has_fired)
-        with raw_terminal() as terminal:
+        with raw_terminal(machine.console) as terminal:
             result = run_loaded(opened, watchdog, connect, ignored=terminal.hint_once)
         watchdog.rest()
         if watchdog.signalled and not watchdog.answered:
@@ -113,7 +113,15 @@ def load_files(options: GuestOptions, output: Path | None = None) -> Loaded:
 
 def slow_files(options: GuestOptions) -> AbstractContextManager[None]:
     """A context in which files are read that may have to be waited for: a FIFO may have no writer."""
-    files = (options.guest, options.machine, options.initrd, options.symbols, options.replay)
+    files = (
+        options.guest,
+        options.machine,
+        options.initrd,
+        options.symbols,
+        options.replay,
+        options.dtb,
+        *(path for path, _ in options.loads),
+    )
     # Unlike Path's, this never raises: what is wrong with a file is for whoever reads it to say.
     if all(os.path.isfile(path) for path in files if path is not None):  # noqa: PTH113
         return nullcontext()
@@ -170,20 +178,21 @@ def open_input(machine: Parts, loaded: Loaded, watchdog: Watchdog, recording: Ex
         loaded.log.check(_facts(machine, options))
         return partial(machine.input.replay, loaded.log)
     if options.record is None:
-        return partial(_watch, machine) if machine.gic is not None else _nothing
+        return partial(_watch, machine, ahead=False) if machine.gic is not None else _nothing
     facts = _facts(machine, options)
     file = recording.enter_context(import_module(_DESTINATION).open_destination(options.record, watchdog.has_fired))
 
     def record() -> None:
         machine.input.record(import_module(_INPUT_LOG).InputRecorder(file.write, facts))
-        _watch(machine)
+        _watch(machine, ahead=True)
 
     return record
 
 
-def _watch(machine: Parts) -> None:
-    """Input may interrupt the guest, wherever it is; and what is recorded has to have come between instructions."""
-    machine.console.watch(machine.request_stop)
+def _watch(machine: Parts, *, ahead: bool) -> None:
+    """Input may interrupt the guest, wherever it is; and what is recorded has to have come between instructions,
+    whether the guest has asked for it or not."""
+    machine.console.watch(machine.request_stop, ahead=ahead)
 
 
 def _nothing() -> None:
@@ -206,19 +215,26 @@ def _was_stopped(result: RunResult) -> bool:
 def _facts(machine: Parts, options: GuestOptions) -> dict[str, str]:
     """What a run depends on beside its input."""
     description = machine.description
+    option = "--record" if options.record is not None else "--replay"
     if description.clock.source is not ClockSource.INSTRUCTIONS:
-        option = "--record" if options.record is not None else "--replay"
         raise UsageError(f"{option} needs --clock instructions: the host never repeats itself")
+    if options.guest == STDIN:
+        raise UsageError(f"{option}: the guest is read from stdin; expected a file, which can be read again")
+    if description.semihosting_dir is not None:
+        raise UsageError(f"{option} and --semihosting-dir: what a guest reads from files is not recorded")
     log = import_module(_INPUT_LOG)
     files = {"guest": options.guest, "initrd": description.boot.initrd}
     files |= {f"memory.{region.name}.file": region.file for region in description.memory}
+    files |= {f"the file at {load.address:#x}": load.path for load in description.loads}
+    files |= {"device tree": description.boot.dtb_file}
     # Limits say when a run is cut short, and names of files nothing about what is in them.
     machine_alone = replace(
         description,
         name="",
         path=None,
         limits=NO_LIMITS,
-        boot=replace(description.boot, initrd=None, bootargs=""),
+        boot=replace(description.boot, initrd=None, dtb_file=None, bootargs=""),
+        loads=(),
         clock=replace(description.clock, seed=0),
         memory=tuple(replace(region, file=None) for region in description.memory),
     )

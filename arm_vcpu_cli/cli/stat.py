@@ -16,9 +16,8 @@ import click
 
 from arm_vcpu_cli.cli.encoding import escape_unknown
 from arm_vcpu_cli.cli.guest_options import GuestOptions
-from arm_vcpu_cli.cli.options import FILE, count, guest_options
+from arm_vcpu_cli.cli.options import FILE, GuestCommand, count, guest_arguments, guest_options
 from arm_vcpu_cli.cli.overwriting import check_outputs
-from arm_vcpu_cli.cli.sections import SectionedCommand
 from arm_vcpu_cli.cli.session import run_guest
 from arm_vcpu_cli.cli.stat_json import as_json
 from arm_vcpu_cli.cli.stat_view import COUNT, TABLES, TIME, View, print_statistics, shown_name
@@ -46,8 +45,9 @@ class _Output:
     view: View
 
 
-@click.command("stat", cls=SectionedCommand, short_help="Count and time the exits of a guest or a trace.")
+@click.command("stat", cls=GuestCommand, short_help="Count and time the exits of a guest or a trace.")
 @guest_options
+@guest_arguments
 @click.option(
     "-i",
     "--input",
@@ -120,9 +120,14 @@ for _parameter in command.params:
 
 def _check_alone(options: dict[str, Any], *, live: bool) -> None:
     """A trace is not run: whatever says how to run a guest is a mistake."""
-    given = [name for name, value in {**options, "live": live}.items() if value is not None and value is not False]
+
+    def is_given(value: object) -> bool:
+        return value is not None and value is not False and value != ()
+
+    given = [name for name, value in {**options, "live": live}.items() if is_given(value)]
     if given:
-        name = "GUEST" if given[0] == "guest" else f"--{given[0].replace('_', '-')}"
+        named = {"guest": "GUEST", "loads": "--load", "arguments": "-- ARGS"}
+        name = named.get(given[0]) or f"--{given[0].replace('_', '-')}"
         raise UsageError(f"-i: a trace is summarised and no guest is run; {name} does not go with it")
 
 

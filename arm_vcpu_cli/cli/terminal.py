@@ -26,10 +26,14 @@ def is_interactive() -> bool:
     return sys.stdin.isatty() and sys.stdout.isatty()
 
 
-def open_console() -> Console:
-    """The guest's serial line on our stdin and stdout."""
+def open_console(*, reads_input: bool = True) -> Console:
+    """The guest's serial line on our stdout, and on our stdin unless it is not to be read."""
     sys.stdout.flush()
-    return Console(_output(sys.stdout.fileno()), sys.stdin.fileno(), interactive=is_interactive())
+    output = _output(sys.stdout.fileno())
+    errors = sys.stderr.fileno()
+    if not reads_input:
+        return Console(output, None, error_fd=errors)
+    return Console(output, sys.stdin.fileno(), interactive=is_interactive(), error_fd=errors)
 
 
 def _output(fd: int) -> int:
@@ -59,11 +63,11 @@ class Terminal:
 
 
 @contextlib.contextmanager
-def raw_terminal() -> Iterator[Terminal]:
-    """Have every key go to the guest as it is typed; the terminal is put back on every way out, and while the
-    process is stopped (SIGTSTP; Ctrl-Z is a key like any other). No signal may raise an exception meanwhile: see
-    :func:`signals_stop`."""
-    if not is_interactive():
+def raw_terminal(console: Console) -> Iterator[Terminal]:
+    """Have every key go to the guest as it is typed, if ``console`` is interactive. The terminal is put back on every
+    way out, and while the process is stopped (SIGTSTP; Ctrl-Z is a key like any other). No signal may raise an
+    exception meanwhile: see :func:`signals_stop`."""
+    if not console.interactive:
         yield Terminal()
         return
     raw = _RawMode(sys.stdin.fileno())

@@ -13,8 +13,7 @@ from typing import Any, BinaryIO, TextIO
 import click
 
 from arm_vcpu_cli.cli.guest_options import GuestOptions
-from arm_vcpu_cli.cli.options import FILE, guest_options
-from arm_vcpu_cli.cli.sections import SectionedCommand
+from arm_vcpu_cli.cli.options import FILE, GuestCommand, guest_arguments, guest_options
 from arm_vcpu_cli.cli.session import run_guest
 from arm_vcpu_cli.cli.style import colours, event_style
 from arm_vcpu_cli.cli.trace_options import SelectionOptions, selection_options
@@ -49,8 +48,9 @@ _SUFFIXES = MappingProxyType(
 )
 
 
-@click.command("trace", cls=SectionedCommand, short_help="Run a guest and log its exits.")
+@click.command("trace", cls=GuestCommand, short_help="Run a guest and log its exits.")
 @guest_options
+@guest_arguments
 @click.option(
     "--format",
     "format_",

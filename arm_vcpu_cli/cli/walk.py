@@ -161,7 +161,8 @@ def _stopped(
             for text in addresses:
                 places.check(text, loaded.image.symbols)
             wanted = None if stop is None else places.code_address(stop.place, loaded.image.symbols)
-            console = Console(sys.stderr.fileno() if shows_console else nowhere, _input())
+            source = _input() if options.reads_input else None
+            console = Console(sys.stderr.fileno() if shows_console else nowhere, source)
             opened = Machine.open(loaded.image, loaded.description, console=console)
         machine = opened.parts
         with opened:

@@ -68,7 +68,7 @@ POLLS_BETWEEN_WAITS: Final = 16
 QUIET_READS: Final = 16
 """For how many reads of its status a receiver that was just enabled has received nothing yet."""
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 """Of a saved state."""
 _IDS: Final = (0x11, 0x10, 0x14, 0x00, 0x0D, 0xF0, 0x05, 0xB1)
 """PeriphID: part 0x011, designer Arm, revision r1p1 (what QEMU's "virt" has); PCellID: PrimeCell (3.3.15-22)."""
@@ -97,6 +97,9 @@ class SerialLine(Protocol):
     def receive(self) -> int | None:
         """The next byte that has arrived, None while there is none."""
 
+    def waiting(self) -> bool:
+        """Whether a byte can be received. Nobody has asked for it yet, and it stays where it is."""
+
     def wait(self) -> None:
         """The guest does nothing but wait for a byte: come back when there may be one, or after a while."""
 
@@ -111,8 +114,13 @@ class Pl011:
 
     Input that waits when a guest sets up its UART is not for the driver to throw away: a receiver that goes from
     disabled to enabled starts empty, as it would on a wire, and receives once the guest has enabled a receive
-    interrupt, reads UARTDR, or has looked at its status :data:`QUIET_READS` times. Otherwise UARTEN, TXE and RXE are
-    not looked at: a guest that never enables its UART is heard nevertheless.
+    interrupt, reads UARTDR, or has looked at its status :data:`QUIET_READS` times.
+
+    Nothing is taken from the line before the guest asks for it: by enabling a receive interrupt, by reading UARTDR or
+    the raw interrupt status, or by doing nothing but looking at UARTFR. One look is not enough, for a guest reads
+    UARTFR before each byte that it prints; until then UARTFR only says whether there would be something.
+
+    UARTEN, TXE and RXE are not looked at otherwise: a guest that never enables its UART is heard nevertheless.
 
     Not modelled: loop-back, modem lines, SIR, DMA, errors on the line.
     """
@@ -121,6 +129,8 @@ class Pl011:
         self._send = line.send
         self._receive = line.receive
         self._wait = line.wait
+        self._waiting = line.waiting
+        self._asked = False
         self._irq = irq
         self._level = False
         self._registers = dict(_RESET)
@@ -201,9 +211,14 @@ class Pl011:
 
     def poll(self) -> None:
         """Take what has arrived on the line; raises the interrupt if the guest wants one."""
-        if not self._quiet_reads:
+        if self._asked and not self._quiet_reads:
             self._fill()
             self._update()
+
+    @property
+    def unread(self) -> int:
+        """How many bytes it has taken from the line that the guest has not read."""
+        return len(self._fifo) + len(self._held_back)
 
     def save(self) -> dict[str, Any]:
         """The registers, what was received, and how long the guest has looked for more."""
@@ -215,6 +230,7 @@ class Pl011:
             "quiet_reads": self._quiet_reads,
             "raw": self._raw,
             "polls": self._polls,
+            "asked": self._asked,
             "level": self._level,
         }
 
@@ -227,10 +243,11 @@ class Pl011:
         registers = saved.numbers("registers", len(_RESET), _MASK32)
         fifo, held_back = saved.data("fifo"), saved.data("held_back")
         quiet_reads, polls = saved.number("quiet_reads", QUIET_READS), saved.number("polls", POLLS_BEFORE_IDLE)
-        raw, level = saved.number("raw", _MASK32), saved.flag("level")
+        raw, level, asked = saved.number("raw", _MASK32), saved.flag("level"), saved.flag("asked")
         self._registers = {offset: value & _WRITABLE[offset] for offset, value in zip(_RESET, registers, strict=True)}
         self._fifo, self._held_back = deque(fifo), deque(held_back)
         self._quiet_reads, self._polls, self._raw, self._level = quiet_reads, polls, raw, level
+        self._asked = asked
         self._set_fifo()
 
     def _fill(self) -> None:
@@ -245,22 +262,24 @@ class Pl011:
             if len(fifo) >= self._trigger:
                 self._raw |= _RX
 
-    def _look(self) -> None:
-        """The guest looks whether something has arrived, and nothing had."""
+    def _look(self) -> bool:
+        """The guest looks whether something has arrived, and nothing had; whether something has by now."""
         if self._quiet_reads:
             self._quiet_reads -= 1
             if self._quiet_reads:
-                return
+                return False
+        if not self._asked:
+            return bool(self._held_back) or self._waiting()
         self._fill()
-        if self._fifo:
-            self._update()
+        if not self._fifo:
+            return False
+        self._update()
+        return True
 
     def _read_flags(self) -> int:
         # Before each byte that it prints a guest reads this.
         fifo = self._fifo
-        if not fifo:
-            self._look()
-        if fifo:
+        if fifo or self._look():
             self._polls = 0
             return _FR_FULL if len(fifo) >= self._depth else _FR_DATA
         self._polls += 1
@@ -269,6 +288,7 @@ class Pl011:
         return _FR_EMPTY
 
     def _read_raw(self) -> int:
+        self._asked = True
         if not self._fifo:
             self._look()
         if self._raw:
@@ -281,11 +301,13 @@ class Pl011:
 
     def _idle(self) -> None:
         """The guest has done nothing but look for long."""
+        self._asked = True
         self._polls -= POLLS_BETWEEN_WAITS
         self._wait()
 
     def _read_data(self) -> int:
         self._polls = 0
+        self._asked = True
         fifo = self._fifo
         if not fifo:
             self._quiet_reads = 0
@@ -327,8 +349,9 @@ class Pl011:
 
     def _write_mask(self, value: int) -> None:
         self._registers[IMSC] = value
-        if self._quiet_reads and value & _RX_ANY:
+        if value & _RX_ANY and (self._quiet_reads or not self._asked):
             self._quiet_reads = 0
+            self._asked = True
             self._fill()
         self._update()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from arm_vcpu_cli.errors import GuestFileError
 
@@ -23,6 +23,20 @@ def read_file(path: Path, expected: str) -> bytes:
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise GuestFileError(path, f"cannot be read: {reason}") from None
+    return _checked(path, data, expected)
+
+
+def read_stream(file: BinaryIO, path: Path, expected: str) -> bytes:
+    """All that is left of a stream, which messages call ``path``. As :func:`read_file`."""
+    try:
+        data = file.read(MAX_FILE_SIZE + 1)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise GuestFileError(path, f"cannot be read: {reason}") from None
+    return _checked(path, data, expected)
+
+
+def _checked(path: Path, data: bytes, expected: str) -> bytes:
     if len(data) > MAX_FILE_SIZE:
         raise GuestFileError(path, f"larger than {MAX_FILE_SIZE >> 30} GiB, expected {expected}")
     return data

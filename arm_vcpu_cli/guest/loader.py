@@ -32,9 +32,14 @@ _FOREIGN: Final = (
 
 
 def load_guest(
-    path: Path | str, *, load_address: int | None = None, ram_base: int, kind: ImageKind | None = None
+    path: Path | str,
+    *,
+    load_address: int | None = None,
+    ram_base: int,
+    kind: ImageKind | None = None,
+    data: bytes | None = None,
 ) -> GuestImage:
-    """The image of the guest file at ``path``. Raises GuestFileError.
+    """The image of the guest file at ``path``, or of ``data`` if that was read already. Raises GuestFileError.
 
     ``kind`` says what the file must be, None leaves it to the file's content: an ELF file and an arm64 Linux
     kernel by their magic numbers; anything else is a raw binary, unless it is plainly something that must be
@@ -43,7 +48,7 @@ def load_guest(
     ELF file has its own addresses; a static PIE goes near ``ram_base``.
     """
     path = Path(path)
-    data = read_file(path, "a guest image")
+    data = read_file(path, "a guest image") if data is None else data
     if kind is None:
         kind = _recognise(path, data)
     if kind == "elf":

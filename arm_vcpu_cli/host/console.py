@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
-from arm_vcpu_cli.errors import ArmVcpuError, OutputError
-from arm_vcpu_cli.host.inbox import LIMIT, FileAhead, Inbox, is_file, read_available, start_reader
-from arm_vcpu_cli.host.readiness import wait_readable, wait_writable
+from arm_vcpu_cli.errors import ArmVcpuError
+from arm_vcpu_cli.host.console_output import (
+    CHUNK,
+    NEWLINE,
+    ConsoleOutput,
+)
+from arm_vcpu_cli.host.inbox import LIMIT, FileAhead, Inbox, has_bytes, is_file, read_available, start_reader
+from arm_vcpu_cli.host.readiness import wait_readable
 from arm_vcpu_cli.saved import Saved
 
 ESCAPE: Final = 0x01
 """Ctrl-A starts an escape on an interactive line: x quits, Ctrl-A sends itself."""
 INTERRUPT: Final = 0x03
-NEWLINE: Final = 0x0A
 _QUIT: Final = frozenset(b"xX")
 _VERSION: Final = 1
 """Of a saved state."""
 _MOST_WAITS: Final = 1 << 32
-CHUNK: Final = 4096
-"""Bytes written at once: a pipe that has room at all has room for as many (PIPE_BUF)."""
 IDLE_SECONDS: Final = 0.01
 """How long an idle guest sleeps before it may look at its receiver again."""
 STALLED_SECONDS: Final = 5.0
@@ -31,18 +32,10 @@ STALLED_SECONDS: Final = 5.0
 down for a few seconds before they go on without a key."""
 SKIPPED_SECONDS: Final = 60.0
 """The same where waiting takes no time of the host."""
-_BLOCKED_SECONDS: Final = 0.05
-"""How often a line whose reader is slow looks whether the run is still wanted."""
+_LOOKS_AT_ONCE: Final = 8
+"""How often a guest may look for input that it has not asked for before the host is asked again."""
 _ASLEEP_SECONDS: Final = 0.02
 """How often a guest that sleeps until input comes looks whether the run is still wanted."""
-
-
-class ConsoleClosedError(OutputError):
-    """Nothing more can be written to the console: its reader went away, or its disk is full."""
-
-
-class ConsoleCancelledError(ArmVcpuError):
-    """The run was stopped while the console waited for its reader."""
 
 
 class InputEndedError(ArmVcpuError):
@@ -58,7 +51,7 @@ def _nobody() -> None:
     """Takes what nobody has asked to be told."""
 
 
-class Console:
+class Console(ConsoleOutput):
     """A serial line on two file descriptors; ``input_fd`` None is a line on which nothing ever arrives.
 
     An ``interactive`` line is written byte by byte and, once it is connected, read by a thread of its own, so that
@@ -75,31 +68,29 @@ class Console:
         input_fd: int | None,
         *,
         interactive: bool = False,
+        error_fd: int | None = None,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
-        self._output_fd = output_fd
+        super().__init__(output_fd, error_fd, by_byte=interactive)
         self._input_fd = input_fd
         self._interactive = interactive
-        self._by_byte = interactive
         self._sleep = sleep
         self._quit_requested: Callable[[], None] = _nobody
         self._ignored: Callable[[], None] = _nobody
-        self._cancelled: Callable[[], bool] = bool
-        self._seen: tuple[Callable[[bytes], None], ...] = ()
-        self._out = bytearray()
-        self._last = NEWLINE
         # What the guest may receive is the main thread's; what readers have put into the inbox is everybody's.
         self._in: deque[int] = deque()
         self._inbox = Inbox()
         self._file: FileAhead | None = None
         self._ended = input_fd is None
-        self._idle_waits = 0
         self._escaped = False
         self._refill: Callable[[], None] = self._take_keys if interactive else self._read_now
         self._drained: Callable[[], None] = _nobody
         self._request: Callable[[], None] = _nobody
         self._room = threading.Event()
         self._watched = False
+        self._begun = interactive
+        self._looks = 0
+        self._seen_waiting = False
         self._fed = False
         self._unread: Callable[[int], bool] = _nothing_unread
 
@@ -133,62 +124,6 @@ class Console:
         if self._interactive:
             start_reader("armvcpu-terminal", self._read_terminal)
 
-    # Output
-
-    def observe(self, seen: Callable[[bytes], None]) -> None:
-        """Have ``seen`` called as well with all that the guest prints, just before it is written."""
-        self._seen = (*self._seen, seen)
-
-    def write_lines(self) -> None:
-        """Have an interactive line written by the line too, or when the guest waits for input: others write to the
-        same terminal."""
-        self._by_byte = False
-
-    def send(self, byte: int) -> None:
-        """A byte from the guest."""
-        self._out.append(byte)
-        self._last = byte
-        self._idle_waits = 0
-        if self._by_byte or byte == NEWLINE or len(self._out) >= CHUNK:
-            self.flush()
-
-    def write(self, data: bytes) -> None:
-        """Bytes from the guest by another way than the UART."""
-        for byte in data:
-            self.send(byte)
-
-    def flush(self) -> None:
-        """Write what is buffered.
-
-        Raises :class:`ConsoleClosedError` if that is impossible, and :class:`ConsoleCancelledError` if the run is
-        stopped while a slow reader is waited for; what could not be written is dropped.
-        """
-        if self._out:
-            data = bytes(self._out)
-            for seen in self._seen:
-                seen(data)
-        try:
-            while self._out:
-                self._wait_for_room()
-                try:
-                    written = os.write(self._output_fd, self._out[:CHUNK])
-                except BlockingIOError:
-                    continue
-                del self._out[:written]
-        except BrokenPipeError as error:
-            raise ConsoleClosedError("the reader of the console is gone") from error
-        except OSError as error:
-            raise ConsoleClosedError(f"the console cannot be written: {error.strerror}") from error
-        finally:
-            self._out.clear()
-
-    def _wait_for_room(self) -> None:
-        """Return when a write will not block. A blocked write could not be interrupted while the guest is inside
-        the engine: signals only leave a byte in the watchdog's pipe."""
-        while not wait_writable(self._output_fd, _BLOCKED_SECONDS):
-            if self._cancelled():
-                raise ConsoleCancelledError("the console's reader does not read")
-
     def ask(self, unread: Callable[[int], bool]) -> None:
         """Say who knows whether a byte that the guest's UART has taken has not been read by the guest yet."""
         self._unread = unread
@@ -207,6 +142,32 @@ class Console:
             self._drained()
         return byte
 
+    def waiting(self) -> bool:
+        """Whether :meth:`receive` would give a byte, as far as that is known; nothing is read to find out."""
+        if self._in:
+            return True
+        fd = self._input_fd
+        if self._begun or self._fed or fd is None:
+            return self._refill == self._take_keys and len(self._inbox) > 0
+        # A guest looks before each byte that it prints, too; and what is there stays.
+        if not self._seen_waiting and self._looks % _LOOKS_AT_ONCE == 0:
+            self._seen_waiting = self._file_ahead().has_more if is_file(fd) else has_bytes(fd)
+        self._looks += 1
+        return self._seen_waiting
+
+    def give_back(self, unread: int) -> None:
+        """The guest gets nothing more. What it has not read of a file, which includes the last ``unread`` bytes that it
+        has received, is there for the next reader."""
+        if self._file is not None and not self._fed:
+            self._file.leave(unread + len(self._in))
+
+    def take(self, most: int) -> bytes:
+        """What there is for the guest now, at most ``most`` bytes."""
+        data = bytearray()
+        while len(data) < most and (byte := self.receive()) is not None:
+            data.append(byte)
+        return bytes(data)
+
     def wait(self, *, skips: bool = False) -> None:
         """Sleep a little, or until input comes. Raises :class:`InputEndedError` when it is pointless.
 
@@ -222,16 +183,18 @@ class Console:
                 self._sleep(IDLE_SECONDS)
         elif self._fed or self._has_news():
             return
-        elif self._interactive or self._watched:
+        elif self._interactive or (self._watched and self._begun):
             self._inbox.wait(IDLE_SECONDS)
         elif self._input_fd is not None:
             wait_readable(self._input_fd, IDLE_SECONDS)
 
     # Input that is delivered at moments that the machine chooses
 
-    def watch(self, request: Callable[[], None]) -> None:
+    def watch(self, request: Callable[[], None], *, ahead: bool = True) -> None:
         """From now on ``request`` is called whenever something has arrived, the end of the input included, and
         the guest receives what :meth:`deliver` has delivered, in order, and nothing else.
+
+        Without ``ahead``, nothing is read from a pipe or a terminal until the first :meth:`receive`.
 
         A reader thread calls it, so it must be safe from any thread. A regular file and the null device need none:
         they are read as the guest takes the bytes, so that what it receives does not depend on time. Those are
@@ -242,13 +205,16 @@ class Console:
         self._watched = True
         if not self._interactive and self._input_fd is not None:
             if is_file(self._input_fd):
-                self._file = FileAhead(self._input_fd)
-                self._ended = True
+                self._file_ahead()
+                self._begun = True
                 self._drained = self._announce_file
                 request()
                 return
             self._drained = self._room.set
-            start_reader("armvcpu-input", self._read_pipe)
+            if ahead:
+                self._read_ahead()
+            else:
+                self._refill = self._read_first
         if self._inbox.has_news():
             request()
 
@@ -329,7 +295,37 @@ class Console:
     def _take_keys(self) -> None:
         self._in.extend(self._inbox.take())
 
+    def _file_ahead(self) -> FileAhead:
+        """What input is read from that is a file; its end is known from the start."""
+        if self._file is None:
+            assert self._input_fd is not None
+            self._file = FileAhead(self._input_fd)
+            self._ended = True
+        return self._file
+
+    def _read_first(self) -> None:
+        """The guest has asked for input, of which some may be there already."""
+        self._refill = _nobody
+        self._read_pipe_now()
+        self._read_ahead()
+
+    def _read_ahead(self) -> None:
+        self._begun = True
+        if not self._ended:
+            start_reader("armvcpu-input", self._read_pipe)
+
     def _read_now(self) -> None:
+        fd = self._input_fd
+        if not self._begun and fd is not None:
+            self._begun = True
+            if is_file(fd):
+                self._file_ahead()
+        if self._file is not None:
+            self._in.extend(self._file.take())
+        else:
+            self._read_pipe_now()
+
+    def _read_pipe_now(self) -> None:
         fd = self._input_fd
         if self._ended or fd is None or not wait_readable(fd, 0):
             return

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import threading
+from array import array
 from collections.abc import Callable
+from importlib import import_module
 from typing import Final
 
 from arm_vcpu_cli.host.readiness import wait_readable
@@ -53,10 +56,14 @@ class Inbox:
 
 
 class FileAhead:
-    """A file that is read by the chunk, one chunk ahead, so that its end is known when the last one is taken."""
+    """A file that is read by the chunk, one chunk ahead, so that its end is known when the last one is taken.
+
+    The descriptor's own position stays where it is, until :meth:`leave` says how much was used of what was taken.
+    """
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
+        self._position = _position(fd)
         self._next = self._read()
 
     @property
@@ -68,15 +75,39 @@ class FileAhead:
         """The next chunk of at most :data:`LIMIT` bytes."""
         data = self._next
         if data:
+            self._position += len(data)
             self._next = self._read()
         return data
 
+    def leave(self, unused: int) -> None:
+        """Put the descriptor's position behind what was taken, but for the last ``unused`` bytes."""
+        with contextlib.suppress(OSError):
+            os.lseek(self._fd, self._position - unused, os.SEEK_SET)
+
     def _read(self) -> bytes:
         try:
-            return os.read(self._fd, LIMIT)
+            return os.pread(self._fd, LIMIT, self._position)
         except OSError:
             # What is not readable at all has ended.
             return b""
+
+
+def _position(fd: int) -> int:
+    try:
+        return os.lseek(fd, 0, os.SEEK_CUR)
+    except OSError:
+        return 0
+
+
+def has_bytes(fd: int) -> bool:
+    """Whether a read of ``fd`` would give something, which is left where it is."""
+    count = array("i", [0])
+    try:
+        # Few guests are asked about before they ask themselves.
+        import_module("fcntl").ioctl(fd, import_module("termios").FIONREAD, count)
+    except OSError:
+        return wait_readable(fd, 0)
+    return count[0] > 0
 
 
 def is_file(fd: int) -> bool:

@@ -33,7 +33,7 @@ from arm_vcpu_cli.axvcpu.exit import (
 from arm_vcpu_cli.devices.bus import Bus
 from arm_vcpu_cli.devices.naming import meaning, name_access
 from arm_vcpu_cli.trace.event import Field, Hex
-from arm_vcpu_cli.vm.semihosting import OPERATIONS
+from arm_vcpu_cli.vm.semihosting.operations import OPERATIONS
 
 Fields = tuple[Field, ...]
 _DOUBLEWORD: Final = 8
@@ -162,7 +162,7 @@ def _conduit(record: ExitRecord) -> str:
 
 
 def _hypercall(_places: Places, exit_: Hypercall, record: ExitRecord) -> Fields:
-    name = OPERATIONS.get(exit_.nr, "?") if record.esr is None else _function_name(exit_.nr)
+    name = OPERATIONS.get(exit_.nr & 0xFFFF_FFFF, "?") if record.esr is None else _function_name(exit_.nr)
     fields: list[Field] = [("conduit", _conduit(record)), ("nr", Hex(exit_.nr)), ("call", name)]
     # What lies in the registers behind the last argument of a known function is no part of the call.
     count = None if record.esr is None else argument_count(exit_.nr)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from random import Random
 from typing import Final
 
@@ -22,7 +23,7 @@ from arm_vcpu_cli.board.description import (
     MachineDescription,
     MemoryRegion,
 )
-from arm_vcpu_cli.board.placement import BackedRegion, GuestRam, load_segments, preload_files
+from arm_vcpu_cli.board.placement import BackedRegion, GuestRam, load_files, load_segments, preload_files
 from arm_vcpu_cli.devices.bus import Bus, MmioDevice
 from arm_vcpu_cli.devices.irq import IrqLine, unconnected
 from arm_vcpu_cli.devices.pl011 import Pl011
@@ -44,8 +45,13 @@ from arm_vcpu_cli.vm.passthrough import PassedThrough, pass_through
 from arm_vcpu_cli.vm.power import PowerController
 from arm_vcpu_cli.vm.random_numbers import random_numbers
 from arm_vcpu_cli.vm.scheduler import Scheduler
+from arm_vcpu_cli.vm.semihosting.port import SemihostingPort
 from arm_vcpu_cli.vm.timeline import DeviceClock, HostClock, InstructionClock
 
+_GUEST_ARGUMENTS: Final = "arm_vcpu_cli.board.guest_arguments"
+"""Needed by guests that are given arguments, or ask for them."""
+_FOLDER: Final = "arm_vcpu_cli.vm.semihosting.folder"
+"""Needed by guests that are lent a folder."""
 _MMFR0: Final = lookup("ID_AA64MMFR0_EL1")
 _ISAR0: Final = lookup("ID_AA64ISAR0_EL1")
 _INSTRUCTION: Final = 4
@@ -89,6 +95,8 @@ def build_machine(
 
 def _build(description: MachineDescription, image: GuestImage, console: Console, host: MachineHost) -> Machine:
     description = _with_clock_chosen(description, console)
+    if description.boot.arguments:
+        description = import_module(_GUEST_ARGUMENTS).with_kernel_arguments(description, image)
     core = host.core(0)
     _check_features(description, core)
     make = HostClock if description.clock.source is ClockSource.HOST else InstructionClock
@@ -103,6 +111,7 @@ def _build(description: MachineDescription, image: GuestImage, console: Console,
     ram = GuestRam(host, backed, host.forget_code)
     preload_files(ram, description)
     load_segments(ram, image)
+    load_files(ram, description, image)
     random = {purpose: _random(description, purpose) for purpose in ("boot", "trng", "rndr")}
     dtb_address = load_boot_files(ram, description, image, random["boot"].randbytes)
 
@@ -138,6 +147,7 @@ def _build(description: MachineDescription, image: GuestImage, console: Console,
 
     console.ask(lambda byte: any(uart.holds(byte) for uart in uarts))
     power = PowerController(description.cpu.affinities, lambda address: _may_start_at(description, address))
+    semihosting = _semihosting(description)
     parts = CpuParts(
         description=description,
         host=host,
@@ -145,7 +155,7 @@ def _build(description: MachineDescription, image: GuestImage, console: Console,
         stage2=stage2,
         bus=bus,
         gic=gic,
-        console=console,
+        semihosting=semihosting,
         power=power,
         entry=entry_point(description, image),
         dtb_address=dtb_address or 0,
@@ -158,7 +168,7 @@ def _build(description: MachineDescription, image: GuestImage, console: Console,
     for each in host.cores:
         physical_counter = description.el2.passthrough_timer
         each.answer_counters(timeline.counter_reads(description.clock.counter_read, physical=physical_counter))
-    return Machine(
+    machine = Machine(
         description,
         image,
         host,
@@ -176,7 +186,19 @@ def _build(description: MachineDescription, image: GuestImage, console: Console,
         tuple(passed_through),
         models,
         random,
+        semihosting,
     )
+    if semihosting is not None:
+        semihosting.connect(machine)
+    return machine
+
+
+def _semihosting(description: MachineDescription) -> SemihostingPort | None:
+    """Semihosting, if the machine has any. Raises FileError where the folder that it is to open is none."""
+    if not description.semihosting:
+        return None
+    path = description.semihosting_dir
+    return SemihostingPort(None if path is None else import_module(_FOLDER).Folder(path))
 
 
 def _may_start_at(description: MachineDescription, address: int) -> bool:

@@ -17,14 +17,13 @@ from arm_vcpu_cli.board.description import CpuDescription, MachineDescription
 from arm_vcpu_cli.devices.bus import Bus
 from arm_vcpu_cli.devices.irq import unconnected
 from arm_vcpu_cli.devices.timer import GenericTimer
-from arm_vcpu_cli.host.console import Console
 from arm_vcpu_cli.record import Record
 from arm_vcpu_cli.vm.cpu import Cpu
 from arm_vcpu_cli.vm.gic_building import BuiltGic
 from arm_vcpu_cli.vm.hosting import MachineHost
 from arm_vcpu_cli.vm.platform import MachinePlatform
 from arm_vcpu_cli.vm.power import PowerController
-from arm_vcpu_cli.vm.semihosting import Semihosting
+from arm_vcpu_cli.vm.semihosting.port import SemihostingPort
 from arm_vcpu_cli.vm.system_moves import SystemMoves, trapped_handlers
 from arm_vcpu_cli.vm.timeline import DeviceClock, Timeline
 
@@ -43,7 +42,7 @@ class CpuParts(Record):
     stage2: Stage2AddressSpace
     bus: Bus
     gic: BuiltGic | None
-    console: Console
+    semihosting: SemihostingPort | None
     power: PowerController
     entry: int
     dtb_address: int
@@ -80,12 +79,11 @@ def build_cpu(parts: CpuParts, index: int) -> Cpu:
         spend=spend,
         changed=parts.settle,
     )
-    console = parts.console
     platform.connect(
         arch,
         interface=gic.interface(index) if gic is not None else None,
         timer=trapped,
-        semihosting=Semihosting(core.read_virtual, console.write) if description.semihosting else None,
+        semihosting=None if parts.semihosting is None else parts.semihosting.calls_of(core, parts.host),
     )
     reset_interface = _nothing if model is None else partial(model.reset_interface, index)
     return Cpu(

@@ -8,6 +8,9 @@ from typing import Final
 from arm_vcpu_cli.record import Record
 
 STATUS_OFF: Final = 0
+STATUS_FAILED: Final = 1
+LAST_GUEST_STATUS: Final = 119
+"""The statuses behind it are the command's own: a guest that gives itself one of them, or more, ends with 1."""
 STATUS_RESET: Final = 121
 STATUS_FAULT: Final = 122
 STATUS_NO_PROGRESS: Final = 123

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from arm_vcpu_cli.devices.pl011 import Pl011
 from arm_vcpu_cli.host.console import IDLE_SECONDS, Console
+from arm_vcpu_cli.host.console_output import ConsoleCancelledError
 from arm_vcpu_cli.saved import Saved
 from arm_vcpu_cli.vm.timeline import Timeline
 
@@ -29,6 +30,7 @@ class UartLine:
     def __init__(self, console: Console, clock: Timeline) -> None:
         self.send = console.send
         self.receive = console.receive
+        self.waiting = console.waiting
         self._console = console
         self._clock = clock
 
@@ -53,6 +55,8 @@ class GuestInput:
         self._alarm = clock.alarm(self._feed, name="input", silent=True)
         self.replay_over = False
         """Whether the recorded run had ended by now, and nothing else has ended this one."""
+        self.cancelled: Callable[[], bool] = bool
+        """Whether the run has been stopped, which ends a wait of the guest."""
 
     def deliver(self) -> None:
         """Hand on what has arrived, with the guest stopped between two instructions."""
@@ -81,6 +85,38 @@ class GuestInput:
     def starved(self) -> bool:
         """Whether the guest wants to be interrupted by input, and the input has ended."""
         return not self._console.input_open and any(uart.receive_interrupt_enabled for uart in self._uarts)
+
+    def take(self, most: int) -> bytes:
+        """What has arrived, at most ``most`` bytes, for a guest whose call waits for the first of them; nothing once
+        the input has ended.
+
+        Waiting takes time of the guest as :meth:`UartLine.wait` does. Raises :class:`ConsoleCancelledError` if the run
+        is stopped meanwhile.
+        """
+        while True:
+            data = self._console.take(most)
+            if data or not self._console.input_open:
+                return data
+            if self._replay is not None:
+                self._feed_early(self._replay)
+                continue
+            if self.cancelled():
+                raise ConsoleCancelledError("the guest waits for input")
+            self._console.wait(skips=not self._clock.follows_host)
+            self._clock.skip_to(self._clock.now() + _IDLE_NANOSECONDS)
+            self._clock.rearm()
+            self.deliver()
+
+    def _feed_early(self, log: InputLog) -> None:
+        """The guest waits for the next delivery of a recorded run, and nothing else happens until then."""
+        if self._next < len(log.deliveries):
+            self._clock.skip_to(log.deliveries[self._next][0])
+            self._feed()
+            self._clock.rearm()
+            return
+        self._clock.skip_to(self._clock.now() if log.end is None else log.end)
+        self.replay_over = True
+        raise ConsoleCancelledError("the recorded run has ended")
 
     def record(self, recorder: InputRecorder) -> None:
         """Have every delivery recorded."""
@@ -111,7 +147,8 @@ class GuestInput:
             self._alarm.cancel()
 
     def finish(self) -> None:
-        """The run is over."""
+        """The run is over. What the guest has not read is left for whoever reads the same input next."""
+        self._console.give_back(sum(uart.unread for uart in self._uarts))
         if self._recorder is not None:
             self._recorder.close(self._clock.now())
 

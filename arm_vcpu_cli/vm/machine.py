@@ -24,6 +24,7 @@ from arm_vcpu_cli.vm.hosting import MachineHost
 from arm_vcpu_cli.vm.passthrough import PassedThrough
 from arm_vcpu_cli.vm.power import PowerController
 from arm_vcpu_cli.vm.scheduler import Scheduler
+from arm_vcpu_cli.vm.semihosting.port import SemihostingPort
 from arm_vcpu_cli.vm.timeline import Timeline
 
 NO_DEVICES: Final[Mapping[str, MmioDevice]] = MappingProxyType({})
@@ -55,6 +56,7 @@ class Machine:
         passed_through: tuple[PassedThrough, ...] = (),
         devices: Mapping[str, MmioDevice] = NO_DEVICES,
         random: Mapping[str, Random] = NO_RANDOM,
+        semihosting: SemihostingPort | None = None,
     ) -> None:
         self.description = description
         self.image = image
@@ -77,6 +79,7 @@ class Machine:
         """Where random numbers come from, by what they are for."""
         self.seen_enough: str | None = None
         """Why the run is to end, in words, from whoever has seen what it was run for; heeded once the vCPU stops."""
+        self.semihosting = semihosting
 
     @property
     def current(self) -> Cpu:
@@ -95,6 +98,7 @@ class Machine:
             **{f"device {name}": device for name, device in self.devices.items()},
             "gic": self.gic,
             "power": self.power,
+            "semihosting": self.semihosting,
         }
 
     @property
@@ -129,7 +133,9 @@ class Machine:
             core.request_stop()
 
     def close(self) -> None:
-        """Release the engine and the guest's memory."""
+        """Release the engine and the guest's memory, and close what the guest has open."""
+        if self.semihosting is not None:
+            self.semihosting.close()
         self.host.close()
 
     def __enter__(self) -> Machine:

@@ -16,7 +16,7 @@ from arm_vcpu_cli.devices.bus import Bus
 from arm_vcpu_cli.devices.gic.v3 import ICC_REGISTERS, CpuInterface
 from arm_vcpu_cli.devices.timer import Handlers
 from arm_vcpu_cli.errors import EngineError
-from arm_vcpu_cli.vm.semihosting import Semihosting
+from arm_vcpu_cli.vm.semihosting.port import Call
 
 _T = TypeVar("_T")
 _PMU_CRN: Final = 9
@@ -50,7 +50,7 @@ class MachinePlatform:
         self._readers: dict[SysReg, Callable[[], int | None]] = {}
         self._writers: dict[SysReg, Callable[[int], object]] = {}
         self._emulated: frozenset[SysReg] = frozenset()
-        self._semihosting: Semihosting | None = None
+        self._semihosting: Call | None = None
         self.mmio_read = _reader(bus)
         self.mmio_write = _writer(bus)
 
@@ -60,7 +60,7 @@ class MachinePlatform:
         *,
         interface: CpuInterface | None = None,
         timer: Handlers = NO_TIMER,
-        semihosting: Semihosting | None = None,
+        semihosting: Call | None = None,
     ) -> None:
         """Give what exists only once the vCPU does: its own registers, the GIC's CPU interface, the functions behind
         the timer registers that trap, and semihosting."""
@@ -121,7 +121,7 @@ class MachinePlatform:
         """HLT #0xF000, where the machine has semihosting."""
         if self._semihosting is None:
             return Outcome.UNDEFINED
-        return self._semihosting.call(operation, parameter)
+        return self._semihosting(operation, parameter)
 
 
 def _reader(bus: Bus) -> Callable[[int, int], int | Outcome]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from arm_vcpu_cli.board.boot_files import entry_point, load_boot_files
-from arm_vcpu_cli.board.placement import load_segments, preload_files
+from arm_vcpu_cli.board.placement import load_files, load_segments, preload_files
 from arm_vcpu_cli.record import Record
 from arm_vcpu_cli.saved import Part
 from arm_vcpu_cli.vm.machine import Machine
@@ -33,6 +33,7 @@ def reset_machine(machine: Machine, before: PowerOn) -> None:
         machine.host.clear(backed.paddr, backed.region.size)
     preload_files(ram, description)
     load_segments(ram, image)
+    load_files(ram, description, image)
     load_boot_files(ram, description, image, machine.random["boot"].randbytes)
     for core in machine.host.cores:
         core.flush_code()

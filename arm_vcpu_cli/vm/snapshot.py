@@ -118,7 +118,9 @@ def _described(description: MachineDescription) -> dict[str, str]:
         name="",
         path=None,
         limits=NO_LIMITS,
-        boot=replace(description.boot, initrd=None),
+        boot=replace(description.boot, initrd=None, dtb_file=None),
+        loads=(),
+        semihosting_dir=None,
         memory=tuple(replace(region, file=None) for region in description.memory),
     )
     return {name: repr(getattr(alone, name)) for name in alone.__match_args__}

@@ -34,6 +34,9 @@ class Silence:
     def receive(self) -> int | None:
         return None
 
+    def waiting(self) -> bool:
+        return False
+
     def wait(self) -> None: ...
     def ticks(self) -> int:
         return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -50,6 +51,9 @@ class Wire:
 
     def receive(self) -> int | None:
         return self.incoming.popleft() if self.incoming else None
+
+    def waiting(self) -> bool:
+        return bool(self.incoming)
 
     def wait(self) -> None:
         self.waits += 1
@@ -183,6 +187,7 @@ def test_bytes_come_in_order_and_an_empty_receiver_reads_zero() -> None:
 
 def test_flags_with_the_fifo_on() -> None:
     bench = Bench(bytes(FIFO_DEPTH - 1), fifo=True)
+    bench.read(RIS)
     assert bench.read(FR) == TXFE
     bench.wire.incoming.append(0)
     bench.uart.poll()
@@ -194,6 +199,7 @@ def test_flags_with_the_fifo_on() -> None:
 
 def test_flags_with_the_fifo_off() -> None:
     bench = Bench(b"ab")
+    bench.read(RIS)
     assert bench.read(FR) == TXFE | RXFF, "one byte fills the holding register"
     assert list(bench.wire.incoming) == [ord("b")], "the second byte waits on the line"
     bench.read(DR)
@@ -204,7 +210,7 @@ def test_flags_with_the_fifo_off() -> None:
 
 def test_the_fifo_takes_16_bytes_and_leaves_the_rest_on_the_line() -> None:
     bench = Bench(bytes(range(40)), fifo=True)
-    bench.uart.poll()
+    bench.read(RIS)
     assert len(bench.wire.incoming) == 24
     assert [bench.read(DR) for _ in range(40)] == list(range(40))
 
@@ -473,9 +479,55 @@ def test_anything_else_that_happens_on_the_uart_is_not_idleness(interruption: st
             bench.read(DR)
         else:
             bench.wire.incoming.append(1)
-            assert bench.read(FR) == TXFE | RXFF
+            assert not bench.read(FR) & RXFE
             bench.read(DR)
     assert bench.wire.waits == 0
+
+
+# Who asks for input --------------------------------------------------------------------------------------------
+
+
+def test_a_guest_that_only_prints_takes_nothing_from_the_line() -> None:
+    bench = Bench(b"for somebody else")
+    for byte in b"hello":
+        assert bench.read(FR) == TXFE, "there would be something"
+        bench.write(DR, byte)
+        assert bench.read(FR) == TXFE
+    bench.write(IMSC, TXI)
+    bench.uart.poll()
+    assert bytes(bench.wire.incoming) == b"for somebody else"
+    assert (bytes(bench.wire.sent), bench.uart.unread) == (b"hello", 0)
+
+
+@pytest.mark.parametrize(
+    "asks",
+    [
+        lambda bench: bench.write(IMSC, RTI),
+        lambda bench: bench.write(IMSC, RXI),
+        lambda bench: bench.read(RIS),
+        lambda bench: bench.read(MIS),
+    ],
+    ids=["RTIM", "RXIM", "RIS", "MIS"],
+)
+def test_a_guest_asks_for_input(asks: Callable[[Bench], object]) -> None:
+    bench = Bench(b"abc")
+    asks(bench)
+    assert (bytes(bench.wire.incoming), bench.uart.unread) == (b"bc", 1)
+    assert bench.read(DR) == ord("a")
+
+
+def test_a_guest_that_reads_data_asks_for_it() -> None:
+    bench = Bench(b"abc")
+    assert (bench.read(DR), bench.read(DR)) == (ord("a"), ord("b"))
+
+
+def test_a_guest_that_does_nothing_but_look_asks_in_the_end() -> None:
+    bench = Bench()
+    for _ in range(POLLS_BEFORE_IDLE):
+        bench.read(FR)
+    bench.wire.incoming.append(0x41)
+    bench.uart.poll()
+    assert (bench.uart.unread, bench.read(DR)) == (1, 0x41)
 
 
 def test_polling_while_there_is_data_never_waits() -> None:

@@ -9,16 +9,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from arm_vcpu_cli.host.console import (
-    CHUNK,
-    ESCAPE,
-    IDLE_SECONDS,
-    STALLED_SECONDS,
-    Console,
-    ConsoleCancelledError,
-    ConsoleClosedError,
-    InputEndedError,
-)
+from arm_vcpu_cli.host.console import ESCAPE, IDLE_SECONDS, STALLED_SECONDS, Console, InputEndedError
+from arm_vcpu_cli.host.console_output import CHUNK, ConsoleCancelledError, ConsoleClosedError
 from tests.support.pipes import LONG_SECONDS, Pipes, pipes
 
 

@@ -58,6 +58,9 @@ class Silence:
         """Nothing comes."""
         return None
 
+    def waiting(self) -> bool:
+        return False
+
     def wait(self, *, skips: bool = False) -> None:
         """For nothing."""
 

@@ -15,7 +15,7 @@ from arm_vcpu_cli.devices.regions import Scratch
 from arm_vcpu_cli.devices.timer import GenericTimer, Handlers
 from arm_vcpu_cli.errors import EngineError
 from arm_vcpu_cli.vm.platform import MachinePlatform
-from arm_vcpu_cli.vm.semihosting import SYS_EXIT, Semihosting
+from arm_vcpu_cli.vm.semihosting.operations import Operation
 from arm_vcpu_cli.vm.system_moves import trapped_handlers
 from tests.support.manual_clock import ManualClock
 
@@ -141,9 +141,9 @@ def test_a_timer_register_at_zero_is_still_the_timers() -> None:
 
 def test_semihosting_only_where_the_machine_has_it() -> None:
     vmm, _ = platform()
-    assert vmm.semihosting(SYS_EXIT, 0) is Outcome.UNDEFINED
-    vmm.connect(Registers(), semihosting=Semihosting(lambda _address, _size: None, lambda _data: None))
-    assert vmm.semihosting(SYS_EXIT, 0) == SystemDown(PowerAction.EXIT, 1)
+    assert vmm.semihosting(Operation.SYS_EXIT, 0) is Outcome.UNDEFINED
+    vmm.connect(Registers(), semihosting=lambda _operation, parameter: SystemDown(PowerAction.EXIT, parameter))
+    assert vmm.semihosting(Operation.SYS_EXIT, 7) == SystemDown(PowerAction.EXIT, 7)
 
 
 def test_registers_of_the_pmu_are_undefined_where_they_trap() -> None:

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from arm_vcpu_cli.arch.registers.el1regs import EL1H_MASKED, Spsr
+from arm_vcpu_cli.arch.smccc import from_u64
 from arm_vcpu_cli.axvcpu.exit import EXIT_REASONS
 from arm_vcpu_cli.board.description import Limits
 from arm_vcpu_cli.devices.bus import MmioDevice
@@ -64,15 +65,18 @@ def test_how_a_guest_ends(script: list[Trap | EngineError], expected: Ending, st
     assert "\n" not in result.message
 
 
-@pytest.mark.parametrize("status", [0, 1, 42, 122])
-def test_a_guest_that_ends_itself_gives_its_status(status: int) -> None:
+@pytest.mark.parametrize(
+    ("status", "ends_with"), [(0, 0), (1, 1), (42, 42), (119, 119), (120, 1), (256, 1), (300, 1), (2**64 - 1, 1)]
+)
+def test_a_guest_that_ends_itself_gives_its_status(status: int, ends_with: int) -> None:
     call = Trap(1 << 25, target_el=1, regs={0: 0x18, 1: 0x5000})
     with machine([call], semihosting=True) as (made, core, _):
         core.instructions[ENTRY] = 0xD45E_0000
         core.memory[0x5000] = (0x20026).to_bytes(8, "little") + status.to_bytes(8, "little")
         result = run_machine(made, Watchdog(core.stop))
-    assert (result.ending, result.status) == (Ending.EXITED, status)
-    assert f"status {status}" in result.message
+    assert (result.ending, result.status) == (Ending.EXITED, ends_with)
+    assert f"status {from_u64(status)}" in result.message
+    assert ("which is 1 here" in result.message) == (status > 119)
 
 
 @pytest.mark.parametrize(

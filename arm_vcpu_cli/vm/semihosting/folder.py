@@ -1,0 +1,98 @@
+"""The one folder of the host whose files a guest may use, and no way out of it.
+
+A name is followed a component at a time, each opened relative to the folder before it and never through a symbolic
+link, so that whatever the guest or somebody else renames meanwhile, a file is below the folder or is not opened. Only
+regular files are: a device may do something when it is opened, and a FIFO make the guest wait.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from arm_vcpu_cli.errors import FileError
+
+_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_NO_LINKS: Final = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_NEW_FILE: Final = 0o666
+
+
+class Folder:
+    """The folder at ``path``. Its methods raise OSError as the host's calls do; names are bytes, with slashes."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises :class:`FileError` where there is no such folder."""
+        try:
+            self._fd = os.open(path, _FOLDER)
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            raise FileError(path, f"cannot be used as the folder of semihosting: {reason}") from None
+
+    def open(self, name: bytes, flags: int) -> int:
+        """A descriptor of a regular file. With O_TRUNC it is emptied once it is known to be one."""
+        truncates, flags = flags & os.O_TRUNC, flags & ~os.O_TRUNC
+        with self._parent(name) as (folder, last):
+            try:
+                _check_regular(os.stat(last, dir_fd=folder, follow_symlinks=False))
+            except FileNotFoundError:
+                if not flags & os.O_CREAT:
+                    raise
+            descriptor = os.open(last, flags | _NO_LINKS, _NEW_FILE, dir_fd=folder)
+        try:
+            _check_regular(os.fstat(descriptor))
+            if truncates:
+                os.ftruncate(descriptor, 0)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return descriptor
+
+    def remove(self, name: bytes) -> None:
+        """Remove a regular file."""
+        with self._parent(name) as (folder, last):
+            _check_regular(os.stat(last, dir_fd=folder, follow_symlinks=False))
+            os.unlink(last, dir_fd=folder)
+
+    def rename(self, old: bytes, new: bytes) -> None:
+        """Give a regular file another name, in the place of what regular file has that."""
+        with self._parent(old) as (source, first), self._parent(new) as (target, second):
+            _check_regular(os.stat(first, dir_fd=source, follow_symlinks=False))
+            with suppress(FileNotFoundError):
+                _check_regular(os.stat(second, dir_fd=target, follow_symlinks=False))
+            os.rename(first, second, src_dir_fd=source, dst_dir_fd=target)
+
+    def close(self) -> None:
+        """Give back its descriptor."""
+        os.close(self._fd)
+
+    @contextmanager
+    def _parent(self, name: bytes) -> Iterator[tuple[int, bytes]]:
+        """The folder that the last component of a name is in, and that component."""
+        if not name:
+            raise FileNotFoundError(2, "no name")
+        parts = [part for part in name.split(b"/") if part not in (b"", b".")]
+        if not parts or name.endswith(b"/"):
+            raise IsADirectoryError(21, "a folder is no file")
+        if name.startswith(b"/") or b".." in parts or b"\0" in name:
+            raise PermissionError(13, "outside of the folder")
+        opened: list[int] = []
+        try:
+            at = self._fd
+            for part in parts[:-1]:
+                at = os.open(part, _FOLDER | os.O_NOFOLLOW, dir_fd=at)
+                opened.append(at)
+            yield at, parts[-1]
+        finally:
+            for descriptor in opened:
+                os.close(descriptor)
+
+
+def _check_regular(found: os.stat_result) -> None:
+    if stat.S_ISDIR(found.st_mode):
+        raise IsADirectoryError(21, "a folder is no file")
+    if not stat.S_ISREG(found.st_mode):
+        raise PermissionError(13, "not a regular file")

@@ -1,0 +1,70 @@
+"""What a machine has of semihosting from the start: the rest is loaded when its guest makes the first call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
+
+from arm_vcpu_cli.axvcpu.exit import SystemDown
+from arm_vcpu_cli.engine.port import CpuCore
+from arm_vcpu_cli.vm.hosting import MachineHost
+
+if TYPE_CHECKING:
+    from arm_vcpu_cli.vm.machine import Machine
+    from arm_vcpu_cli.vm.semihosting.folder import Folder
+    from arm_vcpu_cli.vm.semihosting.service import Service
+
+_SERVICE: Final = "arm_vcpu_cli.vm.semihosting.machine_service"
+_VIEW: Final = "arm_vcpu_cli.vm.semihosting.guest_view"
+_UNUSED: Final[Mapping[str, object]] = MappingProxyType({"version": 1, "errno": 0, "handles": []})
+"""The state of what no guest has called yet."""
+
+Call = Callable[[int, int], "int | SystemDown"]
+"""Takes w0 and x1; gives the value for x0, or the end of the guest."""
+
+
+class SemihostingPort:
+    """Semihosting of one machine, which has to be connected before its guest begins. ``folder`` is the port's to
+    close."""
+
+    def __init__(self, folder: Folder | None = None) -> None:
+        self._folder = folder
+        self._machine: Machine | None = None
+        self._service: Service | None = None
+
+    def connect(self, machine: Machine) -> None:
+        """Say whose guest calls."""
+        self._machine = machine
+
+    def calls_of(self, core: CpuCore, host: MachineHost) -> Call:
+        """What carries out the calls of the vCPUs on ``core``."""
+
+        def call(operation: int, parameter: int) -> int | SystemDown:
+            view = import_module(_VIEW).GuestView(core, host)
+            return self._made().call(view, operation, parameter)
+
+        return call
+
+    def save(self) -> dict[str, Any]:
+        """What the guest has open. ValueError where that is a file of the host."""
+        return dict(_UNUSED) if self._service is None else self._service.save()
+
+    def load(self, state: object) -> None:
+        """Take what :meth:`save` gave; what was open is closed. ValueError if it is something else."""
+        if self._service is not None or state != _UNUSED:
+            self._made().load(state)
+
+    def close(self) -> None:
+        """Close what is open, and the folder."""
+        if self._service is not None:
+            self._service.load(dict(_UNUSED))
+        if self._folder is not None:
+            self._folder.close()
+            self._folder = None
+
+    def _made(self) -> Service:
+        if self._service is None:
+            self._service = import_module(_SERVICE).service_of(self._machine, self._folder)
+        return self._service
