@@ -9,7 +9,6 @@ from types import MappingProxyType
 from typing import Final
 
 from arm_vcpu_cli.arch.registers.el1regs import CntCtl, Spsr
-from arm_vcpu_cli.arch.registers.gicregs import FIRST_PPI
 from arm_vcpu_cli.devices.device_clock import COUNTER_HZ
 from arm_vcpu_cli.devices.gic.common.registers import ICFGR
 from arm_vcpu_cli.devices.gic.gates.gate import Closed, Frame, Gate, Pending, RegisterAt
@@ -214,8 +213,3 @@ def _edge_is_past(view: GicView, cpu: int, intid: int) -> list[Closed]:
     value = view.read(register)
     edge = _EDGE << _CONFIGURATION_BITS * intid % WORD_BITS
     return [Closed(Gate.TRIGGER, register, value, register, value & ~edge)] if value & edge else []
-
-
-def is_sgi(intid: int) -> bool:
-    """Whether an interrupt is one that CPUs send each other."""
-    return intid < FIRST_PPI

@@ -12,11 +12,13 @@ from arm_vcpu_cli.board.description import GicDescription
 from arm_vcpu_cli.devices.gic.gates.gate import Closed, Frame, Gate, RegisterAt
 from arm_vcpu_cli.devices.gic.gates.view import WORD_BITS
 from arm_vcpu_cli.devices.gic.v3.gicv3 import REDISTRIBUTOR_SIZE
-from arm_vcpu_cli.vm.awaited import Awaited, TimerState, is_sgi
+from arm_vcpu_cli.vm.awaited import Awaited, TimerState, awaited_interrupts
+from arm_vcpu_cli.vm.machine import Machine
 
-_V2: Final = 2
 _MOST_GATES: Final = 4
 """That are named behind the first."""
+_MOST_NAMED: Final = 4
+"""Interrupts that are named at once."""
 
 
 class Held(NamedTuple):
@@ -26,11 +28,38 @@ class Held(NamedTuple):
     step: str
 
 
+def why_none_comes(machine: Machine) -> str | None:
+    """What holds the interrupt back that a guest waits for, in short; None if none was to come."""
+    held = [each for each in awaited_interrupts(machine) if each.is_held]
+    # A timer that is off is the reason only where there is no other.
+    held.sort(key=lambda each: each.closed[0].gate is Gate.TIMER_OFF)
+    return held_shortly(held[0]) if held else None
+
+
+def what_may_come(machine: Machine, cpu: int) -> list[str]:
+    """What is pending at a CPU, and which of its timers are on, in short."""
+    own = [each for each in awaited_interrupts(machine) if each.cpu == cpu]
+    pending = [name(each) for each in own if each.pending]
+    shown = ", ".join(pending[:_MOST_NAMED]) + (" and more" if len(pending) > _MOST_NAMED else "")
+    timers = [each for each in own if each.timer is not None and each.timer.is_on]
+    return [
+        f"{shown} {'is' if len(pending) == 1 else 'are'} pending" if pending else "none is pending",
+        *(f"the {each.source} {timer_words(each.timer)}" for each in timers if each.timer is not None),
+        *([] if timers else ["no timer armed"]),
+    ]
+
+
+def gate_words(awaited: Awaited, closed: Closed, gic: GicDescription | None) -> Held:
+    """One of the gates that hold an interrupt back, and the write that opens it."""
+    return Held(_REASONS[closed.gate](awaited, closed), _write(closed, gic))
+
+
 def held_words(awaited: Awaited, gic: GicDescription | None) -> Held:
     """In words, of an interrupt that is held back."""
     first = awaited.closed[0]
     reason = _REASONS[first.gate](awaited, first)
-    return Held(f"{subject(awaited)}, but {reason}.", _steps(awaited, gic))
+    meaning = f"{subject(awaited)}, but {reason}."
+    return Held(meaning[0].upper() + meaning[1:], _steps(awaited, gic))
 
 
 def held_shortly(awaited: Awaited) -> str:
@@ -38,8 +67,10 @@ def held_shortly(awaited: Awaited) -> str:
     first = awaited.closed[0]
     if first.gate is Gate.PE_OFF:
         return f"{name(awaited)} goes to cpu{awaited.cpu}, which is off"
-    if first.gate in (Gate.NOT_ENDED, Gate.NOT_DEACTIVATED, Gate.RUNNING) and first.culprit is not None:
-        opener = "" if first.opener is None else f" ({first.opener.name})"
+    opener = "" if first.opener is None else f" ({first.opener.name})"
+    if first.gate in (Gate.NOT_ENDED, Gate.NOT_DEACTIVATED) and first.culprit == awaited.intid:
+        return f"{name(awaited)} is still active and was never ended{opener}"
+    if first.gate is Gate.RUNNING and first.culprit is not None:
         return f"{name(awaited)} is held back by INTID {first.culprit}, which was never ended{opener}"
     return f"{name(awaited)} is held back by {first.register.name} = {_value(first)}"
 
@@ -53,6 +84,8 @@ def name(awaited: Awaited) -> str:
 def subject(awaited: Awaited) -> str:
     """What there is to be waited for."""
     timer = awaited.timer
+    if awaited.closed and awaited.closed[0].gate is Gate.PE_OFF:
+        return f"{name(awaited)} is pending"
     if timer is None or awaited.pending:
         return f"{name(awaited)} is pending" + ("" if awaited.cpu is None else f" at cpu{awaited.cpu}")
     return f"the {awaited.source} of cpu{awaited.cpu} (INTID {awaited.intid}) {timer_words(timer)}"
@@ -61,10 +94,12 @@ def subject(awaited: Awaited) -> str:
 def timer_words(timer: TimerState) -> str:
     """What a timer does, as a sentence goes on."""
     if timer.has_fired:
-        return f"has reached its compare value{'' if not timer.compare else f' {span(timer.seconds)} ago'}"
+        past = f"{span(timer.seconds)} ago" if timer.seconds else "just now"
+        return f"fired {past}" if timer.is_on else f"was set to {past}"
     if timer.is_endless:
-        return f"is set to a time that will not come ({timer.register('CVAL', 0).name} = {timer.compare:#x})"
-    return f"is set to fire in {span(-timer.seconds)}"
+        return f"is set to a time that never comes ({timer.register('CVAL', 0).name} = {timer.compare:#x})"
+    future = f"{span(-timer.seconds)} from now"
+    return f"fires {future}" if timer.is_on else f"was set to {future}"
 
 
 def span(seconds: float) -> str:
@@ -77,17 +112,12 @@ def span(seconds: float) -> str:
 
 def location(register: RegisterAt, gic: GicDescription | None) -> str:
     """Whose register it is, and its IPA; of system registers whose alone."""
-    cpu = f"of cpu{register.cpu}"
-    if register.frame is Frame.SYSTEM or gic is None:
-        return cpu
-    window, offset = gic.distributor, register.offset
-    if register.frame is Frame.REDISTRIBUTOR and gic.redistributors is not None:
-        window, offset = gic.redistributors, offset + register.cpu * REDISTRIBUTOR_SIZE
-    elif register.frame is Frame.CPU_INTERFACE and gic.cpu_interface is not None:
-        window = gic.cpu_interface
+    ipa = address(register, gic)
+    if ipa is None:
+        return f"of cpu{register.cpu}"
     # What a GICv2 has for each CPU is at the same address for all.
-    banked = register.frame is not Frame.DISTRIBUTOR
-    return f"{register.frame.value}{f' {cpu}' if banked else ''}, IPA {window.base + offset:#010x}"
+    owner = "" if register.frame is Frame.DISTRIBUTOR else f" of cpu{register.cpu}"
+    return f"{register.frame.value}{owner}, IPA {ipa:#010x}"
 
 
 def digits(register: RegisterAt, value: int) -> str:
@@ -95,6 +125,18 @@ def digits(register: RegisterAt, value: int) -> str:
     if register.frame is Frame.SYSTEM:
         return f"{value:#x}"
     return f"{value:#0{2 * register.width + 2}x}"
+
+
+def address(register: RegisterAt, gic: GicDescription | None) -> int | None:
+    """The IPA of a register, None of a system register."""
+    if register.frame is Frame.SYSTEM or gic is None:
+        return None
+    window, offset = gic.distributor, register.offset
+    if register.frame is Frame.REDISTRIBUTOR and gic.redistributors is not None:
+        window, offset = gic.redistributors, offset + register.cpu * REDISTRIBUTOR_SIZE
+    elif register.frame is Frame.CPU_INTERFACE and gic.cpu_interface is not None:
+        window = gic.cpu_interface
+    return window.base + offset
 
 
 def _value(closed: Closed) -> str:
@@ -140,7 +182,7 @@ def _taker(closed: Closed) -> int:
 
 
 def _off(awaited: Awaited, closed: Closed) -> str:
-    if is_sgi(awaited.intid) or awaited.intid < FIRST_SPI:
+    if awaited.intid < FIRST_SPI:
         return f"cpu{awaited.cpu} is off"
     return f"it is routed to cpu{awaited.cpu} ({closed.register.name} is {_value(closed)}), which is off"
 
@@ -225,7 +267,7 @@ def _write(closed: Closed, gic: GicDescription | None) -> str:
     if opener is None:
         return ""
     if closed.gate is Gate.MASKED:
-        return f"clear it with MSR DAIFClr, #{closed.write}"
+        return f"MSR DAIFClr, #{closed.write} on cpu{opener.cpu}"
     if opener.frame is Frame.SYSTEM:
         return f"write {_written(closed)} to {opener.name} on cpu{opener.cpu}"
     return f"write {_written(closed)} to {opener.name} ({location(opener, gic)})"

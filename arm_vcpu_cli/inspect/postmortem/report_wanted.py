@@ -17,6 +17,11 @@ def wants_report(result: RunResult, *, regs: bool = False) -> bool:
     return result.ending in (Ending.FAULT, Ending.PANIC)
 
 
+def wants_standstill(result: RunResult) -> bool:
+    """Whether a guest was stopped that may have been at a standstill, which only a look at it can tell."""
+    return result.ending in (Ending.LIMIT, Ending.INTERRUPTED)
+
+
 def wants_advice(result: RunResult) -> bool:
     """Whether an end that needs no report still wants a word: a guest that hangs or waits in vain, unless it has only
     come to the end of what was typed."""
