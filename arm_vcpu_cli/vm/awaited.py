@@ -71,6 +71,11 @@ class TimerState(Record):
         """Whether its condition will not be met while anybody is there to see."""
         return self.compare - self.count >= LAST_ALARM
 
+    @property
+    def control_name(self) -> str:
+        """``CNTV_CTL_EL0`` or ``CNTP_CTL_EL0``."""
+        return self.register("CTL", 0).name
+
     def register(self, part: str, cpu: int) -> RegisterAt:
         """Its ``CTL``, ``CVAL`` or ``TVAL``."""
         return RegisterAt(f"CNT{self.name[0].upper()}_{part}_EL0", Frame.SYSTEM, cpu, width=8)

@@ -9,13 +9,14 @@ from arm_vcpu_cli.arch.registers.gicregs import FIRST_SPI
 from arm_vcpu_cli.devices.gic.gates.gate import Gate
 from arm_vcpu_cli.inspect.postmortem.advice import Advice
 from arm_vcpu_cli.inspect.postmortem.evidence import Evidence
+from arm_vcpu_cli.inspect.postmortem.report_wanted import was_stopped
+from arm_vcpu_cli.inspect.postmortem.storm_advice import is_in_interrupt_handler
 from arm_vcpu_cli.vm.awaited import Awaited, awaited_interrupts
 from arm_vcpu_cli.vm.awaited_words import held_words
 from arm_vcpu_cli.vm.cpu import Activity
 from arm_vcpu_cli.vm.endings import Ending, RunResult
 from arm_vcpu_cli.vm.machine import Machine
 
-_STOPPED: Final = (Ending.LIMIT, Ending.INTERRUPTED)
 _LONG: Final = 1.0
 """Seconds that a guest has to be quiet or idle, so that it is not just about to take an interrupt."""
 _MOST: Final = 4
@@ -29,11 +30,11 @@ def held_interrupts(machine: Machine, result: RunResult | None) -> tuple[Awaited
     pending at a CPU that has done nothing else for long, and of no timer while another one of the same CPU will go off.
     A CPU in WFI may mask interrupts, and a timer that is off is no mistake.
     """
-    if result is None or result.ending not in (Ending.NO_PROGRESS, *_STOPPED):
+    if result is None or not (was_stopped(result) or result.ending is Ending.NO_PROGRESS):
         return ()
     every = awaited_interrupts(machine)
     held = [each for each in every if each.closed]
-    if result.ending is Ending.NO_PROGRESS:
+    if not was_stopped(result):
         held.sort(key=lambda each: each.closed[0].gate is Gate.TIMER_OFF)
         on = [each for each in held if each.closed[0].gate is not Gate.TIMER_OFF]
         return tuple(on or held)
@@ -46,6 +47,10 @@ def _explains(machine: Machine, result: RunResult, awaited: Awaited, every: Sequ
     if awaited.cpu is None:
         return result.idle >= _LONG or result.quiet >= _LONG
     cpu = machine.cpus[awaited.cpu]
+    masked = awaited.closed[0].gate is Gate.MASKED and cpu is machine.current
+    if masked and is_in_interrupt_handler(machine):
+        # The exception has masked it, and not the guest.
+        return False
     if awaited.intid < FIRST_SPI and _has_another_timer(awaited, every):
         return False
     if cpu.activity is Activity.WAITING:

@@ -45,12 +45,7 @@ def advise(evidence: Evidence) -> list[Advice]:
         # What came before the vector that fails is not known: system calls and interrupts are not kept.
         evidence = replace(evidence, fault=None)
     found = (_first(group, evidence) for group in GROUPS)
-    return [*standstill(evidence), *(advice for advice in found if advice is not None)]
-
-
-def standstill(evidence: Evidence) -> list[Advice]:
-    """What is known of a guest that does nothing, or the same over and over, however its run has ended."""
-    return interrupt_advice(evidence)
+    return [*interrupt_advice(evidence), *(advice for advice in found if advice is not None)]
 
 
 def _first(group: tuple[Pattern, ...], evidence: Evidence) -> Advice | None:

@@ -16,9 +16,10 @@ from arm_vcpu_cli.inspect.postmortem.backtrace import backtrace, place
 from arm_vcpu_cli.inspect.postmortem.cpu_sections import cpu_part, other_parts, standings_of
 from arm_vcpu_cli.inspect.postmortem.disassembly import HINT, Disassembler, code_lines
 from arm_vcpu_cli.inspect.postmortem.evidence import Evidence, Fault, gather, has_returned
-from arm_vcpu_cli.inspect.postmortem.interrupt_advice import held_interrupts
+from arm_vcpu_cli.inspect.postmortem.interrupt_advice import held_interrupts, interrupt_advice
 from arm_vcpu_cli.inspect.postmortem.last_exits import before_the_end, exit_lines
-from arm_vcpu_cli.inspect.postmortem.patterns import advise, standstill
+from arm_vcpu_cli.inspect.postmortem.loop_advice import loop_advice
+from arm_vcpu_cli.inspect.postmortem.patterns import advise
 from arm_vcpu_cli.inspect.postmortem.registers import EL1_REGISTERS, EL2_REGISTERS, register_dump
 from arm_vcpu_cli.inspect.postmortem.report_wanted import wants_advice, wants_report
 from arm_vcpu_cli.inspect.tables.both_stages import Translated, translate
@@ -64,7 +65,7 @@ def sections(
     disassembler = Disassembler()
     parts: list[tuple[str, Iterable[str]]] = [
         ("what happened", _story(machine, evidence)),
-        ("what this usually means", _meaning(advise(evidence))),
+        ("what this usually means", _meaning([*loop_advice(machine, result), *advise(evidence)])),
         (_code_heading(disassembler), _code(machine, evidence, disassembler, emphasise)),
         ("backtrace", backtrace(machine)),
         *_translations(machine, evidence),
@@ -134,7 +135,8 @@ def standstill_report(machine: Machine, result: RunResult, *, color: bool = Fals
     """What a guest that was stopped did nothing else than, or could not do for want of an interrupt; nothing of one
     that may be healthy."""
     evidence = gather(machine, result, held=held_interrupts(machine, result))
-    found = _with_something_to_say([("what this usually means", _meaning(standstill(evidence)))])
+    meaning = _meaning([*interrupt_advice(evidence), *loop_advice(machine, result)])
+    found = _with_something_to_say([("what this usually means", meaning)])
     return [line for section in found for line in _section_lines(section, _paint(_BOLD, on=color))]
 
 
