@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from arm_vcpu_cli.board.description import GicDescription
-from arm_vcpu_cli.devices.gic.gates.gate import Closed
+from arm_vcpu_cli.devices.gic.gates.gate import Closed, Gate
 from arm_vcpu_cli.devices.gic.gates.view import GicView
 from arm_vcpu_cli.vm.awaited import Awaited, TimerState, awaited_interrupts, view_of
 from arm_vcpu_cli.vm.awaited_words import address, gate_words, name, timer_words
@@ -26,7 +26,8 @@ def interrupt_lines(machine: Machine) -> Iterator[str]:
         if cpu.activity is Activity.OFF and not own:
             continue
         yield f"  cpu{cpu.index}, {_doing(cpu)}:"
-        yield from (f"    {line}" for each in own for line in _lines(each, gic))
+        waits = cpu.activity is Activity.WAITING
+        yield from (f"    {line}" for each in own for line in _lines(each, gic, waits=waits))
         if not own:
             yield "    none is pending, and no timer is set"
         if view is not None and cpu.activity is not Activity.OFF:
@@ -54,12 +55,16 @@ def _interface(view: GicView, cpu: int, told: Sequence[Awaited]) -> str:
     return ", ".join([*said, f"active: INTID {', '.join(active)}"] if active else said)
 
 
-def _lines(awaited: Awaited, gic: GicDescription | None) -> Iterator[str]:
+def _lines(awaited: Awaited, gic: GicDescription | None, *, waits: bool = False) -> Iterator[str]:
+    """An interrupt and its gates. One that only PSTATE masks ends a WFI all the same (DDI 0487, D1.7)."""
     facts = [_state(awaited), *([] if awaited.timer is None else [_timer(awaited.timer)])]
     yield f"{name(awaited)}: {', '.join(facts)}"
     if not awaited.closed:
         yield "  nothing holds it back" if awaited.pending else "  nothing will hold it back"
     for closed in awaited.closed:
+        if waits and closed.gate is Gate.MASKED:
+            yield f"  ends the WFI; PSTATE.{'F' if awaited.fiq else 'I'} masks it, so it is taken once that is 0"
+            continue
         reason, step = gate_words(awaited, closed, gic)
         yield f"  held back: {reason}"
         if step:
