@@ -293,9 +293,7 @@ class Aarch64VCpu:
 
     def load(self, state: object) -> None:
         """Take what :meth:`save` gave, of a vCPU of the same kind that is bound. ValueError if it is something else.
-
-        Cached translations and translated code are the core's, which is to forget them.
-        """
+        Cached translations and translated code are the core's, which is to forget them."""
         load_vcpu(state, self._state, self.residency, self._require_handlers(), self._lines, self._exits)
 
     def _bound(self) -> Aarch64PerCpu:
@@ -351,8 +349,7 @@ class Aarch64VCpu:
         """Set HCR_EL2.VI and VF, at any time: at the latest the next entry into the guest brings them into effect.
 
         Inside the hook of an exit that is the end of the hook. A :class:`MoveHandler` or a device that the guest
-        reaches without an exit has to ask for a stop as well, if :attr:`lines_changed` says so.
-        """
+        reaches without an exit has to ask for a stop as well, if :attr:`lines_changed` says so."""
         self._lines.set(irq=irq, fiq=fiq)
 
     @property
@@ -370,15 +367,18 @@ class Aarch64VCpu:
         return GuestMemory(self._present(), self._hal)
 
     def el1_exceptions(self) -> tuple[El1Exception, ...]:
-        """The latest exceptions that the guest took at EL1, oldest first."""
+        """The latest exceptions that the guest took at EL1, oldest first; repetitions of one are one."""
         return tuple(self._require_handlers().entry.history)
+
+    @property
+    def el1_repeats(self) -> int:
+        """How often the latest of them was taken again, with nothing changed in between."""
+        return self._require_handlers().entry.repeats
 
     def _require_handlers(self) -> SyncHandlers:
         if self._handlers is None:
             raise VCpuError("the vCPU has not been bound yet")
         return self._handlers
-
-    # Exits -----------------------------------------------------------------------------------------------------
 
     def recent_exits(self) -> tuple[RecentExit, ...]:
         """The latest exits, oldest first, without times and results. Raises :class:`VCpuError` while not bound."""
@@ -389,7 +389,7 @@ class Aarch64VCpu:
         return tuple(self._recorder.decode(scratch, frame, reasons, self._exits.count))
 
     def close_record(self) -> None:
-        """Report the exit that was returned last; by now the VMM has set its result."""
+        """Report the exit that was returned last, with the result of the VMM."""
         record, observer = self._exits.record, self._observer
         if record is not None and observer is not None:
             self._exits.record = None

@@ -23,7 +23,7 @@ from arm_vcpu_cli.errors import OutputCancelledError, OutputError, StoppedError,
 from arm_vcpu_cli.guest.image import GuestImage
 from arm_vcpu_cli.host.machine_host import engine_version
 from arm_vcpu_cli.host.watchdog import StopCause, Watchdog
-from arm_vcpu_cli.inspect.postmortem.report_wanted import wants_advice, wants_report
+from arm_vcpu_cli.inspect.postmortem.report_wanted import wants_advice, wants_report, was_stopped
 from arm_vcpu_cli.record import Record, replace
 from arm_vcpu_cli.vm.endings import STATUS_INTERRUPTED, STATUS_LIMIT, Ending, RunResult
 from arm_vcpu_cli.vm.machine import Machine as Parts
@@ -248,13 +248,15 @@ def _facts(machine: Parts, options: GuestOptions) -> dict[str, str]:
 
 
 def _tell(machine: Parts, result: RunResult, cancelled: Cancelled, *, regs: bool) -> None:
-    if regs or wants_report(result) or wants_advice(result):
+    if regs or wants_report(result) or wants_advice(result) or was_stopped(result):
         report = import_module(_REPORT)
         color = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
         if wants_report(result, regs=regs):
             lines = report.death_report(machine, result, color=color, regs=regs)
         elif wants_advice(result):
             lines = report.brief_report(machine, result, color=color)
+        elif was_stopped(result):
+            lines = report.standstill_report(machine, result, color=color)
         else:
             lines = report.all_registers(machine)
         if lines:

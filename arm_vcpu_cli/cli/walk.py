@@ -21,6 +21,7 @@ from arm_vcpu_cli.cli.sections import SectionedCommand
 from arm_vcpu_cli.cli.session import load_files, open_input, run_loaded, slow_files, watched
 from arm_vcpu_cli.errors import UsageError
 from arm_vcpu_cli.host.console import Console
+from arm_vcpu_cli.inspect.interrupts import interrupt_lines, interrupts_object
 from arm_vcpu_cli.inspect.postmortem.backtrace import place
 from arm_vcpu_cli.inspect.tables import places
 from arm_vcpu_cli.inspect.tables.both_stages import Translated, translate, translate_ipa
@@ -54,6 +55,12 @@ _NEVER_REACHED: Final = 3
     "--access", type=click.Choice(tuple(_ACCESSES)), default="read", show_default=True, help="What it is accessed for."
 )
 @click.option("--ipa", "is_ipa", is_flag=True, help="The addresses are IPAs: walk stage 2 only.")
+@click.option(
+    "--interrupts",
+    "shows_interrupts",
+    is_flag=True,
+    help="Print what is pending, the timers, and what holds them back.",
+)
 @click.option("--map", "whole_map", is_flag=True, help="Print all that both stages map, regions of a kind merged.")
 @click.option(
     "--at",
@@ -77,6 +84,7 @@ def command(
     el: str | None,
     access: str,
     is_ipa: bool,
+    shows_interrupts: bool,
     whole_map: bool,
     at: str | None,
     count: int | None,
@@ -108,13 +116,14 @@ def command(
       armvcpu walk samples/paging/paging.elf main pc sp
       armvcpu walk samples/crash/crash.elf --access write 0xdead0000
       armvcpu walk samples/paging/paging.elf --map
+      armvcpu walk kernel.elf --timeout 2 --interrupts
       armvcpu walk vmlinuz --timeout 2 --symbols System.map --el 0 0x400000
       armvcpu walk samples/paging/paging.elf --at user_main+8 pc sp
       armvcpu walk guest.elf --at memcpy+0x40 --count 3 x0 x1
       armvcpu walk guest.elf --at do_fault --json FAR_EL1 | jq '.walks[0].fault'
     """
-    if not addresses and not whole_map:
-        raise click.UsageError("nothing to walk: expected a VA, or --map")
+    if not addresses and not whole_map and not shows_interrupts:
+        raise click.UsageError("nothing to walk: expected a VA, --map or --interrupts")
     if count is not None and at is None:
         raise click.UsageError("--count says how often the guest gets to --at PLACE, which is missing")
     guest = GuestOptions(**options, repeatable=True)
@@ -130,9 +139,13 @@ def command(
         ]
         sections = _sections(machine, is_ipa=is_ipa) if whole_map else []
         if as_object:
-            show(json.dumps(_as_object(machine, result, walks, sections), indent=2))
+            found = _as_object(machine, result, walks, sections)
+            if shows_interrupts:
+                found["interrupts"] = interrupts_object(machine)
+            show(json.dumps(found, indent=2))
         else:
-            show("\n".join(_lines(machine, result, walks, sections)))
+            lines = _lines(machine, result, walks, sections)
+            show("\n".join((*lines, *(("", *interrupt_lines(machine)) if shows_interrupts else ()))))
     return _FAULT if any(walk.paddr is None for _, walk in walks) else 0
 
 

@@ -36,10 +36,16 @@ ENDS_OF_A_PANIC: Final = (Ending.POWERED_OFF, Ending.RESET, Ending.NO_PROGRESS)
 
 
 class RunResult(Record):
-    """The end of a run: ``status`` is the command's exit status, ``message`` one line for people."""
+    """The end of a run: ``status`` is the command's exit status, ``message`` one line for people.
+
+    ``quiet`` is for how many seconds of the host the guest had caused no exit, ``idle`` for how many of its own it had
+    done little but wait; both as far as is known, and 0 for a guest that was busy.
+    """
 
     ending: Ending
     status: int
     message: str
     exits: int = 0
     seconds: float = 0.0
+    quiet: float = 0.0
+    idle: float = 0.0

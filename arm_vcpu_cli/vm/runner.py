@@ -65,6 +65,8 @@ _RESET: Final = "arm_vcpu_cli.vm.reset"
 """Needed by runs that a reset does not end."""
 _STANDING: Final = "arm_vcpu_cli.vm.standing"
 """Needed where several CPUs get nowhere."""
+_AWAITED: Final = "arm_vcpu_cli.vm.awaited_words"
+"""Needed where a guest waits in vain."""
 _WORTH_TELLING: Final = 1.0
 """Seconds that a guest has to be quiet or idle for it to be mentioned."""
 
@@ -131,7 +133,8 @@ def _no_progress(message: str) -> RunResult:
 def _nobody_gets_on(run: GuestRun) -> RunResult:
     """The end of a machine whose CPUs wait for each other, or all for nothing."""
     run.culprit, message = import_module(_STANDING).blame(run.machine)
-    return _no_progress(message)
+    held = import_module(_AWAITED).why_none_comes(run.machine)
+    return _no_progress(message if held is None else f"{message}; {held}")
 
 
 def _system_down(run: GuestRun, exit_: SystemDown) -> Verdict:
@@ -223,6 +226,9 @@ def _idle(run: GuestRun) -> Verdict:
         return _no_progress(f"the guest waits for input at {run.place()}, and the input has ended")
     if len(machine.cpus) > 1:
         return _nobody_gets_on(run)
+    held = import_module(_AWAITED).why_none_comes(machine)
+    if held is not None:
+        return _no_progress(f"the guest waits for an interrupt at {run.place()}, but {held}")
     masked = ", with interrupts masked" if are_interrupts_masked(machine) else ""
     return _no_progress(f"the guest waits for an interrupt at {run.place()}{masked}, and nothing can raise one")
 
@@ -383,10 +389,12 @@ def run_machine(machine: Machine, watchdog: Watchdog) -> RunResult:
     run = GuestRun(machine, watchdog)
     run.start()
     result = _end(run)
+    quiet, idle = run.hang.quiet_seconds(), run.idle.seconds(machine.timeline.now(), run.panic.printed)
     with contextlib.suppress(OutputError):
         # The recording cannot be written, which is reported when it is closed.
         machine.input.finish()
     for cpu in machine.cpus:
         cpu.arch.close_record()
     machine.look_at(run.culprit or machine.current)
-    return RunResult(result.ending, result.status, result.message, machine.exits, time.perf_counter() - started)
+    seconds = time.perf_counter() - started
+    return RunResult(result.ending, result.status, result.message, machine.exits, seconds, quiet, idle)

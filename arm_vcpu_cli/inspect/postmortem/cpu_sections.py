@@ -7,11 +7,11 @@ from typing import Final
 
 from arm_vcpu_cli.inspect.postmortem.backtrace import backtrace, place
 from arm_vcpu_cli.inspect.postmortem.registers import register_dump
+from arm_vcpu_cli.vm.awaited_words import what_may_come
 from arm_vcpu_cli.vm.diagnosis import with_symbol
 from arm_vcpu_cli.vm.endings import Ending, RunResult
 from arm_vcpu_cli.vm.machine import Machine
 from arm_vcpu_cli.vm.standing import Doing, Standing, cpu_names, culprit_first, survey
-from arm_vcpu_cli.vm.timeline import NEVER
 
 _MOST_SHOWN: Final = 16
 """CPUs that have a section of their own unless all registers are wanted; the others have a line."""
@@ -74,12 +74,10 @@ def _facts(machine: Machine, standing: Standing) -> Iterator[str]:
         yield "what its registers say is from before it was switched off"
         return
     cpu = machine.cpus[standing.cpu]
-    intid = None if machine.gic is None else machine.gic.signalled(cpu.index)
     yield ", ".join(
         (
             f"at EL{cpu.arch.ctx.spsr.el}",
             f"interrupts {'masked' if standing.masked else 'not masked'}",
-            "none is pending" if intid is None else f"interrupt {intid} is pending",
-            "no timer armed" if machine.timeline.due(cpu.index) >= NEVER else "a timer armed",
+            *what_may_come(machine, cpu.index),
         )
     )

@@ -27,11 +27,11 @@ from arm_vcpu_cli.board.schema import CPU_MODELS
 from arm_vcpu_cli.errors import EngineError
 from arm_vcpu_cli.host.machine_host import Host
 from arm_vcpu_cli.inspect.tables.both_stages import Translated, translate, translate_ipa
+from arm_vcpu_cli.vm.awaited import Awaited
 from arm_vcpu_cli.vm.diagnosis import is_vector, vector_failures
 from arm_vcpu_cli.vm.endings import Ending, RunResult
 from arm_vcpu_cli.vm.machine import Machine
 from arm_vcpu_cli.vm.standing import Standing
-from arm_vcpu_cli.vm.timeline import NEVER
 from arm_vcpu_cli.vm.watch.hang import are_interrupts_masked
 
 _WORD: Final = 4
@@ -110,7 +110,6 @@ class Evidence:
     tcr: int = 0
     cpacr: int = 0
     interrupts_masked: bool = False
-    timer_armed: bool = False
     input_ended: bool = False
     instruction: int | None = None
     before: tuple[int, ...] = ()
@@ -120,10 +119,17 @@ class Evidence:
     recent: tuple[RecentExit, ...] = ()
     standings: tuple[Standing, ...] = ()
     """What each of several CPUs does."""
+    held: tuple[Awaited, ...] = ()
+    """The interrupts that do not come, as far as that explains the end."""
 
 
-def gather(machine: Machine, result: RunResult | None = None, standings: Sequence[Standing] = ()) -> Evidence:
-    """Look at a machine whose guest has stopped; all is about the current CPU but ``standings``."""
+def gather(
+    machine: Machine,
+    result: RunResult | None = None,
+    standings: Sequence[Standing] = (),
+    held: Sequence[Awaited] = (),
+) -> Evidence:
+    """Look at a machine whose guest has stopped; all is about the current CPU but ``standings`` and ``held``."""
     vcpu = machine.current.arch
     frame = vcpu.ctx
     vbar = _sysreg(machine, "VBAR_EL1")
@@ -148,7 +154,6 @@ def gather(machine: Machine, result: RunResult | None = None, standings: Sequenc
         tcr=_sysreg(machine, "TCR_EL1"),
         cpacr=_sysreg(machine, "CPACR_EL1"),
         interrupts_masked=are_interrupts_masked(machine),
-        timer_armed=_timer_armed(machine),
         input_ended=not machine.console.input_open,
         instruction=word_at(machine, frame.elr),
         before=_words_before(machine, frame.elr),
@@ -157,6 +162,7 @@ def gather(machine: Machine, result: RunResult | None = None, standings: Sequenc
         vector=exceptions[-1] if stuck and failures else None,
         recent=recent,
         standings=tuple(standings),
+        held=tuple(held),
     )
 
 
@@ -190,13 +196,6 @@ def _words_before(machine: Machine, address: int) -> tuple[int, ...]:
             break
         words.append(word)
     return tuple(words)
-
-
-def _timer_armed(machine: Machine) -> bool:
-    """Whether a timer of the guest is to go off."""
-    if len(machine.cpus) > 1:
-        return machine.timeline.due(machine.current.index) < NEVER
-    return machine.timeline.next_deadline() is not None and not machine.timeline.next_is_silent()
 
 
 def _fault(

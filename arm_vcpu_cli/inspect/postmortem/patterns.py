@@ -14,6 +14,7 @@ from arm_vcpu_cli.inspect.postmortem.advice import Advice
 from arm_vcpu_cli.inspect.postmortem.cpu_advice import wait_for_each_other
 from arm_vcpu_cli.inspect.postmortem.evidence import Evidence
 from arm_vcpu_cli.inspect.postmortem.exception_advice import EXCEPTIONS
+from arm_vcpu_cli.inspect.postmortem.interrupt_advice import interrupt_advice
 from arm_vcpu_cli.inspect.postmortem.stop_advice import (
     CAUSES,
     STOPS,
@@ -44,7 +45,7 @@ def advise(evidence: Evidence) -> list[Advice]:
         # What came before the vector that fails is not known: system calls and interrupts are not kept.
         evidence = replace(evidence, fault=None)
     found = (_first(group, evidence) for group in GROUPS)
-    return [advice for advice in found if advice is not None]
+    return [*interrupt_advice(evidence), *(advice for advice in found if advice is not None)]
 
 
 def _first(group: tuple[Pattern, ...], evidence: Evidence) -> Advice | None:

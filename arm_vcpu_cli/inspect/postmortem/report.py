@@ -11,11 +11,14 @@ from arm_vcpu_cli.arch.registers.el1regs import Sctlr
 from arm_vcpu_cli.arch.syndrome.esr import EC_SHIFT, describe_esr
 from arm_vcpu_cli.arch.translation.memtype import Access
 from arm_vcpu_cli.arm_vcpu.inject import El1Exception, sets_far
+from arm_vcpu_cli.inspect.postmortem.advice import Advice
 from arm_vcpu_cli.inspect.postmortem.backtrace import backtrace, place
 from arm_vcpu_cli.inspect.postmortem.cpu_sections import cpu_part, other_parts, standings_of
 from arm_vcpu_cli.inspect.postmortem.disassembly import HINT, Disassembler, code_lines
 from arm_vcpu_cli.inspect.postmortem.evidence import Evidence, Fault, gather, has_returned
+from arm_vcpu_cli.inspect.postmortem.interrupt_advice import held_interrupts, interrupt_advice
 from arm_vcpu_cli.inspect.postmortem.last_exits import before_the_end, exit_lines
+from arm_vcpu_cli.inspect.postmortem.loop_advice import loop_advice
 from arm_vcpu_cli.inspect.postmortem.patterns import advise
 from arm_vcpu_cli.inspect.postmortem.registers import EL1_REGISTERS, EL2_REGISTERS, register_dump
 from arm_vcpu_cli.inspect.postmortem.report_wanted import wants_advice, wants_report
@@ -58,11 +61,11 @@ def sections(
     """All parts that have something to say, in the order in which they are read: of several CPUs first all that is
     known of the current one, then in short what the others do, or with ``regs`` at length."""
     standings = standings_of(machine, result)
-    evidence = gather(machine, result, standings)
+    evidence = gather(machine, result, standings, held_interrupts(machine, result))
     disassembler = Disassembler()
     parts: list[tuple[str, Iterable[str]]] = [
         ("what happened", _story(machine, evidence)),
-        ("what this usually means", _meaning(evidence)),
+        ("what this usually means", _meaning([*loop_advice(machine, result), *advise(evidence)])),
         (_code_heading(disassembler), _code(machine, evidence, disassembler, emphasise)),
         ("backtrace", backtrace(machine)),
         *_translations(machine, evidence),
@@ -116,7 +119,8 @@ def brief_report(machine: Machine, result: RunResult, *, color: bool = False) ->
     heading = _paint(_BOLD, on=color)
     standings = standings_of(machine, result)
     lines = []
-    parts = [("what this usually means", _meaning(gather(machine, result, standings)))]
+    evidence = gather(machine, result, standings, held_interrupts(machine, result))
+    parts = [("what this usually means", _meaning(advise(evidence)))]
     for section in _with_something_to_say(parts):
         lines += _section_lines(section, heading)
     if standings:
@@ -125,6 +129,15 @@ def brief_report(machine: Machine, result: RunResult, *, color: bool = False) ->
         for section in _with_something_to_say(chain([first], other_parts(machine, standings[1:], regs=False))):
             lines += _section_lines(section, heading)
     return [*lines, "  (--regs has the whole report)"] if lines else []
+
+
+def standstill_report(machine: Machine, result: RunResult, *, color: bool = False) -> list[str]:
+    """What a guest that was stopped did nothing else than, or could not do for want of an interrupt; nothing of one
+    that may be healthy."""
+    evidence = gather(machine, result, held=held_interrupts(machine, result))
+    meaning = _meaning([*interrupt_advice(evidence), *loop_advice(machine, result)])
+    found = _with_something_to_say([("what this usually means", meaning)])
+    return [line for section in found for line in _section_lines(section, _paint(_BOLD, on=color))]
 
 
 def _section_lines(section: Section, heading: Paint) -> list[str]:
@@ -175,8 +188,8 @@ def _address(translated: Translated) -> str:
     return f"{'IPA' if translated.stage1 is None else 'VA'} {translated.address:#x}"
 
 
-def _meaning(evidence: Evidence) -> Iterator[str]:
-    for meaning, step in advise(evidence):
+def _meaning(found: Iterable[Advice]) -> Iterator[str]:
+    for meaning, step in found:
         yield from textwrap.wrap(meaning, _WIDTH)
         if step:
             yield from textwrap.wrap(f"Try: {step}", _WIDTH, initial_indent="  ", subsequent_indent="       ")

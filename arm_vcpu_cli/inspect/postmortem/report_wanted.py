@@ -17,7 +17,15 @@ def wants_report(result: RunResult, *, regs: bool = False) -> bool:
     return result.ending in (Ending.FAULT, Ending.PANIC)
 
 
+def was_stopped(result: RunResult) -> bool:
+    """Whether a guest was stopped, or came to the end of what was typed, and may be a healthy one: only a look at it
+    can tell whether it was at a standstill."""
+    if result.ending is Ending.NO_PROGRESS:
+        return _INPUT_ENDED in result.message
+    return result.ending in (Ending.LIMIT, Ending.INTERRUPTED)
+
+
 def wants_advice(result: RunResult) -> bool:
     """Whether an end that needs no report still wants a word: a guest that hangs or waits in vain, unless it has only
     come to the end of what was typed."""
-    return result.ending is Ending.NO_PROGRESS and _INPUT_ENDED not in result.message
+    return result.ending is Ending.NO_PROGRESS and not was_stopped(result)

@@ -149,20 +149,18 @@ def waits(evidence: Evidence) -> Advice | None:
             "The guest waits for an interrupt (WFI), and the machine has no interrupt controller.",
             'give it one: type = "gicv3" in a [device] of the machine file; the preset has it',
         )
+    if evidence.held:
+        # What holds them back says more.
+        return None
     if evidence.interrupts_masked:
         return Advice(
             "The guest waits for an interrupt (WFI) with interrupts masked and no timer armed: as a program does that "
             "has come to its end, or a panic.",
             "a guest that has finished should power off: SYSTEM_OFF is HVC #0 with x0 = 0x84000008",
         )
-    if not evidence.timer_armed:
-        return Advice(
-            "The guest waits for an interrupt (WFI), and no timer is armed that could raise one.",
-            "set CNTV_CVAL_EL0 or CNTV_TVAL_EL0 and CNTV_CTL_EL0 = 1, and enable INTID 27 in the GIC",
-        )
     return Advice(
-        "The guest waits for an interrupt (WFI); what could raise one is not enabled on the way to it.",
-        "enable the interrupt in the GIC: GICD_CTLR, GICR_ISENABLER0 or GICD_ISENABLERn, ICC_PMR_EL1, ICC_IGRPEN1_EL1",
+        "The guest waits for an interrupt (WFI); none is pending, and no timer is armed that could raise one.",
+        "set CNTV_CVAL_EL0 or CNTV_TVAL_EL0 and CNTV_CTL_EL0 = 1, and enable INTID 27 in the GIC",
     )
 
 

@@ -15,9 +15,11 @@ from arm_vcpu_cli.arm_vcpu.observer import ExitRecord
 from arm_vcpu_cli.arm_vcpu.recorder import RecentExit
 from arm_vcpu_cli.axvcpu.exit import AxVCpuExitReason, CpuDown, Hypercall
 from arm_vcpu_cli.board.loading import load_machine, machine_from_document
+from arm_vcpu_cli.devices.gic.gates.gate import Closed, Frame, Gate, RegisterAt
 from arm_vcpu_cli.inspect.postmortem.evidence import Evidence, Fault
 from arm_vcpu_cli.inspect.postmortem.patterns import GROUPS, advise
 from arm_vcpu_cli.inspect.tables.both_stages import Stage, Step, Translated
+from arm_vcpu_cli.vm.awaited import Awaited
 from arm_vcpu_cli.vm.endings import Ending
 from arm_vcpu_cli.vm.standing import Doing, Standing
 from arm_vcpu_cli.vm.watch.loops import Loop, Read
@@ -30,6 +32,9 @@ MMU = int(Sctlr.of(M=1))
 TCR = int(Tcr.of(T0SZ=25, T1SZ=25))
 NOP, LOAD, PUSH, WFI, HALT = 0xD503201F, 0xF9400020, 0xA9BF7BFD, 0xD503207F, 0x14000000
 HVC, SMC = (int(kind) << EC_SHIFT for kind in (ExceptionClass.HVC64, ExceptionClass.SMC64))
+
+ISENABLER = RegisterAt("GICR_ISENABLER0", Frame.REDISTRIBUTOR, 0, 0x1_0100)
+HELD = Awaited(27, 0, (Closed(Gate.ENABLE, ISENABLER, 0, ISENABLER, 1 << 27),), "virtual timer")
 
 
 def evidence(fault: Fault | None = None, **facts: Any) -> Evidence:
@@ -199,7 +204,10 @@ CASES: dict[str, tuple[Evidence, str]] = {
         "with interrupts masked and no timer armed",
     ),
     "WFI, no timer": (evidence(ending=Ending.NO_PROGRESS, instruction=WFI), "no timer is armed"),
-    "WFI, timer": (evidence(ending=Ending.NO_PROGRESS, instruction=WFI, timer_armed=True), "not enabled on the way"),
+    "WFI, held": (
+        evidence(ending=Ending.NO_PROGRESS, instruction=WFI, held=(HELD,)),
+        "INTID 27 (virtual timer) is pending at cpu0, but GICR_ISENABLER0 is 0x00000000: bit 27 is clear.",
+    ),
     "halt": (evidence(ending=Ending.NO_PROGRESS, instruction=HALT), "endless loop"),
     "a lock whose holder sleeps": (stuck_cpus(WAITS, spins(0, 0x8000), spins(2, 0x8000)), "cpu0 and cpu2 wait for"),
     "a flag of one that is off": (stuck_cpus(spins(0, 0x8000), IS_OFF), "cpu1 is off"),

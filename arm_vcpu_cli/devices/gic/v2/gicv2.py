@@ -64,6 +64,11 @@ class GicV2:
         output = self._interfaces[cpu].output()
         return None if output is None else output.intid
 
+    def sender(self, cpu: int, intid: int) -> int:
+        """The PE that sent the SGI that is active at a PE, 0 for other interrupts: what its acknowledge said above the
+        INTID, and its end has to say again."""
+        return self._forwarding.pes[cpu].takens[intid] if intid < FIRST_PPI else 0
+
     def enabled_groups(self, cpu: int) -> tuple[bool, bool]:
         """Whether a PE's CPU interface signals interrupts as IRQ, and as FIQ, at all."""
         return self._interfaces[cpu].enabled_groups()

@@ -1,0 +1,107 @@
+"""The gates that an interrupt passes on its way, and the registers that open and close them."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Final
+
+from arm_vcpu_cli.record import Record
+
+
+class Frame(Enum):
+    """Where a register is."""
+
+    DISTRIBUTOR = "distributor"
+    REDISTRIBUTOR = "redistributor"
+    CPU_INTERFACE = "CPU interface"
+    SYSTEM = "system register"
+    """It has no address: MRS and MSR."""
+
+
+class RegisterAt(Record):
+    """A register as the PE ``cpu`` sees it: ``width`` bytes at ``offset`` in its frame.
+
+    Redistributors have a frame each, which ``offset`` counts in.
+    """
+
+    name: str
+    frame: Frame
+    cpu: int
+    offset: int = 0
+    width: int = 4
+
+
+class Gate(Enum):
+    """What an interrupt passes, in the order in which its signal travels (IHI 0069H, 4.1 to 4.8; IHI 0048B, 3.2): from
+    the timer through the GIC to the PE."""
+
+    TIMER_OFF = "ENABLE"
+    """The timer is off."""
+    TIMER_MASKED = "IMASK"
+    """The timer masks its own interrupt."""
+    TRIGGER = "ICFGR"
+    """The line is up and the interrupt is edge-triggered: its edge is past."""
+    ENABLE = "ISENABLER"
+    """The interrupt is not enabled."""
+    DISTRIBUTOR = "GICD_CTLR"
+    """The Distributor forwards no group at all."""
+    GROUP = "IGROUPR"
+    """It is in a group that the Distributor, or the CPU interface, does not forward, though it does the other one."""
+    NOT_ENDED = "EOIR"
+    """It is active: a PE has acknowledged it, and has neither dropped its priority nor deactivated it."""
+    NOT_DEACTIVATED = "DIR"
+    """It is active, though its priority was dropped: EOImode 1, or the end of another interrupt was written."""
+    ASLEEP = "GICR_WAKER"
+    """The Redistributor presents nothing to a PE that it takes for asleep."""
+    ROUTE = "IROUTER"
+    """It goes to no PE."""
+    PE_OFF = "power"
+    """It goes to a PE that is switched off."""
+    INTERFACE = "IGRPEN"
+    """The CPU interface does not signal its group."""
+    PRIORITY = "IPRIORITYR"
+    """Its priority is the lowest there is, which no priority mask lets through."""
+    MASK = "PMR"
+    """Its priority is not higher than the priority mask."""
+    RUNNING = "RPR"
+    """Its priority is not higher than the running priority: another interrupt has not been ended."""
+    BEHIND = "HPPIR"
+    """A pending interrupt of a better priority is presented in its place, and is not signalled."""
+    MASKED = "PSTATE"
+    """The PE masks IRQ or FIQ."""
+
+
+class Closed(Record):
+    """A gate that is closed: ``register`` has the ``value`` that closes it.
+
+    Writing ``write`` to ``opener`` opens it; where that is None no register does. ``priority`` and ``limit`` are the
+    priorities that were compared, ``culprit`` the interrupt that is in the way, ``group1`` the group of the interrupt.
+    """
+
+    gate: Gate
+    register: RegisterAt
+    value: int
+    opener: RegisterAt | None
+    write: int = 0
+    group1: bool = False
+    priority: int | None = None
+    limit: int | None = None
+    culprit: int | None = None
+
+
+class Pending(Record):
+    """An interrupt, and what holds it back on its way through the GIC, the first gate first; nothing does if ``closed``
+    is empty.
+
+    ``cpu`` is the PE that it goes to, None if there is none. ``fiq``: it is signalled as FIQ, else as IRQ.
+    """
+
+    intid: int
+    cpu: int | None
+    closed: tuple[Closed, ...]
+    fiq: bool = False
+    active: bool = False
+
+
+IDLE: Final = 0xFF
+"""The running priority of a PE that handles no interrupt."""

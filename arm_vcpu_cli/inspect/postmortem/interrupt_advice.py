@@ -1,0 +1,82 @@
+"""Interrupts that do not come: which of those that a guest may wait for are worth a word at the end of its run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from arm_vcpu_cli.arch.registers.gicregs import FIRST_SPI
+from arm_vcpu_cli.devices.gic.gates.gate import Gate
+from arm_vcpu_cli.inspect.postmortem.advice import Advice
+from arm_vcpu_cli.inspect.postmortem.evidence import Evidence
+from arm_vcpu_cli.inspect.postmortem.report_wanted import was_stopped
+from arm_vcpu_cli.inspect.postmortem.storm_advice import is_in_interrupt_handler
+from arm_vcpu_cli.vm.awaited import Awaited, awaited_interrupts
+from arm_vcpu_cli.vm.awaited_words import held_words
+from arm_vcpu_cli.vm.cpu import Activity
+from arm_vcpu_cli.vm.endings import Ending, RunResult
+from arm_vcpu_cli.vm.machine import Machine
+
+_LONG: Final = 1.0
+"""Seconds that a guest has to be quiet or idle, so that it is not just about to take an interrupt."""
+_MOST: Final = 4
+"""Interrupts that are told of."""
+
+
+def held_interrupts(machine: Machine, result: RunResult | None) -> tuple[Awaited, ...]:
+    """Those whose gates explain the end of a run, the most telling first.
+
+    A guest that gets nowhere is told of all. One that was stopped may be a healthy one: it is told only of what is
+    pending at a CPU that has done nothing else for long, and of no timer while another one of the same CPU will go off.
+    A CPU in WFI may mask interrupts, and a timer that is off is no mistake.
+    """
+    if result is None or not (was_stopped(result) or result.ending is Ending.NO_PROGRESS):
+        return ()
+    every = awaited_interrupts(machine)
+    held = [each for each in every if each.closed]
+    if not was_stopped(result):
+        held.sort(key=lambda each: each.closed[0].gate is Gate.TIMER_OFF)
+        on = [each for each in held if each.closed[0].gate is not Gate.TIMER_OFF]
+        return tuple(on or held)
+    return tuple(each for each in held if _explains(machine, result, each, every))
+
+
+def _explains(machine: Machine, result: RunResult, awaited: Awaited, every: Sequence[Awaited]) -> bool:
+    if awaited.closed[0].gate is Gate.TIMER_OFF or not (awaited.pending or _has_fired(awaited)):
+        return False
+    if awaited.cpu is None:
+        return result.idle >= _LONG or result.quiet >= _LONG
+    cpu = machine.cpus[awaited.cpu]
+    masked = awaited.closed[0].gate is Gate.MASKED and cpu is machine.current
+    if masked and is_in_interrupt_handler(machine):
+        # The exception has masked it, and not the guest.
+        return False
+    if awaited.intid < FIRST_SPI and _has_another_timer(awaited, every):
+        return False
+    if cpu.activity is Activity.WAITING:
+        return result.idle >= _LONG and awaited.is_held
+    # A CPU that is off starts with what it is told, whatever is pending there.
+    return result.quiet >= _LONG and cpu.activity is Activity.RUNNING
+
+
+def _has_fired(awaited: Awaited) -> bool:
+    return awaited.timer is not None and awaited.timer.has_fired
+
+
+def _has_another_timer(awaited: Awaited, every: Sequence[Awaited]) -> bool:
+    """Whether a timer of the same CPU is set to go off, and nothing will hold it back."""
+    return any(
+        each.timer is not None and each.cpu == awaited.cpu and not each.is_held and not each.timer.is_endless
+        for each in every
+        if each is not awaited
+    )
+
+
+def interrupt_advice(evidence: Evidence) -> list[Advice]:
+    """What holds each of them back, and what to write."""
+    gic = evidence.description.gic
+    found = [Advice(*held_words(each, gic)) for each in evidence.held[:_MOST]]
+    rest = len(evidence.held) - _MOST
+    if rest > 0:
+        found.append(Advice(f"{rest} more interrupts are held back.", "armvcpu walk --interrupts lists them all"))
+    return found

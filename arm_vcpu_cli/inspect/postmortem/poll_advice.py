@@ -1,0 +1,134 @@
+"""A guest that reads a register over and over: which, and what it waits for as far as its code tells."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Final
+
+from arm_vcpu_cli.arch.bitfield import MASK64
+from arm_vcpu_cli.arch.instructions.conditions import Condition, awaited_condition, branch_target
+from arm_vcpu_cli.arch.layouts import layout_of
+from arm_vcpu_cli.arch.registers.sysreg import decode_system_move, is_generic
+from arm_vcpu_cli.arm_vcpu.context_frame import INSTRUCTION_SIZE
+from arm_vcpu_cli.devices.naming import meaning
+from arm_vcpu_cli.devices.pl011 import Pl011
+from arm_vcpu_cli.devices.pl011_registers import FlagRegister
+from arm_vcpu_cli.devices.regions import ReadAsZero
+from arm_vcpu_cli.devices.timer import CNTPCT, CNTVCT
+from arm_vcpu_cli.inspect.postmortem.advice import Advice
+from arm_vcpu_cli.inspect.postmortem.evidence import word_at
+from arm_vcpu_cli.inspect.postmortem.repetition import Access, Repetition
+from arm_vcpu_cli.vm.awaited import timer_states
+from arm_vcpu_cli.vm.diagnosis import with_symbol
+from arm_vcpu_cli.vm.machine import Machine
+
+_NO_INPUT: Final = int(FlagRegister.of(RXFE=1))
+_MOST_NAMED: Final = 3
+_WIDE: Final = 8
+"""So many bits or more are not named one by one."""
+_NEAR: Final = 16 * INSTRUCTION_SIZE
+"""How far a loop around a read reaches."""
+_COUNTERS: Final = (CNTPCT, CNTVCT)
+"""A loop that reads these waits for time to pass, which it does."""
+
+
+def poll(machine: Machine, found: Repetition) -> Advice | None:
+    """Of rounds of exits that only read; nothing of a guest that may wait for somebody to type."""
+    if not found.only_reads:
+        return None
+    waits = [(access, condition) for access in found.accesses if (condition := _condition(machine, access, found))]
+    if _may_wait_for_input(machine, found, waits):
+        return None
+    names = list(dict.fromkeys(access.name for access in found.accesses))
+    place = with_symbol(machine, found.accesses[-1].pc)
+    what = " and ".join(names) if len(names) <= _MOST_NAMED else f"{len(names)} registers"
+    said = f"The guest reads {what} over and over at {place}"
+    for access, condition in waits[:1]:
+        said += f", and waits for {_in_bits(machine, access, condition)}"
+    return Advice(f"{said}.", _nothing_there(machine, found))
+
+
+def _condition(machine: Machine, access: Access, found: Repetition) -> Condition | None:
+    link = found.link if len(found.accesses) == 1 else 0
+    return awaited_condition(partial(_word, machine), access.pc, access.register, access.bits, link)
+
+
+def _may_wait_for_input(machine: Machine, found: Repetition, waits: Sequence[tuple[Access, Condition]]) -> bool:
+    """Whether it may wait for somebody to type, as a guest at its prompt does: it looks at UARTFR, for all that is
+    known at RXFE."""
+    uarts = [each for each in found.accesses if isinstance(machine.devices.get(each.device), Pl011)]
+    conditions = [condition for access, condition in waits if access in uarts]
+    return bool(uarts) and (not conditions or any(each.mask & _NO_INPUT for each in conditions))
+
+
+def _in_bits(machine: Machine, access: Access, condition: Condition) -> str:
+    mask, become = condition.mask, f"to become {condition.value:#x}"
+    if condition.differs:
+        become = "to become something else than 0" if not condition.value else f"to be no longer {condition.value:#x}"
+    if mask.bit_count() >= _WIDE or not mask:
+        return f"it {become}" if mask + 1 == 1 << access.bits else f"its bits {mask:#x} {become}"
+    named = _field_names(machine, access, mask)
+    numbers = [str(bit) for bit in range(mask.bit_length()) if mask >> bit & 1]
+    bits = f"bit{'s' if len(numbers) > 1 else ''} {', '.join(numbers)}"
+    if len(numbers) == 1:
+        become = f"to become {int(bool(condition.value) is not condition.differs)}"
+    return f"{named} ({bits}) {become}" if named else f"{bits} {become}"
+
+
+def _field_names(machine: Machine, access: Access, mask: int) -> str:
+    if access.address is not None:
+        window = machine.current.bus.find(access.address)
+        said = "" if window is None else meaning(window.device, access.offset, access.bits // 8, mask)
+        return " and ".join(part.partition("=")[0] for part in said.split() if "=" in part)
+    layout = None if is_generic(access.name) else layout_of(access.name, mask)
+    if layout is None:
+        return ""
+    return " and ".join(field.name for field in layout.fields() if field.mask << field.lsb & mask)
+
+
+def _nothing_there(machine: Machine, found: Repetition) -> str:
+    device = machine.devices.get(found.accesses[-1].device)
+    if isinstance(device, ReadAsZero):
+        return f'device.{found.accesses[-1].device} is of the type "zero": it reads as 0 for ever'
+    return ""
+
+
+def untrapped_poll(machine: Machine) -> Advice | None:
+    """A loop around a read of a system register that does not trap; nothing of one that a timer will end."""
+    pc = machine.current.arch.ctx.elr
+    for place in range(pc - _NEAR, pc + _NEAR, INSTRUCTION_SIZE):
+        word = _word(machine, place)
+        move = None if word is None else decode_system_move(word)
+        if move is None or not move.is_read or not _is_in_loop(machine, pc, place):
+            continue
+        condition = awaited_condition(partial(_word, machine), place, move.rt, 64, 0)
+        if condition is None or move.reg in _COUNTERS:
+            continue
+        timer = next((each for each in timer_states(machine.current.timer) if each.control_name == move.reg.name), None)
+        if timer is not None and timer.is_on and not timer.is_endless:
+            continue
+        access = Access(place, move.reg.name, True, register=move.rt)
+        off = "" if timer is None or timer.is_on else f": the {timer.name} timer is off (ENABLE is 0)"
+        return Advice(
+            f"The guest reads {move.reg.name} over and over at {with_symbol(machine, place)}, and waits for "
+            f"{_in_bits(machine, access, condition)}{off}.",
+            "" if timer is None else f"set ENABLE (bit 0) of {timer.control_name}",
+        )
+    return None
+
+
+def _is_in_loop(machine: Machine, pc: int, place: int) -> bool:
+    """Whether a short loop goes round both addresses: a branch behind them leads back before them."""
+    last = max(pc, place)
+    for address in range(last, last + _NEAR, INSTRUCTION_SIZE):
+        word = _word(machine, address)
+        target = None if word is None else branch_target(word, address)
+        if target is not None and target <= min(pc, place) and target >= last - _NEAR:
+            return True
+    return False
+
+
+def _word(machine: Machine, address: int) -> int | None:
+    """The instruction at an address, None also where there is no such address."""
+    return word_at(machine, address) if 0 <= address <= MASK64 else None
