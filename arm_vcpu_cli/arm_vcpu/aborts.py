@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from arm_vcpu_cli.arch.bitfield import MASK64
 from arm_vcpu_cli.arch.registers.sysreg import lookup
-from arm_vcpu_cli.arch.syndrome.esr import decode_data_abort, decode_instruction_abort
+from arm_vcpu_cli.arch.syndrome.esr import (
+    ExceptionClass,
+    decode_data_abort,
+    decode_instruction_abort,
+    exception_class,
+)
 from arm_vcpu_cli.arch.translation.fault_address import fault_ipa
 from arm_vcpu_cli.arch.translation.memtype import Access
 from arm_vcpu_cli.arm_vcpu.access import PendingAccess
@@ -46,8 +51,11 @@ class GuestAborts:
         return self._entry.external_instruction_abort(far, walk_level=level)
 
     def is_mapped(self, vaddr: int, esr: int) -> bool:
-        """Whether EL1 could now make a data access that gave it this syndrome."""
-        access = Access.WRITE if decode_data_abort(esr).is_write else Access.READ
+        """Whether EL1 could now make an access that gave it the syndrome of this abort."""
+        if exception_class(esr) in (ExceptionClass.INSTRUCTION_ABORT, ExceptionClass.INSTRUCTION_ABORT_LOWER):
+            access = Access.EXECUTE
+        else:
+            access = Access.WRITE if decode_data_abort(esr).is_write else Access.READ
         return self._memory.translate(vaddr, access=access).paddr is not None
 
     def _walk_level(self, vaddr: int, access: Access) -> int:

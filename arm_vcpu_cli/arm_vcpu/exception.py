@@ -198,7 +198,7 @@ class SyncHandlers:
         """The saved state is that of a reset: nothing is left to do for exits from before, but to write PSTATE."""
         self._drop_pending()
         self.note = ""
-        self.entry.history.clear()
+        self.entry.chain.forget()
         self.new_pstate = pstate
 
     def complete(self, value: int) -> None:

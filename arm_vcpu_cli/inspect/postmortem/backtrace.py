@@ -32,7 +32,7 @@ def backtrace(machine: Machine) -> Iterator[str]:
     """
     frame = machine.current.arch.ctx
     core = machine.core
-    exceptions = machine.current.arch.el1_exceptions()
+    exceptions = machine.current.arch.exception_chain().exceptions
     failures = vector_failures(exceptions, machine.current.arch.read_sysreg(lookup("VBAR_EL1")))
     addresses = []
     if failures and frame.elr == exceptions[-1].pc:

@@ -19,7 +19,8 @@ from arm_vcpu_cli.arch.syndrome.esr import (
 )
 from arm_vcpu_cli.arch.translation.memtype import Access
 from arm_vcpu_cli.arm_vcpu.id_registers import guest_id_registers
-from arm_vcpu_cli.arm_vcpu.inject import El1Exception, sets_far
+from arm_vcpu_cli.arm_vcpu.exception_chain import Chain, El1Exception
+from arm_vcpu_cli.arm_vcpu.inject import sets_far
 from arm_vcpu_cli.arm_vcpu.recorder import RecentExit
 from arm_vcpu_cli.axvcpu.exit import NestedPageFault
 from arm_vcpu_cli.board.description import MachineDescription
@@ -117,6 +118,7 @@ class Evidence:
     fault: Fault | None = None
     stuck: bool = False
     vector: El1Exception | None = None
+    chain: Chain = Chain()
     recent: tuple[RecentExit, ...] = ()
     standings: tuple[Standing, ...] = ()
     """What each of several CPUs does."""
@@ -127,7 +129,8 @@ def gather(machine: Machine, result: RunResult | None = None, standings: Sequenc
     vcpu = machine.current.arch
     frame = vcpu.ctx
     vbar = _sysreg(machine, "VBAR_EL1")
-    exceptions = vcpu.el1_exceptions()
+    chain = vcpu.exception_chain()
+    exceptions = chain.exceptions
     failures = vector_failures(exceptions, vbar)
     stuck = bool(exceptions) and is_stuck(frame.elr, exceptions[-1], vbar, _sysreg(machine, "ELR_EL1"))
     recent = vcpu.recent_exits()
@@ -152,9 +155,10 @@ def gather(machine: Machine, result: RunResult | None = None, standings: Sequenc
         input_ended=not machine.console.input_open,
         instruction=word_at(machine, frame.elr),
         before=_words_before(machine, frame.elr),
-        fault=_fault(machine, result, exceptions, failures, recent, stuck=stuck),
+        fault=_fault(machine, result, chain, recent, stuck=stuck),
         stuck=stuck,
         vector=exceptions[-1] if stuck and failures else None,
+        chain=chain,
         recent=recent,
         standings=tuple(standings),
     )
@@ -163,12 +167,6 @@ def gather(machine: Machine, result: RunResult | None = None, standings: Sequenc
 def is_stuck(pc: int, last: El1Exception, vbar: int, elr: int) -> bool:
     """Whether a guest has just taken its last exception and executed nothing since."""
     return is_vector(pc, vbar) and (elr == last.pc or pc == last.pc)
-
-
-def has_returned(machine: Machine, exception: El1Exception) -> bool:
-    """Whether the handler of the last exception is done, or has been left: a later one has changed ELR_EL1."""
-    same = (_sysreg(machine, "ELR_EL1"), _sysreg(machine, "ESR_EL1")) == (exception.pc, exception.esr)
-    return not same or machine.current.arch.ctx.spsr.el == 0
 
 
 def word_at(machine: Machine, address: int) -> int | None:
@@ -202,8 +200,7 @@ def _timer_armed(machine: Machine) -> bool:
 def _fault(
     machine: Machine,
     result: RunResult | None,
-    exceptions: Sequence[El1Exception],
-    failures: int,
+    chain: Chain,
     recent: Sequence[RecentExit],
     *,
     stuck: bool,
@@ -211,11 +208,8 @@ def _fault(
     refused = bool(recent) and isinstance(recent[-1].record.reason, NestedPageFault)
     if refused and not stuck and result is not None and result.ending is Ending.FAULT:
         return _stage2_fault(machine, recent[-1])
-    if not exceptions or (not stuck and has_returned(machine, exceptions[-1])):
-        return None
-    # Where the vectors themselves fail, it is the exception before those that is to be explained.
-    first = exceptions[-1 - failures] if stuck and failures < len(exceptions) else exceptions[-1]
-    return fault_of(machine, first)
+    # All others came of the first.
+    return fault_of(machine, chain.exceptions[0]) if stuck or chain.is_unfinished else None
 
 
 def fault_of(machine: Machine, exception: El1Exception) -> Fault:

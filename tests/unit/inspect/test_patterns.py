@@ -10,7 +10,7 @@ import pytest
 from arm_vcpu_cli.arch.registers.el1regs import Sctlr, Spsr, Tcr
 from arm_vcpu_cli.arch.syndrome.esr import EC_SHIFT, ExceptionClass, data_abort_esr, instruction_abort_esr
 from arm_vcpu_cli.arch.translation.memtype import Access
-from arm_vcpu_cli.arm_vcpu.inject import El1Exception
+from arm_vcpu_cli.arm_vcpu.exception_chain import El1Exception
 from arm_vcpu_cli.arm_vcpu.observer import ExitRecord
 from arm_vcpu_cli.arm_vcpu.recorder import RecentExit
 from arm_vcpu_cli.axvcpu.exit import AxVCpuExitReason, CpuDown, Hypercall
