@@ -1,4 +1,4 @@
-"""The exceptions that EL1 is in the middle of: a fault, the fault of its handler, and so on, from the first to the last.
+"""The exceptions that EL1 is in the middle of: a fault, the fault of its handler, and so on, from first to last.
 
 Nobody tells when a handler returns: the core executes an ERET by itself. But an ERET clears the exclusive monitor
 (AArch64.ExceptionReturn), so a mark that taking an exception leaves there is gone as soon as the guest has returned
@@ -75,6 +75,9 @@ class Chain(NamedTuple):
     exceptions: tuple[El1Exception, ...] = ()
     dropped: int = 0
     is_unfinished: bool = False
+
+
+NO_EXCEPTION: Final = Chain()
 
 
 class ExceptionChain:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from arm_vcpu_cli.arch.bitfield import MASK64
-from arm_vcpu_cli.arch.fault import FSC_EXTERNAL, FSC_EXTERNAL_WALK_L0, FSC_UNSUPPORTED_ATOMIC
+from arm_vcpu_cli.arch.fault import FSC_UNSUPPORTED_ATOMIC
 from arm_vcpu_cli.arch.registers.el1regs import EL1H_MASKED, Sctlr, Spsr
 from arm_vcpu_cli.arch.registers.sysreg import lookup
 from arm_vcpu_cli.arch.syndrome.esr import (
@@ -22,7 +22,7 @@ from arm_vcpu_cli.arch.syndrome.esr import (
 )
 from arm_vcpu_cli.arm_vcpu.context_frame import ZERO_REGISTER, TrapFrame
 from arm_vcpu_cli.arm_vcpu.exception_chain import UNRETURNED, Chain, ExceptionChain
-from arm_vcpu_cli.arm_vcpu.vectors import ENTRY_SIZE, TABLE_SIZE, TrapKind, TrapSource, vector_offset
+from arm_vcpu_cli.arm_vcpu.vectors import ENTRY_SIZE, TABLE_ALIGNMENT, TABLE_SIZE, TrapKind, TrapSource, vector_offset
 from arm_vcpu_cli.engine.layout import CpuState
 from arm_vcpu_cli.saved import Saved
 
@@ -38,6 +38,8 @@ _PSTATE_WORD: Final = ~(_NZCV | _DAIF | int(Spsr.of(BTYPE=3)))
 _EL: Final = int(Spsr.of(M=0b1100))
 _EL1: Final = int(Spsr.of(M=0b0100))
 _SPAN: Final = int(Sctlr.of(SPAN=1))
+_VECTORS: Final = MASK64 & -TABLE_ALIGNMENT
+"""The bits of VBAR_EL1 that count."""
 _FROM_SP_EL0, _FROM_SP_ELX, _FROM_EL0 = (
     vector_offset(source, TrapKind.SYNCHRONOUS)
     for source in (TrapSource.CURRENT_SP_EL0, TrapSource.CURRENT_SP_ELX, TrapSource.LOWER_AARCH64)
@@ -160,7 +162,7 @@ class El1Entry:
             registers = self._u64[self._x0 : self._x0 + GENERAL_REGISTERS].tobytes()
             self.repeats = self.repeats + 1 if registers == self._registers else 0
             self._registers = registers
-            offset = pc - self._u64[self._vbar]
+            offset = pc - (self._u64[self._vbar] & _VECTORS)
             at_vector = 0 <= offset < TABLE_SIZE and offset % ENTRY_SIZE == 0
             self.stuck = self.repeats >= (REPEATS_AT_THE_VECTOR if at_vector else REPEATS_WITHOUT_PROGRESS)
         elif sp < last_sp and self._frame.spsr & _EL1H_BITS == EL1H:
@@ -197,7 +199,7 @@ class El1Entry:
                 offset = _FROM_SP_EL0 if old & _EL else _FROM_EL0
                 u64[sp_el0] = u64[sp]
                 u64[sp] = u64[sp_el1]
-            u64[pc] = (u64[vbar] + offset) & MASK64
+            u64[pc] = u64[vbar] & _VECTORS | offset
             new = _ENTRY | old & _KEPT
             if has_pan and not u64[sctlr] & _SPAN:
                 new |= _PAN
@@ -232,21 +234,17 @@ class El1Entry:
         """An Undefined Instruction exception at the current PC (EC 0x00)."""
         return self.take(undefined_esr())
 
-    def external_data_abort(
-        self, far: int, *, is_write: bool, walk_level: int | None = None, maintenance: bool = False
-    ) -> int:
-        """A synchronous external abort of a load or store, or of the walk of the table at ``walk_level``.
+    def data_abort(self, far: int, fault: int, *, is_write: bool, maintenance: bool = False) -> int:
+        """A data abort with that fault status code (DFSC).
 
         ``maintenance``: of a cache maintenance or address translation instruction (ESR_EL1.CM).
         """
-        fault = FSC_EXTERNAL if walk_level is None else FSC_EXTERNAL_WALK_L0 + walk_level
         return self.take(data_abort_esr(self.from_el1, fault, is_write=is_write, cm=int(maintenance)), far)
 
     def unsupported_atomic(self, far: int, *, is_write: bool) -> int:
         """An exclusive or atomic access to memory that does not support it (DFSC 0b110101)."""
         return self.take(data_abort_esr(self.from_el1, FSC_UNSUPPORTED_ATOMIC, is_write=is_write), far)
 
-    def external_instruction_abort(self, far: int, *, walk_level: int | None = None) -> int:
-        """A synchronous external abort of an instruction fetch, or of its translation table walk."""
-        fault = FSC_EXTERNAL if walk_level is None else FSC_EXTERNAL_WALK_L0 + walk_level
+    def instruction_abort(self, far: int, fault: int) -> int:
+        """An instruction abort with that fault status code (IFSC)."""
         return self.take(instruction_abort_esr(self.from_el1, fault), far)

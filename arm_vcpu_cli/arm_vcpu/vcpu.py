@@ -18,10 +18,10 @@ from arm_vcpu_cli.arm_vcpu.config import (
 )
 from arm_vcpu_cli.arm_vcpu.context_frame import GuestSystemRegisters, TrapFrame
 from arm_vcpu_cli.arm_vcpu.exception import SyncHandlers
+from arm_vcpu_cli.arm_vcpu.exception_chain import Chain
 from arm_vcpu_cli.arm_vcpu.execute_on_demand import Watcher
 from arm_vcpu_cli.arm_vcpu.exit_path import NO_LIMIT, ExitPath, ExitState
 from arm_vcpu_cli.arm_vcpu.guest_memory import GuestMemory
-from arm_vcpu_cli.arm_vcpu.exception_chain import Chain
 from arm_vcpu_cli.arm_vcpu.interrupt_lines import VirtualInterruptLines
 from arm_vcpu_cli.arm_vcpu.observer import ExitObserver, ExitRecord, FanOut
 from arm_vcpu_cli.arm_vcpu.pcpu import Aarch64PerCpu

@@ -11,13 +11,10 @@ from arm_vcpu_cli.arch.registers.sysreg import lookup
 from arm_vcpu_cli.arch.syndrome.esr import EC_SHIFT, Esr, ExceptionClass, decode_data_abort, describe_esr
 from arm_vcpu_cli.arm_vcpu.context_frame import INSTRUCTION_SIZE
 from arm_vcpu_cli.arm_vcpu.exception_chain import El1Exception
-from arm_vcpu_cli.arm_vcpu.vectors import TrapKind
+from arm_vcpu_cli.arm_vcpu.vectors import ENTRY_SIZE, TABLE_ALIGNMENT, TABLE_SIZE, TrapKind
 from arm_vcpu_cli.vm.machine import Machine
 
-_VECTOR_SIZE: Final = 0x80
-_KIND_SHIFT: Final = 7
 _KINDS: Final = MappingProxyType({TrapKind.IRQ: "IRQ", TrapKind.FIQ: "FIQ", TrapKind.SERROR: "SError"})
-_TABLE_SIZE: Final = 0x800
 _FAULT_STATUS_BITS: Final = 0x3F
 _NAMES: Final = MappingProxyType(
     {
@@ -63,9 +60,14 @@ def in_words(exception: El1Exception) -> str:
     return f"exception of the class {describe_esr(exception.esr)}"
 
 
+def vector_base(machine: Machine) -> int:
+    """Where the vectors of EL1 begin: VBAR_EL1, whose low bits do not count."""
+    return machine.current.arch.read_sysreg(lookup("VBAR_EL1")) & -TABLE_ALIGNMENT
+
+
 def is_vector(address: int, vbar: int) -> bool:
     """Whether an address is the first of one of the sixteen vectors."""
-    return 0 <= address - vbar < _TABLE_SIZE and (address - vbar) % _VECTOR_SIZE == 0
+    return 0 <= address - vbar < TABLE_SIZE and (address - vbar) % ENTRY_SIZE == 0
 
 
 def vector_failures(exceptions: Sequence[El1Exception], vbar: int) -> int:
@@ -87,7 +89,7 @@ def explain_stuck(machine: Machine) -> str:
     stuck = f"the guest is stuck{on_cpu(machine)}"
     if not exceptions:
         return f"{stuck}: it takes the same exception over and over"
-    vbar = machine.current.arch.read_sysreg(lookup("VBAR_EL1"))
+    vbar = vector_base(machine)
     failures = vector_failures(exceptions, vbar)
     first, last = exceptions[0], exceptions[-1]
     place = with_symbol(machine, last.pc)
@@ -95,7 +97,8 @@ def explain_stuck(machine: Machine) -> str:
         vector = f"the vector at {place} (VBAR_EL1 is {vbar:#x}) {_why_useless(last)}"
         if failures == len(exceptions):
             before = interrupted_by(first, vbar)
-            return f"{stuck}{f' after {before[0]}' if before else ''}: {vector}"
+            after = "" if before is None else f" after {before[0]} at {with_symbol(machine, before[1])}"
+            return f"{stuck}{after}: {vector}"
         missing = "its handler is missing" if failures == len(exceptions) - 1 else "its handler faults, and for that"
         return f"{_after(machine, stuck, first)}: {missing}, {vector}"
     if len(exceptions) > 1:
@@ -117,7 +120,7 @@ def interrupted_by(exception: El1Exception, vbar: int) -> tuple[str, int] | None
     system calls and interrupts are not kept. None if it is no vector."""
     if not is_vector(exception.pc, vbar):
         return None
-    kind = TrapKind(exception.pc - vbar >> _KIND_SHIFT & len(TrapKind) - 1)
+    kind = TrapKind((exception.pc - vbar) // ENTRY_SIZE % len(TrapKind))
     if kind is not TrapKind.SYNCHRONOUS:
         return f"an interrupt ({_KINDS[kind]})", exception.elr
     if exception.cause >> EC_SHIFT != ExceptionClass.SVC64:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Final
 
-from arm_vcpu_cli.arch.registers.sysreg import lookup
 from arm_vcpu_cli.arm_vcpu.context_frame import FRAME_POINTER, INSTRUCTION_SIZE, LINK_REGISTER
 from arm_vcpu_cli.engine.port import CpuCore
-from arm_vcpu_cli.vm.diagnosis import vector_failures
+from arm_vcpu_cli.vm.diagnosis import interrupted_by, vector_base, vector_failures
 from arm_vcpu_cli.vm.machine import Machine
 
 _RECORD_SIZE: Final = 16
-_MAX_FRAMES: Final = 64
+_MAX_FRAMES: Final = 4096
+_MAX_LINES: Final = 64
+_LONGEST_CYCLE: Final = 4
+"""Functions that call each other in turn."""
+_WORTH_FOLDING: Final = 3
+"""Repetitions."""
 
 
 def place(machine: Machine, address: int, *, called_from: bool = False) -> str:
@@ -26,20 +31,22 @@ def place(machine: Machine, address: int, *, called_from: bool = False) -> str:
 
 
 def backtrace(machine: Machine) -> Iterator[str]:
-    """The chain of frame records from x29, ending at the first that cannot be one.
+    """The chain of frame records from x29, ending at the first that cannot be one; equal frames are told once.
 
     Where the first instruction of a vector could not be executed, what was interrupted stands below it.
     """
     frame = machine.current.arch.ctx
     core = machine.core
     exceptions = machine.current.arch.exception_chain().exceptions
-    failures = vector_failures(exceptions, machine.current.arch.read_sysreg(lookup("VBAR_EL1")))
+    failures = vector_failures(exceptions, vector_base(machine))
     addresses = []
     if failures and frame.elr == exceptions[-1].pc:
         # The vector has changed no register: the frame pointer is still that of the code below it.
         yield f"    {place(machine, frame.elr)} (exception vector)"
         if failures < len(exceptions):
             addresses.append(exceptions[-1 - failures].pc)
+        elif interrupted_by(exceptions[0], vector_base(machine)) is not None:
+            addresses.append(exceptions[0].elr)
     else:
         addresses.append(frame.elr)
     pointer = frame.gpr(FRAME_POINTER)
@@ -48,15 +55,44 @@ def backtrace(machine: Machine) -> Iterator[str]:
     if (record is None or record[1] != link) and core.read_virtual(link, INSTRUCTION_SIZE) is not None:
         # A leaf function has made no record of its own; its caller is only in x30, if that still is an address.
         addresses.append(link)
-    while record is not None and len(addresses) < _MAX_FRAMES:
+    addresses += islice(frame_chain(core, pointer), _MAX_FRAMES)
+    yield from _folded(machine, addresses)
+
+
+def frame_chain(core: CpuCore, pointer: int) -> Iterator[int]:
+    """The return addresses in the frame records from ``pointer`` on: each lies above the one before."""
+    record = _frame_record(core, pointer)
+    while record is not None and record[1]:
         following, back = record
-        if not back:
-            break
-        addresses.append(back)
+        yield back
         record = _frame_record(core, following) if following > pointer else None
         pointer = following
-    for number, address in enumerate(addresses):
-        yield f"#{number:<2} {place(machine, address, called_from=number > 0)}"
+
+
+def _folded(machine: Machine, addresses: Sequence[int]) -> Iterator[str]:
+    """A line for each; what is repeated, also in turn, once and with a count."""
+    number = lines = 0
+    while number < len(addresses) and lines < _MAX_LINES:
+        period, times = _repetition(addresses, number)
+        for index in range(number, number + period):
+            yield f"#{index:<2} {place(machine, addresses[index], called_from=index > 0)}"
+        number += period * times
+        lines += period
+        if times > 1:
+            frames = f"frame #{number - period * times}" if period == 1 else f"these {period} frames"
+            yield f"    ({frames} {times - 1} {'time' if times == 2 else 'times'} more)"
+
+
+def _repetition(addresses: Sequence[int], start: int) -> tuple[int, int]:
+    """How many addresses from ``start`` on are repeated how often; (1, 1) if none is."""
+    for period in range(1, _LONGEST_CYCLE + 1):
+        cycle = addresses[start : start + period]
+        times = 1
+        while addresses[start + times * period : start + (times + 1) * period] == cycle:
+            times += 1
+        if times >= _WORTH_FOLDING:
+            return period, times
+    return 1, 1
 
 
 def _frame_record(core: CpuCore, pointer: int) -> tuple[int, int] | None:

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from arm_vcpu_cli.arch.registers.el1regs import Sctlr
 from arm_vcpu_cli.arch.translation.memtype import Access
-from arm_vcpu_cli.inspect.postmortem.backtrace import backtrace, place
+from arm_vcpu_cli.inspect.postmortem.backtrace import backtrace
 from arm_vcpu_cli.inspect.postmortem.cpu_sections import cpu_part, other_parts, standings_of
 from arm_vcpu_cli.inspect.postmortem.disassembly import HINT, Disassembler, code_lines
 from arm_vcpu_cli.inspect.postmortem.evidence import Evidence, gather

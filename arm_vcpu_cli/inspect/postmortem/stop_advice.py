@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from arm_vcpu_cli.arch.fault import fault_status_name
 from arm_vcpu_cli.arch.instructions.loadstore import LoadStore, decode_load_store
 from arm_vcpu_cli.arch.smccc import FUNCTION_NAMES, SMC64, function_name, is_psci
 from arm_vcpu_cli.arch.syndrome.esr import ExceptionClass, exception_class
@@ -18,8 +17,13 @@ _WFI: Final = 0xD503207F
 _WFE: Final = 0xD503205F
 _BRANCH_MASK: Final = 0xFC000000
 _BRANCH: Final = 0x14000000
-_BRANCH_SELF: Final = 0x14000000
-_STATUS_BITS: Final = 0x3F
+_SELF_BRANCHES: Final = (
+    (0xFFFFFFFF, 0x14000000),
+    (0xFFFFFFE0, 0x54000000),
+    (0x7EFFFFE0, 0x34000000),
+    (0x7E07FFE0, 0x36000000),
+)
+"""Masks and values: B; B.cond; CBZ, CBNZ; TBZ, TBNZ."""
 _IMMEDIATE: Final = 0xFFFF
 _PANICS: Final = (
     (
@@ -64,42 +68,6 @@ _PANICS: Final = (
         "",
     ),
 )
-
-
-def missing_vector(evidence: Evidence) -> Advice | None:
-    """Why the guest could not handle its exception."""
-    if not evidence.stuck:
-        return None
-    if evidence.vector is None:
-        return Advice(
-            "Its handler does not remove the cause: it returns to the same instruction, which takes the same exception "
-            "again.",
-            "a handler that cannot correct the cause has to skip the instruction (ELR_EL1 + 4) or stop",
-        )
-    if evidence.vbar == 0:
-        return Advice(
-            "The guest takes an exception before it has set VBAR_EL1, so it has no handler that could say so.",
-            "set VBAR_EL1 first of all (2 KiB aligned), with vectors that at least print ESR_EL1, ELR_EL1 and FAR_EL1",
-        )
-    kind = exception_class(evidence.vector.esr)
-    if kind in (ExceptionClass.INSTRUCTION_ABORT, ExceptionClass.INSTRUCTION_ABORT_LOWER):
-        why = fault_status_name(evidence.vector.esr & _STATUS_BITS)
-        return Advice(
-            f"The vectors at VBAR_EL1 {evidence.vbar:#x} cannot be executed ({why}).",
-            "VBAR_EL1 is a virtual address: the tables have to map it executable, from the moment the MMU is on",
-        )
-    if kind == ExceptionClass.UNKNOWN:
-        return Advice(
-            f"There are no instructions at the vectors, VBAR_EL1 {evidence.vbar:#x}: they have been overwritten, or "
-            "never were there.",
-            "look at what else is written there; a stack or .bss that runs into them is the usual cause",
-        )
-    if kind == ExceptionClass.DATA_ABORT:
-        return Advice(
-            "The handler itself faults with its first access, as one does that saves registers to a bad stack.",
-            "look at SP at the first exception; a handler can use a stack of its own (SPSel, SP_EL1)",
-        )
-    return Advice("The first instruction of the handler takes an exception itself.", "")
 
 
 def _aarch32(evidence: Evidence) -> Advice | None:
@@ -179,7 +147,7 @@ def _hangs(evidence: Evidence) -> Advice | None:
         # Who would have to write what they read is another question.
         return None
     words = (evidence.instruction, *evidence.before[:2])
-    if evidence.instruction == _BRANCH_SELF or (_WFE in words and evidence.instruction & _BRANCH_MASK == _BRANCH):
+    if _branches_to_itself(evidence.instruction) or (_WFE in words and evidence.instruction & _BRANCH_MASK == _BRANCH):
         return Advice(
             "The guest has stopped itself in an endless loop: the end of a program, or of a handler for what must not "
             "happen.",
@@ -194,6 +162,11 @@ def _hangs(evidence: Evidence) -> Advice | None:
             "interrupts are masked",
         )
     return Advice("The guest goes round in a loop that changes nothing.", "the backtrace says who called it")
+
+
+def _branches_to_itself(word: int) -> bool:
+    """Whether an instruction is a branch, with a condition or without, whose offset is 0."""
+    return any(word & mask == value for mask, value in _SELF_BRANCHES)
 
 
 def _loads(word: int) -> bool:

@@ -9,7 +9,8 @@ from arm_vcpu_cli.arch.syndrome.esr import EC_SHIFT, describe_esr
 from arm_vcpu_cli.arm_vcpu.exception_chain import FIRST, El1Exception
 from arm_vcpu_cli.arm_vcpu.inject import sets_far
 from arm_vcpu_cli.inspect.postmortem.backtrace import place
-from arm_vcpu_cli.inspect.postmortem.evidence import Evidence, Fault
+from arm_vcpu_cli.inspect.postmortem.evidence import Evidence
+from arm_vcpu_cli.inspect.postmortem.fault_facts import Fault
 from arm_vcpu_cli.inspect.tables.both_stages import Translated
 from arm_vcpu_cli.vm.diagnosis import in_words, interrupted_by, is_vector
 from arm_vcpu_cli.vm.machine import Machine
@@ -33,7 +34,7 @@ def story(machine: Machine, evidence: Evidence) -> Iterator[str]:
 def _between(machine: Machine, evidence: Evidence, number: int) -> Iterator[str]:
     """What is not in the chain: what came before its first exception, and what is left out."""
     chain = evidence.chain
-    if not number and (before := interrupted_by(chain.exceptions[0], evidence.vbar)) is not None:
+    if not number and (before := interrupted_by(chain.exceptions[0], evidence.vectors)) is not None:
         what, address = before
         yield what
         yield f"  at {place(machine, address)}"
@@ -43,7 +44,8 @@ def _between(machine: Machine, evidence: Evidence, number: int) -> Iterator[str]
 
 def _before(evidence: Evidence, number: int) -> str:
     exception = evidence.chain.exceptions[number]
-    if is_vector(exception.pc, evidence.vbar) and (number or interrupted_by(exception, evidence.vbar) is not None):
+    is_known = bool(number) or interrupted_by(exception, evidence.vectors) is not None
+    if is_known and is_vector(exception.pc, evidence.vectors):
         return "then, at the vector for it: "
     if number:
         return "then, in its handler: "

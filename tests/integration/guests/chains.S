@@ -93,6 +93,79 @@ case report
         ret
         .size   report, . - report
 
+// The handler calls the function that has faulted.
+case handler_meets_itself
+        stack
+        handled meeting_vectors
+        bl      print
+        done    handler_meets_itself
+
+case print
+        stp     x29, x30, [sp, #-16]!
+        mov     x29, sp
+        movz    x1, #0x0a00, lsl #16
+        str     w0, [x1]
+        ldp     x29, x30, [sp], #16
+        ret
+        .size   print, . - print
+
+// Code that ends without a return, in front of zeros.
+case runs_on
+        stack
+        bl      no_return
+        done    runs_on
+case no_return
+        add     x0, x0, #1
+        .word   0, 0, 0
+        .size   no_return, . - no_return
+
+// A jump to zeros.
+case cleared
+        stack
+        adr     x9, root + 0x100
+        blr     x9
+        done    cleared
+
+case lock_in_device
+        movz    x1, #0x0900, lsl #16
+        ldxr    w0, [x1]
+        done    lock_in_device
+
+case crooked_lock
+        adr     x1, lock
+        add     x1, x1, #2
+        ldxr    w0, [x1]
+        done    crooked_lock
+
+case device_code
+        movz    x1, #0x0900, lsl #16
+        br      x1
+        done    device_code
+
+case device_width
+        movz    x1, #0x0900, lsl #16
+        dc      zva, x1
+        done    device_width
+
+case text_as_pointer
+        ldr     x1, =0x0000333231656d61
+        ldr     x0, [x1]
+        done    text_as_pointer
+
+case flag_without_hafdbs
+        mmu
+        mrs     x11, tcr_el1
+        mov     x12, #1 << 39                   // HA
+        orr     x11, x11, x12
+        msr     tcr_el1, x11
+        adr     x10, root
+        ldr     x11, =0x40000305
+        str     x11, [x10, #16]
+        dsb     sy
+        movz    x1, #0x8000, lsl #16
+        ldr     x0, [x1, #0x40]
+        done    flag_without_hafdbs
+
 // The same with a lock around the report, which takes the exclusive monitor.
 case handler_with_lock
         stack
@@ -173,7 +246,7 @@ case handled_before
 case guard_page
         stack
         mmu
-        handled pushing_vectors
+        handled missing_vectors
         movz    x0, #0x4021, lsl #16
         movk    x0, #0x4000
         mov     sp, x0
@@ -286,6 +359,10 @@ case wild_direct
         done    wild_direct
 
 case crooked_stack
+        mrs     x0, sctlr_el1
+        orr     x0, x0, #8                      // SA
+        msr     sctlr_el1, x0
+        isb
         adr     x0, stack_top - 8
         mov     sp, x0
         str     x0, [sp]
@@ -449,9 +526,9 @@ text:   .ascii  "Hello, victims!!"
         vectors saving_vectors, save_and_handle handler
         vectors locking_vectors, save_and_handle locking_handler
         vectors counting_vectors, save_and_handle counting_handler
-        vectors pushing_vectors, save_and_handle handler
         vectors skipping_vectors, skip
         vectors mapping_vectors, map_page
+        vectors meeting_vectors, save_and_handle print
         vectors missing_vectors, udf #0
         .skip   0x40
 crooked:
