@@ -11,6 +11,8 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
+from arm_vcpu_cli.code_archive import CodeArchive
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal
@@ -103,12 +105,17 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             # Nothing of what is loaded is ever garbage, and looking for some takes a tenth of the start. What runs
             # for long switches the collector on again.
             gc.disable()
-            command = import_module(_COMMAND).load()
+            archive = CodeArchive(sys.modules[__package__])
+            sys.meta_path.insert(0, archive)
+            commands = import_module(_COMMAND)
+            command = commands.load()
             import_module(_INHERITANCE).give_up(sys.argv[1:])
             interrupts.raises = True
             status = command()
         finally:
             interrupts.raises = False
+        if not status and commands.only_guest(sys.argv[1:]) is not None:
+            archive.renew()
     except _Interrupt:
         interrupts.say()
         status = _INTERRUPTED

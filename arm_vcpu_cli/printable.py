@@ -27,9 +27,9 @@ _UNKNOWN: Final = "\ufffd"
 _BYTES: Final = range(0xDC80, 0xDD00)
 """What stands for the bytes 0x80 to 0xFF in a file name that cannot be decoded (PEP 383)."""
 _BYTE: Final = 0xFF
-_COLOUR: Final = re.compile(r"(\x1b\[[0-9;]*m)")
+_COLOUR: Final = r"(\x1b\[[0-9;]*m)"
 """A change of colour (ECMA-48, SGR), as our own styles write it."""
-_ESCAPE_SEQUENCE: Final = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])")
+_ESCAPE_SEQUENCE: Final = r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])"
 """Control sequences of a terminal (ECMA-48): CSI, OSC and the short ones."""
 _PICTURES: Final[Mapping[str, str]] = MappingProxyType({chr(code): chr(0x2400 + code) for code in range(0x20)})
 _TAB: Final = "\t"
@@ -81,7 +81,7 @@ def pictured(text: str) -> str:
     themselves. Tabs stay."""
     if text.isprintable():
         return text
-    plain = _ESCAPE_SEQUENCE.sub("", text)
+    plain = re.sub(_ESCAPE_SEQUENCE, "", text)
     return "".join([c if c.isprintable() or c == _TAB else _PICTURES.get(c, _UNKNOWN) for c in plain])
 
 
@@ -89,7 +89,7 @@ def _line(line: str, coloured: bool) -> str:
     if not coloured:
         return _escaped(line)
     # Every second piece is a change of colour.
-    return "".join([piece if index % 2 else _escaped(piece) for index, piece in enumerate(_COLOUR.split(line))])
+    return "".join([piece if index % 2 else _escaped(piece) for index, piece in enumerate(re.split(_COLOUR, line))])
 
 
 def _escaped(text: str) -> str:

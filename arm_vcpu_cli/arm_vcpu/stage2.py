@@ -7,9 +7,8 @@ invalidates the core's TLB after an operation that took something away (unmap, p
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Final
 
 from arm_vcpu_cli.arch.identification.idregs import PA_RANGE_BITS
 from arm_vcpu_cli.arch.registers.el2regs import Vtcr, Vttbr
@@ -19,12 +18,14 @@ from arm_vcpu_cli.arch.translation.descriptor import (
     ENTRIES,
     LAST_LEVEL,
     PAGE_SIZE,
+    TABLE,
     LeafDescriptor,
     Stage2Attributes,
     TableDescriptor,
     decode_stage2,
     leaf_size,
     stage2_leaf,
+    stage2_leaves,
     stage2_table,
 )
 from arm_vcpu_cli.arch.translation.memtype import Access
@@ -32,13 +33,13 @@ from arm_vcpu_cli.arch.translation.stage2walk import MAX_INPUT_BITS, START_LEVEL
 from arm_vcpu_cli.arch.translation.walk import Walk
 from arm_vcpu_cli.arm_vcpu.stage2_transaction import DESCRIPTOR, EMPTY_TABLE, FrameMemory, Slot, Transaction
 from arm_vcpu_cli.errors import Stage2Error
+from arm_vcpu_cli.record import Record, replace
 
 MIN_BITS: Final = 32
 FIRST_BLOCK_LEVEL: Final = 1
-_TABLE: Final = struct.Struct(f"<{ENTRIES}Q")
 
 
-class Stage2Region(NamedTuple):
+class Stage2Region(Record):
     """A run of mapped memory, contiguous in IPA and PA and with the same attributes. Sizes are in bytes."""
 
     ipa: int
@@ -200,7 +201,7 @@ class Stage2AddressSpace:
                 and last.pa + last.size == leaf.pa
                 and last.attributes == leaf.attributes
             ):
-                last = last._replace(size=last.size + leaf.size)
+                last = replace(last, size=last.size + leaf.size)
                 continue
             if last is not None:
                 yield last
@@ -271,8 +272,15 @@ class Stage2AddressSpace:
                 transaction.write(slot, stage2_leaf(level, pa, attributes, on_demand=on_demand))
             else:
                 if entry is None:
-                    entry = TableDescriptor(transaction.new_table())
+                    below = leaf_size(level + 1)
+                    whole = level + 1 >= FIRST_BLOCK_LEVEL and not (ipa | stop | pa) % below
+                    first, count = ipa // below % ENTRIES, (stop - ipa) // below if whole else 0
+                    leaves = stage2_leaves(level + 1, first, count, pa, attributes, on_demand=on_demand)
+                    entry = TableDescriptor(transaction.new_table(leaves))
                     transaction.write(slot, stage2_table(entry.address))
+                    if whole:
+                        ipa = stop
+                        continue
                 self._map(transaction, entry.address, level + 1, ipa, stop, to_pa, attributes, on_demand)
             ipa = stop
 
@@ -313,9 +321,8 @@ class Stage2AddressSpace:
     ) -> TableDescriptor:
         """Replace a block by a table of 512 entries that map the same."""
         level = block.level + 1
-        first = stage2_leaf(level, block.pa, block.attributes, on_demand=block.on_demand)
-        step = leaf_size(level)
-        table = transaction.new_table(_TABLE.pack(*range(first, first + ENTRIES * step, step)))
+        leaves = stage2_leaves(level, 0, ENTRIES, block.pa, block.attributes, on_demand=block.on_demand)
+        table = transaction.new_table(leaves)
         transaction.write(slot, stage2_table(table, on_demand=on_demand))
         return TableDescriptor(table)
 
@@ -356,7 +363,7 @@ class Stage2AddressSpace:
         frames = self._root_frames if level == self._start_level else 1
         for frame in range(frames):
             view = self._frames.memory(table + frame * PAGE_SIZE, PAGE_SIZE)
-            for index, descriptor in enumerate(_TABLE.unpack(view)):
+            for index, descriptor in enumerate(TABLE.unpack(view)):
                 if descriptor:
                     yield frame * ENTRIES + index, descriptor
 

@@ -24,6 +24,7 @@ LAYERS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         "record": frozenset(),
         "saved": frozenset(),
         "sizes": frozenset(),
+        "code_archive": frozenset(),
         "version": frozenset(),
         "arch": frozenset({"errors", "record"}),
         "axvcpu": frozenset({"errors", "record"}),
@@ -43,7 +44,7 @@ LAYERS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         | {"axvcpu", "engine", "devices", "guest", "arm_vcpu", "board", "host", "vm", "observe", "inspect"},
         "cli": frozenset({ANY}),
         "": frozenset({ANY}),
-        "__main__": frozenset({"cli"}),
+        "__main__": frozenset({"cli", "code_archive"}),
     }
 )
 """What each part may import beside itself."""

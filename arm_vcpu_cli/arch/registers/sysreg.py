@@ -130,12 +130,12 @@ SYSREGS: Final[Mapping[str, SysReg]] = MappingProxyType(dict(_all_registers()))
 NAMES: Final[Mapping[SysReg, str]] = MappingProxyType({reg: name for name, reg in reversed(list(SYSREGS.items()))})
 """The name of each encoding; of two, that of the physical register or of the read access."""
 
-_GENERIC: Final = re.compile(r"S([0-3])_([0-7])_C(\d|1[0-5])_C(\d|1[0-5])_([0-7])", re.IGNORECASE)
+_GENERIC: Final = r"(?i)S([0-3])_([0-7])_C(\d|1[0-5])_C(\d|1[0-5])_([0-7])"
 
 
 def is_generic(name: str) -> bool:
     """Whether this is a generic name, ``S<op0>_<op1>_C<n>_C<m>_<op2>``."""
-    return _GENERIC.fullmatch(name) is not None
+    return re.fullmatch(_GENERIC, name) is not None
 
 
 def lookup(name: str) -> SysReg:
@@ -146,7 +146,7 @@ def lookup(name: str) -> SysReg:
     exact = SYSREGS.get(name)
     if exact is not None:
         return exact
-    generic = _GENERIC.fullmatch(name)
+    generic = re.fullmatch(_GENERIC, name)
     if generic is not None:
         return SysReg(*(int(part) for part in generic.groups()))
     by_upper_name = _by_upper_name()

@@ -7,6 +7,7 @@ addresses of 48 bits.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Final, NamedTuple
@@ -24,6 +25,7 @@ PAGE_SHIFT: Final = 12
 PAGE_SIZE: Final = 1 << PAGE_SHIFT
 STRIDE: Final = 9
 ENTRIES: Final = 1 << STRIDE
+TABLE: Final = struct.Struct(f"<{ENTRIES}Q")
 DESCRIPTOR_BYTES: Final = 8
 
 VALID: Final = 1
@@ -135,6 +137,19 @@ def stage2_leaf(level: int, pa: int, attributes: Stage2Attributes, *, on_demand:
     if pa & ~OUTPUT_MASK or pa % leaf_size(level):
         raise ValueError(f"output address {pa:#x} does not fit a level {level} descriptor")
     return pa | _leaf_without_address(level, attributes, on_demand)
+
+
+def stage2_leaves(
+    level: int, first: int, count: int, pa: int, attributes: Stage2Attributes, *, on_demand: bool = False
+) -> bytes:
+    """A table of which ``count`` entries from ``first`` on are leaves for neighbouring addresses from ``pa`` on, and
+    the others are invalid. ValueError as for :func:`stage2_leaf`."""
+    if not count:
+        return bytes(TABLE.size)
+    span = leaf_size(level)
+    leaf = stage2_leaf(level, pa, attributes, on_demand=on_demand)
+    leaves = range(leaf, leaf + count * span, span)
+    return TABLE.pack(*bytes(first), *leaves, *bytes(ENTRIES - first - count))
 
 
 # A region is mapped by hundreds of leaves that differ in their addresses alone.
