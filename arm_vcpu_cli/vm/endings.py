@@ -33,10 +33,12 @@ ENDS_OF_A_PANIC: Final = (Ending.POWERED_OFF, Ending.RESET, Ending.NO_PROGRESS)
 
 
 class RunResult(Record):
-    """The end of a run: ``status`` is the command's exit status, ``message`` one line for people."""
+    """The end of a run: ``status`` is the command's exit status, ``message`` one line for people; ``printed`` is how
+    many bytes the guest has printed, None if nobody has counted."""
 
     ending: Ending
     status: int
     message: str
     exits: int = 0
     seconds: float = 0.0
+    printed: int | None = None

@@ -378,4 +378,6 @@ def run_machine(machine: Machine, watchdog: Watchdog) -> RunResult:
     for cpu in machine.cpus:
         cpu.arch.close_record()
     machine.look_at(run.culprit or machine.current)
-    return RunResult(result.ending, result.status, result.message, machine.exits, time.perf_counter() - started)
+    return RunResult(
+        result.ending, result.status, result.message, machine.exits, time.perf_counter() - started, run.panic.printed
+    )

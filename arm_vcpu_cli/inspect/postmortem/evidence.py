@@ -40,6 +40,7 @@ class Evidence:
     exits: int = 0
     entry: int = 0
     image_kind: str = "elf"
+    printed: int | None = None
     has_symbols: bool = True
     vbar: int = 0
     sctlr: int = 0
@@ -90,6 +91,7 @@ def gather(machine: Machine, result: RunResult | None = None, standings: Sequenc
         exits=vcpu.exits,
         entry=machine.image.entry if machine.description.boot.entry is None else machine.description.boot.entry,
         image_kind=machine.image.kind,
+        printed=None if result is None else result.printed,
         has_symbols=len(machine.image.symbols) > 0,
         vbar=vbar,
         sctlr=_sysreg(machine, "SCTLR_EL1"),

@@ -15,13 +15,12 @@ from arm_vcpu_cli.inspect.postmortem.cpu_advice import wait_for_each_other
 from arm_vcpu_cli.inspect.postmortem.evidence import Evidence
 from arm_vcpu_cli.inspect.postmortem.exception_advice import EXCEPTIONS
 from arm_vcpu_cli.inspect.postmortem.handler_advice import goes_back, meets_itself, missing_vector
+from arm_vcpu_cli.inspect.postmortem.kernel_advice import no_symbols, other_console, silent_kernel
 from arm_vcpu_cli.inspect.postmortem.stack_advice import crooked_stack
 from arm_vcpu_cli.inspect.postmortem.stop_advice import (
     CAUSES,
     STOPS,
-    no_symbols,
     not_its_fault,
-    other_console,
     unknown_calls,
     waits,
 )
@@ -35,7 +34,7 @@ GROUPS: Final[tuple[tuple[Pattern, ...], ...]] = (
     (missing_vector, goes_back),
     (crooked_stack,),
     (unknown_calls,),
-    (other_console,),
+    (other_console, silent_kernel),
     (no_symbols,),
 )
 """Of each group the first pattern that applies speaks."""

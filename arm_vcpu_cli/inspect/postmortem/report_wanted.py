@@ -17,7 +17,9 @@ def wants_report(result: RunResult, *, regs: bool = False) -> bool:
     return result.ending in (Ending.FAULT, Ending.PANIC)
 
 
-def wants_advice(result: RunResult) -> bool:
+def wants_advice(result: RunResult, *, kernel: bool = False) -> bool:
     """Whether an end that needs no report still wants a word: a guest that hangs or waits in vain, unless it has only
-    come to the end of what was typed."""
+    come to the end of what was typed, and a Linux ``kernel`` that has not printed anything."""
+    if kernel and result.printed == 0:
+        return result.ending in (Ending.NO_PROGRESS, Ending.LIMIT, Ending.INTERRUPTED, Ending.RESET)
     return result.ending is Ending.NO_PROGRESS and _INPUT_ENDED not in result.message

@@ -11,6 +11,7 @@ from arm_vcpu_cli.arm_vcpu.recorder import RecentExit
 from arm_vcpu_cli.axvcpu.exit import CpuDown, Hypercall
 from arm_vcpu_cli.inspect.postmortem.advice import Advice
 from arm_vcpu_cli.inspect.postmortem.evidence import Evidence
+from arm_vcpu_cli.inspect.postmortem.kernel_advice import panic
 from arm_vcpu_cli.vm.endings import Ending
 
 _WFI: Final = 0xD503207F
@@ -25,49 +26,6 @@ _SELF_BRANCHES: Final = (
 )
 """Masks and values: B; B.cond; CBZ, CBNZ; TBZ, TBNZ."""
 _IMMEDIATE: Final = 0xFFFF
-_PANICS: Final = (
-    (
-        "Unable to mount root fs",
-        "The kernel has found no root file system.",
-        "give it an initial RAM disk with --initrd FILE; this machine has no disk",
-    ),
-    (
-        "No working init found",
-        "The root file system has no program to start, or it is not for AArch64.",
-        "the archive needs an executable /init (rdinit=PATH in --append for another), statically linked or with its "
-        "libraries",
-    ),
-    (
-        "Requested init",
-        "The program that init= or rdinit= names cannot be started.",
-        "look for it in the initial RAM disk; it has to be an AArch64 executable, with its libraries",
-    ),
-    (
-        "Attempted to kill init",
-        "The first process has ended or crashed; a kernel cannot go on without it.",
-        "the console has its last words; an init that has nothing left to do should power off",
-    ),
-    (
-        "deadlocked on memory",
-        "The kernel has run out of memory with nothing left to kill.",
-        "give the machine more with --memory SIZE",
-    ),
-    (
-        "Out of memory",
-        "The kernel has run out of memory.",
-        "give the machine more with --memory SIZE",
-    ),
-    (
-        "Fatal exception",
-        "The kernel has taken an exception that it could not handle (an oops), in code of its own.",
-        "--symbols vmlinux (or System.map) names the functions in this report",
-    ),
-    (
-        "sysrq triggered crash",
-        "Somebody has asked for this crash (sysrq).",
-        "",
-    ),
-)
 
 
 def _aarch32(evidence: Evidence) -> Advice | None:
@@ -77,15 +35,6 @@ def _aarch32(evidence: Evidence) -> Advice | None:
         "The guest has entered AArch32 state, which the modelled CPU does not have for guests.",
         "run AArch64 code only; an ERET goes to AArch32 where SPSR_EL1.M[4] is set",
     )
-
-
-def _panic(evidence: Evidence) -> Advice | None:
-    if evidence.ending is not Ending.PANIC:
-        return None
-    for text, meaning, step in _PANICS:
-        if text in evidence.message:
-            return Advice(meaning, step)
-    return Advice("The kernel has stopped itself; the console has its reasons.", "")
 
 
 def not_its_fault(evidence: Evidence) -> Advice | None:
@@ -201,29 +150,7 @@ def _unanswered(recent: RecentExit) -> str:
     return f"{conduit} #{immediate:#x} ({name})" if immediate else f"{conduit} ({name})"
 
 
-def other_console(evidence: Evidence) -> Advice | None:
-    """A kernel that has been told to print elsewhere."""
-    arguments = evidence.description.boot.bootargs.split()
-    consoles = [argument.partition("=")[2] for argument in arguments if argument.startswith("console=")]
-    if evidence.image_kind != "linux" or not consoles or any(name.startswith("ttyAMA") for name in consoles):
-        return None
-    return Advice(
-        f"The kernel prints to {', '.join(consoles)}, which this machine does not have.",
-        'its console is --append "console=ttyAMA0"',
-    )
-
-
-def no_symbols(evidence: Evidence) -> Advice | None:
-    """A kernel that crashed, and a report of bare numbers."""
-    if evidence.has_symbols or evidence.image_kind != "linux" or evidence.ending not in (Ending.PANIC, Ending.FAULT):
-        return None
-    return Advice(
-        "The kernel has no symbols, so the addresses below have no names.",
-        "--symbols takes them from its vmlinux or System.map, or from what /proc/kallsyms says in the guest",
-    )
-
-
-CAUSES: Final = (_aarch32, _panic)
+CAUSES: Final = (_aarch32, panic)
 """What an end says of itself: before any exception that the guest has taken."""
 STOPS: Final = (_cpu_off, _hangs)
 """After them."""

@@ -355,6 +355,14 @@ OTHERS: dict[str, tuple[Evidence, str]] = {
         ),
         "prints to ttyS0",
     ),
+    "silent kernel": (evidence(ending=Ending.LIMIT, image_kind="linux", printed=0), "has printed nothing. Its console"),
+    "silent in spite of earlycon": (
+        replace(
+            evidence(ending=Ending.LIMIT, image_kind="linux", printed=0),
+            description=machine_from_document({"boot": {"bootargs": "earlycon"}}),
+        ),
+        "not even by earlycon",
+    ),
     "no symbols": (evidence(ending=Ending.PANIC, image_kind="linux", has_symbols=False), "has no symbols"),
     "stage 2": (
         replace(
