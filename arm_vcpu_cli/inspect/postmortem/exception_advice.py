@@ -155,9 +155,14 @@ def _floating_point(evidence: Evidence) -> Advice | None:
     fault = _fault_of(evidence, ExceptionClass.FP_ACCESS, ExceptionClass.SVE, ExceptionClass.SME)
     if fault is None:
         return None
-    field = {ExceptionClass.SVE: "ZEN", ExceptionClass.SME: "SMEN"}.get(ExceptionClass(fault.exception_class), "FPEN")
+    if fault.exception_class != ExceptionClass.FP_ACCESS:
+        name, field = ("SVE", "ZEN") if fault.exception_class == ExceptionClass.SVE else ("SME", "SMEN")
+        return Advice(
+            f"The guest uses {name} while CPACR_EL1.{field} traps that.",
+            f"set CPACR_EL1.{field} and FPEN to 0b11, and ISB, before any {name} code",
+        )
     return Advice(
-        f"The guest uses SIMD or floating-point registers while CPACR_EL1.{field} traps that; compilers do so for "
+        "The guest uses SIMD or floating-point registers while CPACR_EL1.FPEN traps that; compilers do so for "
         "plain C, too.",
         "set CPACR_EL1.FPEN = 0b11 and ISB before any C code, or build with -mgeneral-regs-only",
     )

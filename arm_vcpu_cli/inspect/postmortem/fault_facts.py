@@ -9,6 +9,7 @@ from arm_vcpu_cli.arch.fault import is_external, is_translation
 from arm_vcpu_cli.arch.identification.features import is_announced
 from arm_vcpu_cli.arch.instructions.insn_features import instruction_feature
 from arm_vcpu_cli.arch.instructions.loadstore import SP, LoadStore, decode_load_store
+from arm_vcpu_cli.arch.registers.el1regs import Spsr
 from arm_vcpu_cli.arch.syndrome.esr import (
     Esr,
     ExceptionClass,
@@ -40,7 +41,6 @@ _BESIDE: Final = 4096
 """So far from SP an access is one of the stack."""
 _INSTRUCTION_ABORTS: Final = (ExceptionClass.INSTRUCTION_ABORT_LOWER, ExceptionClass.INSTRUCTION_ABORT)
 _DATA_ABORTS: Final = (ExceptionClass.DATA_ABORT_LOWER, ExceptionClass.DATA_ABORT)
-_LOWER: Final = (ExceptionClass.INSTRUCTION_ABORT_LOWER, ExceptionClass.DATA_ABORT_LOWER)
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def fault_of(machine: Machine, exception: El1Exception, *, unhandled: bool = Fal
     kind = exception_class(exception.esr)
     far = exception.far if sets_far(kind) else None
     access, status = _access(exception.esr)
-    el = 0 if kind in _LOWER else 1
+    el = Spsr(exception.spsr).el
     word = word_at(machine, exception.pc)
     feature = instruction_feature(word) if word is not None and kind == ExceptionClass.UNKNOWN else None
     fault = Fault(

@@ -152,7 +152,7 @@ CASES: dict[str, tuple[Evidence, str]] = {
     "PMU": (evidence(exception(EC.UNKNOWN, instruction=0xD53B9D00)), "no performance monitors"),
     "undefined": (evidence(exception(EC.UNKNOWN, instruction=7)), "0x00000007) is undefined"),
     "floating point": (evidence(exception(EC.FP_ACCESS)), "CPACR_EL1.FPEN traps"),
-    "SVE": (evidence(exception(EC.SVE)), "CPACR_EL1.ZEN traps"),
+    "SVE": (evidence(exception(EC.SVE)), "uses SVE while CPACR_EL1.ZEN traps"),
     "PC alignment": (evidence(exception(EC.PC_ALIGNMENT, pc=PC + 2)), "no multiple of 4"),
     "illegal state": (evidence(exception(EC.ILLEGAL_STATE)), "PSTATE.IL is set"),
     "BRK": (evidence(exception(EC.BRK64, 1000)), "__builtin_trap()"),
