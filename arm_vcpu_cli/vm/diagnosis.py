@@ -115,6 +115,19 @@ def explain_stuck(machine: Machine) -> str:
     )
 
 
+def in_handler(machine: Machine) -> str:
+    """That the guest is in the handler of an exception, to be put behind what it does there; nothing if it is not.
+
+    A Linux kernel is so often in one that it means nothing.
+    """
+    chain = machine.current.arch.exception_chain()
+    if not chain.is_unfinished or machine.image.kind == "linux":
+        return ""
+    first, *others = chain.exceptions
+    more = f" and {len(others)} more inside" if others else ""
+    return f", in the handler of {_with_article(in_words(first))} at {with_symbol(machine, first.pc)}{more}"
+
+
 def interrupted_by(exception: El1Exception, vbar: int) -> tuple[str, int] | None:
     """What led to a vector whose own first instruction raises the first exception that is known, and where that was:
     system calls and interrupts are not kept. None if it is no vector."""

@@ -114,7 +114,8 @@ def brief_report(machine: Machine, result: RunResult, *, color: bool = False) ->
     heading = _paint(_BOLD, on=color)
     standings = standings_of(machine, result)
     lines = []
-    parts = [("what this usually means", _meaning(gather(machine, result, standings)))]
+    evidence = gather(machine, result, standings)
+    parts = [("what happened", story(machine, evidence)), ("what this usually means", _meaning(evidence))]
     for section in _with_something_to_say(parts):
         lines += _section_lines(section, heading)
     if standings:

@@ -97,8 +97,10 @@ def _hangs(evidence: Evidence) -> Advice | None:
         return None
     words = (evidence.instruction, *evidence.before[:2])
     if _branches_to_itself(evidence.instruction) or (_WFE in words and evidence.instruction & _BRANCH_MASK == _BRANCH):
+        if evidence.chain.is_unfinished:
+            return Advice("Its handler has stopped in an endless loop.", "")
         return Advice(
-            "The guest has stopped itself in an endless loop: the end of a program, or of a handler for what must not "
+            "The guest has stopped itself in an endless loop: the end of a program, or of code for what must not "
             "happen.",
             "the backtrace says who went there; a guest that has finished should power off (SYSTEM_OFF: HVC #0 with "
             "x0 = 0x84000008)",
