@@ -25,6 +25,8 @@ else:
 
 _COMMAND: Final = "arm_vcpu_cli.cli.main"
 _INHERITANCE: Final = "arm_vcpu_cli.cli.inheritance"
+_PLAIN: Final = 2
+"""Words: a command and its guest."""
 _STDERR: Final = 2
 _INTERRUPTED: Final = 130
 _PATIENCE: Final = 1.0
@@ -89,6 +91,13 @@ class _Interrupts:
         signal.raise_signal(self._number)
 
 
+def _archived(words: Sequence[str]) -> str:
+    """The name of the archive for a command line. A run without options loads less than one with."""
+    if not words or not (words[0].isascii() and words[0].isalpha()):
+        return "archive"
+    return f"{words[0]}.archive" if len(words) == _PLAIN else f"{words[0]}.options.archive"
+
+
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit with its status.
 
@@ -105,16 +114,15 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             # Nothing of what is loaded is ever garbage, and looking for some takes a tenth of the start. What runs
             # for long switches the collector on again.
             gc.disable()
-            archive = CodeArchive(sys.modules[__package__])
+            archive = CodeArchive(sys.modules[__package__], _archived(sys.argv[1:]))
             sys.meta_path.insert(0, archive)
-            commands = import_module(_COMMAND)
-            command = commands.load()
+            command = import_module(_COMMAND).load()
             import_module(_INHERITANCE).give_up(sys.argv[1:])
             interrupts.raises = True
             status = command()
         finally:
             interrupts.raises = False
-        if not status and commands.only_guest(sys.argv[1:]) is not None:
+        if not status:
             archive.renew()
     except _Interrupt:
         interrupts.say()

@@ -1,7 +1,7 @@
-"""One file with the compiled code of all modules that a plain run of a guest loads.
+"""For each command one file with the compiled code of all modules that it loads.
 
 The interpreter keeps the compiled code of each module in a file of its own. To find, open and read two hundred of them
-takes an eighth of the time that a small guest takes. So a run leaves a copy of all in one file beside them, and the
+takes an eighth of the time that a small guest takes. So a command leaves a copy of all in one file beside them, and the
 next one takes them from there. The rules are the interpreter's: code counts only for a source file of the same time and
 size, nothing is written where it may write no compiled code (PYTHONDONTWRITEBYTECODE, a folder that is read-only), and
 whatever cannot be used is as good as not there.
@@ -36,13 +36,13 @@ _SECOND: Final = 1_000_000_000
 
 
 class CodeArchive:
-    """The archive of a package, as a finder of its modules (``sys.meta_path``).
+    """What one ``command`` loads of a package, as a finder of its modules (``sys.meta_path``).
 
     It is one marshalled object, (magic number of the interpreter, entries by the name of the module), in which strings
     that many modules have in common stand once.
     """
 
-    def __init__(self, package: ModuleType) -> None:
+    def __init__(self, package: ModuleType, command: str) -> None:
         self._prefix = f"{package.__name__}."
         self._root = package.__path__[0]
         self._entries: dict[str, Entry] = {}
@@ -50,7 +50,7 @@ class CodeArchive:
         """Whether a module was asked for that is not in it."""
         cached = None if package.__spec__ is None else package.__spec__.cached
         # Its name says which interpreter, and how it optimises: __init__.cpython-311.pyc
-        self._path = "" if cached is None else f"{cached.removesuffix('.pyc')}.archive"
+        self._path = "" if cached is None else f"{cached.removesuffix('pyc')}{command}"
         if self._path:
             self._read()
 

@@ -6,6 +6,7 @@ has one place that turns an error into a line on stderr and a status.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -55,14 +56,39 @@ class GuestFileError(FileError):
 
 
 class MachineFileError(FileError):
-    """A machine description is malformed; ``key`` is the full path of the key, such as ``memory.ram.size``."""
+    """A machine description is malformed; ``key`` is the full path of the key, such as ``memory.ram.size``, and
+    ``line`` its line in the file, None where there is none, as for a description that comes from no file.
 
-    def __init__(self, path: Path | str, message: str, *, key: str | None = None) -> None:
+    ``others`` are further errors of the same description, and ``left_out`` says how many more there are. Each is a line
+    of its own when it is shown.
+    """
+
+    def __init__(
+        self,
+        path: Path | str,
+        message: str,
+        *,
+        key: str | None = None,
+        line: int | None = None,
+        others: Sequence[MachineFileError] = (),
+        left_out: int = 0,
+    ) -> None:
         self.key = key
+        self.line = line
+        self.others = tuple(others)
+        self.left_out = left_out
         super().__init__(path, message)
 
     def where(self) -> str:
         return "" if self.key is None else f"{self.key}: "
+
+    def __str__(self) -> str:
+        path = printable_path(self.path)
+        place = path if self.line is None else f"{path}:{self.line}"
+        lines = [printable_message(f"{place}: {self.where()}{self.message}"), *map(str, self.others)]
+        if self.left_out:
+            lines.append(f"{path}: and {self.left_out} more")
+        return "\n".join(lines)
 
 
 class OutputError(ArmVcpuError):

@@ -16,6 +16,20 @@ UNITS: Final[Mapping[str, int]] = MappingProxyType(
     {"": 1, "K": KIB, "KIB": KIB, "M": MIB, "MIB": MIB, "G": GIB, "GIB": GIB, "T": TIB, "TIB": TIB}
 )
 
+
+class Written(int):
+    """A number, with the ``text`` that a user has written it as: that is how it is told back to him."""
+
+    text: str
+
+    @classmethod
+    def of(cls, value: int, text: str) -> Written:
+        """``value`` with its text."""
+        written = cls(value)
+        written.text = text
+        return written
+
+
 # At most 20 digits: 2**64 has 20, and the length of a number from a file must not decide how long it takes.
 _SIZE: Final = re.compile(r"\s*(0[xX][0-9a-fA-F]{1,16}|[0-9]{1,20})\s*([A-Za-z]*)\s*", re.ASCII)
 

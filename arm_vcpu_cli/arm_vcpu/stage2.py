@@ -330,10 +330,10 @@ class Stage2AddressSpace:
         """All pages of one table that are executable on demand; the pages around ``ipa`` that it concerns."""
         first = ipa & -leaf_size(LAST_LEVEL - 1)
         changed = []
-        for index in range(ENTRIES):
-            slot = Slot(table, index * DESCRIPTOR_BYTES)
-            leaf = decode_stage2(LAST_LEVEL, transaction.read(slot))
+        for index, descriptor in enumerate(TABLE.unpack(self._frames.memory(table, PAGE_SIZE))):
+            leaf = decode_stage2(LAST_LEVEL, descriptor)
             if isinstance(leaf, LeafDescriptor) and leaf.on_demand:
+                slot = Slot(table, index * DESCRIPTOR_BYTES)
                 transaction.write(slot, stage2_leaf(LAST_LEVEL, leaf.pa, leaf.attributes))
                 changed.append(first + index * PAGE_SIZE)
         return range(changed[0], changed[-1] + PAGE_SIZE)

@@ -15,7 +15,6 @@ from arm_vcpu_cli.board.schema import (
     MAX_PHYS_CPUS,
     REDISTRIBUTOR_SIZE,
     Table,
-    describe_value,
 )
 
 CPU_KEYS: Final = ("model", "count", "clusters", "mpidr", "phys_cpus", "phys_cpu_sets", "features")
@@ -23,19 +22,25 @@ _AFF1_SHIFT: Final = 8
 _SETS: Final = "bit masks or arrays of the numbers of physical CPUs, one for each CPU"
 
 
-def read_cpu_model(table: Table) -> str:
-    """The name of the CPU model, a key of CPU_MODELS."""
+def read_address_limit(table: Table) -> int:
+    """The first address beyond the address space of the CPU model; of the largest one where the model is refused."""
+    model = _read_model(table)
+    bits = [CPU_MODELS[model].pa_bits] if table.is_valid("model") else [each.pa_bits for each in CPU_MODELS.values()]
+    return 1 << max(bits)
+
+
+def _read_model(table: Table) -> str:
     return table.choice("model", tuple(CPU_MODELS), "cortex-a72")
 
 
 def read_cpu(table: Table, gic: GicDescription | None) -> CpuDescription:
-    """All that the table says, for a machine with the interrupt controller ``gic``. Raises MachineFileError."""
+    """All that the table says, for a machine with the interrupt controller ``gic``."""
     clusters = table.integers("clusters", low=1, high=MAX_CPUS, counts=(1, MAX_CPUS)) if "clusters" in table else ()
     affinities = _read_affinities(table, clusters)
     _check_interrupt_controller(table, len(affinities), gic)
     phys_cpus = table.integer("phys_cpus", low=1, high=MAX_PHYS_CPUS, default=1)
     return CpuDescription(
-        model=read_cpu_model(table),
+        model=_read_model(table),
         affinities=affinities,
         features=_read_features(table) if "features" in table else (),
         phys_cpus=phys_cpus,
@@ -45,41 +50,49 @@ def read_cpu(table: Table, gic: GicDescription | None) -> CpuDescription:
 
 
 def _read_affinities(table: Table, clusters: tuple[int, ...]) -> tuple[int, ...]:
-    if clusters:
+    """The affinity of each CPU; none where their number is not known, for something is wrong."""
+    count = _read_count(table)
+    if "clusters" in table:
         if "mpidr" in table:
-            raise table.error("mpidr", f"{table.key_of('clusters')} says the affinities already")
+            table.refuse("mpidr", f"{table.key_of('clusters')} says the affinities already")
+        if not table.is_valid("clusters"):
+            return ()
         if sum(clusters) > MAX_CPUS:
-            raise table.error("clusters", f"expected at most {MAX_CPUS} CPUs, found {sum(clusters)}")
-        _check_count(table, "clusters", sum(clusters))
-        return tuple(aff1 << _AFF1_SHIFT | aff0 for aff1, count in enumerate(clusters) for aff0 in range(count))
+            table.refuse("clusters", f"expected at most {MAX_CPUS} CPUs, found {sum(clusters)}")
+            return ()
+        _check_count(table, "clusters", count, sum(clusters))
+        return tuple(aff1 << _AFF1_SHIFT | aff0 for aff1, cpus in enumerate(clusters) for aff0 in range(cpus))
     if table.is_array("mpidr"):
         affinities = table.integers("mpidr", low=0, high=AFFINITY_MASK, counts=(1, MAX_CPUS))
-        _check_count(table, "mpidr", len(affinities))
+        if not table.is_valid("mpidr"):
+            return ()
+        _check_count(table, "mpidr", count, len(affinities))
     elif "mpidr" in table:
         affinities = (table.integer("mpidr", low=0, high=AFFINITY_MASK),)
-        count = _read_count(table, 1)
-        if count > 1:
+        if count is not None and count > 1 and table.is_valid("mpidr"):
             message = f"expected an array of {count} integers, one for each CPU ({table.key_of('count')}), found one"
-            raise table.error("mpidr", message)
+            table.refuse("mpidr", message)
     else:
-        return tuple(n // AFF0_CPUS << _AFF1_SHIFT | n % AFF0_CPUS for n in range(_read_count(table, 1)))
+        return tuple(n // AFF0_CPUS << _AFF1_SHIFT | n % AFF0_CPUS for n in range(count or 1))
     for position, mpidr in enumerate(affinities):
+        index = position if table.is_array("mpidr") else None
         if mpidr & ~AFFINITY_MASK:
-            raise table.error("mpidr", f"expected affinity fields only (mask {AFFINITY_MASK:#x}), found {mpidr:#x}")
+            shown = table.found("mpidr", mpidr, index)
+            table.refuse("mpidr", f"expected affinity fields only (mask {AFFINITY_MASK:#x}), found {shown}")
         if mpidr in affinities[:position]:
-            raise table.error("mpidr", f"{mpidr:#x} is there twice")
+            table.refuse("mpidr", f"{table.found('mpidr', mpidr, index)} is there twice")
     return affinities
 
 
-def _read_count(table: Table, default: int) -> int:
-    return table.integer("count", low=1, high=MAX_CPUS, default=default)
+def _read_count(table: Table) -> int | None:
+    """How many CPUs there are to be, if the table says so."""
+    return table.optional_integer("count", low=1, high=MAX_CPUS)
 
 
-def _check_count(table: Table, name: str, found: int) -> None:
+def _check_count(table: Table, name: str, count: int | None, found: int) -> None:
     """Refuse a number of CPUs that is not that of the key ``name``."""
-    count = _read_count(table, found)
-    if count != found:
-        raise table.error("count", f"expected {found}, the CPUs of {table.key_of(name)}, found {count}")
+    if count is not None and count != found:
+        table.refuse("count", f"expected {found}, the CPUs of {table.key_of(name)}, found {count}")
 
 
 def _check_interrupt_controller(table: Table, count: int, gic: GicDescription | None) -> None:
@@ -92,33 +105,40 @@ def _check_interrupt_controller(table: Table, count: int, gic: GicDescription | 
         most, owner = gic.redistributors.size // REDISTRIBUTOR_SIZE, f"device.{gic.name}.redistributor_size"
     if count > most:
         name = next((name for name in ("count", "clusters") if name in table), "mpidr")
-        raise table.error(name, f"{count} CPUs, but {owner} has room for {most}")
+        table.refuse(name, f"{count} CPUs, but {owner} has room for {most}")
 
 
 def _read_sets(table: Table, count: int, phys_cpus: int) -> tuple[int | None, ...]:
     name = "phys_cpu_sets"
     if name not in table:
         return (None,) * count
-    return tuple(_read_set(table, name, value, phys_cpus) for value in table.array(name, count, _SETS))
+    if not all(table.is_valid(key) for key in ("count", "clusters", "mpidr", "phys_cpus")):
+        # Then nobody knows how many there are to be, of which CPUs.
+        return (None,) * count
+    sets = table.array(name, count, _SETS)
+    return tuple(_read_set(table, index, value, phys_cpus) for index, value in enumerate(sets))
 
 
-def _read_set(table: Table, name: str, value: object, phys_cpus: int) -> int:
-    """The bit mask of one set: as such, or from the numbers of the CPUs in it."""
+def _read_set(table: Table, index: int, value: object, phys_cpus: int) -> int:
+    """The bit mask of one set: as such, or from the numbers of the CPUs in it; 0 where it is refused."""
+    name = "phys_cpu_sets"
     if not isinstance(value, list):
         last = (1 << phys_cpus) - 1
         if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= last:
             there = f"{phys_cpus} physical CPUs are there ({table.key_of('phys_cpus')})"
-            message = f"expected a bit mask from 1 to {last:#x} or an array, as {there}, found {describe_value(value)}"
-            raise table.error(name, message)
+            found = table.found(name, value, index)
+            table.refuse(name, f"expected a bit mask from 1 to {last:#x} or an array, as {there}, found {found}")
+            return 0
         return value
     mask = 0
     for number in value:
         if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < phys_cpus:
             expected = f"numbers of physical CPUs from 0 to {phys_cpus - 1} ({table.key_of('phys_cpus')})"
-            raise table.error(name, f"expected {expected}, found {describe_value(number)}")
+            table.refuse(name, f"expected {expected}, found {table.found(name, number, index)}")
+            return 0
         mask |= 1 << number
     if not mask:
-        raise table.error(name, "a CPU without a physical CPU to run on could never run")
+        table.refuse(name, "a CPU without a physical CPU to run on could never run")
     return mask
 
 

@@ -24,32 +24,41 @@ from arm_vcpu_cli.board.schema import (
 
 
 def read_devices(table: Table, limit: int) -> tuple[list[DeviceDescription], GicDescription | None]:
-    """The devices that are switched on, and apart from them the interrupt controller.
+    """The devices that are switched on, and apart from them the interrupt controller; none in which something is wrong.
 
-    Addresses are below ``limit``. Raises MachineFileError.
+    Addresses are below ``limit``.
     """
     devices: list[DeviceDescription] = []
     gic: GicDescription | None = None
+    controller: str | None = None
     owners: dict[int, str] = {}
     for name, device_table in table.tables(DEVICE_KEYS, most=MAX_REGIONS):
         if not device_table.boolean("enabled", True):
             continue
         kind = device_table.choice("type", tuple(DEVICE_TYPES))
+        if not device_table.is_valid("type"):
+            # What else it may say depends on that.
+            continue
         for key in DEVICE_KEYS:
             if key in device_table and key not in (*COMMON_DEVICE_KEYS, *DEVICE_TYPES[kind].keys):
-                raise device_table.error(key, f'a device of type "{kind}" has no such key')
+                device_table.refuse(key, f'a device of type "{kind}" has no such key')
         if kind in GIC_VERSIONS:
-            if gic is not None:
-                raise device_table.error(None, f"there is an interrupt controller already: {table.key_of(gic.name)}")
             read = _read_gicv3 if kind == "gicv3" else _read_gicv2
-            gic = read(name, device_table, limit)
+            described = read(name, device_table, limit)
+            if controller is not None:
+                device_table.refuse(None, f"there is an interrupt controller already: {controller}")
+            elif not device_table.flawed:
+                gic = described
+            controller = controller or device_table.key
             continue
         device = _read_device(name, kind, device_table, limit)
         if device.intid is not None:
             if device.intid in owners:
-                raise device_table.error("intid", f"{device.intid} is already that of {owners[device.intid]}")
-            owners[device.intid] = device_table.key
-        devices.append(device)
+                shown = device_table.found("intid", device.intid)
+                device_table.refuse("intid", f"{shown} is already that of {owners[device.intid]}")
+            owners.setdefault(device.intid, device_table.key)
+        if not device_table.flawed:
+            devices.append(device)
     return devices, gic
 
 

@@ -2,36 +2,70 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Final
 
 import tomli
 
+from arm_vcpu_cli.board.toml_places import Place, Trail, find_places, line_of
 from arm_vcpu_cli.errors import MachineFileError
 from arm_vcpu_cli.sizes import format_size
 
 MAX_FILE_SIZE: Final = 1 << 20  # bytes; a description is a page of text
+_PLACE: Final = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
+_ENDLESS: Final = re.compile(r"[0-9_]{1000}")
+"""A number that the interpreter refuses to read; it does not say where."""
 
 
-def parse_document(path: Path, data: bytes) -> dict[str, object]:
+class TomlDocument(dict[str, object]):
+    """A parsed document, with the text that it comes from."""
+
+    def __init__(self, values: Mapping[str, object], text: str) -> None:
+        super().__init__(values)
+        self._text = text
+        self._places: Mapping[Trail, Place] | None = None
+
+    def places(self) -> Mapping[Trail, Place]:
+        """Where its keys and values stand; looked for when somebody asks."""
+        if self._places is None:
+            self._places = find_places(self._text)
+        return self._places
+
+
+def parse_document(path: Path, data: bytes) -> TomlDocument:
     """The TOML document in ``data``; ``path`` is for messages. Raises MachineFileError."""
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        message = f"not UTF-8: byte {data[error.start]:#04x} at line {line} (offset {error.start:#x})"
-        raise MachineFileError(path, message) from None
+        message = f"not UTF-8: byte {data[error.start]:#04x} (offset {error.start:#x})"
+        raise MachineFileError(path, message, line=line) from None
     try:
-        return tomli.loads(text)
+        return TomlDocument(tomli.loads(text), text)
     except RecursionError:
         raise MachineFileError(path, "not valid TOML: arrays or tables nested too deeply") from None
     except ValueError as error:  # TOMLDecodeError, or what int() says about thousands of digits
-        message = " ".join(str(error).split())
-        raise MachineFileError(path, f"not valid TOML: {message[:200]}") from None
+        raise _syntax_error(path, text, " ".join(str(error).split())) from None
 
 
-def read_document(path: Path) -> dict[str, object]:
+def _syntax_error(path: Path, text: str, message: str) -> MachineFileError:
+    """The parser's error, with the line where a line belongs."""
+    place = _PLACE.search(message)
+    if place is None:
+        digits = _ENDLESS.search(text)
+        line = None if digits is None else text.count("\n", 0, digits.start()) + 1
+    elif place[1] is None:
+        # The end of the document: of its last line that has something on it.
+        line = text.rstrip().count("\n") + 1
+    else:
+        line, message = int(place[1]), _PLACE.sub(f" (column {place[2]})", message)
+    return MachineFileError(path, f"not valid TOML: {message[:200]}", line=line)
+
+
+def read_document(path: Path) -> TomlDocument:
     """Read and parse a TOML file. Raises MachineFileError."""
     try:
         with path.open("rb") as file:
@@ -42,6 +76,27 @@ def read_document(path: Path) -> dict[str, object]:
     if len(data) > MAX_FILE_SIZE:
         raise MachineFileError(path, f"larger than {format_size(MAX_FILE_SIZE)}, not a machine description")
     return parse_document(path, data)
+
+
+def located(error: MachineFileError) -> MachineFileError:
+    """``error`` with the line of its key: what is found only when a machine is built has none, and the file is there
+    to be looked at."""
+    if error.line is not None or error.key is None or not error.path.is_file():
+        return error
+    try:
+        places = read_document(error.path).places()
+    except MachineFileError:
+        return error
+    line = line_of(places, _trail(tomli.loads(f"{error.key} = 0")))
+    return MachineFileError(error.path, error.message, key=error.key, line=line)
+
+
+def _trail(value: object) -> tuple[str, ...]:
+    """The keys that lead to the only value in a document."""
+    if not isinstance(value, dict):
+        return ()
+    ((key, below),) = value.items()
+    return (key, *_trail(below))
 
 
 def describe_date(value: object) -> str:

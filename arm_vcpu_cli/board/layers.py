@@ -94,7 +94,7 @@ def _with_gic(source: Path, document: dict[str, object], kind: str) -> dict[str,
     if any(table.get(key) != value for key, value in place.items()):
         expected = " and ".join(f"{key} = {value:#x}" for key, value in place.items())
         message = f"only the virt board's interrupt controller can be replaced ({expected}), and this one is elsewhere"
-        raise Table(source, {}, key="device").error(name, message)
+        raise Table(source, {}, parent=Table(source, {}), name="device").error(name, message)
     return {**document, "device": {**devices, name: INTERRUPT_CONTROLLERS[kind]}}
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from arm_vcpu_cli.arch.bitfield import MASK64
 from arm_vcpu_cli.arch.smccc import is_psci, to_u64
 from arm_vcpu_cli.arch.translation.descriptor import PAGE_SIZE
-from arm_vcpu_cli.board.cpu_loading import CPU_KEYS, read_cpu, read_cpu_model
+from arm_vcpu_cli.board.cpu_loading import CPU_KEYS, read_address_limit, read_cpu
 from arm_vcpu_cli.board.description import (
     DEFAULT_IDLE,
     BootDescription,
@@ -38,7 +38,6 @@ from arm_vcpu_cli.board.description import (
 from arm_vcpu_cli.board.device_loading import read_devices
 from arm_vcpu_cli.board.presets import PRESETS
 from arm_vcpu_cli.board.schema import (
-    CPU_MODELS,
     DEFAULT_COUNTER_READ,
     DEFAULT_EPOCH,
     DEFAULT_QUANTUM,
@@ -53,6 +52,7 @@ from arm_vcpu_cli.board.schema import (
     MAX_SECONDS,
     MIN_QUANTUM,
     PERMISSIONS,
+    Findings,
     Table,
 )
 from arm_vcpu_cli.printable import printable
@@ -104,21 +104,22 @@ def machine_from_document(
 ) -> MachineDescription:
     """As ``load_machine``, from a parsed document; ``path`` is for messages and for relative names in it."""
     source = Path(DEFAULT_PRESET) if path is None else path
-    values = _over_preset(source, document)
+    findings = Findings(getattr(document, "places", None))
+    values = _over_preset(source, document, findings)
     if overrides:
         values = import_module(_LAYERS).over_document(source, values, overrides)
     known = ("base", "cpu", "el2", "memory", "device", "clock", "schedule", "boot", "smc", "limits", "semihosting")
-    top = Table(source, values, known=known)
+    top = Table(source, values, known=known, findings=findings)
 
     cpu_table = top.table("cpu", CPU_KEYS)
-    limit = 1 << CPU_MODELS[read_cpu_model(cpu_table)].pa_bits
+    limit = read_address_limit(cpu_table)
     memory_table = top.table("memory", None)
     memory = _read_memory(memory_table)
     memory_size = overrides.get("memory_size")
     if memory_size is not None:
         memory = _resized(memory_table, memory, memory_size)
-    if main_ram(memory) is None:
-        raise memory_table.error(None, 'the machine needs a region with permissions "rw" or "rwx"')
+    if main_ram(memory) is None and not memory_table.flawed:
+        memory_table.refuse(None, 'the machine needs a region with permissions "rw" or "rwx"')
     device_table = top.table("device", None)
     devices, gic = read_devices(device_table, limit)
     extents = [_Extent(region.base, region.end, region.name, memory_table) for region in memory]
@@ -126,7 +127,7 @@ def machine_from_document(
     if gic is not None:
         extents += [_Extent(window.base, window.end, gic.name, device_table) for window in gic.windows]
     _check_placement(extents, limit)
-    return MachineDescription(
+    described = MachineDescription(
         name=printable(source.stem) or DEFAULT_PRESET,
         path=path,
         cpu=read_cpu(cpu_table, gic),
@@ -136,15 +137,17 @@ def machine_from_document(
         gic=gic,
         clock=_read_clock(top.table("clock", ("source", "seed", "epoch", "counter_read_ns"))),
         schedule=_read_schedule(top.table("schedule", ("seed", "quantum_ns"))),
-        boot=_read_boot(top, memory, limit),
+        boot=_read_boot(top, memory_table, memory, limit),
         smc=_read_smc(top),
         limits=_read_limits(top),
         semihosting=top.table("semihosting", ("enabled",)).boolean("enabled", True),
     )
+    findings.finish()
+    return described
 
 
-def _over_preset(source: Path, document: Mapping[str, object]) -> dict[str, object]:
-    base = Table(source, document).choice("base", (*PRESETS, "none"), DEFAULT_PRESET)
+def _over_preset(source: Path, document: Mapping[str, object], findings: Findings) -> dict[str, object]:
+    base = Table(source, document, findings=findings).choice("base", (*PRESETS, "none"), DEFAULT_PRESET)
     if base == "none":
         return dict(document)
     if not document:
@@ -157,7 +160,7 @@ def _read_el2(table: Table, gic: GicDescription | None) -> El2Description:
     passthrough_interrupt = table.boolean("passthrough_interrupt", False)
     if passthrough_interrupt and gic is not None:
         message = f"true, but the interrupts of device.{gic.name} need HCR_EL2.IMO; switch that off (enabled = false)"
-        raise table.error("passthrough_interrupt", message)
+        table.refuse("passthrough_interrupt", message)
     return El2Description(
         passthrough_interrupt=passthrough_interrupt,
         passthrough_timer=table.boolean("passthrough_timer", True),
@@ -168,18 +171,24 @@ def _read_el2(table: Table, gic: GicDescription | None) -> El2Description:
 
 
 def _read_memory(table: Table) -> list[MemoryRegion]:
+    """The regions that are switched on, but for those in which something is wrong."""
     known = ("base", "size", "permissions", "on_fault", "file", "file_offset", "enabled")
     enabled = [item for item in table.tables(known, most=MAX_REGIONS) if item[1].boolean("enabled", True)]
-    return [_read_region(name, region) for name, region in enabled]
+    read = [(_read_region(name, region), region) for name, region in enabled]
+    return [region for region, table in read if not table.flawed]
 
 
 def _read_region(name: str, table: Table) -> MemoryRegion:
     base = table.integer("base", low=0, high=MASK64, multiple_of=PAGE_SIZE)
     size = table.size("size", high=MAX_REGION_SIZE, multiple_of=PAGE_SIZE)
     permissions = table.choice("permissions", PERMISSIONS, "rwx")
-    file = _find_file(table, size) if "file" in table else None
-    if file is None and "file_offset" in table:
-        raise table.error("file_offset", f"has no meaning without {table.key_of('file')}")
+    file, offset = None, 0
+    if "file" in table:
+        highest = size - 1 if table.is_valid("size") else MAX_REGION_SIZE
+        offset = table.integer("file_offset", low=0, high=highest, default=0)
+        file = _find_file(table, size - offset)
+    elif "file_offset" in table:
+        table.refuse("file_offset", f"has no meaning without {table.key_of('file')}")
     on_fault = table.choice("on_fault", tuple(choice.value for choice in OnFault), OnFault.ABORT.value)
     return MemoryRegion(
         name=name,
@@ -190,34 +199,37 @@ def _read_region(name: str, table: Table) -> MemoryRegion:
         executable="x" in permissions,
         on_fault=OnFault(on_fault),
         file=file,
-        file_offset=0 if file is None else table.integer("file_offset", low=0, high=size - 1, default=0),
+        file_offset=offset,
     )
 
 
-def _find_file(table: Table, size: int) -> Path:
-    """The file that is to be in a region of ``size`` bytes."""
+def _find_file(table: Table, room: int) -> Path | None:
+    """The file that is to be in a region that has ``room`` bytes for it, if its size is known."""
     path, file_size = _existing_file(table, "file")
-    room = size - table.integer("file_offset", low=0, high=size - 1, default=0)
-    if file_size > room:
+    if file_size > room and table.is_valid("size") and table.is_valid("file_offset"):
         room_there = f"{format_size(room)} that the region has for it"
-        raise table.error("file", f'"{path}" has {format_size(file_size)}, more than the {room_there}')
+        table.refuse("file", f'"{path}" has {format_size(file_size)}, more than the {room_there}')
     return path
 
 
-def _existing_file(table: Table, name: str) -> tuple[Path, int]:
+def _existing_file(table: Table, name: str) -> tuple[Path | None, int]:
     """The file that the key ``name`` names, from the folder of the description, and its size in bytes.
 
     It is read when the machine is built.
     """
+    named = table.string(name)
+    if not table.is_valid(name):
+        return None, 0
     # A document is UTF-8, and the names of files are what the locale says.
-    path = table.path.parent / os.fsdecode(table.string(name).encode())
+    path = table.path.parent / os.fsdecode(named.encode())
     try:
         status = path.stat()
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise table.error(name, f'"{path}" cannot be used: {reason}') from None
+        table.refuse(name, f'"{path}" cannot be used: {reason}')
+        return None, 0
     if not stat.S_ISREG(status.st_mode):
-        raise table.error(name, f'"{path}" is not a regular file')
+        table.refuse(name, f'"{path}" is not a regular file')
     return path, status.st_size
 
 
@@ -226,12 +238,14 @@ def _resized(table: Table, memory: list[MemoryRegion], size: int) -> list[Memory
     ram = main_ram(memory)
     if ram is None:
         return memory
-    resized = Table(table.path, {"size": size}, key=table.key_of(ram.name))
-    resized.size("size", high=MAX_REGION_SIZE, multiple_of=PAGE_SIZE)
-    changed = replace(ram, size=size)
+    resized = Table(table.path, {"size": size}, parent=table, name=ram.name)
+    wanted = resized.size("size", high=MAX_REGION_SIZE, multiple_of=PAGE_SIZE)
+    if resized.flawed:
+        return [region for region in memory if region is not ram]
+    changed = replace(ram, size=wanted)
     after = [changed if region is ram else region for region in memory]
     if main_ram(after) is not changed:
-        raise resized.error("size", f'with {format_size(size)} this is no longer the main RAM: name it "ram"')
+        resized.refuse("size", f'with {format_size(size)} this is no longer the main RAM: name it "ram"')
     return after
 
 
@@ -243,38 +257,51 @@ class _Extent(Record):
     name: str
     owner: Table
 
+    @property
+    def key(self) -> str:
+        """The path of the table."""
+        return self.owner.key_of(self.name)
+
+    def __str__(self) -> str:
+        return f"{self.base:#x} to {self.end - 1:#x}"
+
 
 def _check_placement(extents: list[_Extent], limit: int) -> None:
-    """Refuse what lies beyond ``limit`` and what overlaps."""
+    """Refuse what lies beyond ``limit`` and what overlaps, of the latter each table once."""
     highest: _Extent | None = None
+    blamed: set[str] = set()
     for extent in sorted(extents, key=lambda extent: (extent.base, extent.end, extent.name)):
-        shown = f"{extent.base:#x} to {extent.end - 1:#x}"
         if extent.end > limit:
             space = f"{limit.bit_length() - 1}-bit address space"
-            raise extent.owner.error(extent.name, f"{shown} is beyond the CPU's {space}")
-        if highest is not None and extent.base < highest.end:
-            other = f"{highest.owner.key_of(highest.name)} ({highest.base:#x} to {highest.end - 1:#x})"
-            raise extent.owner.error(extent.name, f"{shown} overlaps {other}")
-        highest = extent
+            extent.owner.refuse(extent.name, f"{extent} is beyond the CPU's {space}")
+        if highest is not None and extent.base < highest.end and blamed.isdisjoint({extent.key, highest.key}):
+            blamed |= {extent.key, highest.key}
+            # What a preset has laid there stands in no line.
+            is_other = extent.owner.error(extent.name, "").line is None
+            fault, other = (highest, extent) if is_other and extent.key != highest.key else (extent, highest)
+            fault.owner.refuse(fault.name, f"{fault} overlaps {other.key} ({other})")
+        if highest is None or extent.end > highest.end:
+            highest = extent
 
 
-def _read_boot(top: Table, memory: list[MemoryRegion], limit: int) -> BootDescription:
+def _read_boot(top: Table, memory_table: Table, memory: list[MemoryRegion], limit: int) -> BootDescription:
     table = top.table("boot", _BOOT_KEYS)
     places = {}
     for key, alignment in (("entry", 4), ("load_address", 4), ("dtb_address", 8)):
         address = table.optional_integer(key, low=0, high=limit - 1, multiple_of=alignment)
         places[key] = address
-        if address is None:
+        if address is None or memory_table.flawed:
             continue
         region = next((region for region in memory if region.holds(address)), None)
         if region is None:
-            raise table.error(key, f"expected an address in a memory region, found {address:#x}")
-        if key == "entry" and not region.executable:
-            raise table.error(key, f"{address:#x} is in memory.{region.name}, which is not executable")
+            table.refuse(key, f"expected an address in a memory region, found {table.found(key, address)}")
+        elif key == "entry" and not region.executable:
+            shown = table.found(key, address)
+            table.refuse(key, f"{shown} is in memory.{region.name}, which is not executable")
     bootargs = table.string("bootargs", "")
     if len(bootargs.encode("utf-8", "replace")) > MAX_BOOTARGS:
         found = f"{len(bootargs)} characters"
-        raise table.error("bootargs", f"expected at most {MAX_BOOTARGS} bytes, found {found}")
+        table.refuse("bootargs", f"expected at most {MAX_BOOTARGS} bytes, found {found}")
     return BootDescription(
         entry=places["entry"],
         load_address=places["load_address"],
@@ -312,12 +339,14 @@ def _read_smc(top: Table) -> SmcDescription:
     owners: dict[int, str] = {}
     for name, function in table.table("function", None).tables(("id", "returns")):
         number = function.integer("id", low=0, high=0xFFFF_FFFF)
-        if number in owners:
-            raise function.error("id", f"{number:#x} is already that of {owners[number]}")
-        if is_psci(number):
-            raise function.error("id", f"{number:#x} is a PSCI function, which the hypervisor answers itself")
-        owners[number] = function.key
         returns = function.integers("returns", low=-(1 << 63), high=MASK64, counts=(1, 4))
+        if function.is_valid("id"):
+            if number in owners:
+                function.refuse("id", f"{function.found('id', number)} is already that of {owners[number]}")
+            if is_psci(number):
+                message = f"{function.found('id', number)} is a PSCI function, which the hypervisor answers itself"
+                function.refuse("id", message)
+            owners.setdefault(number, function.key)
         functions.append(SmcFunction(name, number, tuple(to_u64(value) for value in returns)))
     return SmcDescription(conduit, tuple(functions))
 

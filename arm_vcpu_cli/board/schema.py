@@ -1,19 +1,18 @@
 """What a machine description may say, and typed access to the tables of the TOML document that says it.
 
-Whatever does not fit is refused with the key's full path. A file is hostile input: values may be of any type
-and any size, and names may hold anything that a TOML string can. So a message never repeats a value at full
-length, and is always one line.
+Whatever does not fit is refused with the key's full path and its line. A file is hostile input: values may be of any
+type and any size, and names may hold anything that a TOML string can.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 from arm_vcpu_cli.errors import MachineFileError
 from arm_vcpu_cli.guest.image import ImageKind
@@ -109,76 +108,66 @@ delay of theirs would last for ever."""
 MAX_COUNTER_READ: Final = 1_000_000
 
 _BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
-# What only descriptions need that come from a file.
+# What only descriptions need that come from a file, and those that are wrong.
 _DOCUMENT: Final = "arm_vcpu_cli.board.document"
-_SHOWN_CHARACTERS: Final = 60
-_HEX_FROM: Final = 1 << 16  # from here on a number is more likely an address than a count
+_PROBLEMS: Final = "arm_vcpu_cli.board.problems"
 
 
 def quote_key(name: str) -> str:
     """``name`` as a TOML key: bare where that is allowed, else quoted and shortened."""
     if _BARE_KEY.fullmatch(name):
         return name
-    return _quoted(name if len(name) <= _SHOWN_CHARACTERS else name[:_SHOWN_CHARACTERS] + "...")
-
-
-def _quoted(text: str) -> str:
-    # Only messages need it.
-    quoted: str = import_module("json").dumps(text)
+    quoted: str = import_module(_PROBLEMS).quoted(name)
     return quoted
 
 
-def describe_value(value: object) -> str:
-    """What a TOML value is, in a few words, for a message that says what was found instead."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int):
-        if value.bit_length() > 64:
-            return f"an integer of {value.bit_length()} bits"
-        return f"{value:#x}" if abs(value) >= _HEX_FROM else f"{value}"
-    if isinstance(value, float):
-        return f"the number {value}"
-    if isinstance(value, str):
-        shown = value if len(value) <= _SHOWN_CHARACTERS else value[:_SHOWN_CHARACTERS] + "..."
-        return f"the string {_quoted(shown)}"
-    if isinstance(value, Mapping):
-        return "a table"
-    if isinstance(value, list):
-        return "an array"
-    described: str = import_module(_DOCUMENT).describe_date(value)
-    return described
+class Findings:
+    """What has been found wrong with a document so far. ``places`` finds where its keys stand, if it has a text."""
 
+    def __init__(self, places: Callable[[], Mapping[Any, Any]] | None) -> None:
+        self.places = places
+        self.errors: list[MachineFileError] = []
+        self.left_out = 0
 
-def one_of(choices: Sequence[str]) -> str:
-    """``"a", "b" or "c"``."""
-    quoted = [f'"{choice}"' for choice in choices]
-    return quoted[0] if len(quoted) == 1 else ", ".join(quoted[:-1]) + f" or {quoted[-1]}"
-
-
-def close_match(name: str, choices: Iterable[str]) -> str:
-    """`` (did you mean "x"?)``, or nothing where no choice is close. Case does not matter."""
-    by_folded = {choice.casefold(): choice for choice in choices}
-    found = import_module("difflib").get_close_matches(name[:64].casefold(), by_folded, n=1)
-    return f' (did you mean "{by_folded[found[0]]}"?)' if found else ""
+    def finish(self) -> None:
+        """Raise MachineFileError for all of it, if there is anything."""
+        if self.errors:
+            error: MachineFileError = import_module(_PROBLEMS).combined(self.errors, self.left_out)
+            raise error
 
 
 class Table:
     """One table of the document, with the path of the keys that led to it.
 
-    ``known`` names the keys that the table may have; None is for tables whose keys are names of the user's.
-    Every method raises MachineFileError for a value that is not what it asks for.
+    ``known`` names the keys that the table may have; None is for tables whose keys are names of the user's. A value
+    that is not what a method asks for is refused: that is noted, for all that is wrong to be told at once, and the
+    method returns something of the right type. What is made of it must not be used: :attr:`flawed` and
+    :meth:`is_valid` say so.
     """
 
     def __init__(
-        self, path: Path, values: Mapping[str, object], *, key: str = "", known: Sequence[str] | None = None
+        self,
+        path: Path,
+        values: Mapping[str, object],
+        *,
+        known: Sequence[str] | None = None,
+        findings: Findings | None = None,
+        parent: Table | None = None,
+        name: str = "",
     ) -> None:
         self.path = path
-        self.key = key
+        self.key = "" if parent is None else parent.key_of(name)
+        self.findings: Findings = findings or (Findings(None) if parent is None else parent.findings)
+        self.flawed = False
+        """Whether something in it was refused, or in a table in it."""
         self._values = values
+        self._parent = parent
+        self._trail: tuple[str, ...] = () if parent is None else (*parent._trail, name)
+        self._refused: set[str | None] = set()
         if known is not None:
-            for name in values:
-                if name not in known:
-                    raise self.error(name, f"unknown key{close_match(name, known)}")
+            for key in values:
+                if key not in known:
+                    self.refuse(key, import_module(_PROBLEMS).unknown_key(key, known, self.findings))
 
     def key_of(self, name: str | None) -> str:
         """The full path of the key ``name`` in this table, or of the table itself."""
@@ -187,8 +176,28 @@ class Table:
         return f"{self.key}.{quote_key(name)}" if self.key else quote_key(name)
 
     def error(self, name: str | None, message: str) -> MachineFileError:
-        """The error to raise about the key ``name``, or about the table itself."""
-        return MachineFileError(self.path, message, key=self.key_of(name) or None)
+        """An error about the key ``name``, or about the table itself."""
+        line = import_module(_PROBLEMS).line_of(self.findings, self._trail if name is None else (*self._trail, name))
+        return MachineFileError(self.path, message, key=self.key_of(name) or None, line=line)
+
+    def refuse(self, name: str | None, message: str) -> None:
+        """Note that the key ``name``, or the table itself, cannot be used."""
+        self._refused.add(name)
+        table: Table | None = self
+        while table is not None and not table.flawed:
+            table.flawed = True
+            table = table._parent
+        import_module(_PROBLEMS).add(self, name, message)
+
+    def is_valid(self, name: str) -> bool:
+        """Whether the key ``name`` was not refused so far."""
+        return name not in self._refused
+
+    def found(self, name: str, value: object, index: int | None = None) -> str:
+        """What the key ``name`` says, or its array at ``index``, for a message: a number as it is written."""
+        trail = (*self._trail, name) if index is None else (*self._trail, name, index)
+        shown: str = import_module(_PROBLEMS).as_written(self.findings, trail, value)
+        return shown
 
     def __contains__(self, name: str) -> bool:
         return name in self._values
@@ -197,23 +206,31 @@ class Table:
         """The table ``name``; an empty one where the key is missing."""
         value = self._values.get(name, {})
         if not isinstance(value, Mapping):
-            raise self.error(name, f"expected a table, found {describe_value(value)}")
-        return Table(self.path, value, key=self.key_of(name), known=known)
+            self.refuse(name, f"expected a table, found {self.found(name, value)}")
+            value = {}
+        table = Table(self.path, value, parent=self, name=name, known=known)
+        table.flawed = table.flawed or not self.is_valid(name)
+        return table
 
     def tables(self, known: Sequence[str], *, most: int | None = None) -> Iterator[tuple[str, Table]]:
         """The tables in a table whose keys are names chosen by the user; the names are checked, and that there are no
         more than ``most``."""
         if most is not None and len(self._values) > most:
-            raise self.error(None, f"expected at most {most} tables in it, found {len(self._values)}")
+            self.refuse(None, f"expected at most {most} tables in it, found {len(self._values)}")
+            return
         for name in self._values:
             if not _BARE_KEY.fullmatch(name):
-                raise self.error(name, "expected a name of at most 64 letters, digits, '-' and '_'")
-            yield name, self.table(name, known)
+                self.refuse(name, "expected a name of at most 64 letters, digits, '-' and '_'")
+                continue
+            table = self.table(name, known)
+            if self.is_valid(name):
+                yield name, table
 
     def boolean(self, name: str, default: bool) -> bool:
         value = self._values.get(name, default)
         if not isinstance(value, bool):
-            raise self.error(name, f"expected true or false, found {describe_value(value)}")
+            self.refuse(name, f"expected true or false, found {self.found(name, value)}")
+            return default
         return value
 
     def booleans(self) -> tuple[tuple[str, bool], ...]:
@@ -223,48 +240,63 @@ class Table:
     def integer(self, name: str, *, low: int, high: int, multiple_of: int = 1, default: int | None = None) -> int:
         """An integer from ``low`` to ``high``, both included. Without a default the key must be there."""
         value = self._required(name, "an integer", default)
-        return self._aligned(name, self._in_range(name, value, low, high), multiple_of)
+        number = self._in_range(name, value, low, high)
+        return number if self._is_aligned(name, number, multiple_of) else low
 
     def optional_integer(self, name: str, *, low: int, high: int, multiple_of: int = 1) -> int | None:
         """As ``integer``, None where the key is missing."""
         if name not in self._values:
             return None
-        return self.integer(name, low=low, high=high, multiple_of=multiple_of)
+        number = self.integer(name, low=low, high=high, multiple_of=multiple_of)
+        return number if self.is_valid(name) else None
 
     def integers(self, name: str, *, low: int, high: int, counts: tuple[int, int]) -> tuple[int, ...]:
-        """An array of integers; ``counts`` are the least and the greatest number of them."""
-        least, greatest = counts
-        value = self._required(name, f"an array of {least} to {greatest} integers", None)
-        if not isinstance(value, list) or not least <= len(value) <= greatest:
-            found = f"{len(value)} of them" if isinstance(value, list) else describe_value(value)
-            raise self.error(name, f"expected an array of {least} to {greatest} integers, found {found}")
-        return tuple(self._in_range(name, item, low, high) for item in value)
+        """An array of integers; ``counts`` are the least and the greatest number of them. Empty where it is refused."""
+        values = self._array(name, counts, f"{counts[0]} to {counts[1]} integers", None)
+        return tuple(self._in_range(name, item, low, high, index) for index, item in enumerate(values))
+
+    def strings(self, name: str, *, most: int) -> tuple[str, ...]:
+        """An array of at most ``most`` strings without control characters; empty where the key is missing."""
+        values = self._array(name, (0, most), f"at most {most} strings", [])
+        return tuple(self._text(name, item, index) for index, item in enumerate(values))
 
     def is_array(self, name: str) -> bool:
         return isinstance(self._values.get(name), list)
 
     def array(self, name: str, count: int, what: str) -> list[object]:
-        """An array of ``count`` values of any type; ``what`` says in messages what they are to be."""
-        value = self._required(name, f"an array of {count} {what}", None)
-        if not isinstance(value, list) or len(value) != count:
-            found = f"{len(value)} of them" if isinstance(value, list) else describe_value(value)
-            raise self.error(name, f"expected an array of {count} {what}, found {found}")
-        return list(value)
+        """An array of ``count`` values of any type; ``what`` says in messages what they are to be. Empty where it is
+        refused."""
+        return self._array(name, (count, count), f"{count} {what}", None)
+
+    def _array(self, name: str, counts: tuple[int, int], what: str, default: object) -> list[object]:
+        value = self._required(name, f"an array of {what}", default)
+        if isinstance(value, list) and counts[0] <= len(value) <= counts[1]:
+            return value
+        if value is not None:
+            found = f"{len(value)} of them" if isinstance(value, list) else self.found(name, value)
+            self.refuse(name, f"expected an array of {what}, found {found}")
+        return []
 
     def size(self, name: str, *, low: int = 1, high: int, multiple_of: int = 1, default: int | None = None) -> int:
         """A size in bytes, from ``low`` to ``high``: an integer, or a string with a unit."""
-        value = self._required(name, 'a size such as "64KiB" or 4096', default)
+        written = self._required(name, 'a size such as "64KiB" or 4096', default)
+        if written is None:
+            return low
+        value = written
         if isinstance(value, str):
             try:
                 value = parse_size(value)
             except ValueError as error:
-                raise self.error(name, str(error)) from None
+                self.refuse(name, str(error))
+                return low
         if isinstance(value, bool) or not isinstance(value, int):
-            raise self.error(name, f'expected a size such as "64KiB" or 4096, found {describe_value(value)}')
+            self.refuse(name, f'expected a size such as "64KiB" or 4096, found {self.found(name, written)}')
+            return low
         if not low <= value <= high:
             limits = f"{format_size(low)} to {format_size(high)}"
-            raise self.error(name, f"expected a size from {limits}, found {describe_value(value)}")
-        return self._aligned(name, value, multiple_of)
+            self.refuse(name, f"expected a size from {limits}, found {self.found(name, written)}")
+            return low
+        return value if self._is_aligned(name, value, multiple_of, written) else low
 
     def timestamp(self, name: str, *, high: int, default: int) -> int:
         """Whole seconds since 1970 (UTC), from 0 to ``high``: an integer, or a date and time with an offset."""
@@ -273,69 +305,91 @@ class Table:
             value = import_module(_DOCUMENT).seconds_of_date(value)
         if isinstance(value, bool) or not isinstance(value, int):
             expected = "seconds since 1970, or a date and time with an offset such as 2026-01-01T00:00:00Z"
-            raise self.error(name, f"expected {expected}, found {describe_value(value)}")
+            self.refuse(name, f"expected {expected}, found {self.found(name, value)}")
+            return default
         if not 0 <= value <= high:
             last = import_module(_DOCUMENT).date_of_seconds(high)
-            raise self.error(name, f"expected a time from 1970 to {last}, found {describe_value(value)}")
+            self.refuse(name, f"expected a time from 1970 to {last}, found {self.found(name, value)}")
+            return default
         return value
 
     def number(self, name: str, *, high: float, default: float) -> float:
         """A finite number from 0 to ``high``; an integer will do."""
         value = self._values.get(name, default)
         if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise self.error(name, f"expected a number, found {describe_value(value)}")
+            self.refuse(name, f"expected a number, found {self.found(name, value)}")
+            return default
         if not 0 <= value <= high or (isinstance(value, float) and not math.isfinite(value)):
-            raise self.error(name, f"expected a number from 0 to {high:g}, found {describe_value(value)}")
+            self.refuse(name, f"expected a number from 0 to {high:g}, found {self.found(name, value)}")
+            return default
         return float(value)
 
     def string(self, name: str, default: str | None = None) -> str:
         """A string without control characters. Without a default the key must be there."""
         value = self._required(name, "a string", default)
-        if not isinstance(value, str):
-            raise self.error(name, f"expected a string, found {describe_value(value)}")
-        if any(character < " " or character == "\x7f" for character in value):
-            raise self.error(name, f"expected no control characters, found {describe_value(value)}")
-        return value
+        return "" if value is None else self._text(name, value)
 
     def choice(self, name: str, choices: Sequence[str], default: str | None = None) -> str:
         """One of the strings ``choices``. Without a default the key must be there."""
-        value = self._required(name, one_of(choices), default)
-        return self._chosen(name, value, choices)
+        value = self._values.get(name, default)
+        if value is None:
+            self.refuse(name, f"missing, expected {import_module(_PROBLEMS).one_of(choices)}")
+        elif self._is_one_of(name, value, choices):
+            return str(value)
+        return choices[0] if default is None else default
 
     def choices(self, name: str, choices: Sequence[str]) -> tuple[str, ...]:
         """An array of different strings out of ``choices``; empty where the key is missing."""
         value = self._values.get(name, [])
         if not isinstance(value, list):
-            raise self.error(name, f"expected an array of strings, found {describe_value(value)}")
+            self.refuse(name, f"expected an array of strings, found {self.found(name, value)}")
+            return ()
         chosen: list[str] = []
-        for item in value:
-            text = self._chosen(name, item, choices)
-            if text in chosen:
-                raise self.error(name, f'"{text}" is there twice')
-            chosen.append(text)
+        for index, item in enumerate(value):
+            if not self._is_one_of(name, item, choices, index):
+                continue
+            if item in chosen:
+                self.refuse(name, f'"{item}" is there twice')
+            chosen.append(item)
         return tuple(chosen)
 
     def _required(self, name: str, expected: str, default: object) -> object:
+        """The value of a key, None where there is none, and that is noted."""
         value = self._values.get(name, default)
         if value is None:
-            raise self.error(name, f"missing, expected {expected}")
+            self.refuse(name, f"missing, expected {expected}")
         return value
 
-    def _in_range(self, name: str, value: object, low: int, high: int) -> int:
+    def _in_range(self, name: str, value: object, low: int, high: int, index: int | None = None) -> int:
         if isinstance(value, bool) or not isinstance(value, int):
-            raise self.error(name, f"expected an integer, found {describe_value(value)}")
+            if value is not None:
+                self.refuse(name, f"expected an integer, found {self.found(name, value, index)}")
+            return low
         if not low <= value <= high:
-            limits = f"{describe_value(low)} to {describe_value(high)}"
-            raise self.error(name, f"expected an integer from {limits}, found {describe_value(value)}")
+            found = self.found(name, value, index)
+            self.refuse(name, f"expected an integer from {import_module(_PROBLEMS).limits(low, high, found)}")
+            return low
         return value
 
-    def _aligned(self, name: str, value: int, multiple_of: int) -> int:
+    def _is_aligned(self, name: str, value: int, multiple_of: int, written: object = None) -> bool:
         if value % multiple_of:
-            raise self.error(name, f"expected a multiple of {format_size(multiple_of)}, found {value:#x}")
-        return value
+            found = self.found(name, value if written is None else written)
+            self.refuse(name, f"expected a multiple of {format_size(multiple_of)}, found {found}")
+            return False
+        return True
 
-    def _chosen(self, name: str, value: object, choices: Sequence[str]) -> str:
-        if not isinstance(value, str) or value not in choices:
-            hint = close_match(value, choices) if isinstance(value, str) else ""
-            raise self.error(name, f"expected {one_of(choices)}, found {describe_value(value)}{hint}")
-        return value
+    def _text(self, name: str, value: object, index: int | None = None) -> str:
+        if not isinstance(value, str):
+            self.refuse(name, f"expected a string, found {self.found(name, value, index)}")
+        elif any(character < " " or character == "\x7f" for character in value):
+            self.refuse(name, f"expected no control characters, found {self.found(name, value, index)}")
+        else:
+            return value
+        return ""
+
+    def _is_one_of(self, name: str, value: object, choices: Sequence[str], index: int | None = None) -> bool:
+        if isinstance(value, str) and value in choices:
+            return True
+        expected = import_module(_PROBLEMS).choice(choices, value, self.found(name, value, index))
+        self.refuse(name, f"expected {expected}")
+        return False

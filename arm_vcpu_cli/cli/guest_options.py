@@ -47,6 +47,8 @@ class GuestOptions(Record):
     load_address: int | None = None
     symbols: Path | None = None
     clock: str | None = None
+    repeatable: bool = False
+    """Whether instructions are what time is counted by where neither options nor file choose a clock."""
     seed: int | None = None
     phys_cpus: int | None = None
     schedule: int | None = None
@@ -87,6 +89,16 @@ class GuestOptions(Record):
             "reboot": self.reboot or None,
         }
 
+    def _clock_source(self, described: ClockSource) -> ClockSource:
+        """The guest's clock, where the machine file says ``described``."""
+        asked = None if self.clock is None else ClockSource(self.clock)
+        if asked in (None, ClockSource.AUTO) and (self.record is not None or self.replay is not None):
+            # Only runs that are timed by their instructions can be repeated.
+            return ClockSource.INSTRUCTIONS
+        if asked is not None:
+            return asked
+        return ClockSource.INSTRUCTIONS if self.repeatable and described is ClockSource.AUTO else described
+
     def _over(self, description: MachineDescription) -> MachineDescription:
         """The description with what the options say in the place of what it says."""
         boot, clock, limits = description.boot, description.clock, description.limits
@@ -94,8 +106,7 @@ class GuestOptions(Record):
             boot = replace(boot, initrd=self.initrd)
         if self.kernel_type is not None:
             boot = replace(boot, kernel_type=KERNEL_TYPES[self.kernel_type])
-        if self.clock is not None:
-            clock = replace(clock, source=ClockSource(self.clock))
+        clock = replace(clock, source=self._clock_source(clock.source))
         if self.seed is not None:
             clock = replace(clock, seed=self.seed)
         if self.timeout is not None:
@@ -112,26 +123,35 @@ def load_description(machine: Path | None, overrides: Overrides) -> MachineDescr
     try:
         return machine_from_document(document, machine, **given)
     except MachineFileError as error:
-        name = _at_fault(document, machine, given, str(error))
-        if name is None:
-            raise
+        of_file = _errors(document, machine, {})
+        if any(_is_in(each, of_file) for each in (error, *error.others)):
+            # Of the file alone: what an option adds to that is told when the file is right.
+            raise of_file[0] from error
+        name = _at_fault(document, machine, given, error)
         option, key = _OPTIONS[name]
         where = "" if error.key is None or error.key.endswith(key) else f"{error.key}: "
         raise UsageError(f"{option}: {where}{error.message}") from error
 
 
-def _at_fault(document: Mapping[str, object], machine: Path | None, given: dict[str, Any], message: str) -> str | None:
-    """The first of the overrides with which there is the error ``message``, None where the file alone has it."""
+def _at_fault(
+    document: Mapping[str, object], machine: Path | None, given: dict[str, Any], error: MachineFileError
+) -> str:
+    """The first of the overrides with which there is this error."""
     names = [name for name in _OPTIONS if name in given]
-    for number in range(len(names) + 1):
-        if _refusal(document, machine, {name: given[name] for name in names[:number]}) == message:
-            return names[number - 1] if number else None
-    return None
+    for number in range(1, len(names)):
+        if _is_in(error, _errors(document, machine, {name: given[name] for name in names[:number]})):
+            return names[number - 1]
+    return names[-1]
 
 
-def _refusal(document: Mapping[str, object], machine: Path | None, given: dict[str, Any]) -> str | None:
+def _errors(document: Mapping[str, object], machine: Path | None, given: dict[str, Any]) -> list[MachineFileError]:
+    """What is wrong with a machine; the first one has all the others."""
     try:
         machine_from_document(document, machine, **given)
     except MachineFileError as error:
-        return str(error)
-    return None
+        return [error, *error.others]
+    return []
+
+
+def _is_in(error: MachineFileError, errors: list[MachineFileError]) -> bool:
+    return any((each.key, each.message) == (error.key, error.message) for each in errors)

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from arm_vcpu_cli.cli.output import null_stream, say
-from arm_vcpu_cli.errors import OUTPUT_FAILED, ArmVcpuError, StoppedError
+from arm_vcpu_cli.errors import OUTPUT_FAILED, ArmVcpuError, MachineFileError, StoppedError
 
 INTERRUPTED: Final = 130
 _COMMANDS: Final = "arm_vcpu_cli.cli.commands"
+_DOCUMENT: Final = "arm_vcpu_cli.board.document"
 COMPLETION: Final = "_ARMVCPU_COMPLETE"
 """The variable by which a shell asks for words in the place of a run."""
 
@@ -47,6 +48,9 @@ def _end(command: Callable[[], object]) -> int:
     except StoppedError as error:
         say(str(error), _no_longer)
         status = error.exit_status
+    except MachineFileError as error:
+        # Loaded by now, unless there is no file.
+        status = _fail(str(import_module(_DOCUMENT).located(error)), error.exit_status)
     except ArmVcpuError as error:
         status = _fail(str(error), error.exit_status)
     except OSError as error:
@@ -82,7 +86,9 @@ def only_guest(arguments: Sequence[str]) -> Path | None:
 
 
 def _fail(message: str, status: int) -> int:
-    say(f"error: {message}")
+    # Errors have a line each; several come of a machine file only.
+    for line in message.split("\n"):
+        say(f"error: {line}")
     return status
 
 

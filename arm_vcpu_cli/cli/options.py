@@ -13,7 +13,7 @@ from arm_vcpu_cli.arch.bitfield import MASK64
 from arm_vcpu_cli.board.description import ClockSource
 from arm_vcpu_cli.board.schema import GIC_VERSIONS, KERNEL_TYPES, MAX_CPUS, MAX_PHYS_CPUS, MAX_SECONDS
 from arm_vcpu_cli.cli.sections import GuestOption
-from arm_vcpu_cli.sizes import parse_size
+from arm_vcpu_cli.sizes import Written, parse_size
 
 F = TypeVar("F", bound=Callable[..., Any])
 _COUNT_DIGITS = 18
@@ -22,7 +22,7 @@ _COUNT_DIGITS = 18
 def size(text: str) -> int:
     """A size such as ``512MiB``, in bytes."""
     try:
-        return parse_size(text)
+        return Written.of(parse_size(text), text)
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
 
@@ -136,8 +136,9 @@ _GUEST_OPTIONS = (
     _guest_option(
         "--clock",
         type=click.Choice(tuple(source.value for source in ClockSource)),
-        help="What makes the guest's time pass: the instructions that it executes, so that every run is the same, or "
-        "the clock of the host [default: auto, the host's if the console is a terminal].",
+        help="What counts the guest's time: the instructions that it executes, so that every run is the same, or "
+        "the host's clock [default: auto, which is `host` for `armvcpu run` at a terminal, unless it records or "
+        "replays, and `instructions` for everything else].",
     ),
     _guest_option(
         "--seed",

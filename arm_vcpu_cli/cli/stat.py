@@ -109,7 +109,7 @@ def command(
         raise click.UsageError("Missing argument 'GUEST', or -i TRACE", click.get_current_context())
     if live:
         _check_live()
-    return _of_guest(GuestOptions(**options), wanted, live=live)
+    return _of_guest(GuestOptions(**options, repeatable=True), wanted, live=live)
 
 
 # A trace has no guest to run.

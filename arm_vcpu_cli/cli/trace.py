@@ -122,7 +122,7 @@ def command(format_: str | None, output: Path | None, timing: bool, color: bool 
                     tracer.end(result)
                     tracer.close()
 
-        return run_guest(GuestOptions(**options), prepare, finish, output=output)
+        return run_guest(GuestOptions(**options, repeatable=True), prepare, finish, output=output)
 
 
 def _format_of(output: Path | None) -> str:

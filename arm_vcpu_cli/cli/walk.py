@@ -16,7 +16,7 @@ from arm_vcpu_cli.arch.translation.memtype import Access
 from arm_vcpu_cli.cli.complete import complete_symbols
 from arm_vcpu_cli.cli.guest_options import GuestOptions
 from arm_vcpu_cli.cli.options import guest_options
-from arm_vcpu_cli.cli.output import show
+from arm_vcpu_cli.cli.output import say, show
 from arm_vcpu_cli.cli.sections import SectionedCommand
 from arm_vcpu_cli.cli.session import load_files, open_input, run_loaded, slow_files, watched
 from arm_vcpu_cli.errors import UsageError
@@ -36,12 +36,14 @@ from arm_vcpu_cli.inspect.tables.mapping import (
 from arm_vcpu_cli.inspect.tables.translation_text import translation_lines, translation_object
 from arm_vcpu_cli.observe.stop_at import StopAt
 from arm_vcpu_cli.printable import printable_path
+from arm_vcpu_cli.record import Record
 from arm_vcpu_cli.vm.diagnosis import on_cpu
 from arm_vcpu_cli.vm.endings import RunResult
 from arm_vcpu_cli.vm.machine import Machine as Parts
 
 _ACCESSES: Final = {"read": Access.READ, "write": Access.WRITE, "exec": Access.EXECUTE}
 _FAULT: Final = 1
+_NEVER_REACHED: Final = 3
 
 
 @click.command("walk", cls=SectionedCommand, short_help="Walk a guest's translation tables for an address.")
@@ -56,13 +58,17 @@ _FAULT: Final = 1
 @click.option(
     "--at",
     metavar="PLACE",
-    help="Stop the guest at the first exit or exception with its PC in the function, or at the address, PLACE.",
+    shell_complete=complete_symbols,
+    help="Stop the guest before the instruction at PLACE: a function, function+offset, or an address.",
+)
+@click.option(
+    "--count", type=click.IntRange(min=1), metavar="N", help="With --at: not before it gets there the N-th time."
 )
 @click.option(
     "--vcpu",
     type=click.IntRange(min=0),
     metavar="N",
-    help="Whose tables and registers [default: those of the vCPU that has stopped].",
+    help="Whose tables and registers [default: those of the vCPU that has stopped]; with --at, which one stops there.",
 )
 @click.option("--console", "shows_console", is_flag=True, help="Print what the guest prints, on stderr.")
 @click.option("--json", "as_object", is_flag=True, help="Print one JSON object.")
@@ -73,6 +79,7 @@ def command(
     is_ipa: bool,
     whole_map: bool,
     at: str | None,
+    count: int | None,
     vcpu: int | None,
     shows_console: bool,
     as_object: bool,
@@ -83,14 +90,17 @@ def command(
 
     A VA is a number, a symbol with or without an offset (main+0x10), or a register: pc, sp, x0 to x30, or one that
     holds addresses, such as FAR_EL1 or VBAR_EL1. The walk is on stdout; what the guest prints is dropped, unless
-    --console is given. With --at a function is only noticed if it exits, or takes an exception: accesses to memory
-    alone do neither.
+    --console is given.
+
+    --at compares virtual addresses, at EL0 as at EL1, and stops the guest before the instruction is executed. Of
+    several vCPUs the one that gets there first stops, and --count counts all of them; with --vcpu N only vCPU N does.
 
     \b
     Exit status:
       0    every address is translated
       1    at least one of them faults
       2    bad usage, guest file or machine file
+      3    the guest never got to --at PLACE, or not --count times; nothing is shown
       120  the walk cannot be written
 
     \b
@@ -99,12 +109,20 @@ def command(
       armvcpu walk samples/crash/crash.elf --access write 0xdead0000
       armvcpu walk samples/paging/paging.elf --map
       armvcpu walk vmlinuz --timeout 2 --symbols System.map --el 0 0x400000
+      armvcpu walk samples/paging/paging.elf --at user_main+8 pc sp
+      armvcpu walk guest.elf --at memcpy+0x40 --count 3 x0 x1
       armvcpu walk guest.elf --at do_fault --json FAR_EL1 | jq '.walks[0].fault'
     """
     if not addresses and not whole_map:
         raise click.UsageError("nothing to walk: expected a VA, or --map")
-    guest = GuestOptions(**options)
-    with _stopped(guest, addresses, at, vcpu, shows_console=shows_console) as (machine, result):
+    if count is not None and at is None:
+        raise click.UsageError("--count says how often the guest gets to --at PLACE, which is missing")
+    guest = GuestOptions(**options, repeatable=True)
+    stop = None if at is None else _Stop(at, count or 1, vcpu)
+    with _stopped(guest, addresses, stop, vcpu, shows_console=shows_console) as (machine, result, hits):
+        if stop is not None and hits < stop.count:
+            say(_not_reached(stop, hits, result))
+            return _NEVER_REACHED
         level = machine.current.arch.ctx.spsr.el if el is None else int(el)
         walks = [
             (text, _walk(machine, places.resolve(text, machine), level, _ACCESSES[access], is_ipa=is_ipa))
@@ -121,11 +139,19 @@ def command(
 _Walks = list[tuple[str, Translated]]
 
 
+class _Stop(Record):
+    """Where the guest is to stop: the ``count``-th time at ``place``, as the user calls it."""
+
+    place: str
+    count: int
+    vcpu: int | None
+
+
 @contextmanager
 def _stopped(
-    options: GuestOptions, addresses: tuple[str, ...], at: str | None, vcpu: int | None, *, shows_console: bool
-) -> Iterator[tuple[Parts, RunResult]]:
-    """The guest after its run, with what is asked about checked before it."""
+    options: GuestOptions, addresses: tuple[str, ...], stop: _Stop | None, vcpu: int | None, *, shows_console: bool
+) -> Iterator[tuple[Parts, RunResult, int]]:
+    """The guest after its run, and how often it got where it was to stop; what is asked about is checked before."""
     with _null_device() as nowhere:
         with slow_files(options):
             loaded = load_files(options)
@@ -134,19 +160,26 @@ def _stopped(
                 raise UsageError(f"--vcpu {vcpu}: the machine has {count}, counted from 0")
             for text in addresses:
                 places.check(text, loaded.image.symbols)
-            wanted = None if at is None else places.code_range(at, loaded.image.symbols)
+            wanted = None if stop is None else places.code_address(stop.place, loaded.image.symbols)
             console = Console(sys.stderr.fileno() if shows_console else nowhere, _input())
             opened = Machine.open(loaded.image, loaded.description, console=console)
         machine = opened.parts
         with opened:
             with watched(machine, loaded) as watchdog, ExitStack() as recording:
                 connect = open_input(machine, loaded, watchdog, recording)
-                if wanted is not None:
-                    machine.observe(StopAt(machine, wanted))
+                stopping = None
+                if stop is not None and wanted is not None:
+                    stopping = StopAt(machine, wanted, stop.place, count=stop.count, vcpu=stop.vcpu)
                 result = run_loaded(opened, watchdog, connect, ignored=_nobody)
             if vcpu is not None:
                 machine.look_at(machine.cpus[vcpu])
-            yield machine, result
+            yield machine, result, 0 if stopping is None else stopping.hits
+
+
+def _not_reached(stop: _Stop, hits: int, result: RunResult) -> str:
+    who = "" if stop.vcpu is None else f" by vCPU {stop.vcpu}"
+    times = f"only {hits} of {stop.count} times" if hits else "never"
+    return f"--at {stop.place}: {times} reached{who}: {result.message}, after {result.exits} exits"
 
 
 def _nobody() -> None:

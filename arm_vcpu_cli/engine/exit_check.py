@@ -34,7 +34,7 @@ def find_exit_check() -> int | None:
     with throw_away_engine() as probe:
         probe.engine.hooks.loads(probe.engine.stop)
         stopped = not _goes_on_after_load(probe)
-        probe.engine.leave_out_exit_checks(switch)
+        probe.engine.leave_out_exit_checks(switch, True)
         return switch if stopped and _goes_on_after_load(probe) else None
 
 

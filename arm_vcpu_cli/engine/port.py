@@ -135,6 +135,13 @@ class CpuCore(Protocol):
         Nothing but system registers may be read inside. The function that is returned ends it; not from inside.
         """
 
+    def stop_before(self, vaddr: int, wanted: Callable[[], bool]) -> None:
+        """From now on, end :meth:`run` with :attr:`StopReason.STOP` before the instruction at ``vaddr`` (virtual) is
+        executed, whenever ``wanted()`` is true; it is asked each time that the guest gets there.
+
+        The state is exact, in the middle of a block too. Accesses to memory become slower for good.
+        """
+
     def hush(self, quiet: bool) -> None:
         """Whether those who watch code are not told of it for now."""
 

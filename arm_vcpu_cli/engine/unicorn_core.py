@@ -47,7 +47,7 @@ class UnicornCore:
         self._model = model
         self._engine = Engine(model)
         if self._levers.exit_check is not None:
-            self._engine.leave_out_exit_checks(self._levers.exit_check)
+            self._engine.leave_out_exit_checks(self._levers.exit_check, True)
         self._scan_again = self._engine.hooks.leave_out_code_scans() if self._levers.code_scans else None
         pfr0 = Aa64Pfr0(self._engine.read_sysreg(lookup("ID_AA64PFR0_EL1")))
         isar1 = Aa64Isar1(self._engine.read_sysreg(lookup("ID_AA64ISAR1_EL1")))
@@ -167,6 +167,18 @@ class UnicornCore:
                 self._fail(error)
 
         return self._engine.hooks.code(first, last, on_code)
+
+    def stop_before(self, vaddr: int, wanted: Callable[[], bool]) -> None:
+        """End :meth:`run` before an instruction. It takes the check for a stop that the lever leaves out."""
+        if self._levers.exit_check is not None:
+            self._engine.leave_out_exit_checks(self._levers.exit_check, False)
+
+        def reached(_vaddr: int) -> None:
+            if wanted():
+                self.stop()
+
+        # Drops what has been translated without either.
+        self.watch_code(vaddr, vaddr, reached)
 
     def hush(self, quiet: bool) -> None:
         """See the port."""

@@ -34,7 +34,7 @@ class Watchdog:
 
     def __init__(self, stop: Callable[[], None], timeout: float = 0.0) -> None:
         self._stop = stop
-        self._timeout = min(timeout, _LONGEST_SECONDS)
+        self.timeout: Final = min(timeout, _LONGEST_SECONDS)
         self._reader, self._writer = os.pipe()
         os.set_blocking(self._writer, False)
         self._over = threading.Event()
@@ -86,7 +86,7 @@ class Watchdog:
             return
 
     def _watch(self) -> None:
-        ready = wait_readable(self._reader, self._timeout or None)
+        ready = wait_readable(self._reader, self.timeout or None)
         if self._over.is_set():
             return
         self.cause = StopCause.INTERRUPT if ready else StopCause.TIMEOUT

@@ -1,41 +1,41 @@
-"""Stopping a guest at the first exit or exception that it takes in a range of code."""
+"""Stopping a guest before an instruction, at any Exception level."""
 
 from __future__ import annotations
 
-from arm_vcpu_cli.arm_vcpu.observer import El1ExceptionRecord, ExitRecord
 from arm_vcpu_cli.vm.machine import Machine
 
 
 class StopAt:
-    """Implements :class:`~arm_vcpu_cli.arm_vcpu.observer.ExitObserver`: ends the run like a limit of exits does."""
+    """Ends the run of a machine when the instruction at ``address`` (virtual) is about to be executed for the
+    ``count``-th time, by any vCPU or by ``vcpu`` alone. ``name`` is what people call the address."""
 
-    wants_entries = False
-    wants_exceptions = True
-    timing = False
-
-    def __init__(self, machine: Machine, wanted: range) -> None:
+    def __init__(self, machine: Machine, address: int, name: str, *, count: int = 1, vcpu: int | None = None) -> None:
         self._machine = machine
-        self._wanted = wanted
+        self._name = name
+        self._count = count
+        self._vcpu = vcpu
+        self.hits = 0
+        """How often the instruction was reached."""
+        for core in machine.host.cores:
+            core.stop_before(address, self._is_enough)
 
-    def now(self) -> int:
-        """Times are of no interest."""
-        return 0
+    @property
+    def reached(self) -> bool:
+        """Whether it has been executed as often as it was to be."""
+        return self.hits >= self._count
 
-    def exit(self, record: ExitRecord) -> None:
-        """Look at an exit that has been completed."""
-        if record.pc in self._wanted:
-            self._stop()
+    def _is_enough(self) -> bool:
+        machine = self._machine
+        if self._vcpu is not None and machine.current.index != self._vcpu:
+            return False
+        self.hits += 1
+        if self.reached:
+            times = "" if self._count == 1 else f" for the {ordinal(self._count)} time"
+            machine.seen_enough = f"reached {self._name}{times}"
+        return self.reached
 
-    def entry(self, vcpu: int, pc: int, el: int, *, irq: bool, fiq: bool) -> None:
-        """Not asked for."""
 
-    def exception(self, record: El1ExceptionRecord) -> None:
-        """Look at an exception that has been taken: the guest stands at its vector."""
-        if record.pc in self._wanted:
-            self._stop()
-
-    def _stop(self) -> None:
-        """As if this exit had been the last one allowed."""
-        vcpu = self._machine.current.arch
-        vcpu.max_exits = max(vcpu.exits, 1)
-        self._machine.request_stop()
+def ordinal(number: int) -> str:
+    """``1st``, ``2nd``, ``11th``."""
+    ending = "th" if number // 10 % 10 == 1 else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{ending}"

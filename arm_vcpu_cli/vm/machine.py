@@ -75,6 +75,8 @@ class Machine:
         """The models of the description's devices, by name."""
         self.random = random
         """Where random numbers come from, by what they are for."""
+        self.seen_enough: str | None = None
+        """Why the run is to end, in words, from whoever has seen what it was run for; heeded once the vCPU stops."""
 
     @property
     def current(self) -> Cpu:

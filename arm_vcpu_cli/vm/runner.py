@@ -307,17 +307,15 @@ def _stopped(run: GuestRun) -> Verdict:
     if cause is StopCause.INTERRUPT:
         return _interrupted(f"interrupted at {run.place()}{run.doing()}")
     if cause is StopCause.TIMEOUT:
-        seconds = machine.description.limits.timeout
+        seconds = machine.description.limits.timeout or run.watchdog.timeout
         return RunResult(Ending.LIMIT, STATUS_LIMIT, f"stopped after {seconds:g} s at {run.place()}{run.doing()}")
     if machine.input.replay_over:
         return _interrupted(f"the recorded run ended here, at {run.place()}")
     limit = machine.description.limits.max_exits
     if limit and machine.exits >= limit:
         return RunResult(Ending.LIMIT, STATUS_LIMIT, f"stopped after {limit} exits at {run.place()}")
-    arch = machine.current.arch
-    if arch.max_exits and arch.exits >= arch.max_exits:
-        # An observer has seen enough.
-        return RunResult(Ending.LIMIT, STATUS_LIMIT, f"stopped after {machine.exits} exits at {run.place()}")
+    if machine.seen_enough is not None:
+        return RunResult(Ending.LIMIT, STATUS_LIMIT, machine.seen_enough)
     return None
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from arm_vcpu_cli.arch.registers.sysreg import lookup
 from arm_vcpu_cli.axvcpu.exit import Nothing
+from arm_vcpu_cli.engine.port import StopReason
 
 from .harness import EL0T, EL1H, Guest, Script, is_call
 from .test_preemption import Result, finish_work, prepare_work, result_of
@@ -104,6 +105,40 @@ def test_what_is_raised_inside_ends_the_run_and_is_raised_again() -> None:
         guest.core.watch_code(guest.label("line"), guest.label("line"), fail)
         with pytest.raises(ZeroDivisionError):
             guest.start("line")
+
+
+@pytest.mark.parametrize("mode", [EL1H, EL0T])
+@pytest.mark.parametrize(("number", "added"), [*enumerate((0, 1, 2, 2, 3, 4))])
+def test_it_stops_before_any_instruction_of_a_block_with_exact_registers(mode: int, number: int, added: int) -> None:
+    with Guest("exceptions", platform=Script()) as guest:
+        place = guest.label("line") + 4 * number
+        guest.core.stop_before(place, lambda: True)
+        assert guest.start("line", mode=mode) == Nothing()
+        assert guest.vcpu.stopped_by is StopReason.STOP
+        assert (guest.vcpu.ctx.elr, guest.x(5)) == (place, added)
+
+
+def test_it_stops_only_when_it_is_wanted_and_is_asked_each_time() -> None:
+    with Guest("preemption") as guest:
+        count, asked = guest.label("count"), list[int]()
+
+        def wanted() -> bool:
+            asked.append(count)
+            return len(asked) == 700
+
+        guest.core.stop_before(count, wanted)
+        assert guest.start("count", x={0: 1000}) == Nothing()
+        assert guest.vcpu.ctx.elr == count
+        assert guest.x(0) == 1000 - 699
+
+
+def test_it_stops_in_code_that_has_been_executed_already() -> None:
+    with Guest("exceptions", platform=Script()) as guest:
+        guest.start("line")
+        place = guest.label("line") + 8
+        guest.core.stop_before(place, lambda: True)
+        assert guest.start("line") == Nothing()
+        assert guest.vcpu.ctx.elr == place
 
 
 @pytest.fixture(scope="module")

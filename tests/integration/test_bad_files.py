@@ -91,7 +91,7 @@ def test_an_output_file_that_cannot_be_written_is_refused(command: tuple[object,
 
 
 BAD_TOML: dict[str, tuple[str, tuple[str, ...]]] = {
-    "syntax": ("[cpu\nmodel = 1\n", ("line 1",)),
+    "syntax": ("[cpu\nmodel = 1\n", ("bad.toml:1: not valid TOML: ",)),
     "no text": ("\udcff\udcfe", ()),
     "unknown table": ("[mmeory.ram]\nsize = 4096\n", ("mmeory", "memory")),
     "unknown key": ("[cpu]\nmodle = 'max'\n", ("cpu.modle", "model")),
@@ -126,7 +126,7 @@ BAD_TOML: dict[str, tuple[str, tuple[str, ...]]] = {
         "[memory.rom]\nbase = 0\nsize = '4KiB'\npermissions = 'r'\nfile = 'large.bin'\n",
         ("memory.rom.file", "large.bin"),
     ),
-    "no room for the device tree": ("[boot]\ndtb_address = 0x5fff_ffff\n", ("boot.dtb_address", "0x5fffffff")),
+    "no room for the device tree": ("[boot]\ndtb_address = 0x5fff_fff8\n", ("toml:2: boot.dtb_address", "0x5ffffff8")),
     "device tree outside of memory": ("[boot]\ndtb_address = 0x1000\n", ("boot.dtb_address", "0x1000")),
     "trap that does not exist": ("[el2]\nhcr = ['XYZ']\n", ("el2.hcr", "XYZ")),
     "no such feature": ("[cpu.features]\nFEAT_AESS = false\n", ("cpu.features.FEAT_AESS", "FEAT_AES")),
@@ -155,7 +155,36 @@ def test_a_bad_machine_file_is_refused(name: str, tmp_path: Path) -> None:
     machine = tmp_path / "bad.toml"
     machine.write_bytes(text.encode("utf-8", "surrogateescape"))
     (tmp_path / "large.bin").write_bytes(bytes(4097))
-    assert_refused(armvcpu("run", "-m", machine, sample("hello")), f"{machine}: ", *parts)
+    assert_refused(armvcpu("run", "-m", machine, sample("hello")), f"{machine}:", *parts)
+
+
+def test_five_mistakes_in_a_machine_file_are_five_lines(tmp_path: Path) -> None:
+    machine = tmp_path / "board.toml"
+    machine.write_text(
+        "[cpu]\nmodle = 'max'\n[memory.ram]\nsize = 0x1_0001\n\n[device.uart0]\ntype = 'pl01'\n"
+        "[boot]\nkernel_type = 'Image'\nentry = 0x4000_0002\n"
+    )
+    expected = f"""\
+armvcpu: error: {machine}:2: cpu.modle: unknown key (did you mean "model"?)
+armvcpu: error: {machine}:4: memory.ram.size: expected a multiple of 4 KiB, found 0x1_0001
+armvcpu: error: {machine}:7: device.uart0.type: expected "pl011", "pl031", "zero", "ram", "gicv3" or "gicv2", \
+found the string "pl01" (did you mean "pl031"?)
+armvcpu: error: {machine}:9: boot.kernel_type: expected "auto", "elf", "raw" or "linux", found the string "Image"
+armvcpu: error: {machine}:10: boot.entry: expected a multiple of 4 bytes, found 0x4000_0002
+"""
+    for command in (("run", sample("hello")), ("dtb",), ("probe", "--for", sample("hello"))):
+        finished = armvcpu(*command, "-m", machine)
+        assert (finished.status, finished.out, finished.err) == (2, b"", expected)
+
+
+def test_more_than_ten_mistakes_are_ten_lines_and_how_many_more(tmp_path: Path) -> None:
+    machine = tmp_path / "board.toml"
+    machine.write_text("[cpu]\n" + "".join(f"key{number} = 1\n" for number in range(13)))
+    finished = armvcpu("run", "-m", machine, sample("hello"))
+    lines = finished.err.splitlines()
+    assert finished.status == 2
+    assert [f"armvcpu: error: {machine}:{n + 2}: cpu.key{n}:" in lines[n] for n in range(10)] == [True] * 10
+    assert lines[10:] == [f"armvcpu: error: {machine}: and 3 more"]
 
 
 def test_a_machine_file_that_is_missing_or_a_directory_is_refused(tmp_path: Path) -> None:
@@ -169,7 +198,7 @@ def test_a_guest_that_leaves_no_room_for_the_device_tree_is_refused(tmp_path: Pa
     raw.write_bytes(bytes(0x2000))
     machine = tmp_path / "small.toml"
     machine.write_text("[memory.ram]\nsize = '8KiB'\n[boot]\nload_address = 0x4000_0000\n")
-    assert_refused(armvcpu("run", "-m", machine, raw), "small.toml: ", "no room for", "device tree")
+    assert_refused(armvcpu("run", "-m", machine, raw), "small.toml:3: boot.dtb_address: ", "no room for", "device tree")
 
 
 def test_a_raw_binary_outside_of_memory_is_refused(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ def tables(kind: str, count: int, body: str, start: int = 0x8000_0000) -> str:
 def test_very_many_regions_are_refused(tmp_path: Path, kind: str, body: str) -> None:
     path = tmp_path / "m.toml"
     found = run(path, tables(kind, 4000, body))
-    assert_refused(found, f"{path}: {kind}: expected at most 256 tables in it, found 400")
+    assert_refused(found, f"{path}:1: {kind}: expected at most 256 tables in it, found 400")
 
 
 def test_a_board_of_many_parts_is_built(tmp_path: Path) -> None:
@@ -38,10 +38,10 @@ def test_a_board_of_many_parts_is_built(tmp_path: Path) -> None:
 def test_what_is_passed_through_in_pages_has_a_limit(tmp_path: Path) -> None:
     path = tmp_path / "m.toml"
     found = run(path, '[device.d]\ntype = "zero"\npassthrough = true\nbase = 0x80001000\nsize = "1TiB"\n')
-    assert_refused(found, f"{path}: device.d.size: expected a size from 4 bytes to 16 MiB")
+    assert_refused(found, f"{path}:5: device.d.size: expected a size from 4 bytes to 16 MiB")
 
 
 def test_memory_that_the_host_does_not_have_is_the_fault_of_its_region(tmp_path: Path) -> None:
     path = tmp_path / "m.toml"
     found = run(path, '[memory.big]\nbase = 0x100000000\nsize = "1TiB"\n')
-    assert_refused(found, f"{path}: memory.big: the host refuses 1 TiB of memory")
+    assert_refused(found, f"{path}:1: memory.big: the host refuses 1 TiB of memory")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import pty
 import select
@@ -320,3 +321,40 @@ def test_stdin_from_a_terminal_with_stdout_elsewhere_keeps_the_terminal_as_it_is
         process.communicate()
         os.close(master)
         os.close(slave)
+
+
+@pytest.mark.parametrize("option", [(), ("--clock", "instructions"), ("--clock", "auto"), ("--clock", "host")])
+def test_a_trace_at_a_terminal_counts_time_by_instructions_unless_asked_otherwise(
+    option: tuple[str, ...], tmp_path: Path
+) -> None:
+    trace = tmp_path / "trace.jsonl"
+    with terminal("trace", "-o", trace, *option, sample("hello")) as screen:
+        assert screen.end() == 0
+    clock = json.loads(trace.read_text().splitlines()[0])["clock"]
+    assert clock == ("host" if option in (("--clock", "auto"), ("--clock", "host")) else "instructions")
+
+
+def test_a_trace_at_a_terminal_takes_the_clock_that_the_machine_file_asks_for(tmp_path: Path) -> None:
+    trace, machine = tmp_path / "trace.jsonl", tmp_path / "machine.toml"
+    machine.write_text("[clock]\nsource = 'host'\n")
+    with terminal("trace", "-m", machine, "-o", trace, sample("hello")) as screen:
+        assert screen.end() == 0
+    assert json.loads(trace.read_text().splitlines()[0])["clock"] == "host"
+
+
+def test_a_recording_at_a_terminal_implies_the_clock_that_can_be_repeated(tmp_path: Path) -> None:
+    recorded, machine = tmp_path / "run.rec", tmp_path / "machine.toml"
+    machine.write_text("[clock]\nsource = 'host'\n")
+    with terminal("run", "-m", machine, "--record", recorded, guest("keys")) as screen:
+        screen.expect(b"ready\r\n")
+        screen.type(b"A")
+        screen.expect(b"41\r\n")
+        screen.type(b"q")
+        assert screen.end() == 0
+    with terminal("run", "-m", machine, "--replay", recorded, guest("keys")) as screen:
+        screen.expect(b"ready\r\n41\r\n71\r\n")
+        assert screen.end() == 0
+    for option in ("--record", "--replay"):
+        with terminal("run", "--clock", "host", option, recorded, guest("keys")) as screen:
+            assert screen.end() == 2
+            assert f"armvcpu: error: {option} needs --clock instructions".encode() in screen.seen

@@ -125,23 +125,80 @@ def test_the_walk_is_of_the_moment_at_which_the_guest_was_stopped() -> None:
     assert json.loads(finished.out)["walks"][0]["mmu"] is False
 
 
-def test_a_guest_can_be_stopped_in_a_function() -> None:
-    finished = armvcpu("walk", "--json", "--at", "uart_putc", PAGING, "pc")
-    stopped = json.loads(finished.out)["stopped"]
-    assert stopped["ending"] == "limit"
-    assert re.match(r"uart_putc(\+|$)", stopped["symbol"])
-    later = json.loads(armvcpu("walk", "--json", PAGING, "pc").out)["stopped"]
-    assert stopped["exits"] < later["exits"]
-
-
-def test_a_guest_can_be_stopped_at_an_exception() -> None:
-    # The application at EL0 makes no exit at all, only system calls.
-    finished = armvcpu("walk", "--json", "--at", "user_main", PAGING, "elr_el1", "pc")
+@pytest.mark.parametrize(
+    ("place", "symbol", "el"),
+    [("_start", "_start", 1), ("main+8", "main+0x8", 1), ("uart_putc", "uart_putc", 1), ("user_main+0x40", None, 0)],
+)
+def test_a_guest_can_be_stopped_before_any_instruction(place: str, symbol: str | None, el: int) -> None:
+    finished = armvcpu("walk", "--json", "--at", place, PAGING, "pc", "--access", "exec")
+    assert (finished.status, finished.err) == (0, "")
     answer = json.loads(finished.out)
-    assert answer["stopped"]["ending"] == "limit"
-    assert re.match(r"vectors(\+|$)|save_and_handle", answer["stopped"]["symbol"])
-    returns, _ = answer["walks"]
-    assert returns["permissions"]["el0"] == "r-x"
+    stopped = answer["stopped"]
+    assert (stopped["ending"], stopped["message"], stopped["el"]) == ("limit", f"reached {place}", el)
+    assert stopped["symbol"] in (symbol, "user_main+0x40")
+    assert answer["walks"][0]["va"] == stopped["pc"]
+
+
+def test_registers_are_those_before_the_instruction() -> None:
+    # The second system call of the application prints the string at its start of page + 0xd0; x0 is its address.
+    (before,) = walks("--at", "user_main+0x1c", PAGING, "x0", "--access", "read")
+    (after,) = walks("--at", "user_main+0x20", PAGING, "x0", "--access", "read")
+    assert int(before["va"], 16) % 4096 == 0
+    assert int(after["va"], 16) == int(before["va"], 16) + 0xD0
+
+
+def test_a_guest_can_be_stopped_at_an_address_the_nth_time_it_gets_there() -> None:
+    seen = []
+    for count in ("1", "2", "10"):
+        finished = armvcpu("walk", "--json", "--at", "uart_putc", "--count", count, PAGING, "pc")
+        seen.append(json.loads(finished.out)["stopped"])
+    assert [each["message"] for each in seen] == [
+        "reached uart_putc",
+        "reached uart_putc for the 2nd time",
+        "reached uart_putc for the 10th time",
+    ]
+    assert len({each["pc"] for each in seen}) == 1
+    assert seen[0]["exits"] < seen[1]["exits"] < seen[2]["exits"]
+    by_address = armvcpu("walk", "--json", "--at", seen[0]["pc"], "--count", "2", PAGING, "pc")
+    assert json.loads(by_address.out)["stopped"]["exits"] == seen[1]["exits"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--at", "0x12345678"), r"--at 0x12345678: never reached: the guest powered off, after \d+ exits"),
+        (
+            ("--at", "uart_putc", "--count", "99999"),
+            r"--at uart_putc: only \d\d of 99999 times reached: the guest powered off, after \d+ exits",
+        ),
+        (
+            ("--at", "0x12345678", "--max-exits", "5"),
+            r"--at 0x12345678: never reached: stopped after 5 exits at .*, after 5 exits",
+        ),
+        (("--at", "0x12345678", "--vcpu", "0"), r"--at 0x12345678: never reached by vCPU 0: the guest powered off, .*"),
+    ],
+)
+def test_a_place_that_was_never_reached_is_said_and_nothing_is_shown(options: tuple[str, ...], message: str) -> None:
+    finished = armvcpu("walk", *options, PAGING, "pc")
+    assert (finished.status, finished.out) == (3, b"")
+    assert re.fullmatch(f"armvcpu: {message}\n", finished.err)
+
+
+def test_of_several_vcpus_the_first_one_there_stops_or_the_one_that_is_asked_for() -> None:
+    def stopped(*options: str) -> dict[str, Any]:
+        finished = armvcpu("walk", "--json", "--smp", "4", "--at", "secondary_main", *options, sample("smp"), "pc")
+        assert finished.status == 0, finished.err
+        found = json.loads(finished.out)["stopped"]
+        assert isinstance(found, dict)
+        return found
+
+    first, third = stopped(), stopped("--vcpu", "3")
+    assert (first["symbol"], third["symbol"]) == ("secondary_main", "secondary_main")
+    assert first["vcpu"] != 3
+    assert third["vcpu"] == 3
+    never = armvcpu("walk", "--smp", "4", "--at", "secondary_main", "--vcpu", "0", sample("smp"), "pc")
+    assert never.status == 3
+    assert "never reached by vCPU 0" in never.err
 
 
 def test_the_console_is_not_part_of_the_answer() -> None:
@@ -208,6 +265,10 @@ def test_what_is_no_address_is_refused_before_anything_runs(text: str) -> None:
 def test_nothing_to_walk_is_refused() -> None:
     assert_refused(armvcpu("walk", PAGING), "nothing to walk")
     assert_refused(armvcpu("walk", PAGING, "--at", "nowhere", "main"), "nowhere", "a function of the guest")
+    assert_refused(armvcpu("walk", PAGING, "--at", "uart_putz", "main"), "uart_putz", "did you mean", "uart_putc")
+    assert_refused(armvcpu("walk", PAGING, "--at", "main+2", "main"), "main+2", "a multiple of 4")
+    assert_refused(armvcpu("walk", PAGING, "--count", "2", "main"), "--count", "--at")
+    assert_refused(armvcpu("walk", PAGING, "--at", "main", "--count", "0", "main"), "--count", "0")
     assert_refused(armvcpu("walk", "missing.elf", "main"), "missing.elf")
 
 

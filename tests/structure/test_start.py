@@ -22,7 +22,14 @@ ENTRY: Final = (f"{PACKAGE}.__main__", f"{PACKAGE}.cli.main", f"{PACKAGE}.cli.gu
 UNUSED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
         "the parser of the command line": ("click", f"{PACKAGE}.cli.commands", f"{PACKAGE}.cli.options"),
-        "TOML and dates": ("tomli", "tomllib", "datetime", f"{PACKAGE}.board.document"),
+        "TOML and dates": (
+            "tomli",
+            "tomllib",
+            "datetime",
+            f"{PACKAGE}.board.document",
+            f"{PACKAGE}.board.problems",
+            f"{PACKAGE}.board.toml_places",
+        ),
         "ELF structures, symbols from files and source lines": (
             "elftools",
             f"{PACKAGE}.guest.elf_relocations",

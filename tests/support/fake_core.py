@@ -258,6 +258,9 @@ class FakeCore:
         self.watches.append(watch)
         return lambda: self.watches.remove(watch)
 
+    def stop_before(self, vaddr: int, wanted: Callable[[], bool]) -> None:
+        self.log.append(f"stop_before {vaddr:#x}")
+
     def stop_at_wait(self, stop: bool) -> None:
         self.log.append(f"stop_at_wait {stop}")
 

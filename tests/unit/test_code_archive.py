@@ -45,7 +45,7 @@ def opened() -> CodeArchive:
     forget()
     package = importlib.import_module(NAME)
     sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, CodeArchive)]
-    archive = CodeArchive(package)
+    archive = CodeArchive(package, "run.archive")
     sys.meta_path.insert(0, archive)
     return archive
 
@@ -71,7 +71,7 @@ def from_archive(module: ModuleType) -> bool:
 def test_the_second_process_loads_from_the_archive_what_the_first_has_loaded(folder: Path) -> None:
     archive_it()
     (path,) = kept(folder)
-    assert path.name == f"__init__.{sys.implementation.cache_tag}.archive"
+    assert path.name == f"__init__.{sys.implementation.cache_tag}.run.archive"
     opened()
     first, second = load()
     assert from_archive(first)

@@ -205,21 +205,20 @@ def decode_stage2(level: int, descriptor: int) -> TableDescriptor | LeafDescript
         return TableDescriptor(descriptor & OUTPUT_MASK)
     if level == 0 or (level == LAST_LEVEL and kind == BLOCK):
         return None
-    leaf = Stage2Leaf(descriptor)
     size = leaf_size(level)
+    pa = descriptor & OUTPUT_MASK & ~(size - 1)
+    return LeafDescriptor(level, pa, size, *_all_but_address(descriptor & ~OUTPUT_MASK))
+
+
+# As for encoding.
+@lru_cache(maxsize=64)
+def _all_but_address(descriptor: int) -> tuple[Stage2Attributes, bool, int, bool, bool]:
+    """The fields of a leaf from its attributes on."""
+    leaf = Stage2Leaf(descriptor)
     attributes = Stage2Attributes(
         read=bool(leaf.S2AP & 1),
         write=bool(leaf.S2AP & 2),
         execute=not leaf.XN & 0b10 or bool(leaf.OnDemand),
         memory=stage2_memory_type(leaf.MemAttr),
     )
-    return LeafDescriptor(
-        level=level,
-        pa=descriptor & OUTPUT_MASK & ~(size - 1),
-        size=size,
-        attributes=attributes,
-        access_flag=bool(leaf.AF),
-        shareability=leaf.SH,
-        contiguous=bool(leaf.Contiguous),
-        on_demand=bool(leaf.OnDemand),
-    )
+    return attributes, bool(leaf.AF), leaf.SH, bool(leaf.Contiguous), bool(leaf.OnDemand)

@@ -124,12 +124,13 @@ class Engine:
         """A call without arguments that loads the CPU from ``context``; it cannot fail."""
         return partial(self._held.uc_context_restore, self.handle, context.handle)
 
-    def leave_out_exit_checks(self, switch: int) -> None:
-        """Translate memory accesses without a check for a stop behind each; ``switch`` is the offset of what says so.
+    def leave_out_exit_checks(self, switch: int, left_out: bool) -> None:
+        """Translate without a check for a stop behind each memory access and each call of a hook, or with it again;
+        ``switch`` is the offset of what says so.
 
-        The check at the beginning of each block stays. Only before anything is translated.
+        The check at the beginning of each block stays. What has been translated already stays as it is.
         """
-        ctypes.c_bool.from_address(self.structure + switch).value = True
+        ctypes.c_bool.from_address(self.structure + switch).value = left_out
 
     def pstate_writer(self, companion: SysReg) -> Callable[[int], object]:
         """A call that writes PSTATE and then zero to ``companion``.

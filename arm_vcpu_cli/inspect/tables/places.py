@@ -38,7 +38,7 @@ def check(text: str, symbols: SymbolTable) -> None:
     if _number(base) is None and not _is_register(base) and symbols.lookup(base) is None:
         raise UsageError(
             f"{text}: expected an address such as 0x40080000, a symbol of the guest, symbol+offset, or a register "
-            f"(x0 to x30, {', '.join((*_FRAME_REGISTERS, *_ADDRESS_REGISTERS))})"
+            f"(x0 to x30, {', '.join((*_FRAME_REGISTERS, *_ADDRESS_REGISTERS))}){_close(base, symbols)}"
         )
 
 
@@ -56,20 +56,29 @@ def resolve(text: str, machine: Machine) -> int:
     return ((number or 0) + offset) & MASK64
 
 
-def code_range(text: str, symbols: SymbolTable) -> range:
-    """The addresses of the function that ``text`` names, or the one address. Raises :class:`UsageError`."""
+def code_address(text: str, symbols: SymbolTable) -> int:
+    """The address (64 bits) of the instruction that ``text`` names. Raises :class:`UsageError`."""
     base, offset = _split(text, symbols)
-    number, symbol = _number(base), symbols.lookup(base)
-    if number is not None:
-        return range(number + offset, number + offset + 1)
-    if symbol is None:
-        raise UsageError(f"{text}: expected an address such as 0x40080000, or a function of the guest")
-    if offset:
-        return range(symbol + offset, symbol + offset + 1)
-    end = symbol + _INSTRUCTION_SIZE
-    while (found := symbols.resolve(end)) is not None and end - found[1] == symbol:
-        end += _INSTRUCTION_SIZE
-    return range(symbol, end)
+    number = _number(base)
+    if number is None:
+        number = symbols.lookup(base)
+    if number is None:
+        raise UsageError(
+            f"{text}: expected an address such as 0x40080000, a function of the guest, or function+offset"
+            f"{_close(base, symbols)}"
+        )
+    address = (number + offset) & MASK64
+    if address % _INSTRUCTION_SIZE:
+        raise UsageError(f"{text}: {address:#x} is not the address of an instruction, a multiple of 4")
+    return address
+
+
+def _close(name: str, symbols: SymbolTable) -> str:
+    """What else there is whose name is nearly ``name``."""
+    if not len(symbols):
+        return " (the guest has no symbols; --symbols FILE gives it some)"
+    close = symbols.close_names(name)
+    return f" (did you mean {' or '.join(close)}?)" if close else ""
 
 
 def _split(text: str, symbols: SymbolTable) -> tuple[str, int]:

@@ -28,6 +28,7 @@ from arm_vcpu_cli.board.loading import load_machine, machine_from_document
 from arm_vcpu_cli.board.presets import PRESETS
 from arm_vcpu_cli.board.schema import CPU_MODELS, HCR_TRAPS
 from arm_vcpu_cli.errors import MachineFileError
+from arm_vcpu_cli.sizes import Written
 
 MIB = 1 << 20
 RAM = 0x4000_0000
@@ -47,7 +48,8 @@ def refusal(directory: Path, text: str) -> MachineFileError:
     with pytest.raises(MachineFileError) as caught:
         load(directory, text)
     message = str(caught.value)
-    assert message.startswith(f"{directory / 'board.toml'}: ")
+    line = "" if caught.value.line is None else f":{caught.value.line}"
+    assert message.startswith(f"{directory / 'board.toml'}{line}: ")
     assert "\n" not in message
     assert len(message) < 500
     return caught.value
@@ -304,21 +306,21 @@ def test_without_a_region_named_ram_the_largest_runnable_one_is_it(tmp_path: Pat
         ("[device.gic]\nintid = 40", "device.gic.intid", 'a device of type "gicv3" has no such key'),
         ("[device.gic]\nsize = '64K'", "device.gic.size", "has no such key"),
         ("[device.gic]\npassthrough = true", "device.gic.passthrough", "has no such key"),
-        ("[device.gic]\nbase = 0x0800_1000", "device.gic.base", "multiple of 64 KiB, found 0x8001000"),
+        ("[device.gic]\nbase = 0x0800_1000", "device.gic.base", "multiple of 64 KiB, found 0x0800_1000"),
         ("[device.gic]\nredistributor_base = 0x080A_1000", "device.gic.redistributor_base", "multiple of 64 KiB"),
         ("[device.gic]\nredistributor_base = 0x0800_0000", "device.gic", "overlaps device.gic"),
         ("[device.gic]\nredistributor_size = '64K'", "device.gic.redistributor_size", "from 128 KiB to 64 MiB"),
         ("[device.gic]\nredistributor_size = '192K'", "device.gic.redistributor_size", "multiple of 128 KiB"),
-        ("[device.gic]\nredistributor_size = '128M'", "device.gic.redistributor_size", "found 0x8000000"),
+        ("[device.gic]\nredistributor_size = '128M'", "device.gic.redistributor_size", 'found the string "128M"'),
         ("[device.g2]\ntype = 'gicv3'\nbase = 0\nredistributor_base = 0x2_0000", "device.g2", "device.gic"),
         ("[device.gic]\nenabled=false\n[device.g]\ntype='gicv3'\nbase=0", "device.g.redistributor_base", "missing"),
         ("[el2]\npassthrough_interrupt = true", "el2.passthrough_interrupt", "device.gic need HCR_EL2.IMO"),
         ("[clock]\nsource = 'guest'", "clock.source", '"auto", "instructions" or "host"'),
         ("[clock]\nseed = -1", "clock.seed", "found -1"),
-        ("[clock]\nseed = 0x1_0000_0000_0000_0000", "clock.seed", "65 bits"),
+        ("[clock]\nseed = 0x1_0000_0000_0000_0000", "clock.seed", "found 0x1_0000_0000_0000_0000"),
         ("[clock]\nseed = 'x'", "clock.seed", "expected an integer"),
         ("[clock]\nepoch = -1", "clock.epoch", "expected a time from 1970 to 2106-02-07T06:28:15+00:00, found -1"),
-        ("[clock]\nepoch = 0x1_0000_0000", "clock.epoch", "found 0x100000000"),
+        ("[clock]\nepoch = 0x1_0000_0000", "clock.epoch", "found 0x1_0000_0000"),
         ("[clock]\nepoch = 1969-12-31T23:59:59Z", "clock.epoch", "found -1"),
         ("[clock]\nepoch = 2026-01-01T00:00:00", "clock.epoch", "found a date and time without an offset"),
         ("[clock]\nepoch = 2026-01-01", "clock.epoch", "2026-01-01T00:00:00Z, found a date or time"),
@@ -350,7 +352,7 @@ def test_without_a_region_named_ram_the_largest_runnable_one_is_it(tmp_path: Pat
         ("[smc.function.f]\nid = 1\nreturns = [1,2,3,4,5]", "smc.function.f.returns", "found 5 of them"),
         ("[smc.function.f]\nid = 1\nreturns = [1.0]", "smc.function.f.returns", "found the number 1.0"),
         ("[smc.function.f]\nid = 1\nreturns = [-9223372036854775809]", "smc.function.f.returns", "-0x8"),
-        ("[smc.function.f]\nid = 1\nreturns = [0x10000000000000000]", "smc.function.f.returns", "65 bits"),
+        ("[smc.function.f]\nid = 1\nreturns = [0x1000_0000_0000_0000_0]", "smc.function.f.returns", "found 0x1000_"),
         ("[smc.function]\nf = {id=1,returns=[0]}\ng = {id=1,returns=[0]}", "smc.function.g.id", "already"),
         ("[limits]\ntimeout = -1", "limits.timeout", "expected a number from 0"),
         ("[limits]\ntimeout = nan", "limits.timeout", "found the number nan"),
@@ -366,6 +368,131 @@ def test_what_does_not_fit_is_refused_with_its_key(tmp_path: Path, text: str, ke
     error = refusal(tmp_path, text)
     assert error.key == key
     assert part in error.message
+
+
+def errors(directory: Path, text: str) -> list[tuple[int | None, str | None]]:
+    """The line and the key of each error that a description is refused for."""
+    with pytest.raises(MachineFileError) as caught:
+        load(directory, text)
+    shown = [caught.value, *caught.value.others]
+    assert str(caught.value).count("\n") == len(shown) - 1 + bool(caught.value.left_out)
+    return [(each.line, each.key) for each in shown]
+
+
+def test_all_that_is_wrong_is_told_in_the_order_of_the_file(tmp_path: Path) -> None:
+    text = """[limits]
+timeout = "10s"
+[cpu]
+modle = "max"
+count = 0
+clusters = [4, "x"]
+
+[memory.ram]
+size = 4097
+"base" = 0x4000_0800
+[memory]
+rom = { base = 0, permissions = "w" }
+[device.uart0]
+type = "pl01"
+[device.x]
+type = "zero"
+base = 0x800_0000
+intid = 5
+[el2]
+hcr = [
+  "TVM",
+  "tvm",
+]
+[boot]
+entry = 2
+"""
+    assert errors(tmp_path, text) == [
+        (2, "limits.timeout"),
+        (4, "cpu.modle"),
+        (5, "cpu.count"),
+        (6, "cpu.clusters"),
+        (9, "memory.ram.size"),
+        (10, "memory.ram.base"),
+        (12, "memory.rom.size"),
+        (12, "memory.rom.permissions"),
+        (14, "device.uart0.type"),
+        (18, "device.x.intid"),
+    ]
+    with pytest.raises(MachineFileError, match=r"board\.toml: and 2 more$"):
+        load(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        # Without its model nobody knows how large the address space of the CPU is.
+        ("[cpu]\nmodel = 'x'\n[memory.x]\nbase = 0x100_0000_0000\nsize = 4096", ["cpu.model"]),
+        ("[cpu]\ncount = 100\nphys_cpu_sets = [[0]]", ["cpu.count"]),
+        ("[cpu]\nmpidr = [0, 'x']\ncount = 3", ["cpu.mpidr"]),
+        # What is in the memory that is wrong is not known, nor whether there is any to run from.
+        ("[memory.ram]\nsize = 1\n[boot]\nentry = 0x1000", ["memory.ram.size"]),
+        ("[memory]\nram = 1\n[boot]\nentry = 0x1000", ["memory.ram"]),
+        ("[memory.x]\nbase = 0x4000_0000\nsize = 1", ["memory.x.size"]),
+        ("memory = 1", ["memory"]),
+        ("[device.gic]\nbase = 1\n[el2]\npassthrough_interrupt = true\n[cpu]\ncount = 64", ["device.gic.base"]),
+        ("[memory.x]\nbase = 0\nsize = '1'\nfile_offset = 0\nfile = 'none'", ["memory.x.size", "memory.x.file"]),
+        # One region over several devices is one mistake.
+        ("[memory.x]\nbase = 0x0800_0000\nsize = '256MiB'", ["memory.x"]),
+        ("base = 'x'\nbsae = 1", ["base", "bsae"]),
+        ("[smc.function.f]\nid = 'x'\n[smc.function.g]\nid = 0x8400_0000", ["smc.function.f.id",
+         "smc.function.f.returns", "smc.function.g.id", "smc.function.g.returns"]),
+    ],
+)  # fmt: skip
+def test_what_only_follows_from_another_error_is_not_told(tmp_path: Path, text: str, expected: list[str]) -> None:
+    assert sorted(str(key) for _, key in errors(tmp_path, text)) == sorted(expected)
+
+
+def test_an_overlap_is_told_of_the_table_that_the_file_has(tmp_path: Path) -> None:
+    """Also where that of the preset is behind it."""
+    error = refusal(tmp_path, "[memory.x]\nbase = 0x08ff_0000\nsize = '128KiB'\n[cpu]\n")
+    assert (error.key, error.line) == ("memory.x", 1)
+    behind = refusal(tmp_path, RAM_ONLY + "[memory.x]\nbase = 0x3fff_f000\nsize = 8192\n")
+    assert behind.message == "0x40000000 to 0x400fffff overlaps memory.x (0x3ffff000 to 0x40000fff)"
+
+
+def test_a_description_that_is_no_file_has_all_its_errors_too_and_no_lines() -> None:
+    with pytest.raises(MachineFileError) as caught:
+        machine_from_document({"cpu": {"modle": 1}, "limits": {"timeout": -1}}, Path("board.toml"))
+    assert str(caught.value) == (
+        'board.toml: cpu.modle: unknown key (did you mean "model"?)\n'
+        "board.toml: limits.timeout: expected a number from 0 to 1e+09, found -1"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("[boot]\nentry = 0x4_0000", "expected an address in a memory region, found 0x4_0000"),
+        ("[boot]\nentry = 1_048_576", "expected an address in a memory region, found 1_048_576"),
+        ("[memory.ram]\nsize = 0b1000000000001", "expected a multiple of 4 KiB, found 0b1000000000001"),
+        ("[memory.ram]\nsize = '4097'", 'expected a multiple of 4 KiB, found the string "4097"'),
+        ("[cpu]\nmpidr = [\n0x0,\n 0x00_0000]", "0x00_0000 is there twice"),
+        ("[smc.function.f]\nid = 0x8400_0000\nreturns = [0]", "0x8400_0000 is a PSCI function, which the hypervisor"),
+    ],
+)
+def test_a_number_is_told_as_it_was_written(tmp_path: Path, text: str, found: str) -> None:
+    assert refusal(tmp_path, text).message.startswith(found)
+
+
+def test_a_number_of_the_command_line_is_not_told_as_that_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "board.toml"
+    path.write_text("[memory.ram]\nsize = 0x1000\n[cpu]\ncount = 0x2\n")
+    with pytest.raises(MachineFileError, match=r"found 0x1_001$"):
+        load_machine(path, memory_size=Written.of(0x1001, "0x1_001"))
+    with pytest.raises(MachineFileError, match=r"found 4097$"):
+        load_machine(path, memory_size=4097)
+    with pytest.raises(MachineFileError, match=r"found 99$"):
+        load_machine(path, cpus=99)
+
+
+def test_what_is_wrong_a_hundred_thousand_times_is_counted(tmp_path: Path) -> None:
+    with pytest.raises(MachineFileError, match=r": and 99990 more$"):
+        load(tmp_path, "\n".join(f"k{number}=1" for number in range(100_000)))
 
 
 @pytest.mark.parametrize(
@@ -408,7 +535,7 @@ def test_the_address_space_is_that_of_the_cpu_model(tmp_path: Path) -> None:
 def test_an_entry_in_memory_that_cannot_run_is_refused(tmp_path: Path) -> None:
     text = "[memory.data]\nbase = 0\nsize = 4096\npermissions = 'rw'\n[boot]\nentry = 0\n"
     error = refusal(tmp_path, text)
-    assert (error.key, error.message) == ("boot.entry", "0x0 is in memory.data, which is not executable")
+    assert (error.key, error.message) == ("boot.entry", "0 is in memory.data, which is not executable")
 
 
 def test_neighbours_may_touch(tmp_path: Path) -> None:
@@ -440,13 +567,13 @@ def test_the_file_of_a_region_that_is_switched_off_need_not_exist(tmp_path: Path
 @pytest.mark.parametrize(
     ("data", "part"),
     [
-        (b"a = \n", "line 1, column 5"),
-        (b"[cpu]\nmodel = x\n", "line 2, column 9"),
-        (b"[cpu]\nmodel = 'x\n", "end of document"),
-        (b"[cpu]\n[cpu]\n", "not valid TOML"),
-        (b"x = 'a'\n\nz = '\xff'\n", "not UTF-8: byte 0xff at line 3"),
+        (b"a = \n", ":1: not valid TOML: Invalid value (column 5)"),
+        (b"[cpu]\nmodel = x\n", ":2: not valid TOML: Invalid value (column 9)"),
+        (b"[cpu]\nmodel = '''x\n\n", ":2: not valid TOML: Expected \"'''\" (at end of document)"),
+        (b"[cpu]\n\n[cpu]\n", ":3: not valid TOML: Cannot declare ('cpu',) twice (column 5)"),
+        (b"x = 'a'\n\nz = '\xff'\n", ":3: not UTF-8: byte 0xff (offset 0xe)"),
         (b"a = " + b"[" * 100_000, "not valid TOML"),
-        (b"a = " + b"9" * 10_000, "not valid TOML"),
+        (b"\n\na = " + b"9" * 10_000, ":3: not valid TOML"),
         (b"#" * ((1 << 20) + 1), "larger than 1 MiB"),
     ],
 )
@@ -463,7 +590,7 @@ def test_what_is_no_toml_is_refused_with_its_place(tmp_path: Path, data: bytes, 
 def test_values_that_would_take_long_to_print_are_described(tmp_path: Path) -> None:
     assert "40000 bits" in refusal(tmp_path, f"[cpu]\nmpidr = 0x{'f' * 10_000}").message
     assert refusal(tmp_path, f"[cpu]\nmodel = '{'x' * 100_000}'").key == "cpu.model"
-    assert refusal(tmp_path, f"{'k' * 100_000} = 1").message == "unknown key"
+    assert refusal(tmp_path, f"{'k' * 100_000} = 1").message.startswith('unknown key, expected "base", "cpu", ')
     assert refusal(tmp_path, "a" + ".a" * 100 + " = 1").key == "a"
 
 
@@ -518,8 +645,9 @@ def test_any_document_loads_or_is_refused(document: dict[str, object], gic: int 
     try:
         machine = machine_from_document(document, Path("board.toml"), gic=gic, cpus=cpus)
     except MachineFileError as error:
-        assert "\n" not in str(error)
-        assert len(str(error)) < 500
+        lines = str(error).split("\n")
+        assert len(lines) <= 11
+        assert all(line.startswith("board.toml: ") and len(line) < 500 for line in lines)
         return
     memory = [(region.base, region.end) for region in machine.memory]
     windows = () if machine.gic is None else machine.gic.windows

@@ -58,6 +58,17 @@ def test_a_fault_of_the_file_is_the_files(tmp_path: Path) -> None:
         load_description(path, {"cpus": 3, "gic": 2, "memory_size": 1 << 20})
 
 
+def test_all_faults_of_the_file_are_told_and_those_of_options_only_when_there_are_none(tmp_path: Path) -> None:
+    path = tmp_path / "board.toml"
+    path.write_text("[limits]\ntimeout = -1\n[boot]\ndtb = 1\n")
+    with pytest.raises(MachineFileError) as caught:
+        load_description(path, {"cpus": 3, "bootargs": "x" * 3000})
+    assert [(each.line, each.key) for each in (caught.value, *caught.value.others)] == [
+        (2, "limits.timeout"),
+        (4, "boot.dtb"),
+    ]
+
+
 def nine(directory: Path) -> Path:
     path = directory / "nine.toml"
     path.write_text("[cpu]\ncount = 9\n")

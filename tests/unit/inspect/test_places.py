@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from arm_vcpu_cli.errors import UsageError
 from arm_vcpu_cli.guest.symbols import Symbol, SymbolTable
 from arm_vcpu_cli.host.watchdog import Watchdog
-from arm_vcpu_cli.inspect.tables.places import check, code_range, resolve
+from arm_vcpu_cli.inspect.tables.places import check, code_address, resolve
 from arm_vcpu_cli.vm.runner import run_machine
 from tests.support.fake_core import Trap
 from tests.support.fake_machine import ENTRY, machine
@@ -50,8 +50,8 @@ def test_what_an_address_is_called(text: str, address: int) -> None:
 def test_a_symbol_may_have_signs_in_its_name() -> None:
     for name in ("main+1", "operator-"):
         check(name, SYMBOLS)
-    assert code_range("main+1", SYMBOLS) == range(0x2000, 0x2004)
-    assert code_range("operator--1", SYMBOLS) == range(0x2FFF, 0x3000)
+    assert code_address("main+1", SYMBOLS) == 0x2000
+    assert code_address("operator--4", SYMBOLS) == 0x2FFC
 
 
 @pytest.mark.parametrize(
@@ -74,18 +74,30 @@ def test_what_is_no_address_is_refused(text: str) -> None:
         check(text, SYMBOLS)
 
 
-def test_the_code_of_a_function_is_all_of_it() -> None:
-    assert code_range("main", SYMBOLS) == range(0x1000, 0x1040)
-    assert code_range("main+4", SYMBOLS) == range(0x1004, 0x1005)
-    assert code_range("0x1000", SYMBOLS) == range(0x1000, 0x1001)
-    with pytest.raises(UsageError):
-        code_range("pc", SYMBOLS)
+def test_an_instruction_is_named_by_function_offset_or_address() -> None:
+    assert code_address("main", SYMBOLS) == 0x1000
+    assert code_address("main+4", SYMBOLS) == 0x1004
+    assert code_address("0x1000", SYMBOLS) == 0x1000
+    assert code_address("main-0x1004", SYMBOLS) == 2**64 - 4
+    with pytest.raises(UsageError, match=r"pc: expected an address such as 0x40080000, a function"):
+        code_address("pc", SYMBOLS)
+    with pytest.raises(UsageError, match=r"main\+2: 0x1002 is not the address of an instruction, a multiple of 4"):
+        code_address("main+2", SYMBOLS)
+
+
+def test_a_name_that_is_nearly_right_is_answered_with_the_right_one() -> None:
+    symbols = SymbolTable([Symbol("uart_putc", 0x1000, 4)])
+    for refuse in (check, code_address):
+        with pytest.raises(UsageError, match=r"\(did you mean uart_putc\?\)$"):
+            refuse("uart_puc", symbols)
+        with pytest.raises(UsageError, match=r"\(the guest has no symbols; --symbols FILE gives it some\)$"):
+            refuse("main", SymbolTable())
 
 
 @given(st.text(max_size=30))
 def test_no_text_raises_anything_else(text: str) -> None:
     try:
         check(text, SYMBOLS)
-        code_range(text, SYMBOLS)
+        code_address(text, SYMBOLS)
     except UsageError as error:
-        assert "expected an address" in str(error)
+        assert "expected an address" in str(error) or "a multiple of 4" in str(error)

@@ -135,17 +135,17 @@ def test_an_exit_that_concerns_nobody_does_not_end_the_run(harmless: Trap) -> No
     assert ending(harmless, OFF).ending is Ending.POWERED_OFF
 
 
-def test_an_observer_may_say_that_no_more_exits_are_wanted() -> None:
-    with machine([*[hvc(0x8400_0000)] * 5, OFF]) as (made, core, _):
-        plain_run = core.run
+def test_a_run_ends_with_the_first_stop_after_somebody_has_seen_enough() -> None:
+    with machine([hvc(0x8400_0000), OFF]) as (made, core, _):
 
         def run(pc: int) -> StopReason:
-            made.current.arch.max_exits = 3
-            return plain_run(pc)
+            made.seen_enough = "reached main"
+            return StopReason.STOP
 
         core.run = run  # type: ignore[method-assign]
         result = run_machine(made, Watchdog(core.stop))
-    assert (result.ending, result.exits) == (Ending.LIMIT, 3)
+    assert (result.ending, result.status, result.exits) == (Ending.LIMIT, 124, 0)
+    assert result.message == "reached main"
 
 
 def test_a_run_counts_its_exits() -> None:
