@@ -171,7 +171,7 @@ def test_equal_frames_are_folded_also_where_they_take_turns(tmp_path: Path) -> N
     lines = section(run("guard_page", tmp_path), "backtrace")
     names = [re.sub(r".*<(\w+).*", r"\1", line) for line in lines if "<" in line]
     assert names[-3:] == ["other", "recursive", "guard_page"]
-    assert "    (these 2 frames 255 times more)" in lines
+    assert "#3-#512 the same 2 frames 255 times more" in lines
     assert len(lines) < 10
 
 

@@ -99,8 +99,7 @@ def test_the_report_knows_the_line_of_the_fault(tmp_path: Path) -> None:
 
 def test_a_recursion_shows_in_the_backtrace(tmp_path: Path) -> None:
     finished = run("deep", tmp_path)
-    assert len(re.findall(r"^  #\d+ .*<recursive\+0xc> faults\.S", finished.err, re.MULTILINE)) == 1
-    assert re.search(r"^      \(frame #1 6 times more\)$", finished.err, re.MULTILINE)
+    assert re.search(r"^  #1-#7 .*<recursive\+0xc> faults\.S:\d+ \.\.\. 7 times$", finished.err, re.MULTILINE)
 
 
 def test_the_descriptor_that_forbids_it_is_decoded(tmp_path: Path) -> None:

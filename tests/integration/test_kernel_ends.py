@@ -56,6 +56,12 @@ def test_a_kernel_that_hangs_before_its_console_is_told_of_earlycon(tmp_path: Pa
     assert "not even by earlycon" in meaning(finished)
 
 
+def test_a_console_that_the_machine_lacks_is_told_instead(tmp_path: Path) -> None:
+    finished = armvcpu("run", "--append", "console=ttyS0", kernel(tmp_path))
+    assert "The kernel prints to ttyS0, which this machine does not have." in meaning(finished)
+    assert "earlycon" not in meaning(finished)
+
+
 def test_a_silent_kernel_is_told_of_earlycon_also_when_a_limit_ends_it() -> None:
     linux = require_file(str(BUILD / "vmlinuz"))
     finished = armvcpu("run", "--max-exits", 20, linux)
