@@ -1,12 +1,19 @@
-"""Synchronous external aborts that the guest takes for what stage 2 refused (DDI 0487, D24.2, ESR_EL1)."""
+"""Aborts that the guest takes for what stage 2 refused (DDI 0487, D24.2, ESR_EL1)."""
 
 from __future__ import annotations
 
 from arm_vcpu_cli.arch.bitfield import MASK64
+from arm_vcpu_cli.arch.fault import FSC_EXTERNAL, FSC_EXTERNAL_WALK_L0
 from arm_vcpu_cli.arch.registers.sysreg import lookup
-from arm_vcpu_cli.arch.syndrome.esr import decode_data_abort, decode_instruction_abort
+from arm_vcpu_cli.arch.syndrome.esr import (
+    ExceptionClass,
+    decode_data_abort,
+    decode_instruction_abort,
+    exception_class,
+)
 from arm_vcpu_cli.arch.translation.fault_address import fault_ipa
 from arm_vcpu_cli.arch.translation.memtype import Access
+from arm_vcpu_cli.arch.translation.walk import ADDRESS_SIZE
 from arm_vcpu_cli.arm_vcpu.access import PendingAccess
 from arm_vcpu_cli.arm_vcpu.guest_memory import GuestMemory
 from arm_vcpu_cli.arm_vcpu.inject import El1Entry
@@ -34,23 +41,29 @@ class GuestAborts:
         if access is not None:
             element = access.elements[min(access.index, len(access.elements) - 1)]
             far = far + element.ipa - fault_ipa(self._u64[self._hpfar], far) & MASK64
-        level = self._walk_level(far, Access.WRITE if abort.is_write else Access.READ) if abort.stage1_walk else None
-        return self._entry.external_data_abort(
-            far, is_write=abort.is_write, walk_level=level, maintenance=abort.cache_maintenance
-        )
+        fault = self._fault(far, Access.WRITE if abort.is_write else Access.READ, on_walk=abort.stage1_walk)
+        return self._entry.data_abort(far, fault, is_write=abort.is_write, maintenance=abort.cache_maintenance)
 
     def fetch(self, esr: int) -> int:
         """The instruction fetch with the syndrome ``esr`` aborts."""
         far = self._u64[self._far]
-        level = self._walk_level(far, Access.EXECUTE) if decode_instruction_abort(esr).stage1_walk else None
-        return self._entry.external_instruction_abort(far, walk_level=level)
+        fault = self._fault(far, Access.EXECUTE, on_walk=decode_instruction_abort(esr).stage1_walk)
+        return self._entry.instruction_abort(far, fault)
 
     def is_mapped(self, vaddr: int, esr: int) -> bool:
-        """Whether EL1 could now make a data access that gave it this syndrome."""
-        access = Access.WRITE if decode_data_abort(esr).is_write else Access.READ
+        """Whether EL1 could now make an access that gave it the syndrome of this abort."""
+        if exception_class(esr) in (ExceptionClass.INSTRUCTION_ABORT, ExceptionClass.INSTRUCTION_ABORT_LOWER):
+            access = Access.EXECUTE
+        else:
+            access = Access.WRITE if decode_data_abort(esr).is_write else Access.READ
         return self._memory.translate(vaddr, access=access).paddr is not None
 
-    def _walk_level(self, vaddr: int, access: Access) -> int:
-        """The level of the stage-1 table that stage 2 could not reach, by walking again."""
-        walk = self._memory.translate(vaddr, el=1 if self._entry.from_el1 else 0, access=access).stage1
-        return walk.fault.level if walk.fault is not None else 0
+    def _fault(self, vaddr: int, access: Access, *, on_walk: bool) -> int:
+        """The fault status code: an external abort, of the access or of a table's, as a walk of stage 1 has it. The
+        core does not compare output addresses with TCR_EL1.IPS; that nothing is there is found out at stage 2."""
+        fault = self._memory.translate(vaddr, el=1 if self._entry.from_el1 else 0, access=access).stage1.fault
+        if fault is not None and fault.kind == ADDRESS_SIZE:
+            return fault.fault_status
+        if not on_walk:
+            return FSC_EXTERNAL
+        return FSC_EXTERNAL_WALK_L0 + (0 if fault is None else fault.level)

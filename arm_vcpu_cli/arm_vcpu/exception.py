@@ -198,7 +198,7 @@ class SyncHandlers:
         """Note a reset of the saved state: nothing is left to do for earlier exits, except to write PSTATE."""
         self._drop_pending()
         self.note = ""
-        self.entry.history.clear()
+        self.entry.chain.forget()
         self.new_pstate = pstate
 
     def complete(self, value: int) -> None:

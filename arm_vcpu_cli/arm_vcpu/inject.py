@@ -6,12 +6,11 @@ first; PSTATE is written after the restore, because only that makes the core not
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, Protocol
 
 from arm_vcpu_cli.arch.bitfield import MASK64
-from arm_vcpu_cli.arch.fault import FSC_EXTERNAL, FSC_EXTERNAL_WALK_L0, FSC_UNSUPPORTED_ATOMIC
+from arm_vcpu_cli.arch.fault import FSC_UNSUPPORTED_ATOMIC
 from arm_vcpu_cli.arch.registers.el1regs import EL1H_MASKED, Sctlr, Spsr
 from arm_vcpu_cli.arch.registers.sysreg import lookup
 from arm_vcpu_cli.arch.syndrome.esr import (
@@ -22,7 +21,8 @@ from arm_vcpu_cli.arch.syndrome.esr import (
     undefined_esr,
 )
 from arm_vcpu_cli.arm_vcpu.context_frame import ZERO_REGISTER, TrapFrame
-from arm_vcpu_cli.arm_vcpu.vectors import ENTRY_SIZE, TABLE_SIZE, TrapKind, TrapSource, vector_offset
+from arm_vcpu_cli.arm_vcpu.exception_chain import UNRETURNED, Chain, ExceptionChain
+from arm_vcpu_cli.arm_vcpu.vectors import ENTRY_SIZE, TABLE_ALIGNMENT, TABLE_SIZE, TrapKind, TrapSource, vector_offset
 from arm_vcpu_cli.engine.layout import CpuState
 from arm_vcpu_cli.saved import Saved
 
@@ -38,6 +38,8 @@ _PSTATE_WORD: Final = ~(_NZCV | _DAIF | int(Spsr.of(BTYPE=3)))
 _EL: Final = int(Spsr.of(M=0b1100))
 _EL1: Final = int(Spsr.of(M=0b0100))
 _SPAN: Final = int(Sctlr.of(SPAN=1))
+_VECTORS: Final = MASK64 & -TABLE_ALIGNMENT
+"""The bits of VBAR_EL1 that count."""
 _FROM_SP_EL0, _FROM_SP_ELX, _FROM_EL0 = (
     vector_offset(source, TrapKind.SYNCHRONOUS)
     for source in (TrapSource.CURRENT_SP_EL0, TrapSource.CURRENT_SP_ELX, TrapSource.LOWER_AARCH64)
@@ -70,17 +72,7 @@ _UNWATCHED: Final = frozenset(
 )
 """Exceptions caused by an instruction that was executed: the guest makes progress."""
 
-HISTORY: Final = 8
 GENERAL_REGISTERS: Final = ZERO_REGISTER
-
-
-class El1Exception(NamedTuple):
-    """An exception that EL1 took: syndrome, fault address, where it was raised and the stack pointer there."""
-
-    esr: int
-    far: int
-    pc: int
-    sp: int
 
 
 def sets_far(exception_class: int) -> bool:
@@ -116,6 +108,7 @@ class El1Entry:
         self._esr = sysregs[lookup("ESR_EL1")] // 8
         self._far = sysregs[lookup("FAR_EL1")] // 8
         self._vbar = sysregs[lookup("VBAR_EL1")] // 8
+        self._exclusive = layout.exclusive // 8
         self._sctlr = sysregs[lookup("SCTLR_EL1")] // 8
         self._sp_el0 = sysregs[lookup("SP_EL0")] // 8
         self._sp_el1 = sysregs[lookup("SP_EL1")] // 8
@@ -128,8 +121,8 @@ class El1Entry:
         """Whether the guest takes one exception over and over and can no longer make progress."""
         self.is_mapped: Callable[[int, int], bool] = lambda _vaddr, _esr: False
         """Whether an access that once gave that syndrome would succeed now."""
-        self.history: deque[El1Exception] = deque(maxlen=HISTORY)
-        """The latest exceptions taken to EL1, repetitions of one counted once; system calls are left out."""
+        self.chain: Final = ExceptionChain()
+        """The exceptions whose handlers have not returned; system calls are left out."""
         self.take: Final = self._taker()
         """Edits the state as a synchronous exception with this syndrome (64 bits) does; the PSTATE to be written after
         the restore. Without a fault address FAR_EL1 stays as it is."""
@@ -138,6 +131,21 @@ class El1Entry:
     def from_el1(self) -> bool:
         """Whether the guest is at EL1, so that an exception to EL1 comes from the same level."""
         return self._u32[self._pstate] & _EL == _EL1
+
+    def story(self) -> Chain:
+        """The exceptions that EL1 is in, or was in last."""
+        u64, chain = self._u64, self.chain
+        return Chain(
+            chain.exceptions(self.is_mapped),
+            chain.dropped,
+            chain.is_unfinished(
+                spsr=int(self._frame.spsr),
+                elr=u64[self._elr],
+                old_spsr=u64[self._spsr],
+                monitor=u64[self._exclusive],
+                is_mapped=self.is_mapped,
+            ),
+        )
 
     def _watch(self, esr: int, far: int, pc: int, sp: int) -> None:
         """Notice a guest that takes one exception over and over and can no longer make progress.
@@ -150,12 +158,11 @@ class El1Entry:
         self.stuck = False
         if esr != last_esr or pc != last_pc or self._u64[self._elr] != pc:
             self.repeats = self._descents = 0
-            self.history.append(El1Exception(esr, far, pc, sp))
         elif sp == last_sp and far == last_far:
             registers = self._u64[self._x0 : self._x0 + GENERAL_REGISTERS].tobytes()
             self.repeats = self.repeats + 1 if registers == self._registers else 0
             self._registers = registers
-            offset = pc - self._u64[self._vbar]
+            offset = pc - (self._u64[self._vbar] & _VECTORS)
             at_vector = 0 <= offset < TABLE_SIZE and offset % ENTRY_SIZE == 0
             self.stuck = self.repeats >= (REPEATS_AT_THE_VECTOR if at_vector else REPEATS_WITHOUT_PROGRESS)
         elif sp < last_sp and self._frame.spsr & _EL1H_BITS == EL1H:
@@ -173,11 +180,14 @@ class El1Entry:
         pc, sp, pstate, daif, btype = self._pc, self._sp, self._pstate, self._daif, self._btype
         elr, spsr, syndrome, fault_address = self._elr, self._spsr, self._esr, self._far
         vbar, sctlr, sp_el0, sp_el1, has_pan = self._vbar, self._sctlr, self._sp_el0, self._sp_el1, self._has_pan
+        exclusive, link = self._exclusive, self.chain.take
 
         def take(esr: int, far: int | None = None) -> int:
             old = pstate_word()
             if esr >> EC_SHIFT not in _UNWATCHED:
                 watch(esr, far or 0, u64[pc], u64[sp])
+                link(esr, far or 0, u64[pc], u64[sp], old, u64[elr], u64[spsr], u64[syndrome], u64[exclusive])
+                u64[exclusive] = UNRETURNED
             u64[elr] = u64[pc]
             u64[spsr] = old
             u64[syndrome] = esr
@@ -189,7 +199,7 @@ class El1Entry:
                 offset = _FROM_SP_EL0 if old & _EL else _FROM_EL0
                 u64[sp_el0] = u64[sp]
                 u64[sp] = u64[sp_el1]
-            u64[pc] = (u64[vbar] + offset) & MASK64
+            u64[pc] = u64[vbar] & _VECTORS | offset
             new = _ENTRY | old & _KEPT
             if has_pan and not u64[sctlr] & _SPAN:
                 new |= _PAN
@@ -208,7 +218,7 @@ class El1Entry:
             "descents": self._descents,
             "registers": self._registers,
             "stuck": self.stuck,
-            "history": [list(exception) for exception in self.history],
+            "chain": self.chain.save(),
         }
 
     def load(self, saved: Saved) -> None:
@@ -216,31 +226,25 @@ class El1Entry:
         esr, pc, sp, far = saved.numbers("last", len(self._last), MASK64)
         repeats, descents = (saved.number(name, REPEATS_WITHOUT_PROGRESS) for name in ("repeats", "descents"))
         registers, stuck = saved.data("registers"), saved.flag("stuck")
-        history = [El1Exception(*words) for words in saved.rows("history", len(El1Exception._fields), MASK64)]
+        self.chain.load(saved.part("chain"))
         self._last = (esr, pc, sp, far)
         self.repeats, self._descents, self._registers, self.stuck = repeats, descents, registers, stuck
-        self.history.clear()
-        self.history.extend(history)
 
     def undefined(self) -> int:
         """An Undefined Instruction exception at the current PC (EC 0x00)."""
         return self.take(undefined_esr())
 
-    def external_data_abort(
-        self, far: int, *, is_write: bool, walk_level: int | None = None, maintenance: bool = False
-    ) -> int:
-        """A synchronous external abort of a load or store, or of the walk of the table at ``walk_level``.
+    def data_abort(self, far: int, fault: int, *, is_write: bool, maintenance: bool = False) -> int:
+        """A data abort with that fault status code (DFSC).
 
         ``maintenance``: of a cache maintenance or address translation instruction (ESR_EL1.CM).
         """
-        fault = FSC_EXTERNAL if walk_level is None else FSC_EXTERNAL_WALK_L0 + walk_level
         return self.take(data_abort_esr(self.from_el1, fault, is_write=is_write, cm=int(maintenance)), far)
 
     def unsupported_atomic(self, far: int, *, is_write: bool) -> int:
         """An exclusive or atomic access to memory that does not support it (DFSC 0b110101)."""
         return self.take(data_abort_esr(self.from_el1, FSC_UNSUPPORTED_ATOMIC, is_write=is_write), far)
 
-    def external_instruction_abort(self, far: int, *, walk_level: int | None = None) -> int:
-        """A synchronous external abort of an instruction fetch, or of its translation table walk."""
-        fault = FSC_EXTERNAL if walk_level is None else FSC_EXTERNAL_WALK_L0 + walk_level
+    def instruction_abort(self, far: int, fault: int) -> int:
+        """An instruction abort with that fault status code (IFSC)."""
         return self.take(instruction_abort_esr(self.from_el1, fault), far)

@@ -18,10 +18,10 @@ from arm_vcpu_cli.arm_vcpu.config import (
 )
 from arm_vcpu_cli.arm_vcpu.context_frame import GuestSystemRegisters, TrapFrame
 from arm_vcpu_cli.arm_vcpu.exception import SyncHandlers
+from arm_vcpu_cli.arm_vcpu.exception_chain import Chain
 from arm_vcpu_cli.arm_vcpu.execute_on_demand import Watcher
 from arm_vcpu_cli.arm_vcpu.exit_path import NO_LIMIT, ExitPath, ExitState
 from arm_vcpu_cli.arm_vcpu.guest_memory import GuestMemory
-from arm_vcpu_cli.arm_vcpu.inject import El1Exception
 from arm_vcpu_cli.arm_vcpu.interrupt_lines import VirtualInterruptLines
 from arm_vcpu_cli.arm_vcpu.observer import ExitObserver, ExitRecord, FanOut
 from arm_vcpu_cli.arm_vcpu.pcpu import Aarch64PerCpu
@@ -366,9 +366,9 @@ class Aarch64VCpu:
         """The guest's memory as its hypervisor reads it. Raises :class:`VCpuError` while not bound."""
         return GuestMemory(self._present(), self._hal)
 
-    def el1_exceptions(self) -> tuple[El1Exception, ...]:
-        """The latest exceptions that the guest took at EL1, oldest first; repetitions of one are one."""
-        return tuple(self._require_handlers().entry.history)
+    def exception_chain(self) -> Chain:
+        """The exceptions that EL1 is in, or was in last: a fault, that of its handler, and so on."""
+        return self._require_handlers().entry.story()
 
     @property
     def el1_repeats(self) -> int:

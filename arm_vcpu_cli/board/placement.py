@@ -20,6 +20,8 @@ MAX_DTB_SIZE: Final = 2 * MIB
 KERNEL_ROOM: Final = 128 * MIB
 """What a kernel has to itself, counted from where it begins, if there is that much memory."""
 INITRD_WINDOW: Final = 32 * GIB
+_OF_PROGRAMS: Final = (0x40_0000, 0x1_0000)
+"""The first addresses of a static program by GNU ld and LLVM's, and by Go's linker."""
 
 
 class Extent(NamedTuple):
@@ -131,10 +133,18 @@ def load_segments(ram: GuestRam, image: GuestImage) -> None:
         if view is None:
             raise GuestFileError(
                 image.path,
-                f"{segment.name} at {segment.address:#x}-{segment.end - 1:#x} is outside of memory: {ram.describe()}",
+                f"{segment.name} at {segment.address:#x}-{segment.end - 1:#x} is outside of memory: {ram.describe()}"
+                f"{_as_a_program(segment.address)}",
             )
         view[: len(segment.data)] = segment.data
         _clear(view, segment, _files(ram))
+
+
+def _as_a_program(address: int) -> str:
+    """What to say of the address where linkers for Linux put a program that says nothing else."""
+    if address not in _OF_PROGRAMS:
+        return ""
+    return "; that is where programs for Linux are linked to, a guest says where it goes (-Ttext, a linker script)"
 
 
 def _clear(view: memoryview, segment: Segment, files: list[Extent]) -> None:

@@ -41,6 +41,8 @@ _OVERWRITING: Final = "arm_vcpu_cli.cli.overwriting"
 """Needed by commands that write a file."""
 _SLOW_FILES: Final = "arm_vcpu_cli.cli.slow_files"
 """Needed where a file may have to be waited for."""
+_KERNEL_WARNINGS: Final = "arm_vcpu_cli.cli.kernel_warnings"
+"""Needed for Linux kernels only."""
 _REPORT: Final = "arm_vcpu_cli.inspect.postmortem.report"
 """Most guests end well, and a report takes longer to load than a small one to run."""
 
@@ -61,6 +63,8 @@ def run_guest(
         loaded = load_files(options, output)
         opened = Machine.open(loaded.image, loaded.description, console=open_console(reads_input=options.reads_input))
     machine = opened.parts
+    if loaded.image.kind == "linux":
+        import_module(_KERNEL_WARNINGS).warn_of_kernel(machine)
     with opened, watched(machine, loaded) as watchdog, ExitStack() as recording:
         connect = open_input(machine, loaded, watchdog, recording)
         if prepare is not None:
@@ -248,12 +252,13 @@ def _facts(machine: Parts, options: GuestOptions) -> dict[str, str]:
 
 
 def _tell(machine: Parts, result: RunResult, cancelled: Cancelled, *, regs: bool) -> None:
-    if regs or wants_report(result) or wants_advice(result) or was_stopped(result):
+    kernel = machine.image.kind == "linux"
+    if regs or wants_report(result) or wants_advice(result, kernel=kernel) or was_stopped(result):
         report = import_module(_REPORT)
         color = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
         if wants_report(result, regs=regs):
             lines = report.death_report(machine, result, color=color, regs=regs)
-        elif wants_advice(result):
+        elif wants_advice(result, kernel=kernel):
             lines = report.brief_report(machine, result, color=color)
         elif was_stopped(result):
             lines = report.standstill_report(machine, result, color=color)

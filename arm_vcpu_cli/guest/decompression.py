@@ -44,8 +44,7 @@ def unpack(data: bytes, method: Method, limit: int, *, partial: bool = False) ->
     wanted = limit if partial else limit + 1
     try:
         if method is Method.GZIP:
-            inflater = zlib.decompressobj(_GZIP_WINDOW)
-            unpacked, ended = inflater.decompress(data, wanted), inflater.eof
+            unpacked, ended = _inflated(data, wanted)
         else:
             container = lzma.FORMAT_XZ if method is Method.XZ else lzma.FORMAT_ALONE
             decompressor = lzma.LZMADecompressor(container, memlimit=_MAX_DICTIONARY + (1 << 20))
@@ -59,3 +58,15 @@ def unpack(data: bytes, method: Method, limit: int, *, partial: bool = False) ->
     if not ended:
         raise CompressionError("it ends early")
     return unpacked
+
+
+def _inflated(data: bytes, wanted: int) -> tuple[bytes, bool]:
+    """What the members of a gzip file hold, one behind the other (RFC 1952, 2.2), and whether the last has ended."""
+    unpacked = b""
+    while True:
+        inflater = zlib.decompressobj(_GZIP_WINDOW)
+        # A bound of 0 would be none.
+        unpacked += inflater.decompress(data, wanted - len(unpacked))
+        data = inflater.unused_data
+        if not inflater.eof or len(unpacked) >= wanted or not data.startswith(GZIP_MAGIC):
+            return unpacked, inflater.eof

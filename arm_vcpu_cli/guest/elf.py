@@ -19,6 +19,8 @@ from arm_vcpu_cli.guest.symbols import SymbolTable
 from arm_vcpu_cli.record import Record, replace
 
 ELF_MAGIC: Final = b"\x7fELF"
+_USER_PROGRAMS: Final = "arm_vcpu_cli.guest.user_programs"
+"""Few guests have notes, or are no guests."""
 
 _MAX_PROGRAM_HEADERS: Final = 1024  # executables have about ten; only core files have thousands
 _HEADER: Final = struct.Struct("<16x2H4x3Q6x2H2xH2x")  # gABI, "ELF Header"; without e_ident and what is not used
@@ -35,6 +37,7 @@ _ET_EXEC: Final = 2
 _ET_DYN: Final = 3
 _PT_DYNAMIC: Final = 2
 _PT_INTERP: Final = 3
+_PT_NOTE: Final = 4
 _PF_W: Final = 2
 _PF_R: Final = 4
 
@@ -87,8 +90,8 @@ class _Load(Record):
         return self.vaddr <= va < self.vaddr + self.memory_size
 
 
-def load_elf(path: Path, data: bytes, *, ram_base: int) -> GuestImage:
-    """The image of the ELF file ``data``. Raises GuestFileError.
+def load_elf(path: Path, data: bytes, *, ram_base: int, for_sure: bool = False) -> GuestImage:
+    """The image of the ELF file ``data``. Raises GuestFileError; ``for_sure``, not for what its notes say.
 
     An ET_EXEC file goes to the physical addresses of its PT_LOAD segments. A static PIE (ET_DYN) goes as a
     whole to ``ram_base`` + 512 KiB, or the next address that its alignment allows, and is relocated there. An
@@ -98,6 +101,8 @@ def load_elf(path: Path, data: bytes, *, ram_base: int) -> GuestImage:
     header = _read_header(path, data)
     headers = _program_headers(path, data, header)
     loads = _loads(path, data, headers)
+    for note in () if for_sure else (each for each in headers if each.type == _PT_NOTE):
+        import_module(_USER_PROGRAMS).refuse_linux_program(path, data, note.offset, note.file_size)
     bias = 0
     if header.type == _ET_DYN:
         bias = _load_bias(loads, ram_base)
@@ -209,8 +214,7 @@ def _loads(path: Path, data: bytes, headers: list[_ProgramHeader]) -> list[_Load
     loads = []
     for index, header in enumerate(headers):
         if header.type == _PT_INTERP:
-            message = "needs a dynamic linker (PT_INTERP), expected a static executable"
-            raise GuestFileError(path, message, offset=header.place)
+            import_module(_USER_PROGRAMS).refuse_dynamic(path, data, header.place, header.offset, header.file_size)
         if header.type == PT_LOAD and (header.memory_size or header.file_size):
             loads.append(_load(path, data, f"LOAD[{index}]", header))
     if not loads:

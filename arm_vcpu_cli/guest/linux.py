@@ -58,6 +58,11 @@ def is_image(data: bytes) -> bool:
     return data[_MAGIC_OFFSET : _MAGIC_OFFSET + len(IMAGE_MAGIC)] == IMAGE_MAGIC
 
 
+def image_flags(image: bytes) -> ImageFlags:
+    """The flags in the header of an unpacked Image."""
+    return ImageFlags(_HEADER.unpack_from(image)[2]) if len(image) >= _HEADER.size else ImageFlags(0)
+
+
 def is_zboot(data: bytes) -> bool:
     """Whether ``data`` is an EFI zboot image."""
     return (data[:2], data[4:8]) == _ZBOOT_MAGIC

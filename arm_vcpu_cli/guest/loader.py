@@ -18,16 +18,20 @@ _PE_OFFSET: Final = 0x3C  # e_lfanew of the MS-DOS header
 
 # Files that are certainly not meant to run as they are, although any file could be a raw binary.
 _FOREIGN: Final = (
-    (b"\x1f\x8b", "a gzip file"),
-    (b"\xfd7zXZ\x00", "an xz file"),
-    (b"\x28\xb5\x2f\xfd", "a zstd file"),
-    (b"BZh", "a bzip2 file"),
-    (b"\x04\x22\x4d\x18", "an lz4 file"),
-    (b"PK\x03\x04", "a zip file"),
-    (b"!<arch>\n", "an archive of object files"),
-    (b"\x27\x05\x19\x56", "a U-Boot image"),
-    (b"\xd0\x0d\xfe\xed", "a flattened device tree"),
-    (b"\xcf\xfa\xed\xfe", "a Mach-O file"),
+    (b"\x1f\x8b", "a gzip file", "unpack it first (gunzip)"),
+    (b"\xfd7zXZ\x00", "an xz file", "unpack it first (unxz)"),
+    (b"\x28\xb5\x2f\xfd", "a zstd file", "unpack it first (unzstd)"),
+    (b"BZh", "a bzip2 file", "unpack it first (bunzip2)"),
+    (b"\x5d\x00\x00", "an lzma file", "unpack it first (unlzma)"),
+    (b"\x89LZO", "an lzo file", "unpack it first (lzop -d)"),
+    (b"\x04\x22\x4d\x18", "an lz4 file", "unpack it first (unlz4)"),
+    (b"\x02\x21\x4c\x18", "an lz4 file of the old format", "unpack it first (unlz4)"),
+    (b"PK\x03\x04", "a zip file", "unpack it first (unzip)"),
+    (b"!<arch>\n", "an archive of object files", "link them first"),
+    (b"\x27\x05\x19\x56", "a U-Boot image", "take the kernel out of it (dumpimage)"),
+    (b"ANDROID!", "an Android boot image", "take the kernel out of it (unpack_bootimg)"),
+    (b"\xd0\x0d\xfe\xed", "a device tree or a FIT image", "take the kernel out of it (dumpimage -T flat_dt)"),
+    (b"\xcf\xfa\xed\xfe", "a Mach-O file", "build it as an ELF file"),
 )
 
 
@@ -49,10 +53,11 @@ def load_guest(
     """
     path = Path(path)
     data = read_file(path, "a guest image") if data is None else data
+    for_sure = kind is not None
     if kind is None:
         kind = _recognise(path, data)
     if kind == "elf":
-        return load_elf(path, data, ram_base=ram_base)
+        return load_elf(path, data, ram_base=ram_base, for_sure=for_sure)
     if kind == "linux":
         image: GuestImage = import_module(_LINUX).load_linux(path, data, ram_base=ram_base, base=load_address)
         return image
@@ -65,10 +70,11 @@ def _recognise(path: Path, data: bytes) -> ImageKind:
         return "elf"
     if import_module(_LINUX).is_linux(data):
         return "linux"
-    for magic, name in _FOREIGN:
+    for magic, name, step in _FOREIGN:
         if data.startswith(magic):
-            expected = "expected an ELF file, a Linux kernel or a raw binary (ask for a raw one if it is meant as such)"
-            raise GuestFileError(path, f"{name}; {expected}", offset=0)
+            expected = "expected an ELF file, a Linux kernel or a raw binary"
+            message = f"{name}; {expected}: {step}, or say --kernel-type raw if it is to run as it is"
+            raise GuestFileError(path, message, offset=0)
     if _is_pe(data):
         message = "an EFI program (PE), but no arm64 Linux kernel; expected one, an ELF file or a raw binary"
         raise GuestFileError(path, message, offset=0)

@@ -21,6 +21,7 @@ from arm_vcpu_cli.guest.code_survey import EL2, EL3, CodeSurvey, Use
 from arm_vcpu_cli.guest.elf_survey import ET_DYN, ET_EXEC, ElfSurvey
 from arm_vcpu_cli.guest.guest_survey import GuestSurvey
 from arm_vcpu_cli.guest.image import Segment
+from arm_vcpu_cli.guest.linux import ImageFlags
 from arm_vcpu_cli.guest.linux_survey import CONSOLE, GICS, PSCI, TIMER, LinuxSurvey
 from arm_vcpu_cli.sizes import format_size
 
@@ -141,12 +142,8 @@ def _memory_findings(segments: tuple[Segment, ...], description: MachineDescript
 
 def _linux_findings(linux: LinuxSurvey, cpu: GuestCpu, *, gic: GicDescription | None) -> list[Finding]:
     """A kernel looks for what it can use by itself; pages, byte order and drivers are what it has to find."""
-    found = []
-    page = _PAGE_FEATURES.get(linux.flags.PAGE_SIZE)
-    if page is not None and page[1] not in cpu.announced:
-        granules = " and ".join(name for name, needed in _PAGE_FEATURES.values() if needed in cpu.announced)
-        text = f"it has pages of {page[0]}, which {cpu.model} does not have at stage 1 (it has {granules})"
-        found.append(Finding(Weight.NO, text, page[1]))
+    page = page_size_finding(linux.flags, cpu)
+    found = [] if page is None else [page]
     options = linux.options or {}
     if options.get("ARM64_FORCE_52BIT") == "y" and "FEAT_LVA" not in cpu.announced:
         text = f"it gives programs 52-bit addresses only (ARM64_FORCE_52BIT); {cpu.model} has 48 bits"
@@ -161,6 +158,16 @@ def _linux_findings(linux: LinuxSurvey, cpu: GuestCpu, *, gic: GicDescription | 
     if PSCI not in linux.drivers:
         found.append(Finding(Weight.MAYBE, "it does not know PSCI: it cannot power itself off"))
     return found
+
+
+def page_size_finding(flags: ImageFlags, cpu: GuestCpu) -> Finding | None:
+    """Why a CPU does not have the pages of a kernel; None if it does, or the kernel does not say."""
+    page = _PAGE_FEATURES.get(flags.PAGE_SIZE)
+    if page is None or page[1] in cpu.announced:
+        return None
+    granules = " and ".join(name for name, needed in _PAGE_FEATURES.values() if needed in cpu.announced)
+    text = f"it has pages of {page[0]}, which {cpu.model} does not have at stage 1 (it has {granules})"
+    return Finding(Weight.NO, text, page[1])
 
 
 def _code_findings(code: CodeSurvey, cpu: GuestCpu) -> list[Finding]:

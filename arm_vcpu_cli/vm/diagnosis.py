@@ -9,11 +9,12 @@ from typing import Final
 from arm_vcpu_cli.arch.fault import fault_status_name
 from arm_vcpu_cli.arch.registers.sysreg import lookup
 from arm_vcpu_cli.arch.syndrome.esr import EC_SHIFT, Esr, ExceptionClass, decode_data_abort, describe_esr
-from arm_vcpu_cli.arm_vcpu.inject import El1Exception
+from arm_vcpu_cli.arm_vcpu.context_frame import INSTRUCTION_SIZE
+from arm_vcpu_cli.arm_vcpu.exception_chain import El1Exception
+from arm_vcpu_cli.arm_vcpu.vectors import ENTRY_SIZE, TABLE_ALIGNMENT, TABLE_SIZE, TrapKind
 from arm_vcpu_cli.vm.machine import Machine
 
-_VECTOR_SIZE: Final = 0x80
-_TABLE_SIZE: Final = 0x800
+_KINDS: Final = MappingProxyType({TrapKind.IRQ: "IRQ", TrapKind.FIQ: "FIQ", TrapKind.SERROR: "SError"})
 _FAULT_STATUS_BITS: Final = 0x3F
 _NAMES: Final = MappingProxyType(
     {
@@ -59,9 +60,14 @@ def in_words(exception: El1Exception) -> str:
     return f"exception of the class {describe_esr(exception.esr)}"
 
 
+def vector_base(machine: Machine) -> int:
+    """Where the vectors of EL1 begin: VBAR_EL1, whose low bits do not count."""
+    return machine.current.arch.read_sysreg(lookup("VBAR_EL1")) & -TABLE_ALIGNMENT
+
+
 def is_vector(address: int, vbar: int) -> bool:
     """Whether an address is the first of one of the sixteen vectors."""
-    return 0 <= address - vbar < _TABLE_SIZE and (address - vbar) % _VECTOR_SIZE == 0
+    return 0 <= address - vbar < TABLE_SIZE and (address - vbar) % ENTRY_SIZE == 0
 
 
 def vector_failures(exceptions: Sequence[El1Exception], vbar: int) -> int:
@@ -79,27 +85,64 @@ def vector_failures(exceptions: Sequence[El1Exception], vbar: int) -> int:
 
 def explain_stuck(machine: Machine) -> str:
     """One line on a guest that takes the same exception over and over."""
-    exceptions = machine.current.arch.el1_exceptions()
+    exceptions = machine.current.arch.exception_chain().exceptions
     stuck = f"the guest is stuck{on_cpu(machine)}"
     if not exceptions:
         return f"{stuck}: it takes the same exception over and over"
-    vbar = machine.current.arch.read_sysreg(lookup("VBAR_EL1"))
+    vbar = vector_base(machine)
     failures = vector_failures(exceptions, vbar)
-    last = exceptions[-1]
-    if not failures:
+    first, last = exceptions[0], exceptions[-1]
+    place = with_symbol(machine, last.pc)
+    if failures:
+        vector = f"the vector at {place} (VBAR_EL1 is {vbar:#x}) {_why_useless(last)}"
+        if failures == len(exceptions):
+            before = interrupted_by(first, vbar)
+            after = "" if before is None else f" after {before[0]} at {with_symbol(machine, before[1])}"
+            return f"{stuck}{after}: {vector}"
+        missing = "its handler is missing" if failures == len(exceptions) - 1 else "its handler faults, and for that"
+        return f"{_after(machine, stuck, first)}: {missing}, {vector}"
+    if len(exceptions) > 1:
+        how = "over and over" if last.repeats_itself else "and goes back there"
+        return f"{_after(machine, stuck, first)}: its handler takes {_with_article(in_words(last))} at {place}, {how}"
+    if last.repeats_itself:
         return (
-            f"{stuck}: it takes the same exception over and over, {in_words(last)} at "
-            f"{with_symbol(machine, last.pc)}, and its handler goes back there"
+            f"{stuck}: it takes the same exception over and over, {in_words(last)} at {place}, where its handler comes "
+            "by too"
         )
-    vector = f"the vector at {with_symbol(machine, last.pc)} (VBAR_EL1 is {vbar:#x})"
-    because = _why_useless(last)
-    if failures == len(exceptions):
-        return f"{stuck}: {vector} {because}"
-    first = exceptions[-1 - failures]
     return (
-        f"{stuck} after {_with_article(in_words(first))} at {with_symbol(machine, first.pc)}: "
-        f"its handler is missing, {vector} {because}"
+        f"{stuck}: it takes the same exception over and over, {in_words(last)} at {place}, and its handler goes back "
+        "there"
     )
+
+
+def in_handler(machine: Machine) -> str:
+    """That the guest is in the handler of an exception, to be put behind what it does there; nothing if it is not.
+
+    A Linux kernel is so often in one that it means nothing.
+    """
+    chain = machine.current.arch.exception_chain()
+    if not chain.is_unfinished or machine.image.kind == "linux":
+        return ""
+    first, *others = chain.exceptions
+    more = f" and {len(others)} more inside" if others else ""
+    return f", in the handler of {_with_article(in_words(first))} at {with_symbol(machine, first.pc)}{more}"
+
+
+def interrupted_by(exception: El1Exception, vbar: int) -> tuple[str, int] | None:
+    """What led to a vector whose own first instruction raises the first exception that is known, and where that was:
+    system calls and interrupts are not kept. None if it is no vector."""
+    if not is_vector(exception.pc, vbar):
+        return None
+    kind = TrapKind((exception.pc - vbar) // ENTRY_SIZE % len(TrapKind))
+    if kind is not TrapKind.SYNCHRONOUS:
+        return f"an interrupt ({_KINDS[kind]})", exception.elr
+    if exception.cause >> EC_SHIFT != ExceptionClass.SVC64:
+        return None
+    return f"a system call (SVC #{Esr(exception.cause).ISS:#x})", exception.elr - INSTRUCTION_SIZE
+
+
+def _after(machine: Machine, stuck: str, first: El1Exception) -> str:
+    return f"{stuck} after {_with_article(in_words(first))} at {with_symbol(machine, first.pc)}"
 
 
 def _with_article(words: str) -> str:

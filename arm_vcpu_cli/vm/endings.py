@@ -39,7 +39,8 @@ class RunResult(Record):
     """The end of a run: ``status`` is the command's exit status, ``message`` one line for people.
 
     ``quiet`` is for how many seconds of the host the guest had caused no exit, ``idle`` for how many of its own it had
-    done little but wait; both as far as is known, and 0 for a guest that was busy.
+    done little but wait; both as far as is known, and 0 for a guest that was busy. ``printed`` is how many bytes the
+    guest has printed, None if nobody has counted.
     """
 
     ending: Ending
@@ -49,3 +50,4 @@ class RunResult(Record):
     seconds: float = 0.0
     quiet: float = 0.0
     idle: float = 0.0
+    printed: int | None = None

@@ -38,7 +38,7 @@ from arm_vcpu_cli.host.console import InputEndedError
 from arm_vcpu_cli.host.console_output import ConsoleCancelledError, ConsoleClosedError
 from arm_vcpu_cli.host.watchdog import StopCause, Watchdog
 from arm_vcpu_cli.vm.cpu import Cpu
-from arm_vcpu_cli.vm.diagnosis import explain_stuck, on_cpu, with_symbol
+from arm_vcpu_cli.vm.diagnosis import explain_stuck, in_handler, on_cpu, with_symbol
 from arm_vcpu_cli.vm.endings import (
     ENDS_OF_A_PANIC,
     LAST_GUEST_STATUS,
@@ -265,7 +265,8 @@ def _nothing(run: GuestRun, _exit: Nothing) -> Verdict:
         why = run.hang.look()
         if not why:
             return None if why is None else _nobody_gets_on(run)
-        return _no_progress(f"the guest hangs in a loop at {with_symbol(machine, run.hang.place)}, {why}")
+        loop = f"the guest hangs in a loop at {with_symbol(machine, run.hang.place)}, {why}"
+        return _no_progress(loop + in_handler(machine))
     machine.timeline.expire(budget_used=budget_used)
     machine.input.deliver()
     machine.scheduler.look()
@@ -397,4 +398,6 @@ def run_machine(machine: Machine, watchdog: Watchdog) -> RunResult:
         cpu.arch.close_record()
     machine.look_at(run.culprit or machine.current)
     seconds = time.perf_counter() - started
-    return RunResult(result.ending, result.status, result.message, machine.exits, seconds, quiet, idle)
+    return RunResult(
+        result.ending, result.status, result.message, machine.exits, seconds, quiet, idle, run.panic.printed
+    )

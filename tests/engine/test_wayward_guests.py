@@ -61,7 +61,7 @@ def test_vectors_that_are_not_there(guest: Guest, mode: int, vectors: int, place
     # RAM + 0x800 holds zeroes, that is undefined instructions.
     guest["VBAR_EL1"] = vectors
     assert is_stuck(guest.start(place, mode=mode))
-    last = guest.vcpu.el1_exceptions()[-1]
+    last = guest.vcpu.exception_chain().exceptions[-1]
     assert last.pc - vectors & M64 in (0x200, 0)
     assert last.pc == guest["ELR_EL1"]
 

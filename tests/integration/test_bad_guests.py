@@ -35,8 +35,8 @@ NO_VECTORS = (
         ("undefined", r"the guest is stuck after an undefined instruction at 0x\w+ <_start\+0x4>: " + NO_VECTORS),
         (
             "own_vectors",
-            r"the guest is stuck: the vector at 0x\w+ <vectors\+0x200> \(VBAR_EL1 is 0x\w+\) "
-            r"holds no valid instruction",
+            r"the guest is stuck after a system call \(SVC #0x1\) at 0x\w+ <broken>: the vector at 0x\w+ "
+            r"<vectors\+0x200> \(VBAR_EL1 is 0x\w+\) holds no valid instruction",
         ),
         (
             "nothing_mapped",

@@ -57,11 +57,11 @@ def test_the_sections_come_in_the_order_in_which_they_are_read(crash: Finished) 
 def test_the_report_names_the_first_exception_and_the_one_of_the_missing_vector(crash: Finished) -> None:
     first, place, syndrome, second, there, vector = section(crash.err, "what happened")
     assert first == "data abort on a write to 0xdead0000 (synchronous external abort)"
-    assert re.fullmatch(r"  at 0x00000000400\w+ <inner\+0x8> crash/crash\.c:\d+", place)
+    assert re.fullmatch(r"  at 0x00000000400\w+ <inner\+0x8> crash/crash\.c:\d+, SP=0x400\w+", place)
     assert re.match(r"  ESR_EL1=0x96000050 FAR_EL1=0xdead0000 EC=0x25 \(", syndrome)
     assert "WnR=1 DFSC=0x10 (synchronous external abort)" in syndrome
     assert second == "then, at the vector for it: instruction abort (synchronous external abort), over and over"
-    assert there == "  at 0x0000000000000200"
+    assert re.fullmatch(r"  at 0x0000000000000200, SP=0x400\w+", there)
     assert re.match(r"  ESR_EL1=0x86000010 FAR_EL1=0x200 EC=0x21 \(", vector)
 
 

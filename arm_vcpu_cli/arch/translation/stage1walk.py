@@ -21,7 +21,16 @@ from arm_vcpu_cli.arch.translation.descriptor import (
     Stage1Table,
 )
 from arm_vcpu_cli.arch.translation.memtype import Access, MemoryType, mair_memory_type
-from arm_vcpu_cli.arch.translation.walk import ReadU64, Stage1Attributes, Walk, WalkStep, failed, finished, output_width
+from arm_vcpu_cli.arch.translation.walk import (
+    ADDRESS_SIZE,
+    ReadU64,
+    Stage1Attributes,
+    Walk,
+    WalkStep,
+    failed,
+    finished,
+    output_width,
+)
 from arm_vcpu_cli.record import Record
 
 ADDRESS_BITS: Final = 64
@@ -137,7 +146,7 @@ def _disabled(va: int, tcr: Tcr, sctlr: Sctlr, access: Access | None, pa_bits: i
     ignored = select_half(bool(va >> 55 & 1), 0, 0, tcr, access).top_byte_ignored
     address = va & ((1 << TBI_BITS) - 1) if ignored else va
     if address >> pa_bits:
-        return failed([], "address size", 0)
+        return failed([], ADDRESS_SIZE, 0)
     fetch = access is Access.EXECUTE
     cached = MemoryType.NORMAL_WT if sctlr.I else MemoryType.NORMAL_NC
     memory = cached if fetch else MemoryType.DEVICE_nGnRnE
@@ -192,7 +201,7 @@ def walk_stage1(
 
     geometry = half_geometry(half, control, pa_bits)
     if geometry.table >> geometry.output_bits:
-        return failed([], "address size", 0)
+        return failed([], ADDRESS_SIZE, 0)
 
     steps: list[WalkStep] = []
     limits = Limits()
@@ -214,7 +223,7 @@ def walk_stage1(
             limits = limits.under(Stage1Table(word))
         table = geometry.address_in(word)
         if table >> geometry.output_bits:
-            return failed(steps, "address size", level)
+            return failed(steps, ADDRESS_SIZE, level)
         level, index_bits = level + 1, geometry.stride
 
     steps.append(WalkStep(level, address, word, "page" if level == LAST_LEVEL else "block"))

@@ -18,7 +18,7 @@ from arm_vcpu_cli.arch.translation.descriptor import (
     without_demand,
 )
 from arm_vcpu_cli.arch.translation.memtype import Access
-from arm_vcpu_cli.arch.translation.walk import ReadU64, Walk, WalkStep, failed, finished, output_width
+from arm_vcpu_cli.arch.translation.walk import ADDRESS_SIZE, ReadU64, Walk, WalkStep, failed, finished, output_width
 
 GRANULE_4K: Final = 0
 MAX_CONCATENATED: Final = 16
@@ -65,7 +65,7 @@ def walk_stage2(read_u64: ReadU64, vttbr: int, vtcr: int, ipa: int, access: Acce
     entries_log2 = ipa_bits - (PAGE_SHIFT + STRIDE * (LAST_LEVEL - level))
     table = Vttbr(vttbr & MASK64).BADDR << 1 & -(DESCRIPTOR_BYTES << entries_log2)
     if table >> output_bits:
-        return failed(steps, "address size", 0)
+        return failed(steps, ADDRESS_SIZE, 0)
     index_mask = (1 << entries_log2) - 1
     while True:
         span = leaf_size(level)
@@ -83,7 +83,7 @@ def walk_stage2(read_u64: ReadU64, vttbr: int, vtcr: int, ipa: int, access: Acce
             break
         steps.append(WalkStep(level, address, word, "table"))
         if entry.address >> output_bits:
-            return failed(steps, "address size", level)
+            return failed(steps, ADDRESS_SIZE, level)
         table, level, index_mask = entry.address, level + 1, (1 << STRIDE) - 1
     steps.append(WalkStep(level, address, word, "page" if level == LAST_LEVEL else "block"))
     return finished(

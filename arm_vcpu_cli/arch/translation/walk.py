@@ -21,9 +21,10 @@ from arm_vcpu_cli.record import Record
 ReadU64 = Callable[[int], "int | None"]
 """Reads the 64-bit word at a physical (stage 1: intermediate physical) address; None: no memory is there."""
 
+ADDRESS_SIZE: Final = "address size"
 FAULT_BASES: Final[Mapping[str, int]] = MappingProxyType(
     {
-        "address size": FSC_ADDRESS_SIZE,
+        ADDRESS_SIZE: FSC_ADDRESS_SIZE,
         "translation": FSC_TRANSLATION,
         "access flag": FSC_ACCESS_FLAG,
         "permission": FSC_PERMISSION,
@@ -110,7 +111,7 @@ def finished(
     """
     kind = None
     if output >> output_bits:
-        kind = "address size"
+        kind = ADDRESS_SIZE
     elif not accessed:
         kind = "access flag"
     elif not permits(attributes, access):

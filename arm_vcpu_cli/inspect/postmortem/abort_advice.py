@@ -13,20 +13,23 @@ from arm_vcpu_cli.arch.fault import (
     is_permission,
     is_translation,
 )
-from arm_vcpu_cli.arch.instructions.loadstore import SP, LoadStore, decode_load_store
+from arm_vcpu_cli.arch.instructions.loadstore import LoadStore, Unemulated, decode_load_store
 from arm_vcpu_cli.arch.registers.el1regs import Sctlr, Tcr
 from arm_vcpu_cli.arch.registers.sysreg import decode_system_move, lookup
 from arm_vcpu_cli.arch.translation.descriptor import Stage1Leaf
 from arm_vcpu_cli.arch.translation.memtype import Access
 from arm_vcpu_cli.inspect.postmortem.advice import Advice
-from arm_vcpu_cli.inspect.postmortem.evidence import Evidence, Fault
+from arm_vcpu_cli.inspect.postmortem.evidence import Evidence
+from arm_vcpu_cli.inspect.postmortem.fault_facts import Fault, is_missing
+from arm_vcpu_cli.inspect.postmortem.output_advice import address_size, as_text
 from arm_vcpu_cli.inspect.postmortem.place_advice import nothing_there
+from arm_vcpu_cli.inspect.postmortem.stack_advice import stack_used_up
 from arm_vcpu_cli.inspect.tables.both_stages import Translated
+from arm_vcpu_cli.inspect.tables.ipa_map import nearest
 
 _NEAR_ZERO: Final = 0x1000
-_NEAR_TOP: Final = (1 << 64) - 0x1_0000
-_TRANSLATION_FAULTS: Final = 4
-"""The fault status codes below are address size faults."""
+_BASE_STEP: Final = "look where {} was set, in the code above the line marked =>"
+_CODE_STEP: Final = "the line marked => in the code section has the base register"
 _SCTLR: Final = lookup("SCTLR_EL1")
 
 
@@ -37,7 +40,7 @@ def _mmu_switched_on(evidence: Evidence) -> Advice | None:
     moves = [decode_system_move(word) for word in fault.before]
     if not any(move is not None and move.reg == _SCTLR and not move.is_read for move in moves):
         return None
-    begin = "The MMU has just been switched on (MSR SCTLR_EL1), and the next instruction cannot be fetched."
+    begin = "The guest has just written SCTLR_EL1, and with the MMU on the next instruction cannot be fetched."
     reason = _permission(evidence)
     if reason is not None:
         return Advice(f"{begin} {reason.meaning}", reason.step)
@@ -47,46 +50,50 @@ def _mmu_switched_on(evidence: Evidence) -> Advice | None:
     )
 
 
-def _stack(evidence: Evidence) -> Advice | None:
-    """A stack that was never set up, and one that has run out: an access through SP that reaches nothing."""
+def _null_pointer(evidence: Evidence) -> Advice | None:
     fault = evidence.fault
-    if fault is None or not fault.is_data or not _is_missing(fault) or not _uses_sp(fault):
+    if fault is None or fault.far is None or fault.far >= _NEAR_ZERO or fault.stack is not None:
         return None
-    if fault.sp == 0 or fault.sp >= _NEAR_TOP:
-        return Advice(
-            f"The guest uses its stack before it has set SP (SP is {fault.sp:#x}; it is 0 at reset).",
-            "load SP with the end of some memory first of all; at EL1 with SPSel = 1 that is SP_EL1",
-        )
+    if not (is_missing(fault) or is_permission(fault.status)):
+        return None
+    if fault.is_fetch:
+        return Advice(f"The guest has jumped to address {fault.far:#x}.{_by(fault)}", _origin_step(fault))
+    into = f", {fault.far:#x} bytes into what it should point to" if fault.far else ""
+    base = _base(fault)
+    if base is None:
+        return Advice(f"A null pointer, by its address: that is {fault.far:#x}{into}.", _CODE_STEP)
+    name, value = base
+    if value:
+        return Advice(f"The address is {fault.far:#x}, made from {name} = {value:#x}.", _BASE_STEP.format(name))
+    return Advice(f"A null pointer: {name} is 0, and the address is {fault.far:#x}{into}.", _BASE_STEP.format(name))
+
+
+def _wild_jump(evidence: Evidence) -> Advice | None:
+    """A fetch from where nothing is, by a call that is known."""
+    fault = evidence.fault
+    if fault is None or not fault.is_fetch or fault.far is None or not fault.caller or not is_missing(fault):
+        return None
     return Advice(
-        f"The stack has run out: SP is {fault.sp:#x}, and there is no memory at {fault.far or 0:#x}.",
-        "look in the backtrace for a recursion without an end; else make the stack larger",
+        f"The guest has jumped to {fault.far:#x}, where nothing can be fetched.{_by(fault)}", _origin_step(fault)
     )
 
 
-def _is_missing(fault: Fault) -> bool:
-    """Whether nothing is at the address, as far as the access could tell."""
-    return is_translation(fault.status) or is_external(fault.status) or fault.status < _TRANSLATION_FAULTS
+def _by(fault: Fault) -> str:
+    return f" The guest came there by {fault.caller}." if fault.caller else ""
 
 
-def _uses_sp(fault: Fault) -> bool:
-    """Whether SP is the base register of the load or store."""
+def _origin_step(fault: Fault) -> str:
+    if "BLR" in fault.caller:
+        return "look where that register was loaded from"
+    return "the backtrace says what was called before, if x29 is still a frame pointer"
+
+
+def _base(fault: Fault) -> tuple[str, int] | None:
+    """The base register of the load or store and what it held, if that is still known."""
     found = None if fault.instruction is None else decode_load_store(fault.instruction)
-    return isinstance(found, LoadStore) and found.base == SP and found.offset is not None
-
-
-def _null_pointer(evidence: Evidence) -> Advice | None:
-    fault = evidence.fault
-    if fault is None or fault.far is None or fault.far >= _NEAR_ZERO:
+    if fault.registers is None or not isinstance(found, LoadStore) or found.base >= len(fault.registers):
         return None
-    if not (_is_missing(fault) or is_permission(fault.status)):
-        return None
-    if fault.is_fetch:
-        return Advice(
-            f"A call or a return to address {fault.far:#x}: a null function pointer, or a return address that is gone.",
-            "x30 usually still says who made the call (backtrace)",
-        )
-    offset = f", {fault.far:#x} bytes into what it should point to" if fault.far else ""
-    return Advice(f"A null pointer: the address is {fault.far:#x}{offset}.", "the code section shows the base register")
+    return f"x{found.base}", fault.registers[found.base]
 
 
 def _table_walk(evidence: Evidence) -> Advice | None:
@@ -101,15 +108,28 @@ def _table_walk(evidence: Evidence) -> Advice | None:
 
 def _external_abort(evidence: Evidence) -> Advice | None:
     fault = evidence.fault
-    if fault is None or not is_external(fault.status):
+    ipa = _ipa(fault)
+    if fault is None or ipa is None or not is_external(fault.status):
         return None
-    ipa = None if fault.translated is None else fault.translated.ipa
-    if ipa is None:
-        return Advice("The access reached something that answers with an error.", "")
-    return nothing_there(evidence.description, ipa, fault.access) or Advice(
-        f"The device or memory at IPA {ipa:#x} refuses this access.",
-        "a device takes aligned accesses of its registers' width, and no instruction fetches",
+    there = nothing_there(evidence.description, ipa, fault.access)
+    place = nearest(evidence.description, ipa)
+    if there is not None and fault.caller:
+        return Advice(there.meaning + _by(fault), _origin_step(fault))
+    if there is not None or place is None:
+        return there
+    if fault.is_fetch:
+        return Advice(
+            f"The guest fetches instructions from {place.name} (IPA {ipa:#x}), which is no memory.{_by(fault)}",
+            _origin_step(fault),
+        )
+    return Advice(
+        f"{place.name} refuses this access to its offset {ipa - place.base:#x}.",
+        "devices take aligned loads and stores of general-purpose registers, as wide as the register at that offset",
     )
+
+
+def _ipa(fault: Fault | None) -> int | None:
+    return None if fault is None or fault.translated is None else fault.translated.ipa
 
 
 def _stage2_refuses(evidence: Evidence) -> Advice | None:
@@ -125,40 +145,40 @@ def _stage2_refuses(evidence: Evidence) -> Advice | None:
     )
 
 
+def _atomic(evidence: Evidence) -> Advice | None:
+    fault = evidence.fault
+    if fault is None or not fault.is_data or fault.status != FSC_UNSUPPORTED_ATOMIC:
+        return None
+    ipa = _ipa(fault)
+    place = None if ipa is None else nearest(evidence.description, ipa)
+    return Advice(
+        f"An exclusive or atomic access to {'a device' if place is None else place.name}: only memory supports those.",
+        "a lock or a counter has to be in RAM; look where the pointer comes from",
+    )
+
+
 def _alignment(evidence: Evidence) -> Advice | None:
     fault = evidence.fault
-    if fault is None or not fault.is_data or fault.status not in (FSC_ALIGNMENT, FSC_UNSUPPORTED_ATOMIC):
+    if fault is None or not fault.is_data or fault.status != FSC_ALIGNMENT:
         return None
-    mmu = bool(Sctlr(evidence.sctlr).M)
-    if fault.status == FSC_UNSUPPORTED_ATOMIC:
+    found = None if fault.instruction is None else decode_load_store(fault.instruction)
+    if isinstance(found, Unemulated) and found.kind in ("exclusive", "atomic"):
         return Advice(
-            "An exclusive or atomic access to memory that does not support it: a device, or Device memory.",
-            "switch the MMU on and map RAM as Normal write-back memory before taking locks",
+            f"The {found.kind} access to {fault.far or 0:#x} is not aligned to its size, as those always have to be.",
+            "align what is accessed: a lock in a packed structure is the usual case",
         )
-    if not mmu:
-        return Advice(
-            "An access that is not aligned, with the MMU off: all data is Device memory then, where alignment counts.",
-            "build with -mstrict-align, or switch the MMU on first",
-        )
-    memory = None if fault.translated is None else fault.translated.memory
-    if memory is not None and memory.is_device:
-        return Advice(
-            f"An access that is not aligned, to {memory.value} memory.",
-            "use accesses of the registers' width; is this RAM, map it as Normal memory (AttrIndx, MAIR_EL1)",
-        )
-    return Advice(
-        "An access that is not aligned, with SCTLR_EL1.A set, or one that always has to be (exclusive, atomic, "
-        "acquire or release).",
-        "build with -mstrict-align, or clear SCTLR_EL1.A",
-    )
+    return None
 
 
 def _access_flag(evidence: Evidence) -> Advice | None:
     fault = evidence.fault
     if fault is None or not is_access_flag(fault.status):
         return None
+    why = "TCR_EL1.HA is 0"
+    if Tcr(evidence.tcr).HA:
+        why = f"TCR_EL1.HA is 1, but {evidence.description.cpu.model} has no FEAT_HAFDBS"
     return Advice(
-        "The descriptor has its access flag clear, and nothing sets it: TCR_EL1.HA is 0.",
+        f"The descriptor has its access flag clear, and nothing sets it: {why}.",
         "set AF (bit 10) in every block and page descriptor that is not meant to fault",
     )
 
@@ -169,7 +189,8 @@ def _permission(evidence: Evidence) -> Advice | None:
         return None
     leaf = None if fault.translated is None else _leaf(fault.translated)
     if leaf is None:
-        return Advice(f"The page at {fault.far:#x} does not allow this access.", _walk_step(fault))
+        # The tables have changed since.
+        return None
     if fault.access is Access.EXECUTE:
         return Advice(*_no_execution(evidence, fault, leaf))
     if fault.el == 0 and not leaf.AP & 1:
@@ -184,9 +205,8 @@ def _permission(evidence: Evidence) -> Advice | None:
         )
     if fault.access is Access.WRITE and leaf.AP & 2:
         return Advice(
-            f"A write to {fault.far:#x}, a read-only page (AP[2] = 1): a constant, code, or a page shared until it is "
-            "written.",
-            "the symbol of the address says what it is; AP[2] is bit 7 of the descriptor",
+            f"A write to {fault.far:#x}, a read-only page (AP[2] = 1).",
+            "if it is to be written, clear AP[2], bit 7 of its descriptor",
         )
     return Advice(f"A table descriptor on the way to {fault.far:#x} forbids it (APTable).", _walk_step(fault))
 
@@ -230,9 +250,8 @@ def _translation(evidence: Evidence) -> Advice | None:
     above = (fault.far & (1 << top) - 1) >> size
     if above not in (0, (1 << top - size) - 1):
         return Advice(
-            f"{fault.far:#x} is no virtual address: with {size} bits it lies in neither half. It looks like data that "
-            "was taken for a pointer.",
-            "look where the base register was loaded from; a structure that was overwritten or never filled",
+            f"{fault.far:#x} is no virtual address: with {size} bits it lies in neither half.{as_text(fault.far)}",
+            "look where the base register was loaded from",
         )
     if control.EPD1 if upper else control.EPD0:
         return Advice(
@@ -244,17 +263,6 @@ def _translation(evidence: Evidence) -> Advice | None:
     )
 
 
-def _address_size(evidence: Evidence) -> Advice | None:
-    fault = evidence.fault
-    if fault is None or not (fault.is_data or fault.is_fetch) or fault.status > 3:
-        return None
-    return Advice(
-        "A descriptor or TTBR has an address beyond the output size (TCR_EL1.IPS), or with the MMU off the address is "
-        "beyond the CPU's physical ones.",
-        "set TCR_EL1.IPS from ID_AA64MMFR0_EL1.PARange; else the descriptor is garbage",
-    )
-
-
 def _walk_step(fault: Fault) -> str:
     return f"armvcpu walk GUEST {fault.far:#x} shows every level; the translation is below, too"
 
@@ -262,14 +270,16 @@ def _walk_step(fault: Fault) -> str:
 ABORTS: Final = (
     _stage2_refuses,
     _mmu_switched_on,
-    _stack,
+    stack_used_up,
     _null_pointer,
     _table_walk,
     _external_abort,
+    _wild_jump,
+    _atomic,
     _alignment,
     _access_flag,
     _permission,
     _translation,
-    _address_size,
+    address_size,
 )
 """The more particular ones first."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
-from arm_vcpu_cli.inspect.postmortem.evidence import word_at
+from arm_vcpu_cli.inspect.postmortem.memory_words import word_at
 from arm_vcpu_cli.vm.machine import Machine
 
 HINT: Final = "(raw words: pip install 'arm-vcpu-cli[disasm]' for their names)"

@@ -4,29 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
-from arm_vcpu_cli.arch.identification.features import is_announced
-from arm_vcpu_cli.arch.instructions.insn_features import instruction_feature
 from arm_vcpu_cli.arch.registers.el1regs import Spsr
 from arm_vcpu_cli.arch.registers.sysreg import lookup
-from arm_vcpu_cli.arch.syndrome.esr import (
-    Esr,
-    ExceptionClass,
-    decode_data_abort,
-    decode_instruction_abort,
-    exception_class,
-)
-from arm_vcpu_cli.arch.translation.memtype import Access
-from arm_vcpu_cli.arm_vcpu.id_registers import guest_id_registers
-from arm_vcpu_cli.arm_vcpu.inject import El1Exception, sets_far
+from arm_vcpu_cli.arm_vcpu.exception_chain import NO_EXCEPTION, Chain, El1Exception
 from arm_vcpu_cli.arm_vcpu.recorder import RecentExit
+from arm_vcpu_cli.arm_vcpu.vectors import TABLE_ALIGNMENT
 from arm_vcpu_cli.axvcpu.exit import NestedPageFault
 from arm_vcpu_cli.board.description import MachineDescription
-from arm_vcpu_cli.board.schema import CPU_MODELS
 from arm_vcpu_cli.errors import EngineError
-from arm_vcpu_cli.host.machine_host import Host
-from arm_vcpu_cli.inspect.tables.both_stages import Translated, translate, translate_ipa
+from arm_vcpu_cli.inspect.postmortem.changed_code import Changed, changed_at
+from arm_vcpu_cli.inspect.postmortem.fault_facts import BEFORE, Fault, fault_of, stage2_fault
+from arm_vcpu_cli.inspect.postmortem.memory_words import word_at, words_before
 from arm_vcpu_cli.vm.awaited import Awaited
 from arm_vcpu_cli.vm.diagnosis import is_vector, vector_failures
 from arm_vcpu_cli.vm.endings import Ending, RunResult
@@ -34,65 +23,12 @@ from arm_vcpu_cli.vm.machine import Machine
 from arm_vcpu_cli.vm.standing import Standing
 from arm_vcpu_cli.vm.watch.hang import are_interrupts_masked
 
-_WORD: Final = 4
-_BEFORE: Final = 4
-"""Instructions before the one in question that say what the guest was about to do."""
-_INSTRUCTION_ABORTS: Final = (ExceptionClass.INSTRUCTION_ABORT_LOWER, ExceptionClass.INSTRUCTION_ABORT)
-_DATA_ABORTS: Final = (ExceptionClass.DATA_ABORT_LOWER, ExceptionClass.DATA_ABORT)
-_LOWER: Final = (ExceptionClass.INSTRUCTION_ABORT_LOWER, ExceptionClass.DATA_ABORT_LOWER)
-
-
-@dataclass(frozen=True)
-class Fault:
-    """The exception at EL1 that the end began with, or what stage 2 was told to stop at; decoded.
-
-    ``far`` is the address that it was about (None where the exception has none), ``access`` what was tried there and
-    ``el`` by whom. ``instruction`` is the word at ``pc``, ``before`` those in front of it, the nearest first; None
-    and shorter where they cannot be read. ``at_el2``: stage 2 was told to stop there, and
-    ``esr`` is ESR_EL2. ``feature`` is what an
-    undefined instruction needs, and ``models`` are the CPU models that have it; None where this CPU has it, or nothing
-    is known.
-    """
-
-    esr: int
-    pc: int
-    sp: int
-    far: int | None = None
-    el: int = 1
-    access: Access | None = None
-    status: int = -1
-    instruction: int | None = None
-    before: tuple[int, ...] = ()
-    translated: Translated | None = None
-    at_el2: bool = False
-    feature: str = ""
-    models: tuple[str, ...] | None = None
-
-    @property
-    def exception_class(self) -> int:
-        """ESR_ELx.EC."""
-        return exception_class(self.esr)
-
-    @property
-    def iss(self) -> int:
-        """ESR_ELx.ISS."""
-        return Esr(self.esr).ISS
-
-    @property
-    def is_fetch(self) -> bool:
-        """An instruction abort."""
-        return self.exception_class in _INSTRUCTION_ABORTS
-
-    @property
-    def is_data(self) -> bool:
-        """A data abort."""
-        return self.exception_class in _DATA_ABORTS
-
 
 @dataclass(frozen=True)
 class Evidence:
-    """All facts. ``faults`` is how many exceptions the guest took at the end because its own vector failed, ``vector``
-    the exception of that vector, and ``stuck`` whether it takes exceptions only."""
+    """All facts. ``fault`` is the exception that the end began with, ``handler_fault`` the one that its handler took,
+    ``vector`` that of the first vector whose own first instruction failed, and ``chain`` are all of them; ``stuck`` is
+    whether the guest takes exceptions only, ``vector_changed`` what of the vector is not the file's."""
 
     description: MachineDescription
     ending: Ending | None = None
@@ -104,23 +40,33 @@ class Evidence:
     exits: int = 0
     entry: int = 0
     image_kind: str = "elf"
+    printed: int | None = None
     has_symbols: bool = True
     vbar: int = 0
     sctlr: int = 0
     tcr: int = 0
+    ttbr: tuple[int, int] = (0, 0)
     cpacr: int = 0
     interrupts_masked: bool = False
     input_ended: bool = False
     instruction: int | None = None
     before: tuple[int, ...] = ()
     fault: Fault | None = None
+    handler_fault: Fault | None = None
     stuck: bool = False
     vector: El1Exception | None = None
+    vector_changed: Changed | None = None
+    chain: Chain = NO_EXCEPTION
     recent: tuple[RecentExit, ...] = ()
     standings: tuple[Standing, ...] = ()
     """What each of several CPUs does."""
     held: tuple[Awaited, ...] = ()
     """The interrupts that do not come, as far as that explains the end."""
+
+    @property
+    def vectors(self) -> int:
+        """Where the vectors begin: VBAR_EL1 without the bits that do not count."""
+        return self.vbar & -TABLE_ALIGNMENT
 
 
 def gather(
@@ -133,9 +79,12 @@ def gather(
     vcpu = machine.current.arch
     frame = vcpu.ctx
     vbar = _sysreg(machine, "VBAR_EL1")
-    exceptions = vcpu.el1_exceptions()
-    failures = vector_failures(exceptions, vbar)
-    stuck = bool(exceptions) and is_stuck(frame.elr, exceptions[-1], vbar, _sysreg(machine, "ELR_EL1"))
+    chain = vcpu.exception_chain()
+    exceptions = chain.exceptions
+    vectors = vbar & -TABLE_ALIGNMENT
+    stuck = bool(exceptions) and is_stuck(frame.elr, exceptions[-1], vectors, _sysreg(machine, "ELR_EL1"))
+    failures = vector_failures(exceptions, vectors) if stuck else 0
+    vector = exceptions[-failures] if failures else None
     recent = vcpu.recent_exits()
     return Evidence(
         description=machine.description,
@@ -148,18 +97,23 @@ def gather(
         exits=vcpu.exits,
         entry=machine.image.entry if machine.description.boot.entry is None else machine.description.boot.entry,
         image_kind=machine.image.kind,
+        printed=None if result is None else result.printed,
         has_symbols=len(machine.image.symbols) > 0,
         vbar=vbar,
         sctlr=_sysreg(machine, "SCTLR_EL1"),
         tcr=_sysreg(machine, "TCR_EL1"),
+        ttbr=(_sysreg(machine, "TTBR0_EL1"), _sysreg(machine, "TTBR1_EL1")),
         cpacr=_sysreg(machine, "CPACR_EL1"),
         interrupts_masked=are_interrupts_masked(machine),
         input_ended=not machine.console.input_open,
         instruction=word_at(machine, frame.elr),
-        before=_words_before(machine, frame.elr),
-        fault=_fault(machine, result, exceptions, failures, recent, stuck=stuck),
+        before=words_before(machine, frame.elr, BEFORE),
+        fault=_fault(machine, result, chain, recent, failures, stuck=stuck),
+        handler_fault=_handler_fault(machine, chain, failures, stuck=stuck),
         stuck=stuck,
-        vector=exceptions[-1] if stuck and failures else None,
+        vector=vector,
+        vector_changed=None if vector is None else changed_at(machine, vector.pc),
+        chain=chain,
         recent=recent,
         standings=tuple(standings),
         held=tuple(held),
@@ -171,128 +125,38 @@ def is_stuck(pc: int, last: El1Exception, vbar: int, elr: int) -> bool:
     return is_vector(pc, vbar) and (elr == last.pc or pc == last.pc)
 
 
-def has_returned(machine: Machine, exception: El1Exception) -> bool:
-    """Whether the handler of the last exception is done, or has been left: a later one has changed ELR_EL1."""
-    same = (_sysreg(machine, "ELR_EL1"), _sysreg(machine, "ESR_EL1")) == (exception.pc, exception.esr)
-    return not same or machine.current.arch.ctx.spsr.el == 0
-
-
-def word_at(machine: Machine, address: int) -> int | None:
-    """The instruction at a virtual address; where that is not mapped, the one at the IPA of that number."""
-    if address % _WORD:
-        return None
-    data = machine.core.read_virtual(address, _WORD)
-    if data is None:
-        view = machine.ram.view(address, _WORD)
-        data = None if view is None else bytes(view)
-    return None if data is None else int.from_bytes(data, "little")
-
-
-def _words_before(machine: Machine, address: int) -> tuple[int, ...]:
-    words = []
-    for place in range(address - _WORD, address - _WORD * (_BEFORE + 1), -_WORD):
-        word = word_at(machine, place)
-        if word is None:
-            break
-        words.append(word)
-    return tuple(words)
-
-
 def _fault(
     machine: Machine,
     result: RunResult | None,
-    exceptions: Sequence[El1Exception],
-    failures: int,
+    chain: Chain,
     recent: Sequence[RecentExit],
+    failures: int,
     *,
     stuck: bool,
 ) -> Fault | None:
     refused = bool(recent) and isinstance(recent[-1].record.reason, NestedPageFault)
     if refused and not stuck and result is not None and result.ending is Ending.FAULT:
-        return _stage2_fault(machine, recent[-1])
-    if not exceptions or (not stuck and has_returned(machine, exceptions[-1])):
+        return stage2_fault(machine, recent[-1])
+    if not stuck and not chain.is_unfinished:
         return None
-    # Where the vectors themselves fail, it is the exception before those that is to be explained.
-    first = exceptions[-1 - failures] if stuck and failures < len(exceptions) else exceptions[-1]
-    return fault_of(machine, first)
+    # All others came of the first.
+    unhandled = stuck and failures >= len(chain.exceptions) - 1 > 0
+    return fault_of(machine, chain.exceptions[0], unhandled=unhandled, settled=_is_settled(chain, failures))
 
 
-def fault_of(machine: Machine, exception: El1Exception) -> Fault:
-    """An exception that EL1 has taken, with both stages of the address that it was about as they are now."""
-    kind = exception_class(exception.esr)
-    far = exception.far if sets_far(kind) else None
-    access, status = _access(exception.esr)
-    el = 0 if kind in _LOWER else 1
-    word = word_at(machine, exception.pc)
-    feature = instruction_feature(word) if word is not None and kind == ExceptionClass.UNKNOWN else None
-    return Fault(
-        esr=exception.esr,
-        pc=exception.pc,
-        sp=exception.sp,
-        far=far,
-        el=el,
-        access=access,
-        status=status,
-        instruction=word,
-        before=_words_before(machine, exception.pc),
-        translated=None if far is None or access is None else translate(machine, far, el=el, access=access),
-        feature=feature or "",
-        models=None if feature is None else _models_with(machine, feature),
-    )
-
-
-def _models_with(machine: Machine, feature: str) -> tuple[str, ...] | None:
-    """The CPU models whose guests are told of a feature; None where this one has it."""
-    core = machine.core
-    if is_announced(feature, guest_id_registers(core)):
+def _handler_fault(machine: Machine, chain: Chain, failures: int, *, stuck: bool) -> Fault | None:
+    """What the handler of the first exception took itself; a vector that fails at once is told of elsewhere."""
+    if not (stuck or chain.is_unfinished) or len(chain.exceptions) - failures < 2:
         return None
-    found = []
-    for model in CPU_MODELS:
-        if model == core.model:
-            continue
-        with Host(model, layout=core.layout) as host:
-            if is_announced(feature, guest_id_registers(host.core(0))):
-                found.append(model)
-    return tuple(found)
-
-
-def _access(esr: int) -> tuple[Access | None, int]:
-    """What an abort's syndrome says was tried, and its fault status code; (None, -1) for other exceptions."""
-    kind = exception_class(esr)
-    if kind in _INSTRUCTION_ABORTS:
-        return Access.EXECUTE, decode_instruction_abort(esr).fault_status
-    if kind in _DATA_ABORTS:
-        abort = decode_data_abort(esr)
-        return Access.WRITE if abort.is_write else Access.READ, abort.fault_status
-    return None, -1
-
-
-def _stage2_fault(machine: Machine, last: RecentExit) -> Fault | None:
-    """The exit that the description told to stop at (``on_fault = "stop"``)."""
-    record = last.record
-    if record.esr is None or not isinstance(record.reason, NestedPageFault):
+    if chain.exceptions[0].repeats_itself:
+        # Its handler takes the same one.
         return None
-    access, status = _access(record.esr)
-    frame = machine.current.arch.ctx
-    far = record.va
-    translated = (
-        translate_ipa(machine, record.reason.addr, access=access)
-        if far is None
-        else translate(machine, far, el=record.el, access=access)
-    )
-    return Fault(
-        esr=record.esr,
-        pc=record.pc,
-        sp=frame.sp,
-        far=far,
-        el=record.el,
-        access=access,
-        status=status,
-        instruction=word_at(machine, record.pc),
-        before=_words_before(machine, record.pc),
-        translated=translated,
-        at_el2=True,
-    )
+    return fault_of(machine, chain.exceptions[1], settled=_is_settled(chain, failures))
+
+
+def _is_settled(chain: Chain, failures: int) -> bool:
+    """Whether no handler has run so often that it may have overwritten what there was."""
+    return all(each.times == 1 for each in chain.exceptions[: len(chain.exceptions) - failures])
 
 
 def _sysreg(machine: Machine, name: str) -> int:

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Final
 
 from arm_vcpu_cli.arch.registers.el1regs import Sctlr
 from arm_vcpu_cli.arch.registers.sysreg import decode_system_move
 from arm_vcpu_cli.arch.syndrome.esr import ExceptionClass
 from arm_vcpu_cli.inspect.postmortem.advice import Advice
-from arm_vcpu_cli.inspect.postmortem.evidence import Evidence, Fault
+from arm_vcpu_cli.inspect.postmortem.break_advice import breakpoint_hit
+from arm_vcpu_cli.inspect.postmortem.changed_advice import overwritten
+from arm_vcpu_cli.inspect.postmortem.evidence import Evidence
+from arm_vcpu_cli.inspect.postmortem.fault_facts import Fault
 
-_BRK_TRAP: Final = 1000
-_BRK_NAMES: Final[Mapping[int, str]] = MappingProxyType(
-    {
-        _BRK_TRAP: "what compilers make of __builtin_trap(), and of code that they think cannot be reached",
-        0x800: "Linux's BUG() or WARN()",
-        **dict.fromkeys(range(0x900, 0x940), "a report of Linux's KASAN"),
-        **dict.fromkeys(range(0x5500, 0x5600), "a check of the undefined behaviour sanitizer (UBSAN)"),
-    }
-)
 _INSTRUCTION: Final = 4
 _HLT_MASK: Final = 0xFFE0001F
 _HLT: Final = 0xD4400000
@@ -68,11 +60,7 @@ def _undefined(evidence: Evidence) -> Advice | None:
         return None
     word = fault.instruction
     if word == 0 and fault.pc != evidence.entry:
-        return Advice(
-            "There is no code here, only zeros (UDF #0): a jump through a wrong pointer, the end of a function without "
-            "a return, or memory that nothing was loaded to.",
-            "the backtrace and x30 say who came here",
-        )
+        return _zeros(fault)
     if word is not None and word & _HLT_MASK == _HLT:
         if word == _SEMIHOSTING and not evidence.description.semihosting:
             return Advice(
@@ -84,6 +72,21 @@ def _undefined(evidence: Evidence) -> Advice | None:
     if elsewhere is None and word is not None and fault.models is not None:
         return _missing_feature(evidence, fault)
     return elsewhere or _undefined_move(fault) or _no_instruction(evidence, fault)
+
+
+def _zeros(fault: Fault) -> Advice:
+    meaning = "There is no code here, only zeros (UDF #0)."
+    if fault.before[:1] and fault.before[0]:
+        return Advice(
+            f"{meaning} The instruction in front of them is the last of the code there, which goes on into them.",
+            "look for a return that is missing, or for a call that was not to return",
+        )
+    by = f" The guest came by {fault.caller}." if fault.caller else ""
+    return Advice(
+        f"{meaning} So are they in front of it: the guest has jumped here, where nothing was loaded or it was cleared."
+        f"{by}",
+        "the backtrace says what was called before, if x29 is still a frame pointer",
+    )
 
 
 def _no_instruction(evidence: Evidence, fault: Fault) -> Advice:
@@ -152,25 +155,26 @@ def _floating_point(evidence: Evidence) -> Advice | None:
     fault = _fault_of(evidence, ExceptionClass.FP_ACCESS, ExceptionClass.SVE, ExceptionClass.SME)
     if fault is None:
         return None
-    field = {ExceptionClass.SVE: "ZEN", ExceptionClass.SME: "SMEN"}.get(ExceptionClass(fault.exception_class), "FPEN")
+    if fault.exception_class != ExceptionClass.FP_ACCESS:
+        name, field = ("SVE", "ZEN") if fault.exception_class == ExceptionClass.SVE else ("SME", "SMEN")
+        return Advice(
+            f"The guest uses {name} while CPACR_EL1.{field} traps that.",
+            f"set CPACR_EL1.{field} and FPEN to 0b11, and ISB, before any {name} code",
+        )
     return Advice(
-        f"The guest uses SIMD or floating-point registers while CPACR_EL1.{field} traps that; compilers do so for "
+        "The guest uses SIMD or floating-point registers while CPACR_EL1.FPEN traps that; compilers do so for "
         "plain C, too.",
         "set CPACR_EL1.FPEN = 0b11 and ISB before any C code, or build with -mgeneral-regs-only",
     )
 
 
-def _alignment_of_registers(evidence: Evidence) -> Advice | None:
+def _crooked_pc(evidence: Evidence) -> Advice | None:
     fault = evidence.fault
     if fault is not None and (fault.pc % _INSTRUCTION or fault.exception_class == ExceptionClass.PC_ALIGNMENT):
         return Advice(
-            f"The PC is {fault.pc:#x}, no multiple of 4: a function pointer or a return address that was overwritten.",
-            "x30 and the backtrace say where it came from",
-        )
-    if (fault := _fault_of(evidence, ExceptionClass.SP_ALIGNMENT)) is not None:
-        return Advice(
-            f"SP is {fault.sp:#x}, no multiple of 16, and memory was accessed through it.",
-            "keep SP aligned to 16 bytes at all times: push registers in pairs (STP)",
+            f"The guest has jumped to {fault.pc:#x}, no multiple of 4."
+            + (f" The guest came there by {fault.caller}." if fault.caller else ""),
+            "instructions are aligned: the address in that register is no function, or something was added to it",
         )
     return None
 
@@ -184,22 +188,14 @@ def _illegal_state(evidence: Evidence) -> Advice | None:
     )
 
 
-def _breakpoint(evidence: Evidence) -> Advice | None:
-    fault = _fault_of(evidence, ExceptionClass.BRK64)
-    if fault is None:
-        return None
-    number = fault.iss & 0xFFFF
-    known = _BRK_NAMES.get(number, "a breakpoint in the code")
-    return Advice(f"BRK #{number:#x} is {known}.", "the code and the source line above it say which check has failed")
-
-
 EXCEPTIONS: Final = (
+    overwritten,
     _illegal_state,
-    _alignment_of_registers,
+    _crooked_pc,
     _branch_target,
     _authentication,
     _undefined,
     _floating_point,
-    _breakpoint,
+    breakpoint_hit,
 )
 """The more particular ones first."""

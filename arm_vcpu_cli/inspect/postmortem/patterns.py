@@ -14,14 +14,14 @@ from arm_vcpu_cli.inspect.postmortem.advice import Advice
 from arm_vcpu_cli.inspect.postmortem.cpu_advice import wait_for_each_other
 from arm_vcpu_cli.inspect.postmortem.evidence import Evidence
 from arm_vcpu_cli.inspect.postmortem.exception_advice import EXCEPTIONS
+from arm_vcpu_cli.inspect.postmortem.handler_advice import goes_back, meets_itself, missing_vector
 from arm_vcpu_cli.inspect.postmortem.interrupt_advice import interrupt_advice
+from arm_vcpu_cli.inspect.postmortem.kernel_advice import no_symbols, other_console, silent_kernel
+from arm_vcpu_cli.inspect.postmortem.stack_advice import crooked_stack
 from arm_vcpu_cli.inspect.postmortem.stop_advice import (
     CAUSES,
     STOPS,
-    missing_vector,
-    no_symbols,
     not_its_fault,
-    other_console,
     unknown_calls,
     waits,
 )
@@ -31,9 +31,11 @@ Pattern = Callable[[Evidence], Advice | None]
 GROUPS: Final[tuple[tuple[Pattern, ...], ...]] = (
     (*CAUSES, wait_for_each_other, waits, *EXCEPTIONS, *ABORTS, not_its_fault),
     STOPS,
-    (missing_vector,),
+    (meets_itself,),
+    (missing_vector, goes_back),
+    (crooked_stack,),
     (unknown_calls,),
-    (other_console,),
+    (other_console, silent_kernel),
     (no_symbols,),
 )
 """Of each group the first pattern that applies speaks."""
@@ -42,10 +44,19 @@ GROUPS: Final[tuple[tuple[Pattern, ...], ...]] = (
 def advise(evidence: Evidence) -> list[Advice]:
     """What is known of ends like this one."""
     if evidence.vector is not None and evidence.fault is not None and evidence.fault.pc == evidence.vector.pc:
-        # What came before the vector that fails is not known: system calls and interrupts are not kept.
+        # What was interrupted is no fault: a system call, or an interrupt.
         evidence = replace(evidence, fault=None)
-    found = (_first(group, evidence) for group in GROUPS)
-    return [*interrupt_advice(evidence), *(advice for advice in found if advice is not None)]
+    found = [_first(group, evidence) for group in GROUPS]
+    advices = (*interrupt_advice(evidence), found[0], _of_the_handler(evidence), *found[1:])
+    return [advice for advice in advices if advice is not None]
+
+
+def _of_the_handler(evidence: Evidence) -> Advice | None:
+    """What the exception that the first one's handler has taken usually means."""
+    if evidence.handler_fault is None:
+        return None
+    advice = _first((*EXCEPTIONS, *ABORTS), replace(evidence, fault=evidence.handler_fault))
+    return None if advice is None else Advice(f"Then its handler faults. {advice.meaning}", advice.step)
 
 
 def _first(group: tuple[Pattern, ...], evidence: Evidence) -> Advice | None:

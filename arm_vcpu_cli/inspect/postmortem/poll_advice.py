@@ -17,7 +17,7 @@ from arm_vcpu_cli.devices.pl011_registers import FlagRegister
 from arm_vcpu_cli.devices.regions import ReadAsZero
 from arm_vcpu_cli.devices.timer import CNTPCT, CNTVCT
 from arm_vcpu_cli.inspect.postmortem.advice import Advice
-from arm_vcpu_cli.inspect.postmortem.evidence import word_at
+from arm_vcpu_cli.inspect.postmortem.memory_words import word_at
 from arm_vcpu_cli.inspect.postmortem.repetition import Access, Repetition
 from arm_vcpu_cli.vm.awaited import timer_states
 from arm_vcpu_cli.vm.diagnosis import with_symbol

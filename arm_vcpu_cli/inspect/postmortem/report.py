@@ -8,23 +8,21 @@ from itertools import chain
 from typing import Final, NamedTuple
 
 from arm_vcpu_cli.arch.registers.el1regs import Sctlr
-from arm_vcpu_cli.arch.syndrome.esr import EC_SHIFT, describe_esr
 from arm_vcpu_cli.arch.translation.memtype import Access
-from arm_vcpu_cli.arm_vcpu.inject import El1Exception, sets_far
 from arm_vcpu_cli.inspect.postmortem.advice import Advice
-from arm_vcpu_cli.inspect.postmortem.backtrace import backtrace, place
+from arm_vcpu_cli.inspect.postmortem.backtrace import backtrace
 from arm_vcpu_cli.inspect.postmortem.cpu_sections import cpu_part, other_parts, standings_of
 from arm_vcpu_cli.inspect.postmortem.disassembly import HINT, Disassembler, code_lines
-from arm_vcpu_cli.inspect.postmortem.evidence import Evidence, Fault, gather, has_returned
+from arm_vcpu_cli.inspect.postmortem.evidence import Evidence, gather
 from arm_vcpu_cli.inspect.postmortem.interrupt_advice import held_interrupts, interrupt_advice
 from arm_vcpu_cli.inspect.postmortem.last_exits import before_the_end, exit_lines
 from arm_vcpu_cli.inspect.postmortem.loop_advice import loop_advice
 from arm_vcpu_cli.inspect.postmortem.patterns import advise
 from arm_vcpu_cli.inspect.postmortem.registers import EL1_REGISTERS, EL2_REGISTERS, register_dump
 from arm_vcpu_cli.inspect.postmortem.report_wanted import wants_advice, wants_report
+from arm_vcpu_cli.inspect.postmortem.story import address_of, story
 from arm_vcpu_cli.inspect.tables.both_stages import Translated, translate
 from arm_vcpu_cli.inspect.tables.translation_text import translation_lines
-from arm_vcpu_cli.vm.diagnosis import in_words, vector_failures
 from arm_vcpu_cli.vm.endings import RunResult
 from arm_vcpu_cli.vm.machine import Machine
 
@@ -64,7 +62,7 @@ def sections(
     evidence = gather(machine, result, standings, held_interrupts(machine, result))
     disassembler = Disassembler()
     parts: list[tuple[str, Iterable[str]]] = [
-        ("what happened", _story(machine, evidence)),
+        ("what happened", story(machine, evidence)),
         ("what this usually means", _meaning([*loop_advice(machine, result), *advise(evidence)])),
         (_code_heading(disassembler), _code(machine, evidence, disassembler, emphasise)),
         ("backtrace", backtrace(machine)),
@@ -120,7 +118,7 @@ def brief_report(machine: Machine, result: RunResult, *, color: bool = False) ->
     standings = standings_of(machine, result)
     lines = []
     evidence = gather(machine, result, standings, held_interrupts(machine, result))
-    parts = [("what this usually means", _meaning(advise(evidence)))]
+    parts = [("what happened", story(machine, evidence)), ("what this usually means", _meaning(advise(evidence)))]
     for section in _with_something_to_say(parts):
         lines += _section_lines(section, heading)
     if standings:
@@ -149,43 +147,6 @@ def _paint(code: str, *, on: bool) -> Paint:
 
 
 # Sections ------------------------------------------------------------------------------------------------------
-
-
-def _story(machine: Machine, evidence: Evidence) -> Iterator[str]:
-    """The exceptions that led to the end, or the access that stage 2 refused."""
-    exceptions = machine.current.arch.el1_exceptions()
-    if evidence.stuck:
-        failures = vector_failures(exceptions, evidence.vbar)
-        shown = exceptions[-1 - failures :] if failures < len(exceptions) else exceptions
-        for number, exception in enumerate(shown):
-            first = "" if not number else "then, at the vector for it: "
-            again = ", over and over" if exception is shown[-1] else ""
-            yield from _exception_lines(machine, exception, first, again)
-        return
-    if exceptions and not has_returned(machine, exceptions[-1]):
-        yield from _exception_lines(machine, exceptions[-1], "in a handler, of: ", "")
-    elif evidence.fault is not None:
-        yield from _refusal_lines(machine, evidence.fault)
-
-
-def _exception_lines(machine: Machine, exception: El1Exception, before: str, after: str) -> Iterator[str]:
-    yield f"{before}{in_words(exception)}{after}"
-    far = f" FAR_EL1={exception.far:#x}" if sets_far(exception.esr >> EC_SHIFT) else ""
-    yield f"  at {place(machine, exception.pc)}"
-    yield f"  ESR_EL1={exception.esr:#010x}{far} {describe_esr(exception.esr)}"
-
-
-def _refusal_lines(machine: Machine, fault: Fault) -> Iterator[str]:
-    access = "access" if fault.access is None else fault.access.value
-    translated = fault.translated
-    address = "" if translated is None else f" of {_address(translated)}"
-    yield f"stage 2 refuses the {access}{address}"
-    yield f"  at {place(machine, fault.pc)}"
-    yield f"  ESR_EL2={fault.esr:#010x} {describe_esr(fault.esr)}"
-
-
-def _address(translated: Translated) -> str:
-    return f"{'IPA' if translated.stage1 is None else 'VA'} {translated.address:#x}"
 
 
 def _meaning(found: Iterable[Advice]) -> Iterator[str]:
@@ -228,4 +189,4 @@ def _translations(machine: Machine, evidence: Evidence) -> Iterator[tuple[str, I
 
 def _translation_heading(translated: Translated) -> str:
     access = "" if translated.access is None else f", {translated.access.value} by EL{translated.el}"
-    return f"translation of {_address(translated)}{access}"
+    return f"translation of {address_of(translated)}{access}"

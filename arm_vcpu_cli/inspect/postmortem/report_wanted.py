@@ -25,7 +25,9 @@ def was_stopped(result: RunResult) -> bool:
     return result.ending in (Ending.LIMIT, Ending.INTERRUPTED)
 
 
-def wants_advice(result: RunResult) -> bool:
+def wants_advice(result: RunResult, *, kernel: bool = False) -> bool:
     """Whether an end that needs no report still wants a word: a guest that hangs or waits in vain, unless it has only
-    come to the end of what was typed."""
+    come to the end of what was typed, and a Linux ``kernel`` that has not printed anything."""
+    if kernel and result.printed == 0:
+        return result.ending in (Ending.NO_PROGRESS, Ending.LIMIT, Ending.INTERRUPTED, Ending.RESET)
     return result.ending is Ending.NO_PROGRESS and not was_stopped(result)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from arm_vcpu_cli.arch.fault import fault_status_name
 from arm_vcpu_cli.arch.instructions.loadstore import LoadStore, decode_load_store
 from arm_vcpu_cli.arch.smccc import FUNCTION_NAMES, SMC64, function_name, is_psci
 from arm_vcpu_cli.arch.syndrome.esr import ExceptionClass, exception_class
@@ -12,94 +11,21 @@ from arm_vcpu_cli.arm_vcpu.recorder import RecentExit
 from arm_vcpu_cli.axvcpu.exit import CpuDown, Hypercall
 from arm_vcpu_cli.inspect.postmortem.advice import Advice
 from arm_vcpu_cli.inspect.postmortem.evidence import Evidence
+from arm_vcpu_cli.inspect.postmortem.kernel_advice import panic
 from arm_vcpu_cli.vm.endings import Ending
 
 _WFI: Final = 0xD503207F
 _WFE: Final = 0xD503205F
 _BRANCH_MASK: Final = 0xFC000000
 _BRANCH: Final = 0x14000000
-_BRANCH_SELF: Final = 0x14000000
-_STATUS_BITS: Final = 0x3F
-_IMMEDIATE: Final = 0xFFFF
-_PANICS: Final = (
-    (
-        "Unable to mount root fs",
-        "The kernel has found no root file system.",
-        "give it an initial RAM disk with --initrd FILE; this machine has no disk",
-    ),
-    (
-        "No working init found",
-        "The root file system has no program to start, or it is not for AArch64.",
-        "the archive needs an executable /init (rdinit=PATH in --append for another), statically linked or with its "
-        "libraries",
-    ),
-    (
-        "Requested init",
-        "The program that init= or rdinit= names cannot be started.",
-        "look for it in the initial RAM disk; it has to be an AArch64 executable, with its libraries",
-    ),
-    (
-        "Attempted to kill init",
-        "The first process has ended or crashed; a kernel cannot go on without it.",
-        "the console has its last words; an init that has nothing left to do should power off",
-    ),
-    (
-        "deadlocked on memory",
-        "The kernel has run out of memory with nothing left to kill.",
-        "give the machine more with --memory SIZE",
-    ),
-    (
-        "Out of memory",
-        "The kernel has run out of memory.",
-        "give the machine more with --memory SIZE",
-    ),
-    (
-        "Fatal exception",
-        "The kernel has taken an exception that it could not handle (an oops), in code of its own.",
-        "--symbols vmlinux (or System.map) names the functions in this report",
-    ),
-    (
-        "sysrq triggered crash",
-        "Somebody has asked for this crash (sysrq).",
-        "",
-    ),
+_SELF_BRANCHES: Final = (
+    (0xFFFFFFFF, 0x14000000),
+    (0xFFFFFFE0, 0x54000000),
+    (0x7EFFFFE0, 0x34000000),
+    (0x7E07FFE0, 0x36000000),
 )
-
-
-def missing_vector(evidence: Evidence) -> Advice | None:
-    """Why the guest could not handle its exception."""
-    if not evidence.stuck:
-        return None
-    if evidence.vector is None:
-        return Advice(
-            "Its handler does not remove the cause: it returns to the same instruction, which takes the same exception "
-            "again.",
-            "a handler that cannot correct the cause has to skip the instruction (ELR_EL1 + 4) or stop",
-        )
-    if evidence.vbar == 0:
-        return Advice(
-            "The guest takes an exception before it has set VBAR_EL1, so it has no handler that could say so.",
-            "set VBAR_EL1 first of all (2 KiB aligned), with vectors that at least print ESR_EL1, ELR_EL1 and FAR_EL1",
-        )
-    kind = exception_class(evidence.vector.esr)
-    if kind in (ExceptionClass.INSTRUCTION_ABORT, ExceptionClass.INSTRUCTION_ABORT_LOWER):
-        why = fault_status_name(evidence.vector.esr & _STATUS_BITS)
-        return Advice(
-            f"The vectors at VBAR_EL1 {evidence.vbar:#x} cannot be executed ({why}).",
-            "VBAR_EL1 is a virtual address: the tables have to map it executable, from the moment the MMU is on",
-        )
-    if kind == ExceptionClass.UNKNOWN:
-        return Advice(
-            f"There are no instructions at the vectors, VBAR_EL1 {evidence.vbar:#x}: they have been overwritten, or "
-            "never were there.",
-            "look at what else is written there; a stack or .bss that runs into them is the usual cause",
-        )
-    if kind == ExceptionClass.DATA_ABORT:
-        return Advice(
-            "The handler itself faults with its first access, as one does that saves registers to a bad stack.",
-            "look at SP at the first exception; a handler can use a stack of its own (SPSel, SP_EL1)",
-        )
-    return Advice("The first instruction of the handler takes an exception itself.", "")
+"""Masks and values: B; B.cond; CBZ, CBNZ; TBZ, TBNZ."""
+_IMMEDIATE: Final = 0xFFFF
 
 
 def _aarch32(evidence: Evidence) -> Advice | None:
@@ -109,15 +35,6 @@ def _aarch32(evidence: Evidence) -> Advice | None:
         "The guest has entered AArch32 state, which the modelled CPU does not have for guests.",
         "run AArch64 code only; an ERET goes to AArch32 where SPSR_EL1.M[4] is set",
     )
-
-
-def _panic(evidence: Evidence) -> Advice | None:
-    if evidence.ending is not Ending.PANIC:
-        return None
-    for text, meaning, step in _PANICS:
-        if text in evidence.message:
-            return Advice(meaning, step)
-    return Advice("The kernel has stopped itself; the console has its reasons.", "")
 
 
 def not_its_fault(evidence: Evidence) -> Advice | None:
@@ -177,9 +94,11 @@ def _hangs(evidence: Evidence) -> Advice | None:
         # Who would have to write what they read is another question.
         return None
     words = (evidence.instruction, *evidence.before[:2])
-    if evidence.instruction == _BRANCH_SELF or (_WFE in words and evidence.instruction & _BRANCH_MASK == _BRANCH):
+    if _branches_to_itself(evidence.instruction) or (_WFE in words and evidence.instruction & _BRANCH_MASK == _BRANCH):
+        if evidence.chain.is_unfinished:
+            return Advice("Its handler has stopped in an endless loop.", "")
         return Advice(
-            "The guest has stopped itself in an endless loop: the end of a program, or of a handler for what must not "
+            "The guest has stopped itself in an endless loop: the end of a program, or of code for what must not "
             "happen.",
             "the backtrace says who went there; a guest that has finished should power off (SYSTEM_OFF: HVC #0 with "
             "x0 = 0x84000008)",
@@ -192,6 +111,11 @@ def _hangs(evidence: Evidence) -> Advice | None:
             "interrupts are masked",
         )
     return Advice("The guest goes round in a loop that changes nothing.", "the backtrace says who called it")
+
+
+def _branches_to_itself(word: int) -> bool:
+    """Whether an instruction is a branch, with a condition or without, whose offset is 0."""
+    return any(word & mask == value for mask, value in _SELF_BRANCHES)
 
 
 def _loads(word: int) -> bool:
@@ -226,29 +150,7 @@ def _unanswered(recent: RecentExit) -> str:
     return f"{conduit} #{immediate:#x} ({name})" if immediate else f"{conduit} ({name})"
 
 
-def other_console(evidence: Evidence) -> Advice | None:
-    """A kernel that has been told to print elsewhere."""
-    arguments = evidence.description.boot.bootargs.split()
-    consoles = [argument.partition("=")[2] for argument in arguments if argument.startswith("console=")]
-    if evidence.image_kind != "linux" or not consoles or any(name.startswith("ttyAMA") for name in consoles):
-        return None
-    return Advice(
-        f"The kernel prints to {', '.join(consoles)}, which this machine does not have.",
-        'its console is --append "console=ttyAMA0"',
-    )
-
-
-def no_symbols(evidence: Evidence) -> Advice | None:
-    """A kernel that crashed, and a report of bare numbers."""
-    if evidence.has_symbols or evidence.image_kind != "linux" or evidence.ending not in (Ending.PANIC, Ending.FAULT):
-        return None
-    return Advice(
-        "The kernel has no symbols, so the addresses below have no names.",
-        "--symbols takes them from its vmlinux or System.map, or from what /proc/kallsyms says in the guest",
-    )
-
-
-CAUSES: Final = (_aarch32, _panic)
+CAUSES: Final = (_aarch32, panic)
 """What an end says of itself: before any exception that the guest has taken."""
 STOPS: Final = (_cpu_off, _hangs)
 """After them."""

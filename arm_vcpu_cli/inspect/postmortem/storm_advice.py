@@ -14,7 +14,7 @@ from arm_vcpu_cli.devices.pl011 import DR, ICR, IMSC, MIS, Pl011
 from arm_vcpu_cli.devices.pl011_registers import Interrupts
 from arm_vcpu_cli.devices.pl031 import Pl031
 from arm_vcpu_cli.inspect.postmortem.advice import Advice
-from arm_vcpu_cli.inspect.postmortem.evidence import word_at
+from arm_vcpu_cli.inspect.postmortem.memory_words import word_at
 from arm_vcpu_cli.inspect.postmortem.repetition import ACKNOWLEDGES, Repetition
 from arm_vcpu_cli.vm.awaited import Awaited, awaited_interrupts
 from arm_vcpu_cli.vm.awaited_words import name, span
@@ -101,7 +101,7 @@ def _device_storm(machine: Machine, awaited: Awaited, found: Repetition, said: s
 def same_exception(machine: Machine) -> Advice | None:
     """A handler that returns to the instruction that failed, and does so much besides that it is no standstill."""
     arch = machine.current.arch
-    exceptions = arch.el1_exceptions()
+    exceptions = arch.exception_chain().exceptions
     if not exceptions or arch.el1_repeats < _REPEATS:
         return None
     last = exceptions[-1]
@@ -149,7 +149,7 @@ def is_in_interrupt_handler(machine: Machine) -> bool:
     if not elr or Spsr(spsr).I:
         return False
     before = word_at(machine, elr - INSTRUCTION_SIZE) or 0
-    exceptions = arch.el1_exceptions()
+    exceptions = arch.exception_chain().exceptions
     if exception_class(esr) == ExceptionClass.SVC64 and before & _SVC_MASK == _SVC:
         return False
     return not exceptions or exceptions[-1].pc != elr

@@ -10,14 +10,17 @@ import pytest
 from arm_vcpu_cli.arch.registers.el1regs import Sctlr, Spsr, Tcr
 from arm_vcpu_cli.arch.syndrome.esr import EC_SHIFT, ExceptionClass, data_abort_esr, instruction_abort_esr
 from arm_vcpu_cli.arch.translation.memtype import Access
-from arm_vcpu_cli.arm_vcpu.inject import El1Exception
+from arm_vcpu_cli.arm_vcpu.exception_chain import Chain, El1Exception
 from arm_vcpu_cli.arm_vcpu.observer import ExitRecord
 from arm_vcpu_cli.arm_vcpu.recorder import RecentExit
 from arm_vcpu_cli.axvcpu.exit import AxVCpuExitReason, CpuDown, Hypercall
 from arm_vcpu_cli.board.loading import load_machine, machine_from_document
 from arm_vcpu_cli.devices.gic.gates.gate import Closed, Frame, Gate, RegisterAt
-from arm_vcpu_cli.inspect.postmortem.evidence import Evidence, Fault
+from arm_vcpu_cli.inspect.postmortem.changed_code import Changed
+from arm_vcpu_cli.inspect.postmortem.evidence import Evidence
+from arm_vcpu_cli.inspect.postmortem.fault_facts import Fault
 from arm_vcpu_cli.inspect.postmortem.patterns import GROUPS, advise
+from arm_vcpu_cli.inspect.postmortem.stack_end import StackEnd
 from arm_vcpu_cli.inspect.tables.both_stages import Stage, Step, Translated
 from arm_vcpu_cli.vm.awaited import Awaited
 from arm_vcpu_cli.vm.endings import Ending
@@ -69,6 +72,13 @@ def translated(far: int, *, leaf: int | None = None, ipa: int | None = None) -> 
     )
 
 
+def beyond(output: int) -> Translated:
+    """A translation that ended at a block whose address is too large."""
+    steps = (Step(1, 0, 0, output | 1, "block", output, ()),)
+    stage = Stage(1, "", FAR, steps, None, "address size fault, level 1", 1, 1, "address size", 0)
+    return Translated(FAR, 1, None, True, stage, None)
+
+
 def recent(reason: AxVCpuExitReason, esr: int | None) -> RecentExit:
     return RecentExit(1, ExitRecord(0, reason, esr, PC, 1), (0,) * 31)
 
@@ -88,9 +98,34 @@ EC = ExceptionClass
 CASES: dict[str, tuple[Evidence, str]] = {
     "null pointer": (evidence(data_abort(8, 4)), "null pointer"),
     "null pointer, MMU off": (evidence(data_abort(8, 0x10)), "null pointer"),
-    "null call": (evidence(fetch_abort(0, 0x10)), "null function pointer"),
-    "no stack": (evidence(data_abort(2**64 - 16, 0, Access.WRITE, sp=0, instruction=PUSH)), "before it has set SP"),
-    "stack overflow": (evidence(data_abort(SP - 16, 7, Access.WRITE, instruction=PUSH)), "stack has run out"),
+    "null call": (evidence(fetch_abort(0, 0x10)), "has jumped to address 0x0"),
+    "no stack": (
+        evidence(data_abort(2**64 - 16, 0, Access.WRITE, sp=0, instruction=PUSH, stack=StackEnd(None, 0, (), 0))),
+        "before it has set SP",
+    ),
+    "stack overflow": (
+        evidence(data_abort(SP - 16, 7, Access.WRITE, instruction=PUSH, stack=StackEnd(SP, 0, (), 1))),
+        "0x10 bytes below the lowest address that is mapped there, 0x40100000. The one frame on it shows no recursion.",
+    ),
+    "recursion": (
+        evidence(data_abort(SP - 16, 7, Access.WRITE, instruction=PUSH, stack=StackEnd(SP, 0x1000, ("f", "g"), 90))),
+        "with 0x1000 bytes of guard below. It is full of f and g, which call each other: 90 frames",
+    ),
+    "an SP that leads nowhere": (
+        evidence(data_abort(SP - 16, 7, Access.WRITE, instruction=PUSH, stack=StackEnd(None, 0, (), 0))),
+        "an SP that was set wrong",
+    ),
+    "overwritten": (
+        evidence(
+            exception(EC.UNKNOWN, place="0x40080000 <f>", changed=Changed(PC, PC + 16, NOP, 0, "zeros", "buffer")),
+        ),
+        "The code at 0x40080000 <f> has been overwritten: 00000000 is there now, and the file has d503201f. 16 bytes "
+        "differ, from 0x40080000 to 0x4008000f: zeros.",
+    ),
+    "a call to nowhere": (
+        evidence(fetch_abort(FAR, 7, caller="the call BLR x8 at 0x40080000 <f>")),
+        "has jumped to 0x50000000, where nothing can be fetched. The guest came there by the call BLR x8",
+    ),
     "a wild pointer is no stack": (evidence(data_abort(FAR, 7, instruction=LOAD), tcr=TCR), "Nothing maps"),
     "BTI": (evidence(exception(EC.BRANCH_TARGET)), "no landing pad"),
     "FPAC": (evidence(exception(EC.POINTER_AUTH_FAIL)), "failed its authentication"),
@@ -122,16 +157,15 @@ CASES: dict[str, tuple[Evidence, str]] = {
     "PMU": (evidence(exception(EC.UNKNOWN, instruction=0xD53B9D00)), "no performance monitors"),
     "undefined": (evidence(exception(EC.UNKNOWN, instruction=7)), "0x00000007) is undefined"),
     "floating point": (evidence(exception(EC.FP_ACCESS)), "CPACR_EL1.FPEN traps"),
-    "SVE": (evidence(exception(EC.SVE)), "CPACR_EL1.ZEN traps"),
+    "SVE": (evidence(exception(EC.SVE)), "uses SVE while CPACR_EL1.ZEN traps"),
     "PC alignment": (evidence(exception(EC.PC_ALIGNMENT, pc=PC + 2)), "no multiple of 4"),
-    "SP alignment": (evidence(exception(EC.SP_ALIGNMENT, sp=SP + 8)), "no multiple of 16"),
     "illegal state": (evidence(exception(EC.ILLEGAL_STATE)), "PSTATE.IL is set"),
     "BRK": (evidence(exception(EC.BRK64, 1000)), "__builtin_trap()"),
     "BUG": (evidence(exception(EC.BRK64, 0x800)), "BUG()"),
     "a BRK like any other": (evidence(exception(EC.BRK64, 5)), "BRK #0x5 is a breakpoint in the code"),
     "MMU on": (
         evidence(fetch_abort(PC, 5, before=(NOP, 0xD5181000)), sctlr=MMU),
-        "just been switched on (MSR SCTLR_EL1), and the next instruction cannot be fetched. Nothing maps",
+        "just written SCTLR_EL1, and with the MMU on the next instruction cannot be fetched. Nothing maps",
     ),
     "external": (
         evidence(data_abort(FAR, 0x10, translated=translated(FAR, ipa=0x0A00_0000))),
@@ -143,8 +177,7 @@ CASES: dict[str, tuple[Evidence, str]] = {
         "refuses this access",
     ),
     "table nowhere": (evidence(data_abort(FAR, 0x15)), "table lies where there is no memory"),
-    "alignment, MMU off": (evidence(data_abort(FAR, 0x21)), "with the MMU off"),
-    "alignment": (evidence(data_abort(FAR, 0x21), sctlr=MMU), "SCTLR_EL1.A set"),
+    "alignment": (evidence(data_abort(FAR + 1, 0x21, instruction=0x885F7C20)), "exclusive access to 0x50000001"),
     "atomic": (evidence(data_abort(FAR, 0x35)), "exclusive or atomic"),
     "access flag": (evidence(data_abort(FAR, 0xB)), "access flag clear"),
     "read-only": (
@@ -182,7 +215,12 @@ CASES: dict[str, tuple[Evidence, str]] = {
         evidence(data_abort(FAR, 5), sctlr=MMU, tcr=TCR),
         "Nothing maps 0x50000000: the descriptor of level 1",
     ),
-    "address size": (evidence(data_abort(FAR, 1), sctlr=MMU), "beyond the output size"),
+    "address size": (
+        evidence(data_abort(FAR, 1, translated=beyond(0x20_0000_0000)), sctlr=MMU),
+        "The address in the block descriptor of level 1 (0x2000000001) is 0x2000000000, beyond the 32 bits that "
+        "TCR_EL1.IPS = 0b000 allows. Nor does this machine have memory there",
+    ),
+    "address size, MMU off": (evidence(data_abort(1 << 50, 0)), "taken as a physical address"),
     "AArch32": (evidence(aarch64=False), "AArch32 state"),
     "root": (
         evidence(ending=Ending.PANIC, message="VFS: Unable to mount root fs on unknown-block(0,0)"),
@@ -245,6 +283,7 @@ def test_every_pattern_has_a_case() -> None:
 
 
 VECTOR = 0x4000_0A00
+SYSTEM_CALL = El1Exception(instruction_abort_esr(True, 0x10), 0x200, 0x200, SP, elr=PC + 4, cause=EC.SVC64 << EC_SHIFT)
 OTHERS: dict[str, tuple[Evidence, str]] = {
     "no vectors": (
         evidence(
@@ -259,17 +298,57 @@ OTHERS: dict[str, tuple[Evidence, str]] = {
         evidence(data_abort(8, 5), stuck=True, vector=El1Exception(instruction_abort_esr(True, 5), VECTOR, VECTOR, SP)),
         "cannot be executed (translation fault, level 1)",
     ),
-    "vectors overwritten": (
+    "no vectors in memory": (
         evidence(data_abort(8, 5), stuck=True, vector=El1Exception(1 << 25, 0, VECTOR, SP)),
-        "no instructions at the vectors",
+        "no instruction at the vector 0x40000a00",
     ),
     "handler without a stack": (
         evidence(
-            data_abort(8, 5), stuck=True, vector=El1Exception(data_abort_esr(True, 5, is_write=True), FAR, VECTOR, SP)
+            data_abort(8, 5),
+            stuck=True,
+            instruction=PUSH,
+            vector=El1Exception(data_abort_esr(True, 5, is_write=True), FAR, VECTOR, SP),
         ),
-        "bad stack",
+        "uses the stack, and faults as well: SP is 0x40100000",
     ),
-    "handler returns": (evidence(data_abort(8, 5), stuck=True), "does not remove the cause"),
+    "vectors not aligned": (
+        evidence(data_abort(8, 5), stuck=True, vbar=VECTOR + 64, vector=El1Exception(1 << 25, 0, VECTOR, SP)),
+        "is 0x40000a40, no multiple of 2 KiB",
+    ),
+    "vectors overwritten": (
+        evidence(
+            data_abort(8, 5),
+            stuck=True,
+            vector=El1Exception(1 << 25, 0, VECTOR, SP),
+            vector_changed=Changed(VECTOR, VECTOR + 4, NOP, 0, "zeros", ""),
+        ),
+        "The vector at 0x40000a00 (VBAR_EL1 is 0x40000800) has been overwritten: 00000000 is there now",
+    ),
+    "a program for Linux": (
+        evidence(
+            stuck=True,
+            vbar=0,
+            registers=(0,) * 8 + (214,) + (0,) * 22,
+            vector=SYSTEM_CALL,
+            chain=Chain((SYSTEM_CALL,)),
+        ),
+        "SVC #0 with x8 = 214 is brk() on Linux",
+    ),
+    "handler returns": (
+        evidence(data_abort(8, 5), stuck=True, chain=Chain((El1Exception(0, 0, PC, SP, times=9),))),
+        "does not remove the cause",
+    ),
+    "handler meets itself": (
+        evidence(
+            data_abort(8, 5), stuck=True, chain=Chain((El1Exception(0, 0, PC, SP, times=9, repeats_itself=True),))
+        ),
+        "each time inside the one before",
+    ),
+    "handler faults": (evidence(data_abort(FAR, 5), handler_fault=data_abort(8, 5)), "Then its handler faults. A null"),
+    "SP alignment": (
+        evidence(data_abort(8, 5, sp=SP + 8), sctlr=int(Sctlr.of(SA=1))),
+        "SP is 0x40100008, no multiple of 16, and SCTLR_EL1.SA is 1",
+    ),
     "unknown calls": (
         evidence(
             data_abort(8, 5),
@@ -283,6 +362,14 @@ OTHERS: dict[str, tuple[Evidence, str]] = {
             description=machine_from_document({"boot": {"bootargs": "console=ttyS0 quiet"}}),
         ),
         "prints to ttyS0",
+    ),
+    "silent kernel": (evidence(ending=Ending.LIMIT, image_kind="linux", printed=0), "has printed nothing. Its console"),
+    "silent in spite of earlycon": (
+        replace(
+            evidence(ending=Ending.LIMIT, image_kind="linux", printed=0),
+            description=machine_from_document({"boot": {"bootargs": "earlycon"}}),
+        ),
+        "not even by earlycon",
     ),
     "no symbols": (evidence(ending=Ending.PANIC, image_kind="linux", has_symbols=False), "has no symbols"),
     "stage 2": (
@@ -312,7 +399,7 @@ def test_a_call_that_is_known_needs_no_words() -> None:
 def test_of_a_vector_that_fails_by_itself_the_cause_is_not_known() -> None:
     last = El1Exception(1 << 25, 0, VECTOR, SP)
     (advice,) = advise(evidence(exception(EC.UNKNOWN, pc=VECTOR, instruction=0), stuck=True, vector=last))
-    assert "no instructions at the vectors" in advice.meaning
+    assert "no instruction at the vector" in advice.meaning
 
 
 def test_a_guest_that_stopped_for_another_reason_has_no_advice() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from arm_vcpu_cli.arm_vcpu.inject import El1Exception
+from arm_vcpu_cli.arm_vcpu.exception_chain import El1Exception
 from arm_vcpu_cli.vm.diagnosis import in_words, is_vector, vector_failures, with_symbol
 from tests.support.fake_machine import ENTRY, machine
 

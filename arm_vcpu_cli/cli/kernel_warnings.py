@@ -1,0 +1,41 @@
+"""What is said of a Linux kernel before it starts: what will stop it, as far as that costs nothing to know."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Final
+
+from arm_vcpu_cli.cli.output import say
+from arm_vcpu_cli.guest.linux import ImageFlags, image_flags
+from arm_vcpu_cli.printable import printable_path
+from arm_vcpu_cli.vm.machine import Machine
+
+_SUITABILITY: Final = "arm_vcpu_cli.inspect.suitability"
+"""Needed for a kernel whose pages not every CPU has."""
+_INITRAMFS: Final = "arm_vcpu_cli.guest.initramfs"
+_EVERYWHERE: Final = ("unspecified", "4 KiB")
+_HEAD: Final = 2048
+"""Bytes of an initial RAM disk that say what it is."""
+
+
+def warn_of_kernel(machine: Machine) -> None:
+    """Say what the machine does not have that the kernel needs, and what is no initial RAM disk."""
+    image = machine.image
+    flags = image_flags(image.segments[0].data)
+    if ImageFlags.PAGE_SIZE.values[flags.PAGE_SIZE] not in _EVERYWHERE:
+        suitability = import_module(_SUITABILITY)
+        finding = suitability.page_size_finding(flags, suitability.guest_cpu(machine.core, machine.description))
+        if finding is not None:
+            say(f"warning: {printable_path(image.path)}: {finding.text}; it will stop before it prints anything")
+    initrd = machine.description.boot.initrd
+    if initrd is not None and initrd.is_file() and "root=" not in machine.description.boot.bootargs:
+        _warn_of_initrd(initrd)
+
+
+def _warn_of_initrd(path: Path) -> None:
+    initramfs = import_module(_INITRAMFS)
+    with path.open("rb") as file:
+        head = file.read(_HEAD)
+    if initramfs.recognised(head) is None:
+        say(f"warning: {printable_path(path)}: no initramfs, packed or not: {initramfs.what_it_is(head)}")

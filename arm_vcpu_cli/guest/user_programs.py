@@ -1,0 +1,57 @@
+"""Programs for Linux that are given as guests: refused, by what an ELF file says of itself."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import Final
+
+from arm_vcpu_cli.errors import GuestFileError
+from arm_vcpu_cli.printable import decoded
+
+_NOTE: Final = struct.Struct("<3I")
+_GNU: Final = b"GNU\0"
+_ABI_TAG: Final = 1
+_LINUX: Final = 0
+_MOST_NOTES: Final = 64
+_ALIGNMENT: Final = 4
+_LONGEST_PATH: Final = 4096
+_STEP: Final = (
+    "a guest runs on the bare machine. Put the program into an initial RAM disk of a kernel (--initrd), or link it for "
+    "the bare machine"
+)
+
+
+def refuse_dynamic(path: Path, data: bytes, place: int, offset: int, size: int) -> None:
+    """Refuse a file that asks for a dynamic linker, whose name lies at ``offset``; ``place`` is its program header."""
+    name = decoded(data[offset : offset + min(size, _LONGEST_PATH)].partition(b"\0")[0])
+    message = (
+        f"a program for an operating system: it asks for the dynamic linker {name} (PT_INTERP), and {_STEP} (-static; "
+        "-static-pie for one that can be moved)"
+    )
+    raise GuestFileError(path, message, offset=place)
+
+
+def refuse_linux_program(path: Path, data: bytes, offset: int, size: int) -> None:
+    """Refuse a file one of whose notes says that it is for Linux (NT_GNU_ABI_TAG), as the C library puts it into every
+    program. ``offset`` and ``size`` are those of a PT_NOTE segment."""
+    end = min(offset + size, len(data))
+    for _ in range(_MOST_NOTES):
+        if offset + _NOTE.size > end:
+            return
+        name_size, body_size, kind = _NOTE.unpack_from(data, offset)
+        name = offset + _NOTE.size
+        body = name + _aligned(name_size)
+        if (kind, data[name : name + name_size]) == (_ABI_TAG, _GNU) and body_size >= _ALIGNMENT and body + 4 <= end:
+            if int.from_bytes(data[body : body + 4], "little") == _LINUX:
+                message = (
+                    f"a program for Linux: its note says so (.note.ABI-tag), and {_STEP} (-nostdlib); "
+                    "--kernel-type elf overrides that"
+                )
+                raise GuestFileError(path, message, offset=offset)
+            return
+        offset = body + _aligned(body_size)
+
+
+def _aligned(size: int) -> int:
+    return -(-size // _ALIGNMENT) * _ALIGNMENT

@@ -1,0 +1,203 @@
+"""One exception of a guest that went wrong, with all that can be found out about it afterwards."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+from arm_vcpu_cli.arch.fault import is_external, is_translation
+from arm_vcpu_cli.arch.identification.features import is_announced
+from arm_vcpu_cli.arch.instructions.insn_features import instruction_feature
+from arm_vcpu_cli.arch.instructions.loadstore import SP, LoadStore, decode_load_store
+from arm_vcpu_cli.arch.registers.el1regs import Spsr
+from arm_vcpu_cli.arch.syndrome.esr import (
+    Esr,
+    ExceptionClass,
+    decode_data_abort,
+    decode_instruction_abort,
+    exception_class,
+)
+from arm_vcpu_cli.arch.translation.memtype import Access
+from arm_vcpu_cli.arm_vcpu.exception_chain import El1Exception
+from arm_vcpu_cli.arm_vcpu.id_registers import guest_id_registers
+from arm_vcpu_cli.arm_vcpu.inject import sets_far
+from arm_vcpu_cli.arm_vcpu.recorder import RecentExit
+from arm_vcpu_cli.axvcpu.exit import NestedPageFault
+from arm_vcpu_cli.board.schema import CPU_MODELS
+from arm_vcpu_cli.host.machine_host import Host
+from arm_vcpu_cli.inspect.postmortem.call_site import call_site
+from arm_vcpu_cli.inspect.postmortem.changed_code import Changed, changed_at
+from arm_vcpu_cli.inspect.postmortem.memory_words import word_at, words_before
+from arm_vcpu_cli.inspect.postmortem.stack_end import StackEnd, stack_end
+from arm_vcpu_cli.inspect.tables.both_stages import Translated, translate, translate_ipa
+from arm_vcpu_cli.vm.diagnosis import with_symbol
+from arm_vcpu_cli.vm.machine import Machine
+
+BEFORE: Final = 4
+"""Instructions before the one in question that say what the guest was about to do."""
+_TRANSLATION_FAULTS: Final = 4
+"""The fault status codes below are address size faults."""
+_BESIDE: Final = 4096
+"""So far from SP an access is one of the stack."""
+_INSTRUCTION_ABORTS: Final = (ExceptionClass.INSTRUCTION_ABORT_LOWER, ExceptionClass.INSTRUCTION_ABORT)
+_DATA_ABORTS: Final = (ExceptionClass.DATA_ABORT_LOWER, ExceptionClass.DATA_ABORT)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """The exception at EL1 that the end began with, or what stage 2 was told to stop at; decoded.
+
+    ``far`` is the address that it was about (None where the exception has none), ``access`` what was tried there and
+    ``el`` by whom. ``instruction`` is the word at ``pc``, ``before`` those in front of it, the nearest first; None and
+    shorter where they cannot be read. ``at_el2``: stage 2 was told to stop there, and ``esr`` is ESR_EL2. ``feature``
+    is what an undefined instruction needs, and ``models`` are the CPU models that have it; None where this CPU has it,
+    or nothing is known.
+
+    ``registers`` are x0 to x30, None if a handler has used them since. ``caller`` is how the guest came to ``pc``, as
+    far as they say; ``changed`` is what of the code there is not the file's; ``stack`` is the end of the stack, where
+    that was used beyond it; ``place`` is ``pc`` with its symbol.
+    """
+
+    esr: int
+    pc: int
+    sp: int
+    far: int | None = None
+    el: int = 1
+    access: Access | None = None
+    status: int = -1
+    instruction: int | None = None
+    before: tuple[int, ...] = ()
+    translated: Translated | None = None
+    at_el2: bool = False
+    feature: str = ""
+    models: tuple[str, ...] | None = None
+    registers: tuple[int, ...] | None = None
+    caller: str = ""
+    changed: Changed | None = None
+    stack: StackEnd | None = None
+    place: str = ""
+
+    @property
+    def exception_class(self) -> int:
+        """ESR_ELx.EC."""
+        return exception_class(self.esr)
+
+    @property
+    def iss(self) -> int:
+        """ESR_ELx.ISS."""
+        return Esr(self.esr).ISS
+
+    @property
+    def is_fetch(self) -> bool:
+        """An instruction abort."""
+        return self.exception_class in _INSTRUCTION_ABORTS
+
+    @property
+    def is_data(self) -> bool:
+        """A data abort."""
+        return self.exception_class in _DATA_ABORTS
+
+
+def fault_of(machine: Machine, exception: El1Exception, *, unhandled: bool = False, settled: bool = False) -> Fault:
+    """An exception that EL1 has taken, with both stages of the address that it was about as they are now.
+
+    ``unhandled``: nothing has been executed since. ``settled``: little has, so that code is what it was then.
+    """
+    kind = exception_class(exception.esr)
+    far = exception.far if sets_far(kind) else None
+    access, status = _access(exception.esr)
+    el = Spsr(exception.spsr).el
+    word = word_at(machine, exception.pc)
+    feature = instruction_feature(word) if word is not None and kind == ExceptionClass.UNKNOWN else None
+    fault = Fault(
+        esr=exception.esr,
+        pc=exception.pc,
+        sp=exception.sp,
+        far=far,
+        el=el,
+        access=access,
+        status=status,
+        instruction=word,
+        before=words_before(machine, exception.pc, BEFORE),
+        translated=None if far is None or access is None else translate(machine, far, el=el, access=access),
+        feature=feature or "",
+        models=None if feature is None else _models_with(machine, feature),
+        registers=machine.current.arch.ctx.gprs() if unhandled else None,
+        caller=call_site(machine, exception.pc) if unhandled else "",
+        changed=changed_at(machine, exception.pc) if settled and kind not in _INSTRUCTION_ABORTS else None,
+        place=with_symbol(machine, exception.pc),
+    )
+    if far is None or not reaches_past_stack(fault):
+        return fault
+    return replace(fault, stack=stack_end(machine, far, exception.sp if settled else None))
+
+
+def is_missing(fault: Fault) -> bool:
+    """Whether nothing is at the address of an abort, as far as the access could tell."""
+    return is_translation(fault.status) or is_external(fault.status) or 0 <= fault.status < _TRANSLATION_FAULTS
+
+
+def reaches_past_stack(fault: Fault) -> bool:
+    """Whether a load or store that found nothing was one of the stack: by way of SP, or right beside it."""
+    if not fault.is_data or not is_missing(fault):
+        return False
+    found = None if fault.instruction is None else decode_load_store(fault.instruction)
+    uses_sp = isinstance(found, LoadStore) and found.base == SP and found.offset is not None
+    return uses_sp or (fault.far is not None and fault.sp != 0 and abs(fault.far - fault.sp) < _BESIDE)
+
+
+def _models_with(machine: Machine, feature: str) -> tuple[str, ...] | None:
+    """The CPU models whose guests are told of a feature; None where this one has it."""
+    core = machine.core
+    if is_announced(feature, guest_id_registers(core)):
+        return None
+    found = []
+    for model in CPU_MODELS:
+        if model == core.model:
+            continue
+        with Host(model, layout=core.layout) as host:
+            if is_announced(feature, guest_id_registers(host.core(0))):
+                found.append(model)
+    return tuple(found)
+
+
+def _access(esr: int) -> tuple[Access | None, int]:
+    """What an abort's syndrome says was tried, and its fault status code; (None, -1) for other exceptions."""
+    kind = exception_class(esr)
+    if kind in _INSTRUCTION_ABORTS:
+        return Access.EXECUTE, decode_instruction_abort(esr).fault_status
+    if kind in _DATA_ABORTS:
+        abort = decode_data_abort(esr)
+        return Access.WRITE if abort.is_write else Access.READ, abort.fault_status
+    return None, -1
+
+
+def stage2_fault(machine: Machine, last: RecentExit) -> Fault | None:
+    """The exit that the description told to stop at (``on_fault = "stop"``)."""
+    record = last.record
+    if record.esr is None or not isinstance(record.reason, NestedPageFault):
+        return None
+    access, status = _access(record.esr)
+    frame = machine.current.arch.ctx
+    far = record.va
+    translated = (
+        translate_ipa(machine, record.reason.addr, access=access)
+        if far is None
+        else translate(machine, far, el=record.el, access=access)
+    )
+    return Fault(
+        esr=record.esr,
+        pc=record.pc,
+        sp=frame.sp,
+        far=far,
+        el=record.el,
+        access=access,
+        status=status,
+        instruction=word_at(machine, record.pc),
+        before=words_before(machine, record.pc, BEFORE),
+        translated=translated,
+        at_el2=True,
+        registers=frame.gprs(),
+        caller=call_site(machine, record.pc),
+        place=with_symbol(machine, record.pc),
+    )

@@ -1,0 +1,107 @@
+"""Advice on handlers: vectors that are missing, and handlers that fault, or go back to what they have not corrected."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from arm_vcpu_cli.arch.fault import fault_status_name
+from arm_vcpu_cli.arch.instructions.loadstore import SP, LoadStore, decode_load_store
+from arm_vcpu_cli.arch.syndrome.esr import EC_SHIFT, Esr, ExceptionClass, exception_class
+from arm_vcpu_cli.arm_vcpu.exception_chain import El1Exception
+from arm_vcpu_cli.inspect.postmortem.advice import Advice
+from arm_vcpu_cli.inspect.postmortem.changed_advice import vectors_overwritten
+from arm_vcpu_cli.inspect.postmortem.evidence import Evidence
+from arm_vcpu_cli.inspect.postmortem.linux_calls import LINUX_CALLS
+from arm_vcpu_cli.vm.diagnosis import in_words
+
+_STATUS_BITS: Final = 0x3F
+_NUMBER: Final = 8
+"""The register that a Linux program has the number of a system call in."""
+
+
+def missing_vector(evidence: Evidence) -> Advice | None:
+    """Why the guest could not handle its exception, if its vectors are to blame."""
+    vector = evidence.vector
+    if vector is None:
+        return None
+    program = _linux_program(evidence, vector)
+    if program is not None:
+        return program
+    if evidence.vbar == 0:
+        return Advice(
+            "The guest takes an exception before it has set VBAR_EL1, so it has no handler that could say so.",
+            "set VBAR_EL1 first of all (2 KiB aligned), with vectors that at least print ESR_EL1, ELR_EL1 and FAR_EL1",
+        )
+    if evidence.vbar != evidence.vectors:
+        return Advice(
+            f"VBAR_EL1 is {evidence.vbar:#x}, no multiple of 2 KiB: its low bits do not count, and the vectors of "
+            f"synchronous exceptions are looked for from {evidence.vectors:#x} on.",
+            "align the table: .balign 0x800, or .p2align 11",
+        )
+    return vectors_overwritten(evidence) or _unusable(evidence, vector)
+
+
+def _linux_program(evidence: Evidence, vector: El1Exception) -> Advice | None:
+    """A system call of a program that was built for Linux: SVC #0, and its number in x8."""
+    is_first = evidence.chain.exceptions[:1] == (vector,)
+    if evidence.vbar or not is_first or vector.cause >> EC_SHIFT != ExceptionClass.SVC64 or Esr(vector.cause).ISS:
+        return None
+    number = evidence.registers[_NUMBER] if len(evidence.registers) > _NUMBER else 0
+    name = LINUX_CALLS.get(number)
+    if name is None:
+        return None
+    return Advice(
+        f"The guest makes a system call, and nobody is there to take it: SVC #0 with x8 = {number} is {name}() on "
+        "Linux. Programs for Linux begin like that.",
+        "a guest runs on the bare machine: link it without the C library of Linux, or put the program into an initial "
+        "RAM disk of a kernel (--initrd)",
+    )
+
+
+def _unusable(evidence: Evidence, vector: El1Exception) -> Advice:
+    kind = exception_class(vector.esr)
+    if kind in (ExceptionClass.INSTRUCTION_ABORT, ExceptionClass.INSTRUCTION_ABORT_LOWER):
+        why = fault_status_name(vector.esr & _STATUS_BITS)
+        return Advice(
+            f"The vectors at VBAR_EL1 {evidence.vbar:#x} cannot be executed ({why}).",
+            "VBAR_EL1 is a virtual address: the tables have to map it executable, from the moment the MMU is on",
+        )
+    if kind == ExceptionClass.UNKNOWN:
+        return Advice(
+            f"There is no instruction at the vector {vector.pc:#x} (VBAR_EL1 is {evidence.vbar:#x}).",
+            "every vector needs code, at least a branch to itself; is VBAR_EL1 the address of the table?",
+        )
+    if kind == ExceptionClass.DATA_ABORT and _uses_sp(evidence):
+        return Advice(
+            f"The first instruction of the handler uses the stack, and faults as well: SP is {vector.sp:#x}.",
+            "handlers can have a stack of their own: let other code run with SPSel = 0, and set SP_EL1 for them",
+        )
+    return Advice(f"The first instruction of the handler takes an exception itself: {in_words(vector)}.", "")
+
+
+def _uses_sp(evidence: Evidence) -> bool:
+    found = None if evidence.instruction is None else decode_load_store(evidence.instruction)
+    return isinstance(found, LoadStore) and found.base == SP
+
+
+def goes_back(evidence: Evidence) -> Advice | None:
+    """A handler that returns to an instruction that will take the exception again."""
+    exceptions = evidence.chain.exceptions
+    if not evidence.stuck or evidence.vector is not None or len(exceptions) != 1 or exceptions[0].repeats_itself:
+        return None
+    return Advice(
+        "Its handler does not remove the cause: it returns to the same instruction, which takes the same exception "
+        "again.",
+        "a handler that cannot correct the cause has to skip the instruction (ELR_EL1 + 4) or stop",
+    )
+
+
+def meets_itself(evidence: Evidence) -> Advice | None:
+    """A handler that comes by the instruction that it was called for."""
+    exceptions = evidence.chain.exceptions
+    if not (evidence.stuck or evidence.chain.is_unfinished) or not any(each.repeats_itself for each in exceptions[:1]):
+        return None
+    return Advice(
+        "Its handler executes the same instruction and takes the same exception, each time inside the one before.",
+        "a handler must not use what has failed; a flag that it is running already ends such a chain",
+    )

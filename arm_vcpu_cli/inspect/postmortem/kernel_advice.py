@@ -1,0 +1,135 @@
+"""What the ends of Linux kernels usually mean: panics, a console that shows nothing, addresses without names."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from arm_vcpu_cli.errors import GuestFileError
+from arm_vcpu_cli.guest.files import read_initrd
+from arm_vcpu_cli.guest.initramfs import complaints
+from arm_vcpu_cli.inspect.postmortem.advice import Advice
+from arm_vcpu_cli.inspect.postmortem.evidence import Evidence
+from arm_vcpu_cli.printable import printable_path
+from arm_vcpu_cli.vm.endings import Ending
+
+_INIT: Final = "/init"
+_RDINIT: Final = "rdinit="
+_NO_INITRD: Final = "noinitrd"
+_WITHOUT_INIT: Final = ("Unable to mount root fs", "No working init found", "Requested init")
+"""Panics of a kernel that has found no program to start."""
+_PANICS: Final = (
+    (
+        "Unable to mount root fs",
+        "The kernel has found no root file system.",
+        "give it an initial RAM disk with --initrd FILE; this machine has no disk",
+    ),
+    (
+        "No working init found",
+        "The root file system has no program to start, or it is not for AArch64.",
+        "the archive needs an executable /init (rdinit=PATH in --append for another), statically linked or with its "
+        "libraries",
+    ),
+    (
+        "Requested init",
+        "The program that init= or rdinit= names cannot be started.",
+        "look for it in the initial RAM disk; it has to be an AArch64 executable, with its libraries",
+    ),
+    (
+        "Attempted to kill init",
+        "The first process has ended or crashed; a kernel cannot go on without it.",
+        "the console has its last words; an init that has nothing left to do should power off",
+    ),
+    (
+        "deadlocked on memory",
+        "The kernel has run out of memory with nothing left to kill.",
+        "give the machine more with --memory SIZE",
+    ),
+    (
+        "Out of memory",
+        "The kernel has run out of memory.",
+        "give the machine more with --memory SIZE",
+    ),
+    (
+        "Fatal exception",
+        "The kernel has taken an exception that it could not handle (an oops), in code of its own.",
+        "--symbols vmlinux (or System.map) names the functions in this report",
+    ),
+    (
+        "sysrq triggered crash",
+        "Somebody has asked for this crash (sysrq).",
+        "",
+    ),
+)
+
+
+def panic(evidence: Evidence) -> Advice | None:
+    """A kernel that has stopped itself, and said why."""
+    if evidence.ending is not Ending.PANIC:
+        return None
+    initrd = _useless_initrd(evidence)
+    if initrd is not None:
+        return initrd
+    for text, meaning, step in _PANICS:
+        if text in evidence.message:
+            return Advice(meaning, step)
+    return Advice("The kernel has stopped itself; the console has its reasons.", "")
+
+
+def _useless_initrd(evidence: Evidence) -> Advice | None:
+    """An initial RAM disk that was given, and out of which the kernel has started nothing."""
+    boot = evidence.description.boot
+    if boot.initrd is None or not boot.initrd.is_file() or not any(text in evidence.message for text in _WITHOUT_INIT):
+        return None
+    arguments = boot.bootargs.split()
+    if _NO_INITRD in arguments:
+        return Advice(f"The kernel was told not to use its initial RAM disk ({_NO_INITRD}).", f"leave {_NO_INITRD} out")
+    init = next((word.removeprefix(_RDINIT) for word in reversed(arguments) if word.startswith(_RDINIT)), _INIT)
+    try:
+        reasons = list(complaints(read_initrd(boot.initrd), init))
+    except GuestFileError:
+        # It has gone since.
+        return None
+    if not reasons:
+        return None
+    return Advice(
+        f"The kernel was given an initial RAM disk, {printable_path(boot.initrd.name)}, but {reasons[0]}.",
+        "find . | cpio -o -H newc | gzip makes one of a folder, with the program to start as /init",
+    )
+
+
+def silent_kernel(evidence: Evidence) -> Advice | None:
+    """A kernel that has not printed a byte: its console comes late, and what it says before nobody sees."""
+    if evidence.image_kind != "linux" or evidence.printed != 0 or evidence.ending is Ending.POWERED_OFF:
+        return None
+    if "earlycon" in evidence.description.boot.bootargs:
+        return Advice(
+            "The kernel has printed nothing, not even by earlycon: it has stopped in its first steps, or has no driver "
+            "for the PL011.",
+            "armvcpu probe --for GUEST says what it needs, and what this machine does not have",
+        )
+    return Advice(
+        "The kernel has printed nothing. Its console comes late in its start, and what it says before is only kept.",
+        'see it from the first line on: --append "earlycon console=ttyAMA0"',
+    )
+
+
+def other_console(evidence: Evidence) -> Advice | None:
+    """A kernel that has been told to print elsewhere."""
+    arguments = evidence.description.boot.bootargs.split()
+    consoles = [argument.partition("=")[2] for argument in arguments if argument.startswith("console=")]
+    if evidence.image_kind != "linux" or not consoles or any(name.startswith("ttyAMA") for name in consoles):
+        return None
+    return Advice(
+        f"The kernel prints to {', '.join(consoles)}, which this machine does not have.",
+        'its console is --append "console=ttyAMA0"',
+    )
+
+
+def no_symbols(evidence: Evidence) -> Advice | None:
+    """A kernel that crashed, and a report of bare numbers."""
+    if evidence.has_symbols or evidence.image_kind != "linux" or evidence.ending not in (Ending.PANIC, Ending.FAULT):
+        return None
+    return Advice(
+        "The kernel has no symbols, so the addresses below have no names.",
+        "--symbols takes them from its vmlinux or System.map, or from what /proc/kallsyms says in the guest",
+    )

@@ -1,0 +1,83 @@
+"""Mistakes that one instruction or one descriptor makes, and panics: each guest does what the advice on it says."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from arm_vcpu_cli.guest.loader import load_guest
+from tests.integration.command import Finished, armvcpu, guest
+
+ADVICE = guest("advice")
+SYMBOLS = load_guest(ADVICE, ram_base=0x4000_0000).symbols
+
+
+class Case(NamedTuple):
+    phrase: str
+    machine: str = ""
+
+
+CASES = {
+    "sve": Case("The guest uses SVE while CPACR_EL1.ZEN traps that.", '[cpu]\nmodel = "max"\n'),
+    "semihosting": Case("makes a semihosting call, and this machine has none", "[semihosting]\nenabled = false\n"),
+    "halt": Case("HLT is undefined without a debugger, except for semihosting"),
+    "interrupt_controller": Case(
+        "reads ICC_IAR1_EL1, and the machine has no interrupt controller", "[device.gic]\nenabled = false\n"
+    ),
+    "performance_monitors": Case("reads PMCCNTR_EL0: there are no performance monitors"),
+    "secure_register": Case("reads SCR_EL3 and expects to be at EL3"),
+    "no_register": Case("reads S3_3_C15_C7_7, which this CPU does not have"),
+    "data_first": Case("Not even the first instruction (0x00001234) is one"),
+    "kernel_page": Case("EL0 reaches for 0x80001000, a page of the kernel alone (AP[1] = 0)"),
+    "user_register": Case("EL0 reads SCTLR_EL1, which only EL1 may"),
+    "not_for_users": Case("The page at 0x80000000 is not executable at EL0: UXN (bit 54) is set"),
+    "privileged_access_never": Case(
+        "EL1 reaches for 0x80000000, a page of EL0, with PSTATE.PAN set", '[cpu]\nmodel = "max"\n'
+    ),
+    "read_only_table": Case("A table descriptor on the way to 0x80000000 forbids it (APTable)"),
+    "never_executable_table": Case("A table descriptor on the way to 0x80000000 forbids execution (PXNTable"),
+}
+
+
+def meaning(finished: Finished) -> str:
+    found = re.search(r"^what this usually means:\n((?:  .*\n)*)", finished.err, re.MULTILINE)
+    assert found is not None, finished.err
+    return " ".join(found[1].split())
+
+
+def run(name: str, directory: Path, machine: str = "", stdin: bytes = b"") -> Finished:
+    path = directory / "machine.toml"
+    path.write_text(f"[boot]\nentry = {SYMBOLS.lookup(name):#x}\n{machine}")
+    return armvcpu("run", "-m", path, ADVICE, stdin=stdin)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_mistake_is_told(name: str, tmp_path: Path) -> None:
+    finished = run(name, tmp_path, CASES[name].machine)
+    assert finished.status == 122
+    assert CASES[name].phrase in meaning(finished)
+
+
+PANICS = {
+    "VFS: Unable to mount root fs on unknown-block(0,0)": "found no root file system. Try: give it an initial RAM disk",
+    "No working init found.": "no program to start",
+    "Requested init /x failed (error -2).": "The program that init= or rdinit= names cannot be started",
+    "Attempted to kill init! exitcode=0x00000100": "The first process has ended or crashed",
+    "System is deadlocked on memory": "has run out of memory with nothing left to kill. Try: give the machine more",
+    "Out of memory: compulsory panic_on_oom is enabled": "The kernel has run out of memory.",
+    "Fatal exception in interrupt": "taken an exception that it could not handle (an oops)",
+    "sysrq triggered crash": "Somebody has asked for this crash",
+    "something else": "The kernel has stopped itself; the console has its reasons",
+}
+
+
+@pytest.mark.parametrize("text", PANICS)
+def test_a_panic_is_told_by_its_words(text: str, tmp_path: Path) -> None:
+    line = f"Kernel panic - not syncing: {text}"
+    finished = run("parrot", tmp_path, stdin=f"{line}\n---[ end {line} ]---\n".encode())
+    assert finished.status == 122
+    assert finished.last == f"armvcpu: the guest's kernel panicked: {text}"
+    assert PANICS[text] in meaning(finished)

@@ -1,0 +1,107 @@
+"""Kernels that do not get far, and programs that are none: what is said before they start, and at their end."""
+
+from __future__ import annotations
+
+import gzip
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.integration.command import SAMPLES, Finished, armvcpu, assert_refused
+from tests.support.tools import require_file
+from tests.unit.guest.cpio_writer import EXECUTABLE, PLAIN, cpio
+from tests.unit.guest.linux_writer import image
+
+BUILD = SAMPLES / "linux" / "build"
+ENDLESS = b"\x00\x00\x00\x14"
+PAGES_16K = 2 << 1
+
+
+def meaning(finished: Finished) -> str:
+    found = re.search(r"^what this usually means:\n((?:  .*\n)*)", finished.err, re.MULTILINE)
+    assert found is not None, finished.err
+    return " ".join(found[1].split())
+
+
+def kernel(directory: Path, flags: int = 0) -> Path:
+    """An arm64 Image that does nothing."""
+    path = directory / "Image"
+    path.write_bytes(image(code=ENDLESS, flags=flags))
+    return path
+
+
+def test_pages_that_the_cpu_lacks_are_told_before_the_kernel_starts(tmp_path: Path) -> None:
+    finished = armvcpu("run", kernel(tmp_path, PAGES_16K))
+    assert finished.status == 123
+    first, *_ = finished.err.splitlines()
+    assert re.fullmatch(
+        r"armvcpu: warning: .*/Image: it has pages of 16 KiB, which cortex-a72 does not have at stage 1 "
+        r"\(it has 4 KiB and 64 KiB\); it will stop before it prints anything",
+        first,
+    )
+
+
+@pytest.mark.parametrize("flags", [0, 1 << 1, 3 << 1], ids=["unspecified", "4 KiB", "64 KiB"])
+def test_of_pages_that_it_has_nothing_is_said(flags: int, tmp_path: Path) -> None:
+    assert "warning" not in armvcpu("run", kernel(tmp_path, flags)).err
+
+
+def test_a_kernel_that_hangs_before_its_console_is_told_of_earlycon(tmp_path: Path) -> None:
+    finished = armvcpu("run", kernel(tmp_path))
+    assert finished.status == 123
+    assert 'Try: see it from the first line on: --append "earlycon console=ttyAMA0"' in meaning(finished)
+    finished = armvcpu("run", "--append", "earlycon console=ttyAMA0", kernel(tmp_path))
+    assert "not even by earlycon" in meaning(finished)
+
+
+def test_a_console_that_the_machine_lacks_is_told_instead(tmp_path: Path) -> None:
+    finished = armvcpu("run", "--append", "console=ttyS0", kernel(tmp_path))
+    assert "The kernel prints to ttyS0, which this machine does not have." in meaning(finished)
+    assert "earlycon" not in meaning(finished)
+
+
+def test_a_silent_kernel_is_told_of_earlycon_also_when_a_limit_ends_it() -> None:
+    linux = require_file(str(BUILD / "vmlinuz"))
+    finished = armvcpu("run", "--max-exits", 20, linux)
+    assert finished.status == 124
+    assert "The kernel has printed nothing." in meaning(finished)
+
+
+def test_what_has_printed_is_not_silent() -> None:
+    linux = require_file(str(BUILD / "vmlinuz"))
+    finished = armvcpu("run", "--append", "earlycon", "--max-exits", 500, linux)
+    assert finished.out
+    assert finished.status == 124
+    assert finished.err.startswith("armvcpu: stopped after 500 exits")
+
+
+INITRDS: dict[str, tuple[Callable[[bytes], bytes], str]] = {
+    "cut": (lambda good: good[: len(good) // 2], "its gzip data cannot be unpacked: it ends early"),
+    "text": (lambda _: b"not an archive" * 100, "it is no initramfs, packed or not"),
+    "no init": (lambda _: gzip.compress(cpio({"hello": (PLAIN, b"")})), "it has no /init"),
+    "no shell": (lambda _: cpio({"init": (EXECUTABLE, b"#!/bin/sh\n")}), "a script for /bin/sh, which is not in it"),
+}
+
+
+@pytest.mark.parametrize("name", INITRDS)
+def test_a_bad_initial_ram_disk_is_told_when_the_kernel_panics(name: str, tmp_path: Path) -> None:
+    make, reason = INITRDS[name]
+    linux, good = require_file(str(BUILD / "vmlinuz")), require_file(str(BUILD / "initrd.gz"))
+    path = tmp_path / "disk.img"
+    path.write_bytes(make(good.read_bytes()))
+    finished = armvcpu("run", "--initrd", path, "--append", "console=ttyAMA0", linux)
+    assert finished.status == 122
+    text = meaning(finished)
+    assert "The kernel was given an initial RAM disk, disk.img, but " in text
+    assert reason in text
+    assert finished.err.startswith("armvcpu: warning: ") is (name == "text")
+
+
+def test_a_program_for_linux_is_no_guest(tmp_path: Path) -> None:
+    archive = gzip.decompress(require_file(str(BUILD / "initrd.gz")).read_bytes())
+    path = tmp_path / "busybox"
+    start = archive.index(b"\x7fELF")
+    path.write_bytes(archive[start:])
+    assert_refused(armvcpu("run", path), "a program for Linux: its note says so (.note.ABI-tag)", "--initrd")
