@@ -105,3 +105,28 @@ def test_a_program_for_linux_is_no_guest(tmp_path: Path) -> None:
     start = archive.index(b"\x7fELF")
     path.write_bytes(archive[start:])
     assert_refused(armvcpu("run", path), "a program for Linux: its note says so (.note.ABI-tag)", "--initrd")
+
+
+@pytest.mark.parametrize(
+    ("head", "name", "step"),
+    [
+        (b"\x02\x21\x4c\x18", "an lz4 file of the old format", "unlz4"),
+        (b"\x5d\x00\x00\x80\x00", "an lzma file", "unlzma"),
+        (b"\x89LZO\x00\r\n", "an lzo file", "lzop -d"),
+        (b"ANDROID!", "an Android boot image", "unpack_bootimg"),
+        (b"\xd0\x0d\xfe\xed", "a device tree or a FIT image", "dumpimage"),
+    ],
+)
+def test_a_kernel_in_another_format_is_refused_with_what_to_do(
+    head: bytes, name: str, step: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "kernel.img"
+    path.write_bytes(head + bytes(1000))
+    assert_refused(armvcpu("run", path), name, step, "--kernel-type raw")
+
+
+def test_all_members_of_a_gzip_file_are_the_kernel(tmp_path: Path) -> None:
+    data = image(code=ENDLESS, flags=0)
+    path = tmp_path / "Image.gz"
+    path.write_bytes(gzip.compress(data[:64]) + gzip.compress(data[64:]))
+    assert "hangs in a loop at 0x40000000" in armvcpu("run", path).last
