@@ -103,6 +103,12 @@ def test_nothing_is_said_of_a_guest_that_a_timer_wakes_now_and_then(clock: str) 
     assert "what this usually means" not in err
 
 
+@pytest.mark.parametrize("exits", [200, 201])
+def test_nothing_is_said_of_a_handler_that_is_about_to_set_its_timer_anew(exits: int) -> None:
+    status, err = stopped("--max-exits", exits, LOOPS / "timer-healthy.elf")
+    assert (status, err[:28]) == (124, f"armvcpu: stopped after {exits} e")
+
+
 def test_a_limit_of_exits_is_an_end_like_that() -> None:
     status, err = stopped("--max-exits", "3000", LOOPS / "uart.elf")
     assert status == 124
