@@ -148,7 +148,8 @@ class Machine:
 
         ``guest`` is a file (ELF, a Linux kernel or a raw binary). ``machine`` is a machine file, or what would stand in
         one; without it the machine is "virt". ``overrides`` are ``cpus``, ``gic``, ``memory_size`` (bytes),
-        ``bootargs``, ``phys_cpus``, ``schedule`` and ``reboot``. ``input`` is what the guest's UART receives; then it
+        ``bootargs``, ``phys_cpus``, ``schedule``, ``reboot``, ``cpu`` (a model), ``arguments`` (of the guest program),
+        ``dtb``, ``loads`` (files and their IPAs) and ``semihosting_dir``. ``input`` is what the guest receives; then it
         ends. With a ``console`` of your own, which stays yours to close, the guest's output goes there instead of to
         :attr:`console`, and ``input`` is not used.
 

@@ -67,7 +67,7 @@ def test_a_rule_finds(rule: Rule, name: str, text: str) -> None:
         (text_rules.own_output, "cli.good", "import sys\nif colours(sys.stdout) and sys.stderr.isatty(): pass"),
         (text_rules.own_output, "cli.good", "import sys\nsys.stderr = sys.stderr or null_stream('w')"),
         (text_rules.own_output, "cli.good", "def f(file, data):\n    file.write(data)"),
-        (text_rules.own_output, "host.console", "import os\nos.write(1, b'x')"),
+        (text_rules.own_output, "host.console_output", "import os\nos.write(1, b'x')"),
         (
             text_rules.raw_errors,
             "errors",

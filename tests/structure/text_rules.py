@@ -33,7 +33,16 @@ WRITERS: Final[Mapping[str, str]] = MappingProxyType(
 )
 """Who writes text for people to a stream, and what that module has to use: the owner or another writer, or JSON, which
 has an escape for everything."""
-BYTES: Final = frozenset({"host.console", "host.watchdog", "probe.el0_registers", "trace.patience", "__main__"})
+BYTES: Final = frozenset(
+    {
+        "host.console_output",
+        "host.watchdog",
+        "probe.el0_registers",
+        "trace.patience",
+        "vm.semihosting.handles",
+        "__main__",
+    }
+)
 """Who writes bytes to a descriptor: the guest's console, a pipe of our own, code into memory, and one constant line."""
 HANDED_ON: Final = frozenset({"trace.output_stream", "cli.overwriting"})
 """Who opens or looks at standard streams for others and writes nothing to them."""
