@@ -56,6 +56,8 @@ class GuestOptions(Record):
     timeout: float | None = None
     max_exits: int | None = None
     regs: bool = False
+    report: str | None = None
+    report_file: Path | None = None
 
     def load(self) -> tuple[MachineDescription, GuestImage]:
         """Load machine description and guest; what the command line says wins over the file."""

@@ -6,12 +6,12 @@ import gc
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TextIO
 
 from arm_vcpu_cli.board.description import NO_LIMITS, ClockSource, MachineDescription
 from arm_vcpu_cli.cli.guest_options import GuestOptions
@@ -22,7 +22,8 @@ from arm_vcpu_cli.errors import OutputCancelledError, OutputError, StoppedError,
 from arm_vcpu_cli.guest.image import GuestImage
 from arm_vcpu_cli.host.machine_host import engine_version
 from arm_vcpu_cli.host.watchdog import StopCause, Watchdog
-from arm_vcpu_cli.inspect.postmortem.report_wanted import wants_advice, wants_report
+from arm_vcpu_cli.inspect.postmortem.report_wanted import FULL, wants_report
+from arm_vcpu_cli.printable import printable_lines
 from arm_vcpu_cli.record import Record, replace
 from arm_vcpu_cli.vm.builder import build_machine
 from arm_vcpu_cli.vm.endings import STATUS_INTERRUPTED, STATUS_LIMIT, Ending, RunResult
@@ -40,6 +41,8 @@ _INPUT_LOG: Final = "arm_vcpu_cli.vm.inputlog"
 _DESTINATION: Final = "arm_vcpu_cli.trace.destination"
 _OVERWRITING: Final = "arm_vcpu_cli.cli.overwriting"
 """Needed by commands that write a file."""
+_STREAMS: Final = "arm_vcpu_cli.trace.output_stream"
+"""Needed where a report goes to a file."""
 _SLOW_FILES: Final = "arm_vcpu_cli.cli.slow_files"
 """Needed where a file may have to be waited for."""
 _REPORT: Final = "arm_vcpu_cli.inspect.postmortem.report"
@@ -49,20 +52,21 @@ _REPORT: Final = "arm_vcpu_cli.inspect.postmortem.report"
 def run_guest(
     options: GuestOptions,
     prepare: Callable[[Machine, Cancelled], None] | None = None,
-    finish: Callable[[RunResult], None] | None = None,
+    finish: Callable[[RunResult, Sequence[str]], None] | None = None,
     *,
     output: Path | None = None,
 ) -> int:
     """Load and run a guest; the exit status.
 
     ``prepare`` gets the machine before its vCPU is bound, and opens ``output`` if there is one; ``finish`` gets the
-    end before it is told to the user.
+    end, and the lines of the report on it, before they are told to the user.
     """
     with slow_files(options):
         loaded = load_files(options, output)
         built = build_machine(loaded.description, loaded.image, open_console())
-    with built as machine, watched(machine, loaded) as watchdog, ExitStack() as recording:
+    with built as machine, watched(machine, loaded) as watchdog, ExitStack() as recording, ExitStack() as filing:
         connect = open_input(machine, loaded, watchdog, recording)
+        file = _open_report(options, watchdog, filing)
         if prepare is not None:
             prepare(machine, watchdog.has_fired)
         with raw_terminal() as terminal:
@@ -75,15 +79,18 @@ def run_guest(
         watchdog.answered = True
         if machine.console.in_line and result.ending is not Ending.POWERED_OFF:
             tell("", watchdog.has_fired)
+        report = _report(machine, result, options)
         # Each gets to know how it ended, whatever became of the others.
         steps: list[Callable[[], None]] = [recording.close]
         if finish is not None:
-            steps.append(partial(finish, result))
+            steps.append(partial(finish, result, report))
+        if file is not None:
+            steps.append(partial(_file_report, machine, result, file, filing))
         failures = [failure for failure in map(_failure_of, steps) if failure is not None]
         for failure in failures:
             if not isinstance(failure, OutputCancelledError) or not _was_stopped(result):
                 raise failure
-        _tell(machine, result, watchdog.has_fired, regs=options.regs)
+        _tell(result, report, watchdog.has_fired, regs=options.regs)
         # Here, where a signal waits, and not on the way out, where it would be a second line.
         machine.close()
         return result.status
@@ -231,19 +238,41 @@ def _facts(machine: Machine, options: GuestOptions) -> dict[str, str]:
     }
 
 
-def _tell(machine: Machine, result: RunResult, cancelled: Cancelled, *, regs: bool) -> None:
-    if regs or wants_report(result) or wants_advice(result):
-        report = import_module(_REPORT)
-        color = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
-        if wants_report(result, regs=regs):
-            lines = report.death_report(machine, result, color=color, regs=regs)
-        elif wants_advice(result):
-            lines = report.brief_report(machine, result, color=color)
-        else:
-            lines = report.all_registers(machine)
-        if lines:
-            tell("\n".join(lines), cancelled, coloured=color)
-    if regs:
-        say(f"{result.message} ({result.exits} exits to EL2, {result.seconds:.3f} s)", cancelled)
-    elif result.ending is not Ending.POWERED_OFF:
-        say(result.message, cancelled)
+def _open_report(options: GuestOptions, watchdog: Watchdog, filing: ExitStack) -> TextIO | None:
+    """The file of the report, opened before the guest runs: it would have run in vain."""
+    if options.report_file is None:
+        return None
+    file: TextIO = filing.enter_context(
+        import_module(_STREAMS).open_output(options.report_file, cancelled=watchdog.has_fired)
+    )
+    return file
+
+
+def _report(machine: Machine, result: RunResult, options: GuestOptions) -> Sequence[str]:
+    """What there is to say about the end of a run before the last line; nothing if the guest ended it well."""
+    if wants_report(result, options.report, regs=options.regs):
+        lines: list[str] = import_module(_REPORT).report_lines(machine, result, form=options.report, regs=options.regs)
+        return lines
+    if options.regs:
+        registers: list[str] = import_module(_REPORT).all_registers(machine)
+        return registers
+    return ()
+
+
+def _file_report(machine: Machine, result: RunResult, file: TextIO, filing: ExitStack) -> None:
+    lines = import_module(_REPORT).report_lines(machine, result, form=FULL)
+    with filing.pop_all():
+        file.write(printable_lines("\n".join([*lines, _last_line(result, timed=True)])) + "\n")
+
+
+def _last_line(result: RunResult, *, timed: bool) -> str:
+    return f"{result.message} ({result.exits} exits to EL2, {result.seconds:.3f} s)" if timed else result.message
+
+
+def _tell(result: RunResult, report: Sequence[str], cancelled: Cancelled, *, regs: bool) -> None:
+    if report:
+        coloured = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+        lines = import_module(_REPORT).painted(report) if coloured else report
+        tell("\n".join(lines), cancelled, coloured=coloured)
+    if regs or result.ending is not Ending.POWERED_OFF:
+        say(_last_line(result, timed=regs), cancelled)

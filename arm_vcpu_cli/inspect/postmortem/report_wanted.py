@@ -1,4 +1,4 @@
-"""Which ends of a run are to be explained. The report itself is only loaded for those."""
+"""Which ends of a run are to be explained, and in which form. The report itself is only loaded for those."""
 
 from __future__ import annotations
 
@@ -6,18 +6,22 @@ from typing import Final
 
 from arm_vcpu_cli.vm.endings import Ending, RunResult
 
+SHORT: Final = "short"
+FULL: Final = "full"
+NONE: Final = "none"
+FORMS: Final = (SHORT, FULL, NONE)
+
 _INPUT_ENDED: Final = "input has ended"
 
 
-def wants_report(result: RunResult, *, regs: bool = False) -> bool:
-    """Whether the end of a run needs explaining: a fault and a panic always do; with ``regs``, every end but the
-    guest's own."""
-    if regs and result.ending in (Ending.LIMIT, Ending.NO_PROGRESS, Ending.INTERRUPTED):
-        return True
-    return result.ending in (Ending.FAULT, Ending.PANIC)
-
-
-def wants_advice(result: RunResult) -> bool:
-    """Whether an end that needs no report still wants a word: a guest that hangs or waits in vain, unless it has only
-    come to the end of what was typed."""
-    return result.ending is Ending.NO_PROGRESS and _INPUT_ENDED not in result.message
+def wants_report(result: RunResult, form: str | None = None, *, regs: bool = False) -> bool:
+    """Whether the end of a run needs explaining: a fault, a panic and a guest that hangs or waits in vain do, unless it
+    has only come to the end of what was typed. Where a ``form`` or ``regs`` was asked for, every end but the guest's
+    own."""
+    if form == NONE:
+        return False
+    if result.ending is Ending.NO_PROGRESS and _INPUT_ENDED in result.message:
+        return regs or form is not None
+    if regs or form is not None:
+        return result.ending not in (Ending.POWERED_OFF, Ending.RESET, Ending.EXITED)
+    return result.ending in (Ending.FAULT, Ending.PANIC, Ending.NO_PROGRESS)
