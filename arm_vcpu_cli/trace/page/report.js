@@ -54,10 +54,15 @@
 
   // Columns of as many bins each, and whole pixels wide: neither counts nor edges beat against each other.
   const layout = (room) => {
-    const bins = view.to - view.from, most = Math.max(1, Math.min(COLUMNS, Math.floor(room / 2)));
-    const each = Math.ceil(bins / most), columns = Math.ceil(bins / each);
-    const step = Math.max(1, Math.floor(room / columns));
-    return { each, columns, step, inner: columns * step, part: each * data.width };
+    const bins = view.to - view.from, least = Math.ceil(bins / Math.max(1, Math.min(COLUMNS, Math.floor(room / 2))));
+    let best = null;
+    for (let each = least; each <= Math.max(least, Math.min(2 * least + 2, bins)); each++) {
+      const columns = Math.ceil(bins / each), step = Math.max(1, Math.floor(room / columns));
+      // The finest that nearly fills the room.
+      if (!best || columns * step > best.inner) best = { each, columns, step, inner: columns * step, part: each * data.width };
+      if (best.inner > 0.94 * room) break;
+    }
+    return best;
   };
   const columnsOf = (row, { each, columns }) => {
     const sums = new Array(columns).fill(0);
@@ -356,6 +361,8 @@
     const first = some.length ? some[0][0] : 0, last = some.length ? some[some.length - 1][0] : 0;
     const most = Math.max(...data.powers.map(([, value]) => value));
     const step = (width - LEFT - RIGHT) / (zero + last - first + 1);
+    // Labels need room.
+    const apart = Math.ceil(44 / step);
     const rise = niceStep(most, 3), top = Math.ceil(most / rise) * rise;
     svg.replaceChildren();
     svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
@@ -370,6 +377,7 @@
       const bar = make(svg, "rect", { class: "mark fill0", x: x + 1, y: bottom - high, width: Math.max(1, step - 2), height: high });
       const low = power < 0 ? 0 : 2 ** power;
       make(bar, "title", {}, `${short(low)} to ${short(2 ** (power + 1))}: ${count(value)} exits`);
+      if ((power - first) % apart && power >= 0) continue;
       if (value / top < 0.9) make(svg, "text", { x: x + step / 2, y: bottom - high - 4, "text-anchor": "middle" }, count(value));
       make(svg, "text", { x: x + (power < 0 ? step / 2 : 0), y: bottom + 16, "text-anchor": "middle" }, short(low));
     }
@@ -389,13 +397,17 @@
     element(kind, "option", "all but entries").value = NO_ENTRIES;
     kind.value = NO_ENTRIES;
   }
-  const rowOf = (index) => {
+  const seconds = (ns) => (ns / 1e9).toFixed(9) + "\u202fs";
+  const noteRow = (text) => {
+    const row = document.createElement("tr");
+    row.className = "gap";
+    element(row, "td", text).colSpan = 6;
+    return row;
+  };
+  // The rows of an event, and of those behind it that differ from it only in number and time.
+  const rowsOf = ({ index, more: others }) => {
     const each = events[index], row = document.createElement("tr");
-    if (!each) {
-      row.className = "gap";
-      element(row, "td", `\u2026 ${count(data.leftOut)} events are left out`).colSpan = 6;
-      return row;
-    }
+    if (!each) return [noteRow(`\u2026 ${count(data.leftOut)} events are left out`)];
     const [seq, ns, vcpu, type, name, place, details] = each;
     element(row, "td", count(seq), "number");
     element(row, "td", (ns / 1e9).toFixed(9), "number");
@@ -403,16 +415,17 @@
     element(row, "td", name ? (type === "exit" ? name : `${type} ${name}`) : type);
     element(row, "td", place);
     element(row, "td", details);
-    return row;
+    return others ? [row, noteRow(`the same ${others === 1 ? "once" : count(others) + " times"} more`)] : [row];
   };
   const list = (from, to) => {
-    if (from < first) rows.prepend(...matches.slice(from, first).map(rowOf));
-    if (to > last) rows.append(...matches.slice(last, to).map(rowOf));
+    if (from < first) rows.prepend(...matches.slice(from, first).flatMap(rowsOf));
+    if (to > last) rows.append(...matches.slice(last, to).flatMap(rowsOf));
     first = Math.min(first, from);
     last = Math.max(last, to);
     earlier.hidden = first <= 0;
     more.hidden = last >= matches.length;
   };
+  const isSame = (one, other) => one && one.every((value, place) => place < 2 || value === other[place]);
   // Whether what was left out of the page may have been in a part of the run.
   const isIncomplete = (from, to) => data.leftOut > 0 && to > data.first[data.first.length - 1][1] && from <= data.last[0][1];
   const search = () => {
@@ -420,18 +433,23 @@
     const ranged = byId("in-range").checked;
     const plain = !words.length && (!type || type === NO_ENTRIES) && !ranged && !picked;
     const range = picked || (ranged ? { from: startOf(view.from), to: startOf(view.to) } : { from: 0, to: Infinity });
+    let found = 0;
     matches = [];
     events.forEach((each, index) => {
       if (!each) {
-        if (plain) matches.push(index);
+        if (plain) matches.push({ index, more: 0 });
         return;
       }
       if (type === NO_ENTRIES ? each[3] === "entry" : type && each[3] !== type) return;
       if (each[1] < range.from || each[1] >= range.to) return;
-      if (words.every((word) => texts[index].includes(word))) matches.push(index);
+      if (!words.every((word) => texts[index].includes(word))) return;
+      found++;
+      const before = matches[matches.length - 1];
+      if (before && isSame(events[before.index], each)) before.more++;
+      else matches.push({ index, more: 0 });
     });
-    const found = matches.filter((index) => events[index]).length;
-    const lacks = !plain && isIncomplete(range.from, range.to) ? "; others of this part were left out of the page" : "";
+    const lacks = range.to < Infinity && isIncomplete(range.from, range.to)
+      ? `; the page leaves out others, the trace has them (${seconds(range.from)} to ${seconds(range.to)})` : "";
     byId("found").textContent = plain ? "" : `${count(found)} found${lacks}`;
     unpick.hidden = !picked;
     if (picked) unpick.textContent = `${time(picked.from)} \u2013 ${time(picked.to)} \u00d7`;
