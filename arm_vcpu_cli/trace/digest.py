@@ -185,7 +185,7 @@ def _shown(record: Record) -> ShownEvent:
     event = _event(record)
     esr = "" if event.esr is None else event_syndrome(event)
     note = f"[{event.note}]" if event.note else ""
-    where = "" if event.pc is None else place(event.pc, event.symbol, event.source).strip()
+    where = "" if event.pc is None else " ".join(place(event.pc, event.symbol, event.source).split())
     el = "" if event.el is None or not where else f"EL{event.el} "
     return ShownEvent(
         event.seq,

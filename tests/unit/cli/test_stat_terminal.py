@@ -19,7 +19,7 @@ VIEW = View(tables=stat_view.TABLES, top=0, histogram=True)
 
 
 class Terminal(io.StringIO):
-    encoding = "utf-8"  # type: ignore[assignment]
+    encoding = "utf-8"
 
     def isatty(self) -> bool:
         return True
