@@ -108,11 +108,11 @@ class Loaded(Record):
 
 
 def load_files(options: GuestOptions, output: Path | None = None) -> Loaded:
-    """Load what the options name. Refuses to write over it, be it to ``output`` or as a recording."""
+    """Load what the options name. Refuses to write over it, be it to ``output``, as a recording or as a report."""
     since = time.monotonic()
     with doing(f"loading {options.guest.name}"):
         description, image = options.load()
-    if output is not None or options.record is not None:
+    if any(path is not None for path in (output, options.record, options.report_file)):
         import_module(_OVERWRITING).check_guest(options, description, output)
     log = None if options.replay is None else import_module(_INPUT_LOG).load_input_log(options.replay)
     return Loaded(since, options, description, image, log)

@@ -99,14 +99,17 @@ def code_lines(
     if resolved is not None and resolved[1] <= BEFORE * _WORD:
         # Nothing of the function before it, if this one begins here.
         first = max(first, address - resolved[1])
+    while first < address and not word_at(machine, first):
+        # Zeros before the code are no part of it.
+        first += _WORD
     heading = ""
     if word_at(machine, address) is not None and machine.core.read_virtual(address, _WORD) is None:
         yield f"   (VA {address:#x} is not mapped; this is what IPA {address:#x} has)"
     for place in range(first, address + (AFTER + 1) * _WORD, _WORD):
         word = word_at(machine, place)
-        if word is None:
-            if place == address:
-                yield f"{MARK}{place:#x}  cannot be read"
+        if word is None and place == address:
+            yield f"{MARK}{place:#x}  cannot be read"
+        if word is None or (not word and place > address):
             break
         source = machine.image.source(place)
         if source and source != heading:

@@ -80,14 +80,15 @@ def redistributor_registers(cpu: Cpu) -> Iterator[Named]:
 
 def interface_registers(cpu: Cpu) -> Iterator[Named]:
     """The CPU interface of a CPU: system registers of a GICv3, the frame of a GICv2."""
-    for reg in sorted(ICC_REGISTERS):
-        value = None if reg.name in _ACKNOWLEDGING else cpu.platform.sysreg_read(reg)
-        if isinstance(value, int):
-            layout = layout_of(reg.name, value)
-            yield Named(reg.name, value, 64, "" if layout is None else layout(value).describe())
-    for window in cpu.bus.windows():
-        if device_kind(window.device) == "gicv2-cpu-interface":
-            yield from _named(window.device, CPU_INTERFACE)
+    kinds = {device_kind(window.device): window.device for window in cpu.bus.windows()}
+    if "gicv2-cpu-interface" in kinds:
+        yield from _named(kinds["gicv2-cpu-interface"], CPU_INTERFACE)
+    elif "gicv3-redistributor" in kinds:
+        for reg in sorted(ICC_REGISTERS):
+            value = None if reg.name in _ACKNOWLEDGING else cpu.platform.sysreg_read(reg)
+            if isinstance(value, int):
+                layout = layout_of(reg.name, value)
+                yield Named(reg.name, value, 64, "" if layout is None else layout(value).describe())
 
 
 def _named(device: MmioDevice, registers: RegisterMap, base: int = 0) -> Iterator[Named]:

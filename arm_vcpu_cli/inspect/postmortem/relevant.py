@@ -88,6 +88,10 @@ def used_registers(evidence: Evidence, disassembler: Disassembler) -> Sequence[s
 def _system(machine: Machine, evidence: Evidence) -> Iterator[str]:
     fault = evidence.fault
     names: list[str] = []
+    if fault is not None and fault.at_el2:
+        yield f"ESR_EL2 {fault.esr:#x}"
+        if fault.far is not None:
+            yield f"FAR_EL2 {fault.far:#x}"
     if (fault is not None and not fault.at_el2) or evidence.stuck:
         names += _EXCEPTION
     if evidence.stuck:

@@ -218,18 +218,14 @@ def _code_lines(machine: Machine, evidence: Evidence, disassembler: Disassembler
     frame = machine.current.arch.ctx
     registers = {f"x{number}": value for number, value in enumerate(frame.gprs())} | {"sp": frame.sp}
     fault = evidence.fault
-    at_fault = fault is not None and (evidence.stuck or fault.pc != evidence.pc)
-    if fault is not None and at_fault:
+    if fault is not None:
         # Where not even the first instruction of a vector was executed, the registers are still those of the fault.
-        known = registers if evidence.vector is not None else None
+        known = registers if evidence.vector is not None or fault.pc == evidence.pc else None
         yield from code_lines(machine, fault.pc, disassembler, values=known)
-        if one:
+        if one or fault.pc == evidence.pc or evidence.instruction is None:
             return
-    is_elsewhere = fault is None or fault.pc != evidence.pc
-    if is_elsewhere and (not at_fault or evidence.instruction is not None):
-        if at_fault:
-            yield ""
-        yield from code_lines(machine, evidence.pc, disassembler, values=registers)
+        yield ""
+    yield from code_lines(machine, evidence.pc, disassembler, values=registers)
 
 
 def _translations(machine: Machine, evidence: Evidence) -> Iterator[tuple[str, Iterable[str]]]:
