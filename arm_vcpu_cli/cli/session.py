@@ -251,7 +251,8 @@ def _open_report(options: GuestOptions, watchdog: Watchdog, filing: ExitStack) -
 def _report(machine: Machine, result: RunResult, options: GuestOptions) -> Sequence[str]:
     """What there is to say about the end of a run before the last line; nothing if the guest ended it well."""
     if wants_report(result, options.report, regs=options.regs):
-        lines: list[str] = import_module(_REPORT).report_lines(machine, result, form=options.report, regs=options.regs)
+        form = FULL if options.regs and options.report is None else options.report
+        lines: list[str] = import_module(_REPORT).report_lines(machine, result, form=form, regs=options.regs)
         return lines
     if options.regs:
         registers: list[str] = import_module(_REPORT).all_registers(machine)

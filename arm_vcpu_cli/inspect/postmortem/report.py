@@ -193,7 +193,8 @@ def _meaning(evidence: Evidence) -> Iterator[str]:
 
 
 def _relevant(machine: Machine, evidence: Evidence, disassembler: Disassembler) -> Section:
-    return _section("registers that matter", relevant_registers(machine, evidence, disassembler))
+    heading = "registers that matter (all of them, and walks of the tables: --report full)"
+    return _section(heading, relevant_registers(machine, evidence, disassembler))
 
 
 def _dump(machine: Machine, evidence: Evidence) -> Section:
