@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from arm_vcpu_cli.arch.layouts import layout_of
 from arm_vcpu_cli.arch.registers.el1regs import CntCtl
-from arm_vcpu_cli.arch.registers.gicregs import ICC_REGISTERS
+from arm_vcpu_cli.arch.registers.gicregs import ICC_REGISTERS, INTID_SPURIOUS, IccIntid
 from arm_vcpu_cli.arch.registers.sysreg import lookup
 from arm_vcpu_cli.devices.bus import MmioDevice
 from arm_vcpu_cli.devices.device_clock import COUNTER_HZ
@@ -51,7 +51,7 @@ def timer_registers(cpu: Cpu) -> Iterator[Named]:
     for kind, prefix in _TIMERS:
         control, compare = (read(lookup(f"{prefix}_{name}_EL0")) or 0 for name in ("CTL", "CVAL"))
         count = read(lookup("CNTVCT_EL0" if prefix == "CNTV" else "CNTPCT_EL0")) or 0
-        yield Named(f"{prefix}_CTL_EL0", control, 64, CntCtl(control).describe() or "off")
+        yield Named(f"{prefix}_CTL_EL0", control, 64, CntCtl(control).describe() if control else "off")
         yield Named(f"{prefix}_CVAL_EL0", compare, 64, _when(compare - count) if CntCtl(control).ENABLE else "")
         yield Named("CNTVCT_EL0" if kind == "virtual" else "CNTPCT_EL0", count)
 
@@ -87,8 +87,16 @@ def interface_registers(cpu: Cpu) -> Iterator[Named]:
         for reg in sorted(ICC_REGISTERS):
             value = None if reg.name in _ACKNOWLEDGING else cpu.platform.sysreg_read(reg)
             if isinstance(value, int):
-                layout = layout_of(reg.name, value)
-                yield Named(reg.name, value, 64, "" if layout is None else layout(value).describe())
+                yield Named(reg.name, value, 64, _said(reg.name, value))
+
+
+def _said(name: str, value: int) -> str:
+    layout = layout_of(name, value)
+    if layout is IccIntid:
+        # In decimal, as everywhere else.
+        intid = IccIntid(value).INTID
+        return "none" if intid == INTID_SPURIOUS else f"INTID {intid}"
+    return layout(value).describe() if layout is not None and value else ""
 
 
 def _named(device: MmioDevice, registers: RegisterMap, base: int = 0) -> Iterator[Named]:
