@@ -72,6 +72,8 @@ class GuestOptions(Record):
     arguments: tuple[str, ...] = ()
     no_input: bool = False
     semihosting_dir: Path | None = None
+    report: str | None = None
+    report_file: Path | None = None
 
     def load(self) -> tuple[MachineDescription, GuestImage]:
         """Load machine description and guest; what the command line says wins over the file."""

@@ -13,6 +13,7 @@ from arm_vcpu_cli.arch.bitfield import MASK64
 from arm_vcpu_cli.board.description import ClockSource
 from arm_vcpu_cli.board.schema import CPU_MODELS, GIC_VERSIONS, KERNEL_TYPES, MAX_CPUS, MAX_PHYS_CPUS, MAX_SECONDS
 from arm_vcpu_cli.cli.sections import GuestOption, SectionedCommand
+from arm_vcpu_cli.inspect.postmortem.report_wanted import FORMS
 from arm_vcpu_cli.sizes import Written, parse_size
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -215,9 +216,34 @@ _GUEST_OPTIONS = (
     _guest_option(
         "--regs",
         is_flag=True,
-        help="Print the registers at the end, with a backtrace if it was stopped.",
+        help="Print all registers at the end, with a report if the guest was stopped.",
     ),
 )
+
+
+def report_options(*names: str) -> Callable[[F], F]:
+    """What is said of the end of a run: ``report`` and ``report_file``, which has ``names`` too."""
+
+    def add(function: F) -> F:
+        for option in (
+            _guest_option(
+                *names,
+                "--report-file",
+                type=FILE,
+                metavar="FILE",
+                help="Write the full report to FILE, however the guest ends.",
+            ),
+            _guest_option(
+                "--report",
+                type=click.Choice(FORMS),
+                help="How much is said of a guest that dies, hangs or is stopped: what fits on a screen, all, or "
+                "one line [default: short, and one line for a guest that was stopped from outside].",
+            ),
+        ):
+            function = option(function)
+        return function
+
+    return add
 
 
 def machine_options(function: F) -> F:

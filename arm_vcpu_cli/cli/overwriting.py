@@ -26,7 +26,7 @@ def check_guest(options: GuestOptions, description: MachineDescription, output: 
     """Refuse an ``-o`` or ``--record`` of a command that runs a guest. Raises FileError."""
     inputs = {"the guest": options.guest, **machine_files(description)}
     inputs |= {"the symbol file": options.symbols, "the recording to repeat": options.replay}
-    check_outputs({"-o": output, "--record": options.record}, inputs)
+    check_outputs({"-o": output, "--record": options.record, "--report-file": options.report_file}, inputs)
 
 
 def machine_files(description: MachineDescription) -> dict[str, Path | None]:

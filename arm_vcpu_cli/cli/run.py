@@ -7,13 +7,14 @@ from typing import Any
 import click
 
 from arm_vcpu_cli.cli.guest_options import GuestOptions
-from arm_vcpu_cli.cli.options import GuestCommand, guest_arguments, guest_options
+from arm_vcpu_cli.cli.options import GuestCommand, guest_arguments, guest_options, report_options
 from arm_vcpu_cli.cli.session import run_guest
 
 
 @click.command("run", cls=GuestCommand, short_help="Run a guest to its end, its console on stdout.")
 @guest_options
 @guest_arguments
+@report_options("-o")
 def command(**options: Any) -> int:
     """Run GUEST (an ELF file, a Linux kernel or a raw binary) to its end: its console on stdout, everything else on
     stderr.
@@ -36,7 +37,8 @@ def command(**options: Any) -> int:
     \b
     Examples:
       armvcpu run samples/hello/hello.elf
-      armvcpu run --regs --timeout 5 guest.elf
+      armvcpu run --report full --timeout 5 guest.elf
+      armvcpu run -o death.txt guest.elf
       armvcpu run vmlinuz --initrd initrd.gz --append "console=ttyAMA0"
       armvcpu run -m samples/uboot/uboot.toml /usr/lib/u-boot/qemu_arm64/u-boot.bin
     """

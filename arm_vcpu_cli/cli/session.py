@@ -6,12 +6,12 @@ import gc
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TextIO
 
 from arm_vcpu_cli.api import Machine
 from arm_vcpu_cli.board.description import NO_LIMITS, ClockSource, MachineDescription
@@ -23,7 +23,8 @@ from arm_vcpu_cli.errors import OutputCancelledError, OutputError, StoppedError,
 from arm_vcpu_cli.guest.image import GuestImage
 from arm_vcpu_cli.host.machine_host import engine_version
 from arm_vcpu_cli.host.watchdog import StopCause, Watchdog
-from arm_vcpu_cli.inspect.postmortem.report_wanted import wants_advice, wants_report, was_stopped
+from arm_vcpu_cli.inspect.postmortem.report_wanted import FULL, NONE, wants_report, was_stopped
+from arm_vcpu_cli.printable import printable_lines
 from arm_vcpu_cli.record import Record, replace
 from arm_vcpu_cli.vm.endings import STATUS_INTERRUPTED, STATUS_LIMIT, Ending, RunResult
 from arm_vcpu_cli.vm.machine import Machine as Parts
@@ -39,6 +40,8 @@ _INPUT_LOG: Final = "arm_vcpu_cli.vm.inputlog"
 _DESTINATION: Final = "arm_vcpu_cli.trace.destination"
 _OVERWRITING: Final = "arm_vcpu_cli.cli.overwriting"
 """Needed by commands that write a file."""
+_STREAMS: Final = "arm_vcpu_cli.trace.output_stream"
+"""Needed where a report goes to a file."""
 _SLOW_FILES: Final = "arm_vcpu_cli.cli.slow_files"
 """Needed where a file may have to be waited for."""
 _KERNEL_WARNINGS: Final = "arm_vcpu_cli.cli.kernel_warnings"
@@ -50,14 +53,14 @@ _REPORT: Final = "arm_vcpu_cli.inspect.postmortem.report"
 def run_guest(
     options: GuestOptions,
     prepare: Callable[[Parts, Cancelled], None] | None = None,
-    finish: Callable[[RunResult], None] | None = None,
+    finish: Callable[[RunResult, Sequence[str]], None] | None = None,
     *,
     output: Path | None = None,
 ) -> int:
     """Load and run a guest; the exit status.
 
     ``prepare`` gets the machine before its vCPU is bound, and opens ``output`` if there is one; ``finish`` gets the
-    end before it is told to the user.
+    end, and the lines of the report on it, before they are told to the user.
     """
     with slow_files(options):
         loaded = load_files(options, output)
@@ -65,8 +68,9 @@ def run_guest(
     machine = opened.parts
     if loaded.image.kind == "linux":
         import_module(_KERNEL_WARNINGS).warn_of_kernel(machine)
-    with opened, watched(machine, loaded) as watchdog, ExitStack() as recording:
+    with opened, watched(machine, loaded) as watchdog, ExitStack() as recording, ExitStack() as filing:
         connect = open_input(machine, loaded, watchdog, recording)
+        file = _open_report(options, watchdog, filing)
         if prepare is not None:
             prepare(machine, watchdog.has_fired)
         with raw_terminal(machine.console) as terminal:
@@ -79,15 +83,18 @@ def run_guest(
         watchdog.answered = True
         if machine.console.in_line and result.ending is not Ending.POWERED_OFF:
             tell("", watchdog.has_fired)
+        report = _report(machine, result, options)
         # Each gets to know how it ended, whatever became of the others.
         steps: list[Callable[[], None]] = [recording.close]
         if finish is not None:
-            steps.append(partial(finish, result))
+            steps.append(partial(finish, result, report))
+        if file is not None:
+            steps.append(partial(_file_report, machine, result, file, filing))
         failures = [failure for failure in map(_failure_of, steps) if failure is not None]
         for failure in failures:
             if not isinstance(failure, OutputCancelledError) or not _was_stopped(result):
                 raise failure
-        _tell(machine, result, watchdog.has_fired, regs=options.regs)
+        _tell(result, report, watchdog.has_fired, regs=options.regs)
         # Here, where a signal waits, and not on the way out, where it would be a second line.
         opened.close()
         return result.status
@@ -105,11 +112,11 @@ class Loaded(Record):
 
 
 def load_files(options: GuestOptions, output: Path | None = None) -> Loaded:
-    """Load what the options name. Refuses to write over it, be it to ``output`` or as a recording."""
+    """Load what the options name. Refuses to write over it, be it to ``output``, as a recording or as a report."""
     since = time.monotonic()
     with doing(f"loading {options.guest.name}"):
         description, image = options.load()
-    if output is not None or options.record is not None:
+    if any(path is not None for path in (output, options.record, options.report_file)):
         import_module(_OVERWRITING).check_guest(options, description, output)
     log = None if options.replay is None else import_module(_INPUT_LOG).load_input_log(options.replay)
     return Loaded(since, options, description, image, log)
@@ -251,22 +258,45 @@ def _facts(machine: Parts, options: GuestOptions) -> dict[str, str]:
     }
 
 
-def _tell(machine: Parts, result: RunResult, cancelled: Cancelled, *, regs: bool) -> None:
-    kernel = machine.image.kind == "linux"
-    if regs or wants_report(result) or wants_advice(result, kernel=kernel) or was_stopped(result):
-        report = import_module(_REPORT)
-        color = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
-        if wants_report(result, regs=regs):
-            lines = report.death_report(machine, result, color=color, regs=regs)
-        elif wants_advice(result, kernel=kernel):
-            lines = report.brief_report(machine, result, color=color)
-        elif was_stopped(result):
-            lines = report.standstill_report(machine, result, color=color)
-        else:
-            lines = report.all_registers(machine)
-        if lines:
-            tell("\n".join(lines), cancelled, coloured=color)
-    if regs:
-        say(f"{result.message} ({result.exits} exits to EL2, {result.seconds:.3f} s)", cancelled)
-    elif result.ending is not Ending.POWERED_OFF:
-        say(result.message, cancelled)
+def _open_report(options: GuestOptions, watchdog: Watchdog, filing: ExitStack) -> TextIO | None:
+    """The file of the report, opened before the guest runs: it would have run in vain."""
+    if options.report_file is None:
+        return None
+    file: TextIO = filing.enter_context(
+        import_module(_STREAMS).open_output(options.report_file, cancelled=watchdog.has_fired)
+    )
+    return file
+
+
+def _report(machine: Parts, result: RunResult, options: GuestOptions) -> Sequence[str]:
+    """What there is to say about the end of a run before the last line; nothing if the guest ended it well."""
+    if wants_report(result, options.report, regs=options.regs, kernel=machine.image.kind == "linux"):
+        form = FULL if options.regs and options.report is None else options.report
+        lines: list[str] = import_module(_REPORT).report_lines(machine, result, form=form, regs=options.regs)
+        return lines
+    if options.report != NONE and was_stopped(result):
+        standstill: list[str] = import_module(_REPORT).standstill_lines(machine, result)
+        return standstill
+    if options.regs:
+        registers: list[str] = import_module(_REPORT).all_registers(machine)
+        return registers
+    return ()
+
+
+def _file_report(machine: Parts, result: RunResult, file: TextIO, filing: ExitStack) -> None:
+    lines = import_module(_REPORT).report_lines(machine, result, form=FULL)
+    with filing.pop_all():
+        file.write(printable_lines("\n".join([*lines, _last_line(result, timed=True)])) + "\n")
+
+
+def _last_line(result: RunResult, *, timed: bool) -> str:
+    return f"{result.message} ({result.exits} exits to EL2, {result.seconds:.3f} s)" if timed else result.message
+
+
+def _tell(result: RunResult, report: Sequence[str], cancelled: Cancelled, *, regs: bool) -> None:
+    if report:
+        coloured = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+        lines = import_module(_REPORT).painted(report) if coloured else report
+        tell("\n".join(lines), cancelled, coloured=coloured)
+    if regs or result.ending is not Ending.POWERED_OFF:
+        say(_last_line(result, timed=regs), cancelled)

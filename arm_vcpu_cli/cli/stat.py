@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
@@ -16,7 +16,7 @@ import click
 
 from arm_vcpu_cli.cli.encoding import escape_unknown
 from arm_vcpu_cli.cli.guest_options import GuestOptions
-from arm_vcpu_cli.cli.options import FILE, GuestCommand, count, guest_arguments, guest_options
+from arm_vcpu_cli.cli.options import FILE, GuestCommand, count, guest_arguments, guest_options, report_options
 from arm_vcpu_cli.cli.overwriting import check_outputs
 from arm_vcpu_cli.cli.session import run_guest
 from arm_vcpu_cli.cli.stat_json import as_json
@@ -48,6 +48,7 @@ class _Output:
 @click.command("stat", cls=GuestCommand, short_help="Count and time the exits of a guest or a trace.")
 @guest_options
 @guest_arguments
+@report_options()
 @click.option(
     "-i",
     "--input",
@@ -165,7 +166,7 @@ def _of_guest(options: GuestOptions, wanted: _Output, *, live: bool) -> int:
                 stream = shown.enter_context(open_stderr(cancelled, drops=True))
                 shown.enter_context(import_module(_TERMINAL).live(counter.statistics, view, heading, stream))
 
-        def finish(result: RunResult) -> None:
+        def finish(result: RunResult, _report: Sequence[str]) -> None:
             shown.close()
             for counter, file, cancelled in prepared:
                 about = {"guest": printable_path(options.guest), "ending": result.ending.value, "status": result.status}

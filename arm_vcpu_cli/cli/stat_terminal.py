@@ -47,21 +47,24 @@ def live(statistics: Statistics, view: View, heading: str, stream: TextIO) -> Li
 
 
 def _group(statistics: Statistics, view: View, heading: str, look: Look) -> Group:
-    return Group(*map(_framed, parts_of(statistics, view, heading, look)))
+    return Group(*(_framed(part, look.width) for part in parts_of(statistics, view, heading, look)))
 
 
-def _framed(part: Part) -> RenderableType:
+def _framed(part: Part, width: int) -> RenderableType:
     if isinstance(part, Line):
         return cell(part.text, part.style)
+    part = part.fitted(width)
     framed = table.Table(
         box=box.SIMPLE_HEAD, header_style="bold", padding=(0, 1, 0, 0), pad_edge=False, show_edge=False
     )
-    for column in part.columns:
+    for column, needed in zip(part.columns, part.widths(), strict=True):
+        # Names make room for figures, which are whole or not there at all.
         framed.add_column(
             column.title,
             justify="right" if column.right else "left",
-            no_wrap=True,
-            overflow="ellipsis",
+            no_wrap=not column.wraps,
+            min_width=None if column.wraps else needed,
+            overflow="fold",
             style=column.style,
         )
     for row in part.rows:

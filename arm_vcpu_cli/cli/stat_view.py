@@ -48,9 +48,15 @@ _TITLES: Final = {
     VCPU_INTERRUPT: "interrupts of each vCPU",
     EXCEPTION: "exceptions that the guest took itself",
 }
-_WIDE: Final = 110
-_MEDIUM: Final = 90
-"""Columns of a terminal from which on there is room for more figures."""
+_RANKS: Final = {
+    "over time": 7, "per s": 6, "min": 5, "wait: p99": 5, "handled: p99": 5, "time share": 4, "wait: max": 4,
+    "handled: max": 4, "ended": 3, "p99": 3, "max": 2, "wait: median": 2, "handled: median": 2, "median": 1,
+    "share": 1, "raised": 1,
+}  # fmt: skip
+"""Which columns are left out where there is no room for all: those with the highest number first, others never."""
+_GAP: Final = 2
+_LEAST_NAME: Final = 24
+"""Columns of a terminal that names have, before figures are left out."""
 _PIPE_WIDTH: Final = 132
 _HISTORY: Final = 32
 _BAR: Final = 40
@@ -82,11 +88,14 @@ class Line:
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table, with a style for terminals that have any."""
+    """A column of a table, with a style for terminals that have any. ``rank`` is in which order it is left out where
+    there is no room, 0 for never; ``wraps``: its text may have more than one line."""
 
     title: str
     right: bool = False
     style: str = ""
+    rank: int = 0
+    wraps: bool = False
 
 
 @dataclass(frozen=True)
@@ -96,10 +105,33 @@ class Table:
     columns: tuple[Column, ...]
     rows: tuple[tuple[str, ...], ...]
 
+    def widths(self) -> list[int]:
+        """The characters that each column takes."""
+        return [
+            max(len(column.title), *(len(row[index]) for row in self.rows)) for index, column in enumerate(self.columns)
+        ]
+
+    def fitted(self, width: int) -> Table:
+        """The table without the columns that there is no room for in ``width`` characters."""
+        kept = list(range(len(self.columns)))
+        widths = [
+            min(each, _LEAST_NAME) if column.wraps else each
+            for each, column in zip(self.widths(), self.columns, strict=True)
+        ]
+        while sum(widths[index] for index in kept) + _GAP * (len(kept) - 1) > width:
+            last = max(kept, key=lambda index: self.columns[index].rank)
+            if not self.columns[last].rank:
+                break
+            kept.remove(last)
+        return Table(
+            tuple(self.columns[index] for index in kept),
+            tuple(tuple(row[index] for index in kept) for row in self.rows),
+        )
+
 
 Part = Line | Table
 _BLANK: Final = Line("")
-_NAME: Final = Column("", style="cyan")
+_NAME: Final = Column("", style="cyan", wraps=True)
 
 
 def print_statistics(statistics: Statistics, view: View, heading: str, stream: TextIO) -> None:
@@ -116,7 +148,7 @@ def print_statistics(statistics: Statistics, view: View, heading: str, stream: T
 
 def _plain(table: Table) -> list[str]:
     rows = (tuple(column.title for column in table.columns), *table.rows)
-    widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
+    widths = table.widths()
     layout = [
         f"{{:{'>' if column.right else '<'}{width}}}" for column, width in zip(table.columns, widths, strict=True)
     ]
@@ -185,9 +217,9 @@ def _remarks(statistics: Statistics) -> list[str]:
 def _table(statistics: Statistics, together: Durations, name: str, view: View, look: Look) -> tuple[str, list[Part]]:
     """The title, and the table with what is below it; nothing if there are no rows."""
     if name == INTERRUPT:
-        return _TITLES[name], _interrupt_table(statistics.interrupts(), view, look)
+        return _TITLES[name], _interrupt_table(statistics.interrupts(), view)
     if name == VCPU_INTERRUPT:
-        return _TITLES[name], _interrupt_table(statistics.interrupts_by_vcpu(), view, look, by_vcpu=True)
+        return _TITLES[name], _interrupt_table(statistics.interrupts_by_vcpu(), view, by_vcpu=True)
     if name == EXCEPTION:
         rows, whole = statistics.exceptions(), statistics.events.get(EXCEPTION, 0)
     else:
@@ -204,17 +236,15 @@ def _count_table(
 ) -> list[Part]:
     shown = rows[:top] if top else rows
     timed = any(row.durations.count for row in rows)
-    wide = look.width >= _WIDE
-    history = wide and any(row.over_time for row in rows)
-    titles = ("count", "share", *(("per s",) if wide else ()), *(_time_titles(look) if timed else ()))
-    columns = (*_figures(titles), _NAME, *((Column("over time"),) if history else ()))
+    history = any(row.over_time for row in rows)
+    titles = ("count", "share", "per s", *(_TIME_TITLES if timed else ()))
+    columns = (*_figures(titles), _NAME, *((Column("over time", rank=_RANKS["over time"]),) if history else ()))
     lines: list[tuple[str, ...]] = []
     for row in shown:
         cells = [str(row.count), _percent(row.count, whole)]
-        if wide:
-            cells.append(f"{row.count / statistics.seconds:.0f}" if statistics.seconds else "-")
+        cells.append(f"{row.count / statistics.seconds:.0f}" if statistics.seconds else "-")
         if timed:
-            cells += _times(row.durations, together, look)
+            cells += _times(row.durations, together)
         cells.append(shown_name(row.label))
         if history:
             cells.append(sparkline(row.over_time, blocks=look.blocks))
@@ -224,43 +254,38 @@ def _count_table(
     )
 
 
-def _time_titles(look: Look) -> tuple[str, ...]:
-    share = ("share",) if look.width >= _MEDIUM else ()
-    return ("time", *share, *(("min",) if look.width >= _WIDE else ()), "median", "p99", "max")
+_TIME_TITLES: Final = ("time", "time share", "min", "median", "p99", "max")
 
 
-def _times(durations: Durations, together: Durations, look: Look) -> list[str]:
-    """The cells below :func:`_time_titles`."""
-    titles = _time_titles(look)
+def _times(durations: Durations, together: Durations) -> list[str]:
+    """The cells below :data:`_TIME_TITLES`."""
     if not durations.count:
-        return ["-"] * len(titles)
-    cells = {
-        "time": duration(durations.total),
-        "share": _percent(durations.total, together.total),
-        "min": duration(durations.minimum),
-        "median": duration(durations.quantile(0.5)),
-        "p99": duration(durations.quantile(0.99)),
-        "max": duration(durations.maximum),
-    }
-    return [cells[title] for title in titles]
+        return ["-"] * len(_TIME_TITLES)
+    return [
+        duration(durations.total),
+        _percent(durations.total, together.total),
+        duration(durations.minimum),
+        duration(durations.quantile(0.5)),
+        duration(durations.quantile(0.99)),
+        duration(durations.maximum),
+    ]
 
 
-def _interrupt_table(interrupts: list[Interrupt], view: View, look: Look, *, by_vcpu: bool = False) -> list[Part]:
+def _interrupt_table(interrupts: list[Interrupt], view: View, *, by_vcpu: bool = False) -> list[Part]:
     if not interrupts:
         return []
     interrupts.sort(key=lambda each: (-each.actions.total(), each.intid, each.vcpu))
     shown = interrupts[: view.top] if view.top else interrupts
-    wide = look.width >= _WIDE
-    quantiles = ("p99", "max") if wide else ("max",)
     whose = ("vCPU",) if by_vcpu else ()
-    titles = (*whose, "INTID", "raised", "taken", "ended", "wait: median", *quantiles, "handled: median", *quantiles)
+    spans = [f"{what}: {quantile}" for what in ("wait", "handled") for quantile in ("median", "p99", "max")]
+    titles = (*whose, "INTID", "raised", "taken", "ended", *spans)
     lines: list[tuple[str, ...]] = []
     for each in shown:
         cells = [f"cpu{each.vcpu}"] if by_vcpu else []
         cells += [str(each.intid), *(str(each.actions[name]) for name in ("raised", "acknowledged", "ended"))]
         for durations in (each.pending, each.active):
             known = durations.count
-            cells += [duration(durations.quantile(q)) if known else "-" for q in ((0.5, 0.99) if wide else (0.5,))]
+            cells += [duration(durations.quantile(q)) if known else "-" for q in (0.5, 0.99)]
             cells.append(duration(durations.maximum) if known else "-")
         lines.append((*cells, shown_name(each.source)))
     rest = interrupts[len(shown) :]
@@ -270,7 +295,7 @@ def _interrupt_table(interrupts: list[Interrupt], view: View, look: Look, *, by_
 
 
 def _figures(titles: Sequence[str]) -> tuple[Column, ...]:
-    return tuple(Column(title, right=True) for title in titles)
+    return tuple(Column(title, right=True, rank=_RANKS.get(title, 0)) for title in titles)
 
 
 def _with_rest(table: Table, rows: int, count: int) -> list[Part]:
@@ -292,7 +317,7 @@ def _histogram(statistics: Statistics, together: Durations, look: Look) -> list[
         count = powers.get(power, 0)
         low = 0 if power < 0 else 1 << power
         cells = (duration(low), duration(1 << power + 1), str(count), _percent(count, together.count))
-        lines.append((*cells, bar(count, most, _BAR, blocks=look.blocks)))
+        lines.append((*cells, bar(count, most, min(_BAR, look.width - _BAR), blocks=look.blocks)))
     table = Table((*_figures(("from", "to", "exits", "share")), Column("", style="green")), tuple(lines))
     reasons: list[tuple[str, ...]] = []
     for row in statistics.by(REASON):

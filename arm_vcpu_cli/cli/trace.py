@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, TextIO
 import click
 
 from arm_vcpu_cli.cli.guest_options import GuestOptions
-from arm_vcpu_cli.cli.options import FILE, GuestCommand, guest_arguments, guest_options
+from arm_vcpu_cli.cli.options import FILE, GuestCommand, guest_arguments, guest_options, report_options
 from arm_vcpu_cli.cli.session import run_guest
 from arm_vcpu_cli.cli.style import colours, event_style
 from arm_vcpu_cli.cli.trace_options import SelectionOptions, selection_options
@@ -51,6 +51,7 @@ _SUFFIXES = MappingProxyType(
 @click.command("trace", cls=GuestCommand, short_help="Run a guest and log its exits.")
 @guest_options
 @guest_arguments
+@report_options()
 @click.option(
     "--format",
     "format_",
@@ -115,11 +116,11 @@ def command(format_: str | None, output: Path | None, timing: bool, color: bool 
             sink.header(trace_header(machine, f"armvcpu {VERSION}", timing=timing))
             tracers.append(attach_tracer(machine, sink, wanted))
 
-        def finish(result: RunResult) -> None:
+        def finish(result: RunResult, report: Sequence[str]) -> None:
             # Closed here, where a wait for the reader still ends with the run.
             with opened.pop_all():
                 for tracer in tracers:
-                    tracer.end(result)
+                    tracer.end(result, report)
                     tracer.close()
 
         return run_guest(GuestOptions(**options, repeatable=True), prepare, finish, output=output)

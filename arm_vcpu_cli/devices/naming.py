@@ -6,7 +6,7 @@ Names are those of the manuals. Only traces and reports use them: reading and wr
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final, Protocol
 
 from arm_vcpu_cli.arch.bitfield import Register
@@ -112,6 +112,12 @@ class RegisterMap:
         for registers, following in zip(self._declared, self._declared[1:], strict=False):
             if registers.end > following.offset:
                 raise ValueError(f"{registers.name} at {registers.offset:#x} overlaps {following.name}")
+
+    def places(self) -> Iterator[tuple[int, int]]:
+        """Offset and size in bytes of each register, by offset."""
+        for registers in self._declared:
+            for index in range(registers.count):
+                yield registers.offset + index * registers.size, registers.size
 
     def layout(self, offset: int) -> type[Register] | None:
         """The layout of the register at an offset, None without."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -269,8 +269,8 @@ class Tracer:
 
     # The end ---------------------------------------------------------------------------------------------------
 
-    def end(self, result: RunResult) -> None:
-        """Tell what is still kept, and how the run ended."""
+    def end(self, result: RunResult, report: Sequence[str] = ()) -> None:
+        """Tell what is still kept, and how the run ended, with the ``report`` on that if there is one."""
         self._finish()
         if self._line:
             self._tell_line()
@@ -283,7 +283,7 @@ class Tracer:
                 self._sink.event(make(*arguments))
             self._ring.clear()
         now = max(map(self._time_of, range(self._vcpus)))
-        end = TraceEnd(result.ending.value, result.status, result.message, result.exits, now)
+        end = TraceEnd(result.ending.value, result.status, result.message, result.exits, now, tuple(report))
         self._sink.end(end)
 
     def close(self) -> None:

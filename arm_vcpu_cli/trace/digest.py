@@ -16,11 +16,13 @@ from arm_vcpu_cli.trace.event import (
     NAME_KEYS,
     STATE,
     TraceEnd,
+    TraceEvent,
     TraceHeader,
 )
 from arm_vcpu_cli.trace.reader import Record, TraceReader
 from arm_vcpu_cli.trace.statistics import Statistics
 from arm_vcpu_cli.trace.tally import count_record
+from arm_vcpu_cli.trace.text import details, event_syndrome, place
 
 KEPT_EVENTS: Final = 2000
 """Events that are kept of the start of a trace, and as many of its end."""
@@ -33,7 +35,7 @@ MAX_DETAILS: Final = 400
 WFI: Final = "WFI"
 _HALT: Final = "Halt"
 _COMMON: Final = frozenset(
-    {"type", "seq", "vcpu", "time_ns", "pc", "symbol", "caller", "el", "esr", "esr_text", "source"}
+    {"type", "seq", "vcpu", "time_ns", "pc", "symbol", "caller", "el", "esr", "esr_text", "source", "note"}
 )
 _ACTIVITIES: Final = frozenset({EXIT, ENTRY, EXCEPTION})
 _MAX_VCPUS: Final = 64
@@ -179,20 +181,53 @@ def _keep_line(found: Digest, line: ConsoleLine) -> None:
 
 
 def _shown(record: Record) -> ShownEvent:
+    """As a line of a text trace has it."""
+    event = _event(record)
+    esr = "" if event.esr is None else event_syndrome(event)
+    note = f"[{event.note}]" if event.note else ""
+    where = "" if event.pc is None else " ".join(place(event.pc, event.symbol, event.source).split())
+    el = "" if event.el is None or not where else f"EL{event.el} "
+    return ShownEvent(
+        event.seq,
+        event.time,
+        event.vcpu,
+        event.type[:MAX_DETAILS],
+        event.name[:MAX_DETAILS],
+        f"{el}{where or event.symbol}"[:MAX_DETAILS],
+        " ".join(part for part in (details(event), note, esr) if part)[:MAX_DETAILS],
+    )
+
+
+def _event(record: Record) -> TraceEvent:
     kind = record["type"]
     key = NAME_KEYS.get(kind, "")
-    symbol, pc = record.get("symbol"), record.get("pc")
-    place = symbol if isinstance(symbol, str) else pc if isinstance(pc, str) else ""
-    told = [f"{name}={value}" for name, value in record.items() if name not in _COMMON and name != key]
-    esr = record.get("esr_text")
-    if isinstance(esr, str):
-        told.append(esr)
-    return ShownEvent(
+    return TraceEvent(
+        kind,
         record["seq"],
-        record["time_ns"],
         record["vcpu"],
-        kind[:MAX_DETAILS],
-        record[key][:MAX_DETAILS] if key else "",
-        place[:MAX_DETAILS],
-        " ".join(told)[:MAX_DETAILS],
+        record["time_ns"],
+        record[key] if key else "",
+        _number(record.get("pc")),
+        _string(record.get("symbol")),
+        _string(record.get("source")),
+        el=_integer(record.get("el")),
+        esr=_number(record.get("esr")),
+        fields=tuple((name, value) for name, value in record.items() if name not in _COMMON and name != key),
+        note=_string(record.get("note")),
     )
+
+
+def _string(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _integer(value: object) -> int | None:
+    return value if isinstance(value, int) else None
+
+
+def _number(value: object) -> int | None:
+    """An address or a register, which are text in a trace."""
+    try:
+        return int(value, 16) if isinstance(value, str) else None
+    except ValueError:
+        return None

@@ -102,10 +102,12 @@ class TraceHeader:
 @dataclass(frozen=True, slots=True)
 class TraceEnd:
     """How the run ended: ``ending`` in a word or two, the exit ``status`` of the command, ``message`` for people,
-    all ``exits`` to EL2 and the ``time`` of the run in nanoseconds."""
+    all ``exits`` to EL2 and the ``time`` of the run in nanoseconds; ``report`` has the lines of the report on a guest
+    that did not end well."""
 
     ending: str
     status: int
     message: str
     exits: int
     time: int
+    report: tuple[str, ...] = ()

@@ -43,7 +43,8 @@ def render(digest: Digest) -> str:
         "tool": text(header.tool),
         "ending": text(end.message) if end is not None else "the trace does not say how the run ended",
         "ending_class": "" if end is None else "good" if end.status == 0 else "bad",
-        "navigation": "".join(f'<a href="#{name}">{title}</a>' for name, title in _sections(timed)),
+        "navigation": "".join(f'<a href="#{name}">{title}</a>' for name, title in _sections(digest, timed=timed)),
+        "report": _report(digest),
         "warning": _warning(digest),
         "tiles": _tiles(digest),
         "latency": _LATENCY if timed else "",
@@ -64,6 +65,12 @@ _LATENCY: Final = """<section id="latency" aria-labelledby="latency-heading">
 </section>"""
 
 
+_REPORT: Final = """<section id="report" aria-labelledby="report-heading">
+<h2 id="report-heading">Report</h2>
+<pre class="report" tabindex="0" role="region" aria-label="Report on the end of the run">{}</pre>
+</section>"""
+
+
 def _part(name: str) -> str:
     return files(_PARTS).joinpath(name).read_text(encoding="utf-8")
 
@@ -72,7 +79,17 @@ def _hash(content: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
 
 
-def _sections(timed: bool) -> Iterable[tuple[str, str]]:
+def _report(digest: Digest) -> str:
+    """What the command said of a guest that died, and where."""
+    if digest.end is None or not digest.end.report:
+        return ""
+    lines = "\n".join(line if line.startswith(" ") else f"<b>{line}</b>" for line in map(text, digest.end.report))
+    return _REPORT.replace("{}", lines)
+
+
+def _sections(digest: Digest, *, timed: bool) -> Iterable[tuple[str, str]]:
+    if digest.end is not None and digest.end.report:
+        yield "report", "Report"
     for name, title in _SECTIONS:
         yield name, title
         if timed and name == "timeline":
@@ -216,7 +233,9 @@ def _data(digest: Digest) -> str:
     # The bins of a run that is much longer than its last event are as wide as those of the rest.
     data = {
         "width": 1 << exits.shift,
+        "bins": exits.used(end),
         "end": end,
+        "died": digest.end is not None and digest.end.status != 0,
         "exits": _rows(exits, end),
         "vcpus": [{"vcpu": vcpu, "rows": _rows(bins, end)} for vcpu, bins in sorted(digest.vcpus.items())],
         "interrupts": _rows(interrupts, end)[:_INTERRUPT_LANES],

@@ -41,6 +41,8 @@ ALWAYS_UNPACKED: Final = 16 << 20
 _CHUNK: Final = 1 << 18
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 _ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
+_LONGEST_REPORT: Final = 2000
+"""Lines."""
 _HEADER: Final = f'a trace\'s header, {{"type":"trace","schema":"{SCHEMA}",...}} (armvcpu trace --format jsonl)'
 _SHOWN: Final = 40
 _HEX: Final = re.compile(r"0x[0-9a-fA-F]{1,16}").fullmatch
@@ -204,6 +206,7 @@ class TraceReader:
                 message=printable(self.text(record, "message"), LONGEST_LINE),
                 exits=self.number(record, "exits"),
                 time=self.number(record, "time_ns", TIME_BITS),
+                report=self._report(record),
             )
             return True
         if kind == "summary":
@@ -213,6 +216,11 @@ class TraceReader:
             self.totals = {reason: self.number(exits, reason) for reason in exits}
             return True
         return False
+
+    def _report(self, record: Record) -> tuple[str, ...]:
+        """The lines of a report, as many as one may have."""
+        text = self.text(record, "report") if "report" in record else ""
+        return tuple(printable(line) for line in text.split("\n")[:_LONGEST_REPORT]) if text else ()
 
     def _read_header(self) -> TraceHeader:
         line = next(self._lines, None)

@@ -118,7 +118,7 @@ class JsonLinesSink:
 
     def end(self, end: TraceEnd) -> None:
         """See :class:`TraceSink`."""
-        record = {
+        record: dict[str, object] = {
             "type": "end",
             "ending": end.ending,
             "status": end.status,
@@ -126,6 +126,8 @@ class JsonLinesSink:
             "exits": end.exits,
             "time_ns": end.time,
         }
+        if end.report:
+            record["report"] = "\n".join(end.report)
         self._write(self._held)
         self._held = ""
         self._stream.write(_ENCODER.encode(record) + "\n")

@@ -62,15 +62,26 @@ def event_line(event: TraceEvent, style: Style = plain, digits: int = 1) -> str:
     ``digits`` are those of the highest number of a vCPU.
     """
     seq, vcpu, time = event.seq, event.vcpu, event.time
-    parts = [f"{seq:>7} cpu{vcpu:<{digits}} {time / 1e9:>13.9f}", _headline(event, style), _details(event, style)]
+    return f"{seq:>7} cpu{vcpu:<{digits}} {time / 1e9:>13.9f} {event_text(event, style)}".rstrip()
+
+
+def event_text(event: TraceEvent, style: Style = plain, *, syndrome: bool = True) -> str:
+    """What a line of a trace says of an event behind its time; without the ESR at its end unless ``syndrome``."""
+    parts = [_headline(event, style), details(event, style)]
     if event.note:
         parts.append(f"[{event.note}]")
-    if event.esr is not None:
-        register = "ESR_EL1" if event.type == EXCEPTION else "ESR_EL2"
-        # What there is in the syndrome of a device access has been said by then, and lines are long enough.
-        decoded = "" if event.name in _SELF_EVIDENT and not event.note else f" {describe_esr(event.esr)}"
-        parts.append(style(f"| {register}={event.esr:#010x}{decoded}", "syndrome"))
+    if event.esr is not None and syndrome:
+        parts.append(style(event_syndrome(event), "syndrome"))
     return " ".join(part for part in parts if part).rstrip()
+
+
+def event_syndrome(event: TraceEvent) -> str:
+    """The ESR of an event that has one."""
+    esr = event.esr or 0
+    register = "ESR_EL1" if event.type == EXCEPTION else "ESR_EL2"
+    # What there is in the syndrome of a device access has been said by then, and lines are long enough.
+    decoded = "" if event.name in _SELF_EVIDENT and not event.note else f" {describe_esr(esr)}"
+    return f"| {register}={esr:#010x}{decoded}"
 
 
 def _headline(event: TraceEvent, style: Style) -> str:
@@ -89,7 +100,8 @@ def place(pc: int, symbol: str, source: str = "") -> str:
     return f"{where:<32}" + (f" {source}" if source else "")
 
 
-def _details(event: TraceEvent, style: Style) -> str:
+def details(event: TraceEvent, style: Style = plain) -> str:
+    """The fields of an event in words."""
     fields = dict(event.fields)
     if event.type == CONSOLE:
         return repr(fields.get("text", ""))

@@ -111,7 +111,7 @@ def test_a_guest_that_can_do_nothing_any_more_hangs(
 ) -> None:
     finished = armvcpu("run", "--clock", clock, raw.of(*words))
     assert finished.last == f"armvcpu: the guest hangs in a loop at {START + place:#x}, {why}"
-    assert finished.err.startswith("what this usually means:\n")
+    assert "\nwhat this usually means:\n" in finished.err
     assert (finished.out, finished.status) == (b"", 123)
 
 
@@ -177,7 +177,7 @@ def test_a_guest_that_waits_in_vain_says_for_what(raw: RawGuests, words: tuple[i
     finished = armvcpu("run", raw.of(*words))
     assert (finished.last, finished.status) == (f"armvcpu: {message}", 123)
     # Who has only come to the end of what was typed needs no advice.
-    assert finished.err.startswith("what this usually means:\n") is ("input has ended" not in message)
+    assert ("\nwhat this usually means:\n" in finished.err) is ("input has ended" not in message)
 
 
 # Being stopped -------------------------------------------------------------------------------------------------

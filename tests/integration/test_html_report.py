@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from arm_vcpu_cli.errors import OUTPUT_FAILED
-from tests.integration.command import SAMPLES, armvcpu
+from tests.integration.command import SAMPLES, Finished, armvcpu
 from tests.support.browser import Loaded, load, with_actions
 
 HEADER = {
@@ -218,6 +218,95 @@ def test_zoom_legend_tip_search_and_sorting(page: Path, trace: Path, tmp_path: P
     assert "PSCI_VERSION" in said["row"]
     counted = Counter(str(each["reason"]) for each in records(trace) if each["type"] == "exit")
     assert counted[said["sorted"]] == min(counted.values())
+
+
+# A guest that died -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def death(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Finished]:
+    path = tmp_path_factory.mktemp("death") / "crash.jsonl"
+    done = armvcpu("trace", "--format", "jsonl", "-o", path, SAMPLES / "crash" / "crash.elf")
+    assert done.status == 122
+    return path, done
+
+
+def test_the_page_holds_the_report_that_the_command_printed(death: tuple[Path, Finished]) -> None:
+    trace, done = death
+    *report, last = done.err.splitlines()
+    content = make(trace).read_text(encoding="utf-8")
+    shown = re.search(r'<pre class="report"[^>]*>(.*?)</pre>', content, re.DOTALL)
+    assert shown is not None
+    assert html.unescape(re.sub(r"</?b>", "", shown[1])).splitlines() == report
+    assert html.escape(last.removeprefix("armvcpu: ")) in content
+    assert '<a href="#report">Report</a>' in content
+
+
+def test_a_page_of_a_run_that_ended_well_has_no_report(page: Path) -> None:
+    content = page.read_text(encoding="utf-8")
+    assert 'id="report"' not in content
+    assert '"died":false' in content
+
+
+def test_every_exit_is_in_the_timeline_to_the_very_last(death: tuple[Path, Finished], tmp_path: Path) -> None:
+    trace, _ = death
+    done = load(make(trace), tmp_path)
+    plot = done.html[done.html.index('<svg id="plot"') : done.html.index('<div id="tip"')]
+    drawn = sum(map(int, re.findall(r'data-count="(\d+)"', plot)))
+    exits = [each for each in records(trace) if each["type"] == "exit"]
+    assert drawn == len(exits)
+    # Nearly all of them are at the end of the run, which is where a mark is lost most easily.
+    end = records(trace)[-2]["time_ns"]
+    assert sum(each["time_ns"] == end for each in exits) > 1000
+
+
+@pytest.mark.parametrize("end", [0, 1, 1023, 1024, 2047, 2048, 2049, 3 << 40, (1 << 53) - 1])
+def test_an_exit_at_the_end_is_drawn_however_long_the_run(end: int, tmp_path: Path) -> None:
+    closing = {"type": "end", "ending": "fault", "status": 122, "message": "it broke", "exits": 3, "time_ns": end}
+    trace = write_trace(tmp_path / "end.jsonl", exit_at(0), exit_at(end // 2), exit_at(end), closing)
+    done = load(make(trace), tmp_path)
+    assert done.console == ()
+    assert sum(map(int, re.findall(r'data-count="(\d+)"', done.html[done.html.index('<svg id="plot"') :]))) == 3
+
+
+def test_the_events_open_where_the_run_ended(death: tuple[Path, Finished], tmp_path: Path) -> None:
+    trace, _ = death
+    script = "document.body.dataset.top = document.getElementById('event-list').scrollTop > 0;"
+    done = load(with_actions(make(trace), script, tmp_path), tmp_path)
+    body = done.html[done.html.index('id="event-rows"') :]
+    body = body[: body.index("</tbody>")]
+    *_, last = re.findall(r"<tr[^>]*>(.*?)</tr>", body)
+    assert "state Ready" in last
+    assert "the same 1\N{THIN SPACE}000 times more" in body
+    assert 'data-top="true"' in done.html
+
+
+KEYBOARD = """
+const chart = document.getElementById("chart"), found = [];
+const press = (key) => chart.dispatchEvent(new KeyboardEvent("keydown", {key, bubbles: true}));
+press("Home");
+for (let column = 0; column < 250; column++) {
+  if (column) press("ArrowRight");
+  press("Enter");
+  found.push(document.getElementById("unpick").textContent + "|" + document.getElementById("found").textContent);
+}
+const sums = new Map(found.map((text) => text.split("|")));
+const total = [...sums.values()].reduce((sum, text) => sum + Number(text.replace(/\\D/g, "")), 0);
+document.body.dataset.total = total;
+press("0");
+document.getElementById("unpick").click();
+document.body.dataset.all = document.getElementById("found").textContent;
+"""
+
+
+def test_every_event_is_found_from_the_timeline_with_the_keyboard(death: tuple[Path, Finished], tmp_path: Path) -> None:
+    trace, _ = death
+    done = load(with_actions(make(trace), KEYBOARD, tmp_path), tmp_path)
+    assert done.console == ()
+    events = [each for each in records(trace) if each["type"] not in ("trace", "entry", "end", "summary")]
+    said = dict(re.findall(r'data-(\w+)="([^"]*)"', done.html[done.html.index("<body") :][:500]))
+    assert int(said["total"]) == len(events)
+    assert said["all"] == ""
 
 
 # Traces of all kinds ---------------------------------------------------------------------------------------------

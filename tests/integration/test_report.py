@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-from tests.integration.command import SAMPLES, Finished, armvcpu, guest, sample
+from tests.integration.command import GUESTS, SAMPLES, Finished, armvcpu, guest, sample
 
 GPR = re.compile(r"\bx(\d+) +0x([0-9a-f]{16})")
 REGISTER = re.compile(r"^ *([A-Z][A-Z0-9_]+) +0x([0-9a-f]{16})(?: (.*))?$", re.MULTILINE)
@@ -29,6 +30,17 @@ def crash() -> Finished:
     return armvcpu("run", sample("crash"))
 
 
+@pytest.fixture(scope="module")
+def full() -> Finished:
+    return armvcpu("run", "--report", "full", sample("crash"))
+
+
+def headings(report: str) -> list[str]:
+    """The first word of each."""
+    found = [line for line in report.splitlines() if not line.startswith((" ", "armvcpu: "))]
+    return [re.sub(r" .*|:", "", heading) for heading in found]
+
+
 def test_a_dead_guest_has_its_status_and_what_it_printed(crash: Finished) -> None:
     assert crash.status == 122
     assert crash.out == b"Storing to 0xdead0000\n"
@@ -42,20 +54,19 @@ def section(text: str, heading: str) -> list[str]:
 
 
 def test_the_sections_come_in_the_order_in_which_they_are_read(crash: Finished) -> None:
-    headings = [line for line in crash.err.splitlines() if not line.startswith((" ", "armvcpu: "))]
-    assert [re.sub(r" .*|:", "", heading) for heading in headings] == [
-        "what",
-        "what",
-        "code",
-        "backtrace",
-        "translation",
-        "last",
-        "registers",
+    assert headings(crash.err) == ["what", "code", "backtrace", "last", "registers", "what"]
+    assert crash.err.index("what happened:") < crash.err.index("what this usually means:")
+
+
+def test_the_full_report_has_translations_and_what_interrupts_depend_on(full: Finished) -> None:
+    assert headings(full.err) == [
+        *("what", "code", "backtrace", "translation", "last", "registers"),
+        *("distributor", "timers", "redistributor", "CPU", "what"),
     ]
 
 
-def test_the_report_names_the_first_exception_and_the_one_of_the_missing_vector(crash: Finished) -> None:
-    first, place, syndrome, second, there, vector = section(crash.err, "what happened")
+def test_the_report_names_the_first_exception_and_the_one_of_the_missing_vector(full: Finished) -> None:
+    first, place, syndrome, second, there, vector = section(full.err, "what happened")
     assert first == "data abort on a write to 0xdead0000 (synchronous external abort)"
     assert re.fullmatch(r"  at 0x00000000400\w+ <inner\+0x8> crash/crash\.c:\d+, SP=0x400\w+", place)
     assert re.match(r"  ESR_EL1=0x96000050 FAR_EL1=0xdead0000 EC=0x25 \(", syndrome)
@@ -88,23 +99,44 @@ def test_the_disassembly_is_there_if_its_package_is(crash: Finished) -> None:
         assert re.search(r"^  => .*  str     x1, \[x0\]    x0=0xdead0000 x1=0x5a$", crash.err, re.MULTILINE)
 
 
-def test_both_stages_of_the_address_are_walked(crash: Finished) -> None:
-    lines = section(crash.err, "translation of VA 0xdead0000, write by EL1")
+def test_both_stages_of_the_address_are_walked(full: Finished) -> None:
+    lines = section(full.err, "translation of VA 0xdead0000, write by EL1")
     assert lines[0] == "stage 1, VA 0xdead0000: off (SCTLR_EL1.M = 0): the IPA is the VA"
     assert lines[2].startswith("stage 2, IPA 0xdead0000: VTTBR_EL2 0x")
     assert re.fullmatch(r"  level 2  PA 0x\w+: 0x0000000000000000  invalid: nothing is mapped", lines[3])
     assert lines[4] == "  -> translation fault, level 2, of stage 2 (fault status 0x06)"
 
 
-def test_the_last_exits_are_told_and_repetitions_only_counted(crash: Finished) -> None:
-    lines = section(crash.err, "last exits")
+def test_the_last_exits_read_as_in_a_trace(full: Finished) -> None:
+    lines = section(full.err, "last exits")
     assert len(lines) <= 20
     printing, store, fetch, again = lines[-4:]
-    assert "MmioWrite" in printing
-    assert "device=uart0 register=PL011.UARTDR" in printing
-    assert re.search(r"MmioWrite +EL1 0x400\w+ <inner\+0x8> +ipa=0xdead0000 .*data=0x5a", store)
+    assert re.search(r"MmioWrite +EL1 0x400\w+ <\S+> +\S+ PL011\.UARTDR <- '\\n' ipa=0x9000000 width=4$", printing)
+    assert re.search(r"MmioWrite +EL1 0x400\w+ <inner\+0x8> +\S+ ipa=0xdead0000 .*data=0x5a$", store)
     assert re.search(r"NestedPageFault +EL1 0x200 +ipa=0x200 va=0x200 access=execute$", fetch)
     assert re.fullmatch(r" +the same \d+ times? more", again)
+    traced = armvcpu("trace", "--only", "MmioWrite", sample("crash")).err
+    assert re.sub(r"^ *\d+ ", "", store) in traced
+
+
+def test_the_last_exits_of_a_device_are_one_line(crash: Finished) -> None:
+    printing, store, fetch = section(crash.err, "last exits")
+    exits = r" *(\d+)-(\d+)  (\d+) exits of uart0 \(PL011\): \d reads of UARTFR, \d writes of UARTDR, \"(.*)\""
+    found = re.fullmatch(exits, printing)
+    assert found is not None
+    assert int(found[2]) - int(found[1]) + 1 == int(found[3])
+    assert r"Storing to 0xdead0000\n".endswith(found[4])
+    assert len(found[4]) > 4
+    assert re.fullmatch(r" *\d+  MmioWrite  EL1 0x400\w+ <inner\+0x8>  ipa=0xdead0000 .*data=0x5a", store)
+    assert re.fullmatch(r" *\d+-\d+  NestedPageFault  EL1 0x200  ipa=0x200 .*access=execute \(\d+ times\)", fetch)
+
+
+def test_only_the_registers_that_matter(crash: Finished) -> None:
+    words = " ".join(section(crash.err, "registers that matter")).split()
+    names = [word for word in words if re.fullmatch(r"pc|sp|lr|x\d+|[A-Z][A-Z0-9_]+", word)]
+    assert names == ["pc", "sp", "lr", "x0", "x1", "ESR_EL1", "FAR_EL1", "ELR_EL1", "SPSR_EL1", "VBAR_EL1"]
+    values = dict(itertools.pairwise(words))
+    assert (values["x0"], values["x1"], values["VBAR_EL1"]) == ("0xdead0000", "0x5a", "0x0")
 
 
 def test_the_backtrace_is_that_of_the_code_that_faulted(crash: Finished) -> None:
@@ -135,8 +167,8 @@ def test_the_last_line_says_in_words_what_happened(crash: Finished) -> None:
     )
 
 
-def test_the_report_has_the_syndromes_of_both_levels_and_keeps_them_apart(crash: Finished) -> None:
-    found = registers(crash.err)
+def test_the_report_has_the_syndromes_of_both_levels_and_keeps_them_apart(full: Finished) -> None:
+    found = registers(full.err)
     assert found["ESR_EL1"][0] == 0x8600_0010
     esr_el2, decoded = found["ESR_EL2"]
     assert esr_el2 >> 26 == 0x20
@@ -226,7 +258,182 @@ def test_regs_of_a_guest_with_stage_1_decodes_its_registers() -> None:
 
 
 def test_a_fault_that_stage_2_is_told_to_stop_at_shows_the_syndrome_of_that_exit() -> None:
-    finished = armvcpu("run", "-m", SAMPLES / "permission" / "permission-stop.toml", sample("permission"))
+    machine = SAMPLES / "permission" / "permission-stop.toml"
+    finished = armvcpu("run", "--report", "full", "-m", machine, sample("permission"))
     esr, decoded = registers(finished.err)["ESR_EL2"]
     assert esr >> 26 == 0x24
     assert decoded.endswith("DFSC=0x0f (permission fault, level 3)")
+
+
+# A screen ------------------------------------------------------------------------------------------------------
+
+SMP = GUESTS / "smp"
+SCREEN_COLUMNS, SCREEN_ROWS = 100, 50
+ENDS: dict[str, tuple[object, ...]] = {
+    "an exception without a vector": (sample("crash"),),
+    "a fault that stage 2 stops": ("-m", SAMPLES / "permission" / "permission-stop.toml", sample("permission")),
+    "vectors that are not mapped": (guest("nothing_mapped"),),
+    "vectors of its own": (guest("own_vectors"),),
+    "a jump to nowhere": (guest("nowhere"),),
+    "an undefined instruction": (guest("undefined"),),
+    "a table that maps itself": (guest("selfmap"),),
+    "a stack that overflowed": (guest("recursion"),),
+    **{
+        f"hang-{how} of {count}": ("--smp", count, SMP / f"hang-{how}.elf")
+        for how in ("lock", "off", "spin", "wfi")
+        for count in (2, 8, 64)
+    },
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_the_report_fits_on_a_screen(end: str) -> None:
+    finished = armvcpu("run", *ENDS[end])
+    assert finished.status in (122, 123), finished
+    *report, last = finished.err.splitlines()
+    assert max(map(len, report)) <= SCREEN_COLUMNS
+    rows = len(report) + -(-len(last) // SCREEN_COLUMNS)
+    assert rows <= SCREEN_ROWS, finished.err
+    assert "code:" in report
+    assert "backtrace:" in report
+    assert any(line.startswith("  => ") for line in report)
+    # What to try comes last, but for the line that says how it ended.
+    *_, last_heading = [line for line in report if not line.startswith(" ")]
+    assert last_heading == "what this usually means:"
+    assert last.startswith("armvcpu: ")
+
+
+def test_a_recursion_is_folded_in_a_report() -> None:
+    finished = armvcpu("run", guest("recursion"))
+    folded = [line for line in section(finished.err, "backtrace") if " times" in line]
+    (line,) = folded
+    found = re.fullmatch(r"#(\d+)-#(\d+) 0x\w+ <recurse\+0x\w+>(?: \S+:\d+)? \.\.\. (\d+) times", line)
+    assert found is not None
+    assert int(found[2]) - int(found[1]) + 1 == int(found[3])
+    assert int(found[3]) > 100
+
+
+def test_a_guest_that_waits_shows_what_keeps_interrupts_from_it() -> None:
+    finished = armvcpu("run", SMP / "hang-wfi.elf")
+    text = " ".join(section(finished.err, "registers that matter"))
+    for name in ("PSTATE", "CNTV_CTL_EL0", "CNTP_CTL_EL0", "GICD_CTLR", "GICR_WAKER", "ICC_PMR_EL1", "ICC_IGRPEN1_EL1"):
+        assert re.search(rf"\b{name} 0x", text), name
+    assert "ESR_EL1" not in text
+    again = armvcpu("run", "--gic", 2, SMP / "hang-wfi.elf")
+    text = " ".join(section(again.err, "registers that matter"))
+    assert "GICC_CTLR 0x" in text
+    assert "GICC_PMR 0x" in text
+    assert "ICC_PMR_EL1" not in text
+
+
+def test_the_mmu_is_of_interest_where_it_faults() -> None:
+    finished = armvcpu("run", guest("nothing_mapped"))
+    text = " ".join(section(finished.err, "registers that matter"))
+    assert all(f"{name} 0x" in text for name in ("SCTLR_EL1", "TCR_EL1", "TTBR0_EL1", "TTBR1_EL1", "VBAR_EL1"))
+    assert "TTBR0_EL1" not in " ".join(section(armvcpu("run", sample("crash")).err, "registers that matter"))
+
+
+# Forms ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", ["run", "trace", "stat"])
+def test_no_report(command: str) -> None:
+    finished = armvcpu(command, "--report", "none", sample("crash"))
+    assert finished.status == 122
+    assert "what happened" not in finished.err
+    assert finished.last.startswith("armvcpu: the guest is stuck")
+    if command == "run":
+        assert finished.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["run", "trace", "stat"])
+def test_the_same_report_from_whatever_runs_a_guest(command: str, full: Finished) -> None:
+    assert full.err in armvcpu(command, "--report", "full", sample("crash")).err
+
+
+@pytest.mark.parametrize("form", ["short", "full"])
+def test_a_guest_that_is_stopped_has_a_report_if_one_is_asked_for(form: str) -> None:
+    finished = armvcpu("run", "--report", form, "--max-exits", "50", guest("flood"))
+    assert finished.status == 124
+    assert "\nbacktrace:\n" in finished.err
+    assert ("\ntimers:\n" in finished.err) is (form == "full")
+    assert ("registers that matter" in finished.err) is (form == "short")
+
+
+def test_a_guest_that_ends_well_has_none() -> None:
+    assert armvcpu("run", "--report", "full", sample("hello")).err == ""
+
+
+@pytest.mark.parametrize("option", ["-o", "--report-file"])
+def test_the_full_report_goes_to_a_file(option: str, full: Finished, tmp_path: Path) -> None:
+    finished = armvcpu("run", option, tmp_path / "death.txt", sample("crash"))
+    assert finished.err == armvcpu("run", sample("crash")).err
+    *report, last = (tmp_path / "death.txt").read_text().splitlines()
+    *expected, message = full.err.splitlines()
+    assert report == expected
+    assert re.fullmatch(re.escape(message.removeprefix("armvcpu: ")) + r" \(\d+ exits to EL2, \d+\.\d{3} s\)", last)
+    assert list(tmp_path.iterdir()) == [tmp_path / "death.txt"]
+
+
+@pytest.mark.parametrize("command", ["trace", "stat"])
+def test_a_report_file_beside_another_output(command: str, full: Finished, tmp_path: Path) -> None:
+    armvcpu(command, "-o", tmp_path / "out", "--report-file", tmp_path / "death.txt", sample("crash"))
+    expected = full.err[: full.err.rindex("armvcpu: ")]
+    assert (tmp_path / "death.txt").read_text().startswith(expected)
+    assert "what happened" not in (tmp_path / "out").read_text()
+
+
+def test_a_report_file_is_written_however_the_guest_ends(tmp_path: Path) -> None:
+    finished = armvcpu("run", "-o", tmp_path / "end.txt", sample("hello"))
+    assert (finished.status, finished.err) == (0, "")
+    text = (tmp_path / "end.txt").read_text()
+    assert text.splitlines()[-1].startswith("the guest powered off (")
+    assert "VBAR_EL1" in registers(text)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (("-o", "missing/death.txt"), 2, "missing/death.txt: cannot be written"),
+        (("-o", "-"), 2, "-: expected the name of a file"),
+        (("-o", "crash.elf"), 2, "--report-file would overwrite the guest"),
+        (("-o", "same", "--record", "same", "--clock", "instructions"), 2, "would be the same file"),
+        (("--report", "long"), 2, "'long' is not one of 'short', 'full', 'none'"),
+    ],
+)
+def test_a_report_that_cannot_be_had_is_one_line(
+    arguments: tuple[str, ...], status: int, message: str, tmp_path: Path
+) -> None:
+    (tmp_path / "crash.elf").write_bytes(sample("crash").read_bytes())
+    finished = armvcpu("run", *arguments, "crash.elf", cwd=tmp_path)
+    assert (finished.status, finished.out) == (status, b"")
+    assert message in finished.err
+
+
+def test_a_report_that_cannot_be_written_is_told_after_the_one_on_stderr() -> None:
+    finished = armvcpu("run", "-o", "/dev/full", sample("crash"))
+    assert finished.status == 120
+    assert "/dev/full: cannot be written: No space left on device" in finished.last
+
+
+def test_the_registers_of_timers_and_gic_have_their_names(tmp_path: Path) -> None:
+    path = tmp_path / "ticks.txt"
+    armvcpu("run", "-o", path, sample("ticks"))
+    text = path.read_text()
+    assert re.search(r"^  GICD_CTLR +0x00000052 DS=1 ARE=1 EnableGrp1=1$", text, re.MULTILINE)
+    assert re.search(r"^  GICR_ISENABLER0 +0x08000000 INTID 27$", text, re.MULTILINE)
+    assert re.search(r"^  ICC_PMR_EL1 +0x00000000000000f[f08] Priority=0xf[f08]$", text, re.MULTILINE)
+    assert re.search(r"^  CNTV_CTL_EL0 +0x\w{16}", text, re.MULTILINE)
+    # Reading it would acknowledge an interrupt.
+    assert "ICC_IAR1_EL1" not in "".join(section(text, "CPU interface"))
+
+
+def test_every_cpu_has_its_registers_in_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "hang.txt"
+    armvcpu("run", "--smp", 3, "-o", path, SMP / "hang-lock.elf")
+    text = path.read_text()
+    for number in range(3):
+        assert f"\ntimers of cpu{number}:\n" in text
+        assert f"\nCPU interface of cpu{number}:\n" in text
+        assert f"  GICR[{number}]_WAKER" in text
+    assert text.count("\n  VMPIDR_EL2 ") == 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,19 +31,30 @@ def test_the_one_that_holds_the_lock_and_sleeps_comes_first(clock: str) -> None:
     assert others.endswith(" <hang_lock>")
 
 
-def test_each_cpu_has_its_state_and_its_backtrace() -> None:
+def test_the_culprit_has_its_own_section_and_the_others_share_one() -> None:
     report = armvcpu("run", "--smp", 4, SMP / "hang-lock.elf").err
+    culprit, others = report.split("\nother CPUs:\n")
+    assert culprit.startswith("cpu1: in WFI:\n  at EL1, interrupts masked, none is pending, no timer armed\n")
+    assert "<hang_in_wfi>" in culprit
+    assert "smp_lock" not in culprit
+    heading = r"  cpu0, cpu2 and cpu3: each spins on 0x\w+ <hang_lock> \(loaded at 0x\w+ <smp_lock\+0x18>\)\n"
+    assert re.match(heading, others)
+    assert "\n    backtrace of cpu0:\n    #0  0x" in others
+    assert "<smp_lock+0x" in others
+    assert "<hang_waiting+0x" in others
+    assert "cpu0, cpu2 and cpu3 wait for memory to change" in report
+
+
+def test_the_full_report_has_a_section_for_each_cpu() -> None:
+    report = armvcpu("run", "--report", "full", "--smp", 4, SMP / "hang-lock.elf").err
     headings = [line for line in report.splitlines() if line.startswith("cpu")]
     assert headings[0] == "cpu1: in WFI:"
     assert [heading.split(" (loaded at 0x")[0].split(" 0x")[0] for heading in headings[1:]] == [
         f"cpu{number}: spins on" for number in (0, 2, 3)
     ]
-    assert all("<hang_lock> (loaded at 0x" in heading for heading in headings[1:])
     parts = report.split("\ncpu")
-    assert "<hang_in_wfi>" in parts[1]
-    assert all("<smp_lock+0x" in part and "<hang_waiting+0x" in part for part in parts[2:])
+    assert all("<smp_lock+0x" in part and "<hang_waiting+0x" in part for part in parts[1:])
     assert "at EL1, interrupts masked, none is pending, no timer armed" in parts[1]
-    assert "cpu0, cpu2 and cpu3 wait for memory to change" in report
 
 
 def test_regs_prints_the_registers_of_all_the_culprits_with_its_code_and_exits() -> None:
@@ -61,7 +73,8 @@ def test_cpus_that_all_wait_are_told_of_together() -> None:
     assert finished.status == 123
     assert finished.last.startswith("armvcpu: no CPU can make progress: cpu0 to cpu3 wait for an interrupt at 0x")
     assert finished.last.endswith(" <hang_in_wfi> with interrupts masked")
-    assert finished.err.count(": in WFI:") == 4
+    assert finished.err.count(": in WFI:") == 1
+    assert "\n  cpu1 to cpu3: each in WFI, at 0x" in finished.err
 
 
 def test_the_last_one_that_switches_itself_off_ends_the_run() -> None:
@@ -70,7 +83,7 @@ def test_the_last_one_that_switches_itself_off_ends_the_run() -> None:
     assert finished.last.startswith("armvcpu: the last CPU switched itself off at 0x")
     assert finished.last.endswith(" on cpu0")
     assert "cpu0: off:" in finished.err
-    assert "  cpu2: off, at 0x" in finished.err
+    assert "  cpu1 and cpu2: each off, at 0x" in finished.err
     assert "this machine has only one" not in finished.err
 
 
@@ -80,7 +93,9 @@ def test_cpus_in_a_loop_are_told_of_together(count: int) -> None:
     assert finished.status == 123
     who = "cpu0 and cpu1" if count == 2 else "cpu0 to cpu5"
     assert finished.last.startswith(f"armvcpu: no CPU can make progress: {who} go round in a loop at 0x")
-    assert finished.err.count(": goes round in a loop:") == count
+    assert finished.err.count(": goes round in a loop:") == 1
+    others = "cpu1: goes" if count == 2 else "cpu1 to cpu5: each goes"
+    assert f"\n  {others} round in a loop\n" in finished.err
 
 
 def test_a_machine_of_two_physical_cpus_is_proved_too(tmp_path: Path) -> None:

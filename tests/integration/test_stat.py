@@ -221,10 +221,10 @@ def test_a_mistake_is_one_line(tmp_path: Path, arguments: tuple[str, ...], expec
     assert_refused(armvcpu("stat", *arguments, cwd=tmp_path), *expected)
 
 
-def on_terminal(*arguments: object, stdout: int | None = None) -> Finished:
-    """The command with stderr on a pseudo terminal of 100 columns."""
+def on_terminal(*arguments: object, stdout: int | None = None, columns: int = 100) -> Finished:
+    """The command with stderr on a pseudo terminal."""
     master, slave = pty.openpty()
-    env = {**environment(), "COLUMNS": "100", "LINES": "40", "TERM": "xterm-256color"}
+    env = {**environment(), "COLUMNS": str(columns), "LINES": "40", "TERM": "xterm-256color"}
     process = subprocess.Popen(
         [*COMMAND, *map(str, arguments)], stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL if stdout is None else slave, stderr=slave, env=env,
@@ -242,6 +242,19 @@ def on_terminal(*arguments: object, stdout: int | None = None) -> Finished:
             break
     os.close(master)
     return Finished(process.wait(), b"", seen.decode())
+
+
+@pytest.mark.parametrize("columns", [80, 97, 133, 200])
+def test_tables_fit_on_a_terminal_with_their_figures_whole(columns: int) -> None:
+    finished = on_terminal("stat", "--top", 0, *EXITS, columns=columns)
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", finished.err).splitlines()
+    start = lines.index("exits by reason")
+    counted = armvcpu("stat", "--json", "--top", 0, *EXITS)
+    wanted = json.loads(counted.err)["tables"]["reason"]
+    rows = [line.split() for line in lines[start + 3 : start + 3 + len(wanted)]]
+    assert sorted(int(row[0]) for row in rows) == sorted(row["count"] for row in wanted)
+    assert max(map(len, lines[start:])) <= columns
+    assert "\N{HORIZONTAL ELLIPSIS}" not in finished.err
 
 
 def test_the_live_view_comes_and_goes_and_the_summary_stays() -> None:

@@ -11,10 +11,11 @@ from arm_vcpu_cli.vm.awaited_words import what_may_come
 from arm_vcpu_cli.vm.diagnosis import with_symbol
 from arm_vcpu_cli.vm.endings import Ending, RunResult
 from arm_vcpu_cli.vm.machine import Machine
-from arm_vcpu_cli.vm.standing import Doing, Standing, cpu_names, culprit_first, survey
+from arm_vcpu_cli.vm.standing import Doing, Standing, cpu_names, culprit_first, groups_of, survey
 
 _MOST_SHOWN: Final = 16
 """CPUs that have a section of their own unless all registers are wanted; the others have a line."""
+_FEW_FRAMES: Final = 4
 _NOT_EXECUTING: Final = (Doing.OFF, Doing.NEVER_ON, Doing.STARTING)
 
 Part = tuple[str, Iterable[str]]
@@ -46,12 +47,39 @@ def other_parts(machine: Machine, others: Sequence[Standing], *, regs: bool) -> 
             heading, facts = cpu_part(machine, each)
             yield heading, [*facts, *backtrace(machine), *(register_dump(machine) if regs else ())]
         rest = [*on[len(shown) :], *(each for each in others if each.doing in _NOT_EXECUTING)]
-        lines = [f"cpu{each.cpu}: {_doing(machine, each)}{_where(machine, each)}" for each in rest[:_MOST_SHOWN]]
-        if len(rest) > _MOST_SHOWN:
-            lines.append(f"and {cpu_names(each.cpu for each in rest[_MOST_SHOWN:])}")
-        yield "other CPUs", lines
+        yield "other CPUs", _lines_of(machine, rest)
     finally:
         machine.look_at(current)
+
+
+def other_cpus(machine: Machine, others: Sequence[Standing]) -> list[str]:
+    """The CPUs beside the first in a few lines: those that do the same share them, and have the backtrace of one."""
+    current, lines = machine.current, []
+    try:
+        for group in groups_of(others):
+            first = group[0]
+            machine.look_at(machine.cpus[first.cpu])
+            names, each = cpu_names(each.cpu for each in group), "each " if len(group) > 1 else ""
+            where = _where(machine, first) if first.loop is None else ""
+            lines.append(f"{names}: {each}{_doing(machine, first)}{where}")
+            if first.doing not in _NOT_EXECUTING:
+                lines += [f"  {fact}" for fact in _facts(machine, first)]
+                frames = [*backtrace(machine)]
+                if each:
+                    lines.append(f"  backtrace of cpu{first.cpu}:")
+                lines += [f"  {frame}" for frame in frames[:_FEW_FRAMES]]
+                if len(frames) > _FEW_FRAMES:
+                    lines.append(f"  ... {len(frames) - _FEW_FRAMES} more")
+    finally:
+        machine.look_at(current)
+    return lines
+
+
+def _lines_of(machine: Machine, standings: Sequence[Standing]) -> list[str]:
+    lines = [f"cpu{each.cpu}: {_doing(machine, each)}{_where(machine, each)}" for each in standings[:_MOST_SHOWN]]
+    if len(standings) > _MOST_SHOWN:
+        lines.append(f"and {cpu_names(each.cpu for each in standings[_MOST_SHOWN:])}")
+    return lines
 
 
 def _doing(machine: Machine, standing: Standing) -> str:

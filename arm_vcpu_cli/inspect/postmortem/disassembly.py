@@ -1,34 +1,30 @@
-"""The code around an address, disassembled where the optional package capstone is installed, else as raw words."""
+"""The code around an address, disassembled by the optional package capstone where it is installed, else as far as the
+few instructions go that are decoded here."""
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
+from arm_vcpu_cli.arch.instructions.mnemonics import Instruction, spell
 from arm_vcpu_cli.inspect.postmortem.memory_words import word_at
+from arm_vcpu_cli.inspect.postmortem.screen import MARK
 from arm_vcpu_cli.vm.machine import Machine
 
-HINT: Final = "(raw words: pip install 'arm-vcpu-cli[disasm]' for their names)"
 BEFORE: Final = 6
 AFTER: Final = 4
 """Instructions shown before and after the one in question."""
 _WORD: Final = 4
 _GENERAL: Final = (*(f"x{number}" for number in range(31)), "sp")
+_UNNAMED: Final = re.compile(r"^(?:=>|  ) 0x[0-9a-f]+  [0-9a-f]{8}(?:  \(.*)?$")
 _ALIASES: Final = MappingProxyType({"fp": "x29", "lr": "x30", "wsp": "sp"})
 
 
-class Instruction(NamedTuple):
-    """One instruction: its text, the registers that it reads (``x0``, ``sp``), and the address that it branches to."""
-
-    text: str
-    reads: tuple[str, ...] = ()
-    target: int | None = None
-
-
 class Disassembler:
-    """Names instructions. ``is_there`` is false without the package; then :meth:`decode` knows nothing.
+    """Names instructions. ``is_there`` is false without the package; then :meth:`decode` knows some only.
 
     The package is looked for when the object is made: a run that needs no report does not pay for it.
     """
@@ -51,12 +47,15 @@ class Disassembler:
 
     def decode(self, word: int, address: int) -> Instruction | None:
         """The instruction ``word`` at ``address``; None where it is not known."""
+        own = spell(word, address)
         if self._engine is None:
-            return None
+            return own
         found = next(iter(self._engine.disasm(word.to_bytes(_WORD, "little"), address)), None)
         if found is None:
             return None
-        return Instruction(f"{found.mnemonic:<7} {found.op_str}".rstrip(), self._reads(found), self._target(found))
+        # The package does not know what some instructions read, such as CMP.
+        reads = own.reads if own is not None and own.reads else self._reads(found)
+        return Instruction(f"{found.mnemonic:<7} {found.op_str}".rstrip(), reads, self._target(found))
 
     def _reads(self, found: Any) -> tuple[str, ...]:
         read, _ = found.regs_access()
@@ -77,13 +76,17 @@ def _full_name(name: str) -> str:
     return name if name in _GENERAL else ""
 
 
+def is_unnamed(line: str) -> bool:
+    """Whether a line of code has a word and no text, or only the kind of its instruction."""
+    return _UNNAMED.search(line) is not None
+
+
 def code_lines(
     machine: Machine,
     address: int,
     disassembler: Disassembler,
     *,
     values: Mapping[str, int] | None = None,
-    emphasise: Callable[[str], str] = str,
 ) -> Iterator[str]:
     """The instructions around ``address``, that one marked ``=>``, with source lines where they are known.
 
@@ -96,14 +99,17 @@ def code_lines(
     if resolved is not None and resolved[1] <= BEFORE * _WORD:
         # Nothing of the function before it, if this one begins here.
         first = max(first, address - resolved[1])
+    while first < address and not word_at(machine, first):
+        # Zeros before the code are no part of it.
+        first += _WORD
     heading = ""
     if word_at(machine, address) is not None and machine.core.read_virtual(address, _WORD) is None:
         yield f"   (VA {address:#x} is not mapped; this is what IPA {address:#x} has)"
     for place in range(first, address + (AFTER + 1) * _WORD, _WORD):
         word = word_at(machine, place)
-        if word is None:
-            if place == address:
-                yield f"=> {place:#x}  cannot be read"
+        if word is None and place == address:
+            yield f"{MARK}{place:#x}  cannot be read"
+        if word is None or (not word and place > address):
             break
         source = machine.image.source(place)
         if source and source != heading:
@@ -115,7 +121,7 @@ def code_lines(
             yield f"   {line}"
             continue
         used = _values(found, values)
-        yield emphasise(f"=> {line}") + (f"    {used}" if used else "")
+        yield f"{MARK}{line}" + (f"    {used}" if used else "")
 
 
 def _text(machine: Machine, found: Instruction | None) -> str:

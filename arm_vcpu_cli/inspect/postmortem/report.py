@@ -1,25 +1,31 @@
-"""The report of a guest that went wrong: what it did, what that usually means, and all that there is to look at."""
+"""The report of a guest that went wrong: what it did, what that usually means, and what there is to look at.
+
+The short form is for a screen, the full one for a file or for whoever needs everything.
+"""
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Iterable, Iterator
-from itertools import chain
-from typing import Final, NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import Final
 
 from arm_vcpu_cli.arch.registers.el1regs import Sctlr
 from arm_vcpu_cli.arch.translation.memtype import Access
 from arm_vcpu_cli.inspect.postmortem.advice import Advice
 from arm_vcpu_cli.inspect.postmortem.backtrace import backtrace
-from arm_vcpu_cli.inspect.postmortem.cpu_sections import cpu_part, other_parts, standings_of
-from arm_vcpu_cli.inspect.postmortem.disassembly import HINT, Disassembler, code_lines
+from arm_vcpu_cli.inspect.postmortem.cpu_sections import cpu_part, other_cpus, other_parts, standings_of
+from arm_vcpu_cli.inspect.postmortem.disassembly import Disassembler, code_lines, is_unnamed
 from arm_vcpu_cli.inspect.postmortem.evidence import Evidence, gather
+from arm_vcpu_cli.inspect.postmortem.extra_hint import how_to_install
 from arm_vcpu_cli.inspect.postmortem.interrupt_advice import held_interrupts, interrupt_advice
-from arm_vcpu_cli.inspect.postmortem.last_exits import before_the_end, exit_lines
+from arm_vcpu_cli.inspect.postmortem.interrupt_registers import interrupt_sections
+from arm_vcpu_cli.inspect.postmortem.last_exits import before_the_end, exit_lines, folded_exits
 from arm_vcpu_cli.inspect.postmortem.loop_advice import loop_advice
 from arm_vcpu_cli.inspect.postmortem.patterns import advise
 from arm_vcpu_cli.inspect.postmortem.registers import EL1_REGISTERS, EL2_REGISTERS, register_dump
-from arm_vcpu_cli.inspect.postmortem.report_wanted import wants_advice, wants_report
+from arm_vcpu_cli.inspect.postmortem.relevant import relevant_registers
+from arm_vcpu_cli.inspect.postmortem.report_wanted import FULL, NONE
+from arm_vcpu_cli.inspect.postmortem.screen import HEIGHT, INDENT, MARK, WIDTH, Keep, Section, fit, wrapped
 from arm_vcpu_cli.inspect.postmortem.story import address_of, story
 from arm_vcpu_cli.inspect.tables.both_stages import Translated, translate
 from arm_vcpu_cli.inspect.tables.translation_text import translation_lines
@@ -31,72 +37,73 @@ __all__ = [
     "EL2_REGISTERS",
     "all_registers",
     "backtrace",
-    "brief_report",
-    "death_report",
+    "painted",
     "register_dump",
-    "wants_advice",
-    "wants_report",
+    "report_lines",
+    "standstill_lines",
 ]
 
-_WIDTH: Final = 110
 _BOLD: Final = "\x1b[1m"
 _RED: Final = "\x1b[31m"
 _PLAIN: Final = "\x1b[0m"
-
-Paint = Callable[[str], str]
-
-
-class Section(NamedTuple):
-    """A part of the report."""
-
-    heading: str
-    lines: tuple[str, ...]
+_LAST_LINE: Final = "armvcpu: "
+"""What the line begins with that ends a report and says how the run ended."""
 
 
-def sections(
-    machine: Machine, result: RunResult | None = None, emphasise: Paint = str, *, regs: bool = False
-) -> Iterator[Section]:
-    """All parts that have something to say, in the order in which they are read: of several CPUs first all that is
-    known of the current one, then in short what the others do, or with ``regs`` at length."""
-    standings = standings_of(machine, result)
-    evidence = gather(machine, result, standings, held_interrupts(machine, result))
-    disassembler = Disassembler()
-    parts: list[tuple[str, Iterable[str]]] = [
-        ("what happened", story(machine, evidence)),
-        ("what this usually means", _meaning([*loop_advice(machine, result), *advise(evidence)])),
-        (_code_heading(disassembler), _code(machine, evidence, disassembler, emphasise)),
-        ("backtrace", backtrace(machine)),
-        *_translations(machine, evidence),
-        ("last exits (the latest last)", exit_lines(machine, evidence.recent)),
-    ]
-    before = before_the_end(evidence.recent, evidence.pc, evidence.registers)
-    since = "" if before is None else f" (* changed since exit {before.number})"
-    parts.append((f"registers{since}", register_dump(machine, None if before is None else before.registers)))
-    yield from _with_something_to_say([cpu_part(machine, standings[0])] if standings else [])
-    yield from _with_something_to_say(parts)
-    yield from _with_something_to_say(other_parts(machine, standings[1:], regs=regs))
-
-
-def _with_something_to_say(parts: Iterable[tuple[str, Iterable[str]]]) -> Iterator[Section]:
-    for heading, lines in parts:
-        found = tuple(lines)
-        if found:
-            yield Section(heading, found)
-
-
-def death_report(
-    machine: Machine, result: RunResult | None = None, *, color: bool = False, regs: bool = False
+def report_lines(
+    machine: Machine,
+    result: RunResult | None = None,
+    *,
+    form: str | None = None,
+    regs: bool = False,
 ) -> list[str]:
-    """What a guest did that did not end by itself, and where; ``color`` for a terminal, ``regs`` for the registers of
-    all CPUs.
+    """What a guest did that did not end by itself, and where; what that usually means comes last.
 
-    Without ``result`` nothing is said of how the run ended.
+    ``form`` is ``full`` or ``short``, the default: the latter fits on a screen together with the message of
+    ``result``, unless ``regs`` asks for the registers of all CPUs. Without ``result`` nothing is said of how the run
+    ended.
     """
-    emphasise, heading = _paint(_RED, on=color), _paint(_BOLD, on=color)
-    lines = []
-    for section in sections(machine, result, emphasise, regs=regs):
-        lines.extend(_section_lines(section, heading))
+    if form == NONE:
+        return []
+    if form == FULL:
+        found: Iterable[Section] = _full(machine, result)
+    else:
+        message = "" if result is None else wrapped(f"{_LAST_LINE}{result.message}", WIDTH)
+        rows = HEIGHT - len(message)
+        found = _short(machine, result, regs=regs)
+        if not regs:
+            found = fit(found, rows)
+    return _as_lines(found)
+
+
+def standstill_lines(machine: Machine, result: RunResult) -> list[str]:
+    """What a guest that was stopped did nothing else than, or could not do for want of an interrupt; nothing of one
+    that may be healthy."""
+    evidence = gather(machine, result, held=held_interrupts(machine, result))
+    meaning = _section(
+        "what this usually means", _meaning([*interrupt_advice(evidence), *loop_advice(machine, result)])
+    )
+    return _as_lines([meaning] if meaning.lines else [])
+
+
+def _as_lines(sections: Iterable[Section]) -> list[str]:
+    lines: list[str] = []
+    for section in sections:
+        lines += wrapped(f"{section.heading}:", WIDTH)
+        lines += [f"{INDENT}{line}" for line in section.lines]
     return lines
+
+
+def painted(lines: Iterable[str]) -> list[str]:
+    """The lines of a report in colour: headings, and the instruction that it is about."""
+    return [
+        f"{_BOLD}{line}{_PLAIN}"
+        if not line.startswith(" ")
+        else f"{_RED}{line}{_PLAIN}"
+        if line.startswith(f"{INDENT}{MARK}")
+        else line
+        for line in lines
+    ]
 
 
 def all_registers(machine: Machine) -> list[str]:
@@ -111,39 +118,54 @@ def all_registers(machine: Machine) -> list[str]:
     return lines
 
 
-def brief_report(machine: Machine, result: RunResult, *, color: bool = False) -> list[str]:
-    """What the end of a guest usually means, for one that only stopped: nothing where that is not known. Of several
-    CPUs also what they do."""
-    heading = _paint(_BOLD, on=color)
+# Forms ---------------------------------------------------------------------------------------------------------
+
+
+def _short(machine: Machine, result: RunResult | None, *, regs: bool) -> list[Section]:
+    """What there is room for on a screen: of several CPUs most of the current one, and a little of the others."""
     standings = standings_of(machine, result)
-    lines = []
     evidence = gather(machine, result, standings, held_interrupts(machine, result))
-    parts = [("what happened", story(machine, evidence)), ("what this usually means", _meaning(advise(evidence)))]
-    for section in _with_something_to_say(parts):
-        lines += _section_lines(section, heading)
-    if standings:
-        title, facts = cpu_part(machine, standings[0])
-        first = (title, [*facts, *backtrace(machine)])
-        for section in _with_something_to_say(chain([first], other_parts(machine, standings[1:], regs=False))):
-            lines += _section_lines(section, heading)
-    return [*lines, "  (--regs has the whole report)"] if lines else []
+    disassembler = Disassembler()
+    registers = _dump(machine, evidence) if regs else _relevant(machine, evidence, disassembler)
+    found = [
+        *(_section(*cpu_part(machine, each)) for each in standings[:1]),
+        _section("what happened", story(machine, evidence)),
+        _code(machine, evidence, disassembler, Keep.AROUND_MARK, least=5),
+        _section("backtrace", backtrace(machine), Keep.FIRST, least=5),
+        _section("last exits (the latest last)", folded_exits(machine, evidence.recent), Keep.LAST, least=4),
+        registers,
+    ]
+    if regs:
+        found += [_section(*part) for part in other_parts(machine, standings[1:], regs=True)]
+    else:
+        found.append(_section("other CPUs", other_cpus(machine, standings[1:]), Keep.FIRST, least=4))
+    found.append(_section("what this usually means", _meaning([*loop_advice(machine, result), *advise(evidence)])))
+    return [section for section in found if section.lines]
 
 
-def standstill_report(machine: Machine, result: RunResult, *, color: bool = False) -> list[str]:
-    """What a guest that was stopped did nothing else than, or could not do for want of an interrupt; nothing of one
-    that may be healthy."""
-    evidence = gather(machine, result, held=held_interrupts(machine, result))
-    meaning = _meaning([*interrupt_advice(evidence), *loop_advice(machine, result)])
-    found = _with_something_to_say([("what this usually means", meaning)])
-    return [line for section in found for line in _section_lines(section, _paint(_BOLD, on=color))]
+def _full(machine: Machine, result: RunResult | None) -> list[Section]:
+    """All parts that have something to say, in the order in which they are read: of several CPUs first all that is
+    known of the current one, then what the others do."""
+    standings = standings_of(machine, result)
+    evidence = gather(machine, result, standings, held_interrupts(machine, result))
+    disassembler = Disassembler()
+    found = [
+        *(_section(*cpu_part(machine, each)) for each in standings[:1]),
+        _section("what happened", story(machine, evidence)),
+        _code(machine, evidence, disassembler),
+        _section("backtrace", backtrace(machine)),
+        *(_section(*part) for part in _translations(machine, evidence)),
+        _section("last exits (the latest last)", exit_lines(machine, evidence.recent)),
+        _dump(machine, evidence),
+        *(_section(*part) for part in other_parts(machine, standings[1:], regs=True)),
+        *(_section(*part) for part in interrupt_sections(machine)),
+        _section("what this usually means", _meaning([*loop_advice(machine, result), *advise(evidence)])),
+    ]
+    return [section for section in found if section.lines]
 
 
-def _section_lines(section: Section, heading: Paint) -> list[str]:
-    return [heading(f"{section.heading}:"), *(f"  {line}" for line in section.lines)]
-
-
-def _paint(code: str, *, on: bool) -> Paint:
-    return (lambda text: f"{code}{text}{_PLAIN}") if on else str
+def _section(heading: str, lines: Iterable[str], keep: Keep = Keep.ALL, least: int = 0) -> Section:
+    return Section(heading, tuple(lines), keep, least)
 
 
 # Sections ------------------------------------------------------------------------------------------------------
@@ -151,30 +173,47 @@ def _paint(code: str, *, on: bool) -> Paint:
 
 def _meaning(found: Iterable[Advice]) -> Iterator[str]:
     for meaning, step in found:
-        yield from textwrap.wrap(meaning, _WIDTH)
+        yield from textwrap.wrap(meaning, WIDTH - len(INDENT))
         if step:
-            yield from textwrap.wrap(f"Try: {step}", _WIDTH, initial_indent="  ", subsequent_indent="       ")
+            indent = " " * len("  Try: ")
+            yield from textwrap.wrap(f"Try: {step}", WIDTH - len(INDENT), initial_indent="  ", subsequent_indent=indent)
 
 
-def _code_heading(disassembler: Disassembler) -> str:
-    return "code" if disassembler.is_there else f"code {HINT}"
+def _relevant(machine: Machine, evidence: Evidence, disassembler: Disassembler) -> Section:
+    heading = "registers that matter (all of them, and walks of the tables: --report full)"
+    return _section(heading, relevant_registers(machine, evidence, disassembler))
 
 
-def _code(machine: Machine, evidence: Evidence, disassembler: Disassembler, emphasise: Paint) -> Iterator[str]:
-    """Where the fault was, and where the guest stands now if that is another place with code."""
+def _dump(machine: Machine, evidence: Evidence) -> Section:
+    before = before_the_end(evidence.recent, evidence.pc, evidence.registers)
+    since = "" if before is None else f" (* changed since exit {before.number})"
+    return _section(f"registers{since}", register_dump(machine, None if before is None else before.registers))
+
+
+def _code(
+    machine: Machine, evidence: Evidence, disassembler: Disassembler, keep: Keep = Keep.ALL, least: int = 0
+) -> Section:
+    lines = tuple(_code_lines(machine, evidence, disassembler, one=keep is not Keep.ALL))
+    heading = "code"
+    if not disassembler.is_there and any(map(is_unnamed, lines)):
+        heading += f" (more of it is disassembled after: {how_to_install('disasm')})"
+    return Section(heading, lines, keep, least)
+
+
+def _code_lines(machine: Machine, evidence: Evidence, disassembler: Disassembler, *, one: bool) -> Iterator[str]:
+    """Where the fault was, and unless ``one`` place is enough where the guest stands now, if that is another one with
+    code."""
     frame = machine.current.arch.ctx
     registers = {f"x{number}": value for number, value in enumerate(frame.gprs())} | {"sp": frame.sp}
     fault = evidence.fault
-    at_fault = fault is not None and (evidence.stuck or fault.pc != evidence.pc)
-    if fault is not None and at_fault:
+    if fault is not None:
         # Where not even the first instruction of a vector was executed, the registers are still those of the fault.
-        known = registers if evidence.vector is not None else None
-        yield from code_lines(machine, fault.pc, disassembler, values=known, emphasise=emphasise)
-    is_elsewhere = fault is None or fault.pc != evidence.pc
-    if is_elsewhere and (not at_fault or evidence.instruction is not None):
-        if at_fault:
-            yield ""
-        yield from code_lines(machine, evidence.pc, disassembler, values=registers, emphasise=emphasise)
+        known = registers if evidence.vector is not None or fault.pc == evidence.pc else None
+        yield from code_lines(machine, fault.pc, disassembler, values=known)
+        if one or fault.pc == evidence.pc or evidence.instruction is None:
+            return
+        yield ""
+    yield from code_lines(machine, evidence.pc, disassembler, values=registers)
 
 
 def _translations(machine: Machine, evidence: Evidence) -> Iterator[tuple[str, Iterable[str]]]:

@@ -1,4 +1,4 @@
-"""Which ends of a run are to be explained. The report itself is only loaded for those."""
+"""Which ends of a run are to be explained, and in which form. The report itself is only loaded for those."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ from typing import Final
 
 from arm_vcpu_cli.vm.endings import Ending, RunResult
 
+SHORT: Final = "short"
+FULL: Final = "full"
+NONE: Final = "none"
+FORMS: Final = (SHORT, FULL, NONE)
+
 _INPUT_ENDED: Final = "input has ended"
-
-
-def wants_report(result: RunResult, *, regs: bool = False) -> bool:
-    """Whether the end of a run needs explaining: a fault and a panic always do; with ``regs``, every end but the
-    guest's own."""
-    if regs and result.ending in (Ending.LIMIT, Ending.NO_PROGRESS, Ending.INTERRUPTED):
-        return True
-    return result.ending in (Ending.FAULT, Ending.PANIC)
+_SILENT_ENDS: Final = (Ending.NO_PROGRESS, Ending.LIMIT, Ending.INTERRUPTED, Ending.RESET)
+"""Of a kernel that has not printed anything."""
 
 
 def was_stopped(result: RunResult) -> bool:
@@ -25,9 +24,16 @@ def was_stopped(result: RunResult) -> bool:
     return result.ending in (Ending.LIMIT, Ending.INTERRUPTED)
 
 
-def wants_advice(result: RunResult, *, kernel: bool = False) -> bool:
-    """Whether an end that needs no report still wants a word: a guest that hangs or waits in vain, unless it has only
-    come to the end of what was typed, and a Linux ``kernel`` that has not printed anything."""
-    if kernel and result.printed == 0:
-        return result.ending in (Ending.NO_PROGRESS, Ending.LIMIT, Ending.INTERRUPTED, Ending.RESET)
-    return result.ending is Ending.NO_PROGRESS and not was_stopped(result)
+def wants_report(result: RunResult, form: str | None = None, *, regs: bool = False, kernel: bool = False) -> bool:
+    """Whether the end of a run needs explaining: a fault, a panic and a guest that hangs or waits in vain do, unless it
+    has only come to the end of what was typed, and so does a Linux ``kernel`` that has not printed anything. Where a
+    ``form`` or ``regs`` was asked for, every end but the guest's own."""
+    if form == NONE:
+        return False
+    if kernel and result.printed == 0 and result.ending in _SILENT_ENDS:
+        return True
+    if result.ending is Ending.NO_PROGRESS and was_stopped(result):
+        return regs or form is not None
+    if regs or form is not None:
+        return result.ending not in (Ending.POWERED_OFF, Ending.RESET, Ending.EXITED)
+    return result.ending in (Ending.FAULT, Ending.PANIC, Ending.NO_PROGRESS)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from arm_vcpu_cli.inspect.postmortem.disassembly import AFTER, BEFORE, Disassembler, code_lines
+from arm_vcpu_cli.inspect.postmortem.disassembly import AFTER, BEFORE, Disassembler, code_lines, is_unnamed
 from tests.support.fake_machine import ENTRY, machine
 from tests.support.tools import missing
 
 STORE, PUSH, BRANCH, UNKNOWN = 0xF9000001, 0xA9BF7BFD, 0x9400003F, 0xFFFFFFFF
+BITFIELD, EXCLUSIVE = 0xD3407C00, 0xC85F7C01
 
 
 @pytest.fixture(scope="module")
@@ -59,9 +60,34 @@ def test_registers_that_are_read_have_their_values(disassembler: Disassembler) -
     assert line.endswith("    x0=0xdead0000 x1=0x5a")
 
 
-def test_without_a_disassembler_there_are_words() -> None:
+def test_without_a_disassembler_there_is_what_is_decoded_here() -> None:
     assert not WITHOUT.is_there
-    assert lines(words(STORE, PUSH), ENTRY + 4) == [f"   {ENTRY:#x}  f9000001", f"=> {ENTRY + 4:#x}  a9bf7bfd"]
+    first, second, third = lines(words(STORE, BITFIELD, PUSH), ENTRY + 8)
+    assert first == f"   {ENTRY:#x}  f9000001  str     x1, [x0]"
+    assert second == f"   {ENTRY + 4:#x}  d3407c00"
+    assert third == f"=> {ENTRY + 8:#x}  a9bf7bfd  stp     x29, x30, [sp, #-0x10]!"
+    assert [is_unnamed(line) for line in (first, second, third)] == [False, True, False]
+
+
+def test_without_a_disassembler_registers_have_their_values_too() -> None:
+    (line,) = lines(words(STORE), ENTRY, WITHOUT, {"x0": 0xDEAD0000, "x1": 0x5A, "x2": 7})
+    assert line.endswith("str     x1, [x0]    x0=0xdead0000 x1=0x5a")
+
+
+def test_of_some_instructions_only_the_kind_is_known() -> None:
+    (line,) = lines(words(EXCLUSIVE), ENTRY)
+    assert line == f"=> {ENTRY:#x}  c85f7c01  (exclusive)"
+    assert is_unnamed(line)
+
+
+def test_a_call_has_the_name_of_its_target_without_a_disassembler() -> None:
+    assert "bl      #0x40080100 <leaf>" in lines(words(STORE, BRANCH), ENTRY + 4)[1]
+
+
+def test_what_a_comparison_reads_is_known_with_a_disassembler(disassembler: Disassembler) -> None:
+    compare = disassembler.decode(0xF10008BF, ENTRY)
+    assert compare is not None
+    assert (compare.text, compare.reads) == ("cmp     x5, #2", ("x5",))
 
 
 def test_so_much_is_shown_around_the_instruction() -> None:
@@ -84,7 +110,7 @@ def test_code_that_is_not_mapped_is_taken_from_where_it_lies_and_says_so() -> No
         view[:] = words(STORE)
         first, second, *_ = code_lines(made, ENTRY, WITHOUT)
     assert first == f"   (VA {ENTRY:#x} is not mapped; this is what IPA {ENTRY:#x} has)"
-    assert second == f"=> {ENTRY:#x}  f9000001"
+    assert second == f"=> {ENTRY:#x}  f9000001  str     x1, [x0]"
 
 
 @pytest.mark.parametrize("address", [0, 0xDEAD0000, ENTRY + 2, 2**64 - 4])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import pytest
@@ -12,10 +13,10 @@ from arm_vcpu_cli.inspect.postmortem.report import (
     EL1_REGISTERS,
     EL2_REGISTERS,
     backtrace,
-    death_report,
     register_dump,
-    wants_report,
+    report_lines,
 )
+from arm_vcpu_cli.inspect.postmortem.report_wanted import FORMS, NONE, wants_report
 from arm_vcpu_cli.vm.endings import Ending, RunResult
 from arm_vcpu_cli.vm.runner import run_machine
 from tests.support.fake_core import Trap, hvc
@@ -31,12 +32,16 @@ def frames(*records: tuple[int, int, int]) -> dict[int, bytes]:
 
 
 def trace(x29: int, x30: int, memory: Mapping[int, bytes]) -> list[str]:
+    return [line.split()[1] for line in backtrace_lines(x29, x30, memory)]
+
+
+def backtrace_lines(x29: int, x30: int, memory: Mapping[int, bytes]) -> list[str]:
     with machine([Trap(UNHANDLED, regs={29: x29, 30: x30})]) as (made, core, _):
         core.memory.update(memory)
         for code in (ENTRY, ENTRY + 0x100):
             core.memory[code] = bytes(0x100)
         run_machine(made, Watchdog(core.stop))
-        return [line.split()[1] for line in backtrace(made)]
+        return list(backtrace(made))
 
 
 def numbers(*addresses: int) -> list[str]:
@@ -70,7 +75,33 @@ def test_a_chain_that_does_not_go_up_ends(following: int) -> None:
 
 def test_a_chain_without_an_end_is_cut() -> None:
     memory = frames(*((STACK + 16 * n, STACK + 16 * (n + 1), ENTRY + 4 * (n % 32)) for n in range(500)))
-    assert 32 < len(trace(STACK, ENTRY, memory)) < 200
+    lines = backtrace_lines(STACK, ENTRY, memory)
+    assert 32 < len(lines) < 200
+    assert re.fullmatch(r"\.\.\. and so on, 50[0-2] frames in all", lines[-1])
+
+
+def test_a_recursion_is_told_once() -> None:
+    memory = frames(*((STACK + 16 * n, STACK + 16 * (n + 1), ENTRY + 0x110) for n in range(810)))
+    memory |= frames((STACK + 16 * 810, 0, ENTRY + 0x20))
+    first, folded, last = backtrace_lines(STACK, ENTRY + 0x110, memory)
+    assert first.startswith("#0 ")
+    assert re.fullmatch(r"#1-#810 0x[0-9a-f]{16} <leaf\+0x10> \.\.\. 810 times", folded)
+    assert last.startswith(f"#811 {ENTRY + 0x20:#018x}")
+
+
+def test_functions_that_call_each_other_are_told_once() -> None:
+    places = (ENTRY + 0x110, ENTRY + 0x30, ENTRY + 0x120)
+    memory = frames(*((STACK + 16 * n, STACK + 16 * (n + 1), places[n % 3]) for n in range(300)))
+    lines = backtrace_lines(STACK, places[0], memory)
+    assert [line.split()[1] for line in lines[1:4]] == numbers(*places)
+    assert lines[4] == "#4-#300 the same 3 frames 99 times more"
+    assert len(lines) == 5
+
+
+@pytest.mark.parametrize("rounds", [1, 2])
+def test_what_comes_twice_is_told_twice(rounds: int) -> None:
+    memory = frames(*((STACK + 16 * n, STACK + 16 * (n + 1), ENTRY + 0x110) for n in range(rounds)))
+    assert len(backtrace_lines(STACK, ENTRY + 0x110, memory)) == 1 + rounds
 
 
 def test_addresses_have_symbols() -> None:
@@ -111,17 +142,27 @@ def test_a_register_that_the_core_lacks_is_left_out() -> None:
     assert "VBAR_EL1" in dump
 
 
-def test_the_death_report_tells_of_the_exceptions_that_came_before() -> None:
+def test_the_report_tells_of_the_exceptions_that_came_before() -> None:
     brk = Trap(0x3C << 26 | 1 << 25 | 5, target_el=1)
     with machine([brk, Trap(UNHANDLED)]) as (made, core, _):
         run_machine(made, Watchdog(core.stop))
-        report = "\n".join(death_report(made))
+        report = "\n".join(report_lines(made))
     assert "EC=0x3c" in report
     assert report.index("EC=0x3c") < report.index("backtrace") < report.index("registers")
 
 
 @pytest.mark.parametrize("ending", list(Ending))
 def test_which_ends_are_explained(ending: Ending) -> None:
-    assert wants_report(RunResult(ending, 0, "")) is (ending in (Ending.FAULT, Ending.PANIC))
+    explained = (Ending.FAULT, Ending.PANIC, Ending.NO_PROGRESS)
+    assert wants_report(RunResult(ending, 0, "")) is (ending in explained)
     ended_itself = ending in (Ending.POWERED_OFF, Ending.RESET, Ending.EXITED)
     assert wants_report(RunResult(ending, 0, ""), regs=True) is not ended_itself
+    for form in FORMS:
+        assert wants_report(RunResult(ending, 0, ""), form, regs=True) is (form != NONE and not ended_itself)
+
+
+def test_a_guest_that_waits_for_more_input_is_explained_only_on_request() -> None:
+    result = RunResult(Ending.NO_PROGRESS, 123, "the guest waits for input, and input has ended")
+    assert not wants_report(result)
+    assert wants_report(result, "short")
+    assert wants_report(result, regs=True)

@@ -15,6 +15,7 @@ from arm_vcpu_cli.trace.digest import KEPT_EVENTS, Digest, digest
 from arm_vcpu_cli.trace.htmltable import duration, number, text
 from arm_vcpu_cli.trace.reader import TraceReader
 from arm_vcpu_cli.trace.sinks import JsonLinesSink
+from arm_vcpu_cli.trace.text import event_line
 
 from .traces import EVENTS, event, play
 
@@ -80,13 +81,28 @@ def test_everything_is_counted(gathered: Digest) -> None:
     assert gathered.exits.shift == gathered.vcpus[0].shift == gathered.interrupts.shift
 
 
-def test_what_is_told_of_an_event_is_short_and_names_all(gathered: Digest) -> None:
+def test_an_event_reads_as_in_a_text_trace(gathered: Digest) -> None:
     shown = next(each for each in gathered.first if each.name == "MmioWrite")
-    assert (shown.type, shown.place, shown.time) == ("exit", "uart_init+0x24", 100)
-    assert "register=PL011.UARTDR" in shown.details
-    assert "data=0x41" in shown.details
-    assert "EC=0x24" in shown.details
-    assert "uart_init" not in shown.details
+    assert (shown.type, shown.place, shown.time) == ("exit", "EL1 0x40080154 <uart_init+0x24> uart.c:12", 100)
+    line = next(event_line(each) for each in EVENTS if each.name == "MmioWrite")
+    assert line.endswith(shown.details)
+    assert shown.details.startswith("PL011.UARTDR <- ")
+    assert "| ESR_EL2=0x" in shown.details
+
+
+def test_events_that_make_no_sense_are_shown_too(tmp_path: Path) -> None:
+    path = tmp_path / "trace.jsonl"
+    header = {"type": "trace", "schema": "armvcpu-trace", "version": 1, "vcpus": 1, "guest": "", "devices": []}
+    odd = {"pc": "nowhere", "symbol": "", "el": "one", "esr": "0xzz", "what": "long", "note": 1, "source": True}
+    records = [
+        {"type": "irq", "seq": 1, "vcpu": 0, "time_ns": 2, "action": "raised", "intid": 3, **odd},
+        {"type": "news", "seq": 1, "vcpu": 0, "time_ns": 3, **odd},
+    ]
+    path.write_text("".join(json.dumps(each) + "\n" for each in (header, *records)))
+    with TraceReader(path) as reader:
+        found = digest(reader)
+    assert [each.place for each in found.first] == ["", ""]
+    assert [each.details for each in found.first] == ["INTID 3", "what=long"]
 
 
 def test_the_first_and_the_last_events_are_kept(tmp_path: Path) -> None:
