@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from importlib import import_module
 from random import Random
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from arm_vcpu_cli.arch.identification.idregs import Aa64Isar0, Aa64Mmfr0, pa_range_bits
 from arm_vcpu_cli.arch.registers.sysreg import lookup
@@ -45,11 +46,17 @@ from arm_vcpu_cli.vm.passthrough import PassedThrough, pass_through
 from arm_vcpu_cli.vm.power import PowerController
 from arm_vcpu_cli.vm.random_numbers import random_numbers
 from arm_vcpu_cli.vm.scheduler import Scheduler
-from arm_vcpu_cli.vm.semihosting.port import SemihostingPort
+from arm_vcpu_cli.vm.semihosting.lazy_service import SemihostingPort
 from arm_vcpu_cli.vm.timeline import DeviceClock, HostClock, InstructionClock
+
+if TYPE_CHECKING:
+    from arm_vcpu_cli.vm.semihosting.folder import Folder
+    from arm_vcpu_cli.vm.semihosting.service import Service
 
 _GUEST_ARGUMENTS: Final = "arm_vcpu_cli.board.guest_arguments"
 """Needed by guests that are given arguments, or ask for them."""
+_SERVICE: Final = "arm_vcpu_cli.vm.semihosting.machine_service"
+"""Needed by guests that make a semihosting call."""
 _FOLDER: Final = "arm_vcpu_cli.vm.semihosting.folder"
 """Needed by guests that are lent a folder."""
 _MMFR0: Final = lookup("ID_AA64MMFR0_EL1")
@@ -189,8 +196,13 @@ def _build(description: MachineDescription, image: GuestImage, console: Console,
         semihosting,
     )
     if semihosting is not None:
-        semihosting.connect(machine)
+        semihosting.connect(partial(_semihosting_service, machine))
     return machine
+
+
+def _semihosting_service(machine: Machine, folder: Folder | None) -> Service:
+    made: Service = import_module(_SERVICE).service_of(machine, folder)
+    return made
 
 
 def _semihosting(description: MachineDescription) -> SemihostingPort | None:

@@ -23,7 +23,7 @@ from arm_vcpu_cli.vm.gic_building import BuiltGic
 from arm_vcpu_cli.vm.hosting import MachineHost
 from arm_vcpu_cli.vm.platform import MachinePlatform
 from arm_vcpu_cli.vm.power import PowerController
-from arm_vcpu_cli.vm.semihosting.port import SemihostingPort
+from arm_vcpu_cli.vm.semihosting.lazy_service import SemihostingPort
 from arm_vcpu_cli.vm.system_moves import SystemMoves, trapped_handlers
 from arm_vcpu_cli.vm.timeline import DeviceClock, Timeline
 

@@ -95,8 +95,12 @@ class GuestInput:
         """
         while True:
             data = self._console.take(most)
-            if data or not self._console.input_open:
+            if data:
                 return data
+            # Whoever is to type sees what was asked, and whoever reads the output gets what there is before the end.
+            self._console.flush()
+            if not self._console.input_open:
+                return b""
             if self._replay is not None:
                 self._feed_early(self._replay)
                 continue

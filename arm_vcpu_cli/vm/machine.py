@@ -24,7 +24,7 @@ from arm_vcpu_cli.vm.hosting import MachineHost
 from arm_vcpu_cli.vm.passthrough import PassedThrough
 from arm_vcpu_cli.vm.power import PowerController
 from arm_vcpu_cli.vm.scheduler import Scheduler
-from arm_vcpu_cli.vm.semihosting.port import SemihostingPort
+from arm_vcpu_cli.vm.semihosting.lazy_service import SemihostingPort
 from arm_vcpu_cli.vm.timeline import Timeline
 
 NO_DEVICES: Final[Mapping[str, MmioDevice]] = MappingProxyType({})

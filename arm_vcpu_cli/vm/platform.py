@@ -16,7 +16,7 @@ from arm_vcpu_cli.devices.bus import Bus
 from arm_vcpu_cli.devices.gic.v3 import ICC_REGISTERS, CpuInterface
 from arm_vcpu_cli.devices.timer import Handlers
 from arm_vcpu_cli.errors import EngineError
-from arm_vcpu_cli.vm.semihosting.port import Call
+from arm_vcpu_cli.vm.semihosting.lazy_service import Call
 
 _T = TypeVar("_T")
 _PMU_CRN: Final = 9

@@ -12,11 +12,9 @@ from arm_vcpu_cli.engine.port import CpuCore
 from arm_vcpu_cli.vm.hosting import MachineHost
 
 if TYPE_CHECKING:
-    from arm_vcpu_cli.vm.machine import Machine
     from arm_vcpu_cli.vm.semihosting.folder import Folder
     from arm_vcpu_cli.vm.semihosting.service import Service
 
-_SERVICE: Final = "arm_vcpu_cli.vm.semihosting.machine_service"
 _VIEW: Final = "arm_vcpu_cli.vm.semihosting.guest_view"
 _UNUSED: Final[Mapping[str, object]] = MappingProxyType({"version": 1, "errno": 0, "handles": []})
 """The state of what no guest has called yet."""
@@ -31,12 +29,12 @@ class SemihostingPort:
 
     def __init__(self, folder: Folder | None = None) -> None:
         self._folder = folder
-        self._machine: Machine | None = None
+        self._make: Callable[[Folder | None], Service] | None = None
         self._service: Service | None = None
 
-    def connect(self, machine: Machine) -> None:
-        """Say whose guest calls."""
-        self._machine = machine
+    def connect(self, make: Callable[[Folder | None], Service]) -> None:
+        """Say what makes the one that answers the calls."""
+        self._make = make
 
     def calls_of(self, core: CpuCore, host: MachineHost) -> Call:
         """What carries out the calls of the vCPUs on ``core``."""
@@ -66,5 +64,7 @@ class SemihostingPort:
 
     def _made(self) -> Service:
         if self._service is None:
-            self._service = import_module(_SERVICE).service_of(self._machine, self._folder)
+            if self._make is None:
+                raise ValueError("semihosting is not connected")
+            self._service = self._make(self._folder)
         return self._service
