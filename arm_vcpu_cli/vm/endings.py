@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import Final
 
+from arm_vcpu_cli.arch.smccc import from_u64
 from arm_vcpu_cli.record import Record
 
 STATUS_OFF: Final = 0
@@ -51,3 +52,12 @@ class RunResult(Record):
     quiet: float = 0.0
     idle: float = 0.0
     printed: int | None = None
+
+
+def exited(status: int) -> RunResult:
+    """The guest has given itself a status, of which it has 64 bits."""
+    message = f"the guest exited with status {from_u64(status)}"
+    if status > LAST_GUEST_STATUS:
+        message += f", which is {STATUS_FAILED} here: from {LAST_GUEST_STATUS + 1} on they have other meanings"
+        status = STATUS_FAILED
+    return RunResult(Ending.EXITED, status, message)

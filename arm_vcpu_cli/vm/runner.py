@@ -10,7 +10,7 @@ from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from arm_vcpu_cli.arch.smccc import PsciStatus, from_u64, to_u64
+from arm_vcpu_cli.arch.smccc import PsciStatus, to_u64
 from arm_vcpu_cli.arm_vcpu.exit_path import STUCK
 from arm_vcpu_cli.axvcpu.exit import (
     AxVCpuExitReason,
@@ -41,8 +41,6 @@ from arm_vcpu_cli.vm.cpu import Cpu
 from arm_vcpu_cli.vm.diagnosis import explain_stuck, in_handler, on_cpu, with_symbol
 from arm_vcpu_cli.vm.endings import (
     ENDS_OF_A_PANIC,
-    LAST_GUEST_STATUS,
-    STATUS_FAILED,
     STATUS_FAULT,
     STATUS_INTERRUPTED,
     STATUS_LIMIT,
@@ -51,6 +49,7 @@ from arm_vcpu_cli.vm.endings import (
     STATUS_RESET,
     Ending,
     RunResult,
+    exited,
 )
 from arm_vcpu_cli.vm.machine import Machine
 from arm_vcpu_cli.vm.power import Start
@@ -142,19 +141,10 @@ def _system_down(run: GuestRun, exit_: SystemDown) -> Verdict:
         # The only CPU that is on waits for what would wake it alone as well.
         return _halt(run, exit_)
     if exit_.action is PowerAction.EXIT:
-        return _exited(exit_.status)
+        return exited(exit_.status)
     if exit_.action is PowerAction.RESET:
         return _reset(run)
     return RunResult(Ending.POWERED_OFF, STATUS_OFF, "the guest powered off")
-
-
-def _exited(status: int) -> RunResult:
-    """The guest has given itself a status, of which it has 64 bits."""
-    message = f"the guest exited with status {from_u64(status)}"
-    if status > LAST_GUEST_STATUS:
-        message += f", which is {STATUS_FAILED} here: from {LAST_GUEST_STATUS + 1} on they have other meanings"
-        status = STATUS_FAILED
-    return RunResult(Ending.EXITED, status, message)
 
 
 def _reset(run: GuestRun) -> Verdict:
