@@ -293,7 +293,7 @@ class Aarch64VCpu:
 
     def load(self, state: object) -> None:
         """Take what :meth:`save` gave, of a vCPU of the same kind that is bound. ValueError if it is something else.
-        Cached translations and translated code are the core's, which is to forget them."""
+        Cached translations and translated code belong to the core, which has to forget them."""
         load_vcpu(state, self._state, self.residency, self._require_handlers(), self._lines, self._exits)
 
     def _bound(self) -> Aarch64PerCpu:
@@ -348,8 +348,8 @@ class Aarch64VCpu:
     def set_interrupt_lines(self, *, irq: bool, fiq: bool) -> None:
         """Set HCR_EL2.VI and VF, at any time: at the latest the next entry into the guest brings them into effect.
 
-        Inside the hook of an exit that is the end of the hook. A :class:`MoveHandler` or a device that the guest
-        reaches without an exit has to ask for a stop as well, if :attr:`lines_changed` says so."""
+        Inside the hook of an exit, they take effect at the end of the hook. A :class:`MoveHandler` or a device that the
+        guest reaches without an exit has to ask for a stop as well, if :attr:`lines_changed` says so."""
         self._lines.set(irq=irq, fiq=fiq)
 
     @property

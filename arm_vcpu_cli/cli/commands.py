@@ -39,7 +39,7 @@ COMMANDS: Final = MappingProxyType(
 
 @contextmanager
 def _told() -> Iterator[None]:
-    """Have a reader that is gone be an error as any other: the parser would leave with status 1, and say nothing."""
+    """Make a reader that is gone an error like any other: the parser would exit with status 1, and print nothing."""
     try:
         yield
     except BrokenPipeError as error:
@@ -111,7 +111,7 @@ def invoke(arguments: Sequence[str]) -> object:
         return cli.main(arguments, prog_name="armvcpu", standalone_mode=False)
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx is not None else "armvcpu"
-        # A list of choices comes one a line.
+        # A list of choices has one on each line.
         message = error.format_message().replace("\n\t", " ").rstrip(".")
         raise UsageError(f"{message} (see {command} --help)") from error
     except click.ClickException as error:

@@ -23,7 +23,7 @@ from arm_vcpu_cli.guest.symbols import SymbolTable
 from arm_vcpu_cli.trace.event import EVENT_TYPES
 
 _MOST: Final = 200
-"""How many names are offered: nobody reads more."""
+"""The most names that are offered: nobody reads more."""
 
 
 def complete_classes(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:

@@ -1,4 +1,4 @@
-"""What ``armvcpu diff`` prints: hunks as a unified diff has them, and a summary."""
+"""What ``armvcpu diff`` prints: hunks like those of a unified diff, and a summary."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ class DiffText:
         if event.name == END:
             return f"{'end':>7} {record['ending']} (status {record['status']}): {printable(str(record['message']))}"
         told = event_of(record)
-        # The syndrome says in other words what the rest does; where it differs, that is told.
+        # The syndrome is left out: it says the same in other words, and the fields that differ are shown.
         compared = tuple(said for said in told.fields if said[0] not in self._comparison.ignored)
         shown = told._replace(esr=None, fields=compared)
         return event_line(shown, self._style if style is None else style, self._digits)

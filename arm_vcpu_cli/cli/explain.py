@@ -50,7 +50,7 @@ def _complete(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> 
 @click.option("--e2h", is_flag=True, help="Take registers of EL2 as they are with HCR_EL2.E2H = 1.")
 @click.option("--json", "as_object", is_flag=True, help="Print one JSON array.")
 def command(words: tuple[str, ...], pattern: str | None, brief: bool, e2h: bool, as_object: bool) -> int:
-    """Explain register values given by hand, without a guest: every field with its meaning, and what follows from it.
+    """Explain register values without a guest: every field with its meaning, and what follows from it.
 
     REG is a name in either case (hcr_el2, PSTATE, ICC_SGI1R_EL1) or a generic one (S3_4_C1_C1_0); VALUE is hexadecimal
     (0x), binary (0b), octal (0o) or decimal, with underscores where you like. A syndrome (ESR_ELx) is decoded by its

@@ -1,4 +1,4 @@
-"""What a command that runs a guest is told, and how it becomes a machine."""
+"""The options of a command that runs a guest, and the machine that they describe."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class GuestOptions(Record):
     report_file: Path | None = None
 
     def load(self) -> tuple[MachineDescription, GuestImage]:
-        """Load machine description and guest; what the command line says wins over the file."""
+        """Load machine description and guest; the command line overrides the file."""
         if self.record is not None and self.replay is not None:
             raise UsageError("--record and --replay: a run is either recorded or repeated")
         if self.guest.suffix == ".toml" and self.kernel_type is None:
@@ -154,7 +154,7 @@ class GuestOptions(Record):
 
 
 def load_description(machine: Path | None, overrides: Overrides) -> MachineDescription:
-    """The machine that the options describe; what they say wins over the file."""
+    """The machine that the options describe; they override the file."""
     document = read_machine_file(machine)
     given: dict[str, Any] = {name: value for name, value in overrides.items() if value is not None}
     try:

@@ -1,4 +1,4 @@
-"""What a process inherits that its command does not need, and that a guest which breaks out had better not find."""
+"""What a process inherits that its command does not need, and that a guest which breaks out should not find."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def close_descriptors(words: Iterable[str]) -> None:
     try:
         numbers = [int(name) for name in os.listdir(_DIRECTORY)]  # noqa: PTH208
     except (OSError, ValueError):
-        # Nothing tells which there are.
+        # Nothing lists the descriptors that are open.
         return
     kept = {int(number) for word in words for number in _NAMED.findall(word)}
     for number in numbers:

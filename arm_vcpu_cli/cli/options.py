@@ -136,7 +136,7 @@ _MACHINE_OPTIONS = (
         "--gic",
         type=gic_version,
         metavar="2|3",
-        help="Version of the interrupt controller, in the place of the virt board's other one [default: 3].",
+        help="Version of the GIC of the virt board [default: 3].",
     ),
 )
 
@@ -189,24 +189,26 @@ _GUEST_OPTIONS = (
         "--seed",
         type=seed,
         metavar="N",
-        help="Where the random numbers that the guest is given come from, unless its clock is the host's [default: 0].",
+        help="Seed of all random numbers that the guest gets, unless its clock is the host's [default: 0].",
     ),
     _guest_option(
         "--phys-cpus",
         type=phys_cpus,
         metavar="N",
-        help=f"Number of the physical CPUs that run the guest's, 1 to {MAX_PHYS_CPUS} [default: 1].",
+        help=f"Number of physical CPUs that run the guest's CPUs, 1 to {MAX_PHYS_CPUS} [default: 1].",
     ),
     _guest_option(
         "--schedule",
         type=seed,
         metavar="SEED",
-        help="Have chance decide which CPU runs when, and for how long, the same for the same SEED "
+        help="Run the CPUs in random order and for random times, the same for the same SEED "
         "[default: they take turns].",
     ),
-    _guest_option("--reboot", is_flag=True, help="A reset that the guest asks for starts it anew, and ends no run."),
-    _guest_option("--record", type=FILE, metavar="FILE", help="Write all that reaches the guest from outside to FILE."),
-    _guest_option("--replay", type=FILE, metavar="FILE", help="Repeat the run that --record wrote to FILE."),
+    _guest_option("--reboot", is_flag=True, help="Restart the machine when the guest asks for a reset."),
+    _guest_option(
+        "--record", type=FILE, metavar="FILE", help="Record all input of the guest, with its times, in FILE."
+    ),
+    _guest_option("--replay", type=FILE, metavar="FILE", help="Repeat the run that --record has recorded in FILE."),
     _guest_option(
         "--timeout", type=seconds, metavar="S", help="Stop the guest after S seconds (status 124); 0: never."
     ),

@@ -1,6 +1,6 @@
-"""Saying something to the user: everything that people are to read goes through here, or through a sink of a trace.
+"""Output for the user: everything that people read goes through here, or through a sink of a trace.
 
-What is said has been made printable where it came in; here that is made sure of.
+Text has been made printable where it came in; here it is made sure of.
 """
 
 from __future__ import annotations

@@ -97,10 +97,10 @@ def command(
     finds what it needs.
 
     Features have the names of the architecture (FEAT_LSE), under the version that brought them. `hidden` marks those
-    that the CPU has and that no guest is told of.
+    that the CPU has and that are hidden from guests.
 
-    --for looks at the file without running it: its header, its notes, and each of its instructions. What a kernel
-    uses only where it is there does not count against it.
+    --for examines the file without running it: its header, its notes, and each of its instructions. What a kernel uses
+    only if it is present does not count against it.
 
     \b
     The exit status is

@@ -1,4 +1,4 @@
-"""A word to somebody who waits: what is being done, if it takes long and somebody is there to read it."""
+"""A progress message: what is being done, if it takes long and somebody is there to read it."""
 
 from __future__ import annotations
 

@@ -30,11 +30,10 @@ STDIN = "/dev/stdin"
     help="Where to write the page [default: TRACE with .html for its suffixes]; - is stdout.",
 )
 def command(trace: Path, page: Path | None) -> None:
-    """Make a web page of TRACE, a file that `armvcpu trace --format jsonl` has written (also .gz and .zst; - is
-    stdin): a timeline of the exits, states of the vCPUs and interrupts, counts by everything that exits have, the
-    console, and the events themselves with a search.
+    """Make a web page of TRACE, a file from `armvcpu trace --format jsonl` (also .gz and .zst; - is stdin): a timeline
+    of exits, vCPU states and interrupts, counts by every property of exits, the console, and the events with a search.
 
-    The page is one file that needs no other and no network. Host times are in it if the trace was made with --timing.
+    The page is one self-contained file and needs no network. It has host times if the trace was made with --timing.
 
     \b
     Examples:

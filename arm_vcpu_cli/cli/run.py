@@ -27,8 +27,8 @@ def command(**options: Any) -> int:
       0    the guest powered itself off
       N    the status that the guest gave itself (semihosting)
       2    bad usage, or a file that cannot be read or opened for writing; nothing ran
-      120  the console, or a file of an option, cannot be written any more; what was written is kept
-      121  the guest asked for a reset (--reboot: it is started anew)
+      120  the console or an output file can no longer be written; what was written is kept
+      121  the guest asked for a reset (with --reboot the machine restarts)
       122  a fault that the guest cannot handle, or a Linux kernel's panic; a report is on stderr
       123  no more progress: it waits for what will not come, or hangs in a loop that nothing can end
       124  a limit that was set (--timeout, --max-exits)

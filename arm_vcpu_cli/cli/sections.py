@@ -14,7 +14,7 @@ class GuestOption(click.Option):
 
 
 class SelectionOption(click.Option):
-    """An option that picks what is told."""
+    """An option that chooses what is logged."""
 
     section: ClassVar[str] = "What is logged (an event has to meet all criteria)"
 
@@ -23,7 +23,7 @@ class SectionedCommand(click.Command):
     """Its own options come first, those of the sections after them."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """See click."""
+        """Write the options in sections, the command's own first."""
         sections: dict[str, list[tuple[str, str]]] = {"Options": []}
         for parameter in self.get_params(ctx):
             # Arguments have no help of their own.

@@ -1,4 +1,4 @@
-"""Running a guest for a person: console, signals, and what is said at the end."""
+"""Running a guest for a person: console, signals, and the last line."""
 
 from __future__ import annotations
 

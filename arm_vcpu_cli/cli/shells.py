@@ -1,6 +1,6 @@
-"""The shells that complete our words: what they are told, and what they make of it.
+"""Completion in shells: what they are given, and what they do with it.
 
-Words come out of files that nobody vouches for: a symbol may be called ``$(reboot)``. A shell must put such a word on
+Words come from files that are not trusted: a symbol may be called ``$(reboot)``. A shell must put such a word on
 the command line in quotes, and must not look into it on its way there.
 """
 

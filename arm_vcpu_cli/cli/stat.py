@@ -33,7 +33,7 @@ from arm_vcpu_cli.vm.machine import Machine
 _STDIN = "/dev/stdin"
 _TRACE = "arm_vcpu_cli.cli.stat_trace"
 _TERMINAL = "arm_vcpu_cli.cli.stat_terminal"
-# Loaded by who asks for them: the guest waits.
+# Loaded before they are needed: the guest would wait.
 
 
 @dataclass(frozen=True)
@@ -83,15 +83,15 @@ def command(
     as_object: bool,
     **options: Any,
 ) -> int:
-    """Run GUEST like `armvcpu run`, count its exits and take the host's time for each; at the end print a summary: by
-    reason, device and system register, call, function, and interrupt; by vCPU too if there are several. Or summarise a
-    trace, with -i.
+    """Run GUEST like `armvcpu run`, count its exits and measure the host's time for each; at the end print a summary:
+    by reason, device and system register, call, function, and interrupt; by vCPU too if there are several. With -i,
+    summarise a trace instead.
 
     The guest's console stays on stdout; the summary goes to stderr or FILE, that of a trace to stdout. The exit status
     is that of `armvcpu run`. Median and p99 are within 1.6 %, everything else is exact. A trace has the host's time
-    where it was made with --timing, and as many interrupts and exceptions as it was asked for.
+    if it was made with --timing, and those interrupts and exceptions that were logged.
 
-    Callers and exceptions are only looked at with `--by caller` and `--by exception`: they slow the guest down.
+    Callers and exceptions are only examined with `--by caller` and `--by exception`, because they slow the guest down.
 
     \b
     Examples:

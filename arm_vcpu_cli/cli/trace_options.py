@@ -52,7 +52,7 @@ _OPTIONS = (
         help=f"Types of events, separated by commas: {', '.join(EVENT_TYPES)}; or all [default: all but exception, and "
         "in text entry; only exits, and accesses without one, where another option picks them].",
     ),
-    _option("--el1", is_flag=True, help="Also the exceptions that the guest takes itself: SVC, aborts, IRQ."),
+    _option("--el1", is_flag=True, help="Also log the exceptions that the guest takes itself: SVC, aborts, IRQ."),
     _option(
         "--only",
         multiple=True,
@@ -101,8 +101,8 @@ _OPTIONS = (
         "--time", "times", multiple=True, metavar="RANGE", help="Only events at times such as 0.5:1.2, in seconds."
     ),
     _option("--seq", multiple=True, metavar="RANGE", help="Only the exits with numbers such as 1000:2000."),
-    _option("--first", type=count, metavar="N", help="Only the first N events of those that are wanted."),
-    _option("--last", type=count, metavar="N", help="Only the last N events of those that are wanted."),
+    _option("--first", type=count, metavar="N", help="Only the first N of the selected events."),
+    _option("--last", type=count, metavar="N", help="Only the last N of the selected events."),
     _option(
         "--start-at",
         multiple=True,
@@ -110,9 +110,15 @@ _OPTIONS = (
         shell_complete=complete_symbols,
         help="Begin when the guest executes this function (or address).",
     ),
-    _option("--stop-at", multiple=True, metavar="SYMBOL", shell_complete=complete_symbols, help="Stop when it does."),
+    _option(
+        "--stop-at",
+        multiple=True,
+        metavar="SYMBOL",
+        shell_complete=complete_symbols,
+        help="Stop when the guest executes this function (or address).",
+    ),
     _option("--start-on", metavar="TEXT", help="Begin when the guest has printed this."),
-    _option("--stop-on", metavar="TEXT", help="Stop when it has."),
+    _option("--stop-on", metavar="TEXT", help="Stop when the guest has printed this."),
 )
 
 

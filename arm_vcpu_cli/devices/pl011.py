@@ -66,7 +66,7 @@ POLLS_BEFORE_IDLE: Final = 256
 """Reads of an empty receiver in a row, with nothing else happening on the UART, that mean: the guest waits."""
 POLLS_BETWEEN_WAITS: Final = 16
 QUIET_READS: Final = 16
-"""For how many reads of its status a receiver that was just enabled has received nothing yet."""
+"""For how many reads of its status a receiver that was just enabled stays empty."""
 
 _VERSION: Final = 2
 """Of a saved state."""
@@ -89,7 +89,7 @@ _FR_FULL: Final = int(FlagRegister.of(TXFE=1, RXFF=1))
 
 
 class SerialLine(Protocol):
-    """What is at the other end of the wire."""
+    """The other end of the wire."""
 
     def send(self, byte: int) -> None:
         """The UART transmitted a byte."""
@@ -101,7 +101,7 @@ class SerialLine(Protocol):
         """Whether a byte can be received. Nobody has asked for it yet, and it stays where it is."""
 
     def wait(self) -> None:
-        """The guest does nothing but wait for a byte: come back when there may be one, or after a while."""
+        """The guest does nothing but wait for a byte: return when there may be one, or after a while."""
 
 
 class Pl011:
@@ -112,15 +112,10 @@ class Pl011:
     follows each byte, and stays raised until UARTICR clears it. Switching the FIFOs on or off keeps what was
     received.
 
-    Input that waits when a guest sets up its UART is not for the driver to throw away: a receiver that goes from
-    disabled to enabled starts empty, as it would on a wire, and receives once the guest has enabled a receive
-    interrupt, reads UARTDR, or has looked at its status :data:`QUIET_READS` times.
-
-    Nothing is taken from the line before the guest asks for it: by enabling a receive interrupt, by reading UARTDR or
-    the raw interrupt status, or by doing nothing but looking at UARTFR. One look is not enough, for a guest reads
-    UARTFR before each byte that it prints; until then UARTFR only says whether there would be something.
-
-    UARTEN, TXE and RXE are not looked at otherwise: a guest that never enables its UART is heard nevertheless.
+    A driver must not throw away input that waits while a guest sets up its UART: a receiver that goes from disabled to
+    enabled starts empty, as it would on a wire, and receives once the guest has enabled a receive interrupt, reads
+    UARTDR, or has looked at its status :data:`QUIET_READS` times. Otherwise UARTEN, TXE and RXE have no effect: the
+    output of a guest that never enables its UART appears nevertheless.
 
     Not modelled: loop-back, modem lines, SIR, DMA, errors on the line.
     """
@@ -201,7 +196,7 @@ class Pl011:
         return REGISTERS.meaning(offset & WINDOW, width, value)
 
     def holds(self, byte: int) -> bool:
-        """Whether it has received such a byte that the guest has not read. Safe from another thread."""
+        """Whether it has received this byte and the guest has not read it. Safe from another thread."""
         return byte in bytes(self._fifo) or byte in bytes(self._held_back)
 
     @property
@@ -221,7 +216,7 @@ class Pl011:
         return len(self._fifo) + len(self._held_back)
 
     def save(self) -> dict[str, Any]:
-        """The registers, what was received, and how long the guest has looked for more."""
+        """The registers, what was received, and how long the guest has polled for more."""
         return {
             "version": _VERSION,
             "registers": list(self._registers.values()),
@@ -277,7 +272,7 @@ class Pl011:
         return True
 
     def _read_flags(self) -> int:
-        # Before each byte that it prints a guest reads this.
+        # A guest reads this before each byte that it prints.
         fifo = self._fifo
         if fifo or self._look():
             self._polls = 0
@@ -300,7 +295,7 @@ class Pl011:
         return self._raw
 
     def _idle(self) -> None:
-        """The guest has done nothing but look for long."""
+        """The guest has done nothing but poll for a long time."""
         self._asked = True
         self._polls -= POLLS_BETWEEN_WAITS
         self._wait()

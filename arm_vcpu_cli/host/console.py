@@ -29,17 +29,17 @@ IDLE_SECONDS: Final = 0.01
 """How long an idle guest sleeps before it may look at its receiver again."""
 STALLED_SECONDS: Final = 5.0
 """How long a guest may wait for input that has ended, printing nothing, before it counts as stuck. Boot loaders count
-down for a few seconds before they go on without a key."""
+down for a few seconds before they continue without a key."""
 SKIPPED_SECONDS: Final = 60.0
 """The same where waiting takes no time of the host."""
 _LOOKS_AT_ONCE: Final = 8
 """How often a guest may look for input that it has not asked for before the host is asked again."""
 _ASLEEP_SECONDS: Final = 0.02
-"""How often a guest that sleeps until input comes looks whether the run is still wanted."""
+"""How often a guest that sleeps until input arrives checks whether the run is still wanted."""
 
 
 class InputEndedError(ArmVcpuError):
-    """The guest only waits for input, and there will be none."""
+    """The guest does nothing but wait for input, and none will arrive."""
 
 
 def _nothing_unread(_byte: int) -> bool:
@@ -48,7 +48,7 @@ def _nothing_unread(_byte: int) -> bool:
 
 
 def _nobody() -> None:
-    """Takes what nobody has asked to be told."""
+    """Ignores a report that nobody wants."""
 
 
 class Console(ConsoleOutput):
@@ -77,7 +77,7 @@ class Console(ConsoleOutput):
         self._sleep = sleep
         self._quit_requested: Callable[[], None] = _nobody
         self._ignored: Callable[[], None] = _nobody
-        # What the guest may receive is the main thread's; what readers have put into the inbox is everybody's.
+        # What the guest may receive belongs to the main thread; all threads share the inbox.
         self._in: deque[int] = deque()
         self._inbox = Inbox()
         self._file: FileAhead | None = None
@@ -116,8 +116,8 @@ class Console(ConsoleOutput):
         ignored: Callable[[], None],
         cancelled: Callable[[], bool],
     ) -> None:
-        """Say who is told of the escape, and of a Ctrl-C typed when the guest has not taken the one before; and
-        what tells whether the run has been stopped, which ends a wait for the reader. Keys are read from now on."""
+        """Set what to call for the escape, and for a Ctrl-C typed before the guest has taken the previous one; and what
+        reports whether the run has been stopped, which ends a wait for the reader. Keys are read from now on."""
         self._quit_requested = quit_requested
         self._ignored = ignored
         self._cancelled = cancelled
@@ -125,7 +125,7 @@ class Console(ConsoleOutput):
             start_reader("armvcpu-terminal", self._read_terminal)
 
     def ask(self, unread: Callable[[int], bool]) -> None:
-        """Say who knows whether a byte that the guest's UART has taken has not been read by the guest yet."""
+        """Set what reports whether the guest's UART holds a byte that the guest has not read yet."""
         self._unread = unread
 
     # Input, as the guest's UART sees it
@@ -169,9 +169,9 @@ class Console(ConsoleOutput):
         return bytes(data)
 
     def wait(self, *, skips: bool = False) -> None:
-        """Sleep a little, or until input comes. Raises :class:`InputEndedError` when it is pointless.
+        """Sleep a little, or until input arrives. Raises :class:`InputEndedError` when it is pointless.
 
-        ``skips``: the guest's clock need not be waited for, so that it is only slept while input may still arrive.
+        ``skips``: the guest's clock can skip ahead, so this only sleeps while input may still arrive.
         """
         self.flush()
         if not self.input_open:
@@ -191,14 +191,14 @@ class Console(ConsoleOutput):
     # Input that is delivered at moments that the machine chooses
 
     def watch(self, request: Callable[[], None], *, ahead: bool = True) -> None:
-        """From now on ``request`` is called whenever something has arrived, the end of the input included, and
-        the guest receives what :meth:`deliver` has delivered, in order, and nothing else.
+        """From now on, call ``request`` whenever something has arrived, the end of the input included; the guest
+        receives what :meth:`deliver` has delivered, in order, and nothing else.
 
         Without ``ahead``, nothing is read from a pipe or a terminal until the first :meth:`receive`.
 
-        A reader thread calls it, so it must be safe from any thread. A regular file and the null device need none:
-        they are read as the guest takes the bytes, so that what it receives does not depend on time. Those are
-        announced from the main thread, at once and inside :meth:`receive`.
+        A reader thread calls it, so it must be safe from any thread. A regular file and the null device need no thread:
+        they are read as the guest takes the bytes, so what it receives does not depend on time. Those are announced
+        from the main thread, at once and inside :meth:`receive`.
         """
         self._refill = _nobody
         self._request = request
@@ -251,7 +251,7 @@ class Console(ConsoleOutput):
     # Input that is repeated
 
     def replay(self) -> None:
-        """From now on the guest receives what it is fed, and nothing else. Keys are read for the escape only."""
+        """From now on, the guest receives what it is fed, and nothing else. Keys are read for the escape only."""
         self._refill = _nobody
         self._fed = True
         self._ended = False
@@ -264,11 +264,11 @@ class Console(ConsoleOutput):
         if not data:
             self._ended = True
 
-    # What the guest has to do with it, as plain data
+    # The guest's part of the state, as plain data
 
     def save(self) -> dict[str, Any]:
-        """What the guest has printed and is not written yet, what it is about to receive, for how long it has waited;
-        whence input comes and where output goes is not the guest's."""
+        """What the guest has printed and is not written yet, what it is about to receive, and how long it has waited.
+        The source of the input and the destination of the output are not part of its state."""
         return {
             "version": _VERSION,
             "unwritten": bytes(self._out),
@@ -290,7 +290,7 @@ class Console(ConsoleOutput):
         if self._fed:
             self._ended = ended
 
-    # Where input comes from
+    # Sources of input
 
     def _take_keys(self) -> None:
         self._in.extend(self._inbox.take())
@@ -360,7 +360,7 @@ class Console(ConsoleOutput):
                 return
 
     def _arrive(self, data: bytes, *, ended: bool) -> None:
-        """What a reader has for the guest, and whether it was the last."""
+        """Take what a reader has read for the guest, and whether it was the last."""
         if self._fed:
             return
         if ended:
@@ -370,7 +370,7 @@ class Console(ConsoleOutput):
             self._request()
 
     def _keys_of(self, typed: bytes) -> bytes:
-        """What the guest gets of what was typed."""
+        """The part of what was typed that goes to the guest."""
         keys = bytearray()
         for byte in typed:
             if self._escaped:

@@ -18,7 +18,7 @@ LIMIT: Final = 1 << 16
 
 
 class Inbox:
-    """What has arrived and nobody has taken; the end of the input is news too, once. Safe between threads."""
+    """What has arrived and has not been taken; the end of the input counts as news too, once. Safe between threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -33,7 +33,7 @@ class Inbox:
             return byte in self._data
 
     def put(self, data: bytes) -> None:
-        """Add what has arrived; nothing tells that the input has ended."""
+        """Add what has arrived; an empty ``bytes`` means that the input has ended."""
         with self._lock:
             self._data += data
             self._changed.set()
@@ -56,7 +56,7 @@ class Inbox:
 
 
 class FileAhead:
-    """A file that is read by the chunk, one chunk ahead, so that its end is known when the last one is taken.
+    """A file that is read by the chunk, one chunk ahead, so its end is known when the last chunk is taken.
 
     The descriptor's own position stays where it is, until :meth:`leave` says how much was used of what was taken.
     """
@@ -111,7 +111,7 @@ def has_bytes(fd: int) -> bool:
 
 
 def is_file(fd: int) -> bool:
-    """Whether all that can ever be read from ``fd`` is there now: a regular file, or the null device."""
+    """Whether everything that can ever be read from ``fd`` is available now: a regular file, or the null device."""
     try:
         found = os.fstat(fd)
         return stat.S_ISREG(found.st_mode) or os.path.samestat(found, os.stat(os.devnull))  # noqa: PTH116

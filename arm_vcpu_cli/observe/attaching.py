@@ -1,4 +1,4 @@
-"""A tracer is put into a machine: who tells it what."""
+"""Connects a tracer to the parts of a machine that report to it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from arm_vcpu_cli.vm.machine import Machine
 
 
 def attach_tracer(machine: Machine, sink: TraceSink, options: TraceOptions) -> Tracer:
-    """Have a machine traced from now on; before its vCPU is bound. What nobody wants to hear of is not watched."""
+    """Trace a machine from now on; before its vCPU is bound. What is not wanted is not watched."""
     gic = machine.gic
     symbols, several = machine.image.symbols, len(machine.cpus) > 1
     times = VcpuTimes(machine)

@@ -1,7 +1,7 @@
-"""Counting the exits of a running machine, at little more than the cost of a dictionary look-up each.
+"""Counting the exits of a running machine, each at little more than the cost of a dictionary look-up.
 
-An exit is counted by what it was, where and by whom it was called, as plain numbers. Only of the first of each kind
-are the properties made that it has in a trace, so that live figures and those of a trace are counted alike.
+An exit is counted by its reason, its place and its caller, as plain numbers. The properties that it has in a trace are
+only built for the first exit of each kind, so live figures and those of a trace are counted alike.
 """
 
 from __future__ import annotations
@@ -68,7 +68,8 @@ FindCaller = Callable[[int, int, int], int]
 class ExitCounter:
     """Counts the exits of a vCPU in ``statistics``; implements :class:`~arm_vcpu_cli.arm_vcpu.observer.ExitObserver`.
 
-    ``clock`` gives nanoseconds of the vCPU that has its turn, which ``current`` tells, and ``clock_of`` those of any
+    ``clock`` returns nanoseconds of the vCPU that has its turn, which ``current`` returns, and ``clock_of`` those of
+    any
     vCPU if they are several; callers are only looked for with ``caller``, exceptions only counted with ``exceptions``.
     ``at_exit`` is called at each exit, before it is counted.
     """
@@ -116,7 +117,7 @@ class ExitCounter:
         kind = type(reason)
         detail = _DETAILS.get(kind)
         caller = 0 if self._caller is None else self._caller(pc, record.lr, record.fp)
-        # The syndrome tells HVC, SMC and semihosting apart, and mostly what different programs have at one address.
+        # The syndrome distinguishes HVC, SMC and semihosting, and usually what different programs have at one address.
         key = (kind, None if detail is None else detail(reason), pc, caller, record.esr, record.vcpu)
         cell = self._cells.get(key)
         if cell is None:
@@ -155,7 +156,7 @@ class ExitCounter:
         reason = record.reason
         kind = type(reason)
         if isinstance(reason, _ACCESSES):
-            # Nobody asks for the meaning of the value here.
+            # The meaning of the value is not needed here.
             fields: Fields = (("ipa", Hex(reason.addr)), *self._places.access(reason.addr, int(reason.width)))
         else:
             describe = EXIT_FIELDS.get(kind)
@@ -171,7 +172,7 @@ class ExitCounter:
 
 
 def attach_counter(machine: Machine, *, callers: bool = False, exceptions: bool = False) -> ExitCounter:
-    """Have the exits and interrupts of a machine counted from now on; before its vCPU is bound.
+    """Count the exits and interrupts of a machine from now on; before its vCPU is bound.
 
     ``callers`` and ``exceptions`` cost the guest some of its speed.
     """

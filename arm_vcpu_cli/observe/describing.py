@@ -1,4 +1,4 @@
-"""From what a vCPU and a machine report to trace events: names of devices, registers, calls, interrupts and places."""
+"""Makes trace events of what a vCPU and a machine report: names of devices, registers, calls, interrupts and places."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ class EventDescriber:
         )
 
     def entry(self, number: int, time: int, vcpu: int, pc: int, el: int, virq: str) -> TraceEvent:
-        """The guest goes on; ``virq`` says which virtual interrupts are pending."""
+        """The guest resumes; ``virq`` says which virtual interrupts are pending."""
         fields: Fields = (("virq", virq),) if virq else ()
         return _new(TraceEvent, (ENTRY, number, vcpu, time, "", pc, self._symbol(pc), "", "", el, None, fields, ""))
 

@@ -44,8 +44,7 @@ _W_NAMES: Final = (*(f"w{number}" for number in range(31)), "wzr")
 
 
 class Places:
-    """What is told of addresses and values of devices, kept for those that were told before; a guest may use very
-    many."""
+    """A cache of the fields for addresses and values of devices; a guest may use very many."""
 
     def __init__(self, bus: Bus, affinities: Sequence[int] = (0,)) -> None:
         self._bus = bus

@@ -1,4 +1,4 @@
-"""How long interrupts wait and take, from the steps that a GIC tells of."""
+"""How long interrupts wait and take, from the steps that a GIC reports."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The tracer: hears of everything that happens in a machine, picks what is wanted, and hands events to a sink.
+"""The tracer: receives everything that happens in a machine, picks what is wanted, and passes events on to a sink.
 
-What is not wanted is dropped before anything is made of it; what only a ring keeps is not formatted until the end.
+What is not wanted is dropped before anything is built from it; what only a ring keeps is not formatted until the end.
 """
 
 from __future__ import annotations
@@ -97,14 +97,14 @@ class Tracer:
         self.now: Final[Callable[[], int]] = self._begin if ordered else self._time
         """The time, asked for when an exit or exception begins."""
         self.at_exit: Callable[[], None] | None = None
-        """Called at each exit, before it is told."""
+        """Called at each exit, before it is reported."""
         self._open = not (options.start_at or options.start_on)
         self._left = options.first or -1
         self._ring: deque[tuple[Callable[..., TraceEvent], tuple[object, ...]]] | None = None
         if options.last:
             self._ring = deque(maxlen=options.last)
         self._unbounded: Final = self._left < 0 and self._ring is None
-        """Whether every wanted event is told at once."""
+        """Whether every wanted event is reported at once."""
         self._seen = 0
         self._kinds: Counter[type] = Counter()
         self._held_states: dict[int, int] = {}
@@ -115,7 +115,7 @@ class Tracer:
         self._begun: set[int] = set()
         self._inside = False
         self._late: list[tuple[Callable[..., TraceEvent], int, int, object]] = []
-        """What an exit that is not told yet has brought about: the cause is told before the effect."""
+        """Effects of an exit that is not reported yet: the cause is reported before the effect."""
         self._tail = b""
         self._latency = InterruptLatency()
 
@@ -124,10 +124,10 @@ class Tracer:
         """Exits by reason, wanted or not, in the order in which the reasons came."""
         return {kind.__name__: count for kind, count in self._kinds.items()}
 
-    # What the vCPU tells ---------------------------------------------------------------------------------------
+    # What the vCPU reports ---------------------------------------------------------------------------------------
 
     def exit(self, record: ExitRecord) -> None:
-        """Count one exit, and tell it if it is wanted."""
+        """Count one exit, and report it if it is wanted."""
         self._seen = number = self._seen + 1
         self._kinds[type(record.reason)] += 1
         if self.at_exit is not None:
@@ -170,7 +170,7 @@ class Tracer:
             self._tell(make, self._seen, now, what)
 
     def entry(self, vcpu: int, pc: int, el: int, *, irq: bool, fiq: bool) -> None:
-        """A vCPU goes on."""
+        """A vCPU resumes."""
         if vcpu in self._exited:
             self._exited.discard(vcpu)
         elif vcpu in self._begun:
@@ -205,7 +205,7 @@ class Tracer:
         intid = self._signalled(record.vcpu) if record.esr is None else None
         self._tell(self._describer.exception, self._seen, record, intid)
 
-    # What the machine tells ------------------------------------------------------------------------------------
+    # What the machine reports ------------------------------------------------------------------------------------
 
     def interrupt(self, action: str, cpu: int, intid: int) -> None:
         """A step in the life of an interrupt; see :meth:`~arm_vcpu_cli.devices.gic.v3.GicV3.watch`."""
@@ -235,7 +235,7 @@ class Tracer:
             self._tell(self._describer.state, self._seen, now, vcpu, before.value, after.value)
 
     def console(self, data: bytes) -> None:
-        """The guest prints; lines are told when they end."""
+        """The guest prints; lines are reported when they end."""
         self._look_for_text(data)
         if not self.wants_console:
             return
@@ -260,11 +260,11 @@ class Tracer:
             self._tell(self._describer.code, self._seen, now, vcpu, vaddr, ipas)
 
     def open(self) -> None:
-        """Tell events from now on."""
+        """Report events from now on."""
         self._open = self._left != 0
 
     def shut(self) -> None:
-        """Tell none until it is opened again."""
+        """Report none until it is opened again."""
         self._open = False
 
     # The end ---------------------------------------------------------------------------------------------------
@@ -287,7 +287,7 @@ class Tracer:
         self._sink.end(end)
 
     def close(self) -> None:
-        """Tell the counts by reason, of all exits."""
+        """Report the counts of all exits by reason."""
         self._sink.summary(self.counts, self._seen)
 
     # -----------------------------------------------------------------------------------------------------------

@@ -1,8 +1,8 @@
 """The times of a machine's vCPUs as its events have them: each vCPU has its own, which never goes back.
 
-What one vCPU does to another, such as to send it an interrupt, is told at the time of the one that it is done to: that
-is when the other one can see it, and so it is before what comes of it. One that waits is woken at the time of the one
-that wakes it, if that is later than its own.
+What one vCPU does to another, such as sending it an interrupt, is reported at the time of the target: that is when the
+target can see it, so the report comes before its consequences. A vCPU that waits is woken at the time of the one that
+wakes it, if that is later than its own.
 """
 
 from __future__ import annotations

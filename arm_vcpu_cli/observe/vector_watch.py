@@ -1,4 +1,4 @@
-"""Interrupts that the guest takes: the core enters EL1's vectors by itself, and says nothing.
+"""Interrupts that the guest takes: the core enters EL1's vectors by itself, without a report.
 
 So the first instructions of the vectors are watched, those of IRQ, FIQ and SError; synchronous exceptions come through
 the exit path. A guest may move its vectors at any time; where they are is looked up at each exit.
@@ -61,7 +61,7 @@ class VectorWatch:
         self._watched: set[int] = set()
 
     def look(self) -> None:
-        """See where the vectors are now."""
+        """Look up where the vectors are now."""
         vbar = self._vbar()
         if vbar == self._current:
             return

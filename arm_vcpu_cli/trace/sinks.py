@@ -117,7 +117,7 @@ class JsonLinesSink:
         return text
 
     def end(self, end: TraceEnd) -> None:
-        """See :class:`TraceSink`."""
+        """Write the line that says how the run ended."""
         record: dict[str, object] = {
             "type": "end",
             "ending": end.ending,

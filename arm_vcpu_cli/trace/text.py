@@ -79,7 +79,7 @@ def event_syndrome(event: TraceEvent) -> str:
     """The ESR of an event that has one."""
     esr = event.esr or 0
     register = "ESR_EL1" if event.type == EXCEPTION else "ESR_EL2"
-    # What there is in the syndrome of a device access has been said by then, and lines are long enough.
+    # The line already says what is in the syndrome of a device access, and lines are long enough.
     decoded = "" if event.name in _SELF_EVIDENT and not event.note else f" {describe_esr(esr)}"
     return f"| {register}={esr:#010x}{decoded}"
 

@@ -1,4 +1,4 @@
-"""How runs end, and with what status the command ends then (the table is in the README, "Exit status")."""
+"""How runs end, and the exit status of the command then (the manual's topic ``exit-status`` lists them)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The interrupt controller of a description, put together, with the windows at which each CPU sees it."""
+"""Builds the interrupt controller of a description, with the windows at which each CPU sees it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class BuiltGic(Record):
     interface: Callable[[int], CpuInterface | None]
 
     def add_shared_windows(self, bus: Bus) -> None:
-        """Put what all CPUs see alike onto a bus. Raises MemoryMapError."""
+        """Put the windows that all CPUs share onto a bus. Raises MemoryMapError."""
         for name, base, size, device in self.shared:
             bus.add(name, base, size, device)
 

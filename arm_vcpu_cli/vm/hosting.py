@@ -1,4 +1,4 @@
-"""What a machine asks of its host."""
+"""What a machine needs from its host."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The record of all that reached a guest from outside, and when: what a deterministic run needs to be repeated.
+"""The record of everything that reached a guest from outside, and when: what it takes to repeat a deterministic run.
 
-JSON Lines. The first line says what the file is and names the facts that a repetition must have too; one line for
+JSON Lines. The first line says what the file is and names the facts that a replay has to match; one line for
 each delivery follows, with the tick of the guest's clock at which it was made and its bytes as the characters
 U+0000 to U+00FF (none: the input has ended); the last line, missing if the run was cut off, has the tick of its end:
 
@@ -27,7 +27,7 @@ from arm_vcpu_cli.trace.event import TIME_BITS
 KIND: Final = "armvcpu input log"
 VERSION: Final = 2
 _OLDER: Final = 1
-"""Written where instructions were counted by other blocks of code: the same moment had another tick."""
+"""Written by versions that counted instructions in other blocks of code: the same moment had another tick."""
 _MAX_TICK: Final = (1 << TIME_BITS) - 1
 _MAX_LINE: Final = 1 << 20
 """Bytes of one line. The largest delivery, 64 KiB, takes less than half of it."""
@@ -41,7 +41,7 @@ class InputRecorder:
     """Writes an input log. Each delivery is a complete line in the file before :meth:`record` returns.
 
     ``write`` takes a whole line and has passed it on when it returns; what it raises ends the run. ``facts`` are names
-    and values of what a repetition must agree with, such as the seed and the guest's digest.
+    and values that a replay has to match, such as the seed and the guest's digest.
     """
 
     def __init__(self, write: Callable[[bytes], object], facts: Mapping[str, str]) -> None:
@@ -54,7 +54,7 @@ class InputRecorder:
         self._write({"tick": tick, "data": data.decode("latin-1")})
 
     def close(self, tick: int) -> None:
-        """The run is over, at ``tick``; without it the log is that of a run that was cut off."""
+        """Record the end of the run at ``tick``; without it, the log is that of a run that was cut off."""
         if not self._ended:
             self._write({"end": tick})
             self._ended = True
@@ -86,7 +86,7 @@ class InputLog:
 
 
 def load_input_log(path: Path) -> InputLog:
-    """Read and check a log, which may come from anybody. Raises :class:`FileError` with the number of the line."""
+    """Read and check a log, whose source is not trusted. Raises :class:`FileError` with the number of the line."""
     deliveries: list[tuple[int, bytes]] = []
     facts: Mapping[str, str] | None = None
     end: int | None = None
@@ -222,7 +222,7 @@ def _reason(error: Exception) -> str:
 
 
 def _shown(text: str) -> str:
-    """``text`` on one line of bearable length."""
+    """``text`` on one line of limited length."""
     return printable(text, _SHOWN)
 
 

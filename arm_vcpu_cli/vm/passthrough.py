@@ -16,9 +16,9 @@ AccessObserver = Callable[["PassedThrough", bool, int, int, int], None]
 
 
 class PassedThrough:
-    """A device after each access to which its interrupt is looked at: there is no exit that would.
+    """A device whose interrupt line is checked after each access, because no exit would do so.
 
-    ``observer`` is told of each access, for the same reason.
+    Each access is reported to ``observer``, for the same reason.
     """
 
     def __init__(self, name: str, base: int, device: MmioDevice, settle: Callable[[], None]) -> None:
@@ -29,7 +29,7 @@ class PassedThrough:
         self.observer: AccessObserver | None = None
 
     def read(self, offset: int, width: int) -> int:
-        """See the port."""
+        """Read the device, and check its interrupt line."""
         value = self.device.read(offset, width)
         if self.observer is not None:
             self.observer(self, False, offset, width, value)
@@ -37,8 +37,8 @@ class PassedThrough:
         return value
 
     def write(self, offset: int, width: int, value: int) -> None:
-        """See the port."""
-        # The cause is told before its effects.
+        """Write to the device, and check its interrupt line."""
+        # The cause is reported before its effects.
         if self.observer is not None:
             self.observer(self, True, offset, width, value)
         self.device.write(offset, width, value)

@@ -1,6 +1,6 @@
 """The power states of a machine's CPUs, as PSCI sees them (DEN0022, chapters 4 and 5): who is on, off or on its way.
 
-Decisions and what follows from them only: nothing here knows a vCPU or an engine. A CPU is named by its affinity, the
+Only decisions and their consequences: nothing here knows a vCPU or an engine. A CPU is named by its affinity, the
 affinity fields of MPIDR_EL1 in their places. All answers depend on the order of the calls alone.
 """
 
@@ -41,7 +41,7 @@ class PowerController:
 
     ``affinities`` names the CPUs in order: the first is on, the others are off. ``is_executable_address`` tells
     whether the guest may execute at an IPA. A method that takes the affinity of its caller raises :class:`KeyError`
-    for a CPU that is not there; a *target* is what a guest has said, and may be anything.
+    for a CPU that does not exist; a *target* comes from a guest, and may be anything.
     """
 
     def __init__(self, affinities: Iterable[int], is_executable_address: Callable[[int], bool]) -> None:
@@ -68,7 +68,7 @@ class PowerController:
         return tuple(cpu for cpu, state in self._states.items() if state in on)
 
     def is_last_on(self, cpu: int) -> bool:
-        """Whether ``cpu`` is on and nobody else is, nor on its way."""
+        """Whether ``cpu`` is on, and no other CPU is on or starting."""
         return self._states[cpu] is not CpuPower.OFF and self._others_are_off(cpu)
 
     def affinity_info(self, target: int, level: int) -> int:
@@ -94,7 +94,7 @@ class PowerController:
         return PsciStatus.SUCCESS
 
     def may_system_suspend(self, caller: int, entry: int) -> PsciStatus:
-        """What stands against SYSTEM_SUSPEND: DENIED unless all CPUs but the caller are off, INVALID_ADDRESS."""
+        """The result of SYSTEM_SUSPEND: DENIED unless all CPUs but the caller are off, INVALID_ADDRESS, or SUCCESS."""
         if self._states[caller] is not CpuPower.ON or not self._others_are_off(caller):
             return PsciStatus.DENIED
         return self.may_power_down(entry)
@@ -120,7 +120,7 @@ class PowerController:
         return status
 
     def take_start(self, cpu: int) -> Start | None:
-        """Where a CPU on its way starts, after which it is on; None for every other CPU."""
+        """Where a starting CPU starts, after which it is on; None for every other CPU."""
         if self._states[cpu] is not CpuPower.ON_PENDING:
             return None
         self._states[cpu] = CpuPower.ON
@@ -144,7 +144,7 @@ class PowerController:
         return self._leave(cpu, CpuPower.SUSPENDED, start) if status is PsciStatus.SUCCESS else status
 
     def resume(self, cpu: int) -> Start | None:
-        """A wake-up event: a suspended CPU is on again and starts where it wanted, or goes on (None).
+        """Handle a wake-up event: a suspended CPU is on again and starts where it asked to, or resumes (None).
 
         Nothing happens to a CPU that is not suspended.
         """
@@ -164,7 +164,7 @@ class PowerController:
     # Snapshots -------------------------------------------------------------------------------------------------
 
     def save(self) -> dict[str, Any]:
-        """All of it, as numbers, strings, lists and dictionaries."""
+        """The state as numbers, strings, lists and dictionaries."""
         cpus: list[dict[str, Any]] = []
         for cpu, state in self._states.items():
             start = self._starts.get(cpu)

@@ -14,7 +14,7 @@ _MASK32: Final = (1 << 32) - 1
 
 
 def random_numbers(seed: int, purpose: str, *, of_host: bool) -> Random:
-    """What follows from the seed, of its own for each purpose; or the host's, which nothing follows from."""
+    """Random numbers that follow from the seed, separate for each purpose; or the host's, which are not repeatable."""
     return SystemRandom() if of_host else Random(f"{seed} {purpose}")
 
 
@@ -27,7 +27,7 @@ def save_random(random: Random) -> dict[str, Any] | None:
 
 
 def load_random(random: Random, saved: Saved) -> None:
-    """Go on at a position. ValueError if there is none."""
+    """Continue at a position. ValueError if it is not one."""
     if saved.number("version", _ALGORITHM) != _ALGORITHM:
         raise ValueError("random numbers of another generator")
     words = saved.numbers("words", _WORDS, _MASK32)

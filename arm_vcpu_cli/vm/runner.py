@@ -63,7 +63,7 @@ if TYPE_CHECKING:
 _RESET: Final = "arm_vcpu_cli.vm.reset"
 """Needed by runs that a reset does not end."""
 _STANDING: Final = "arm_vcpu_cli.vm.standing"
-"""Needed where several CPUs get nowhere."""
+"""Needed if several CPUs can make no progress."""
 _AWAITED: Final = "arm_vcpu_cli.vm.awaited_words"
 """Needed where a guest waits in vain."""
 _WORTH_TELLING: Final = 1.0
@@ -83,7 +83,7 @@ class GuestRun:
         self.hang = HangWatch(machine)
         self.idle = IdleTime()
         self.culprit: Cpu | None = None
-        """Who keeps the other CPUs from getting on, if that is why the run is over."""
+        """The CPU that the others wait for, if that is why the run is over."""
         self.power_on: PowerOn | None = None
         """What a reset is to bring back; None if it ends the run."""
 
@@ -97,7 +97,7 @@ class GuestRun:
         self.hang.start()
 
     def share_exits(self) -> None:
-        """Let the CPU whose turn it is have what is left of the exits that the machine may have."""
+        """Give the CPU whose turn it is the rest of the exits that the machine may have."""
         limit = self.machine.description.limits.max_exits
         if limit:
             arch = self.machine.current.arch
@@ -108,7 +108,7 @@ class GuestRun:
         return with_symbol(self.machine, self.machine.current.arch.ctx.elr) + on_cpu(self.machine)
 
     def doing(self) -> str:
-        """What is known of the guest's last seconds, to be put behind its place; nothing if it was busy."""
+        """What is known of the guest's last seconds, to be added to its place; empty if it was busy."""
         machine = self.machine
         quiet = self.hang.quiet_seconds()
         if quiet >= _WORTH_TELLING:
@@ -224,7 +224,7 @@ def _idle(run: GuestRun) -> Verdict:
 
 
 def _idle_for_ever(run: GuestRun) -> Verdict:
-    """A kernel at its prompt never stops setting timers. Once nobody can type any more, that is no progress."""
+    """A kernel at its prompt sets timers for ever. Once no input can arrive any more, that is not progress."""
     limit = run.machine.description.limits.idle
     if not limit or not run.machine.input.starved():
         return None
@@ -244,7 +244,7 @@ def _external_interrupt(run: GuestRun, _exit: ExternalInterrupt) -> Verdict:
 
 
 def _nothing(run: GuestRun, _exit: Nothing) -> Verdict:
-    # A stop that somebody asked for, an alarm of the machine's own, or the end of a turn.
+    # A requested stop, an alarm of the machine's own, or the end of a turn.
     machine = run.machine
     stopped_by = machine.current.arch.stopped_by
     if stopped_by is StopReason.WAIT:

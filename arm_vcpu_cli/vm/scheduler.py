@@ -248,7 +248,7 @@ class Scheduler:
                 return chosen
 
     def _first(self) -> Cpu | None:
-        """Who is furthest behind, or anybody who may be next if that is left to chance."""
+        """The CPU that is furthest behind, or any that may be next if the order is random."""
         ready = [cpu for cpu in self._cpus if cpu.activity is Activity.RUNNING]
         if not ready:
             return None

@@ -1,4 +1,4 @@
-"""What each of several CPUs does, and which of them keeps the others from getting on; in words."""
+"""What each of several CPUs does, and which of them keeps the others from making progress; in words."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from arm_vcpu_cli.vm.watch.loops import Loop, find_loops
 _MOST_GROUPS: Final = 4
 _MOST_RANGES: Final = 4
 _RANGE: Final = 3
-"""So many numbers in a row, or more, are written as a range."""
+"""The least count of consecutive numbers that is written as a range."""
 
 
 class Doing(Enum):
@@ -81,7 +81,7 @@ def _doing(machine: Machine, cpu: Cpu, loop: Loop | None) -> Doing:
     return Doing.RUNNING if loop is None else Doing.SPINNING
 
 
-# Who keeps whom waiting ----------------------------------------------------------------------------------------
+# Which CPU the others wait for ----------------------------------------------------------------------------------------
 
 
 _RANKS: Final = (
@@ -123,7 +123,7 @@ def groups_of(standings: Sequence[Standing]) -> list[list[Standing]]:
 
 
 def _same(each: Standing) -> tuple[object, ...]:
-    """What CPUs have in common that are told of together."""
+    """What CPUs that are described together have in common."""
     if each.doing in (Doing.OFF, Doing.NEVER_ON, Doing.SUSPENDED, Doing.STARTING):
         return (each.doing,)
     if each.watches is not None:
@@ -135,13 +135,14 @@ def _same(each: Standing) -> tuple[object, ...]:
 
 
 def blame(machine: Machine) -> tuple[Cpu, str]:
-    """Who keeps the others from getting on, on a machine none of whose CPUs ever will, and one line on all of them."""
+    """The CPU that keeps the others waiting, on a machine none of whose CPUs can make progress, and one line on all of
+    them."""
     standings = culprit_first(survey(machine))
     return machine.cpus[standings[0].cpu], why_nobody_gets_on(machine, standings)
 
 
 def why_nobody_gets_on(machine: Machine, standings: Sequence[Standing]) -> str:
-    """One line on CPUs none of which will ever get on; they are those of :func:`culprit_first`."""
+    """One line on CPUs none of which can make progress, in the order of :func:`culprit_first`."""
     groups = groups_of(standings)
     told = [f"{cpu_names(each.cpu for each in group)} {_in_words(machine, group)}" for group in groups[:_MOST_GROUPS]]
     rest = sum(len(group) for group in groups[_MOST_GROUPS:])

@@ -1,4 +1,4 @@
-"""System registers that the machine executes in the place of the core, without an exit.
+"""System registers whose MRS and MSR the machine executes in place of the core, without an exit.
 
 The core cannot trap the virtual timer (nor can a PE without FEAT_ECV) and drops writes to its comparators; its
 counters follow the host's clock, and its random numbers are the host's. So MRS and MSR of these come here first.
@@ -81,7 +81,7 @@ class SystemMoves:
         self._crns = self.crns()
 
     def enter(self) -> None:
-        """Have the core ask here from now on."""
+        """Make this the core's handler from now on."""
         self._core.set_move_hook(self._crns, self)
         self._tell_counters()
 
@@ -107,7 +107,7 @@ class SystemMoves:
         return frozenset({_TIMER_CRN} | ({reg.crn for reg in _RANDOM} if self._random is not None else set()))
 
     def read(self, encoding: int) -> int | None:
-        """See the port."""
+        """The value of a register that is handled here; None leaves the MRS to the core."""
         reader = self._readers.get(encoding)
         if reader is not None:
             if not self._allowed(encoding):
@@ -123,7 +123,7 @@ class SystemMoves:
         return None
 
     def write(self, encoding: int, value: int) -> bool:
-        """See the port."""
+        """Write a register that is handled here; False leaves the MSR to the core."""
         writer = self._writers.get(encoding)
         if writer is None:
             if encoding == self._cntkctl_encoding and self._core.current_el():

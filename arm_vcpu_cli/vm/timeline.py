@@ -20,12 +20,12 @@ from arm_vcpu_cli.engine.port import UNLIMITED, CounterReads, CpuCore
 from arm_vcpu_cli.saved import Saved
 
 NEVER: Final = 1 << 72
-"""Later than a run can get by waiting and executing, see :data:`_LAST_ALARM`."""
+"""Later than any run gets by waiting and executing, see :data:`_LAST_ALARM`."""
 _LAST_ALARM: Final = 1 << 68
 """Nanoseconds. What a device wants at this time or later does not happen, or a guest could wait for ever; the
 machine's own alarms go on until the guest has executed for as long as nobody watches."""
 _LONGEST_SLICE: Final = 10_000_000
-"""Nanoseconds after which the host clock looks again how fast the guest executes."""
+"""Nanoseconds after which the host clock measures again how fast the guest executes."""
 _SHORTEST_SLICE: Final = 20_000
 """Instructions; shorter slices would cost more than they gain."""
 _VERSION: Final = 1
@@ -59,7 +59,7 @@ class TimelineAlarm:
         self.set_at(due if due < _LAST_ALARM else NEVER)
 
     def set_at(self, nanoseconds: int) -> None:
-        """The same by nanoseconds, which are finer than ticks."""
+        """The same in nanoseconds, which are finer than ticks."""
         self.due = nanoseconds
         self._timeline.rearm()
 
@@ -102,11 +102,11 @@ class Timeline(ABC):
         self._limit = NEVER
         self._alarms: list[TimelineAlarm] = []
         self._own: dict[int | None, list[TimelineAlarm]] = {None: []}
-        """Whose alarms they are; None: the machine's."""
+        """The vCPU that has these alarms; None: the machine."""
         self._near: list[TimelineAlarm] = []
         """The alarms that end the current turn."""
         self._awaited: dict[str, int] = {}
-        """When alarms are due that were loaded, and that nobody has made yet."""
+        """When loaded alarms are due that have not been created yet."""
         for core in cores:
             core.count_instructions()
 
@@ -116,15 +116,15 @@ class Timeline(ABC):
 
     @abstractmethod
     def rearm(self) -> None:
-        """Have the core stop when the next alarm is due, or the turn is over."""
+        """Make the core stop when the next alarm is due, or the turn is over."""
 
     @abstractmethod
     def skip_to(self, nanoseconds: int) -> None:
-        """The guest has waited until then."""
+        """Note that the guest has waited until this time."""
 
     @abstractmethod
     def spend(self, nanoseconds: int) -> None:
-        """Something took the guest so long beside its instructions; for use inside a hook."""
+        """Let this much time pass besides the guest's instructions; for use inside a hook."""
 
     @abstractmethod
     def counter_reads(self, cost: int, *, physical: bool) -> CounterReads:
@@ -137,10 +137,10 @@ class Timeline(ABC):
 
     @abstractmethod
     def enter(self, cpu: int, core: CpuCore, nanoseconds: int) -> None:
-        """It is the turn of a vCPU, on that core, whose time is ``nanoseconds``."""
+        """Begin the turn of a vCPU on this core; its time is ``nanoseconds``."""
 
     def limit_turn(self, nanoseconds: int) -> None:
-        """The turn ends then, :data:`NEVER` if only alarms end it."""
+        """Set the end of the turn, :data:`NEVER` if only alarms end it."""
         self._limit = nanoseconds
         self.rearm()
 
@@ -221,7 +221,7 @@ class Timeline(ABC):
     def load(self, state: object, cores: Sequence[CpuCore]) -> None:
         """Take what :meth:`save` gave; ``cores`` are those of the vCPUs. ValueError if it is something else.
 
-        Who has an alarm is told nothing of it; one that is not there yet is set when it is made.
+        The owners of alarms are not notified; an alarm that does not exist yet is set when it is created.
         """
         saved = Saved(state, "timeline", version=_VERSION)
         cpu, now, limit = saved.number("cpu", len(cores) - 1), saved.number("now", NEVER), saved.number("limit", NEVER)
@@ -236,7 +236,7 @@ class Timeline(ABC):
 
     @abstractmethod
     def _begin_at(self, nanoseconds: int) -> None:
-        """That is the time now, whatever it was."""
+        """Set the time, whatever it was."""
 
     def _alarms_near(self, cpu: int) -> list[TimelineAlarm]:
         return self._own[None] + self._own.get(cpu, [])

@@ -1,15 +1,16 @@
-"""A guest that can do nothing any more, though it executes: a loop that is the same at every turn, and no interrupt.
+"""A guest that executes but cannot make progress: a loop that is the same in every iteration, and no interrupt.
 
-An alarm of the machine's own looks at the guest now and then. One that has neither left for the hypervisor nor anything
-left that could interrupt it is followed from block to block. If it comes back to registers that it had before, and all
-that it has executed since only computes, it will come back to them for ever: there is one CPU, no device writes to
-memory, and a load from one would be an exit.
+An alarm of the machine's own checks the guest now and then. A guest that has neither exited to the hypervisor nor
+anything left that could interrupt it is followed from block to block. If it returns to registers that it had before,
+and everything that it has executed since only computes, it will return to them for ever: there is one CPU, no device
+writes to memory, and a load from one would be an exit.
 
-A guest that is followed executes what it would have executed, at the same virtual times: it is only stopped more often.
+A guest that is followed executes what it would have executed anyway, at the same virtual times: it is only stopped more
+often.
 
-Several CPUs can get nowhere only together: each that is on waits in vain, or is in such a loop. What they would do is
-tried out, one after the other at one moment of the guest. None of them writes, so no other order of what they execute
-would be any different.
+Several CPUs can only hang together: each one that is on waits in vain, or is in such a loop. What they would do is
+tried out, one after the other at one moment of the guest. None of them writes, so no other order of execution would
+make a difference.
 """
 
 from __future__ import annotations
@@ -28,14 +29,14 @@ from arm_vcpu_cli.vm.machine import Machine
 from arm_vcpu_cli.vm.timeline import NEVER
 
 INTERVAL: Final = 50_000_000
-"""Nanoseconds of the guest between two looks: short, since a tight loop makes virtual time pass slowly."""
+"""Nanoseconds of the guest between two checks: short, since virtual time passes slowly in a tight loop."""
 _VERSION: Final = 1
 """Of a saved state."""
 _GENERAL_REGISTERS: Final = 31
 _ACTIVE_LOOKS: Final = 20
-"""After so many looks in a row at a guest that does something, it is trusted as little as at first."""
+"""After this many checks in a row of a guest that does something, the interval is as short as at first."""
 _MOST_QUIET_LOOKS: Final = 80
-"""So many looks lie between two attempts at following a guest that only computes, at most."""
+"""The most checks between two attempts to follow a guest that only computes."""
 MOST_BLOCKS: Final = 64
 _MOST_STEPS: Final = 2048
 """Entries into the guest in one attempt."""
@@ -134,7 +135,7 @@ class HangWatch:
         """The lowest address at which a block of the loop begins, once there is a verdict."""
 
     def start(self) -> None:
-        """Begin to look, or go on where it was loaded what others have seen."""
+        """Begin to check, or continue from a state that was loaded."""
         if self._machine.description.el2.trap_wfi and self._alarm.due == NEVER:
             self._wait()
 
@@ -189,8 +190,8 @@ class HangWatch:
         return not self._clock.follows_host or self._clock.now() >= self._alarm.due
 
     def look(self) -> str | None:
-        """What to do when it has: None if the guest may go on, or in words why nothing will end its loop; nothing is
-        said of several CPUs, each of which has reasons of its own."""
+        """What to do in that case: None if the guest may continue, or in words why nothing will end its loop; empty for
+        several CPUs, each of which has reasons of its own."""
         if self._following:
             return self._follow()
         activity = self._causes()
@@ -209,7 +210,7 @@ class HangWatch:
         if self._quiet_looks < self._follow_at or not self._may_follow:
             self._wait()
             return None
-        # Nobody is to wait for the watch itself.
+        # Nothing should wait for the watch itself.
         self._alarm.cancel()
         if not self._alone:
             return self._try_out()
@@ -234,7 +235,7 @@ class HangWatch:
             self._alarm.set_at(self._clock.now())
 
     def _give_up(self) -> None:
-        """Nothing is proved: try again, but later every time."""
+        """Nothing is proved: try again, each time after a longer interval."""
         self._gap = min(2 * self._gap, _MOST_QUIET_LOOKS)
         self._follow_at = self._quiet_looks + self._gap
         self._wait()
@@ -252,7 +253,7 @@ class HangWatch:
         return None
 
     def _begin(self) -> bool:
-        """Start to follow a guest that nothing will interrupt."""
+        """Begin to follow a guest that nothing will interrupt."""
         why = why_uninterrupted(self._machine)
         if why is None:
             return False

@@ -1,4 +1,4 @@
-"""A guest that waits (WFI): until when, for whom, and whether in vain."""
+"""A guest that waits (WFI): until when, for what, and whether in vain."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class IdleTime:
 
 
 def wait_for_interrupt(machine: Machine) -> bool:
-    """All CPUs wait: let time pass until one has an interrupt and its turn; False if none ever will.
+    """With all CPUs waiting, let time pass until one has an interrupt and its turn; False if none ever will.
 
     Under the instruction clock waiting takes no time of the host, unless somebody may still type: then it is waited
     out, so that a guest at its prompt costs nothing. It also ends, without an interrupt, when the run is stopped.

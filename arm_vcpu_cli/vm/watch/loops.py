@@ -1,8 +1,8 @@
-"""What a CPU executes that comes back to where it was: a loop that only computes and reads memory.
+"""A loop that only computes and reads memory, and in which a CPU returns to the state that it had.
 
-It is found by trying out what the CPU would do next, block by block, before anything of it really happens; so the guest
-notices nothing. Each block is looked at before it is executed: one that writes is not. A CPU in such a loop stays in it
-for as long as nobody else writes the memory that it reads, and nothing interrupts it.
+It is found by trying out what the CPU would do next, block by block, before any of it really happens, so the guest
+notices nothing. Each block is examined before it is executed: one that writes is not executed. A CPU in such a loop
+stays in it as long as nobody else writes the memory that it reads, and nothing interrupts it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Read(Record):
 
 class Loop(Record):
     """``place`` is the lowest address at which a block of the loop begins: where the CPU happens to be depends on when
-    it is looked at. ``watched`` is what it most likely waits for, None if that cannot be told."""
+    it is looked at. ``watched`` is what it most likely waits for, None if that is not known."""
 
     place: int
     watched: Read | None = None

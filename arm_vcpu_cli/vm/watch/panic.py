@@ -1,4 +1,4 @@
-"""Linux's last words, found in what the guest prints."""
+"""Detects a Linux kernel panic in what the guest prints."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _VERSION: Final = 1
 _PANIC: Final = b"Kernel panic - not syncing"
 _END: Final = b"---[ end " + _PANIC
 _ORDERLY: Final = b"reboot: "
-"""What the kernel prints when it is told to reboot, halt or power off, and not when a panic does."""
+"""What the kernel prints when it is asked to reboot, halt or power off, and not after a panic."""
 _NEWLINE: Final = b"\n"
 _LONGEST: Final = 4096
 """Bytes of a line without an end that are kept; the kernel's lines have at most 1024."""
@@ -57,13 +57,13 @@ class PanicWatch:
         self.printed, self.over = printed, over
 
     def forget(self) -> None:
-        """Another kernel begins."""
+        """Note that another kernel starts."""
         self._rest.clear()
         self.text = None
         self.over = False
 
     def see(self, data: bytes) -> None:
-        """What the guest has printed next."""
+        """Take what the guest prints next."""
         self.printed += len(data)
         rest = self._rest
         rest += data
