@@ -130,6 +130,6 @@ def no_symbols(evidence: Evidence) -> Advice | None:
     if evidence.has_symbols or evidence.image_kind != "linux" or evidence.ending not in (Ending.PANIC, Ending.FAULT):
         return None
     return Advice(
-        "The kernel has no symbols, so the addresses below have no names.",
+        "The kernel has no symbols, so addresses have no names.",
         "--symbols takes them from its vmlinux or System.map, or from what /proc/kallsyms says in the guest",
     )
