@@ -306,6 +306,36 @@ def test_wrong_usage_is_one_line_with_the_option_and_what_was_found(
     assert_refused(armvcpu(*arguments), *parts)
 
 
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        (
+            "run -M virt -cpu cortex-a72 -m 512M -nographic -kernel Image -append console=ttyAMA0",
+            "-M, -cpu, -m, -nographic and 2 more are options of QEMU; type: armvcpu run --cpu cortex-a72 --memory 512M "
+            "Image --append console=ttyAMA0 (-nographic: not needed, the console is on stdin and stdout)",
+        ),
+        ("run -machine virt a.elf", "-machine is an option of QEMU; type: armvcpu run a.elf"),
+        ("run -hda disk.img a.elf", "-hda is an option of QEMU; type: armvcpu run a.elf (-hda: no counterpart, there are "
+         "no disks)"),
+        ("stat -icount 1 a.elf", "-icount is an option of QEMU; type: armvcpu stat --clock instructions a.elf"),
+        ("run -m 512M a.elf", "-m is an option of QEMU; type: armvcpu run --memory 512M a.elf (-m: here a machine file "
+         "follows)"),
+        ("lkvm run -k Image -c 2", "-k and -c are options of kvmtool; type: armvcpu run Image --smp 2"),
+        ("run --kernel-path Image", "--kernel-path is an option of Firecracker; type: armvcpu run Image"),
+        ("guest.elf --regs", "no command; to run a guest, type: armvcpu run guest.elf --regs"),
+        ("--smp 2 a.elf", "no command; to run a guest, type: armvcpu run --smp 2 a.elf"),
+        ("rnu a.elf", "no such command: 'rnu' (did you mean 'run'?); see armvcpu --help"),
+    ],
+)  # fmt: skip
+def test_options_of_other_tools_are_answered_with_what_to_type(line: str, told: str) -> None:
+    finished = armvcpu(*line.split())
+    assert (finished.status, finished.out, finished.err) == (2, b"", f"armvcpu: error: {told}\n")
+
+
+def test_a_value_that_looks_like_an_option_of_another_tool_is_a_value() -> None:
+    assert armvcpu("run", "--append", "-kernel", sample("hello")).status == 0
+
+
 def test_memory_that_the_host_cannot_have_is_refused_in_one_line() -> None:
     """More than the host's address space allows; the limit stands for a host with little memory."""
     finished = shell('ulimit -v 4000000; armvcpu run --memory 512G "$1"', sample("hello"))
