@@ -15,6 +15,7 @@ import click
 
 from arm_vcpu_cli.cli.main import COMPLETION
 from arm_vcpu_cli.cli.output import tell
+from arm_vcpu_cli.cli.statuses import epilog
 from arm_vcpu_cli.errors import ArmVcpuError, OutputError, UsageError
 from arm_vcpu_cli.version import VERSION
 
@@ -63,6 +64,7 @@ class _Commands(click.Group):
             return None
         command = import_module(COMMANDS[cmd_name][0]).command
         assert isinstance(command, click.Command)
+        command.epilog = epilog(cmd_name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002

@@ -113,8 +113,7 @@ def command(
     """Compare two traces event by event (armvcpu trace --format jsonl; .gz, .zst, - for stdin), and show where they
     part and where they meet again, as a unified diff; at the end a summary with the counts that differ.
 
-    Numbers of exits and times are not compared, everything else that a trace says of an event is. The exit status is 0
-    if the traces are the same, 1 if they differ, 2 if they cannot be compared, 120 if the output cannot be written.
+    Numbers of exits and times are not compared, everything else that a trace says of an event is.
 
     \b
     Lines begin with

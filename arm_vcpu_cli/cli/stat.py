@@ -86,9 +86,9 @@ def command(
     reason, device and system register, call, function, and interrupt; by vCPU too if there are several. Or summarise a
     trace, with -i.
 
-    The guest's console stays on stdout; the summary goes to stderr or FILE, that of a trace to stdout. The exit status
-    is that of `armvcpu run`. Median and p99 are within 1.6 %, everything else is exact. A trace has the host's time
-    where it was made with --timing, and as many interrupts and exceptions as it was asked for.
+    The guest's console stays on stdout; the summary goes to stderr or FILE, that of a trace to stdout. Median and p99
+    are within 1.6 %, everything else is exact. A trace has the host's time where it was made with --timing, and as
+    many interrupts and exceptions as it was asked for.
 
     Callers and exceptions are only looked at with `--by caller` and `--by exception`: they slow the guest down.
 

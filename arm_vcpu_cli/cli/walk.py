@@ -96,14 +96,6 @@ def command(
     several vCPUs the one that gets there first stops, and --count counts all of them; with --vcpu N only vCPU N does.
 
     \b
-    Exit status:
-      0    every address is translated
-      1    at least one of them faults
-      2    bad usage, guest file or machine file
-      3    the guest never got to --at PLACE, or not --count times; nothing is shown
-      120  the walk cannot be written
-
-    \b
     Examples:
       armvcpu walk samples/paging/paging.elf main pc sp
       armvcpu walk samples/crash/crash.elf --access write 0xdead0000

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from arm_vcpu_cli.cli.commands import COMMANDS
+from arm_vcpu_cli.cli.statuses import BY_COMMAND
 from tests.integration.command import (
     COMMAND,
     GUARD_SECONDS,
@@ -41,10 +44,54 @@ def test_the_help_of_a_command_has_examples_that_name_it(command: str) -> None:
     assert armvcpu(command, "-h").out == finished.out
 
 
-def test_the_help_of_run_has_every_exit_status() -> None:
-    text = armvcpu("run", "--help").out.decode()
-    for status in ("0", "N", "2", "122", "123", "124", "130"):
-        assert f"\n    {status:<4} " in text
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_of_a_command_ends_with_its_exit_statuses(command: str) -> None:
+    text = armvcpu(command, "--help").out.decode().partition("\n  Exit status:\n")[2]
+    found = re.findall(r"^    (\w+) +\S", text, re.MULTILINE)
+    assert found == [str(status) for status, _ in BY_COMMAND[command]]
+    assert {"0", "2", "120", "130"} <= set(found)
+
+
+def test_commands_that_run_a_guest_to_its_end_have_the_same_exit_statuses() -> None:
+    run, trace, stat = (
+        armvcpu(command, "--help").out.partition(b"Exit status:")[2] for command in ("run", "trace", "stat")
+    )
+    assert run == trace == stat
+    for status in ("N", "121", "122", "123", "124"):
+        assert f"\n    {status:<5}".encode() in run
+
+
+@pytest.mark.parametrize("command", ["run", "trace", "stat"])
+def test_a_reset_is_a_status_of_its_own_unless_the_guest_starts_anew(command: str) -> None:
+    finished = armvcpu(command, "--append", "end=reset", sample("exits"))
+    assert finished.status == 121
+    assert finished.last == "armvcpu: the guest asked for a reset"
+    again = armvcpu(command, "--reboot", "--max-exits", "2000", "--append", "end=reset", sample("exits"))
+    assert again.status == 124
+
+
+def test_a_walk_shows_a_guest_that_asked_for_a_reset() -> None:
+    finished = armvcpu("walk", "--append", "end=reset", sample("exits"), "main")
+    assert finished.status == 0
+    assert finished.out.startswith(b"the guest asked for a reset; after ")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("trace", "-o", "/dev/full"),
+        ("trace", "--format", "jsonl", "-o", "/dev/full"),
+        ("trace", "--format", "perfetto", "-o", "/dev/full"),
+        ("trace", "--append", "end=reset", "-o", "/dev/full"),
+        ("stat", "-o", "/dev/full"),
+        ("run", "--record", "/dev/full"),
+    ],
+    ids=" ".join,
+)
+def test_a_file_that_cannot_be_written_decides_the_status_however_the_guest_ends(arguments: tuple[str, ...]) -> None:
+    finished = armvcpu(*arguments, sample("exits"))
+    assert finished.status == 120
+    assert finished.last == "armvcpu: error: /dev/full: cannot be written: No space left on device"
 
 
 def test_the_command_alone_prints_its_help_on_stderr_as_wrong_usage() -> None:
@@ -315,8 +362,8 @@ def test_wrong_usage_is_one_line_with_the_option_and_what_was_found(
             "Image --append console=ttyAMA0 (-nographic: not needed, the console is on stdin and stdout)",
         ),
         ("run -machine virt a.elf", "-machine is an option of QEMU; type: armvcpu run a.elf"),
-        ("run -hda disk.img a.elf", "-hda is an option of QEMU; type: armvcpu run a.elf (-hda: no counterpart, there are "
-         "no disks)"),
+        ("run -hda d.img a.elf",
+         "-hda is an option of QEMU; type: armvcpu run a.elf (-hda: no counterpart, there are no disks)"),
         ("stat -icount 1 a.elf", "-icount is an option of QEMU; type: armvcpu stat --clock instructions a.elf"),
         ("run -m 512M a.elf", "-m is an option of QEMU; type: armvcpu run --memory 512M a.elf (-m: here a machine file "
          "follows)"),
