@@ -19,6 +19,7 @@ from arm_vcpu_cli.cli.output import say, show
 from arm_vcpu_cli.cli.sections import SectionedCommand
 from arm_vcpu_cli.cli.session import load_files, open_input, run_loaded, slow_files, watched
 from arm_vcpu_cli.errors import UsageError
+from arm_vcpu_cli.guest.symbols import SymbolTable
 from arm_vcpu_cli.host.console import Console
 from arm_vcpu_cli.inspect.postmortem.backtrace import place
 from arm_vcpu_cli.inspect.tables import places
@@ -152,7 +153,7 @@ def _stopped(
                 raise UsageError(f"--vcpu {vcpu}: the machine has {count}, counted from 0")
             for text in addresses:
                 places.check(text, loaded.image.symbols)
-            wanted = None if stop is None else places.code_address(stop.place, loaded.image.symbols)
+            wanted = None if stop is None else _address(stop, loaded.image.symbols)
             console = Console(sys.stderr.fileno() if shows_console else nowhere, _input())
             built = build_machine(loaded.description, loaded.image, console)
         with built as machine:
@@ -165,6 +166,13 @@ def _stopped(
             if vcpu is not None:
                 machine.look_at(machine.cpus[vcpu])
             yield machine, result, 0 if stopping is None else stopping.hits
+
+
+def _address(stop: _Stop, symbols: SymbolTable) -> int:
+    try:
+        return places.code_address(stop.place, symbols)
+    except UsageError as error:
+        raise UsageError(f"--at {error}") from error
 
 
 def _not_reached(stop: _Stop, hits: int, result: RunResult) -> str:

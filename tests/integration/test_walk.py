@@ -264,7 +264,7 @@ def test_what_is_no_address_is_refused_before_anything_runs(text: str) -> None:
 
 def test_nothing_to_walk_is_refused() -> None:
     assert_refused(armvcpu("walk", PAGING), "nothing to walk")
-    assert_refused(armvcpu("walk", PAGING, "--at", "nowhere", "main"), "nowhere", "a function of the guest")
+    assert_refused(armvcpu("walk", PAGING, "--at", "nowhere", "main"), "--at nowhere: ", "a function of the guest")
     assert_refused(armvcpu("walk", PAGING, "--at", "uart_putz", "main"), "uart_putz", "did you mean", "uart_putc")
     assert_refused(armvcpu("walk", PAGING, "--at", "main+2", "main"), "main+2", "a multiple of 4")
     assert_refused(armvcpu("walk", PAGING, "--count", "2", "main"), "--count", "--at")
