@@ -5,8 +5,10 @@ Loaded only for a command line that cannot be meant for this command.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
@@ -21,6 +23,7 @@ _NO_DEBUGGER: Final = "no counterpart, there is no gdb server; see armvcpu walk 
 _NO_MONITOR: Final = "no counterpart, there is no monitor; see armvcpu walk"
 _CONSOLE: Final = "not needed, the console is on stdin and stdout"
 _FIRMWARE: Final = "for flash at address 0 write a machine file, such as samples/uboot/uboot.toml"
+_LARGEST_CONFIGURATION: Final = 1 << 20
 _LOG_ITEMS: Final = frozenset(
     "out_asm in_asm op op_opt op_ind int exec cpu fpu mmu pcall cpu_reset unimp guest_errors page nochain tid".split()
 )
@@ -153,11 +156,34 @@ def _clock_of_instructions(_value: str) -> Answer:
 
 
 def _configuration(value: str) -> Answer:
+    """What Firecracker's configuration file says, as far as that is something to type."""
+    boot, machine = _part(value, "boot-source"), _part(value, "machine-config")
+    words: tuple[str, ...] = ()
+    for table, key, option, unit in (
+        (boot, "initrd_path", "--initrd", ""),
+        (boot, "boot_args", "--append", ""),
+        (machine, "vcpu_count", "--smp", ""),
+        (machine, "mem_size_mib", "--memory", "M"),
+    ):
+        if isinstance(table.get(key), (str, int)):
+            words += (option, f"{table[key]}{unit}")
+    kernel = boot.get("kernel_image_path")
+    if isinstance(kernel, str):
+        return Answer(words, guest=kernel, note="drives and network interfaces have no counterpart")
     return Answer(
-        guest="GUEST",
-        note=f"of {value}, kernel_image_path is GUEST, initrd_path --initrd, boot_args --append, vcpu_count --smp and "
-        "mem_size_mib --memory",
+        note="kernel_image_path is GUEST, initrd_path --initrd, boot_args --append, vcpu_count --smp, "
+        "mem_size_mib --memory"
     )
+
+
+def _part(name: str, key: str) -> Mapping[str, object]:
+    path = Path(name)
+    try:
+        document = json.loads(path.read_bytes()[:_LARGEST_CONFIGURATION]) if path.is_file() else None
+    except (OSError, ValueError, RecursionError):
+        return {}
+    part = document.get(key) if isinstance(document, dict) else None
+    return part if isinstance(part, dict) else {}
 
 
 QEMU: Final[Mapping[str, Spelling]] = MappingProxyType(

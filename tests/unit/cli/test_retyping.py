@@ -103,8 +103,8 @@ def typed(line: str) -> str:
         ("lkvm run --irqchip gicv2 -k Image", "armvcpu run --gic 2 Image"),
         ("firecracker --api-sock s --config-file vm.json",
          "armvcpu run GUEST (--api-sock: no counterpart, a run is described by its options and a machine file; "
-         "--config-file: of vm.json, kernel_image_path is GUEST, initrd_path --initrd, boot_args --append, "
-         "vcpu_count --smp and mem_size_mib --memory)"),
+         "--config-file: kernel_image_path is GUEST, initrd_path --initrd, boot_args --append, vcpu_count --smp, "
+         "mem_size_mib --memory)"),
         ("run --kernel-path Image", "armvcpu run Image"),
         ("run -timeout 5 a.elf", "armvcpu run --timeout 5 a.elf"),
         ("run -timeout=5 a.elf", "armvcpu run --timeout=5 a.elf"),
@@ -149,6 +149,30 @@ def test_a_machine_file_may_be_called_like_a_size(tmp_path: Path, monkeypatch: p
     monkeypatch.chdir(tmp_path)
     Path("512M").touch()
     assert retyped(["run", "-m", "512M", "a.elf"], COMMANDS) is None
+
+
+def test_the_configuration_file_of_firecracker_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "vm.json"
+    path.write_text(
+        """{"boot-source": {"kernel_image_path": "Image", "boot_args": "console=ttyAMA0 quiet", "initrd_path": "a.gz"},
+        "machine-config": {"vcpu_count": 2, "mem_size_mib": 256, "smt": false}, "drives": []}"""
+    )
+    assert typed(f"firecracker --no-api --config-file {path}") == (
+        "armvcpu run Image --initrd a.gz --append 'console=ttyAMA0 quiet' --smp 2 --memory 256M "
+        "(--no-api: not needed; --config-file: drives and network interfaces have no counterpart)"
+    )
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{", '{"boot-source": 1}', "[" * 100_000, '{"boot-source": {"boot_args": []}}']
+)
+def test_a_configuration_file_that_is_none_is_no_trouble(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "vm.json"
+    path.write_text(text)
+    for name in (path, tmp_path, tmp_path / "none", "/dev/zero"):
+        assert typed(f"firecracker --config-file {name}").startswith(
+            "armvcpu run GUEST (--config-file: kernel_image_path"
+        )
 
 
 @pytest.mark.parametrize(
