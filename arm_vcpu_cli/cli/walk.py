@@ -39,7 +39,7 @@ from arm_vcpu_cli.printable import printable_path
 from arm_vcpu_cli.record import Record
 from arm_vcpu_cli.vm.builder import build_machine
 from arm_vcpu_cli.vm.diagnosis import on_cpu
-from arm_vcpu_cli.vm.endings import RunResult
+from arm_vcpu_cli.vm.endings import Ending, RunResult
 from arm_vcpu_cli.vm.machine import Machine
 
 _ACCESSES: Final = {"read": Access.READ, "write": Access.WRITE, "exec": Access.EXECUTE}
@@ -178,7 +178,8 @@ def _address(stop: _Stop, symbols: SymbolTable) -> int:
 def _not_reached(stop: _Stop, hits: int, result: RunResult) -> str:
     who = "" if stop.vcpu is None else f" by vCPU {stop.vcpu}"
     times = f"only {hits} of {stop.count} times" if hits else "never"
-    return f"--at {stop.place}: {times} reached{who}: {result.message}, after {result.exits} exits"
+    exits = "" if result.ending is Ending.LIMIT else f", after {result.exits} exits"
+    return f"--at {stop.place}: {times} reached{who}: {result.message}{exits}"
 
 
 def _nobody() -> None:
