@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from importlib import import_module
+from itertools import zip_longest
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ import click
 
 from arm_vcpu_cli.cli.main import COMPLETION
 from arm_vcpu_cli.cli.output import tell
+from arm_vcpu_cli.cli.statuses import epilog
 from arm_vcpu_cli.errors import ArmVcpuError, OutputError, UsageError
 from arm_vcpu_cli.version import VERSION
 
@@ -63,6 +65,7 @@ class _Commands(click.Group):
             return None
         command = import_module(COMMANDS[cmd_name][0]).command
         assert isinstance(command, click.Command)
+        command.epilog = epilog(cmd_name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
@@ -107,9 +110,12 @@ def invoke(arguments: Sequence[str]) -> object:
     """What the command line ``arguments`` does; what its command returns. The parser's errors become ours."""
     if COMPLETION in os.environ:
         import_module("arm_vcpu_cli.cli.shells").register()
+    elif _is_odd(arguments):
+        _answer_others(arguments)
     try:
         return cli.main(arguments, prog_name="armvcpu", standalone_mode=False)
     except click.UsageError as error:
+        _answer_others(arguments, is_refused=True)
         command = error.ctx.command_path if error.ctx is not None else "armvcpu"
         # A list of choices has one on each line.
         message = error.format_message().replace("\n\t", " ").rstrip(".")
@@ -118,3 +124,23 @@ def invoke(arguments: Sequence[str]) -> object:
         raise ArmVcpuError(error.format_message()) from error
     except click.Abort:
         raise KeyboardInterrupt from None
+
+
+def _is_odd(arguments: Sequence[str]) -> bool:
+    """Whether the parser might take for options of ours what is meant for another tool: -machine is -m achine to it."""
+    return any(
+        (len(word) > 2 and word[0] == "-" and word[1].isalpha())
+        or (word in ("-m", "--machine") and (following[:1].isdigit() or following.startswith(("virt", "size="))))
+        for word, following in zip_longest(arguments, arguments[1:], fillvalue="")
+    )
+
+
+def _answer_others(arguments: Sequence[str], *, is_refused: bool = False) -> None:
+    """Raise UsageError with what to type, if that is what another tool is told; or, where the parser refuses the
+    arguments, if there is no command in front."""
+    retyping = import_module("arm_vcpu_cli.cli.retyping")
+    message = retyping.retyped(arguments, COMMANDS)
+    if message is None and is_refused and arguments and arguments[0] not in COMMANDS:
+        message = retyping.without_command(arguments, COMMANDS)
+    if message is not None:
+        raise UsageError(message)

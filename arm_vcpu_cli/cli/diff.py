@@ -113,8 +113,7 @@ def command(
     """Compare two traces event by event (from armvcpu trace --format jsonl; .gz, .zst, - for stdin). Show where they
     part and where they meet again, as a unified diff, and end with a summary of the counts that differ.
 
-    Exit numbers and times are not compared; everything else that a trace says about an event is. The exit status is 0
-    if the traces are the same, 1 if they differ, 2 if they cannot be compared, 120 if the output cannot be written.
+    Exit numbers and times are not compared; everything else that a trace says about an event is.
 
     \b
     Lines begin with

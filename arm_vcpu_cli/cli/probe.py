@@ -103,14 +103,6 @@ def command(
     only if it is present does not count against it.
 
     \b
-    The exit status is
-      0    if every modelled CPU shown has the virtualisation extension
-      1    if not; with --host if the host's KVM is not usable, with --for if the guest cannot run
-      2    for bad usage or a file that cannot be read
-      120  if the report cannot be written
-    --compare always ends with 0.
-
-    \b
     Examples:
       armvcpu probe
       armvcpu probe --cpu all

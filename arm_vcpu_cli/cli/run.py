@@ -23,18 +23,6 @@ def command(**options: Any) -> int:
     powers itself off, the last line on stderr says how it ended.
 
     \b
-    Exit status:
-      0    the guest powered itself off
-      N    the status that the guest gave itself (semihosting)
-      2    bad usage, or a file that cannot be read or opened for writing; nothing ran
-      120  the console or an output file can no longer be written; what was written is kept
-      121  the guest asked for a reset (with --reboot the machine restarts)
-      122  a fault that the guest cannot handle, or a Linux kernel's panic; a report is on stderr
-      123  no more progress: it waits for what will not come, or hangs in a loop that nothing can end
-      124  a limit that was set (--timeout, --max-exits)
-      130  interrupted: Ctrl-A x, Ctrl-C or a signal
-
-    \b
     Examples:
       armvcpu run samples/hello/hello.elf
       armvcpu run --report full --timeout 5 guest.elf

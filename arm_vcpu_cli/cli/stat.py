@@ -87,9 +87,9 @@ def command(
     by reason, device and system register, call, function, and interrupt; by vCPU too if there are several. With -i,
     summarise a trace instead.
 
-    The guest's console stays on stdout; the summary goes to stderr or FILE, that of a trace to stdout. The exit status
-    is that of `armvcpu run`. Median and p99 are within 1.6 %, everything else is exact. A trace has the host's time
-    if it was made with --timing, and those interrupts and exceptions that were logged.
+    The guest's console stays on stdout; the summary goes to stderr or FILE, that of a trace to stdout. Median and p99
+    are within 1.6 %, everything else is exact. A trace has the host's time if it was made with --timing, and those
+    interrupts and exceptions that were logged.
 
     Callers and exceptions are only examined with `--by caller` and `--by exception`, because they slow the guest down.
 

@@ -78,7 +78,7 @@ def command(format_: str | None, output: Path | None, timing: bool, color: bool 
     and decoded ESR_EL2, interrupts, states of the vCPU and the console; at the end a count of the exits by reason.
 
     The guest's console stays on stdout; the log goes to stderr or FILE. What is logged can be chosen by many criteria,
-    all of which an event has to meet; the counts are those of all exits. The exit status is that of `armvcpu run`.
+    all of which an event has to meet; the counts are those of all exits.
 
     Each of several vCPUs has a time of its own, and they take turns: text and jsonl have events in the order in which
     they happen, and only the times of one vCPU never go back. The other formats are in the order of time.

@@ -20,6 +20,7 @@ from arm_vcpu_cli.cli.output import say, show
 from arm_vcpu_cli.cli.sections import SectionedCommand
 from arm_vcpu_cli.cli.session import load_files, open_input, run_loaded, slow_files, watched
 from arm_vcpu_cli.errors import UsageError
+from arm_vcpu_cli.guest.symbols import SymbolTable
 from arm_vcpu_cli.host.console import Console
 from arm_vcpu_cli.inspect.interrupts import interrupt_lines, interrupts_object
 from arm_vcpu_cli.inspect.postmortem.backtrace import place
@@ -39,7 +40,7 @@ from arm_vcpu_cli.observe.stop_at import StopAt
 from arm_vcpu_cli.printable import printable_path
 from arm_vcpu_cli.record import Record
 from arm_vcpu_cli.vm.diagnosis import on_cpu
-from arm_vcpu_cli.vm.endings import RunResult
+from arm_vcpu_cli.vm.endings import Ending, RunResult
 from arm_vcpu_cli.vm.machine import Machine as Parts
 
 _ACCESSES: Final = {"read": Access.READ, "write": Access.WRITE, "exec": Access.EXECUTE}
@@ -104,14 +105,6 @@ def command(
     several vCPUs the one that gets there first stops, and --count counts all of them; with --vcpu N only vCPU N does.
 
     \b
-    Exit status:
-      0    every address is translated
-      1    at least one of them faults
-      2    bad usage, guest file or machine file
-      3    the guest never got to --at PLACE, or not --count times; nothing is shown
-      120  the walk cannot be written
-
-    \b
     Examples:
       armvcpu walk samples/paging/paging.elf main pc sp
       armvcpu walk samples/crash/crash.elf --access write 0xdead0000
@@ -173,7 +166,7 @@ def _stopped(
                 raise UsageError(f"--vcpu {vcpu}: the machine has {count}, counted from 0")
             for text in addresses:
                 places.check(text, loaded.image.symbols)
-            wanted = None if stop is None else places.code_address(stop.place, loaded.image.symbols)
+            wanted = None if stop is None else _address(stop, loaded.image.symbols)
             source = _input() if options.reads_input else None
             console = Console(sys.stderr.fileno() if shows_console else nowhere, source)
             opened = Machine.open(loaded.image, loaded.description, console=console)
@@ -190,10 +183,18 @@ def _stopped(
             yield machine, result, 0 if stopping is None else stopping.hits
 
 
+def _address(stop: _Stop, symbols: SymbolTable) -> int:
+    try:
+        return places.code_address(stop.place, symbols)
+    except UsageError as error:
+        raise UsageError(f"--at {error}") from error
+
+
 def _not_reached(stop: _Stop, hits: int, result: RunResult) -> str:
     who = "" if stop.vcpu is None else f" by vCPU {stop.vcpu}"
     times = f"only {hits} of {stop.count} times" if hits else "never"
-    return f"--at {stop.place}: {times} reached{who}: {result.message}, after {result.exits} exits"
+    exits = "" if result.ending is Ending.LIMIT else f", after {result.exits} exits"
+    return f"--at {stop.place}: {times} reached{who}: {result.message}{exits}"
 
 
 def _nobody() -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from arm_vcpu_cli.cli.commands import COMMANDS
+from arm_vcpu_cli.cli.statuses import BY_COMMAND
 from tests.integration.command import (
     COMMAND,
     GUARD_SECONDS,
@@ -41,10 +44,54 @@ def test_the_help_of_a_command_has_examples_that_name_it(command: str) -> None:
     assert armvcpu(command, "-h").out == finished.out
 
 
-def test_the_help_of_run_has_every_exit_status() -> None:
-    text = armvcpu("run", "--help").out.decode()
-    for status in ("0", "N", "2", "122", "123", "124", "130"):
-        assert f"\n    {status:<4} " in text
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_of_a_command_ends_with_its_exit_statuses(command: str) -> None:
+    text = armvcpu(command, "--help").out.decode().partition("\n  Exit status:\n")[2]
+    found = re.findall(r"^    (\w+) +\S", text, re.MULTILINE)
+    assert found == [str(status) for status, _ in BY_COMMAND[command]]
+    assert {"0", "2", "120", "130"} <= set(found)
+
+
+def test_commands_that_run_a_guest_to_its_end_have_the_same_exit_statuses() -> None:
+    run, trace, stat = (
+        armvcpu(command, "--help").out.partition(b"Exit status:")[2] for command in ("run", "trace", "stat")
+    )
+    assert run == trace == stat
+    for status in ("N", "121", "122", "123", "124"):
+        assert f"\n    {status:<5}".encode() in run
+
+
+@pytest.mark.parametrize("command", ["run", "trace", "stat"])
+def test_a_reset_is_a_status_of_its_own_unless_the_guest_starts_anew(command: str) -> None:
+    finished = armvcpu(command, "--append", "end=reset", sample("exits"))
+    assert finished.status == 121
+    assert finished.last == "armvcpu: the guest asked for a reset"
+    again = armvcpu(command, "--reboot", "--max-exits", "2000", "--append", "end=reset", sample("exits"))
+    assert again.status == 124
+
+
+def test_a_walk_shows_a_guest_that_asked_for_a_reset() -> None:
+    finished = armvcpu("walk", "--append", "end=reset", sample("exits"), "main")
+    assert finished.status == 0
+    assert finished.out.startswith(b"the guest asked for a reset; after ")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("trace", "-o", "/dev/full"),
+        ("trace", "--format", "jsonl", "-o", "/dev/full"),
+        ("trace", "--format", "perfetto", "-o", "/dev/full"),
+        ("trace", "--append", "end=reset", "-o", "/dev/full"),
+        ("stat", "-o", "/dev/full"),
+        ("run", "--record", "/dev/full"),
+    ],
+    ids=" ".join,
+)
+def test_a_file_that_cannot_be_written_decides_the_status_however_the_guest_ends(arguments: tuple[str, ...]) -> None:
+    finished = armvcpu(*arguments, sample("exits"))
+    assert finished.status == 120
+    assert finished.last == "armvcpu: error: /dev/full: cannot be written: No space left on device"
 
 
 def test_the_command_alone_prints_its_help_on_stderr_as_wrong_usage() -> None:
@@ -304,6 +351,36 @@ def test_wrong_usage_is_one_line_with_the_option_and_what_was_found(
     arguments: tuple[str, ...], parts: tuple[str, ...]
 ) -> None:
     assert_refused(armvcpu(*arguments), *parts)
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        (
+            "run -M virt -cpu cortex-a72 -m 512M -nographic -kernel Image -append console=ttyAMA0",
+            "-M, -cpu, -m, -nographic and 2 more are options of QEMU; type: armvcpu run --cpu cortex-a72 --memory 512M "
+            "Image --append console=ttyAMA0 (-nographic: not needed, the console is on stdin and stdout)",
+        ),
+        ("run -machine virt a.elf", "-machine is an option of QEMU; type: armvcpu run a.elf"),
+        ("run -hda d.img a.elf",
+         "-hda is an option of QEMU; type: armvcpu run a.elf (-hda: no counterpart, there are no disks)"),
+        ("stat -icount 1 a.elf", "-icount is an option of QEMU; type: armvcpu stat --clock instructions a.elf"),
+        ("run -m 512M a.elf", "-m is an option of QEMU; type: armvcpu run --memory 512M a.elf (-m: here a machine file "
+         "follows)"),
+        ("lkvm run -k Image -c 2", "-k and -c are options of kvmtool; type: armvcpu run Image --smp 2"),
+        ("run --kernel-path Image", "--kernel-path is an option of Firecracker; type: armvcpu run Image"),
+        ("guest.elf --regs", "no command; to run a guest, type: armvcpu run guest.elf --regs"),
+        ("--smp 2 a.elf", "no command; to run a guest, type: armvcpu run --smp 2 a.elf"),
+        ("rnu a.elf", "no such command: 'rnu' (did you mean 'run'?); see armvcpu --help"),
+    ],
+)  # fmt: skip
+def test_options_of_other_tools_are_answered_with_what_to_type(line: str, told: str) -> None:
+    finished = armvcpu(*line.split())
+    assert (finished.status, finished.out, finished.err) == (2, b"", f"armvcpu: error: {told}\n")
+
+
+def test_a_value_that_looks_like_an_option_of_another_tool_is_a_value() -> None:
+    assert armvcpu("run", "--append", "-kernel", sample("hello")).status == 0
 
 
 def test_memory_that_the_host_cannot_have_is_refused_in_one_line() -> None:

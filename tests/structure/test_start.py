@@ -22,6 +22,7 @@ ENTRY: Final = (f"{PACKAGE}.__main__", f"{PACKAGE}.cli.main", f"{PACKAGE}.cli.gu
 UNUSED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
         "the parser of the command line": ("click", f"{PACKAGE}.cli.commands", f"{PACKAGE}.cli.options"),
+        "options of other tools": (f"{PACKAGE}.cli.spellings", f"{PACKAGE}.cli.retyping"),
         "TOML and dates": (
             "tomli",
             "tomllib",
@@ -92,6 +93,19 @@ except SystemExit as ended:
 @pytest.mark.parametrize("what", UNUSED)
 def test_a_run_does_not_load(what: str) -> None:
     assert among(UNUSED[what], loaded_by_a_run()) == []
+
+
+def test_a_run_with_options_does_not_load_those_of_other_tools() -> None:
+    run = f"""
+from {PACKAGE}.__main__ import main
+try:
+    main(["run", "--timeout", "60", "--memory", "64M", "samples/hello/hello.elf"])
+except SystemExit as ended:
+    assert ended.code == 0
+"""
+    found = loaded_by(run)
+    assert f"{PACKAGE}.cli.commands" in found
+    assert among(UNUSED["options of other tools"], found) == []
 
 
 @pytest.mark.parametrize("what", UNUSED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import FrozenInstanceError
 from itertools import pairwise
 from pathlib import Path
@@ -670,3 +671,57 @@ def test_any_bytes_are_a_document_or_refused(data: bytes) -> None:
         assert "\n" not in str(error)
         return
     assert isinstance(document, dict)
+
+
+WORDS = [
+    "cpu",
+    "model",
+    "count",
+    "memory",
+    "ram",
+    "x",
+    "size",
+    "base",
+    "device",
+    "gic",
+    "type",
+    "boot",
+    "entry",
+    "hcr",
+    "el2",
+]
+STATEMENTS = st.one_of(
+    st.lists(st.sampled_from(WORDS), min_size=1, max_size=3).map(lambda keys: f"[{'.'.join(keys)}]"),
+    st.tuples(
+        st.lists(st.sampled_from(WORDS), min_size=1, max_size=2).map(".".join),
+        st.sampled_from(['"max"', '"zero"', "0x1001", "-1", "[1,\n2]", "{x = 1}", '"""\n\n"""', "4096", "true"]),
+    ).map(" = ".join),
+    st.sampled_from(["", "# [cpu]"]),
+)
+
+
+@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(STATEMENTS, max_size=10).map("\n".join))
+def test_every_error_of_a_file_is_on_a_line_that_has_its_key_or_the_table_around_it(text: str) -> None:
+    try:
+        document = parse_document(Path("board.toml"), text.encode())
+    except MachineFileError as error:
+        assert error.line is not None and 1 <= error.line <= text.count("\n") + 1
+        return
+    with suppress(MachineFileError):
+        machine_from_document(document, Path("board.toml"))
+        return
+    with pytest.raises(MachineFileError) as caught:
+        machine_from_document(document, Path("board.toml"))
+    lines = text.split("\n")
+    numbers = []
+    for each in (caught.value, *caught.value.others):
+        assert each.key is not None
+        keys = [key.strip('"') for key in each.key.split(".")]
+        if each.line is None:
+            # Of the preset.
+            assert not any(key in document for key in keys[:1])
+            continue
+        numbers.append(each.line)
+        assert any(key in lines[each.line - 1] for key in keys), (each, lines[each.line - 1])
+    assert numbers == sorted(numbers)

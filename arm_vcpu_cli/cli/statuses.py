@@ -1,0 +1,84 @@
+"""The exit statuses of each command, in the words of its help. Who ends with which one is said elsewhere: errors in
+``errors``, runs in ``vm/endings``."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Final
+
+from arm_vcpu_cli.errors import OUTPUT_FAILED
+from arm_vcpu_cli.vm.endings import (
+    STATUS_FAULT,
+    STATUS_INTERRUPTED,
+    STATUS_LIMIT,
+    STATUS_NO_PROGRESS,
+    STATUS_OFF,
+    STATUS_RESET,
+)
+
+Statuses = Sequence[tuple[int | str, str]]
+
+_WIDTH: Final = 76
+_USAGE: Final = (2, "bad usage, or a file that cannot be read, or opened for writing; nothing ran")
+_OUTPUT: Final = (OUTPUT_FAILED, "the output cannot be written")
+_INTERRUPTED: Final = (STATUS_INTERRUPTED, "interrupted: Ctrl-C or a signal")
+
+OF_A_RUN: Final[Statuses] = (
+    (STATUS_OFF, "the guest powered itself off"),
+    ("N", "the status that the guest gave itself (semihosting): 0 to 119, and 1 for any other"),
+    _USAGE,
+    (
+        OUTPUT_FAILED,
+        "the console, or a file of an option (a trace, a summary, a recording), cannot be written; what was written "
+        "before is kept",
+    ),
+    (STATUS_RESET, "the guest asked for a reset (with --reboot it starts anew)"),
+    (STATUS_FAULT, "a fault that the guest cannot handle, or a Linux kernel's panic; a report is on stderr"),
+    (STATUS_NO_PROGRESS, "no more progress: it waits for what will not come, or hangs in a loop that nothing can end"),
+    (STATUS_LIMIT, "a limit that was set (--timeout, --max-exits)"),
+    (STATUS_INTERRUPTED, "interrupted: Ctrl-A x, Ctrl-C or a signal"),
+)
+"""How the guest ended; that of an output that fails comes first."""
+
+
+def _of(*statuses: tuple[int, str]) -> Statuses:
+    """Those of a command that runs no guest, or asks a question about one."""
+    return (*sorted((*statuses, _USAGE)), _OUTPUT, _INTERRUPTED)
+
+
+_DONE: Final = (0, "done")
+
+BY_COMMAND: Final[Mapping[str, Statuses]] = MappingProxyType(
+    {
+        "run": OF_A_RUN,
+        "trace": OF_A_RUN,
+        "stat": OF_A_RUN,
+        "walk": _of(
+            (0, "every address is translated, however the guest ended"),
+            (1, "at least one of them faults"),
+            (3, "the guest never got to --at PLACE, or not --count times; nothing is shown"),
+        ),
+        "diff": _of((0, "the traces are the same"), (1, "they differ")),
+        "report": _of(_DONE),
+        "explain": _of(_DONE),
+        "dtb": _of(_DONE),
+        "probe": _of(
+            (0, "every modelled CPU shown has the virtualisation extension; always with --compare"),
+            (1, "at least one has not; with --host, the host's KVM is not usable; with --for, the guest cannot run"),
+        ),
+        "completion": _of(_DONE),
+    }
+)
+
+
+def epilog(command: str) -> str | None:
+    """The end of a command's help, as click takes it; None for a command that is not known here."""
+    statuses = BY_COMMAND.get(command)
+    if statuses is None:
+        return None
+    lines = ["\b", "Exit status:"]
+    for status, words in statuses:
+        lines += textwrap.wrap(words, _WIDTH, initial_indent=f"  {status:<5}", subsequent_indent=" " * 7)
+    return "\n".join(lines)
