@@ -89,7 +89,15 @@ LIMITS: Final = (
         "HCR_EL2.TWE has no effect. WFE gives up the vCPU's turn, and resumes once the others have had theirs, with "
         "an event or without.",
     ),
-    Limit(ENGINE, "SError", "HCR_EL2.VSE raises nothing."),
+    Limit(
+        ENGINE,
+        "Output address size",
+        "The core does not compare output addresses with TCR_EL1.IPS. An address beyond it takes an address size fault "
+        "only where there is no memory behind it.",
+        (),
+        "the report of such a fault names the address and what TCR_EL1.IPS has to be",
+    ),
+    Limit(ENGINE, "SError", "It is never raised; HCR_EL2.VSE has no effect."),
     Limit(ENGINE, "Implementation defined", "HCR_EL2.TIDCP traps nothing."),
     Limit(
         ENGINE,
@@ -136,6 +144,26 @@ LIMITS: Final = (
         "Hangs",
         "armvcpu reports a hang only when it can prove one, and never while an interrupt may still come; --timeout "
         "ends the others.",
+    ),
+    Limit(
+        MACHINE,
+        "Guests that are stopped",
+        "Polls, and interrupts and exceptions that come back at once, are recognised only on the vCPU that ran last. "
+        "Loops that read only CNTVCT_EL0 or CNTPCT_EL0 count as delays. The report of a fault or a panic does not "
+        "mention interrupts that are held back.",
+    ),
+    Limit(
+        MACHINE,
+        "Overwritten code",
+        "A report says that code has changed since it was loaded, and where, but not who wrote to it.",
+    ),
+    Limit(
+        MACHINE,
+        "Semihosting files",
+        "What a guest reads from them cannot be recorded: --record is refused with --semihosting-dir. While files are "
+        "open, the state of the machine cannot be saved.",
+        (),
+        "an error message",
     ),
 )
 """In the order in which a guest is likely to notice, those of the engine first."""

@@ -99,7 +99,7 @@ def test_a_program_prints_what_the_text_below_it_shows(block: Block) -> None:
 
 @pytest.mark.parametrize("block", [each for each in BLOCKS if each.language == "toml"], ids=ident)
 def test_a_machine_file_is_one(block: Block, tmp_path: Path) -> None:
-    for name in ("rom.bin", "initrd.gz"):
+    for name in ("rom.bin", "initrd.gz", "blob.bin"):
         (tmp_path / name).write_bytes(b"\0")
     path = tmp_path / "machine.toml"
     path.write_text("\n".join(block.lines))
