@@ -92,10 +92,7 @@ LIMITS: Final = (
     Limit(
         ENGINE,
         "Output address size",
-        "The core does not compare output addresses with TCR_EL1.IPS. An address beyond it takes an address size fault "
-        "only where there is no memory behind it.",
-        (),
-        "the report of such a fault names the address and what TCR_EL1.IPS has to be",
+        "An output address beyond TCR_EL1.IPS takes an address size fault only where neither memory nor a device is.",
     ),
     Limit(ENGINE, "SError", "It is never raised; HCR_EL2.VSE has no effect."),
     Limit(ENGINE, "Implementation defined", "HCR_EL2.TIDCP traps nothing."),
@@ -162,8 +159,6 @@ LIMITS: Final = (
         "Semihosting files",
         "What a guest reads from them cannot be recorded: --record is refused with --semihosting-dir. While files are "
         "open, the state of the machine cannot be saved.",
-        (),
-        "an error message",
     ),
 )
 """In the order in which a guest is likely to notice, those of the engine first."""
