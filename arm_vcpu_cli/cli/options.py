@@ -130,7 +130,7 @@ _MACHINE_OPTIONS = (
         "--dtb",
         type=FILE,
         metavar="FILE",
-        help="Device tree of your own for the guest, amended for memory, initial RAM disk and command line.",
+        help="Device tree of your own; memory, command line, initial RAM disk and random seed in it are set.",
     ),
     _guest_option(
         "--gic",
@@ -149,7 +149,7 @@ _GUEST_OPTIONS = (
         type=load,
         multiple=True,
         metavar="FILE@ADDR",
-        help="Also put the bytes of FILE into memory, from the IPA ADDR on; may be given more than once.",
+        help="Also load FILE into memory, at the IPA ADDR; may be given more than once.",
     ),
     _guest_option("--no-input", is_flag=True, help="The guest receives no input, and stdin is not read."),
     _guest_option(
@@ -238,8 +238,8 @@ def report_options(*names: str) -> Callable[[F], F]:
             _guest_option(
                 "--report",
                 type=click.Choice(FORMS),
-                help="How much is said of a guest that dies, hangs or is stopped: what fits on a screen, all, or "
-                "one line [default: short, and one line for a guest that was stopped from outside].",
+                help="How much to report about a guest that dies, hangs or is stopped: what fits on a screen, everything, "
+                "or one line [default: short, but one line for a guest that was stopped from outside].",
             ),
         ):
             function = option(function)

@@ -70,7 +70,7 @@ _NEVER_REACHED: Final = 3
     help="Stop the guest before the instruction at PLACE: a function, function+offset, or an address.",
 )
 @click.option(
-    "--count", type=click.IntRange(min=1), metavar="N", help="With --at: not before it gets there the N-th time."
+    "--count", type=click.IntRange(min=1), metavar="N", help="With --at: stop when it gets there the N-th time."
 )
 @click.option(
     "--vcpu",
