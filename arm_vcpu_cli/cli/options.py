@@ -238,8 +238,8 @@ def report_options(*names: str) -> Callable[[F], F]:
             _guest_option(
                 "--report",
                 type=click.Choice(FORMS),
-                help="How much to report about a guest that dies, hangs or is stopped: what fits on a screen, everything, "
-                "or one line [default: short, but one line for a guest that was stopped from outside].",
+                help="How much to report about a guest that dies, hangs or is stopped: what fits on a screen, "
+                "everything, or one line [default: short, but one line for a guest that was stopped from outside].",
             ),
         ):
             function = option(function)
