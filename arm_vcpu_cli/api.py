@@ -107,8 +107,8 @@ class VirtualCpu:
         self._cpu.arch.ctx.set_gpr(_general_register(number), _register_value(f"x{number}", value))
 
     def read(self, register: str | SysReg) -> int:
-        """A system register, by name (``"TTBR0_EL1"``) or encoding. Raises :class:`UsageError` for a name that there
-        is not, :class:`EngineError` for one that this CPU does not have."""
+        """A system register of the core, by name (``"TTBR0_EL1"``) or encoding. Raises :class:`UsageError` for a name
+        that no register has; one that the core lacks, as it does those of the GIC, reads as 0."""
         return self._cpu.arch.read_sysreg(_system_register(register))
 
     def write(self, register: str | SysReg, value: int) -> None:

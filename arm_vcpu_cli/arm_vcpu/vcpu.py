@@ -330,7 +330,7 @@ class Aarch64VCpu:
         self.set_virtual_irq(pending=True)
 
     def read_sysreg(self, reg: SysReg) -> int:
-        """A system register as the core holds it for this guest. Raises :class:`EngineError` if there is none."""
+        """A system register as the core holds it for this guest; 0 if the core has none of that encoding."""
         return self._present().read_sysreg(reg)
 
     def write_sysreg(self, reg: SysReg, value: int) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+from arm_vcpu_cli.guest.loader import RAM_BASE
+
 INTERRUPT_CONTROLLERS: Final[Mapping[str, Mapping[str, object]]] = MappingProxyType(
     {
         "gicv3": MappingProxyType({"type": "gicv3", "base": 0x0800_0000, "redistributor_base": 0x080A_0000}),
@@ -27,7 +29,7 @@ PRESETS: Final[Mapping[str, Mapping[str, object]]] = MappingProxyType(
         # The addresses of QEMU's virt board, so that guests built for it run unchanged.
         "virt": MappingProxyType(
             {
-                "memory": {"ram": {"base": 0x4000_0000, "size": "512MiB", "permissions": "rwx"}},
+                "memory": {"ram": {"base": RAM_BASE, "size": "512MiB", "permissions": "rwx"}},
                 "device": {
                     "gic": INTERRUPT_CONTROLLERS["gicv3"],
                     "uart0": {"type": "pl011", "base": 0x0900_0000, "size": 0x1000, "intid": 33},

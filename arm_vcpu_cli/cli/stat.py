@@ -6,7 +6,6 @@ import contextlib
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -24,6 +23,7 @@ from arm_vcpu_cli.cli.stat_view import COUNT, TABLES, TIME, View, print_statisti
 from arm_vcpu_cli.errors import OutputError, UsageError
 from arm_vcpu_cli.observe.counting import ExitCounter, attach_counter
 from arm_vcpu_cli.printable import printable_path
+from arm_vcpu_cli.record import Record
 from arm_vcpu_cli.trace.output_stream import open_output, open_stderr
 from arm_vcpu_cli.trace.patience import Cancelled, never
 from arm_vcpu_cli.trace.statistics import Statistics
@@ -36,8 +36,7 @@ _TERMINAL = "arm_vcpu_cli.cli.stat_terminal"
 # Loaded before they are needed: the guest would wait.
 
 
-@dataclass(frozen=True)
-class _Output:
+class _Output(Record):
     """Where the summary goes, and how it looks."""
 
     path: Path | None

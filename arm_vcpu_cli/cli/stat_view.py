@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib import import_module
 from typing import Final, TextIO
 
 from arm_vcpu_cli.printable import printable, printable_lines
+from arm_vcpu_cli.record import Record
 from arm_vcpu_cli.trace.exitkey import (
     CALL,
     CALLER,
@@ -68,8 +68,7 @@ _TERMINAL: Final = "arm_vcpu_cli.cli.stat_terminal"
 """Only loaded for a terminal."""
 
 
-@dataclass(frozen=True)
-class View:
+class View(Record):
     """What to show: which tables, how many rows of each (0: all), in which order, and whether the histogram too."""
 
     tables: tuple[str, ...] = ()
@@ -78,16 +77,14 @@ class View:
     histogram: bool = False
 
 
-@dataclass(frozen=True)
-class Line:
+class Line(Record):
     """A line of text, with a style for terminals that have any."""
 
     text: str
     style: str = ""
 
 
-@dataclass(frozen=True)
-class Column:
+class Column(Record):
     """A column of a table, with a style for terminals that have any. ``rank`` is in which order it is left out where
     there is no room, 0 for never; ``wraps``: its text may have more than one line."""
 
@@ -98,8 +95,7 @@ class Column:
     wraps: bool = False
 
 
-@dataclass(frozen=True)
-class Table:
+class Table(Record):
     """Columns below their titles; each row has a cell for each."""
 
     columns: tuple[Column, ...]
@@ -155,8 +151,7 @@ def _plain(table: Table) -> list[str]:
     return ["  ".join(layout).format(*cells) for cells in rows]
 
 
-@dataclass(frozen=True)
-class Look:
+class Look(Record):
     """How wide the output is, and whether there are block characters."""
 
     width: int

@@ -64,6 +64,7 @@ BY_COMMAND: Final[Mapping[str, Statuses]] = MappingProxyType(
         "report": _of(_DONE),
         "explain": _of(_DONE),
         "dtb": _of(_DONE),
+        "help": _of(_DONE),
         "probe": _of(
             (0, "every modelled CPU shown has the virtualisation extension; always with --compare"),
             (1, "at least one has not; with --host, the host's KVM is not usable; with --for, the guest cannot run"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any, TypeVar
 
@@ -25,6 +24,7 @@ from arm_vcpu_cli.errors import UsageError
 from arm_vcpu_cli.guest.symbols import SymbolTable
 from arm_vcpu_cli.observe.describing import seen_bus
 from arm_vcpu_cli.observe.tracing import TraceOptions
+from arm_vcpu_cli.record import Record
 from arm_vcpu_cli.trace.event import EVENT_TYPES, EXCEPTION, UNASKED_TYPES
 from arm_vcpu_cli.trace.selection import UNBOUNDED, Selection, Span
 from arm_vcpu_cli.vm.machine import Machine
@@ -129,8 +129,7 @@ def selection_options(function: F) -> F:
     return function
 
 
-@dataclass(frozen=True)
-class SelectionOptions:
+class SelectionOptions(Record):
     """What the options say, as they were given."""
 
     events: str | None
@@ -154,7 +153,7 @@ class SelectionOptions:
     @classmethod
     def take(cls, options: Mapping[str, Any]) -> tuple[SelectionOptions, dict[str, Any]]:
         """These options, and all others."""
-        names = {field.name for field in fields(cls)}
+        names = set(cls.__match_args__)
         own = cls(**{name: value for name, value in options.items() if name in names})
         if own.el1 and own.events is None and (own.only or own.ipa or own.device):
             raise UsageError(

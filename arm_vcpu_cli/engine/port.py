@@ -106,7 +106,7 @@ class CpuCore(Protocol):
         """A function that sets PSTATE and makes the core take notice of a changed Exception level."""
 
     def read_sysreg(self, reg: SysReg) -> int:
-        """The value of a system register as the core holds it. Raises :class:`EngineError` if it has none."""
+        """The value of a system register as the core holds it; 0 if it has none of that encoding."""
 
     def write_sysreg(self, reg: SysReg, value: int) -> None:
         """Write a system register, with the side effects of that register on the core."""

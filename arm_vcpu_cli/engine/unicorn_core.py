@@ -125,7 +125,7 @@ class UnicornCore:
         return self._write_pstate
 
     def read_sysreg(self, reg: SysReg) -> int:
-        """Read a system register from the engine; :class:`EngineError` if it has none."""
+        """Read a system register from the engine; 0 if it has none of that encoding."""
         return self._engine.read_sysreg(reg)
 
     def write_sysreg(self, reg: SysReg, value: int) -> None:

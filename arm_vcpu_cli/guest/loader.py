@@ -13,6 +13,8 @@ from arm_vcpu_cli.guest.image import RAW_LOAD_OFFSET, GuestImage, ImageKind
 from arm_vcpu_cli.guest.raw import load_raw
 
 # Most guests are ELF files, which do not need it.
+RAM_BASE: Final = 0x4000_0000
+"""Where the RAM of QEMU's virt board begins, and so that of the preset."""
 _LINUX: Final = "arm_vcpu_cli.guest.linux"
 _PE_OFFSET: Final = 0x3C  # e_lfanew of the MS-DOS header
 
@@ -39,7 +41,7 @@ def load_guest(
     path: Path | str,
     *,
     load_address: int | None = None,
-    ram_base: int,
+    ram_base: int = RAM_BASE,
     kind: ImageKind | None = None,
     data: bytes | None = None,
 ) -> GuestImage:
@@ -49,7 +51,7 @@ def load_guest(
     kernel by their magic numbers; anything else is a raw binary, unless it is plainly something that must be
     unpacked first. ``load_address`` is where a raw binary goes, by default 512 KiB above ``ram_base``, or the
     base that a Linux kernel is placed from, by default the first multiple of 2 MiB from ``ram_base`` on. An
-    ELF file has its own addresses; a static PIE goes near ``ram_base``.
+    ELF file has its own addresses; a static PIE goes near ``ram_base``, which is that of the virt board by default.
     """
     path = Path(path)
     data = read_file(path, "a guest image") if data is None else data

@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from arm_vcpu_cli.arm_vcpu.observer import El1ExceptionRecord, ExitRecord
@@ -16,6 +15,7 @@ from arm_vcpu_cli.axvcpu.exit import MmioRead, MmioWrite, NestedPageFault
 from arm_vcpu_cli.axvcpu.vcpu import VCpuState
 from arm_vcpu_cli.observe.describing import EventDescriber, InterruptStep
 from arm_vcpu_cli.observe.latency import InterruptLatency
+from arm_vcpu_cli.record import Record
 from arm_vcpu_cli.trace.event import ACCESS, CODE, CONSOLE, ENTRY, EXCEPTION, EXIT, IRQ, STATE, TraceEnd, TraceEvent
 from arm_vcpu_cli.trace.selection import EVERYTHING, Facts, Selection, Test
 from arm_vcpu_cli.trace.sinks import TraceSink
@@ -27,8 +27,7 @@ _NEWLINE: Final = b"\n"
 _LONGEST_LINE: Final = 4096
 
 
-@dataclass(frozen=True)
-class TraceOptions:
+class TraceOptions(Record):
     """What of a run is traced. ``first`` and ``last`` are numbers of events, 0 for all.
 
     A trace that starts at an address or on console text is empty until then, and one that stops there may start

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, NamedTuple
+
+from arm_vcpu_cli.record import Record
 
 SCHEMA: Final = "armvcpu-trace"
 SCHEMA_VERSION: Final = 1
@@ -84,8 +85,7 @@ class TracedDevice(NamedTuple):
     intid: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class TraceHeader:
+class TraceHeader(Record):
     """What was traced: the first line of a trace. ``clock`` is where the times come from, ``timing`` whether events
     say how long the host took."""
 
@@ -99,8 +99,7 @@ class TraceHeader:
     devices: tuple[TracedDevice, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class TraceEnd:
+class TraceEnd(Record):
     """How the run ended: ``ending`` in a word or two, the exit ``status`` of the command, ``message`` for people,
     all ``exits`` to EL2 and the ``time`` of the run in nanoseconds; ``report`` has the lines of the report on a guest
     that did not end well."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from arm_vcpu_cli.arch.syndrome.esr import EC_SHIFT
+from arm_vcpu_cli.record import Record
 from arm_vcpu_cli.trace.event import ACCESS, EVENT_TYPES, EXCEPTION, EXIT, TIME_BITS, UNASKED_TYPES
 
 UNBOUNDED: Final = 1 << TIME_BITS
@@ -38,8 +38,7 @@ class Facts(NamedTuple):
 Test = Callable[[Facts], bool]
 
 
-@dataclass(frozen=True)
-class Selection:
+class Selection(Record):
     """What is wanted. An empty collection accepts everything.
 
     ``reasons`` are exit reasons, ``classes`` exception classes (ESR_ELx.EC), ``ipas`` ranges of IPAs (the windows of

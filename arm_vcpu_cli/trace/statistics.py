@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass
 from typing import Final
 
 from arm_vcpu_cli.arch.registers.gicregs import FIRST_PPI
+from arm_vcpu_cli.record import Record
 from arm_vcpu_cli.trace.event import EXCEPTION, IRQ
 from arm_vcpu_cli.trace.exitkey import CALLER, EXIT_DIMENSIONS, REASON, REGISTER, ExitKey
 from arm_vcpu_cli.trace.histogram import Durations
@@ -35,8 +35,7 @@ class Cell:
         self.row = row
 
 
-@dataclass
-class Interrupt:
+class Interrupt(Record):
     """One INTID, of one vCPU or (``vcpu`` None) of all: how often each thing happened to it, the guest's time from
     raised to acknowledged (``pending``) and from acknowledged to ended (``active``)."""
 
@@ -48,8 +47,7 @@ class Interrupt:
     vcpu: int | None = None
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(Record):
     """A line of a table; ``over_time`` is counts in intervals of the run, or empty."""
 
     label: str

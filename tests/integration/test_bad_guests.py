@@ -52,7 +52,7 @@ def test_a_guest_that_cannot_go_on_is_stopped_with_the_reason(name: str, message
     assert finished.out == b""
     assert re.fullmatch("armvcpu: " + message, finished.last)
     assert finished.err.startswith("what happened:\n")
-    assert re.search(r"^registers.*:\n  x0 ", finished.err, re.MULTILINE)
+    assert re.search(r"^registers that matter.*:\n  pc 0x\w+ ", finished.err, re.MULTILINE)
 
 
 @pytest.mark.parametrize(
@@ -118,5 +118,5 @@ def test_an_entry_outside_of_memory_is_reported(tmp_path: Path) -> None:
     machine = tmp_path / "entry.toml"
     machine.write_text("[boot]\nentry = 0x7000_0000\n")
     finished = armvcpu("run", "-m", machine, "--timeout", "20", guest("undefined"))
-    assert finished.status in (2, 122)
-    assert "0x70000000" in finished.last
+    assert finished.status == 2
+    assert finished.last.endswith(":2: boot.entry: expected an address in a memory region, found 0x7000_0000")

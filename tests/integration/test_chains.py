@@ -35,11 +35,17 @@ def story(finished: Finished) -> list[str]:
     lines = section(finished, "what happened")
     places = [re.search(r"<(\S+)>", line) for line in lines]
     found: list[str] = []
+    is_open = False
     for line, place in zip(lines, places, strict=True):
         if not line.startswith(" "):
             found.append(line)
+            is_open = True
         elif line.startswith("  at ") and place is not None:
             found[-1] += f" at {place[1]}"
+            is_open = False
+        elif is_open:
+            # The line was broken.
+            found[-1] += f" {line.strip()}"
     return found
 
 

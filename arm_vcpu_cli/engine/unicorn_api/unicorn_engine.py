@@ -168,7 +168,7 @@ class Engine:
         return (self._pstate.value & _EL_FIELD) // _EL1_VALUE
 
     def read_sysreg(self, reg: SysReg) -> int:
-        """A system register; :class:`EngineError` where the core has none of that encoding."""
+        """A system register; 0 where the core has none of that encoding."""
         block = _CpReg(reg.crn, reg.crm, reg.op0, reg.op1, reg.op2, 0)
         status = self._bare.uc_reg_read(self.handle, ctypes.c_int(CP_REG), ctypes.byref(block))
         if status:
