@@ -1,4 +1,4 @@
-"""Looks at a machine that has stopped, or has not started: its tables, its last exits, whether it suits a guest.
+"""Inspects a machine that has stopped or not yet started: its tables, its last exits, its suitability for a guest.
 
-What does not belong here: anything that lets the guest go on.
+What does not belong here: anything that resumes the guest.
 """

@@ -1,5 +1,5 @@
-"""The interrupts of a machine that stands still: what is pending and which timers are set, and for each of them every
-gate on its way that is closed; as lines of text and as plain data.
+"""The interrupts of a stopped machine: the pending ones, the armed timers, and every closed gate on the path of each;
+as lines of text and as plain data.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from arm_vcpu_cli.vm.machine import Machine
 
 
 def interrupt_lines(machine: Machine) -> Iterator[str]:
-    """CPU by CPU, and then what goes to none."""
+    """The interrupts of each CPU in turn, then those that target no CPU."""
     gic = machine.description.gic
     found = awaited_interrupts(machine)
     view = view_of(machine)
@@ -47,7 +47,7 @@ def _doing(cpu: Cpu) -> str:
 
 
 def _interface(view: GicView, cpu: int, told: Sequence[Awaited]) -> str:
-    """What the CPU interface lets through, and what is active besides that is not pending."""
+    """The priority and groups that the CPU interface passes, and the interrupts that are active but not pending."""
     registers = [view.interface(each, cpu) for each in ("PMR", "RPR")]
     said = [f"{register.name} {view.read(register):#04x}" for register in registers]
     known = {each.intid for each in told}
@@ -56,7 +56,7 @@ def _interface(view: GicView, cpu: int, told: Sequence[Awaited]) -> str:
 
 
 def _lines(awaited: Awaited, gic: GicDescription | None, *, waits: bool = False) -> Iterator[str]:
-    """An interrupt and its gates. One that only PSTATE masks ends a WFI all the same (DDI 0487, D1.7)."""
+    """An interrupt and its gates. An interrupt masked by PSTATE alone still ends a WFI (DDI 0487, D1.7)."""
     facts = [_state(awaited), *([] if awaited.timer is None else [_timer(awaited.timer)])]
     yield f"{name(awaited)}: {', '.join(facts)}"
     if not awaited.closed:
@@ -72,7 +72,7 @@ def _lines(awaited: Awaited, gic: GicDescription | None, *, waits: bool = False)
 
 
 def _state(awaited: Awaited) -> str:
-    """As the architecture calls it (IHI 0069H, 4.1.2)."""
+    """The interrupt's state, by its architectural name (IHI 0069H, 4.1.2)."""
     if awaited.active:
         return "active and pending" if awaited.pending else "active"
     return "pending" if awaited.pending else "inactive"
@@ -85,7 +85,7 @@ def _timer(timer: TimerState) -> str:
 
 
 def interrupts_object(machine: Machine) -> dict[str, object]:
-    """The same as plain data."""
+    """The interrupts and their gates as plain data."""
     gic = machine.description.gic
     return {
         "cpus": [

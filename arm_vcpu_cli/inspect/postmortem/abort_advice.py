@@ -1,4 +1,4 @@
-"""What aborts usually mean: data and instruction aborts of both stages, by what was accessed, how and where."""
+"""The usual causes of data and instruction aborts of both stages, by address, kind of access and location."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def _null_pointer(evidence: Evidence) -> Advice | None:
 
 
 def _wild_jump(evidence: Evidence) -> Advice | None:
-    """A fetch from where nothing is, by a call that is known."""
+    """An instruction fetch from an unmapped address, reached by a known call."""
     fault = evidence.fault
     if fault is None or not fault.is_fetch or fault.far is None or not fault.caller or not is_missing(fault):
         return None
@@ -89,7 +89,7 @@ def _origin_step(fault: Fault) -> str:
 
 
 def _base(fault: Fault) -> tuple[str, int] | None:
-    """The base register of the load or store and what it held, if that is still known."""
+    """The base register of the load or store and its value at that time, if still known."""
     found = None if fault.instruction is None else decode_load_store(fault.instruction)
     if fault.registers is None or not isinstance(found, LoadStore) or found.base >= len(fault.registers):
         return None
@@ -282,4 +282,4 @@ ABORTS: Final = (
     _translation,
     address_size,
 )
-"""The more particular ones first."""
+"""The most specific patterns first."""

@@ -1,4 +1,4 @@
-"""Advice on a guest that went wrong: what its end usually means, and one thing to do about it."""
+"""Advice on a guest that failed: the usual cause of such an end, and one thing to try."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Advice(NamedTuple):
-    """What it usually means, as a sentence or two, and one concrete next step; nothing where there is none."""
+    """The usual cause, in a sentence or two, and one concrete next step; empty if there is none."""
 
     meaning: str
     step: str

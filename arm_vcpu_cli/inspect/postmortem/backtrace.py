@@ -1,4 +1,4 @@
-"""Who called whom: the chain of frame records of a stopped guest (AAPCS64, 6.2.3)."""
+"""The call chain: the frame records of a stopped guest (AAPCS64, 6.2.3)."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from arm_vcpu_cli.vm.machine import Machine
 
 _RECORD_SIZE: Final = 16
 _MOST_FRAMES: Final = 1 << 15
-"""How far a chain is followed: as far as a stack of 1 MiB goes whose frames are small."""
+"""The longest chain followed: enough for a 1 MiB stack of small frames."""
 _MOST_LINES: Final = 64
 _LONGEST_CYCLE: Final = 4
-"""Functions that call each other in turn; a recursion of more is not folded."""
+"""The longest cycle of mutually recursive functions that is folded."""
 _LEAST_ROUNDS: Final = 3
-"""So many times in a row, or more, the same frames are told once."""
+"""Frames that repeat at least this many times in a row are printed once."""
 
 
 def place(machine: Machine, address: int, *, called_from: bool = False) -> str:
-    """An address in full, with symbol and source line where they are known.
+    """An address with its symbol and source line where these are known.
 
-    ``called_from``: it is a return address, and the line is that of the call before it.
+    With ``called_from`` the address is a return address, and the line is that of the call before it.
     """
     symbol = machine.image.symbols.format(address)
     source = machine.image.source(address - INSTRUCTION_SIZE if called_from else address)
@@ -32,10 +32,10 @@ def place(machine: Machine, address: int, *, called_from: bool = False) -> str:
 
 
 def backtrace(machine: Machine) -> Iterator[str]:
-    """The chain of frame records from x29, ending at the first that cannot be one; of a recursion only the first
-    round, and how often it comes.
+    """The chain of frame records from x29, up to the first invalid one; a recursion is shown as its first round and a
+    repeat count.
 
-    Where the first instruction of a vector could not be executed, what was interrupted stands below it.
+    If the first instruction of a vector failed, the interrupted code follows below it.
     """
     frame = machine.current.arch.ctx
     vectors = vector_base(machine)
@@ -59,17 +59,17 @@ def backtrace(machine: Machine) -> Iterator[str]:
 
 
 def _callers(core: CpuCore, pointer: int, link: int) -> Iterator[int]:
-    """Return addresses, the latest first."""
+    """The return addresses, most recent first."""
     record = _frame_record(core, pointer)
     if (record is None or record[1] != link) and core.read_virtual(link, INSTRUCTION_SIZE) is not None:
-        # A leaf function has made no record of its own; its caller is only in x30, if that still is an address.
+        # A leaf function has no frame record; only x30 identifies its caller, if it still holds a return address.
         yield link
     yield from frame_chain(core, pointer)
 
 
 def frame_chain(core: CpuCore, pointer: int) -> Iterator[int]:
-    """The return addresses in the frame records from ``pointer`` on, the latest first; each record lies above the one
-    before."""
+    """The return addresses in the frame records from ``pointer`` on, most recent first; each record lies above the
+    previous one."""
     record = _frame_record(core, pointer)
     for _ in range(_MOST_FRAMES):
         if record is None:
@@ -98,7 +98,7 @@ def _folded(machine: Machine, addresses: Sequence[int]) -> Iterator[str]:
 
 
 def _cycle(addresses: Sequence[int], start: int) -> tuple[int, int]:
-    """How many frames from ``start`` on come again and again, and how often; (1, 1) for one that does not."""
+    """The number of frames from ``start`` on that repeat, and how often; (1, 1) if nothing repeats."""
     for length in range(1, _LONGEST_CYCLE + 1):
         end = start + length
         while end < len(addresses) and addresses[end] == addresses[end - length]:

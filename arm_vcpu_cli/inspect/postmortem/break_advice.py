@@ -1,4 +1,4 @@
-"""What the immediates of BRK mean that compilers and kernels put into their code."""
+"""The meanings of the BRK immediates that compilers and kernels use."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _TYPE_SHIFT: Final = 5
 
 
 def breakpoint_hit(evidence: Evidence) -> Advice | None:
-    """A BRK: what put it there."""
+    """A BRK, and the compiler check or kernel facility that placed it."""
     fault = evidence.fault
     if fault is None or fault.exception_class != ExceptionClass.BRK64:
         return None

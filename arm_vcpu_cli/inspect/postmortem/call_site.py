@@ -1,4 +1,4 @@
-"""How a guest came to an address: the call, branch or return that led there, as far as its registers still say."""
+"""How a guest reached an address: the call, branch or return that led there, as far as its registers show it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _OFFSET_SIGN: Final = 1 << 25
 
 
 def call_site(machine: Machine, address: int) -> str:
-    """What led to ``address``, with the registers still as they were there; nothing if they do not say.
+    """The branch that led to ``address``, given registers unchanged since; empty if they do not show it.
 
     ``the call BLR x8 at 0x40080010 <main+0x10>``, or ``a return to x30``.
     """

@@ -1,4 +1,4 @@
-"""Advice on code that is not what was loaded: at the exception that the end began with, and at the vectors."""
+"""Advice on code that differs from the loaded file, at the first exception of the failure and at the vectors."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from arm_vcpu_cli.inspect.postmortem.changed_code import Changed
 from arm_vcpu_cli.inspect.postmortem.evidence import Evidence
 
 _BELOW: Final = 0x1000
-"""So far above a changed place SP may be for a stack to have been there."""
+"""The greatest distance of SP above changed code for the stack to be a plausible cause."""
 
 
 def overwritten(evidence: Evidence) -> Advice | None:
-    """The instruction at the exception is not the one of the file."""
+    """The instruction at the exception differs from the file's."""
     fault = evidence.fault
     if fault is None or fault.changed is None:
         return None
@@ -24,7 +24,7 @@ def overwritten(evidence: Evidence) -> Advice | None:
 
 
 def vectors_overwritten(evidence: Evidence) -> Advice | None:
-    """The same for the vector that could not be executed."""
+    """The first instruction of the vector that failed differs from the file's."""
     changed, vector = evidence.vector_changed, evidence.vector
     if changed is None or vector is None:
         return None

@@ -1,4 +1,4 @@
-"""Code that is not what the guest's file had there: what was loaded, what is there now, and how much of it changed."""
+"""Code that differs from the guest's file: the loaded bytes, the current bytes, and the extent of the change."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from arm_vcpu_cli.printable import decoded
 from arm_vcpu_cli.vm.machine import Machine
 
 _MOST_BYTES: Final = 64 << 10
-"""How far a change is followed in each direction."""
+"""The greatest extent of a change that is examined, in each direction."""
 _SHOWN: Final = 24
 _LEAST_TEXT: Final = 8
 _PRINTABLE: Final = frozenset(range(0x20, 0x7F))
@@ -18,8 +18,8 @@ _PRINTABLE: Final = frozenset(range(0x20, 0x7F))
 
 class Changed(NamedTuple):
     """The words from ``start`` to before ``end``, virtual addresses, differ from the file, all of them; ``loaded`` and
-    ``now`` are the word that was asked about. ``content`` says what is there now, if that can be told, and ``behind``
-    is the symbol that ends right in front."""
+    ``now`` are the requested word. ``content`` describes the present content, if it is recognised, and ``behind`` is
+    the symbol that ends immediately before ``start``."""
 
     start: int
     end: int
@@ -30,9 +30,9 @@ class Changed(NamedTuple):
 
 
 def changed_at(machine: Machine, address: int) -> Changed | None:
-    """What has changed around a virtual address; None if the word there is that of the file, or is of no file.
+    """The change around a virtual address; None if the word there matches the file, or belongs to no file.
 
-    Linux kernels change their code by themselves.
+    Linux kernels patch their own code.
     """
     now = word_at(machine, address)
     if now is None or machine.image.kind == "linux":
@@ -57,14 +57,14 @@ def changed_at(machine: Machine, address: int) -> Changed | None:
 
 
 def _segment_at(machine: Machine, ipa: int | None) -> Segment | None:
-    """The part of the file that was loaded to an IPA."""
+    """The segment of the file that was loaded at an IPA."""
     if ipa is None:
         return None
     return next((each for each in machine.image.segments if 0 <= ipa - each.address <= len(each.data) - WORD), None)
 
 
 def _edge(view: memoryview, loaded: bytes, offset: int, step: int) -> int:
-    """The offset of the last word in one direction that differs."""
+    """The offset of the last differing word in one direction."""
     limit = offset + step * (_MOST_BYTES // WORD)
     following = offset + step
     while 0 <= following <= len(loaded) - WORD and following != limit:
@@ -75,7 +75,7 @@ def _edge(view: memoryview, loaded: bytes, offset: int, step: int) -> int:
 
 
 def _ends_at(machine: Machine, address: int) -> str:
-    """The symbol whose last byte is in front of an address."""
+    """The symbol whose last byte immediately precedes an address."""
     symbols = machine.image.symbols
     before, here = symbols.resolve(address - 1), symbols.resolve(address)
     return "" if before is None or (here is not None and here[0] == before[0]) else before[0]

@@ -1,4 +1,4 @@
-"""What it usually means that several CPUs wait for each other."""
+"""The usual cause of several CPUs waiting for each other."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from arm_vcpu_cli.vm.standing import Doing, cpu_names
 
 
 def wait_for_each_other(evidence: Evidence) -> Advice | None:
-    """CPUs that watch memory which none of the others will write."""
+    """CPUs that poll memory which no other CPU will write."""
     watching = [each for each in evidence.standings if each.watches is not None]
     if evidence.ending is not Ending.NO_PROGRESS or not watching:
         return None

@@ -1,4 +1,5 @@
-"""Each of several CPUs in a report: what it does, what could reach it, and who called whom on it."""
+"""The report's sections on each of several CPUs: its activity, the interrupts that could reach it, and its
+backtrace."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from arm_vcpu_cli.vm.machine import Machine
 from arm_vcpu_cli.vm.standing import Doing, Standing, cpu_names, culprit_first, groups_of, survey
 
 _MOST_SHOWN: Final = 16
-"""CPUs that have a section of their own unless all registers are wanted; the others have a line."""
+"""The number of CPUs with a section each, unless all registers are requested; the others get one line each."""
 _FEW_FRAMES: Final = 4
 _NOT_EXECUTING: Final = (Doing.OFF, Doing.NEVER_ON, Doing.STARTING)
 
@@ -22,22 +23,22 @@ Part = tuple[str, Iterable[str]]
 
 
 def standings_of(machine: Machine, result: RunResult | None) -> list[Standing]:
-    """What each CPU does, the current one first; nothing is said of the only one that there is."""
+    """The activity of each CPU, the current one first; empty on a machine with one CPU."""
     if len(machine.cpus) == 1:
         return []
-    # What one that has failed would do next is of no interest.
+    # The next action of a CPU that has failed is irrelevant.
     failed = result is not None and result.ending is Ending.FAULT
     found = culprit_first(survey(machine, but=machine.current if failed else None))
     return sorted(found, key=lambda each: each.cpu != machine.current.index)
 
 
 def cpu_part(machine: Machine, standing: Standing) -> Part:
-    """The heading of a CPU, and what could reach it."""
+    """The heading of a CPU, and the interrupts that could reach it."""
     return f"cpu{standing.cpu}: {_doing(machine, standing)}", _facts(machine, standing)
 
 
 def other_parts(machine: Machine, others: Sequence[Standing], *, regs: bool) -> Iterator[Part]:
-    """The CPUs beside the first; ``regs`` for those that are on with all registers. Each part is to be read at once."""
+    """The CPUs after the first; ``regs`` adds all registers of those that are on. Consume each part before the next."""
     current = machine.current
     try:
         on = [each for each in others if each.doing not in _NOT_EXECUTING]
@@ -53,7 +54,7 @@ def other_parts(machine: Machine, others: Sequence[Standing], *, regs: bool) -> 
 
 
 def other_cpus(machine: Machine, others: Sequence[Standing]) -> list[str]:
-    """The CPUs beside the first in a few lines: those that do the same share them, and have the backtrace of one."""
+    """The CPUs after the first, in brief: CPUs with the same activity share lines and one CPU's backtrace."""
     current, lines = machine.current, []
     try:
         for group in groups_of(others):
@@ -97,7 +98,7 @@ def _where(machine: Machine, standing: Standing) -> str:
 
 
 def _facts(machine: Machine, standing: Standing) -> Iterator[str]:
-    """Where it is, and what could reach it."""
+    """The CPU's location, and the interrupts that could reach it."""
     if standing.doing in _NOT_EXECUTING:
         yield "what its registers say is from before it was switched off"
         return

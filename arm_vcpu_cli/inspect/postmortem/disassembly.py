@@ -1,5 +1,5 @@
-"""The code around an address, disassembled by the optional package capstone where it is installed, else as far as the
-few instructions go that are decoded here."""
+"""The code around an address, disassembled by the optional package capstone if it is installed, else limited to the few
+instructions decoded here."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _ALIASES: Final = MappingProxyType({"fp": "x29", "lr": "x30", "wsp": "sp"})
 
 
 class Disassembler:
-    """Names instructions. ``is_there`` is false without the package; then :meth:`decode` knows some only.
+    """Names instructions. ``is_there`` is false without the package; :meth:`decode` then knows only a few.
 
-    The package is looked for when the object is made: a run that needs no report does not pay for it.
+    The constructor looks for the package, so that a run without a report does not pay for it.
     """
 
     def __init__(self, package: str = "capstone") -> None:
@@ -53,7 +53,7 @@ class Disassembler:
         found = next(iter(self._engine.disasm(word.to_bytes(_WORD, "little"), address)), None)
         if found is None:
             return None
-        # The package does not know what some instructions read, such as CMP.
+        # The package does not list the registers read by some instructions, such as CMP.
         reads = own.reads if own is not None and own.reads else self._reads(found)
         return Instruction(f"{found.mnemonic:<7} {found.op_str}".rstrip(), reads, self._target(found))
 
@@ -77,7 +77,7 @@ def _full_name(name: str) -> str:
 
 
 def is_unnamed(line: str) -> bool:
-    """Whether a line of code has a word and no text, or only the kind of its instruction."""
+    """Whether a line of code shows its word without text, or only the kind of instruction."""
     return _UNNAMED.search(line) is not None
 
 
@@ -90,14 +90,14 @@ def code_lines(
 ) -> Iterator[str]:
     """The instructions around ``address``, that one marked ``=>``, with source lines where they are known.
 
-    ``values`` are the registers by name as they were when it was executed, of which those that it reads are shown.
+    ``values`` are the registers by name at the time of its execution; those that it reads are shown.
     """
     first = address - BEFORE * _WORD
     while first < address and any(word_at(machine, place) is None for place in range(first, address, _WORD)):
         first += _WORD
     resolved = machine.image.symbols.resolve(address)
     if resolved is not None and resolved[1] <= BEFORE * _WORD:
-        # Nothing of the function before it, if this one begins here.
+        # Omit the preceding function if this one begins here.
         first = max(first, address - resolved[1])
     while first < address and not word_at(machine, first):
         # Zeros before the code are no part of it.

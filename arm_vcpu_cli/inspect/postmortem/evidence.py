@@ -1,4 +1,4 @@
-"""What is known of a guest that went wrong, gathered once at its end: the facts that a report is made of."""
+"""The facts for the report on a failed guest, gathered once when it ends."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from arm_vcpu_cli.vm.watch.hang import are_interrupts_masked
 
 @dataclass(frozen=True)
 class Evidence:
-    """All facts. ``fault`` is the exception that the end began with, ``handler_fault`` the one that its handler took,
+    """All facts. ``fault`` is the exception that started the failure, ``handler_fault`` the one that its handler took,
     ``vector`` that of the first vector whose own first instruction failed, and ``chain`` are all of them; ``stuck`` is
-    whether the guest takes exceptions only, ``vector_changed`` what of the vector is not the file's."""
+    whether the guest only takes exceptions, ``vector_changed`` the part of the vector that differs from the file."""
 
     description: MachineDescription
     ending: Ending | None = None
@@ -59,13 +59,13 @@ class Evidence:
     chain: Chain = NO_EXCEPTION
     recent: tuple[RecentExit, ...] = ()
     standings: tuple[Standing, ...] = ()
-    """What each of several CPUs does."""
+    """The activity of each of several CPUs."""
     held: tuple[Awaited, ...] = ()
-    """The interrupts that do not come, as far as that explains the end."""
+    """The interrupts that are held back, as far as they explain the end."""
 
     @property
     def vectors(self) -> int:
-        """Where the vectors begin: VBAR_EL1 without the bits that do not count."""
+        """The base of the vectors: VBAR_EL1 without its RES0 bits."""
         return self.vbar & -TABLE_ALIGNMENT
 
 
@@ -75,7 +75,8 @@ def gather(
     standings: Sequence[Standing] = (),
     held: Sequence[Awaited] = (),
 ) -> Evidence:
-    """Look at a machine whose guest has stopped; all is about the current CPU but ``standings`` and ``held``."""
+    """Examine a machine whose guest has stopped; everything but ``standings`` and ``held`` describes the current
+    CPU."""
     vcpu = machine.current.arch
     frame = vcpu.ctx
     vbar = _sysreg(machine, "VBAR_EL1")
@@ -121,7 +122,7 @@ def gather(
 
 
 def is_stuck(pc: int, last: El1Exception, vbar: int, elr: int) -> bool:
-    """Whether a guest has just taken its last exception and executed nothing since."""
+    """Whether the guest has executed nothing since its last exception."""
     return is_vector(pc, vbar) and (elr == last.pc or pc == last.pc)
 
 
@@ -139,13 +140,13 @@ def _fault(
         return stage2_fault(machine, recent[-1])
     if not stuck and not chain.is_unfinished:
         return None
-    # All others came of the first.
+    # The first exception caused all others.
     unhandled = stuck and failures >= len(chain.exceptions) - 1 > 0
     return fault_of(machine, chain.exceptions[0], unhandled=unhandled, settled=_is_settled(chain, failures))
 
 
 def _handler_fault(machine: Machine, chain: Chain, failures: int, *, stuck: bool) -> Fault | None:
-    """What the handler of the first exception took itself; a vector that fails at once is told of elsewhere."""
+    """The exception taken by the first exception's handler; a vector that fails at once is reported elsewhere."""
     if not (stuck or chain.is_unfinished) or len(chain.exceptions) - failures < 2:
         return None
     if chain.exceptions[0].repeats_itself:
@@ -155,7 +156,7 @@ def _handler_fault(machine: Machine, chain: Chain, failures: int, *, stuck: bool
 
 
 def _is_settled(chain: Chain, failures: int) -> bool:
-    """Whether no handler has run so often that it may have overwritten what there was."""
+    """Whether no handler has run often enough to have overwritten the original state."""
     return all(each.times == 1 for each in chain.exceptions[: len(chain.exceptions) - failures])
 
 

@@ -1,4 +1,4 @@
-"""What the exceptions that guests die of usually mean, other than aborts: by syndrome, instruction and registers."""
+"""The usual causes of fatal exceptions other than aborts, by syndrome, instruction and registers."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def _missing_feature(evidence: Evidence, fault: Fault) -> Advice:
 
 
 def _register_of_others(evidence: Evidence, fault: Fault) -> Advice | None:
-    """A register that no CPU model would have: of another Exception level, or of what is no part of the CPU."""
+    """A register that no CPU model implements: of another Exception level, or of a component outside the CPU."""
     move = None if fault.instruction is None else decode_system_move(fault.instruction)
     if move is None:
         return None
@@ -198,4 +198,4 @@ EXCEPTIONS: Final = (
     _floating_point,
     breakpoint_hit,
 )
-"""The more particular ones first."""
+"""The most specific patterns first."""

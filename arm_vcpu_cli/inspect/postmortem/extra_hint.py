@@ -1,4 +1,4 @@
-"""How an extra of this package is installed, by the way in which the package itself was."""
+"""The command that installs an extra of this package, given how the package itself was installed."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _PACKAGE: Final = "arm-vcpu-cli"
 _CONDITION: Final = re.compile(r"""\bextra *== *["']([\w.-]+)["']""")
 _UV_RECEIPT: Final = "uv-receipt.toml"
 _PIPX_METADATA: Final = "pipx_metadata.json"
-"""What the two installers of applications leave in the environment of each (uv tool, pipx)."""
+"""The marker files that the two application installers leave in each environment (uv tool, pipx)."""
 
 
 def how_to_install(extra: str) -> str:
-    """The command line that installs an extra into the environment that this is executed in."""
+    """The command line that installs an extra into the current environment."""
     prefix = Path(sys.prefix)
     origin = _origin()
     wanted = _requirements(extra) or [f"{_PACKAGE}[{extra}]"]
@@ -45,7 +45,7 @@ def _line(*words: str) -> str:
 
 
 def _short(path: str) -> str:
-    """A path from the working directory, if it is below that."""
+    """A path relative to the working directory, if it lies below it."""
     try:
         below = os.path.relpath(path)
     except (OSError, ValueError):
@@ -54,12 +54,12 @@ def _short(path: str) -> str:
 
 
 def _is_active(prefix: Path) -> bool:
-    """Whether a virtual environment is the one whose commands the shell finds first."""
+    """Whether the shell finds this virtual environment's commands first."""
     return sys.prefix != sys.base_prefix and os.environ.get("VIRTUAL_ENV") == str(prefix)
 
 
 def _is_of_uv(prefix: Path) -> bool:
-    """Whether uv has made a virtual environment, which has no pip then."""
+    """Whether uv created the virtual environment, which then has no pip."""
     try:
         lines = (prefix / "pyvenv.cfg").read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
@@ -67,11 +67,11 @@ def _is_of_uv(prefix: Path) -> bool:
     return any(line.partition("=")[0].strip() == "uv" for line in lines)
 
 
-# What the metadata says --------------------------------------------------------------------------------------------
+# The package's metadata --------------------------------------------------------------------------------------------
 
 
 def _requirements(extra: str) -> list[str]:
-    """What the extra stands for: the other way round, pip would look for this package again."""
+    """The requirements behind the extra: given the extra's name, pip would look for this package again."""
     try:
         required: Iterable[str] = importlib.metadata.requires(_PACKAGE) or ()
     except importlib.metadata.PackageNotFoundError:
@@ -85,7 +85,7 @@ def _requirements(extra: str) -> list[str]:
 
 
 def _origin() -> Mapping[str, Any]:
-    """Where the package was installed from, if that was no index (PEP 610)."""
+    """The source that the package was installed from, if it was not an index (PEP 610)."""
     try:
         text = importlib.metadata.distribution(_PACKAGE).read_text("direct_url.json")
         found = json.loads(text) if text else {}
@@ -104,7 +104,7 @@ def _path(origin: Mapping[str, Any]) -> str:
 
 
 def _source(origin: Mapping[str, Any]) -> list[str]:
-    """What names the package to an installer."""
+    """The arguments that name the package to an installer."""
     if not origin:
         return [_PACKAGE]
     folder = _editable_folder(origin)

@@ -1,4 +1,4 @@
-"""One exception of a guest that went wrong, with all that can be found out about it afterwards."""
+"""One exception of a failed guest, with every fact that can be recovered afterwards."""
 
 from __future__ import annotations
 
@@ -34,28 +34,28 @@ from arm_vcpu_cli.vm.diagnosis import with_symbol
 from arm_vcpu_cli.vm.machine import Machine
 
 BEFORE: Final = 4
-"""Instructions before the one in question that say what the guest was about to do."""
+"""The number of preceding instructions examined for the guest's intention."""
 _TRANSLATION_FAULTS: Final = 4
 """The fault status codes below are address size faults."""
 _BESIDE: Final = 4096
-"""So far from SP an access is one of the stack."""
+"""An access within this distance of SP counts as a stack access."""
 _INSTRUCTION_ABORTS: Final = (ExceptionClass.INSTRUCTION_ABORT_LOWER, ExceptionClass.INSTRUCTION_ABORT)
 _DATA_ABORTS: Final = (ExceptionClass.DATA_ABORT_LOWER, ExceptionClass.DATA_ABORT)
 
 
 @dataclass(frozen=True)
 class Fault:
-    """The exception at EL1 that the end began with, or what stage 2 was told to stop at; decoded.
+    """The exception at EL1 that started the failure, or the access at which stage 2 stopped the run; decoded.
 
-    ``far`` is the address that it was about (None where the exception has none), ``access`` what was tried there and
-    ``el`` by whom. ``instruction`` is the word at ``pc``, ``before`` those in front of it, the nearest first; None and
-    shorter where they cannot be read. ``at_el2``: stage 2 was told to stop there, and ``esr`` is ESR_EL2. ``feature``
-    is what an undefined instruction needs, and ``models`` are the CPU models that have it; None where this CPU has it,
-    or nothing is known.
+    ``far`` is the faulting address (None where the exception has none), ``access`` the kind of access and ``el`` its
+    Exception level. ``instruction`` is the word at ``pc``, ``before`` those in front of it, the nearest first; None and
+    shorter where they cannot be read. ``at_el2``: stage 2 stopped the run there, and ``esr`` is ESR_EL2. ``feature`` is
+    the feature that an undefined instruction needs, and ``models`` are the CPU models that have it; None if this CPU
+    has it, or if it is unknown.
 
-    ``registers`` are x0 to x30, None if a handler has used them since. ``caller`` is how the guest came to ``pc``, as
-    far as they say; ``changed`` is what of the code there is not the file's; ``stack`` is the end of the stack, where
-    that was used beyond it; ``place`` is ``pc`` with its symbol.
+    ``registers`` are x0 to x30, None if a handler has used them since. ``caller`` is how the guest reached ``pc``, as
+    far as they show it; ``changed`` is the code there that differs from the file; ``stack`` is the end of the stack, if
+    the access lay beyond it; ``place`` is ``pc`` with its symbol.
     """
 
     esr: int
@@ -89,19 +89,19 @@ class Fault:
 
     @property
     def is_fetch(self) -> bool:
-        """An instruction abort."""
+        """Whether it is an instruction abort."""
         return self.exception_class in _INSTRUCTION_ABORTS
 
     @property
     def is_data(self) -> bool:
-        """A data abort."""
+        """Whether it is a data abort."""
         return self.exception_class in _DATA_ABORTS
 
 
 def fault_of(machine: Machine, exception: El1Exception, *, unhandled: bool = False, settled: bool = False) -> Fault:
-    """An exception that EL1 has taken, with both stages of the address that it was about as they are now.
+    """An exception taken to EL1, with the present translation of its address through both stages.
 
-    ``unhandled``: nothing has been executed since. ``settled``: little has, so that code is what it was then.
+    ``unhandled``: nothing has been executed since. ``settled``: so little has that the code is unchanged.
     """
     kind = exception_class(exception.esr)
     far = exception.far if sets_far(kind) else None
@@ -133,12 +133,12 @@ def fault_of(machine: Machine, exception: El1Exception, *, unhandled: bool = Fal
 
 
 def is_missing(fault: Fault) -> bool:
-    """Whether nothing is at the address of an abort, as far as the access could tell."""
+    """Whether an abort's address is unmapped, as far as the access showed."""
     return is_translation(fault.status) or is_external(fault.status) or 0 <= fault.status < _TRANSLATION_FAULTS
 
 
 def reaches_past_stack(fault: Fault) -> bool:
-    """Whether a load or store that found nothing was one of the stack: by way of SP, or right beside it."""
+    """Whether a load or store to an unmapped address was a stack access: through SP, or close to it."""
     if not fault.is_data or not is_missing(fault):
         return False
     found = None if fault.instruction is None else decode_load_store(fault.instruction)
@@ -147,7 +147,7 @@ def reaches_past_stack(fault: Fault) -> bool:
 
 
 def _models_with(machine: Machine, feature: str) -> tuple[str, ...] | None:
-    """The CPU models whose guests are told of a feature; None where this one has it."""
+    """The CPU models that show a feature to their guests; None if this one has it."""
     core = machine.core
     if is_announced(feature, guest_id_registers(core)):
         return None
@@ -162,7 +162,7 @@ def _models_with(machine: Machine, feature: str) -> tuple[str, ...] | None:
 
 
 def _access(esr: int) -> tuple[Access | None, int]:
-    """What an abort's syndrome says was tried, and its fault status code; (None, -1) for other exceptions."""
+    """The kind of access and the fault status code in an abort's syndrome; (None, -1) for other exceptions."""
     kind = exception_class(esr)
     if kind in _INSTRUCTION_ABORTS:
         return Access.EXECUTE, decode_instruction_abort(esr).fault_status
@@ -173,7 +173,7 @@ def _access(esr: int) -> tuple[Access | None, int]:
 
 
 def stage2_fault(machine: Machine, last: RecentExit) -> Fault | None:
-    """The exit that the description told to stop at (``on_fault = "stop"``)."""
+    """The exit at which the description ends the run (``on_fault = "stop"``)."""
     record = last.record
     if record.esr is None or not isinstance(record.reason, NestedPageFault):
         return None

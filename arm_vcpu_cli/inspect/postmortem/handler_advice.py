@@ -1,4 +1,4 @@
-"""Advice on handlers: vectors that are missing, and handlers that fault, or go back to what they have not corrected."""
+"""Advice on handlers: missing vectors, handlers that fault, and handlers that return without fixing the cause."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from arm_vcpu_cli.vm.diagnosis import in_words
 
 _STATUS_BITS: Final = 0x3F
 _NUMBER: Final = 8
-"""The register that a Linux program has the number of a system call in."""
+"""The register that holds the number of a Linux system call."""
 
 
 def missing_vector(evidence: Evidence) -> Advice | None:
-    """Why the guest could not handle its exception, if its vectors are to blame."""
+    """Why the guest could not handle its exception, if its vectors are the cause."""
     vector = evidence.vector
     if vector is None:
         return None
@@ -42,7 +42,7 @@ def missing_vector(evidence: Evidence) -> Advice | None:
 
 
 def _linux_program(evidence: Evidence, vector: El1Exception) -> Advice | None:
-    """A system call of a program that was built for Linux: SVC #0, and its number in x8."""
+    """A system call of a program built for Linux: SVC #0 with the number in x8."""
     is_first = evidence.chain.exceptions[:1] == (vector,)
     if evidence.vbar or not is_first or vector.cause >> EC_SHIFT != ExceptionClass.SVC64 or Esr(vector.cause).ISS:
         return None
@@ -85,7 +85,7 @@ def _uses_sp(evidence: Evidence) -> bool:
 
 
 def goes_back(evidence: Evidence) -> Advice | None:
-    """A handler that returns to an instruction that will take the exception again."""
+    """A handler that returns to an instruction that will raise the exception again."""
     exceptions = evidence.chain.exceptions
     if not evidence.stuck or evidence.vector is not None or len(exceptions) != 1 or exceptions[0].repeats_itself:
         return None
@@ -97,7 +97,7 @@ def goes_back(evidence: Evidence) -> Advice | None:
 
 
 def meets_itself(evidence: Evidence) -> Advice | None:
-    """A handler that comes by the instruction that it was called for."""
+    """A handler that itself executes the instruction that raised the exception."""
     exceptions = evidence.chain.exceptions
     if not (evidence.stuck or evidence.chain.is_unfinished) or not any(each.repeats_itself for each in exceptions[:1]):
         return None

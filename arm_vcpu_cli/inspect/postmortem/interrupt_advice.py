@@ -1,4 +1,4 @@
-"""Interrupts that do not come: which of those that a guest may wait for are worth a word at the end of its run."""
+"""Interrupts that never arrive: which of those that a guest may await to report at the end of its run."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from arm_vcpu_cli.vm.endings import Ending, RunResult
 from arm_vcpu_cli.vm.machine import Machine
 
 _LONG: Final = 1.0
-"""Seconds that a guest has to be quiet or idle, so that it is not just about to take an interrupt."""
+"""A guest quiet or idle for this many seconds is not just about to take an interrupt."""
 _MOST: Final = 4
-"""Interrupts that are told of."""
+"""The most interrupts reported."""
 
 
 def held_interrupts(machine: Machine, result: RunResult | None) -> tuple[Awaited, ...]:
-    """Those whose gates explain the end of a run, the most telling first.
+    """The interrupts whose gates explain the end of a run, most significant first.
 
-    A guest that gets nowhere is told of all. One that was stopped may be a healthy one: it is told only of what is
-    pending at a CPU that has done nothing else for long, and of no timer while another one of the same CPU will go off.
-    A CPU in WFI may mask interrupts, and a timer that is off is no mistake.
+    For a guest that makes no progress these are all of them. A guest that was stopped may be healthy: then only
+    interrupts pending at a CPU long idle count, and no timer counts while another timer of the same CPU will fire. A
+    CPU in WFI may mask interrupts, and a timer that is off is no mistake.
     """
     if result is None or not (was_stopped(result) or result.ending is Ending.NO_PROGRESS):
         return ()
@@ -49,13 +49,13 @@ def _explains(machine: Machine, result: RunResult, awaited: Awaited, every: Sequ
     cpu = machine.cpus[awaited.cpu]
     masked = awaited.closed[0].gate is Gate.MASKED and cpu is machine.current
     if masked and is_in_interrupt_handler(machine):
-        # The exception has masked it, and not the guest.
+        # Exception entry masked it, not the guest.
         return False
     if awaited.intid < FIRST_SPI and _has_another_timer(awaited, every):
         return False
     if cpu.activity is Activity.WAITING:
         return result.idle >= _LONG and awaited.is_held
-    # A CPU that is off starts with what it is told, whatever is pending there.
+    # A CPU that is off starts only by CPU_ON, whatever is pending there.
     return result.quiet >= _LONG and cpu.activity is Activity.RUNNING
 
 
@@ -64,7 +64,7 @@ def _has_fired(awaited: Awaited) -> bool:
 
 
 def _has_another_timer(awaited: Awaited, every: Sequence[Awaited]) -> bool:
-    """Whether a timer of the same CPU is set to go off, and nothing will hold it back."""
+    """Whether another timer of the same CPU will fire unimpeded."""
     return any(
         each.timer is not None and each.cpu == awaited.cpu and not each.is_held and not each.timer.is_endless
         for each in every
@@ -73,7 +73,7 @@ def _has_another_timer(awaited: Awaited, every: Sequence[Awaited]) -> bool:
 
 
 def interrupt_advice(evidence: Evidence) -> list[Advice]:
-    """What holds each of them back, and what to write."""
+    """The gate that holds back each interrupt, and the write that opens it."""
     gic = evidence.description.gic
     found = [Advice(*held_words(each, gic)) for each in evidence.held[:_MOST]]
     rest = len(evidence.held) - _MOST
