@@ -1,8 +1,8 @@
-"""Whether a guest finds what it needs on a modelled CPU and in a machine, and why not.
+"""Judges whether a modelled CPU and a machine meet a guest's needs, and if not, why.
 
-"Undefined" means an Undefined Instruction exception at the place. On the engine an instruction is undefined if the
-CPU model does not have its feature; one that the model has, and that the machine only hides from the guest, is
-executed all the same, which no CPU without it would do.
+"Undefined" means that the instruction raises an Undefined Instruction exception. On the engine an instruction is
+undefined if the CPU model does not have its feature; an instruction that the model has and the machine merely hides
+from the guest still executes, unlike on a CPU without the feature.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from arm_vcpu_cli.guest.linux_survey import CONSOLE, GICS, PSCI, TIMER, LinuxSur
 from arm_vcpu_cli.sizes import format_size
 
 ENOUGH: Final = 16
-"""So many words of what may be data are taken for instructions for sure."""
+"""From this many matching words on, possible data certainly contains instructions."""
 _UNUSABLE: Final = ("FEAT_PMUv3",)
-"""Hidden by every machine, and undefined although the core has them."""
+"""Features that every machine hides, and whose instructions are undefined although the core has them."""
 _ID_CRM: Final = range(4, 8)
 """Of the registers that identify the AArch64 side: op0 3, op1 0, CRn 0."""
 _PAGE_FEATURES: Final[Mapping[int, tuple[str, str]]] = {
@@ -39,7 +39,7 @@ _PAGE_FEATURES: Final[Mapping[int, tuple[str, str]]] = {
 
 
 class Weight(Enum):
-    """What a finding means for the verdict."""
+    """The effect of a finding on the verdict."""
 
     NO = "no"
     """The guest cannot run, or not to its end."""
@@ -49,7 +49,7 @@ class Weight(Enum):
 
 
 class Finding(NamedTuple):
-    """One thing that the guest needs or has; ``feature`` is what a CPU would have to have for it."""
+    """One need or property of the guest; ``feature`` is the CPU feature that would satisfy it."""
 
     weight: Weight
     text: str
@@ -57,7 +57,7 @@ class Finding(NamedTuple):
 
 
 class GuestCpu(NamedTuple):
-    """A CPU model as it is in a machine: what its core implements and what the guest is told, by FEAT_ names."""
+    """A CPU model in a machine: the features that its core implements and those that the guest sees, by FEAT_ names."""
 
     model: str
     implemented: frozenset[str]
@@ -65,7 +65,7 @@ class GuestCpu(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What became of a guest on a CPU: it runs if nothing says no."""
+    """The result for a guest on a CPU: it runs unless a finding says no."""
 
     model: str
     findings: tuple[Finding, ...]
@@ -77,12 +77,12 @@ class Verdict(NamedTuple):
 
     @property
     def missing(self) -> frozenset[str]:
-        """The features for want of which it does not run."""
+        """The missing features that prevent it from running."""
         return frozenset(each.feature for each in self.findings if each.weight is Weight.NO and each.feature)
 
 
 def guest_cpu(core: CpuCore, description: MachineDescription) -> GuestCpu:
-    """The CPU of a guest in that machine. Raises ValueError for features that the machine asks for in vain."""
+    """The CPU of a guest in that machine. Raises ValueError for requested features that the CPU model lacks."""
     values = {reg: _read(core, reg) for reg in (SysReg(3, 0, 0, crm, op2) for crm in _ID_CRM for op2 in range(8))}
     told = values
     if description.el2.trap_id_registers:
@@ -103,7 +103,7 @@ def judge(survey: GuestSurvey, cpu: GuestCpu, description: MachineDescription) -
     """Whether the guest can run on that CPU in that machine."""
     elsewhere = [] if survey.elf is None else _elf_findings(survey.elf)
     if elsewhere:
-        # What a program for something else needs besides is between it and that.
+        # The further needs of a program for another platform do not matter here.
         return Verdict(cpu.model, tuple(elsewhere))
     findings = [] if survey.problem is None else [Finding(Weight.NO, survey.problem)]
     findings += _memory_findings(survey.segments, description)
@@ -115,7 +115,7 @@ def judge(survey: GuestSurvey, cpu: GuestCpu, description: MachineDescription) -
 
 
 def _elf_findings(elf: ElfSurvey) -> list[Finding]:
-    """What says that the file is for another machine or needs an operating system."""
+    """Signs that the file is for another machine or needs an operating system."""
     no = Weight.NO
     if not elf.is_native:
         order = ", big-endian" if elf.is_big_endian else ""
@@ -141,7 +141,7 @@ def _memory_findings(segments: tuple[Segment, ...], description: MachineDescript
 
 
 def _linux_findings(linux: LinuxSurvey, cpu: GuestCpu, *, gic: GicDescription | None) -> list[Finding]:
-    """A kernel looks for what it can use by itself; pages, byte order and drivers are what it has to find."""
+    """Findings on a kernel, which detects optional features itself: page size, byte order and drivers must match."""
     page = page_size_finding(linux.flags, cpu)
     found = [] if page is None else [page]
     options = linux.options or {}
@@ -161,7 +161,7 @@ def _linux_findings(linux: LinuxSurvey, cpu: GuestCpu, *, gic: GicDescription | 
 
 
 def page_size_finding(flags: ImageFlags, cpu: GuestCpu) -> Finding | None:
-    """Why a CPU does not have the pages of a kernel; None if it does, or the kernel does not say."""
+    """The finding that a CPU lacks the kernel's page size; None if it has it, or the kernel does not state it."""
     page = _PAGE_FEATURES.get(flags.PAGE_SIZE)
     if page is None or page[1] in cpu.announced:
         return None
@@ -215,5 +215,5 @@ def _feature_finding(code: CodeSurvey, use: Use, cpu: GuestCpu) -> Finding:
 
 
 def _weight(use: Use) -> Weight:
-    """How much a use says: what may be data decides nothing, unless there is much of it."""
+    """The weight of a use: possible data decides nothing, unless there is much of it."""
     return Weight.NO if use.is_certain or use.total >= ENOUGH else Weight.MAYBE

@@ -1,6 +1,6 @@
 """The registers that interrupts depend on, by name: those of the timers, the GIC's frames and its CPU interfaces.
 
-Looking at them changes nothing: what acknowledges an interrupt when it is read is left out.
+Reading them has no side effects: registers that acknowledge an interrupt when read are left out.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from arm_vcpu_cli.vm.cpu import Cpu
 from arm_vcpu_cli.vm.machine import Machine
 
 _OTHER_NAMES: Final = re.compile(r"_(IC(ENABLE|PEND|ACTIVE)R\d*E?|PIDR\d|CIDR\d|A?IAR|A?EOIR|DIR|IIDR|TYPER2?)$")
-"""Registers that clear what others set, that say what the GIC is, and those that do something when they are read."""
+"""Registers left out: clear registers, identification registers, and registers with side effects when read."""
 _ALWAYS: Final = re.compile(r"GIC[DC]_CTLR|GICR(\[\d+\])?_(WAKER|IGROUPR0|ISENABLER0|ISPENDR0|ISACTIVER0)|GICC_[BP]\w+")
-"""Registers whose zero says something; all others with nothing in them are left out."""
+"""Registers shown even when zero; all others are left out if they are zero."""
 _ACKNOWLEDGING: Final = ("ICC_IAR0_EL1", "ICC_IAR1_EL1")
 _DISTRIBUTOR_KINDS: Final = {"gicv3-distributor": DISTRIBUTOR, "gicv2-distributor": DISTRIBUTOR_V2}
 _TIMERS: Final = (("virtual", "CNTV"), ("physical", "CNTP"))
 
 
 class Named(NamedTuple):
-    """A register: its name, its value with as many digits as it has, and what that says."""
+    """A register: its name, its value in full width, and the value decoded."""
 
     name: str
     value: int
@@ -120,7 +120,7 @@ _MOST_CPUS: Final = 16
 
 
 def interrupt_sections(machine: Machine) -> Iterator[tuple[str, list[str]]]:
-    """All of them, with a heading for each group; of machines of very many CPUs only the first ones' own."""
+    """All groups with their headings; on a machine with very many CPUs only the first CPUs' registers."""
     current = machine.current
     try:
         yield "distributor", [named.line() for named in distributor_registers(current)]

@@ -1,4 +1,4 @@
-"""What the ends of Linux kernels usually mean: panics, a console that shows nothing, addresses without names."""
+"""The usual causes of failed Linux kernels: panics, a silent console, addresses without symbols."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _INIT: Final = "/init"
 _RDINIT: Final = "rdinit="
 _NO_INITRD: Final = "noinitrd"
 _WITHOUT_INIT: Final = ("Unable to mount root fs", "No working init found", "Requested init")
-"""Panics of a kernel that has found no program to start."""
+"""The panic messages of a kernel that found no init program."""
 _PANICS: Final = (
     (
         "Unable to mount root fs",
@@ -63,7 +63,7 @@ _PANICS: Final = (
 
 
 def panic(evidence: Evidence) -> Advice | None:
-    """A kernel that has stopped itself, and said why."""
+    """A kernel panic, which states its reason."""
     if evidence.ending is not Ending.PANIC:
         return None
     initrd = _useless_initrd(evidence)
@@ -76,7 +76,7 @@ def panic(evidence: Evidence) -> Advice | None:
 
 
 def _useless_initrd(evidence: Evidence) -> Advice | None:
-    """An initial RAM disk that was given, and out of which the kernel has started nothing."""
+    """An initial RAM disk from which the kernel started no program."""
     boot = evidence.description.boot
     if boot.initrd is None or not boot.initrd.is_file() or not any(text in evidence.message for text in _WITHOUT_INIT):
         return None
@@ -98,7 +98,7 @@ def _useless_initrd(evidence: Evidence) -> Advice | None:
 
 
 def silent_kernel(evidence: Evidence) -> Advice | None:
-    """A kernel that has not printed a byte: its console comes late, and what it says before nobody sees."""
+    """A kernel that has printed nothing: its console starts late, and earlier messages are not shown."""
     if evidence.image_kind != "linux" or evidence.printed != 0 or evidence.ending is Ending.POWERED_OFF:
         return None
     if "earlycon" in evidence.description.boot.bootargs:
@@ -114,7 +114,7 @@ def silent_kernel(evidence: Evidence) -> Advice | None:
 
 
 def other_console(evidence: Evidence) -> Advice | None:
-    """A kernel that has been told to print elsewhere."""
+    """A kernel whose command line names another console."""
     arguments = evidence.description.boot.bootargs.split()
     consoles = [argument.partition("=")[2] for argument in arguments if argument.startswith("console=")]
     if evidence.image_kind != "linux" or not consoles or any(name.startswith("ttyAMA") for name in consoles):
@@ -126,7 +126,7 @@ def other_console(evidence: Evidence) -> Advice | None:
 
 
 def no_symbols(evidence: Evidence) -> Advice | None:
-    """A kernel that crashed, and a report of bare numbers."""
+    """A crashed kernel whose report shows addresses without symbols."""
     if evidence.has_symbols or evidence.image_kind != "linux" or evidence.ending not in (Ending.PANIC, Ending.FAULT):
         return None
     return Advice(

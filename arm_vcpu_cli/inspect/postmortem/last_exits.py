@@ -1,4 +1,4 @@
-"""The last exits of a guest, from the flight recorder: as lines of text, and what has changed since.
+"""The last exits of a guest, from the flight recorder: as lines of text, and the state to compare the end with.
 
 The recorder keeps neither times nor results, so there are none here; a trace has them.
 """
@@ -20,7 +20,7 @@ from arm_vcpu_cli.trace.text import event_text
 from arm_vcpu_cli.vm.machine import Machine
 
 _FOLDED: Final = 3
-"""So many accesses in a row, or more, are one line."""
+"""At least this many consecutive accesses are folded into one line."""
 _COLUMNS: Final = re.compile(r"  +")
 _MOST_REGISTERS: Final = 4
 _VERBS: Final = {"MmioRead": "read", "SysRegRead": "read", "MmioWrite": "write", "SysRegWrite": "write"}
@@ -28,8 +28,7 @@ _SYSTEM_REGISTERS: Final = "system registers"
 
 
 def exit_lines(machine: Machine, recent: Sequence[RecentExit]) -> Iterator[str]:
-    """A line for each as in a trace, the oldest first; of a run of exits that are the same only the first, and how
-    many there are."""
+    """A line for each as in a trace, oldest first; a run of identical exits is shown as the first and a count."""
     for events in _same(_events(machine, recent)):
         yield f"{events[0].seq:>7} {_text(events[0])}"
         count = events[-1].seq - events[0].seq
@@ -47,7 +46,7 @@ def folded_exits(machine: Machine, recent: Sequence[RecentExit]) -> Iterator[str
             continue
         for same in _same(events):
             text = _COLUMNS.sub("  ", _text(same[0]._replace(source="")))
-            # The recorder drops exits that say nothing that the one before has not said.
+            # The recorder drops exits that add nothing to the previous one.
             count = same[-1].seq - same[0].seq + 1
             yield f"{_numbers(same)}  {text}" + (f" ({count} times)" if count > 1 else "")
 
@@ -75,7 +74,7 @@ def _numbers(events: Sequence[TraceEvent]) -> str:
 
 
 def _accessed(event: TraceEvent) -> str:
-    """The device, or that it is a system register; nothing for other exits."""
+    """The device accessed, or "system registers"; empty for other exits."""
     if event.name not in _VERBS:
         return ""
     fields = dict(event.fields)
@@ -104,18 +103,19 @@ def _summary(where: str, events: Sequence[TraceEvent]) -> str:
 
 
 def _character(fields: Mapping[str, object]) -> str:
-    """What a write sends as a character, which is its meaning then."""
+    """The character that a write sends, which is then its meaning."""
     meaning, data = fields.get("meaning"), fields.get("data")
     return chr(data & 0xFF) if isinstance(data, int) and str(meaning).startswith("'") else ""
 
 
-# What came before --------------------------------------------------------------------------------------------------
+# The exit before the end
+# --------------------------------------------------------------------------------------------------
 
 
 def before_the_end(recent: Sequence[RecentExit], pc: int, registers: tuple[int, ...]) -> RecentExit | None:
-    """The last exit after which the guest went on: what it has changed since then is of interest.
+    """The last exit after which the guest resumed: the changes since then are of interest.
 
-    An exit at which the guest still stands, or whose instruction was the last that it executed, is the end itself.
+    An exit at which the guest still stands, or whose instruction was its last, belongs to the end itself.
     """
     for place, exit_ in enumerate(reversed(recent)):
         is_end = not place and exit_.record.pc in (pc, pc - INSTRUCTION_SIZE)

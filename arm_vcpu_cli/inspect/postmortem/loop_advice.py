@@ -1,5 +1,5 @@
-"""What a guest that was stopped did over and over: it polls a register, or takes the same interrupt or exception again
-and again."""
+"""Repeated actions of a guest that was stopped: it polls a register, or keeps taking the same interrupt or
+exception."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from arm_vcpu_cli.vm.machine import Machine
 
 
 def loop_advice(machine: Machine, result: RunResult | None) -> list[Advice]:
-    """What the guest did last, if that was one thing over and over; nothing of one that may be healthy."""
+    """Advice on the guest's last action if it kept repeating it; empty for a guest that may be healthy."""
     if result is None or not was_stopped(result) or machine.current.activity is not Activity.RUNNING:
         return []
     cpu = machine.current

@@ -1,4 +1,4 @@
-"""Advice on addresses that are larger than they may be: output addresses beyond TCR_EL1.IPS, and physical ones."""
+"""Advice on addresses that are too large: output addresses beyond TCR_EL1.IPS, and physical addresses."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _BYTES: Final = 8
 
 
 def address_size(evidence: Evidence) -> Advice | None:
-    """An address size fault: what is too large, and for what."""
+    """An address size fault: the address that is too large, and the limit that it exceeds."""
     fault = evidence.fault
     if fault is None or fault.far is None or not 0 <= fault.status <= _LAST_ADDRESS_SIZE:
         return None
@@ -52,7 +52,7 @@ def address_size(evidence: Evidence) -> Advice | None:
 
 
 def _beyond(evidence: Evidence, fault: Fault, stage: Stage) -> tuple[str, int]:
-    """What has an address that is too large, and the address."""
+    """The holder of the address that is too large, and the address."""
     if not stage.steps:
         upper = (fault.far or 0) >> 55 & 1
         return f"The first table, in TTBR{upper}_EL1,", Ttbr(evidence.ttbr[upper]).BADDR << 1
@@ -61,7 +61,7 @@ def _beyond(evidence: Evidence, fault: Fault, stage: Stage) -> tuple[str, int]:
 
 
 def as_text(address: int) -> str:
-    """A sentence on an address that is text, with a space before it; nothing for any other."""
+    """A sentence, after a space, on an address whose bytes are text; empty for any other."""
     data = address.to_bytes(_BYTES, "little").rstrip(b"\0")
     is_text = len(data) >= _LEAST_TEXT and all(_SPACE <= byte < _DELETE for byte in data)
     return f' Its bytes are text: "{decoded(data)}".' if is_text else ""

@@ -1,6 +1,6 @@
-"""The patterns by which the end of a guest is told: functions from the evidence to advice, or None.
+"""The patterns that recognise how a guest failed: functions from the evidence to advice, or None.
 
-Of those that explain one and the same thing the first that applies speaks.
+Patterns that explain the same thing form a group; only the first that applies gives advice.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ GROUPS: Final[tuple[tuple[Pattern, ...], ...]] = (
     (other_console, silent_kernel),
     (no_symbols,),
 )
-"""Of each group the first pattern that applies speaks."""
+"""In each group only the first pattern that applies gives advice."""
 
 
 def advise(evidence: Evidence) -> list[Advice]:
-    """What is known of ends like this one."""
+    """The advice on this end."""
     if evidence.vector is not None and evidence.fault is not None and evidence.fault.pc == evidence.vector.pc:
-        # What was interrupted is no fault: a system call, or an interrupt.
+        # The exception is no fault: a system call, or an interrupt.
         evidence = replace(evidence, fault=None)
     found = [_first(group, evidence) for group in GROUPS]
     advices = (*interrupt_advice(evidence), found[0], _of_the_handler(evidence), *found[1:])
@@ -52,7 +52,7 @@ def advise(evidence: Evidence) -> list[Advice]:
 
 
 def _of_the_handler(evidence: Evidence) -> Advice | None:
-    """What the exception that the first one's handler has taken usually means."""
+    """The usual cause of the exception taken by the first exception's handler."""
     if evidence.handler_fault is None:
         return None
     advice = _first((*EXCEPTIONS, *ABORTS), replace(evidence, fault=evidence.handler_fault))

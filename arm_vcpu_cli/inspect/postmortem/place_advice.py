@@ -1,4 +1,4 @@
-"""Advice on a guest that reaches where nothing is, or where it must not."""
+"""Advice on a guest that accesses an unmapped or forbidden address."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from arm_vcpu_cli.inspect.tables.ipa_map import nearest, region_at
 from arm_vcpu_cli.sizes import MIB, format_size
 
 _JUST_BEHIND: Final = 1 << 32
-"""Who reaches so far behind the end of RAM at most may take it for larger than it is."""
+"""A guest that accesses up to this far beyond RAM may assume a larger RAM."""
 _NOUNS: Final = MappingProxyType({Access.READ: "reads", Access.WRITE: "writes", Access.EXECUTE: "instruction fetches"})
 
 
 def nothing_there(description: MachineDescription, ipa: int, access: Access | None) -> Advice | None:
-    """Advice on an access of the guest that reached an IPA without a device; None where there is one."""
+    """Advice on a guest's access to an IPA without a device; None if there is a device."""
     region = region_at(description, ipa)
     if region is not None:
         return _refused(region, ipa, access)
@@ -50,7 +50,7 @@ def _refused(region: MemoryRegion, ipa: int, access: Access | None) -> Advice | 
 
 
 def _enough(ram: MemoryRegion, ipa: int) -> str:
-    """The size of RAM, doubled as often as it takes to reach an address."""
+    """The size of RAM, doubled until it covers an address."""
     size = ram.size
     while ram.base + size <= ipa:
         size *= 2

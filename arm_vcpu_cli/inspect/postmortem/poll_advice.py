@@ -1,4 +1,4 @@
-"""A guest that reads a register over and over: which, and what it waits for as far as its code tells."""
+"""A guest that polls a register: which one, and the awaited value as far as the code shows it."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from arm_vcpu_cli.vm.machine import Machine
 _NO_INPUT: Final = int(FlagRegister.of(RXFE=1))
 _MOST_NAMED: Final = 3
 _WIDE: Final = 8
-"""So many bits or more are not named one by one."""
+"""From this many bits on, bits are not named individually."""
 _NEAR: Final = 16 * INSTRUCTION_SIZE
-"""How far a loop around a read reaches."""
+"""The greatest extent of a loop around a read."""
 _COUNTERS: Final = (CNTPCT, CNTVCT)
-"""A loop that reads these waits for time to pass, which it does."""
+"""A loop that reads one of these waits for time to pass, and will end."""
 
 
 def poll(machine: Machine, found: Repetition) -> Advice | None:
-    """Of rounds of exits that only read; nothing of a guest that may wait for somebody to type."""
+    """Advice on rounds of exits that only read; None for a guest that may wait for keyboard input."""
     if not found.only_reads:
         return None
     waits = [(access, condition) for access in found.accesses if (condition := _condition(machine, access, found))]
@@ -55,8 +55,7 @@ def _condition(machine: Machine, access: Access, found: Repetition) -> Condition
 
 
 def _may_wait_for_input(machine: Machine, found: Repetition, waits: Sequence[tuple[Access, Condition]]) -> bool:
-    """Whether it may wait for somebody to type, as a guest at its prompt does: it looks at UARTFR, for all that is
-    known at RXFE."""
+    """Whether the guest may wait for keyboard input, as at a prompt: it reads UARTFR, as far as known for RXFE."""
     uarts = [each for each in found.accesses if isinstance(machine.devices.get(each.device), Pl011)]
     conditions = [condition for access, condition in waits if access in uarts]
     return bool(uarts) and (not conditions or any(each.mask & _NO_INPUT for each in conditions))
@@ -95,7 +94,7 @@ def _nothing_there(machine: Machine, found: Repetition) -> str:
 
 
 def untrapped_poll(machine: Machine) -> Advice | None:
-    """A loop around a read of a system register that does not trap; nothing of one that a timer will end."""
+    """A loop around a read of a system register that does not trap; None for one that a timer will end."""
     pc = machine.current.arch.ctx.elr
     for place in range(pc - _NEAR, pc + _NEAR, INSTRUCTION_SIZE):
         word = _word(machine, place)
@@ -119,7 +118,7 @@ def untrapped_poll(machine: Machine) -> Advice | None:
 
 
 def _is_in_loop(machine: Machine, pc: int, place: int) -> bool:
-    """Whether a short loop goes round both addresses: a branch behind them leads back before them."""
+    """Whether a short loop contains both addresses: a branch after them leads back before them."""
     last = max(pc, place)
     for address in range(last, last + _NEAR, INSTRUCTION_SIZE):
         word = _word(machine, address)
@@ -130,5 +129,5 @@ def _is_in_loop(machine: Machine, pc: int, place: int) -> bool:
 
 
 def _word(machine: Machine, address: int) -> int | None:
-    """The instruction at an address, None also where there is no such address."""
+    """The instruction at an address; None also for an address that does not exist."""
     return word_at(machine, address) if 0 <= address <= MASK64 else None

@@ -49,7 +49,7 @@ CHANGED: Final = "*"
 def register_dump(machine: Machine, before: Sequence[int] | None = None) -> list[str]:
     """All general-purpose registers, PSTATE decoded, and the EL1 and EL2 system registers, decoded where known.
 
-    ``before`` are x0 to x30 at some time before; those that are not the same any more are marked ``*``.
+    ``before`` are x0 to x30 at an earlier time; those that have changed since are marked ``*``.
     """
     frame = machine.current.arch.ctx
     lines = []
@@ -78,7 +78,7 @@ def _general(number: int, value: int, before: Sequence[int] | None) -> str:
 
 
 def _last_exit(machine: Machine) -> str:
-    """ESR_EL2 of the last exit. What the core calls its syndrome may be that of a later exception at EL1."""
+    """ESR_EL2 of the last exit. The core's own syndrome may be that of a later exception at EL1."""
     esr = machine.current.arch.last_syndrome
     if esr is None:
         return f"{'ESR_EL2':<15} (no exit to EL2)"

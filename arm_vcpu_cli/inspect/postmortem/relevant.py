@@ -1,5 +1,5 @@
-"""The registers that matter to an end, in a few rows: those of the instruction, of the exception, of what was waited
-for."""
+"""The registers relevant to the end, in a few rows: those of the instruction, the exception, or the awaited
+interrupt."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ _EXCEPTION: Final = ("ESR_EL1", "FAR_EL1", "ELR_EL1", "SPSR_EL1")
 _TRANSLATION_FAULTS: Final = range(0x10)
 """Fault status codes of address size, translation, access flag and permission faults (DDI 0487, ESR_ELx, DFSC)."""
 _DECODED: Final = frozenset({"SPSR_EL1", "SCTLR_EL1", "TCR_EL1"})
-"""The syndrome is decoded where it is told what happened."""
+"""The syndrome is decoded in the section on what happened."""
 _IDLE: Final = frozenset(
     {"GICD_CTLR", "GICR_WAKER", "GICR_ISENABLER0", "GICR_ISPENDR0", "GICR_ISACTIVER0", "GICC_CTLR", "GICC_PMR"}
     | {"GICD_ISENABLER0", "GICD_ISPENDR0", "GICD_ISACTIVER0", "ICC_PMR_EL1", "ICC_RPR_EL1", "ICC_IGRPEN1_EL1"}
 )
-"""What keeps an interrupt from a CPU that waits for one."""
+"""The registers that keep an interrupt from a CPU that waits for one."""
 _GAP: Final = "  "
 
 
 def relevant_registers(machine: Machine, evidence: Evidence, disassembler: Disassembler) -> Iterator[str]:
-    """Rows of registers with what they say."""
+    """Rows of registers with their decoded values."""
     yield from _packed(_general(machine, evidence, disassembler))
     yield from _packed(_system(machine, evidence))
     if evidence.ending is Ending.NO_PROGRESS:
@@ -51,7 +51,7 @@ def relevant_registers(machine: Machine, evidence: Evidence, disassembler: Disas
 
 
 def _packed(entries: Iterable[str]) -> Iterator[str]:
-    """As many in a row as fit."""
+    """The entries, packed into as few rows as possible."""
     row = ""
     for entry in entries:
         if row and len(row) + len(_GAP) + len(entry) > WIDTH - len(INDENT):
@@ -73,7 +73,7 @@ def _general(machine: Machine, evidence: Evidence, disassembler: Disassembler) -
 
 
 def used_registers(evidence: Evidence, disassembler: Disassembler) -> Sequence[str]:
-    """The registers that the instruction in question reads, unless they have changed since it was executed."""
+    """The registers that the instruction in question reads, unless they have changed since."""
     fault = evidence.fault
     if fault is None or fault.pc == evidence.pc:
         word, address = evidence.instruction, evidence.pc
@@ -116,7 +116,7 @@ def _is_about_translation(evidence: Evidence, fault: Fault | None) -> bool:
 
 
 def _interrupts(machine: Machine) -> Iterator[str]:
-    """The timers that are on, and what of the GIC keeps interrupts from this CPU."""
+    """The enabled timers, and the GIC registers that keep interrupts from this CPU."""
     cpu = machine.current
     registers = [*timer_registers(cpu), *distributor_registers(cpu)]
     registers += [*redistributor_registers(cpu), *interface_registers(cpu)]

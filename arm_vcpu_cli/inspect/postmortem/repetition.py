@@ -1,4 +1,4 @@
-"""What a guest does over and over, found in its last exits: facts, at no cost while it runs."""
+"""A guest's repeated actions, found in its last exits, at no cost while it runs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from arm_vcpu_cli.devices.naming import name_access
 from arm_vcpu_cli.record import Record
 
 _LONGEST_ROUND: Final = 6
-"""Exits of one round."""
+"""The most exits in one round."""
 _LEAST_ROUNDS: Final = 3
 _LEAST_EXITS: Final = 12
 ACKNOWLEDGES: Final = ("ICC_IAR1_EL1", "ICC_IAR0_EL1", "GICC_IAR", "GICC_AIAR")
@@ -39,7 +39,7 @@ class Access(Record):
 
 
 class Repetition(Record):
-    """The accesses of one round, and how many rounds the last exits are. ``intid`` is the interrupt that each round
+    """The accesses of one round, and the number of rounds in the last exits. ``intid`` is the interrupt that each round
     acknowledges, None if none does. ``link`` is x30 at the last of them."""
 
     accesses: tuple[Access, ...]
@@ -49,12 +49,12 @@ class Repetition(Record):
 
     @property
     def only_reads(self) -> bool:
-        """Whether it does nothing but read."""
+        """Whether every access is a read."""
         return all(access.is_read for access in self.accesses)
 
 
 def find_repetition(recent: Sequence[RecentExit], bus: Bus) -> Repetition | None:
-    """The rounds that the last exits are made of; None if they are not alike, or anything but accesses."""
+    """The rounds that make up the last exits; None if the exits do not repeat, or are not all accesses."""
     kept = [each for each in recent if not isinstance(each.record.reason, (ExternalInterrupt, Nothing))]
     keys = [_key(each) for each in kept]
     for period in range(1, _LONGEST_ROUND + 1):
@@ -98,12 +98,12 @@ def _access(exit_: RecentExit, bus: Bus) -> Access | None:
 
 
 def _acknowledged(accesses: Sequence[Access], kept: Sequence[RecentExit], period: int) -> int | None:
-    """The interrupt that an acknowledge of the round has returned: it is in its register still at the next exit."""
+    """The interrupt that an acknowledge in the round returned: its register still holds it at the next exit."""
     for number, access in enumerate(accesses):
         if access.name not in ACKNOWLEDGES or not access.is_read or access.register >= len(kept[0].registers):
             continue
         behind = len(kept) - period + number + 1
-        # The last exit's result is not there yet; that of the round before is.
+        # The last exit has no result yet; the previous round has.
         place = behind if behind < len(kept) else behind - period
         value = kept[place].registers[access.register]
         return value & (_INTID if access.name.startswith("ICC") else _INTID_V2)

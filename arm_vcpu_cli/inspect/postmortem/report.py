@@ -1,6 +1,6 @@
-"""The report of a guest that went wrong: what it did, what that usually means, and what there is to look at.
+"""The report on a failed guest: what it did, the usual cause, and the evidence.
 
-The short form is for a screen, the full one for a file or for whoever needs everything.
+The short form fits on a screen; the full one is complete, and suits a file.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _BOLD: Final = "\x1b[1m"
 _RED: Final = "\x1b[31m"
 _PLAIN: Final = "\x1b[0m"
 _LAST_LINE: Final = "armvcpu: "
-"""What the line begins with that ends a report and says how the run ended."""
+"""The start of the report's last line, which says how the run ended."""
 
 
 def report_lines(
@@ -57,10 +57,10 @@ def report_lines(
     form: str | None = None,
     regs: bool = False,
 ) -> list[str]:
-    """What a guest did that did not end by itself, and where; what that usually means comes last.
+    """What a guest that did not end by itself did, and where; the usual cause comes last.
 
     ``form`` is ``full`` or ``short``, the default: the latter fits on a screen together with the message of
-    ``result``, unless ``regs`` asks for the registers of all CPUs. Without ``result`` nothing is said of how the run
+    ``result``, unless ``regs`` asks for the registers of all CPUs. Without ``result`` the report omits how the run
     ended.
     """
     if form == NONE:
@@ -77,8 +77,8 @@ def report_lines(
 
 
 def standstill_lines(machine: Machine, result: RunResult) -> list[str]:
-    """What a guest that was stopped did nothing else than, or could not do for want of an interrupt; nothing of one
-    that may be healthy."""
+    """The action that a stopped guest kept repeating, or the interrupt that it lacked; empty for a guest that may be
+    healthy."""
     evidence = gather(machine, result, held=held_interrupts(machine, result))
     meaning = _section(
         "what this usually means", _meaning([*interrupt_advice(evidence), *loop_advice(machine, result)])
@@ -95,7 +95,7 @@ def _as_lines(sections: Iterable[Section]) -> list[str]:
 
 
 def painted(lines: Iterable[str]) -> list[str]:
-    """The lines of a report in colour: headings, and the instruction that it is about."""
+    """The lines of a report with the headings and the failing instruction in colour."""
     return [
         f"{_BOLD}{line}{_PLAIN}"
         if not line.startswith(" ")
@@ -122,7 +122,7 @@ def all_registers(machine: Machine) -> list[str]:
 
 
 def _short(machine: Machine, result: RunResult | None, *, regs: bool) -> list[Section]:
-    """What there is room for on a screen: of several CPUs most of the current one, and a little of the others."""
+    """The sections that fit on a screen: mostly the current CPU's, and a little on the others."""
     standings = standings_of(machine, result)
     evidence = gather(machine, result, standings, held_interrupts(machine, result))
     disassembler = Disassembler()
@@ -144,8 +144,8 @@ def _short(machine: Machine, result: RunResult | None, *, regs: bool) -> list[Se
 
 
 def _full(machine: Machine, result: RunResult | None) -> list[Section]:
-    """All parts that have something to say, in the order in which they are read: of several CPUs first all that is
-    known of the current one, then what the others do."""
+    """All sections that are not empty, in reading order: of several CPUs first everything on the current one, then the
+    activity of the others."""
     standings = standings_of(machine, result)
     evidence = gather(machine, result, standings, held_interrupts(machine, result))
     disassembler = Disassembler()
@@ -201,13 +201,13 @@ def _code(
 
 
 def _code_lines(machine: Machine, evidence: Evidence, disassembler: Disassembler, *, one: bool) -> Iterator[str]:
-    """Where the fault was, and unless ``one`` place is enough where the guest stands now, if that is another one with
+    """The code at the fault and, unless ``one`` is set, at the guest's present place if that is elsewhere and has
     code."""
     frame = machine.current.arch.ctx
     registers = {f"x{number}": value for number, value in enumerate(frame.gprs())} | {"sp": frame.sp}
     fault = evidence.fault
     if fault is not None:
-        # Where not even the first instruction of a vector was executed, the registers are still those of the fault.
+        # If not even the first instruction of a vector was executed, the registers are still those of the fault.
         known = registers if evidence.vector is not None or fault.pc == evidence.pc else None
         yield from code_lines(machine, fault.pc, disassembler, values=known)
         if one or fault.pc == evidence.pc or evidence.instruction is None:

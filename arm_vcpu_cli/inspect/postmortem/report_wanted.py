@@ -1,4 +1,4 @@
-"""Which ends of a run are to be explained, and in which form. The report itself is only loaded for those."""
+"""Decides which ends of a run to explain, and in which form. The report itself is loaded only for those."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ FORMS: Final = (SHORT, FULL, NONE)
 
 _INPUT_ENDED: Final = "input has ended"
 _SILENT_ENDS: Final = (Ending.NO_PROGRESS, Ending.LIMIT, Ending.INTERRUPTED, Ending.RESET)
-"""Of a kernel that has not printed anything."""
+"""The endings that need a report if a kernel has printed nothing."""
 
 
 def was_stopped(result: RunResult) -> bool:
-    """Whether a guest was stopped, or came to the end of what was typed, and may be a healthy one: only a look at it
-    can tell whether it was at a standstill."""
+    """Whether a guest was stopped or reached the end of its input, and may be healthy: only an examination can show
+    whether it was at a standstill."""
     if result.ending is Ending.NO_PROGRESS:
         return _INPUT_ENDED in result.message
     return result.ending in (Ending.LIMIT, Ending.INTERRUPTED)
@@ -26,8 +26,8 @@ def was_stopped(result: RunResult) -> bool:
 
 def wants_report(result: RunResult, form: str | None = None, *, regs: bool = False, kernel: bool = False) -> bool:
     """Whether the end of a run needs explaining: a fault, a panic and a guest that hangs or waits in vain do, unless it
-    has only come to the end of what was typed, and so does a Linux ``kernel`` that has not printed anything. Where a
-    ``form`` or ``regs`` was asked for, every end but the guest's own."""
+    has only reached the end of its input, and so does a Linux ``kernel`` that has printed nothing. If a ``form`` or
+    ``regs`` was requested, every end does but the guest's own."""
     if form == NONE:
         return False
     if kernel and result.printed == 0 and result.ending in _SILENT_ENDS:

@@ -1,4 +1,4 @@
-"""Sections of a report, and how they are made to fit on a screen: long lines are wrapped, long sections shortened."""
+"""Fits the sections of a report on a screen: long lines are wrapped, long sections shortened."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ HEIGHT: Final = 50
 """Rows of the screen."""
 INDENT: Final = "  "
 MARK: Final = "=> "
-"""What the line begins with that a section of code is about."""
+"""The marker at the start of the line at the centre of a code section."""
 
 Rows = tuple[str, ...]
 
 
 class Keep(Enum):
-    """What is kept of a section that there is no room for."""
+    """The part of a section to keep when space runs out."""
 
     ALL = "all"
     FIRST = "first"
@@ -28,7 +28,8 @@ class Keep(Enum):
 
 
 class Section(NamedTuple):
-    """A part of the report. ``least`` is the number of rows that it keeps while another one can still be shortened."""
+    """A part of the report. ``least`` is the number of rows that it keeps while another section can still be
+    shortened."""
 
     heading: str
     lines: Rows
@@ -47,7 +48,7 @@ def wrapped(line: str, width: int) -> Rows:
 def fit(sections: Iterable[Section], rows: int) -> list[Section]:
     """The sections with their lines wrapped, shortened until they take no more than ``rows`` with their headings.
 
-    Sections that keep everything are never shortened, so more of them than fit remain more than fit.
+    Sections that keep everything are never shortened, so these may still exceed ``rows``.
     """
     pages = [(section, [wrapped(line, WIDTH - len(INDENT)) for line in section.lines]) for section in sections]
     left = rows - sum(_heading(section) + _count(items) for section, items in pages if section.keep is Keep.ALL)
@@ -71,7 +72,7 @@ def _count(items: Iterable[Rows]) -> int:
 
 
 def _share(elastic: Sequence[tuple[Section, list[Rows]]], rows: int) -> list[int]:
-    """How many rows each section gets, its heading not counted; 0: none, and no heading either."""
+    """The rows that each section gets, not counting its heading; 0 drops the heading too."""
     headings = [_heading(section) for section, _ in elastic]
     sizes = [_count(items) for _, items in elastic]
     shares = [min(size, section.least) for size, (section, _) in zip(sizes, elastic, strict=True)]
@@ -112,7 +113,7 @@ def _as_many(items: list[Rows], rows: int) -> list[Rows]:
 
 
 def _around(items: list[Rows], rows: int) -> list[Rows]:
-    """The marked item, and what is around it: more of what comes before."""
+    """The marked item and its surroundings, more of them before it than after."""
     mark = next((index for index, item in enumerate(items) if item[0].startswith(MARK)), len(items) - 1)
     first = last = mark
     while True:

@@ -1,4 +1,4 @@
-"""Advice on a stack pointer that leads to nothing: a stack that was never set up, one that has run out, a stray SP."""
+"""Advice on a stack pointer into unmapped memory: a stack never set up, a stack overflow, a stray SP."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ALIGNMENT: Final = 16
 
 
 def stack_used_up(evidence: Evidence) -> Advice | None:
-    """A load or store of the stack that reaches nothing."""
+    """A stack access to unmapped memory."""
     fault = evidence.fault
     if fault is None or fault.stack is None:
         return None
@@ -54,7 +54,7 @@ def _overflow(fault: Fault, stack: StackEnd, bottom: int) -> Advice:
 
 
 def crooked_stack(evidence: Evidence) -> Advice | None:
-    """An SP that is not aligned, whatever the guest has died of: a CPU checks it, the core here does not."""
+    """A misaligned SP, whatever ended the guest: a CPU checks the alignment, the core here does not."""
     fault = evidence.fault
     if fault is None or not fault.sp % _ALIGNMENT or not (Sctlr(evidence.sctlr).SA if fault.el else 0):
         return None

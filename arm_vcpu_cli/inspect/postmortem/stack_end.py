@@ -1,4 +1,4 @@
-"""Where a stack ends that was used beyond its end, and who has filled it."""
+"""The end of an overflowed stack, and the functions that filled it."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from arm_vcpu_cli.inspect.postmortem.backtrace import frame_chain
 from arm_vcpu_cli.vm.machine import Machine
 
 _NEAR: Final = 256
-"""Pages that are looked at for the end of a stack, 1 MiB: frames are rarely larger."""
+"""Pages searched for the end of a stack, 1 MiB: frames are rarely larger."""
 _GUARD: Final = 16
-"""Pages that a guard may have."""
+"""The most pages of a guard."""
 _MOST_FRAMES: Final = 1 << 16
 _OFTEN: Final = 4
-"""Frames of one function that are taken for a recursion."""
+"""From this many frames on, a function counts as recursive."""
 
 
 class StackEnd(NamedTuple):
-    """``bottom`` is the lowest address that is mapped above the one that was not, None if there is none near;
-    ``guard`` how many bytes below it are not mapped, 0 if all that is looked at is not.
+    """``bottom`` is the lowest mapped address above the faulting one, None if there is none near; ``guard`` the number
+    of unmapped bytes below it, 0 if the whole range searched is unmapped.
 
-    ``recursive`` are the functions that have most of the ``frames``, those that call each other together; empty where
-    none has.
+    ``recursive`` are the functions with most of the ``frames``, mutually recursive ones together; empty if there are
+    none.
     """
 
     bottom: int | None
@@ -37,8 +37,8 @@ class StackEnd(NamedTuple):
 
 
 def stack_end(machine: Machine, address: int, sp: int | None) -> StackEnd:
-    """What is around ``address``, where an access by way of SP failed. ``sp`` is SP at that time, None if what was on
-    the stack then may have been overwritten."""
+    """The surroundings of ``address``, where an access through SP failed. ``sp`` is SP at that time, None if the stack
+    may have been overwritten since."""
     page = address & -PAGE_SIZE
     above = _first_mapped(machine, range(page, page + _NEAR * PAGE_SIZE, PAGE_SIZE))
     below = _first_mapped(machine, range(page, max(page - _GUARD * PAGE_SIZE, -1), -PAGE_SIZE))
@@ -53,8 +53,7 @@ def _first_mapped(machine: Machine, pages: range) -> int | None:
 
 
 def _callers(machine: Machine, sp: int) -> Iterator[int]:
-    """The return addresses on the stack: from x29 if that is still above SP, else from the record that a function has
-    left at SP."""
+    """The return addresses on the stack: from x29 if that is still above SP, else from the frame record at SP."""
     pointer = machine.current.arch.ctx.gpr(FRAME_POINTER)
     return frame_chain(machine.core, pointer if pointer >= sp else sp)
 

@@ -1,4 +1,4 @@
-"""What the ends of guests that stopped by themselves usually mean: panics, waits, loops, missing vectors and calls."""
+"""The usual causes of guests that stop by themselves: panics, waits, loops, missing vectors and calls."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _aarch32(evidence: Evidence) -> Advice | None:
 
 
 def not_its_fault(evidence: Evidence) -> Advice | None:
-    """Ends that are not the guest's fault alone."""
+    """Ends that are not solely the guest's fault."""
     if evidence.ending is Ending.FAULT and evidence.fault is None and not evidence.stuck and evidence.aarch64:
         return Advice("The machine could not go on with this guest; the last line says why.", "")
     return None
@@ -58,7 +58,7 @@ def _cpu_off(evidence: Evidence) -> Advice | None:
 
 
 def waits(evidence: Evidence) -> Advice | None:
-    """WFI, for what will never come."""
+    """A WFI that no interrupt will end."""
     if not _is_waiting(evidence):
         return None
     if evidence.description.gic is None:
@@ -67,7 +67,7 @@ def waits(evidence: Evidence) -> Advice | None:
             'give it one: type = "gicv3" in a [device] of the machine file; the preset has it',
         )
     if evidence.held:
-        # What holds them back says more.
+        # The gates that hold interrupts back explain more.
         return None
     if evidence.interrupts_masked:
         return Advice(
@@ -82,16 +82,16 @@ def waits(evidence: Evidence) -> Advice | None:
 
 
 def _is_waiting(evidence: Evidence) -> bool:
-    """Whether the guest has stopped at a WFI, or just behind it."""
+    """Whether the guest has stopped at a WFI, or just after it."""
     return evidence.ending is Ending.NO_PROGRESS and _WFI in (evidence.instruction, *evidence.before[:1])
 
 
 def _hangs(evidence: Evidence) -> Advice | None:
-    """A loop that nothing will end."""
+    """An endless loop that no interrupt will leave."""
     if evidence.ending is not Ending.NO_PROGRESS or evidence.instruction is None or _is_waiting(evidence):
         return None
     if any(each.watches is not None for each in evidence.standings):
-        # Who would have to write what they read is another question.
+        # Memory that loops read is the subject of other advice.
         return None
     words = (evidence.instruction, *evidence.before[:2])
     if _branches_to_itself(evidence.instruction) or (_WFE in words and evidence.instruction & _BRANCH_MASK == _BRANCH):
@@ -125,7 +125,7 @@ def _loads(word: int) -> bool:
 
 
 def unknown_calls(evidence: Evidence) -> Advice | None:
-    """Calls that nobody answers, among the latest exits."""
+    """Calls to functions that do not exist, among the latest exits."""
     named = [text for text in (_unanswered(recent) for recent in evidence.recent) if text]
     if not named or evidence.ending in (Ending.POWERED_OFF, Ending.RESET, Ending.EXITED, Ending.PANIC):
         return None
@@ -151,6 +151,6 @@ def _unanswered(recent: RecentExit) -> str:
 
 
 CAUSES: Final = (_aarch32, panic)
-"""What an end says of itself: before any exception that the guest has taken."""
+"""Patterns for ends that explain themselves, tried before the guest's exceptions."""
 STOPS: Final = (_cpu_off, _hangs)
-"""After them."""
+"""Patterns tried after the exceptions."""

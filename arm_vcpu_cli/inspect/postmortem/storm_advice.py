@@ -23,19 +23,19 @@ from arm_vcpu_cli.vm.machine import Machine
 
 _V2: Final = 2
 _LATE: Final = 50e-6
-"""Seconds after which a handler that means to set its timer anew, or to acknowledge, has done so."""
+"""Seconds within which a handler rearms its timer or acknowledges, if it does so at all."""
 _REPEATS: Final = 100
-"""Times that an exception is taken again before it is told of."""
+"""The number of repetitions from which an exception is reported."""
 _NANOSECONDS: Final = 1_000_000_000
 _CLEARING: Final = (DR, ICR, IMSC)
-"""The registers of a PL011 by which a handler may lower its line."""
+"""The PL011 registers through which a handler may deassert the line."""
 _RECEIVED: Final = int(Interrupts.of(RXI=1, RTI=1))
 _SVC_MASK: Final = 0xFFE0001F
 _SVC: Final = 0xD4000001
 
 
 def storm(machine: Machine, found: Repetition) -> Advice | None:
-    """Of rounds of exits that acknowledge an interrupt."""
+    """Advice on rounds of exits that acknowledge an interrupt."""
     acknowledge = next(access for access in found.accesses if access.name in ACKNOWLEDGES)
     intid = found.intid
     if intid == INTID_GROUP1 and acknowledge.name == "GICC_IAR":
@@ -58,7 +58,7 @@ def storm(machine: Machine, found: Repetition) -> Advice | None:
     said = f"{name(awaited)} comes back at once, {found.rounds} times in the last exits: "
     if awaited.timer is None:
         return _device_storm(machine, awaited, found, said)
-    # What so many exits take on an average: one that was set anew in one of the rounds has not fired as long ago.
+    # The average time of this many exits: a timer rearmed in one of the rounds fired more recently.
     exits = found.rounds * len(found.accesses)
     window = machine.timeline.now() / _NANOSECONDS * exits / max(machine.exits, 1)
     return _timer_storm(awaited, said, window)
@@ -77,7 +77,7 @@ def _timer_storm(awaited: Awaited, said: str, window: float) -> Advice | None:
 
 
 def _device_storm(machine: Machine, awaited: Awaited, found: Repetition, said: str) -> Advice | None:
-    """The line of a device moves only when somebody uses the device: where no round does, it has been up all along."""
+    """A device's line changes only when the device is used: if no round uses it, the line has stayed asserted."""
     device = machine.devices.get(awaited.source)
     before = "before the end of the interrupt"
     touched = [access for access in found.accesses if access.device == awaited.source]
@@ -99,14 +99,14 @@ def _device_storm(machine: Machine, awaited: Awaited, found: Repetition, said: s
 
 
 def same_exception(machine: Machine) -> Advice | None:
-    """A handler that returns to the instruction that failed, and does so much besides that it is no standstill."""
+    """A handler that returns to the failing instruction, but does too much else to count as a standstill."""
     arch = machine.current.arch
     exceptions = arch.exception_chain().exceptions
     if not exceptions or arch.el1_repeats < _REPEATS:
         return None
     last = exceptions[-1]
     if last.pc not in (arch.ctx.elr, arch.read_sysreg(lookup("ELR_EL1"))):
-        # It has got on since.
+        # It has made progress since.
         return None
     return Advice(
         f"The guest takes the same exception over and over, {in_words(last)} at {with_symbol(machine, last.pc)}: its "
@@ -116,8 +116,8 @@ def same_exception(machine: Machine) -> Advice | None:
 
 
 def never_acknowledged(machine: Machine) -> Advice | None:
-    """An interrupt that the CPU takes, or has taken, for long, while nobody acknowledges it: its handler may return at
-    once, and take it again, without a single exit."""
+    """An interrupt that the CPU keeps taking, or took long ago, without an acknowledge: its handler may return at once
+    and take it again, without a single exit."""
     cpu = machine.current
     for each in awaited_interrupts(machine):
         if each.cpu != cpu.index or each.active or each.is_held or each.timer is None or not each.pending:
@@ -139,8 +139,8 @@ def never_acknowledged(machine: Machine) -> Advice | None:
 
 
 def is_in_interrupt_handler(machine: Machine) -> bool:
-    """Whether the current CPU seems to handle an IRQ or FIQ: all exceptions are masked, as by taking one, where it came
-    from they were not, and what it took last was no synchronous exception (DDI 0487, D1.3.1)."""
+    """Whether the current CPU seems to handle an IRQ or FIQ: all exceptions are masked, as on exception entry, they
+    were not masked at its origin, and the last exception taken was not synchronous (DDI 0487, D1.3.1)."""
     arch = machine.current.arch
     pstate = arch.ctx.spsr
     if not (pstate.el and pstate.D and pstate.A and pstate.I and pstate.F):

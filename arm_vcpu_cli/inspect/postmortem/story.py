@@ -1,4 +1,4 @@
-"""What happened to a guest: its exceptions from the first to the last, each the fault of the handler before."""
+"""The guest's exceptions from first to last, each caused by the previous one's handler."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _OVER_AND_OVER: Final = ", over and over"
 
 
 def story(machine: Machine, evidence: Evidence) -> Iterator[str]:
-    """The exceptions that led to the end, or the access that stage 2 refused."""
+    """The exceptions that led to the end, or the access that stage 2 denied."""
     chain = evidence.chain
     if not evidence.stuck and not chain.is_unfinished:
         if evidence.fault is not None:
@@ -32,7 +32,7 @@ def story(machine: Machine, evidence: Evidence) -> Iterator[str]:
 
 
 def _between(machine: Machine, evidence: Evidence, number: int) -> Iterator[str]:
-    """What is not in the chain: what came before its first exception, and what is left out."""
+    """Notes on the gaps in the chain: the events before its first exception, and the exceptions left out."""
     chain = evidence.chain
     if not number and (before := interrupted_by(chain.exceptions[0], evidence.vectors)) is not None:
         what, address = before

@@ -1,4 +1,4 @@
-"""Translation tables of a machine that stands still: one address through both stages, or everything that is mapped.
+"""Translation tables of a stopped machine: one address through both stages, or the whole map.
 
-What does not belong here: the walk itself, which is the architecture's.
+What does not belong here: the table walk itself, which is in `arch`.
 """

@@ -34,8 +34,8 @@ _NO_FIELDS: Final[Fields] = ()
 class Step:
     """One descriptor of a walk.
 
-    ``address`` is where it is (an IPA in stage 1), ``paddr`` where that is in the host's physical memory, None if
-    stage 2 lets nobody read it. ``output`` is the next table or the block or page, None for an invalid one.
+    ``address`` is where it is (an IPA in stage 1), ``paddr`` where that is in the host's physical memory, None if stage
+    2 does not allow it to be read. ``output`` is the next table or the block or page, None for an invalid one.
     """
 
     level: int
@@ -49,7 +49,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage: what it translated and to what; ``controls`` is how it is set up, in words."""
+    """One stage: its input and output; ``controls`` describes its configuration in words."""
 
     number: int
     controls: str
@@ -65,7 +65,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Permissions:
-    """What one Exception level may do."""
+    """The access permissions of one Exception level."""
 
     read: bool
     write: bool
@@ -81,7 +81,7 @@ class Translated:
     """A translation: ``stage1`` is None for an IPA, and ``mmu`` whether the guest has stage 1 switched on.
 
     ``el0``, ``el1``, ``memory`` and ``shareability`` are what both stages allow together, where both have a block or
-    page, whether or not the access that was asked about faults.
+    page, whether or not the requested access faults.
     """
 
     address: int
@@ -121,7 +121,7 @@ def translate(machine: Machine, vaddr: int, *, el: int = 1, access: Access | Non
     first = memory.translate(vaddr, el=el, access=access, pan=pan).stage1
     stage1 = _stage1(machine, vaddr, first)
     mmu = bool(Sctlr(_sysreg(machine, "SCTLR_EL1")).M)
-    # Where only a permission is missing there is an address, and stage 2 has something to say of it.
+    # A permission fault still yields an address, which stage 2 translates.
     unchecked = memory.translate(vaddr, el=el).stage1
     if unchecked.output is None:
         return Translated(vaddr, el, access, mmu, stage1, None)
@@ -147,7 +147,7 @@ _Combined = tuple[Permissions | None, Permissions | None, MemoryType | None, int
 
 
 def _combine(machine: Machine, vaddr: int, second: Walk) -> _Combined:
-    """(what EL0 may do, what EL1 may do, memory type, shareability) with both stages together."""
+    """(EL0's permissions, EL1's permissions, memory type, shareability) of both stages combined."""
     memory = machine.current.arch.memory()
     both = second.attributes
     pan = bool(machine.current.arch.ctx.spsr.PAN)
@@ -194,7 +194,7 @@ def _stage(number: int, controls: str, address: int, steps: tuple[Step, ...], wa
 
 
 def _stage1_controls(machine: Machine, vaddr: int) -> str:
-    """How stage 1 is set up for the half of the address space that an address is in."""
+    """The stage-1 configuration of the half of the address space that holds an address."""
     if not Sctlr(_sysreg(machine, "SCTLR_EL1")).M:
         return "off (SCTLR_EL1.M = 0): the IPA is the VA"
     control = Tcr(_sysreg(machine, "TCR_EL1"))
@@ -231,7 +231,7 @@ def _step2(step: WalkStep) -> Step:
 
 
 def stage1_table_fields(descriptor: int) -> Fields:
-    """The hierarchical limits of a stage-1 table descriptor; those that limit nothing are left out."""
+    """The hierarchical limits of a stage-1 table descriptor that have an effect."""
     entry = Stage1Table(descriptor)
     shown = [("NSTable", str(entry.NSTable)), ("UXNTable", str(entry.UXNTable)), ("PXNTable", str(entry.PXNTable))]
     fields = [(name, value) for name, value in shown if value != "0"]
@@ -241,7 +241,7 @@ def stage1_table_fields(descriptor: int) -> Fields:
 
 
 def stage1_leaf_fields(descriptor: int, mair: int) -> Fields:
-    """The attributes of a stage-1 block or page descriptor; single bits that are rarely set only if they are."""
+    """The attributes of a stage-1 block or page descriptor; rarely used bits appear only if set."""
     leaf = Stage1Leaf(descriptor)
     attribute = mair >> 8 * leaf.AttrIndx & 0xFF
     memory = MAIR_ATTRIBUTE.get(attribute, mair_memory_type(attribute).value)

@@ -1,4 +1,4 @@
-"""What a machine has at its IPAs: memory and devices, what is at an address and what is near it."""
+"""The memory and devices at a machine's IPAs, by address and by proximity."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from arm_vcpu_cli.board.description import MachineDescription, MemoryRegion
 
 
 class Place(NamedTuple):
-    """A range of IPAs and what is there; ``end`` is exclusive."""
+    """A range of IPAs and its contents; ``end`` is exclusive."""
 
     base: int
     end: int
@@ -26,7 +26,7 @@ def places(description: MachineDescription) -> list[Place]:
 
 
 def nearest(description: MachineDescription, ipa: int) -> Place | None:
-    """What holds an address, else what is closest to it."""
+    """The place that holds an address, else the closest one."""
     return min(places(description), key=lambda place: _distance(place, ipa), default=None)
 
 

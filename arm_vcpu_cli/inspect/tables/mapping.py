@@ -1,4 +1,4 @@
-"""The whole translation map of a guest: regions of equal attributes, and what lies behind each."""
+"""The whole translation map of a guest: regions of equal attributes, and the memory or device behind each."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ from arm_vcpu_cli.vm.machine import Machine
 
 _HALVES: Final = ((0, "TTBR0_EL1"), (1, "TTBR1_EL1"))
 MAX_REGIONS: Final = 1 << 14
-"""Regions that are told at most; a running Linux has a few hundred."""
+"""The most regions listed; a running Linux has a few hundred."""
 _SHAREABILITY: Final = ("non-shareable", "reserved-shareable", "outer-shareable", "inner-shareable")
 
 
 @dataclass(frozen=True)
 class MappedRegion:
-    """Addresses that are translated alike. ``output`` is an IPA in stage 1 and a PA in stage 2; ``leaves`` are the
-    bytes of each block or page, None where the tables are not looked at that closely. ``behind`` names what is there.
+    """A range of addresses with the same translation attributes. ``output`` is an IPA in stage 1 and a PA in stage 2;
+    ``leaves`` are the bytes of each block or page, None where the tables are not examined that closely. ``behind``
+    names the memory or device there.
     """
 
     start: int
@@ -41,8 +42,8 @@ class MappedRegion:
 
 @dataclass(frozen=True)
 class MapSection:
-    """One set of tables: ``is_used`` is false where no access looks at them. ``left_out`` says from which address on
-    they are not told, and why; None where all is."""
+    """One set of tables: ``is_used`` is false if no access uses them. ``left_out`` says from which address on the list
+    is cut off, and why; None if it is complete."""
 
     heading: str
     regions: tuple[MappedRegion, ...]
@@ -51,7 +52,7 @@ class MapSection:
 
 
 def stage1_sections(machine: Machine) -> Iterator[MapSection]:
-    """What both halves of the guest's address space map."""
+    """The mappings of both halves of the guest's address space."""
     sctlr = _sysreg(machine, "SCTLR_EL1")
     if not Sctlr(sctlr).M:
         yield MapSection("stage 1 is off (SCTLR_EL1.M = 0): the IPA is the VA", (), is_used=False)
@@ -77,7 +78,7 @@ def stage1_sections(machine: Machine) -> Iterator[MapSection]:
 
 
 def stage2_section(machine: Machine) -> MapSection:
-    """What stage 2 maps; everything else is a device or nothing, and exits."""
+    """The mappings of stage 2; an access to any other address, device or not, exits."""
     regions, known = [], places(machine.description)
     for region in machine.stage2.regions():
         may = Permissions(region.attributes.read, region.attributes.write, region.attributes.execute)
@@ -88,7 +89,7 @@ def stage2_section(machine: Machine) -> MapSection:
 
 def executed(machine: Machine) -> list[range] | None:
     """The IPAs that the guest has executed from, by pages, and by blocks of 2 MiB where stage 1 keeps code and data
-    apart; None where that is not looked at."""
+    apart; None if execution is not tracked."""
     return list(machine.stage2.executed()) if machine.core.prefers_execute_on_demand else None
 
 
@@ -135,7 +136,7 @@ def _region(known: list[Place], tables: Stage1Map, mapped: Mapped) -> MappedRegi
 
 
 def _behind(known: list[Place], ipa: int) -> str:
-    """What is at an IPA, of places by address."""
+    """The name of the place at an IPA, among places sorted by address."""
     index = bisect_right(known, ipa, key=attrgetter("base")) - 1
     return known[index].name if index >= 0 and ipa < known[index].end else "nothing"
 
@@ -171,7 +172,7 @@ def _short(size: int) -> str:
 
 
 def section_object(section: MapSection) -> dict[str, object]:
-    """The same for JSON; addresses are strings in hexadecimal."""
+    """The section for JSON; addresses are strings in hexadecimal."""
     return {
         "tables": section.heading,
         "complete": section.left_out is None,

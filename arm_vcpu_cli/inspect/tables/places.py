@@ -1,4 +1,4 @@
-"""Addresses as people name them: numbers, symbols with an offset, registers of a stopped guest."""
+"""Addresses as users name them: numbers, symbols with an offset, registers of a stopped guest."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _ADDRESS_REGISTERS: Final = (
 
 
 def check(text: str, symbols: SymbolTable) -> None:
-    """Raise :class:`UsageError` for an address that nothing will be known of when the guest has stopped."""
+    """Raise :class:`UsageError` for an address that cannot be resolved once the guest has stopped."""
     base, _ = _split(text, symbols)
     if _number(base) is None and not _is_register(base) and symbols.lookup(base) is None:
         raise UsageError(
@@ -74,7 +74,7 @@ def code_address(text: str, symbols: SymbolTable) -> int:
 
 
 def _close(name: str, symbols: SymbolTable) -> str:
-    """What else there is whose name is nearly ``name``."""
+    """A suggestion of symbols with names close to ``name``."""
     if not len(symbols):
         return " (the guest has no symbols; --symbols FILE gives it some)"
     close = symbols.close_names(name)
@@ -82,7 +82,7 @@ def _close(name: str, symbols: SymbolTable) -> str:
 
 
 def _split(text: str, symbols: SymbolTable) -> tuple[str, int]:
-    """The name and the offset behind it; a symbol may have a + or - in its own name."""
+    """The name and the offset after it; a symbol's own name may contain + or -."""
     match = _WITH_OFFSET.fullmatch(text)
     if match is None or symbols.lookup(text) is not None:
         return text, 0

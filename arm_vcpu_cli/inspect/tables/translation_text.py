@@ -11,7 +11,7 @@ from arm_vcpu_cli.inspect.tables.both_stages import Stage, Step, Translated
 from arm_vcpu_cli.sizes import format_size
 
 _INPUTS: Final = ("", "IPA", "PA")
-"""What the addresses of a stage's descriptors are; stage 1's are themselves translated by stage 2."""
+"""The kind of address of each stage's descriptors; stage 2 translates those of stage 1."""
 _OUTPUTS: Final = ("", "IPA", "PA")
 
 
@@ -81,7 +81,7 @@ def attributes_text(translated: Translated) -> str:
 
 
 def translation_object(translated: Translated) -> dict[str, object]:
-    """The same for JSON: addresses and descriptors are strings in hexadecimal."""
+    """The translation for JSON: addresses and descriptors are strings in hexadecimal."""
     kind = "ipa" if translated.stage1 is None else "va"
     found: dict[str, object] = {kind: hex(translated.address)}
     if translated.stage1 is not None:
