@@ -1,4 +1,4 @@
-"""What a machine is: the schema of machine files, the description they give, the device tree, what lies where.
+"""Describes a machine: the schema of machine files, the description, the device tree, the memory layout.
 
-What does not belong here: anything that runs. A description is data; `vm` makes a machine of it.
+What does not belong here: anything that runs. A description is data; `vm` builds a machine from it.
 """

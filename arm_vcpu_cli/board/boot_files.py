@@ -1,4 +1,4 @@
-"""What the guest finds in memory beside itself, device tree and initial RAM disk, and where it begins."""
+"""The files loaded beside the guest, the device tree and the initial RAM disk, and the guest's entry point."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from arm_vcpu_cli.guest.image import GuestImage
 from arm_vcpu_cli.record import replace
 
 _OWN: Final = "arm_vcpu_cli.board.own_device_tree"
-"""Needed where the user has a device tree of their own."""
+"""Loaded only for a device tree supplied by the user."""
 RNG_SEED_SIZE: Final = 64  # bytes; the kernel's generator takes in no more
 KASLR_SEED_SIZE: Final = 8
 
 Entropy = Callable[[int], bytes]
-"""Gives that many random bytes, others at each call."""
+"""Returns the given number of random bytes, different at each call."""
 
 
 def entry_point(description: MachineDescription, image: GuestImage) -> int:
-    """The IPA at which the first CPU begins: what the machine file says, or else the guest file."""
+    """The IPA at which the first CPU begins: from the machine file if it names one, else from the guest file."""
     return image.entry if description.boot.entry is None else description.boot.entry
 
 
 def device_tree(description: MachineDescription, parameters: BootParameters | None = None) -> bytes:
-    """The device tree that the guest gets: that of the description, or the user's own. Raises GuestFileError."""
+    """The guest's device tree: the description's, or the user's own. Raises GuestFileError."""
     own = description.boot.dtb_file
     if own is None:
         return build_device_tree(description, parameters)
@@ -39,10 +39,10 @@ def device_tree(description: MachineDescription, parameters: BootParameters | No
 
 
 def load_boot_files(ram: GuestRam, description: MachineDescription, image: GuestImage, entropy: Entropy) -> int | None:
-    """Put the initial RAM disk and the device tree into memory, clear of the guest ``image``.
+    """Load the initial RAM disk and the device tree into memory, clear of the guest ``image``.
 
-    Returns the address of the device tree, None where the machine has none. Raises MachineFileError, and
-    GuestFileError about the file of the RAM disk or of the device tree.
+    Returns the address of the device tree, None where the machine has none. Raises MachineFileError, and GuestFileError
+    for the file of the RAM disk or the device tree.
     """
     boot = description.boot
     source = description.path or description.name

@@ -23,7 +23,7 @@ _SETS: Final = "bit masks or arrays of the numbers of physical CPUs, one for eac
 
 
 def read_address_limit(table: Table) -> int:
-    """The first address beyond the address space of the CPU model; of the largest one where the model is refused."""
+    """The first address beyond the CPU model's address space; beyond the largest one if the model is refused."""
     model = _read_model(table)
     bits = [CPU_MODELS[model].pa_bits] if table.is_valid("model") else [each.pa_bits for each in CPU_MODELS.values()]
     return 1 << max(bits)
@@ -34,7 +34,7 @@ def _read_model(table: Table) -> str:
 
 
 def read_cpu(table: Table, gic: GicDescription | None) -> CpuDescription:
-    """All that the table says, for a machine with the interrupt controller ``gic``."""
+    """The CPU description in the table, for a machine with the interrupt controller ``gic``."""
     clusters = table.integers("clusters", low=1, high=MAX_CPUS, counts=(1, MAX_CPUS)) if "clusters" in table else ()
     affinities = _read_affinities(table, clusters)
     _check_interrupt_controller(table, len(affinities), gic)
@@ -50,7 +50,7 @@ def read_cpu(table: Table, gic: GicDescription | None) -> CpuDescription:
 
 
 def _read_affinities(table: Table, clusters: tuple[int, ...]) -> tuple[int, ...]:
-    """The affinity of each CPU; none where their number is not known, for something is wrong."""
+    """The affinity of each CPU; empty if an error leaves their number unknown."""
     count = _read_count(table)
     if "clusters" in table:
         if "mpidr" in table:
@@ -85,12 +85,12 @@ def _read_affinities(table: Table, clusters: tuple[int, ...]) -> tuple[int, ...]
 
 
 def _read_count(table: Table) -> int | None:
-    """How many CPUs there are to be, if the table says so."""
+    """The number of CPUs, if the table states it."""
     return table.optional_integer("count", low=1, high=MAX_CPUS)
 
 
 def _check_count(table: Table, name: str, count: int | None, found: int) -> None:
-    """Refuse a number of CPUs that is not that of the key ``name``."""
+    """Refuse a number of CPUs that contradicts the key ``name``."""
     if count is not None and count != found:
         table.refuse("count", f"expected {found}, the CPUs of {table.key_of(name)}, found {count}")
 
@@ -113,14 +113,14 @@ def _read_sets(table: Table, count: int, phys_cpus: int) -> tuple[int | None, ..
     if name not in table:
         return (None,) * count
     if not all(table.is_valid(key) for key in ("count", "clusters", "mpidr", "phys_cpus")):
-        # Then nobody knows how many there are to be, of which CPUs.
+        # The number of CPUs, or their model, is unknown then.
         return (None,) * count
     sets = table.array(name, count, _SETS)
     return tuple(_read_set(table, index, value, phys_cpus) for index, value in enumerate(sets))
 
 
 def _read_set(table: Table, index: int, value: object, phys_cpus: int) -> int:
-    """The bit mask of one set: as such, or from the numbers of the CPUs in it; 0 where it is refused."""
+    """The bit mask of one set, given as a mask or as a list of CPU numbers; 0 if it is refused."""
     name = "phys_cpu_sets"
     if not isinstance(value, list):
         last = (1 << phys_cpus) - 1
@@ -143,6 +143,6 @@ def _read_set(table: Table, index: int, value: object, phys_cpus: int) -> int:
 
 
 def _read_features(table: Table) -> tuple[tuple[str, bool], ...]:
-    # Few descriptions have any, and the table of all features is long.
+    # Few descriptions name features, and the table of all features is long.
     known = import_module("arm_vcpu_cli.arch.identification.features").FEATURES
     return table.table("features", tuple(known)).booleans()

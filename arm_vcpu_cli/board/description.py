@@ -1,6 +1,6 @@
-"""What a machine description says: the parts of a guest's machine as immutable records.
+"""A machine description: the parts of a guest's machine as immutable records.
 
-:mod:`arm_vcpu_cli.board.loading` makes them from TOML and checks them.
+:mod:`arm_vcpu_cli.board.loading` reads them from TOML and checks them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ DEFAULT_IDLE: Final = 3600.0
 
 
 class OnFault(Enum):
-    """What happens when the guest does to a memory region what its permissions forbid."""
+    """The effect of a guest access that a memory region's permissions forbid."""
 
     ABORT = "abort"
     """A synchronous external abort is injected into the guest."""
@@ -37,23 +37,23 @@ class OnFault(Enum):
 
 
 class ClockSource(Enum):
-    """What makes the guest's time pass."""
+    """The source of the guest's time."""
 
     AUTO = "auto"
     """The runner chooses."""
     INSTRUCTIONS = "instructions"
-    """Executed instructions: every run is the same."""
+    """Executed instructions: runs repeat exactly."""
     HOST = "host"
     """The host's clock."""
 
 
 class CpuDescription(Record):
-    """``[cpu]``: CPUs that are alike but for their ``affinities``, the affinity fields as MPIDR_EL1 has them.
+    """``[cpu]``: identical CPUs that differ only in their ``affinities``, the affinity fields of MPIDR_EL1.
 
     The first is the one that boots. ``features`` are the architectural features that the file switches on or off, by
-    name. ``phys_cpus`` CPUs of the host's machine run them; ``phys_cpu_sets`` has for each the bit mask of those that
-    it may run on, None for any. ``clusters`` are the numbers of CPUs in each cluster, in order, and none where the file
-    says nothing about clusters.
+    name. ``phys_cpus`` physical CPUs run them; ``phys_cpu_sets`` holds for each the bit mask of those that it may run
+    on, None for any. ``clusters`` are the numbers of CPUs in each cluster, in order; empty if the file does not mention
+    clusters.
     """
 
     model: str
@@ -65,7 +65,7 @@ class CpuDescription(Record):
 
     @property
     def count(self) -> int:
-        """How many CPUs there are."""
+        """The number of CPUs."""
         return len(self.affinities)
 
     @property
@@ -90,7 +90,8 @@ class El2Description(Record):
 
 
 class MemoryRegion(Record):
-    """``[memory.<name>]``; ``base`` is an IPA, ``file_offset`` is where in the region the file's bytes go."""
+    """``[memory.<name>]``; ``base`` is an IPA, ``file_offset`` is the offset in the region at which the file is
+    loaded."""
 
     name: str
     base: int
@@ -108,14 +109,14 @@ class MemoryRegion(Record):
         return self.base + self.size
 
     def holds(self, address: int, size: int = 1) -> bool:
-        """Whether all of the ``size`` bytes at ``address`` lie in the region."""
+        """Whether the region contains all of the ``size`` bytes at ``address``."""
         return self.base <= address and address + size <= self.end
 
 
 class DeviceDescription(Record):
     """``[device.<name>]``; ``type`` is a key of DEVICE_TYPES, ``intid`` an SPI (32 to 1019).
 
-    With ``passthrough`` the guest reaches the device without an exit; its window is then made of whole pages.
+    With ``passthrough`` the guest reaches the device without an exit; its window then consists of whole pages.
     """
 
     name: str
@@ -144,10 +145,10 @@ class Window(Record):
 
 
 class GicDescription(Record):
-    """The device of type "gicv3" or "gicv2", by its ``version``: a distributor, and beside it what each CPU has.
+    """The device of type "gicv3" or "gicv2", by its ``version``: a distributor, and the parts of each CPU.
 
-    With version 3 that is room for the redistributors of the CPUs, one after the other; with version 2 it is the CPU
-    interface, of which each CPU finds its own at the same addresses.
+    With version 3 these are the redistributors, one after the other; with version 2 the CPU interfaces, banked at the
+    same addresses.
     """
 
     name: str
@@ -158,14 +159,14 @@ class GicDescription(Record):
 
     @property
     def windows(self) -> tuple[Window, ...]:
-        """All that it has, the distributor first."""
+        """All its windows, the distributor first."""
         return tuple(each for each in (self.distributor, self.redistributors, self.cpu_interface) if each is not None)
 
 
 class ClockDescription(Record):
-    """``[clock]``; ``seed`` (64 bits) is what all chance of the machine comes from unless the host is its clock,
-    and ``epoch`` what its real-time clock then says at reset, in seconds since 1970 (UTC). ``counter_read`` is what a
-    read of a counter takes under the instruction clock, in nanoseconds."""
+    """``[clock]``; unless the clock is the host's, ``seed`` (64 bits) determines all randomness of the machine, and
+    ``epoch`` is the real-time clock at reset, in seconds since 1970 (UTC). ``counter_read`` is the time that a read of
+    a counter takes under the instruction clock, in nanoseconds."""
 
     source: ClockSource
     seed: int
@@ -174,15 +175,15 @@ class ClockDescription(Record):
 
 
 class ScheduleDescription(Record):
-    """``[schedule]``: who runs when. With a ``seed`` (64 bits) chance decides, the same for the same seed; without one
-    the turns go round. ``quantum`` is the longest turn while others wait, in nanoseconds."""
+    """``[schedule]``: the order of turns. With a ``seed`` (64 bits) it is pseudo-random and the same for the same seed;
+    without one it is round-robin. ``quantum`` is the longest turn while others wait, in nanoseconds."""
 
     seed: int | None
     quantum: int
 
 
 class LoadedFile(Record):
-    """``[load.<name>]``: a file whose bytes are in memory, from the IPA ``address`` on, when the guest begins."""
+    """``[load.<name>]``: a file loaded at the IPA ``address`` before the guest starts."""
 
     path: Path
     address: int
@@ -191,11 +192,10 @@ class LoadedFile(Record):
 class BootDescription(Record):
     """``[boot]``; addresses are IPAs, None leaves the choice to the loader or the builder.
 
-    ``kernel_type`` is what the guest file must be, None leaves it to the file. ``initrd`` is a file, and so is
-    ``dtb_file``, a device tree in the place of the one that the description stands for. ``arguments`` are the guest
-    program's. ``kaslr`` gives a Linux kernel a seed to choose its addresses by; without it they are those of its
-    symbols.
-    With ``reboot`` a reset that the guest asks for starts it anew; without it that is the end of the run.
+    ``kernel_type`` is the required kind of guest file, None accepts any. ``initrd`` is a file, and so is ``dtb_file``,
+    a device tree that replaces the one generated from the description. ``arguments`` are the guest program's. ``kaslr``
+    gives a Linux kernel a seed for address randomisation; without it the kernel keeps the addresses of its symbols.
+    With ``reboot`` a reset requested by the guest restarts it; without it the reset ends the run.
     """
 
     entry: int | None
@@ -214,7 +214,7 @@ class BootDescription(Record):
 class SmcFunction(Record):
     """``[smc.function.<name>]``: a call of the secure monitor and the values that it returns in x0 to x3.
 
-    Negative values of the file are here as the unsigned 64-bit values that the registers get.
+    Negative values in the file are stored as the unsigned 64-bit register values.
     """
 
     name: str
@@ -223,15 +223,15 @@ class SmcFunction(Record):
 
 
 class SmcDescription(Record):
-    """``[smc]``."""
+    """``[smc]``: the secure monitor's calls."""
 
     conduit: Conduit
     functions: tuple[SmcFunction, ...]
 
 
 class Limits(Record):
-    """``[limits]``: ``timeout`` in seconds of the host, ``max_exits`` a count, ``idle`` the seconds of its own time
-    that a guest may wait, printing nothing, once its input has ended; 0 is no limit."""
+    """``[limits]``: ``timeout`` in seconds of the host, ``max_exits`` a count, ``idle`` the seconds of guest time that
+    a guest may wait without output once its input has ended; 0 is no limit."""
 
     timeout: float
     max_exits: int
@@ -250,11 +250,11 @@ def main_ram(memory: Sequence[MemoryRegion]) -> MemoryRegion | None:
 
 
 class MachineDescription(Record):
-    """A machine that has been checked. ``memory`` and ``devices`` are sorted by base; nothing overlaps.
+    """A checked machine description. ``memory`` and ``devices`` are sorted by base; nothing overlaps.
 
-    ``gic`` is the interrupt controller, which is not among the devices, and None where there is none.
+    ``gic`` is the interrupt controller, which ``devices`` does not contain, or None.
     ``path`` is the file that described it, None for a preset; ``name`` is its stem or the preset's name.
-    ``semihosting_dir`` is the folder whose files semihosting opens to the guest, None for no files at all; no machine
+    ``semihosting_dir`` is the folder whose files the guest may use through semihosting, None for no files; no machine
     file can name it.
     """
 
@@ -276,7 +276,7 @@ class MachineDescription(Record):
 
     @property
     def address_bits(self) -> int:
-        """How wide the guest's physical addresses have to be for everything that it has."""
+        """The width of guest physical addresses needed for all memory and devices."""
         ends = [region.end for region in self.memory] + [device.end for device in self.devices]
         if self.gic is not None:
             ends += [window.end for window in self.gic.windows]
@@ -284,14 +284,15 @@ class MachineDescription(Record):
 
     @property
     def has_gic_registers(self) -> bool:
-        """Whether its interrupt controller has system registers; that of version 2 has all of it in memory."""
+        """Whether its interrupt controller has system registers; version 2 is entirely memory-mapped."""
         return self.gic is not None and self.gic.version > 2
 
     @property
     def ram(self) -> MemoryRegion:
-        """The main RAM: the writable region "ram", or else the largest one to run from, or else to write.
+        """The main RAM: the writable region "ram", else the largest writable and executable one, else the largest
+        writable one.
 
-        Raises ValueError where no region is writable, which no description that was loaded does.
+        Raises ValueError if no region is writable, which loading rules out.
         """
         region = main_ram(self.memory)
         if region is None:

@@ -24,7 +24,7 @@ from arm_vcpu_cli.board.schema import (
 
 
 def read_devices(table: Table, limit: int) -> tuple[list[DeviceDescription], GicDescription | None]:
-    """The devices that are switched on, and apart from them the interrupt controller; none in which something is wrong.
+    """The enabled devices and, separately, the interrupt controller; any with an error is left out.
 
     Addresses are below ``limit``.
     """
@@ -37,7 +37,7 @@ def read_devices(table: Table, limit: int) -> tuple[list[DeviceDescription], Gic
             continue
         kind = device_table.choice("type", tuple(DEVICE_TYPES))
         if not device_table.is_valid("type"):
-            # What else it may say depends on that.
+            # The other keys depend on the type.
             continue
         for key in DEVICE_KEYS:
             if key in device_table and key not in (*COMMON_DEVICE_KEYS, *DEVICE_TYPES[kind].keys):

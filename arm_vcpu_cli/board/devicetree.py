@@ -1,8 +1,8 @@
-"""The device tree that a machine description stands for: what the guest's kernel is told about its machine.
+"""Generates the device tree of a machine description, which describes the machine to the guest's kernel.
 
 The bindings are those of the Linux kernel: arm/cpus, cpu/cpu-topology, arm/psci, interrupt-controller/arm,gic and
 arm,gic-v3, timer/arm,arch_timer, serial/pl011, rtc/arm,pl031, clock/fixed-clock, and the chosen node of the dt-schema
-project. Without an interrupt controller there are no interrupts and no timer in it.
+project. Without an interrupt controller the tree has no interrupts and no timer.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ _TIMER_PPIS: Final = (13, 14, 11, 10)  # of EL3, EL1 physical, EL1 virtual, EL2;
 
 
 class BootParameters(Record):
-    """What the kernel is told in ``/chosen`` and the description does not say.
+    """The properties of ``/chosen`` that do not come from the description.
 
-    ``initrd`` are the first address of the initial RAM disk and the first behind it; the seeds are random bytes,
-    none where they are empty.
+    ``initrd`` is the start and the exclusive end of the initial RAM disk; the seeds are random bytes, and are left out
+    if empty.
     """
 
     initrd: tuple[int, int] | None = None
@@ -57,8 +57,8 @@ class BootParameters(Record):
 def build_device_tree(description: MachineDescription, parameters: BootParameters | None = None) -> bytes:
     """The flattened device tree of the machine. Its size does not depend on the values of the parameters.
 
-    Memory regions that the guest cannot write are not announced as memory, and devices without a binding (of
-    type "zero" and "ram") not at all.
+    The tree does not list regions that the guest cannot write as memory, and omits devices without a binding (of type
+    "zero" and "ram").
     """
     uarts = [device for device in description.devices if device.type == "pl011"]
     clocks = [device for device in description.devices if device.type == "pl031"]
@@ -92,7 +92,7 @@ def _chosen(description: MachineDescription, uarts: list[DeviceDescription], par
 
 
 def chosen_properties(description: MachineDescription, parameters: BootParameters) -> dict[str, bytes]:
-    """What ``/chosen`` says of this run: command line, initial RAM disk and seeds, as far as there are any."""
+    """The properties of ``/chosen`` for this run: command line, initial RAM disk and seeds, each if present."""
     properties = {"bootargs": string(description.boot.bootargs)} if description.boot.bootargs else {}
     if parameters.initrd is not None:
         start, end = parameters.initrd
@@ -118,7 +118,7 @@ def _psci(description: MachineDescription) -> Node:
 
 
 def _cpus(cpu: CpuDescription) -> Node:
-    """The CPUs, named by their affinities; Aff3 takes a cell of its own, which is there only if one needs it."""
+    """The CPUs, named by their affinities; Aff3 takes a cell of its own, present only if a CPU needs it."""
     wide = any(affinity >> _AFF3_SHIFT for affinity in cpu.affinities)
     nodes = [_cpu(cpu, index, wide=wide) for index in range(cpu.count)]
     if cpu.clusters:
@@ -140,7 +140,7 @@ def _cpu(cpu: CpuDescription, index: int, *, wide: bool) -> Node:
 
 
 def _cpu_map(clusters: tuple[int, ...]) -> Node:
-    """Which CPUs are a cluster. From affinities alone a kernel may not conclude that."""
+    """The cpu-map node, which groups CPUs into clusters: a kernel must not infer these from affinities."""
     nodes = []
     phandle = _CPU_PHANDLES
     for index, count in enumerate(clusters):
@@ -186,7 +186,7 @@ def _timer(gic: GicDescription, count: int) -> Node:
 
 
 def _apb_clock(users: list[DeviceDescription]) -> list[Node]:
-    """The clock of the peripherals, if there is one that refers to it."""
+    """The clock of the peripherals, if any device refers to it."""
     if not users:
         return []
     properties = {

@@ -17,11 +17,11 @@ from arm_vcpu_cli.sizes import format_size
 MAX_FILE_SIZE: Final = 1 << 20  # bytes; a description is a page of text
 _PLACE: Final = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 _ENDLESS: Final = re.compile(r"[0-9_]{1000}")
-"""A number that the interpreter refuses to read; it does not say where."""
+"""The message for a number that the interpreter refuses to parse; the interpreter gives no position."""
 
 
 class TomlDocument(dict[str, object]):
-    """A parsed document, with the text that it comes from."""
+    """A parsed document, with its source text."""
 
     def __init__(self, values: Mapping[str, object], text: str) -> None:
         super().__init__(values)
@@ -29,7 +29,7 @@ class TomlDocument(dict[str, object]):
         self._places: Mapping[Trail, Place] | None = None
 
     def places(self) -> Mapping[Trail, Place]:
-        """Where its keys and values stand; looked for when somebody asks."""
+        """The positions of its keys and values, found on demand."""
         if self._places is None:
             self._places = find_places(self._text)
         return self._places
@@ -47,18 +47,18 @@ def parse_document(path: Path, data: bytes) -> TomlDocument:
         return TomlDocument(tomli.loads(text), text)
     except RecursionError:
         raise MachineFileError(path, "not valid TOML: arrays or tables nested too deeply") from None
-    except ValueError as error:  # TOMLDecodeError, or what int() says about thousands of digits
+    except ValueError as error:  # TOMLDecodeError, or int()'s error for thousands of digits
         raise _syntax_error(path, text, " ".join(str(error).split())) from None
 
 
 def _syntax_error(path: Path, text: str, message: str) -> MachineFileError:
-    """The parser's error, with the line where a line belongs."""
+    """The parser's error, with its line number."""
     place = _PLACE.search(message)
     if place is None:
         digits = _ENDLESS.search(text)
         line = None if digits is None else text.count("\n", 0, digits.start()) + 1
     elif place[1] is None:
-        # The end of the document: of its last line that has something on it.
+        # An error at the end of the document: report its last line that is not blank.
         line = text.rstrip().count("\n") + 1
     else:
         line, message = int(place[1]), _PLACE.sub(f" (column {place[2]})", message)
@@ -79,8 +79,8 @@ def read_document(path: Path) -> TomlDocument:
 
 
 def located(error: MachineFileError) -> MachineFileError:
-    """``error`` with the line of its key: what is found only when a machine is built has none, and the file is there
-    to be looked at."""
+    """``error`` with the line of its key: an error found only when a machine is built has none, so the file is read
+    again to find it."""
     if error.line is not None or error.key is None or not error.path.is_file():
         return error
     try:
@@ -92,7 +92,7 @@ def located(error: MachineFileError) -> MachineFileError:
 
 
 def _trail(value: object) -> tuple[str, ...]:
-    """The keys that lead to the only value in a document."""
+    """The keys that lead to the document's only value."""
     if not isinstance(value, dict):
         return ()
     ((key, below),) = value.items()
@@ -100,19 +100,19 @@ def _trail(value: object) -> tuple[str, ...]:
 
 
 def describe_date(value: object) -> str:
-    """What a value that is a date, a time or both is, in a few words."""
+    """A short description of a date, a time or both."""
     if isinstance(value, datetime) and value.tzinfo is None:
         return "a date and time without an offset"
     return "a date or time"
 
 
 def seconds_of_date(value: object) -> object:
-    """Whole seconds since 1970 (UTC) of a date and time with an offset; any other value as it is."""
+    """Whole seconds since 1970 (UTC) of a date and time with an offset; any other value unchanged."""
     if isinstance(value, datetime) and value.tzinfo is not None:
         return int(value.timestamp())
     return value
 
 
 def date_of_seconds(seconds: int) -> str:
-    """The date and time, as a document would have it, of seconds since 1970 (UTC)."""
+    """The TOML date and time for seconds since 1970 (UTC)."""
     return datetime.fromtimestamp(seconds, timezone.utc).isoformat()

@@ -1,4 +1,4 @@
-"""Flattened device trees: nodes as the blob that a kernel gets (Devicetree specification v0.4, chapter 5)."""
+"""Writes flattened device trees: nodes as the blob for a kernel (Devicetree specification v0.4, chapter 5)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _NO_PROPERTIES: Final[Mapping[str, bytes]] = MappingProxyType({})
 
 
 def cells(*values: int) -> bytes:
-    """A property value of 32-bit cells. Raises ValueError for what does not fit into one."""
+    """A property value of 32-bit cells. Raises ValueError for a number that does not fit into one."""
     for value in values:
         if not 0 <= value < 1 << 32:
             raise ValueError(f"{value:#x} does not fit into a 32-bit cell")
@@ -41,7 +41,7 @@ def u32(value: int) -> bytes:
 
 
 def u64(value: int) -> bytes:
-    """A property value of two cells, the high one first. Raises ValueError for what does not fit."""
+    """A property value of two cells, the high one first. Raises ValueError for a number that does not fit."""
     return cells(value >> 32, value & 0xFFFF_FFFF)
 
 
@@ -58,7 +58,7 @@ def stringlist(*texts: str) -> bytes:
 
 
 class Node:
-    """A node: its name with unit address (empty for the root), its properties as bytes, and what is below it.
+    """A node: its name with unit address (empty for the root), its properties as bytes, and its children.
 
     A property whose value is empty (``b""``) is a flag. Raises ValueError for a name that the specification
     does not allow, and for two children of one name.
@@ -83,14 +83,14 @@ class Node:
 
     @classmethod
     def as_read(cls, name: str, properties: Mapping[str, bytes], children: Sequence[Node]) -> Node:
-        """A node of a tree that somebody else has written, whatever its names are; they are Latin-1."""
+        """A node of a tree from another source, without a check of its names, which are Latin-1."""
         node = cls("")
         node.name, node.properties, node.children = name, properties, children
         return node
 
 
 def _is_node_name(name: str) -> bool:
-    """A name, and behind an at sign the address of the unit, of any length."""
+    """Whether ``name`` is a node name, optionally followed by an at sign and a unit address of any length."""
     base, at, address = name.partition("@")
     return _is_name(base, _NODE_CHARACTERS) and (not at or _only(address, _NODE_CHARACTERS))
 
@@ -100,15 +100,15 @@ def _is_name(name: str, characters: str) -> bool:
 
 
 def _only(text: str, characters: str) -> bool:
-    """Whether ``text`` has one of the ``characters`` at least, and nothing else."""
+    """Whether ``text`` is not empty and consists only of ``characters``."""
     return bool(text) and not text.strip(characters)
 
 
 def flatten(root: Node, *, reserved: Sequence[tuple[int, int]] = (), boot_cpu: int = 0) -> bytes:
     """The blob of the tree under ``root``.
 
-    ``reserved`` are (address, size) ranges that the kernel must leave alone, ``boot_cpu`` is the ``reg`` of
-    the CPU that boots. Raises ValueError where ``root`` has a name.
+    ``reserved`` are (address, size) ranges that the kernel must not use, ``boot_cpu`` is the ``reg`` of
+    the CPU that boots. Raises ValueError if ``root`` has a name.
     """
     if root.name:
         raise ValueError(f"the root of a device tree has no name, found {root.name!r}")
@@ -116,7 +116,7 @@ def flatten(root: Node, *, reserved: Sequence[tuple[int, int]] = (), boot_cpu: i
     structure = _flatten_node(root, strings) + _END
     reservations = b"".join(_RESERVATION.pack(*each) for each in (*reserved, (0, 0)))
     names = bytes(strings.block)
-    # The reservations must be 8-byte aligned, which the header's 40 bytes see to.
+    # The reservations must be 8-byte aligned; the header's 40 bytes ensure that.
     structure_offset = _HEADER.size + len(reservations)
     strings_offset = structure_offset + len(structure)
     header = _HEADER.pack(

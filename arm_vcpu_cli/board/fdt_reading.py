@@ -1,4 +1,4 @@
-"""Reading flattened device trees (Devicetree specification v0.4, chapter 5), which may come from anybody."""
+"""Reading flattened device trees (Devicetree specification v0.4, chapter 5), which may be untrusted."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _PROPERTY: Final = 3
 _NOP: Final = 4
 _END: Final = 9
 _MOST_LEVELS: Final = 64
-"""How deep nodes may be inside each other; kernels have such limits too."""
+"""The deepest nesting of nodes; kernels have such limits too."""
 
 Fail = Callable[[str, int], Exception]
-"""Makes the error of a message and the offset in the blob that it is about."""
+"""Makes an error from a message and an offset in the blob."""
 
 
 class DeviceTree(Record):
-    """What a blob says: the tree, the (address, size) ranges that are reserved, the ``reg`` of the CPU that boots."""
+    """The content of a blob: the tree, the reserved (address, size) ranges, the ``reg`` of the CPU that boots."""
 
     root: Node
     reserved: tuple[tuple[int, int], ...]
@@ -33,9 +33,9 @@ class DeviceTree(Record):
 
 
 def read_device_tree(blob: bytes, fail: Fail) -> DeviceTree:
-    """The tree of a blob. Raises what ``fail`` makes where it is not as the specification has it.
+    """The tree of a blob. Raises the error made by ``fail`` if it violates the specification.
 
-    Names are taken as they are, whichever characters they have. What follows the blob's own size is left out.
+    Names are accepted with any characters. Bytes beyond the blob's own size are ignored.
     """
     if len(blob) < _HEADER.size:
         raise fail(f"{len(blob)} bytes, expected the {_HEADER.size} of a device tree's header", 0)
@@ -81,7 +81,7 @@ class _Names:
         self._fail = fail
 
     def name(self, offset: int, at: int) -> str:
-        """The name at ``offset`` of the block, which the word at ``at`` refers to."""
+        """The name at ``offset`` in the block, referenced by the word at ``at``."""
         start = self._start + offset
         end = self._blob.find(b"\0", start, self._end) if start < self._end else -1
         if end <= start:
@@ -109,7 +109,7 @@ class _Structure:
         self._fail = fail
 
     def read(self) -> Node:
-        """The root."""
+        """Read the block and return the root."""
         open_nodes: list[_Building] = []
         root: Node | None = None
         while True:
@@ -162,7 +162,7 @@ class _Structure:
         return word
 
     def _move(self, end: int, at: int) -> None:
-        """Go on at the first word from ``end`` on; ``at`` is where what ends there began."""
+        """Continue at the first word boundary from ``end`` on; ``at`` is the start of the item that ends there."""
         if end > self._end:
             raise self._fail("the structure block ends in the middle of the tree", at)
         self._at = -(-end // _WORD.size) * _WORD.size

@@ -1,4 +1,4 @@
-"""The arguments of a guest program: as a Linux kernel passes them on, and as semihosting gives them."""
+"""The arguments of a guest program: as a Linux kernel passes them on, and as semihosting returns them."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from arm_vcpu_cli.guest.image import GuestImage
 from arm_vcpu_cli.record import replace
 
 _END_OF_PARAMETERS: Final = "--"
-"""Behind this word the kernel takes nothing for itself: all the rest is for init (Linux,
+"""The kernel interprets nothing after this word: the rest is for init (Linux,
 Documentation/admin-guide/kernel-parameters.rst)."""
 
 
 def with_kernel_arguments(description: MachineDescription, image: GuestImage) -> MachineDescription:
-    """``description`` with the arguments at the end of the command line, behind ``--``, if the guest is a Linux kernel.
+    """``description`` with the arguments at the end of the command line, after ``--``, if the guest is a Linux kernel.
 
-    Parameters of the kernel itself are ``boot.bootargs``. Raises :class:`UsageError` for more than a kernel takes.
+    The kernel's own parameters are ``boot.bootargs``. Raises :class:`UsageError` if a kernel would not take them all.
     """
     boot = description.boot
     if not boot.arguments or image.kind != "linux":
@@ -35,10 +35,10 @@ def with_kernel_arguments(description: MachineDescription, image: GuestImage) ->
 
 
 def semihosting_command_line(description: MachineDescription, image: GuestImage) -> bytes:
-    """What SYS_GET_CMDLINE answers: the name of the guest's file and the arguments; where there are none the kernel's
-    command line, as QEMU does.
+    """The result of SYS_GET_CMDLINE: the name of the guest's file and the arguments, or, without arguments, the
+    kernel's command line, as in QEMU.
 
-    The name has no folders, so that a guest does the same wherever its file lies.
+    The name omits its folder, so that a guest behaves the same wherever its file is.
     """
     boot = description.boot
     rest = " ".join(map(_quoted, boot.arguments)) if boot.arguments else boot.bootargs
@@ -46,7 +46,7 @@ def semihosting_command_line(description: MachineDescription, image: GuestImage)
 
 
 def _quoted(argument: str) -> str:
-    """An argument that is one word to the kernel and to the start-up code of C libraries."""
+    """An argument quoted as one word for the kernel and for the start-up code of C libraries."""
     if argument and not any(character.isspace() for character in argument):
         return argument
     return f"'{argument}'" if '"' in argument else f'"{argument}"'

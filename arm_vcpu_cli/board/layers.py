@@ -1,4 +1,4 @@
-"""What lies over what: a file's keys over those of a preset, and over both what a command line says."""
+"""Layers of a description: a file's keys override a preset's, and the command line overrides both."""
 
 from __future__ import annotations
 
@@ -14,13 +14,12 @@ from arm_vcpu_cli.record import replace
 
 
 class Overrides(TypedDict, total=False):
-    """What takes the place of what a file says; None, as what is missing, leaves it to the file.
+    """Values that override those of a file; None, like a missing key, keeps the file's value.
 
     ``memory_size`` (bytes) is that of the main RAM, ``cpus`` the number of CPUs, ``gic`` the version of the interrupt
     controller, ``schedule`` the seed of the schedule, ``cpu`` the name of the CPU model. ``dtb`` is a device tree
-    of the caller's own, and ``loads`` are further files with the IPAs that they go to, beside those of the file.
-    ``semihosting_dir`` is the folder whose files semihosting opens to the guest. The others have the names of their
-    keys.
+    supplied by the caller, and ``loads`` are additional files with their load IPAs. ``semihosting_dir`` is the folder
+    whose files the guest may use through semihosting. The others are named after their keys.
     """
 
     memory_size: int | None
@@ -48,11 +47,11 @@ _KEYS: Final = MappingProxyType(
         "arguments": ("boot", "arguments"),
     }
 )
-"""The table and the key in it that an override takes the place of. For the others that depends on the machine."""
+"""The table and key that each override replaces. For the overrides not listed these depend on the machine."""
 
 
 def over_preset(preset: Mapping[str, object], document: Mapping[str, object]) -> dict[str, object]:
-    """``preset`` with a file's keys laid over it. A device that gets another type keeps no keys that this one lacks."""
+    """``preset`` with a file's keys laid over it. A device whose type changes keeps only keys that the new type has."""
     devices, changes = preset.get("device"), document.get("device")
     if isinstance(devices, Mapping) and isinstance(changes, Mapping):
         preset = {**preset, "device": {name: _retyped(table, changes.get(name)) for name, table in devices.items()}}
@@ -60,7 +59,7 @@ def over_preset(preset: Mapping[str, object], document: Mapping[str, object]) ->
 
 
 def _retyped(table: Mapping[str, object], changes: object) -> Mapping[str, object]:
-    """The preset's ``table`` of a device, as far as it means something for the type that ``changes`` ask for."""
+    """The preset's ``table`` of a device, reduced to the keys of the type that ``changes`` request."""
     kind = changes.get("type") if isinstance(changes, Mapping) else None
     if not isinstance(kind, str) or kind not in DEVICE_TYPES or kind == table["type"]:
         return table
@@ -70,7 +69,8 @@ def _retyped(table: Mapping[str, object], changes: object) -> Mapping[str, objec
 
 
 def over_document(source: Path, document: Mapping[str, object], overrides: Overrides) -> dict[str, object]:
-    """``document`` with ``overrides`` laid over it, but for the size of the main RAM: which one that is has to be read.
+    """``document`` with ``overrides`` laid over it, except the size of the main RAM, which is identified only by
+    reading the regions.
 
     Raises MachineFileError, with ``source`` as the file, for an interrupt controller that cannot be replaced.
     """
@@ -86,8 +86,8 @@ def over_document(source: Path, document: Mapping[str, object], overrides: Overr
 
 
 def with_files(description: MachineDescription, overrides: Overrides) -> MachineDescription:
-    """``description`` with the files and folders of ``overrides``, whose names are not from the folder of the machine
-    file."""
+    """``description`` with the files and folders of ``overrides``, whose names are not relative to the machine file's
+    folder."""
     dtb, loads, folder = overrides.get("dtb"), overrides.get("loads"), overrides.get("semihosting_dir")
     if dtb is not None:
         boot = replace(description.boot, dtb=True, dtb_file=Path(dtb))
@@ -101,11 +101,11 @@ def with_files(description: MachineDescription, overrides: Overrides) -> Machine
 
 
 def _with_gic(source: Path, document: dict[str, object], kind: str) -> dict[str, object]:
-    """``document`` with the virt board's interrupt controller of another type in the place of the one it has."""
+    """``document`` with its interrupt controller replaced by the virt board's of another type."""
     devices = document.get("device", {})
     if not isinstance(devices, Mapping):
-        return document  # which is then refused
-    # Files may have values of any type, those included that cannot be looked up.
+        return document  # refused later
+    # Files may have values of any type, including unhashable ones.
     known = tuple(INTERRUPT_CONTROLLERS)
     found = [
         (name, table)
@@ -128,7 +128,7 @@ def _with_gic(source: Path, document: dict[str, object], kind: str) -> dict[str,
 def merge(base: Mapping[str, object], over: Mapping[str, object]) -> dict[str, object]:
     """``base`` with the keys of ``over`` laid over it, table by table; anything but a table is replaced.
 
-    The depth of the recursion is that of ``base``, which is a document of our own.
+    The depth of ``base``, one of our own documents, bounds the recursion.
     """
     merged = dict(base)
     for name, value in over.items():

@@ -1,4 +1,4 @@
-"""Loading machine descriptions: from a TOML file to a description that can be built.
+"""Loading machine descriptions: from a TOML file to a valid description.
 
 A file starts from a preset of the package (``base = "virt"``, also where the key is missing) and its keys are
 laid over the preset's, key by key; ``base = "none"`` starts from nothing. Everything is checked here, so that
@@ -69,7 +69,7 @@ if TYPE_CHECKING:
 
 DEFAULT_PRESET: Final = "virt"
 _LAYERS: Final = "arm_vcpu_cli.board.layers"
-"""Needed where there is more than a preset."""
+"""Loaded only if there is more than a preset."""
 
 _EL2_KEYS: Final = ("passthrough_interrupt", "passthrough_timer", "trap_wfi", "trap_id_registers", "hcr")
 _BOOT_KEYS: Final = (
@@ -88,7 +88,7 @@ _BOOT_KEYS: Final = (
 
 
 def load_machine(path: Path | None, **overrides: Unpack[Overrides]) -> MachineDescription:
-    """The machine of the TOML file at ``path``, or the virt preset, but for what ``overrides`` take the place of.
+    """The machine of the TOML file at ``path``, or the virt preset, with ``overrides`` applied.
 
     Raises MachineFileError.
     """
@@ -96,10 +96,10 @@ def load_machine(path: Path | None, **overrides: Unpack[Overrides]) -> MachineDe
 
 
 def read_machine_file(path: Path | None) -> Mapping[str, object]:
-    """The document in the TOML file at ``path``, an empty one where there is none. Raises MachineFileError."""
+    """The document in the TOML file at ``path``, or an empty one without a file. Raises MachineFileError."""
     if path is None:
         return {}
-    # The parser takes longer to load than a preset to build.
+    # Loading the parser takes longer than building a preset.
     document: Mapping[str, object] = import_module("arm_vcpu_cli.board.document").read_document(path)
     return document
 
@@ -190,7 +190,7 @@ def _read_el2(table: Table, gic: GicDescription | None) -> El2Description:
 
 
 def _read_memory(table: Table) -> list[MemoryRegion]:
-    """The regions that are switched on, but for those in which something is wrong."""
+    """The enabled regions without errors."""
     known = ("base", "size", "permissions", "on_fault", "file", "file_offset", "enabled")
     enabled = [item for item in table.tables(known, most=MAX_REGIONS) if item[1].boolean("enabled", True)]
     read = [(_read_region(name, region), region) for name, region in enabled]
@@ -223,7 +223,7 @@ def _read_region(name: str, table: Table) -> MemoryRegion:
 
 
 def _find_file(table: Table, room: int) -> Path | None:
-    """The file that is to be in a region that has ``room`` bytes for it, if its size is known."""
+    """The file to load into a region with ``room`` bytes for it, if its size is known."""
     path, file_size = _existing_file(table, "file")
     if file_size > room and table.is_valid("size") and table.is_valid("file_offset"):
         room_there = f"{format_size(room)} that the region has for it"
@@ -232,14 +232,14 @@ def _find_file(table: Table, room: int) -> Path | None:
 
 
 def _existing_file(table: Table, name: str) -> tuple[Path | None, int]:
-    """The file that the key ``name`` names, from the folder of the description, and its size in bytes.
+    """The file named by the key ``name``, relative to the description's folder, and its size in bytes.
 
     It is read when the machine is built.
     """
     named = table.string(name)
     if not table.is_valid(name):
         return None, 0
-    # A document is UTF-8, and the names of files are what the locale says.
+    # A document is UTF-8; file names use the locale's encoding.
     path = table.path.parent / os.fsdecode(named.encode())
     try:
         status = path.stat()
@@ -253,7 +253,7 @@ def _existing_file(table: Table, name: str) -> tuple[Path | None, int]:
 
 
 def _resized(table: Table, memory: list[MemoryRegion], size: int) -> list[MemoryRegion]:
-    """``memory`` with another size of the main RAM, as the command line may ask for."""
+    """``memory`` with another size of the main RAM, as requested on the command line."""
     ram = main_ram(memory)
     if ram is None:
         return memory
@@ -286,7 +286,7 @@ class _Extent(Record):
 
 
 def _check_placement(extents: list[_Extent], limit: int) -> None:
-    """Refuse what lies beyond ``limit`` and what overlaps, of the latter each table once."""
+    """Refuse extents beyond ``limit`` and extents that overlap, each table at most once for an overlap."""
     highest: _Extent | None = None
     blamed: set[str] = set()
     for extent in sorted(extents, key=lambda extent: (extent.base, extent.end, extent.name)):
@@ -295,7 +295,7 @@ def _check_placement(extents: list[_Extent], limit: int) -> None:
             extent.owner.refuse(extent.name, f"{extent} is beyond the CPU's {space}")
         if highest is not None and extent.base < highest.end and blamed.isdisjoint({extent.key, highest.key}):
             blamed |= {extent.key, highest.key}
-            # What a preset has laid there stands in no line.
+            # Extents from a preset have no line number.
             is_other = extent.owner.error(extent.name, "").line is None
             fault, other = (highest, extent) if is_other and extent.key != highest.key else (extent, highest)
             fault.owner.refuse(fault.name, f"{fault} overlaps {other.key} ({other})")
@@ -339,7 +339,7 @@ def _read_boot(top: Table, memory_table: Table, memory: list[MemoryRegion], limi
 
 
 def _read_loads(table: Table, limit: int) -> tuple[LoadedFile, ...]:
-    """What else is to be in memory; whether there is room is found out when the guest has its place."""
+    """The additional files to load; whether there is room is checked once the guest is placed."""
     loads = []
     for _, load in table.tables(("file", "address"), most=MAX_LOADS):
         path, _ = _existing_file(load, "file")

@@ -1,4 +1,4 @@
-"""A device tree of the user's own, amended for what only the run knows: memory, command line, initial RAM disk."""
+"""A device tree supplied by the user, amended with the run's memory, command line and initial RAM disk."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from arm_vcpu_cli.guest.files import read_file
 _WORD: Final = 4
 _CELL_BITS: Final = 32
 _DEFAULT_CELLS: Final = (2, 1)
-"""Of addresses and sizes, where the root does not say (2.3.5)."""
+"""The default numbers of address and size cells (2.3.5)."""
 
 
 def amended_device_tree(path: Path, description: MachineDescription, parameters: BootParameters) -> bytes:
-    """The blob in the file at ``path`` with the machine's memory in the place of its own; with the command line, the
-    place of the initial RAM disk and seeds, each if there is one. All else is as it was.
+    """The blob in the file at ``path`` with the machine's memory in place of its own, and with the command line, the
+    address of the initial RAM disk and the seeds, each if present. Everything else is unchanged.
 
     Raises :class:`GuestFileError`. The size does not depend on the values of the parameters.
     """
@@ -58,7 +58,7 @@ def _is_memory(node: Node) -> bool:
 
 
 def _cells(root: Node, path: Path) -> tuple[int, int]:
-    """How many cells addresses and sizes have below the root."""
+    """The numbers of address and size cells below the root."""
     found = []
     for name, default in zip(("#address-cells", "#size-cells"), _DEFAULT_CELLS, strict=True):
         value = root.properties.get(name, default.to_bytes(_WORD, "big"))
@@ -70,7 +70,7 @@ def _cells(root: Node, path: Path) -> tuple[int, int]:
 
 
 def _memory(node: Node, regions: list[MemoryRegion], cells: tuple[int, int], path: Path) -> Node:
-    """``node`` with the memory that there is."""
+    """``node`` with the machine's memory."""
     reg = b""
     for region in regions:
         for value, count in zip((region.base, region.size), cells, strict=True):

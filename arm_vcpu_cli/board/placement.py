@@ -1,6 +1,6 @@
 """Copying a guest into the memory of a machine, and finding room for device tree and initial RAM disk.
 
-Where a Linux kernel wants these: Linux, Documentation/arch/arm64/booting.rst.
+Linux's requirements for these: Linux, Documentation/arch/arm64/booting.rst.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from arm_vcpu_cli.sizes import GIB, MIB
 
 MAX_DTB_SIZE: Final = 2 * MIB
 KERNEL_ROOM: Final = 128 * MIB
-"""What a kernel has to itself, counted from where it begins, if there is that much memory."""
+"""The memory reserved for a kernel from its start, if there is that much."""
 INITRD_WINDOW: Final = 32 * GIB
 _OF_PROGRAMS: Final = (0x40_0000, 0x1_0000)
-"""The first addresses of a static program by GNU ld and LLVM's, and by Go's linker."""
+"""The default start addresses of static programs: GNU ld's and LLVM's, and Go's."""
 
 
 class Extent(NamedTuple):
-    """The IPAs from ``start`` to before ``end``, and what is there."""
+    """The IPAs from ``start`` to ``end``, exclusive, and their contents."""
 
     start: int
     end: int
@@ -47,12 +47,12 @@ class BackedRegion(Record):
 
     @property
     def end(self) -> int:
-        """The first IPA behind the region."""
+        """The first IPA after the region."""
         return self.region.base + self.region.size
 
 
 def align_up(value: int, alignment: int) -> int:
-    """The lowest multiple of ``alignment`` that is not below ``value``."""
+    """The lowest multiple of ``alignment`` at or above ``value``."""
     return -(-value // alignment) * alignment
 
 
@@ -65,12 +65,12 @@ class GuestRam:
         regions: Iterable[BackedRegion],
         forget_code: Callable[[int, int], None] = lambda _paddr, _size: None,
     ) -> None:
-        """``forget_code`` is told of each host-physical address and size in bytes that :meth:`write` writes to."""
+        """:meth:`write` calls ``forget_code`` with each host-physical address and size in bytes that it writes."""
         self._physical = physical
         self._forget_code = forget_code
         self.regions = tuple(regions)
         self.loaded: tuple[Extent, ...] = ()
-        """Where :func:`load_files` has put files."""
+        """The extents of the files that :func:`load_files` loaded."""
 
     def find(self, ipa: int, size: int) -> BackedRegion | None:
         """The region that holds all of a range."""
@@ -80,14 +80,14 @@ class GuestRam:
         return None
 
     def view(self, ipa: int, size: int) -> memoryview | None:
-        """The bytes of a range, None where it is not inside one region."""
+        """The bytes of a range, None if it is not inside one region."""
         backed = self.find(ipa, size)
         return None if backed is None else self._physical.memory(backed.paddr + ipa - backed.region.base, size)
 
     def write(self, ipa: int, data: bytes) -> bool:
-        """Write to the guest's memory while it is stopped; what it executes from there it executes as written.
+        """Write to the guest's memory while it is stopped; stale translated code is discarded.
 
-        False where the range is not inside one region.
+        Returns False if the range is not inside one region.
         """
         backed = self.find(ipa, len(data))
         if backed is None:
@@ -141,15 +141,15 @@ def load_segments(ram: GuestRam, image: GuestImage) -> None:
 
 
 def _as_a_program(address: int) -> str:
-    """What to say of the address where linkers for Linux put a program that says nothing else."""
+    """The hint for an address that is the linkers' default for Linux programs."""
     if address not in _OF_PROGRAMS:
         return ""
     return "; that is where programs for Linux are linked to, a guest says where it goes (-Ttext, a linker script)"
 
 
 def _clear(view: memoryview, segment: Segment, files: list[Extent]) -> None:
-    """Clear the part of a segment that has no data, where a preloaded file is; fresh memory is zero, and to
-    write it would make the host back it."""
+    """Clear the part of a segment without data where a preloaded file overlaps it; fresh memory is already zero, and
+    writing it would make the host allocate it."""
     for file in files:
         start = max(file.start, segment.address + len(segment.data))
         end = min(file.end, segment.end)
@@ -158,9 +158,9 @@ def _clear(view: memoryview, segment: Segment, files: list[Extent]) -> None:
 
 
 def load_files(ram: GuestRam, description: MachineDescription, image: GuestImage) -> None:
-    """Copy the further files of the description to their addresses, over nothing else that was loaded.
+    """Copy the further files of the description to their addresses, without overwriting anything loaded.
 
-    Raises :class:`GuestFileError` about a file that cannot be read, or for which there is no room.
+    Raises :class:`GuestFileError` for a file that cannot be read or does not fit.
     """
     ram.loaded = ()
     for path, address in ((load.path, load.address) for load in description.loads):
@@ -179,7 +179,7 @@ def load_files(ram: GuestRam, description: MachineDescription, image: GuestImage
 
 
 def load_bytes(ram: GuestRam, address: int, data: bytes) -> None:
-    """Copy what has been placed to its address. Raises ValueError where there is no memory."""
+    """Copy placed data to its address. Raises ValueError if there is no memory."""
     if not ram.write(address, data):
         raise ValueError(f"{len(data):#x} bytes at {address:#x} are outside of memory")
 
@@ -187,11 +187,11 @@ def load_bytes(ram: GuestRam, address: int, data: bytes) -> None:
 def place_device_tree(
     ram: GuestRam, description: MachineDescription, image: GuestImage, size: int, fail: Callable[[str], Exception]
 ) -> int:
-    """Where a device tree of ``size`` bytes goes; raises what ``fail`` makes of a message where it cannot.
+    """The address for a device tree of ``size`` bytes; raises the error made by ``fail`` if there is none.
 
-    As the description says; else for a Linux kernel somewhere above it; for a flat image where a kernel would be,
-    128 MiB above the base of RAM, as QEMU does; else the base of RAM, where firmware for this memory map looks for it,
-    or above the guest, or below the end of RAM. Never over anything that was loaded.
+    The description's address if it gives one; else above a Linux kernel; for a flat image at a kernel's load address,
+    128 MiB above the base of RAM, as in QEMU; else the base of RAM, where firmware for this memory map looks for it, or
+    above the guest, or below the end of RAM. It never overlaps anything loaded.
     """
     if size > MAX_DTB_SIZE:
         raise fail(f"the device tree has {size:#x} bytes, more than the {MAX_DTB_SIZE:#x} that a kernel takes")
@@ -223,10 +223,10 @@ def place_initrd(
     device_tree: tuple[int, int],
     fail: Callable[[str], Exception],
 ) -> int:
-    """Where an initial RAM disk of ``size`` bytes goes: a page of the main RAM, above the guest if it can.
+    """The address for an initial RAM disk of ``size`` bytes: page-aligned in the main RAM, above the guest if possible.
 
-    ``device_tree`` is the (address, size) of what was placed before. Raises what ``fail`` makes of a message
-    where there is no room.
+    ``device_tree`` is the (address, size) of the device tree already placed. Raises the error made by ``fail`` if there
+    is no room.
     """
     main = description.ram
     address, dtb_size = device_tree
@@ -252,7 +252,7 @@ def _first_free(
 
 
 def _for_linux(main: MemoryRegion, taken: list[Extent], image: GuestImage, size: int) -> int | None:
-    """A place that no boundary of 2 MiB crosses: kernels before 4.2 map a single block for it."""
+    """An address at which no 2 MiB boundary is crossed: kernels before 4.2 map a single block for the device tree."""
     alignment = PAGE_SIZE
     while alignment < size:
         alignment *= 2
@@ -260,21 +260,21 @@ def _for_linux(main: MemoryRegion, taken: list[Extent], image: GuestImage, size:
 
 
 def _preferred(main: MemoryRegion, image: GuestImage) -> int:
-    """From where on to look for room for what the kernel gets: out of the way of what it does first, near to it."""
+    """The address to search from: near the kernel, but clear of the memory that it uses first."""
     lowest = min((segment.address for segment in image.segments if main.holds(segment.address)), default=main.base)
     return lowest + min((main.end - lowest) // 2, KERNEL_ROOM)
 
 
 def _window(image: GuestImage) -> tuple[int, int]:
     """The addresses at which a Linux kernel takes an initrd: a window of 32 GiB, on 1 GiB boundaries, with all of
-    the kernel in it (booting.rst, "Call the kernel image"). As (first, first behind it)."""
+    the kernel in it (booting.rst, "Call the kernel image"). Returned as (start, exclusive end)."""
     start, end = image.segments[0].address, image.segments[-1].end
     return align_up(end, GIB) - INITRD_WINDOW, start // GIB * GIB + INITRD_WINDOW
 
 
 def _gap(room: Extent, taken: list[Extent], size: int, alignment: int, preferred: int) -> int | None:
-    """The lowest multiple of ``alignment`` from ``preferred`` on with ``size`` free bytes in ``room``; else the
-    lowest in all of the room; None where there is none."""
+    """The lowest multiple of ``alignment`` from ``preferred`` on with ``size`` free bytes in ``room``; else the lowest
+    in the whole room; None if there is none."""
     for least in (max(preferred, room.start), room.start):
         address = align_up(least, alignment)
         for each in sorted(taken):
@@ -286,8 +286,8 @@ def _gap(room: Extent, taken: list[Extent], size: int, alignment: int, preferred
 
 
 def free_memory(ram: GuestRam, description: MachineDescription, image: GuestImage) -> tuple[int, int]:
-    """The largest part of the main RAM, in whole pages, that nothing was loaded into; the first address, and the first
-    behind it."""
+    """The largest part of the main RAM, in whole pages, that holds no loaded data; the first address and the exclusive
+    end."""
     main = description.ram
     starts = [main.base, *(align_up(each.end, PAGE_SIZE) for each in _taken(ram, image))]
     gaps = [(start, min((e.start for e in _taken(ram, image) if e.end > start), default=main.end)) for start in starts]
@@ -300,13 +300,13 @@ def free_memory(ram: GuestRam, description: MachineDescription, image: GuestImag
 
 
 def _taken(ram: GuestRam, image: GuestImage) -> list[Extent]:
-    """What was loaded."""
+    """The extents of everything loaded."""
     segments = [segment for segment in image.segments if segment.memory_size]
     return [Extent(each.address, each.end, each.name) for each in segments] + _files(ram) + [*ram.loaded]
 
 
 def _files(ram: GuestRam) -> list[Extent]:
-    """The preloaded files."""
+    """The extents of the preloaded files."""
     found = []
     for region in (backed.region for backed in ram.regions):
         if region.file is not None:

@@ -22,7 +22,7 @@ INTERRUPT_CONTROLLERS: Final[Mapping[str, Mapping[str, object]]] = MappingProxyT
         ),
     }
 )
-"""By their device types, those of QEMU's virt board: it has either."""
+"""The interrupt controllers of QEMU's virt board, which has either, by device type."""
 
 PRESETS: Final[Mapping[str, Mapping[str, object]]] = MappingProxyType(
     {
@@ -39,4 +39,4 @@ PRESETS: Final[Mapping[str, Mapping[str, object]]] = MappingProxyType(
         ),
     }
 )
-"""By the names that ``base`` has for them; with what a TOML document has in the same places."""
+"""The presets by the names that ``base`` accepts, structured as parsed TOML."""

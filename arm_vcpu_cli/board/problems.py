@@ -1,4 +1,4 @@
-"""What is wrong with a machine description, in words and with its place: only loaded where something is.
+"""Errors in a machine description, in words and with their positions: loaded only when there is one.
 
 A file is hostile input: its values may be of any type and any size. So a message never repeats one at full length, and
 is always one line.
@@ -22,23 +22,23 @@ if TYPE_CHECKING:
     from arm_vcpu_cli.board.schema import Findings, Table
 
 MOST_SHOWN: Final = 10
-"""Errors of one file; who has more is helped by the first."""
+"""The most errors reported for one file."""
 _MOST_KEPT: Final = 100
 _LAST_LINE: Final = 1 << 62
 _SHOWN_CHARACTERS: Final = 60
-_HEX_FROM: Final = 1 << 16  # from here on a number is more likely an address than a count
+_HEX_FROM: Final = 1 << 16  # from this value on a number is more likely an address than a count
 _FEW_KEYS: Final = 12
 _DECIMAL: Final = re.compile(r"[+-]?[0-9][0-9_]*", re.ASCII)
 _MANY_DIGITS: Final = 10**10
 
 
 def quoted(text: str) -> str:
-    """A string as TOML has it, shortened."""
+    """A string in TOML syntax, shortened."""
     return json.dumps(text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "...")
 
 
 def describe_value(value: object) -> str:
-    """What a TOML value is, in a few words, for a message that says what was found instead."""
+    """A short description of a TOML value, for messages about unexpected values."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, Written):
@@ -59,12 +59,12 @@ def describe_value(value: object) -> str:
 
 
 def line_of(findings: Findings, trail: Trail) -> int | None:
-    """The line in the file of what the keys ``trail`` lead to; None where there is none."""
+    """The line in the file that the keys ``trail`` lead to; None if there is none."""
     return None if findings.places is None else toml_places.line_of(findings.places(), trail)
 
 
 def as_written(findings: Findings, trail: Trail, value: object) -> str:
-    """A number as the file has it where ``trail`` leads to, if it is that one; otherwise what ``value`` is."""
+    """A number as written in the file at ``trail``, if it matches ``value``; else a description of ``value``."""
     place: Place | None = None if findings.places is None else findings.places().get(trail)
     number = not isinstance(value, (bool, Written)) and isinstance(value, int)
     if number and place is not None and len(place.text) <= _SHOWN_CHARACTERS and _is_number(place.text, value):
@@ -80,7 +80,7 @@ def _is_number(text: str, value: object) -> bool:
 
 
 def limits(low: int, high: int, found: str) -> str:
-    """A range, in the notation of the number that was ``found`` instead, unless it is one of addresses."""
+    """A range, in the notation of the number that was ``found``, unless it is a range of addresses."""
     decimal = _DECIMAL.fullmatch(found) is not None and max(-low, high) < _MANY_DIGITS
     first, last = (f"{limit}" if decimal else describe_value(limit) for limit in (low, high))
     return f"{first} to {last}, found {found}"
@@ -93,20 +93,20 @@ def one_of(choices: Sequence[str]) -> str:
 
 
 def choice(choices: Sequence[str], value: object, found: str) -> str:
-    """What was expected where one of ``choices`` was, what was ``found``, and which one that may have been."""
+    """A message with the expected ``choices``, the value ``found``, and the closest choice."""
     hint = _close_match(value, choices) if isinstance(value, str) else ""
     return f"{one_of(choices)}, found {found}{hint}"
 
 
 def _close_match(name: str, choices: Iterable[str]) -> str:
-    """`` (did you mean "x"?)``, or nothing where no choice is close. Case does not matter."""
+    """`` (did you mean "x"?)``, or empty if no choice is close. Case does not matter."""
     by_folded = {choice.casefold(): choice for choice in choices}
     found = get_close_matches(name[:64].casefold(), by_folded, n=1)
     return f' (did you mean "{by_folded[found[0]]}"?)' if found else ""
 
 
 def unknown_key(name: str, known: Sequence[str], findings: Findings) -> str:
-    """What to say about a key that a table does not have; nothing if nobody will read it, for hints take their time."""
+    """The message for an unknown key; empty if it will not be shown, because hints are slow to compute."""
     if is_full(findings):
         return ""
     close = _close_match(name, known)
@@ -114,12 +114,12 @@ def unknown_key(name: str, known: Sequence[str], findings: Findings) -> str:
 
 
 def is_full(findings: Findings) -> bool:
-    """Whether so much is wrong with a file that the rest is only counted."""
+    """Whether a file has so many errors that further ones are only counted."""
     return len(findings.errors) >= _MOST_KEPT
 
 
 def add(table: Table, name: str | None, message: str) -> None:
-    """Note one more error of a file, unless it has been noted already."""
+    """Record one more error of a file, unless it is already recorded."""
     findings = table.findings
     if is_full(findings):
         findings.left_out += 1
@@ -130,7 +130,7 @@ def add(table: Table, name: str | None, message: str) -> None:
 
 
 def combined(errors: Sequence[MachineFileError], left_out: int) -> MachineFileError:
-    """One error of some, in the order of their lines; ``left_out`` are there beside them."""
+    """One error that combines several, in the order of their lines; ``left_out`` more are not shown."""
     first, *others = sorted(errors, key=lambda error: _LAST_LINE if error.line is None else error.line)
     shown = others[: MOST_SHOWN - 1]
     return MachineFileError(

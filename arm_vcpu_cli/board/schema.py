@@ -1,6 +1,6 @@
-"""What a machine description may say, and typed access to the tables of the TOML document that says it.
+"""The schema of machine descriptions, and typed access to the tables of their TOML documents.
 
-Whatever does not fit is refused with the key's full path and its line. A file is hostile input: values may be of any
+An invalid value is refused with the key's full path and its line. A file is hostile input: values may be of any
 type and any size, and names may hold anything that a TOML string can.
 """
 
@@ -21,9 +21,9 @@ from arm_vcpu_cli.sizes import format_size, parse_size
 
 MAX_REGION_SIZE: Final = 1 << 40
 MAX_REGIONS: Final = 256
-"""Memory regions, and as many devices: boards have a few dozen, and each takes tables of its own."""
+"""The most memory regions, and the most devices: boards have a few dozen, and each needs tables of its own."""
 MAX_PASSTHROUGH: Final = 0x100_0000
-"""Bytes of the window of a device that is passed through, which is mapped in pages."""
+"""The largest window, in bytes, of a device that is passed through: it is mapped in pages."""
 MAX_BOOTARGS: Final = 2047  # bytes; the kernel's COMMAND_LINE_SIZE less the NUL
 MAX_ARGUMENTS: Final = 1024
 MAX_LOADS: Final = 256
@@ -34,7 +34,7 @@ LAST_SPI: Final = 1019
 KERNEL_TYPES: Final[Mapping[str, ImageKind | None]] = MappingProxyType(
     {"auto": None, "elf": "elf", "raw": "raw", "linux": "linux"}
 )
-"""What ``boot.kernel_type`` may say, and the kind of image that it means."""
+"""The values of ``boot.kernel_type`` and the kinds of image that they stand for."""
 
 PERMISSIONS: Final = ("r", "rw", "rx", "rwx")
 HCR_TRAPS: Final = ("TVM", "TRVM", "TTLB", "TACR", "TSW", "TPC", "TPU", "TID1", "TID2")
@@ -60,8 +60,7 @@ CPU_MODELS: Final[Mapping[str, CpuModel]] = MappingProxyType(
 MAX_CPUS: Final = 64
 MAX_PHYS_CPUS: Final = 8
 AFF0_CPUS: Final = 16
-"""CPUs with the same Aff1 where the file leaves affinities open: as many as the target list of an SGI has bits
-(ICC_SGI1R_EL1), and as QEMU's virt board has."""
+"""CPUs per Aff1 value by default: one for each bit of an SGI's target list (ICC_SGI1R_EL1), as on QEMU's virt board."""
 
 DEFAULT_QUANTUM: Final = 20_000  # nanoseconds
 MIN_QUANTUM: Final = 1_000
@@ -90,7 +89,7 @@ COMMON_DEVICE_KEYS: Final = ("type", "base", "enabled")
 DEVICE_KEYS: Final = tuple(
     dict.fromkeys((*COMMON_DEVICE_KEYS, *(key for kind in DEVICE_TYPES.values() for key in kind.keys)))
 )
-"""Each once, in the order in which a message names them."""
+"""Each key once, in the order in which messages list them."""
 
 GIC_VERSIONS: Final[Mapping[str, int]] = MappingProxyType({"gicv2": 2, "gicv3": 3})
 """The device types that are interrupt controllers."""
@@ -105,12 +104,12 @@ DEFAULT_REDISTRIBUTORS: Final = 123  # as many as QEMU's virt board has room for
 DEFAULT_EPOCH: Final = 1_767_225_600  # 2026-01-01T00:00:00Z
 LAST_EPOCH: Final = 0xFFFF_FFFF  # the PL031 counts seconds in 32 bits
 DEFAULT_COUNTER_READ: Final = 2_000
-"""Nanoseconds. Guests wait by reading the counter over and over: if a read took no longer than its instructions do, a
-delay of theirs would last for ever."""
+"""Nanoseconds. Guests wait by polling the counter: if a read took no longer than its instructions, their delays would
+never end."""
 MAX_COUNTER_READ: Final = 1_000_000
 
 _BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
-# What only descriptions need that come from a file, and those that are wrong.
+# Needed only for descriptions from a file, and for errors.
 _DOCUMENT: Final = "arm_vcpu_cli.board.document"
 _PROBLEMS: Final = "arm_vcpu_cli.board.problems"
 
@@ -124,7 +123,7 @@ def quote_key(name: str) -> str:
 
 
 class Findings:
-    """What has been found wrong with a document so far. ``places`` finds where its keys stand, if it has a text."""
+    """The errors found in a document so far. ``places`` finds the positions of its keys, if it has source text."""
 
     def __init__(self, places: Callable[[], Mapping[Any, Any]] | None) -> None:
         self.places = places
@@ -132,7 +131,7 @@ class Findings:
         self.left_out = 0
 
     def finish(self) -> None:
-        """Raise MachineFileError for all of it, if there is anything."""
+        """Raise MachineFileError with all errors, if there are any."""
         if self.errors:
             error: MachineFileError = import_module(_PROBLEMS).combined(self.errors, self.left_out)
             raise error
@@ -141,10 +140,9 @@ class Findings:
 class Table:
     """One table of the document, with the path of the keys that led to it.
 
-    ``known`` names the keys that the table may have; None is for tables whose keys are names of the user's. A value
-    that is not what a method asks for is refused: that is noted, for all that is wrong to be told at once, and the
-    method returns something of the right type. What is made of it must not be used: :attr:`flawed` and
-    :meth:`is_valid` say so.
+    ``known`` names the keys that the table may have; None is for tables whose keys the user chooses. A method refuses
+    an invalid value: it records the error, so that all errors are reported at once, and returns a placeholder of the
+    right type. The result must not be used: :attr:`flawed` and :meth:`is_valid` report that.
     """
 
     def __init__(
@@ -161,7 +159,7 @@ class Table:
         self.key = "" if parent is None else parent.key_of(name)
         self.findings: Findings = findings or (Findings(None) if parent is None else parent.findings)
         self.flawed = False
-        """Whether something in it was refused, or in a table in it."""
+        """Whether a value in it, or in a table inside it, was refused."""
         self._values = values
         self._parent = parent
         self._trail: tuple[str, ...] = () if parent is None else (*parent._trail, name)
@@ -183,7 +181,7 @@ class Table:
         return MachineFileError(self.path, message, key=self.key_of(name) or None, line=line)
 
     def refuse(self, name: str | None, message: str) -> None:
-        """Note that the key ``name``, or the table itself, cannot be used."""
+        """Record that the key ``name``, or the table itself, is invalid."""
         self._refused.add(name)
         table: Table | None = self
         while table is not None and not table.flawed:
@@ -196,7 +194,8 @@ class Table:
         return name not in self._refused
 
     def found(self, name: str, value: object, index: int | None = None) -> str:
-        """What the key ``name`` says, or its array at ``index``, for a message: a number as it is written."""
+        """The value of the key ``name``, or its array element at ``index``, for a message: a number as it is
+        written."""
         trail = (*self._trail, name) if index is None else (*self._trail, name, index)
         shown: str = import_module(_PROBLEMS).as_written(self.findings, trail, value)
         return shown
@@ -215,8 +214,8 @@ class Table:
         return table
 
     def tables(self, known: Sequence[str], *, most: int | None = None) -> Iterator[tuple[str, Table]]:
-        """The tables in a table whose keys are names chosen by the user; the names are checked, and that there are no
-        more than ``most``."""
+        """The tables in a table whose keys are names chosen by the user; the names are checked, and their number is
+        limited to ``most``."""
         if most is not None and len(self._values) > most:
             self.refuse(None, f"expected at most {most} tables in it, found {len(self._values)}")
             return
@@ -253,7 +252,7 @@ class Table:
         return number if self.is_valid(name) else None
 
     def integers(self, name: str, *, low: int, high: int, counts: tuple[int, int]) -> tuple[int, ...]:
-        """An array of integers; ``counts`` are the least and the greatest number of them. Empty where it is refused."""
+        """An array of integers; ``counts`` are the least and the greatest number of them. Empty if it is refused."""
         values = self._array(name, counts, f"{counts[0]} to {counts[1]} integers", None)
         return tuple(self._in_range(name, item, low, high, index) for index, item in enumerate(values))
 
@@ -266,8 +265,7 @@ class Table:
         return isinstance(self._values.get(name), list)
 
     def array(self, name: str, count: int, what: str) -> list[object]:
-        """An array of ``count`` values of any type; ``what`` says in messages what they are to be. Empty where it is
-        refused."""
+        """An array of ``count`` values of any type; ``what`` describes them in messages. Empty if it is refused."""
         return self._array(name, (count, count), f"{count} {what}", None)
 
     def _array(self, name: str, counts: tuple[int, int], what: str, default: object) -> list[object]:
@@ -316,7 +314,7 @@ class Table:
         return value
 
     def number(self, name: str, *, high: float, default: float) -> float:
-        """A finite number from 0 to ``high``; an integer will do."""
+        """A finite number from 0 to ``high``, integer or not."""
         value = self._values.get(name, default)
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             self.refuse(name, f"expected a number, found {self.found(name, value)}")
@@ -356,7 +354,7 @@ class Table:
         return tuple(chosen)
 
     def _required(self, name: str, expected: str, default: object) -> object:
-        """The value of a key, None where there is none, and that is noted."""
+        """The value of a key; None, with an error recorded, if it is missing."""
         value = self._values.get(name, default)
         if value is None:
             self.refuse(name, f"missing, expected {expected}")

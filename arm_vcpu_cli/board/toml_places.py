@@ -1,6 +1,6 @@
-"""Where the keys and values of a TOML document stand in its text: the parser does not tell.
+"""Finds the positions of keys and values in the text of a TOML document, which the parser does not report.
 
-The document has been parsed before, so that what is looked at here is valid TOML, and only has to be told apart.
+The document has already been parsed, so its text is valid TOML and only needs to be split into tokens.
 """
 
 from __future__ import annotations
@@ -16,30 +16,31 @@ Trail = tuple[str | int, ...]
 
 _BLANK: Final = re.compile(r"[ \t]*")
 _BETWEEN: Final = re.compile(r"(?:[ \t\r\n,]|#[^\n]*)*")
-"""What may stand between statements, or between the values of an array or an inline table."""
+"""The text allowed between statements, or between the values of an array or an inline table."""
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
 _SCALAR: Final = re.compile(r"[^,\]}#\r\n]*")
 _STRING: Final = re.compile(
     r'"""(?:\\.|[^\\])*?"""(?:"{0,2})' r"|'''.*?'''(?:'{0,2})" r'|"(?:\\.|[^"\\])*"' r"|'[^']*'",
     re.DOTALL,
 )
-"""Up to two quotes of a multi-line string may stand right before those that end it."""
+"""A multi-line string may end with up to two quotes of its own before the closing ones."""
 
 
 class Place(NamedTuple):
-    """The line of a key or of an array's value, from 1, and the value as it is written; nothing for what has parts."""
+    """The line of a key or of an array's value, from 1, and the value as it is written; empty for an array or inline
+    table."""
 
     line: int
     text: str = ""
 
 
 def find_places(text: str) -> Mapping[Trail, Place]:
-    """The places of all keys and values in a valid document; a table that is only implied is where it is first."""
+    """The places of all keys and values in a valid document; an implied table is placed at its first mention."""
     return _Scanner(text).scan()
 
 
 def line_of(places: Mapping[Trail, Place], trail: Trail) -> int | None:
-    """The line of a key, or of the innermost table around it that there is; None if there is none."""
+    """The line of a key, or of the innermost enclosing table that exists; None if there is none."""
     for length in range(len(trail), 0, -1):
         place = places.get(trail[:length])
         if place is not None:
@@ -48,7 +49,7 @@ def line_of(places: Mapping[Trail, Place], trail: Trail) -> int | None:
 
 
 class _Open:
-    """An array or an inline table whose end has not been seen yet."""
+    """An array or an inline table that is still open."""
 
     def __init__(self, trail: Trail, end: str) -> None:
         self.trail = trail
@@ -64,7 +65,7 @@ class _Scanner:
         self._counted = 0
         self._places: dict[Trail, Place] = {}
         self._last: dict[Trail, int] = {}
-        """For each array of tables the index of its latest one."""
+        """The index of the latest table of each array of tables."""
 
     def scan(self) -> Mapping[Trail, Place]:
         table: Trail = ()
@@ -76,13 +77,13 @@ class _Scanner:
         return self._places
 
     def _skip(self, pattern: re.Pattern[str]) -> bool:
-        """Pass what matches; whether there is anything behind it."""
+        """Skip a match of ``pattern``; return whether any text follows."""
         match = pattern.match(self._text, self._at)
         self._at = self._at if match is None else match.end()
         return self._at < len(self._text)
 
     def _header(self) -> Trail:
-        """``[a.b]`` or ``[[a.b]]``: the table that is meant from here on."""
+        """``[a.b]`` or ``[[a.b]]``: the table that the following keys belong to."""
         is_array = self._text.startswith("[[", self._at)
         line = self._line_here()
         self._at += 2 if is_array else 1
@@ -97,7 +98,7 @@ class _Scanner:
         return self._inside(trail, line)
 
     def _inside(self, trail: Trail, line: int) -> Trail:
-        """What a key of a header means: itself, or the latest of the tables that it is an array of."""
+        """The trail that a header's key refers to: itself, or the latest table if it is an array of tables."""
         self._note(trail, line)
         if trail in self._last:
             trail = (*trail, self._last[trail])
@@ -105,7 +106,7 @@ class _Scanner:
         return trail
 
     def _assignment(self, table: Trail) -> None:
-        """``a.b = value``, also in an inline table; all that is in the value."""
+        """``a.b = value``, also in an inline table, with everything in the value."""
         stack: list[_Open] = []
         trail = self._key_of_value(table)
         while True:
@@ -122,14 +123,14 @@ class _Scanner:
         for key in self._keys():
             trail = (*trail, key)
             self._note(trail, line)
-        # Behind the equals sign.
+        # After the equals sign.
         self._skip(_BLANK)
         self._at += 1
         self._skip(_BLANK)
         return trail
 
     def _value(self, trail: Trail) -> _Open | None:
-        """Pass a value that has no parts, or the beginning of one that has."""
+        """Skip a simple value, or the opening of an array or inline table."""
         first = self._text[self._at]
         if first in "[{":
             self._at += 1
@@ -140,7 +141,7 @@ class _Scanner:
         return None
 
     def _next(self, stack: list[_Open]) -> Trail | None:
-        """The trail of the next value in the innermost array or inline table that is open; None where none is."""
+        """The trail of the next value in the innermost array or inline table that is open; None if none is."""
         while stack:
             self._skip(_BETWEEN)
             inner = stack[-1]
@@ -157,7 +158,7 @@ class _Scanner:
         return None
 
     def _keys(self) -> list[str]:
-        """A key with its dots."""
+        """The parts of a dotted key."""
         keys: list[str] = []
         while True:
             self._skip(_BLANK)
