@@ -113,7 +113,7 @@ def _read_sets(table: Table, count: int, phys_cpus: int) -> tuple[int | None, ..
     if name not in table:
         return (None,) * count
     if not all(table.is_valid(key) for key in ("count", "clusters", "mpidr", "phys_cpus")):
-        # The number of CPUs, or their model, is unknown then.
+        # The number of vCPUs, or of physical CPUs, is unknown then.
         return (None,) * count
     sets = table.array(name, count, _SETS)
     return tuple(_read_set(table, index, value, phys_cpus) for index, value in enumerate(sets))

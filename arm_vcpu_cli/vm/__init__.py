@@ -1,5 +1,5 @@
-"""A machine that runs: built from a description, its clock and platform, the loop that runs it to its end.
+"""Runs a machine: builds it from a description, with its clock and platform, and runs it to its end.
 
-What does not belong here: what only observes (`observe`), what looks at a machine that stands still (`inspect`), and
-whatever a terminal or a command line needs (`cli`).
+What does not belong here: observation (`observe`), the inspection of a stopped machine (`inspect`), and the terminal
+and the command line (`cli`).
 """

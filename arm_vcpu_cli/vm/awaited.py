@@ -1,5 +1,5 @@
-"""The interrupts that a machine's CPUs may wait for, and what holds each of them back: facts, from the state of the
-timers, the GIC and the CPUs as they are now.
+"""The interrupts that a machine's CPUs may wait for, and the gates that hold each back, as shown by the present state
+of the timers, the GIC and the CPUs.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from arm_vcpu_cli.vm.machine import Machine
 _ENABLE: Final = int(CntCtl.of(ENABLE=1))
 _CONFIGURATION_BITS: Final = 2
 _EDGE: Final = 2
-"""Of the two bits that GICD_ICFGR<n> has for an interrupt."""
+"""The edge-trigger bit of the two bits that GICD_ICFGR<n> has for an interrupt."""
 _CLEAR_IRQ, _CLEAR_FIQ = 2, 1
 """The operands of MSR DAIFClr."""
 
 
 class TimerState(Record):
-    """One of the timers of a CPU: its registers, and what its counter says."""
+    """One of the timers of a CPU: its registers and its counter."""
 
     name: str
     intid: int
@@ -53,22 +53,22 @@ class TimerState(Record):
 
     @property
     def has_fired(self) -> bool:
-        """Whether its condition is met, whether it is on or not."""
+        """Whether its condition is met, even if it is off."""
         return self.count >= self.compare
 
     @property
     def was_set(self) -> bool:
-        """Whether anybody has done anything with it since reset."""
+        """Whether the guest has programmed it since reset."""
         return bool(self.control or self.compare)
 
     @property
     def seconds(self) -> float:
-        """How long ago its condition was met first; until then, negative, how long it will take."""
+        """The time since its condition was first met; negative until then, as the time remaining."""
         return (self.count - self.compare) / COUNTER_HZ
 
     @property
     def is_endless(self) -> bool:
-        """Whether its condition will not be met while anybody is there to see."""
+        """Whether its condition lies too far in the future for any run to meet it."""
         return self.compare - self.count >= LAST_ALARM
 
     @property
@@ -82,11 +82,11 @@ class TimerState(Record):
 
 
 class Awaited(Record):
-    """An interrupt that may be waited for: a pending one, or that of a timer that was set.
+    """An interrupt that may be waited for: a pending one, or that of a programmed timer.
 
-    ``cpu`` is the CPU that it goes to, None if there is none; ``closed`` is what holds it back, the first gate first,
-    from the timer to PSTATE. ``source`` is whose it is, "" for SGIs and what no device has. ``fiq``: it is signalled
-    as FIQ.
+    ``cpu`` is its target CPU, None if there is none; ``closed`` are the closed gates in order, from the timer to
+    PSTATE. ``source`` names its source, "" for SGIs and interrupts that no device uses. ``fiq``: it is signalled as
+    FIQ.
     """
 
     intid: int
@@ -100,12 +100,12 @@ class Awaited(Record):
 
     @property
     def is_held(self) -> bool:
-        """Whether anything but PSTATE holds it back: a WFI would not end by it."""
+        """Whether anything but PSTATE holds it back, so that it would not end a WFI."""
         return any(each.gate is not Gate.MASKED for each in self.closed)
 
 
 class CpuState(Record):
-    """What is to be known of a CPU: its PSTATE and its timers, those that were set only."""
+    """The relevant state of a CPU: its PSTATE and its programmed timers."""
 
     pstate: Spsr
     timers: tuple[TimerState, ...] = ()
@@ -115,8 +115,8 @@ NO_SOURCES: Final[Mapping[int, str]] = MappingProxyType({})
 
 
 def awaited_interrupts(machine: Machine) -> list[Awaited]:
-    """All interrupts that the CPUs of a machine which has stopped may wait for: those of the timers first, CPU by CPU,
-    then what else is pending."""
+    """All interrupts that the CPUs of a stopped machine may wait for: first those of the timers, CPU by CPU, then other
+    pending interrupts."""
     off = {cpu.index for cpu in machine.cpus if cpu.activity is Activity.OFF}
     states = [CpuState(cpu.arch.ctx.spsr, timer_states(cpu.timer)) for cpu in machine.cpus]
     sources = {each.intid: each.name for each in machine.description.devices if each.intid is not None}
@@ -124,7 +124,7 @@ def awaited_interrupts(machine: Machine) -> list[Awaited]:
 
 
 def view_of(machine: Machine) -> GicView | None:
-    """The registers of a machine's interrupt controller, None if it has none."""
+    """A view of the registers of a machine's interrupt controller, None if it has none."""
     gic = machine.gic
     if isinstance(gic, GicV3):
         return GicV3View(gic)
@@ -132,7 +132,7 @@ def view_of(machine: Machine) -> GicView | None:
 
 
 def timer_states(timer: GenericTimer) -> tuple[TimerState, ...]:
-    """The timers of a CPU that were set."""
+    """The programmed timers of a CPU."""
     found = (
         TimerState("virtual", VIRTUAL_TIMER, *_registers(timer, virtual=True), timer.virtual_count()),
         TimerState("physical", PHYSICAL_TIMER, *_registers(timer, virtual=False), timer.physical_count()),
@@ -151,7 +151,7 @@ def find_awaited(
     off: Collection[int] = (),
     sources: Mapping[int, str] = NO_SOURCES,
 ) -> list[Awaited]:
-    """The same, of a GIC and CPUs that are given."""
+    """As :func:`awaited_interrupts`, for a given GIC and CPUs."""
     found = [
         _of_timer(view, cpu, state, timer, off)
         for cpu, state in enumerate(states)
@@ -213,7 +213,7 @@ def _of_timer(view: GicView | None, cpu: int, state: CpuState, timer: TimerState
 
 
 def _edge_is_past(view: GicView, cpu: int, intid: int) -> list[Closed]:
-    """A timer's line is up, and yet its interrupt is not pending: it is edge-triggered and has been taken before."""
+    """The gate of a timer whose line is asserted without a pending interrupt: edge-triggered, and taken before."""
     register = view.interrupt_register(ICFGR, cpu, intid, _CONFIGURATION_BITS)
     value = view.read(register)
     edge = _EDGE << _CONFIGURATION_BITS * intid % WORD_BITS

@@ -1,4 +1,4 @@
-"""What holds an interrupt back, in words: the gate with its register and value, and the write that opens it."""
+"""Describes what holds an interrupt back: the gate with its register and value, and the write that opens it."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from arm_vcpu_cli.vm.awaited import Awaited, TimerState, awaited_interrupts
 from arm_vcpu_cli.vm.machine import Machine
 
 _MOST_GATES: Final = 4
-"""That are named behind the first."""
+"""The most gates named after the first."""
 _MOST_NAMED: Final = 4
-"""Interrupts that are named at once."""
+"""The most interrupts named at once."""
 
 
 class Held(NamedTuple):
-    """What holds an interrupt back, as a sentence, and how to open it; nothing where no register does."""
+    """A sentence on the gate that holds an interrupt back, and how to open it; empty if no register does."""
 
     meaning: str
     step: str
 
 
 def why_none_comes(machine: Machine) -> str | None:
-    """What holds the interrupt back that a guest waits for, in short; None if none was to come."""
+    """A short reason why the interrupt that a guest waits for does not arrive; None if it waits for none."""
     held = [each for each in awaited_interrupts(machine) if each.is_held]
-    # A timer that is off is the reason only where there is no other.
+    # A disabled timer is the reason only if there is no other.
     held.sort(key=lambda each: each.closed[0].gate is Gate.TIMER_OFF)
     return held_shortly(held[0]) if held else None
 
 
 def what_may_come(machine: Machine, cpu: int) -> list[str]:
-    """What is pending at a CPU, and which of its timers are on, in short."""
+    """A short list of a CPU's pending interrupts and enabled timers."""
     own = [each for each in awaited_interrupts(machine) if each.cpu == cpu]
     pending = [name(each) for each in own if each.pending]
     shown = ", ".join(pending[:_MOST_NAMED]) + (" and more" if len(pending) > _MOST_NAMED else "")
@@ -50,12 +50,12 @@ def what_may_come(machine: Machine, cpu: int) -> list[str]:
 
 
 def gate_words(awaited: Awaited, closed: Closed, gic: GicDescription | None) -> Held:
-    """One of the gates that hold an interrupt back, and the write that opens it."""
+    """A closed gate of an interrupt, and the write that opens it."""
     return Held(_REASONS[closed.gate](awaited, closed), _write(closed, gic))
 
 
 def held_words(awaited: Awaited, gic: GicDescription | None) -> Held:
-    """In words, of an interrupt that is held back."""
+    """A sentence on an interrupt that is held back, and how to open its gates."""
     first = awaited.closed[0]
     reason = _REASONS[first.gate](awaited, first)
     meaning = f"{subject(awaited)}, but {reason}."
@@ -82,7 +82,7 @@ def name(awaited: Awaited) -> str:
 
 
 def subject(awaited: Awaited) -> str:
-    """What there is to be waited for."""
+    """The awaited interrupt as the subject of a sentence."""
     timer = awaited.timer
     if awaited.closed and awaited.closed[0].gate is Gate.PE_OFF:
         return f"{name(awaited)} is pending"
@@ -92,7 +92,7 @@ def subject(awaited: Awaited) -> str:
 
 
 def timer_words(timer: TimerState) -> str:
-    """What a timer does, as a sentence goes on."""
+    """The state of a timer, as the continuation of a sentence."""
     if timer.has_fired:
         past = f"{span(timer.seconds)} ago" if timer.seconds else "just now"
         return f"fired {past}" if timer.is_on else f"was set to {past}"
@@ -103,7 +103,7 @@ def timer_words(timer: TimerState) -> str:
 
 
 def span(seconds: float) -> str:
-    """A time as people say it."""
+    """A time in everyday units."""
     for factor, unit in ((1, "s"), (1e3, "ms"), (1e6, "us")):
         if seconds * factor >= 1:
             return f"{seconds * factor:.3g} {unit}"
@@ -111,24 +111,24 @@ def span(seconds: float) -> str:
 
 
 def location(register: RegisterAt, gic: GicDescription | None) -> str:
-    """Whose register it is, and its IPA; of system registers whose alone."""
+    """The owner of a register and its IPA; for system registers only the owner."""
     ipa = address(register, gic)
     if ipa is None:
         return f"of cpu{register.cpu}"
-    # What a GICv2 has for each CPU is at the same address for all.
+    # The banked registers of a GICv2 have the same address for all CPUs.
     owner = "" if register.frame is Frame.DISTRIBUTOR else f" of cpu{register.cpu}"
     return f"{register.frame.value}{owner}, IPA {ipa:#010x}"
 
 
 def digits(register: RegisterAt, value: int) -> str:
-    """A value with as many digits as its register has; of system registers as few as it needs."""
+    """A value in the full width of its register; for system registers with as few digits as needed."""
     if register.frame is Frame.SYSTEM:
         return f"{value:#x}"
     return f"{value:#0{2 * register.width + 2}x}"
 
 
 def address(register: RegisterAt, gic: GicDescription | None) -> int | None:
-    """The IPA of a register, None of a system register."""
+    """The IPA of a register, None for a system register."""
     if register.frame is Frame.SYSTEM or gic is None:
         return None
     window, offset = gic.distributor, register.offset
@@ -143,7 +143,7 @@ def _value(closed: Closed) -> str:
     return digits(closed.register, closed.value)
 
 
-# What closes each gate -------------------------------------------------------------------------------------------
+# Why each gate is closed -------------------------------------------------------------------------------------------
 
 
 def _bit(awaited: Awaited, closed: Closed) -> str:
@@ -242,15 +242,15 @@ _REASONS: Final[Mapping[Gate, Callable[[Awaited, Closed], str]]] = MappingProxyT
         Gate.MASKED: _masked,
     }
 )
-"""Why an interrupt does not pass each gate, as a sentence goes on."""
+"""Why an interrupt does not pass each gate, as the continuation of a sentence."""
 
 
-# What opens it ---------------------------------------------------------------------------------------------------
+# How to open it ---------------------------------------------------------------------------------------------------
 
 
 def _steps(awaited: Awaited, gic: GicDescription | None) -> str:
-    """The write that opens the first gate, and those behind it in short. What PSTATE masks is of interest only if it
-    is all that there is."""
+    """The write that opens the first gate, and those for later gates in short. The PSTATE mask is mentioned only if it
+    is the only gate."""
     first, *rest = awaited.closed
     if first.opener is None:
         return f"switch cpu{awaited.cpu} on (PSCI CPU_ON)" if first.gate is Gate.PE_OFF else ""
@@ -278,7 +278,7 @@ def _written(closed: Closed) -> str:
     if opener is None:
         return ""
     if opener.name.startswith(("ICC_EOIR", "ICC_DIR", "GICC_EOIR", "GICC_DIR")):
-        # An INTID is a decimal number to everybody.
+        # INTIDs are conventionally decimal.
         return str(closed.write)
     return digits(opener, closed.write)
 

@@ -54,11 +54,11 @@ if TYPE_CHECKING:
     from arm_vcpu_cli.vm.semihosting.service import Service
 
 _GUEST_ARGUMENTS: Final = "arm_vcpu_cli.board.guest_arguments"
-"""Needed by guests that are given arguments, or ask for them."""
+"""Loaded only for guests that receive or request arguments."""
 _SERVICE: Final = "arm_vcpu_cli.vm.semihosting.machine_service"
-"""Needed by guests that make a semihosting call."""
+"""Loaded only for guests that make a semihosting call."""
 _FOLDER: Final = "arm_vcpu_cli.vm.semihosting.folder"
-"""Needed by guests that are lent a folder."""
+"""Loaded only for guests that may use a folder."""
 _MMFR0: Final = lookup("ID_AA64MMFR0_EL1")
 _ISAR0: Final = lookup("ID_AA64ISAR0_EL1")
 _INSTRUCTION: Final = 4
@@ -66,7 +66,7 @@ _INSTRUCTION: Final = 4
 
 
 class Surroundings(Record):
-    """What a device may be connected to."""
+    """The parts that a device may be connected to."""
 
     uart_line: UartLine
     clock: DeviceClock
@@ -86,10 +86,10 @@ DEVICE_FACTORIES: Final[dict[str, DeviceFactory]] = {
 def build_machine(
     description: MachineDescription, image: GuestImage, console: Console, host: MachineHost | None = None
 ) -> Machine:
-    """Put a machine together and load the guest into it.
+    """Build a machine and load the guest into it.
 
-    ``host`` has the physical CPUs that the description asks for, and is the machine's to close; one is made if there
-    is none. Raises :class:`GuestFileError`, :class:`MachineFileError` or :class:`EngineError`.
+    ``host`` has the physical CPUs that the description asks for, and the machine closes it; one is created if there is
+    none. Raises :class:`GuestFileError`, :class:`MachineFileError` or :class:`EngineError`.
     """
     if host is None:
         host = Host(description.cpu.model, cpus=description.cpu.phys_cpus)
@@ -130,7 +130,7 @@ def _build(description: MachineDescription, image: GuestImage, console: Console,
         gic.add_shared_windows(bus)
 
     def settle() -> None:
-        """After something that is no exit: if it moved an interrupt line, the guest has to stop to notice."""
+        """Stop the guest if an interrupt line changed without an exit, so that it takes the interrupt."""
         current = scheduler.current
         if current.arch.lines_changed:
             current.core.request_stop()
@@ -206,7 +206,7 @@ def _semihosting_service(machine: Machine, folder: Folder | None) -> Service:
 
 
 def _semihosting(description: MachineDescription) -> SemihostingPort | None:
-    """Semihosting, if the machine has any. Raises FileError where the folder that it is to open is none."""
+    """Semihosting, if the machine has any. Raises FileError if its folder does not exist."""
     if not description.semihosting:
         return None
     path = description.semihosting_dir
@@ -214,13 +214,13 @@ def _semihosting(description: MachineDescription) -> SemihostingPort | None:
 
 
 def _may_start_at(description: MachineDescription, address: int) -> bool:
-    """Whether a CPU can be started at an IPA: there is memory to execute from."""
+    """Whether a CPU can start at an IPA, that is, whether it is in executable memory."""
     return any(region.executable and region.holds(address, _INSTRUCTION) for region in description.memory)
 
 
 @contextmanager
 def _blaming(description: MachineDescription, key: str) -> Iterator[None]:
-    """What there is no room for is the fault of the key that asks for it. Raises MachineFileError."""
+    """Attribute a lack of memory to the key that requests it. Raises MachineFileError."""
     try:
         yield
     except (MemoryMapError, Stage2Error) as error:
@@ -228,7 +228,7 @@ def _blaming(description: MachineDescription, key: str) -> Iterator[None]:
 
 
 def _with_clock_chosen(description: MachineDescription, console: Console) -> MachineDescription:
-    """Somebody at a terminal wants the host's time; everybody else wants every run to be the same."""
+    """The description with a clock: at a terminal it is the host's; otherwise runs repeat exactly."""
     if description.clock.source is not ClockSource.AUTO:
         return description
     source = ClockSource.HOST if console.interactive else ClockSource.INSTRUCTIONS
@@ -268,7 +268,7 @@ def _map_region(host: MachineHost, stage2: Stage2AddressSpace, region: MemoryReg
 
 
 def _random(description: MachineDescription, purpose: str) -> Random:
-    """The host's where its clock is the guest's as well; otherwise what follows from the seed, for runs alike."""
+    """The host's random numbers if the guest uses the host's clock; otherwise numbers derived from the seed."""
     clock = description.clock
     return random_numbers(clock.seed, purpose, of_host=clock.source is ClockSource.HOST)
 

@@ -1,4 +1,4 @@
-"""One CPU of a machine: its vCPU, and all that belongs to it alone."""
+"""One CPU of a machine: its vCPU, and everything private to it."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from arm_vcpu_cli.vm.power import PowerController
 from arm_vcpu_cli.vm.system_moves import SystemMoves
 
 _VERSION: Final = 1
-"""Of a saved state."""
+"""The version of a saved state."""
 _LAST: Final = 1 << 73
-"""Nanoseconds: beyond what a time can be."""
+"""Nanoseconds; larger than any time."""
 _MOST_TURNS: Final = 1 << 63
 
 
 class Activity(Enum):
-    """What a CPU does, as the scheduler sees it."""
+    """The state of a CPU as the scheduler sees it."""
 
     RUNNING = "running"
     """It executes whenever it has its turn."""
@@ -37,7 +37,7 @@ class Activity(Enum):
 
 
 class Cpu:
-    """A CPU with what is its own: the bus as it sees it, its timer, its system registers outside of the core.
+    """A CPU and its private parts: its view of the bus, its timer, its system registers outside the core.
 
     ``time`` is its time in nanoseconds while another CPU has its turn.
     """
@@ -69,12 +69,12 @@ class Cpu:
         self.affinity = affinity
         self.time = 0
         self.turns = 0
-        """How many turns it has had."""
+        """The number of its turns so far."""
         self.seen: tuple[int, tuple[int, ...]] | None = None
         """Its PC and registers at the end of its last whole turn."""
         self.activity = Activity.RUNNING if index == 0 else Activity.OFF
         self.starts = False
-        """Whether it begins anew with its next turn, where its power state says."""
+        """Whether it restarts on its next turn, at the address in its power state."""
 
     def start(self, physical: AxPerCpu[Aarch64PerCpu]) -> None:
         """Bind the vCPU to a physical CPU."""
@@ -82,7 +82,7 @@ class Cpu:
         self.core = physical.arch.core
 
     def enter(self) -> None:
-        """Have the core ask this CPU about its system registers."""
+        """Make the core use this CPU's system registers."""
         self.moves.enter()
         self._unblock()
         if self.starts:
@@ -94,14 +94,14 @@ class Cpu:
         return frame.elr, frame.gprs()
 
     def power_on(self, entry: int, arg: int) -> None:
-        """As at the start of the machine: the first CPU begins at ``entry`` with ``arg`` in x0, the others are off."""
+        """Set the CPU to its initial state: the first starts at ``entry`` with ``arg`` in x0, the others are off."""
         self._unblock()
         self.starts = False
         self.activity = Activity.RUNNING if self.index == 0 else Activity.OFF
         self._begin(entry, arg)
 
     def _start_anew(self) -> None:
-        """As after power-on, but for where it starts and x0 (DEN0022, 6.4)."""
+        """Reset it as after power-on, except for the entry address and x0 (DEN0022, 6.4)."""
         self.starts = False
         start = self._power.take_start(self.affinity) or self._power.resume(self.affinity)
         if start is not None:
@@ -109,7 +109,7 @@ class Cpu:
             self._begin(start.entry, start.context)
 
     def _begin(self, entry: int, arg: int) -> None:
-        """All registers as after power-on, but for the PC and x0."""
+        """Reset all registers as after power-on, except for the PC and x0."""
         self.arch.reset(entry, arg)
         self.moves.reset()
 
@@ -118,12 +118,12 @@ class Cpu:
             self.vcpu.unblock()
 
     def switch_off(self) -> None:
-        """What has no power signals no interrupt, and counts to nothing."""
+        """Switch the CPU off: without power it signals no interrupt, and its timers stop."""
         self.timer.reset()
         self._reset_interface()
 
     def save(self) -> dict[str, Any]:
-        """The vCPU and all that belongs to it, as plain data; while it does not run."""
+        """Return the state of the vCPU and its private parts as plain data; only while it does not run."""
         return {
             "version": _VERSION,
             "vcpu": self.arch.save(),
@@ -137,9 +137,10 @@ class Cpu:
         }
 
     def load(self, state: object) -> None:
-        """Take what :meth:`save` gave of a CPU of the same kind; bound, and while it does not run.
+        """Restore the state that :meth:`save` returned for a CPU of the same kind; only while it is bound and not
+        running.
 
-        ValueError if it is something else.
+        Raises ValueError for any other state.
         """
         saved = Saved(state, f"cpu{self.index}", version=_VERSION)
         time, turns = saved.number("time", _LAST), saved.number("turns", _MOST_TURNS)
@@ -154,5 +155,5 @@ class Cpu:
             self._unblock()
 
     def go_on(self) -> None:
-        """It has its turn already, by a state that was loaded."""
+        """Continue the turn that it has according to a loaded state."""
         self.moves.enter()

@@ -1,4 +1,4 @@
-"""One CPU of a machine, put together of what all share and what is its own."""
+"""Builds one CPU of a machine from shared and private parts."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ PHYSICAL_TIMER: Final = 30
 
 
 class CpuParts(Record):
-    """What the CPUs of a machine are made of. ``settle`` is called after what may have moved an interrupt line without
-    an exit; ``entropy`` is behind the TRNG and ``random`` behind RNDR."""
+    """The parts that CPUs are built from. ``settle`` is called after any event that may have changed an interrupt line
+    without an exit; ``entropy`` supplies the TRNG and ``random`` supplies RNDR."""
 
     description: MachineDescription
     host: MachineHost
@@ -52,7 +52,7 @@ class CpuParts(Record):
 
 
 def build_cpu(parts: CpuParts, index: int) -> Cpu:
-    """The CPU of that number, set up and not bound yet; the first is to start at the entry point."""
+    """The CPU of that number, initialised but not yet bound; the first will start at the entry point."""
     description, gic, timeline = parts.description, parts.gic, parts.timeline
     cpu = description.cpu
     core = parts.host.core(_favourite(cpu, index))
@@ -110,11 +110,11 @@ def _setup(parts: CpuParts) -> Aarch64VCpuSetupConfig:
 
 
 def _favourite(cpu: CpuDescription, index: int) -> int:
-    """The physical CPU that a vCPU is bound to: they take turns in its set."""
+    """The physical CPU that a vCPU is bound to, assigned round-robin within its set."""
     allowed = cpu.phys_cpu_sets[index]
     numbers = [number for number in range(cpu.phys_cpus) if allowed is None or allowed >> number & 1]
     return numbers[index % len(numbers)]
 
 
 def _nothing() -> None:
-    """There is no interface to reset."""
+    """Do nothing: there is no interface to reset."""

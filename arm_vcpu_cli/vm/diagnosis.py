@@ -1,4 +1,4 @@
-"""Why a guest got nowhere: its last exceptions at EL1, put into words."""
+"""Describes why a guest made no progress, from its last exceptions at EL1."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ _DATA_ABORTS: Final = (ExceptionClass.DATA_ABORT, ExceptionClass.DATA_ABORT_LOWE
 
 
 def with_symbol(machine: Machine, address: int) -> str:
-    """An address and what the guest's symbols say of it."""
+    """An address with its symbol, if the guest has one for it."""
     symbol = machine.image.symbols.format(address)
     return f"{address:#x}" + (f" <{symbol}>" if symbol else "")
 
 
 def on_cpu(machine: Machine) -> str:
-    """Which CPU the current one is, to be put behind a place; nothing if there is only one."""
+    """The current CPU, as a suffix to a place; empty if there is only one."""
     return f" on cpu{machine.current.index}" if len(machine.cpus) > 1 else ""
 
 
 def in_words(exception: El1Exception) -> str:
-    """``data abort on a write to 0xdead0000 (synchronous external abort)``, and the like."""
+    """An exception, such as ``data abort on a write to 0xdead0000 (synchronous external abort)``."""
     exception_class = exception.esr >> EC_SHIFT
     status = fault_status_name(exception.esr & _FAULT_STATUS_BITS)
     if exception_class in _INSTRUCTION_ABORTS:
@@ -61,19 +61,19 @@ def in_words(exception: El1Exception) -> str:
 
 
 def vector_base(machine: Machine) -> int:
-    """Where the vectors of EL1 begin: VBAR_EL1, whose low bits do not count."""
+    """The base of the EL1 vectors: VBAR_EL1 without its RES0 bits."""
     return machine.current.arch.read_sysreg(lookup("VBAR_EL1")) & -TABLE_ALIGNMENT
 
 
 def is_vector(address: int, vbar: int) -> bool:
-    """Whether an address is the first of one of the sixteen vectors."""
+    """Whether an address is the start of one of the sixteen vectors."""
     return 0 <= address - vbar < TABLE_SIZE and (address - vbar) % ENTRY_SIZE == 0
 
 
 def vector_failures(exceptions: Sequence[El1Exception], vbar: int) -> int:
-    """How many exceptions at the end of the story were raised by the first instruction of a vector.
+    """The number of final exceptions that the first instruction of a vector raised.
 
-    The first of all that is at address 0 is no vector that failed, also where VBAR_EL1 is 0: it is a jump to nowhere.
+    A first exception at address 0 is a stray jump, not a failed vector, even if VBAR_EL1 is 0.
     """
     count = 0
     for exception in reversed(exceptions):
@@ -116,9 +116,9 @@ def explain_stuck(machine: Machine) -> str:
 
 
 def in_handler(machine: Machine) -> str:
-    """That the guest is in the handler of an exception, to be put behind what it does there; nothing if it is not.
+    """A suffix saying that the guest is in an exception handler; empty if it is not.
 
-    A Linux kernel is so often in one that it means nothing.
+    It is empty for Linux kernels, which are in handlers too often for it to matter.
     """
     chain = machine.current.arch.exception_chain()
     if not chain.is_unfinished or machine.image.kind == "linux":
@@ -129,8 +129,8 @@ def in_handler(machine: Machine) -> str:
 
 
 def interrupted_by(exception: El1Exception, vbar: int) -> tuple[str, int] | None:
-    """What led to a vector whose own first instruction raises the first exception that is known, and where that was:
-    system calls and interrupts are not kept. None if it is no vector."""
+    """The kind and origin of the unrecorded event (a system call or an interrupt) that entered a vector whose first
+    instruction raises the first known exception. None if it is no vector."""
     if not is_vector(exception.pc, vbar):
         return None
     kind = TrapKind((exception.pc - vbar) // ENTRY_SIZE % len(TrapKind))

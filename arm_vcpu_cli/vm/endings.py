@@ -1,4 +1,4 @@
-"""How runs end, and the exit status of the command then (the manual's topic ``exit-status`` lists them)."""
+"""The endings of runs, and their exit statuses (the manual's topic ``exit-status`` lists them)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from arm_vcpu_cli.record import Record
 STATUS_OFF: Final = 0
 STATUS_FAILED: Final = 1
 LAST_GUEST_STATUS: Final = 119
-"""The statuses behind it are the command's own: a guest that gives itself one of them, or more, ends with 1."""
+"""Higher statuses are the command's own: a guest that exits with one of them, or a larger one, ends with 1."""
 STATUS_RESET: Final = 121
 STATUS_FAULT: Final = 122
 STATUS_NO_PROGRESS: Final = 123
@@ -33,15 +33,15 @@ class Ending(Enum):
 
 
 ENDS_OF_A_PANIC: Final = (Ending.POWERED_OFF, Ending.RESET, Ending.NO_PROGRESS)
-"""How a guest ends that has panicked and does not wait to be looked at."""
+"""The endings of a guest that panicked and then ended by itself."""
 
 
 class RunResult(Record):
-    """The end of a run: ``status`` is the command's exit status, ``message`` one line for people.
+    """The end of a run: ``status`` is the command's exit status, ``message`` one line for the user.
 
-    ``quiet`` is for how many seconds of the host the guest had caused no exit, ``idle`` for how many of its own it had
-    done little but wait; both as far as is known, and 0 for a guest that was busy. ``printed`` is how many bytes the
-    guest has printed, None if nobody has counted.
+    ``quiet`` is the number of host seconds since the guest's last exit, ``idle`` the number of guest seconds that it
+    has spent mostly waiting; both as far as known, and 0 for a busy guest. ``printed`` is the number of bytes that the
+    guest has printed, None if they were not counted.
     """
 
     ending: Ending
@@ -55,7 +55,7 @@ class RunResult(Record):
 
 
 def exited(status: int) -> RunResult:
-    """The guest has given itself a status, of which it has 64 bits."""
+    """The result of a guest that exited with a status of 64 bits."""
     message = f"the guest exited with status {from_u64(status)}"
     if status > LAST_GUEST_STATUS:
         message += f", which is {STATUS_FAILED} here: from {LAST_GUEST_STATUS + 1} on they have other meanings"

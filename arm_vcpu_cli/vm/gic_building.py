@@ -1,4 +1,4 @@
-"""Builds the interrupt controller of a description, with the windows at which each CPU sees it."""
+"""Builds the interrupt controller of a description, with its windows as each CPU sees them."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
     from arm_vcpu_cli.devices.gic.v2 import GicV2
 
 SPIS: Final = 256
-"""Shared interrupts at least, as on QEMU's virt board."""
+"""The least number of shared interrupts, as on QEMU's virt board."""
 V2: Final = 2
 _GIC_V2: Final = "arm_vcpu_cli.devices.gic.v2"
-"""Few machines have one."""
+"""Loaded only on demand: few machines have one."""
 _LINES: Final = 32
-"""GICD_TYPER counts in these."""
+"""The unit of GICD_TYPER.ITLinesNumber."""
 
 
 class BuiltGic(Record):
-    """``shared`` and ``private`` are windows by name, base and size; those of ``private`` each CPU has for itself.
+    """``shared`` and ``private`` are windows by name, base and size; each CPU has its own ``private`` ones.
 
-    ``interface`` is the system-register interface of a CPU, None where there are no such registers.
+    ``interface`` is the system-register interface of a CPU, None if there are no such registers.
     """
 
     model: InterruptController
@@ -37,7 +37,7 @@ class BuiltGic(Record):
     interface: Callable[[int], CpuInterface | None]
 
     def add_shared_windows(self, bus: Bus) -> None:
-        """Put the windows that all CPUs share onto a bus. Raises MemoryMapError."""
+        """Add the windows that all CPUs share to a bus. Raises MemoryMapError."""
         for name, base, size, device in self.shared:
             bus.add(name, base, size, device)
 
@@ -54,7 +54,7 @@ class BuiltGic(Record):
 
 
 def build_gic(description: MachineDescription, signal: Signal) -> BuiltGic | None:
-    """The controller that a description has, None if it has none."""
+    """The controller of a description, None if it has none."""
     gic = description.gic
     if gic is None:
         return None
@@ -62,7 +62,7 @@ def build_gic(description: MachineDescription, signal: Signal) -> BuiltGic | Non
 
 
 def _spis(description: MachineDescription) -> int:
-    """As many as QEMU has, and as many as the devices need."""
+    """The number of SPIs: as many as in QEMU, or more if the devices need them."""
     last = max((device.intid for device in description.devices if device.intid is not None), default=0)
     return min(max(SPIS, -(-(last + 1) // _LINES) * _LINES - FIRST_SPI), LAST_SPI + 1 - FIRST_SPI)
 

@@ -1,4 +1,4 @@
-"""What reaches a guest from outside, and when: as it comes, as it comes and recorded, or as it was recorded."""
+"""The guest's input: live, live and recorded, or replayed from a recording."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     from arm_vcpu_cli.vm.inputlog import InputLog, InputRecorder
 
 _VERSION: Final = 1
-"""Of a saved state."""
+"""The version of a saved state."""
 _MOST_DELIVERIES: Final = 1 << 32
 _IDLE_NANOSECONDS: Final = round(IDLE_SECONDS * 1_000_000_000)
 
 
 class UartLine:
-    """The console as a UART sees it. A guest that only polls its receiver lets time pass that way.
+    """The console as a UART sees it. Time also passes for a guest that only polls its receiver.
 
-    Under the instruction clock that is the same time at each wait, whether the host slept or had no reason to: so the
-    guest's countdowns end, and runs are alike.
+    Under the instruction clock each wait takes the same time whether or not the host slept, so the guest's countdowns
+    end and runs repeat exactly.
     """
 
     def __init__(self, console: Console, clock: Timeline) -> None:
@@ -42,7 +42,7 @@ class UartLine:
 
 
 class GuestInput:
-    """Gives the UARTs what the console has for them. Times are nanoseconds of the machine's clock."""
+    """Delivers console input to the UARTs. Times are nanoseconds of the machine's clock."""
 
     def __init__(self, console: Console, clock: Timeline, uarts: Sequence[Pl011]) -> None:
         self._console = console
@@ -54,12 +54,12 @@ class GuestInput:
         self._next = 0
         self._alarm = clock.alarm(self._feed, name="input", silent=True)
         self.replay_over = False
-        """Whether the recorded run had ended by now, and nothing else has ended this one."""
+        """Whether the recorded run had ended by now, and this one has not otherwise ended."""
         self.cancelled: Callable[[], bool] = bool
-        """Whether the run has been stopped, which ends a wait of the guest."""
+        """Whether the run was stopped, which ends any wait of the guest."""
 
     def deliver(self) -> None:
-        """Hand on what has arrived, with the guest stopped between two instructions."""
+        """Deliver the input that has arrived, with the guest stopped between two instructions."""
         if self._replay is not None or not self._open:
             return
         data = self._console.deliver()
@@ -75,7 +75,7 @@ class GuestInput:
             self._record(now, b"")
 
     def listening(self) -> bool:
-        """Whether something may still arrive, at a time that nobody knows, and would interrupt the guest."""
+        """Whether input may still arrive, at an unpredictable time, and would interrupt the guest."""
         return (
             self._replay is None
             and self._console.input_open
@@ -83,21 +83,21 @@ class GuestInput:
         )
 
     def starved(self) -> bool:
-        """Whether the guest wants to be interrupted by input, and the input has ended."""
+        """Whether the guest has enabled input interrupts, but the input has ended."""
         return not self._console.input_open and any(uart.receive_interrupt_enabled for uart in self._uarts)
 
     def take(self, most: int) -> bytes:
-        """What has arrived, at most ``most`` bytes, for a guest whose call waits for the first of them; nothing once
-        the input has ended.
+        """The input that has arrived, at most ``most`` bytes, for a guest whose call waits for the first of them; empty
+        once the input has ended.
 
-        Waiting takes time of the guest as :meth:`UartLine.wait` does. Raises :class:`ConsoleCancelledError` if the run
-        is stopped meanwhile.
+        Waiting takes guest time, as in :meth:`UartLine.wait`. Raises :class:`ConsoleCancelledError` if the run is
+        stopped meanwhile.
         """
         while True:
             data = self._console.take(most)
             if data:
                 return data
-            # Whoever is to type sees what was asked, and whoever reads the output gets what there is before the end.
+            # Flush first: the user must see the prompt, and a reader of the output must get all of it before the end.
             self._console.flush()
             if not self._console.input_open:
                 return b""
@@ -112,7 +112,7 @@ class GuestInput:
             self.deliver()
 
     def _feed_early(self, log: InputLog) -> None:
-        """The guest waits for the next delivery of a recorded run, and nothing else happens until then."""
+        """Advance to the next delivery of a recorded run, for which the guest waits with no event in between."""
         if self._next < len(log.deliveries):
             self._clock.skip_to(log.deliveries[self._next][0])
             self._feed()
@@ -123,23 +123,23 @@ class GuestInput:
         raise ConsoleCancelledError("the recorded run has ended")
 
     def record(self, recorder: InputRecorder) -> None:
-        """Have every delivery recorded."""
+        """Record every delivery from now on."""
         self._recorder = recorder
 
     def replay(self, log: InputLog) -> None:
-        """Repeat the deliveries of a recorded run at its times, and listen to nobody else."""
+        """Repeat the deliveries of a recorded run at its times, and ignore all other input."""
         self._console.replay()
         self._replay = log
         self._schedule()
 
     def save(self) -> dict[str, Any]:
-        """How far a recorded run has been repeated; what else arrives is not the guest's."""
+        """Return the position in a recorded run; live input is not part of the state."""
         return {"version": _VERSION, "next": self._next, "replay_over": self.replay_over}
 
     def load(self, state: object) -> None:
-        """Take what :meth:`save` gave. A recorded run goes on from there, if it was given (:meth:`replay`) before.
+        """Restore the state that :meth:`save` returned. A replay set up earlier (:meth:`replay`) continues from there.
 
-        ValueError, and nothing changes, if it is something else.
+        Raises ValueError, without any change, for any other state.
         """
         saved = Saved(state, "input", version=_VERSION)
         last = len(self._replay.deliveries) if self._replay is not None else _MOST_DELIVERIES
@@ -151,7 +151,7 @@ class GuestInput:
             self._alarm.cancel()
 
     def finish(self) -> None:
-        """The run is over. What the guest has not read is left for whoever reads the same input next."""
+        """End the run. Input that the guest has not read stays for the next reader of the same source."""
         self._console.give_back(sum(uart.unread for uart in self._uarts))
         if self._recorder is not None:
             self._recorder.close(self._clock.now())

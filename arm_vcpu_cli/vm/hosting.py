@@ -1,4 +1,4 @@
-"""What a machine needs from its host."""
+"""The interface that a machine requires of its host."""
 
 from __future__ import annotations
 
@@ -13,30 +13,31 @@ class MachineHost(Aarch64Hal, Protocol):
     """The vCPUs' HAL, plus memory and devices for guests. Addresses and sizes are in bytes."""
 
     timer_is_due: Callable[[], bool]
-    """Whether the timer that ends a guest's budget is one that the guest causes; the machine says so."""
+    """Whether the exit of the timer that ends a guest's budget is caused by the guest; the machine sets it."""
 
     @property
     def cpus(self) -> int:
-        """How many physical CPUs there are."""
+        """The number of physical CPUs."""
 
     @property
     def cores(self) -> tuple[CpuCore, ...]:
         """The physical CPUs by number."""
 
     def forget_code(self, paddr: int, size: int) -> None:
-        """Have every physical CPU forget translated code of a range that was written from outside."""
+        """Discard every physical CPU's translated code for a range that was written from outside."""
 
     def alloc_guest_memory(self, size: int, ipa: int) -> int:
-        """Memory for a guest that will be mapped at ``ipa``; its host-physical address, which suits the largest blocks.
+        """Allocate guest memory to be mapped at ``ipa``; return its host-physical address, aligned for the largest
+        blocks.
 
-        Raises :class:`MemoryMapError` where there is none left.
+        Raises :class:`MemoryMapError` if none is left.
         """
 
     def clear(self, paddr: int, size: int) -> None:
-        """Make guest memory zero, without touching what was never used; whole pages."""
+        """Zero whole pages of guest memory, without touching those never used."""
 
     def add_device(self, size: int, device: MmioWindow) -> int:
-        """Put a device into physical memory; its host-physical address, a multiple of 2 MiB."""
+        """Map a device into physical memory; return its host-physical address, a multiple of 2 MiB."""
 
     def close(self) -> None:
         """Release the CPUs, then the memory."""

@@ -1,8 +1,8 @@
-"""The record of everything that reached a guest from outside, and when: what it takes to repeat a deterministic run.
+"""The input log: everything that reached a guest from outside, and when, to repeat a deterministic run.
 
-JSON Lines. The first line says what the file is and names the facts that a replay has to match; one line for
-each delivery follows, with the tick of the guest's clock at which it was made and its bytes as the characters
-U+0000 to U+00FF (none: the input has ended); the last line, missing if the run was cut off, has the tick of its end:
+The format is JSON Lines. The first line identifies the file and names the facts that a replay must match; one line for
+each delivery follows, with its tick of the guest's clock and its bytes as the characters U+0000 to U+00FF (none: the
+input has ended); the last line, missing if the run was cut off, has the tick of its end:
 
     {"type": "armvcpu input log", "version": 2, "facts": {"seed": "0", "guest": "5f70bf18..."}}
     {"tick": 1031337, "data": "ls\\r"}
@@ -27,21 +27,21 @@ from arm_vcpu_cli.trace.event import TIME_BITS
 KIND: Final = "armvcpu input log"
 VERSION: Final = 2
 _OLDER: Final = 1
-"""Written by versions that counted instructions in other blocks of code: the same moment had another tick."""
+"""Format versions that counted instructions by different code blocks, so that their ticks differ."""
 _MAX_TICK: Final = (1 << TIME_BITS) - 1
 _MAX_LINE: Final = 1 << 20
-"""Bytes of one line. The largest delivery, 64 KiB, takes less than half of it."""
+"""The most bytes of one line. The largest delivery, 64 KiB, takes less than half of it."""
 _MAX_SIZE: Final = 1 << 26
-"""Bytes of a log."""
+"""The most bytes of a log."""
 _SHOWN: Final = 40
-"""How many characters of a value a message shows."""
+"""The most characters of a value in a message."""
 
 
 class InputRecorder:
     """Writes an input log. Each delivery is a complete line in the file before :meth:`record` returns.
 
-    ``write`` takes a whole line and has passed it on when it returns; what it raises ends the run. ``facts`` are names
-    and values that a replay has to match, such as the seed and the guest's digest.
+    ``write`` takes a whole line and writes it before it returns; an exception that it raises ends the run. ``facts``
+    are names and values that a replay must match, such as the seed and the guest's digest.
     """
 
     def __init__(self, write: Callable[[bytes], object], facts: Mapping[str, str]) -> None:
@@ -50,11 +50,11 @@ class InputRecorder:
         self._write({"type": KIND, "version": VERSION, "facts": dict(facts)})
 
     def record(self, tick: int, data: bytes) -> None:
-        """``data`` was delivered at ``tick``; nothing was: the input ended there."""
+        """Record that ``data`` was delivered at ``tick``; empty data marks the end of the input."""
         self._write({"tick": tick, "data": data.decode("latin-1")})
 
     def close(self, tick: int) -> None:
-        """Record the end of the run at ``tick``; without it, the log is that of a run that was cut off."""
+        """Record the end of the run at ``tick``; without this line, the log counts as cut off."""
         if not self._ended:
             self._write({"end": tick})
             self._ended = True
@@ -67,8 +67,8 @@ class InputRecorder:
 
 @dataclass(frozen=True)
 class InputLog:
-    """What a log says. ``deliveries`` are (tick, bytes) with ticks that do not decrease; no bytes are the end of
-    the input, and the last delivery. ``end`` is the tick at which the run ended, None if it was cut off."""
+    """The content of a log. ``deliveries`` are (tick, bytes) with ticks that do not decrease; an empty one is the end
+    of the input, and comes last. ``end`` is the tick at which the run ended, None if it was cut off."""
 
     path: Path
     facts: Mapping[str, str]
@@ -76,7 +76,8 @@ class InputLog:
     end: int | None
 
     def check(self, facts: Mapping[str, str]) -> None:
-        """Raise :class:`FileError`, with the name and both values, if a fact of the recorded run is not as here."""
+        """Raise :class:`FileError`, with the name and both values, if a fact of the recorded run differs from
+        ``facts``."""
         for name in sorted({*self.facts, *facts}):
             recorded, found = self.facts.get(name), facts.get(name)
             if recorded != found:
@@ -120,7 +121,7 @@ def digest(data: bytes) -> str:
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file, as a fact about a guest; of a pipe nothing is left to read. Raises :class:`FileError`."""
+    """SHA-256 of a file, as a fact about a guest; a pipe's data is consumed. Raises :class:`FileError`."""
     found = hashlib.sha256()
     try:
         if path.exists() and not path.is_file():
@@ -145,7 +146,7 @@ class _Fault:
 
 
 def _entries(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The objects of a file, with the numbers of their lines."""
+    """The objects of a file, with their line numbers."""
     left = _MAX_SIZE
     try:
         with path.open("rb") as file:

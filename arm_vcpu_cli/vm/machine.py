@@ -34,7 +34,7 @@ NO_RANDOM: Final[Mapping[str, Random]] = MappingProxyType({})
 class Machine:
     """A machine with its guest loaded; close it when done (or use it as a context manager).
 
-    ``bus`` holds the devices that all CPUs see alike; what each has of its own is in ``cpus``.
+    ``bus`` holds the devices that all CPUs share; private parts are in ``cpus``.
     """
 
     def __init__(
@@ -76,24 +76,24 @@ class Machine:
         self.devices = devices
         """The models of the description's devices, by name."""
         self.random = random
-        """Where random numbers come from, by what they are for."""
+        """The sources of random numbers, by purpose."""
         self.seen_enough: str | None = None
-        """Why the run is to end, in words, from whoever has seen what it was run for; heeded once the vCPU stops."""
+        """The reason to end the run, set by an observer whose goal is reached; it takes effect once the vCPU stops."""
         self.semihosting = semihosting
 
     @property
     def current(self) -> Cpu:
-        """The CPU whose turn it is, or was: the one that has exited."""
+        """The CPU that has the turn, or had it last: the one that exited."""
         return self.scheduler.current
 
     @property
     def core(self) -> CpuCore:
-        """The physical CPU that it is on."""
+        """The physical CPU of the current CPU."""
         return self.scheduler.current.core
 
     @property
     def shared_parts(self) -> dict[str, object]:
-        """What all CPUs share and a reset brings back, by name."""
+        """The parts that all CPUs share and a reset restores, by name."""
         return {
             **{f"device {name}": device for name, device in self.devices.items()},
             "gic": self.gic,
@@ -103,11 +103,11 @@ class Machine:
 
     @property
     def exits(self) -> int:
-        """Exits of all vCPUs so far."""
+        """The number of exits of all vCPUs so far."""
         return sum(cpu.arch.exits for cpu in self.cpus)
 
     def observe(self, observer: ExitObserver) -> None:
-        """Tell one more of the exits of all vCPUs; before the machine is started."""
+        """Add an observer of the exits of all vCPUs; before the machine is started."""
         for cpu in self.cpus:
             cpu.arch.add_observer(observer)
 
@@ -123,17 +123,17 @@ class Machine:
         self.scheduler.begin()
 
     def look_at(self, cpu: Cpu) -> None:
-        """Have another CPU be the current one, on its core, for those who look at a machine whose run is over."""
+        """Make another CPU the current one, on its core, to inspect a machine whose run is over."""
         self.scheduler.current = cpu
         cpu.arch.synchronise()
 
     def request_stop(self) -> None:
-        """Have the guest stopped between two instructions, as soon as possible; safe from any thread."""
+        """Stop the guest between two instructions, as soon as possible; safe from any thread."""
         for core in self.host.cores:
             core.request_stop()
 
     def close(self) -> None:
-        """Release the engine and the guest's memory, and close what the guest has open."""
+        """Release the engine and the guest's memory, and close the files that the guest has open."""
         if self.semihosting is not None:
             self.semihosting.close()
         self.host.close()

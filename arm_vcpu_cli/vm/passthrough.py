@@ -1,4 +1,4 @@
-"""Devices that the guest reaches without an exit: stage 2 maps them, and the engine calls them itself."""
+"""Devices that the guest accesses without an exit: stage 2 maps them, and the engine calls them directly."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ AccessObserver = Callable[["PassedThrough", bool, int, int, int], None]
 
 
 class PassedThrough:
-    """A device whose interrupt line is checked after each access, because no exit would do so.
+    """A device whose interrupt line is checked after each access, because no exit triggers that check.
 
-    Each access is reported to ``observer``, for the same reason.
+    Each access is reported to ``observer``, because no exit reports it either.
     """
 
     def __init__(self, name: str, base: int, device: MmioDevice, settle: Callable[[], None]) -> None:
@@ -52,7 +52,7 @@ def pass_through(
     device: MmioDevice,
     settle: Callable[[], None],
 ) -> PassedThrough:
-    """Put a device at a host-physical address and map its window there, as Device-nGnRE memory.
+    """Place a device at a host-physical address and map its window there, as Device-nGnRE memory.
 
     ``settle`` is called after each access.
     """

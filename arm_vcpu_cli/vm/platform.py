@@ -23,22 +23,22 @@ _PMU_CRN: Final = 9
 _INSTRUCTIONS: Final = 1
 """op0 of system instructions: cache and TLB maintenance, address translation."""
 _TLB_CRN: Final = 8
-"""Of the registers of performance monitors, which no guest of ours is told to have."""
+"""The encoding of the performance monitors' registers, which no guest is shown as present."""
 _REMEMBERED: Final = 4096
-"""Addresses of which the device is remembered: a guest that tries them all must not fill the host's memory."""
+"""The most addresses in the device cache: a guest that probes them all must not exhaust the host's memory."""
 
 
 NO_TIMER: Final[Handlers] = MappingProxyType({})
 
 
 class RegisterAccess(Protocol):
-    """Reading and writing the guest's own system registers, which a vCPU offers."""
+    """Read and write access to the guest's own system registers, as provided by a vCPU."""
 
     def read_sysreg(self, reg: SysReg) -> int:
-        """The register as the core holds it."""
+        """Read the register from the core."""
 
     def write_sysreg(self, reg: SysReg, value: int) -> None:
-        """Write it with its side effects."""
+        """Write the register, with its side effects."""
 
 
 class MachinePlatform:
@@ -62,8 +62,8 @@ class MachinePlatform:
         timer: Handlers = NO_TIMER,
         semihosting: Call | None = None,
     ) -> None:
-        """Give what exists only once the vCPU does: its own registers, the GIC's CPU interface, the functions behind
-        the timer registers that trap, and semihosting."""
+        """Connect the parts that exist only once the vCPU does: its own registers, the GIC's CPU interface, the
+        functions for trapped timer registers, and semihosting."""
         self._registers = registers
         self._semihosting = semihosting
         self._readers = {reg: read for reg, (read, _) in timer.items() if read is not None}
@@ -74,7 +74,7 @@ class MachinePlatform:
             self._writers.update((reg, partial(interface.write, reg)) for reg in ICC_REGISTERS)
 
     def sysreg_read(self, reg: SysReg) -> int | Outcome:
-        """A register that is emulated, else the register itself: a trap that was asked for only to be seen."""
+        """Read an emulated register, or the register itself if the trap exists only for observation."""
         reader = self._readers.get(reg)
         if reader is not None:
             value = reader()
@@ -87,16 +87,16 @@ class MachinePlatform:
             return Outcome.UNDEFINED
 
     def sysreg_write(self, reg: SysReg, value: int) -> Outcome:
-        """As :meth:`sysreg_read`."""
+        """Write an emulated register, or the register itself, as :meth:`sysreg_read` reads it."""
         writer = self._writers.get(reg)
         if writer is not None:
-            # The writers of the timer return nothing, those of the GIC whether there is such a register.
+            # The timer's writers return None, those of the GIC whether the register exists.
             return Outcome.UNDEFINED if writer(value) is False else Outcome.DONE
         if self._registers is None or reg in self._emulated or reg.crn == _PMU_CRN:
             return Outcome.UNDEFINED
         if reg.op0 == _INSTRUCTIONS and reg.crn != _TLB_CRN:
-            # Maintenance of caches that there are none of. It must not be the engine's to do: where an address faults,
-            # the engine leaves by an exception of the guest, and everything below that it was called from with it.
+            # Maintenance of caches that do not exist. The engine must not carry it out: if an address faults, the
+            # engine takes a guest exception and abandons all its calling frames.
             return Outcome.DONE
         try:
             self._registers.write_sysreg(reg, value)
@@ -105,7 +105,7 @@ class MachinePlatform:
         return Outcome.DONE
 
     def page_fault(self, ipa: int, access: AccessFlags) -> Outcome:
-        """What the memory region says: an external abort, the end of the run, or (for writes) nothing."""
+        """Apply the memory region's ``on_fault``: an external abort, the end of the run, or (for writes) nothing."""
         region = next((region for region in self._memory if region.base <= ipa < region.base + region.size), None)
         if region is None or region.on_fault is OnFault.ABORT:
             return Outcome.ABORT
@@ -114,18 +114,18 @@ class MachinePlatform:
         return Outcome.EXIT if region.on_fault is OnFault.STOP else Outcome.ABORT
 
     def hypercall(self, number: int, args: tuple[int, ...]) -> int | Outcome:  # noqa: ARG002
-        """No hypercall is defined: SMCCC's answer to an unknown function."""
+        """Return SMCCC's result for an unknown function, because no hypercall is defined."""
         return to_u64(SmcccStatus.NOT_SUPPORTED)
 
     def semihosting(self, operation: int, parameter: int) -> int | SystemDown | Outcome:
-        """HLT #0xF000, where the machine has semihosting."""
+        """Handle HLT #0xF000, if the machine has semihosting."""
         if self._semihosting is None:
             return Outcome.UNDEFINED
         return self._semihosting(operation, parameter)
 
 
 def _reader(bus: Bus) -> Callable[[int, int], int | Outcome]:
-    # Guests use few registers: which device has an address is looked up once and remembered.
+    # Guests use few registers: the device at an address is looked up once and cached.
     known: dict[int, tuple[Callable[[int, int], int], int, int]] = {}
     miss = Outcome.ABORT
 

@@ -1,7 +1,7 @@
-"""The power states of a machine's CPUs, as PSCI sees them (DEN0022, chapters 4 and 5): who is on, off or on its way.
+"""The power states of a machine's CPUs, as defined by PSCI (DEN0022, chapters 4 and 5): on, off or pending.
 
-Only decisions and their consequences: nothing here knows a vCPU or an engine. A CPU is named by its affinity, the
-affinity fields of MPIDR_EL1 in their places. All answers depend on the order of the calls alone.
+This module only decides and records; it does not depend on a vCPU or an engine. A CPU is named by its affinity, the
+affinity fields of MPIDR_EL1 in their places. All results depend only on the order of the calls.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from arm_vcpu_cli.arch.smccc import AffinityState, PsciStatus
 from arm_vcpu_cli.record import Record
 
 SAVED_VERSION: Final = 1
-"""The version of what :meth:`PowerController.save` makes."""
+"""The version of the state that :meth:`PowerController.save` returns."""
 _INSTRUCTION_SIZE: Final = 4
 
 
@@ -30,14 +30,14 @@ class CpuPower(Enum):
 
 
 class Start(Record):
-    """Where a CPU starts, and what it has in x0 then (DEN0022, 6.4: the other registers have their reset values)."""
+    """The address at which a CPU starts, and its x0 (DEN0022, 6.4: the other registers have their reset values)."""
 
     entry: int
     context: int = 0
 
 
 class PowerController:
-    """Decides about the CPUs of one machine and records what it has decided.
+    """Decides on the power states of one machine's CPUs, and records them.
 
     ``affinities`` names the CPUs in order: the first is on, the others are off. ``is_executable_address`` tells
     whether the guest may execute at an IPA. A method that takes the affinity of its caller raises :class:`KeyError`
@@ -53,7 +53,7 @@ class PowerController:
         self._is_executable_address = is_executable_address
         self._states = dict.fromkeys(order, CpuPower.OFF)
         self._states[order[0]] = CpuPower.ON
-        # Of those that are ON_PENDING, and of those that are SUSPENDED without their registers.
+        # The starts of CPUs that are ON_PENDING, or SUSPENDED with loss of their registers.
         self._starts: dict[int, Start] = {}
 
     # Questions -------------------------------------------------------------------------------------------------
@@ -72,7 +72,7 @@ class PowerController:
         return self._states[cpu] is not CpuPower.OFF and self._others_are_off(cpu)
 
     def affinity_info(self, target: int, level: int) -> int:
-        """What AFFINITY_INFO answers (DEN0022, 5.7): of one CPU at level 0, else of the group that shares the fields
+        """The result of AFFINITY_INFO (DEN0022, 5.7): for one CPU at level 0, else for the group that shares the fields
         from that level on. Fields below the level are ignored.
 
         A suspended CPU counts as on. A group is on if one of its CPUs is, and off if all of them are.
@@ -105,7 +105,7 @@ class PowerController:
     # Changes ---------------------------------------------------------------------------------------------------
 
     def cpu_on(self, target: int, entry: int, context: int) -> PsciStatus:
-        """CPU_ON (DEN0022, 5.6): a CPU that is off waits, with SUCCESS, for :meth:`take_start`."""
+        """CPU_ON (DEN0022, 5.6): a CPU that is off becomes pending, with SUCCESS, until :meth:`take_start`."""
         state = self._states.get(target)
         if state is None:
             return PsciStatus.INVALID_PARAMETERS
@@ -120,7 +120,7 @@ class PowerController:
         return status
 
     def take_start(self, cpu: int) -> Start | None:
-        """Where a starting CPU starts, after which it is on; None for every other CPU."""
+        """Switch a starting CPU on and return its start; None for every other CPU."""
         if self._states[cpu] is not CpuPower.ON_PENDING:
             return None
         self._states[cpu] = CpuPower.ON
@@ -173,8 +173,8 @@ class PowerController:
         return {"version": SAVED_VERSION, "cpus": cpus}
 
     def load(self, saved: Mapping[str, Any]) -> None:
-        """Become what :meth:`save` of a controller of the same CPUs has told; ValueError, and no change, if it is not
-        that."""
+        """Restore the state that :meth:`save` returned for the same CPUs. Raises ValueError, without any change, for
+        any other state."""
         if saved.get("version") != SAVED_VERSION:
             raise ValueError(f"version {saved.get('version')!r} of the CPUs' power states, expected {SAVED_VERSION}")
         states: dict[int, CpuPower] = {}
@@ -192,7 +192,7 @@ class PowerController:
 
 
 def _may_have(state: CpuPower, start: Start | None) -> bool:
-    """Whether a CPU in that state has that start."""
+    """Whether a CPU in that state may have that start."""
     if state is CpuPower.SUSPENDED:
         return True
     return (start is not None) is (state is CpuPower.ON_PENDING)

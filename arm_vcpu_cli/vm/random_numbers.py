@@ -1,4 +1,4 @@
-"""Random numbers that follow from a seed, with a position that can be saved."""
+"""Random numbers derived from a seed, with a position that can be saved."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MASK32: Final = (1 << 32) - 1
 
 
 def random_numbers(seed: int, purpose: str, *, of_host: bool) -> Random:
-    """Random numbers that follow from the seed, separate for each purpose; or the host's, which are not repeatable."""
+    """Random numbers derived from the seed, separately for each purpose, or the host's, which are not repeatable."""
     return SystemRandom() if of_host else Random(f"{seed} {purpose}")
 
 
@@ -27,7 +27,7 @@ def save_random(random: Random) -> dict[str, Any] | None:
 
 
 def load_random(random: Random, saved: Saved) -> None:
-    """Continue at a position. ValueError if it is not one."""
+    """Continue at a position. Raises ValueError if it is not one."""
     if saved.number("version", _ALGORITHM) != _ALGORITHM:
         raise ValueError("random numbers of another generator")
     words = saved.numbers("words", _WORDS, _MASK32)

@@ -1,7 +1,7 @@
-"""A reset of the whole machine (DEN0022, SYSTEM_RESET): all is as after power-on, but for what lies outside of it.
+"""A reset of the whole machine (DEN0022, SYSTEM_RESET): everything inside it returns to its power-on state.
 
-Time goes on, and with it recorded input and random numbers; so does the console. Memory is empty but for what the
-machine file and the guest's files put there.
+Time, recorded input, random numbers and the console continue. Memory is zero except for the files that the machine file
+and the guest load.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from arm_vcpu_cli.vm.machine import Machine
 
 
 class PowerOn(Record):
-    """What a machine's parts were like before its guest began, by name."""
+    """The states of a machine's parts before its guest started, by name."""
 
     states: dict[str, Any]
 
 
 def power_on(machine: Machine) -> PowerOn:
-    """What :func:`reset_machine` is to bring back; of a machine that has not run."""
+    """The state that :func:`reset_machine` restores; taken from a machine that has not run."""
     return PowerOn({name: part.save() for name, part in _parts(machine).items()})
 
 
 def reset_machine(machine: Machine, before: PowerOn) -> None:
-    """Start the machine anew, with its first CPU at the entry point. Between two exits."""
+    """Restart the machine, with its first CPU at the entry point; only between two exits."""
     description, image, ram = machine.description, machine.image, machine.ram
     for backed in ram.regions:
         machine.host.clear(backed.paddr, backed.region.size)
