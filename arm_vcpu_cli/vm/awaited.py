@@ -27,7 +27,7 @@ from arm_vcpu_cli.vm.machine import Machine
 _ENABLE: Final = int(CntCtl.of(ENABLE=1))
 _CONFIGURATION_BITS: Final = 2
 _EDGE: Final = 2
-"""The edge-trigger bit of the two bits that GICD_ICFGR<n> has for an interrupt."""
+"""The bit for edge-triggered, of the two bits that each interrupt has in GICD_ICFGR<n>."""
 _CLEAR_IRQ, _CLEAR_FIQ = 2, 1
 """The operands of MSR DAIFClr."""
 

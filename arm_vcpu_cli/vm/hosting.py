@@ -13,7 +13,7 @@ class MachineHost(Aarch64Hal, Protocol):
     """The vCPUs' HAL, plus memory and devices for guests. Addresses and sizes are in bytes."""
 
     timer_is_due: Callable[[], bool]
-    """Whether the exit of the timer that ends a guest's budget is caused by the guest; the machine sets it."""
+    """Whether the guest itself causes the timer interrupt that ends its budget; the machine sets this."""
 
     @property
     def cpus(self) -> int:

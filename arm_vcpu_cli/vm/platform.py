@@ -20,10 +20,11 @@ from arm_vcpu_cli.vm.semihosting.lazy_service import Call
 
 _T = TypeVar("_T")
 _PMU_CRN: Final = 9
+"""CRn of the performance monitors' registers, which no guest is shown as present."""
 _INSTRUCTIONS: Final = 1
 """op0 of system instructions: cache and TLB maintenance, address translation."""
 _TLB_CRN: Final = 8
-"""The encoding of the performance monitors' registers, which no guest is shown as present."""
+"""CRn of TLB maintenance instructions."""
 _REMEMBERED: Final = 4096
 """The most addresses in the device cache: a guest that probes them all must not exhaust the host's memory."""
 

@@ -1,4 +1,4 @@
-"""The run loop: runs a machine to its end and says how it ended."""
+"""The run loop: runs a machine to its end and reports how it ended."""
 
 from __future__ import annotations
 
@@ -61,20 +61,20 @@ if TYPE_CHECKING:
     from arm_vcpu_cli.vm.reset import PowerOn
 
 _RESET: Final = "arm_vcpu_cli.vm.reset"
-"""Needed by runs that a reset does not end."""
+"""Loaded only for runs that continue after a reset."""
 _STANDING: Final = "arm_vcpu_cli.vm.standing"
-"""Needed if several CPUs can make no progress."""
+"""Loaded only if several CPUs cannot make progress."""
 _AWAITED: Final = "arm_vcpu_cli.vm.awaited_words"
-"""Needed where a guest waits in vain."""
+"""Loaded only if a guest waits in vain."""
 _WORTH_TELLING: Final = 1.0
-"""Seconds that a guest has to be quiet or idle for it to be mentioned."""
+"""The least seconds of quiet or idle time to mention."""
 
 Verdict = RunResult | None
-"""None: the guest goes on."""
+"""The end of the run, or None if the guest continues."""
 
 
 class GuestRun:
-    """One run of a machine, and those who watch it."""
+    """One run of a machine, with its watchers."""
 
     def __init__(self, machine: Machine, watchdog: Watchdog) -> None:
         self.machine = machine
@@ -85,10 +85,10 @@ class GuestRun:
         self.culprit: Cpu | None = None
         """The CPU that the others wait for, if that is why the run is over."""
         self.power_on: PowerOn | None = None
-        """What a reset is to bring back; None if it ends the run."""
+        """The state that a reset restores; None if a reset ends the run."""
 
     def start(self) -> None:
-        """Begin to watch."""
+        """Start the watchers."""
         self.share_exits()
         self.machine.input.cancelled = self.watchdog.has_fired
         if self.machine.description.boot.reboot:
@@ -97,18 +97,18 @@ class GuestRun:
         self.hang.start()
 
     def share_exits(self) -> None:
-        """Give the CPU whose turn it is the rest of the exits that the machine may have."""
+        """Give the current CPU the machine's remaining exits."""
         limit = self.machine.description.limits.max_exits
         if limit:
             arch = self.machine.current.arch
             arch.max_exits = arch.exits + limit - self.machine.exits
 
     def place(self) -> str:
-        """Where the guest is."""
+        """The guest's location, in words."""
         return with_symbol(self.machine, self.machine.current.arch.ctx.elr) + on_cpu(self.machine)
 
     def doing(self) -> str:
-        """What is known of the guest's last seconds, to be added to its place; empty if it was busy."""
+        """The guest's recent activity, as a suffix to its place; empty if it was busy."""
         machine = self.machine
         quiet = self.hang.quiet_seconds()
         if quiet >= _WORTH_TELLING:
@@ -130,7 +130,7 @@ def _no_progress(message: str) -> RunResult:
 
 
 def _nobody_gets_on(run: GuestRun) -> RunResult:
-    """The end of a machine whose CPUs wait for each other, or all for nothing."""
+    """The result for a machine whose CPUs wait for each other, or all in vain."""
     run.culprit, message = import_module(_STANDING).blame(run.machine)
     held = import_module(_AWAITED).why_none_comes(run.machine)
     return _no_progress(message if held is None else f"{message}; {held}")
@@ -138,7 +138,7 @@ def _nobody_gets_on(run: GuestRun) -> RunResult:
 
 def _system_down(run: GuestRun, exit_: SystemDown) -> Verdict:
     if exit_.action is PowerAction.SUSPEND:
-        # The only CPU that is on waits for what would wake it alone as well.
+        # The only CPU that is on waits for an event that it would also have to wait for on its own.
         return _halt(run, exit_)
     if exit_.action is PowerAction.EXIT:
         return exited(exit_.status)
@@ -195,7 +195,7 @@ def _halt(run: GuestRun, exit_: Halt | SystemDown) -> Verdict:
 
 
 def _next_turn(run: GuestRun) -> Verdict:
-    """Another CPU may have to have its turn; if all of them wait, time passes."""
+    """Switch to another CPU if it is due; if all of them wait, let time pass."""
     machine = run.machine
     verdict = None if machine.scheduler.choose() is not None else _idle(run)
     if machine.description.limits.max_exits:
@@ -224,7 +224,7 @@ def _idle(run: GuestRun) -> Verdict:
 
 
 def _idle_for_ever(run: GuestRun) -> Verdict:
-    """A kernel at its prompt sets timers for ever. Once no input can arrive any more, that is not progress."""
+    """End a guest idle at its prompt: its kernel sets timers for ever, but without further input makes no progress."""
     limit = run.machine.description.limits.idle
     if not limit or not run.machine.input.starved():
         return None
@@ -244,7 +244,7 @@ def _external_interrupt(run: GuestRun, _exit: ExternalInterrupt) -> Verdict:
 
 
 def _nothing(run: GuestRun, _exit: Nothing) -> Verdict:
-    # A requested stop, an alarm of the machine's own, or the end of a turn.
+    # A requested stop, one of the machine's own alarms, or the end of a turn.
     machine = run.machine
     stopped_by = machine.current.arch.stopped_by
     if stopped_by is StopReason.WAIT:
@@ -292,11 +292,11 @@ EXIT_HANDLERS: Final[Mapping[type, Callable[[GuestRun, Any], Verdict]]] = Mappin
         Halt: _halt,
         NestedPageFault: _page_fault,
         FailEntry: _fail_entry,
-        # An SGI to a machine of one CPU without an interrupt controller reaches nobody.
+        # An SGI on a machine of one CPU without an interrupt controller has no target.
         SendIPI: _go_on,
         ExternalInterrupt: _external_interrupt,
         Nothing: _nothing,
-        # The platform completes these in place; coming here they are a fault of ours, and reported as one.
+        # The platform completes these in place; one that gets here is an internal error, and reported as such.
         Hypercall: _unexpected,
         MmioRead: _unexpected,
         MmioWrite: _unexpected,
@@ -306,7 +306,7 @@ EXIT_HANDLERS: Final[Mapping[type, Callable[[GuestRun, Any], Verdict]]] = Mappin
         IoWrite: _unexpected,
     }
 )
-"""What the machine does about each exit that ``run()`` returns."""
+"""The handler for each exit that ``run()`` returns."""
 
 
 def _stopped(run: GuestRun) -> Verdict:
@@ -333,7 +333,7 @@ def _interrupted(message: str) -> RunResult:
 
 
 def _panicked(run: GuestRun, end: RunResult | None) -> RunResult:
-    """The end of a guest whose kernel has panicked; ``end`` is what else there is to say."""
+    """The result for a guest whose kernel has panicked; ``end`` is the result otherwise, if any."""
     then = "" if end is None else f"; then {end.message}"
     return RunResult(Ending.PANIC, STATUS_FAULT, f"the guest's kernel panicked: {run.panic.text}{then}")
 
@@ -353,7 +353,7 @@ def _loop(run: GuestRun) -> RunResult:
 
 
 def _end(run: GuestRun) -> RunResult:
-    """Run to the end; what is still to be printed is printed."""
+    """Run to the end, and flush the remaining output."""
     console = run.machine.console
     try:
         result = _loop(run)
@@ -363,7 +363,7 @@ def _end(run: GuestRun) -> RunResult:
     except ConsoleClosedError as error:
         return RunResult(Ending.INTERRUPTED, error.exit_status, str(error))
     except OutputError as error:
-        # Whoever has the output open reports it. What the guest has printed by now can still be shown.
+        # The owner of the output reports the error. The guest's output up to now can still be printed.
         with contextlib.suppress(ConsoleClosedError, ConsoleCancelledError):
             console.flush()
         return RunResult(Ending.INTERRUPTED, error.exit_status, str(error))
@@ -382,7 +382,7 @@ def run_machine(machine: Machine, watchdog: Watchdog) -> RunResult:
     result = _end(run)
     quiet, idle = run.hang.quiet_seconds(), run.idle.seconds(machine.timeline.now(), run.panic.printed)
     with contextlib.suppress(OutputError):
-        # The recording cannot be written, which is reported when it is closed.
+        # The recording cannot be written; closing it reports the error.
         machine.input.finish()
     for cpu in machine.cpus:
         cpu.arch.close_record()

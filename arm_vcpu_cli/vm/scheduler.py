@@ -1,15 +1,15 @@
-"""Whose turn it is: vCPUs that are meant to run at the same time take turns on a core, and only here it gets a budget.
+"""The scheduler: vCPUs that run concurrently in guest time take turns on a core, and only it sets the core's budget.
 
-Under the instruction clock each vCPU has a time of its own. The one that is furthest behind has the next turn, and may
-get ahead of the others by no more than the quantum; one that waits takes no turns, and is woken at the time of whatever
-wakes it, so that time jumps when all of them wait. What one does to another (an SGI, CPU_ON, an interrupt of a device)
-ends its turn early, and the other one sees it at the beginning of its own next turn. All of this follows from what the
-guest does, and from the seed where there is one, so that every run is the same.
+Under the instruction clock each vCPU has its own time. The vCPU that is furthest behind has the next turn, and may get
+ahead of the others by no more than the quantum. A waiting vCPU takes no turns, and wakes at the time of the event that
+wakes it, so time jumps when all of them wait. An effect of one vCPU on another (an SGI, CPU_ON, a device interrupt)
+ends its turn early, and the other sees it at the start of its own next turn. The order depends only on the guest's
+execution and on the seed, if there is one, so runs repeat exactly.
 
-The quantum is short while vCPUs have to do with each other, and grows while they do not: a switch costs as much as some
-ten thousand instructions.
+The quantum is short while vCPUs interact, and grows while they do not: a switch costs about as much as ten thousand
+instructions.
 
-Under the host's clock there is one time for all. Then those that have something to do take turns of a millisecond.
+Under the host's clock all vCPUs share one time, and runnable vCPUs take turns of a millisecond.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from arm_vcpu_cli.vm.random_numbers import load_random, save_random
 from arm_vcpu_cli.vm.timeline import NEVER, Timeline
 
 _VERSION: Final = 1
-"""Of a saved state."""
+"""The version of a saved state."""
 DEFAULT_QUANTUM: Final = 20_000
 """Nanoseconds."""
 _GROWTH: Final = 64
-"""How many times its least length the quantum gets, at most."""
+"""The longest quantum, as a multiple of the shortest."""
 _SHORTEST_TURN: Final = 600
-"""Nanoseconds of a turn of random length: no block has as many instructions, so that one at least is executed."""
+"""The shortest turn of random length, in nanoseconds: more than any block's instructions, so that one is executed."""
 _HOST_TURN: Final = 1_000_000
 """Nanoseconds of the host."""
 
 
 class Scheduler:
-    """Gives the CPUs of a machine their turns. ``seed`` draws order and length of the turns at random."""
+    """Gives the CPUs of a machine their turns. With ``seed`` the order and length of the turns are pseudo-random."""
 
     def __init__(self, timeline: Timeline, *, quantum: int = DEFAULT_QUANTUM, seed: int | None = None) -> None:
         self._timeline = timeline
@@ -51,10 +51,10 @@ class Scheduler:
         self._yields = False
         """Whether a WFE ends the turn."""
         self.over = False
-        """Whether another CPU may have to have its turn."""
+        """Whether another CPU may be due."""
 
     def begin_again(self) -> None:
-        """The machine was reset: the first CPU has its turn, now."""
+        """Give the first CPU its turn now, after a reset of the machine."""
         now = self._timeline.now()
         for cpu in self._cpus:
             cpu.time = now
@@ -63,36 +63,36 @@ class Scheduler:
         self.over = True
 
     def connect(self, cpus: Sequence[Cpu]) -> None:
-        """With these CPUs; the first is to have the first turn."""
+        """Set the CPUs; the first gets the first turn."""
         self._cpus = tuple(cpus)
         self._alone = len(self._cpus) == 1
         self.current = self._cpus[0]
 
     def begin(self) -> None:
-        """The vCPUs are bound: the first turn."""
+        """Start the first turn, with the vCPUs bound."""
         self._several_cores = len({id(cpu.core) for cpu in self._cpus}) > 1
         self._in_turn = True
-        # It may be on any core.
+        # The first CPU may be on any core.
         self._timeline.enter(self.current.index, self.current.core, self.current.time)
         self.current.enter()
         self._limit(NEVER)
 
     @property
     def longest_turn(self) -> int:
-        """Nanoseconds that CPUs may be apart, at most, but for a few instructions."""
+        """The greatest time between CPUs in nanoseconds, give or take a few instructions."""
         return max(self._least * _GROWTH, _HOST_TURN)
 
-    # What happens to a CPU -------------------------------------------------------------------------------------
+    # Events of a CPU -------------------------------------------------------------------------------------
 
     def wait(self) -> None:
-        """The current CPU waits for an interrupt."""
+        """Make the current CPU wait for an interrupt."""
         self.current.activity = Activity.WAITING
         self.over = True
 
     def wait_for_others(self) -> None:
-        """The current CPU has executed WFE: whatever it waits for, another one has to run for that first.
+        """End the turn of the current CPU after a WFE, because another CPU must run to cause the event.
 
-        An event may also come from nowhere (DDI 0487, D1.6): it looks again when the others have had a short turn.
+        A WFE may also complete spuriously (DDI 0487, D1.6): it checks again after the others have had a short turn.
         """
         others = [cpu.time for cpu in self._cpus if cpu.activity is Activity.RUNNING and cpu is not self.current]
         if others and not self._timeline.follows_host:
@@ -101,22 +101,22 @@ class Scheduler:
         self.over = bool(others)
 
     def look(self) -> None:
-        """The current CPU was stopped: is its turn over?"""
+        """Determine, after a stop of the current CPU, whether its turn is over."""
         if self._end < NEVER and self._timeline.now() >= self._end:
             self.over = True
 
     def switch_off(self) -> None:
-        """The current CPU is switched off."""
+        """Switch the current CPU off."""
         self.current.activity = Activity.OFF
         self.over = True
 
     def switch_on(self, cpu: Cpu) -> None:
-        """Another CPU is switched on, now."""
+        """Switch another CPU on, now."""
         cpu.activity = Activity.RUNNING
         self._concerns(cpu)
 
     def raised(self, index: int) -> None:
-        """An interrupt is signalled to a CPU."""
+        """Notify the scheduler that an interrupt is signalled to a CPU."""
         if not self._cpus:
             return
         cpu = self._cpus[index]
@@ -127,13 +127,13 @@ class Scheduler:
             self._meet(cpu)
 
     def _concerns(self, cpu: Cpu) -> None:
-        """A CPU has something to do that had nothing: it begins no earlier than what made it so."""
+        """Make an idle CPU runnable, no earlier than the event that woke it."""
         cpu.time = max(cpu.time, self._timeline.now())
         if cpu is not self.current:
             self._meet(cpu)
 
     def _meet(self, cpu: Cpu) -> None:
-        """The current CPU does something to another one, which is to notice it soon."""
+        """Let another CPU notice an action of the current one soon."""
         self._quantum = self._least
         if self._in_turn:
             end = self._timeline.now() if self._timeline.follows_host else cpu.time + self._least
@@ -143,7 +143,8 @@ class Scheduler:
     # Snapshots -------------------------------------------------------------------------------------------------
 
     def save(self) -> dict[str, Any]:
-        """Whose turn it is and until when, and what decides about the next ones but for the CPUs' own state."""
+        """Return the current turn and its end, and the state that decides the next turns, without the CPUs' own
+        state."""
         return {
             "version": _VERSION,
             "current": self.current.index,
@@ -156,9 +157,9 @@ class Scheduler:
         }
 
     def load(self, state: object) -> None:
-        """Take what :meth:`save` gave of as many CPUs, which are to be loaded before, and the timeline after.
+        """Restore the state that :meth:`save` returned for as many CPUs; load the CPUs before, and the timeline after.
 
-        ValueError, and nothing changes, if it is something else.
+        Raises ValueError, without any change, for any other state.
         """
         saved = Saved(state, "scheduler", version=_VERSION)
         current = self._cpus[saved.number("current", len(self._cpus) - 1)]
@@ -192,7 +193,7 @@ class Scheduler:
         return chosen
 
     def wake_at(self, nanoseconds: int) -> None:
-        """All wait, and time has come to where an alarm goes off: call all that are due."""
+        """Call all alarms that are due, with all CPUs waiting, once time has reached the next one."""
         if self._alone:
             self._timeline.skip_to(nanoseconds)
             self._timeline.expire()
@@ -203,7 +204,7 @@ class Scheduler:
 
     @contextmanager
     def aside(self) -> Iterator[None]:
-        """What the cores execute meanwhile takes no time, and then the turn goes on: it was only tried out."""
+        """A context in which trial execution on the cores takes no time; the turn then continues."""
         now = self._timeline.now()
         try:
             yield
@@ -221,10 +222,10 @@ class Scheduler:
             self.current.time = now
 
     def _adapt(self) -> None:
-        """The quantum after a whole turn.
+        """Adapt the quantum after a whole turn.
 
-        A CPU that is where it was at the end of its last one, with the same registers, waits for another one in a loop:
-        turns are short until it has got what it waits for.
+        A CPU at the same place and with the same registers as at the end of its last turn waits for another CPU in a
+        loop: turns are short until that wait is over.
         """
         cpu = self.current
         place = cpu.place()
@@ -238,7 +239,7 @@ class Scheduler:
         while True:
             chosen = self._first()
             for cpu in self._cpus:
-                # One that waits is due when its timer is.
+                # A waiting CPU is due when its timer is.
                 if cpu.activity is Activity.WAITING:
                     due = max(self._timeline.due(cpu.index), cpu.time)
                     if chosen is not None and due <= chosen.time:
@@ -263,7 +264,7 @@ class Scheduler:
         return min(ready, key=_turns, default=None)
 
     def _call_alarms(self, cpu: Cpu, nanoseconds: int) -> None:
-        """Have the alarms of a CPU that waits called at a time that has come for it."""
+        """Call the alarms of a waiting CPU that are due at a time."""
         self.current = cpu
         self._timeline.enter(cpu.index, cpu.core, max(cpu.time, nanoseconds))
         self._timeline.expire()
@@ -272,7 +273,7 @@ class Scheduler:
     def _enter(self, cpu: Cpu) -> None:
         before, self.current = self.current, cpu
         if self._several_cores and before.core is not cpu.core:
-            # The other core may have written what this one has cached.
+            # The other core may have written translations that this one has cached.
             cpu.core.flush_tlb()
             cpu.core.flush_code()
         self._timeline.enter(cpu.index, cpu.core, cpu.time)

@@ -1,9 +1,9 @@
-"""The state of a whole machine as plain data: saved between two exits, loaded into another machine that is alike.
+"""The state of a whole machine as plain data: saved between two exits, loaded into an equal machine.
 
-Plain data are integers, truth values, strings, bytes, None, lists, and dictionaries with strings as keys. What goes on
-from it is to the bit what would have gone on without it, under the instruction clock: every part has its state, random
-numbers have a position, alarms have names. Left out is what a guest cannot see: cached translations, translated code,
-the latest exits as a report tells them, and whoever observes.
+Plain data are integers, truth values, strings, bytes, None, lists, and dictionaries with strings as keys. Under the
+instruction clock a restored machine continues bit for bit like the saved one: every part saves its state, random
+numbers have a position, alarms have names. The state leaves out everything that a guest cannot see: cached
+translations, translated code, the latest exits for a report, and observers.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from arm_vcpu_cli.vm.runner import GuestRun
 
 VERSION: Final = 1
 STATELESS: Final = (ReadAsZero, type(None))
-"""What has no state: such a device, or a part that a machine is without."""
+"""A part without state: a stateless device, or a part that the machine does not have."""
 _CHUNK: Final = 512 * PAGE_SIZE
-"""Memory is looked at in pieces of this size first: most of it is zero."""
+"""Memory is first checked in pieces of this size, because most of it is zero."""
 _NO_PAGE: Final = bytes(PAGE_SIZE)
 
 
 def parts(machine: Machine) -> dict[str, Part]:
-    """All parts of a machine by name, in the order in which they are loaded: none undoes what was loaded before.
+    """All parts of a machine by name, in loading order, so that no part undoes an earlier one.
 
-    The timeline, random numbers and the memory of the guest are not among them. ValueError for one whose state
-    cannot be saved.
+    The timeline, random numbers and the memory of the guest are not among them. Raises ValueError for a part whose
+    state cannot be saved.
     """
     all_parts: dict[str, object] = {
         "host": machine.host,
@@ -70,10 +70,10 @@ def save_machine(machine: Machine) -> dict[str, Any]:
 
 
 def load_machine_state(machine: Machine, state: object) -> None:
-    """Have a machine go on where another one of the same description and guest was saved.
+    """Make a machine continue from the saved state of another one with the same description and guest.
 
-    It has been built and started, its input is connected, and its guest has not executed yet. ValueError, in one line
-    with the name of the part, if the state does not fit; the machine is of no use then.
+    It has been built and started, its input is connected, and its guest has not executed yet. Raises ValueError, in one
+    line with the name of the part, if the state does not fit; the machine is then unusable.
     """
     saved = Saved(state, "snapshot", version=VERSION)
     _check(machine, saved)
@@ -94,25 +94,26 @@ def load_machine_state(machine: Machine, state: object) -> None:
 
 
 def save_run(run: GuestRun) -> dict[str, Any]:
-    """What those who watch a run have seen so far; its machine is saved by :func:`save_machine`."""
+    """The state of a run's watchers; :func:`save_machine` saves its machine."""
     return {"version": VERSION, "hang": run.hang.save(), "idle": run.idle.save(), "panic": run.panic.save()}
 
 
 def load_run(run: GuestRun, state: object) -> None:
-    """Take what :func:`save_run` gave, once :func:`load_machine_state` has loaded the machine of ``run``, which has not
-    begun. ValueError if it is something else."""
+    """Restore the state that :func:`save_run` returned, after :func:`load_machine_state` and before ``run`` starts.
+    Raises ValueError for any other state."""
     saved = Saved(state, "run", version=VERSION)
     run.hang.load(saved.value("hang"))
     run.idle.load(saved.value("idle"))
     run.panic.load(saved.value("panic"))
 
 
-# What has to be alike ----------------------------------------------------------------------------------------------
+# The state must match the machine
+# ----------------------------------------------------------------------------------------------
 
 
 def _described(description: MachineDescription) -> dict[str, str]:
-    """What a machine is, by the sections of its description. Limits say when a run is cut short, and names of files
-    nothing about what is in them."""
+    """The identity of a machine, by the sections of its description. Limits are left out, as they only cut a run short,
+    and so are file names, which say nothing about content."""
     alone = replace(
         description,
         name="",
@@ -135,7 +136,7 @@ def _guest(image: GuestImage) -> dict[str, Any]:
 
 
 def _check(machine: Machine, saved: Saved) -> None:
-    """Raise ValueError, with the name of what differs, unless the state is of such a machine."""
+    """Raise ValueError, with the name of the difference, unless the state is of an equal machine."""
     if saved.text("engine") != engine_version():
         raise ValueError(f"snapshot.engine is {saved.text('engine')}, expected {engine_version()}")
     description = saved.part("description")
@@ -159,7 +160,7 @@ def _loading(name: str, part: Part, state: object) -> None:
 
 
 def _load_timeline(machine: Machine, saved: Saved) -> None:
-    """Time, and what the cores know of it."""
+    """Restore the time, in the timeline and in the cores."""
     timeline, description = machine.timeline, machine.description
     timeline.load(saved.value("timeline"), [cpu.core for cpu in machine.cpus])
     for core in machine.host.cores:
@@ -177,7 +178,7 @@ def _load_timeline(machine: Machine, saved: Saved) -> None:
 
 
 def _used(view: memoryview) -> Iterator[int]:
-    """The offsets of the pages of a memory that are not zero. Memory that was never used stays unused."""
+    """The offsets of the non-zero pages of a memory. Memory never used stays unallocated."""
     nothing = bytes(_CHUNK)
     for start in range(0, len(view), _CHUNK):
         chunk = view[start : start + _CHUNK].tobytes()
@@ -189,7 +190,7 @@ def _used(view: memoryview) -> Iterator[int]:
 
 
 def _pages(machine: Machine, backed: BackedRegion) -> list[list[Any]]:
-    """[offset, bytes] of all runs of pages that are not zero."""
+    """[offset, bytes] of all runs of non-zero pages."""
     view = machine.host.memory(backed.paddr, backed.region.size)
     runs: list[list[int]] = []
     for offset in _used(view):

@@ -1,4 +1,4 @@
-"""What each of several CPUs does, and which of them keeps the others from making progress; in words."""
+"""Describes the activity of each of several CPUs, and which of them keeps the others from making progress."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from arm_vcpu_cli.vm.watch.loops import Loop, find_loops
 _MOST_GROUPS: Final = 4
 _MOST_RANGES: Final = 4
 _RANGE: Final = 3
-"""The least count of consecutive numbers that is written as a range."""
+"""The least number of consecutive CPU numbers written as a range."""
 
 
 class Doing(Enum):
-    """What a CPU does."""
+    """The activity of a CPU."""
 
     RUNNING = "running"
     SPINNING = "spinning"
@@ -35,7 +35,8 @@ class Doing(Enum):
 
 
 class Standing(Record):
-    """What one CPU does, and where. ``masked`` is whether it masks interrupts, ``loop`` where it spins."""
+    """The activity of one CPU, and its place. ``masked``: it masks interrupts; ``loop`` is the loop in which it
+    spins."""
 
     cpu: int
     doing: Doing
@@ -45,17 +46,17 @@ class Standing(Record):
 
     @property
     def watches(self) -> int | None:
-        """The address that it most likely waits to see changed."""
+        """The address whose change it most likely awaits."""
         return None if self.loop is None or self.loop.watched is None else self.loop.watched.address
 
     @property
     def place(self) -> int:
-        """Where it is, which for a loop does not depend on when it was looked at."""
+        """Its place, which for a loop does not depend on the moment of observation."""
         return self.pc if self.loop is None else self.loop.place
 
 
 def survey(machine: Machine, but: Cpu | None = None) -> tuple[Standing, ...]:
-    """What each CPU of a machine that has stopped does, in order of their numbers; ``but`` is not asked if it spins."""
+    """The activity of each CPU of a stopped machine, by number; ``but`` is not examined for spinning."""
     executing = [cpu for cpu in machine.cpus if cpu.activity is Activity.RUNNING and not cpu.starts and cpu is not but]
     loops = find_loops(machine, executing)
     return tuple(
@@ -72,7 +73,7 @@ def survey(machine: Machine, but: Cpu | None = None) -> tuple[Standing, ...]:
 
 def _doing(machine: Machine, cpu: Cpu, loop: Loop | None) -> Doing:
     if cpu.activity is Activity.OFF or machine.power.state(cpu.affinity) is CpuPower.OFF:
-        # The last one that switches itself off is not taken out of its turn.
+        # The last CPU to switch itself off keeps its turn.
         return Doing.OFF if cpu.turns or cpu is machine.current else Doing.NEVER_ON
     if cpu.activity is Activity.WAITING:
         return Doing.SUSPENDED if machine.power.state(cpu.affinity) is CpuPower.SUSPENDED else Doing.WAITING
@@ -81,7 +82,8 @@ def _doing(machine: Machine, cpu: Cpu, loop: Loop | None) -> Doing:
     return Doing.RUNNING if loop is None else Doing.SPINNING
 
 
-# Which CPU the others wait for ----------------------------------------------------------------------------------------
+# The CPU that the others wait for
+# ----------------------------------------------------------------------------------------
 
 
 _RANKS: Final = (
@@ -96,11 +98,11 @@ _RANKS: Final = (
 
 
 def culprit_first(standings: Sequence[Standing]) -> list[Standing]:
-    """In the order in which they are of interest, those that do the same next to each other.
+    """The CPUs in order of interest, with equal activities adjacent.
 
-    One that others wait for comes before them, as far as that can be told: nobody who waits for an interrupt with all
-    of them masked, or goes round in a loop that reads nothing, will ever do what those wait for who watch memory. Of
-    these the many wait for the few.
+    A CPU that others wait for precedes them, as far as it can be identified: a CPU that waits with all interrupts
+    masked, or spins in a loop that reads nothing, will never write the memory that others watch. Among CPUs that watch
+    memory the majority waits for the minority.
     """
     alike: dict[tuple[object, ...], int] = {}
     for each in standings:
@@ -118,12 +120,12 @@ def culprit_first(standings: Sequence[Standing]) -> list[Standing]:
 
 
 def groups_of(standings: Sequence[Standing]) -> list[list[Standing]]:
-    """Those next to each other that do the same."""
+    """The groups of adjacent CPUs with the same activity."""
     return [list(group) for _, group in groupby(standings, key=_same)]
 
 
 def _same(each: Standing) -> tuple[object, ...]:
-    """What CPUs that are described together have in common."""
+    """The key that CPUs described together share."""
     if each.doing in (Doing.OFF, Doing.NEVER_ON, Doing.SUSPENDED, Doing.STARTING):
         return (each.doing,)
     if each.watches is not None:
@@ -142,7 +144,7 @@ def blame(machine: Machine) -> tuple[Cpu, str]:
 
 
 def why_nobody_gets_on(machine: Machine, standings: Sequence[Standing]) -> str:
-    """One line on CPUs none of which can make progress, in the order of :func:`culprit_first`."""
+    """One line on a set of deadlocked CPUs, in the order of :func:`culprit_first`."""
     groups = groups_of(standings)
     told = [f"{cpu_names(each.cpu for each in group)} {_in_words(machine, group)}" for group in groups[:_MOST_GROUPS]]
     rest = sum(len(group) for group in groups[_MOST_GROUPS:])
@@ -152,7 +154,7 @@ def why_nobody_gets_on(machine: Machine, standings: Sequence[Standing]) -> str:
 
 
 def _in_words(machine: Machine, group: Sequence[Standing]) -> str:
-    """What the CPUs of a group do, as a sentence goes on behind their names."""
+    """The activity of a group's CPUs, as the continuation of a sentence after their names."""
     first, s = group[0], "s" if len(group) == 1 else ""
     match first.doing:
         case Doing.WAITING:
@@ -173,7 +175,7 @@ def _in_words(machine: Machine, group: Sequence[Standing]) -> str:
 
 
 def cpu_names(numbers: Iterable[int]) -> str:
-    """``cpu0, cpu2 and cpu4 to cpu7``; bounded."""
+    """``cpu0, cpu2 and cpu4 to cpu7``; of bounded length."""
     ordered = sorted(numbers)
     ranges: list[list[int]] = []
     for number in ordered:

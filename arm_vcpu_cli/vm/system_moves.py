@@ -1,7 +1,8 @@
 """System registers whose MRS and MSR the machine executes in place of the core, without an exit.
 
 The core cannot trap the virtual timer (nor can a PE without FEAT_ECV) and drops writes to its comparators; its
-counters follow the host's clock, and its random numbers are the host's. So MRS and MSR of these come here first.
+counters follow the host's clock, and its random numbers are the host's. So this module handles MRS and MSR of these
+registers first.
 """
 
 from __future__ import annotations
@@ -28,17 +29,17 @@ from arm_vcpu_cli.engine.port import CpuCore
 from arm_vcpu_cli.saved import Saved
 
 PHYSICAL_TIMER: Final = frozenset({CNTPCT, CNTP_CTL, CNTP_CVAL, CNTP_TVAL})
-"""What CNTHCTL_EL2 traps where the physical timer is not passed through."""
+"""The registers that CNTHCTL_EL2 traps if the physical timer is not passed through."""
 _CNTKCTL: Final = lookup("CNTKCTL_EL1")
 _RANDOM: Final = (lookup("RNDR"), lookup("RNDRRS"))
 _RANDOM_BITS: Final = 64
 _TIMER_CRN: Final = 14
 _VERSION: Final = 1
-"""Of a saved state."""
+"""The version of a saved state."""
 
 
 def trapped_handlers(timer: GenericTimer, spend: Callable[[], None]) -> Handlers:
-    """The functions behind the registers that CNTHCTL_EL2 traps where the physical timer is not passed through."""
+    """The functions for the registers that CNTHCTL_EL2 traps if the physical timer is not passed through."""
     handlers: dict[SysReg, tuple[Reader | None, Writer | None]] = {reg: timer.handlers[reg] for reg in PHYSICAL_TIMER}
     count = timer.physical_count
 
@@ -53,9 +54,9 @@ def trapped_handlers(timer: GenericTimer, spend: Callable[[], None]) -> Handlers
 class SystemMoves:
     """Implements the core's :class:`~arm_vcpu_cli.engine.port.MoveHandler`.
 
-    ``timer`` has the functions behind the registers of the generic timer; ``random`` is where RNDR comes from, None
-    leaves it to the core. ``spend`` lets the time pass that a read of a counter takes. ``changed`` is called after a
-    write: it has the guest stopped if an interrupt line moved.
+    ``timer`` has the functions for the registers of the generic timer; ``random`` is the source of RNDR, None leaves it
+    to the core. ``spend`` lets the time pass that a read of a counter takes. ``changed`` is called after a write, and
+    stops the guest if an interrupt line changed.
     """
 
     def __init__(
@@ -86,16 +87,17 @@ class SystemMoves:
         self._tell_counters()
 
     def reset(self) -> None:
-        """CNTKCTL_EL1 as at reset."""
+        """Set CNTKCTL_EL1 to its reset value."""
         self._cntkctl = self._cntkctl_at_reset
         self._tell_counters()
 
     def save(self) -> dict[str, Any]:
-        """CNTKCTL_EL1; the random numbers have a state of their own, and the timer has."""
+        """Return CNTKCTL_EL1; the random numbers and the timer save their own states."""
         return {"version": _VERSION, "cntkctl": self._cntkctl}
 
     def load(self, state: object) -> None:
-        """Take what :meth:`save` gave; the core is told by :meth:`enter`. ValueError if it is something else."""
+        """Restore the state that :meth:`save` returned; :meth:`enter` passes it to the core. Raises ValueError for any
+        other state."""
         self._cntkctl = Saved(state, "moves", version=_VERSION).number("cntkctl", MASK64)
 
     def _tell_counters(self) -> None:
@@ -103,11 +105,11 @@ class SystemMoves:
         self._core.set_el0_counters(physical=el0_may_access(value, CNTPCT), virtual=el0_may_access(value, CNTVCT))
 
     def crns(self) -> frozenset[int]:
-        """The CRn of the registers that are meant."""
+        """The CRn values of the handled registers."""
         return frozenset({_TIMER_CRN} | ({reg.crn for reg in _RANDOM} if self._random is not None else set()))
 
     def read(self, encoding: int) -> int | None:
-        """The value of a register that is handled here; None leaves the MRS to the core."""
+        """Read a register that is handled here; None leaves the MRS to the core."""
         reader = self._readers.get(encoding)
         if reader is not None:
             if not self._allowed(encoding):
@@ -117,7 +119,7 @@ class SystemMoves:
                 self._spend()
             return reader()
         if encoding in self._random_encodings and self._random is not None:
-            # A number was there: PSTATE.NZCV is 0b0000 (C6.2, MRS; D24, RNDR).
+            # A number was available: PSTATE.NZCV is 0b0000 (C6.2, MRS; D24, RNDR).
             self._core.set_flags(0)
             return self._random.getrandbits(_RANDOM_BITS)
         return None

@@ -1,11 +1,11 @@
-"""The time of a machine: now, and the alarms of its devices, over its physical CPUs.
+"""The time of a machine: the present time and the alarms of its devices, across its physical CPUs.
 
-Two kinds, both in nanoseconds since reset. Under the instruction clock each instruction that a vCPU executes takes one,
-and one that waits skips to its next alarm: two runs are the same to the bit. The host clock follows the host's time.
+There are two clocks, both in nanoseconds since reset. Under the instruction clock each executed instruction takes one
+nanosecond, and a waiting vCPU skips to its next alarm: runs repeat bit for bit. The host clock follows the host's time.
 
-Several vCPUs take turns on a core, and are meant to run at the same time. So under the instruction clock each has its
-own now, which stands still while another one has its turn; how far they may drift apart is the scheduler's business.
-An alarm is one vCPU's, and due by the time of that, or the machine's, and due as soon as any vCPU gets there.
+Several vCPUs take turns on a core, but run concurrently in guest time. So under the instruction clock each has its own
+time, which stands still while another has its turn; the scheduler limits how far they drift apart. An alarm of a vCPU
+is due by that vCPU's time; an alarm of the machine is due as soon as any vCPU reaches its time.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ from arm_vcpu_cli.engine.port import UNLIMITED, CounterReads, CpuCore
 from arm_vcpu_cli.saved import Saved
 
 NEVER: Final = 1 << 72
-"""Later than any run gets by waiting and executing, see :data:`_LAST_ALARM`."""
+"""A time later than any run reaches by waiting and executing, see :data:`_LAST_ALARM`."""
 _LAST_ALARM: Final = 1 << 68
-"""Nanoseconds. What a device wants at this time or later does not happen, or a guest could wait for ever; the
-machine's own alarms go on until the guest has executed for as long as nobody watches."""
+"""Nanoseconds. A device alarm at this time or later never fires, because a guest could wait for ever; the machine's own
+alarms continue for longer than any run lasts."""
 _LONGEST_SLICE: Final = 10_000_000
-"""Nanoseconds after which the host clock measures again how fast the guest executes."""
+"""Nanoseconds between the host clock's measurements of the guest's speed."""
 _SHORTEST_SLICE: Final = 20_000
-"""Instructions; shorter slices would cost more than they gain."""
+"""The shortest slice, in instructions; a shorter one would cost more than it gains."""
 _VERSION: Final = 1
-"""Of a saved state."""
+"""The version of a saved state."""
 _FIRST_RATE: Final = 0.2
-"""Instructions a nanosecond, before anything is known."""
+"""The initial estimate of instructions per nanosecond."""
 
 
 class TimelineAlarm:
-    """Implements the devices' ``Alarm``; ``due`` is when it goes off, in nanoseconds.
+    """Implements the devices' ``Alarm``; ``due`` is the time at which it fires, in nanoseconds.
 
-    ``cpu`` is the vCPU whose alarm it is, None for the machine's. ``silent`` alarms are the machine's own: no interrupt
-    of the host's timer is seen when one goes off.
+    ``cpu`` is the vCPU whose alarm it is, None for the machine's. ``silent`` alarms are the machine's own: they fire
+    without a visible interrupt of the host's timer.
     """
 
     __slots__ = ("_timeline", "callback", "cpu", "due", "name", "silent")
@@ -59,7 +59,7 @@ class TimelineAlarm:
         self.set_at(due if due < _LAST_ALARM else NEVER)
 
     def set_at(self, nanoseconds: int) -> None:
-        """The same in nanoseconds, which are finer than ticks."""
+        """Set it in nanoseconds, which are finer than ticks."""
         self.due = nanoseconds
         self._timeline.rearm()
 
@@ -73,7 +73,7 @@ class TimelineAlarm:
 class DeviceClock:
     """The time as a device sees it. Implements the devices' ``Clock``.
 
-    Alarms are named after the device, ``owner``, and are those of the vCPU ``cpu`` if it is private to one.
+    Alarms are named after the device, ``owner``, and belong to the vCPU ``cpu`` if the device is private to one.
     """
 
     def __init__(self, timeline: Timeline, owner: str, cpu: int | None = None) -> None:
@@ -88,9 +88,9 @@ class DeviceClock:
 
 
 class Timeline(ABC):
-    """What both kinds share: the alarms, and the vCPU whose turn it is.
+    """The common part of both clocks: the alarms, and the vCPU that has the turn.
 
-    ``rearm`` gives the core a budget that ends no later than the next alarm and than the turn.
+    ``rearm`` gives the core a budget that ends no later than the next alarm and the turn.
     """
 
     follows_host = False
@@ -102,21 +102,21 @@ class Timeline(ABC):
         self._limit = NEVER
         self._alarms: list[TimelineAlarm] = []
         self._own: dict[int | None, list[TimelineAlarm]] = {None: []}
-        """The vCPU that has these alarms; None: the machine."""
+        """The owner of these alarms: a vCPU, or None for the machine."""
         self._near: list[TimelineAlarm] = []
         """The alarms that end the current turn."""
         self._awaited: dict[str, int] = {}
-        """When loaded alarms are due that have not been created yet."""
+        """The due times of loaded alarms that have not been created yet."""
         for core in cores:
             core.count_instructions()
 
     @abstractmethod
     def now(self) -> int:
-        """Nanoseconds since reset, of the vCPU whose turn it is."""
+        """The time of the vCPU that has the turn, in nanoseconds since reset."""
 
     @abstractmethod
     def rearm(self) -> None:
-        """Make the core stop when the next alarm is due, or the turn is over."""
+        """Make the core stop when the next alarm is due or the turn is over."""
 
     @abstractmethod
     def skip_to(self, nanoseconds: int) -> None:
@@ -128,16 +128,16 @@ class Timeline(ABC):
 
     @abstractmethod
     def counter_reads(self, cost: int, *, physical: bool) -> CounterReads:
-        """How the core is to answer reads of the counters, CNTPCT_EL0 only if ``physical``; each takes ``cost``
-        nanoseconds of the guest's time."""
+        """How the core computes reads of the counters, CNTPCT_EL0 only if ``physical``; each takes ``cost`` nanoseconds
+        of the guest's time."""
 
     @abstractmethod
     def expire(self, *, budget_used: bool = False) -> None:
-        """Call what is due, with the guest stopped; ``budget_used``: the core has stopped for its budget."""
+        """Call the due alarms, with the guest stopped; ``budget_used``: the core has used up its budget."""
 
     @abstractmethod
     def enter(self, cpu: int, core: CpuCore, nanoseconds: int) -> None:
-        """Begin the turn of a vCPU on this core; its time is ``nanoseconds``."""
+        """Begin the turn of a vCPU on this core, at its time ``nanoseconds``."""
 
     def limit_turn(self, nanoseconds: int) -> None:
         """Set the end of the turn, :data:`NEVER` if only alarms end it."""
@@ -157,11 +157,11 @@ class Timeline(ABC):
         silent: bool = False,
         again: bool = False,
     ) -> TimelineAlarm:
-        """See :class:`~arm_vcpu_cli.devices.device_clock.Clock`; without ``cpu`` it is the machine's. It is set if it
-        was, by its name, in a state that has been loaded.
+        """See :class:`~arm_vcpu_cli.devices.device_clock.Clock`; without ``cpu`` it is the machine's. It is set at once
+        if a loaded state has an alarm of its name set.
 
-        ``again``: in the place of the one with that name, if there is one, with its time. ValueError if there is and
-        it is not to be replaced.
+        ``again``: it replaces an existing alarm of that name, and keeps its time. Raises ValueError if one exists and
+        is not to be replaced.
         """
         alarm = TimelineAlarm(self, name or f"machine.{len(self._alarms)}", cpu, callback, silent=silent)
         for each in self._alarms:
@@ -180,7 +180,7 @@ class Timeline(ABC):
         return alarm
 
     def due(self, cpu: int | None) -> int:
-        """When the earliest alarm of a vCPU goes off, of the machine for None; :data:`NEVER` if none is set."""
+        """The due time of a vCPU's earliest alarm, or of the machine's for None; :data:`NEVER` if none is set."""
         earliest = NEVER
         for alarm in self._own.get(cpu, ()):
             if alarm.due < earliest:
@@ -188,27 +188,26 @@ class Timeline(ABC):
         return earliest
 
     def next_deadline(self) -> int | None:
-        """When the earliest alarm that is set goes off, in nanoseconds, be it whosever."""
+        """The due time of the earliest alarm of any owner, in nanoseconds."""
         earliest = min((alarm.due for alarm in self._alarms), default=NEVER)
         return None if earliest == NEVER else earliest
 
     def next_is_silent(self) -> bool:
-        """Whether the earliest alarm of this turn is one of the machine's own, or none at all ends it."""
+        """Whether the earliest alarm of this turn is one of the machine's own, or no alarm ends the turn."""
         earliest = self._earliest()
         if self._limit < earliest:
             return True
         return earliest != NEVER and all(alarm.silent for alarm in self._near if alarm.due == earliest)
 
     def ends_by(self, alarm: TimelineAlarm) -> bool:
-        """Whether this alarm ends the budget of this turn, if need be with other silent ones, but nothing else does."""
+        """Whether this alarm alone, or together with other silent ones, ends the budget of this turn."""
         due = alarm.due
         if due >= self._limit:
             return False
         return all(other.due > due or (other.silent and other.due == due) for other in self._near)
 
     def save(self) -> dict[str, Any]:
-        """The time of the vCPU whose turn it is, the end of its turn, and the alarms that are set; with the guest
-        stopped."""
+        """Return the time of the current vCPU, the end of its turn, and the set alarms; only with the guest stopped."""
         alarms = {alarm.name: alarm.due for alarm in self._alarms if alarm.due != NEVER}
         return {
             "version": _VERSION,
@@ -219,7 +218,8 @@ class Timeline(ABC):
         }
 
     def load(self, state: object, cores: Sequence[CpuCore]) -> None:
-        """Take what :meth:`save` gave; ``cores`` are those of the vCPUs. ValueError if it is something else.
+        """Restore the state that :meth:`save` returned; ``cores`` are those of the vCPUs. Raises ValueError for any
+        other.
 
         The owners of alarms are not notified; an alarm that does not exist yet is set when it is created.
         """
@@ -236,7 +236,7 @@ class Timeline(ABC):
 
     @abstractmethod
     def _begin_at(self, nanoseconds: int) -> None:
-        """Set the time, whatever it was."""
+        """Set the time, regardless of its value before."""
 
     def _alarms_near(self, cpu: int) -> list[TimelineAlarm]:
         return self._own[None] + self._own.get(cpu, [])
@@ -258,20 +258,20 @@ class Timeline(ABC):
 
 
 class InstructionClock(Timeline):
-    """Virtual time by executed instructions; waiting takes none of the host's."""
+    """Virtual time by executed instructions; waiting takes no host time."""
 
     def __init__(self, cores: Sequence[CpuCore]) -> None:
         super().__init__(cores)
         self._elapsed = self._core.elapsed
         self._skipped = 0
-        """How far the time of this vCPU is ahead of what the core has counted."""
+        """How far this vCPU's time is ahead of the core's count."""
 
     def now(self) -> int:
         """See the base."""
         return self._elapsed() + self._skipped
 
     def ticks(self) -> int:
-        """See the base; written out, because guests read the counter all the time."""
+        """See the base; written out for speed, because guests read the counter often."""
         return (self._elapsed() + self._skipped) // NANOSECONDS_PER_TICK
 
     def rearm(self) -> None:
@@ -295,7 +295,8 @@ class InstructionClock(Timeline):
         return CounterReads(cost, None, physical)
 
     def expire(self, *, budget_used: bool = False) -> None:
-        """See the base. What ended the budget has come: a block is not begun if it would go past it."""
+        """See the base. The deadline that ended the budget counts as reached: the core does not begin a block past
+        it."""
         if budget_used:
             earliest = min(self._earliest(), self._limit)
             if earliest != NEVER:
@@ -303,7 +304,7 @@ class InstructionClock(Timeline):
         self._call_due()
 
     def _begin_at(self, nanoseconds: int) -> None:
-        """The turn that follows has its own time."""
+        """Set the time; the turn that follows has its own."""
 
     def enter(self, cpu: int, core: CpuCore, nanoseconds: int) -> None:
         """See the base."""
@@ -334,7 +335,7 @@ class HostClock(Timeline):
         return self._monotonic() - self._start
 
     def rearm(self) -> None:
-        """See the base. How far instructions will reach is a guess: the core is stopped early, and again."""
+        """See the base. The budget in instructions is an estimate: the core is stopped early, and again if need be."""
         earliest = min(self._earliest(), self._limit)
         if earliest == NEVER:
             self._core.set_budget(UNLIMITED)
@@ -347,7 +348,7 @@ class HostClock(Timeline):
         """See the base: the host's time has passed by itself."""
 
     def spend(self, nanoseconds: int) -> None:
-        """See the base: that has taken its time already."""
+        """See the base: the host's time has already passed."""
 
     def counter_reads(self, cost: int, *, physical: bool) -> CounterReads:
         """See the base."""

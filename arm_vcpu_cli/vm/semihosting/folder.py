@@ -1,8 +1,8 @@
-"""The one folder of the host whose files a guest may use, and no way out of it.
+"""The one host folder whose files a guest may use, without any way out of it.
 
-A name is followed a component at a time, each opened relative to the folder before it and never through a symbolic
-link, so that whatever the guest or somebody else renames meanwhile, a file is below the folder or is not opened. Only
-regular files are: a device may do something when it is opened, and a FIFO make the guest wait.
+A name is resolved one component at a time, each opened relative to the previous folder and never through a symbolic
+link, so that even if the guest or another process renames files meanwhile, only a file below the folder is opened. Only
+regular files are opened: opening a device may have side effects, and a FIFO may make the guest wait.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ _NEW_FILE: Final = 0o666
 
 
 class Folder:
-    """The folder at ``path``. Its methods raise OSError as the host's calls do; names are bytes, with slashes."""
+    """The folder at ``path``. Its methods raise OSError like the host's calls; names are bytes, separated by
+    slashes."""
 
     def __init__(self, path: Path) -> None:
-        """Raises :class:`FileError` where there is no such folder."""
+        """Open the folder. Raises :class:`FileError` if it does not exist."""
         try:
             self._fd = os.open(path, _FOLDER)
         except (OSError, ValueError) as error:
@@ -33,7 +34,8 @@ class Folder:
             raise FileError(path, f"cannot be used as the folder of semihosting: {reason}") from None
 
     def open(self, name: bytes, flags: int) -> int:
-        """A descriptor of a regular file. With O_TRUNC it is emptied once it is known to be one."""
+        """Open a regular file and return its descriptor. O_TRUNC takes effect only once the file is known to be
+        regular."""
         truncates, flags = flags & os.O_TRUNC, flags & ~os.O_TRUNC
         with self._parent(name) as (folder, last):
             try:
@@ -58,7 +60,7 @@ class Folder:
             os.unlink(last, dir_fd=folder)
 
     def rename(self, old: bytes, new: bytes) -> None:
-        """Give a regular file another name, in the place of what regular file has that."""
+        """Rename a regular file, replacing any regular file of the new name."""
         with self._parent(old) as (source, first), self._parent(new) as (target, second):
             _check_regular(os.stat(first, dir_fd=source, follow_symlinks=False))
             with suppress(FileNotFoundError):
@@ -66,12 +68,12 @@ class Folder:
             os.rename(first, second, src_dir_fd=source, dst_dir_fd=target)
 
     def close(self) -> None:
-        """Give back its descriptor."""
+        """Close its descriptor."""
         os.close(self._fd)
 
     @contextmanager
     def _parent(self, name: bytes) -> Iterator[tuple[int, bytes]]:
-        """The folder that the last component of a name is in, and that component."""
+        """The folder that contains the last component of a name, and that component."""
         if not name:
             raise FileNotFoundError(2, "no name")
         parts = [part for part in name.split(b"/") if part not in (b"", b".")]

@@ -1,4 +1,4 @@
-"""A guest's memory as its semihosting calls name it: by virtual addresses, which may be any."""
+"""A guest's memory as its semihosting calls address it: by arbitrary virtual addresses."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _WORD: Final = 8
 
 
 class GuestView:
-    """The memory of the vCPU that is on ``core`` and has made the call."""
+    """The memory seen by the vCPU on ``core`` that made the call."""
 
     def __init__(self, core: CpuCore, host: MachineHost) -> None:
         self._core = core
         self._host = host
 
     def read(self, address: int, size: int) -> bytes:
-        """``size`` bytes; fewer where the guest could not read on."""
+        """Read ``size`` bytes; fewer if the guest itself could not read them all."""
         found = bytearray()
         while len(found) < size:
             here = min(size - len(found), PAGE_SIZE - address % PAGE_SIZE)
@@ -36,7 +36,7 @@ class GuestView:
         return bytes(found)
 
     def write(self, address: int, data: bytes) -> int:
-        """Write as the guest could itself; how many bytes were written until it could not."""
+        """Write with the guest's own permissions; return the number of bytes written until they ran out."""
         done = 0
         for paddr, view in self._writable(address, len(data)):
             view[:] = data[done : done + len(view)]
@@ -45,11 +45,12 @@ class GuestView:
         return done
 
     def writable(self, address: int, size: int) -> int:
-        """How many of ``size`` bytes from an address on :meth:`write` would write."""
+        """The number of ``size`` bytes from an address on that :meth:`write` would write."""
         return sum(len(view) for _, view in self._writable(address, size))
 
     def _writable(self, address: int, size: int) -> Iterator[tuple[int, memoryview]]:
-        """The host-physical address and the bytes of each piece of a range, up to where the guest could not write."""
+        """The host-physical address and the bytes of each piece of a range, up to the first that the guest cannot
+        write."""
         memory = GuestMemory(self._core, self._host)
         while size:
             here = min(size, PAGE_SIZE - address % PAGE_SIZE)
@@ -65,19 +66,19 @@ class GuestView:
             address = (address + here) % _ADDRESSES
 
     def words(self, address: int, count: int) -> tuple[int, ...] | None:
-        """The fields of a parameter block, 64 bits each; None where there is no memory."""
+        """The fields of a parameter block, 64 bits each; None if there is no memory."""
         data = self.read(address, count * _WORD)
         if len(data) < count * _WORD:
             return None
         return tuple(int.from_bytes(data[at : at + _WORD], "little") for at in range(0, len(data), _WORD))
 
     def write_words(self, address: int, *values: int) -> bool:
-        """Write fields of 64 bits; whether there is memory for all of them."""
+        """Write fields of 64 bits; return whether there is memory for all of them."""
         data = b"".join(value.to_bytes(_WORD, "little") for value in values)
         return self.write(address, data) == len(data)
 
     def string(self, address: int, most: int) -> bytes:
-        """A string up to its NUL, or as far as there is memory; at most ``most`` bytes of it."""
+        """A string up to its NUL or the end of memory; at most ``most`` bytes of it."""
         found = bytearray()
         while len(found) < most:
             size = min(most - len(found), PAGE_SIZE - address % PAGE_SIZE)

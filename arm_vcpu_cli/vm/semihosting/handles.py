@@ -1,4 +1,4 @@
-"""What a guest has opened by SYS_OPEN: the console, the features, and files of the folder that is open to it."""
+"""Files opened by a guest's SYS_OPEN: the console, the features, and files of the folder that it may use."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from arm_vcpu_cli.vm.semihosting.operations import FEATURES, Errno, errno_of
 
 MOST_HANDLES: Final = 64
 MOST_BYTES: Final = 1 << 30
-"""How large a file may become, and how far a guest may go in it."""
+"""The largest size of a file, and the largest position in it."""
 _TERMINAL: Final = b":tt"
 _FEATURES: Final = b":semihosting-features"
 _UPDATE: Final = 2
 _WRITE: Final = 4
 _APPEND: Final = 8
-"""The first modes of each kind, as fopen has them, each followed by that for binary files: r+, w and a. r is 0."""
+"""The first mode of each kind in fopen's terms, each followed by its binary variant: r+, w and a. r is 0."""
 _MODES: Final = 12
 _FLAGS: Final = (
     os.O_RDONLY,
@@ -30,7 +30,7 @@ _FLAGS: Final = (
 
 
 class CallError(Exception):
-    """A call fails; the guest finds ``errno``."""
+    """A call fails; ``errno`` is the guest's error number."""
 
     def __init__(self, errno: Errno) -> None:
         self.errno = errno
@@ -41,30 +41,30 @@ class Lines(Protocol):
     """The console."""
 
     def read(self, most: int) -> bytes:
-        """Input, at most so many bytes; waits for the first. Nothing once it has ended."""
+        """Read at most ``most`` bytes of input; wait for the first. Return nothing once the input has ended."""
 
     def write(self, data: bytes) -> None:
         """Print."""
 
     def write_error(self, data: bytes) -> None:
-        """Print to where errors go."""
+        """Print to the error output."""
 
 
 class Handle:
-    """Something open. What it cannot do raises :class:`CallError`."""
+    """An open file. Operations that it does not support raise :class:`CallError`."""
 
     is_terminal = False
 
     def read(self, most: int) -> bytes:  # noqa: ARG002
-        """At most so many bytes, nothing at the end."""
+        """Read at most ``most`` bytes; nothing at the end of the file."""
         raise CallError(Errno.EBADF)
 
     def write(self, data: bytes) -> int:  # noqa: ARG002
-        """How many bytes were written."""
+        """Write, and return the number of bytes written."""
         raise CallError(Errno.EBADF)
 
     def seek(self, position: int) -> None:  # noqa: ARG002
-        """Go to a position from the start."""
+        """Move to a position from the start."""
         raise CallError(Errno.ESPIPE)
 
     def length(self) -> int:
@@ -72,15 +72,16 @@ class Handle:
         return 0
 
     def close(self) -> None:
-        """It is not used any more."""
+        """Release the file."""
 
     def save(self) -> list[int]:
-        """The mode that it was opened with, and its position. ValueError where it cannot be opened again."""
+        """Return its open mode and its position. Raises ValueError if it cannot be reopened."""
         raise ValueError("files that a guest has open by semihosting cannot be saved")
 
 
 class Terminal(Handle):
-    """The file ":tt": stdin, stdout or stderr by its mode. It is a terminal wherever it leads: runs are alike."""
+    """The file ":tt": stdin, stdout or stderr by its mode. It always counts as a terminal, so that runs repeat
+    exactly."""
 
     is_terminal = True
 
@@ -157,7 +158,7 @@ class HostFile(Handle):
 
 
 class Handles:
-    """All that is open, by number."""
+    """All open files, by number."""
 
     def __init__(self, lines: Lines, folder: Folder | None) -> None:
         self._lines = lines
@@ -165,7 +166,7 @@ class Handles:
         self._open: dict[int, Handle] = {}
 
     def open(self, name: bytes, mode: int) -> int:
-        """The number of what was opened. Raises :class:`CallError`."""
+        """Open a file and return its number. Raises :class:`CallError`."""
         number = next((each for each in range(1, MOST_HANDLES + 1) if each not in self._open), None)
         if number is None:
             raise CallError(Errno.EMFILE)
@@ -175,28 +176,28 @@ class Handles:
         return number
 
     def find(self, number: int) -> Handle:
-        """What has a number. Raises :class:`CallError`."""
+        """The open file with a number. Raises :class:`CallError`."""
         found = self._open.get(number)
         if found is None:
             raise CallError(Errno.EBADF)
         return found
 
     def close(self, number: int) -> None:
-        """Close it. Raises :class:`CallError`."""
+        """Close the file with a number. Raises :class:`CallError`."""
         self.find(number).close()
         del self._open[number]
 
     def close_all(self) -> None:
-        """Close whatever is open."""
+        """Close all open files."""
         for number in tuple(self._open):
             self.close(number)
 
     def save(self) -> list[list[int]]:
-        """Number, mode and position of each. ValueError where a file of the host is among them."""
+        """Return the number, mode and position of each. Raises ValueError if one is a file of the host."""
         return [[number, *handle.save()] for number, handle in sorted(self._open.items())]
 
     def load(self, rows: list[list[int]]) -> None:
-        """Have open what :meth:`save` gave, and nothing else."""
+        """Open exactly the files that :meth:`save` returned."""
         self.close_all()
         for number, mode, position in rows:
             handle: Handle = Features() if mode == _MODES else Terminal(self._lines, mode)

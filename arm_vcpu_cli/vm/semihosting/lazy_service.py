@@ -1,4 +1,4 @@
-"""What a machine has of semihosting from the start: the rest is loaded when its guest makes the first call."""
+"""The part of semihosting that every machine loads; the rest is loaded on the guest's first call."""
 
 from __future__ import annotations
 
@@ -17,15 +17,14 @@ if TYPE_CHECKING:
 
 _VIEW: Final = "arm_vcpu_cli.vm.semihosting.guest_view"
 _UNUSED: Final[Mapping[str, object]] = MappingProxyType({"version": 1, "errno": 0, "handles": []})
-"""The state of what no guest has called yet."""
+"""The saved state before the first call."""
 
 Call = Callable[[int, int], "int | SystemDown"]
-"""Takes w0 and x1; gives the value for x0, or the end of the guest."""
+"""Takes w0 and x1; returns the value for x0, or the end of the guest."""
 
 
 class SemihostingPort:
-    """Semihosting of one machine, which has to be connected before its guest begins. ``folder`` is the port's to
-    close."""
+    """Semihosting of one machine, which must be connected before its guest starts. The port closes ``folder``."""
 
     def __init__(self, folder: Folder | None = None) -> None:
         self._folder = folder
@@ -33,11 +32,11 @@ class SemihostingPort:
         self._service: Service | None = None
 
     def connect(self, make: Callable[[Folder | None], Service]) -> None:
-        """Say what makes the one that answers the calls."""
+        """Set the function that creates the service for the calls."""
         self._make = make
 
     def calls_of(self, core: CpuCore, host: MachineHost) -> Call:
-        """What carries out the calls of the vCPUs on ``core``."""
+        """The function that carries out the calls of the vCPUs on ``core``."""
 
         def call(operation: int, parameter: int) -> int | SystemDown:
             view = import_module(_VIEW).GuestView(core, host)
@@ -46,16 +45,17 @@ class SemihostingPort:
         return call
 
     def save(self) -> dict[str, Any]:
-        """What the guest has open. ValueError where that is a file of the host."""
+        """Return the guest's open files. Raises ValueError if one is a file of the host."""
         return dict(_UNUSED) if self._service is None else self._service.save()
 
     def load(self, state: object) -> None:
-        """Take what :meth:`save` gave; what was open is closed. ValueError if it is something else."""
+        """Close all open files and restore the state that :meth:`save` returned. Raises ValueError for any other
+        state."""
         if self._service is not None or state != _UNUSED:
             self._made().load(state)
 
     def close(self) -> None:
-        """Close what is open, and the folder."""
+        """Close all open files, and the folder."""
         if self._service is not None:
             self._service.load(dict(_UNUSED))
         if self._folder is not None:

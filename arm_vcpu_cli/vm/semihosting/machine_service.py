@@ -1,4 +1,4 @@
-"""Semihosting put together for a machine: its console, its time, and its memory that is free."""
+"""Connects semihosting to a machine: its console, its time and its free memory."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class _ConsoleLines:
 
 
 def service_of(machine: Machine, folder: Folder | None) -> Service:
-    """What answers the calls of a machine's guest. ``folder`` has the files that it may use."""
+    """The service for the calls of a machine's guest. ``folder`` holds the files that it may use."""
     description, timeline = machine.description, machine.timeline
     clock = description.clock
     host_began = int(time.time()) - timeline.now() // _NANOSECONDS
@@ -33,7 +33,7 @@ def service_of(machine: Machine, folder: Folder | None) -> Service:
         Surroundings(
             lines=_ConsoleLines(machine),
             now=timeline.now,
-            # As a read of a counter does: guests wait by looking at the time over and over.
+            # Like a read of a counter: guests wait by polling the time.
             spend=partial(timeline.spend, clock.counter_read),
             epoch=host_began if timeline.follows_host else clock.epoch,
             command_line=semihosting_command_line(description, machine.image),

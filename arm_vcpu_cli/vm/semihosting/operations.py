@@ -1,4 +1,4 @@
-"""Numbers of semihosting: operations by name, what a guest stops for, errors, and the modes of SYS_OPEN."""
+"""Semihosting's numbers: operations by name, stop reasons, errors, and the modes of SYS_OPEN."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final
 
 
 class Operation(IntEnum):
-    """What w0 says (chapter 6 of the specification)."""
+    """The operation numbers in w0 (chapter 6 of the specification)."""
 
     SYS_OPEN = 0x01
     SYS_CLOSE = 0x02
@@ -47,8 +47,8 @@ FEATURES: Final = b"SHFB\x03"
 
 
 class Errno(IntEnum):
-    """The C libraries' numbers of errors. Those of newlib and picolibc, which use semihosting, where they differ from a
-    host's."""
+    """The error numbers of C libraries; where these differ from a host's, those of newlib and picolibc, which use
+    semihosting."""
 
     EPERM = 1
     ENOENT = 2
@@ -73,6 +73,6 @@ class Errno(IntEnum):
 
 
 def errno_of(error: OSError) -> Errno:
-    """What a guest is told of an error of the host."""
+    """The error number to report to the guest for an error of the host."""
     name = errno.errorcode.get(error.errno or 0, "")
     return Errno.__members__.get(name, Errno.EIO)

@@ -1,4 +1,4 @@
-"""The operations of semihosting, for one machine. Whatever a guest says, a call is answered, or ends the guest."""
+"""The operations of semihosting, for one machine. Every call, valid or not, returns a result or ends the guest."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ _NANOSECONDS_PER_CENTISECOND: Final = 10_000_000
 _LONGEST_NAME: Final = 4096
 _LONGEST_STRING: Final = 1 << 16
 _MOST_AT_ONCE: Final = 1 << 24
-"""Bytes that one call reads or writes. What is left over is said, as where a disk is full, and a guest asks again."""
+"""The most bytes that one call reads or writes. It reports the rest, as for a full disk, and the guest retries."""
 _PIECE: Final = 1 << 16
 _MASK64: Final = (1 << 64) - 1
 _TEMPORARY_FILES: Final = 256
 _VERSION: Final = 1
-"""Of a saved state."""
+"""The version of a saved state."""
 
 
 class Surroundings(Record):
-    """What the calls are about. ``now`` is the machine's time in nanoseconds since it began, and ``spend`` has a look
-    at it take its time; ``epoch`` is when it began, in seconds since 1970. ``free`` is the memory that nothing was
-    loaded into, from its first address to the one behind it."""
+    """The surroundings that the calls act on. ``now`` is the machine's time in nanoseconds since its start, and
+    ``spend`` lets the time pass that reading it takes; ``epoch`` is the start, in seconds since 1970. ``free`` is the
+    memory without loaded data, as its first address and its exclusive end."""
 
     lines: Lines
     now: Callable[[], int]
@@ -43,7 +43,7 @@ class Surroundings(Record):
 
 
 class Service:
-    """Answers the calls of all vCPUs: what one opens the others can use."""
+    """Handles the calls of all vCPUs, which share their open files."""
 
     def __init__(self, around: Surroundings) -> None:
         self._around = around
@@ -77,7 +77,7 @@ class Service:
         }
 
     def call(self, guest: GuestView, number: int, parameter: int) -> int | SystemDown:
-        """Carry out one operation: the value for x0, or the end of the guest."""
+        """Carry out one operation; return the value for x0, or the end of the guest."""
         operation = self._operations.get(number, self._refuse)
         try:
             return operation(guest, parameter)
@@ -88,11 +88,11 @@ class Service:
         return _FAILED
 
     def save(self) -> dict[str, Any]:
-        """The last error, and what is open. ValueError where that is a file of the host."""
+        """Return the last error, and the open files. Raises ValueError if one is a file of the host."""
         return {"version": _VERSION, "errno": self._errno, "handles": self._handles.save()}
 
     def load(self, state: object) -> None:
-        """Take what :meth:`save` gave; what is open is closed."""
+        """Close all open files and restore the state that :meth:`save` returned."""
         saved = Saved(state, "semihosting", version=_VERSION)
         errno, rows = saved.number("errno", _MASK64), saved.rows("handles", 3, _MASK64)
         self._errno = errno
@@ -109,7 +109,7 @@ class Service:
         return 0
 
     def _write(self, guest: GuestView, parameter: int) -> int:
-        """How many bytes were not written."""
+        """The number of bytes not written."""
         number, address, size = _block(guest, parameter, 3)
         left = size
         try:
@@ -130,13 +130,13 @@ class Service:
         return left
 
     def _read(self, guest: GuestView, parameter: int) -> int:
-        """How many bytes were not read; all of them at the end of a file."""
+        """The number of bytes not read; all of them at the end of a file."""
         number, address, size = _block(guest, parameter, 3)
         left = size
         try:
             handle = self._handles.find(number)
             while left and size - left < _MOST_AT_ONCE:
-                # Looked at first: what was read from the host is not to be lost.
+                # Check the memory first, so that no data read from the host is lost.
                 piece = guest.writable(address, min(left, _PIECE))
                 if not piece:
                     raise CallError(Errno.EFAULT)
@@ -201,8 +201,8 @@ class Service:
         return 0
 
     def _read_character(self, _guest: GuestView, _parameter: int) -> int:
-        """The next byte of the console's input. No value says that there is none: a guest that asks once it has ended
-        waits for ever."""
+        """The next byte of the console's input. No value can signal its end: a guest that reads after the end waits for
+        ever."""
         data = self._around.lines.read(1)
         if not data:
             raise InputEndedError("the guest waits for input, and the input has ended")
@@ -271,7 +271,7 @@ def _block(guest: GuestView, address: int, count: int) -> tuple[int, ...]:
 
 
 def _name(guest: GuestView, address: int, size: int) -> bytes:
-    """A name of so many bytes, which a NUL is to follow; no operation needs that."""
+    """A name of ``size`` bytes. The NUL that must follow it is not needed here."""
     if size >= _LONGEST_NAME:
         raise CallError(Errno.ENAMETOOLONG)
     name = guest.read(address, size)
