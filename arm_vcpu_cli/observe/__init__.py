@@ -1,5 +1,5 @@
-"""Makes events of a running machine: traces, counts, latencies, the watch over its exception vectors.
+"""Observes a running machine: traces, counts, latencies, and the watch on its exception vectors.
 
-What does not belong here: formats and selection of events, which know no machine (`trace`), and anything that changes
-what the guest sees.
+What does not belong here: formats and selection of events, which are independent of a machine (`trace`), and anything
+that is visible to the guest.
 """

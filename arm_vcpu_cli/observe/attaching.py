@@ -17,7 +17,7 @@ from arm_vcpu_cli.vm.machine import Machine
 
 
 def attach_tracer(machine: Machine, sink: TraceSink, options: TraceOptions) -> Tracer:
-    """Trace a machine from now on; before its vCPU is bound. What is not wanted is not watched."""
+    """Trace a machine from now on; call it before its vCPU is bound. Only requested event types are observed."""
     gic = machine.gic
     symbols, several = machine.image.symbols, len(machine.cpus) > 1
     times = VcpuTimes(machine)
@@ -58,7 +58,7 @@ def attach_tracer(machine: Machine, sink: TraceSink, options: TraceOptions) -> T
 
 
 def trace_header(machine: Machine, tool: str, *, timing: bool) -> TraceHeader:
-    """What is traced; ``tool`` is our name and version."""
+    """The header of a machine's trace; ``tool`` is the tracer's name and version."""
     description = machine.description
     described = {device.name: device for device in description.devices}
     devices = []

@@ -1,4 +1,4 @@
-"""Which function has called the one that a guest was in when it exited."""
+"""Finds the caller of the function in which a guest exited."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from arm_vcpu_cli.vm.machine import Machine
 
 _REMEMBERED: Final = 1 << 14
 _RETURN_ADDRESS: Final = 8
-"""Where it lies in a frame record (AAPCS64, 6.2.3)."""
+"""The offset of the return address in a frame record (AAPCS64, 6.2.3)."""
 _ADDRESS_BYTES: Final = 8
 
 ReadVirtual = Callable[[int, int], bytes | None]
 
 
 class CallerFinder:
-    """Finds return addresses: x30 is one as long as the function has called nobody, else its frame record has it."""
+    """Finds return addresses: in x30 until the function makes a call, afterwards in its frame record."""
 
     def __init__(self, symbols: SymbolTable, read: ReadVirtual) -> None:
         self._symbols = symbols
@@ -26,12 +26,12 @@ class CallerFinder:
         self._own = lru_cache(_REMEMBERED)(self._is_own)
 
     def _is_own(self, pc: int, lr: int) -> bool:
-        """Whether x30 points into the function at ``pc`` itself, and so is what its last call has left there."""
+        """Whether x30 points into the function at ``pc`` itself, and so is left over from its last call."""
         here, there = self._symbols.resolve(pc), self._symbols.resolve(lr)
         return here is not None and there is not None and pc - here[1] == lr - there[1]
 
     def return_address(self, pc: int, lr: int, fp: int) -> int:
-        """Where the function at ``pc`` goes back to; 0 where that is not known."""
+        """The return address of the function at ``pc``; 0 if unknown."""
         if not self._own(pc, lr):
             return lr
         record = self._read(fp + _RETURN_ADDRESS, _ADDRESS_BYTES)
@@ -39,7 +39,7 @@ class CallerFinder:
 
 
 def virtual_reader(machine: Machine) -> ReadVirtual:
-    """What reads memory as the vCPU sees it that has its turn, on whichever core that is."""
+    """A function that reads memory as the current vCPU sees it, on whichever core it is."""
     if machine.host.cpus == 1:
         return machine.core.read_virtual
     return lambda address, size: machine.core.read_virtual(address, size)

@@ -1,7 +1,7 @@
-"""Counting the exits of a running machine, each at little more than the cost of a dictionary look-up.
+"""Counts the exits of a running machine, each at little more than the cost of a dictionary look-up.
 
-An exit is counted by its reason, its place and its caller, as plain numbers. The properties that it has in a trace are
-only built for the first exit of each kind, so live figures and those of a trace are counted alike.
+An exit is counted by its reason, its place and its caller, as plain numbers. Its properties in a trace are built only
+for the first exit of each kind, so live figures and those of a trace are counted alike.
 """
 
 from __future__ import annotations
@@ -53,24 +53,23 @@ _DETAILS: Final[Mapping[type, Callable[[Any], object]]] = MappingProxyType(
         NestedPageFault: attrgetter("addr", "access_flags"),
         SystemDown: attrgetter("action"),
         SendIPI: attrgetter("vector", "target_cpu", "target_cpu_aux", "send_to_all"),
-        # A function that calls the firmware asks from one place for a standby and for more.
+        # One place that calls the firmware may request a standby as well as deeper states.
         Halt: lambda exit_: exit_.entry_point is None,
         IoRead: attrgetter("port"),
         IoWrite: attrgetter("port"),
     }
 )
-"""What tells exits of one reason apart beside PC and syndrome; the others have nothing that is counted."""
+"""The properties that distinguish exits of a reason besides PC and syndrome; other reasons have none that count."""
 
 FindCaller = Callable[[int, int, int], int]
-"""A return address, 0 where it is not known, from PC, x30 and x29."""
+"""Returns a return address, 0 if unknown, from PC, x30 and x29."""
 
 
 class ExitCounter:
     """Counts the exits of a vCPU in ``statistics``; implements :class:`~arm_vcpu_cli.arm_vcpu.observer.ExitObserver`.
 
-    ``clock`` returns nanoseconds of the vCPU that has its turn, which ``current`` returns, and ``clock_of`` those of
-    any
-    vCPU if they are several; callers are only looked for with ``caller``, exceptions only counted with ``exceptions``.
+    ``clock`` returns the time in nanoseconds of the current vCPU, which ``current`` returns, and ``clock_of`` that of
+    any vCPU if there are several; callers are found only with ``caller``, exceptions counted only with ``exceptions``.
     ``at_exit`` is called at each exit, before it is counted.
     """
 
@@ -117,7 +116,7 @@ class ExitCounter:
         kind = type(reason)
         detail = _DETAILS.get(kind)
         caller = 0 if self._caller is None else self._caller(pc, record.lr, record.fp)
-        # The syndrome distinguishes HVC, SMC and semihosting, and usually what different programs have at one address.
+        # The syndrome distinguishes HVC, SMC and semihosting, and usually different programs at one address.
         key = (kind, None if detail is None else detail(reason), pc, caller, record.esr, record.vcpu)
         cell = self._cells.get(key)
         if cell is None:
@@ -125,10 +124,10 @@ class ExitCounter:
         self.statistics.exit(cell, record.time, record.host_ns)
 
     def entry(self, vcpu: int, pc: int, el: int, *, irq: bool, fiq: bool) -> None:
-        """Not wanted."""
+        """Ignore entries."""
 
     def exception(self, record: El1ExceptionRecord) -> None:
-        """Count an exception that the guest has taken itself."""
+        """Count an exception that the guest takes without an exit."""
         key = (record.kind, None if record.esr is None else record.esr >> EC_SHIFT)
         name = self._kinds.get(key)
         if name is None:
@@ -137,7 +136,7 @@ class ExitCounter:
 
     def interrupt(self, action: str, cpu: int, intid: int) -> None:
         """Count a step in the life of an interrupt; see :meth:`~arm_vcpu_cli.devices.gic.v3.GicV3.watch`."""
-        # What goes to no vCPU is counted for the one that has its turn.
+        # An interrupt without a target vCPU is counted for the current one.
         vcpu = cpu if cpu >= 0 else self._current()
         now = self._now_of(vcpu)
         latency = self._latency.step(action, cpu, intid, now)
@@ -146,13 +145,13 @@ class ExitCounter:
 
     def _new(self, key: tuple[object, ...], record: ExitRecord, caller: int) -> Cell:
         if len(self._cells) >= _MAX_KEYS:
-            # A guest may exit from more places than anybody wants to know; their names are kept elsewhere.
+            # Stop recording here: a guest may exit from any number of places. Their names are cached elsewhere.
             self._cells.clear()
         cell = self._cells[key] = self.statistics.cell(exit_key(self._said(record, caller)))
         return cell
 
     def _said(self, record: ExitRecord, caller: int) -> dict[str, str]:
-        """What a trace says of an exit, as far as it is counted by."""
+        """The properties of an exit in a trace by which it is counted."""
         reason = record.reason
         kind = type(reason)
         if isinstance(reason, _ACCESSES):

@@ -1,4 +1,4 @@
-"""Makes trace events of what a vCPU and a machine report: names of devices, registers, calls, interrupts and places."""
+"""Turns reports of vCPUs and a machine into trace events that name devices, registers, calls, interrupts and places."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from arm_vcpu_cli.vm.passthrough import PassedThrough
 
 _REMEMBERED: Final = 1 << 14
 _new: Final = tuple.__new__
-"""What the constructor of a named tuple does with its arguments, without the call that collects them."""
+"""Creates a named tuple as its constructor does, without the call that collects the arguments."""
 _SVC_IMMEDIATE: Final = 0xFFFF
 _KINDS: Final = {TrapKind.IRQ: "irq", TrapKind.FIQ: "fiq", TrapKind.SERROR: "serror"}
 _CLASSES: Final = {
@@ -39,7 +39,7 @@ _CLASSES: Final = {
 
 
 class InterruptStep(NamedTuple):
-    """A step in the life of an interrupt at a vCPU; ``latency`` is in nanoseconds, None where nothing was measured."""
+    """A step in the life of an interrupt at a vCPU; ``latency`` is in nanoseconds, None if it was not measured."""
 
     action: str
     vcpu: int
@@ -48,7 +48,7 @@ class InterruptStep(NamedTuple):
 
 
 class EventDescriber:
-    """Makes the events of one machine. Nothing is kept of an event but names."""
+    """Makes the events of one machine. Only names are cached."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class EventDescriber:
 
     @classmethod
     def for_machine(cls, machine: Machine) -> EventDescriber:
-        """With the names of a machine and its guest."""
+        """Create a describer with the names of a machine and its guest."""
         return cls(
             machine.image.symbols,
             seen_bus(machine),
@@ -75,7 +75,7 @@ class EventDescriber:
         )
 
     def exit(self, number: int, record: ExitRecord, caller: int = 0) -> TraceEvent:
-        """An exit; ``caller`` is a return address, 0 where that is not known."""
+        """An exit; ``caller`` is a return address, 0 if unknown."""
         exit_, pc = record.reason, record.pc
         kind = type(exit_)
         describe = EXIT_FIELDS.get(kind)
@@ -107,7 +107,7 @@ class EventDescriber:
         return _new(TraceEvent, (ENTRY, number, vcpu, time, "", pc, self._symbol(pc), "", "", el, None, fields, ""))
 
     def exception(self, number: int, record: El1ExceptionRecord, intid: int | None = None) -> TraceEvent:
-        """An exception that the guest takes itself; ``intid`` is the interrupt that it will find."""
+        """An exception that the guest takes without an exit; ``intid`` is the interrupt that it will acknowledge."""
         fields: list[Field] = []
         name = _KINDS.get(TrapKind(record.kind))
         if record.esr is not None:
@@ -143,11 +143,11 @@ class EventDescriber:
         return TraceEvent(IRQ, number, step.vcpu, time, step.action, fields=fields)
 
     def state(self, number: int, time: int, vcpu: int, before: str, after: str) -> TraceEvent:
-        """The vCPU changes its state."""
+        """A change of a vCPU's state."""
         return TraceEvent(STATE, number, vcpu, time, after, fields=(("from", before),))
 
     def console(self, number: int, time: int, said: tuple[int, bytes]) -> TraceEvent:
-        """A line of what the guest prints, with its end, and the vCPU that printed that."""
+        """A line of the guest's output, with its line end, and the vCPU that printed the end."""
         vcpu, line = said
         fields: Fields = (("text", undecoded(line)),)
         return TraceEvent(CONSOLE, number, vcpu, time, "", fields=fields)
@@ -175,7 +175,7 @@ class EventDescriber:
         return TraceEvent(ACCESS, number, vcpu, time, "", fields=tuple(fields))
 
     def code(self, number: int, time: int, vcpu: int, vaddr: int, ipas: range) -> TraceEvent:
-        """The guest executes at ``vaddr``, and has not executed from those IPAs before."""
+        """The guest's first execution from ``ipas``, at ``vaddr``."""
         fields: Fields = (("ipa", Hex(ipas.start)), ("size", len(ipas)))
         return TraceEvent(CODE, number, vcpu, time, "", vaddr, self._symbol(vaddr), fields=fields)
 
@@ -189,12 +189,12 @@ def _function(symbols: SymbolTable, address: int) -> str:
 
 
 def seen_bus(machine: Machine) -> Bus:
-    """The bus with everything on it that a vCPU sees: what is private to one has the same name and place for all."""
+    """The bus as a vCPU sees it: devices private to a vCPU have the same name and address for all."""
     return machine.cpus[0].bus
 
 
 def interrupt_names(description: MachineDescription) -> dict[int, str]:
-    """Who raises which interrupt."""
+    """The sources of interrupts, by INTID."""
     names = {VIRTUAL_TIMER: "virtual timer", PHYSICAL_TIMER: "physical timer"}
     names |= {device.intid: device.name for device in description.devices if device.intid is not None}
     return names

@@ -44,17 +44,17 @@ _W_NAMES: Final = (*(f"w{number}" for number in range(31)), "wzr")
 
 
 class Places:
-    """A cache of the fields for addresses and values of devices; a guest may use very many."""
+    """A bounded cache of the fields for addresses and values of devices; a guest may use very many."""
 
     def __init__(self, bus: Bus, affinities: Sequence[int] = (0,)) -> None:
         self._bus = bus
         self._numbers = {affinity: number for number, affinity in enumerate(affinities)}
         self.ipi = lru_cache(_ACCESSES)(self._ipi)
-        """What an inter-processor interrupt is and to whom it goes, such as "SGI 1 to cpu2"."""
+        """The description of an inter-processor interrupt and its target, such as "SGI 1 to cpu2"."""
         self.access = lru_cache(_REMEMBERED)(self._access)
         """(IPA, width in bytes) -> fields of the access."""
         self.meaning = lru_cache(_REMEMBERED)(self._meaning)
-        """(IPA, width in bytes, value) -> the field that says what it means, or none."""
+        """(IPA, width in bytes, value) -> the field with the value's meaning, or none."""
         self.load = lru_cache(_ACCESSES)(self._load)
         """(IPA, virtual address or None, width in bytes, register, width of the register, value or None) -> fields."""
         self.store = lru_cache(_ACCESSES)(self._store)
@@ -131,7 +131,7 @@ def _register_name(iss: int) -> str:
 def _register_meaning(iss: int, value: int) -> Fields:
     layout = layout_of(_register_name(iss), value)
     if layout is IccIntid:
-        # In decimal, as everywhere else.
+        # INTIDs are decimal, as everywhere else.
         return (("meaning", f"INTID {IccIntid(value).INTID}"),)
     text = "" if layout is None else layout(value & (1 << layout.WIDTH) - 1).describe()
     return (("meaning", text),) if text else ()
@@ -163,7 +163,7 @@ def _conduit(record: ExitRecord) -> str:
 def _hypercall(_places: Places, exit_: Hypercall, record: ExitRecord) -> Fields:
     name = OPERATIONS.get(exit_.nr & 0xFFFF_FFFF, "?") if record.esr is None else _function_name(exit_.nr)
     fields: list[Field] = [("conduit", _conduit(record)), ("nr", Hex(exit_.nr)), ("call", name)]
-    # What lies in the registers behind the last argument of a known function is no part of the call.
+    # Registers after the last argument of a known function are not part of the call.
     count = None if record.esr is None else argument_count(exit_.nr)
     fields += [(f"x{n}", Hex(value)) for n, value in enumerate(exit_.args[:count], 1) if value]
     return (*fields, *_result(record, psci=record.esr is not None and is_psci(exit_.nr & 0xFFFF_FFFF)))
@@ -196,7 +196,7 @@ def _halt(_places: Places, exit_: Halt, record: ExitRecord) -> Fields:
 
 
 def _restart(exit_: Halt | SystemDown) -> Fields:
-    """Where a CPU that gives up its registers starts again."""
+    """The restart address of a CPU that loses its registers."""
     return () if exit_.entry_point is None else (("entry_point", Hex(exit_.entry_point)), ("arg", Hex(exit_.arg)))
 
 
@@ -239,7 +239,7 @@ def _result(record: ExitRecord, *, psci: bool) -> Fields:
     if signed >= 0:
         return (("result", Hex(record.value)),)
     known = {int(status): status.name for status in PsciStatus}
-    # Other functions than PSCI's share one code with it; semihosting's -1 means something else.
+    # Functions other than PSCI's share one error code with it; semihosting's -1 has another meaning.
     shared = record.esr is not None and signed == PsciStatus.NOT_SUPPORTED
     name = known.get(signed) if psci or shared else None
     return (("result", Hex(record.value)), ("error", name or str(signed)))
@@ -265,4 +265,4 @@ EXIT_FIELDS: Final[Mapping[type, Describe]] = MappingProxyType(
         FailEntry: _fail_entry,
     }
 )
-"""How the fields of each reason are made; the other (Nothing) has none."""
+"""The function that makes the fields of each reason; the remaining one (Nothing) has none."""

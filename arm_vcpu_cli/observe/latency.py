@@ -1,4 +1,4 @@
-"""How long interrupts wait and take, from the steps that a GIC reports."""
+"""Measures the waiting and handling times of interrupts, from the steps that a GIC reports."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from arm_vcpu_cli.devices.gic.v3 import ACKNOWLEDGED, ENDED, RAISED
 
 
 class InterruptLatency:
-    """Remembers when interrupts were raised and acknowledged; times are nanoseconds."""
+    """Records when interrupts are raised and acknowledged; times are nanoseconds."""
 
     def __init__(self) -> None:
         self._raised: dict[tuple[int, int], int] = {}
         self._acknowledged: dict[tuple[int, int], int] = {}
 
     def step(self, action: str, cpu: int, intid: int, now: int) -> int | None:
-        """The time since it was raised for an injection and an acknowledgement, since it was acknowledged for its end;
-        None where that was not seen. A private interrupt is each PE's own; a shared one may be raised for one PE and
-        taken by another, whose time may not be as far: that is no time at all."""
+        """The latency of a step: for an injection or acknowledgement the time since the raise, for an end of interrupt
+        the time since the acknowledgement; None if that was not observed. Private interrupts are tracked for each PE; a
+        shared one may be raised for one PE and taken by another whose time is behind, which counts as zero."""
         key = (cpu if is_private(intid) else 0, intid)
         if action == RAISED:
             self._raised[key] = now

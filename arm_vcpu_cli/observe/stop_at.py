@@ -1,4 +1,4 @@
-"""Stopping a guest before an instruction, at any Exception level."""
+"""Stops a guest before an instruction, at any Exception level."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from arm_vcpu_cli.vm.machine import Machine
 
 class StopAt:
     """Ends the run of a machine when the instruction at ``address`` (virtual) is about to be executed for the
-    ``count``-th time, by any vCPU or by ``vcpu`` alone. ``name`` is what people call the address."""
+    ``count``-th time, by any vCPU or by ``vcpu`` alone. ``name`` is the user's name for the address."""
 
     def __init__(self, machine: Machine, address: int, name: str, *, count: int = 1, vcpu: int | None = None) -> None:
         self._machine = machine
@@ -15,13 +15,13 @@ class StopAt:
         self._count = count
         self._vcpu = vcpu
         self.hits = 0
-        """How often the instruction was reached."""
+        """The number of times that the instruction was reached."""
         for core in machine.host.cores:
             core.stop_before(address, self._is_enough)
 
     @property
     def reached(self) -> bool:
-        """Whether it has been executed as often as it was to be."""
+        """Whether the requested count has been reached."""
         return self.hits >= self._count
 
     def _is_enough(self) -> bool:

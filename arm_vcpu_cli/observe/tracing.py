@@ -1,6 +1,6 @@
-"""The tracer: receives everything that happens in a machine, picks what is wanted, and passes events on to a sink.
+"""The tracer: receives all reports of a machine, selects the requested ones, and passes events on to a sink.
 
-What is not wanted is dropped before anything is built from it; what only a ring keeps is not formatted until the end.
+Other reports are dropped before any event is built; events that only a ring keeps are not formatted until the end.
 """
 
 from __future__ import annotations
@@ -28,10 +28,9 @@ _LONGEST_LINE: Final = 4096
 
 
 class TraceOptions(Record):
-    """What of a run is traced. ``first`` and ``last`` are numbers of events, 0 for all.
+    """The selection of a trace. ``first`` and ``last`` are numbers of events, 0 for all.
 
-    A trace that starts at an address or on console text is empty until then, and one that stops there may start
-    again.
+    A trace that starts at an address or on console text is empty until then; one that stops there may start again.
     """
 
     selection: Selection = EVERYTHING
@@ -45,11 +44,12 @@ class TraceOptions(Record):
 
 
 class Tracer:
-    """Implements :class:`~arm_vcpu_cli.arm_vcpu.observer.ExitObserver`, and listens to the rest of a machine.
+    """Implements :class:`~arm_vcpu_cli.arm_vcpu.observer.ExitObserver`, and receives the reports of the other parts of
+    a machine.
 
-    ``clock`` gives nanoseconds of the vCPU that has its turn, ``clock_of`` those of each of ``vcpus`` if they are
-    several; ``caller`` finds a return address from PC, x30 and x29; ``signalled`` tells which interrupt a vCPU would
-    acknowledge, ``current`` which vCPU has its turn.
+    ``clock`` returns the time in nanoseconds of the current vCPU, ``clock_of`` that of each of ``vcpus`` if there are
+    several; ``caller`` finds a return address from PC, x30 and x29; ``signalled`` returns the interrupt that a vCPU
+    would acknowledge, ``current`` the vCPU that has the turn.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Tracer:
         self.timing = options.timing
         ordered = self.wants_interrupts or self.wants_console
         self.now: Final[Callable[[], int]] = self._begin if ordered else self._time
-        """The time, asked for when an exit or exception begins."""
+        """The time, read when an exit or exception begins."""
         self.at_exit: Callable[[], None] | None = None
         """Called at each exit, before it is reported."""
         self._open = not (options.start_at or options.start_on)
@@ -103,40 +103,40 @@ class Tracer:
         if options.last:
             self._ring = deque(maxlen=options.last)
         self._unbounded: Final = self._left < 0 and self._ring is None
-        """Whether every wanted event is reported at once."""
+        """Whether every requested event is reported at once."""
         self._seen = 0
         self._kinds: Counter[type] = Counter()
         self._held_states: dict[int, int] = {}
-        """When a vCPU came back from the guest, perhaps only for a moment."""
+        """The time at which a vCPU last left the guest, perhaps only briefly."""
         self._line = bytearray()
         self._exited: set[int] = set()
         """The vCPUs that have exited since they were entered."""
         self._begun: set[int] = set()
         self._inside = False
         self._late: list[tuple[Callable[..., TraceEvent], int, int, object]] = []
-        """Effects of an exit that is not reported yet: the cause is reported before the effect."""
+        """Effects of an exit that is not reported yet, held back so that the cause precedes them."""
         self._tail = b""
         self._latency = InterruptLatency()
 
     @property
     def counts(self) -> dict[str, int]:
-        """Exits by reason, wanted or not, in the order in which the reasons came."""
+        """Exits by reason, traced or not, in the order in which the reasons first occurred."""
         return {kind.__name__: count for kind, count in self._kinds.items()}
 
-    # What the vCPU reports ---------------------------------------------------------------------------------------
+    # Reports of the vCPU ---------------------------------------------------------------------------------------
 
     def exit(self, record: ExitRecord) -> None:
-        """Count one exit, and report it if it is wanted."""
+        """Count one exit, and report it if it is requested."""
         self._seen = number = self._seen + 1
         self._kinds[type(record.reason)] += 1
         if self.at_exit is not None:
             self.at_exit()
         if self._open and self._wants_exits and (self._test is None or self._meets(self._test, record)):
-            # Now: what its frame record holds may be different later.
+            # Find the caller now: the frame record may change later.
             find = self._caller
             caller = 0 if find is None else find(record.pc, record.lr, record.fp)
             if self._unbounded:
-                # What _tell does, without the call.
+                # The same as _tell, without the call.
                 self._event(self._describe_exit(number, record, caller))
             else:
                 self._tell(self._describe_exit, number, record, caller)
@@ -169,11 +169,11 @@ class Tracer:
             self._tell(make, self._seen, now, what)
 
     def entry(self, vcpu: int, pc: int, el: int, *, irq: bool, fiq: bool) -> None:
-        """A vCPU resumes."""
+        """Report that a vCPU resumes."""
         if vcpu in self._exited:
             self._exited.discard(vcpu)
         elif vcpu in self._begun:
-            # Without an exit before it, it was only stopped for a moment.
+            # Without a preceding exit, the vCPU was only briefly stopped.
             return
         else:
             self._begun.add(vcpu)
@@ -189,7 +189,7 @@ class Tracer:
             self._tell(self._describe_entry, self._seen, now, vcpu, pc, el, virq)
 
     def exception(self, record: El1ExceptionRecord) -> None:
-        """The guest has taken an exception itself."""
+        """Report an exception that the guest takes without an exit."""
         self._tell_exception(record)
         if self._inside:
             self._finish()
@@ -204,23 +204,23 @@ class Tracer:
         intid = self._signalled(record.vcpu) if record.esr is None else None
         self._tell(self._describer.exception, self._seen, record, intid)
 
-    # What the machine reports ------------------------------------------------------------------------------------
+    # Reports of the machine ------------------------------------------------------------------------------------
 
     def interrupt(self, action: str, cpu: int, intid: int) -> None:
-        """A step in the life of an interrupt; see :meth:`~arm_vcpu_cli.devices.gic.v3.GicV3.watch`."""
-        # What goes to no vCPU is told of the one that has its turn.
+        """Report a step in the life of an interrupt; see :meth:`~arm_vcpu_cli.devices.gic.v3.GicV3.watch`."""
+        # An interrupt without a target vCPU is reported for the current one.
         vcpu = cpu if cpu >= 0 else self._current()
         now = self._time() if self._vcpus == 1 else self._time_of(vcpu)
         latency = self._latency.step(action, cpu, intid, now)
         self._tell_effect(self._describer.interrupt, vcpu, now, InterruptStep(action, vcpu, intid, latency))
 
     def state(self, vcpu: int, before: VCpuState, after: VCpuState) -> None:
-        """A vCPU changes its state."""
+        """Report a change of a vCPU's state."""
         now = self._time() if self._vcpus == 1 else self._time_of(vcpu)
         held = self._held_states.pop(vcpu, None)
         if after is VCpuState.READY and before is VCpuState.RUNNING:
-            # Perhaps it was only stopped for a moment, by somebody who wanted to look, or for the turn of another one:
-            # that is no event. When it happens may be the host's affair, and an exit that stops it is told as one.
+            # The vCPU may be stopped only briefly, for an inspection or for another one's turn: that is no event. Its
+            # time may depend on the host, and an exit that stops the vCPU is reported as an exit.
             self._held_states[vcpu] = now
             return
         if held is not None and after is VCpuState.RUNNING:
@@ -234,7 +234,7 @@ class Tracer:
             self._tell(self._describer.state, self._seen, now, vcpu, before.value, after.value)
 
     def console(self, data: bytes) -> None:
-        """The guest prints; lines are reported when they end."""
+        """Process the guest's output; lines are reported when they end."""
         self._look_for_text(data)
         if not self.wants_console:
             return
@@ -245,7 +245,7 @@ class Tracer:
                 self._tell_line()
 
     def access(self, device: PassedThrough, is_write: bool, offset: int, width: int, value: int) -> None:
-        """An access to a device that needs no exit."""
+        """Report an access to a device without an exit."""
         if not self._open:
             return
         now, test, vcpu = self._time(), self._test_access, self._current()
@@ -253,7 +253,7 @@ class Tracer:
             self._tell(self._describer.access, self._seen, now, vcpu, device, is_write, offset, width, value)
 
     def code(self, vaddr: int, ipas: range) -> None:
-        """The guest executes from memory for the first time; that is no exit."""
+        """Report the guest's first execution from a range of memory, which is no exit."""
         now, vcpu = self._time(), self._current()
         if self._wanted(vcpu, now):
             self._tell(self._describer.code, self._seen, now, vcpu, vaddr, ipas)
@@ -263,18 +263,18 @@ class Tracer:
         self._open = self._left != 0
 
     def shut(self) -> None:
-        """Report none until it is opened again."""
+        """Report no events until :meth:`open`."""
         self._open = False
 
     # The end ---------------------------------------------------------------------------------------------------
 
     def end(self, result: RunResult, report: Sequence[str] = ()) -> None:
-        """Tell what is still kept, and how the run ended, with the ``report`` on that if there is one."""
+        """Report the remaining events and the end of the run, with the ``report`` on it if there is one."""
         self._finish()
         if self._line:
             self._tell_line()
         for vcpu, held in sorted(self._held_states.items()):
-            # What another vCPU has done since to one that has lost its turn was told already.
+            # Later effects of another vCPU on one that has lost its turn are already reported.
             then = held if vcpu == self._current() else max(held, self._time_of(vcpu))
             self._tell_state(then, vcpu, VCpuState.RUNNING, VCpuState.READY)
         if self._ring is not None:
@@ -319,7 +319,7 @@ class Tracer:
         if not longest:
             return
         text = self._tail + data
-        # The first byte that was not looked at before, as the end of what is looked for.
+        # The first byte not searched before may be the end of the text.
         fresh = len(self._tail)
         began = _last(text, start, fresh)
         ended = _last(text, stop, fresh)
@@ -331,7 +331,7 @@ class Tracer:
 
 
 def _last(text: bytes, wanted: bytes, fresh: int) -> int:
-    """Where ``wanted`` ends last in ``text``, if that is behind ``fresh``; -1 if nowhere."""
+    """The last position in ``text`` at which ``wanted`` ends, if after ``fresh``; else -1."""
     if not wanted:
         return -1
     at = text.rfind(wanted)

@@ -1,8 +1,8 @@
-"""The times of a machine's vCPUs as its events have them: each vCPU has its own, which never goes back.
+"""The times of a machine's vCPUs for its events: each vCPU has its own time, which never goes back.
 
-What one vCPU does to another, such as sending it an interrupt, is reported at the time of the target: that is when the
-target can see it, so the report comes before its consequences. A vCPU that waits is woken at the time of the one that
-wakes it, if that is later than its own.
+An action of one vCPU on another, such as sending it an interrupt, is reported at the target's time: the target can see
+it then, so the report precedes the consequences. A waiting vCPU wakes at the time of the vCPU that wakes it, if that is
+later than its own.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ class VcpuTimes:
         self._timeline = machine.timeline
         self._cpus = machine.cpus
         self._ahead: dict[int, int] = {}
-        """What was told of a vCPU that waited or was off, at a time that its own may not have reached: it may be woken
-        for something earlier."""
+        """The time last reported for a vCPU that waited or was off, which its own time may not have reached: an earlier
+        event may still wake it."""
 
     def now(self) -> int:
-        """The time of the vCPU that has its turn."""
+        """The time of the current vCPU."""
         time = self._timeline.now()
         return self._caught_up(time) if self._ahead else time
 
     def of(self, vcpu: int) -> int:
-        """The time of any vCPU, for what happens to it now."""
+        """The time of any vCPU, for an event that affects it now."""
         cpu = self._cpus[vcpu]
         if cpu is self._scheduler.current or self._timeline.follows_host:
             return self.now()

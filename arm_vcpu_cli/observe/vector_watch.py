@@ -1,7 +1,7 @@
-"""Interrupts that the guest takes: the core enters EL1's vectors by itself, without a report.
+"""Detects interrupts that the guest takes: the core enters EL1's vectors without a report.
 
 So the first instructions of the vectors are watched, those of IRQ, FIQ and SError; synchronous exceptions come through
-the exit path. A guest may move its vectors at any time; where they are is looked up at each exit.
+the exit path. A guest may move its vectors at any time; their address is read at each exit.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ _VBAR, _ELR, _SPSR = lookup("VBAR_EL1"), lookup("ELR_EL1"), lookup("SPSR_EL1")
 _SOURCES: Final = (TrapSource.CURRENT_SP_EL0, TrapSource.CURRENT_SP_ELX, TrapSource.LOWER_AARCH64)
 _KINDS: Final = (TrapKind.IRQ, TrapKind.FIQ, TrapKind.SERROR)
 _MAX_TABLES: Final = 16
-"""Kernels have one or two; a guest that makes up new ones is not followed for ever."""
+"""The most vector tables followed. Kernels have one or two; a guest may keep creating new ones."""
 
 
 def watch_vectors(
     machine: Machine, now: Callable[[], int], take: Callable[[El1ExceptionRecord], None]
 ) -> Callable[[], None]:
-    """What is to be called at each exit of any vCPU, so that ``take`` hears of the interrupts that it takes."""
+    """A function to call at each exit of any vCPU, so that ``take`` is called for the interrupts that it takes."""
     vbar = machine.current.arch.state.layout.sysregs[_VBAR] // 8
 
     def where() -> int:
@@ -61,7 +61,7 @@ class VectorWatch:
         self._watched: set[int] = set()
 
     def look(self) -> None:
-        """Look up where the vectors are now."""
+        """Read the present address of the vectors."""
         vbar = self._vbar()
         if vbar == self._current:
             return

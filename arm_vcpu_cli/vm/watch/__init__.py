@@ -1,4 +1,4 @@
-"""What a run watches for besides exits: a guest that hangs, one that waits, a kernel that panics.
+"""Watches a run for conditions other than exits: a guest that hangs or waits, a kernel that panics.
 
-What does not belong here: the words for what was found, and the decision to end the run.
+What does not belong here: the wording of the findings, and the decision to end the run.
 """

@@ -1,16 +1,15 @@
 """A guest that executes but cannot make progress: a loop that is the same in every iteration, and no interrupt.
 
-An alarm of the machine's own checks the guest now and then. A guest that has neither exited to the hypervisor nor
-anything left that could interrupt it is followed from block to block. If it returns to registers that it had before,
-and everything that it has executed since only computes, it will return to them for ever: there is one CPU, no device
-writes to memory, and a load from one would be an exit.
+One of the machine's own alarms checks the guest periodically. A guest that has not exited to the hypervisor, and that
+nothing can interrupt any more, is followed from block to block. If its registers return to earlier values, and all code
+executed in between only computes, they will return to them for ever: there is one CPU, no device writes to memory, and
+a load from a device would be an exit.
 
-A guest that is followed executes what it would have executed anyway, at the same virtual times: it is only stopped more
-often.
+Following a guest does not change its execution or its virtual times: it only stops more often.
 
-Several CPUs can only hang together: each one that is on waits in vain, or is in such a loop. What they would do is
-tried out, one after the other at one moment of the guest. None of them writes, so no other order of execution would
-make a difference.
+Several CPUs can only hang together: each one that is on waits in vain, or is in such a loop. Their continuation is
+tried out one by one at a single moment of guest time. None of them writes, so the order of execution makes no
+difference.
 """
 
 from __future__ import annotations
@@ -31,36 +30,36 @@ from arm_vcpu_cli.vm.timeline import NEVER
 INTERVAL: Final = 50_000_000
 """Nanoseconds of the guest between two checks: short, since virtual time passes slowly in a tight loop."""
 _VERSION: Final = 1
-"""Of a saved state."""
+"""The version of a saved state."""
 _GENERAL_REGISTERS: Final = 31
 _ACTIVE_LOOKS: Final = 20
-"""After this many checks in a row of a guest that does something, the interval is as short as at first."""
+"""After this many consecutive checks that find an active guest, the interval is reset to the shortest."""
 _MOST_QUIET_LOOKS: Final = 80
 """The most checks between two attempts to follow a guest that only computes."""
 MOST_BLOCKS: Final = 64
 _MOST_STEPS: Final = 2048
-"""Entries into the guest in one attempt."""
+"""The most entries into the guest in one attempt."""
 _LONGEST_BLOCK: Final = 512
-"""Instructions that the engine translates at once, at most."""
+"""The most instructions that the engine translates at once."""
 _INSTRUCTION_SIZE: Final = 4
 _LOOPS: Final = "arm_vcpu_cli.vm.watch.loops"
-"""Needed by machines of several CPUs."""
+"""Loaded only for machines with several CPUs."""
 
 _NUMBERS: Final = tuple("preemptions activity active_looks quiet_looks gap follow_at steps budget block".split())
-"""What is saved as it is."""
+"""The attributes that are saved unchanged."""
 
 Registers = tuple[int, int, int, tuple[int, ...]]
 
 
 def registers_of(frame: TrapFrame) -> Registers:
-    """What has to be the same for a CPU to do the same again."""
+    """The registers that determine a CPU's further execution."""
     return frame.elr, frame.sp, int(frame.spsr), frame.gprs()
 
 
 def why_uninterrupted(machine: Machine, cpu: Cpu | None = None) -> str | None:
-    """Why no interrupt will ever reach a CPU (the current one) as it is, in words; None if one may.
+    """The reason why no interrupt will ever reach a CPU (by default the current one); None if one may.
 
-    Alarms that are set count, also those of the machine's own.
+    Set alarms count, including the machine's own.
     """
     cpu = machine.current if cpu is None else cpu
     if are_interrupts_masked(machine, cpu):
@@ -80,7 +79,7 @@ def are_interrupts_masked(machine: Machine, cpu: Cpu | None = None) -> bool:
 
 
 def are_left_alone(machine: Machine) -> bool:
-    """Whether no interrupt will ever reach one of several CPUs, unless they raise it themselves."""
+    """Whether no interrupt will ever reach any of several CPUs, unless one of them raises it."""
     for cpu in machine.cpus:
         if cpu.activity is Activity.WAITING and _may_be_signalled(machine, cpu):
             return False
@@ -90,7 +89,7 @@ def are_left_alone(machine: Machine) -> bool:
 
 
 def _may_be_signalled(machine: Machine, cpu: Cpu) -> bool:
-    """Whether an interrupt is signalled to a CPU, or one may come from a device, a timer of its own or outside."""
+    """Whether an interrupt is signalled to a CPU, or may come from a device, its own timer or outside."""
     timeline = machine.timeline
     if cpu.arch.interrupt_pending or machine.input.listening():
         return True
@@ -103,9 +102,9 @@ def _enabled_groups(machine: Machine, cpu: Cpu) -> tuple[bool, bool]:
 
 
 class HangWatch:
-    """Watches one machine that runs. ``monotonic`` is the host's time in seconds, which decides nothing.
+    """Watches one running machine. ``monotonic`` is the host's time in seconds, which affects no decision.
 
-    Only a machine whose WFI traps is watched: otherwise the core comes back at one as it does for an alarm. One with
+    Only a machine whose WFI traps is watched: otherwise the core stops at one just as for an alarm. A guest with
     devices that are passed through is not followed, because it uses them without an exit.
     """
 
@@ -135,12 +134,12 @@ class HangWatch:
         """The lowest address at which a block of the loop begins, once there is a verdict."""
 
     def start(self) -> None:
-        """Begin to check, or continue from a state that was loaded."""
+        """Start the checks, or continue from a loaded state."""
         if self._machine.description.el2.trap_wfi and self._alarm.due == NEVER:
             self._wait()
 
     def save(self) -> dict[str, Any]:
-        """What was seen so far, as plain data; the alarm is the timeline's."""
+        """Return the observations so far as plain data; the timeline saves the alarm."""
         return {
             "version": _VERSION,
             "numbers": {name: getattr(self, f"_{name}") for name in _NUMBERS},
@@ -153,7 +152,7 @@ class HangWatch:
         }
 
     def load(self, state: object) -> None:
-        """Take what :meth:`save` gave. ValueError, and nothing changes, if it is something else."""
+        """Restore the state that :meth:`save` returned. Raises ValueError, without any change, for any other state."""
         saved = Saved(state, "hang", version=_VERSION)
         numbers = saved.part("numbers")
         values = {name: numbers.integer(name) for name in _NUMBERS}
@@ -170,28 +169,28 @@ class HangWatch:
             self._machine.core.set_budget(min(self._budget, self._machine.core.budget_left()))
 
     def pause(self) -> Callable[[], None]:
-        """Do not look until the function that is returned is called: the guest waits, for alarms but not for ours."""
+        """Suspend the checks until the returned function is called: the guest waits, and our alarm must not wake it."""
         due, alarm = self._alarm.due, self._alarm
         alarm.cancel()
         return lambda: alarm.set_at(due)
 
     def preempted(self) -> None:
-        """The host's timer has interrupted the guest, which is an exit, but none that the guest has caused."""
+        """Record that the host's timer interrupted the guest: an exit that the guest did not cause."""
         self._preemptions += 1
 
     def quiet_seconds(self) -> float:
-        """For how long the guest has caused no exit, by the host's time, as far as looks can tell."""
+        """The host seconds without an exit caused by the guest, as far as the checks show."""
         return self._monotonic() - self._active_at if self._causes() == self._activity else 0.0
 
     def has_stopped(self) -> bool:
-        """Whether a guest whose budget was used up was stopped by this alarm, and no other."""
+        """Whether this alarm alone stopped a guest whose budget was used up."""
         if not self._clock.ends_by(self._alarm):
             return False
         return not self._clock.follows_host or self._clock.now() >= self._alarm.due
 
     def look(self) -> str | None:
-        """What to do in that case: None if the guest may continue, or in words why nothing will end its loop; empty for
-        several CPUs, each of which has reasons of its own."""
+        """Check the guest in that case: None lets it continue; otherwise the reason why nothing will end its loop,
+        empty for several CPUs, each of which has its own reasons."""
         if self._following:
             return self._follow()
         activity = self._causes()
@@ -210,7 +209,7 @@ class HangWatch:
         if self._quiet_looks < self._follow_at or not self._may_follow:
             self._wait()
             return None
-        # Nothing should wait for the watch itself.
+        # The watch's own alarm must not count as a reason to wait.
         self._alarm.cancel()
         if not self._alone:
             return self._try_out()
@@ -219,7 +218,7 @@ class HangWatch:
         return None
 
     def _causes(self) -> int:
-        """Exits that the guest has caused."""
+        """The number of exits that the guest has caused."""
         return self._machine.exits - self._preemptions
 
     def _wait(self) -> None:
@@ -227,21 +226,21 @@ class HangWatch:
         self._alarm.set_at(self._clock.now() + INTERVAL)
 
     def _missed(self) -> None:
-        """The alarm went off together with another, or while the guest was stopped for something else."""
+        """Handle an alarm that fired together with another, or while the guest was stopped for another reason."""
         if self._alone:
             self._wait()
         else:
-            # CPUs that take turns are stopped so often that this may be all there ever is.
+            # CPUs that take turns stop so often that every alarm may end up here.
             self._alarm.set_at(self._clock.now())
 
     def _give_up(self) -> None:
-        """Nothing is proved: try again, each time after a longer interval."""
+        """End an attempt without proof, and lengthen the interval to the next one."""
         self._gap = min(2 * self._gap, _MOST_QUIET_LOOKS)
         self._follow_at = self._quiet_looks + self._gap
         self._wait()
 
     def _try_out(self) -> str | None:
-        """Whether several CPUs are where no interrupt reaches them, and do nothing else that would end it."""
+        """Check whether no interrupt can reach any of several CPUs, and none of them does anything to end the hang."""
         machine = self._machine
         if not are_left_alone(machine):
             self._wait()
@@ -253,7 +252,7 @@ class HangWatch:
         return None
 
     def _begin(self) -> bool:
-        """Begin to follow a guest that nothing will interrupt."""
+        """Start to follow a guest that nothing will interrupt."""
         why = why_uninterrupted(self._machine)
         if why is None:
             return False
@@ -262,7 +261,7 @@ class HangWatch:
         self._following = True
         self._steps = 0
         self._seen = [self._registers()]
-        # It stays due, so that every stop is taken for one of ours.
+        # The alarm stays due, so that every stop counts as the watch's own.
         self._alarm.set_at(self._clock.now())
         self._enter()
         return True
@@ -273,7 +272,7 @@ class HangWatch:
         if self._causes() != self._activity or self._steps > _MOST_STEPS:
             self._give_up()
         elif not executed:
-            # The block is longer than that. Its length is found this way, so that exactly one is executed.
+            # The block is longer than that. This finds its length, so that exactly one block is executed.
             self._budget += 1
             if self._budget > _LONGEST_BLOCK or self._is_due_soon():
                 self._give_up()
@@ -282,7 +281,7 @@ class HangWatch:
         elif not self._only_computes(executed) or len(self._seen) > MOST_BLOCKS:
             self._give_up()
         elif (registers := self._registers()) in self._seen:
-            # Where the guest happens to be depends on when it was looked at; where its loop begins does not.
+            # The guest's present place depends on the moment of the check; the start of its loop does not.
             self.place = min(state[0] for state in self._seen[self._seen.index(registers) :])
             return self._why
         else:
@@ -291,7 +290,7 @@ class HangWatch:
         return None
 
     def _enter(self) -> None:
-        """Have the guest stopped at the next block but one."""
+        """Make the guest stop at the next block but one."""
         self._block = self._machine.current.arch.ctx.elr
         self._count = self._machine.core.instruction_count()
         self._budget = 1
@@ -301,7 +300,7 @@ class HangWatch:
             self._machine.core.set_budget(1)
 
     def _is_due_soon(self) -> bool:
-        """Whether another alarm would have to go off before the guest stops again."""
+        """Whether another alarm is due before the guest stops again."""
         return self._deadline is not None and self._clock.now() + self._budget > self._deadline
 
     def _only_computes(self, instructions: int) -> bool:

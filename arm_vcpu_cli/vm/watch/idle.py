@@ -1,4 +1,4 @@
-"""A guest that waits (WFI): until when, for what, and whether in vain."""
+"""Handles a guest that waits (WFI): how long, for which event, and whether in vain."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from arm_vcpu_cli.saved import Saved
 from arm_vcpu_cli.vm.machine import Machine
 
 _VERSION: Final = 1
-"""Of a saved state."""
+"""The version of a saved state."""
 _NANOSECONDS: Final = 1_000_000_000
 _INEXACT: Final = 1_000_000
-"""Nanoseconds by which a sleep may seem to have ended too early: seconds in floating point are not exact."""
+"""Nanoseconds by which a sleep may seem to end early, because floating-point seconds are inexact."""
 _IDLE_PERCENT: Final = 90
-"""How much of its time a guest has to wait to count as idle."""
+"""The share of its time that an idle guest waits, at least."""
 
 
 class IdleTime:
-    """How long a guest has done little but wait, since it last printed something. Times are nanoseconds of its own,
-    ``printed`` is how many bytes it has printed until then."""
+    """The time that a guest has mostly waited since it last printed. Times are nanoseconds of guest time, ``printed``
+    is the number of bytes that it has printed by then."""
 
     def __init__(self) -> None:
         self._since = 0
@@ -27,16 +27,16 @@ class IdleTime:
         self._printed = 0
 
     def save(self) -> dict[str, Any]:
-        """All of it, as plain data."""
+        """Return the state as plain data."""
         return {"version": _VERSION, "since": self._since, "waited": self._waited, "printed": self._printed}
 
     def load(self, state: object) -> None:
-        """Take what :meth:`save` gave. ValueError, and nothing changes, if it is something else."""
+        """Restore the state that :meth:`save` returned. Raises ValueError, without any change, for any other state."""
         saved = Saved(state, "idle", version=_VERSION)
         self._since, self._waited, self._printed = (saved.integer(name) for name in ("since", "waited", "printed"))
 
     def waited(self, begun: int, ended: int, printed: int) -> None:
-        """The guest has waited from ``begun`` to ``ended``."""
+        """Record a wait of the guest from ``begun`` to ``ended``."""
         if printed != self._printed:
             self._printed = printed
             self._since = begun
@@ -44,7 +44,7 @@ class IdleTime:
         self._waited += ended - begun
 
     def seconds(self, now: int, printed: int) -> float:
-        """For how long it has been idle; 0.0 if it is not."""
+        """The seconds that it has been idle; 0.0 if it is not idle."""
         span = now - self._since
         if printed != self._printed or self._waited * 100 < span * _IDLE_PERCENT:
             return 0.0
@@ -52,10 +52,11 @@ class IdleTime:
 
 
 def wait_for_interrupt(machine: Machine) -> bool:
-    """With all CPUs waiting, let time pass until one has an interrupt and its turn; False if none ever will.
+    """Let time pass, with all CPUs waiting, until one has an interrupt and the turn; False if none ever will.
 
-    Under the instruction clock waiting takes no time of the host, unless somebody may still type: then it is waited
-    out, so that a guest at its prompt costs nothing. It also ends, without an interrupt, when the run is stopped.
+    Under the instruction clock waiting takes no host time, unless input may still arrive: then the host sleeps for the
+    whole wait, so that a guest at its prompt costs nothing. The wait also ends, without an interrupt, when the run is
+    stopped.
     """
     timeline, scheduler = machine.timeline, machine.scheduler
     while True:
@@ -77,7 +78,7 @@ def _sleep(machine: Machine, deadline: int | None) -> bool:
     """Sleep on the host until the deadline (nanoseconds of the guest) or input; False if the run was stopped."""
     timeline, console = machine.timeline, machine.console
     if console.wait_for_input(0):
-        # It takes none of the guest's time that the host sees what is there already, such as more of a file.
+        # Input that is already available, such as the rest of a file, arrives without guest time passing.
         machine.input.deliver()
         return True
     begun, asleep_at = time.monotonic_ns(), timeline.now()

@@ -1,8 +1,8 @@
-"""A loop that only computes and reads memory, and in which a CPU returns to the state that it had.
+"""Finds loops that only compute and read memory, and in which a CPU returns to an earlier state.
 
-It is found by trying out what the CPU would do next, block by block, before any of it really happens, so the guest
-notices nothing. Each block is examined before it is executed: one that writes is not executed. A CPU in such a loop
-stays in it as long as nobody else writes the memory that it reads, and nothing interrupts it.
+The CPU's next blocks are executed on trial, one by one, without any effect on the guest. Each block is examined first,
+and one that writes is not executed. A CPU in such a loop stays in it until another CPU writes the memory that it reads,
+or an interrupt arrives.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from arm_vcpu_cli.vm.machine import Machine
 from arm_vcpu_cli.vm.watch.hang import MOST_BLOCKS, Registers, registers_of
 
 _LONGEST_BLOCK: Final = 512
-"""Instructions between two branches, at most."""
+"""The most instructions between two branches."""
 
 Fetch = Callable[[int], int | None]
 
 
 class Read(Record):
-    """A word of memory that a loop reads: the virtual address, and that of the instruction."""
+    """A word of memory that a loop reads: its virtual address, and the address of the instruction."""
 
     address: int
     loaded_at: int
 
 
 class Loop(Record):
-    """``place`` is the lowest address at which a block of the loop begins: where the CPU happens to be depends on when
-    it is looked at. ``watched`` is what it most likely waits for, None if that is not known."""
+    """``place`` is the lowest address at which a block of the loop begins: unlike the CPU's present place, it does not
+    depend on the moment of observation. ``watched`` is the read that it most likely waits on, None if unknown."""
 
     place: int
     watched: Read | None = None
@@ -49,12 +49,12 @@ class _Block(Record):
 
 
 def find_loops(machine: Machine, cpus: Sequence[Cpu], *, all_or_none: bool = False) -> dict[int, Loop]:
-    """The loops that these CPUs are in, by number; none for a CPU that does anything else.
+    """The loops of these CPUs, by number; a CPU with any other activity is missing.
 
-    With ``all_or_none`` the first CPU that is in none is the last that is looked at.
+    With ``all_or_none`` the search ends at the first CPU without a loop.
     """
     found: dict[int, Loop] = {}
-    # The one that the core holds comes first, and is put back there last.
+    # The CPU loaded in the core comes first, and is restored last.
     order = sorted(cpus, key=lambda cpu: cpu is not machine.current)
     if not order:
         return found
@@ -63,7 +63,7 @@ def find_loops(machine: Machine, cpus: Sequence[Cpu], *, all_or_none: bool = Fal
             undone.enter_context(Rehearsal(machine.current.arch, machine.core))
         for cpu in order:
             if cpu.core is not machine.core:
-                # Another core may have written what this one has cached.
+                # Another core may have written translations that this one has cached.
                 cpu.core.flush_tlb()
                 cpu.core.flush_code()
             loop = _follow(undone.enter_context(Rehearsal(cpu.arch, cpu.core)), cpu)
@@ -91,7 +91,7 @@ def _follow(rehearsal: Rehearsal, cpu: Cpu) -> Loop | None:
 
 
 def _look(fetch: Fetch, frame: TrapFrame) -> _Block | None:
-    """What a CPU executes next, up to a branch; None if any of it does more than compute and read."""
+    """The CPU's next instructions, up to a branch; None if any of them does more than compute and read."""
     code: list[int] = []
     reads: list[Read] = []
     exclusive: list[Read] = []
@@ -105,7 +105,7 @@ def _look(fetch: Fetch, frame: TrapFrame) -> _Block | None:
         address = None if access is None else _address(access, word, frame, written)
         if address is not None:
             (exclusive if isinstance(access, Unemulated) else reads).append(Read(address, place))
-        # Most instructions have their result there; for one that has not, an address is not known that could be.
+        # Most instructions have their result in Rd; for any other, at worst a known address counts as unknown.
         written.add(word & 31)
         if isinstance(access, Unemulated):
             written.add(word >> 10 & 31)
@@ -118,7 +118,7 @@ def _look(fetch: Fetch, frame: TrapFrame) -> _Block | None:
 
 
 def _address(access: LoadStore | Unemulated, word: int, frame: TrapFrame, written: set[int]) -> int | None:
-    """The address of a load whose base register is still what it was when the block was begun."""
+    """The address of a load whose base register is unchanged since the start of the block."""
     if isinstance(access, LoadStore):
         base, offset = access.base, access.offset
     elif access.kind == "exclusive":
@@ -131,8 +131,8 @@ def _address(access: LoadStore | Unemulated, word: int, frame: TrapFrame, writte
 
 
 def _watched(blocks: Sequence[_Block]) -> Read | None:
-    """What the loop most likely waits for: what it reads exclusively, since those who do so mean to write it; else what
-    it reads last before it goes round again."""
+    """The read that the loop most likely waits on: an exclusive one, which implies an intended write; else the last
+    read of an iteration."""
     for reads in (_all(block.exclusive for block in blocks), _all(block.reads for block in blocks)):
         if reads:
             return reads[-1]

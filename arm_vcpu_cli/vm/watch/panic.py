@@ -9,37 +9,37 @@ from arm_vcpu_cli.printable import decoded
 from arm_vcpu_cli.saved import Saved
 
 _VERSION: Final = 1
-"""Of a saved state."""
+"""The version of a saved state."""
 _PANIC: Final = b"Kernel panic - not syncing"
 _END: Final = b"---[ end " + _PANIC
 _ORDERLY: Final = b"reboot: "
-"""What the kernel prints when it is asked to reboot, halt or power off, and not after a panic."""
+"""The kernel's messages on a requested reboot, halt or power-off, which it does not print after a panic."""
 _NEWLINE: Final = b"\n"
 _LONGEST: Final = 4096
-"""Bytes of a line without an end that are kept; the kernel's lines have at most 1024."""
+"""The most bytes kept of an unfinished line; the kernel's lines have at most 1024."""
 _LONGEST_TEXT: Final = 200
 
 
 class PanicWatch:
     """Looks for a panic in the lines of the guest's console (``panic()`` of the Linux kernel, kernel/panic.c).
 
-    The kernel first prints a line with "Kernel panic - not syncing: " and the reason. If it is not to reboot it goes
-    on to "---[ end Kernel panic - not syncing: ... ]---", after which it only loops: then ``stop`` is called. The
-    end alone, or the first line alone, stops nobody; whoever prints both by hand has panicked as far as we can tell.
+    The kernel first prints a line with "Kernel panic - not syncing: " and the reason. Unless it reboots, it then prints
+    "---[ end Kernel panic - not syncing: ... ]---" and loops for ever: ``stop`` is called at that point. Neither line
+    alone has an effect; a program that prints both is indistinguishable from a panic.
     """
 
     def __init__(self, stop: Callable[[], None]) -> None:
         self._stop = stop
         self._rest = bytearray()
         self.printed = 0
-        """Bytes seen so far."""
+        """The number of bytes seen so far."""
         self.text: str | None = None
         """The reason of the panic; None if there was none, or an orderly shutdown after it."""
         self.over = False
-        """Whether the guest has got to the end of its panic."""
+        """Whether the panic is complete."""
 
     def save(self) -> dict[str, Any]:
-        """All of it, as plain data."""
+        """Return the state as plain data."""
         return {
             "version": _VERSION,
             "rest": bytes(self._rest),
@@ -49,7 +49,7 @@ class PanicWatch:
         }
 
     def load(self, state: object) -> None:
-        """Take what :meth:`save` gave. ValueError, and nothing changes, if it is something else."""
+        """Restore the state that :meth:`save` returned. Raises ValueError, without any change, for any other state."""
         saved = Saved(state, "panic", version=_VERSION)
         rest, printed, over = saved.data("rest"), saved.integer("printed"), saved.flag("over")
         self.text = None if saved.is_none("text") else saved.text("text")
@@ -57,13 +57,13 @@ class PanicWatch:
         self.printed, self.over = printed, over
 
     def forget(self) -> None:
-        """Note that another kernel starts."""
+        """Reset the state, because another kernel starts."""
         self._rest.clear()
         self.text = None
         self.over = False
 
     def see(self, data: bytes) -> None:
-        """Take what the guest prints next."""
+        """Process the guest's next output."""
         self.printed += len(data)
         rest = self._rest
         rest += data
@@ -90,5 +90,5 @@ class PanicWatch:
 
 
 def _reason(text: bytes) -> str:
-    """The reason of a panic, as it may be shown."""
+    """The reason of a panic, as printable text."""
     return decoded(text.removeprefix(b":").strip(), _LONGEST_TEXT) or "no reason given"
