@@ -1,1 +1,1 @@
-"""The command line: parses, calls and renders. The only place that imports click and rich."""
+"""The command line: parses, calls and renders. Only this package imports click and rich."""

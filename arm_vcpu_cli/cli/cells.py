@@ -1,4 +1,4 @@
-"""Text in the tables of a terminal."""
+"""Cells of tables on a terminal."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from arm_vcpu_cli.printable import LONGEST_LINE, printable
 
 
 def cell(text: str, style: str = "") -> Text:
-    """A piece of text as it may be shown: on one line, and never markup."""
+    """Text safe to display: on one line, and never interpreted as markup."""
     return Text(printable(text, LONGEST_LINE), style=style)

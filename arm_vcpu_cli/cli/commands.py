@@ -1,4 +1,4 @@
-"""The subcommands of ``armvcpu``, and what its command line means."""
+"""The subcommands of ``armvcpu``, and the parsing of its command line."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ COMMANDS: Final = MappingProxyType(
 
 @contextmanager
 def _told() -> Iterator[None]:
-    """Make a reader that is gone an error like any other: the parser would exit with status 1, and print nothing."""
+    """Report a broken pipe like any other error: the parser would exit with status 1 without a message."""
     try:
         yield
     except BrokenPipeError as error:
@@ -107,7 +107,7 @@ def load(arguments: Sequence[str]) -> Callable[[], object]:
 
 
 def invoke(arguments: Sequence[str]) -> object:
-    """What the command line ``arguments`` does; what its command returns. The parser's errors become ours."""
+    """Run the command line ``arguments`` and return its command's result. The parser's errors become ours."""
     if COMPLETION in os.environ:
         import_module("arm_vcpu_cli.cli.shells").register()
     elif _is_odd(arguments):
@@ -117,7 +117,7 @@ def invoke(arguments: Sequence[str]) -> object:
     except click.UsageError as error:
         _answer_others(arguments, is_refused=True)
         command = error.ctx.command_path if error.ctx is not None else "armvcpu"
-        # A list of choices has one on each line.
+        # The parser lists choices on a line each.
         message = error.format_message().replace("\n\t", " ").rstrip(".")
         raise UsageError(f"{message} (see {command} --help)") from error
     except click.ClickException as error:
@@ -127,7 +127,7 @@ def invoke(arguments: Sequence[str]) -> object:
 
 
 def _is_odd(arguments: Sequence[str]) -> bool:
-    """Whether the parser might take for options of ours what is meant for another tool: -machine is -m achine to it."""
+    """Whether the parser might misread another tool's options as ours: it parses -machine as -m achine."""
     return any(
         (len(word) > 2 and word[0] == "-" and word[1].isalpha())
         or (word in ("-m", "--machine") and (following[:1].isdigit() or following.startswith(("virt", "size="))))
@@ -136,8 +136,8 @@ def _is_odd(arguments: Sequence[str]) -> bool:
 
 
 def _answer_others(arguments: Sequence[str], *, is_refused: bool = False) -> None:
-    """Raise UsageError with what to type, if that is what another tool is told; or, where the parser refuses the
-    arguments, if there is no command in front."""
+    """Raise UsageError with the line to type, if the arguments are another tool's, or if the parser refuses them and no
+    command comes first."""
     retyping = import_module("arm_vcpu_cli.cli.retyping")
     message = retyping.retyped(arguments, COMMANDS)
     if message is None and is_refused and arguments and arguments[0] not in COMMANDS:

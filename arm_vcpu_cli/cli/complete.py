@@ -1,6 +1,6 @@
-"""What the shell completes: names of machines, devices, exception classes, registers, and the guest's symbols.
+"""Shell completion: names of machines, devices, exception classes, registers, and the guest's symbols.
 
-Completion must never fail or print: where something cannot be read there is nothing to complete.
+Completion must never fail or print: if a file cannot be read, there are no completions.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from arm_vcpu_cli.guest.symbols import SymbolTable
 from arm_vcpu_cli.trace.event import EVENT_TYPES
 
 _MOST: Final = 200
-"""The most names that are offered: nobody reads more."""
+"""The most names offered; a longer list is of no use."""
 
 
 def complete_classes(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -66,7 +66,7 @@ def complete_vcpus(ctx: click.Context, _param: click.Parameter, incomplete: str)
 
 
 def complete_symbols(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Names of the guest's symbols, once the guest or its symbol file stands on the command line."""
+    """Names of the guest's symbols, once the command line names the guest or its symbol file."""
     symbols = _symbols(ctx)
     return [] if symbols is None else _starting(sorted(symbols.names()), incomplete)
 
@@ -85,7 +85,7 @@ def _machine(ctx: click.Context) -> MachineDescription | None:
 
 
 def _symbols(ctx: click.Context) -> SymbolTable | None:
-    # An option that still waits for its value ends click's parsing before the arguments have got their names.
+    # An option without its value yet ends click's parsing before the arguments are assigned.
     path, guest = ctx.params.get("symbols"), ctx.params.get("guest") or next(iter(ctx.args), None)
     machine = _machine(ctx)
     try:

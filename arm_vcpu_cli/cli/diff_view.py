@@ -1,4 +1,4 @@
-"""What ``armvcpu diff`` prints: hunks like those of a unified diff, and a summary."""
+"""The output of ``armvcpu diff``: hunks like those of a unified diff, and a summary."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class DiffText:
         self._style: Style = event_style if coloured else plain
 
     def headings(self) -> Iterator[str]:
-        """Which traces, and what of their headers differs."""
+        """The names of the traces, and the differences in their headers."""
         for mark, side in (("---", self._a), ("+++", self._b)):
             yield self._style(f"{mark} {side.trace.name}  ({_about(side.trace.header)})", "heading")
         first, second = self._a.trace.header, self._b.trace.header
@@ -60,7 +60,7 @@ class DiffText:
             yield self._style(f"... {hunk.omitted} more events of this place", "faint")
 
     def summary(self, totals: Totals) -> Iterator[str]:
-        """How many events differ, where first, and the counts that do."""
+        """The number of differing events, the first difference, and the differing counts."""
         if not totals.differ:
             exits = sum(self._a.counts[name] for name in _exits(self._a))
             yield f"the same: {totals.same} events" + (f", {exits} of them exits" if exits else "")
@@ -73,7 +73,7 @@ class DiffText:
         yield from self._counts()
 
     def first(self, totals: Totals) -> str:
-        """Where the traces part."""
+        """The first place where the traces differ."""
         first, second = totals.first or (None, None)
         parts = [self._place(side, event) for side, event in ((self._a, first), (self._b, second)) if event]
         return " / ".join(dict.fromkeys(parts))
@@ -103,7 +103,7 @@ class DiffText:
                     yield self._style(f"? {said}", "changed")
 
     def _said(self, first: Event, second: Event) -> str:
-        """What of an event came out differently."""
+        """The properties of an event that differ."""
         changes = changed(self._comparison, self._a.record(first), self._b.record(second))
         return ", ".join(
             f"{printable(name)} {_shown(was, start)} -> {_shown(is_, start)}"
@@ -118,7 +118,7 @@ class DiffText:
         if event.name == END:
             return f"{'end':>7} {record['ending']} (status {record['status']}): {printable(str(record['message']))}"
         told = event_of(record)
-        # The syndrome is left out: it says the same in other words, and the fields that differ are shown.
+        # The syndrome is left out as redundant: the differing fields are shown.
         compared = tuple(said for said in told.fields if said[0] not in self._comparison.ignored)
         shown = told._replace(esr=None, fields=compared)
         return event_line(shown, self._style if style is None else style, self._digits)
@@ -138,13 +138,13 @@ class DiffText:
 
 
 def changed(comparison: Comparison, first: Record, second: Record) -> dict[str, tuple[object, object]]:
-    """Those properties of two events that are compared and differ, None where one does not have it."""
+    """The compared properties in which two events differ; None stands for a missing one."""
     was, is_ = comparison.properties(first), comparison.properties(second)
     return {name: (was.get(name), is_.get(name)) for name in {**was, **is_} if was.get(name) != is_.get(name)}
 
 
 def as_json(a: Side, b: Side, comparison: Comparison, shown: list[Hunk], totals: Totals) -> str:
-    """Everything as one JSON object; lines count from 1."""
+    """The whole comparison as one JSON object; lines count from 1."""
 
     def told(side: Side, event: Event | None) -> dict[str, object] | None:
         return None if event is None else {"line": event.number, "event": side.record(event)}
@@ -183,7 +183,7 @@ def _exits(side: Side) -> list[str]:
 
 
 def _place(record: Record, event: Event, vcpus: int) -> str:
-    """Line, number of the exit and time of an event, and where the guest was."""
+    """The line, exit number and time of an event, and the guest's location."""
     what = "the end of the run" if event.name == END else f"exit {record['seq']}"
     if event.name != END and record["type"] != EXIT:
         what = f"after exit {record['seq']}"
@@ -206,7 +206,7 @@ def _shown(value: object, start: int) -> str:
 
 
 def _start(was: str, is_: str) -> int:
-    """From where two values are shown: long ones only from a little before they differ."""
+    """The offset from which two values are shown: for long ones, slightly before their first difference."""
     if max(len(was), len(is_)) <= _LONGEST_VALUE:
         return 0
     differing = (place for place, (one, other) in enumerate(zip(was, is_, strict=False)) if one != other)

@@ -7,7 +7,7 @@ from typing import TextIO
 
 
 def escape_unknown(stream: TextIO) -> TextIO:
-    """Have a stream write ``\\xe9`` for a character that its encoding does not have, instead of failing."""
+    """Make a stream write ``\\xe9`` for a character missing from its encoding, instead of failing."""
     if isinstance(stream, io.TextIOWrapper):
         stream.reconfigure(errors="backslashreplace")
     return stream

@@ -28,7 +28,7 @@ _RUNS: Final = re.compile(r"(DBG[BW][VC]R|PMEVCNTR|PMEVTYPER|AMEVCNTR[01]|AMEVTY
 
 
 def _complete(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Register names with ``=`` after them; nothing once there is a value to type."""
+    """Register names followed by ``=``; nothing once a value is being typed."""
     return [
         CompletionItem(f"{name}=", help=register_info(name).title)
         for name in register_names()
@@ -80,7 +80,7 @@ def command(words: tuple[str, ...], pattern: str | None, brief: bool, e2h: bool,
     return 0
 
 
-# What the words mean ----------------------------------------------------------------------------------------------
+# Parsing the words ----------------------------------------------------------------------------------------------
 
 
 def _explain(word: str, *, e2h: bool) -> tuple[Explanation, SystemMove | None]:
@@ -274,7 +274,7 @@ def _fits(info: RegisterInfo, pattern: str) -> bool:
 
 
 def _group_lines(infos: list[RegisterInfo]) -> list[str]:
-    """A line a register; a run of numbered ones is one line."""
+    """One line for each register; a run of numbered registers shares one line."""
     rows: dict[str, list[RegisterInfo]] = {}
     for info in infos:
         run = _RUNS.fullmatch(info.name)

@@ -1,4 +1,4 @@
-"""The options of a command that runs a guest, and the machine that they describe."""
+"""The options of a command that runs a guest, and the machine description that results."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ _OPTIONS: Final = MappingProxyType(
         "arguments": ("the guest's arguments", "boot.arguments"),
     }
 )
-"""For each override its option, and how the key ends that the option takes the place of."""
+"""The option of each override, and the end of the key that it replaces."""
 
 
 STDIN: Final = Path("-")
-"""The guest that is read from standard input."""
+"""The name of a guest that is read from standard input."""
 
 
 class GuestOptions(Record):
-    """What the options of a command that runs a guest say."""
+    """The values of the options of a command that runs a guest."""
 
     guest: Path
     machine: Path | None = None
@@ -56,7 +56,7 @@ class GuestOptions(Record):
     symbols: Path | None = None
     clock: str | None = None
     repeatable: bool = False
-    """Whether instructions are what time is counted by where neither options nor file choose a clock."""
+    """Whether the instruction clock is the default if neither options nor file choose a clock."""
     seed: int | None = None
     phys_cpus: int | None = None
     schedule: int | None = None
@@ -80,7 +80,7 @@ class GuestOptions(Record):
         if self.record is not None and self.replay is not None:
             raise UsageError("--record and --replay: a run is either recorded or repeated")
         if self.guest.suffix == ".toml" and self.kernel_type is None:
-            # As a raw binary it would run, for an instruction or two.
+            # It would run as a raw binary, for an instruction or two.
             raise UsageError(f"{self.guest}: a machine description goes with -m, and GUEST is the program to run")
         description = self._over(load_description(self.machine, self._overrides()))
         boot = description.boot
@@ -101,7 +101,7 @@ class GuestOptions(Record):
 
     @property
     def reads_input(self) -> bool:
-        """Whether stdin is for the guest to receive."""
+        """Whether stdin is the guest's input."""
         return not self.no_input and self.guest != STDIN
 
     def _from_stdin(self) -> bytes:
@@ -110,7 +110,7 @@ class GuestOptions(Record):
         return read_stream(sys.stdin.buffer, self.guest, "a guest image")
 
     def _overrides(self) -> Overrides:
-        """What is checked together with what the file says."""
+        """The overrides that are checked together with the file."""
         return {
             "gic": self.gic,
             "cpus": self.smp,
@@ -127,17 +127,17 @@ class GuestOptions(Record):
         }
 
     def _clock_source(self, described: ClockSource) -> ClockSource:
-        """The guest's clock, where the machine file says ``described``."""
+        """The guest's clock, given the machine file's choice ``described``."""
         asked = None if self.clock is None else ClockSource(self.clock)
         if asked in (None, ClockSource.AUTO) and (self.record is not None or self.replay is not None):
-            # Only runs that are timed by their instructions can be repeated.
+            # Only runs under the instruction clock can be repeated.
             return ClockSource.INSTRUCTIONS
         if asked is not None:
             return asked
         return ClockSource.INSTRUCTIONS if self.repeatable and described is ClockSource.AUTO else described
 
     def _over(self, description: MachineDescription) -> MachineDescription:
-        """The description with what the options say in the place of what it says."""
+        """The description, overridden by the options."""
         boot, clock, limits = description.boot, description.clock, description.limits
         if self.initrd is not None:
             boot = replace(boot, initrd=self.initrd)
@@ -162,7 +162,7 @@ def load_description(machine: Path | None, overrides: Overrides) -> MachineDescr
     except MachineFileError as error:
         of_file = _errors(document, machine, {})
         if any(_is_in(each, of_file) for each in (error, *error.others)):
-            # Of the file alone: what an option adds to that is told when the file is right.
+            # Report the file's own errors first: errors from options are reported once the file is valid.
             raise of_file[0] from error
         name = _at_fault(document, machine, given, error)
         option, key = _OPTIONS[name]
@@ -173,7 +173,7 @@ def load_description(machine: Path | None, overrides: Overrides) -> MachineDescr
 def _at_fault(
     document: Mapping[str, object], machine: Path | None, given: dict[str, Any], error: MachineFileError
 ) -> str:
-    """The first of the overrides with which there is this error."""
+    """The first override that causes this error."""
     names = [name for name in _OPTIONS if name in given]
     for number in range(1, len(names)):
         if _is_in(error, _errors(document, machine, {name: given[name] for name in names[:number]})):
@@ -182,7 +182,7 @@ def _at_fault(
 
 
 def _errors(document: Mapping[str, object], machine: Path | None, given: dict[str, Any]) -> list[MachineFileError]:
-    """What is wrong with a machine; the first one has all the others."""
+    """The errors of a machine; the first one includes all others."""
     try:
         machine_from_document(document, machine, **given)
     except MachineFileError as error:

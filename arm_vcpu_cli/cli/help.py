@@ -22,12 +22,12 @@ from arm_vcpu_cli.guest.close_names import close_names
 from arm_vcpu_cli.printable import printable_lines
 
 _WIDEST: Final = 120
-"""Columns of a page on a wide terminal: longer lines are hard to read."""
+"""The most columns of a page: longer lines are hard to read."""
 _ABOUT_COMMANDS: Final = "For the options of a command: armvcpu COMMAND --help, or armvcpu help COMMAND."
 
 
 def _complete(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Topics, and the commands that have a help of their own."""
+    """The topics, and the commands, which have their own help."""
     known = [CompletionItem(topic.name, help=topic.summary) for topic in topics()]
     known += [CompletionItem(name) for name in _commands(ctx).list_commands(ctx)]
     return [item for item in known if str(item.value).startswith(incomplete)]
@@ -75,13 +75,13 @@ def _show_topic(name: str) -> None:
     with console.capture() as captured:
         console.print(Markdown(for_a_terminal(text), code_theme="ansi_dark", hyperlinks=False))
     with _interrupts_for_the_pager():
-        # click finds out whether the pager takes colours.
+        # click determines whether the pager supports colours.
         click.echo_via_pager(printable_lines(captured.get(), coloured=coloured))
 
 
 @contextmanager
 def _interrupts_for_the_pager() -> Iterator[None]:
-    """Leave Ctrl-C to the pager, for which it ends a search: without us, it would fight with the shell for the keys."""
+    """Leave Ctrl-C to the pager, where it ends a search: if we exited, pager and shell would compete for the keys."""
     before = signal.signal(signal.SIGINT, lambda _number, _frame: None)
     try:
         yield

@@ -1,4 +1,4 @@
-"""What a process inherits that its command does not need, and that a guest which breaks out should not find."""
+"""Drops inherited resources that a command does not need, and that an escaped guest should not find."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import Final
 
 CORE_DUMPS: Final = "ARMVCPU_CORE_DUMPS"
-"""The variable of the environment that keeps core dumps; ``on`` is its only value with a meaning."""
+"""The environment variable that keeps core dumps enabled; its only valid value is ``on``."""
 _STANDARD: Final = 2
 """The last of the standard streams."""
 _DIRECTORY: Final = "/dev/fd"
@@ -19,11 +19,11 @@ _NAMED: Final = re.compile(r"/(?:dev|proc/(?:self|thread-self|\d+))/fd/(\d+)")
 _CTYPES: Final = "ctypes"
 _PR_SET_NO_NEW_PRIVS: Final = 38
 _CORE_BYTES: Final = 1
-"""Less than any core dump has; and for the kernel, unlike 0, also a reason to start no program that would take one."""
+"""Smaller than any core dump; unlike 0 it also keeps the kernel from starting a program to receive one."""
 
 
 def give_up(words: Iterable[str]) -> None:
-    """Give up all of it, for the rest of the process, whose arguments are ``words``."""
+    """Drop all of these for the rest of the process, whose arguments are ``words``."""
     close_descriptors(words)
     if os.environ.get(CORE_DUMPS) != "on":
         refuse_core_dumps()
@@ -31,14 +31,14 @@ def give_up(words: Iterable[str]) -> None:
 
 
 def close_descriptors(words: Iterable[str]) -> None:
-    """Close inherited descriptors but the standard streams and those that one of ``words`` names (``/dev/fd/3``).
+    """Close inherited descriptors except the standard streams and those named in ``words`` (``/dev/fd/3``).
 
-    What this process has opened itself stays: no program that it starts would inherit that.
+    Descriptors opened by this process stay open: no program that it starts inherits them.
     """
     try:
         numbers = [int(name) for name in os.listdir(_DIRECTORY)]  # noqa: PTH208
     except (OSError, ValueError):
-        # Nothing lists the descriptors that are open.
+        # No directory lists the open descriptors.
         return
     kept = {int(number) for word in words for number in _NAMED.findall(word)}
     for number in numbers:
@@ -50,12 +50,12 @@ def _is_inherited(descriptor: int) -> bool:
     try:
         return os.get_inheritable(descriptor)
     except OSError:
-        # That of the directory which has just been read.
+        # The descriptor of the directory itself, already closed.
         return False
 
 
 def refuse_core_dumps() -> None:
-    """A core dump would hold what the guest has in its memory."""
+    """Disable core dumps, which would contain the guest's memory."""
     soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
     if soft:
         least = _CORE_BYTES if hard == resource.RLIM_INFINITY else min(_CORE_BYTES, hard)
@@ -63,9 +63,9 @@ def refuse_core_dumps() -> None:
 
 
 def refuse_privileges() -> None:
-    """Have no program that this process may start gain privileges (prctl(2), Linux).
+    """Prevent programs started by this process from gaining privileges (prctl(2), Linux).
 
-    Only where ctypes is loaded anyway, as it is for whatever has an engine.
+    This happens only if ctypes is already loaded, as for any command with an engine.
     """
     if sys.platform == "linux" and _CTYPES in sys.modules:
         import_module(_CTYPES).CDLL(None).prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)

@@ -1,4 +1,4 @@
-"""What is said of a Linux kernel before it starts: what will stop it, as far as that costs nothing to know."""
+"""Warnings about a Linux kernel before it starts: obstacles that are cheap to detect."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from arm_vcpu_cli.printable import printable_path
 from arm_vcpu_cli.vm.machine import Machine
 
 _SUITABILITY: Final = "arm_vcpu_cli.inspect.suitability"
-"""Needed for a kernel whose pages not every CPU has."""
+"""Loaded only for a kernel whose page size some CPUs lack."""
 _INITRAMFS: Final = "arm_vcpu_cli.guest.initramfs"
 _EVERYWHERE: Final = ("unspecified", "4 KiB")
 _HEAD: Final = 2048
-"""Bytes of an initial RAM disk that say what it is."""
+"""Bytes of an initial RAM disk that identify its format."""
 
 
 def warn_of_kernel(machine: Machine) -> None:
-    """Say what the machine does not have that the kernel needs, and what is no initial RAM disk."""
+    """Warn of missing features that the kernel needs, and of a file that is not an initial RAM disk."""
     image = machine.image
     flags = image_flags(image.segments[0].data)
     if ImageFlags.PAGE_SIZE.values[flags.PAGE_SIZE] not in _EVERYWHERE:

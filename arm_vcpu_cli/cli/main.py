@@ -1,4 +1,4 @@
-"""The ``armvcpu`` command: the one place where errors become a line and a status."""
+"""The ``armvcpu`` command: the only place that turns errors into a line and an exit status."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ INTERRUPTED: Final = 130
 _COMMANDS: Final = "arm_vcpu_cli.cli.commands"
 _DOCUMENT: Final = "arm_vcpu_cli.board.document"
 COMPLETION: Final = "_ARMVCPU_COMPLETE"
-"""The variable by which a shell asks for words in the place of a run."""
+"""The environment variable by which a shell requests completions instead of a run."""
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -26,8 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def load(arguments: Sequence[str] | None = None) -> Callable[[], int]:
-    """As :func:`main`, in two steps: what the command line needs is loaded, and returned is what runs it to the
-    status."""
+    """As :func:`main`, in two steps: load the modules that the command line needs, and return a function that runs it
+    and returns the status."""
     _open_missing_streams()
     words = sys.argv[1:] if arguments is None else arguments
     guest = only_guest(words)
@@ -38,7 +38,7 @@ def load(arguments: Sequence[str] | None = None) -> Callable[[], int]:
 
 
 def _end(command: Callable[[], object]) -> int:
-    """The status of a command. What it has printed is written by then."""
+    """Run a command and return its status, with its output flushed."""
     try:
         status = _status_of(command)
         sys.stdout.flush()
@@ -49,12 +49,12 @@ def _end(command: Callable[[], object]) -> int:
         say(str(error), _no_longer)
         status = error.exit_status
     except MachineFileError as error:
-        # Loaded by now, unless there is no file.
+        # The module is loaded by now, unless there is no file.
         status = _fail(str(import_module(_DOCUMENT).located(error)), error.exit_status)
     except ArmVcpuError as error:
         status = _fail(str(error), error.exit_status)
     except OSError as error:
-        # Files that the user named have errors of their own; what is left is stdout and stderr.
+        # Errors of files named by the user are caught above; the remaining files are stdout and stderr.
         status = _fail(error.strerror or str(error), OUTPUT_FAILED)
     return status
 
@@ -63,37 +63,37 @@ def _status_of(command: Callable[[], object]) -> int:
     try:
         status = command()
     except SystemExit as ended:
-        # The parser's, of a shell that asks for words.
+        # Raised by the parser for shell completion.
         status = ended.code
     return status if isinstance(status, int) else 0
 
 
 def _no_longer() -> bool:
-    """Somebody wants to get away: a reader that does not read is not waited for."""
+    """Whether to stop waiting for a reader: always, because the user has asked to exit."""
     return True
 
 
 def only_guest(arguments: Sequence[str]) -> Path | None:
-    """The guest of ``run GUEST``; None if there is anything else to parse, or to say about the file.
+    """The guest of ``run GUEST``; None if there is anything else to parse, or if the file is in error.
 
-    The parser takes about as long to load as all that runs a small guest.
+    Loading the parser takes about as long as loading everything that runs a small guest.
     """
     if len(arguments) != 2 or arguments[0] != "run" or arguments[1].startswith("-") or COMPLETION in os.environ:
         return None
     guest = Path(arguments[1])
-    # Unlike Path's, this never raises, as for a guest in a folder that may not be searched.
+    # Unlike Path's method, this never raises, for example for a guest in a folder without search permission.
     return guest if os.path.isfile(guest) and os.access(guest, os.R_OK) else None  # noqa: PTH113
 
 
 def _fail(message: str, status: int) -> int:
-    # Errors have a line each; several come of a machine file only.
+    # Each error is one line; only a machine file has several.
     for line in message.split("\n"):
         say(f"error: {line}")
     return status
 
 
 def _open_missing_streams() -> None:
-    """Have the null device where a standard stream is closed: nothing else may get its number by accident."""
+    """Open the null device for each closed standard stream, so that no other file gets its number."""
     sys.stdin = sys.stdin or null_stream("r")
     sys.stdout = sys.stdout or null_stream("w")
     sys.stderr = sys.stderr or null_stream("w")

@@ -1,6 +1,6 @@
-"""The manual as the command line has it: Markdown files in the package, one for each topic, and an index of them.
+"""The manual for the command line: Markdown files in the package, one for each topic, and their index.
 
-The index, ``manual/README.md``, owns the order of the topics and the line that each has in a list.
+The index, ``manual/README.md``, defines the order of the topics and the line for each in a list.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ def topics() -> tuple[Topic, ...]:
 
 
 def read_topic(name: str) -> str:
-    """The Markdown of a topic, without comments, which say how its examples are tested."""
+    """The Markdown of a topic, without comments, which control the tests of its examples."""
     return _COMMENT.sub("", _read(name))
 
 
 def for_a_terminal(text: str) -> str:
-    """``text`` without what only a code host can show: links to other files are their words, and blocks of code have
-    no language to be coloured by."""
+    """``text`` without markup that only a code host can render: links to other files become their text, and code blocks
+    lose their language."""
     return _LANGUAGE.sub("```", _LINK.sub(r"\1", text))
 
 

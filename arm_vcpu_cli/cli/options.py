@@ -64,12 +64,12 @@ def _cpus(text: str, most: int) -> int:
 
 
 def cpus(text: str) -> int:
-    """How many CPUs the guest has."""
+    """The number of the guest's CPUs."""
     return _cpus(text, MAX_CPUS)
 
 
 def phys_cpus(text: str) -> int:
-    """How many physical CPUs there are to run it."""
+    """The number of physical CPUs that run it."""
     return _cpus(text, MAX_PHYS_CPUS)
 
 
@@ -82,7 +82,7 @@ def gic_version(text: str) -> int:
 
 
 def seconds(text: str) -> float:
-    """A time in seconds, as long as ``[limits]`` of a machine description may have it."""
+    """A time in seconds, limited as in ``[limits]`` of a machine description."""
     try:
         value = float(text)
     except ValueError:
@@ -101,7 +101,7 @@ def cpu_model(text: str) -> str:
 
 
 def load(text: str) -> tuple[Path, int]:
-    """A file and the address that its bytes go to."""
+    """A file and its load address."""
     name, at, where = text.rpartition("@")
     if not at or not name:
         raise click.BadParameter(f"{text!r} is not a file and an address such as data.bin@0x48000000")
@@ -224,7 +224,8 @@ _GUEST_OPTIONS = (
 
 
 def report_options(*names: str) -> Callable[[F], F]:
-    """What is said of the end of a run: ``report`` and ``report_file``, which has ``names`` too."""
+    """The options for the report on the end of a run: ``report`` and ``report_file``, which is also called
+    ``names``."""
 
     def add(function: F) -> F:
         for option in (
@@ -261,10 +262,10 @@ def guest_arguments(function: F) -> F:
 
 
 class GuestCommand(SectionedCommand):
-    """A command that runs a guest, whose arguments come last, behind ``--``."""
+    """A command that runs a guest, whose arguments come last, after ``--``."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """See click. Without ``--`` a word too many is more likely a slip than meant for the guest."""
+        """See click. Without ``--`` an extra word is more likely a mistake than an argument of the guest."""
         given = list(args)
         rest = super().parse_args(ctx, args)
         arguments = ctx.params.get("arguments") or ()
@@ -273,13 +274,13 @@ class GuestCommand(SectionedCommand):
             message = f"Got unexpected extra argument ({arguments[0]}); what is for the guest comes after --"
             raise click.UsageError(message, ctx)
         if arguments and arguments[0] == "--" and before[-1] != "--":
-            # The first one stood before GUEST, whose name may begin with a dash.
+            # The first ``--`` came before GUEST, whose name may begin with a dash.
             ctx.params["arguments"] = arguments[1:]
         return rest
 
 
 def guest_options(function: F) -> F:
-    """A guest and everything that says how to run it; the fields of ``GuestOptions``."""
+    """A guest and all options for running it; the fields of ``GuestOptions``."""
     for option in reversed(_GUEST_OPTIONS):
         function = option(function)
     return function

@@ -1,6 +1,6 @@
-"""Output for the user: everything that people read goes through here, or through a sink of a trace.
+"""Output for the user: all text for people goes through this module, or through a trace sink.
 
-Text has been made printable where it came in; here it is made sure of.
+Text is made printable where it enters the program; this module ensures that.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from arm_vcpu_cli.errors import OutputError
 from arm_vcpu_cli.printable import printable_lines, printable_message
 
 _STREAMS: Final = "arm_vcpu_cli.trace.output_stream"
-"""Only loaded where a reader may have to be waited for."""
+"""Loaded only if output may have to wait for a reader."""
 
 
 def say(message: str, cancelled: Callable[[], bool] = bool) -> None:
-    """A line for the user, on stderr: stdout is the guest's."""
+    """Print a line for the user on stderr, because stdout is the guest's."""
     tell(f"armvcpu: {printable_message(message)}", cancelled)
 
 
 def tell(text: str, cancelled: Callable[[], bool] = bool, *, coloured: bool = False) -> None:
-    """Text for the user, on stderr. Where nobody is left to read it, the exit status still has to be right.
+    """Print text for the user on stderr. Without a reader, the exit status must still be right.
 
-    ``cancelled`` says whether a reader who does not read need not be waited for any more.
+    ``cancelled`` returns whether to stop waiting for a reader that does not read.
     """
     lines = f"{printable_lines(text, coloured=coloured)}\n"
     try:
@@ -45,28 +45,28 @@ def tell(text: str, cancelled: Callable[[], bool] = bool, *, coloured: bool = Fa
 
 
 def show(text: str, *, coloured: bool = False) -> None:
-    """What the user has asked for, on stdout. Raises OSError where it cannot be written."""
+    """Print requested output on stdout. Raises OSError if it cannot be written."""
     stream = escape_unknown(sys.stdout)
     stream.write(f"{printable_lines(text, coloured=coloured)}\n")
     stream.flush()
 
 
 def _takes(size: int) -> bool:
-    """Whether stderr takes so much at once, without a wait for its reader."""
+    """Whether stderr accepts ``size`` characters at once, without waiting for its reader."""
     try:
         descriptor = sys.stderr.fileno()
         mode = os.fstat(descriptor).st_mode
     except (OSError, ValueError):
-        # Then it is no file, or the write will say what is wrong with it.
+        # It is no file then, or the write will raise the error.
         return True
     if stat.S_ISFIFO(mode):
-        # A character of a pipe's encoding takes four bytes at most.
+        # A character takes at most four bytes in a pipe's encoding.
         return 4 * size < select.PIPE_BUF and bool(select.select([], [descriptor], [], 0)[1])
     return not (stat.S_ISSOCK(mode) or os.isatty(descriptor))
 
 
 def null_stream(mode: str) -> TextIO:
-    """The null device in the place of a standard stream, for the rest of the process."""
+    """The null device as a replacement for a standard stream, for the rest of the process."""
     stream = open(os.devnull, mode, encoding="utf-8")  # noqa: PTH123, SIM115
     assert isinstance(stream, io.TextIOWrapper)
     return stream

@@ -1,7 +1,7 @@
-"""No command writes over what it reads, or over its other output: one check for all of them, before anything is opened.
+"""Keeps every command from overwriting its inputs or its other outputs: one check, before any file is opened.
 
 Files are compared by device and inode, so that links and other spellings of a name count too; a file that does not
-exist yet by its folder and name. The name that an output has until it is complete is a name of its own to compare.
+exist yet is compared by its folder and name. The temporary name of an unfinished output is compared separately.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from arm_vcpu_cli.errors import FileError
 from arm_vcpu_cli.trace.destination import inherited_descriptor, partial_path
 
 _Key = tuple[int, int, str]
-"""Device, inode and name: the name of a file that does not exist yet, in the folder with these."""
+"""Device, inode and name: for a file that does not exist yet, those of its folder, and its name."""
 
 
 def check_guest(options: GuestOptions, description: MachineDescription, output: Path | None) -> None:
@@ -30,7 +30,7 @@ def check_guest(options: GuestOptions, description: MachineDescription, output: 
 
 
 def machine_files(description: MachineDescription) -> dict[str, Path | None]:
-    """The files that a machine is made of, by what they are."""
+    """The files of a machine description, by role."""
     return {
         "the machine description": description.path,
         "the initial RAM disk": description.boot.initrd,
@@ -43,8 +43,8 @@ def machine_files(description: MachineDescription) -> dict[str, Path | None]:
 def check_outputs(outputs: Mapping[str, Path | None], inputs: Mapping[str, Path | None]) -> None:
     """Refuse an output that is an input, another output or a standard stream's file. Raises FileError.
 
-    ``outputs`` are by their option, ``inputs`` by what they are; None is not there.
-    Terminals and devices such as ``/dev/null`` take what they get from everybody.
+    ``outputs`` are keyed by option, ``inputs`` by role; None stands for an absent file.
+    Terminals and devices such as ``/dev/null`` may be shared.
     """
     taken: dict[_Key, tuple[str, Path | None]] = {}
     taken |= {
@@ -55,7 +55,7 @@ def check_outputs(outputs: Mapping[str, Path | None], inputs: Mapping[str, Path 
         if path is None:
             continue
         names = [path, *([partial_path(path)] if _has_name_to_take(path) else [])]
-        # What is written to the stream itself is not written over.
+        # Output to the stream itself does not overwrite its file.
         taken_here = taken if inherited_descriptor(path) is not None else streams | taken
         for name in names:
             key = _key(name)
@@ -66,7 +66,7 @@ def check_outputs(outputs: Mapping[str, Path | None], inputs: Mapping[str, Path 
 
 
 def _has_name_to_take(path: Path) -> bool:
-    # These two never raise, whoever may not look into a folder.
+    # These two never raise, even without permission to search the folder.
     return inherited_descriptor(path) is None and (os.path.isfile(path) or not os.path.exists(path))  # noqa: PTH110, PTH113
 
 
@@ -80,7 +80,7 @@ def _complaint(option: str, path: Path, name: Path, what: str, other: Path | Non
 
 
 def _key(path: Path) -> _Key | None:
-    """What all names of one file have in common; None for what cannot be overwritten, or is not there to be."""
+    """The key shared by all names of one file; None if it cannot be overwritten, or does not exist."""
     try:
         return _key_of(path.stat())
     except FileNotFoundError:

@@ -153,17 +153,17 @@ def _refuse_contradictions(
         raise UsageError(f"{' and '.join(name for name in given if name in names)} do not go together")
 
 
-# What is asked of the engine -----------------------------------------------------------------------------------
+# Queries to the engine -----------------------------------------------------------------------------------
 
 
 class _Engine:
-    """Opens modelled CPUs one after the other; the layout of the engine's state is found once."""
+    """Opens modelled CPUs one after the other; the layout of the engine's state is determined once."""
 
     def __init__(self) -> None:
         self._layout: StateLayout | None = None
 
     def ask(self, model: str, question: Callable[[CpuCore, Host], T]) -> T:
-        """What ``question`` makes of a core and the host that it is on. Raises EngineError."""
+        """The result of ``question`` for a core and its host. Raises EngineError."""
         with Host(model, layout=self._layout) as host:
             core = host.core(0)
             self._layout = core.layout
@@ -171,7 +171,7 @@ class _Engine:
 
 
 def _gather(models: Sequence[str]) -> Report:
-    """Open each CPU in turn. An engine that fails its self-check is part of the report, and the end of it."""
+    """Open each CPU in turn. A failed self-check of the engine is reported, and ends the report."""
     engine = _Engine()
     cpus: tuple[CpuFacts, ...] = ()
     failure = None
@@ -221,7 +221,7 @@ def _show_guest(path: Path, cpu: str | None, description: MachineDescription, as
         elsewhere = []
         if not all(verdict.runs for _, verdict in found):
             for model in [model for model in CPU_MODELS if model not in models]:
-                # The machine may ask for features that this model does not have.
+                # The machine may request features that this model lacks.
                 with suppress(MachineFileError):
                     if held_against(model)[1].runs:
                         elsewhere.append(model)
@@ -268,7 +268,7 @@ def _render(tables: Sequence[Section]) -> None:
         console.print(cell(section.title, "bold"))
         console.print(_table(section, framed=terminal))
     if not terminal:
-        # Columns are padded to their width; nobody wants that in a file.
+        # Strip the padding of the last column.
         show("\n".join(line.rstrip() for line in plain.getvalue().splitlines()))
 
 

@@ -44,7 +44,7 @@ _HARMLESS: Final = {
 
 @dataclass(frozen=True)
 class GuestReport:
-    """A guest, the CPUs that it was held against, and the models besides on which it would run."""
+    """A guest, the CPUs that it was checked against, and the other models on which it would run."""
 
     survey: GuestSurvey
     cpus: tuple[GuestCpu, ...]

@@ -1,4 +1,4 @@
-"""A progress message: what is being done, if it takes long and somebody is there to read it."""
+"""A progress message for a long operation, on a terminal only."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Final
 from arm_vcpu_cli.printable import printable
 
 _PATIENCE: Final = 0.4
-"""Seconds after which people begin to wonder."""
+"""Seconds before the message appears."""
 _ERASE_LINE: Final = "\r\x1b[K"
 
 
 @contextlib.contextmanager
 def doing(what: str) -> Iterator[None]:
-    """Say ``what`` is being done, on stderr, while the block runs: only on a terminal, and only if it takes long."""
+    """Print ``what`` is being done on stderr while the block runs: only on a terminal, and only if it takes long."""
     stream = sys.stderr
     if not stream.isatty():
         yield

@@ -1,4 +1,4 @@
-"""What to type here in the place of a command line of QEMU, kvmtool or Firecracker."""
+"""Translates command lines of QEMU, kvmtool and Firecracker into ours."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _OWN_ANYWAY: Final = ("-h", "--help", "--version")
 
 
 def retyped(arguments: Sequence[str], commands: Mapping[str, tuple[str, str]]) -> str | None:
-    """One line that says what to type instead of ``arguments``; None if none of them is another tool's.
+    """One line with the command to type instead of ``arguments``; None if none of them is another tool's.
 
-    ``commands`` are ours, each with the module that has it.
+    ``commands`` are ours, each with its module.
     """
     line = _Line(arguments, commands)
     if line.command not in _HAS_A_MACHINE:
@@ -36,7 +36,7 @@ def retyped(arguments: Sequence[str], commands: Mapping[str, tuple[str, str]]) -
 
 
 def without_command(arguments: Sequence[str], commands: Mapping[str, tuple[str, str]]) -> str:
-    """What to say about a command line whose first word is none of our commands."""
+    """The message for a command line whose first word is none of our commands."""
     first = arguments[0]
     if _looks_like_a_file(first) or first.partition("=")[0] in _own_options(commands[_RUN][0]):
         return f"no command; to run a guest, type: {shlex.join(['armvcpu', _RUN, *arguments])}"
@@ -60,7 +60,7 @@ def _own_options(module: str) -> dict[str, bool]:
 
 
 class _Line:
-    """A command line that is read from its first word to its last, and what is to be typed instead."""
+    """A command line, read from first word to last, and its translation."""
 
     def __init__(self, arguments: Sequence[str], commands: Mapping[str, tuple[str, str]]) -> None:
         self._words = list(arguments)
@@ -72,10 +72,10 @@ class _Line:
         self._guest: str | None = None
         self._arguments: list[str] = []
         self.foreign: dict[str, str | None] = {}
-        """Spellings that are not ours, as they were found, and whose they are; None for those that are nearly ours."""
+        """Foreign spellings as found, and the tools that they belong to; None for near misses of ours."""
 
     def _leading_command(self, commands: Mapping[str, tuple[str, str]]) -> str:
-        """Our command, or the one that stands for the program that the line is meant for."""
+        """Our command, or the one equivalent to the program at the start of the line."""
         words = self._words
         command = words.pop(0) if words and words[0] in commands else None
         self._tool = PROGRAMS.get(Path(words[0]).name) if words else None
@@ -88,7 +88,7 @@ class _Line:
         return command or _RUN
 
     def read(self) -> None:
-        """Take the line to pieces."""
+        """Parse the line."""
         while self._words:
             word = self._words.pop(0)
             if word == _REST:
@@ -105,20 +105,20 @@ class _Line:
         self._typed.append(word)
 
     def _take_own(self, word: str) -> None:
-        """An option of ours, or one that nobody knows: it is ours to refuse."""
+        """Take one of our options, or an unknown one, which our parser will refuse."""
         self._typed.append(word)
         if self._own.get(word) and self._words:
             self._typed.append(self._words.pop(0))
 
     def _take_foreign(self, word: str) -> bool:
-        """Whether a word is another tool's; then it is answered."""
+        """Translate a word of another tool; return whether it is one."""
         if self._is_own(word):
             return False
         name, equals, value = word.lstrip("-").partition("=")
         if not word.startswith("--") and name[:1] == "m" and MEMORY_SIZE.fullmatch(name[1:]):
             name, equals, value = "m", "=", name[1:]
         if f"--{name}" in self._own and not any(name in spellings for spellings in TOOLS.values()):
-            # One of ours, with a dash too few.
+            # One of our options with a dash missing.
             self._typed.append(f"--{name}{equals}{value}")
             self.foreign[word] = None
             return True
@@ -139,7 +139,7 @@ class _Line:
                 yield tool, spellings[name]
 
     def _is_own(self, word: str) -> bool:
-        """Whether an option is ours, and means something here."""
+        """Whether an option is ours, and valid for this command."""
         name, _, attached = word.partition("=")
         if name not in self._own or self._tool is not None:
             return False
@@ -171,13 +171,13 @@ class _Line:
         if self._arguments:
             words += [_REST, *self._arguments]
         if self._tool is None and all(word in self._own for word in self.foreign):
-            # Somebody who only knows this one may wonder what it is here.
+            # A single option deserves an explicit translation.
             self._note("here a machine file follows", next(iter(self.foreign)))
         notes = "; ".join(f"{', '.join(names)}: {note}" for note, names in self._notes.items())
         return f"{self._whose()}; type: {shlex.join(words)}{f' ({notes})' if notes else ''}"
 
     def _whose(self) -> str:
-        """Whose the spellings are: those of one tool, if there is one that has them all."""
+        """The tool that the spellings belong to, if a single one has them all."""
         shown = list(self.foreign)
         if len(shown) > _MOST_NAMES:
             shown = [*shown[: _MOST_NAMES - 1], f"{len(shown) - _MOST_NAMES + 1} more"]

@@ -1,4 +1,4 @@
-"""Help with the options of a command in sections: a command that runs a guest has many."""
+"""Help with options grouped in sections, for commands with many options."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ import click
 
 
 class GuestOption(click.Option):
-    """An option that says what is run, and how."""
+    """An option that defines the guest and how to run it."""
 
     section: ClassVar[str] = "The guest and its machine"
 
 
 class SelectionOption(click.Option):
-    """An option that chooses what is logged."""
+    """An option that selects the events to log."""
 
     section: ClassVar[str] = "What is logged (an event has to meet all criteria)"
 
 
 class SectionedCommand(click.Command):
-    """Its own options come first, those of the sections after them."""
+    """A command whose help lists its own options first, then the sections."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options in sections, the command's own first."""
         sections: dict[str, list[tuple[str, str]]] = {"Options": []}
         for parameter in self.get_params(ctx):
-            # Arguments have no help of their own.
+            # Arguments have no help text.
             record = parameter.get_help_record(ctx) if isinstance(parameter, click.Option) else None
             if record is not None:
                 sections.setdefault(getattr(parameter, "section", "Options"), []).append(record)

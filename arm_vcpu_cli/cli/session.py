@@ -1,4 +1,4 @@
-"""Running a guest for a person: console, signals, and the last line."""
+"""Runs a guest for a user: console, signals, and the last line."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ if TYPE_CHECKING:
     from arm_vcpu_cli.vm.inputlog import InputLog
 
 _AT_ONCE: Final = 1e-3
-"""Seconds; none would be no limit."""
+"""Seconds; 0 would mean no limit."""
 _INPUT_LOG: Final = "arm_vcpu_cli.vm.inputlog"
-"""Needed by runs that are recorded or repeated only."""
+"""Loaded only for runs that are recorded or replayed."""
 _DESTINATION: Final = "arm_vcpu_cli.trace.destination"
 _OVERWRITING: Final = "arm_vcpu_cli.cli.overwriting"
-"""Needed by commands that write a file."""
+"""Loaded only for commands that write a file."""
 _STREAMS: Final = "arm_vcpu_cli.trace.output_stream"
-"""Needed where a report goes to a file."""
+"""Loaded only for a report to a file."""
 _SLOW_FILES: Final = "arm_vcpu_cli.cli.slow_files"
-"""Needed where a file may have to be waited for."""
+"""Loaded only if a file may have to be waited for."""
 _KERNEL_WARNINGS: Final = "arm_vcpu_cli.cli.kernel_warnings"
-"""Needed for Linux kernels only."""
+"""Loaded only for Linux kernels."""
 _REPORT: Final = "arm_vcpu_cli.inspect.postmortem.report"
-"""Most guests end well, and a report takes longer to load than a small one to run."""
+"""Loaded on demand: most guests end well, and loading a report takes longer than running a small guest."""
 
 
 def run_guest(
@@ -57,10 +57,10 @@ def run_guest(
     *,
     output: Path | None = None,
 ) -> int:
-    """Load and run a guest; the exit status.
+    """Load and run a guest; return the exit status.
 
-    ``prepare`` gets the machine before its vCPU is bound, and opens ``output`` if there is one; ``finish`` gets the
-    end, and the lines of the report on it, before they are told to the user.
+    ``prepare`` receives the machine before its vCPU is bound, and opens ``output`` if there is one; ``finish`` receives
+    the result and the lines of its report before they are printed.
     """
     with slow_files(options):
         loaded = load_files(options, output)
@@ -77,14 +77,14 @@ def run_guest(
             result = run_loaded(opened, watchdog, connect, ignored=terminal.hint_once)
         watchdog.rest()
         if watchdog.signalled and not watchdog.answered:
-            # Too late for the guest: the signal does what it does to a command that runs none.
+            # Too late for the guest: the signal acts as on a command that runs no guest.
             return result.status
-        # From here on the end of the run is told, in one line; a signal ends waits for readers, and nothing else.
+        # From here on the end of the run is reported, in one line; a signal only ends waits for readers.
         watchdog.answered = True
         if machine.console.in_line and result.ending is not Ending.POWERED_OFF:
             tell("", watchdog.has_fired)
         report = _report(machine, result, options)
-        # Each gets to know how it ended, whatever became of the others.
+        # Each is notified of the end, even if another fails.
         steps: list[Callable[[], None]] = [recording.close]
         if finish is not None:
             steps.append(partial(finish, result, report))
@@ -95,14 +95,14 @@ def run_guest(
             if not isinstance(failure, OutputCancelledError) or not _was_stopped(result):
                 raise failure
         _tell(result, report, watchdog.has_fired, regs=options.regs)
-        # Here, where a signal waits, and not on the way out, where it would be a second line.
+        # Write here, where signals are deferred: on the way out a signal would print a second line.
         opened.close()
         return result.status
 
 
 class Loaded(Record):
-    """What the options of a run name, read; ``log`` is the recorded run that is to be repeated. ``since`` is when the
-    reading began, as ``time.monotonic`` has it."""
+    """The loaded files of a run; ``log`` is the recorded run to replay. ``since`` is the ``time.monotonic`` at which
+    loading began."""
 
     since: float
     options: GuestOptions
@@ -112,7 +112,7 @@ class Loaded(Record):
 
 
 def load_files(options: GuestOptions, output: Path | None = None) -> Loaded:
-    """Load what the options name. Refuses to write over it, be it to ``output``, as a recording or as a report."""
+    """Load the files named by the options. Refuses to overwrite them with ``output``, a recording or a report."""
     since = time.monotonic()
     with doing(f"loading {options.guest.name}"):
         description, image = options.load()
@@ -123,7 +123,7 @@ def load_files(options: GuestOptions, output: Path | None = None) -> Loaded:
 
 
 def slow_files(options: GuestOptions) -> AbstractContextManager[None]:
-    """A context in which files are read that may have to be waited for: a FIFO may have no writer."""
+    """A context for reading files that may have to be waited for: a FIFO may have no writer."""
     files = (
         options.guest,
         options.machine,
@@ -133,7 +133,7 @@ def slow_files(options: GuestOptions) -> AbstractContextManager[None]:
         options.dtb,
         *(path for path, _ in options.loads),
     )
-    # Unlike Path's, this never raises: what is wrong with a file is for whoever reads it to say.
+    # Unlike Path's method, this never raises: the reader of a file reports its errors.
     if all(os.path.isfile(path) for path in files if path is not None):  # noqa: PTH113
         return nullcontext()
     waiting: AbstractContextManager[None] = import_module(_SLOW_FILES).waiting_ends(options.timeout)
@@ -142,7 +142,7 @@ def slow_files(options: GuestOptions) -> AbstractContextManager[None]:
 
 @contextmanager
 def watched(machine: Parts, loaded: Loaded) -> Iterator[Watchdog]:
-    """Have signals and the time limit stop the guest, and all waiting for those who do not read what is written.
+    """Make signals and the time limit stop the guest, and all waits for readers of its output.
 
     The limit counts from when the files were read.
     """
@@ -180,7 +180,7 @@ def run_loaded(
 
 
 def open_input(machine: Parts, loaded: Loaded, watchdog: Watchdog, recording: ExitStack) -> Callable[[], None]:
-    """Find out where what the guest receives comes from, and what is wrong with that; what connects it.
+    """Find and check the source of the guest's input; return the function that connects it.
 
     A recording is opened here, and closed with ``recording``.
     """
@@ -201,13 +201,13 @@ def open_input(machine: Parts, loaded: Loaded, watchdog: Watchdog, recording: Ex
 
 
 def _watch(machine: Parts, *, ahead: bool) -> None:
-    """Input may interrupt the guest, wherever it is; and what is recorded has to have come between instructions,
-    whether the guest has asked for it or not."""
+    """Deliver input independently of the guest's reads: it may interrupt the guest, and recorded input must arrive
+    between instructions."""
     machine.console.watch(machine.request_stop, ahead=ahead)
 
 
 def _nothing() -> None:
-    """The guest's UART looks for input by itself."""
+    """Do nothing: the guest's UART checks for input itself."""
 
 
 def _failure_of(step: Callable[[], None]) -> OutputError | None:
@@ -219,12 +219,12 @@ def _failure_of(step: Callable[[], None]) -> OutputError | None:
 
 
 def _was_stopped(result: RunResult) -> bool:
-    """Whether the end of the run says already that it was stopped from outside."""
+    """Whether the result already says that the run was stopped from outside."""
     return result.ending in (Ending.LIMIT, Ending.INTERRUPTED)
 
 
 def _facts(machine: Parts, options: GuestOptions) -> dict[str, str]:
-    """What a run depends on beside its input."""
+    """The facts that a run depends on besides its input."""
     description = machine.description
     option = "--record" if options.record is not None else "--replay"
     if description.clock.source is not ClockSource.INSTRUCTIONS:
@@ -238,7 +238,7 @@ def _facts(machine: Parts, options: GuestOptions) -> dict[str, str]:
     files |= {f"memory.{region.name}.file": region.file for region in description.memory}
     files |= {f"the file at {load.address:#x}": load.path for load in description.loads}
     files |= {"device tree": description.boot.dtb_file}
-    # Limits say when a run is cut short, and names of files nothing about what is in them.
+    # Limits only cut a run short, and file names say nothing about content.
     machine_alone = replace(
         description,
         name="",
@@ -259,7 +259,7 @@ def _facts(machine: Parts, options: GuestOptions) -> dict[str, str]:
 
 
 def _open_report(options: GuestOptions, watchdog: Watchdog, filing: ExitStack) -> TextIO | None:
-    """The file of the report, opened before the guest runs: it would have run in vain."""
+    """The file of the report, opened before the guest runs, so that a failure does not waste the run."""
     if options.report_file is None:
         return None
     file: TextIO = filing.enter_context(
@@ -269,7 +269,7 @@ def _open_report(options: GuestOptions, watchdog: Watchdog, filing: ExitStack) -
 
 
 def _report(machine: Parts, result: RunResult, options: GuestOptions) -> Sequence[str]:
-    """What there is to say about the end of a run before the last line; nothing if the guest ended it well."""
+    """The report on the end of a run, before the last line; empty if the guest ended it normally."""
     if wants_report(result, options.report, regs=options.regs, kernel=machine.image.kind == "linux"):
         form = FULL if options.regs and options.report is None else options.report
         lines: list[str] = import_module(_REPORT).report_lines(machine, result, form=form, regs=options.regs)

@@ -1,7 +1,7 @@
-"""Completion in shells: what they are given, and what they do with it.
+"""Completion in shells: the words passed to them, and the scripts that process these.
 
-Words come from files that are not trusted: a symbol may be called ``$(reboot)``. A shell must put such a word on
-the command line in quotes, and must not look into it on its way there.
+Words come from files that are not trusted: a symbol may be called ``$(reboot)``. A shell must quote such a word on the
+command line, and must not expand it on the way.
 """
 
 from __future__ import annotations
@@ -65,14 +65,13 @@ _BASH: Final = r"""%(complete_func)s() {
 
 complete -o nosort -F %(complete_func)s %(prog_name)s
 """
-"""Readline adds the quote that ends a word unless there is one already, also if that is part of the word.
+"""Readline adds the closing quote of a word unless it already ends with one, even one that is part of the word.
 
-The parser's own script splits a word at blanks, expands what is a pattern in it, and puts it down without quotes."""
+The parser's own script splits a word at blanks, expands patterns in it, and inserts it without quotes."""
 
 
 class _Told(ShellComplete):
-    """Words as they can be written: the beginning of a file's name, which comes back as it was typed, need not be
-    text."""
+    """Encodes completions safely: the start of a file name is returned as typed, and may not be valid text."""
 
     def get_completions(self, args: list[str], incomplete: str) -> list[CompletionItem]:
         found = super().get_completions(args, incomplete)
@@ -95,6 +94,6 @@ SHELLS: Final[Mapping[str, type[ShellComplete]]] = MappingProxyType({"bash": _Ba
 
 
 def register() -> None:
-    """Have the parser answer shells by way of these classes."""
+    """Register these classes with the parser for shell completion."""
     for name, shell in SHELLS.items():
         add_completion_class(shell, name)

@@ -1,6 +1,6 @@
-"""Files that somebody else has to write first: a wait for a FIFO without a writer ends with a limit, too.
+"""Files that another process must write first: a time limit also ends the wait for a FIFO without a writer.
 
-Signals end it as they end whatever is being loaded.
+Signals end this wait as they end any loading.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from arm_vcpu_cli.vm.endings import STATUS_LIMIT
 
 @contextlib.contextmanager
 def waiting_ends(timeout: float | None) -> Iterator[None]:
-    """Have ``timeout`` in seconds (None and 0: never) end the block. Raises StoppedError."""
+    """End the block after ``timeout`` seconds (None and 0: never). Raises StoppedError."""
 
     def expire(_number: int, _frame: FrameType | None) -> NoReturn:
         raise StoppedError(f"stopped after {timeout:g} s, while its files were read", STATUS_LIMIT)

@@ -1,6 +1,6 @@
-"""Options of QEMU, kvmtool and Firecracker, and what stands for each of them on this command line.
+"""Options of QEMU, kvmtool and Firecracker, and their equivalents on this command line.
 
-Loaded only for a command line that cannot be meant for this command.
+This module is loaded only for a command line that cannot be meant for this command.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ _LOG_ITEMS: Final = frozenset(
 
 
 class Answer(Record):
-    """What to type in the place of an option: ``words`` where it stands, ``guest`` if that is the guest, ``arguments``
-    of the guest's own at the end, another ``command`` than `run`. ``note`` is what else there is to say."""
+    """The replacement of an option: ``words`` in its place, ``guest`` if it names the guest, the guest's ``arguments``
+    at the end, or a ``command`` other than `run`. ``note`` is a further remark."""
 
     words: tuple[str, ...] = ()
     guest: str | None = None
@@ -41,19 +41,19 @@ class Answer(Record):
 
 
 class Spelling(Record):
-    """An option of another tool: its answer, from its value (empty where it ``takes`` none)."""
+    """An option of another tool, with a function from its value (empty if it ``takes`` none) to its answer."""
 
     answer: Callable[[str], Answer]
     takes: bool = True
 
 
 def _option(name: str) -> Spelling:
-    """The same option, which is called ``name`` here."""
+    """The equivalent option, called ``name`` here."""
     return Spelling(lambda value: Answer((name, value)))
 
 
 def _noted(note: str, *, takes: bool = True) -> Spelling:
-    """Nothing to type."""
+    """A note only, without a replacement."""
     return Spelling(lambda _value: Answer(note=note), takes)
 
 
@@ -62,7 +62,7 @@ def _flag(note: str) -> Spelling:
 
 
 def _fields(value: str) -> tuple[str, dict[str, str]]:
-    """What stands first, without a name, and the others by name: ``virt,gic-version=3``."""
+    """The first field, without a name, and the others by name: ``virt,gic-version=3``."""
     pieces = [piece.partition("=") for piece in value.split(",")]
     first = pieces[0][0] if pieces and not pieces[0][1] else ""
     return first, {name: content for name, equals, content in pieces if equals}
@@ -85,7 +85,7 @@ def _cpus(value: str) -> Answer:
 def _memory(value: str) -> Answer:
     first, fields = _fields(value)
     size = first or fields.get("size", "")
-    # MiB, where there is no unit.
+    # The default unit is MiB.
     return Answer(("--memory", f"{size}M" if size.isdigit() else size)) if size else Answer(note="--memory SIZE")
 
 
@@ -156,7 +156,7 @@ def _clock_of_instructions(_value: str) -> Answer:
 
 
 def _configuration(value: str) -> Answer:
-    """What Firecracker's configuration file says, as far as that is something to type."""
+    """The settings of Firecracker's configuration file that have an equivalent."""
     boot, machine = _part(value, "boot-source"), _part(value, "machine-config")
     words: tuple[str, ...] = ()
     for table, key, option, unit in (
@@ -249,7 +249,7 @@ QEMU: Final[Mapping[str, Spelling]] = MappingProxyType(
         "pidfile": _noted("no counterpart"),
     }
 )
-"""By name without dashes; those of a letter have one dash, the others one or two."""
+"""The options by name without dashes; single-letter options have one dash, the others one or two."""
 
 KVMTOOL: Final[Mapping[str, Spelling]] = MappingProxyType(
     {
@@ -320,4 +320,4 @@ PROGRAMS: Final[Mapping[str, str]] = MappingProxyType(
         "firectl": "Firecracker",
     }
 )
-"""What a pasted command line may begin with."""
+"""The words that a pasted command line may begin with."""

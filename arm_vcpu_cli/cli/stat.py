@@ -33,11 +33,11 @@ from arm_vcpu_cli.vm.machine import Machine
 _STDIN = "/dev/stdin"
 _TRACE = "arm_vcpu_cli.cli.stat_trace"
 _TERMINAL = "arm_vcpu_cli.cli.stat_terminal"
-# Loaded before they are needed: the guest would wait.
+# Loaded in advance, so that the guest does not wait.
 
 
 class _Output(Record):
-    """Where the summary goes, and how it looks."""
+    """The destination and format of the summary."""
 
     path: Path | None
     as_object: bool
@@ -119,7 +119,7 @@ for _parameter in command.params:
 
 
 def _check_alone(options: dict[str, Any], *, live: bool) -> None:
-    """A trace is not run: whatever says how to run a guest is a mistake."""
+    """Refuse options for running a guest together with a trace, which is not run."""
 
     def is_given(value: object) -> bool:
         return value is not None and value is not False and value != ()
@@ -157,7 +157,7 @@ def _of_guest(options: GuestOptions, wanted: _Output, *, live: bool) -> int:
         prepared: list[tuple[ExitCounter, TextIO | None, Cancelled]] = []
 
         def prepare(machine: Machine, cancelled: Cancelled) -> None:
-            # Before the guest runs: it would have run in vain.
+            # Before the guest runs, so that a failure does not waste the run.
             file = None if wanted.path is None else opened.enter_context(open_output(wanted.path, cancelled=cancelled))
             counter = attach_counter(machine, callers="caller" in view.tables, exceptions="exception" in view.tables)
             prepared.append((counter, file, cancelled))
@@ -182,7 +182,7 @@ def _of_guest(options: GuestOptions, wanted: _Output, *, live: bool) -> int:
 def _write_file(
     summary: Callable[[TextIO], None], file: TextIO, opened: contextlib.ExitStack, cancelled: Cancelled
 ) -> None:
-    """Write the summary to the file that ``opened`` closes; to stderr, before the error is raised, if that fails."""
+    """Write the summary to the file that ``opened`` closes; if that fails, write to stderr and raise the error."""
     try:
         with opened.pop_all():
             summary(file)

@@ -12,7 +12,7 @@ _HISTORY = 64
 
 
 def as_json(statistics: Statistics, view: View) -> dict[str, object]:
-    """Everything that the tables of ``view`` say; times in nanoseconds, only where they are known."""
+    """The content of the tables of ``view``; times are in nanoseconds, and present only if known."""
     together = statistics.durations()
     tables: dict[str, object] = {}
     for name in tables_of(statistics, view):

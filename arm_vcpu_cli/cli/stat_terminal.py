@@ -31,8 +31,8 @@ def print_statistics(statistics: Statistics, view: View, heading: str, stream: T
 
 
 def live(statistics: Statistics, view: View, heading: str, stream: TextIO) -> Live:
-    """A context in which ``stream``, a terminal, shows the tables of the moment. A thread writes them, so writes must
-    not raise."""
+    """A context in which ``stream``, a terminal, shows the tables live. A thread writes them, so writes must not
+    raise."""
     console = Console(file=stream, highlight=False, markup=False, emoji=False)
     shorter = View(view.tables, min(view.top or _LIVE_TOP, _LIVE_TOP), view.sort, view.histogram)
     return Live(
@@ -58,7 +58,7 @@ def _framed(part: Part, width: int) -> RenderableType:
         box=box.SIMPLE_HEAD, header_style="bold", padding=(0, 1, 0, 0), pad_edge=False, show_edge=False
     )
     for column, needed in zip(part.columns, part.widths(), strict=True):
-        # Names make room for figures, which are whole or not there at all.
+        # Names are shortened in favour of figures, which are shown in full or not at all.
         framed.add_column(
             column.title,
             justify="right" if column.right else "left",

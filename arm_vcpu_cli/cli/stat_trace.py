@@ -13,7 +13,7 @@ from arm_vcpu_cli.trace.tally import tally
 
 
 def count_trace(path: Path) -> tuple[Statistics, str, dict[str, object]]:
-    """Count the events of a trace file: its statistics, its heading, and what is to be said of it as an object."""
+    """Count the events of a trace file: its statistics, its heading, and its description as an object."""
     with TraceReader(path) as trace, doing(f"counting the events of {path.name}"):
         statistics = tally(trace)
     if trace.truncated:

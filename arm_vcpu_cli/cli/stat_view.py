@@ -1,4 +1,4 @@
-"""The tables of ``armvcpu stat``, and how they look in a file; on a terminal see ``stat_terminal``."""
+"""The tables of ``armvcpu stat``, and their format in a file; for terminals see ``stat_terminal``."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ _RANKS: Final = {
     "handled: max": 4, "ended": 3, "p99": 3, "max": 2, "wait: median": 2, "handled: median": 2, "median": 1,
     "share": 1, "raised": 1,
 }  # fmt: skip
-"""Which columns are left out where there is no room for all: those with the highest number first, others never."""
+"""The order in which columns are dropped for lack of room: the highest number first; others are never dropped."""
 _GAP: Final = 2
 _LEAST_NAME: Final = 24
-"""Columns of a terminal that names have, before figures are left out."""
+"""The least width of names before figures are dropped."""
 _PIPE_WIDTH: Final = 132
 _HISTORY: Final = 32
 _BAR: Final = 40
@@ -65,11 +65,11 @@ _PLAIN_BARS: Final = ".:-=+*#@"
 _EIGHTHS: Final = " ▏▎▍▌▋▊▉"
 _NAMES: Final = 60
 _TERMINAL: Final = "arm_vcpu_cli.cli.stat_terminal"
-"""Only loaded for a terminal."""
+"""Loaded only for a terminal."""
 
 
 class View(Record):
-    """What to show: which tables, how many rows of each (0: all), in which order, and whether the histogram too."""
+    """The tables to show, the number of rows of each (0: all), their order, and whether to show the histogram."""
 
     tables: tuple[str, ...] = ()
     top: int = 10
@@ -78,15 +78,15 @@ class View(Record):
 
 
 class Line(Record):
-    """A line of text, with a style for terminals that have any."""
+    """A line of text, with a style for terminals that support it."""
 
     text: str
     style: str = ""
 
 
 class Column(Record):
-    """A column of a table, with a style for terminals that have any. ``rank`` is in which order it is left out where
-    there is no room, 0 for never; ``wraps``: its text may have more than one line."""
+    """A column of a table, with a style for terminals that support it. ``rank`` is the order in which it is dropped for
+    lack of room, 0 for never; ``wraps``: its text may have more than one line."""
 
     title: str
     right: bool = False
@@ -102,13 +102,13 @@ class Table(Record):
     rows: tuple[tuple[str, ...], ...]
 
     def widths(self) -> list[int]:
-        """The characters that each column takes."""
+        """The width of each column in characters."""
         return [
             max(len(column.title), *(len(row[index]) for row in self.rows)) for index, column in enumerate(self.columns)
         ]
 
     def fitted(self, width: int) -> Table:
-        """The table without the columns that there is no room for in ``width`` characters."""
+        """The table without the columns that do not fit into ``width`` characters."""
         kept = list(range(len(self.columns)))
         widths = [
             min(each, _LEAST_NAME) if column.wraps else each
@@ -137,7 +137,7 @@ def print_statistics(statistics: Statistics, view: View, heading: str, stream: T
         return
     parts = parts_of(statistics, view, heading, Look(_PIPE_WIDTH, blocks=has_blocks(stream)))
     lines = [line for part in parts for line in ([part.text] if isinstance(part, Line) else _plain(part))]
-    # Columns are padded to their width; nobody wants that in a file.
+    # Strip the padding of the last column.
     stream.write(printable_lines("\n".join(line.rstrip() for line in lines)) + "\n")
     stream.flush()
 
@@ -152,14 +152,14 @@ def _plain(table: Table) -> list[str]:
 
 
 class Look(Record):
-    """How wide the output is, and whether there are block characters."""
+    """The width of the output, and whether it has block characters."""
 
     width: int
     blocks: bool
 
 
 def has_blocks(stream: TextIO) -> bool:
-    """Whether a stream takes the characters of bars."""
+    """Whether a stream can encode the characters of bars."""
     try:
         (_BARS + _EIGHTHS).encode(stream.encoding or "ascii")
     except (UnicodeEncodeError, LookupError):
@@ -168,7 +168,7 @@ def has_blocks(stream: TextIO) -> bool:
 
 
 def tables_of(statistics: Statistics, view: View) -> tuple[str, ...]:
-    """The tables that were asked for, else those that are shown if there is anything in them."""
+    """The requested tables, else the default ones that are not empty."""
     return view.tables or (_TABLES_OF_SEVERAL if statistics.vcpus > 1 else _DEFAULT_TABLES)
 
 
@@ -210,7 +210,7 @@ def _remarks(statistics: Statistics) -> list[str]:
 
 
 def _table(statistics: Statistics, together: Durations, name: str, view: View, look: Look) -> tuple[str, list[Part]]:
-    """The title, and the table with what is below it; nothing if there are no rows."""
+    """The title, and the table with its footer; empty if there are no rows."""
     if name == INTERRUPT:
         return _TITLES[name], _interrupt_table(statistics.interrupts(), view)
     if name == VCPU_INTERRUPT:
@@ -300,7 +300,7 @@ def _with_rest(table: Table, rows: int, count: int) -> list[Part]:
 
 
 def _histogram(statistics: Statistics, together: Durations, look: Look) -> list[Part]:
-    """All exits by how long they took, a bar for each power of two; and the same of each reason in a line."""
+    """A histogram of all exits by duration, a bar for each power of two, and one line for each reason."""
     powers = together.by_power()
     if not powers:
         return [_BLANK, Line("histogram: none of the exits says how long it took (armvcpu trace --timing)", "bold")]
@@ -326,7 +326,7 @@ def _histogram(statistics: Statistics, together: Durations, look: Look) -> list[
 
 
 def bar(count: int, most: int, width: int, *, blocks: bool = True) -> str:
-    """A bar of ``width`` characters for ``most``; something is never nothing."""
+    """A bar of ``width`` characters for ``most``; a count above 0 is always visible."""
     if not count:
         return ""
     eighths = max(1, count * width * 8 // most)
@@ -336,7 +336,7 @@ def bar(count: int, most: int, width: int, *, blocks: bool = True) -> str:
 
 
 def sparkline(counts: Sequence[int], *, blocks: bool = True) -> str:
-    """A character for each count, as high as it is against the greatest; a blank for none."""
+    """A character for each count, its height relative to the greatest; a blank for 0."""
     bars, most = _BARS if blocks else _PLAIN_BARS, max(counts, default=0)
     return "".join(bars[(count * len(bars) - 1) // most] if count else " " for count in counts).rstrip()
 
@@ -352,7 +352,7 @@ def duration(nanoseconds: int) -> str:
 
 
 def shown_name(text: str) -> str:
-    """A name out of a file, in a column."""
+    """A name from a file, for a column."""
     return printable(text, _NAMES)
 
 

@@ -1,5 +1,5 @@
-"""The exit statuses of each command, in the words of its help. Who ends with which one is said elsewhere: errors in
-``errors``, runs in ``vm/endings``."""
+"""The exit statuses of each command, as worded in its help. The statuses are assigned elsewhere: of errors in
+``errors``, of runs in ``vm/endings``."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ OF_A_RUN: Final[Statuses] = (
     (STATUS_LIMIT, "a limit that was set (--timeout, --max-exits)"),
     (STATUS_INTERRUPTED, "interrupted: Ctrl-A x, Ctrl-C or a signal"),
 )
-"""How the guest ended; that of an output that fails comes first."""
+"""Statuses of the guest's end; a failed output takes precedence."""
 
 
 def _of(*statuses: tuple[int, str]) -> Statuses:
-    """Those of a command that runs no guest, or asks a question about one."""
+    """The statuses of a command that runs no guest, or only examines one."""
     return (*sorted((*statuses, _USAGE)), _OUTPUT, _INTERRUPTED)
 
 
@@ -75,7 +75,7 @@ BY_COMMAND: Final[Mapping[str, Statuses]] = MappingProxyType(
 
 
 def epilog(command: str) -> str | None:
-    """The end of a command's help, as click takes it; None for a command that is not known here."""
+    """The epilog of a command's help for click; None for an unknown command."""
     statuses = BY_COMMAND.get(command)
     if statuses is None:
         return None

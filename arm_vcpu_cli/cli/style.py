@@ -1,4 +1,4 @@
-"""Colour: where there is any, and what means what."""
+"""Colour: when to use it, and its meanings."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ _STYLES: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
 
 
 def colours(stream: TextIO, choice: bool | None = None) -> bool:
-    """Whether to write in colour to ``stream``: as the user has chosen, else on a terminal unless NO_COLOR is set to
-    something (no-color.org)."""
+    """Whether to write in colour to ``stream``: the user's choice, else on a terminal unless NO_COLOR is set and not
+    empty (no-color.org)."""
     if choice is not None:
         return choice
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def event_style(text: str, role: str) -> str:
-    """``text`` in the colour of what it is; as it is if that has none."""
+    """``text`` in the colour of its role; unchanged if the role has none."""
     style = _STYLES.get(role)
     return text if style is None else click.style(text, **style)

@@ -27,7 +27,7 @@ def is_interactive() -> bool:
 
 
 def open_console(*, reads_input: bool = True) -> Console:
-    """The guest's serial line on our stdout, and on our stdin unless it is not to be read."""
+    """Connect the guest's serial line to our stdout, and to our stdin if ``reads_input``."""
     sys.stdout.flush()
     output = _output(sys.stdout.fileno())
     errors = sys.stderr.fileno()
@@ -37,9 +37,9 @@ def open_console(*, reads_input: bool = True) -> Console:
 
 
 def _output(fd: int) -> int:
-    """Where to write the console: a terminal is opened once more, so that writes to it cannot block.
+    """The descriptor for console output: a terminal is reopened, so that writes to it cannot block.
 
-    Setting O_NONBLOCK on the descriptor that we were given would set it for the shell too.
+    Setting O_NONBLOCK on the inherited descriptor would also set it for the shell.
     """
     if not os.isatty(fd):
         return fd
@@ -50,13 +50,13 @@ def _output(fd: int) -> int:
 
 
 class Terminal:
-    """The terminal that keys come from while a guest runs."""
+    """The terminal that keys are read from while a guest runs."""
 
     def __init__(self) -> None:
         self._hinted = False
 
     def hint_once(self) -> None:
-        """Say how to get out to somebody whose guest does not listen."""
+        """Print how to quit, once, if the guest ignores its input."""
         if not self._hinted:
             self._hinted = True
             say("the guest does not read what you type; Ctrl-A x quits")
@@ -64,9 +64,9 @@ class Terminal:
 
 @contextlib.contextmanager
 def raw_terminal(console: Console) -> Iterator[Terminal]:
-    """Have every key go to the guest as it is typed, if ``console`` is interactive. The terminal is put back on every
-    way out, and while the process is stopped (SIGTSTP; Ctrl-Z is a key like any other). No signal may raise an
-    exception meanwhile: see :func:`signals_stop`."""
+    """Send every key to the guest as it is typed, if ``console`` is interactive. The terminal is restored on every exit
+    path, and while the process is stopped (SIGTSTP; Ctrl-Z is a key like any other). No signal may raise an exception
+    meanwhile: see :func:`signals_stop`."""
     if not console.interactive:
         yield Terminal()
         return
@@ -80,7 +80,7 @@ def raw_terminal(console: Console) -> Iterator[Terminal]:
 
 
 class _RawMode:
-    """The modes of the terminal ``fd``: those of the guest, and those that were there before. Safe between threads."""
+    """The modes of the terminal ``fd``: the guest's, and the original ones. Thread-safe."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
@@ -90,25 +90,25 @@ class _RawMode:
         self._over = False
 
     def enter(self) -> None:
-        """Keep the modes that there are, and set the guest's."""
+        """Save the current modes, and set the guest's."""
         with self._lock:
             if not self._over:
                 self._enter()
 
     def leave(self) -> None:
-        """Put the modes back that were there before."""
+        """Restore the original modes."""
         with self._lock:
             if not self._over:
                 self._leave()
 
     def end(self) -> None:
-        """Put them back for good."""
+        """Restore the original modes permanently."""
         with self._lock:
             self._over = True
             self._leave()
 
     def enter_again(self) -> None:
-        """After a stop. In the background the terminal is the shell's, until it brings us back with SIGCONT."""
+        """Set the guest's modes again after a stop. In the background the terminal is the shell's, until SIGCONT."""
         with contextlib.suppress(termios.error):
             if self._in_foreground():
                 self.enter()
@@ -118,12 +118,12 @@ class _RawMode:
         if found == self._raw:
             return
         self._before = found
-        # Nothing is waited for: output may be stuck, and keys typed ahead are the guest's.
+        # Do not drain or flush: output may be stuck, and keys typed ahead are the guest's.
         termios.tcsetattr(self._fd, termios.TCSANOW, _guest_modes(found))
         self._raw = termios.tcgetattr(self._fd)
 
     def _leave(self) -> None:
-        # A terminal that has hung up has no modes to put back.
+        # A terminal that has hung up has no modes to restore.
         with contextlib.suppress(termios.error):
             termios.tcsetattr(self._fd, termios.TCSANOW, self._before)
 
@@ -131,7 +131,7 @@ class _RawMode:
         try:
             return os.tcgetpgrp(self._fd) == os.getpgrp()
         except OSError:
-            # This terminal controls no jobs.
+            # This terminal has no job control.
             return True
 
 
@@ -149,7 +149,7 @@ def _guest_modes(before: list[Any]) -> list[Any]:
         | termios.ICRNL
         | termios.IXON
     )
-    # What the guest and we print still needs newlines turned into line ends.
+    # Output, the guest's and ours, still needs newlines converted.
     modes[tty.OFLAG] |= termios.OPOST | termios.ONLCR
     modes[tty.CFLAG] = modes[tty.CFLAG] & ~(termios.CSIZE | termios.PARENB) | termios.CS8
     modes[tty.LFLAG] &= ~(termios.ECHO | termios.ECHONL | termios.ICANON | termios.ISIG | termios.IEXTEN)
@@ -160,10 +160,10 @@ def _guest_modes(before: list[Any]) -> list[Any]:
 
 @contextlib.contextmanager
 def _job_control(raw: _RawMode) -> Iterator[None]:
-    """Have the terminal as it was while the process is stopped by SIGTSTP, and raw again after SIGCONT.
+    """Restore the terminal while the process is stopped by SIGTSTP, and make it raw again after SIGCONT.
 
-    A thread waits for the signals: a handler would not run while the guest executes, and any signal that has one
-    leaves a byte where the watchdog takes it for the request to stop the guest.
+    A thread waits for the signals: a handler would not run while the guest executes, and any signal that has one writes
+    a byte that the watchdog reads as a request to stop the guest.
     """
     over = threading.Event()
 
@@ -179,7 +179,7 @@ def _job_control(raw: _RawMode) -> Iterator[None]:
                 signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
             raw.enter_again()
 
-    # Threads that start later inherit the mask; the signals are left to the one that waits for them.
+    # Threads that start later inherit the mask, which leaves the signals to the waiting thread.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _JOB_CONTROL)
     thread = threading.Thread(target=watch, name="armvcpu-job-control", daemon=True)
     thread.start()
@@ -195,9 +195,9 @@ def _job_control(raw: _RawMode) -> Iterator[None]:
 
 @contextlib.contextmanager
 def signals_stop(watchdog: Watchdog) -> Iterator[None]:
-    """Have Ctrl-C and the signals that end a process stop the guest instead; those that are ignored stay so.
+    """Make Ctrl-C and the signals that end a process stop the guest instead; ignored signals stay ignored.
 
-    No exception is raised inside. One that has come too late to stop anybody does at the end what it did before.
+    No exception is raised inside. A signal too late to stop the guest has its original effect at the end.
     """
     last: list[int] = []
 
@@ -225,8 +225,8 @@ def signals_stop(watchdog: Watchdog) -> Iterator[None]:
 
 @contextlib.contextmanager
 def signals_wake(watchdog: Watchdog) -> Iterator[None]:
-    """Have signals reach the watchdog while the guest executes: no Python handler runs then, but the interpreter's
-    wake-up descriptor gets its byte. It has to be over before the watchdog is closed."""
+    """Make signals reach the watchdog while the guest executes: no Python handler runs then, but the interpreter's
+    wake-up descriptor receives its byte. The context must end before the watchdog is closed."""
     before = signal.set_wakeup_fd(watchdog.fileno(), warn_on_full_buffer=False)
     try:
         yield

@@ -38,11 +38,11 @@ _SINKS = MappingProxyType(
         "ftrace": ("ftrace", "FtraceSink"),
     }
 )
-"""By format, the module of the sink and its name: only the one that is used is loaded."""
+"""The module and name of the sink of each format: only the one in use is loaded."""
 FORMATS = tuple(_SINKS)
 _BINARY = "perfetto"
 _BY_TIME = frozenset({"perfetto", "chrome", "ftrace"})
-"""Formats whose readers expect events in the order of their times; the others have them as they happen."""
+"""Formats whose readers expect events in the order of time; the others keep the order of occurrence."""
 _SUFFIXES = MappingProxyType(
     {".jsonl": "jsonl", ".pftrace": "perfetto", ".perfetto-trace": "perfetto", ".json": "chrome", ".ftrace": "ftrace"}
 )
@@ -103,7 +103,7 @@ def command(format_: str | None, output: Path | None, timing: bool, color: bool 
             wanted = own.resolve(machine, timing=timing, unasked=_unasked(format_, output))
             if output is None and sys.stderr.isatty():
                 machine.console.write_lines()
-            # Only now: a guest that cannot be loaded must not cost the user an earlier log.
+            # Open the file only now: a guest that fails to load must not destroy an earlier log.
             if format_ == _BINARY:
                 sink = _sink(format_, opened.enter_context(_open_binary(output, cancelled)))
             else:
@@ -111,13 +111,13 @@ def command(format_: str | None, output: Path | None, timing: bool, color: bool 
                 styled = format_ == "text" and colours(stream, color)
                 sink = _sink(format_, stream, event_style) if styled else _sink(format_, stream)
             if format_ in _BY_TIME and len(machine.cpus) > 1:
-                # They go a block of instructions beyond the ends of their turns.
+                # vCPUs overrun the ends of their turns by up to a block of instructions.
                 sink = TimeOrder(sink, 2 * machine.scheduler.longest_turn)
             sink.header(trace_header(machine, f"armvcpu {VERSION}", timing=timing))
             tracers.append(attach_tracer(machine, sink, wanted))
 
         def finish(result: RunResult, report: Sequence[str]) -> None:
-            # Closed here, where a wait for the reader still ends with the run.
+            # Close it here, where the end of the run still ends a wait for the reader.
             with opened.pop_all():
                 for tracer in tracers:
                     tracer.end(result, report)
@@ -127,7 +127,7 @@ def command(format_: str | None, output: Path | None, timing: bool, color: bool 
 
 
 def _format_of(output: Path | None) -> str:
-    """The format that the name of a file asks for."""
+    """The format implied by a file's name."""
     if output is None:
         return "text"
     name = Path(output.stem) if output.suffix in COMPRESSED else output
@@ -135,7 +135,7 @@ def _format_of(output: Path | None) -> str:
 
 
 def _unasked(format_: str, output: Path | None) -> frozenset[str]:
-    """What nobody wants to read: of every exit that it ends, and lines that are on the same terminal already."""
+    """The event types left out by default: resumptions after each exit, and console lines already on the terminal."""
     if format_ != "text":
         return frozenset()
     twice = output is None and sys.stdout.isatty() and sys.stderr.isatty()

@@ -1,4 +1,4 @@
-"""The options that choose what of a run is traced, and what they mean for one machine and guest."""
+"""The options that select the traced events, and their resolution for one machine and guest."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def selection_options(function: F) -> F:
 
 
 class SelectionOptions(Record):
-    """What the options say, as they were given."""
+    """The values of the options as given."""
 
     events: str | None
     el1: bool
@@ -152,7 +152,7 @@ class SelectionOptions(Record):
 
     @classmethod
     def take(cls, options: Mapping[str, Any]) -> tuple[SelectionOptions, dict[str, Any]]:
-        """These options, and all others."""
+        """Split ``options`` into these and all others."""
         names = set(cls.__match_args__)
         own = cls(**{name: value for name, value in options.items() if name in names})
         if own.el1 and own.events is None and (own.only or own.ipa or own.device):
@@ -164,8 +164,8 @@ class SelectionOptions(Record):
         return own, {name: value for name, value in options.items() if name not in names}
 
     def resolve(self, machine: Machine, *, timing: bool, unasked: frozenset[str]) -> TraceOptions:
-        """What they mean for a machine and its guest. ``unasked`` are types that nobody wants who does not ask for
-        them. Raises :class:`UsageError` for what is not there."""
+        """Resolve the options for a machine and its guest. ``unasked`` are event types left out unless requested.
+        Raises :class:`UsageError` for names that do not exist."""
         symbols = machine.image.symbols
         without = unasked if self.el1 else unasked | {EXCEPTION}
         _check_vcpus(self.vcpu, len(machine.cpus))
@@ -214,7 +214,7 @@ def _check_vcpus(numbers: tuple[int, ...], vcpus: int) -> None:
 
 
 def named_vcpus(who: str, vcpus: int) -> str:
-    """How many vCPUs there are, and their numbers."""
+    """The number of vCPUs, and the range of their numbers."""
     return f"{who} 1 vCPU, number 0" if vcpus == 1 else f"{who} {vcpus} vCPUs, numbers 0 to {vcpus - 1}"
 
 
@@ -285,7 +285,7 @@ def _function(symbols: SymbolTable, name: str) -> Span:
 
 
 def place(symbols: SymbolTable, option: str, text: str) -> int:
-    """An address, or that of a symbol."""
+    """An address, given as a number or a symbol."""
     found = symbols.lookup(text)
     if found is not None:
         return found

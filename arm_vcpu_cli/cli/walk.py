@@ -146,7 +146,7 @@ _Walks = list[tuple[str, Translated]]
 
 
 class _Stop(Record):
-    """Where the guest is to stop: the ``count``-th time at ``place``, as the user calls it."""
+    """The stop requested by the user: the ``count``-th time at ``place``, in the user's notation."""
 
     place: str
     count: int
@@ -157,7 +157,7 @@ class _Stop(Record):
 def _stopped(
     options: GuestOptions, addresses: tuple[str, ...], stop: _Stop | None, vcpu: int | None, *, shows_console: bool
 ) -> Iterator[tuple[Parts, RunResult, int]]:
-    """The guest after its run, and how often it got where it was to stop; what is asked about is checked before."""
+    """The guest after its run, and how often it reached the stop; the requested addresses are checked first."""
     with _null_device() as nowhere:
         with slow_files(options):
             loaded = load_files(options)
@@ -198,12 +198,12 @@ def _not_reached(stop: _Stop, hits: int, result: RunResult) -> str:
 
 
 def _nobody() -> None:
-    """Nobody types at this guest."""
+    """Do nothing: this guest has no keyboard input."""
 
 
 @contextmanager
 def _null_device() -> Iterator[int]:
-    """Where the guest's console goes."""
+    """The null device, for the guest's console."""
     descriptor = os.open(os.devnull, os.O_WRONLY)
     try:
         yield descriptor
@@ -212,7 +212,7 @@ def _null_device() -> Iterator[int]:
 
 
 def _input() -> int | None:
-    """What the guest receives: our stdin, unless that is a terminal, from which nobody knows what he types to."""
+    """The guest's input: our stdin, unless it is a terminal, where the user would type without seeing the output."""
     return None if sys.stdin.isatty() else sys.stdin.fileno()
 
 
@@ -244,7 +244,7 @@ def _lines(machine: Parts, result: RunResult, walks: _Walks, sections: list[MapS
 
 
 def _title(text: str, walk: Translated) -> str:
-    """What was asked, and the address where that is no number."""
+    """The requested address, followed by its value if it is not a number."""
     name = text if text[:1].isdigit() else f"{text} ({walk.address:#x})"
     access = "" if walk.access is None else f", {walk.access.value}"
     return f"{name}{access}" + ("" if walk.stage1 is None else f" by EL{walk.el}")

@@ -145,7 +145,7 @@ class ExitCounter:
 
     def _new(self, key: tuple[object, ...], record: ExitRecord, caller: int) -> Cell:
         if len(self._cells) >= _MAX_KEYS:
-            # Stop recording here: a guest may exit from any number of places. Their names are cached elsewhere.
+            # Bound the cache: a guest may exit from any number of places. Their names are kept elsewhere.
             self._cells.clear()
         cell = self._cells[key] = self.statistics.cell(exit_key(self._said(record, caller)))
         return cell

@@ -138,7 +138,7 @@ def _nobody_gets_on(run: GuestRun) -> RunResult:
 
 def _system_down(run: GuestRun, exit_: SystemDown) -> Verdict:
     if exit_.action is PowerAction.SUSPEND:
-        # The only CPU that is on waits for an event that it would also have to wait for on its own.
+        # The only CPU that is on waits for the same events as if it alone were suspended.
         return _halt(run, exit_)
     if exit_.action is PowerAction.EXIT:
         return exited(exit_.status)
@@ -333,7 +333,7 @@ def _interrupted(message: str) -> RunResult:
 
 
 def _panicked(run: GuestRun, end: RunResult | None) -> RunResult:
-    """The result for a guest whose kernel has panicked; ``end`` is the result otherwise, if any."""
+    """The result for a guest whose kernel has panicked; ``end`` is the later ending, if any."""
     then = "" if end is None else f"; then {end.message}"
     return RunResult(Ending.PANIC, STATUS_FAULT, f"the guest's kernel panicked: {run.panic.text}{then}")
 

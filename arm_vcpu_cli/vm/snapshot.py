@@ -26,7 +26,7 @@ from arm_vcpu_cli.vm.runner import GuestRun
 
 VERSION: Final = 1
 STATELESS: Final = (ReadAsZero, type(None))
-"""A part without state: a stateless device, or a part that the machine does not have."""
+"""The types of parts without state: a stateless device, or None for a part that the machine does not have."""
 _CHUNK: Final = 512 * PAGE_SIZE
 """Memory is first checked in pieces of this size, because most of it is zero."""
 _NO_PAGE: Final = bytes(PAGE_SIZE)
