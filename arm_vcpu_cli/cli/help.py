@@ -81,7 +81,8 @@ def _show_topic(name: str) -> None:
 
 @contextmanager
 def _interrupts_for_the_pager() -> Iterator[None]:
-    """Leave Ctrl-C to the pager, where it ends a search: if we exited, pager and shell would compete for the keys."""
+    """Leave Ctrl-C to the pager, where it ends a search: if this process ended, pager and shell would compete for the
+    keys."""
     before = signal.signal(signal.SIGINT, lambda _number, _frame: None)
     try:
         yield

@@ -268,7 +268,7 @@ def _render(tables: Sequence[Section]) -> None:
         console.print(cell(section.title, "bold"))
         console.print(_table(section, framed=terminal))
     if not terminal:
-        # Strip the padding of the last column.
+        # Strip the trailing blanks with which columns are padded to their width.
         show("\n".join(line.rstrip() for line in plain.getvalue().splitlines()))
 
 

@@ -171,7 +171,7 @@ class _Line:
         if self._arguments:
             words += [_REST, *self._arguments]
         if self._tool is None and all(word in self._own for word in self.foreign):
-            # A single option deserves an explicit translation.
+            # A user of the other tool may not know the meaning of this option here.
             self._note("here a machine file follows", next(iter(self.foreign)))
         notes = "; ".join(f"{', '.join(names)}: {note}" for note, names in self._notes.items())
         return f"{self._whose()}; type: {shlex.join(words)}{f' ({notes})' if notes else ''}"

@@ -137,7 +137,7 @@ def print_statistics(statistics: Statistics, view: View, heading: str, stream: T
         return
     parts = parts_of(statistics, view, heading, Look(_PIPE_WIDTH, blocks=has_blocks(stream)))
     lines = [line for part in parts for line in ([part.text] if isinstance(part, Line) else _plain(part))]
-    # Strip the padding of the last column.
+    # Strip the trailing blanks with which columns are padded to their width.
     stream.write(printable_lines("\n".join(line.rstrip() for line in lines)) + "\n")
     stream.flush()
 
