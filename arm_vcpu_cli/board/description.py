@@ -105,7 +105,7 @@ class MemoryRegion(Record):
 
     @property
     def end(self) -> int:
-        """The first address behind the region."""
+        """The first address after the region."""
         return self.base + self.size
 
     def holds(self, address: int, size: int = 1) -> bool:
@@ -128,7 +128,7 @@ class DeviceDescription(Record):
 
     @property
     def end(self) -> int:
-        """The first address behind the window."""
+        """The first address after the window."""
         return self.base + self.size
 
 
@@ -140,7 +140,7 @@ class Window(Record):
 
     @property
     def end(self) -> int:
-        """The first address behind the window."""
+        """The first address after the window."""
         return self.base + self.size
 
 

@@ -171,7 +171,7 @@ def run_loaded(
     machine.start()
     machine.parts.console.connect(quit_requested=watchdog.interrupt, ignored=ignored, cancelled=watchdog.has_fired)
     connect()
-    # What has been loaded stays: the collector need not look at it again.
+    # Loaded objects stay alive, so the garbage collector need not examine them again.
     gc.freeze()
     gc.enable()
     result = machine.run_watched(watchdog)

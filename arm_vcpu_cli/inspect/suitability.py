@@ -183,7 +183,7 @@ def _code_findings(code: CodeSurvey, cpu: GuestCpu) -> list[Finding]:
 
 
 def describe_use(use: Use) -> str:
-    """``ldadd at main+0x10, 3 in all``; for what may be data ``at least 3 words look like it``."""
+    """``ldadd at main+0x10, 3 in all``; for possible data ``at least 3 words look like it``."""
     first = f"{use.mnemonic} at {use.place}"
     if use.is_certain:
         return f"{first}, {use.total} in all" if use.total > 1 else first

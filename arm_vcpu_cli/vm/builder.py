@@ -88,7 +88,7 @@ def build_machine(
 ) -> Machine:
     """Build a machine and load the guest into it.
 
-    ``host`` has the physical CPUs that the description asks for, and the machine closes it; one is created if there is
+    ``host`` has the physical CPUs that the description requires, and the machine closes it; one is created if there is
     none. Raises :class:`GuestFileError`, :class:`MachineFileError` or :class:`EngineError`.
     """
     if host is None:

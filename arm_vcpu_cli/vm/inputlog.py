@@ -87,7 +87,7 @@ class InputLog:
 
 
 def load_input_log(path: Path) -> InputLog:
-    """Read and check a log, whose source is not trusted. Raises :class:`FileError` with the number of the line."""
+    """Read and check a log, whose source is not trusted. Raises :class:`FileError` with the line number."""
     deliveries: list[tuple[int, bytes]] = []
     facts: Mapping[str, str] | None = None
     end: int | None = None

@@ -39,9 +39,9 @@ class Start(Record):
 class PowerController:
     """Decides on the power states of one machine's CPUs, and records them.
 
-    ``affinities`` names the CPUs in order: the first is on, the others are off. ``is_executable_address`` tells
-    whether the guest may execute at an IPA. A method that takes the affinity of its caller raises :class:`KeyError`
-    for a CPU that does not exist; a *target* comes from a guest, and may be anything.
+    ``affinities`` names the CPUs in order: the first is on, the others are off. ``is_executable_address`` returns
+    whether the guest may execute at an IPA. A method that takes the affinity of its caller raises :class:`KeyError` for
+    a CPU that does not exist; a *target* comes from a guest, and may be anything.
     """
 
     def __init__(self, affinities: Iterable[int], is_executable_address: Callable[[int], bool]) -> None:
@@ -144,7 +144,7 @@ class PowerController:
         return self._leave(cpu, CpuPower.SUSPENDED, start) if status is PsciStatus.SUCCESS else status
 
     def resume(self, cpu: int) -> Start | None:
-        """Handle a wake-up event: a suspended CPU is on again and starts where it asked to, or resumes (None).
+        """Handle a wake-up event: a suspended CPU is on again and starts at the requested address, or resumes (None).
 
         Nothing happens to a CPU that is not suspended.
         """

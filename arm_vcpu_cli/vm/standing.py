@@ -137,8 +137,7 @@ def _same(each: Standing) -> tuple[object, ...]:
 
 
 def blame(machine: Machine) -> tuple[Cpu, str]:
-    """The CPU that keeps the others waiting, on a machine none of whose CPUs can make progress, and one line on all of
-    them."""
+    """The CPU that keeps the others waiting, on a machine without progress, and one line on all CPUs."""
     standings = culprit_first(survey(machine))
     return machine.cpus[standings[0].cpu], why_nobody_gets_on(machine, standings)
 

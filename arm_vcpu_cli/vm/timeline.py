@@ -318,7 +318,7 @@ class InstructionClock(Timeline):
 
 
 class HostClock(Timeline):
-    """The host's monotonic time, from the moment that the clock was made, for all vCPUs alike."""
+    """The host's monotonic time, from the creation of the clock, for all vCPUs."""
 
     follows_host = True
 

@@ -70,7 +70,7 @@ class Disassembler:
 
 
 def _full_name(name: str) -> str:
-    """``x29`` for ``fp``, ``x3`` for ``w3``, ``sp`` for ``wsp``; nothing for what is no general-purpose register."""
+    """``x29`` for ``fp``, ``x3`` for ``w3``, ``sp`` for ``wsp``; empty for any other register."""
     name = _ALIASES.get(name, name)
     name = f"x{name[1:]}" if name[:1] == "w" else name
     return name if name in _GENERAL else ""

@@ -60,7 +60,7 @@ def report_lines(
     """What a guest that did not end by itself did, and where; the usual cause comes last.
 
     ``form`` is ``full`` or ``short``, the default: the latter fits on a screen together with the message of
-    ``result``, unless ``regs`` asks for the registers of all CPUs. Without ``result`` the report omits how the run
+    ``result``, unless ``regs`` requests the registers of all CPUs. Without ``result`` the report omits how the run
     ended.
     """
     if form == NONE:
