@@ -31,7 +31,7 @@ DEFAULT_QUANTUM: Final = 20_000
 _GROWTH: Final = 64
 """The longest quantum, as a multiple of the shortest."""
 _SHORTEST_TURN: Final = 600
-"""The shortest turn of random length, in nanoseconds: more than any block's instructions, so that one is executed."""
+"""The shortest turn of random length, in nanoseconds: more than any block takes, so that at least one is executed."""
 _HOST_TURN: Final = 1_000_000
 """Nanoseconds of the host."""
 

@@ -102,7 +102,7 @@ class Timeline(ABC):
         self._limit = NEVER
         self._alarms: list[TimelineAlarm] = []
         self._own: dict[int | None, list[TimelineAlarm]] = {None: []}
-        """The owner of these alarms: a vCPU, or None for the machine."""
+        """The alarms of each vCPU, and under None those of the machine."""
         self._near: list[TimelineAlarm] = []
         """The alarms that end the current turn."""
         self._awaited: dict[str, int] = {}
