@@ -6,7 +6,9 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Any, Final
 
+from arm_vcpu_cli.arch.bitfield import MASK64
 from arm_vcpu_cli.arm_vcpu.config import Aarch64VCpuSetupConfig
+from arm_vcpu_cli.arm_vcpu.context_frame import ZERO_REGISTER
 from arm_vcpu_cli.arm_vcpu.pcpu import Aarch64PerCpu
 from arm_vcpu_cli.arm_vcpu.vcpu import Aarch64VCpu
 from arm_vcpu_cli.axvcpu.vcpu import AxPerCpu, AxVCpu, VCpuState
@@ -132,6 +134,7 @@ class Cpu:
             "moves": self.moves.save(),
             "time": self.time,
             "turns": self.turns,
+            "seen": [] if self.seen is None else [self.seen[0], *self.seen[1]],
             "activity": self.activity.value,
             "starts": self.starts,
         }
@@ -144,11 +147,13 @@ class Cpu:
         """
         saved = Saved(state, f"cpu{self.index}", version=_VERSION)
         time, turns = saved.number("time", _LAST), saved.number("turns", _MOST_TURNS)
+        seen = saved.numbers("seen", 1 + ZERO_REGISTER if saved.value("seen") else 0, MASK64)
         activity, starts, blocked = saved.member("activity", Activity), saved.flag("starts"), saved.flag("blocked")
         self.arch.load(saved.value("vcpu"))
         self.timer.load(saved.value("timer"))
         self.moves.load(saved.value("moves"))
         self.time, self.turns, self.activity, self.starts = time, turns, activity, starts
+        self.seen = (seen[0], tuple(seen[1:])) if seen else None
         if blocked and self.vcpu.state is VCpuState.READY:
             self.vcpu.block()
         elif not blocked:

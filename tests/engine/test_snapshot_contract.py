@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import pytest
 
+from arm_vcpu_cli import api
 from arm_vcpu_cli.board.loading import machine_from_document
 from arm_vcpu_cli.guest.loader import load_guest
 from arm_vcpu_cli.host.console import Console
@@ -350,3 +351,18 @@ def test_another_guest_is_refused() -> None:
 def test_what_is_no_state_is_refused(state: object) -> None:
     with pytest.raises(ValueError, match=r"^snapshot"):
         loads(state)
+
+
+def test_a_cpu_remembers_where_its_last_turn_ended() -> None:
+    """The next quantum depends on it: a CPU that is still there waits for another one."""
+    guest = SAMPLES / "hello" / "hello.elf"
+    with api.Machine.open(guest) as first, api.Machine.open(guest) as second:
+        for machine in (first, second):
+            machine.start()
+        cpu, other = first.parts.cpus[0], second.parts.cpus[0]
+        for place in (None, (0x4008_0000, tuple(range(31)))):
+            cpu.seen = place
+            other.load(cpu.save())
+            assert other.seen == place
+        with pytest.raises(ValueError, match=r"cpu0\.seen is no list of 32"):
+            other.load({**cpu.save(), "seen": [1, 2]})

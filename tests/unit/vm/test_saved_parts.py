@@ -125,7 +125,7 @@ def test_time_and_turns_go_on_on_a_core_that_has_counted_otherwise(
         first.perform(step)
     turns, time = first.scheduler.save(), first.timeline.save()
     for mine, other in zip(second.cpus, first.cpus, strict=True):
-        mine.time, mine.turns, mine.activity = other.time, other.turns, other.activity
+        mine.time, mine.turns, mine.activity, mine.seen = other.time, other.turns, other.activity, other.seen
     second.log[:] = first.log
     second.scheduler.load(turns)
     second.timeline.load(time, [second.core] * 4)
