@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 
 from arm_vcpu_cli.arch.bitfield import MASK64
 from arm_vcpu_cli.arch.registers.el1regs import Spsr
-from arm_vcpu_cli.arch.syndrome.esr import EC_SHIFT, ExceptionClass
+from arm_vcpu_cli.arch.syndrome.esr import DATA_ABORTS, EC_SHIFT, INSTRUCTION_ABORTS
 from arm_vcpu_cli.engine.layout import NOT_EXCLUSIVE
 from arm_vcpu_cli.saved import Saved
 
@@ -26,15 +26,7 @@ LATEST: Final = 6
 
 _EL: Final = int(Spsr.of(M=0b1100))
 _MODE: Final = int(Spsr.of(M=0b1101))
-_ABORTS: Final = frozenset(
-    int(each)
-    for each in (
-        ExceptionClass.DATA_ABORT,
-        ExceptionClass.DATA_ABORT_LOWER,
-        ExceptionClass.INSTRUCTION_ABORT,
-        ExceptionClass.INSTRUCTION_ABORT_LOWER,
-    )
-)
+_ABORTS: Final = frozenset(map(int, (*DATA_ABORTS, *INSTRUCTION_ABORTS)))
 
 
 class El1Exception(NamedTuple):

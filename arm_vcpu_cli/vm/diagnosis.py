@@ -8,7 +8,15 @@ from typing import Final
 
 from arm_vcpu_cli.arch.fault import fault_status_name
 from arm_vcpu_cli.arch.registers.sysreg import lookup
-from arm_vcpu_cli.arch.syndrome.esr import EC_SHIFT, Esr, ExceptionClass, decode_data_abort, describe_esr
+from arm_vcpu_cli.arch.syndrome.esr import (
+    DATA_ABORTS,
+    EC_SHIFT,
+    INSTRUCTION_ABORTS,
+    Esr,
+    ExceptionClass,
+    decode_data_abort,
+    describe_esr,
+)
 from arm_vcpu_cli.arm_vcpu.context_frame import INSTRUCTION_SIZE
 from arm_vcpu_cli.arm_vcpu.exception_chain import El1Exception
 from arm_vcpu_cli.arm_vcpu.vectors import ENTRY_SIZE, TABLE_ALIGNMENT, TABLE_SIZE, TrapKind
@@ -30,8 +38,6 @@ _NAMES: Final = MappingProxyType(
         ExceptionClass.POINTER_AUTH_FAIL: "pointer authentication failure",
     }
 )
-_INSTRUCTION_ABORTS: Final = (ExceptionClass.INSTRUCTION_ABORT, ExceptionClass.INSTRUCTION_ABORT_LOWER)
-_DATA_ABORTS: Final = (ExceptionClass.DATA_ABORT, ExceptionClass.DATA_ABORT_LOWER)
 
 
 def with_symbol(machine: Machine, address: int) -> str:
@@ -49,9 +55,9 @@ def in_words(exception: El1Exception) -> str:
     """An exception, such as ``data abort on a write to 0xdead0000 (synchronous external abort)``."""
     exception_class = exception.esr >> EC_SHIFT
     status = fault_status_name(exception.esr & _FAULT_STATUS_BITS)
-    if exception_class in _INSTRUCTION_ABORTS:
+    if exception_class in INSTRUCTION_ABORTS:
         return f"instruction abort ({status})"
-    if exception_class in _DATA_ABORTS:
+    if exception_class in DATA_ABORTS:
         direction = "write to" if decode_data_abort(exception.esr).is_write else "read of"
         return f"data abort on a {direction} {exception.far:#x} ({status})"
     for known, name in _NAMES.items():
@@ -151,7 +157,7 @@ def _with_article(words: str) -> str:
 
 def _why_useless(exception: El1Exception) -> str:
     exception_class = Esr(exception.esr).EC
-    if exception_class in _INSTRUCTION_ABORTS:
+    if exception_class in INSTRUCTION_ABORTS:
         return f"cannot be fetched ({fault_status_name(exception.esr & _FAULT_STATUS_BITS)})"
     if exception_class == ExceptionClass.UNKNOWN:
         return "holds no valid instruction"

@@ -72,6 +72,10 @@ class ExceptionClass(IntEnum):
     PMU = 0x3D
 
 
+DATA_ABORTS: Final = (ExceptionClass.DATA_ABORT_LOWER, ExceptionClass.DATA_ABORT)
+INSTRUCTION_ABORTS: Final = (ExceptionClass.INSTRUCTION_ABORT_LOWER, ExceptionClass.INSTRUCTION_ABORT)
+"""From a lower Exception level, and from the same one."""
+
 EC_NAMES: Final[Mapping[int, str]] = MappingProxyType(
     {
         ExceptionClass.UNKNOWN: "Unknown reason",

@@ -11,6 +11,8 @@ from arm_vcpu_cli.arch.instructions.insn_features import instruction_feature
 from arm_vcpu_cli.arch.instructions.loadstore import SP, LoadStore, decode_load_store
 from arm_vcpu_cli.arch.registers.el1regs import Spsr
 from arm_vcpu_cli.arch.syndrome.esr import (
+    DATA_ABORTS,
+    INSTRUCTION_ABORTS,
     Esr,
     ExceptionClass,
     decode_data_abort,
@@ -39,8 +41,6 @@ _TRANSLATION_FAULTS: Final = 4
 """The fault status codes below are address size faults."""
 _BESIDE: Final = 4096
 """An access within this distance of SP counts as a stack access."""
-_INSTRUCTION_ABORTS: Final = (ExceptionClass.INSTRUCTION_ABORT_LOWER, ExceptionClass.INSTRUCTION_ABORT)
-_DATA_ABORTS: Final = (ExceptionClass.DATA_ABORT_LOWER, ExceptionClass.DATA_ABORT)
 
 
 @dataclass(frozen=True)
@@ -90,12 +90,12 @@ class Fault:
     @property
     def is_fetch(self) -> bool:
         """Whether it is an instruction abort."""
-        return self.exception_class in _INSTRUCTION_ABORTS
+        return self.exception_class in INSTRUCTION_ABORTS
 
     @property
     def is_data(self) -> bool:
         """Whether it is a data abort."""
-        return self.exception_class in _DATA_ABORTS
+        return self.exception_class in DATA_ABORTS
 
 
 def fault_of(machine: Machine, exception: El1Exception, *, unhandled: bool = False, settled: bool = False) -> Fault:
@@ -124,7 +124,7 @@ def fault_of(machine: Machine, exception: El1Exception, *, unhandled: bool = Fal
         models=None if feature is None else _models_with(machine, feature),
         registers=machine.current.arch.ctx.gprs() if unhandled else None,
         caller=call_site(machine, exception.pc) if unhandled else "",
-        changed=changed_at(machine, exception.pc) if settled and kind not in _INSTRUCTION_ABORTS else None,
+        changed=changed_at(machine, exception.pc) if settled and kind not in INSTRUCTION_ABORTS else None,
         place=with_symbol(machine, exception.pc),
     )
     if far is None or not reaches_past_stack(fault):
@@ -164,9 +164,9 @@ def _models_with(machine: Machine, feature: str) -> tuple[str, ...] | None:
 def _access(esr: int) -> tuple[Access | None, int]:
     """The kind of access and the fault status code in an abort's syndrome; (None, -1) for other exceptions."""
     kind = exception_class(esr)
-    if kind in _INSTRUCTION_ABORTS:
+    if kind in INSTRUCTION_ABORTS:
         return Access.EXECUTE, decode_instruction_abort(esr).fault_status
-    if kind in _DATA_ABORTS:
+    if kind in DATA_ABORTS:
         abort = decode_data_abort(esr)
         return Access.WRITE if abort.is_write else Access.READ, abort.fault_status
     return None, -1

@@ -5,6 +5,7 @@ Registers change these states, and the CPU interfaces take interrupts from here.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Final, Generic, TypeVar
 
@@ -42,7 +43,7 @@ class Pe:
 P = TypeVar("P", bound=Pe)
 
 
-class Infrastructure(Generic[P]):
+class Infrastructure(ABC, Generic[P]):
     """The interrupts of the PEs ``pes`` and ``spis`` shared ones.
 
     ``nowhere`` is where shared interrupts go that no PE has: it sleeps for ever.
@@ -60,13 +61,13 @@ class Infrastructure(Generic[P]):
         """Whether there is such an interrupt; special INTIDs are none."""
         return intid < self._end
 
+    @abstractmethod
     def target(self, intid: int) -> int:
         """The PE that a shared interrupt goes to, the first of several, -1 if none."""
-        raise NotImplementedError
 
+    @abstractmethod
     def update_shared(self, intid: int) -> None:
         """Present the best interrupt to each PE that a shared interrupt goes to."""
-        raise NotImplementedError
 
     def set_line(self, bank: InterruptBank, cpu: int, intid: int, level: bool) -> None:
         """Set the input of an interrupt; ``cpu`` is the PE of a PPI."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Final
 
@@ -12,7 +13,7 @@ from arm_vcpu_cli.devices.gic.gates.gate import RegisterAt
 WORD_BITS: Final = 32
 
 
-class GicView:
+class GicView(ABC):
     """The registers of a GIC of ``cpus`` PEs, whose INTIDs end before ``end``."""
 
     uses_group1 = True
@@ -24,69 +25,69 @@ class GicView:
 
     # What the versions have in different places ------------------------------------------------------------------
 
+    @abstractmethod
     def read(self, register: RegisterAt) -> int:
         """The value of a register."""
-        raise NotImplementedError
 
+    @abstractmethod
     def interrupt_register(self, base: int, cpu: int, intid: int, bits: int = 1) -> RegisterAt:
         """The 32-bit register from ``base`` on that has ``bits`` bits for each interrupt."""
-        raise NotImplementedError
 
+    @abstractmethod
     def priority_register(self, cpu: int, intid: int) -> RegisterAt:
         """The byte with the priority of an interrupt."""
-        raise NotImplementedError
 
+    @abstractmethod
     def control(self) -> RegisterAt:
         """GICD_CTLR."""
-        raise NotImplementedError
 
+    @abstractmethod
     def interface(self, name: str, cpu: int) -> RegisterAt:
         """A register of the CPU interface: ``PMR``, ``RPR``, ``CTLR``."""
-        raise NotImplementedError
 
+    @abstractmethod
     def group_enable(self, cpu: int, group1: bool) -> tuple[RegisterAt, int]:
         """The register that has the CPU interface signal a group, and the bit that does."""
-        raise NotImplementedError
 
+    @abstractmethod
     def end_register(self, cpu: int, group1: bool) -> RegisterAt:
         """What drops the priority of an interrupt of a group."""
-        raise NotImplementedError
 
+    @abstractmethod
     def end_value(self, cpu: int, intid: int) -> int:
         """What is to be written to it to end an interrupt: what its acknowledge has returned."""
-        raise NotImplementedError
 
+    @abstractmethod
     def active_priorities(self, cpu: int, group1: bool) -> RegisterAt:
         """The register with a bit for each active priority of a group."""
-        raise NotImplementedError
 
+    @abstractmethod
     def eoi_mode(self, cpu: int) -> bool:
         """Whether the end of an interrupt only drops its priority, so that it has to be deactivated besides."""
-        raise NotImplementedError
 
+    @abstractmethod
     def group_mask(self, cpu: int, group1: bool) -> int:
         """The bits of a priority that count for preemption."""
-        raise NotImplementedError
 
+    @abstractmethod
     def signals_as_fiq(self, cpu: int, group1: bool) -> bool:
         """Whether interrupts of a group are signalled as FIQ."""
-        raise NotImplementedError
 
+    @abstractmethod
     def sleeps(self, cpu: int) -> RegisterAt | None:
         """The register that says that nothing is to be presented to a PE; None if nothing says so."""
-        raise NotImplementedError
 
+    @abstractmethod
     def route(self, intid: int) -> RegisterAt:
         """The register that says where a shared interrupt goes."""
-        raise NotImplementedError
 
+    @abstractmethod
     def targets(self, intid: int) -> tuple[int, ...]:
         """The PEs that a shared interrupt may go to, the one that gets it first."""
-        raise NotImplementedError
 
+    @abstractmethod
     def route_to(self, intid: int, cpu: int) -> int:
         """What sends a shared interrupt to a PE when it is written there."""
-        raise NotImplementedError
 
     # What follows ------------------------------------------------------------------------------------------------
 
