@@ -42,6 +42,10 @@ LAYERS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         | {"axvcpu", "engine", "devices", "guest", "trace", "arm_vcpu", "board", "host", "vm", "observe"},
         "api": GROUND
         | {"axvcpu", "engine", "devices", "guest", "arm_vcpu", "board", "host", "vm", "observe", "inspect"},
+        "debug": GROUND
+        | {"axvcpu", "engine", "devices", "guest", "trace", "arm_vcpu", "board", "host", "vm", "observe", "inspect"}
+        | {"api"},
+        "suite": GROUND | {"axvcpu", "guest", "trace", "board", "host", "vm", "observe", "inspect", "api", "debug"},
         "cli": frozenset({ANY}),
         "": frozenset({ANY}),
         "__main__": frozenset({"cli", "code_archive"}),
