@@ -102,6 +102,7 @@ class SyncHandlers:
         observed: bool = False,
     ) -> None:
         layout = state.layout
+        self._state = state
         self._u32 = state.u32
         self._u64 = state.u64
         self._x0 = layout.x0 // 8
@@ -135,16 +136,7 @@ class SyncHandlers:
         self.told: Final[deque[AxVCpuExitReason]] = deque(maxlen=1)
         """The latest data abort as an exit reason, if somebody observes."""
         self._observed = observed
-        self._data_abort = data_abort_handler(
-            state,
-            frame,
-            fetch,
-            read=platform.mmio_read,
-            write=platform.mmio_write,
-            refused=self._refused_access,
-            other=self._other_data_abort,
-            tell=self.told.append if observed else None,
-        )
+        self._data_abort = self.data_abort(self.told.append if observed else None)
         self.pending: Pending | PlainAccess | PendingAccess = _NOTHING
         self.given: int | None = None
         """The value that the caller has given for the pending device read."""
@@ -165,6 +157,17 @@ class SyncHandlers:
             ExceptionClass.INSTRUCTION_ABORT_LOWER: self._instruction_abort,
             ExceptionClass.DATA_ABORT_LOWER: self._data_abort,
         }
+
+    def data_abort(self, tell: Callable[[MmioReason], object] | None) -> Handler:
+        """A handler of data aborts; see :func:`data_abort_handler` for ``tell``."""
+        return data_abort_handler(
+            *(self._state, self._frame, self._fetch),
+            read=self._platform.mmio_read,
+            write=self._platform.mmio_write,
+            refused=self._refused_access,
+            other=self._other_data_abort,
+            tell=tell,
+        )
 
     def handle_exception_sync(self) -> ExitOrNone:
         """An exception to EL2: dispatch by ESR_EL2.EC."""

@@ -13,10 +13,10 @@ from arm_vcpu_cli.arch.registers.el1regs import Spsr
 from arm_vcpu_cli.arch.registers.sysreg import lookup
 from arm_vcpu_cli.arch.syndrome.esr import EC_SHIFT, ExceptionClass
 from arm_vcpu_cli.arm_vcpu.context_frame import FRAME_POINTER, LINK_REGISTER, TrapFrame
-from arm_vcpu_cli.arm_vcpu.exception import TAKEN_BACK, SyncHandlers
+from arm_vcpu_cli.arm_vcpu.exception import TAKEN_BACK, Handler, SyncHandlers
 from arm_vcpu_cli.arm_vcpu.inject import WITH_FAR, sets_far
 from arm_vcpu_cli.arm_vcpu.interrupt_lines import VF, VI, VirtualInterruptLines
-from arm_vcpu_cli.arm_vcpu.observer import El1ExceptionRecord, ExitObserver, ExitRecord
+from arm_vcpu_cli.arm_vcpu.observer import AccessCounter, CountAgain, El1ExceptionRecord, ExitObserver, ExitRecord
 from arm_vcpu_cli.arm_vcpu.pcpu import Aarch64PerCpu
 from arm_vcpu_cli.arm_vcpu.platform import Aarch64Hal
 from arm_vcpu_cli.arm_vcpu.recorder import FlightRecorder
@@ -40,6 +40,8 @@ _SYNCHRONOUS: Final = int(TrapKind.SYNCHRONOUS)
 _DATA_ABORT: Final = int(ExceptionClass.DATA_ABORT_LOWER)
 _ABORTS: Final = (ExceptionClass.DATA_ABORT_LOWER, ExceptionClass.INSTRUCTION_ABORT_LOWER)
 _SYSCALL_NUMBER: Final = 8
+_MOST_KNOWN: Final = 1 << 14
+"""Accesses that are remembered as counted: a guest may make any number of different ones."""
 STUCK: Final = -2
 """The code of the ``FailEntry`` of a guest that takes the same exception for ever."""
 
@@ -95,6 +97,8 @@ class ExitPath:
         if observer is None:
             return self._path(save)
         # The state is saved once: an observer looks at it before the path does.
+        if isinstance(observer, AccessCounter) and not observer.wants_entries and not observer.wants_exceptions:
+            return self._counted(save, self._observed(None, self._path(None), observer), observer)
         return self._observed(save, self._path(None), observer)
 
     def vectors(self) -> VectorTable[AxVCpuExitReason | None]:
@@ -120,7 +124,7 @@ class ExitPath:
         vectors.set(TrapSource.CURRENT_SP_ELX, TrapKind.IRQ, current_irq)
         return vectors
 
-    def _path(self, save: Callable[[], object] | None) -> Callable[[int], None]:
+    def _path(self, save: Callable[[], object] | None, data_abort: Handler | None = None) -> Callable[[int], None]:
         core, state, handlers, exits = self._cpu.core, self._state, self._handlers, self._exits
         restore, stop, save_again = core.restorer(state), core.stop, core.saver(state)
         write_pstate = core.pstate_writer()
@@ -128,7 +132,9 @@ class ExitPath:
         layout = state.layout
         target_el, aarch64, syndrome = layout.target_el // 4, layout.aarch64 // 4, layout.syndrome // 4
         u64, far = state.u64, layout.fault_address // 8
-        table = handlers.sync_table
+        table = list(handlers.sync_table)
+        if data_abort is not None:
+            table[_DATA_ABORT] = data_abort
         vectors = self.vectors()
         lower64 = [vectors.slot(TrapSource.LOWER_AARCH64, kind) for kind in TrapKind]
         lower32 = [vectors.slot(TrapSource.LOWER_AARCH32, kind) for kind in TrapKind]
@@ -207,8 +213,59 @@ class ExitPath:
 
         return on_exception
 
+    def _counted(
+        self, save: Callable[[], object], observed: Callable[[int], None], observer: AccessCounter
+    ) -> Callable[[int], None]:
+        """The exit path for an :class:`AccessCounter`: accesses to devices like earlier ones are only counted."""
+        exits, handlers, vcpu, told = self._exits, self._handlers, self._vcpu, self._handlers.told
+        path = self._path(None, handlers.data_abort(None))
+        u32, u64, layout = self._state.u32, self._state.u64, self._state.layout
+        target_el, syndrome, aarch64 = layout.target_el // 4, layout.syndrome // 4, layout.aarch64 // 4
+        pc, far, pstate = layout.pc // 8, layout.fault_address // 8, layout.pstate // 4
+        hpfar = layout.sysregs[lookup("HPFAR_EL2")] // 8
+        fp, lr = (layout.x0 // 8 + number for number in (FRAME_POINTER, LINK_REGISTER))
+        host_now, now, timing = time.perf_counter_ns, observer.now, observer.timing
+        known: dict[tuple[int, ...], tuple[CountAgain, AxVCpuExitReason]] = {}
+
+        def on_counted_exception(kind: int) -> None:
+            began = host_now() if timing else 0
+            save()
+            esr = u32[syndrome]
+            if kind != _SYNCHRONOUS or esr >> EC_SHIFT != _DATA_ABORT or u32[target_el] != _EL2 or not u32[aarch64]:
+                observed(kind)
+                return
+            # They decide which access it is, as the instruction at one address rarely changes.
+            el = u32[pstate] // _EL_UNIT & _EL_MASK
+            key = (esr, u64[pc], u64[far], u64[hpfar], el)
+            earlier = known.get(key)
+            if earlier is None:
+                observer.counted = None
+                observed(kind)
+                again = observer.counted
+                if again is not None and exits.reason is None:
+                    if len(known) >= _MOST_KNOWN:
+                        known.clear()
+                    known[key] = again, told[0]
+                return
+            handlers.note = ""
+            happened, before, link, frame_pointer = now(), exits.count, u64[lr], u64[fp]
+            path(kind)
+            returned = exits.reason
+            if returned is not None:
+                # Its record waits for whoever completes it.
+                reason = earlier[1] if isinstance(returned, Nothing) else returned
+                exits.record = ExitRecord(
+                    *(happened, reason, u32[syndrome], key[1], el, None, handlers.note, key[2]),
+                    *(link, frame_pointer, None, vcpu),
+                )
+                exits.began = began
+            elif exits.count != before:
+                earlier[0](happened, host_now() - began if timing else None)
+
+        return on_counted_exception
+
     def _observed(
-        self, save: Callable[[], object], path: Callable[[int], None], observer: ExitObserver
+        self, save: Callable[[], object] | None, path: Callable[[int], None], observer: ExitObserver
     ) -> Callable[[int], None]:
         handlers, frame, exits, lines, vcpu = self._handlers, self._frame, self._exits, self._lines, self._vcpu
         on_demand = handlers.on_demand
@@ -224,7 +281,8 @@ class ExitPath:
 
         def on_observed_exception(kind: int) -> None:
             began = host_now() if timing else 0
-            save()
+            if save is not None:
+                save()
             # An interrupt has no syndrome, and what leaves AArch32 state is not handled: their slots say what they are.
             decoded = kind == _SYNCHRONOUS and u32[aarch64]
             to_el2 = decoded and u32[target_el] == _EL2

@@ -3,8 +3,8 @@ not as text."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from arm_vcpu_cli.arm_vcpu.context_frame import FRAME_POINTER, LINK_REGISTER, TrapFrame
 from arm_vcpu_cli.axvcpu.exit import AxVCpuExitReason, CpuUp, Hypercall, MmioRead, SysRegRead
@@ -82,6 +82,10 @@ class El1ExceptionRecord(NamedTuple):
     vcpu: int = 0
 
 
+CountAgain = Callable[[int, "int | None"], object]
+"""Counts an exit, by its time and by how long the host took (``ExitRecord.host_ns``)."""
+
+
 class ExitObserver(Protocol):
     """An observer of vCPUs. The vCPU asks what it wants once, when it is bound."""
 
@@ -108,6 +112,18 @@ class ExitObserver(Protocol):
 
     def exception(self, record: El1ExceptionRecord) -> None:
         """The guest has taken an exception to EL1; rarely an unwanted one, if :meth:`now` was called for it."""
+
+
+@runtime_checkable
+class AccessCounter(ExitObserver, Protocol):
+    """An observer that may need no record of an access to a device that is just like an earlier one: by the same
+    instruction, at the same address.
+
+    ``counted`` is what counts such an access, set by :meth:`ExitObserver.exit`; None if each needs a record. The vCPU
+    sets it to None before.
+    """
+
+    counted: CountAgain | None
 
 
 class SilentObserver:

@@ -7,13 +7,14 @@ for the first exit of each kind, so live figures and those of a trace are counte
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, Final
 
 from arm_vcpu_cli.arch.registers.intid import intid_kind
 from arm_vcpu_cli.arch.syndrome.esr import EC_SHIFT
-from arm_vcpu_cli.arm_vcpu.observer import El1ExceptionRecord, ExitRecord
+from arm_vcpu_cli.arm_vcpu.observer import CountAgain, El1ExceptionRecord, ExitRecord
 from arm_vcpu_cli.axvcpu.exit import (
     Halt,
     Hypercall,
@@ -66,7 +67,7 @@ FindCaller = Callable[[int, int, int], int]
 
 
 class ExitCounter:
-    """Counts the exits of a vCPU in ``statistics``; implements :class:`~arm_vcpu_cli.arm_vcpu.observer.ExitObserver`.
+    """Counts the exits of a vCPU in ``statistics``; implements :class:`~arm_vcpu_cli.arm_vcpu.observer.AccessCounter`.
 
     ``clock`` returns the time in nanoseconds of the current vCPU, which ``current`` returns, and ``clock_of`` that of
     any vCPU if there are several; callers are found only with ``caller``, exceptions counted only with ``exceptions``.
@@ -92,6 +93,7 @@ class ExitCounter:
         self.statistics = Statistics()
         self.wants_exceptions = exceptions
         self.at_exit: Callable[[], None] | None = None
+        self.counted: CountAgain | None = None
         self._symbols = symbols
         self._places = Places(bus, affinities)
         self._describer = EventDescriber(symbols, bus)
@@ -122,6 +124,8 @@ class ExitCounter:
         if cell is None:
             cell = self._new(key, record, caller)
         self.statistics.exit(cell, record.time, record.host_ns)
+        if kind in _ACCESSES and self._caller is None and self.at_exit is None:
+            self.counted = partial(self.statistics.exit, cell)
 
     def entry(self, vcpu: int, pc: int, el: int, *, irq: bool, fiq: bool) -> None:
         """Ignore entries."""
