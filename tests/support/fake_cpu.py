@@ -20,11 +20,13 @@ class FakeCpu:
         self.activity = activity
         self.entered = 0
         self.seen: tuple[int, tuple[int, ...]] | None = None
+        self.origin = 0
+        """The PC at which the core has executed nothing."""
         self.spins = False
         """Whether it is where it was each time that it is looked at."""
 
     def place(self) -> tuple[int, tuple[int, ...]]:
-        return 0 if self.spins else self.core.executed, ()
+        return 0 if self.spins else self.origin + self.core.executed, ()
 
     def enter(self) -> None:
         self.entered += 1

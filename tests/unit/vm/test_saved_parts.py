@@ -126,6 +126,7 @@ def test_time_and_turns_go_on_on_a_core_that_has_counted_otherwise(
     turns, time = first.scheduler.save(), first.timeline.save()
     for mine, other in zip(second.cpus, first.cpus, strict=True):
         mine.time, mine.turns, mine.activity, mine.seen = other.time, other.turns, other.activity, other.seen
+        mine.origin = first.core.executed - second.core.executed
     second.log[:] = first.log
     second.scheduler.load(turns)
     second.timeline.load(time, [second.core] * 4)
