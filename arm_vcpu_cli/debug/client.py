@@ -1,0 +1,134 @@
+"""What is known of an attached debugger: what it can take, what it has selected, and what it is waiting for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+from typing import Final
+
+from arm_vcpu_cli.arch.bitfield import MASK64
+from arm_vcpu_cli.debug.target import Reason, Stop, Target, Watchpoint
+from arm_vcpu_cli.debug.target_xml import Numbered, numbered
+
+PROCESS: Final = 1
+"""The number of the only process: the machine."""
+ANY: Final = 0
+ALL: Final = -1
+
+BAD_ARGUMENT: Final = b"E16"
+"""EINVAL."""
+BAD_ADDRESS: Final = b"E0e"
+"""EFAULT."""
+OK: Final = b"OK"
+UNKNOWN: Final = b""
+"""The answer to a packet that is not supported."""
+
+
+class State(Enum):
+    """Whether a debugger has to do with the guest."""
+
+    ATTACHED = "attached"
+    DETACHED = "detached"
+    """It has gone, and the guest goes on."""
+    KILLED = "killed"
+    """It asked to end the guest."""
+    ENDED = "ended"
+    """It knows that the run is over."""
+
+
+class Client:
+    """A debugger. The handlers of packets work on it, and on its ``target``."""
+
+    def __init__(
+        self,
+        target: Target,
+        go: Callable[[Callable[[], Stop]], Stop],
+        is_interrupted: Callable[[], bool],
+        say: Callable[[str], None],
+        monitor: Callable[[str], None],
+        *,
+        launched: bool = False,
+        load_bias: int = 0,
+    ) -> None:
+        """``go`` lets the guest run, in the way that it is given, and can be interrupted, which ``is_interrupted``
+        tells while it does. ``say`` shows text while the debugger waits for an answer; ``monitor`` carries out a
+        command of the user and says its result. ``launched``: the guest was started for this debugger, and ends with
+        it. ``load_bias`` is how far the guest was moved from where it was linked for."""
+        self.target = target
+        self.go = go
+        self.is_interrupted = is_interrupted
+        self.say = say
+        self.monitor = monitor
+        self.launched = launched
+        self.load_bias = load_bias
+        self.state = State.ATTACHED
+        self.last = Stop(Reason.STEP, target.current)
+        """The last stop; the debugger has not been told of it if it has just attached."""
+        self.over = False
+        """Whether the run is over and its guest is kept for a look at it."""
+        self.selected = target.current
+        """The vCPU of packets for registers and memory."""
+        self.resumed = target.current
+        """The vCPU of the old packets that resume, and of those that go back."""
+        self.multiprocess = False
+        self.reports_breakpoints: frozenset[Reason] = frozenset()
+        """The kinds of breakpoints that it wants to be told of by name."""
+        self.without_acks = False
+        self.physical = False
+        """Whether addresses of memory are IPAs."""
+        self.software: set[int] = set()
+        self.hardware: set[int] = set()
+        self.watchpoints: tuple[Watchpoint, ...] = ()
+        self.registers: tuple[Numbered, ...] = numbered(target.registers())
+        self.by_number: dict[int, Numbered] = {each.number: each for each in self.registers}
+        self.documents: dict[str, bytes] = {}
+        """What ``qXfer`` reads in pieces, by kind."""
+
+    def thread(self, vcpu: int) -> str:
+        """The name of a vCPU's thread."""
+        return f"p{PROCESS}.{vcpu + 1}" if self.multiprocess else f"{vcpu + 1:x}"
+
+    def vcpu(self, text: bytes) -> int:
+        """The vCPU of a thread, the selected one for "any" and "all". Raises ValueError if there is none."""
+        found = thread_number(text)
+        if found in (ANY, ALL):
+            return self.selected
+        if not 0 < found <= len(self.target.threads()):
+            raise ValueError(f"no thread {found}")
+        return found - 1
+
+    def take_stop(self, stop: Stop) -> None:
+        """Note a stop: what comes next is about the vCPU that has stopped."""
+        self.last = stop
+        self.selected = self.resumed = stop.vcpu
+
+    def apply_breakpoints(self) -> None:
+        """Tell the target of the breakpoints."""
+        self.target.set_breakpoints(frozenset(self.software), frozenset(self.hardware))
+
+
+def hex_number(text: bytes) -> int:
+    """A hexadecimal number of at most 64 bits. Raises ValueError."""
+    if not text or len(text.lstrip(b"0")) > 16 or not text.isalnum():
+        raise ValueError(f"{text!r} is no number")
+    return int(text, 16)
+
+
+def range_of(text: bytes) -> tuple[int, int]:
+    """``ADDRESS,LENGTH``, which does not go beyond the end of the address space. Raises ValueError."""
+    first, comma, second = text.partition(b",")
+    if not comma:
+        raise ValueError("no length")
+    address, length = hex_number(first), hex_number(second)
+    return address, min(length, MASK64 + 1 - address)
+
+
+def thread_number(text: bytes) -> int:
+    """The number in a thread's name: ``p1.2``, ``2``, :data:`ANY` or :data:`ALL`. Raises ValueError."""
+    if text.startswith(b"p"):
+        process, dot, text = text[1:].partition(b".")
+        if process not in (b"-1", b"0") and hex_number(process) != PROCESS:
+            raise ValueError("no such process")
+        if not dot:
+            return ALL
+    return ALL if text == b"-1" else hex_number(text)

@@ -1,0 +1,206 @@
+"""The packets that let the guest run, forward and back, and the answer to each: why it has stopped.
+
+There is exactly one answer for each: a debugger takes another one for the answer to what it asks next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Final
+
+from arm_vcpu_cli.debug.client import (
+    ALL,
+    ANY,
+    BAD_ARGUMENT,
+    PROCESS,
+    Client,
+    State,
+    hex_number,
+    thread_number,
+)
+from arm_vcpu_cli.debug.target import Access, Reason, Stop
+from arm_vcpu_cli.debug.target_xml import PC
+from arm_vcpu_cli.record import Record, replace
+from arm_vcpu_cli.vm.endings import STATUS_FAULT, STATUS_NO_PROGRESS
+
+Handler = Callable[[Client, bytes], bytes]
+
+ACTIONS: Final = b"vCont;c;C;s;S;t;r"
+_SIGINT, _SIGTRAP, _SIGABRT = 2, 5, 6
+"""Signals as the protocol numbers them."""
+WORTH_A_LOOK: Final = frozenset({STATUS_FAULT, STATUS_NO_PROGRESS})
+"""How a guest ends that did not mean to: its debugger sees where it stands before the run is over."""
+_WATCHES: Final[Mapping[Access, str]] = MappingProxyType(
+    {Access.WRITE: "watch", Access.READ: "rwatch", Access.READ | Access.WRITE: "awatch"}
+)
+
+
+class _Step(Record):
+    """A vCPU is to execute an instruction, and more as long as its PC is from ``start`` up to ``end``."""
+
+    vcpu: int
+    start: int = 0
+    end: int = 0
+
+
+# Why it has stopped -----------------------------------------------------------------------------------------------
+
+
+def stop_reply(client: Client, stop: Stop) -> bytes:
+    """The answer for a stop."""
+    if stop.reason is Reason.ENDED and not client.over:
+        return _exit(client, stop)
+    reason = _reason(client, stop)
+    pc = client.by_number[PC]
+    try:
+        place = pc.encoded(client.target.read_register(stop.vcpu, pc.register.name)).decode()
+        return f"{reason}thread:{client.thread(stop.vcpu)};{PC:x}:{place};core:{stop.vcpu:x};".encode()
+    except ValueError:
+        return f"{reason}thread:{client.thread(stop.vcpu)};".encode()
+
+
+def _exit(client: Client, stop: Stop) -> bytes:
+    client.state = State.ENDED
+    return f"W{stop.status & 0xFF:02x}{f';process:{PROCESS:x}' if client.multiprocess else ''}".encode()
+
+
+def _reason(client: Client, stop: Stop) -> str:
+    if stop.reason is Reason.WATCHPOINT and stop.watchpoint is not None:
+        return f"T{_SIGTRAP:02x}{_WATCHES[stop.watchpoint.access]}:{stop.address:x};"
+    if stop.reason in client.reports_breakpoints:
+        return f"T{_SIGTRAP:02x}{stop.reason.value}:;"
+    if stop.reason is Reason.HISTORY_BEGIN:
+        return f"T{_SIGTRAP:02x}replaylog:begin;"
+    signal = {Reason.PAUSE: _SIGINT, Reason.ENDED: _SIGABRT}.get(stop.reason, _SIGTRAP)
+    return f"T{signal:02x}"
+
+
+def _why(client: Client, _argument: bytes) -> bytes:
+    return stop_reply(client, client.last)
+
+
+# Forward ----------------------------------------------------------------------------------------------------------
+
+
+def _run(client: Client, move: Callable[[], Stop]) -> bytes:
+    """The one answer to a packet that resumes."""
+    if client.over:
+        # It has been looked at.
+        client.over = False
+        return _exit(client, client.last)
+    stop = client.go(move)
+    client.take_stop(stop)
+    if stop.reason is Reason.ENDED and stop.status in WORTH_A_LOOK:
+        client.over = True
+        client.say(f"{stop.message}\nThe run ends here: continue for its exit status.\n")
+    return stop_reply(client, stop)
+
+
+def _move(client: Client, step: _Step | None) -> Callable[[], Stop]:
+    target = client.target
+    if step is None:
+        return target.resume
+    wanted = step
+
+    def move() -> Stop:
+        while True:
+            stop = target.step(wanted.vcpu)
+            if stop.reason is not Reason.STEP:
+                return stop
+            if client.is_interrupted():
+                return replace(stop, reason=Reason.PAUSE)
+            if not wanted.start <= target.read_register(wanted.vcpu, "pc") < wanted.end:
+                return stop
+
+    return move
+
+
+def _continue(client: Client, argument: bytes) -> bytes:
+    _go_to(client, argument)
+    return _run(client, _move(client, None))
+
+
+def _step(client: Client, argument: bytes) -> bytes:
+    _go_to(client, argument)
+    return _run(client, _move(client, _Step(client.resumed)))
+
+
+def _continue_with_signal(client: Client, argument: bytes) -> bytes:
+    # There are no signals here.
+    return _continue(client, argument.partition(b";")[2])
+
+
+def _step_with_signal(client: Client, argument: bytes) -> bytes:
+    return _step(client, argument.partition(b";")[2])
+
+
+def _go_to(client: Client, address: bytes) -> None:
+    if address:
+        client.target.write_register(client.resumed, "pc", hex_number(address))
+
+
+def _resume(client: Client, argument: bytes) -> bytes:
+    """``vCont``: an action for each thread, the first that names it. All vCPUs run as the guest's schedule has it,
+    also those for which there is none."""
+    return _run(client, _move(client, _wanted_step(client, argument)))
+
+
+def _wanted_step(client: Client, argument: bytes) -> _Step | None:
+    """What is to be stepped, None to continue; ValueError for what nobody understands."""
+    steps = []
+    named: set[int] = set()
+    for text in argument.split(b";"):
+        action, _, thread = text.partition(b":")
+        number = thread_number(thread) if thread else ALL
+        vcpus = set(range(len(client.target.threads()))) if number in (ALL, ANY) else {client.vcpu(thread)}
+        kind = action[:1]
+        if kind not in b"cCsStr" or not kind:
+            raise ValueError(f"no action {action!r}")
+        if kind in b"sSr":
+            start, end = _bounds(action[1:]) if kind == b"r" else (0, 0)
+            # All of them step together only if nobody says which: then it is the one that is being looked at.
+            vcpu = client.selected if len(vcpus) > 1 else min(vcpus)
+            if vcpu not in named:
+                steps.append(_Step(vcpu, start, end))
+        named |= vcpus
+    return steps[0] if steps else None
+
+
+def _bounds(text: bytes) -> tuple[int, int]:
+    start, _, end = text.partition(b",")
+    return hex_number(start), hex_number(end)
+
+
+# Back -------------------------------------------------------------------------------------------------------------
+
+
+def _back_step(client: Client, _argument: bytes) -> bytes:
+    return _back(client, lambda: client.target.reverse_step(client.resumed))
+
+
+def _back_continue(client: Client, _argument: bytes) -> bytes:
+    return _back(client, client.target.reverse_resume)
+
+
+def _back(client: Client, move: Callable[[], Stop]) -> bytes:
+    if not client.target.travels:
+        return BAD_ARGUMENT
+    # The end of a run is a moment like others, seen from behind it.
+    client.over = False
+    return _run(client, move)
+
+
+PACKETS: Final[Mapping[bytes, Handler]] = MappingProxyType(
+    {
+        b"?": _why,
+        b"c": _continue,
+        b"s": _step,
+        b"C": _continue_with_signal,
+        b"S": _step_with_signal,
+        b"vCont;": _resume,
+        b"bs": _back_step,
+        b"bc": _back_continue,
+    }
+)
+"""The handlers by what the packet begins with; what is after it is their argument."""

@@ -1,0 +1,166 @@
+"""Carries a run to its end with debuggers coming and going: who attaches stops the guest, who leaves lets it go on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from arm_vcpu_cli.debug.client import BAD_ARGUMENT, Client, State
+from arm_vcpu_cli.debug.packets import answer
+from arm_vcpu_cli.debug.query_packets import in_pieces
+from arm_vcpu_cli.debug.rsp import Packet, Signal, encode
+from arm_vcpu_cli.debug.target import Reason, Stop, Target
+from arm_vcpu_cli.debug.wire import Arrived, Event, Wire
+
+Monitor = Callable[[Client, str, Callable[[str], None]], None]
+"""Carries out a command of the user, and says its result, line by line."""
+
+
+class DebugServer:
+    """Serves one debugger at a time on a wire."""
+
+    def __init__(
+        self,
+        target: Target,
+        wire: Wire,
+        monitor: Monitor,
+        *,
+        flush: Callable[[], None],
+        launched: bool = False,
+        load_bias: int = 0,
+    ) -> None:
+        """``flush`` writes what the guest has printed so far. For the others see :class:`Client`."""
+        self._target = target
+        self._wire = wire
+        self._monitor = monitor
+        self._flush = flush
+        self._launched = launched
+        self._load_bias = load_bias
+        self._client: Client | None = None
+        self._awaited = False
+        """Whether the debugger waits for an answer, and shows text meanwhile."""
+        self._last = b""
+
+    def run(self, *, wait: bool) -> Stop | None:
+        """Run the guest to its end; None if a debugger has ended it. With ``wait``, it does not start before a debugger
+        lets it."""
+        is_attended = wait
+        while True:
+            if not is_attended:
+                stop = self._run_free()
+                if stop.reason is Reason.ENDED:
+                    return stop
+            client = self._attend()
+            if client is None:
+                return self._end_now()
+            if client.state is State.ENDED:
+                self._wire.finish()
+                return client.last
+            if client.state is State.KILLED:
+                self._wire.finish()
+                return None
+            is_attended = False
+
+    def show(self, text: str) -> bool:
+        """Show text in the debugger, if it can be shown there."""
+        if not self._awaited:
+            return False
+        for packet in in_pieces(text):
+            self._wire.send(encode(packet))
+        return True
+
+    # Without a debugger
+
+    def _run_free(self) -> Stop:
+        """Run the guest until it ends, or a debugger arrives."""
+        self._forget_places()
+        return self._go(self._target.resume)
+
+    def _end_now(self) -> Stop:
+        """The last stop of a run that is not wanted any more."""
+        self._forget_places()
+        return self._target.resume()
+
+    def _forget_places(self) -> None:
+        self._target.set_breakpoints((), ())
+        self._target.set_watchpoints(())
+
+    def _go(self, move: Callable[[], Stop]) -> Stop:
+        """Let the guest run until it stops, or something arrives from the debugger."""
+        while True:
+            if not self._wire.begin():
+                stop = Stop(Reason.PAUSE, self._target.current)
+                break
+            try:
+                stop = move()
+            finally:
+                self._wire.end()
+            # A request may come too late for the stop that it was meant for.
+            if stop.reason is not Reason.PAUSE or self._wire.has_news():
+                break
+        self._flush()
+        self._wire.drop_interrupts()
+        return stop
+
+    # With one
+
+    def _attend(self) -> Client | None:
+        """Serve a debugger until it leaves or the run ends. None if the run is not wanted any more."""
+        client = self._client = Client(
+            self._target,
+            self._go,
+            self._wire.has_news,
+            self._say,
+            self._command,
+            launched=self._launched,
+            load_bias=self._load_bias,
+        )
+        self._last = b""
+        self._target.on_progress(lambda text: self._say(f"{text}\n"))
+        try:
+            while client.state is State.ATTACHED:
+                arrived = self._wire.take()
+                if arrived is None:
+                    return None
+                self._handle(client, arrived)
+        finally:
+            self._target.on_progress(None)
+            self._client = None
+        return client
+
+    def _handle(self, client: Client, arrived: Arrived) -> None:
+        if isinstance(arrived, Packet):
+            self._serve(client, arrived.data)
+        elif arrived is Signal.RESEND:
+            self._wire.send(self._last)
+        elif arrived is Signal.DAMAGED:
+            self._wire.send(b"-")
+        elif arrived is Signal.TOO_LONG:
+            self._reply(BAD_ARGUMENT)
+        elif arrived is Event.GONE:
+            # It has left without a word.
+            client.state = State.DETACHED
+
+    def _serve(self, client: Client, packet: bytes) -> None:
+        if not client.without_acks:
+            self._wire.send(b"+")
+        self._awaited = True
+        try:
+            found = answer(client, packet)
+        finally:
+            self._awaited = False
+        if client.state is State.DETACHED:
+            # Before it knows: it may be gone then, and the next one there.
+            self._wire.leave()
+        if found is not None:
+            self._reply(found)
+
+    def _reply(self, payload: bytes) -> None:
+        self._last = encode(payload)
+        self._wire.send(self._last)
+
+    def _say(self, text: str) -> None:
+        self.show(text)
+
+    def _command(self, text: str) -> None:
+        assert self._client is not None
+        self._monitor(self._client, text, lambda line: self._say(f"{line}\n"))

@@ -1,0 +1,150 @@
+"""What a debugger is told of a vCPU's registers: their numbers, and the target description.
+
+Facts: Debugging with GDB, appendix G, "Target Description Format" and "AArch64 Features". The numbers of the core and
+of the floating-point registers are what gdb takes for granted; all others are in the description only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Final
+
+from arm_vcpu_cli.arch.bitfield import Register as Layout
+from arm_vcpu_cli.arch.explain.registers import ALL_LAYOUTS
+from arm_vcpu_cli.debug.target import Register
+from arm_vcpu_cli.record import Record
+
+GENERAL: Final = "general"
+VECTOR: Final = "vector"
+SYSTEM: Final = "system"
+PC: Final = 32
+"""The number of the PC."""
+_FEATURES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        GENERAL: "org.gnu.gdb.aarch64.core",
+        VECTOR: "org.gnu.gdb.aarch64.fpu",
+        SYSTEM: "org.armvcpu.aarch64.sysregs",
+    }
+)
+_FIRST: Final[Mapping[str, int]] = MappingProxyType({GENERAL: 0, VECTOR: 34, SYSTEM: 68})
+_POINTERS: Final[Mapping[str, str]] = MappingProxyType({"sp": "data_ptr", "pc": "code_ptr"})
+_LAYOUT_NAMES: Final[Mapping[str, str]] = MappingProxyType({"cpsr": "PSTATE", "fpsr": "FPSR", "fpcr": "FPCR"})
+"""The names in the Arm ARM of those registers whose names gdb has chosen."""
+_WIDEST: Final = 32
+"""A field with more bits is an address."""
+_VECTORS: Final = (
+    ("b", 16, (("u", "uint8"), ("s", "int8"))),
+    ("h", 8, (("u", "uint16"), ("s", "int16"))),
+    ("s", 4, (("f", "ieee_single"), ("u", "uint32"), ("s", "int32"))),
+    ("d", 2, (("f", "ieee_double"), ("u", "uint64"), ("s", "int64"))),
+    ("q", 1, (("u", "uint128"), ("s", "int128"))),
+)
+"""Each width of an element: its letter, how many there are, and how they are read."""
+
+
+class Numbered(Record):
+    """A register with its number; ``in_file`` tells whether it is part of what ``g`` transfers."""
+
+    number: int
+    register: Register
+    in_file: bool
+
+    @property
+    def size(self) -> int:
+        """Its bytes."""
+        return self.register.bits // 8
+
+    def encoded(self, value: int) -> bytes:
+        """A value as the protocol has it."""
+        return value.to_bytes(self.size, "little").hex().encode()
+
+    @property
+    def unavailable(self) -> bytes:
+        """What stands for a value that cannot be had."""
+        return b"xx" * self.size
+
+
+def numbered(registers: Sequence[Register]) -> tuple[Numbered, ...]:
+    """The registers with their numbers, by number."""
+    found = []
+    for group, first in _FIRST.items():
+        members = (register for register in registers if register.group == group)
+        found += [Numbered(number, each, group != SYSTEM) for number, each in enumerate(members, first)]
+    return tuple(found)
+
+
+def target_xml(registers: Sequence[Numbered]) -> str:
+    """The target description."""
+    return "\n".join(_lines(registers)) + "\n"
+
+
+def _lines(registers: Sequence[Numbered]) -> Iterator[str]:
+    yield '<?xml version="1.0"?>'
+    yield '<!DOCTYPE target SYSTEM "gdb-target.dtd">'
+    yield '<target version="1.0">'
+    yield "<architecture>aarch64</architecture>"
+    for group, feature in _FEATURES.items():
+        members = [each for each in registers if each.register.group == group]
+        if not members:
+            continue
+        yield f'<feature name="{feature}">'
+        if group == VECTOR:
+            yield from _vector_types()
+        types = {each.register.name: layout for each in members if (layout := _layout(each.register)) is not None}
+        for name, layout in types.items():
+            yield from _flags(name, layout, next(each.size for each in members if each.register.name == name))
+        for each in members:
+            yield _register(each, has_flags=each.register.name in types)
+        yield "</feature>"
+    yield "</target>"
+
+
+def _layout(register: Register) -> type[Layout] | None:
+    """The layout to show a register with; None for addresses, with which users compute, and where none is known."""
+    layout = ALL_LAYOUTS.get(_LAYOUT_NAMES.get(register.name, register.name))
+    if layout is None or any(field.width > _WIDEST for field in layout.fields()):
+        return None
+    return layout if any(field.msb < register.bits for field in layout.fields()) else None
+
+
+def _flags(name: str, layout: type[Layout], size: int) -> Iterator[str]:
+    yield f'<flags id="{_type(name)}" size="{size}">'
+    for field in reversed(layout.fields()):
+        if field.msb < 8 * size:
+            # A field of one bit is a flag, unless it says otherwise; gdb prints the others with their numbers.
+            kind = "" if field.width == 1 else f' type="uint{8 * size}"'
+            yield f'<field name="{field.name}" start="{field.lsb}" end="{field.msb}"{kind}/>'
+    yield "</flags>"
+
+
+def _type(name: str) -> str:
+    return f"{name.lower()}_flags"
+
+
+def _register(each: Numbered, *, has_flags: bool) -> str:
+    register = each.register
+    if register.group == VECTOR and not has_flags:
+        kind = "aarch64v" if register.bits == 128 else "int"
+    else:
+        kind = _type(register.name) if has_flags else _POINTERS.get(register.name, "int")
+    group = {GENERAL: "", VECTOR: ' group="float"', SYSTEM: ' group="system" save-restore="no"'}[register.group]
+    return f'<reg name="{register.name}" bitsize="{register.bits}" type="{kind}" regnum="{each.number}"{group}/>'
+
+
+def _vector_types() -> Iterator[str]:
+    for letter, count, views in _VECTORS:
+        for view, element in views:
+            yield f'<vector id="{_view(letter, view)}" type="{element}" count="{count}"/>'
+        yield f'<union id="vn{letter}">'
+        for view, _ in views:
+            yield f'<field name="{view}" type="{_view(letter, view)}"/>'
+        yield "</union>"
+    yield '<union id="aarch64v">'
+    for letter, _, _ in reversed(_VECTORS):
+        yield f'<field name="{letter}" type="vn{letter}"/>'
+    yield "</union>"
+
+
+def _view(letter: str, view: str) -> str:
+    return f"v{letter}{view}"

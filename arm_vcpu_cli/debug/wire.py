@@ -1,0 +1,251 @@
+"""The connection to a debugger: a thread that accepts and reads, so that a running guest can be stopped.
+
+The thread that runs the guest takes what has arrived from a queue and sends the answers. A connection on which no
+packet has arrived has no effect on the guest.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from enum import Enum
+from typing import Final
+
+from arm_vcpu_cli.debug.rsp import Decoder, Packet, Received, Signal
+from arm_vcpu_cli.host.readiness import wait_writable
+
+_AT_ONCE: Final = 1 << 16
+_MOST_WAITING: Final = 256
+"""Packets that wait to be answered: a debugger sends one and waits, and is dropped if it does anything else."""
+_LOOK_SECONDS: Final = 0.05
+"""How often a wait checks whether the run is still wanted."""
+_PATIENCE_SECONDS: Final = 30.0
+"""How long a debugger may leave an answer unread before it is dropped."""
+_FAREWELL_SECONDS: Final = 1.0
+"""How long a debugger has to read the last answer."""
+
+
+class Event(Enum):
+    """What happens to a connection."""
+
+    GONE = "gone"
+    """The debugger has closed it, or was dropped."""
+
+
+Arrived = Received | Event
+
+
+class Wire:
+    """The connections to a listening socket, one of which is served. Use it as a context manager."""
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        *,
+        pause: Callable[[], None],
+        cancelled: Callable[[], bool],
+        refused: Callable[[], None],
+    ) -> None:
+        """``pause`` stops the guest; ``cancelled`` tells that the run is not wanted any more, which ends all waits;
+        ``refused`` is called once for each debugger that others would have interrupted."""
+        self._listener = listener
+        self._pause = pause
+        self._cancelled = cancelled
+        self._refused = refused
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
+        self._queue: deque[Arrived] = deque()
+        self._running = False
+        self._attached = False
+        self._deaf = False
+        """Whether the debugger has detached, and is only waited for to close the connection."""
+        self._told = False
+        self._client: socket.socket | None = None
+        self._decoder = Decoder()
+        self._over = False
+        self._reader, self._writer = os.pipe()
+        self._thread = threading.Thread(target=self._serve, name="armvcpu-debugger", daemon=True)
+
+    def __enter__(self) -> Wire:
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        try:
+            self._thread.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over = True
+        os.write(self._writer, b"\0")
+        self._thread.join()
+        with self._lock:
+            self._close()
+        os.close(self._reader)
+        os.close(self._writer)
+
+    # For the thread that runs the guest
+
+    def take(self) -> Arrived | None:
+        """What has arrived, in order; waits for it. None if the run is not wanted any more."""
+        with self._changed:
+            while not self._queue:
+                if self._cancelled():
+                    return None
+                self._changed.wait(_LOOK_SECONDS)
+            return self._queue.popleft()
+
+    def begin(self) -> bool:
+        """The guest is about to run: from now on it is stopped by what arrives. False if something already has."""
+        with self._lock:
+            self._running = not self._queue
+            return self._running
+
+    def end(self) -> None:
+        """The guest has stopped."""
+        with self._lock:
+            self._running = False
+
+    def has_news(self) -> bool:
+        """Whether something has arrived."""
+        return bool(self._queue)
+
+    def drop_interrupts(self) -> None:
+        """Forget requests to stop a guest that has stopped."""
+        with self._lock:
+            kept = [each for each in self._queue if each is not Signal.INTERRUPT]
+            self._queue.clear()
+            self._queue.extend(kept)
+
+    def send(self, data: bytes) -> None:
+        """Send to the debugger, if it is still there. One that does not read is dropped in the end."""
+        client = self._client
+        if client is None:
+            return
+        left = memoryview(data)
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        # An error is the reader's to notice.
+        with contextlib.suppress(OSError):
+            while left:
+                if wait_writable(client.fileno(), _LOOK_SECONDS):
+                    left = left[_send(client, left) :]
+                elif self._cancelled() or time.monotonic() > deadline:
+                    self.drop()
+                    return
+
+    def drop(self) -> None:
+        """Close the connection; the next debugger may connect."""
+        with self._lock:
+            self._close()
+
+    def leave(self) -> None:
+        """The debugger has detached: what it still sends has no effect. It closes the connection, or the next one that
+        connects does."""
+        with self._lock:
+            self._attached, self._deaf = False, True
+            self._queue.clear()
+
+    def finish(self) -> None:
+        """Leave the debugger for good, once it has what was sent: a connection that is closed before may lose it."""
+        self.leave()
+        deadline = time.monotonic() + _FAREWELL_SECONDS
+        with self._changed:
+            if self._client is not None:
+                with contextlib.suppress(OSError):
+                    self._client.shutdown(socket.SHUT_WR)
+            while self._client is not None and time.monotonic() < deadline and not self._cancelled():
+                self._changed.wait(_LOOK_SECONDS)
+
+    # The reader
+
+    def _serve(self) -> None:
+        while not self._over:
+            client = self._client
+            poll = select.poll()
+            poll.register(self._reader, select.POLLIN)
+            poll.register(self._listener, select.POLLIN)
+            number = -1
+            if client is not None:
+                with contextlib.suppress(OSError, ValueError):
+                    number = client.fileno()
+                    poll.register(number, select.POLLIN)
+            ready = {found for found, _ in poll.poll()}
+            if client is not None and number in ready:
+                self._read(client)
+            if self._listener.fileno() in ready:
+                self._accept()
+
+    def _accept(self) -> None:
+        try:
+            arrived, _ = self._listener.accept()
+        except OSError:
+            return
+        with self._lock:
+            if not self._attached:
+                # Whoever was there before has said nothing.
+                self._close()
+                arrived.setblocking(False)
+                with contextlib.suppress(OSError):
+                    arrived.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                self._client, self._decoder, self._deaf = arrived, Decoder(), False
+                return
+            told, self._told = self._told, True
+        arrived.close()
+        if not told:
+            self._refused()
+
+    def _read(self, client: socket.socket) -> None:
+        try:
+            data = client.recv(_AT_ONCE)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        with self._changed:
+            if client is not self._client:
+                return
+            if not data:
+                self._close()
+            else:
+                for found in self._decoder.feed(data):
+                    self._put(found)
+                    if self._client is None:
+                        break
+            self._changed.notify()
+            # Inside of the lock, so that it has no effect on a guest that has stopped meanwhile.
+            if self._running and self._queue:
+                self._pause()
+
+    def _put(self, found: Received) -> None:
+        if isinstance(found, Packet) and not self._deaf:
+            self._attached = True
+        if not self._attached:
+            return
+        self._queue.append(found)
+        if len(self._queue) > _MOST_WAITING:
+            self._close()
+
+    def _close(self) -> None:
+        """Close the connection, with the lock held; whoever serves an attached debugger is told."""
+        if self._client is None:
+            return
+        client, self._client = self._client, None
+        client.close()
+        if self._attached:
+            self._queue.clear()
+            self._queue.append(Event.GONE)
+        self._changed.notify()
+        self._attached = self._told = False
+
+
+def _send(client: socket.socket, data: memoryview) -> int:
+    try:
+        return client.send(data)
+    except BlockingIOError:
+        return 0
