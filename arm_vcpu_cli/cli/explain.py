@@ -6,23 +6,20 @@ import fnmatch
 import json
 import re
 import sys
-from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 import click
 from click.shell_completion import CompletionItem
 
-from arm_vcpu_cli.arch.explain.explanation import Explanation, FieldLine, explain, explain_layout
-from arm_vcpu_cli.arch.explain.meanings import general_register
+from arm_vcpu_cli.arch.explain.explanation import Explanation, FieldLine
 from arm_vcpu_cli.arch.explain.registers import GROUPS, RegisterInfo, register_info, register_names
-from arm_vcpu_cli.arch.registers.sysreg import SystemMove, decode_system_move
+from arm_vcpu_cli.arch.registers.sysreg import SystemMove
 from arm_vcpu_cli.cli.output import show
 from arm_vcpu_cli.cli.style import colours, event_style
-from arm_vcpu_cli.probe.midr import midr_name
+from arm_vcpu_cli.errors import UsageError
+from arm_vcpu_cli.inspect.explained import assembly, explain_word, explained_facts, explained_lines, plain
 
 _EVERYTHING: Final = "*"
-_OPCODE_BITS: Final = 32
-_SYSTEM_INSTRUCTION: Final = 1
 _INDENT: Final = "  "
 _RUNS: Final = re.compile(r"(DBG[BW][VC]R|PMEVCNTR|PMEVTYPER|AMEVCNTR[01]|AMEVTYPER[01]|ICH_LR|MPAMVPM)(\d+)(_EL\d)")
 
@@ -76,131 +73,17 @@ def command(words: tuple[str, ...], pattern: str | None, brief: bool, e2h: bool,
         show(json.dumps([_object(*each) for each in found], indent=2))
         return 0
     coloured = colours(sys.stdout)
-    show("\n\n".join("\n".join(_lines(*each, brief=brief, coloured=coloured)) for each in found), coloured=coloured)
+    styled = event_style if coloured else plain
+    texts = ["\n".join(explained_lines(*each, brief=brief, styled=styled)) for each in found]
+    show("\n\n".join(texts), coloured=coloured)
     return 0
 
 
-# Parsing the words ----------------------------------------------------------------------------------------------
-
-
 def _explain(word: str, *, e2h: bool) -> tuple[Explanation, SystemMove | None]:
-    name, has_value, number = word.partition("=")
-    if not has_value and name[:1].isdigit():
-        return _explain_opcode(word, e2h=e2h)
     try:
-        info = register_info(name.strip())
-        if not has_value:
-            return explain_layout(info, e2h=e2h), None
-        return explain(info, _number(number, word), e2h=e2h), None
-    except KeyError as error:
-        raise click.UsageError(str(error.args[0])) from error
-    except ValueError as error:
+        return explain_word(word, e2h=e2h)
+    except UsageError as error:
         raise click.UsageError(str(error)) from error
-
-
-def _number(text: str, word: str) -> int:
-    try:
-        return int(text.strip(), 0)
-    except ValueError as error:
-        raise click.UsageError(f"{word}: expected a number such as 0x1f, 0b11, 0o17 or 31") from error
-
-
-def _explain_opcode(word: str, *, e2h: bool) -> tuple[Explanation, SystemMove | None]:
-    value = _number(word, word)
-    if value >> _OPCODE_BITS:
-        raise click.UsageError(
-            f"{word}: an instruction has {_OPCODE_BITS} bits; a value needs its register: REG={word}"
-        )
-    move = decode_system_move(value)
-    if move is None:
-        raise click.UsageError(
-            f"{word} is no MRS, MSR, SYS or SYSL instruction; a value needs its register: REG={word}"
-        )
-    reg = move.reg
-    if reg.op0 == _SYSTEM_INSTRUCTION:
-        info = RegisterInfo(reg.name, reg, None, "System instruction", "other", "DDI 0487, C5", None, reg.name)
-        return Explanation(info, None, (), (), ()), move
-    return explain_layout(register_info(reg.name), e2h=e2h), move
-
-
-def _assembly(move: SystemMove) -> str:
-    register, name = general_register(move.rt), move.reg.name
-    if move.reg.op0 != _SYSTEM_INSTRUCTION:
-        return f"MRS {register}, {name}" if move.is_read else f"MSR {name}, {register}"
-    if name == move.reg.generic_name:
-        operation = f"#{move.reg.op1}, C{move.reg.crn}, C{move.reg.crm}, #{move.reg.op2}"
-        return f"SYSL {register}, {operation}" if move.is_read else f"SYS {operation}, {register}"
-    return f"{name}, {register}"
-
-
-# Text -------------------------------------------------------------------------------------------------------------
-
-
-def _lines(found: Explanation, move: SystemMove | None, *, brief: bool, coloured: bool) -> Iterator[str]:
-    def styled(text: str, role: str) -> str:
-        return event_style(text, role) if coloured else text
-
-    info = found.info
-    if move is not None:
-        yield styled(_assembly(move), "heading")
-    heading = info.name if found.value is None else f"{info.name} = {found.value:#x}"
-    yield f"{styled(heading, 'heading')}  {info.title}"
-    yield f"{_encoding(info)}{info.section}"
-    if info.reset is not None:
-        yield f"Reset: {info.reset.text}."
-    for warning in found.warnings:
-        yield styled(f"Warning: {warning}", "fault")
-    shown = [line for line in found.fields if line.value or not brief or found.value is None]
-    if shown:
-        yield ""
-        yield from _table(shown, "Reset" if found.value is None else "Value", coloured=coloured)
-    elif info.layout is None and move is None:
-        yield "Its fields are implementation defined, or not known here."
-    facts = _facts(found)
-    if facts:
-        yield ""
-        yield from facts
-
-
-def _encoding(info: RegisterInfo) -> str:
-    reg = info.encoding
-    if reg is None:
-        return ""
-    fields = f"op0={reg.op0} op1={reg.op1} CRn={reg.crn} CRm={reg.crm} op2={reg.op2}"
-    return f"{reg.generic_name}  {fields}  "
-
-
-def _facts(found: Explanation) -> tuple[str, ...]:
-    if found.value is not None and found.info.own_name in ("MIDR_EL1", "VPIDR_EL2"):
-        return (f"{midr_name(found.value & 0xFFFFFFFF)}.", *found.facts)
-    return found.facts
-
-
-def _table(fields: Iterable[FieldLine], value_heading: str, *, coloured: bool) -> Iterator[str]:
-    rows = [(line, _cells(line)) for line in fields]
-    heading = ("Bits", "Field", value_heading, "Meaning")
-    widths = [max(len(heading[column]), *(len(cells[column]) for _, cells in rows)) for column in range(3)]
-    yield _row(heading, widths) if not coloured else event_style(_row(heading, widths), "heading")
-    parent = ""
-    for line, cells in rows:
-        if line.parent != parent:
-            parent = line.parent
-            yield f"{parent}:"
-        text = _row(cells, widths)
-        if coloured:
-            text = event_style(text, "changed" if line.note else "place" if line.value else "faint")
-        yield text
-
-
-def _cells(line: FieldLine) -> tuple[str, str, str, str]:
-    indent = _INDENT if line.parent else ""
-    words = f"{line.meaning} ({line.note})" if line.meaning and line.note else line.meaning or line.note
-    return f"{indent}{line.bits}", f"{indent}{line.name}", line.number, words
-
-
-def _row(cells: tuple[str, str, str, str], widths: list[int]) -> str:
-    padded = "  ".join(cell.ljust(width) for cell, width in zip(cells[:3], widths, strict=True))
-    return f"{padded}  {cells[3]}".rstrip()
 
 
 # JSON -------------------------------------------------------------------------------------------------------------
@@ -209,7 +92,7 @@ def _row(cells: tuple[str, str, str, str], widths: list[int]) -> str:
 def _object(found: Explanation, move: SystemMove | None) -> dict[str, Any]:
     info = found.info
     return {
-        **({} if move is None else {"instruction": _assembly(move)}),
+        **({} if move is None else {"instruction": assembly(move)}),
         **_identity(info),
         "section": info.section,
         "width": info.width,
@@ -217,7 +100,7 @@ def _object(found: Explanation, move: SystemMove | None) -> dict[str, Any]:
         "value": None if found.value is None else hex(found.value),
         "fields": [_field_object(line) for line in found.fields],
         "warnings": list(found.warnings),
-        "facts": list(_facts(found)),
+        "facts": list(explained_facts(found)),
     }
 
 

@@ -27,6 +27,7 @@ from arm_vcpu_cli.debug.resume_packets import ACTIONS, stop_reply
 from arm_vcpu_cli.debug.rsp import PACKET_SIZE, escape
 from arm_vcpu_cli.debug.target import Reason, Stop, Thread
 from arm_vcpu_cli.debug.target_xml import target_xml
+from arm_vcpu_cli.printable import decoded
 
 Handler = Callable[[Client, bytes], bytes]
 
@@ -222,7 +223,7 @@ def _set_physical(client: Client, argument: bytes) -> bytes:
 
 
 def _command(client: Client, argument: bytes) -> bytes:
-    client.monitor(bytes.fromhex(argument.decode("ascii")).decode("utf-8", "replace"))
+    client.monitor(decoded(bytes.fromhex(argument.decode("ascii"))))
     return OK
 
 
@@ -240,9 +241,8 @@ def _nothing(_client: Client, _argument: bytes) -> bytes:
     return UNKNOWN
 
 
-def in_pieces(text: str) -> Iterator[bytes]:
-    """The packets that show text to the user."""
-    data = text.encode("utf-8", "replace")
+def in_pieces(data: bytes) -> Iterator[bytes]:
+    """The packets that show what is printed to the user."""
     for at in range(0, len(data), LARGEST_READ - 1):
         yield b"O" + data[at : at + LARGEST_READ - 1].hex().encode()
 

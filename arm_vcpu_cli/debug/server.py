@@ -10,6 +10,7 @@ from arm_vcpu_cli.debug.query_packets import in_pieces
 from arm_vcpu_cli.debug.rsp import Packet, Signal, encode
 from arm_vcpu_cli.debug.target import Reason, Stop, Target
 from arm_vcpu_cli.debug.wire import Arrived, Event, Wire
+from arm_vcpu_cli.printable import printable_lines
 
 Monitor = Callable[[Client, str, Callable[[str], None]], None]
 """Carries out a command of the user, and says its result, line by line."""
@@ -60,11 +61,11 @@ class DebugServer:
                 return None
             is_attended = False
 
-    def show(self, text: str) -> bool:
-        """Show text in the debugger, if it can be shown there."""
+    def show(self, data: bytes) -> bool:
+        """Show in the debugger what is printed, if it can be shown there."""
         if not self._awaited:
             return False
-        for packet in in_pieces(text):
+        for packet in in_pieces(data):
             self._wire.send(encode(packet))
         return True
 
@@ -159,7 +160,7 @@ class DebugServer:
         self._wire.send(self._last)
 
     def _say(self, text: str) -> None:
-        self.show(text)
+        self.show(printable_lines(text).encode())
 
     def _command(self, text: str) -> None:
         assert self._client is not None

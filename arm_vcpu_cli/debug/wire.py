@@ -7,7 +7,6 @@ packet has arrived has no effect on the guest.
 from __future__ import annotations
 
 import contextlib
-import os
 import select
 import signal
 import socket
@@ -70,7 +69,7 @@ class Wire:
         self._client: socket.socket | None = None
         self._decoder = Decoder()
         self._over = False
-        self._reader, self._writer = os.pipe()
+        self._reader, self._writer = socket.socketpair()
         self._thread = threading.Thread(target=self._serve, name="armvcpu-debugger", daemon=True)
 
     def __enter__(self) -> Wire:
@@ -83,12 +82,12 @@ class Wire:
 
     def __exit__(self, *_: object) -> None:
         self._over = True
-        os.write(self._writer, b"\0")
+        self._writer.send(b"\0")
         self._thread.join()
         with self._lock:
             self._close()
-        os.close(self._reader)
-        os.close(self._writer)
+        self._reader.close()
+        self._writer.close()
 
     # For the thread that runs the guest
 

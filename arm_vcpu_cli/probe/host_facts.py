@@ -15,12 +15,12 @@ from typing import Final, NamedTuple
 
 from arm_vcpu_cli.arch.identification.architecture import implemented_features
 from arm_vcpu_cli.arch.identification.idregs import Midr
+from arm_vcpu_cli.arch.identification.midr import midr_name
 from arm_vcpu_cli.arch.registers.sysreg import lookup
 from arm_vcpu_cli.printable import undecoded
 from arm_vcpu_cli.probe.el0_registers import read_registers
 from arm_vcpu_cli.probe.hwcaps import CPUID, AuxiliaryVector, read_auxiliary_vector
 from arm_vcpu_cli.probe.kvm import KVM_API_VERSION, Ioctl, KvmFacts, ask_kernel, ask_kvm
-from arm_vcpu_cli.probe.midr import midr_name
 
 _KVM: Final = "dev/kvm"
 _CPUINFO: Final = "proc/cpuinfo"

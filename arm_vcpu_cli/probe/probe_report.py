@@ -26,13 +26,13 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from arm_vcpu_cli.arch.identification.architecture import ARMV8, ARMV9, SINCE, Conformance, by_version, version_name
+from arm_vcpu_cli.arch.identification.midr import midr_name
 from arm_vcpu_cli.arch.layouts import LAYOUTS
 from arm_vcpu_cli.probe.caches import Cache
 from arm_vcpu_cli.probe.cpu_facts import CpuFacts, HiddenField, Stage2Format, field_of, value_name
 from arm_vcpu_cli.probe.host_facts import HostFacts
 from arm_vcpu_cli.probe.host_report import host_json, host_sections
 from arm_vcpu_cli.probe.limits import ENGINE, LIMITS, MACHINE, WHY_HIDDEN
-from arm_vcpu_cli.probe.midr import midr_name
 from arm_vcpu_cli.probe.report_tables import NOT_HERE, Row, Section, row, yes
 
 JSON_VERSION: Final = 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from arm_vcpu_cli.probe.midr import midr_name
+from arm_vcpu_cli.arch.identification.midr import midr_name
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,63 @@
+"""Moments of a run as users name them, and the way to one that has a time."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from arm_vcpu_cli.debug.target import Reason, Stop, Target
+
+SECOND: Final = 1_000_000_000
+_UNITS: Final[Mapping[str, int]] = MappingProxyType({"s": SECOND, "ms": 1_000_000, "us": 1_000, "ns": 1})
+_TIME: Final = re.compile(r"([0-9]{1,9})(?:\.([0-9]{1,9}))?(s|ms|us|ns)", re.ASCII)
+_DIGITS: Final = 9
+_FIRST_LEAP: Final = 1_000_000
+_GROWTH: Final = 4
+
+
+def nanoseconds(text: str) -> int | None:
+    """The time that ``1.5s`` or ``20ms`` means; None if it is none."""
+    found = _TIME.fullmatch(text)
+    if found is None:
+        return None
+    scale, fraction = _UNITS[found[3]], found[2] or ""
+    return int(found[1]) * scale + int(fraction.ljust(_DIGITS, "0")) * scale // SECOND
+
+
+def goto_time(target: Target, wanted: int) -> Stop:
+    """Go to the last moment whose time is not after ``wanted`` nanoseconds, or to the end of the run.
+
+    Only numbers of instructions can be gone to, so this looks for the right one. Time mostly goes by in proportion to
+    them, but leaps while all vCPUs wait.
+    """
+    low, high = (0, 0), target.position()
+    before = (high.instructions, high.nanoseconds)
+    leap = _FIRST_LEAP
+    while before[1] <= wanted:
+        low = before
+        stop = target.goto(low[0] + leap)
+        at = target.position()
+        before = (at.instructions, at.nanoseconds)
+        if stop.reason is Reason.ENDED or before == low:
+            return stop
+        leap *= _GROWTH
+    return _between(target, low, before, wanted)
+
+
+def _between(target: Target, low: tuple[int, int], high: tuple[int, int], wanted: int) -> Stop:
+    """Go to the last moment in time between ``low``, which is, and ``high``, which is not: (instructions, time)."""
+    halves = False
+    while high[0] - low[0] > 1:
+        span = high[0] - low[0]
+        guess = span // 2 if halves else span * (wanted - low[1]) // max(high[1] - low[1], 1)
+        halves = not halves
+        target.goto(low[0] + min(max(guess, 1), span - 1))
+        at = target.position()
+        found = (at.instructions, at.nanoseconds)
+        if found[1] <= wanted:
+            low = found
+        else:
+            high = found
+    return target.goto(low[0])

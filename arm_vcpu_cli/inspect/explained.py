@@ -1,0 +1,144 @@
+"""Explanations of register values, as users ask for them, and as lines of text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
+
+from arm_vcpu_cli.arch.explain.explanation import Explanation, FieldLine, explain, explain_layout
+from arm_vcpu_cli.arch.explain.meanings import general_register
+from arm_vcpu_cli.arch.explain.registers import RegisterInfo, register_info
+from arm_vcpu_cli.arch.identification.midr import midr_name
+from arm_vcpu_cli.arch.registers.sysreg import SystemMove, decode_system_move
+from arm_vcpu_cli.errors import UsageError
+
+Styled = Callable[[str, str], str]
+"""Gives text the style of a role."""
+_OPCODE_BITS: Final = 32
+_SYSTEM_INSTRUCTION: Final = 1
+_INDENT: Final = "  "
+
+
+def plain(text: str, _role: str) -> str:
+    """Text without a style."""
+    return text
+
+
+# Parsing the words ----------------------------------------------------------------------------------------------
+
+
+def explain_word(word: str, *, e2h: bool = False) -> tuple[Explanation, SystemMove | None]:
+    """The explanation of ``REG``, ``REG=VALUE`` or of an instruction's word, and the instruction. Raises
+    :class:`UsageError`."""
+    name, has_value, number = word.partition("=")
+    if not has_value and name[:1].isdigit():
+        return _explain_opcode(word, e2h=e2h)
+    try:
+        info = register_info(name.strip())
+        if not has_value:
+            return explain_layout(info, e2h=e2h), None
+        return explain(info, _number(number, word), e2h=e2h), None
+    except KeyError as error:
+        raise UsageError(str(error.args[0])) from error
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def _number(text: str, word: str) -> int:
+    try:
+        return int(text.strip(), 0)
+    except ValueError as error:
+        raise UsageError(f"{word}: expected a number such as 0x1f, 0b11, 0o17 or 31") from error
+
+
+def _explain_opcode(word: str, *, e2h: bool) -> tuple[Explanation, SystemMove | None]:
+    value = _number(word, word)
+    if value >> _OPCODE_BITS:
+        raise UsageError(f"{word}: an instruction has {_OPCODE_BITS} bits; a value needs its register: REG={word}")
+    move = decode_system_move(value)
+    if move is None:
+        raise UsageError(f"{word} is no MRS, MSR, SYS or SYSL instruction; a value needs its register: REG={word}")
+    reg = move.reg
+    if reg.op0 == _SYSTEM_INSTRUCTION:
+        info = RegisterInfo(reg.name, reg, None, "System instruction", "other", "DDI 0487, C5", None, reg.name)
+        return Explanation(info, None, (), (), ()), move
+    return explain_layout(register_info(reg.name), e2h=e2h), move
+
+
+def assembly(move: SystemMove) -> str:
+    """An instruction that moves a system register, as assemblers write it."""
+    register, name = general_register(move.rt), move.reg.name
+    if move.reg.op0 != _SYSTEM_INSTRUCTION:
+        return f"MRS {register}, {name}" if move.is_read else f"MSR {name}, {register}"
+    if name == move.reg.generic_name:
+        operation = f"#{move.reg.op1}, C{move.reg.crn}, C{move.reg.crm}, #{move.reg.op2}"
+        return f"SYSL {register}, {operation}" if move.is_read else f"SYS {operation}, {register}"
+    return f"{name}, {register}"
+
+
+# Text -------------------------------------------------------------------------------------------------------------
+
+
+def explained_lines(
+    found: Explanation, move: SystemMove | None, *, brief: bool = False, styled: Styled = plain
+) -> Iterator[str]:
+    """An explanation, its fields in a table; ``brief`` leaves out those that are 0."""
+    info = found.info
+    if move is not None:
+        yield styled(assembly(move), "heading")
+    heading = info.name if found.value is None else f"{info.name} = {found.value:#x}"
+    yield f"{styled(heading, 'heading')}  {info.title}"
+    yield f"{_encoding(info)}{info.section}"
+    if info.reset is not None:
+        yield f"Reset: {info.reset.text}."
+    for warning in found.warnings:
+        yield styled(f"Warning: {warning}", "fault")
+    shown = [line for line in found.fields if line.value or not brief or found.value is None]
+    if shown:
+        yield ""
+        yield from _table(shown, "Reset" if found.value is None else "Value", styled=styled)
+    elif info.layout is None and move is None:
+        yield "Its fields are implementation defined, or not known here."
+    facts = explained_facts(found)
+    if facts:
+        yield ""
+        yield from facts
+
+
+def _encoding(info: RegisterInfo) -> str:
+    reg = info.encoding
+    if reg is None:
+        return ""
+    fields = f"op0={reg.op0} op1={reg.op1} CRn={reg.crn} CRm={reg.crm} op2={reg.op2}"
+    return f"{reg.generic_name}  {fields}  "
+
+
+def explained_facts(found: Explanation) -> tuple[str, ...]:
+    """What follows from a value."""
+    if found.value is not None and found.info.own_name in ("MIDR_EL1", "VPIDR_EL2"):
+        return (f"{midr_name(found.value & 0xFFFFFFFF)}.", *found.facts)
+    return found.facts
+
+
+def _table(fields: Iterable[FieldLine], value_heading: str, *, styled: Styled) -> Iterator[str]:
+    rows = [(line, _cells(line)) for line in fields]
+    heading = ("Bits", "Field", value_heading, "Meaning")
+    widths = [max(len(heading[column]), *(len(cells[column]) for _, cells in rows)) for column in range(3)]
+    yield styled(_row(heading, widths), "heading")
+    parent = ""
+    for line, cells in rows:
+        if line.parent != parent:
+            parent = line.parent
+            yield f"{parent}:"
+        yield styled(_row(cells, widths), "changed" if line.note else "place" if line.value else "faint")
+
+
+def _cells(line: FieldLine) -> tuple[str, str, str, str]:
+    indent = _INDENT if line.parent else ""
+    words = f"{line.meaning} ({line.note})" if line.meaning and line.note else line.meaning or line.note
+    return f"{indent}{line.bits}", f"{indent}{line.name}", line.number, words
+
+
+def _row(cells: tuple[str, str, str, str], widths: list[int]) -> str:
+    padded = "  ".join(cell.ljust(width) for cell, width in zip(cells[:3], widths, strict=True))
+    return f"{padded}  {cells[3]}".rstrip()
