@@ -60,7 +60,9 @@ class Wire:
         self._refused = refused
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
-        self._queue: deque[Arrived] = deque()
+        self._queue: deque[tuple[Arrived, socket.socket | None]] = deque()
+        self._served: socket.socket | None = None
+        """Whose packets are being answered. The one that is connected may be another one already."""
         self._running = False
         self._attached = False
         self._deaf = False
@@ -98,7 +100,8 @@ class Wire:
                 if self._cancelled():
                     return None
                 self._changed.wait(_LOOK_SECONDS)
-            return self._queue.popleft()
+            found, self._served = self._queue.popleft()
+            return found
 
     def begin(self) -> bool:
         """The guest is about to run: from now on it is stopped by what arrives. False if something already has."""
@@ -118,13 +121,13 @@ class Wire:
     def drop_interrupts(self) -> None:
         """Forget requests to stop a guest that has stopped."""
         with self._lock:
-            kept = [each for each in self._queue if each is not Signal.INTERRUPT]
+            kept = [each for each in self._queue if each[0] is not Signal.INTERRUPT]
             self._queue.clear()
             self._queue.extend(kept)
 
     def send(self, data: bytes) -> None:
         """Send to the debugger, if it is still there. One that does not read is dropped in the end."""
-        client = self._client
+        client = self._served
         if client is None:
             return
         left = memoryview(data)
@@ -135,13 +138,13 @@ class Wire:
                 if wait_writable(client.fileno(), _LOOK_SECONDS):
                     left = left[_send(client, left) :]
                 elif self._cancelled() or time.monotonic() > deadline:
-                    self.drop()
+                    self._drop(client)
                     return
 
-    def drop(self) -> None:
-        """Close the connection; the next debugger may connect."""
+    def _drop(self, client: socket.socket) -> None:
         with self._lock:
-            self._close()
+            if client is self._client:
+                self._close()
 
     def leave(self) -> None:
         """The debugger has detached: what it still sends has no effect. It closes the connection, or the next one that
@@ -226,7 +229,7 @@ class Wire:
             self._attached = True
         if not self._attached:
             return
-        self._queue.append(found)
+        self._queue.append((found, self._client))
         if len(self._queue) > _MOST_WAITING:
             self._close()
 
@@ -238,7 +241,7 @@ class Wire:
         client.close()
         if self._attached:
             self._queue.clear()
-            self._queue.append(Event.GONE)
+            self._queue.append((Event.GONE, None))
         self._changed.notify()
         self._attached = self._told = False
 
