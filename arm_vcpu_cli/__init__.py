@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from arm_vcpu_cli.trace.selection import Selection
     from arm_vcpu_cli.trace.sinks import JsonLinesSink, TraceSink
     from arm_vcpu_cli.trace.text import TextSink
+    from arm_vcpu_cli.vm.conversation import ExpectationError
     from arm_vcpu_cli.vm.cpu import Activity
     from arm_vcpu_cli.vm.endings import Ending
 
@@ -95,6 +96,7 @@ _MODULES: Final = {
     "ExitObserver": "arm_vcpu_cli.arm_vcpu.observer",
     "ExitRecord": "arm_vcpu_cli.arm_vcpu.observer",
     "ExitToCaller": "arm_vcpu_cli.arm_vcpu.platform",
+    "ExpectationError": "arm_vcpu_cli.vm.conversation",
     "ExternalInterrupt": "arm_vcpu_cli.axvcpu.exit",
     "FailEntry": "arm_vcpu_cli.axvcpu.exit",
     "GicV2": "arm_vcpu_cli.devices.gic.v2.gicv2",
@@ -169,6 +171,7 @@ __all__ = [
     "ExitObserver",
     "ExitRecord",
     "ExitToCaller",
+    "ExpectationError",
     "ExternalInterrupt",
     "FailEntry",
     "GicV2",

@@ -10,7 +10,8 @@ What the command line does with a guest is the same with a terminal around it.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +21,7 @@ from arm_vcpu_cli.arch.bitfield import MASK64
 from arm_vcpu_cli.arch.registers.sysreg import SysReg, lookup
 from arm_vcpu_cli.arm_vcpu.context_frame import ZERO_REGISTER
 from arm_vcpu_cli.arm_vcpu.observer import ExitObserver
+from arm_vcpu_cli.axvcpu.vcpu import VCpuState
 from arm_vcpu_cli.board.description import MachineDescription
 from arm_vcpu_cli.board.loading import load_machine, machine_from_document
 from arm_vcpu_cli.devices.bus import MmioDevice
@@ -33,17 +35,24 @@ from arm_vcpu_cli.record import Record
 from arm_vcpu_cli.vm import machine as parts
 from arm_vcpu_cli.vm.builder import build_machine
 from arm_vcpu_cli.vm.cpu import Activity, Cpu
-from arm_vcpu_cli.vm.endings import Ending, RunResult
+from arm_vcpu_cli.vm.diagnosis import place_of
+from arm_vcpu_cli.vm.endings import ENDS_FOR_GOOD, Ending, RunResult
 from arm_vcpu_cli.vm.runner import run_machine
 
 if TYPE_CHECKING:
+    import re
+
     from typing_extensions import Self, Unpack
 
     from arm_vcpu_cli.board.layers import Overrides
     from arm_vcpu_cli.host.captured_console import CapturedConsole
+    from arm_vcpu_cli.vm.conversation import Conversation
 
 _CAPTURED: Final = "arm_vcpu_cli.host.captured_console"
 """Needed only where the caller brings no console."""
+_CONVERSATION: Final = "arm_vcpu_cli.vm.conversation"
+"""Needed only where somebody waits for what the guest prints."""
+_NANOSECONDS: Final = 1_000_000_000
 
 FilePath = str | os.PathLike[str]
 
@@ -132,7 +141,10 @@ class Machine:
         self.cpus: Final = tuple(VirtualCpu(cpu) for cpu in machine.cpus)
         """The vCPUs. Their registers have values once the machine is started."""
         self._captured = captured
+        self._conversation: Conversation | None = None
         self._started = False
+        self._over: RunResult | None = None
+        """How the guest has ended, after which nothing runs."""
 
     @classmethod
     def open(
@@ -150,8 +162,8 @@ class Machine:
         one; without it the machine is "virt". ``overrides`` are ``cpus``, ``gic``, ``memory_size`` (bytes),
         ``bootargs``, ``phys_cpus``, ``schedule``, ``reboot``, ``cpu`` (a model), ``arguments`` (of the guest program),
         ``dtb``, ``loads`` (files and their IPAs) and ``semihosting_dir``. ``input`` is what the guest receives; then it
-        ends. With a ``console`` of your own, which stays yours to close, the guest's output goes there instead of to
-        :attr:`console`, and ``input`` is not used.
+        ends, until :meth:`send` sends more. With a ``console`` of your own, which stays yours to close, the guest's
+        output goes there instead of to :attr:`console`, and ``input`` is not used.
 
         Raises :class:`GuestFileError`, :class:`MachineFileError`, :class:`UsageError` or :class:`EngineError`.
         """
@@ -159,14 +171,8 @@ class Machine:
         image = guest if isinstance(guest, GuestImage) else _image(guest, description)
         captured: CapturedConsole | None = None
         if console is None:
-            captured = import_module(_CAPTURED).CapturedConsole(input)
-            console = captured.console
-        try:
-            return cls(build_machine(description, image, console), captured)
-        except BaseException:
-            if captured is not None:
-                captured.close()
-            raise
+            captured = console = import_module(_CAPTURED).CapturedConsole(input)
+        return cls(build_machine(description, image, console), captured)
 
     # Before it runs --------------------------------------------------------------------------------------------
 
@@ -211,22 +217,76 @@ class Machine:
             self._started = True
             self.parts.start()
 
-    def run(self, *, timeout: float = 0.0) -> Result:
-        """Run the guest to its end, or for ``timeout`` seconds of the host (0: without a limit).
+    def run(self, *, timeout: float = 0.0, guest_timeout: float = 0.0) -> Result:
+        """Run the guest to its end, or for ``timeout`` seconds of the host or ``guest_timeout`` seconds of its own time
+        (0: without a limit).
 
-        A guest that was stopped by a limit goes on with the next call.
+        A guest that was stopped by a limit, or that waits, goes on with the next call.
         """
-        with Watchdog(self.parts.request_stop, timeout) as watchdog:
-            result = self.run_watched(watchdog)
+        result = self._run(timeout, guest_timeout)
         registers = tuple(cpu.registers() for cpu in self.cpus)
         return Result(
             result.ending, result.status, result.message, self.console, result.exits, result.seconds, registers
         )
 
     def run_watched(self, watchdog: Watchdog) -> RunResult:
-        """Run the guest to its end, or until ``watchdog``, which has been entered, stops it."""
+        """Run the guest to its end, or until ``watchdog``, which has been entered, stops it. A guest that has ended
+        for good does not run again: the result is the same."""
+        if self._over is not None:
+            return self._over
         self.start()
-        return run_machine(self.parts, watchdog)
+        result = run_machine(self.parts, watchdog)
+        if result.ending in ENDS_FOR_GOOD or any(cpu.vcpu.state is VCpuState.INVALID for cpu in self.parts.cpus):
+            self._over = result
+        return result
+
+    def expect(
+        self, pattern: str | re.Pattern[str], *, timeout: float = 60.0, host_timeout: float = 60.0
+    ) -> re.Match[str]:
+        """Run the guest until its console shows ``pattern``, and return the match.
+
+        What was printed since the last match is searched, and what comes: the guest is stopped right behind the byte
+        that completes the first match, so a pattern such as ``\\d+`` matches one digit unless something follows it.
+        The text has no carriage returns and no control sequences of a terminal; ``^`` and ``$`` match at each line.
+        ``timeout`` limits the seconds of the guest's time, ``host_timeout`` those of the host (0: no limit).
+
+        Raises :class:`~arm_vcpu_cli.vm.conversation.ExpectationError` if the run ends before, and :class:`UsageError`
+        for what is no regular expression.
+        """
+        if self._conversation is None:
+            self._conversation = import_module(_CONVERSATION).Conversation(self.parts, self.console)
+        return self._conversation.expect(pattern, lambda: self._run(host_timeout, timeout))
+
+    def send(self, data: str | bytes) -> None:
+        """Let the guest receive ``data``, now; text as UTF-8. Raises :class:`UsageError` where the console is the
+        caller's."""
+        if self._captured is None:
+            raise UsageError("send needs the machine's own console, and this one has that of the caller")
+        self.parts.input.send(data.encode() if isinstance(data, str) else data)
+
+    def _run(self, timeout: float, guest_timeout: float) -> RunResult:
+        with Watchdog(self.parts.request_stop, timeout) as watchdog, self._limited(guest_timeout):
+            return self.run_watched(watchdog)
+
+    @contextmanager
+    def _limited(self, seconds: float) -> Iterator[None]:
+        """Stop the guest once it has run for as many seconds of its own time; 0: never."""
+        if not seconds:
+            yield
+            return
+        machine = self.parts
+
+        def enough() -> None:
+            machine.seen_enough = f"stopped after {seconds:g} s of guest time at {place_of(machine)}"
+
+        self.start()
+        alarm = machine.timeline.limit(enough)
+        alarm.set_at(machine.timeline.now() + round(seconds * _NANOSECONDS))
+        try:
+            yield
+        finally:
+            machine.timeline.lift(alarm)
+            machine.seen_enough = None
 
     @property
     def console(self) -> bytes:
@@ -253,8 +313,6 @@ class Machine:
     def close(self) -> None:
         """Give back the engine and the guest's memory."""
         self.parts.close()
-        if self._captured is not None:
-            self._captured.close()
 
     def __enter__(self) -> Self:
         return self

@@ -1,33 +1,33 @@
-"""A console without a terminal: it keeps what the guest prints, and gives it input that is known beforehand."""
+"""A console without a terminal: it keeps what the guest prints, and gives it what the caller sends."""
 
 from __future__ import annotations
 
-import tempfile
 from typing import Final
 
 from arm_vcpu_cli.host.console import Console
 
+_NO_FILE: Final = -1
+_END: Final = b""
 
-class CapturedConsole:
-    """``console`` is for the machine; the guest receives ``input``, and then no more. Files, not pipes, so that neither
-    side ever waits for the other."""
+
+class CapturedConsole(Console):
+    """Both ends are in memory, so that neither side ever waits for the other, and a copy of the process has a copy.
+
+    The guest receives ``input`` and what :meth:`feed` adds. While it runs, nothing more arrives: for the guest, the
+    input has ended until somebody feeds it again.
+    """
 
     def __init__(self, input: bytes) -> None:
-        self._output = tempfile.TemporaryFile()  # noqa: SIM115
-        self._input = tempfile.TemporaryFile()  # noqa: SIM115
-        self._input.write(input)
-        self._input.seek(0)
-        self.console: Final = Console(self._output.fileno(), self._input.fileno())
+        self._printed = bytearray()
+        super().__init__(_NO_FILE, None)
+        self.replay()
+        self.feed(input)
+        self.feed(_END)
 
     def printed(self) -> bytes:
         """What has reached the output so far."""
-        at = self._output.tell()
-        self._output.seek(0)
-        data = self._output.read()
-        self._output.seek(at)
-        return data
+        return bytes(self._printed)
 
-    def close(self) -> None:
-        """Give back both files."""
-        self._output.close()
-        self._input.close()
+    def _write_out(self, _fd: int, out: bytearray) -> None:
+        self._printed += out
+        out.clear()

@@ -33,7 +33,8 @@ class ConsoleOutput:
     def __init__(self, output_fd: int, error_fd: int | None, *, by_byte: bool) -> None:
         self._output_fd = output_fd
         self._error_fd = error_fd
-        self._by_byte = by_byte
+        self.by_byte = by_byte
+        """Whether each byte is written, and shown to those who watch, at once."""
         self._seen: tuple[Callable[[bytes], None], ...] = ()
         self._out = bytearray()
         self._last = NEWLINE
@@ -48,14 +49,14 @@ class ConsoleOutput:
     def write_lines(self) -> None:
         """Have an interactive line written by the line too, or when the guest waits for input: others write to the
         same terminal."""
-        self._by_byte = False
+        self.by_byte = False
 
     def send(self, byte: int) -> None:
         """A byte from the guest."""
         self._out.append(byte)
         self._last = byte
         self._idle_waits = 0
-        if self._by_byte or byte == NEWLINE or len(self._out) >= CHUNK:
+        if self.by_byte or byte == NEWLINE or len(self._out) >= CHUNK:
             self.flush()
 
     def write(self, data: bytes) -> None:

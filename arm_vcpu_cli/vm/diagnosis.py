@@ -51,6 +51,11 @@ def on_cpu(machine: Machine) -> str:
     return f" on cpu{machine.current.index}" if len(machine.cpus) > 1 else ""
 
 
+def place_of(machine: Machine) -> str:
+    """Where the guest is, in words."""
+    return with_symbol(machine, machine.current.arch.ctx.elr) + on_cpu(machine)
+
+
 def in_words(exception: El1Exception) -> str:
     """An exception, such as ``data abort on a write to 0xdead0000 (synchronous external abort)``."""
     exception_class = exception.esr >> EC_SHIFT

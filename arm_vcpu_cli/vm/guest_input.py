@@ -74,6 +74,12 @@ class GuestInput:
             self._open = False
             self._record(now, b"")
 
+    def send(self, data: bytes) -> None:
+        """Deliver ``data`` on a console whose input is fed, with the guest stopped between two instructions."""
+        self._console.feed(data)
+        self._record(self._clock.now(), data)
+        self._notify()
+
     def listening(self) -> bool:
         """Whether input may still arrive, at an unpredictable time, and would interrupt the guest."""
         return (

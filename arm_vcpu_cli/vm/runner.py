@@ -38,7 +38,7 @@ from arm_vcpu_cli.host.console import InputEndedError
 from arm_vcpu_cli.host.console_output import ConsoleCancelledError, ConsoleClosedError
 from arm_vcpu_cli.host.watchdog import StopCause, Watchdog
 from arm_vcpu_cli.vm.cpu import Cpu
-from arm_vcpu_cli.vm.diagnosis import explain_stuck, in_handler, on_cpu, with_symbol
+from arm_vcpu_cli.vm.diagnosis import explain_stuck, in_handler, place_of, with_symbol
 from arm_vcpu_cli.vm.endings import (
     ENDS_OF_A_PANIC,
     STATUS_FAULT,
@@ -105,7 +105,7 @@ class GuestRun:
 
     def place(self) -> str:
         """The guest's location, in words."""
-        return with_symbol(self.machine, self.machine.current.arch.ctx.elr) + on_cpu(self.machine)
+        return place_of(self.machine)
 
     def doing(self) -> str:
         """The guest's recent activity, as a suffix to its place; empty if it was busy."""

@@ -30,6 +30,9 @@ _SHORTEST_SLICE: Final = 20_000
 """The shortest slice, in instructions; a shorter one would cost more than it gains."""
 _VERSION: Final = 1
 """The version of a saved state."""
+LIMITS: Final = -1
+"""The owner of alarms that only stop the run: the guest does not notice them, nothing waits for them, and they are not
+part of the state."""
 _FIRST_RATE: Final = 0.2
 """The initial estimate of instructions per nanosecond."""
 
@@ -101,8 +104,8 @@ class Timeline(ABC):
         self._cpu = 0
         self._limit = NEVER
         self._alarms: list[TimelineAlarm] = []
-        self._own: dict[int | None, list[TimelineAlarm]] = {None: []}
-        """The alarms of each vCPU, and under None those of the machine."""
+        self._own: dict[int | None, list[TimelineAlarm]] = {None: [], LIMITS: []}
+        """The alarms of each vCPU, under None those of the machine, and the limits of the run."""
         self._near: list[TimelineAlarm] = []
         """The alarms that end the current turn."""
         self._awaited: dict[str, int] = {}
@@ -179,6 +182,19 @@ class Timeline(ABC):
             alarm.set_at(self._awaited.pop(alarm.name))
         return alarm
 
+    def limit(self, callback: Callable[[], None]) -> TimelineAlarm:
+        """Return an alarm that belongs to :data:`LIMITS`, until :meth:`lift`."""
+        alarm = TimelineAlarm(self, "", LIMITS, callback, silent=True)
+        self._own[LIMITS] = [*self._own[LIMITS], alarm]
+        self._near = self._alarms_near(self._cpu)
+        return alarm
+
+    def lift(self, alarm: TimelineAlarm) -> None:
+        """Take such an alarm away."""
+        self._own[LIMITS] = [each for each in self._own[LIMITS] if each is not alarm]
+        self._near = self._alarms_near(self._cpu)
+        self.rearm()
+
     def due(self, cpu: int | None) -> int:
         """The due time of a vCPU's earliest alarm, or of the machine's for None; :data:`NEVER` if none is set."""
         earliest = NEVER
@@ -239,7 +255,7 @@ class Timeline(ABC):
         """Set the time, regardless of its value before."""
 
     def _alarms_near(self, cpu: int) -> list[TimelineAlarm]:
-        return self._own[None] + self._own.get(cpu, [])
+        return self._own[None] + self._own.get(cpu, []) + self._own[LIMITS]
 
     def _earliest(self) -> int:
         earliest = NEVER
@@ -373,4 +389,4 @@ class HostClock(Timeline):
         self._start = self._monotonic() - nanoseconds
 
     def _alarms_near(self, cpu: int) -> list[TimelineAlarm]:  # noqa: ARG002
-        return self._alarms
+        return self._alarms + self._own[LIMITS]

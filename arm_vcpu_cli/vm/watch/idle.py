@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from arm_vcpu_cli.saved import Saved
 from arm_vcpu_cli.vm.machine import Machine
+from arm_vcpu_cli.vm.timeline import LIMITS, NEVER
 
 _VERSION: Final = 1
 """The version of a saved state."""
@@ -56,7 +57,7 @@ def wait_for_interrupt(machine: Machine) -> bool:
 
     Under the instruction clock waiting takes no host time, unless input may still arrive: then the host sleeps for the
     whole wait, so that a guest at its prompt costs nothing. The wait also ends, without an interrupt, when the run is
-    stopped.
+    stopped or has reached a limit.
     """
     timeline, scheduler = machine.timeline, machine.scheduler
     while True:
@@ -64,13 +65,16 @@ def wait_for_interrupt(machine: Machine) -> bool:
         listening = machine.input.listening()
         if deadline is None and not listening:
             return False
+        limit = timeline.due(LIMITS)
+        if limit != NEVER:
+            deadline = limit if deadline is None else min(deadline, limit)
         if timeline.follows_host or listening:
             if not _sleep(machine, deadline):
                 return True
             scheduler.wake_at(timeline.now())
         elif deadline is not None:
             scheduler.wake_at(deadline)
-        if scheduler.choose() is not None:
+        if scheduler.choose() is not None or machine.seen_enough is not None:
             return True
 
 
