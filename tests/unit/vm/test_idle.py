@@ -112,6 +112,7 @@ class Waiting:
                 scheduler=self.scheduler,
                 console=self.console,
                 input=SimpleNamespace(deliver=self._deliver, listening=lambda: self.listening),
+                seen_enough=None,
             ),
         )
 
