@@ -7,7 +7,7 @@ in the hook. Only the hook and the time between two ``run`` calls may touch the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from enum import Enum
 from typing import Final, Protocol
 
@@ -46,6 +46,33 @@ class CounterReads(Record):
     cost: int
     host_start: int | None = None
     physical: bool = True
+
+
+class WatchedRange(Record):
+    """``size`` bytes from a virtual address on, and which accesses to them are of interest."""
+
+    address: int
+    size: int
+    reads: bool
+    writes: bool
+
+    @property
+    def last(self) -> int:
+        """The address of the last byte; a range ends with the address space."""
+        return min(self.address + self.size, 1 << 64) - 1
+
+
+class WatchHit(Record):
+    """An access to a range, which is about to be made. ``number`` is the range's place among those that are watched,
+    ``address`` its first byte that is accessed."""
+
+    number: int
+    address: int
+    is_write: bool
+
+
+HitHandler = Callable[[WatchHit], bool]
+"""Says whether :meth:`CpuCore.run` is to end before the access."""
 
 
 class MoveHandler(Protocol):
@@ -140,6 +167,15 @@ class CpuCore(Protocol):
         executed, whenever ``wanted()`` is true; it is asked each time that the guest gets there.
 
         The state is exact, in the middle of a block too. Accesses to memory become slower for good.
+        """
+
+    def set_watchpoints(self, ranges: Sequence[WatchedRange], hit: HitHandler) -> None:
+        """Ask ``hit`` before each access of the guest to one of these ranges and no others, from now on.
+
+        The PC is at the instruction then, nothing is changed or counted of it, and its exceptions are not reported. It
+        may have accessed addresses outside of the range already, where it accesses more than one. The first instruction
+        after a hit is executed without being asked about again. Instructions are counted from now on. Only while the
+        guest is not executing. Raises :class:`EngineError` if the core cannot.
         """
 
     def hush(self, quiet: bool) -> None:

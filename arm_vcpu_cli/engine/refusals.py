@@ -72,7 +72,7 @@ _ENTRY_WORDS: Final = 4
 _ENTRIES: Final = 64
 _STRUCTURE: Final = 4096
 _STATE_REACH: Final = 0x1_0000
-_X0_IN_STATE: Final = 64
+X0_IN_STATE: Final = 64
 """Behind the sixteen registers of AArch32, 32 bits each."""
 _SENTINELS: Final = 0x5E27_11A1_0C0D_E5E5, 0xA3D8_EE5E_F3F2_1A1A
 
@@ -163,7 +163,7 @@ def find_state() -> tuple[int, int] | None:
             reach = next((end - pointer for start, end in writable if start <= pointer < end), 0)
             found = ctypes.string_at(pointer, min(reach, _STATE_REACH)).find(sought) if reach else -1
             if found >= 0:
-                return at, found - _X0_IN_STATE
+                return at, found - X0_IN_STATE
         return None
     finally:
         engine.close()

@@ -11,23 +11,37 @@ from arm_vcpu_cli.engine.refusals import COUNT, SINGLY
 from arm_vcpu_cli.engine.stubs import Stubs
 from arm_vcpu_cli.engine.unicorn_api import Engine
 from arm_vcpu_cli.errors import EngineError
+from arm_vcpu_cli.record import Record
 
 _NUMBERS: Final = 32
-_NOT_SYNCHRONOUS: Final = {5: 1, 14: 1, 6: 2, 15: 2, 24: 3}
-"""The engine's exception numbers for IRQ, virtual IRQ, FIQ, virtual FIQ and virtual SError."""
+WATCHPOINT: Final = 4
+"""The kind of exception that a stub raises for a watchpoint (``watchpoint_stubs``)."""
+_NOT_SYNCHRONOUS: Final = {5: 1, 14: 1, 6: 2, 15: 2, 24: 3, 30: WATCHPOINT}
+"""The engine's exception numbers for IRQ, virtual IRQ, FIQ, virtual FIQ and virtual SError, and the stub's."""
 _UNDEFINED: Final = 1
 _KINDS: Final = tuple(_NOT_SYNCHRONOUS.get(number, 0) for number in range(_NUMBERS))
 
+Wrapper = Callable[[ExceptionHook], ExceptionHook]
 Fail = Callable[[BaseException], None]
 """Takes what a hook has raised: no exception may escape into the engine's C code."""
 
 
-def install_exceptions(engine: Engine, refused: memoryview, fail: Fail) -> Callable[[ExceptionHook | None], None]:
-    """Have the engine call a hook for each exception; the function that is returned says which.
+class ExceptionSwitch(Record):
+    """``use`` says which hook is called for exceptions, and ``wrap`` what makes another one of it until further
+    notice."""
+
+    use: Callable[[ExceptionHook | None], None]
+    wrap: Callable[[Wrapper | None], None]
+
+
+def install_exceptions(engine: Engine, refused: memoryview, fail: Fail) -> ExceptionSwitch:
+    """Have the engine call a hook for each exception.
 
     Words that the engine's translator refuses are no exceptions of the guest until they are met singly.
     """
     hook: ExceptionHook = _nobody
+    given: ExceptionHook = _nobody
+    wrapper: Wrapper | None = None
     kinds, stop = _KINDS, engine.stop
 
     def on_exception(_engine: object, number: int) -> None:
@@ -43,11 +57,18 @@ def install_exceptions(engine: Engine, refused: memoryview, fail: Fail) -> Calla
             fail(error)
 
     def use(new: ExceptionHook | None) -> None:
-        nonlocal hook
-        hook = _nobody if new is None else new
+        nonlocal hook, given
+        hook = given = _nobody if new is None else new
+        if wrapper is not None:
+            hook = wrapper(given)
+
+    def wrap(new: Wrapper | None) -> None:
+        nonlocal wrapper
+        wrapper = new
+        use(given)
 
     engine.hooks.exceptions(on_exception)
-    return use
+    return ExceptionSwitch(use, wrap)
 
 
 def install_moves(

@@ -5,14 +5,16 @@ from __future__ import annotations
 import ctypes
 import time
 from collections.abc import Callable, Collection
+from importlib import import_module
 from threading import get_ident
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from arm_vcpu_cli.arch.identification.idregs import Aa64Isar1, Aa64Pfr0
 from arm_vcpu_cli.arch.registers.el1regs import EL1H_MASKED, EL2H_MASKED
 from arm_vcpu_cli.arch.registers.sysreg import SysReg, lookup
 from arm_vcpu_cli.engine.counters import Counters
 from arm_vcpu_cli.engine.discovery import known_layout
+from arm_vcpu_cli.engine.guarded_device import guarded
 from arm_vcpu_cli.engine.handover import hand_over_to_el2
 from arm_vcpu_cli.engine.layout import CpuState, StateLayout
 from arm_vcpu_cli.engine.levers import Levers, known_levers
@@ -24,6 +26,13 @@ from arm_vcpu_cli.engine.unicorn_api import CPU_MODELS, NZCV, PC, PSTATE, Engine
 from arm_vcpu_cli.engine.yields import WAITS, Switch, watch_wfe
 from arm_vcpu_cli.errors import EngineError
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from arm_vcpu_cli.engine.port import HitHandler, WatchedRange
+    from arm_vcpu_cli.engine.watchpoints import Watchpoints
+
+_WATCHPOINTS: Final = "arm_vcpu_cli.engine.watchpoint_trial"
 _PSTATE_COMPANION: Final = lookup("TPIDR_EL2")
 """A register of EL2 that no guest sees and we do not use: writing it has no effect but the core's refresh."""
 _TLBI_ALLE1: Final = lookup("TLBI ALLE1")
@@ -72,12 +81,13 @@ class UnicornCore:
         self._counters = Counters(self._engine, words)
         self._words_address = ctypes.addressof(words)
         self._switch_waits: Switch | None = None
-        self._end_waits: Callable[[], None] = _nothing_to_end
+        self._end_waits: Callable[[], object] = bool
         # Quicker than the attributes of a structure.
         self._counts = memoryview(words).cast("B").cast("q")
-        self._use_exception_hook = install_exceptions(self._engine, self._refusals, self._fail)
+        self._exceptions = install_exceptions(self._engine, self._refusals, self._fail)
         self._use_moves: Callable[[MoveHandler], None] | None = None
         self._move_crns: frozenset[int] = frozenset()
+        self._watchpoints: Watchpoints | None = None
 
     @property
     def model(self) -> str:
@@ -146,7 +156,7 @@ class UnicornCore:
 
     def set_exception_hook(self, hook: ExceptionHook | None) -> None:
         """Set the function that the engine calls for each exception to EL1 or EL2."""
-        self._use_exception_hook(hook)
+        self._exceptions.use(hook)
 
     def set_move_hook(self, crns: Collection[int], handler: MoveHandler) -> None:
         """Ask ``handler`` about each MRS and MSR with one of these CRn. The hooks are installed by the first call."""
@@ -179,6 +189,15 @@ class UnicornCore:
 
         # Drops what has been translated without either.
         self.watch_code(vaddr, vaddr, reached)
+
+    def set_watchpoints(self, ranges: Sequence[WatchedRange], hit: HitHandler) -> None:
+        """Ask ``hit`` before each access to one of these ranges."""
+        if self._watchpoints is None:
+            make, wrap = import_module(_WATCHPOINTS).open_watchpoints, self._exceptions.wrap
+            self._watchpoints = make(self._engine, self._words, self.new_state(), self.saver, wrap, self.stop)
+        self.count_instructions()
+        self._watchpoints.set(ranges, hit)
+        self.flush_tlb()
 
     def hush(self, quiet: bool) -> None:
         """Suspend the callbacks of :meth:`watch_code`, or resume them."""
@@ -313,21 +332,7 @@ class UnicornCore:
 
     def map_device(self, paddr: int, size: int, device: MmioWindow) -> None:
         """Map a host-physical range to the functions of ``device``."""
-
-        def read(offset: int, width: int) -> int:
-            try:
-                return device.read(offset, width)
-            except BaseException as error:  # noqa: BLE001
-                self._fail(error)
-                return 0
-
-        def write(offset: int, width: int, value: int) -> None:
-            try:
-                device.write(offset, width, value)
-            except BaseException as error:  # noqa: BLE001
-                self._fail(error)
-
-        self._engine.map_device(paddr, size, read, write)
+        self._engine.map_device(paddr, size, *guarded(device, self._fail))
 
     def map_memory(self, paddr: int, size: int, host_address: int) -> None:
         """Map a host-physical range to host memory."""
@@ -368,6 +373,8 @@ class UnicornCore:
     def close(self) -> None:
         """Close the engine; the memory that was mapped stays."""
         self._entry.give_back()
+        if self._watchpoints is not None:
+            self._watchpoints.close()
         self._end_waits()
         self._engine.close()
 
@@ -380,10 +387,6 @@ class UnicornCore:
         self._engine.stop()
         if self._stubs.ask is not None:
             self._ask(self._stubs.ask)
-
-
-def _nothing_to_end() -> None:
-    """Does nothing: stops at a WFE have not been requested."""
 
 
 def _context_of(state: CpuState) -> SavedContext:

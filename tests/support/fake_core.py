@@ -6,7 +6,7 @@ breaks here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -14,7 +14,15 @@ from arm_vcpu_cli.arch.registers.el1regs import Spsr
 from arm_vcpu_cli.arch.registers.sysreg import SYSREGS, SysReg, SystemMove, lookup
 from arm_vcpu_cli.arch.syndrome.esr import EC_SHIFT, ExceptionClass, system_trap_esr
 from arm_vcpu_cli.engine.layout import CpuState, StateLayout
-from arm_vcpu_cli.engine.port import CounterReads, ExceptionHook, MmioWindow, MoveHandler, StopReason
+from arm_vcpu_cli.engine.port import (
+    CounterReads,
+    ExceptionHook,
+    HitHandler,
+    MmioWindow,
+    MoveHandler,
+    StopReason,
+    WatchedRange,
+)
 from arm_vcpu_cli.errors import EngineError, MemoryMapError, VCpuError
 
 IL: Final = 1 << 25
@@ -260,6 +268,10 @@ class FakeCore:
 
     def stop_before(self, vaddr: int, wanted: Callable[[], bool]) -> None:
         self.log.append(f"stop_before {vaddr:#x}")
+
+    def set_watchpoints(self, ranges: Sequence[WatchedRange], hit: HitHandler) -> None:
+        self.log.append(f"set_watchpoints {len(ranges)}")
+        self.hit = hit
 
     def stop_at_wait(self, stop: bool) -> None:
         self.log.append(f"stop_at_wait {stop}")

@@ -37,6 +37,7 @@ _CODE_BUFFER: Final = 256 << 20
 _PROT_ALL: Final = unicorn_const.UC_PROT_ALL
 _PROT_EXEC: Final = unicorn_const.UC_PROT_EXEC
 _PROT_READ: Final = unicorn_const.UC_PROT_READ
+_PAGE: Final = 4096
 
 _EL_FIELD: Final = int(Spsr.of(M=0b1100))
 _EL1_VALUE: Final = int(Spsr.of(M=0b0100))
@@ -272,8 +273,21 @@ class Engine:
         """Bytes at a virtual address as loads would see them."""
         buffer = ctypes.create_string_buffer(size)
         if self._held.uc_vmem_read(self.handle, vaddr, _PROT_READ, buffer, size):
-            return None
+            return self._read_pages(vaddr, size)
         return buffer.raw
+
+    def _read_pages(self, vaddr: int, size: int) -> bytes | None:
+        """The same where the engine has an entry for the page that it does not read through: one with a watchpoint."""
+        data = b""
+        while len(data) < size:
+            here = min(size - len(data), _PAGE - (vaddr + len(data)) % _PAGE)
+            paddr, buffer = self.translate(vaddr + len(data)), ctypes.create_string_buffer(here)
+            if paddr is None or self._held.uc_mem_read(
+                self.handle, ctypes.c_uint64(paddr), buffer, ctypes.c_uint64(here)
+            ):
+                return None
+            data += buffer.raw
+        return data
 
     def translate(self, vaddr: int) -> int | None:
         """The physical address behind a virtual address for a load."""

@@ -1,0 +1,28 @@
+"""The functions of a device that the engine calls: what they raise goes to the core, not into the engine's C code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from arm_vcpu_cli.engine.port import MmioWindow
+
+
+def guarded(
+    device: MmioWindow, fail: Callable[[BaseException], None]
+) -> tuple[Callable[[int, int], int], Callable[[int, int, int], None]]:
+    """``device``'s functions of (offset, width) and (offset, width, value); a read that fails gives 0."""
+
+    def read(offset: int, width: int) -> int:
+        try:
+            return device.read(offset, width)
+        except BaseException as error:  # noqa: BLE001
+            fail(error)
+            return 0
+
+    def write(offset: int, width: int, value: int) -> None:
+        try:
+            device.write(offset, width, value)
+        except BaseException as error:  # noqa: BLE001
+            fail(error)
+
+    return read, write
