@@ -11,13 +11,12 @@ from typing import Any, Final
 import click
 from click.shell_completion import CompletionItem
 
-from arm_vcpu_cli.arch.explain.explanation import Explanation, FieldLine
+from arm_vcpu_cli.arch.explain.explanation import FieldLine
 from arm_vcpu_cli.arch.explain.registers import GROUPS, RegisterInfo, register_info, register_names
-from arm_vcpu_cli.arch.registers.sysreg import SystemMove
 from arm_vcpu_cli.cli.output import show
 from arm_vcpu_cli.cli.style import colours, event_style
 from arm_vcpu_cli.errors import UsageError
-from arm_vcpu_cli.inspect.explained import assembly, explain_word, explained_facts, explained_lines, plain
+from arm_vcpu_cli.inspect.explained import Explained, assembly, explain_word, explained_facts, explained_lines, plain
 
 _EVERYTHING: Final = "*"
 _INDENT: Final = "  "
@@ -50,9 +49,10 @@ def command(words: tuple[str, ...], pattern: str | None, brief: bool, e2h: bool,
     """Explain register values without a guest: every field with its meaning, and what follows from it.
 
     REG is a name in either case (hcr_el2, PSTATE, ICC_SGI1R_EL1) or a generic one (S3_4_C1_C1_0); VALUE is hexadecimal
-    (0x), binary (0b), octal (0o) or decimal, with underscores where you like. A syndrome (ESR_ELx) is decoded by its
-    exception class. REG alone shows the layout and the values after reset. OPCODE is the word of an MRS, MSR, SYS or
-    SYSL. Without arguments the known registers are listed.
+    (0x), binary (0b), octal (0o) or decimal (0d, or no prefix), with underscores where you like. Digits without a
+    prefix are hexadecimal if they have letters or a leading 0, or if there are 8 or 16 of them, as in a kernel's log. A
+    syndrome (ESR_ELx) is decoded by its exception class. REG alone shows the layout and the values after reset. OPCODE
+    is the word of an MRS, MSR, SYS or SYSL. Without arguments the known registers are listed.
 
     \b
     Examples:
@@ -70,16 +70,16 @@ def command(words: tuple[str, ...], pattern: str | None, brief: bool, e2h: bool,
         return _list(pattern or _EVERYTHING, as_object)
     found = [_explain(word, e2h=e2h) for word in words]
     if as_object:
-        show(json.dumps([_object(*each) for each in found], indent=2))
+        show(json.dumps([_object(each) for each in found], indent=2))
         return 0
     coloured = colours(sys.stdout)
     styled = event_style if coloured else plain
-    texts = ["\n".join(explained_lines(*each, brief=brief, styled=styled)) for each in found]
+    texts = ["\n".join(explained_lines(each, brief=brief, styled=styled)) for each in found]
     show("\n\n".join(texts), coloured=coloured)
     return 0
 
 
-def _explain(word: str, *, e2h: bool) -> tuple[Explanation, SystemMove | None]:
+def _explain(word: str, *, e2h: bool) -> Explained:
     try:
         return explain_word(word, e2h=e2h)
     except UsageError as error:
@@ -89,7 +89,8 @@ def _explain(word: str, *, e2h: bool) -> tuple[Explanation, SystemMove | None]:
 # JSON -------------------------------------------------------------------------------------------------------------
 
 
-def _object(found: Explanation, move: SystemMove | None) -> dict[str, Any]:
+def _object(word: Explained) -> dict[str, Any]:
+    found, move = word.explanation, word.move
     info = found.info
     return {
         **({} if move is None else {"instruction": assembly(move)}),
@@ -99,6 +100,7 @@ def _object(found: Explanation, move: SystemMove | None) -> dict[str, Any]:
         "reset": None if info.reset is None else {"text": info.reset.text, "fields": dict(info.reset.known)},
         "value": None if found.value is None else hex(found.value),
         "fields": [_field_object(line) for line in found.fields],
+        "note": word.note or None,
         "warnings": list(found.warnings),
         "facts": list(explained_facts(found)),
     }

@@ -151,11 +151,11 @@ def _explain(asked: Asked) -> Iterator[str]:
     if len(asked.words) != 1:
         raise UsageError("explain takes one register: explain REG or REG=VALUE")
     word = asked.words[0]
-    found, move = explain_word(word)
-    if move is None and "=" not in word:
-        held = _value_of(asked, found.info.name)
-        found, move = (found, move) if held is None else explain_word(f"{word}={held:#x}")
-    yield from explained_lines(found, move)
+    found = explain_word(word)
+    if found.move is None and "=" not in word:
+        held = _value_of(asked, found.explanation.info.name)
+        found = found if held is None else explain_word(f"{word}={held:#x}")
+    yield from explained_lines(found)
 
 
 def _value_of(asked: Asked, name: str) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
@@ -11,10 +12,14 @@ from arm_vcpu_cli.arch.explain.registers import RegisterInfo, register_info
 from arm_vcpu_cli.arch.identification.midr import midr_name
 from arm_vcpu_cli.arch.registers.sysreg import SystemMove, decode_system_move
 from arm_vcpu_cli.errors import UsageError
+from arm_vcpu_cli.inspect.register_values import ReadValue, read_value
+from arm_vcpu_cli.record import Record
 
 Styled = Callable[[str, str], str]
 """Gives text the style of a role."""
 _OPCODE_BITS: Final = 32
+_OPCODE: Final = re.compile(r"[0-9]|[0-9a-f]{8}\Z", re.IGNORECASE)
+"""A word that is a number: no register's name has only hexadecimal digits."""
 _SYSTEM_INSTRUCTION: Final = 1
 _INDENT: Final = "  "
 
@@ -27,42 +32,54 @@ def plain(text: str, _role: str) -> str:
 # Parsing the words ----------------------------------------------------------------------------------------------
 
 
-def explain_word(word: str, *, e2h: bool = False) -> tuple[Explanation, SystemMove | None]:
-    """The explanation of ``REG``, ``REG=VALUE`` or of an instruction's word, and the instruction. Raises
-    :class:`UsageError`."""
+class Explained(Record):
+    """What a word means. ``move`` is the instruction that it is; ``note`` says how its number was read."""
+
+    explanation: Explanation
+    move: SystemMove | None = None
+    note: str = ""
+
+
+def explain_word(word: str, *, e2h: bool = False) -> Explained:
+    """The explanation of ``REG``, ``REG=VALUE`` or of an instruction's word. Raises :class:`UsageError`."""
     name, has_value, number = word.partition("=")
-    if not has_value and name[:1].isdigit():
-        return _explain_opcode(word, e2h=e2h)
     try:
+        if not has_value and _OPCODE.match(name):
+            return _explain_opcode(word, e2h=e2h)
         info = register_info(name.strip())
-        if not has_value:
-            return explain_layout(info, e2h=e2h), None
-        return explain(info, _number(number, word), e2h=e2h), None
+        return _explain_value(info, read_value(number, word), e2h=e2h) if has_value else _layout(info, e2h=e2h)
     except KeyError as error:
         raise UsageError(str(error.args[0])) from error
     except ValueError as error:
         raise UsageError(str(error)) from error
 
 
-def _number(text: str, word: str) -> int:
-    try:
-        return int(text.strip(), 0)
-    except ValueError as error:
-        raise UsageError(f"{word}: expected a number such as 0x1f, 0b11, 0o17 or 31") from error
+def _layout(info: RegisterInfo, *, e2h: bool) -> Explained:
+    return Explained(explain_layout(info, e2h=e2h))
 
 
-def _explain_opcode(word: str, *, e2h: bool) -> tuple[Explanation, SystemMove | None]:
-    value = _number(word, word)
-    if value >> _OPCODE_BITS:
+def _explain_value(info: RegisterInfo, read: ReadValue, *, e2h: bool) -> Explained:
+    """A value of a register; if only the other base gives one that the register can have, it is meant."""
+    found = explain(info, read.value, e2h=e2h)
+    if read.other is not None and found.warnings and not read.other >> info.width:
+        turned = explain(info, read.other, e2h=e2h)
+        if not turned.warnings:
+            return Explained(turned, note=read.turned().note)
+    return Explained(found, note=read.note)
+
+
+def _explain_opcode(word: str, *, e2h: bool) -> Explained:
+    read = read_value(word, word)
+    if read.value >> _OPCODE_BITS:
         raise UsageError(f"{word}: an instruction has {_OPCODE_BITS} bits; a value needs its register: REG={word}")
-    move = decode_system_move(value)
+    move = decode_system_move(read.value)
     if move is None:
         raise UsageError(f"{word} is no MRS, MSR, SYS or SYSL instruction; a value needs its register: REG={word}")
     reg = move.reg
     if reg.op0 == _SYSTEM_INSTRUCTION:
         info = RegisterInfo(reg.name, reg, None, "System instruction", "other", "DDI 0487, C5", None, reg.name)
-        return Explanation(info, None, (), (), ()), move
-    return explain_layout(register_info(reg.name), e2h=e2h), move
+        return Explained(Explanation(info, None, (), (), ()), move, read.note)
+    return Explained(explain_layout(register_info(reg.name), e2h=e2h), move, read.note)
 
 
 def assembly(move: SystemMove) -> str:
@@ -79,10 +96,9 @@ def assembly(move: SystemMove) -> str:
 # Text -------------------------------------------------------------------------------------------------------------
 
 
-def explained_lines(
-    found: Explanation, move: SystemMove | None, *, brief: bool = False, styled: Styled = plain
-) -> Iterator[str]:
+def explained_lines(word: Explained, *, brief: bool = False, styled: Styled = plain) -> Iterator[str]:
     """An explanation, its fields in a table; ``brief`` leaves out those that are 0."""
+    found, move = word.explanation, word.move
     info = found.info
     if move is not None:
         yield styled(assembly(move), "heading")
@@ -91,6 +107,8 @@ def explained_lines(
     yield f"{_encoding(info)}{info.section}"
     if info.reset is not None:
         yield f"Reset: {info.reset.text}."
+    if word.note:
+        yield f"Note: {word.note}"
     for warning in found.warnings:
         yield styled(f"Warning: {warning}", "fault")
     shown = [line for line in found.fields if line.value or not brief or found.value is None]

@@ -9,7 +9,7 @@ from typing import Final
 from arm_vcpu_cli.arch.bitfield import Field, Register
 from arm_vcpu_cli.arch.explain.esr_words import esr_sentence
 from arm_vcpu_cli.arch.explain.meanings import general_register, meaning
-from arm_vcpu_cli.arch.explain.register_facts import register_facts
+from arm_vcpu_cli.arch.explain.register_facts import narrowed, register_facts
 from arm_vcpu_cli.arch.explain.registers import NOT_RES0, RES1_WITHOUT, RegisterInfo
 from arm_vcpu_cli.arch.syndrome.esr import Esr
 from arm_vcpu_cli.arch.syndrome.iss import DataAbortIss
@@ -69,7 +69,7 @@ def explain(info: RegisterInfo, value: int, *, e2h: bool = False) -> Explanation
         return Explanation(info, value, (), (), ())
     register = layout(value)
     lines = tuple(_lines(info, layout, register))
-    facts = register_facts(layout, register)
+    facts = register_facts(info.own_name, layout, register)
     if layout is Esr:
         lines += tuple(_syndrome_lines(register))
         facts = (esr_sentence(info.name, value),)
@@ -107,6 +107,9 @@ def _lines(info: RegisterInfo, layout: type[Register], register: Register) -> It
             notes.append(f"reset {known[field.name]}")
         if field.name in ones and not value:
             notes.append(f"RES1 without {ones[field.name]}")
+        size = narrowed(layout, register, field.name)
+        if size:
+            notes.append(size)
         yield FieldLine(
             field.name, field.msb, field.lsb, value, meaning(info.own_name, layout, field, value), "; ".join(notes)
         )

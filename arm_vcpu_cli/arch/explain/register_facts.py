@@ -5,7 +5,7 @@ DDI 0487, D8 (translation), D24; IHI 0069H, 12.2 and 12.4.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
@@ -16,16 +16,24 @@ from arm_vcpu_cli.arch.registers.cacheregs import Clidr
 from arm_vcpu_cli.arch.registers.el1regs import CntCtl, Mpidr, Par, ParFault, Sctlr, Spsr, Tcr, Ttbr
 from arm_vcpu_cli.arch.registers.el2regs import Hcr, Hpfar, Vtcr, Vttbr
 from arm_vcpu_cli.arch.registers.exceptionregs import Spsr32
-from arm_vcpu_cli.arch.registers.fieldvalues import GRANULE0, GRANULE1, PA_SIZE
+from arm_vcpu_cli.arch.registers.fieldvalues import GRANULE0, GRANULE1, PA_SIZE, PA_SIZE_BITS
 from arm_vcpu_cli.arch.registers.gicregs import IccSgi1r
 
 _GRANULE_SHIFT: Final[Mapping[str, int]] = MappingProxyType({"4KB": 12, "16KB": 14, "64KB": 16})
+_WIDE_GRANULE: Final = "64KB"
+"""The granule whose addresses may have 52 bits without DS."""
+_NARROW: Final = 48
+"""Bits of an address with the other granules, unless DS is 1."""
 _LAST_LEVEL: Final = 3
 _ALL_SGI_TARGETS: Final = 16
+_EL_LENGTH: Final = len("EL1")
 
 
-def register_facts(layout: type[Register], value: Register) -> tuple[str, ...]:
-    """Sentences about a value in its layout; none for most registers."""
+def register_facts(name: str, layout: type[Register], value: Register) -> tuple[str, ...]:
+    """Sentences about a value of the register ``name`` in its layout; none for most registers."""
+    controls = _CONTROLS.get(layout.__name__)
+    if controls is not None:
+        return tuple(controls(value, name[-_EL_LENGTH:]))
     known = _FACTS.get(layout.__name__)
     return () if known is None else tuple(known(value))
 
@@ -93,8 +101,8 @@ def _sctlr(value: Register) -> list[str]:
     ]
 
 
-def _region(name: str, size: int, granule: str | None, *, no_walk: bool = False) -> str:
-    """Addresses, granule and start level of one half of a stage-1 range."""
+def _region(name: str, size: int, granule: str | None, *, no_walk: bool = False, wide: bool = False) -> str:
+    """Addresses, granule and start level of one half of a stage-1 range. ``wide`` is DS."""
     if no_walk:
         return f"{name}: no walks."
     bits = 64 - size
@@ -102,7 +110,40 @@ def _region(name: str, size: int, granule: str | None, *, no_walk: bool = False)
         return f"{name}: {bits}-bit addresses with a reserved granule."
     if bits <= _GRANULE_SHIFT[granule]:
         return f"{name}: {bits}-bit addresses are fewer than a page of {granule} has."
+    if bits > _NARROW and not wide and granule != _WIDE_GRANULE:
+        return f"{name}: {bits}-bit addresses, {granule} granule: more than {_NARROW} bits need DS = 1."
     return f"{name}: {bits}-bit addresses, {granule} granule, the walk starts at level {_start_level(bits, granule)}."
+
+
+def _output(code: int, granules: Sequence[str | None], *, wide: bool) -> str:
+    """The size of output addresses: 52 bits are 48 with granules of 4 and 16 KiB unless DS is 1 (DDI 0487, D8.1)."""
+    size = PA_SIZE.get(code, "reserved")
+    used = dict.fromkeys(granule for granule in granules if granule is not None)
+    narrow = [granule for granule in used if granule != _WIDE_GRANULE]
+    if PA_SIZE_BITS[code] <= _NARROW or wide or not narrow:
+        return size
+    narrowed = f"{_NARROW} bits (DS = 0)"
+    return narrowed if len(narrow) == len(used) else f"{size}, with the {narrow[0]} granule {narrowed}"
+
+
+def narrowed(layout: type[Register], value: Register, field: str) -> str:
+    """Why the size of output addresses in ``field`` is not what it says; empty if it is."""
+    granules = {"Tcr": ("TG0", "TG1"), "TcrEl2": ("TG0",), "TcrEl3": ("TG0",), "Vtcr": ("TG0",)}.get(layout.__name__)
+    if granules is None or field not in ("IPS", "PS"):
+        return ""
+    names = {"TG0": GRANULE0, "TG1": GRANULE1}
+    used = [names[granule].get(_field(value, granule)) for granule in granules]
+    size = _output(_field(value, field), used, wide=bool(_field(value, "DS")))
+    return "" if size == PA_SIZE.get(_field(value, field), "reserved") else size
+
+
+def _without(value: Register, fields: Sequence[tuple[str, str]]) -> list[str]:
+    """A sentence for each field that is set and has no effect because the other one is 0."""
+    return [
+        f"{field} has no effect with {needed} = 0."
+        for field, needed in fields
+        if _field(value, field) and not _field(value, needed)
+    ]
 
 
 def _start_level(bits: int, granule: str) -> int:
@@ -111,29 +152,41 @@ def _start_level(bits: int, granule: str) -> int:
     return _LAST_LEVEL + 1 - -(-(bits - shift) // stride)
 
 
-def _tcr(value: Register) -> list[str]:
+def _tcr(value: Register, el: str) -> list[str]:
     tcr = Tcr(value)
+    granule0, granule1, wide = GRANULE0.get(tcr.TG0), GRANULE1.get(tcr.TG1), bool(tcr.DS)
+    walked = [granule for granule, off in ((granule0, tcr.EPD0), (granule1, tcr.EPD1)) if not off]
+    output = _output(tcr.IPS, walked, wide=wide)
     return [
-        _region("Lower half (TTBR0)", tcr.T0SZ, GRANULE0.get(tcr.TG0), no_walk=bool(tcr.EPD0)),
-        _region("Upper half (TTBR1)", tcr.T1SZ, GRANULE1.get(tcr.TG1), no_walk=bool(tcr.EPD1)),
-        f"Output addresses: {PA_SIZE.get(tcr.IPS, 'reserved')}; ASID: {16 if tcr.AS else 8} bits in TTBR{tcr.A1}_EL1.",
+        _region("Lower half (TTBR0)", tcr.T0SZ, granule0, no_walk=bool(tcr.EPD0), wide=wide),
+        _region("Upper half (TTBR1)", tcr.T1SZ, granule1, no_walk=bool(tcr.EPD1), wide=wide),
+        f"Output addresses: {output}; ASID: {16 if tcr.AS else 8} bits in TTBR{tcr.A1}_{el}.",
+        *_without(tcr, (("HD", "HA"), ("TBID0", "TBI0"), ("TBID1", "TBI1"))),
     ]
 
 
-def _tcr_el2(value: Register) -> list[str]:
-    size, granule, output = _field(value, "T0SZ"), GRANULE0.get(_field(value, "TG0")), PA_SIZE.get(_field(value, "PS"))
-    return [_region("TTBR0", size, granule), f"Output addresses: {output or 'reserved'}."]
+def _tcr_el2(value: Register, _el: str) -> list[str]:
+    granule, wide = GRANULE0.get(_field(value, "TG0")), bool(_field(value, "DS"))
+    return [
+        _region("TTBR0", _field(value, "T0SZ"), granule, wide=wide),
+        f"Output addresses: {_output(_field(value, 'PS'), [granule], wide=wide)}.",
+        *_without(value, (("HD", "HA"), ("TBID", "TBI"))),
+    ]
 
 
 def _vtcr(value: Register) -> list[str]:
     vtcr = Vtcr(value)
     bits, granule = 64 - vtcr.T0SZ, GRANULE0.get(vtcr.TG0)
-    output = f"Output addresses: {PA_SIZE.get(vtcr.PS, 'reserved')}; VMID: {16 if vtcr.VS else 8} bits."
+    size = _output(vtcr.PS, [granule], wide=bool(vtcr.DS))
+    rest = [
+        f"Output addresses: {size}; VMID: {16 if vtcr.VS else 8} bits.",
+        *_without(vtcr, (("HD", "HA"), ("SL2", "DS"))),
+    ]
     if granule is None:
-        return [f"{bits}-bit IPAs with a reserved granule.", output]
+        return [f"{bits}-bit IPAs with a reserved granule.", *rest]
     level = _stage2_level(vtcr, granule)
     if level is None:
-        return [f"{bits}-bit IPAs, {granule} granule; SL0 = {vtcr.SL0} is reserved.", output]
+        return [f"{bits}-bit IPAs, {granule} granule; SL0 = {vtcr.SL0} is reserved.", *rest]
     shift = _GRANULE_SHIFT[granule]
     stride = shift - 3
     excess = bits - shift - stride * (_LAST_LEVEL + 1 - level)
@@ -143,7 +196,7 @@ def _vtcr(value: Register) -> list[str]:
         fit = f"the walk starts at level {level} in {1 << excess} concatenated tables"
     else:
         fit = f"the walk starts at level {level}"
-    return [f"{bits}-bit IPAs, {granule} granule, {fit}.", output]
+    return [f"{bits}-bit IPAs, {granule} granule, {fit}.", *rest]
 
 
 def _stage2_level(vtcr: Vtcr, granule: str) -> int | None:
@@ -252,9 +305,6 @@ _FACTS: Final[Mapping[str, Callable[[Register], list[str]]]] = MappingProxyType(
         "Sctlr": _sctlr,
         "SctlrEl2": _sctlr,
         "SCTLR_EL3": _sctlr,
-        "Tcr": _tcr,
-        "TcrEl2": _tcr_el2,
-        "TcrEl3": _tcr_el2,
         "Vtcr": _vtcr,
         "Ttbr": _ttbr,
         "TTBR0_EL2": _base,
@@ -277,3 +327,7 @@ _FACTS: Final[Mapping[str, Callable[[Register], list[str]]]] = MappingProxyType(
     }
 )
 """By the name of the layout."""
+_CONTROLS: Final[Mapping[str, Callable[[Register, str], list[str]]]] = MappingProxyType(
+    {"Tcr": _tcr, "TcrEl2": _tcr_el2, "TcrEl3": _tcr_el2}
+)
+"""Layouts that registers of several Exception levels share, and that speak of others of the same level."""

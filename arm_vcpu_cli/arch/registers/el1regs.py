@@ -222,7 +222,7 @@ class Tcr(Register):
     ORGN1 = Field(27, 26, values=CACHEABILITY, words="upper half: outer cacheability of the walk")
     IRGN1 = Field(25, 24, values=CACHEABILITY, words="upper half: inner cacheability of the walk")
     EPD1 = Field(23, words="upper half: no walks, every miss faults")
-    A1 = Field(22, words="TTBR1_EL1 holds the ASID")
+    A1 = Field(22, words="the ASID is that of TTBR1")
     T1SZ = Field(21, 16, words="upper half: 2^(64 - T1SZ) bytes")
     TG0 = Field(15, 14, values=GRANULE0, words="lower half: granule")
     SH0 = Field(13, 12, values=SHAREABILITY, words="lower half: shareability of the walk")

@@ -54,11 +54,73 @@ def test_fields_go_from_the_highest_bit_to_the_lowest() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["0x80080019", "2148007961", "0b1000_0000_0000_1000_0000_0000_0001_1001", "0x8008_0019"]
+    "value",
+    ["0x80080019", "0d2148007961", "0b1000_0000_0000_1000_0000_0000_0001_1001", "0x8008_0019", "000000080080019"],
 )
 @pytest.mark.parametrize("name", ["HCR_EL2", "hcr_el2", "S3_4_C1_C1_0"])
 def test_names_and_values_may_be_written_in_many_ways(name: str, value: str) -> None:
     assert output(f"{name}={value}") == output("HCR_EL2=0x80080019")
+
+
+@pytest.mark.parametrize(
+    ("word", "value", "note"),
+    [
+        ("ESR_EL1=96000210", "0x96000210", "96000210 is read as hexadecimal; write 0d96000210 for decimal."),
+        ("PSTATE=60400005", "0x60400005", "60400005 is read as hexadecimal; write 0d60400005 for decimal."),
+        ("ESR_EL1=02000000", "0x2000000", None),
+        ("ESR_EL1=0000000096000210", "0x96000210", None),
+        ("SCTLR_EL1=30d0d91d", "0x30d0d91d", None),
+        ("HCR_EL2=2148007961", "0x80080019", "2148007961 is read as decimal; write 0x2148007961 for hexadecimal."),
+        ("MPIDR_EL1=80000003", "0x80000003", "80000003 is read as hexadecimal; write 0d80000003 for decimal."),
+        # Only one of the two is aligned as a vector table.
+        ("VBAR_EL1=4000", "0x4000", "4000 is read as hexadecimal; write 0d4000 for decimal."),
+        ("VBAR_EL1=7", "0x7", None),
+    ],
+)
+def test_digits_without_a_prefix_are_read_as_kernels_print_them(word: str, value: str, note: str | None) -> None:
+    (found,) = objects(word)
+    assert (found["value"], found["note"]) == (value, note)
+    assert (f"Note: {note}\n" in output(word)) is (note is not None)
+
+
+def test_digits_that_fit_in_neither_base_are_taken_as_they_look() -> None:
+    (found,) = objects("VBAR_EL1=4001")
+    assert found["value"] == hex(4001)
+    assert found["warnings"]
+
+
+def test_an_opcode_may_be_written_as_in_a_disassembly() -> None:
+    assert objects("d53800a1")[0]["instruction"] == objects("D53800A1")[0]["instruction"] == "MRS x1, MPIDR_EL1"
+
+
+@pytest.mark.parametrize(
+    ("value", "output_size"),
+    [
+        ("TCR_EL1=0x680100010", "48 bits (DS = 0)"),
+        ("TCR_EL1=0x800000680100010", "52 bits"),
+        ("TCR_EL1=0x6c0104010", "52 bits"),
+        ("TCR_EL1=0x680104010", "52 bits, with the 4KB granule 48 bits (DS = 0)"),
+        ("TCR_EL1=0x580100010", "48 bits"),
+        ("VTCR_EL2=0x80060010", "48 bits (DS = 0)"),
+        ("VTCR_EL2=0x180060010", "52 bits"),
+        ("TCR_EL2=0x80860010", "48 bits (DS = 0)"),
+    ],
+)
+def test_ds_decides_what_52_bits_mean(value: str, output_size: str) -> None:
+    (fact,) = [fact for fact in objects(value)[0]["facts"] if fact.startswith("Output addresses: ")]
+    assert fact.removeprefix("Output addresses: ").partition(";")[0].rstrip(".") == output_size
+
+
+def test_controls_under_e2h_name_the_tables_of_their_own_level() -> None:
+    facts = objects("--e2h", "TCR_EL2=0x500803510")[0]["facts"]
+    assert facts[2].endswith("ASID: 8 bits in TTBR0_EL2.")
+    assert objects("TCR_EL12=0x500803510")[0]["facts"][2].endswith("ASID: 8 bits in TTBR0_EL1.")
+
+
+def test_a_field_without_the_one_that_it_needs_has_no_effect() -> None:
+    assert "HD has no effect with HA = 0." in objects("TCR_EL1=0x10000000000")[0]["facts"]
+    assert "HD has no effect with HA = 0." not in objects("TCR_EL1=0x18000000000")[0]["facts"]
+    assert "SL2 has no effect with DS = 0." in objects("VTCR_EL2=0x280023559")[0]["facts"]
 
 
 def test_brief_leaves_zeros_out() -> None:
@@ -156,7 +218,8 @@ def test_a_pattern_selects_by_name_or_title(pattern: str, names: set[str]) -> No
         (["=5"], "no register is called"),
         (["HCR_EL2", "0x80080019"], "a value needs its register: REG=0x80080019"),
         (["0x1d53800a1"], "an instruction has 32 bits"),
-        (["12abc"], "expected a number"),
+        (["12xyz"], "expected a number"),
+        (["12abc"], "a value needs its register: REG=12abc"),
         (["--list", "nothing_like_it"], "no register fits"),
         (["--list", "*", "HCR_EL2"], "--list takes no registers"),
     ],
