@@ -83,6 +83,12 @@ class ExecuteOnDemand:
         self.user_code_everywhere = True
         self._expect_user_code_everywhere()
 
+    def go_on(self, *, user_code_everywhere: bool) -> None:
+        """Take what a saved state has of this. A core that has allowed for such code once does so for good."""
+        self.user_code_everywhere = user_code_everywhere
+        if user_code_everywhere:
+            self._expect_user_code_everywhere()
+
     def _ipa(self) -> int:
         return fault_ipa(self._u64[self._hpfar], self._u64[self._far])
 

@@ -73,8 +73,8 @@ def load_vcpu(
     exits.count, exits.reason, exits.record = count, None, None
     handlers.pending, handlers.given = pending, given
     handlers.new_pstate, handlers.note = new_pstate, note
-    if user_code and handlers.on_demand is not None:
-        handlers.on_demand.expect_user_code_everywhere()
+    if handlers.on_demand is not None:
+        handlers.on_demand.go_on(user_code_everywhere=user_code)
 
 
 def save_pending(pending: Pending | PlainAccess | PendingAccess) -> dict[str, Any]:

@@ -4,7 +4,7 @@ A lever of last resort, for what the engine gets wrong or does slowly, and has n
 exported functions through its global offset table, and an entry there can be made to point elsewhere. The functions
 that are redirected are listed here, each with the reason; ``levers`` checks by experiment that a stub works before it
 is relied on. If the host is not the one that the code is written for, or the entry is not found, nothing changes and
-the limit stays. One more is in ``inline_counting``.
+the limit stays. More of them are in ``inline_counting``, ``code_writes``, ``refusals`` and ``yields``.
 
 ``get_phys_addr``
     walks both stages of translation. The engine takes the size of stage 2's leaf for that of the translation, and TLBI

@@ -16,6 +16,7 @@ from typing import Final
 from arm_vcpu_cli.arch.registers.el1regs import EL1H_MASKED
 from arm_vcpu_cli.arch.registers.sysreg import lookup
 from arm_vcpu_cli.engine import unicorn_api
+from arm_vcpu_cli.engine.code_writes import notices_aliased_stores
 from arm_vcpu_cli.engine.exit_check import find_exit_check
 from arm_vcpu_cli.engine.inline_counting import interpose_counting
 from arm_vcpu_cli.engine.interposition import ADD, interpose_arithmetic, interpose_walk
@@ -76,6 +77,8 @@ def named(levers: Levers) -> dict[str, bool]:
 @cache
 def known_levers() -> Levers:
     """The levers of this process's engine."""
+    # This is no lever: it is about what a guest does, not how fast.
+    notices_aliased_stores()
     if os.environ.get(SWITCH) == "off":
         return NO_LEVERS
     build = known_build()

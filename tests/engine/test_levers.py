@@ -9,6 +9,7 @@ import pytest
 
 from arm_vcpu_cli.axvcpu.exit import AccessFlags
 from arm_vcpu_cli.engine import discovery, exit_check, interposition, levers, refusals, unicorn_api, unicorn_core
+from arm_vcpu_cli.engine.code_writes import notices_aliased_stores
 from arm_vcpu_cli.engine.known_builds import Build, known_build
 from arm_vcpu_cli.engine.levers import NO_LEVERS, Levers, known_levers
 from arm_vcpu_cli.engine.unicorn_core import UnicornCore
@@ -197,6 +198,22 @@ def test_kernel_code_is_patched_through_another_mapping_with_tlbi(guest: Guest) 
         tables.set(window, 3, 0)
         assert is_call(guest.start("invalidate", x={1: window >> 12}))
         assert call(guest, UPPER) == version
+
+
+def test_kernel_code_is_patched_through_a_mapping_that_is_not_executable(guest: Guest) -> None:
+    """What Linux does in its linear map at boot: several places of a page, without TLBI in between."""
+    if not notices_aliased_stores():
+        pytest.skip("the engine is not a known build")
+    tables = Stage1(guest)
+    alias, other = UPPER + 0x10_0000, 0x40
+    tables.map(UPPER, CODE, 3, KERNEL | AP_RO)
+    tables.map(alias, CODE, 3, KERNEL | PXN | UXN)
+    tables.enable()
+    check_patching(guest, UPPER, alias)
+    for version in (1, 2, 3):
+        for place in (0, other):
+            store(guest, alias + place, returns(version + place))
+        assert (call(guest, UPPER), call(guest, UPPER + other)) == (version, version + other)
 
 
 def test_a_module_is_written_first_and_then_made_executable(guest: Guest) -> None:
