@@ -32,6 +32,7 @@ _COLOUR: Final = r"(\x1b\[[0-9;]*m)"
 _ESCAPE_SEQUENCE: Final = r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])"
 """Control sequences of a terminal (ECMA-48): CSI, OSC and the short ones."""
 _PICTURES: Final[Mapping[str, str]] = MappingProxyType({chr(code): chr(0x2400 + code) for code in range(0x20)})
+_NO_XML: Final = "[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 _TAB: Final = "\t"
 _CUT: Final = "..."
 
@@ -83,6 +84,18 @@ def pictured(text: str) -> str:
         return text
     plain = re.sub(_ESCAPE_SEQUENCE, "", text)
     return "".join([c if c.isprintable() or c == _TAB else _PICTURES.get(c, _UNKNOWN) for c in plain])
+
+
+def console_text(raw: bytes) -> str:
+    """A line of a console, to search it: without control sequences and carriage returns; U+FFFD stands for bytes that
+    are no UTF-8."""
+    text = raw.decode("utf-8", "replace")
+    return text if text.isprintable() else re.sub(_ESCAPE_SEQUENCE, "", text).replace("\r", "")
+
+
+def for_xml(text: str) -> str:
+    """Text without the characters that XML 1.0 cannot hold (production 2, Char)."""
+    return re.sub(_NO_XML, "", text)
 
 
 def _line(line: str, coloured: bool) -> str:

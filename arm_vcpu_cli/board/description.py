@@ -231,11 +231,13 @@ class SmcDescription(Record):
 
 class Limits(Record):
     """``[limits]``: ``timeout`` in seconds of the host, ``max_exits`` a count, ``idle`` the seconds of guest time that
-    a guest may wait without output once its input has ended; 0 is no limit."""
+    a guest may wait without output once its input has ended, ``guest_timeout`` in seconds of guest time; 0 is no
+    limit."""
 
     timeout: float
     max_exits: int
     idle: float = DEFAULT_IDLE
+    guest_timeout: float = 0.0
 
 
 NO_LIMITS: Final = Limits(timeout=0.0, max_exits=0)

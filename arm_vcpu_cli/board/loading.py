@@ -386,9 +386,10 @@ def _read_smc(top: Table) -> SmcDescription:
 
 
 def _read_limits(top: Table) -> Limits:
-    table = top.table("limits", ("timeout", "max_exits", "idle"))
+    table = top.table("limits", ("timeout", "max_exits", "idle", "guest_timeout"))
     return Limits(
         timeout=table.number("timeout", high=MAX_SECONDS, default=0.0),
         max_exits=table.integer("max_exits", low=0, high=MASK64, default=0),
         idle=table.number("idle", high=MAX_SECONDS, default=DEFAULT_IDLE),
+        guest_timeout=table.number("guest_timeout", high=MAX_SECONDS, default=0.0),
     )

@@ -64,6 +64,7 @@ class GuestOptions(Record):
     record: Path | None = None
     replay: Path | None = None
     timeout: float | None = None
+    guest_timeout: float | None = None
     max_exits: int | None = None
     regs: bool = False
     cpu: str | None = None
@@ -74,6 +75,8 @@ class GuestOptions(Record):
     semihosting_dir: Path | None = None
     report: str | None = None
     report_file: Path | None = None
+    as_program: bool = False
+    """Whether the guest is run like a program: one line if it fails, no report, and its terminal stays as it is."""
 
     def load(self) -> tuple[MachineDescription, GuestImage]:
         """Load machine description and guest; the command line overrides the file."""
@@ -82,7 +85,7 @@ class GuestOptions(Record):
         if self.guest.suffix == ".toml" and self.kernel_type is None:
             # It would run as a raw binary, for an instruction or two.
             raise UsageError(f"{self.guest}: a machine description goes with -m, and GUEST is the program to run")
-        description = self._over(load_description(self.machine, self._overrides()))
+        description = self.describe()
         boot = description.boot
         load_address = boot.load_address if self.load_address is None else self.load_address
         image = load_guest(
@@ -98,6 +101,10 @@ class GuestOptions(Record):
             files = import_module("arm_vcpu_cli.guest.symbol_files")
             image = replace(image, symbols=files.load_symbols(self.symbols))
         return description, image
+
+    def describe(self) -> MachineDescription:
+        """Load the machine description alone."""
+        return self._over(load_description(self.machine, self._overrides()))
 
     @property
     def reads_input(self) -> bool:
@@ -148,6 +155,8 @@ class GuestOptions(Record):
             clock = replace(clock, seed=self.seed)
         if self.timeout is not None:
             limits = replace(limits, timeout=self.timeout)
+        if self.guest_timeout is not None:
+            limits = replace(limits, guest_timeout=self.guest_timeout)
         if self.max_exits is not None:
             limits = replace(limits, max_exits=self.max_exits)
         return replace(description, boot=boot, clock=clock, limits=limits)

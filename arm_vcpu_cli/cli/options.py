@@ -213,6 +213,12 @@ _GUEST_OPTIONS = (
         "--timeout", type=seconds, metavar="S", help="Stop the guest after S seconds (status 124); 0: never."
     ),
     _guest_option(
+        "--guest-timeout",
+        type=seconds,
+        metavar="S",
+        help="Stop the guest after S seconds of its own time, which are the same in every run (status 124); 0: never.",
+    ),
+    _guest_option(
         "--max-exits", type=count, metavar="N", help="Stop the guest after N exits to EL2 (status 124); 0: never."
     ),
     _guest_option(
@@ -221,6 +227,25 @@ _GUEST_OPTIONS = (
         help="Print all registers at the end, with a report if the guest was stopped.",
     ),
 )
+
+_OF_A_SUITE = frozenset(
+    "machine append memory smp cpu dtb gic loads semihosting_dir kernel_type initrd load_address symbols clock seed "
+    "phys_cpus schedule reboot guest_timeout max_exits".split()
+)
+"""The options of a guest that make sense for many."""
+
+
+def suite_options(function: F) -> F:
+    """The options for running guests that make sense for many, and nothing of the guests themselves."""
+
+    @guest_options
+    def every() -> None:
+        """Holds all options."""
+
+    for option in every.__click_params__:  # type: ignore[attr-defined]
+        if option.name in _OF_A_SUITE:
+            function.__dict__.setdefault("__click_params__", []).append(option)
+    return function
 
 
 def report_options(*names: str) -> Callable[[F], F]:

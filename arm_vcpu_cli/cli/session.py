@@ -24,7 +24,7 @@ from arm_vcpu_cli.guest.image import GuestImage
 from arm_vcpu_cli.host.machine_host import engine_version
 from arm_vcpu_cli.host.watchdog import StopCause, Watchdog
 from arm_vcpu_cli.inspect.postmortem.report_wanted import FULL, NONE, wants_report, was_stopped
-from arm_vcpu_cli.printable import printable_lines
+from arm_vcpu_cli.printable import printable_lines, printable_path
 from arm_vcpu_cli.record import Record, replace
 from arm_vcpu_cli.vm.endings import STATUS_INTERRUPTED, STATUS_LIMIT, Ending, RunResult
 from arm_vcpu_cli.vm.machine import Machine as Parts
@@ -64,9 +64,10 @@ def run_guest(
     """
     with slow_files(options):
         loaded = load_files(options, output)
-        opened = Machine.open(loaded.image, loaded.description, console=open_console(reads_input=options.reads_input))
+        console = open_console(reads_input=options.reads_input, keys=not options.as_program)
+        opened = Machine.open(loaded.image, loaded.description, console=console)
     machine = opened.parts
-    if loaded.image.kind == "linux":
+    if loaded.image.kind == "linux" and not options.as_program:
         import_module(_KERNEL_WARNINGS).warn_of_kernel(machine)
     with opened, watched(machine, loaded) as watchdog, ExitStack() as recording, ExitStack() as filing:
         connect = open_input(machine, loaded, watchdog, recording)
@@ -94,7 +95,11 @@ def run_guest(
         for failure in failures:
             if not isinstance(failure, OutputCancelledError) or not _was_stopped(result):
                 raise failure
-        _tell(result, report, watchdog.has_fired, regs=options.regs)
+        if options.as_program:
+            if result.status:
+                say(f"{printable_path(options.guest)}: {result.message}", watchdog.has_fired)
+        else:
+            _tell(result, report, watchdog.has_fired, regs=options.regs)
         # Write here, where signals are deferred: on the way out a signal would print a second line.
         opened.close()
         return result.status

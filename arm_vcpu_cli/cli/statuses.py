@@ -54,6 +54,8 @@ BY_COMMAND: Final[Mapping[str, Statuses]] = MappingProxyType(
     {
         "run": OF_A_RUN,
         "trace": OF_A_RUN,
+        "exec": OF_A_RUN,
+        "test": _of((0, "every guest has passed, or was skipped"), (1, "at least one of them has not passed")),
         "stat": OF_A_RUN,
         "walk": _of(
             (0, "every address is translated, however the guest ended"),

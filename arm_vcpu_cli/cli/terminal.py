@@ -26,14 +26,15 @@ def is_interactive() -> bool:
     return sys.stdin.isatty() and sys.stdout.isatty()
 
 
-def open_console(*, reads_input: bool = True) -> Console:
-    """Connect the guest's serial line to our stdout, and to our stdin if ``reads_input``."""
+def open_console(*, reads_input: bool = True, keys: bool = True) -> Console:
+    """Connect the guest's serial line to our stdout, and to our stdin if ``reads_input``. On a terminal each of the
+    ``keys`` goes to the guest, or else lines, and Ctrl-C ends the run."""
     sys.stdout.flush()
     output = _output(sys.stdout.fileno())
     errors = sys.stderr.fileno()
     if not reads_input:
         return Console(output, None, error_fd=errors)
-    return Console(output, sys.stdin.fileno(), interactive=is_interactive(), error_fd=errors)
+    return Console(output, sys.stdin.fileno(), interactive=keys and is_interactive(), error_fd=errors)
 
 
 def _output(fd: int) -> int:

@@ -53,6 +53,9 @@ class GuestInput:
         self._replay: InputLog | None = None
         self._next = 0
         self._alarm = clock.alarm(self._feed, name="input", silent=True)
+        self._answers = bytearray()
+        self.shows_prompts = False
+        """Whether all that the guest has printed is shown before it waits, an unfinished line too."""
         self.replay_over = False
         """Whether the recorded run had ended by now, and this one has not otherwise ended."""
         self.cancelled: Callable[[], bool] = bool
@@ -60,6 +63,8 @@ class GuestInput:
 
     def deliver(self) -> None:
         """Deliver the input that has arrived, with the guest stopped between two instructions."""
+        if self.shows_prompts:
+            self._console.flush()
         if self._replay is not None or not self._open:
             return
         data = self._console.deliver()
@@ -105,6 +110,9 @@ class GuestInput:
                 return data
             # Flush first: the user must see the prompt, and a reader of the output must get all of it before the end.
             self._console.flush()
+            if self._answers:
+                self._feed()
+                continue
             if not self._console.input_open:
                 return b""
             if self._replay is not None:
@@ -127,6 +135,11 @@ class GuestInput:
         self._clock.skip_to(self._clock.now() if log.end is None else log.end)
         self.replay_over = True
         raise ConsoleCancelledError("the recorded run has ended")
+
+    def answer(self, data: bytes) -> None:
+        """Let a guest that has no other input receive ``data`` at this moment of its time, also inside an exit."""
+        self._answers += data
+        self._alarm.set_at(self._clock.now())
 
     def record(self, recorder: InputRecorder) -> None:
         """Record every delivery from now on."""
@@ -180,6 +193,11 @@ class GuestInput:
             self._alarm.set_at(log.end)
 
     def _feed(self) -> None:
+        if self._answers:
+            self._console.feed(bytes(self._answers))
+            self._answers.clear()
+            self._notify()
+            return
         log = self._replay
         if log is None:
             return

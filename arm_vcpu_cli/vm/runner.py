@@ -66,6 +66,8 @@ _STANDING: Final = "arm_vcpu_cli.vm.standing"
 """Loaded only if several CPUs cannot make progress."""
 _AWAITED: Final = "arm_vcpu_cli.vm.awaited_words"
 """Loaded only if a guest waits in vain."""
+_GUEST_TIME: Final = "arm_vcpu_cli.vm.watch.guest_time"
+"""Loaded only for runs that are limited by it."""
 _WORTH_TELLING: Final = 1.0
 """The least seconds of quiet or idle time to mention."""
 
@@ -95,6 +97,8 @@ class GuestRun:
             self.power_on = import_module(_RESET).power_on(self.machine)
         self.machine.console.observe(self.panic.see)
         self.hang.start()
+        if self.machine.description.limits.guest_timeout:
+            import_module(_GUEST_TIME).end_in_time(self.machine)
 
     def share_exits(self) -> None:
         """Give the current CPU the machine's remaining exits."""

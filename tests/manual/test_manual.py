@@ -19,7 +19,7 @@ from .examples import FILES, MANUAL
 MOST_README_LINES: Final = 250
 _LINK: Final = re.compile(r"\[[^\]]+\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)")
 _OPTION: Final = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
-NOT_OURS: Final = frozenset({"--count", "--exits", "--help", "--rounds", "--seeds", "--set", "--traps"})
+NOT_OURS: Final = frozenset({"--count", "--exits", "--help", "--rounds", "--run", "--seeds", "--set", "--traps"})
 """Options of the click library, and of programs of the tests."""
 _BULLET: Final = re.compile(r"^- \*\*.+$", re.MULTILINE)
 

@@ -21,6 +21,7 @@ WRITERS: Final[Mapping[str, str]] = MappingProxyType(
         "cli.stat_terminal": f"{PACKAGE}.cli.cells",
         "cli.probe": f"{PACKAGE}.cli.cells",
         "cli.cells": OWNER,
+        "cli.suite_terminal": OWNER,
         "cli.report": f"{PACKAGE}.trace.htmlpage",
         "cli.trace": f"{PACKAGE}.trace.sinks",
         "trace.htmlpage": OWNER,
@@ -38,12 +39,14 @@ BYTES: Final = frozenset(
         "host.console_output",
         "host.watchdog",
         "probe.el0_registers",
+        "suite.kept_console",
         "trace.patience",
         "vm.semihosting.handles",
         "__main__",
     }
 )
-"""Who writes bytes to a descriptor: the guest's console, a pipe of our own, code into memory, and one constant line."""
+"""Who writes bytes to a descriptor: the guest's console, a copy of it, a pipe of our own, code into memory, and one
+constant line."""
 HANDED_ON: Final = frozenset({"trace.output_stream", "cli.overwriting"})
 """Who opens or looks at standard streams for others and writes nothing to them."""
 STREAMS: Final = frozenset({"stdout", "stderr", "__stdout__", "__stderr__"})

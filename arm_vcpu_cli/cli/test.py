@@ -1,0 +1,249 @@
+"""``armvcpu test``."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from arm_vcpu_cli.cli.guest_options import GuestOptions
+from arm_vcpu_cli.cli.options import FILE, count, seconds, suite_options
+from arm_vcpu_cli.cli.overwriting import check_outputs, machine_files
+from arm_vcpu_cli.cli.sections import SectionedCommand
+from arm_vcpu_cli.cli.suite_lines import FAILED, plain, summary_line
+from arm_vcpu_cli.cli.suite_signals import stops
+from arm_vcpu_cli.cli.suite_view import SuiteView
+from arm_vcpu_cli.errors import FileError, StoppedError, UsageError
+from arm_vcpu_cli.record import Record
+from arm_vcpu_cli.suite.expectations import Wanted, parse_answer, parse_pattern
+from arm_vcpu_cli.suite.guest_paths import find_guests
+from arm_vcpu_cli.suite.junit import junit
+from arm_vcpu_cli.suite.keeping import NOTHING_KEPT, Kept, keep_files, make_folder
+from arm_vcpu_cli.suite.pool import Plan, Pool, Result
+from arm_vcpu_cli.suite.results_json import results_json
+from arm_vcpu_cli.suite.tap import AUTO, DIALECTS
+from arm_vcpu_cli.suite.trial import Files, run_trial
+from arm_vcpu_cli.suite.verdict import Verdict
+from arm_vcpu_cli.trace.output_stream import open_output
+from arm_vcpu_cli.version import VERSION
+from arm_vcpu_cli.vm.endings import LAST_GUEST_STATUS, STATUS_INTERRUPTED
+
+Write = Callable[[Sequence[Result], Sequence[Kept], float], None]
+
+_TIMEOUT: Final = 60.0
+_MOST_JOBS: Final = 256
+_MOST_RETRIES: Final = 100
+_STDIN: Final = "-"
+_HIGHEST_STATUS: Final = 130
+
+
+def _jobs(text: str) -> int:
+    number = count(text)
+    if not 1 <= number <= _MOST_JOBS:
+        raise click.BadParameter(f"{text!r} is not a number of processes from 1 to {_MOST_JOBS}")
+    return number
+
+
+def _retries(text: str) -> int:
+    number = count(text)
+    if number > _MOST_RETRIES:
+        raise click.BadParameter(f"{text!r} is more than {_MOST_RETRIES}")
+    return number
+
+
+def _status(text: str) -> int:
+    number = count(text)
+    if number > _HIGHEST_STATUS:
+        raise click.BadParameter(f"{text!r} is no status of armvcpu run, which are 0 to {_HIGHEST_STATUS}")
+    return number
+
+
+def _skip_status(text: str) -> int:
+    number = count(text)
+    if not 1 <= number <= LAST_GUEST_STATUS:
+        raise click.BadParameter(f"{text!r} is no status that a guest gives itself, from 1 to {LAST_GUEST_STATUS}")
+    return number
+
+
+@click.command("test", cls=SectionedCommand, short_help="Run guests as tests, several at a time.")
+@click.argument("guests", metavar="GUEST...", nargs=-1, required=True)
+@click.option(
+    "--expect",
+    multiple=True,
+    metavar="REGEX",
+    help="A line of the console has to match; may be given more than once. Once all have matched, the guest is stopped "
+    "and has passed, unless --status or TAP still say something.",
+)
+@click.option("--fail", multiple=True, metavar="REGEX", help="No line of the console may match; comes before all else.")
+@click.option(
+    "--status",
+    type=_status,
+    metavar="N",
+    help="The status of `armvcpu run` that passes [default: 0, or any with --expect].",
+)
+@click.option(
+    "--skip-status",
+    "skip_statuses",
+    type=_skip_status,
+    multiple=True,
+    metavar="N",
+    help="A guest that gives itself this status is skipped, such as 77 for Automake and Meson.",
+)
+@click.option(
+    "--tap",
+    type=click.Choice(DIALECTS),
+    default=AUTO,
+    help="Whether the guest reports tests on its console: by TAP 12 to 14 or KTAP if it does (auto), or it has to "
+    "(tap, ktap).  [default: auto]",
+)
+@click.option(
+    "--send",
+    "answers",
+    multiple=True,
+    metavar="PROMPT=TEXT",
+    help=r"When the guest has printed PROMPT, give it TEXT and a newline (none if TEXT ends in \c), each in turn; with "
+    r"\n, \t, \xHH in both.",
+)
+@click.option("--arg", "arguments", multiple=True, metavar="TEXT", help="An argument for the guests.")
+@click.option(
+    "-j", "--jobs", type=_jobs, metavar="N", help="Guests that run at a time [default: the number of host CPUs]."
+)
+@click.option(
+    "--timeout",
+    type=seconds,
+    default=_TIMEOUT,
+    metavar="S",
+    help=f"Seconds of the host that each guest has; 0: no limit.  [default: {_TIMEOUT:g}]",
+)
+@click.option("--retries", type=_retries, default="0", metavar="N", help="Run a guest that fails up to N times more.")
+@click.option("--junit", "junit_file", type=FILE, metavar="FILE", help="Write the results as JUnit XML.")
+@click.option("--json", "json_file", type=FILE, metavar="FILE", help="Write the results as JSON.")
+@click.option(
+    "--keep",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Keep the console and a full report of each guest that fails in DIR.",
+)
+@click.option("--trace", "traces", is_flag=True, help="With --keep: also a trace of it.")
+@suite_options
+def command(
+    guests: tuple[str, ...],
+    expect: tuple[str, ...],
+    fail: tuple[str, ...],
+    status: int | None,
+    skip_statuses: tuple[int, ...],
+    tap: str,
+    answers: tuple[str, ...],
+    jobs: int | None,
+    retries: int,
+    junit_file: Path | None,
+    json_file: Path | None,
+    keep: Path | None,
+    traces: bool,
+    **options: Any,
+) -> int:
+    """Run each GUEST to its end, several at a time in processes of their own, and say which pass: files, folders (all
+    *.elf in them and below) and patterns such as 'build/**/test_*'.
+
+    A guest passes if its status is 0, it prints what it has to (--expect) and nothing that it must not (--fail), and
+    none of the tests fails that it reports by TAP or KTAP. Time is counted in instructions, so that a guest does the
+    same in every run; --guest-timeout limits it.
+
+    \b
+    Examples:
+      armvcpu test build/
+      armvcpu test --expect 'PROJECT EXECUTION SUCCESSFUL' --fail FATAL zephyr.elf
+      armvcpu test --tap ktap Image --append "console=ttyAMA0 kunit_shutdown=poweroff"
+      armvcpu test --send '# =ls /' --expect '^bin' vmlinuz --initrd initrd.gz
+      armvcpu test --junit results.xml --keep failures tests/*.elf
+    """
+    wanted = Wanted(
+        tuple(parse_pattern("--expect", text) for text in expect),
+        tuple(parse_pattern("--fail", text) for text in fail),
+        tuple(parse_answer("--send", text) for text in answers),
+        tap,
+        status,
+        skip_statuses,
+    )
+    if traces and keep is None:
+        raise UsageError("--trace needs --keep DIR, which is where the traces go")
+    if _STDIN in guests:
+        raise UsageError("-: expected the name of a file; a guest may have to be read more than once")
+    found = find_guests(guests)
+    _check(GuestOptions(found[0], **options), found, {"--junit": junit_file, "--json": json_file})
+    run = _Run(options, wanted)
+    with contextlib.ExitStack() as opened:
+        xml, plain_json = (
+            None if path is None else opened.enter_context(open_output(path, binary=True))
+            for path in (junit_file, json_file)
+        )
+
+        def write(results: Sequence[Result], kept: Sequence[Kept], took: float) -> None:
+            if xml is not None:
+                xml.write(junit(results, took))
+            if plain_json is not None:
+                plain_json.write(results_json(results, kept, took))
+
+        if keep is not None:
+            make_folder(keep)
+        folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="armvcpu-test-")))
+        plan = Plan(jobs or _host_cpus(), options["timeout"], retries, folder, f"armvcpu {VERSION}" if traces else "")
+        return _run_suite(found, run, plan, keep, write)
+
+
+class _Run(Record):
+    """Runs a guest with the options of the command line."""
+
+    options: dict[str, Any]
+    wanted: Wanted
+
+    def __call__(self, guest: Path, files: Files) -> Verdict:
+        begun = time.monotonic()
+        return run_trial(GuestOptions(guest, repeatable=True, **self.options).load, self.wanted, files, begun)
+
+
+def _check(options: GuestOptions, guests: Sequence[Path], outputs: dict[str, Path | None]) -> None:
+    """Refuse what would be wrong for every guest, and outputs that would overwrite what is read."""
+    description = options.describe()
+    inputs = {**machine_files(description), "the symbol file": options.symbols}
+    for path in inputs.values():
+        # Unlike Path's, this never raises.
+        if path is not None and not os.path.exists(path):  # noqa: PTH110
+            raise FileError(path, "no such file")
+    check_outputs(outputs, inputs | {f"the guest {guest}": guest for guest in guests})
+
+
+def _host_cpus() -> int:
+    """The number of CPUs of the host that this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:
+        return os.cpu_count() or 1
+
+
+def _run_suite(guests: Sequence[Path], run: _Run, plan: Plan, keep: Path | None, write: Write) -> int:
+    """Run the guests, show and write their results, and return the exit status."""
+    began = time.monotonic()
+    view = SuiteView(guests)
+    with stops() as stopped, view:
+        results = Pool(run, plan, view, stopped.requested, stopped.fileno()).run_all(guests)
+    took = time.monotonic() - began
+    kept: Sequence[Kept] = [NOTHING_KEPT] * len(results)
+    if keep is not None:
+        kept = keep_files(results, keep)
+    write(results, kept, took)
+    if stopped.requested():
+        raise StoppedError(f"interrupted: {plain(summary_line(results, took))}", STATUS_INTERRUPTED)
+    failures = [(each, files) for each, files in zip(results, kept, strict=True) if each.verdict.outcome in FAILED]
+    for result, files in failures:
+        view.write_failure(result, files)
+    if failures:
+        view.write(())
+    view.write(summary_line(results, took))
+    return int(bool(failures))

@@ -1,0 +1,91 @@
+"""Reads the console of a guest while it runs: what it has to print, its tests, and the prompts that are answered.
+
+It is called inside the exits of the guest, so what follows from a line happens at the same instruction in every run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from arm_vcpu_cli.suite.console_lines import ConsoleLines
+from arm_vcpu_cli.suite.expectations import Answer, Pattern, Wanted
+from arm_vcpu_cli.suite.tap import TapReader
+
+
+class ConsoleWatch:
+    """``answer`` gives the guest input, ``stop`` ends its run: all that matters is known."""
+
+    def __init__(self, wanted: Wanted, answer: Callable[[bytes], None], stop: Callable[[str], None]) -> None:
+        self._wanted = wanted
+        self._answer = answer
+        self._stop = stop
+        self._lines = ConsoleLines()
+        self._at = 0
+        """Where in the line that is not complete the next prompt may begin."""
+        self._answers = list(reversed(wanted.answers))
+        self._is_over = False
+        self.tap = TapReader(wanted.tap)
+        self.missing: list[Pattern] = list(wanted.expect)
+        """What the guest has not printed yet."""
+        self.failed: tuple[Pattern, str] | None = None
+        """What it must not print, and the line."""
+
+    @property
+    def unanswered(self) -> Answer | None:
+        """The answer whose prompt has not come."""
+        return self._answers[-1] if self._answers else None
+
+    def see(self, data: bytes) -> None:
+        """What the guest has printed."""
+        for line in self._lines.take(data):
+            if self._is_over:
+                return
+            self._prompt(line)
+            self._at = 0
+            self._match(line)
+            self.tap.take(line)
+            self._look()
+        if self._answers or self.missing or self._wanted.fail:
+            self._unfinished()
+
+    def finish(self) -> None:
+        """The run is over; nothing follows the last line."""
+        rest = self._lines.rest
+        if rest and not self._is_over:
+            self._match(rest)
+            self.tap.take(rest)
+
+    def _unfinished(self) -> None:
+        """A line that is not complete, and may be a prompt, is shown before the guest waits."""
+        rest = self._lines.rest
+        if rest and not self._is_over:
+            self._prompt(rest)
+            self._match(rest)
+            self._look()
+
+    def _match(self, line: str) -> None:
+        for pattern in self._wanted.fail:
+            if self.failed is None and pattern.search(line) is not None:
+                self.failed = pattern, line
+        if self.missing:
+            self.missing = [pattern for pattern in self.missing if pattern.search(line) is None]
+
+    def _prompt(self, line: str) -> None:
+        while self._answers:
+            prompt = self._answers[-1].prompt
+            found = line.find(prompt, self._at)
+            if found < 0:
+                return
+            self._at = found + len(prompt)
+            self._answer(self._answers.pop().text)
+
+    def _look(self) -> None:
+        """Stop the guest as soon as it is known whether it passes."""
+        if self.failed is not None:
+            self._end("printed what it must not")
+        elif self._wanted.stops_early and not self.missing and (self.tap.is_complete or not self.tap.seen):
+            self._end("printed all that was expected")
+
+    def _end(self, why: str) -> None:
+        self._is_over = True
+        self._stop(why)

@@ -1,0 +1,85 @@
+"""What a guest has to print and what it must not, and what it is answered."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from typing import Final
+
+from arm_vcpu_cli.errors import UsageError
+from arm_vcpu_cli.printable import console_text, printable
+from arm_vcpu_cli.record import Record
+from arm_vcpu_cli.suite.tap import AUTO
+
+Pattern = re.Pattern[str]
+
+_ESCAPE: Final = re.compile(r"\\(?:x([0-9A-Fa-f]{2})|(.)|$)")
+_ESCAPES: Final = {"n": b"\n", "r": b"\r", "t": b"\t", "e": b"\x1b", "\\": b"\\", "0": b"\0"}.get
+_NO_NEWLINE: Final = r"\c"
+_LONGEST_PATTERN: Final = 4096
+
+
+class Answer(Record):
+    """Once the guest has printed ``prompt``, it receives ``text``."""
+
+    prompt: str
+    text: bytes
+
+
+class Wanted(Record):
+    """What makes a guest pass. A ``status`` of None is 0; but with ``expect`` the guest is then stopped as soon as it
+    has printed all that is expected, and its status does not matter."""
+
+    expect: tuple[Pattern, ...] = ()
+    fail: tuple[Pattern, ...] = ()
+    answers: tuple[Answer, ...] = ()
+    tap: str = AUTO
+    status: int | None = None
+    skip_statuses: tuple[int, ...] = ()
+
+    @property
+    def stops_early(self) -> bool:
+        """Whether the guest is stopped once it has printed all that is expected."""
+        return bool(self.expect) and self.status is None
+
+
+def parse_pattern(option: str, text: str) -> Pattern:
+    """A regular expression. Raises :class:`UsageError`."""
+    if len(text) > _LONGEST_PATTERN:
+        raise UsageError(f"{option}: a regular expression has at most {_LONGEST_PATTERN} characters")
+    try:
+        with warnings.catch_warnings():
+            # What a later version of Python may read otherwise is nothing that the user of a command can act on.
+            warnings.simplefilter("ignore")
+            return re.compile(text)
+    except (re.error, OverflowError, RecursionError, MemoryError) as error:
+        raise UsageError(f"{option}: {printable(text)} is no regular expression: {printable(str(error))}") from error
+
+
+def parse_answer(option: str, text: str) -> Answer:
+    r"""``PROMPT=TEXT`` with the escapes of C; the text gets a newline unless it ends in ``\c``. Raises
+    :class:`UsageError`."""
+    prompt, equals, answer = text.partition("=")
+    if not equals or not prompt:
+        raise UsageError(f"{option}: {printable(text)} is not a prompt and an answer such as 'login: =root'")
+    ending = b"\n"
+    if answer.endswith(_NO_NEWLINE):
+        answer, ending = answer.removesuffix(_NO_NEWLINE), b""
+    shown = console_text(_unescaped(option, prompt))
+    if "\n" in shown or not shown:
+        raise UsageError(f"{option}: {printable(text)}: a prompt is part of one line")
+    return Answer(shown, _unescaped(option, answer) + ending)
+
+
+def _unescaped(option: str, text: str) -> bytes:
+    found = bytearray()
+    at = 0
+    for escape in _ESCAPE.finditer(text):
+        found += text[at : escape.start()].encode("utf-8", "surrogateescape")
+        at = escape.end()
+        code, letter = escape[1], escape[2]
+        byte = bytes.fromhex(code) if code else _ESCAPES(letter or "")
+        if byte is None:
+            raise UsageError(rf"{option}: {printable(escape[0])} is none of \n \r \t \e \0 \\ \xHH")
+        found += byte
+    return bytes(found) + text[at:].encode("utf-8", "surrogateescape")

@@ -1,0 +1,58 @@
+"""A verdict as plain data, and back: it comes from a process that has run a guest nobody trusts."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+from arm_vcpu_cli.suite.cases import Case, Outcome, Protocol
+from arm_vcpu_cli.suite.verdict import Verdict
+
+LONGEST: Final = 1 << 26
+"""The most bytes of a verdict: as many cases as are remembered, each with some lines."""
+
+
+def to_bytes(verdict: Verdict) -> bytes:
+    """The verdict as JSON."""
+    protocol = verdict.protocol
+    plain = {
+        "outcome": verdict.outcome.value,
+        "reason": verdict.reason,
+        "status": verdict.status,
+        "ending": verdict.ending,
+        "exits": verdict.exits,
+        "guest_seconds": verdict.guest_seconds,
+        "seen": protocol.seen,
+        "cases": [[case.name, case.outcome.value, case.reason, list(case.detail)] for case in protocol.cases],
+        "problems": list(protocol.problems),
+        "skipped": protocol.skipped,
+        "left_out": [[outcome.value, number] for outcome, number in protocol.left_out],
+    }
+    return json.dumps(plain).encode("ascii")
+
+
+def from_bytes(data: bytes) -> Verdict:
+    """What :func:`to_bytes` has made. Raises ValueError for anything else."""
+    try:
+        plain: Any = json.loads(data.decode("ascii"))
+        protocol = Protocol(
+            bool(plain["seen"]),
+            tuple(
+                Case(str(name), Outcome(outcome), str(reason), tuple(map(str, detail)))
+                for name, outcome, reason, detail in plain["cases"]
+            ),
+            tuple(map(str, plain["problems"])),
+            None if plain["skipped"] is None else str(plain["skipped"]),
+            tuple((Outcome(outcome), int(number)) for outcome, number in plain["left_out"]),
+        )
+        return Verdict(
+            Outcome(plain["outcome"]),
+            str(plain["reason"]),
+            None if plain["status"] is None else int(plain["status"]),
+            str(plain["ending"]),
+            int(plain["exits"]),
+            float(plain["guest_seconds"]),
+            protocol,
+        )
+    except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise ValueError(f"no verdict: {error}") from error

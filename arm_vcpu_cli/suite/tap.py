@@ -1,0 +1,365 @@
+"""Reads the Test Anything Protocol from a console on which others print too.
+
+A document begins with a version, a plan or test 1; one that is indented further is a subtest, and the next result of
+its parent is its name. Lines that mean nothing to the protocol are ignored, but kept for the failure that follows.
+Nothing that a guest prints later takes back a failure: the plan has to be there, once, and as many tests as it says,
+in order.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+from arm_vcpu_cli.record import replace
+from arm_vcpu_cli.suite.cases import Case, Outcome, Protocol
+from arm_vcpu_cli.suite.tap_lines import (
+    EXPECTED_TO_FAIL,
+    BailOut,
+    Diagnostic,
+    Directive,
+    Plan,
+    ResultLine,
+    Subtest,
+    Version,
+    parse_line,
+    without_time,
+)
+
+AUTO: Final = "auto"
+TAP: Final = "tap"
+KTAP: Final = "ktap"
+NONE: Final = "none"
+DIALECTS: Final = (AUTO, TAP, KTAP, NONE)
+
+MOST_CASES: Final = 10_000
+"""The most tests of a guest that are remembered one by one."""
+_MOST_PROBLEMS: Final = 10
+_DEEPEST: Final = 32
+_LINES_BEFORE: Final = 20
+_LINES_AFTER: Final = 40
+_YAML: Final = "---"
+_END_OF_YAML: Final = "..."
+
+
+class _Document:
+    """A document, or a subtest, as far as it has been read."""
+
+    def __init__(self, indent: int, name: str = "", *, is_named: bool = False) -> None:
+        self.indent = indent
+        self.name = name
+        self.is_named = is_named
+        """Whether a comment alone has announced it."""
+        self.plan: Plan | None = None
+        self.points = 0
+        self.is_kernels = False
+        self.cases: list[Case] = []
+        self.problems: list[str] = []
+        self.subtest: _Document | None = None
+        """The subtest that is complete and whose result comes next."""
+
+    @property
+    def is_empty(self) -> bool:
+        return self.plan is None and not self.points
+
+    def problem(self, text: str) -> None:
+        if text not in self.problems and len(self.problems) < _MOST_PROBLEMS:
+            self.problems.append(text)
+
+    def close(self, *, is_top: bool) -> None:
+        """Check what can only be checked at the end."""
+        if self.subtest is not None:
+            self.adopt(self.subtest, self.subtest.name or "subtest")
+            self.problem("a subtest has no result")
+        if self.plan is None:
+            if is_top or not (self.is_kernels or self.is_named):
+                self.problem("no plan (1..N)")
+        elif self.plan.count != self.points:
+            self.problem(f"{self.plan.count} tests planned, {self.points} run")
+
+    def take_result(self, line: ResultLine, before: tuple[str, ...]) -> None:
+        """The result of a test, or of the subtest before it."""
+        self.points += 1
+        if line.number is not None and line.number != self.points:
+            self.problem(f"test {line.number} where test {self.points} was due")
+            self.points = max(self.points, min(line.number, self.points + 1))
+        name = line.name or (self.subtest.name if self.subtest is not None else "") or f"test {self.points}"
+        case = _case(line, name, before)
+        subtest, self.subtest = self.subtest, None
+        if subtest is None:
+            self.cases.append(case)
+            return
+        if line.directive in EXPECTED_TO_FAIL:
+            subtest.cases = [_forgiven(each) for each in subtest.cases]
+        self.adopt(subtest, name)
+        fails = any(each.outcome is Outcome.FAILED for each in subtest.cases) or subtest.problems
+        if not subtest.cases or (case.outcome is Outcome.FAILED and not fails):
+            self.cases.append(case)
+
+    def adopt(self, subtest: _Document, name: str) -> None:
+        """Take over the tests of a subtest, under its name."""
+        self.cases += [replace(case, name=f"{name}.{case.name}") for case in subtest.cases]
+        for problem in subtest.problems:
+            self.problem(f"{name}: {problem}")
+
+
+def _case(line: ResultLine, name: str, before: tuple[str, ...]) -> Case:
+    reason = line.reason
+    if line.directive is Directive.SKIP:
+        return Case(name, Outcome.SKIPPED, reason)
+    if line.passed and line.directive is not Directive.XFAIL:
+        return Case(name, Outcome.PASSED)
+    if line.directive in EXPECTED_TO_FAIL:
+        return Case(name, Outcome.EXPECTED_FAILURE, reason)
+    if line.directive is not None:
+        reason = f"{line.directive.value} {reason}".rstrip()
+    return Case(name, Outcome.FAILED, reason, before)
+
+
+def _forgiven(case: Case) -> Case:
+    return replace(case, outcome=Outcome.EXPECTED_FAILURE) if case.outcome is Outcome.FAILED else case
+
+
+class TapReader:
+    """Reads the lines of a console. ``dialect``: with ``auto`` there need not be any tests."""
+
+    def __init__(self, dialect: str = AUTO) -> None:
+        self._dialect = dialect
+        self._stack: list[_Document] = []
+        self._announced: str | None = None
+        self._before: deque[str] = deque(maxlen=_LINES_BEFORE)
+        self._failed: _Document | None = None
+        self._after = 0
+        self._yaml: int | None = None
+        """The indentation of the result that a block of YAML belongs to, while it is read."""
+        self._cases: list[Case] = []
+        self._left_out: Counter[Outcome] = Counter()
+        self._problems: list[str] = []
+        self._reasons: list[str] = []
+        self._bailed = False
+        self._documents = 0
+
+    @property
+    def seen(self) -> bool:
+        """Whether there were any tests."""
+        return self._documents > 0
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all tests that were planned have run."""
+        if len(self._stack) != 1:
+            return self._bailed
+        top = self._stack[0]
+        return self._bailed or (top.plan is not None and top.points >= top.plan.count)
+
+    @property
+    def passed_and_failed(self) -> tuple[int, int]:
+        """How many top-level tests have passed, or been skipped, and how many have failed, so far."""
+        found = Counter(self._left_out)
+        found.update(case.outcome for case in self._cases)
+        found.update(case.outcome for document in self._stack for case in document.cases)
+        return found.total() - found[Outcome.FAILED], found[Outcome.FAILED]
+
+    def take(self, line: str) -> None:
+        """Read the next line."""
+        if self._dialect == NONE or self._bailed:
+            return
+        text = without_time(line).rstrip()
+        bare = text.lstrip(" ")
+        indent = len(text) - len(bare)
+        if self._in_yaml(indent, bare):
+            return
+        parsed = parse_line(bare)
+        handler = None if parsed is None else _HANDLERS.get(type(parsed))
+        if handler is None or not (self._stack or self._begins(parsed, indent)):
+            self._note(text)
+        else:
+            handler(self, parsed, indent, text)
+
+    def finish(self) -> Protocol:
+        """The result of all that was read; nothing follows."""
+        if self._stack:
+            self._close_top()
+        elif not self.seen and self._dialect not in (AUTO, NONE):
+            self._problems.append(f"no {self._dialect.upper()} on the console")
+        skipped = None
+        if self._documents and len(self._reasons) == self._documents:
+            skipped = self._reasons[0]
+        return Protocol(
+            self.seen,
+            tuple(self._cases),
+            tuple(self._problems[:_MOST_PROBLEMS]),
+            skipped,
+            tuple(sorted(self._left_out.items(), key=lambda item: item[0].value)),
+        )
+
+    # Lines
+
+    def _begins(self, line: Any, indent: int) -> bool:
+        """Whether the first document begins with this line."""
+        if self._dialect == KTAP and not isinstance(line, Version):
+            return False
+        if not (isinstance(line, Version | Plan | BailOut) or (isinstance(line, ResultLine) and line.number == 1)):
+            return False
+        self._open_top(indent)
+        return True
+
+    def _version(self, line: Version, indent: int, _text: str) -> None:
+        document = self._at(indent, opens=True)
+        if document is None:
+            return
+        if not document.is_empty or indent < document.indent:
+            if len(self._stack) == 1:
+                self._close_top()
+                self._open_top(indent)
+            else:
+                self._close_subtest()
+                self._stack.append(_Document(indent))
+        self._stack[-1].is_kernels = line.is_kernels
+
+    def _plan(self, line: Plan, indent: int, _text: str) -> None:
+        document = self._at(indent, opens=True)
+        if document is None or document.indent != indent:
+            return
+        if document.plan is not None:
+            document.problem("more than one plan")
+            return
+        document.plan = line
+        if not line.count and len(self._stack) == 1:
+            self._reasons.append(line.reason or "no tests planned")
+
+    def _result(self, line: ResultLine, indent: int, text: str) -> None:
+        document = self._at(indent, opens=self._announced is not None)
+        if document is None or document.indent != indent:
+            self._note(text)
+            return
+        held = len(document.cases)
+        document.take_result(line, tuple(self._before))
+        self._before.clear()
+        self._failed = None
+        if len(document.cases) > held and document.cases[-1].outcome is Outcome.FAILED:
+            self._failed, self._after = document, _LINES_AFTER
+        if len(self._stack) == 1:
+            self._spill(document)
+
+    def _bail_out(self, line: BailOut, _indent: int, _text: str) -> None:
+        self._bailed = True
+        self._problems.append(f"Bail out! {line.reason}".rstrip())
+
+    def _subtest(self, line: Subtest, indent: int, _text: str) -> None:
+        if indent <= self._stack[-1].indent and self._stack[-1].is_empty and len(self._stack) > 1:
+            self._stack[-1].name = line.name
+        elif indent > self._stack[-1].indent:
+            self._push(_Document(indent, line.name, is_named=True))
+        else:
+            self._announced = line.name
+
+    def _diagnostic(self, _line: Diagnostic, _indent: int, text: str) -> None:
+        self._note(text)
+
+    # Documents
+
+    def _at(self, indent: int, *, opens: bool) -> _Document | None:
+        """The document that a line with this indentation belongs to: one that is open, or, if such a line ``opens``
+        one, a new subtest."""
+        while len(self._stack) > 1 and self._stack[-1].indent > indent:
+            self._close_subtest()
+        top = self._stack[-1]
+        if indent <= top.indent:
+            return top
+        if not opens:
+            return None
+        document = _Document(indent, self._announced or "", is_named=self._announced is not None)
+        self._announced = None
+        return document if self._push(document) else None
+
+    def _push(self, document: _Document) -> bool:
+        if len(self._stack) >= _DEEPEST:
+            return False
+        self._stack.append(document)
+        return True
+
+    def _close_subtest(self) -> None:
+        closed = self._stack.pop()
+        closed.close(is_top=False)
+        parent = self._stack[-1]
+        if closed.is_empty and not closed.cases:
+            return
+        if parent.subtest is not None:
+            closed.cases = parent.subtest.cases + closed.cases
+            closed.problems = [*parent.subtest.problems, *closed.problems]
+        parent.subtest = closed
+
+    def _open_top(self, indent: int) -> None:
+        self._stack = [_Document(indent)]
+        self._documents += 1
+
+    def _close_top(self) -> None:
+        while len(self._stack) > 1:
+            self._close_subtest()
+        top = self._stack.pop()
+        if not self._bailed:
+            top.close(is_top=True)
+        elif top.subtest is not None:
+            top.adopt(top.subtest, top.subtest.name or "subtest")
+        self._failed = None
+        self._spill(top)
+        self._problems += top.problems
+
+    def _spill(self, document: _Document) -> None:
+        """Remember the complete tests, as many as there is room for; what follows may be about the last."""
+        complete = slice(None, -1 if self._failed is document else None)
+        for case in document.cases[complete]:
+            self._keep(case)
+        del document.cases[complete]
+
+    def _keep(self, case: Case) -> None:
+        if len(self._cases) < MOST_CASES:
+            self._cases.append(case)
+        else:
+            self._left_out[case.outcome] += 1
+
+    # What is said besides results
+
+    def _note(self, text: str) -> None:
+        """A line that belongs to the failure before it, if it is a comment that follows at once, or to the next."""
+        if self._failed is not None and self._after and text.lstrip().startswith("#"):
+            self._add_detail(text)
+            return
+        self._failed = None
+        self._before.append(text)
+
+    def _in_yaml(self, indent: int, bare: str) -> bool:
+        """Whether a line is part of a block of YAML, which is indented further than its result."""
+        if self._yaml is None:
+            if bare != _YAML or not self._stack or indent <= self._stack[-1].indent:
+                return False
+            self._yaml = self._stack[-1].indent
+            return True
+        if (bare and indent <= self._yaml) or bare == _END_OF_YAML:
+            self._yaml = None
+            return bare == _END_OF_YAML
+        if self._failed is not None and self._after:
+            self._add_detail(" " * indent + bare)
+        return True
+
+    def _add_detail(self, text: str) -> None:
+        self._after -= 1
+        document = self._failed
+        if document is not None and document.cases:
+            last = document.cases[-1]
+            document.cases[-1] = replace(last, detail=(*last.detail, text))
+
+
+_HANDLERS: Final[Mapping[type, Callable[[TapReader, Any, int, str], None]]] = MappingProxyType(
+    {
+        Version: TapReader._version,
+        Plan: TapReader._plan,
+        ResultLine: TapReader._result,
+        BailOut: TapReader._bail_out,
+        Subtest: TapReader._subtest,
+        Diagnostic: TapReader._diagnostic,
+    }
+)

@@ -1,0 +1,119 @@
+"""One run of a guest as a test, in the process that this is for: its files are written, its verdict returned."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import Final
+
+from arm_vcpu_cli.api import Machine
+from arm_vcpu_cli.board.description import MachineDescription
+from arm_vcpu_cli.guest.image import GuestImage
+from arm_vcpu_cli.host.console import Console
+from arm_vcpu_cli.host.watchdog import Watchdog
+from arm_vcpu_cli.printable import printable_lines
+from arm_vcpu_cli.record import Record
+from arm_vcpu_cli.suite.cases import Outcome
+from arm_vcpu_cli.suite.console_watch import ConsoleWatch
+from arm_vcpu_cli.suite.expectations import Wanted
+from arm_vcpu_cli.suite.kept_console import KeptConsole
+from arm_vcpu_cli.suite.verdict import Verdict, decide
+from arm_vcpu_cli.vm.endings import RunResult
+from arm_vcpu_cli.vm.machine import Machine as Parts
+
+_REPORT: Final = "arm_vcpu_cli.inspect.postmortem.report"
+_ATTACHING: Final = "arm_vcpu_cli.observe.attaching"
+_TRACING: Final = "arm_vcpu_cli.observe.tracing"
+_SINKS: Final = "arm_vcpu_cli.trace.sinks"
+_STREAMS: Final = "arm_vcpu_cli.trace.output_stream"
+"""Loaded only for guests that fail, or that are traced."""
+_FULL: Final = "full"
+_AT_ONCE: Final = 1e-3
+"""Seconds; 0 would mean no limit."""
+_NANOSECONDS: Final = 1_000_000_000
+
+CONSOLE: Final = "console"
+REPORT: Final = "report"
+TRACE: Final = "trace.jsonl.gz"
+
+Load = Callable[[], tuple[MachineDescription, GuestImage]]
+
+
+class Files(Record):
+    """Where a run leaves what it has to say: ``FOLDER/NAME.console`` and the others."""
+
+    folder: Path
+    name: str
+    tracer: str = ""
+    """The name and version of the tool, if the guest is traced."""
+
+    def path(self, kind: str) -> Path:
+        """The file of one kind."""
+        return self.folder / f"{self.name}.{kind}"
+
+
+def run_trial(load: Load, wanted: Wanted, files: Files, begun: float) -> Verdict:
+    """Load a guest, run it to its end, and judge it. Its time limit counts from ``begun`` on (``time.monotonic``)."""
+    description, image = load()
+    with (
+        contextlib.closing(KeptConsole(files.path(CONSOLE))) as kept,
+        _nowhere() as output,
+        Machine.open(image, description, console=Console(output, None)) as machine,
+        contextlib.ExitStack() as traced,
+    ):
+        parts = machine.parts
+        watch = ConsoleWatch(wanted, parts.input.answer, partial(_stop, parts))
+        parts.input.shows_prompts = bool(wanted.expect or wanted.answers)
+        parts.console.observe(kept.see)
+        parts.console.observe(watch.see)
+        finish = _trace(parts, files, traced) if files.tracer else None
+        limit = description.limits.timeout
+        left = max(limit - (time.monotonic() - begun), _AT_ONCE) if limit else limit
+        with Watchdog(parts.request_stop, left) as watchdog:
+            result = machine.run_watched(watchdog)
+            watchdog.rest()
+        watch.finish()
+        verdict = decide(wanted, watch, result, parts.timeline.now() / _NANOSECONDS)
+        lines: list[str] = []
+        if verdict.outcome is Outcome.FAILED:
+            lines = import_module(_REPORT).report_lines(parts, result, form=_FULL)
+            text = printable_lines("\n".join([*lines, result.message]))
+            files.path(REPORT).write_text(f"{text}\n", encoding="utf-8", errors="backslashreplace")
+        if finish is not None:
+            finish(result, lines)
+        return verdict
+
+
+def _stop(machine: Parts, why: str) -> None:
+    machine.seen_enough = why
+    machine.request_stop()
+
+
+def _trace(machine: Parts, files: Files, opened: contextlib.ExitStack) -> Callable[[RunResult, list[str]], None]:
+    """Trace a machine; the result is to be called at the end of its run."""
+    attaching, tracing = import_module(_ATTACHING), import_module(_TRACING)
+    stream = opened.enter_context(import_module(_STREAMS).open_output(files.path(TRACE)))
+    sink = import_module(_SINKS).JsonLinesSink(stream)
+    sink.header(attaching.trace_header(machine, files.tracer, timing=False))
+    tracer = attaching.attach_tracer(machine, sink, tracing.TraceOptions())
+
+    def finish(result: RunResult, report: list[str]) -> None:
+        tracer.end(result, report)
+        tracer.close()
+
+    return finish
+
+
+@contextlib.contextmanager
+def _nowhere() -> Iterator[int]:
+    """A descriptor that takes everything: the console is kept by an observer, which limits it."""
+    fd = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        yield fd
+    finally:
+        os.close(fd)

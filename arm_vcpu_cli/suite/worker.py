@@ -1,0 +1,108 @@
+"""A process for one run of a guest: whatever happens in it, the others notice only that it ends."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, NoReturn
+
+from arm_vcpu_cli.errors import ArmVcpuError
+from arm_vcpu_cli.printable import decoded
+from arm_vcpu_cli.suite.cases import Outcome
+from arm_vcpu_cli.suite.plain_verdict import LONGEST, from_bytes, to_bytes
+from arm_vcpu_cli.suite.verdict import Verdict
+
+_PR_SET_PDEATHSIG: Final = 1
+_STANDARD: Final = (0, 1, 2)
+_MOST_ERRORS: Final = 1 << 16
+
+
+class Process:
+    """A child that runs ``work`` and leaves its verdict in a file. ``fd`` becomes readable when it has ended."""
+
+    def __init__(self, work: Callable[[], Verdict], verdict: Path, errors: Path) -> None:
+        """Start it. Raises OSError if the system has no room for it."""
+        self._verdict = verdict
+        self._errors = errors
+        self.fd, writer = os.pipe()
+        try:
+            parent = os.getpid()
+            self.pid = os.fork()
+            if not self.pid:
+                _live(work, verdict, errors, parent)
+        except BaseException:
+            os.close(self.fd)
+            raise
+        finally:
+            os.close(writer)
+
+    def kill(self) -> None:
+        """End it now."""
+        os.kill(self.pid, signal.SIGKILL)
+
+    def end(self) -> Verdict:
+        """Wait for its end, and read its verdict; one that leaves none has died."""
+        os.close(self.fd)
+        _, status = os.waitpid(self.pid, 0)
+        try:
+            with self._verdict.open("rb") as file:
+                return from_bytes(file.read(LONGEST))
+        except (OSError, ValueError):
+            return Verdict(Outcome.ERROR, self._cause(os.waitstatus_to_exitcode(status)))
+
+    def _cause(self, code: int) -> str:
+        try:
+            with self._errors.open("rb") as file:
+                said = file.read(_MOST_ERRORS).splitlines()
+        except OSError:
+            said = []
+        if code < 0:
+            return f"its process was killed by signal {-code} ({signal.strsignal(-code)})"
+        last = decoded(said[-1]) if said else "it said nothing"
+        return f"its process ended with status {code} and without a verdict: {last}"
+
+
+def _live(work: Callable[[], Verdict], verdict: Path, errors: Path, parent: int) -> NoReturn:
+    """Be the child."""
+    status = 1
+    try:
+        _cut_off(errors, parent)
+        # What the parent has loaded stays; what the guest's run makes is collected.
+        gc.freeze()
+        gc.enable()
+        try:
+            found = work()
+        except ArmVcpuError as error:
+            found = Verdict(Outcome.ERROR, str(error))
+        partial = verdict.with_suffix(".partial")
+        partial.write_bytes(to_bytes(found))
+        partial.replace(verdict)
+        status = 0
+    except BaseException:  # noqa: BLE001
+        # Nothing may get out of here: it would be a second parent.
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def _cut_off(errors: Path, parent: int) -> None:
+    """Have nothing in common with the terminal, and end with the parent."""
+    os.setsid()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGALRM):
+        signal.signal(number, signal.SIG_DFL)
+    signal.set_wakeup_fd(-1)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != parent:
+            os._exit(1)
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    said = os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+    for standard, source in zip(_STANDARD, (nowhere, nowhere, said), strict=True):
+        os.dup2(source, standard)
