@@ -201,7 +201,8 @@ class TapReader:
         """Whether the first document begins with this line."""
         if self._dialect == KTAP and not isinstance(line, Version):
             return False
-        if not (isinstance(line, Version | Plan | BailOut) or (isinstance(line, ResultLine) and line.number == 1)):
+        is_first = isinstance(line, ResultLine) and line.number == 1 and not indent
+        if not (is_first or isinstance(line, Version | Plan | BailOut)):
             return False
         self._open_top(indent)
         return True
