@@ -143,8 +143,9 @@ class Machine:
         self._captured = captured
         self._conversation: Conversation | None = None
         self._started = False
-        self._over: RunResult | None = None
-        """How the guest has ended, after which nothing runs."""
+        self.last_run: RunResult | None = None
+        """How the last run ended, None before the first."""
+        self._is_over = False
 
     @classmethod
     def open(
@@ -232,12 +233,12 @@ class Machine:
     def run_watched(self, watchdog: Watchdog) -> RunResult:
         """Run the guest to its end, or until ``watchdog``, which has been entered, stops it. A guest that has ended
         for good does not run again: the result is the same."""
-        if self._over is not None:
-            return self._over
+        if self._is_over and self.last_run is not None:
+            return self.last_run
         self.start()
-        result = run_machine(self.parts, watchdog)
-        if result.ending in ENDS_FOR_GOOD or any(cpu.vcpu.state is VCpuState.INVALID for cpu in self.parts.cpus):
-            self._over = result
+        result = self.last_run = run_machine(self.parts, watchdog)
+        broken = any(cpu.vcpu.state is VCpuState.INVALID for cpu in self.parts.cpus)
+        self._is_over = broken or result.ending in ENDS_FOR_GOOD
         return result
 
     def expect(
@@ -246,8 +247,9 @@ class Machine:
         """Run the guest until its console shows ``pattern``, and return the match.
 
         What was printed since the last match is searched, and what comes: the guest is stopped right behind the byte
-        that completes the first match, so a pattern such as ``\\d+`` matches one digit unless something follows it.
-        The text has no carriage returns and no control sequences of a terminal; ``^`` and ``$`` match at each line.
+        that completes the first match, or behind the one after it if that might have belonged to it (``\\d+``, ``.*``).
+        The text has no carriage returns and no control sequences of a terminal. ``^`` and ``$`` match at each line;
+        ``$`` in a line that is not complete only matches once the run has ended.
         ``timeout`` limits the seconds of the guest's time, ``host_timeout`` those of the host (0: no limit).
 
         Raises :class:`~arm_vcpu_cli.vm.conversation.ExpectationError` if the run ends before, and :class:`UsageError`

@@ -11,17 +11,19 @@ from typing import Final
 import click
 from click.shell_completion import CompletionItem
 
-from arm_vcpu_cli.cli.diff_view import DiffText, as_json
+from arm_vcpu_cli.cli.diff_view import as_json
 from arm_vcpu_cli.cli.options import count
 from arm_vcpu_cli.cli.output import say, show
-from arm_vcpu_cli.cli.style import colours
+from arm_vcpu_cli.cli.style import colours, event_style
 from arm_vcpu_cli.cli.trace_options import REASONS, named_vcpus
 from arm_vcpu_cli.errors import UsageError
 from arm_vcpu_cli.trace.diff import MIN_WINDOW, WINDOW, Hunk, Totals, align, hunks
+from arm_vcpu_cli.trace.diff_text import DiffText
 from arm_vcpu_cli.trace.diffkeys import END, TIMES, Comparison, Side
 from arm_vcpu_cli.trace.event import EVENT_TYPES
 from arm_vcpu_cli.trace.event_schema import property_names
 from arm_vcpu_cli.trace.reader import STDIN, TraceReader
+from arm_vcpu_cli.trace.text import plain
 
 SAME: Final = 0
 DIFFERENT: Final = 1
@@ -138,7 +140,7 @@ def command(
         _check_vcpus(vcpus, max(trace_a.header.vcpus, trace_b.header.vcpus))
         side_a, side_b = Side(trace_a, comparison), Side(trace_b, comparison)
         coloured = colours(sys.stdout, color)
-        text = DiffText(side_a, side_b, comparison, coloured=coloured)
+        text = DiffText(side_a, side_b, comparison, event_style if coloured else plain)
         totals = Totals()
         found = hunks(align(side_a, side_b, comparison, window), context, totals)
         if brief:

@@ -1,7 +1,7 @@
 """Talking to a guest on its console: run it until it has printed something, answer, and go on.
 
-A guest is stopped right behind the byte that completes what is awaited, so a conversation under the instruction clock
-repeats exactly, and its trace is that of a run with the same input at the same times.
+A guest is stopped right behind the byte that completes what is awaited, or that shows that it is complete. So a
+conversation under the instruction clock repeats exactly, and leaves no mark in a trace.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ _SPAN: Final = 4096
 """Characters that what is awaited may have, if it comes in several lines."""
 _SHOWN_LINES: Final = 10
 _NEWLINE: Final = "\n"
+_MORE: Final = "0aA\0"
+"""Characters of the kinds that may follow."""
 
 
 class ExpectationError(ArmVcpuError):
@@ -64,13 +66,18 @@ class Conversation:
         """
         awaited = compiled(pattern)
         fresh = "".join(self._fresh)
-        match = awaited.search(fresh)
+        match = _search(awaited, fresh)
+        if match is not None:
+            self._fresh = [fresh[match.end() :]]
+            return match
+        self._window = fresh[-_SPAN:]
+        result, match = self._run(awaited, run)
         if match is None:
-            self._window = fresh[-_SPAN:]
-            result, match = self._run(awaited, run)
+            # Nothing follows for now, so what depends on that counts as well.
+            fresh = "".join(self._fresh)
+            match = awaited.search(fresh)
             if match is None:
-                raise ExpectationError(awaited.pattern, result, "".join(self._fresh))
-        else:
+                raise ExpectationError(awaited.pattern, result, fresh)
             self._fresh = [fresh[match.end() :]]
         return match
 
@@ -103,13 +110,26 @@ class Conversation:
         start = 0
         if _NEWLINE not in text:
             start = max(window.rfind(_NEWLINE, 0, max(window.rfind(_NEWLINE), 0)), 0)
-        self._match = awaited.search(window, start)
+        self._match = _search(awaited, window, start)
         if self._match is not None:
             self._window = window[self._match.end() :]
             self._machine.seen_enough = f"the console shows {printable(repr(awaited.pattern))}"
             self._machine.request_stop()
         elif len(window) > 2 * _SPAN:
             self._window = window[-_SPAN:]
+
+
+def _search(awaited: re.Pattern[str], text: str, start: int = 0) -> re.Match[str] | None:
+    """The first match in a text that goes on. One that may become longer (``\\d+``), or that is there only because
+    nothing follows yet (``$`` in the middle of a line), is none."""
+    match = awaited.search(text, start)
+    if match is None or match.end() < len(text) or text.endswith(_NEWLINE):
+        return match
+    for more in _MORE:
+        longer = awaited.search(text + more, start)
+        if longer is None or longer.span() != match.span():
+            return None
+    return match
 
 
 def compiled(pattern: str | re.Pattern[str]) -> re.Pattern[str]:

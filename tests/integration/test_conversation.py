@@ -63,6 +63,22 @@ def test_text_over_several_lines() -> None:
         assert machine.expect(r"Hello from EL1!\nCurrentEL 0x4  M").group().endswith("M")
 
 
+@pytest.mark.parametrize(
+    ("pattern", "matched"),
+    [("1.*$", "123 abc4"), (r"1\d+", "123"), (r"[A-Z]+\d", "ABC4"), (r"\w+", "123"), ("^1.*C4", "123 ABC4")],
+)
+def test_a_match_is_complete(echo: Machine, pattern: str, matched: str) -> None:
+    echo.expect("ends.\n")
+    echo.send("123 abc4\n")
+    assert echo.expect(pattern).group() == matched.upper()
+
+
+def test_the_end_of_a_line_that_is_not_complete(echo: Machine) -> None:
+    echo.send("de")
+    assert echo.expect("DE$", timeout=1).group() == "DE"
+    assert echo.parts.timeline.now() > 1_000_000_000, "nothing shows before the limit that the line ends here"
+
+
 def test_what_is_missing_is_told_with_the_last_lines(echo: Machine) -> None:
     echo.send("".join(f"line {number}\n" for number in range(20)))
     with pytest.raises(ExpectationError) as caught:

@@ -46,6 +46,7 @@ LAYERS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         | {"axvcpu", "engine", "devices", "guest", "trace", "arm_vcpu", "board", "host", "vm", "observe", "inspect"}
         | {"api"},
         "suite": GROUND | {"axvcpu", "guest", "trace", "board", "host", "vm", "observe", "inspect", "api", "debug"},
+        "pytest_plugin": GROUND | {"trace", "board", "host", "vm", "observe", "inspect", "api", "version"},
         "cli": frozenset({ANY}),
         "": frozenset({ANY}),
         "__main__": frozenset({"cli", "code_archive"}),
@@ -80,6 +81,7 @@ THIRD_PARTY: Final[Mapping[str, str]] = MappingProxyType(
         "elftools": f"{PACKAGE}.guest",
         "tomli": f"{PACKAGE}.board",
         "zstandard": f"{PACKAGE}.trace",
+        "pytest": f"{PACKAGE}.pytest_plugin",
         "capstone": f"{PACKAGE}.inspect.postmortem.disassembly",
     }
 )

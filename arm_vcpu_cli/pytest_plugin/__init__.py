@@ -1,0 +1,145 @@
+"""The pytest plugin: guests in tests, talked to on their consoles, their exits compared with goldens.
+
+pytest loads this module in every project of an environment in which armvcpu is installed, used or not. So it imports
+nothing but pytest: what fixtures need is loaded when a test asks for one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+if TYPE_CHECKING:
+    from arm_vcpu_cli.pytest_plugin.goldens import GoldenFactory
+    from arm_vcpu_cli.pytest_plugin.machines import GuestMachine, MachineFactory, RunFactory
+
+_SETTINGS: Final = "arm_vcpu_cli.pytest_plugin.settings"
+_MACHINES: Final = "arm_vcpu_cli.pytest_plugin.machines"
+_GOLDENS: Final = "arm_vcpu_cli.pytest_plugin.goldens"
+_REPORTS: Final = "arm_vcpu_cli.pytest_plugin.reports"
+
+MARKER: Final = "armvcpu"
+UPDATED: Final = "armvcpu_golden"
+"""The user property of a test that has written a golden."""
+_OPENED: Final = pytest.StashKey[list["GuestMachine"]]()
+_OTHER_GOLDENS: Final = "pytest_golden"
+"""A plugin with a fixture and an option of the same names: --update-goldens then means both."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The options of the command line and of the ini file."""
+    group = parser.getgroup("armvcpu", "guests (armvcpu)")
+    if find_spec(_OTHER_GOLDENS) is None:
+        group.addoption(
+            "--update-goldens",
+            action="store_true",
+            default=False,
+            help="Write the exits of guests to their goldens instead of comparing them.",
+        )
+    group.addoption(
+        "--armvcpu-timeout",
+        metavar="SECONDS",
+        help="Guest time that a run may take, and so may waiting for a text (ini: armvcpu_timeout) [default: 60; "
+        "0: no limit].",
+    )
+    group.addoption(
+        "--armvcpu-host-timeout",
+        metavar="SECONDS",
+        help="The same in time of the host (ini: armvcpu_host_timeout) [default: 60; 0: no limit].",
+    )
+    group.addoption(
+        "--armvcpu-report",
+        metavar="FORM",
+        choices=("short", "full", "none"),
+        help="The report on the guests of a test that fails: short, full or none [default: short; a few lines with -q, "
+        "full with -v].",
+    )
+    parser.addini("armvcpu_machine", "The machine file of guests, from here [default: the virt preset].")
+    parser.addini("armvcpu_timeout", "Seconds of guest time that a run may take [60].")
+    parser.addini("armvcpu_host_timeout", "Seconds of the host that a run may take [60].")
+    parser.addini("armvcpu_goldens", "The folder of the goldens, from the test file.", default="goldens")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker."""
+    config.addinivalue_line(
+        "markers",
+        "armvcpu(guest=..., machine=..., cpus=..., timeout=..., ...): the guest, machine and limits of the armvcpu "
+        "fixtures of a test; files are found from the test file.",
+    )
+    if find_spec(_OTHER_GOLDENS) is None:
+        config.pluginmanager.register(_ShortNames(), "armvcpu-short-names")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Refuse a marker that says something wrong before anything runs."""
+    if item.get_closest_marker(MARKER) is not None:
+        import_module(_SETTINGS).check_markers(item)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Add what the guests did to the report of a test that failed."""
+    report = yield
+    opened = item.stash.get(_OPENED, None)
+    if opened is not None and report.failed and call.when != "teardown":
+        report.sections += import_module(_REPORTS).sections(item, opened)
+    return report
+
+
+def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:
+    """Say where exits and their golden part."""
+    if op != "==" or _GOLDENS not in {type(left).__module__, type(right).__module__}:
+        return None
+    explained: list[str] | None = import_module(_GOLDENS).explained(left, right)
+    return explained
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name the goldens that were written."""
+    reports = [report for found in terminalreporter.stats.values() for report in found]
+    properties = [each for report in reports for each in getattr(report, "user_properties", ())]
+    written = sorted({str(value) for name, value in properties if name == UPDATED})
+    for path in written:
+        terminalreporter.write_line(f"golden written: {path}")
+
+
+@pytest.fixture
+def armvcpu_machine(request: pytest.FixtureRequest) -> Iterator[MachineFactory]:
+    """Open a machine with a guest: ``armvcpu_machine("guest.elf", cpus=4)``. It is closed at the end of the test.
+
+    What the call leaves out comes from the marker ``armvcpu``, and then from the ini file.
+    """
+    opened = request.node.stash.setdefault(_OPENED, [])
+    with ExitStack() as closing:
+        yield import_module(_MACHINES).MachineFactory(request.node, opened, closing)
+
+
+@pytest.fixture
+def armvcpu_run(armvcpu_machine: MachineFactory) -> RunFactory:
+    """Run a guest to its end: ``run = armvcpu_run("guest.elf")``; then look at ``run.status``, ``run.console``, ..."""
+    factory: RunFactory = import_module(_MACHINES).RunFactory(armvcpu_machine)
+    return factory
+
+
+@pytest.fixture
+def armvcpu_golden(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> GoldenFactory:
+    """A file that exits are compared with: ``assert run.exits == armvcpu_golden("boot.jsonl")``."""
+    factory: GoldenFactory = import_module(_GOLDENS).GoldenFactory(request.node, tmp_path_factory)
+    return factory
+
+
+class _ShortNames:
+    """Fixtures that another plugin may have under the same name."""
+
+    @pytest.fixture
+    def golden(self, armvcpu_golden: GoldenFactory) -> GoldenFactory:
+        """The same as armvcpu_golden."""
+        return armvcpu_golden

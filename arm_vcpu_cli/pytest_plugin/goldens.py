@@ -1,0 +1,181 @@
+"""Goldens: files of exits that were right once, with which those of a run are compared.
+
+A golden is a trace in JSON Lines, so ``armvcpu diff``, ``report`` and ``stat`` read it too. It is written anew only if
+it differs in what is compared: a run that is as it was leaves the file alone. Events that are not compared are not in
+it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from arm_vcpu_cli.errors import ArmVcpuError, FileError, UsageError
+from arm_vcpu_cli.printable import printable_lines, printable_message
+from arm_vcpu_cli.pytest_plugin.exit_log import ExitLog
+from arm_vcpu_cli.trace.diff import Totals, align, hunks
+from arm_vcpu_cli.trace.diff_text import DiffText
+from arm_vcpu_cli.trace.diffkeys import TIMES, Comparison, Side
+from arm_vcpu_cli.trace.output_stream import COMPRESSED, open_output
+from arm_vcpu_cli.trace.reader import TraceReader
+
+UPDATED: Final = "armvcpu_golden"
+DIFFS: Final = pytest.StashKey[list[tuple[str, str]]]()
+"""The differences that the test has found: a heading and lines, for the report on it."""
+_CONTEXT: Final = 3
+_MOST_HUNKS: Final = 5
+_FOLDER: Final = "armvcpu-exits"
+
+
+class GoldenFactory:
+    """Makes the goldens of one test: ``golden("boot.jsonl", only=["Hypercall"])``."""
+
+    def __init__(self, item: pytest.Item, folders: pytest.TempPathFactory) -> None:
+        self._item = item
+        self._folders = folders
+
+    def __call__(
+        self,
+        name: str | Path,
+        *,
+        only: Collection[str] = (),
+        vcpus: Collection[int] = (),
+        ignore: Collection[str] = (),
+        by_symbol: bool = False,
+        times: bool = False,
+    ) -> Golden:
+        """The golden ``name``, in the ini file's ``armvcpu_goldens`` beside the test file.
+
+        All properties of all events are compared but numbers and, unless ``times``, times. ``only`` are the exit
+        reasons and event types that are compared, ``vcpus`` whose, ``ignore`` properties that are not; ``by_symbol``
+        compares functions in the place of addresses, for a guest that was built anew.
+        """
+        said = {"only": only, "ignore": ignore}
+        for option, value in said.items():
+            if isinstance(value, str):
+                raise UsageError(f"golden: {option}: expected a list of names, found {value!r}")
+        config = self._item.config
+        path = self._item.path.parent / config.getini("armvcpu_goldens") / name
+        ignored = frozenset(ignore) | (frozenset() if times else TIMES)
+        comparison = Comparison(ignored, by_symbol, frozenset(only), frozenset(vcpus))
+        update = bool(config.getoption("update_goldens", False))
+        return Golden(path, comparison, self._item, self._folders, update=update)
+
+
+class Golden:
+    """A file that exits are compared with: ``run.exits == golden``. To update it is to be equal."""
+
+    def __init__(
+        self,
+        path: Path,
+        comparison: Comparison,
+        item: pytest.Item,
+        folders: pytest.TempPathFactory,
+        *,
+        update: bool,
+    ) -> None:
+        self.path = path
+        self._shown = _relative(path)
+        self._comparison = comparison
+        self._item = item
+        self._folders = folders
+        self._update = update
+        self.explanation: list[str] = []
+        """Why the comparison before has failed, in a few lines."""
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, ExitLog):
+            return NotImplemented
+        try:
+            return self._matches(other)
+        except ArmVcpuError as error:
+            self.explanation = str(error).splitlines()
+            return False
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"golden({self._shown!r})"
+
+    def _matches(self, log: ExitLog) -> bool:
+        text = log.text(self._comparison.wants)
+        if not self.path.exists():
+            if self._update:
+                self._write(text)
+                return True
+            self.explanation = [f"{self._shown}: there is no such golden yet: pytest --update-goldens writes it"]
+            return False
+        if self.path.suffix not in COMPRESSED and _events(self.path.read_text("utf-8", "replace")) == _events(text):
+            return True
+        return self._compare(text)
+
+    def _compare(self, text: str) -> bool:
+        own = self._folders.mktemp(_FOLDER) / self.path.name.removesuffix(".gz").removesuffix(".zst")
+        own.write_text(text, "utf-8")
+        try:
+            with TraceReader(Path(self._shown)) as golden, TraceReader(own) as trace:
+                sides = Side(golden, self._comparison), Side(trace, self._comparison)
+                totals = Totals()
+                diff = DiffText(*sides, self._comparison)
+                found = hunks(align(*sides, self._comparison), _CONTEXT, totals)
+                shown = [line for hunk in islice(found, _MOST_HUNKS) for line in diff.hunk(hunk)]
+                for _ in found:
+                    pass
+                if not totals.differ:
+                    return True
+                lines = [*diff.headings(), *shown]
+                if totals.hunks > _MOST_HUNKS:
+                    lines.append(f"... {totals.hunks - _MOST_HUNKS} more places (armvcpu diff shows them)")
+                summary = [*diff.summary(totals)]
+        except FileError:
+            if not self._update:
+                raise
+        if self._update:
+            self._write(text)
+            return True
+        hint = f"all of it: armvcpu diff {self._shown} {own}; to accept it: pytest --update-goldens"
+        self.explanation = [*map(printable_message, summary[:2]), hint]
+        diffs = self._item.stash.setdefault(DIFFS, [])
+        diffs.append((f"exits and {self._shown}", printable_lines("\n".join([*lines, "", *summary]))))
+        return False
+
+    def _write(self, text: str) -> None:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise FileError(self.path.parent, f"cannot be made: {error.strerror}") from error
+        with open_output(self.path) as file:
+            file.write(text)
+        self._item.user_properties.append((UPDATED, self._shown))
+
+
+def explained(left: object, right: object) -> list[str] | None:
+    """Why exits are not those of a golden; None if these are other things."""
+    golden = left if isinstance(left, Golden) else right if isinstance(right, Golden) else None
+    if golden is None:
+        return None
+    log = right if golden is left else left
+    if not isinstance(log, ExitLog):
+        return [f"{golden!r} is compared with exits (run.exits), not with {type(log).__name__}"]
+    return [f"{log!r} == {golden!r}", *golden.explanation]
+
+
+def _events(text: str) -> str:
+    """What stands behind the header, which has the version of armvcpu in it."""
+    return text.partition("\n")[2]
+
+
+def _relative(path: Path) -> str:
+    """A file as people write it."""
+    shorter = os.path.relpath(path)
+    return str(path) if shorter.startswith(os.pardir) else shorter
+
+
+def diffs_of(item: pytest.Item) -> Sequence[tuple[str, str]]:
+    """The differences that a test has found."""
+    return item.stash.get(DIFFS, [])
