@@ -11,6 +11,7 @@ from typing import Final
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.padding import Padding
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -83,7 +84,12 @@ class TerminalView:
         for part in line:
             text.append(part.text, style=_STYLES.get(part.role, ""))
         text.rstrip()
-        self._console.print(text, no_wrap=cuts, overflow="ellipsis" if cuts else "fold", crop=cuts)
+        indent = len(text.plain) - len(text.plain.lstrip())
+        if indent and not cuts:
+            # What does not fit goes on below its beginning.
+            self._console.print(Padding(text[indent:], (0, 0, 0, indent), expand=False))
+        else:
+            self._console.print(text, no_wrap=cuts, overflow="ellipsis" if cuts else "fold", crop=cuts)
 
     def started(self, index: int, guest: Path) -> None:
         """A guest runs."""

@@ -178,22 +178,24 @@ def command(
     found = find_guests(guests)
     _check(GuestOptions(found[0], **options), found, {"--junit": junit_file, "--json": json_file})
     run = _Run(options, wanted)
-    with contextlib.ExitStack() as opened:
+    with contextlib.ExitStack() as opened, tempfile.TemporaryDirectory(prefix="armvcpu-test-") as folder:
         xml, plain_json = (
             None if path is None else opened.enter_context(open_output(path, binary=True))
             for path in (junit_file, json_file)
         )
 
         def write(results: Sequence[Result], kept: Sequence[Kept], took: float) -> None:
-            if xml is not None:
-                xml.write(junit(results, took))
-            if plain_json is not None:
-                plain_json.write(results_json(results, kept, took))
+            # They get their names here: what a signal leaves of the results is complete.
+            with opened.pop_all():
+                if xml is not None:
+                    xml.write(junit(results, took))
+                if plain_json is not None:
+                    plain_json.write(results_json(results, kept, took))
 
         if keep is not None:
             make_folder(keep)
-        folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="armvcpu-test-")))
-        plan = Plan(jobs or _host_cpus(), options["timeout"], retries, folder, f"armvcpu {VERSION}" if traces else "")
+        tracer = f"armvcpu {VERSION}" if traces else ""
+        plan = Plan(jobs or _host_cpus(), options["timeout"], retries, Path(folder), tracer)
         return _run_suite(found, run, plan, keep, write)
 
 

@@ -13,13 +13,13 @@ from typing import Final
 from arm_vcpu_cli.errors import FileError, OutputError
 from arm_vcpu_cli.suite.cases import Outcome
 from arm_vcpu_cli.suite.pool import Result
-from arm_vcpu_cli.suite.trial import CONSOLE, REPORT, TRACE
+from arm_vcpu_cli.suite.trial import CONSOLE, ERRORS, REPORT, TRACE
 
 Kept = Mapping[str, Path]
 """The files of a guest, by what they are."""
 
 NOTHING_KEPT: Final[Kept] = MappingProxyType({})
-_KINDS: Final = (CONSOLE, REPORT, TRACE)
+_KINDS: Final = (CONSOLE, REPORT, TRACE, ERRORS)
 _PLAIN: Final = re.compile(r"[^\w.+=@-]+")
 _LONGEST: Final = 120
 
@@ -48,7 +48,7 @@ def _keep(result: Result, folder: Path, name: str) -> Kept:
     kept: dict[str, Path] = {}
     for kind in _KINDS:
         source = result.files.path(kind)
-        if source.exists():
+        if source.exists() and (kind != ERRORS or source.stat().st_size):
             target = folder / f"{name}.{kind}"
             try:
                 shutil.move(source, target)

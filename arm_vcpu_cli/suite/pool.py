@@ -10,12 +10,11 @@ from typing import Final, Protocol
 
 from arm_vcpu_cli.record import Record, replace
 from arm_vcpu_cli.suite.cases import Outcome
-from arm_vcpu_cli.suite.trial import CONSOLE, Files
+from arm_vcpu_cli.suite.trial import CONSOLE, ERRORS, Files
 from arm_vcpu_cli.suite.verdict import Verdict
 from arm_vcpu_cli.suite.worker import Process
 
 GRACE_SECONDS: Final = 10.0
-"""For how long a run may go on after its time limit, to write a report, before its process is killed."""
 _LOOK_SECONDS: Final = 0.1
 """How often a display of what runs is renewed."""
 _TAIL_BYTES: Final = 1 << 14
@@ -33,6 +32,8 @@ class Plan(Record):
     retries: int
     folder: Path
     tracer: str = ""
+    grace: float = GRACE_SECONDS
+    """For how many seconds a run may go on after its time limit, to write a report, before its process is killed."""
 
 
 class Result(Record):
@@ -104,7 +105,7 @@ class Pool:
     def _start(self, index: int, guest: Path, attempt: int) -> bool:
         files = Files(self._plan.folder, f"{index}-{attempt}", self._plan.tracer)
         try:
-            process = Process(lambda: self._run(guest, files), files.path("verdict"), files.path("errors"))
+            process = Process(lambda: self._run(guest, files), files.path("verdict"), files.path(ERRORS))
         except OSError as error:
             if self._running:
                 # There may be room when one of them has ended.
@@ -127,7 +128,7 @@ class Pool:
                 again.append((running.index, running.attempt + 1))
         if self._plan.timeout:
             for running in self._running.values():
-                if now - running.begun > self._plan.timeout + GRACE_SECONDS:
+                if now - running.begun > self._plan.timeout + self._plan.grace:
                     running.process.kill()
         self._progress.tick()
         return again
@@ -136,7 +137,7 @@ class Pool:
         """Take the verdict of a run; whether it is to be run once more."""
         self._selector.unregister(running.process.fd)
         verdict, seconds = running.process.end(), now - running.begun
-        if verdict.outcome is Outcome.ERROR and self._plan.timeout and seconds > self._plan.timeout + GRACE_SECONDS:
+        if verdict.outcome is Outcome.ERROR and self._plan.timeout and seconds > self._plan.timeout + self._plan.grace:
             limit = f"it did not end within {self._plan.timeout:g} s of the host, and did not stop when it was told to"
             verdict = replace(verdict, reason=f"{limit}: {verdict.reason}")
         failed = verdict.outcome in (Outcome.FAILED, Outcome.ERROR)

@@ -40,6 +40,7 @@ _NANOSECONDS: Final = 1_000_000_000
 CONSOLE: Final = "console"
 REPORT: Final = "report"
 TRACE: Final = "trace.jsonl.gz"
+ERRORS: Final = "errors"
 
 Load = Callable[[], tuple[MachineDescription, GuestImage]]
 

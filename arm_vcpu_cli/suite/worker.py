@@ -86,9 +86,9 @@ def _live(work: Callable[[], Verdict], verdict: Path, errors: Path, parent: int)
         status = 0
     except BaseException:  # noqa: BLE001
         # Nothing may get out of here: it would be a second parent.
-        traceback.print_exc()
+        with errors.open("a", encoding="utf-8", errors="backslashreplace") as file:
+            traceback.print_exc(file=file)
     finally:
-        sys.stderr.flush()
         os._exit(status)
 
 

@@ -1,8 +1,8 @@
 /*
  * tap: a guest that tests something, and reports it by the Test Anything
- * Protocol (TAP 14).
+ * Protocol (TAP).
  *
- *   TAP version 14
+ *   TAP version 13
  *   1..4
  *   ok 1 - sorts numbers
  *   ok 2 - sorts nothing
@@ -50,7 +50,7 @@ void main(void)
     int equal[] = {2, 1, 2, 1};
 
     uart_init();
-    uart_puts("TAP version 14\n1..4\n");
+    uart_puts("TAP version 13\n1..4\n");
     sort(numbers, 5);
     check(is_sorted(numbers, 5), "sorts numbers");
     sort(numbers, 0);

@@ -12,6 +12,7 @@ _MARK: Final = b"here it says:   "
 _ROOM: Final = 8191
 _APPLICATION_EXIT: Final = 0x20026
 READS_A_LINE: Final = "\x01"
+SAYS_ITS_COMMAND_LINE: Final = "\x02"
 
 
 class End(IntEnum):

@@ -1,5 +1,5 @@
 // Says what a test has put into it (tests/support/saying_guest.py): a text on the UART, in which the byte 1 stands for a
-// line that is read and printed; then it ends, or does not.
+// line that is read and printed and the byte 2 for its command line; then it ends, or does not.
 
 	.text
 	.global _start
@@ -11,6 +11,8 @@ next:
 	cbz	w0, end
 	cmp	w0, #1
 	b.eq	read
+	cmp	w0, #2
+	b.eq	arguments
 	strb	w0, [x19]
 	b	next
 read:
@@ -21,6 +23,15 @@ read:
 	cmp	w0, #10
 	b.ne	read
 	b	next
+arguments:
+	adr	x1, line
+	mov	w0, #0x15			// SYS_GET_CMDLINE
+	hlt	#0xf000
+	adr	x21, space
+1:	ldrb	w0, [x21], #1
+	cbz	w0, next
+	strb	w0, [x19]
+	b	1b
 end:
 	ldr	x1, way
 	cmp	x1, #1
@@ -53,6 +64,8 @@ compute:
 	b	compute
 
 	.balign	8
+line:	.quad	space, 512			// where the command line goes, and how long it may be
+space:	.fill	512, 1, 0
 	.ascii	"here it says:   "
 block:	.quad	0x20026				// ADP_Stopped_ApplicationExit
 	.quad	0				// the status
