@@ -20,6 +20,17 @@ class Part(Protocol):
         """Take what :meth:`save` gave, of a part that is alike; ValueError if it is something else."""
 
 
+class Remembers(Protocol):
+    """What knows something of a run that is no part of the machine's state, such as an observer. When a debugger goes
+    back in time, it has to know again what it knew then."""
+
+    def remembered(self) -> Any:
+        """What it knows now, which does not change any more; for :meth:`recall` in the same process."""
+
+    def recall(self, remembered: Any) -> None:
+        """Know what :meth:`remembered` gave, and no more."""
+
+
 class Saved:
     """A dictionary of plain data: integers, truth values, strings, bytes, None, lists and dictionaries.
 

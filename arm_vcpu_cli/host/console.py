@@ -9,11 +9,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from arm_vcpu_cli.errors import ArmVcpuError
-from arm_vcpu_cli.host.console_output import (
-    CHUNK,
-    NEWLINE,
-    ConsoleOutput,
-)
+from arm_vcpu_cli.host.console_output import CHUNK, NEWLINE, ConsoleOutput
 from arm_vcpu_cli.host.inbox import LIMIT, FileAhead, Inbox, has_bytes, is_file, read_available, start_reader
 from arm_vcpu_cli.host.readiness import wait_readable
 from arm_vcpu_cli.saved import Saved
@@ -80,7 +76,10 @@ class Console(ConsoleOutput):
         # What the guest may receive belongs to the main thread; all threads share the inbox.
         self._in: deque[int] = deque()
         self._inbox = Inbox()
-        self._file: FileAhead | None = None
+        self.file: FileAhead | None = None
+        """The source of the input, once it is known to be a file."""
+        self.repeated: bool | None = None
+        """In a run that repeats what it has done: whether input may still arrive at this point of it."""
         self._ended = input_fd is None
         self._escaped = False
         self._refill: Callable[[], None] = self._take_keys if interactive else self._read_now
@@ -107,7 +106,9 @@ class Console(ConsoleOutput):
     @property
     def input_open(self) -> bool:
         """Whether something may still arrive, or has arrived and is not delivered."""
-        return not self._ended or len(self._inbox) > 0 or (self._file is not None and self._file.has_more)
+        if self.repeated is not None:
+            return self.repeated
+        return not self._ended or len(self._inbox) > 0 or (self.file is not None and self.file.has_more)
 
     def connect(
         self,
@@ -158,8 +159,8 @@ class Console(ConsoleOutput):
     def give_back(self, unread: int) -> None:
         """The guest gets nothing more. What it has not read of a file, which includes the last ``unread`` bytes that it
         has received, is there for the next reader."""
-        if self._file is not None and not self._fed:
-            self._file.leave(unread + len(self._in))
+        if self.file is not None and not self._fed:
+            self.file.leave(unread + len(self._in))
 
     def take(self, most: int) -> bytes:
         """What there is for the guest now, at most ``most`` bytes."""
@@ -181,7 +182,7 @@ class Console(ConsoleOutput):
             self._idle_waits += 1
             if not skips and not self._fed:
                 self._sleep(IDLE_SECONDS)
-        elif self._fed or self._has_news():
+        elif self._fed or self.repeated is not None or self._has_news():
             return
         elif self._interactive or (self._watched and self._begun):
             self._inbox.wait(IDLE_SECONDS)
@@ -222,8 +223,8 @@ class Console(ConsoleOutput):
         """Let the guest receive what has arrived: call it while the guest is stopped. Empty if there was nothing
         but perhaps the end of the input."""
         data = self._inbox.take()
-        if not data and self._file is not None and not self._in:
-            data = self._file.take()
+        if not data and self.file is not None and not self._in:
+            data = self.file.take()
         self._in.extend(data)
         return data
 
@@ -244,9 +245,14 @@ class Console(ConsoleOutput):
             self._inbox.wait(left)
         return False
 
+    def announce(self) -> None:
+        """Say again that something has arrived, if it is not delivered yet."""
+        if self._has_news():
+            self._request()
+
     def _has_news(self) -> bool:
         """Whether :meth:`deliver` has something to do. The next part of a file is not due before the last is used."""
-        return self._inbox.has_news() or (self._file is not None and self._file.has_more and not self._in)
+        return self._inbox.has_news() or (self.file is not None and self.file.has_more and not self._in)
 
     # Input that is repeated
 
@@ -297,11 +303,11 @@ class Console(ConsoleOutput):
 
     def _file_ahead(self) -> FileAhead:
         """What input is read from that is a file; its end is known from the start."""
-        if self._file is None:
+        if self.file is None:
             assert self._input_fd is not None
-            self._file = FileAhead(self._input_fd)
+            self.file = FileAhead(self._input_fd)
             self._ended = True
-        return self._file
+        return self.file
 
     def _read_first(self) -> None:
         """The guest has asked for input, of which some may be there already."""
@@ -320,8 +326,8 @@ class Console(ConsoleOutput):
             self._begun = True
             if is_file(fd):
                 self._file_ahead()
-        if self._file is not None:
-            self._in.extend(self._file.take())
+        if self.file is not None:
+            self._in.extend(self.file.take())
         else:
             self._read_pipe_now()
 
@@ -334,7 +340,7 @@ class Console(ConsoleOutput):
         self._in.extend(data or b"")
 
     def _announce_file(self) -> None:
-        if self._file is not None and self._file.has_more:
+        if self.file is not None and self.file.has_more:
             self._request()
 
     def _read_pipe(self) -> None:

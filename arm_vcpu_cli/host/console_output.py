@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from arm_vcpu_cli.errors import ArmVcpuError, OutputError
 from arm_vcpu_cli.host.readiness import wait_writable
+
+if TYPE_CHECKING:
+    from arm_vcpu_cli.host.shown_once import ShownOnce
 
 NEWLINE: Final = 0x0A
 CHUNK: Final = 4096
@@ -41,6 +44,8 @@ class ConsoleOutput:
         self._idle_waits = 0
         """For how many waits the guest has printed nothing."""
         self._cancelled: Callable[[], bool] = bool
+        self.once: ShownOnce | None = None
+        """Drops what has been written before, in a run that goes back in time."""
 
     def observe(self, seen: Callable[[bytes], None]) -> None:
         """Have ``seen`` called as well with all that the guest prints, just before it is written."""
@@ -86,6 +91,8 @@ class ConsoleOutput:
 
     def _write_out(self, fd: int, out: bytearray) -> None:
         """Write all of ``out``, which is empty then, also where that is impossible."""
+        if self.once is not None:
+            self.once.drop(fd, out)
         try:
             while out:
                 self._wait_for_room(fd)

@@ -9,7 +9,7 @@ import threading
 from array import array
 from collections.abc import Callable
 from importlib import import_module
-from typing import Final
+from typing import Any, Final
 
 from arm_vcpu_cli.host.readiness import wait_readable
 
@@ -70,6 +70,15 @@ class FileAhead:
     def has_more(self) -> bool:
         """Whether the next :meth:`take` returns anything."""
         return bool(self._next)
+
+    def remembered(self) -> Any:
+        """See :class:`~arm_vcpu_cli.saved.Remembers`."""
+        return self._position
+
+    def recall(self, remembered: Any) -> None:
+        """See :class:`~arm_vcpu_cli.saved.Remembers`."""
+        self._position = remembered
+        self._next = self._read()
 
     def take(self) -> bytes:
         """The next chunk of at most :data:`LIMIT` bytes."""

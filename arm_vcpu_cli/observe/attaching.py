@@ -34,6 +34,7 @@ def attach_tracer(machine: Machine, sink: TraceSink, options: TraceOptions) -> T
         vcpus=len(machine.cpus),
     )
     machine.observe(tracer)
+    machine.observers += (tracer, times)
     if gic is not None and tracer.wants_interrupts:
         gic.watch(tracer.interrupt)
     if tracer.wants_states:

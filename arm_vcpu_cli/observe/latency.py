@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from arm_vcpu_cli.arch.registers.intid import is_private
 from arm_vcpu_cli.devices.gic.v3 import ACKNOWLEDGED, ENDED, RAISED
 
@@ -12,6 +14,14 @@ class InterruptLatency:
     def __init__(self) -> None:
         self._raised: dict[tuple[int, int], int] = {}
         self._acknowledged: dict[tuple[int, int], int] = {}
+
+    def remembered(self) -> Any:
+        """See :class:`~arm_vcpu_cli.saved.Remembers`."""
+        return dict(self._raised), dict(self._acknowledged)
+
+    def recall(self, remembered: Any) -> None:
+        """See :class:`~arm_vcpu_cli.saved.Remembers`."""
+        self._raised, self._acknowledged = map(dict, remembered)
 
     def step(self, action: str, cpu: int, intid: int, now: int) -> int | None:
         """The latency of a step: for an injection or acknowledgement the time since the raise, for an end of interrupt

@@ -8,13 +8,15 @@ from __future__ import annotations
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from typing import Final
+from copy import copy
+from typing import Any, Final
 
 from arm_vcpu_cli.arm_vcpu.observer import El1ExceptionRecord, ExitRecord
 from arm_vcpu_cli.axvcpu.exit import MmioRead, MmioWrite, NestedPageFault
 from arm_vcpu_cli.axvcpu.vcpu import VCpuState
 from arm_vcpu_cli.observe.describing import EventDescriber, InterruptStep
 from arm_vcpu_cli.observe.latency import InterruptLatency
+from arm_vcpu_cli.observe.once import Once
 from arm_vcpu_cli.record import Record
 from arm_vcpu_cli.trace.event import ACCESS, CODE, CONSOLE, ENTRY, EXCEPTION, EXIT, IRQ, STATE, TraceEnd, TraceEvent
 from arm_vcpu_cli.trace.selection import EVERYTHING, Facts, Selection, Test
@@ -43,6 +45,12 @@ class TraceOptions(Record):
     stop_on: bytes = b""
 
 
+_MOMENTARY: Final = tuple(
+    "_open _left _ring _seen _kinds _held_states _line _exited _begun _inside _late _tail".split()
+)
+"""The attributes that change."""
+
+
 class Tracer:
     """Implements :class:`~arm_vcpu_cli.arm_vcpu.observer.ExitObserver`, and receives the reports of the other parts of
     a machine.
@@ -67,7 +75,9 @@ class Tracer:
     ) -> None:
         options = TraceOptions() if options is None else options
         types = options.selection.wanted_types()
-        self._sink, self._event = sink, sink.event
+        self._sink = sink
+        self._event: Callable[[TraceEvent], object] = sink.event
+        self._once: Once | None = None
         self._describer = describer
         self._describe_exit, self._describe_entry = describer.exit, describer.entry
         self._options = options
@@ -122,6 +132,33 @@ class Tracer:
     def counts(self) -> dict[str, int]:
         """Exits by reason, traced or not, in the order in which the reasons first occurred."""
         return {kind.__name__: count for kind, count in self._kinds.items()}
+
+    # A run that goes back in time ------------------------------------------------------------------------------
+
+    def tell_once(self) -> None:
+        """From now on, tell the sink only of events that are further on than any before: a run that goes back to an
+        earlier state (:meth:`recall`) is traced as if it had not."""
+        self._once = once = Once(self._sink.event)
+        self._event = once.event
+
+    def forget_future(self) -> None:
+        """Tell of what comes from here on: it is another future than that which was told before."""
+        if self._once is not None:
+            self._once.told = self._once.number
+
+    def remembered(self) -> Any:
+        """See :class:`~arm_vcpu_cli.saved.Remembers`."""
+        number = 0 if self._once is None else self._once.number
+        return [copy(getattr(self, name)) for name in _MOMENTARY], self._latency.remembered(), number
+
+    def recall(self, remembered: Any) -> None:
+        """See :class:`~arm_vcpu_cli.saved.Remembers`."""
+        values, latency, number = remembered
+        for name, value in zip(_MOMENTARY, values, strict=True):
+            setattr(self, name, copy(value))
+        self._latency.recall(latency)
+        if self._once is not None:
+            self._once.number = number
 
     # Reports of the vCPU ---------------------------------------------------------------------------------------
 

@@ -7,6 +7,8 @@ later than its own.
 
 from __future__ import annotations
 
+from typing import Any
+
 from arm_vcpu_cli.vm.cpu import Activity
 from arm_vcpu_cli.vm.machine import Machine
 
@@ -21,6 +23,14 @@ class VcpuTimes:
         self._ahead: dict[int, int] = {}
         """The time last reported for a vCPU that waited or was off, which its own time may not have reached: an earlier
         event may still wake it."""
+
+    def remembered(self) -> Any:
+        """See :class:`~arm_vcpu_cli.saved.Remembers`."""
+        return dict(self._ahead)
+
+    def recall(self, remembered: Any) -> None:
+        """See :class:`~arm_vcpu_cli.saved.Remembers`."""
+        self._ahead = dict(remembered)
 
     def now(self) -> int:
         """The time of the current vCPU."""

@@ -7,7 +7,7 @@ the exit path. A guest may move its vectors at any time; their address is read a
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from arm_vcpu_cli.arch.registers.el1regs import Spsr
 from arm_vcpu_cli.arch.registers.sysreg import lookup
@@ -33,6 +33,7 @@ def watch_vectors(
         return machine.current.arch.state.u64[vbar]
 
     watches = [VectorWatch(core, where, now, take, lambda: machine.current.index) for core in machine.host.cores]
+    machine.observers += watches
 
     def look() -> None:
         for watch in watches:
@@ -59,6 +60,17 @@ class VectorWatch:
         self._vcpu = vcpu
         self._current: int | None = None
         self._watched: set[int] = set()
+        self._hooked: set[int] = set()
+        """Those that are watched, and those that will be again: the hooks of a table stay."""
+
+    def remembered(self) -> Any:
+        """See :class:`~arm_vcpu_cli.saved.Remembers`."""
+        return self._current, frozenset(self._watched)
+
+    def recall(self, remembered: Any) -> None:
+        """See :class:`~arm_vcpu_cli.saved.Remembers`."""
+        self._current, watched = remembered
+        self._watched = set(watched)
 
     def look(self) -> None:
         """Read the present address of the vectors."""
@@ -69,6 +81,9 @@ class VectorWatch:
         if vbar in self._watched or len(self._watched) >= _MAX_TABLES:
             return
         self._watched.add(vbar)
+        if vbar in self._hooked:
+            return
+        self._hooked.add(vbar)
         for source in _SOURCES:
             for kind in _KINDS:
                 self._watch(vbar, vector_offset(source, kind), kind)
@@ -76,7 +91,7 @@ class VectorWatch:
     def _watch(self, vbar: int, offset: int, kind: TrapKind) -> None:
         def entered(vector: int) -> None:
             core = self._core
-            if core.read_sysreg(_VBAR) != vbar:
+            if core.read_sysreg(_VBAR) != vbar or vbar not in self._watched:
                 return
             el = Spsr(core.read_sysreg(_SPSR)).el
             elr, vcpu = core.read_sysreg(_ELR), self._vcpu()

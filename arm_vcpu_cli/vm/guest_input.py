@@ -53,6 +53,9 @@ class GuestInput:
         self._replay: InputLog | None = None
         self._next = 0
         self._alarm = clock.alarm(self._feed, name="input", silent=True)
+        self._journal: list[tuple[int, bytes]] | None = None
+        """All deliveries so far, and those ahead where the run has gone back."""
+        self._repeating = False
         self._answers = bytearray()
         self.shows_prompts = False
         """Whether all that the guest has printed is shown before it waits, an unfinished line too."""
@@ -65,7 +68,7 @@ class GuestInput:
         """Deliver the input that has arrived, with the guest stopped between two instructions."""
         if self.shows_prompts:
             self._console.flush()
-        if self._replay is not None or not self._open:
+        if self._replay is not None or not self._open or self._repeating:
             return
         data = self._console.deliver()
         ended = not self._console.input_open
@@ -116,7 +119,10 @@ class GuestInput:
             if not self._console.input_open:
                 return b""
             if self._replay is not None:
-                self._feed_early(self._replay)
+                self._feed_early(self._replay.deliveries, self._replay.end)
+                continue
+            if self._journal is not None and self._next < len(self._journal):
+                self._feed_early(self._journal, None)
                 continue
             if self.cancelled():
                 raise ConsoleCancelledError("the guest waits for input")
@@ -125,14 +131,14 @@ class GuestInput:
             self._clock.rearm()
             self.deliver()
 
-    def _feed_early(self, log: InputLog) -> None:
+    def _feed_early(self, deliveries: Sequence[tuple[int, bytes]], end: int | None) -> None:
         """Advance to the next delivery of a recorded run, for which the guest waits with no event in between."""
-        if self._next < len(log.deliveries):
-            self._clock.skip_to(log.deliveries[self._next][0])
+        if self._next < len(deliveries):
+            self._clock.skip_to(deliveries[self._next][0])
             self._feed()
             self._clock.rearm()
             return
-        self._clock.skip_to(self._clock.now() if log.end is None else log.end)
+        self._clock.skip_to(self._clock.now() if end is None else end)
         self.replay_over = True
         raise ConsoleCancelledError("the recorded run has ended")
 
@@ -151,6 +157,31 @@ class GuestInput:
         self._replay = log
         self._schedule()
 
+    # A run that goes back in time
+
+    def keep(self) -> None:
+        """Keep all deliveries from now on, so that a run that goes on from an earlier state (:meth:`load`) gets them
+        again at the same times."""
+        self._journal = []
+
+    def repeat(self, repeating: bool) -> None:
+        """Set whether the run repeats what it has done before: then nothing new arrives, and nobody waits for it."""
+        self._repeating = repeating
+        self._console.repeated = self._open if repeating else None
+        if not repeating:
+            self._console.announce()
+
+    @property
+    def repeating(self) -> bool:
+        """Whether the run repeats what it has done before."""
+        return self._repeating
+
+    def forget_future(self) -> None:
+        """Forget what would be delivered again from here on."""
+        if self._journal is not None:
+            del self._journal[self._next :]
+            self._alarm.cancel()
+
     def save(self) -> dict[str, Any]:
         """Return the position in a recorded run; live input is not part of the state."""
         return {"version": _VERSION, "next": self._next, "replay_over": self.replay_over}
@@ -166,6 +197,10 @@ class GuestInput:
         if self._replay is not None:
             self._next, self.replay_over = position, over
             self._schedule()
+        elif self._journal is not None:
+            self._next = min(position, len(self._journal))
+            self._open = all(data for _, data in self._journal[: self._next])
+            self._schedule()
         else:
             self._alarm.cancel()
 
@@ -176,6 +211,9 @@ class GuestInput:
             self._recorder.close(self._clock.now())
 
     def _record(self, now: int, data: bytes) -> None:
+        if self._journal is not None:
+            self._journal.append((now, data))
+            self._next += 1
         if self._recorder is not None:
             self._recorder.record(now, data)
 
@@ -184,13 +222,11 @@ class GuestInput:
             uart.poll()
 
     def _schedule(self) -> None:
-        log = self._replay
-        if log is None:
-            return
-        if self._next < len(log.deliveries):
-            self._alarm.set_at(log.deliveries[self._next][0])
-        elif log.end is not None:
-            self._alarm.set_at(log.end)
+        deliveries, end = self._recorded()
+        if self._next < len(deliveries):
+            self._alarm.set_at(deliveries[self._next][0])
+        elif end is not None:
+            self._alarm.set_at(end)
 
     def _feed(self) -> None:
         if self._answers:
@@ -198,15 +234,22 @@ class GuestInput:
             self._answers.clear()
             self._notify()
             return
-        log = self._replay
-        if log is None:
+        deliveries, _ = self._recorded()
+        if self._next >= len(deliveries):
+            self.replay_over = self._replay is not None
             return
-        if self._next >= len(log.deliveries):
-            self.replay_over = True
-            return
-        data = log.deliveries[self._next][1]
+        data = deliveries[self._next][1]
         self._next += 1
         self._console.feed(data)
         if data:
             self._notify()
+        elif self._journal is not None:
+            self._open = False
+            self.repeat(self._repeating)
         self._schedule()
+
+    def _recorded(self) -> tuple[Sequence[tuple[int, bytes]], int | None]:
+        """The deliveries that are repeated, and the time at which they end, if that ends the run."""
+        if self._replay is not None:
+            return self._replay.deliveries, self._replay.end
+        return self._journal or (), None

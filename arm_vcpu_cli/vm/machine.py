@@ -18,6 +18,7 @@ from arm_vcpu_cli.devices.gic.controller import InterruptController
 from arm_vcpu_cli.engine.port import CpuCore
 from arm_vcpu_cli.guest.image import GuestImage
 from arm_vcpu_cli.host.console import Console
+from arm_vcpu_cli.saved import Remembers
 from arm_vcpu_cli.vm.cpu import Cpu
 from arm_vcpu_cli.vm.guest_input import GuestInput
 from arm_vcpu_cli.vm.hosting import MachineHost
@@ -80,6 +81,8 @@ class Machine:
         self.seen_enough: str | None = None
         """The reason to end the run, set by an observer whose goal is reached; it takes effect once the vCPU stops."""
         self.semihosting = semihosting
+        self.observers: list[Remembers] = []
+        """Those whose knowledge of the run goes back with it."""
 
     @property
     def current(self) -> Cpu:

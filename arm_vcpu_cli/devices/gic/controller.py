@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from arm_vcpu_cli.devices.irq import IrqLine
+from arm_vcpu_cli.saved import Remembers
 
 Signal = Callable[[int, bool, bool], None]
 """``signal(cpu, irq, fiq)``: called whenever an output of a PE's CPU interface changes; both are low at first."""
@@ -31,6 +32,10 @@ class InterruptController(Protocol):
 
     def watch(self, watcher: InterruptWatcher | None) -> None:
         """Report the steps of interrupts to ``watcher`` from now on, in place of any other; None ends that."""
+
+    @property
+    def watched_by(self) -> Remembers | None:
+        """What knows what was reported to the watcher, None without one. Loading a state makes another one."""
 
     def on_wake_request(self, cpu: int, wake: Callable[[], None]) -> None:
         """Call ``wake`` for interrupts that are held back from the CPU interface of a PE that waits without power, at

@@ -68,10 +68,11 @@ def wait_for_interrupt(machine: Machine) -> bool:
         limit = timeline.due(LIMITS)
         if limit != NEVER:
             deadline = limit if deadline is None else min(deadline, limit)
-        if timeline.follows_host or listening:
+        if timeline.follows_host or (listening and not machine.input.repeating):
             if not _sleep(machine, deadline):
                 return True
-            scheduler.wake_at(timeline.now())
+            # Not later than the deadline, so that a run that repeats this without sleeping does the same.
+            scheduler.wake_at(timeline.now() if deadline is None else min(timeline.now(), deadline))
         elif deadline is not None:
             scheduler.wake_at(deadline)
         if scheduler.choose() is not None or machine.seen_enough is not None:

@@ -7,7 +7,7 @@ go to the functions here, and otherwise straight to their targets.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Final
+from typing import Any, Final
 
 from arm_vcpu_cli.devices.gic.common.bank import INTID_MASK, InterruptBank
 from arm_vcpu_cli.devices.gic.common.infrastructure import Infrastructure, P
@@ -58,6 +58,13 @@ class _BankWatch:
         self.taking = 0
         """What a PE is about to acknowledge, as a mask: it is not withdrawn when it is no longer pending."""
 
+    def remembered(self) -> tuple[dict[int, int], int, int, int, int]:
+        return dict(self._takers), self._taken, self._held, self._pending, self._requests
+
+    def recall(self, remembered: tuple[dict[int, int], int, int, int, int]) -> None:
+        takers, self._taken, self._held, self._pending, self._requests = remembered
+        self._takers = dict(takers)
+
     def look(self) -> None:
         """Report what has ended and what was raised since the last time."""
         active, pending = self._bank.active, self._bank.pending()
@@ -102,6 +109,17 @@ class Watch:
         self._shared = _BankWatch(iri.spis, iri.target, watcher)
         self._exists_once = iri.spis.valid
         self._outputs = list(signalled)
+
+    def remembered(self) -> Any:
+        """See :class:`~arm_vcpu_cli.saved.Remembers`."""
+        return [bank.remembered() for bank in (*self._private, self._shared)], list(self._outputs)
+
+    def recall(self, remembered: Any) -> None:
+        """See :class:`~arm_vcpu_cli.saved.Remembers`; of another watch of the same GIC, too."""
+        banks, outputs = remembered
+        for bank, of_bank in zip((*self._private, self._shared), banks, strict=True):
+            bank.recall(of_bank)
+        self._outputs[:] = outputs
 
     def look(self, cpu: int) -> None:
         """Note that interrupts of a PE (-1: those that go nowhere) may have changed their state."""

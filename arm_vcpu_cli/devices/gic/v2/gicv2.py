@@ -37,6 +37,8 @@ class GicV2:
         self._distributors = tuple(Distributor(forwarding, cpu, shared) for cpu in range(cpus))
         self._interfaces = tuple(CpuInterface(cpu, forwarding, signal) for cpu in range(cpus))
         self._watcher: InterruptWatcher | None = None
+        self.watched_by: Watch | None = None
+        """What makes the steps that it is watched for."""
 
     def distributor(self, cpu: int) -> Distributor:
         """The Distributor as a PE sees it."""
@@ -81,6 +83,7 @@ class GicV2:
         self._watcher = watcher
         forwarding = self._forwarding
         watch = None if watcher is None else Watch(forwarding, [each.output() for each in self._interfaces], watcher)
+        self.watched_by = watch
         forwarding.nowhere.present = unheard if watch is None else lambda _rank, _group1: watch.look(-1)
         for interface in self._interfaces:
             interface.watch(watch)

@@ -42,6 +42,8 @@ class GicV3:
         self.redistributors: MmioDevice = Redistributors(self._iri)
         self._interfaces = tuple(CpuInterface(cpu, self._iri, signal) for cpu in range(len(affinities)))
         self._watcher: InterruptWatcher | None = None
+        self.watched_by: Watch | None = None
+        """What makes the steps that it is watched for."""
 
     def cpu_interface(self, cpu: int) -> CpuInterface:
         """The CPU interface of a PE, by its place in ``affinities``."""
@@ -77,6 +79,7 @@ class GicV3:
         """
         self._watcher = watcher
         watch = None if watcher is None else Watch(self._iri, [each.output() for each in self._interfaces], watcher)
+        self.watched_by = watch
         self._iri.nowhere.present = unheard if watch is None else lambda _rank, _group1: watch.look(-1)
         for interface in self._interfaces:
             interface.watch(watch)
