@@ -329,3 +329,71 @@ def test_bytes_go_both_ways(stack: ExitStack) -> None:
     assert bench.pipes.output_so_far() == b"o"
     bench.pipes.type(b"i")
     assert bench.uarts[0].read(DR, 4) == ord("i")
+
+
+# A run that goes back in time --------------------------------------------------------------------------------------
+
+
+def test_what_was_delivered_is_delivered_again_at_its_time(stack: ExitStack) -> None:
+    bench = Bench(stack)
+    bench.watch()
+    bench.input.keep()
+    start = bench.input.save(), bench.clock.save(), bench.console.save()
+    for time, data in ((1000, b"ab"), (3000, b"c")):
+        bench.pass_time(time)
+        bench.type(data)
+        bench.input.deliver()
+    assert bench.taken() == b"abc"
+
+    bench.clock.load(start[1], [bench.core])
+    bench.console.load(start[2])
+    bench.input.load(start[0])
+    bench.input.repeat(True)
+    bench.type(b"new")
+    assert bench.console.input_open
+    bench.input.deliver()
+    bench.pass_time(999)
+    assert bench.taken() == b""
+    bench.pass_time(1000)
+    assert bench.taken() == b"ab"
+    bench.pass_time(3000)
+    assert bench.taken() == b"c"
+    requests = bench.core.requests
+    bench.input.repeat(False)
+    assert bench.core.requests > requests, "what has arrived meanwhile is announced"
+    bench.input.deliver()
+    assert bench.taken() == b"new"
+
+
+def test_another_future_gets_none_of_what_was_delivered_in_the_first(stack: ExitStack) -> None:
+    bench = Bench(stack)
+    bench.watch()
+    bench.input.keep()
+    start = bench.input.save(), bench.clock.save(), bench.console.save()
+    bench.pass_time(1000)
+    bench.type(b"ab")
+    bench.input.deliver()
+    bench.clock.load(start[1], [bench.core])
+    bench.console.load(start[2])
+    bench.input.load(start[0])
+    bench.input.forget_future()
+    bench.input.repeat(False)
+    assert bench.clock.next_deadline() is None
+
+
+def test_the_end_of_the_input_is_as_far_ahead_as_it_was(stack: ExitStack) -> None:
+    bench = Bench(stack)
+    bench.watch()
+    bench.input.keep()
+    start = bench.input.save(), bench.clock.save(), bench.console.save()
+    bench.pass_time(1000)
+    bench.end()
+    bench.input.deliver()
+    assert not bench.console.input_open
+    bench.clock.load(start[1], [bench.core])
+    bench.console.load(start[2])
+    bench.input.load(start[0])
+    bench.input.repeat(True)
+    assert bench.console.input_open
+    bench.pass_time(1000)
+    assert not bench.console.input_open

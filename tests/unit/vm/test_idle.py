@@ -111,7 +111,7 @@ class Waiting:
                 timeline=self.clock,
                 scheduler=self.scheduler,
                 console=self.console,
-                input=SimpleNamespace(deliver=self._deliver, listening=lambda: self.listening),
+                input=SimpleNamespace(deliver=self._deliver, listening=lambda: self.listening, repeating=False),
                 seen_enough=None,
             ),
         )
