@@ -14,6 +14,7 @@ from arm_vcpu_cli.arch.registers.el1regs import EL1H_MASKED, EL2H_MASKED
 from arm_vcpu_cli.arch.registers.sysreg import SysReg, lookup
 from arm_vcpu_cli.engine.counters import Counters
 from arm_vcpu_cli.engine.discovery import known_layout
+from arm_vcpu_cli.engine.fp_traps import take_fp_traps
 from arm_vcpu_cli.engine.guarded_device import guarded
 from arm_vcpu_cli.engine.handover import hand_over_to_el2
 from arm_vcpu_cli.engine.layout import CpuState, StateLayout
@@ -22,7 +23,7 @@ from arm_vcpu_cli.engine.port import UNLIMITED, CounterReads, ExceptionHook, Mmi
 from arm_vcpu_cli.engine.refusals import COUNT, FREE, SINGLY, THREAD, entry_of
 from arm_vcpu_cli.engine.stubs import ASKED, load_stubs
 from arm_vcpu_cli.engine.switched_hooks import install_exceptions, install_moves
-from arm_vcpu_cli.engine.unicorn_api import CPU_MODELS, NZCV, PC, PSTATE, Engine, SavedContext
+from arm_vcpu_cli.engine.unicorn_api import NZCV, PC, PSTATE, Engine, SavedContext
 from arm_vcpu_cli.engine.yields import WAITS, Switch, watch_wfe
 from arm_vcpu_cli.errors import EngineError
 
@@ -54,6 +55,7 @@ class UnicornCore:
         self._layout = known_layout() if layout is None else layout
         self._levers = known_levers() if levers is None else levers
         self._model = model
+        take_fp_traps()
         self._engine = Engine(model)
         if self._levers.exit_check is not None:
             self._engine.leave_out_exit_checks(self._levers.exit_check, True)
@@ -393,8 +395,3 @@ def _context_of(state: CpuState) -> SavedContext:
     if not isinstance(state.owner, SavedContext):
         raise EngineError("the saved state belongs to another engine")
     return state.owner
-
-
-def supported_models() -> tuple[str, ...]:
-    """The CPU models of the engine."""
-    return tuple(CPU_MODELS)

@@ -53,7 +53,11 @@ LIMITS: Final = (
         "Interrupt controller",
         "The core has no GIC CPU interface: armvcpu turns undefined ICC_* accesses into traps.",
     ),
-    Limit(ENGINE, "FP and SIMD traps", "CPACR_EL1.FPEN and CPTR_EL2.TFP have no effect: FP and SIMD are always on."),
+    Limit(
+        ENGINE,
+        "FP and SIMD traps",
+        "On hosts other than x86-64 Linux, CPACR_EL1.FPEN and CPTR_EL2.TFP have no effect: FP and SIMD are always on.",
+    ),
     Limit(
         ENGINE,
         "Alignment",

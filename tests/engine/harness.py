@@ -88,6 +88,7 @@ class Guest:
         self.vcpu.setup(Aarch64VCpuSetupConfig(vtcr=self.stage2.vtcr, hcr=hcr, on_demand=self.stage2))
         self.vcpu.bind(self.cpu)
         self["VBAR_EL1"] = self.label("vectors")
+        self["CPACR_EL1"] = 3 << 20
 
     def __enter__(self) -> Guest:
         return self

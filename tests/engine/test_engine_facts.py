@@ -13,7 +13,8 @@ from arm_vcpu_cli.engine import throwaway
 from arm_vcpu_cli.engine.discovery import discover_layout
 from arm_vcpu_cli.engine.levers import known_levers
 from arm_vcpu_cli.engine.throwaway import ThrowAwayEngine
-from arm_vcpu_cli.engine.unicorn_core import UnicornCore, supported_models
+from arm_vcpu_cli.engine.unicorn_api import CPU_MODELS
+from arm_vcpu_cli.engine.unicorn_core import UnicornCore
 from arm_vcpu_cli.errors import EngineError
 
 from .harness import DATA, DEVICE, EL1H, MASKED, Guest
@@ -37,7 +38,7 @@ def test_the_layout_is_found_and_is_the_same_each_time() -> None:
     assert discover_layout() == discover_layout()
 
 
-@pytest.mark.parametrize("model", supported_models())
+@pytest.mark.parametrize("model", tuple(CPU_MODELS))
 def test_all_models_share_the_layout(model: str) -> None:
     core = UnicornCore(model, discover_layout())
     state = core.new_state()
