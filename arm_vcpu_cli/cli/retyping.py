@@ -19,7 +19,7 @@ _MOST_NAMES: Final = 5
 _RUN: Final = "run"
 _GUEST: Final = "GUEST"
 _RUNS_A_GUEST: Final = ("run", "trace", "stat", "walk")
-_HAS_A_MACHINE: Final = (*_RUNS_A_GUEST, "dtb", "probe")
+_HAS_A_MACHINE: Final = (*_RUNS_A_GUEST, "test", "dtb", "probe")
 _OWN_ANYWAY: Final = ("-h", "--help", "--version")
 
 

@@ -95,7 +95,7 @@ def run_guest(
         for failure in failures:
             if not isinstance(failure, OutputCancelledError) or not _was_stopped(result):
                 raise failure
-        if options.as_program:
+        if options.as_program and not options.regs:
             if result.status:
                 say(f"{printable_path(options.guest)}: {result.message}", watchdog.has_fired)
         else:

@@ -72,7 +72,7 @@ def _skip_status(text: str) -> int:
 
 
 @click.command("test", cls=SectionedCommand, short_help="Run guests as tests, several at a time.")
-@click.argument("guests", metavar="GUEST...", nargs=-1, required=True)
+@click.argument("guests", metavar="GUEST...", nargs=-1, required=True, type=click.Path())
 @click.option(
     "--expect",
     multiple=True,

@@ -114,7 +114,9 @@ class GuestInput:
             # Flush first: the user must see the prompt, and a reader of the output must get all of it before the end.
             self._console.flush()
             if self._answers:
-                self._feed()
+                # They are for this call, before any UART.
+                self._console.feed(bytes(self._answers))
+                self._answers.clear()
                 continue
             if not self._console.input_open:
                 return b""

@@ -397,3 +397,41 @@ def test_the_end_of_the_input_is_as_far_ahead_as_it_was(stack: ExitStack) -> Non
     assert bench.console.input_open
     bench.pass_time(1000)
     assert not bench.console.input_open
+
+
+# Answers -----------------------------------------------------------------------------------------------------------
+
+
+def test_an_answer_reaches_a_guest_without_other_input_at_this_moment_of_its_time(stack: ExitStack) -> None:
+    bench = Bench(stack, with_input=False)
+    bench.watch()
+    bench.pass_time(5 * IDLE_NS)
+    now = bench.clock.now()
+    # As inside an exit: nothing changes for the UART before the guest is stopped.
+    bench.input.answer(b"ls")
+    bench.input.answer(b"\n")
+    assert (bench.levels, bench.clock.next_deadline()) == ([False], now)
+    bench.pass_time(now)
+    assert bench.levels == [True]
+    assert bench.taken() == b"ls\n"
+    assert bench.clock.next_deadline() is None
+
+
+def test_an_answer_reaches_a_guest_whose_call_waits_for_it(stack: ExitStack) -> None:
+    bench = Bench(stack, with_input=False)
+    bench.console.observe(lambda _prompt: bench.input.answer(b"yes\n"))
+    bench.console.write(b"sure? ")
+    assert bench.input.take(100) == b"yes\n"
+    assert bench.input.take(100) == b""
+
+
+def test_a_prompt_is_shown_before_the_guest_waits_if_somebody_looks_for_it(stack: ExitStack) -> None:
+    bench = Bench(stack, with_input=False)
+    seen: list[bytes] = []
+    bench.console.observe(seen.append)
+    bench.console.write(b"# ")
+    bench.input.deliver()
+    assert seen == []
+    bench.input.shows_prompts = True
+    bench.input.deliver()
+    assert seen == [b"# "]
