@@ -59,6 +59,20 @@ def test_a_fault_is_named_by_stage_and_level() -> None:
     )
 
 
+@pytest.mark.parametrize(("options", "device"), [((), "device.uart0"), (("--ipa",), "device.uart0")])
+def test_an_address_of_a_device_is_said_to_be_trapped_to_it(options: tuple[str, ...], device: str) -> None:
+    finished = armvcpu("walk", *options, PAGING, "0x9000000")
+    assert finished.status == 1
+    assert finished.out.decode().endswith(f"0x0000000000000000  invalid: accesses trap\n    -> trapped to {device}\n")
+    (walk,) = json.loads(armvcpu("walk", "--json", *options, PAGING, "0x9000000").out)["walks"]
+    assert walk["trapped_to"] == device
+
+
+def test_no_device_answers_a_fetch() -> None:
+    finished = armvcpu("walk", "--ipa", "--access", "exec", PAGING, "0x9000000")
+    assert finished.out.decode().endswith("-> translation fault, level 2, of stage 2 (fault status 0x06)\n")
+
+
 @pytest.mark.parametrize(
     ("options", "address", "fault"),
     [

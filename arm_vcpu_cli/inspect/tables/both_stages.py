@@ -16,6 +16,7 @@ from arm_vcpu_cli.arch.translation.descriptor import Stage1Leaf, Stage1Table, St
 from arm_vcpu_cli.arch.translation.memtype import Access, MemoryType, mair_memory_type, stage2_memory_type
 from arm_vcpu_cli.arch.translation.stage1walk import half_geometry, select_half
 from arm_vcpu_cli.arch.translation.walk import Walk, WalkStep
+from arm_vcpu_cli.inspect.tables.ipa_map import DEVICE_PREFIX, nearest
 from arm_vcpu_cli.sizes import format_size
 from arm_vcpu_cli.vm.machine import Machine
 
@@ -94,6 +95,8 @@ class Translated:
     el1: Permissions | None = None
     memory: MemoryType | None = None
     shareability: int | None = None
+    trapped_to: str = ""
+    """The device that an access goes to because stage 2 maps nothing at its IPA, such as ``device.uart0``."""
 
     @property
     def ipa(self) -> int | None:
@@ -126,9 +129,15 @@ def translate(machine: Machine, vaddr: int, *, el: int = 1, access: Access | Non
     if unchecked.output is None:
         return Translated(vaddr, el, access, mmu, stage1, None)
     second = memory.walk_ipa(unchecked.output, access)
-    stage2 = _stage2(machine, unchecked.output, second) if first.output is not None else None
+    if first.output is None:
+        stage2, device = None, ""
+    else:
+        stage2, device = (
+            _stage2(machine, unchecked.output, second),
+            _trapped_to(machine, unchecked.output, second, access),
+        )
     combined = _combine(machine, vaddr, second) if second.attributes is not None else (None, None, None, None)
-    return Translated(vaddr, el, access, mmu, stage1, stage2, *combined)
+    return Translated(vaddr, el, access, mmu, stage1, stage2, *combined, trapped_to=device)
 
 
 def translate_ipa(machine: Machine, ipa: int, *, access: Access | None = None) -> Translated:
@@ -136,11 +145,21 @@ def translate_ipa(machine: Machine, ipa: int, *, access: Access | None = None) -
     walk = machine.current.arch.memory().walk_ipa(ipa, access)
     stage2 = _stage2(machine, ipa, walk)
     if walk.attributes is None:
-        return Translated(ipa, 1, access, True, None, stage2)
+        return Translated(ipa, 1, access, True, None, stage2, trapped_to=_trapped_to(machine, ipa, walk, access))
     may = Permissions(walk.attributes.read, walk.attributes.write, walk.attributes.execute)
     memory = walk.attributes.memory
     shareability = combine_shareability(memory, NON_SHAREABLE, _shareability(walk))
     return Translated(ipa, 1, access, True, None, stage2, may, may, memory, shareability)
+
+
+def _trapped_to(machine: Machine, ipa: int, walk: Walk, access: Access | None) -> str:
+    """The device at an IPA where stage 2 maps nothing; none for a fetch, which devices do not answer."""
+    if walk.output is not None or access is Access.EXECUTE:
+        return ""
+    place = nearest(machine.description, ipa)
+    if place is None or not place.base <= ipa < place.end:
+        return ""
+    return place.name if place.name.startswith(DEVICE_PREFIX) else ""
 
 
 _Combined = tuple[Permissions | None, Permissions | None, MemoryType | None, int | None]

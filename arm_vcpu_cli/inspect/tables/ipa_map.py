@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from arm_vcpu_cli.board.description import MachineDescription, MemoryRegion
+
+DEVICE_PREFIX: Final = "device."
+"""What the name of a place with a device begins with."""
 
 
 class Place(NamedTuple):
@@ -18,9 +21,9 @@ class Place(NamedTuple):
 def places(description: MachineDescription) -> list[Place]:
     """Memory and devices, by address."""
     found = [Place(region.base, region.end, f"memory.{region.name}") for region in description.memory]
-    found += [Place(device.base, device.end, f"device.{device.name}") for device in description.devices]
+    found += [Place(device.base, device.end, f"{DEVICE_PREFIX}{device.name}") for device in description.devices]
     if description.gic is not None:
-        name = f"device.{description.gic.name}"
+        name = f"{DEVICE_PREFIX}{description.gic.name}"
         found += [Place(window.base, window.end, name) for window in description.gic.windows]
     return sorted(found)
 

@@ -12,6 +12,7 @@ from arm_vcpu_cli.sizes import format_size
 
 _INPUTS: Final = ("", "IPA", "PA")
 """The kind of address of each stage's descriptors; stage 2 translates those of stage 1."""
+_LAST_STAGE: Final = 2
 _OUTPUTS: Final = ("", "IPA", "PA")
 
 
@@ -19,23 +20,25 @@ def translation_lines(translated: Translated) -> Iterator[str]:
     """Each stage with its descriptors, and the result."""
     for stage in (translated.stage1, translated.stage2):
         if stage is not None:
-            yield from _stage_lines(stage)
+            yield from _stage_lines(stage, translated.trapped_to if stage.number == _LAST_STAGE else "")
     attributes = attributes_text(translated)
     if attributes:
         end = "" if translated.paddr is None else f"PA {translated.paddr:#x}, "
         yield f"both stages: {end}{attributes}" if translated.stage1 is not None else f"{end}{attributes}"
 
 
-def _stage_lines(stage: Stage) -> Iterator[str]:
+def _stage_lines(stage: Stage, trapped_to: str) -> Iterator[str]:
     kind = "VA" if stage.number == 1 else "IPA"
     yield f"stage {stage.number}, {kind} {stage.input:#x}: {stage.controls}"
     for step in stage.steps:
-        yield f"  {_step_line(stage.number, step)}"
+        yield f"  {_step_line(stage.number, step, trapped_to)}"
         if step.fields:
             yield "          " + " ".join(f"{name}={text}" for name, text in step.fields)
     if stage.output is not None:
         size = f", {format_size(stage.size)} {stage.steps[-1].kind}" if stage.steps else ""
         yield f"  -> {_OUTPUTS[stage.number]} {stage.output:#x}{size}"
+    elif trapped_to:
+        yield f"  -> trapped to {trapped_to}"
     else:
         yield f"  -> {fault_text(stage)}"
 
@@ -45,20 +48,20 @@ def fault_text(stage: Stage) -> str:
     return f"{stage.fault}, of stage {stage.number} (fault status {stage.fault_status:#04x})"
 
 
-def _step_line(number: int, step: Step) -> str:
+def _step_line(number: int, step: Step, trapped_to: str) -> str:
     place = f"level {step.level}  {_INPUTS[number]} {step.address:#x}"
     if number == 1 and step.paddr is not None:
         place += f" (PA {step.paddr:#x})"
     if step.kind == "external":
         return f"{place}: no memory is there"
-    return f"{place}: {step.descriptor:#018x}  {_kind(step)}"
+    return f"{place}: {step.descriptor:#018x}  {_kind(step, trapped_to)}"
 
 
-def _kind(step: Step) -> str:
+def _kind(step: Step, trapped_to: str) -> str:
     if step.output is not None:
         return f"{step.kind} -> {step.output:#x}"
     if not step.descriptor:
-        return "invalid: nothing is mapped"
+        return f"invalid: {'accesses trap' if trapped_to else 'nothing is mapped'}"
     if not step.descriptor & VALID:
         return "invalid: bit 0 is clear"
     kind = "table" if step.descriptor & 3 == TABLE_OR_PAGE else "block"
@@ -92,6 +95,8 @@ def translation_object(translated: Translated) -> dict[str, object]:
         found["stage2"] = _stage_object(translated.stage2)
     if translated.paddr is not None:
         found["pa"] = hex(translated.paddr)
+    if translated.trapped_to:
+        found["trapped_to"] = translated.trapped_to
     stage = translated.faulting
     if stage is not None:
         found["fault"] = {
