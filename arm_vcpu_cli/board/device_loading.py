@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from arm_vcpu_cli.arch.translation.descriptor import PAGE_SIZE
-from arm_vcpu_cli.board.description import DeviceDescription, GicDescription, Window
+from arm_vcpu_cli.board.description import DeviceDescription, GicDescription, MemoryRegion, Window
 from arm_vcpu_cli.board.schema import (
     COMMON_DEVICE_KEYS,
     DEFAULT_REDISTRIBUTORS,
     DEVICE_KEYS,
     DEVICE_TYPES,
+    EMPTY_TRANSPORTS,
     FIRST_SPI,
     GIC_ALIGNMENT,
     GIC_VERSIONS,
@@ -60,6 +61,20 @@ def read_devices(table: Table, limit: int) -> tuple[list[DeviceDescription], Gic
         if not device_table.flawed:
             devices.append(device)
     return devices, gic
+
+
+def make_room(
+    devices: list[DeviceDescription], memory: list[MemoryRegion], gic: GicDescription | None
+) -> list[DeviceDescription]:
+    """The devices, without transports that are empty where something else is: those of the preset give way."""
+    placed = [(region.base, region.end) for region in memory]
+    placed += [(device.base, device.end) for device in devices if device.type != EMPTY_TRANSPORTS]
+    placed += [(window.base, window.end) for window in (() if gic is None else gic.windows)]
+    return [
+        device
+        for device in devices
+        if device.type != EMPTY_TRANSPORTS or all(end <= device.base or device.end <= base for base, end in placed)
+    ]
 
 
 def _read_device(name: str, kind: str, table: Table, limit: int) -> DeviceDescription:

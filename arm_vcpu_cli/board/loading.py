@@ -36,7 +36,7 @@ from arm_vcpu_cli.board.description import (
     SmcFunction,
     main_ram,
 )
-from arm_vcpu_cli.board.device_loading import read_devices
+from arm_vcpu_cli.board.device_loading import make_room, read_devices
 from arm_vcpu_cli.board.presets import PRESETS
 from arm_vcpu_cli.board.schema import (
     DEFAULT_COUNTER_READ,
@@ -140,6 +140,7 @@ def machine_from_document(
         memory_table.refuse(None, 'the machine needs a region with permissions "rw" or "rwx"')
     device_table = top.table("device", None)
     devices, gic = read_devices(device_table, limit)
+    devices = make_room(devices, memory, gic)
     extents = [_Extent(region.base, region.end, region.name, memory_table) for region in memory]
     extents += [_Extent(device.base, device.end, device.name, device_table) for device in devices]
     if gic is not None:

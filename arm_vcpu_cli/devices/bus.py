@@ -36,12 +36,15 @@ class Bus:
         self._windows: list[Window] = []
 
     def add(self, name: str, base: int, size: int, device: MmioDevice) -> None:
-        """Put a device at ``base``. Raises :class:`MemoryMapError` where another one is."""
+        """Put a device at ``base``. Raises :class:`MemoryMapError` where another one is that does not give way."""
         window = Window(name, base, base + size, device)
         if size <= 0:
             raise MemoryMapError(f"device {name} at {base:#x}: size {size}, expected more than 0")
-        for other in self._windows:
+        for other in self.windows():
             if base < other.end and other.base < window.end:
+                if getattr(other.device, "gives_way", False):
+                    self._remove(other)
+                    continue
                 raise MemoryMapError(
                     f"device {name} at {base:#x}-{window.end - 1:#x} overlaps {other.name} at "
                     f"{other.base:#x}-{other.end - 1:#x}"
@@ -49,6 +52,10 @@ class Bus:
         at = bisect_right(self._bases, base)
         self._bases.insert(at, base)
         self._windows.insert(at, window)
+
+    def _remove(self, window: Window) -> None:
+        at = self._windows.index(window)
+        del self._bases[at], self._windows[at]
 
     def find(self, ipa: int, width: int = 1) -> Window | None:
         """The window that holds all ``width`` bytes at ``ipa``."""

@@ -21,6 +21,41 @@ class ReadAsZero:
         """Nothing."""
 
 
+_TRANSPORT_SIZE: Final = 0x200
+"""Bytes of registers of a transport, as on QEMU's virt board."""
+_MAGIC, _TRANSPORT_VERSION, _NO_DEVICE = 0x7472_6976, 2, 0
+_TRANSPORT_REGISTERS: Final = (("MagicValue", _MAGIC), ("Version", _TRANSPORT_VERSION), ("DeviceID", _NO_DEVICE))
+"""Names and values of the registers that a driver reads to find out that there is nothing (Virtual I/O Device 1.2,
+4.2.2): four bytes each, in this order."""
+
+
+class EmptyTransports:
+    """Transports of virtio over MMIO without a device behind them, 512 bytes each. Drivers that look for devices at the
+    addresses of QEMU's virt board find these, and no broken board."""
+
+    gives_way: Final = True
+    """Whether another device may be put in their place; see :meth:`~arm_vcpu_cli.devices.bus.Bus.add`."""
+
+    def read(self, offset: int, width: int) -> int:
+        """The magic value, version 2 and device 0; zero elsewhere."""
+        index, at = divmod(offset % _TRANSPORT_SIZE, 4)
+        value = _TRANSPORT_REGISTERS[index][1] if index < len(_TRANSPORT_REGISTERS) else 0
+        return value >> 8 * at & (1 << 8 * width) - 1
+
+    def write(self, offset: int, width: int, value: int) -> None:
+        """Nothing."""
+
+    def register_name(self, offset: int, width: int) -> str:  # noqa: ARG002
+        """See :class:`~arm_vcpu_cli.devices.naming.NamedRegisters`."""
+        slot, at = divmod(offset, _TRANSPORT_SIZE)
+        index = at // 4
+        return f"virtio{slot}.{_TRANSPORT_REGISTERS[index][0]}" if index < len(_TRANSPORT_REGISTERS) else ""
+
+    def register_meaning(self, offset: int, width: int, value: int) -> str:  # noqa: ARG002
+        """See :class:`~arm_vcpu_cli.devices.naming.NamedRegisters`."""
+        return "no device" if self.register_name(offset, width).endswith("DeviceID") else ""
+
+
 class Scratch:
     """Registers that read as what was written last; ``size`` bytes, zero at reset. They have no other effect."""
 

@@ -29,7 +29,7 @@ from arm_vcpu_cli.devices.bus import Bus, MmioDevice
 from arm_vcpu_cli.devices.irq import IrqLine, unconnected
 from arm_vcpu_cli.devices.pl011 import Pl011
 from arm_vcpu_cli.devices.pl031 import Pl031
-from arm_vcpu_cli.devices.regions import ReadAsZero, Scratch
+from arm_vcpu_cli.devices.regions import EmptyTransports, ReadAsZero, Scratch
 from arm_vcpu_cli.engine.port import CpuCore
 from arm_vcpu_cli.errors import MachineFileError, MemoryMapError, Stage2Error
 from arm_vcpu_cli.guest.image import GuestImage
@@ -79,6 +79,7 @@ DEVICE_FACTORIES: Final[dict[str, DeviceFactory]] = {
     "pl011": lambda _description, around: Pl011(around.uart_line, around.interrupt),
     "pl031": lambda _description, around: Pl031(around.clock, around.interrupt, now=around.epoch),
     "zero": lambda _description, _around: ReadAsZero(),
+    "virtio-mmio": lambda _description, _around: EmptyTransports(),
     "ram": lambda description, _around: Scratch(description.size),
 }
 

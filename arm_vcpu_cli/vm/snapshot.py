@@ -15,7 +15,7 @@ from typing import Any, Final
 from arm_vcpu_cli.arch.translation.descriptor import PAGE_SIZE
 from arm_vcpu_cli.board.description import NO_LIMITS, MachineDescription
 from arm_vcpu_cli.board.placement import BackedRegion
-from arm_vcpu_cli.devices.regions import ReadAsZero
+from arm_vcpu_cli.devices.regions import EmptyTransports, ReadAsZero
 from arm_vcpu_cli.guest.image import GuestImage
 from arm_vcpu_cli.host.machine_host import engine_version
 from arm_vcpu_cli.record import replace
@@ -25,7 +25,7 @@ from arm_vcpu_cli.vm.random_numbers import load_random, save_random
 from arm_vcpu_cli.vm.runner import GuestRun
 
 VERSION: Final = 1
-STATELESS: Final = (ReadAsZero, type(None))
+STATELESS: Final = (EmptyTransports, ReadAsZero, type(None))
 """The types of parts without state: a stateless device, or None for a part that the machine does not have."""
 _CHUNK: Final = 512 * PAGE_SIZE
 """Memory is first checked in pieces of this size, because most of it is zero."""

@@ -92,7 +92,7 @@ def test_of_a_long_chain_the_first_and_the_latest_are_kept(tmp_path: Path) -> No
 
 def test_a_handler_that_meets_the_same_fault_is_one_fault_many_times(tmp_path: Path) -> None:
     finished = run("handler_meets_itself", tmp_path)
-    assert re.fullmatch(r"data abort on a write to 0xa000000 \(.*\), \d{2,} times at print\+0xc", story(finished)[0])
+    assert re.fullmatch(r"data abort on a write to 0xb000000 \(.*\), \d{2,} times at print\+0xc", story(finished)[0])
     assert "executes the same instruction and takes the same exception, each time inside" in meaning(finished)
 
 

@@ -36,7 +36,7 @@ CASES = {
     "aarch32": Case(122, ("entered AArch32 state",)),
     "trap": Case(122, ("BRK #0x3e8 is what GCC makes of __builtin_trap()",)),
     "behind_ram": Case(122, ("RAM has 512 MiB and ends at 0x5fffffff", "--memory 1GiB reaches that far")),
-    "no_device": Case(122, ("at IPA 0xa000000; the nearest is device.rtc at 0x9010000", "-m FILE.toml")),
+    "no_device": Case(122, ("at IPA 0xb000000; the nearest is device.virtio at 0xa000000", "-m FILE.toml")),
     "returning": Case(122, ("0x00000007) is undefined", "Its handler does not remove the cause")),
     "bad_handler_stack": Case(
         122,

@@ -13,7 +13,7 @@ import pytest
 from tests.integration.command import COMMAND, GUARD_SECONDS, GUESTS, environment, guest
 
 LOOPS: Final = GUESTS / "loops"
-ZERO: Final = '[device.box]\ntype = "zero"\nbase = 0x0a000000\nsize = 0x1000\n'
+ZERO: Final = '[device.box]\ntype = "zero"\nbase = 0x0b000000\nsize = 0x1000\n'
 
 SAID: Final = {
     "poll_bit": "The guest reads PL011.UARTFR over and over at 0x40080028 <wait_busy>, and waits for BUSY (bit 3) to "
@@ -30,7 +30,7 @@ SAID: Final = {
     'something else than 0. Try: device.box is of the type "zero": it reads as 0 for ever',
     "poll_timer": "The guest reads CNTV_CTL_EL0 over and over at 0x40080030 <wait_timer>, and waits for ISTATUS (bit "
     "2) to become 1: the virtual timer is off (ENABLE is 0). Try: set ENABLE (bit 0) of CNTV_CTL_EL0",
-    "fails": "The guest takes the same exception over and over, data abort on a read of 0xa000000 (synchronous "
+    "fails": "The guest takes the same exception over and over, data abort on a read of 0xb000000 (synchronous "
     "external abort) at 0x40080028 <wrong>: its handler returns to the instruction, which fails again.",
     "timer": "INTID 27 (virtual timer) comes back at once, 10 times in the last exits: its handler ends it without "
     "setting the timer anew: CNTV_CVAL_EL0 is 0x1, which was ",

@@ -9,6 +9,7 @@ from arm_vcpu_cli.arch.translation.memtype import Access
 from arm_vcpu_cli.board.description import MachineDescription, MemoryRegion
 from arm_vcpu_cli.inspect.postmortem.advice import Advice
 from arm_vcpu_cli.inspect.tables.ipa_map import nearest, region_at
+from arm_vcpu_cli.inspect.virt_board import virt_device
 from arm_vcpu_cli.sizes import MIB, format_size
 
 _JUST_BEHIND: Final = 1 << 32
@@ -31,6 +32,10 @@ def nothing_there(description: MachineDescription, ipa: int, access: Access | No
             f"No memory and no device is at IPA {ipa:#x}: RAM has {size} and ends at {ram.end - 1:#x}.",
             f"if the guest counts on more, --memory {_enough(ram, ipa)} reaches that far; else the pointer is wrong",
         )
+    missing = virt_device(description, ipa)
+    if missing is not None:
+        step = missing.step or "armvcpu has none: build the guest without a driver for it, or let it look first"
+        return Advice(f"QEMU's virt board has {missing.name} at IPA {ipa:#x}; this machine has not.", step)
     where = f"{place.name} at {place.base:#x} to {place.end - 1:#x}"
     return Advice(
         f"No device and no memory of this machine is at IPA {ipa:#x}; the nearest is {where}.",

@@ -103,7 +103,7 @@ case handler_meets_itself
 case print
         stp     x29, x30, [sp, #-16]!
         mov     x29, sp
-        movz    x1, #0x0a00, lsl #16
+        movz    x1, #0x0b00, lsl #16
         str     w0, [x1]
         ldp     x29, x30, [sp], #16
         ret

@@ -155,7 +155,7 @@ case behind_ram
         done    behind_ram
 
 case no_device
-        movz    x1, #0x0a00, lsl #16
+        movz    x1, #0x0b00, lsl #16
         ldr     w0, [x1]
         done    no_device
 

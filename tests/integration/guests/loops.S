@@ -6,7 +6,7 @@
         .equ    DISTRIBUTOR, 0x08000000
         .equ    INTERFACE, 0x08010000           // of a GICv2
         .equ    REDISTRIBUTOR, 0x080A0000       // of a GICv3
-        .equ    NOWHERE, 0x0A000000
+        .equ    NOWHERE, 0x0B000000
         .equ    TIMER, 27                       // the virtual timer's PPI
 
         .global _start

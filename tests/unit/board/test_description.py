@@ -35,6 +35,7 @@ MIB = 1 << 20
 RAM = 0x4000_0000
 UART = DeviceDescription("uart0", "pl011", 0x0900_0000, 0x1000, 33)
 RTC = DeviceDescription("rtc", "pl031", 0x0901_0000, 0x1000, 34)
+VIRTIO = DeviceDescription("virtio", "virtio-mmio", 0x0A00_0000, 0x4000, None)
 GIC = GicDescription("gic", 3, Window(0x0800_0000, 0x1_0000), Window(0x080A_0000, 0xF6_0000))
 RAM_ONLY = f'base = "none"\n[memory.ram]\nbase = {RAM}\nsize = "1MiB"\n'
 
@@ -61,7 +62,7 @@ def test_without_a_file_the_machine_is_the_virt_preset() -> None:
     assert (machine.name, machine.path) == ("virt", None)
     assert (machine.ram.name, machine.ram.base, machine.ram.size) == ("ram", RAM, 512 * MIB)
     assert machine.ram.readable and machine.ram.writable and machine.ram.executable
-    assert machine.devices == (UART, RTC)
+    assert machine.devices == (UART, RTC, VIRTIO)
     assert machine.gic == GIC
     assert machine.boot.load_address is None
 
@@ -96,12 +97,12 @@ def test_every_preset_loads_by_name(tmp_path: Path, preset: str) -> None:
 def test_a_file_changes_single_keys_of_the_preset(tmp_path: Path) -> None:
     machine = load(tmp_path, '[memory.ram]\nsize = "1GiB"\n[device.uart0]\nintid = 40\n')
     assert (machine.ram.base, machine.ram.size) == (RAM, 1 << 30)
-    assert machine.devices == (DeviceDescription("uart0", "pl011", 0x0900_0000, 0x1000, 40), RTC)
+    assert machine.devices == (DeviceDescription("uart0", "pl011", 0x0900_0000, 0x1000, 40), RTC, VIRTIO)
 
 
 def test_what_the_preset_has_can_be_switched_off(tmp_path: Path) -> None:
     machine = load(tmp_path, "device = {uart0.enabled = false, gic.enabled = false}")
-    assert (machine.devices, machine.gic) == ((RTC,), None)
+    assert (machine.devices, machine.gic) == ((RTC, VIRTIO), None)
 
 
 def test_base_none_starts_from_nothing(tmp_path: Path) -> None:
@@ -283,7 +284,10 @@ def test_without_a_region_named_ram_the_largest_runnable_one_is_it(tmp_path: Pat
         ("[memory.'a b']\nbase = 0", 'memory."a b"', "expected a name"),
         ("[memory.x]\nbase = 0x4000_1000\nsize = 4096", "memory.x", "memory.ram (0x40000000 to 0x5fffffff)"),
         ("[memory.x]\nbase = 0x0900_0000\nsize = 4096", "memory.x", "overlaps device.uart0"),
-        ("[device.x]\nbase = 0", "device.x.type", 'expected "pl011", "pl031", "zero", "ram", "gicv3" or "gicv2"'),
+        (
+            *("[device.x]\nbase = 0", "device.x.type"),
+            'expected "pl011", "pl031", "zero", "ram", "virtio-mmio", "gicv3" or "gicv2"',
+        ),
         ("[device.x]\ntype = 'pl01'\nbase = 0", "device.x.type", 'did you mean "pl0'),
         ("[device.x]\ntype = 'zero'", "device.x.base", "missing"),
         ("[device.x]\ntype = 'zero'\nbase = 2", "device.x.base", "expected a multiple of 4 bytes"),
@@ -547,7 +551,7 @@ def test_neighbours_may_touch(tmp_path: Path) -> None:
 
 def test_a_region_inside_an_earlier_one_is_found_behind_a_third(tmp_path: Path) -> None:
     text = "[device.a]\ntype='zero'\nbase = 0\nsize = 0x10000\n[device.b]\ntype='zero'\nbase = 0x20000\n"
-    assert len(load(tmp_path, text).devices) == 4
+    assert len(load(tmp_path, text).devices) == 5
     assert refusal(tmp_path, text + "[memory.c]\nbase = 0x8000\nsize = 4096").key == "memory.c"
 
 
@@ -725,3 +729,19 @@ def test_every_error_of_a_file_is_on_a_line_that_has_its_key_or_the_table_around
         numbers.append(each.line)
         assert any(key in lines[each.line - 1] for key in keys), (each, lines[each.line - 1])
     assert numbers == sorted(numbers)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[device.own]\ntype = 'zero'\nbase = 0x0a00_3ffc\nsize = 4\n",
+        "[memory.own]\nbase = 0x0a00_2000\nsize = 0x1000\n",
+        "[device.gic]\nredistributor_base = 0x0940_0000\n",
+    ],
+)
+def test_empty_transports_give_way_to_what_is_put_in_their_place(tmp_path: Path, text: str) -> None:
+    assert VIRTIO not in load(tmp_path, text).devices
+
+
+def test_empty_transports_stay_beside_their_neighbours(tmp_path: Path) -> None:
+    assert VIRTIO in load(tmp_path, "[device.own]\ntype = 'zero'\nbase = 0x0a00_4000\nsize = 4\n").devices

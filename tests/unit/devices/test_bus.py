@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arm_vcpu_cli.devices.bus import Bus
-from arm_vcpu_cli.devices.regions import ReadAsZero
+from arm_vcpu_cli.devices.regions import EmptyTransports, ReadAsZero
 from arm_vcpu_cli.errors import MemoryMapError
 
 DEVICE = ReadAsZero()
@@ -95,3 +95,13 @@ def test_the_bus_agrees_with_a_map_of_bytes(windows: list[tuple[int, int]], ipa:
     window = bus.find(ipa, width)
     assert (window.name if window is not None else None) == expected
     assert [each.base for each in bus.windows()] == sorted(each.base for each in bus.windows())
+
+
+def test_empty_transports_give_way_to_a_device() -> None:
+    bus = Bus()
+    bus.add("virtio", 0x1000, 0x4000, EmptyTransports())
+    bus.add("own", 0x2000, 0x1000, DEVICE)
+    assert [window.name for window in bus.windows()] == ["own"]
+    assert bus.find(0x1000) is None
+    with pytest.raises(MemoryMapError, match="overlaps own"):
+        bus.add("virtio", 0x1000, 0x4000, EmptyTransports())

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arm_vcpu_cli.devices.irq import unconnected
-from arm_vcpu_cli.devices.regions import ReadAsZero, Scratch
+from arm_vcpu_cli.devices.regions import EmptyTransports, ReadAsZero, Scratch
 
 WIDTHS = st.sampled_from((1, 2, 4, 8))
 
@@ -15,6 +15,17 @@ def test_a_zero_device_forgets_what_is_written() -> None:
     device = ReadAsZero()
     device.write(4, 4, 0xFFFF_FFFF)
     assert [device.read(offset, 8) for offset in (0, 4, 0xFF8)] == [0, 0, 0]
+
+
+def test_a_transport_without_a_device_says_so() -> None:
+    device = EmptyTransports()
+    device.write(0x70, 4, 1)
+    for slot in (0, 0x200, 31 * 0x200):
+        assert [device.read(slot + offset, 4) for offset in (0, 4, 8, 0xC, 0x70, 0x1FC)] == [0x7472_6976, 2, 0, 0, 0, 0]
+        assert bytes(device.read(slot + n, 1) for n in range(4)) == b"virt"
+    names = [device.register_name(offset, 4) for offset in (0, 0x204, 0x3E08, 0x0C)]
+    assert names == ["virtio0.MagicValue", "virtio1.Version", "virtio31.DeviceID", ""]
+    assert device.register_meaning(0x208, 4, 0) == "no device"
 
 
 def test_scratch_registers_keep_bytes_little_endian_across_widths() -> None:
