@@ -24,6 +24,8 @@ from arm_vcpu_cli.vm.machine import Machine
 _V2: Final = 2
 _LATE: Final = 50e-6
 """Seconds within which a handler rearms its timer or acknowledges, if it does so at all."""
+_LATE_ON_HOST: Final = 3.0
+"""The same under the host's clock, which goes on while a busy host runs something else."""
 _REPEATS: Final = 100
 """The number of repetitions from which an exception is reported."""
 _NANOSECONDS: Final = 1_000_000_000
@@ -119,10 +121,11 @@ def never_acknowledged(machine: Machine) -> Advice | None:
     """An interrupt that the CPU keeps taking, or took long ago, without an acknowledge: its handler may return at once
     and take it again, without a single exit."""
     cpu = machine.current
+    late = _LATE_ON_HOST if machine.timeline.follows_host else _LATE
     for each in awaited_interrupts(machine):
         if each.cpu != cpu.index or each.active or each.is_held or each.timer is None or not each.pending:
             continue
-        if each.timer.seconds < _LATE or (each.closed and not is_in_interrupt_handler(machine)):
+        if each.timer.seconds < late or (each.closed and not is_in_interrupt_handler(machine)):
             continue
         line = "FIQ" if each.fiq else "IRQ"
         acknowledge = (
