@@ -76,15 +76,14 @@ def without_pauth_traps(core: CpuCore, hcr: int) -> int:
 def exit_reasons(
     core: CpuCore,
     hal: Aarch64Hal,
-    scratch: CpuState,
-    frame: TrapFrame,
     platform: Platform,
     mpidr: int,
     setup: Aarch64VCpuSetupConfig | None,
-) -> ExitReasons:
-    """The decoder of the exit in ``scratch``, a state of its own that ``frame`` is a view of."""
-    fetch = core.fetcher()
-    return ExitReasons(
+) -> tuple[CpuState, TrapFrame, ExitReasons]:
+    """The decoder of the exit in a state of its own, that state, and a view of it."""
+    fetch, scratch = core.fetcher(), core.new_state()
+    frame = TrapFrame(scratch)
+    reasons = ExitReasons(
         state=scratch,
         frame=frame,
         entry=El1Entry(scratch, frame, has_pan=False),
@@ -94,6 +93,7 @@ def exit_reasons(
         fetch=fetch,
         trapped_moves=frozenset() if setup is None else trapped_moves(setup),
     )
+    return scratch, frame, reasons
 
 
 def _firmware(mpidr: int, setup: Aarch64VCpuSetupConfig) -> FirmwareCalls:

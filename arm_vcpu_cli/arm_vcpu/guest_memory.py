@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Protocol
 
-from arm_vcpu_cli.arch.registers.sysreg import lookup
+from arm_vcpu_cli.arch.registers.sysreg import SysReg, lookup
 from arm_vcpu_cli.arch.translation.memtype import Access
 from arm_vcpu_cli.arch.translation.stage1walk import walk_stage1
 from arm_vcpu_cli.arch.translation.stage2walk import walk_stage2
 from arm_vcpu_cli.arch.translation.walk import Walk
 from arm_vcpu_cli.arm_vcpu.platform import Aarch64Hal
-from arm_vcpu_cli.engine.port import CpuCore
 from arm_vcpu_cli.errors import MemoryMapError
 from arm_vcpu_cli.record import Record
 
@@ -29,10 +28,17 @@ class Translation(Record):
         return self.stage2.output if self.stage2 is not None else None
 
 
-class GuestMemory:
-    """The memory of the guest that a core runs, by IPA and by VA."""
+class RegisterReader(Protocol):
+    """What has the system registers that translation depends on: a core, or a saved state."""
 
-    def __init__(self, core: CpuCore, hal: Aarch64Hal) -> None:
+    def read_sysreg(self, reg: SysReg) -> int:
+        """The value of a system register."""
+
+
+class GuestMemory:
+    """The memory of a guest, by IPA and by VA; ``core`` has its registers."""
+
+    def __init__(self, core: RegisterReader, hal: Aarch64Hal) -> None:
         self._core = core
         self._hal = hal
 

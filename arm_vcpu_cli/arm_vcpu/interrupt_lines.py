@@ -74,6 +74,11 @@ class VirtualInterruptLines:
         """Detach from the core."""
         self._write = _nowhere
 
+    def drive_again(self) -> None:
+        """Pass them on only if the core has not had them at all, after a saved state has been loaded."""
+        if self.driven == _UNKNOWN:
+            self.drive()
+
     def drive(self) -> None:
         """Pass the lines on to the core, if it holds this vCPU."""
         if self.wanted != self.driven and self._here:

@@ -23,22 +23,19 @@ from arm_vcpu_cli.arm_vcpu.execute_on_demand import Watcher
 from arm_vcpu_cli.arm_vcpu.exit_path import NO_LIMIT, ExitPath, ExitState
 from arm_vcpu_cli.arm_vcpu.guest_memory import GuestMemory
 from arm_vcpu_cli.arm_vcpu.interrupt_lines import VirtualInterruptLines
-from arm_vcpu_cli.arm_vcpu.observer import ExitObserver, ExitRecord, FanOut
+from arm_vcpu_cli.arm_vcpu.observer import ExitObserver, FanOut
 from arm_vcpu_cli.arm_vcpu.pcpu import Aarch64PerCpu
 from arm_vcpu_cli.arm_vcpu.platform import Aarch64Hal, ExitToCaller, Platform
+from arm_vcpu_cli.arm_vcpu.preemption import preempt
 from arm_vcpu_cli.arm_vcpu.recorder import FlightRecorder, RecentExit
 from arm_vcpu_cli.arm_vcpu.residency import Residency
 from arm_vcpu_cli.arm_vcpu.vcpu_saving import load_vcpu, save_vcpu
-from arm_vcpu_cli.axvcpu.exit import AxVCpuExitReason, ExternalInterrupt, FailEntry, Nothing
+from arm_vcpu_cli.axvcpu.exit import AxVCpuExitReason, FailEntry, Nothing
 from arm_vcpu_cli.engine.layout import CpuState
-from arm_vcpu_cli.engine.port import CpuCore, StopReason
+from arm_vcpu_cli.engine.port import FOR_DEBUGGER, CpuCore, StopReason
 from arm_vcpu_cli.errors import EngineError, VCpuError
 
 _ENGINE_FAILURE: Final = -1
-
-
-def _not_bound(*_arguments: int) -> None:
-    """Does nothing: there is no core to load into."""
 
 
 class Aarch64VCpu:
@@ -71,14 +68,16 @@ class Aarch64VCpu:
         self._observers: list[ExitObserver] = []
         self._observer: ExitObserver | None = None
         self._lines = VirtualInterruptLines()
-        self._restore: Callable[[], object] = _not_bound
-        self._write_pstate: Callable[[int], object] = _not_bound
+        self._restore: Callable[[], object] = bool
+        self._write_pstate: Callable[[int], object] = bool
         self.residency: Residency | None = None
         self._at_reset = b""
         self.execution_watcher: Watcher | None = None
         """Called for memory that has become executable because the guest executes from it."""
         self.stopped_by = StopReason.STOP
         """Why the core last left the guest."""
+        self.interrupted = False
+        """Whether that was for a debugger: the next :meth:`run` goes on as if it had not."""
 
     # Configuration ---------------------------------------------------------------------------------------------
 
@@ -229,6 +228,8 @@ class Aarch64VCpu:
             raise VCpuError("the vCPU has no exit path")
         if cpu.loaded is not residency:
             residency.take()
+        if self.interrupted:
+            return self._go_on(cpu)
         again = handlers.resume()
         if again is not None:
             return again
@@ -239,6 +240,9 @@ class Aarch64VCpu:
         if self._observer is not None and self._observer.wants_entries:
             frame, lines = self.ctx, self._lines
             self._observer.entry(self._config.number, frame.elr, frame.spsr.el, irq=lines.irq, fiq=lines.fiq)
+        return self._execute(cpu)
+
+    def _execute(self, cpu: Aarch64PerCpu) -> AxVCpuExitReason:
         try:
             self.stopped_by = cpu.core.run(self.ctx.elr)
         except EngineError as error:
@@ -246,29 +250,24 @@ class Aarch64VCpu:
             return FailEntry(_ENGINE_FAILURE, str(error))
         if self._exits.reason is not None:
             return self._exits.reason
-        # Stopped from outside, between two exits.
-        cpu.core.saver(self._state)()
-        return self._preempted() if self.stopped_by is StopReason.BUDGET else Nothing()
+        cpu.core.saver(self._state)()  # Stopped from outside, between two exits.
+        if self.stopped_by is StopReason.BUDGET:
+            return preempt(self._hal, self._exits, self._recorder, self.ctx, self._observer, self._config.number)
+        self.interrupted = self.stopped_by in FOR_DEBUGGER
+        return Nothing()
 
-    def _preempted(self) -> AxVCpuExitReason:
-        """The host's timer takes the CPU away from the guest: a physical IRQ, which HCR_EL2.IMO routes to EL2."""
-        vector = self._hal.irq_fetch()
-        if not vector:
-            return Nothing()
-        self._exits.count += 1
-        reason, frame, observer = ExternalInterrupt(vector), self.ctx, self._observer
-        self._recorder.append((self._recorder.snapshot(), self._exits.count, reason))
-        if observer is not None:
-            record = ExitRecord(observer.now(), reason, None, frame.elr, frame.spsr.el, vcpu=self._config.number)
-            record.take_callers(frame)
-            observer.exit(record)
-        return reason
+    def _go_on(self, cpu: Aarch64PerCpu) -> AxVCpuExitReason:
+        """Go on after a stop that nobody may notice: what a new entry would do waits until there is one."""
+        self.interrupted = False
+        self._restore_registers()
+        self._lines.drive_again()
+        return self._execute(cpu)
 
     def synchronise(self) -> None:
         """Load the saved state with all edits into the core, and PSTATE if an exception to EL1 has changed it."""
-        core = self._present()
+        save = self._present().saver(self._state)
         self._load()
-        core.saver(self._state)()
+        save()
 
     def _present(self) -> CpuCore:
         """The core, holding this vCPU, if need be in place of another one."""
@@ -278,14 +277,16 @@ class Aarch64VCpu:
             self._restore()
         return cpu.core
 
-    def _load(self) -> None:
+    def _restore_registers(self) -> None:
         self._restore()
-        handlers, lines = self._handlers, self._lines
+        handlers = self._handlers
         if handlers is not None and handlers.new_pstate is not None:
             self._write_pstate(handlers.new_pstate)
             handlers.new_pstate = None
-        if lines.wanted != lines.driven:
-            lines.drive()
+
+    def _load(self) -> None:
+        self._restore_registers()
+        self._lines.drive()
 
     def save(self) -> dict[str, Any]:
         """The state as plain data, between two exits. Raises :class:`VCpuError` while not bound."""
@@ -382,10 +383,9 @@ class Aarch64VCpu:
 
     def recent_exits(self) -> tuple[RecentExit, ...]:
         """The latest exits, oldest first, without times and results. Raises :class:`VCpuError` while not bound."""
-        core, setup = self._present(), self._setup
-        scratch = core.new_state()
-        frame = TrapFrame(scratch)
-        reasons = exit_reasons(core, self._hal, scratch, frame, self._platform, self._config.mpidr_el1, setup)
+        scratch, frame, reasons = exit_reasons(
+            self._present(), self._hal, self._platform, self._config.mpidr_el1, self._setup
+        )
         return tuple(self._recorder.decode(scratch, frame, reasons, self._exits.count))
 
     def close_record(self) -> None:

@@ -128,6 +128,11 @@ class AxVCpu(Generic[SetupConfigT, PerCpuT]):
         """Call ``observer(before, after)`` whenever the state changes."""
         self._state_changed = observer
 
+    @property
+    def state_observer(self) -> StateObserver | None:
+        """Who is called whenever the state changes."""
+        return self._state_changed
+
     def _enter(self, state: VCpuState) -> None:
         before, self._state = self._state, state
         if self._state_changed is not None and state is not before:

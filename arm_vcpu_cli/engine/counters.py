@@ -21,11 +21,6 @@ class Counters:
         self.words = engine.read_words(block)
         self._known = 0
 
-    @property
-    def spent(self) -> int:
-        """The time that reads and other waits have taken."""
-        return int(self.words.spent)
-
     def answer(self, reads: CounterReads) -> None:
         """Set which counters the stub answers, and how; none where it cannot read the host's clock."""
         words = self.words

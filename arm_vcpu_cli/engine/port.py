@@ -34,6 +34,18 @@ class StopReason(Enum):
     """:meth:`CpuCore.request_stop` was called."""
     WAIT = "wait"
     """The guest has executed WFE, and :meth:`CpuCore.stop_at_wait` was asked for."""
+    BREAKPOINT = "breakpoint"
+    """The PC is at a breakpoint of :class:`ExecutionControl`."""
+    STEP = "step"
+    """One instruction has been executed, see :attr:`ExecutionControl.stepping`."""
+    PAUSE = "pause"
+    """:meth:`ExecutionControl.pause` was called."""
+    COUNT = "count"
+    """So many instructions are executed as :attr:`ExecutionControl.limit` says."""
+
+
+FOR_DEBUGGER: Final = (StopReason.BREAKPOINT, StopReason.STEP, StopReason.PAUSE, StopReason.COUNT)
+"""Stops that the guest must not notice: it goes on as if it had not been stopped."""
 
 
 class CounterReads(Record):
@@ -96,6 +108,42 @@ class MmioWindow(Protocol):
 
     def write(self, offset: int, width: int, value: int) -> None:
         """Store ``width`` bytes at ``offset``."""
+
+
+class ExecutionControl(Protocol):
+    """Exact control of one core's execution, see :meth:`CpuCore.control`. Only while the guest is not executing, except
+    for :meth:`pause`."""
+
+    unfinished: int
+    """How many instructions are counted, but not executed yet, of the block that the core was stopped in the middle of.
+    It belongs to the state of the guest, and goes with its registers."""
+
+    stepping: bool
+    """Whether :meth:`CpuCore.run` executes one instruction, and then returns :attr:`StopReason.STEP`."""
+
+    limit: int | None
+    """End :meth:`CpuCore.run` as soon as :meth:`executed` is that many, or more; None for no limit."""
+
+    stepped: bool
+    """Whether the last :meth:`CpuCore.run` has executed an instruction, or taken an exception in its place; for one
+    that was stepping."""
+
+    def set_breakpoints(self, addresses: Collection[int]) -> None:
+        """End :meth:`CpuCore.run` before the instructions at these virtual addresses, from now on, and at no others.
+
+        One at the PC ends it at once: whoever goes on from a breakpoint steps first.
+        """
+
+    def executed(self) -> int:
+        """The instructions that have been counted, without those unfinished.
+
+        It never goes back. An instruction that is executed adds one; if it leaves its block for an exception, it also
+        adds what was left of the block, which is counted and not executed. An interrupt that is taken adds nothing.
+        """
+
+    def pause(self, wanted: bool = True) -> None:
+        """End :meth:`CpuCore.run` between two instructions, as soon as possible; or not, if that has not happened yet.
+        From any thread."""
 
 
 class CpuCore(Protocol):
@@ -176,6 +224,13 @@ class CpuCore(Protocol):
         may have accessed addresses outside of the range already, where it accesses more than one. The first instruction
         after a hit is executed without being asked about again. Instructions are counted from now on. Only while the
         guest is not executing. Raises :class:`EngineError` if the core cannot.
+        """
+
+    def control(self) -> ExecutionControl:
+        """Exact control of the execution, for a debugger. Raises :class:`EngineError` where the core has none.
+
+        Nothing changes for the guest by it: it executes the same instructions, with the same counts, budgets and
+        exits. Instructions are counted from now on.
         """
 
     def hush(self, quiet: bool) -> None:

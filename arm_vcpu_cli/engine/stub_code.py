@@ -42,30 +42,76 @@ _X86_64: Final = Code(
         "7c01"  # jl slow
         "c3"  # ret
         "480111"  # slow: add [rcx], rdx
-        "480fba313f"  # btr qword [rcx], 63     was this the first block?
-        "7306"  # jnc stop
+        "48895130"  # mov [rcx + 48], rdx
+        "480fba313f"  # btr qword [rcx], 63
+        "7343"  # jnc stop
         "83791000"  # cmp dword [rcx + 16], 0
-        "74ea"  # je again
-        "ff6108"  # stop: jmp [rcx + 8]
+        "753d"  # jne stop
+        "4c8b4138"  # mov r8, [rcx + 56]
+        "488b4158"  # mov rax, [rcx + 88]
+        "4885c0"  # test rax, rax
+        "7523"  # jne hit
+        "4d85c0"  # test r8, r8
+        "74d4"  # je again
+        "483911"  # cmp [rcx], rdx
+        "7c21"  # jl keep
+        "4c8b4948"  # mov r9, [rcx + 72]
+        "49ffc8"  # next: dec r8
+        "7820"  # js none
+        "4b8b04c1"  # mov rax, [r9 + r8 * 8]
+        "4829f0"  # sub rax, rsi
+        "48c1e802"  # shr rax, 2
+        "4839d0"  # cmp rax, rdx
+        "73eb"  # jae next
+        "48c7415001000000"  # hit: mov qword [rcx + 80], 1
+        "480fba293f"  # keep: bts qword [rcx], 63
+        "ff6108"  # stop: jmp qword [rcx + 8]
+        "482911"  # none: sub [rcx], rdx
+        "480fba293f"  # bts qword [rcx], 63
+        "c3"  # ret
     ),
     used_up=bytes.fromhex(
         "89d2"  # mov edx, edx
         "480111"  # add [rcx], rdx
+        "48895130"  # mov [rcx + 48], rdx
         "480fba313f"  # again: btr qword [rcx], 63
-        "7310"  # jnc stop
+        "7354"  # jnc stop
         "83791000"  # cmp dword [rcx + 16], 0
-        "750a"  # jne stop
+        "754e"  # jne stop
+        "4c8b4138"  # mov r8, [rcx + 56]
+        "488b4158"  # mov rax, [rcx + 88]
+        "4885c0"  # test rax, rax
+        "7534"  # jne hit
+        "4d85c0"  # test r8, r8
+        "750a"  # jne armed
         "482911"  # sub [rcx], rdx
-        "7d0e"  # jge leave
+        "7d4a"  # jge leave
         "480111"  # add [rcx], rdx
-        "ebe9"  # jmp again
+        "ebd7"  # jmp again
+        "483911"  # armed: cmp [rcx], rdx
+        "7c28"  # jl keep
+        "488b7140"  # mov rsi, [rcx + 64]
+        "488b36"  # mov rsi, [rsi]
+        "4c8b4948"  # mov r9, [rcx + 72]
+        "49ffc8"  # next: dec r8
+        "7828"  # js none
+        "4b8b04c1"  # mov rax, [r9 + r8 * 8]
+        "4829f0"  # sub rax, rsi
+        "48c1e802"  # shr rax, 2
+        "4839d0"  # cmp rax, rdx
+        "73eb"  # jae next
+        "48c7415001000000"  # hit: mov qword [rcx + 80], 1
+        "480fba293f"  # keep: bts qword [rcx], 63
         "51"  # stop: push rcx
         "488b7920"  # mov rdi, [rcx + 32]
-        "ff5108"  # call [rcx + 8]
+        "ff5108"  # call qword [rcx + 8]
         "59"  # pop rcx
+        "eb08"  # jmp leave
+        "482911"  # none: sub [rcx], rdx
+        "480fba293f"  # bts qword [rcx], 63
         "488b7920"  # leave: mov rdi, [rcx + 32]
         "31f6"  # xor esi, esi
-        "ff6128"  # jmp [rcx + 40]
+        "ff6128"  # jmp qword [rcx + 40]
     ),
     ask=bytes.fromhex(
         "f0480fba2f3f"  # lock bts qword [rdi], 63
@@ -193,14 +239,35 @@ _AARCH64: Final = Code(
             0x5400006B,  # b.lt slow
             0xF9000066,  # str x6, [x3]
             0xD65F03C0,  # ret
-            0xB6F800C4,  # slow: tbz x4, #63, stop     was this the first block?
+            0xF9001865,  # slow: str x5, [x3, #48]
+            0xB6F802C4,  # tbz x4, #63, stop
             0x9240F884,  # and x4, x4, #0x7fffffffffffffff
             0xF9000064,  # str x4, [x3]
             0xB9401066,  # ldr w6, [x3, #16]
-            0x35000046,  # cbnz w6, stop
-            0x17FFFFF6,  # b again
+            0x35000246,  # cbnz w6, stop
+            0xF9401C67,  # ldr x7, [x3, #56]
+            0xF9402C68,  # ldr x8, [x3, #88]
+            0xB5000168,  # cbnz x8, hit
+            0xB4FFFE47,  # cbz x7, again
+            0xEB05009F,  # cmp x4, x5
+            0x5400014B,  # b.lt keep
+            0xF9402469,  # ldr x9, [x3, #72]
+            0xB4000187,  # next: cbz x7, none
+            0xD10004E7,  # sub x7, x7, #1
+            0xF867792A,  # ldr x10, [x9, x7, lsl #3]
+            0xCB01014A,  # sub x10, x10, x1
+            0xEB4A08BF,  # cmp x5, x10, lsr #2
+            0x54FFFF69,  # b.ls next
+            0xD2800026,  # hit: mov x6, #1
+            0xF9002866,  # str x6, [x3, #80]
+            0xB2410084,  # keep: orr x4, x4, #0x8000000000000000
+            0xF9000064,  # str x4, [x3]
             0xF9400465,  # stop: ldr x5, [x3, #8]
             0xD61F00A0,  # br x5
+            0xCB050084,  # none: sub x4, x4, x5
+            0xB2410084,  # orr x4, x4, #0x8000000000000000
+            0xF9000064,  # str x4, [x3]
+            0xD65F03C0,  # ret
         )
     ),
     ask=b"".join(

@@ -21,7 +21,7 @@ import ctypes
 import mmap
 from collections.abc import Callable
 from functools import cache
-from typing import Final
+from typing import Any, Final
 
 from arm_vcpu_cli.arch.registers.sysreg import SysReg
 from arm_vcpu_cli.engine.host_cpu import host_cpu, is_linux, is_x86
@@ -56,7 +56,13 @@ class BlockWords(ctypes.Structure):
     """What the block stub works on. ``budget``: instructions left; a block that would exceed it is not begun.
     ``stop``: the function that it then calls. ``request``: nonzero asks for a stop at the next block. ``base``: the
     budget, plus the instructions executed and the time spent so far. ``engine`` and ``leave``: for ``used_up``, the
-    engine and its function of (engine, 0) that leaves translated code where a stop has been asked for."""
+    engine and its function of (engine, 0) that leaves translated code where a stop has been asked for.
+
+    The rest is for stops at chosen instructions (``exact_control``). ``size``: how many instructions the block has that
+    was not begun. ``armed``: how many virtual addresses are at ``addresses``; a block with an instruction at one of
+    them is not begun, and ``hit`` set. With ``pause`` no block is begun. These are looked at only where a stop is asked
+    for, so the budget keeps :data:`ASKED` as long as any is set. ``pc``: where the address of the block is, if it is
+    not an argument."""
 
     _fields_ = (
         ("budget", ctypes.c_int64),
@@ -65,6 +71,12 @@ class BlockWords(ctypes.Structure):
         ("base", ctypes.c_int64),
         ("engine", ctypes.c_void_p),
         ("leave", ctypes.c_void_p),
+        ("size", ctypes.c_int64),
+        ("armed", ctypes.c_int64),
+        ("pc", ctypes.c_void_p),
+        ("addresses", ctypes.c_void_p),
+        ("hit", ctypes.c_int64),
+        ("pause", ctypes.c_int64),
     )
 
 
@@ -109,8 +121,8 @@ class MoveDescription(ctypes.Structure):
 
 
 _UNASKED_AT: Final = 128
-_ASK_AT: Final = 192
-_MOVE_AT: Final = 256
+_ASK_AT: Final = 320
+_MOVE_AT: Final = 384
 _READ_AT: Final = 512
 _USED_UP_AT: Final = 1024
 
@@ -209,16 +221,23 @@ def _synchronise_instructions(start: int, size: int) -> bool:
 
 
 def _python_stubs() -> Stubs:
-    def on_block(engine: int, _address: int, size: int, words_at: int) -> None:
+    def on_block(engine: int, address: int, size: int, words_at: int) -> None:
         words = BlockWords.from_address(words_at)
-        left = words.budget - (size >> INSTRUCTION_SIZE_LOG2)
-        if left < 0 or words.request:
-            STOP_FUNCTION(words.stop)(engine)
-        else:
+        words.size = size >> INSTRUCTION_SIZE_LOG2
+        left = words.budget - words.size
+        if left >= 0 and not words.request and not (words.pause or (words.armed and _has_armed(words, address, size))):
             words.budget = left
+            return
+        words.hit = left >= 0 and not words.request
+        STOP_FUNCTION(words.stop)(engine)
 
     callback = BLOCK_CALLBACK(on_block)
     return Stubs(ctypes.cast(callback, ctypes.c_void_p).value or 0, keep=callback)
+
+
+def _has_armed(words: BlockWords, address: int, size: int) -> bool:
+    armed = (ctypes.c_uint64 * words.armed).from_address(words.addresses)
+    return any(0 <= each - address < size for each in armed)
 
 
 def _works(stubs: Stubs) -> bool:
@@ -254,7 +273,30 @@ def _blocks_work(stubs: Stubs) -> bool:
             ask(ctypes.addressof(words))
             results.append(int(words.budget))
         results.append(run_block(unasked, size, request))
-    return results == [ASKED + 5, 2, 2, 0, ASKED + 2, 2, ASKED, 0] and stopped == [1] * 5
+    if results != [ASKED + 5, 2, 2, 0, ASKED + 2, 2, ASKED, 0] or stopped != [1] * 5:
+        return False
+    return _armed_blocks_work(lambda words, at, size: unasked(1, at, size, ctypes.addressof(words)), stop)
+
+
+def _armed_blocks_work(run: Callable[[BlockWords, int, int], object], stop: Any) -> bool:
+    """Whether blocks that contain an armed address are not begun; ``run`` is a block of (words, address, size)."""
+    armed = (ctypes.c_uint64 * 2)(0x1008, 0x2000)
+    words = BlockWords(stop=ctypes.cast(stop, ctypes.c_void_p), armed=2)
+    words.addresses = ctypes.addressof(armed)
+    results = []
+    for budget, at, size, pause in (
+        (5, 0x1000, 8, 0),
+        (5, 0x1000, 12, 0),
+        (5, 0x1008, 4, 0),
+        (5, 0x100C, 20, 0),
+        (4, 0x1000, 20, 0),
+        (5, 0x1FF0, 20, 0),
+        (5, 0x3000, 4, 1),
+    ):
+        words.budget, words.hit, words.pause = ASKED + budget, 0, pause
+        run(words, at, size)
+        results.append((words.budget - ASKED, words.hit, words.size))
+    return results == [(3, 0, 2), (5, 1, 3), (5, 1, 1), (0, 0, 5), (4, 0, 5), (5, 1, 5), (5, 1, 1)]
 
 
 def _used_up_works(used_up_stub: int) -> bool:
@@ -272,12 +314,18 @@ def _used_up_works(used_up_stub: int) -> bool:
         return int(words.budget)
 
     budgets = [run(3, 2, 0), run(3, ASKED + 5, 1), run(3, ASKED + 5, 0), run(3, ASKED + 2, 0)]
-    return budgets == [2, 5, 2, 2] and told == [
-        *("block", 7, (7, 0)),
-        *("block", 7, (7, 0)),
-        *("block", (7, 0)),
-        *("block", 7, (7, 0)),
-    ]
+    expected = [*("block", 7, (7, 0)), *("block", 7, (7, 0)), *("block", (7, 0)), *("block", 7, (7, 0))]
+    if budgets != [2, 5, 2, 2] or told != expected:
+        return False
+    pc = ctypes.c_uint64()
+
+    def run_armed(armed: BlockWords, at: int, size: int) -> None:
+        armed.engine, armed.leave, armed.pc = words.engine, words.leave, ctypes.addressof(pc)
+        pc.value = at
+        armed.budget -= size >> INSTRUCTION_SIZE_LOG2
+        used_up(ctypes.addressof(armed), 0, size >> INSTRUCTION_SIZE_LOG2, ctypes.addressof(armed))
+
+    return _armed_blocks_work(run_armed, stop)
 
 
 def _moves_work(stubs: Stubs) -> bool:

@@ -27,11 +27,12 @@ Fail = Callable[[BaseException], None]
 
 
 class ExceptionSwitch(Record):
-    """``use`` says which hook is called for exceptions, and ``wrap`` what makes another one of it until further
-    notice."""
+    """``use`` says which hook is called for exceptions, ``wrap`` what makes another one of it until further notice, and
+    ``surround`` what makes another one of that."""
 
     use: Callable[[ExceptionHook | None], None]
     wrap: Callable[[Wrapper | None], None]
+    surround: Callable[[Wrapper | None], None]
 
 
 def install_exceptions(engine: Engine, refused: memoryview, fail: Fail) -> ExceptionSwitch:
@@ -42,6 +43,7 @@ def install_exceptions(engine: Engine, refused: memoryview, fail: Fail) -> Excep
     hook: ExceptionHook = _nobody
     given: ExceptionHook = _nobody
     wrapper: Wrapper | None = None
+    outer: Wrapper | None = None
     kinds, stop = _KINDS, engine.stop
 
     def on_exception(_engine: object, number: int) -> None:
@@ -60,15 +62,22 @@ def install_exceptions(engine: Engine, refused: memoryview, fail: Fail) -> Excep
         nonlocal hook, given
         hook = given = _nobody if new is None else new
         if wrapper is not None:
-            hook = wrapper(given)
+            hook = wrapper(hook)
+        if outer is not None:
+            hook = outer(hook)
 
     def wrap(new: Wrapper | None) -> None:
         nonlocal wrapper
         wrapper = new
         use(given)
 
+    def surround(new: Wrapper | None) -> None:
+        nonlocal outer
+        outer = new
+        use(given)
+
     engine.hooks.exceptions(on_exception)
-    return ExceptionSwitch(use, wrap)
+    return ExceptionSwitch(use, wrap, surround)
 
 
 def install_moves(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
 import time
 from collections.abc import Callable, Collection
+from functools import partial
 from importlib import import_module
 from threading import get_ident
 from typing import TYPE_CHECKING, Final
@@ -17,6 +17,7 @@ from arm_vcpu_cli.engine.discovery import known_layout
 from arm_vcpu_cli.engine.fp_traps import take_fp_traps
 from arm_vcpu_cli.engine.guarded_device import guarded
 from arm_vcpu_cli.engine.handover import hand_over_to_el2
+from arm_vcpu_cli.engine.instruction_budget import BUDGET, PAUSE, REQUEST, InstructionBudget
 from arm_vcpu_cli.engine.layout import CpuState, StateLayout
 from arm_vcpu_cli.engine.levers import Levers, known_levers
 from arm_vcpu_cli.engine.port import UNLIMITED, CounterReads, ExceptionHook, MmioWindow, MoveHandler, StopReason
@@ -30,21 +31,20 @@ from arm_vcpu_cli.errors import EngineError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from arm_vcpu_cli.engine.exact_control import ExactControl
     from arm_vcpu_cli.engine.port import HitHandler, WatchedRange
     from arm_vcpu_cli.engine.watchpoints import Watchpoints
 
 _WATCHPOINTS: Final = "arm_vcpu_cli.engine.watchpoint_trial"
+_EXACT_CONTROL: Final = "arm_vcpu_cli.engine.exact_control"
+"""Loaded only for a debugger."""
 _PSTATE_COMPANION: Final = lookup("TPIDR_EL2")
 """A register of EL2 that no guest sees and we do not use: writing it has no effect but the core's refresh."""
 _TLBI_ALLE1: Final = lookup("TLBI ALLE1")
 
-_BUDGET, _REQUEST, _BASE = 0, 2, 3
-"""The words of the block stub, by number."""
 _PAGE: Final = 4096
 _ASKED_AGAIN_AFTER: Final = tuple(0.0002 * 2**n for n in range(9))
 """Seconds; 0.1 in all."""
-_FIRST_SLICE: Final = 1 << 16
-_LAST_SLICE: Final = 1 << 26
 
 
 class UnicornCore:
@@ -74,19 +74,20 @@ class UnicornCore:
         self._stubs = load_stubs()
         self._entry = entry_of(self._engine)
         self._refusals = self._entry.words
-        self._slice = _FIRST_SLICE
-        self._held = 0
-        """What of the budget is beyond the slice that the guest executes now."""
         self._counting = False
         self._hushed = False
-        self._words = words = self._engine.block_words(UNLIMITED)
+        words = self._engine.block_words(UNLIMITED)
         self._counters = Counters(self._engine, words)
-        self._words_address = ctypes.addressof(words)
+        self._budget = budget = InstructionBudget(words, self._counters.words)
+        self.elapsed: Callable[[], int] = budget.elapsed
+        self.instruction_count: Callable[[], int] = budget.instruction_count
+        self.set_budget: Callable[[int], None] = budget.set
+        self.budget_left: Callable[[], int] = budget.left
+        self.spend: Callable[[int], None] = budget.spend
         self._switch_waits: Switch | None = None
         self._end_waits: Callable[[], object] = bool
-        # Quicker than the attributes of a structure.
-        self._counts = memoryview(words).cast("B").cast("q")
         self._exceptions = install_exceptions(self._engine, self._refusals, self._fail)
+        self._control: ExactControl | None = None
         self._use_moves: Callable[[MoveHandler], None] | None = None
         self._move_crns: frozenset[int] = frozenset()
         self._watchpoints: Watchpoints | None = None
@@ -196,7 +197,7 @@ class UnicornCore:
         """Ask ``hit`` before each access to one of these ranges."""
         if self._watchpoints is None:
             make, wrap = import_module(_WATCHPOINTS).open_watchpoints, self._exceptions.wrap
-            self._watchpoints = make(self._engine, self._words, self.new_state(), self.saver, wrap, self.stop)
+            self._watchpoints = make(self._engine, self._budget.words, self.new_state(), self.saver, wrap, self.stop)
         self.count_instructions()
         self._watchpoints.set(ranges, hit)
         self.flush_tlb()
@@ -207,14 +208,13 @@ class UnicornCore:
 
     def run(self, pc: int) -> StopReason:
         """Execute from ``pc`` until a stop. What a hook raises is raised again from here."""
-        self._failure = None
-        self._stopped = False
-        self._has_run = True
-        self._thread = get_ident()
-        counts, refused = self._counts, self._refusals
+        if self._control is not None:
+            return self._control.run(pc)
+        self._begin()
+        counts, refused = self._budget.counts, self._refusals
         while True:
-            if counts[_REQUEST] and self._stubs.ask is not None:
-                counts[_BUDGET] |= ASKED
+            if counts[REQUEST] and self._stubs.ask is not None:
+                counts[BUDGET] |= ASKED
             refused[THREAD] = self._thread
             self._engine.start(pc)
             refused[THREAD] = FREE
@@ -228,22 +228,51 @@ class UnicornCore:
                 refused[SINGLY] = 1
                 pc = self._engine.read_register(PC)
                 continue
-            request = counts[_REQUEST]
+            request = counts[REQUEST]
             if request:
-                counts[_REQUEST] = 0
+                counts[REQUEST] = 0
                 return StopReason.WAIT if request == WAITS else StopReason.REQUEST
-            if not self._held:
+            if not self._budget.held:
                 return StopReason.BUDGET
             self._next_slice()
             pc = self._engine.read_register(PC)
 
-    def _next_slice(self) -> None:
-        """Empty the TLB and continue: it grows only when it is emptied, and some guests never empty it.
+    def _begin(self) -> None:
+        self._failure = None
+        self._stopped = False
+        self._has_run = True
+        self._thread = get_ident()
 
-        The slices get longer, since once it has the size that the guest needs this is only a loss.
-        """
+    def _is_stopped(self) -> bool:
+        if self._failure is not None:
+            raise self._failure
+        return self._stopped
+
+    def control(self) -> ExactControl:
+        """Exact control of the execution; from now on every run is by it."""
+        if self._control is None:
+            self.count_instructions()
+            ask, module = self._stubs.ask, import_module(_EXACT_CONTROL)
+            execution = module.Execution(
+                self._engine,
+                self._layout,
+                self._budget,
+                self._refusals,
+                self._begin,
+                self._is_stopped,
+                self._exceptions.surround,
+                self._next_slice,
+                self.flush_tlb,
+                partial(setattr, self, "set_budget"),
+                None if ask is None else lambda: self._ask(ask, lambda: not self._budget.counts[PAUSE]),
+            )
+            self._control = module.open_control(execution)
+        return self._control
+
+    def _next_slice(self) -> None:
+        """Empty the TLB and continue."""
         self.flush_tlb()
-        self._slice = min(2 * self._slice, _LAST_SLICE)
+        self._budget.lengthen_slice()
         self.set_budget(self.budget_left())
 
     def stop(self) -> None:
@@ -256,25 +285,7 @@ class UnicornCore:
         if not self._counting:
             self._counting = True
             self.set_budget(self.budget_left())
-            self._engine.hooks.blocks(self._stubs, self._words, inline=self._levers.inline_counting)
-
-    def instruction_count(self) -> int:
-        """The instructions that have been counted, without the time that was spent."""
-        return self.elapsed() - self._counters.spent
-
-    def elapsed(self) -> int:
-        """Nanoseconds: the instructions that have been counted, and the time that was spent."""
-        counts = self._counts
-        return counts[_BASE] - (counts[_BUDGET] & ~ASKED)
-
-    def spend(self, nanoseconds: int) -> None:
-        """Let time pass without an instruction, and take it from the budget."""
-        if self._held:
-            # The read stub had to pass: less is left of the slice than a read takes.
-            self._slice = min(2 * self._slice, _LAST_SLICE)
-        self.set_budget(max(self.budget_left() - nanoseconds, 0))
-        self._counts[_BASE] += nanoseconds
-        self._counters.words.spent += nanoseconds
+            self._engine.hooks.blocks(self._stubs, self._budget.words, inline=self._levers.inline_counting)
 
     def answer_counters(self, reads: CounterReads) -> None:
         """Have the read stub, which is machine code, answer reads of the counters; others reach the MRS hook."""
@@ -288,33 +299,20 @@ class UnicornCore:
         """Set which counters the read stub answers at EL0."""
         self._counters.allow_el0(physical=physical, virtual=virtual)
 
-    def set_budget(self, instructions: int) -> None:
-        """Stop before the block that would exceed this many instructions from now on."""
-        counts = self._counts
-        old = counts[_BUDGET]
-        now = min(instructions, self._slice)
-        counts[_BASE] += now - (old & ~ASKED)
-        self._held = instructions - now
-        counts[_BUDGET] = now | old & ASKED
-
-    def budget_left(self) -> int:
-        """The instructions that are left of the budget, with those beyond the current slice."""
-        return (self._counts[_BUDGET] & ~ASKED) + self._held
-
     def stop_at_wait(self, stop: bool) -> None:
         """Whether to end :meth:`run` at a WFE. The first call installs what notices it."""
         if self._switch_waits is None:
-            self._switch_waits, self._end_waits = watch_wfe(self._engine, self._words_address)
+            self._switch_waits, self._end_waits = watch_wfe(self._engine, self._budget.address)
         self._switch_waits(stop)
 
     def request_stop(self) -> None:
         """End :meth:`run` between two instructions, or at once where nothing is counted."""
-        counts, ask = self._counts, self._stubs.ask
-        counts[_REQUEST] = 1
+        counts, ask = self._budget.counts, self._stubs.ask
+        counts[REQUEST] = 1
         if not self._counting:
             self.stop()
         elif ask is not None:
-            self._ask(ask, lambda: not counts[_REQUEST])
+            self._ask(ask, lambda: not counts[REQUEST])
 
     def _ask(self, ask: Callable[[int], object], seen: Callable[[], object] = bool) -> None:
         """Make the next block look for a request or a stop, and repeat that until one has.
@@ -322,7 +320,7 @@ class UnicornCore:
         A request is lost if the other thread is between a load of the budget and the store that follows, which may last
         for as long as something else has its processor.
         """
-        ask(self._words_address)
+        ask(self._budget.address)
         if get_ident() == self._thread:
             # The guest does not execute now: its thread is in a hook, or not in the engine.
             return
@@ -330,7 +328,7 @@ class UnicornCore:
             time.sleep(wait)
             if seen():
                 return
-            ask(self._words_address)
+            ask(self._budget.address)
 
     def map_device(self, paddr: int, size: int, device: MmioWindow) -> None:
         """Map a host-physical range to the functions of ``device``."""

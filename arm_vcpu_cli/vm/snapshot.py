@@ -20,9 +20,9 @@ from arm_vcpu_cli.guest.image import GuestImage
 from arm_vcpu_cli.host.machine_host import engine_version
 from arm_vcpu_cli.record import replace
 from arm_vcpu_cli.saved import Part, Saved
+from arm_vcpu_cli.vm.guest_run import GuestRun
 from arm_vcpu_cli.vm.machine import Machine
 from arm_vcpu_cli.vm.random_numbers import load_random, save_random
-from arm_vcpu_cli.vm.runner import GuestRun
 
 VERSION: Final = 1
 STATELESS: Final = (EmptyTransports, ReadAsZero, type(None))

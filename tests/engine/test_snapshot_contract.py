@@ -25,9 +25,10 @@ from arm_vcpu_cli.trace.selection import Selection
 from arm_vcpu_cli.trace.sinks import JsonLinesSink
 from arm_vcpu_cli.vm.builder import build_machine
 from arm_vcpu_cli.vm.endings import RunResult
+from arm_vcpu_cli.vm.guest_run import GuestRun
 from arm_vcpu_cli.vm.inputlog import InputLog
 from arm_vcpu_cli.vm.machine import Machine
-from arm_vcpu_cli.vm.runner import GuestRun, run_machine
+from arm_vcpu_cli.vm.runner import run_machine
 from arm_vcpu_cli.vm.snapshot import load_machine_state, load_run, save_machine, save_run
 
 from .harness import DATA, GUARD_SECONDS, GUESTS

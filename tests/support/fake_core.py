@@ -17,6 +17,7 @@ from arm_vcpu_cli.engine.layout import CpuState, StateLayout
 from arm_vcpu_cli.engine.port import (
     CounterReads,
     ExceptionHook,
+    ExecutionControl,
     HitHandler,
     MmioWindow,
     MoveHandler,
@@ -278,6 +279,9 @@ class FakeCore:
 
     def hush(self, quiet: bool) -> None:
         self.log.append(f"hush {quiet}")
+
+    def control(self) -> ExecutionControl:
+        raise EngineError("this core has no exact control")
 
     def count_instructions(self) -> None:
         self.log.append("count_instructions")

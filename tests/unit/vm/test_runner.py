@@ -18,8 +18,10 @@ from arm_vcpu_cli.errors import OUTPUT_FAILED, EngineError
 from arm_vcpu_cli.host.console import Console
 from arm_vcpu_cli.host.watchdog import StopCause, Watchdog
 from arm_vcpu_cli.vm.endings import Ending, RunResult
+from arm_vcpu_cli.vm.exit_handlers import EXIT_HANDLERS
+from arm_vcpu_cli.vm.guest_run import GuestRun
 from arm_vcpu_cli.vm.machine import Machine
-from arm_vcpu_cli.vm.runner import EXIT_HANDLERS, GuestRun, run_machine
+from arm_vcpu_cli.vm.runner import run_machine
 from arm_vcpu_cli.vm.watch.hang import HangWatch
 from tests.support.arm_vcpu_bench import TestPlatform
 from tests.support.fake_core import Trap, data_abort, hvc, instruction_abort, system_move, wfi, write_pstate

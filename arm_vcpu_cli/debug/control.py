@@ -1,0 +1,149 @@
+"""A machine under a debugger: implements the port that ``target`` describes, without travel through time.
+
+**What is exact.** A run with any number of stops, steps and breakpoints in it is that without: instruction counts,
+times, turns, exits, console and trace are the same to the byte, as long as nobody changes registers or memory. A stop
+is before an instruction, also in the middle of a translated block, with all registers and memory as the architecture
+has them there. A step is one instruction, or what happens in its place: an exception that is taken, an interrupt. A
+trapped instruction that the hypervisor completes is one step, and so are LDXR and STXR, whose monitor a stop leaves
+alone. WFI is complete when it wakes.
+
+**What is not.** ``Position.instructions`` counts what the clock counts. An instruction adds one; an exception out of
+the middle of a translated block adds what was left of that block too, since the block was counted when it was begun.
+So the number never goes back, and is the same in each run, but some numbers are skipped: ``goto`` stops at the first
+moment with that number or a greater one. An interrupt that is taken has the number of the instruction that it precedes.
+``engine/exact_control`` says what a guest could do to notice a stop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+
+from arm_vcpu_cli.debug.execution import Execution
+from arm_vcpu_cli.debug.memory import Memory
+from arm_vcpu_cli.debug.registers import Registers
+from arm_vcpu_cli.debug.target import Position, Register, Stop, Thread, Watchpoint
+from arm_vcpu_cli.errors import UsageError
+from arm_vcpu_cli.host.watchdog import Watchdog
+from arm_vcpu_cli.vm.cpu import Activity, Cpu
+from arm_vcpu_cli.vm.machine import Machine
+
+_ACTIVITIES = {Activity.WAITING: "waiting for an interrupt", Activity.OFF: "off"}
+
+
+class MachineControl:
+    """Implements :class:`~arm_vcpu_cli.debug.target.Target` for a machine that has been started, and has not run.
+
+    ``watchdog`` is entered already; it ends the run, while :meth:`pause` only stops it. Raises :class:`EngineError` if
+    the machine's cores cannot be controlled exactly.
+    """
+
+    def __init__(self, machine: Machine, watchdog: Watchdog) -> None:
+        self.machine = machine
+        self.execution = Execution(machine, watchdog)
+        self._registers = Registers(machine)
+        self._memory = Memory(machine)
+        self._report: Callable[[str], None] | None = None
+
+    # Looking at it ---------------------------------------------------------------------------------------------
+
+    def threads(self) -> Sequence[Thread]:
+        """See the port."""
+        return [Thread(cpu.index, _state(cpu)) for cpu in self.machine.cpus]
+
+    @property
+    def current(self) -> int:
+        """See the port."""
+        return self.machine.current.index
+
+    def registers(self) -> Sequence[Register]:
+        """See the port."""
+        return self._registers.all
+
+    def read_register(self, vcpu: int, name: str) -> int:
+        """See the port."""
+        return self._registers.read(self._cpu(vcpu), name)
+
+    def write_register(self, vcpu: int, name: str, value: int) -> None:
+        """See the port."""
+        cpu = self._cpu(vcpu)
+        before = cpu.arch.ctx.elr
+        self._registers.write(cpu, name, value)
+        if cpu.arch.ctx.elr != before:
+            self.execution.moved(cpu)
+
+    def read_memory(self, vcpu: int, address: int, size: int) -> bytes:
+        """See the port."""
+        return self._memory.read(self._cpu(vcpu), address, size)
+
+    def write_memory(self, vcpu: int, address: int, data: bytes) -> bool:
+        """See the port."""
+        return self._memory.write(self._cpu(vcpu), address, data)
+
+    def read_physical(self, ipa: int, size: int) -> bytes:
+        """See the port."""
+        return self._memory.read_physical(ipa, size)
+
+    def write_physical(self, ipa: int, data: bytes) -> bool:
+        """See the port."""
+        return self._memory.write_physical(ipa, data)
+
+    # Forward ---------------------------------------------------------------------------------------------------
+
+    def set_breakpoints(self, software: Collection[int], hardware: Collection[int]) -> None:
+        """See the port."""
+        self.execution.set_breakpoints(software, hardware)
+
+    def set_watchpoints(self, watchpoints: Sequence[Watchpoint]) -> None:
+        """See the port."""
+        if watchpoints:
+            raise UsageError("this machine has no watchpoints")
+
+    def resume(self) -> Stop:
+        """See the port."""
+        return self.execution.resume()
+
+    def step(self, vcpu: int) -> Stop:
+        """See the port."""
+        return self.execution.step(self._cpu(vcpu).index)
+
+    def pause(self) -> None:
+        """See the port."""
+        self.execution.pause()
+
+    # Through time ----------------------------------------------------------------------------------------------
+
+    @property
+    def travels(self) -> bool:
+        """See the port."""
+        return False
+
+    def position(self) -> Position:
+        """See the port."""
+        return Position(self.execution.executed(), self.machine.timeline.now())
+
+    def goto(self, instructions: int) -> Stop:
+        """See the port; only forward."""
+        if instructions < self.execution.executed():
+            raise UsageError("this machine has no history")
+        return self.execution.goto(instructions)
+
+    def reverse_step(self, vcpu: int) -> Stop:  # noqa: ARG002
+        """See the port."""
+        raise UsageError("this machine has no history")
+
+    def reverse_resume(self) -> Stop:
+        """See the port."""
+        raise UsageError("this machine has no history")
+
+    def on_progress(self, report: Callable[[str], None] | None) -> None:
+        """See the port."""
+        self._report = report
+
+    def _cpu(self, vcpu: int) -> Cpu:
+        if not 0 <= vcpu < len(self.machine.cpus):
+            raise UsageError(f"no vCPU has the number {vcpu}")
+        return self.machine.cpus[vcpu]
+
+
+def _state(cpu: Cpu) -> str:
+    return _ACTIVITIES.get(cpu.activity) or f"EL{cpu.arch.ctx.spsr.el} running"

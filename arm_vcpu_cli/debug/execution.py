@@ -1,0 +1,187 @@
+"""Runs a machine in pieces: from one stop for a debugger to the next.
+
+It is the run loop of ``vm/runner`` with a place to leave it and to come back. A stop ends no turn and no entry into the
+guest, so the run as a whole is the same as without: the schedule, the counts, the exits, the trace.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+from functools import partial
+from typing import Final
+
+from arm_vcpu_cli.axvcpu.vcpu import StateObserver, VCpuState
+from arm_vcpu_cli.debug.target import Reason, Stop
+from arm_vcpu_cli.engine.port import StopReason
+from arm_vcpu_cli.host.watchdog import Watchdog
+from arm_vcpu_cli.vm.cpu import Activity, Cpu
+from arm_vcpu_cli.vm.endings import RunResult
+from arm_vcpu_cli.vm.exit_handlers import EXIT_HANDLERS, Verdict, next_turn
+from arm_vcpu_cli.vm.guest_run import GuestRun
+from arm_vcpu_cli.vm.machine import Machine
+from arm_vcpu_cli.vm.runner import conclude, run_on, stopped, stopped_short
+
+_ENTERED: Final = frozenset((VCpuState.READY, VCpuState.RUNNING))
+
+
+class Execution:
+    """One run of a started machine. ``watchdog`` is entered already, and ends the run; :meth:`pause` only stops it."""
+
+    def __init__(self, machine: Machine, watchdog: Watchdog) -> None:
+        """Raises :class:`EngineError` where the machine's cores cannot be controlled."""
+        self._began = time.perf_counter()
+        self.machine = machine
+        self._controls = [cpu.core.control() for cpu in machine.cpus]
+        self._each = {id(control): control for control in self._controls}.values()
+        """Those of the cores: several vCPUs may share one."""
+        self.run = GuestRun(machine, watchdog)
+        self.run.start()
+        self.result: RunResult | None = None
+        """How the run has ended, None before it has."""
+        self._software: frozenset[int] = frozenset()
+        self._armed: frozenset[int] = frozenset()
+        self._target: int | None = None
+        self._wakes = False
+        self._leaving: set[int] = set()
+        """The vCPUs that have been stopped at a breakpoint and not moved since."""
+        self._pause = False
+        self._limit: int | None = None
+        self._stop: Stop | None = None
+        for cpu in machine.cpus:
+            observer = cpu.vcpu.state_observer
+            if observer is not None:
+                cpu.vcpu.observe_state(partial(_tell_of_others, cpu, observer))
+
+    def set_breakpoints(self, software: Collection[int], hardware: Collection[int]) -> None:
+        """See :class:`~arm_vcpu_cli.debug.target.Target`."""
+        self._software = frozenset(software)
+        armed = self._software.union(hardware)
+        if armed != self._armed:
+            self._armed = armed
+            for control in self._each:
+                control.set_breakpoints(armed)
+
+    def moved(self, cpu: Cpu) -> None:
+        """Note that somebody has set the PC of a CPU: what was left of a block is not executed."""
+        self._leaving.discard(cpu.index)
+        if cpu.arch.interrupted:
+            self._controls[cpu.index].unfinished = 0
+
+    def executed(self) -> int:
+        """How many instructions all vCPUs have executed, see :class:`~arm_vcpu_cli.debug.target.Position`."""
+        return sum(control.executed() for control in self._each)
+
+    def pause(self) -> None:
+        """See :class:`~arm_vcpu_cli.debug.target.Target`."""
+        self._pause = True
+        for control in self._each:
+            control.pause()
+
+    def resume(self) -> Stop:
+        """See :class:`~arm_vcpu_cli.debug.target.Target`."""
+        return self._advance(None)
+
+    def step(self, vcpu: int) -> Stop:
+        """See :class:`~arm_vcpu_cli.debug.target.Target`."""
+        return self._advance(vcpu)
+
+    def goto(self, instructions: int) -> Stop:
+        """Run forward until so many instructions are executed, without a stop at breakpoints.
+
+        It is the first moment at which there are as many or more. The schedule decides which vCPU has executed them.
+        """
+        for control in self._each:
+            control.set_breakpoints(())
+        before, self._limit = self.executed(), instructions
+        try:
+            return self._advance(None)
+        finally:
+            self._limit = None
+            if self.executed() != before:
+                self._leaving.clear()
+            for control in self._each:
+                control.limit = None
+                control.set_breakpoints(self._armed)
+
+    def _advance(self, target: int | None) -> Stop:
+        if self.result is None:
+            current = self.machine.current
+            if current.arch.ctx.elr in self._armed:
+                self._leaving.add(current.index)
+            self._target, self._wakes, self._stop = target, False, None
+            result = run_on(self.run, self._loop)
+            if result is None and self._stop is not None:
+                return self._stop
+            self.result = conclude(self.run, result or stopped_short(), time.perf_counter() - self._began)
+        index, result = self.machine.current.index, self.result
+        return Stop(Reason.ENDED, index, message=result.message, status=result.status)
+
+    def _loop(self, run: GuestRun) -> Verdict:
+        """As that of ``vm/runner``; None leaves the guest stopped, for the reason in ``_stop``."""
+        scheduler = self.machine.scheduler
+        while True:
+            cpu = scheduler.current
+            while not scheduler.over:
+                self._stop = self._before(cpu)
+                if self._stop is not None:
+                    return None
+                verdict = self._run(run, cpu)
+                if verdict is not None or self._stop is not None:
+                    return verdict
+            verdict = next_turn(run) or stopped(run)
+            if verdict is not None:
+                return verdict
+
+    def _before(self, cpu: Cpu) -> Stop | None:
+        """The reason to stop before the CPU, which has the turn, goes on."""
+        if self._wakes and cpu.index == self._target:
+            return Stop(Reason.STEP, cpu.index)
+        if self._limit is not None and self.executed() >= self._limit:
+            return Stop(Reason.STEP, cpu.index)
+        return self._paused(cpu) if self._pause else None
+
+    def _run(self, run: GuestRun, cpu: Cpu) -> Verdict:
+        """Let the CPU execute until it exits or is stopped."""
+        index, arch = cpu.index, cpu.arch
+        control = self._controls[index]
+        control.stepping = self._limit is None and (index == self._target or index in self._leaving)
+        if self._limit is not None:
+            control.limit = self._limit - self.executed() + control.executed()
+        reason = cpu.vcpu.run()
+        if control.stepped:
+            self._leaving.discard(index)
+        if arch.interrupted:
+            self._stop = self._stopped(cpu)
+            return None
+        verdict = EXIT_HANDLERS[type(reason)](run, reason) or stopped(run)
+        if verdict is None and control.stepped and index == self._target:
+            if cpu.activity is Activity.RUNNING:
+                self._stop = Stop(Reason.STEP, index)
+            else:
+                self._wakes = True
+        return verdict
+
+    def _stopped(self, cpu: Cpu) -> Stop | None:
+        """Why the core has stopped for a debugger; None if it has only left a breakpoint behind."""
+        index, by = cpu.index, cpu.arch.stopped_by
+        if by is StopReason.STEP:
+            return Stop(Reason.STEP, index) if index == self._target else None
+        if by is StopReason.COUNT:
+            return Stop(Reason.STEP, index)
+        if by is StopReason.PAUSE:
+            return self._paused(cpu)
+        at = cpu.arch.ctx.elr
+        return Stop(Reason.SOFTWARE_BREAKPOINT if at in self._software else Reason.HARDWARE_BREAKPOINT, index)
+
+    def _paused(self, cpu: Cpu) -> Stop:
+        self._pause = False
+        for control in self._each:
+            control.pause(False)
+        return Stop(Reason.PAUSE, cpu.index)
+
+
+def _tell_of_others(cpu: Cpu, observer: StateObserver, before: VCpuState, after: VCpuState) -> None:
+    """Tell an observer of a change of state, unless it is a stop for the debugger or its end."""
+    if not (cpu.arch.interrupted and before in _ENTERED and after in _ENTERED):
+        observer(before, after)

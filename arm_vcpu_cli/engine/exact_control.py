@@ -1,0 +1,336 @@
+"""Stops a core before any instruction, also in the middle of a translated block, and lets it go on as if it had not
+been stopped.
+
+The core counts a block when it begins it. Of a block that is left in its middle, :attr:`ExactControl.unfinished`
+instructions are counted that have not been executed. They are executed next, as a block of their own that is not
+counted again, so that it ends where the whole block would have ended: the next block begins at the same place, with the
+same count and the same budget. An exception on the way ends the unfinished block, as it ends a whole one, and so the
+rest of it stays counted without having been executed, as without a stop.
+
+**Breakpoints** are looked for at the beginning of each block: the block stub does not begin one that contains the
+address of a breakpoint. That block is counted, and executed one instruction at a time until it gets there. So no code
+is translated differently because of a breakpoint, and nothing has to be translated again when they change.
+
+**A step** from the beginning of a block first has the core find that block, with an empty budget, so that it is not
+begun: then its length is known. If it does not fit into the budget, it is not begun either, and the budget has ended.
+An interrupt that is pending is taken before, and is a step. WFI, WFE and YIELD leave the block in a way of their own,
+and are executed as the last instruction of a usual block.
+
+What is not exact: a guest that writes to instructions of the very block that it is in the middle of, without a barrier,
+executes the old ones without a debugger, and the new ones if the block is interrupted in between. And the slices of the
+budget, at whose end the TLB is emptied, begin anew when an instruction that is stepped sets a timer, which a guest can
+only notice if it relies on translations that it should have invalidated.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Collection
+from functools import partial
+from threading import get_ident
+from typing import Final, TypeVar
+
+from arm_vcpu_cli.arch.registers.sysreg import lookup
+from arm_vcpu_cli.engine.instruction_budget import BUDGET, HIT, PAUSE, REQUEST, SIZE, InstructionBudget
+from arm_vcpu_cli.engine.layout import StateLayout
+from arm_vcpu_cli.engine.port import ExceptionHook, StopReason
+from arm_vcpu_cli.engine.refusals import COUNT, FREE, SINGLY, THREAD
+from arm_vcpu_cli.engine.single_steps import SingleSteps, register_address, single_steps
+from arm_vcpu_cli.engine.stubs import ASKED
+from arm_vcpu_cli.engine.switched_hooks import Wrapper
+from arm_vcpu_cli.engine.unicorn_api import Engine
+from arm_vcpu_cli.engine.yields import WAITS
+from arm_vcpu_cli.errors import EngineError
+from arm_vcpu_cli.record import Record
+
+_HINTS: Final = (0xD503_203F, 0xD503_205F, 0xD503_207F)
+"""YIELD, WFE and WFI."""
+_INSTRUCTION: Final = 4
+_Result = TypeVar("_Result")
+
+
+class Execution(Record):
+    """What a core lends its control. ``begin``: forgets how the last run ended. ``is_stopped``: whether a hook has
+    stopped the guest; raises what one has raised. ``surround`` exchanges what makes another exception hook of that of
+    the vCPU. ``next_slice``: begins another slice of the budget; ``use_set_budget`` sets how it is set. ``ask``: makes
+    the next block look for a stop."""
+
+    engine: Engine
+    layout: StateLayout
+    budget: InstructionBudget
+    refused: memoryview
+    begin: Callable[[], None]
+    is_stopped: Callable[[], bool]
+    surround: Callable[[Wrapper | None], None]
+    next_slice: Callable[[], None]
+    flush_tlb: Callable[[], object]
+    use_set_budget: Callable[[Callable[[int], None]], None]
+    ask: Callable[[], None] | None
+
+
+class ExactControl:
+    """Controls one core. Implements :class:`~arm_vcpu_cli.engine.port.ExecutionControl`."""
+
+    def __init__(self, execution: Execution, steps: SingleSteps) -> None:
+        self._execution = execution
+        self._engine, self._budget, self._refused = execution.engine, execution.budget, execution.refused
+        self._counts = execution.budget.counts
+        self._asks = execution.ask is not None
+        self._steps = steps
+        layout = execution.layout
+        state = (layout.sysregs[lookup(name)] for name in ("ELR_EL1", "ESR_EL1", "FAR_EL1", "SPSR_EL1"))
+        places = [register_address(steps.state, layout, at) for at in (layout.pc, layout.pstate & ~7, *state)]
+        self._place = [ctypes.c_uint64.from_address(place) for place in places]
+        """PC, PSTATE, and what an exception to EL1 changes, in the core itself."""
+        execution.budget.words.pc = places[0]
+        self._fetch = execution.engine.fetcher()
+        self._addresses: frozenset[int] = frozenset()
+        self._array = (ctypes.c_uint64 * 0)()
+        self._hooked = False
+        self.unfinished = 0
+        self.limit: int | None = None
+        self.stepping = False
+        self.stepped = False
+
+    def set_breakpoints(self, addresses: Collection[int]) -> None:
+        """See the port."""
+        self._addresses = frozenset(addresses)
+        self._array = (ctypes.c_uint64 * len(self._addresses))(*self._addresses)
+        words = self._budget.words
+        words.addresses = ctypes.addressof(self._array)
+        words.armed = len(self._addresses)
+
+    def executed(self) -> int:
+        """See the port."""
+        return self._budget.instruction_count() - self.unfinished
+
+    def pause(self, wanted: bool = True) -> None:
+        """See the port."""
+        self._counts[PAUSE] = int(wanted)
+        if wanted and self._execution.ask is not None:
+            self._execution.ask()
+
+    def run(self, pc: int) -> StopReason:
+        """Run, or execute one instruction if :attr:`stepping`."""
+        self._execution.begin()
+        self.stepped = False
+        if self.stepping:
+            return self._apart(partial(self._step, pc))
+        return self._run(pc)
+
+    # Running ---------------------------------------------------------------------------------------------------
+
+    def _run(self, pc: int) -> StopReason:
+        while True:
+            if self.limit is not None and self.executed() >= self.limit:
+                return StopReason.COUNT
+            if self.unfinished:
+                if pc in self._addresses:
+                    return StopReason.BREAKPOINT
+                alone = self._nearest(pc)
+                if alone:
+                    if self._apart(partial(self._walk, pc, alone)):
+                        return StopReason.STOP
+                    pc = self._pc()
+                    continue
+            reason = self._go(pc)
+            if reason is not None:
+                return reason
+            if self._counts[PAUSE]:
+                self._counts[PAUSE] = 0
+                return StopReason.PAUSE
+            pc = self._pc()
+            if pc in self._addresses:
+                return StopReason.BREAKPOINT
+            self.unfinished = size = self._counts[SIZE]
+            self._counts[BUDGET] -= size
+
+    def _nearest(self, pc: int) -> int:
+        """How many instructions it is to the next stop in the unfinished block, or at its end; 0 if there is none."""
+        unfinished = self.unfinished
+        distances = [(each - pc) // _INSTRUCTION for each in self._addresses]
+        nearest = [distance for distance in distances if 0 < distance < unfinished]
+        if self.limit is not None and self.limit - self.executed() <= unfinished:
+            nearest.append(self.limit - self.executed())
+        if self._counts[REQUEST]:
+            # A stop that was requested in the block takes effect when it has ended.
+            nearest.append(unfinished)
+        return min(nearest, default=0)
+
+    def _walk(self, pc: int, count: int) -> bool:
+        """Execute so many instructions of the unfinished block one by one, if nothing ends it before; whether a hook
+        has stopped the guest."""
+        for _ in range(count):
+            if self._single(pc):
+                return True
+            if not self.unfinished:
+                break
+            pc = self._pc()
+        return False
+
+    def _go(self, pc: int) -> StopReason | None:
+        """Run until something stops it: None for a breakpoint in the next block, or a pause."""
+        counts, budget = self._counts, self._budget
+        rest, self.unfinished = self.unfinished, 0
+        if rest:
+            before = budget.elapsed()
+            counts[BUDGET] += rest
+        while True:
+            if self._asks and (budget.words.armed or counts[PAUSE] or counts[REQUEST]):
+                counts[BUDGET] |= ASKED
+            if rest:
+                self._steps.block(rest)
+            stopped = self._start(pc) if self.limit is None else self._start_clipped(pc, self.limit)
+            if rest:
+                self._steps.end()
+                if budget.elapsed() < before:
+                    # It was stopped even before that.
+                    counts[BUDGET] -= rest
+                    self.unfinished = rest
+                rest = 0
+            if stopped:
+                return StopReason.STOP
+            if counts[HIT]:
+                counts[HIT] = 0
+                return None
+            request = counts[REQUEST]
+            if request:
+                counts[REQUEST] = 0
+                return _requested(request)
+            if self.limit is not None and counts[SIZE] <= counts[BUDGET] & ~ASKED:
+                # The block is not too long for the budget.
+                if self.limit - budget.instruction_count() <= counts[SIZE]:
+                    return None
+                pc = self._pc()
+                continue
+            if not budget.held:
+                return StopReason.BUDGET
+            self._execution.next_slice()
+            pc = self._pc()
+
+    def _start_clipped(self, pc: int, limit: int) -> bool:
+        """Start it with a stop before the block in which the limit is reached. Time that is spent ends it earlier."""
+        budget = self._budget
+        budget.clip(limit - 1)
+        self._execution.use_set_budget(budget.set)
+        try:
+            return self._start(pc)
+        finally:
+            budget.unclip()
+            self._execution.use_set_budget(budget.set)
+
+    # Single steps ----------------------------------------------------------------------------------------------
+
+    def _apart(self, work: Callable[[], _Result]) -> _Result:
+        """Do ``work`` with no block begun unless it says so, and with a stop behind each exception."""
+        self._budget.withhold()
+        self._execution.surround(self._stopping)
+        try:
+            return work()
+        finally:
+            self._execution.surround(None)
+            self._budget.hand_out()
+
+    def _stopping(self, hook: ExceptionHook) -> ExceptionHook:
+        def on_exception(kind: int) -> None:
+            self._hooked = True
+            hook(kind)
+            self._engine.stop()
+
+        return on_exception
+
+    def _step(self, pc: int) -> StopReason:
+        while True:
+            before = self._state()
+            if not self.unfinished:
+                reason = self._find_block(pc)
+                if reason is not None:
+                    return reason
+            if self.unfinished and self._single(pc):
+                self.stepped = True
+                return StopReason.STOP
+            if not self._hooked or self._state() != before:
+                self.stepped = True
+                return StopReason.STEP
+            # The hypervisor has removed what prevented the instruction.
+
+    def _find_block(self, pc: int) -> StopReason | None:
+        """Have the core find the next block without beginning it, and count it. None if it is the unfinished one now,
+        or if there was an exception before it."""
+        counts = self._counts
+        self._hooked = False
+        if self._start(pc):
+            self.stepped = True
+            return StopReason.STOP
+        if self._hooked or self._pc() != pc:
+            return None
+        request = counts[REQUEST]
+        if request:
+            counts[REQUEST] = 0
+            return _requested(request)
+        counts[HIT] = 0
+        size = counts[SIZE]
+        if not self._budget.take_block(size, self._execution.flush_tlb):
+            return StopReason.BUDGET
+        self.unfinished = size
+        return None
+
+    def _single(self, pc: int) -> bool:
+        """Execute one instruction of the unfinished block; whether a hook has stopped the guest."""
+        counts, steps = self._counts, self._steps
+        left = self.unfinished - 1
+        alone = left > 0 or self._fetch(pc) not in _HINTS
+        begin = steps.one if alone else steps.last
+        self._hooked, self.unfinished = False, 0
+        requested, counts[REQUEST] = counts[REQUEST], 0
+        stopped = False
+        counts[BUDGET] = 1
+        while counts[BUDGET] & ~ASKED and not self._hooked and not stopped:
+            # Again if another thread has asked for a stop meanwhile.
+            counts[BUDGET] = 1
+            stopped = self._start(pc, begin)
+        steps.end()
+        counts[BUDGET] = counts[HIT] = 0
+        counts[REQUEST] |= requested
+        if self._hooked or stopped:
+            return stopped
+        self.unfinished = left
+        return False
+
+    # The engine ------------------------------------------------------------------------------------------------
+
+    def _start(self, pc: int, prepare: Callable[[], None] | None = None) -> bool:
+        """Start the engine once, or again for each word that its translator refuses; whether a hook has stopped it."""
+        refused = self._refused
+        while True:
+            if prepare is not None:
+                prepare()
+            refused[THREAD] = get_ident()
+            self._engine.start(pc)
+            refused[THREAD] = FREE
+            refused[SINGLY] = 0
+            if self._execution.is_stopped():
+                return True
+            if not refused[COUNT]:
+                return False
+            refused[COUNT] = 0
+            refused[SINGLY] = 1
+            pc = self._pc()
+
+    def _pc(self) -> int:
+        return self._place[0].value
+
+    def _state(self) -> list[int]:
+        return [each.value for each in self._place]
+
+
+def _requested(request: int) -> StopReason:
+    return StopReason.WAIT if request == WAITS else StopReason.REQUEST
+
+
+def open_control(execution: Execution) -> ExactControl:
+    """The control of a core. Raises :class:`EngineError` if there is none."""
+    steps = single_steps(execution.engine)
+    if steps is None:
+        raise EngineError("this build of the engine cannot be stopped at a chosen instruction")
+    return ExactControl(execution, steps)
