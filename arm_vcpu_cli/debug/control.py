@@ -17,6 +17,8 @@ moment with that number or a greater one. An interrupt that is taken has the num
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from types import MappingProxyType
+from typing import Final
 
 from arm_vcpu_cli.debug.execution import Execution
 from arm_vcpu_cli.debug.memory import Memory
@@ -27,7 +29,7 @@ from arm_vcpu_cli.host.watchdog import Watchdog
 from arm_vcpu_cli.vm.cpu import Activity, Cpu
 from arm_vcpu_cli.vm.machine import Machine
 
-_ACTIVITIES = {Activity.WAITING: "waiting for an interrupt", Activity.OFF: "off"}
+_ACTIVITIES: Final = MappingProxyType({Activity.WAITING: "waiting for an interrupt", Activity.OFF: "off"})
 
 
 class MachineControl:
