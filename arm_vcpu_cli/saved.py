@@ -99,6 +99,10 @@ class Saved:
         rows = [Saved({"row": value}, name) for name, value in self._list(key, None)]
         return [row.numbers("row", width, limit) for row in rows]
 
+    def lists(self, key: str, count: int) -> list[Saved]:
+        """``count`` lists, each as the value ``row``."""
+        return [Saved({"row": value}, name) for name, value in self._list(key, count)]
+
     def pieces(self, key: str, count: int, size: int) -> list[bytes]:
         """``count`` times ``size`` bytes."""
         return [Saved({"piece": value}, name).data("piece", size) for name, value in self._list(key, count)]

@@ -64,6 +64,17 @@ class ExitState:
         self.record: ExitRecord | None = None
         self.began = 0
 
+    def report(self, observer: ExitObserver, frame: TrapFrame, note: str) -> None:
+        """Report the exit that waits for its result, if there is one."""
+        record = self.record
+        if record is not None:
+            self.record = None
+            record.note = note
+            record.finish(frame)
+            if observer.timing:
+                record.host_ns = time.perf_counter_ns() - self.began
+            observer.exit(record)
+
 
 class ExitPath:
     """Makes the function that a core calls for each exception of one bound vCPU."""

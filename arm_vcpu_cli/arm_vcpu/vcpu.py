@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -29,7 +28,9 @@ from arm_vcpu_cli.arm_vcpu.platform import Aarch64Hal, ExitToCaller, Platform
 from arm_vcpu_cli.arm_vcpu.preemption import preempt
 from arm_vcpu_cli.arm_vcpu.recorder import FlightRecorder, RecentExit
 from arm_vcpu_cli.arm_vcpu.residency import Residency
+from arm_vcpu_cli.arm_vcpu.unasked_exception import take_exception
 from arm_vcpu_cli.arm_vcpu.vcpu_saving import load_vcpu, save_vcpu
+from arm_vcpu_cli.arm_vcpu.vectors import TrapKind
 from arm_vcpu_cli.axvcpu.exit import AxVCpuExitReason, FailEntry, Nothing
 from arm_vcpu_cli.engine.layout import CpuState
 from arm_vcpu_cli.engine.port import FOR_DEBUGGER, CpuCore, StopReason
@@ -324,6 +325,10 @@ class Aarch64VCpu:
         """Have the guest take an Undefined Instruction exception instead of completing its instruction."""
         self._require_handlers().inject_undefined()
 
+    def take_exception(self, esr: int, far: int | None = None, kind: TrapKind = TrapKind.SYNCHRONOUS) -> None:
+        """Have the guest, stopped between two instructions, take an exception to EL1 in place of the next one."""
+        take_exception(self._require_handlers(), self.ctx, esr, far, kind, self._observer, self._config.number)
+
     def inject_interrupt(self, vector: int) -> None:
         """Raise the virtual IRQ (HCR_EL2.VI). The interrupt controller says which interrupt it is."""
         if vector < 0:
@@ -390,11 +395,5 @@ class Aarch64VCpu:
 
     def close_record(self) -> None:
         """Report the exit that was returned last, with the result of the VMM."""
-        record, observer = self._exits.record, self._observer
-        if record is not None and observer is not None:
-            self._exits.record = None
-            record.note = self._require_handlers().note
-            record.finish(self.ctx)
-            if observer.timing:
-                record.host_ns = time.perf_counter_ns() - self._exits.began
-            observer.exit(record)
+        if self._exits.record is not None and self._observer is not None:
+            self._exits.report(self._observer, self.ctx, self._require_handlers().note)

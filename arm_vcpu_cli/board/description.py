@@ -8,11 +8,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from arm_vcpu_cli.board.schema import CPU_MODELS
 from arm_vcpu_cli.guest.image import ImageKind
 from arm_vcpu_cli.record import Record
+
+if TYPE_CHECKING:
+    # Few machines have faults.
+    from arm_vcpu_cli.board.fault_description import FaultDescription
 
 
 class Conduit(Enum):
@@ -275,6 +279,7 @@ class MachineDescription(Record):
     semihosting: bool
     loads: tuple[LoadedFile, ...] = ()
     semihosting_dir: Path | None = None
+    faults: tuple[FaultDescription, ...] = ()
 
     @property
     def address_bits(self) -> int:

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from arm_vcpu_cli.arch.translation.descriptor import PAGE_SIZE
 from arm_vcpu_cli.board.description import DeviceDescription, GicDescription, MemoryRegion, Window
 from arm_vcpu_cli.board.schema import (
     COMMON_DEVICE_KEYS,
-    DEFAULT_REDISTRIBUTORS,
     DEVICE_KEYS,
     DEVICE_TYPES,
     EMPTY_TRANSPORTS,
     FIRST_SPI,
-    GIC_ALIGNMENT,
     GIC_VERSIONS,
     LAST_SPI,
-    MAX_CPU_INTERFACE,
     MAX_PASSTHROUGH,
-    MAX_REDISTRIBUTORS,
     MAX_REGIONS,
-    MIN_CPU_INTERFACE,
     REDISTRIBUTOR_SIZE,
     Table,
 )
+
+_MIN_CPU_INTERFACE: Final = 0x2000  # IHI 0048, 4.1.3: GICC_DIR is at 0x1000
+_MAX_CPU_INTERFACE: Final = 0x1_0000
+_GIC_ALIGNMENT: Final = 0x1_0000  # IHI 0069, 12.8: the frames of a GICv3 have 64 KiB
+_MAX_REDISTRIBUTORS: Final = 512
+_DEFAULT_REDISTRIBUTORS: Final = 123  # as many as QEMU's virt board has room for below its UART
 
 
 def read_devices(table: Table, limit: int) -> tuple[list[DeviceDescription], GicDescription | None]:
@@ -98,7 +101,7 @@ def _read_gicv2(name: str, table: Table, limit: int) -> GicDescription:
         table.integer("base", low=0, high=limit - 1, multiple_of=PAGE_SIZE),
         table.size("size", low=least, high=greatest, multiple_of=PAGE_SIZE, default=least),
     )
-    low, high = MIN_CPU_INTERFACE, MAX_CPU_INTERFACE
+    low, high = _MIN_CPU_INTERFACE, _MAX_CPU_INTERFACE
     cpu_interface = Window(
         table.integer("cpu_interface_base", low=0, high=limit - 1, multiple_of=PAGE_SIZE),
         table.size("cpu_interface_size", low=low, high=high, multiple_of=PAGE_SIZE, default=low),
@@ -107,14 +110,14 @@ def _read_gicv2(name: str, table: Table, limit: int) -> GicDescription:
 
 
 def _read_gicv3(name: str, table: Table, limit: int) -> GicDescription:
-    base = table.integer("base", low=0, high=limit - 1, multiple_of=GIC_ALIGNMENT)
-    redistributor_base = table.integer("redistributor_base", low=0, high=limit - 1, multiple_of=GIC_ALIGNMENT)
+    base = table.integer("base", low=0, high=limit - 1, multiple_of=_GIC_ALIGNMENT)
+    redistributor_base = table.integer("redistributor_base", low=0, high=limit - 1, multiple_of=_GIC_ALIGNMENT)
     redistributor_size = table.size(
         "redistributor_size",
         low=REDISTRIBUTOR_SIZE,
-        high=MAX_REDISTRIBUTORS * REDISTRIBUTOR_SIZE,
+        high=_MAX_REDISTRIBUTORS * REDISTRIBUTOR_SIZE,
         multiple_of=REDISTRIBUTOR_SIZE,
-        default=DEFAULT_REDISTRIBUTORS * REDISTRIBUTOR_SIZE,
+        default=_DEFAULT_REDISTRIBUTORS * REDISTRIBUTOR_SIZE,
     )
     return GicDescription(
         name=name,

@@ -19,6 +19,8 @@ _PLACE: Final = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\
 _ENDLESS: Final = re.compile(r"[0-9_]{1000}")
 """The message for a number that the interpreter refuses to parse; the interpreter gives no position."""
 
+_ELEMENT: Final = re.compile(r"([A-Za-z0-9_-]+)\[([0-9]{1,9})\]\.?")
+
 
 class TomlDocument(dict[str, object]):
     """A parsed document, with its source text."""
@@ -87,8 +89,17 @@ def located(error: MachineFileError) -> MachineFileError:
         places = read_document(error.path).places()
     except MachineFileError:
         return error
-    line = line_of(places, _trail(tomli.loads(f"{error.key} = 0")))
+    line = line_of(places, _trail_of(error.key))
     return MachineFileError(error.path, error.message, key=error.key, line=line)
+
+
+def _trail_of(key: str) -> Trail:
+    """The trail of a key by its full path, which may begin with an element of an array of tables."""
+    element = _ELEMENT.match(key)
+    if element is None:
+        return _trail(tomli.loads(f"{key} = 0"))
+    rest = key[element.end() :]
+    return (element[1], int(element[2]), *(_trail_of(rest) if rest else ()))
 
 
 def _trail(value: object) -> tuple[str, ...]:

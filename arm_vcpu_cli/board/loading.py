@@ -70,6 +70,8 @@ if TYPE_CHECKING:
 DEFAULT_PRESET: Final = "virt"
 _LAYERS: Final = "arm_vcpu_cli.board.layers"
 """Loaded only if there is more than a preset."""
+_FAULTS: Final = "arm_vcpu_cli.board.fault_loading"
+"""Loaded only if a file injects faults."""
 
 _EL2_KEYS: Final = ("passthrough_interrupt", "passthrough_timer", "trap_wfi", "trap_id_registers", "hcr")
 _BOOT_KEYS: Final = (
@@ -126,6 +128,7 @@ def machine_from_document(
         "limits",
         "semihosting",
         "load",
+        "fault",
     )
     top = Table(source, values, known=known, findings=findings)
 
@@ -162,6 +165,8 @@ def machine_from_document(
         semihosting=top.table("semihosting", ("enabled",)).boolean("enabled", True),
         loads=_read_loads(top.table("load", None), limit),
     )
+    if "fault" in top:
+        described = import_module(_FAULTS).with_faults(described, top)
     findings.finish()
     return import_module(_LAYERS).with_files(described, overrides) if overrides else described
 

@@ -27,7 +27,7 @@ _MOST_KEPT: Final = 100
 _LAST_LINE: Final = 1 << 62
 _SHOWN_CHARACTERS: Final = 60
 _HEX_FROM: Final = 1 << 16  # from this value on a number is more likely an address than a count
-_FEW_KEYS: Final = 12
+_FEW_KEYS: Final = 13
 _DECIMAL: Final = re.compile(r"[+-]?[0-9][0-9_]*", re.ASCII)
 _MANY_DIGITS: Final = 10**10
 

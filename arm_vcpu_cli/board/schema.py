@@ -96,12 +96,7 @@ DEVICE_KEYS: Final = tuple(
 GIC_VERSIONS: Final[Mapping[str, int]] = MappingProxyType({"gicv2": 2, "gicv3": 3})
 """The device types that are interrupt controllers."""
 MAX_GICV2_CPUS: Final = 8  # IHI 0048, 1.3: a bit each in registers of 8 bits
-MIN_CPU_INTERFACE: Final = 0x2000  # IHI 0048, 4.1.3: GICC_DIR is at 0x1000
-MAX_CPU_INTERFACE: Final = 0x1_0000
-GIC_ALIGNMENT: Final = 0x1_0000  # IHI 0069, 12.8: the frames of a GICv3 have 64 KiB
 REDISTRIBUTOR_SIZE: Final = 0x2_0000  # two frames, 12.10
-MAX_REDISTRIBUTORS: Final = 512
-DEFAULT_REDISTRIBUTORS: Final = 123  # as many as QEMU's virt board has room for below its UART
 
 DEFAULT_EPOCH: Final = 1_767_225_600  # 2026-01-01T00:00:00Z
 LAST_EPOCH: Final = 0xFFFF_FFFF  # the PL031 counts seconds in 32 bits
@@ -156,15 +151,17 @@ class Table:
         findings: Findings | None = None,
         parent: Table | None = None,
         name: str = "",
+        index: int | None = None,
     ) -> None:
         self.path = path
-        self.key = "" if parent is None else parent.key_of(name)
+        self.key = "" if parent is None else parent.key_of(name) + ("" if index is None else f"[{index}]")
         self.findings: Findings = findings or (Findings(None) if parent is None else parent.findings)
         self.flawed = False
         """Whether a value in it, or in a table inside it, was refused."""
         self._values = values
         self._parent = parent
-        self._trail: tuple[str, ...] = () if parent is None else (*parent._trail, name)
+        trail = () if parent is None else (*parent._trail, name)
+        self._trail: tuple[str | int, ...] = trail if index is None else (*trail, index)
         self._refused: set[str | None] = set()
         if known is not None:
             for key in values:
@@ -269,6 +266,14 @@ class Table:
     def array(self, name: str, count: int, what: str) -> list[object]:
         """An array of ``count`` values of any type; ``what`` describes them in messages. Empty if it is refused."""
         return self._array(name, (count, count), f"{count} {what}", None)
+
+    def elements(self, name: str, known: Sequence[str], *, most: int) -> Iterator[Table]:
+        """The tables of the array of tables ``name``."""
+        for index, value in enumerate(self._array(name, (0, most), f"at most {most} tables", [])):
+            if isinstance(value, Mapping):
+                yield Table(self.path, value, parent=self, name=name, index=index, known=known)
+            else:
+                self.refuse(name, f"expected a table, found {self.found(name, value, index)}")
 
     def _array(self, name: str, counts: tuple[int, int], what: str, default: object) -> list[object]:
         value = self._required(name, f"an array of {what}", default)

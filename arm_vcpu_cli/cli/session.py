@@ -46,6 +46,8 @@ _SLOW_FILES: Final = "arm_vcpu_cli.cli.slow_files"
 """Loaded only if a file may have to be waited for."""
 _KERNEL_WARNINGS: Final = "arm_vcpu_cli.cli.kernel_warnings"
 """Loaded only for Linux kernels."""
+_INJECTED: Final = "arm_vcpu_cli.inspect.postmortem.injected_faults"
+"""Loaded only for machines with faults."""
 _REPORT: Final = "arm_vcpu_cli.inspect.postmortem.report"
 """Loaded on demand: most guests end well, and loading a report takes longer than running a small guest."""
 
@@ -82,9 +84,9 @@ def run_guest(
             return result.status
         # From here on the end of the run is reported, in one line; a signal only ends waits for readers.
         watchdog.answered = True
-        if machine.console.in_line and result.ending is not Ending.POWERED_OFF:
-            tell("", watchdog.has_fired)
         report = _report(machine, result, options)
+        if machine.console.in_line and (report or result.ending is not Ending.POWERED_OFF):
+            tell("", watchdog.has_fired)
         # Each is notified of the end, even if another fails.
         steps: list[Callable[[], None]] = [recording.close]
         if finish is not None:
@@ -281,11 +283,17 @@ def _report(machine: Parts, result: RunResult, options: GuestOptions) -> Sequenc
         return lines
     if options.report != NONE and was_stopped(result):
         standstill: list[str] = import_module(_REPORT).standstill_lines(machine, result)
-        return standstill
-    if options.regs:
-        registers: list[str] = import_module(_REPORT).all_registers(machine)
-        return registers
-    return ()
+        return [*_faults(machine), *standstill]
+    faults = [] if options.report == NONE else _faults(machine)
+    return [*faults, *import_module(_REPORT).all_registers(machine)] if options.regs else faults
+
+
+def _faults(machine: Parts) -> list[str]:
+    """The faults that were injected on purpose."""
+    if machine.faults is None:
+        return []
+    lines: list[str] = import_module(_INJECTED).injected_lines(machine)
+    return lines
 
 
 def _file_report(machine: Parts, result: RunResult, file: TextIO, filing: ExitStack) -> None:

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from importlib import import_module
 from typing import Any, Final
 
 import click
@@ -44,6 +45,8 @@ from arm_vcpu_cli.vm.endings import Ending, RunResult
 from arm_vcpu_cli.vm.machine import Machine as Parts
 
 _ACCESSES: Final = {"read": Access.READ, "write": Access.WRITE, "exec": Access.EXECUTE}
+_INJECTED: Final = "arm_vcpu_cli.inspect.postmortem.injected_faults"
+"""Loaded only for machines with faults."""
 _FAULT: Final = 1
 _NEVER_REACHED: Final = 3
 
@@ -230,6 +233,8 @@ def _lines(machine: Parts, result: RunResult, walks: _Walks, sections: list[MapS
     frame = machine.current.arch.ctx
     where = f"PC {place(machine, frame.elr)}{on_cpu(machine)}, EL{frame.spsr.el}"
     yield f"{result.message}; after {result.exits} exits, {where}"
+    if machine.faults is not None:
+        yield from import_module(_INJECTED).injected_faults(machine)
     for text, walk in walks:
         yield ""
         yield f"{_title(text, walk)}:"
@@ -265,6 +270,8 @@ def _as_object(machine: Parts, result: RunResult, walks: _Walks, sections: list[
         },
         "walks": [{"name": text, **translation_object(walk)} for text, walk in walks],
     }
+    if machine.faults is not None:
+        found["faults"] = list(import_module(_INJECTED).injected_faults(machine))
     if sections:
         found["map"] = [section_object(section) for section in sections]
         ranges = executed(machine)

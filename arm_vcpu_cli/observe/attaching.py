@@ -50,6 +50,8 @@ def attach_tracer(machine: Machine, sink: TraceSink, options: TraceOptions) -> T
     if tracer.wants_code:
         for cpu in machine.cpus:
             cpu.arch.execution_watcher = tracer.code
+    if machine.faults is not None and tracer.wants_faults:
+        machine.faults.observer = tracer.fault
     for each in machine.host.cores:
         for address in options.start_at:
             each.watch_code(address, address, lambda _pc: tracer.open())

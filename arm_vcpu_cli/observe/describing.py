@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from arm_vcpu_cli.arch.syndrome.esr import EC_SHIFT, ExceptionClass
 from arm_vcpu_cli.arm_vcpu.observer import El1ExceptionRecord, ExitRecord
@@ -14,11 +14,27 @@ from arm_vcpu_cli.devices.bus import Bus
 from arm_vcpu_cli.devices.naming import intid_kind, meaning, name_access
 from arm_vcpu_cli.guest.symbols import SymbolTable
 from arm_vcpu_cli.observe.exit_fields import EXIT_FIELDS, Fields, Places
-from arm_vcpu_cli.printable import undecoded
-from arm_vcpu_cli.trace.event import ACCESS, CODE, CONSOLE, ENTRY, EXCEPTION, EXIT, IRQ, STATE, Field, Hex, TraceEvent
+from arm_vcpu_cli.printable import LONGEST_LINE, printable, undecoded
+from arm_vcpu_cli.trace.event import (
+    ACCESS,
+    CODE,
+    CONSOLE,
+    ENTRY,
+    EXCEPTION,
+    EXIT,
+    FAULT,
+    IRQ,
+    STATE,
+    Field,
+    Hex,
+    TraceEvent,
+)
 from arm_vcpu_cli.vm.cpu_building import PHYSICAL_TIMER, VIRTUAL_TIMER
 from arm_vcpu_cli.vm.machine import Machine
 from arm_vcpu_cli.vm.passthrough import PassedThrough
+
+if TYPE_CHECKING:
+    from arm_vcpu_cli.vm.faults.armed_fault import Injection
 
 _REMEMBERED: Final = 1 << 14
 _new: Final = tuple.__new__
@@ -35,6 +51,7 @@ _CLASSES: Final = {
     ExceptionClass.PC_ALIGNMENT: "pc alignment",
     ExceptionClass.SP_ALIGNMENT: "sp alignment",
     ExceptionClass.BRK64: "brk",
+    ExceptionClass.SERROR: "serror",
 }
 
 
@@ -178,6 +195,17 @@ class EventDescriber:
         """The guest's first execution from ``ipas``, at ``vaddr``."""
         fields: Fields = (("ipa", Hex(ipas.start)), ("size", len(ipas)))
         return TraceEvent(CODE, number, vcpu, time, "", vaddr, self._symbol(vaddr), fields=fields)
+
+    def fault(self, number: int, time: int, injection: Injection) -> TraceEvent:
+        """A fault that is injected."""
+        pc = injection.pc
+        fields: Fields = (
+            ("fault", injection.fault),
+            ("number", injection.number),
+            ("effect", printable(injection.effect, LONGEST_LINE)),
+        )
+        symbol, source = self._symbol(pc), self._source(pc)
+        return TraceEvent(FAULT, number, injection.vcpu, time, injection.kind, pc, symbol, source, fields=fields)
 
     def _interrupt(self, intid: int) -> str:
         return self._interrupts.get(intid) or intid_kind(intid)

@@ -9,7 +9,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from copy import copy
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from arm_vcpu_cli.arm_vcpu.observer import El1ExceptionRecord, ExitRecord
 from arm_vcpu_cli.axvcpu.exit import MmioRead, MmioWrite, NestedPageFault
@@ -18,11 +18,26 @@ from arm_vcpu_cli.observe.describing import EventDescriber, InterruptStep
 from arm_vcpu_cli.observe.latency import InterruptLatency
 from arm_vcpu_cli.observe.once import Once
 from arm_vcpu_cli.record import Record
-from arm_vcpu_cli.trace.event import ACCESS, CODE, CONSOLE, ENTRY, EXCEPTION, EXIT, IRQ, STATE, TraceEnd, TraceEvent
+from arm_vcpu_cli.trace.event import (
+    ACCESS,
+    CODE,
+    CONSOLE,
+    ENTRY,
+    EXCEPTION,
+    EXIT,
+    FAULT,
+    IRQ,
+    STATE,
+    TraceEnd,
+    TraceEvent,
+)
 from arm_vcpu_cli.trace.selection import EVERYTHING, Facts, Selection, Test
 from arm_vcpu_cli.trace.sinks import TraceSink
 from arm_vcpu_cli.vm.endings import RunResult
 from arm_vcpu_cli.vm.passthrough import PassedThrough
+
+if TYPE_CHECKING:
+    from arm_vcpu_cli.vm.faults.armed_fault import Injection
 
 _WITH_IPA: Final = (MmioRead, MmioWrite, NestedPageFault)
 _NEWLINE: Final = b"\n"
@@ -101,8 +116,9 @@ class Tracer:
         self.wants_console = CONSOLE in types
         self.wants_accesses = ACCESS in types
         self.wants_code = CODE in types
+        self.wants_faults = FAULT in types
         self.timing = options.timing
-        ordered = self.wants_interrupts or self.wants_console
+        ordered = self.wants_interrupts or self.wants_console or self.wants_faults
         self.now: Final[Callable[[], int]] = self._begin if ordered else self._time
         """The time, read when an exit or exception begins."""
         self.at_exit: Callable[[], None] | None = None
@@ -294,6 +310,11 @@ class Tracer:
         now, vcpu = self._time(), self._current()
         if self._wanted(vcpu, now):
             self._tell(self._describer.code, self._seen, now, vcpu, vaddr, ipas)
+
+    def fault(self, injection: Injection) -> None:
+        """Report that a fault is injected."""
+        now = self._time() if self._vcpus == 1 else self._time_of(injection.vcpu)
+        self._tell_effect(self._describer.fault, injection.vcpu, now, injection)
 
     def open(self) -> None:
         """Report events from now on."""

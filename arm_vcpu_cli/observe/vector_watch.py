@@ -1,7 +1,8 @@
 """Detects interrupts that the guest takes: the core enters EL1's vectors without a report.
 
-So the first instructions of the vectors are watched, those of IRQ, FIQ and SError; synchronous exceptions come through
-the exit path. A guest may move its vectors at any time; their address is read at each exit.
+So the first instructions of the vectors are watched, those of IRQ and FIQ. Synchronous exceptions come through the exit
+path, and an SError is only taken where a fault is injected, which reports it. A guest may move its vectors at any time;
+their address is read at each exit.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from arm_vcpu_cli.vm.machine import Machine
 
 _VBAR, _ELR, _SPSR = lookup("VBAR_EL1"), lookup("ELR_EL1"), lookup("SPSR_EL1")
 _SOURCES: Final = (TrapSource.CURRENT_SP_EL0, TrapSource.CURRENT_SP_ELX, TrapSource.LOWER_AARCH64)
-_KINDS: Final = (TrapKind.IRQ, TrapKind.FIQ, TrapKind.SERROR)
+_KINDS: Final = (TrapKind.IRQ, TrapKind.FIQ)
 _MAX_TABLES: Final = 16
 """The most vector tables followed. Kernels have one or two; a guest may keep creating new ones."""
 

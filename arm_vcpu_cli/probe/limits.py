@@ -98,7 +98,7 @@ LIMITS: Final = (
         "Output address size",
         "An output address beyond TCR_EL1.IPS takes an address size fault only where neither memory nor a device is.",
     ),
-    Limit(ENGINE, "SError", "It is never raised; HCR_EL2.VSE has no effect."),
+    Limit(ENGINE, "SError", "It is raised only as a fault that a machine file asks for; HCR_EL2.VSE has no effect."),
     Limit(ENGINE, "Implementation defined", "HCR_EL2.TIDCP traps nothing."),
     Limit(
         ENGINE,

@@ -23,15 +23,16 @@ STATE: Final = "state"
 CONSOLE: Final = "console"
 ACCESS: Final = "access"
 CODE: Final = "code"
-EVENT_TYPES: Final = (EXIT, ENTRY, EXCEPTION, IRQ, STATE, CONSOLE, ACCESS, CODE)
+FAULT: Final = "fault"
+EVENT_TYPES: Final = (EXIT, ENTRY, EXCEPTION, IRQ, STATE, CONSOLE, ACCESS, CODE, FAULT)
 """An exit to EL2, the entry into the guest after it, an exception that the guest takes itself, a step in the life of an
 interrupt, a change of a vCPU's state, a line of console output, an access to a device that needs no exit, memory that
-the guest executes from for the first time."""
+the guest executes from for the first time, a fault that is injected on purpose."""
 UNASKED_TYPES: Final = frozenset({CODE})
 """Types that are only reported if they are named: they concern the hypervisor alone."""
 
 NAME_KEYS: Final[Mapping[str, str]] = MappingProxyType(
-    {EXIT: "reason", EXCEPTION: "exception", IRQ: "action", STATE: "state"}
+    {EXIT: "reason", EXCEPTION: "exception", IRQ: "action", STATE: "state", FAULT: "kind"}
 )
 """The key of an event's name in JSON; the other types have none."""
 
@@ -51,7 +52,7 @@ Field = tuple[str, "Hex | int | str | bool"]
 
 class TraceEvent(NamedTuple):
     """One event. ``type`` is one of :data:`EVENT_TYPES`, ``name`` says which of its kind (the exit reason, the kind of
-    exception, what happened to an interrupt, the new state).
+    exception, what happened to an interrupt, the new state, the kind of fault).
 
     ``seq`` is the number of exits so far, from 1; an exit counts itself, and what a filter drops counts too. ``time``
     is in nanoseconds since the start of the run. ``pc`` is the preferred return address of an exit or exception, and

@@ -15,6 +15,7 @@ from arm_vcpu_cli.trace.event import (
     ENTRY,
     EXCEPTION,
     EXIT,
+    FAULT,
     IRQ,
     STATE,
     TraceEnd,
@@ -109,6 +110,8 @@ def details(event: TraceEvent, style: Style = plain) -> str:
         return f"from {fields.get('from', '?')}"
     if event.type == IRQ:
         return _interrupt(fields)
+    if event.type == FAULT:
+        return f"{fields.get('fault', '?')}: {fields.get('effect', '?')}"
     if "ipi" in fields:
         rest = " ".join([f"{name}={fields[name]}" for name in _IPI_REGISTER if name in fields])
         return f"{fields['ipi']} {style(rest, 'faint')}".rstrip()

@@ -35,6 +35,7 @@ from arm_vcpu_cli.trace.event import (
     ENTRY,
     EXCEPTION,
     EXIT,
+    FAULT,
     IRQ,
     STATE,
     Field,
@@ -131,6 +132,7 @@ class Timeline:
             CONSOLE: self._console,
             ACCESS: self._access,
             CODE: self._code,
+            FAULT: self._fault,
         }
 
     def header(self, header: TraceHeader) -> None:
@@ -231,6 +233,11 @@ class Timeline:
 
     def _code(self, event: TraceEvent) -> None:
         self._writer.instant(self._awake(event), event.time, "first execution", self._args(event))
+
+    def _fault(self, event: TraceEvent) -> None:
+        name = f"fault {dict(event.fields).get('fault', '?')}"
+        # A vCPU that waits in WFI goes on waiting, unless the fault wakes it.
+        self._writer.instant(self._vcpu(event.vcpu), event.time, name, self._args(event))
 
     def _console(self, event: TraceEvent) -> None:
         for name, value in event.fields:

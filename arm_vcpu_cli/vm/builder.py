@@ -50,6 +50,7 @@ from arm_vcpu_cli.vm.semihosting.lazy_service import SemihostingPort
 from arm_vcpu_cli.vm.timeline import DeviceClock, HostClock, InstructionClock
 
 if TYPE_CHECKING:
+    from arm_vcpu_cli.vm.faults.fault_injector import Faults
     from arm_vcpu_cli.vm.semihosting.folder import Folder
     from arm_vcpu_cli.vm.semihosting.service import Service
 
@@ -59,6 +60,8 @@ _SERVICE: Final = "arm_vcpu_cli.vm.semihosting.machine_service"
 """Loaded only for guests that make a semihosting call."""
 _FOLDER: Final = "arm_vcpu_cli.vm.semihosting.folder"
 """Loaded only for guests that may use a folder."""
+_FAULTS: Final = "arm_vcpu_cli.vm.faults.fault_injector"
+"""Loaded only for machines with faults."""
 _MMFR0: Final = lookup("ID_AA64MMFR0_EL1")
 _ISAR0: Final = lookup("ID_AA64ISAR0_EL1")
 _INSTRUCTION: Final = 4
@@ -126,6 +129,11 @@ def _build(description: MachineDescription, image: GuestImage, console: Console,
     scheduler = Scheduler(timeline, quantum=description.schedule.quantum, seed=description.schedule.seed)
     cpus: list[Cpu] = []
     gic = _build_gic(description, cpus, scheduler)
+    faults: Faults | None = None
+    if description.faults:
+        faults = import_module(_FAULTS).make_faults(description, image, timeline)
+        if gic is not None:
+            gic.model.wrap_lines(faults.line)
     bus = Bus()
     if gic is not None:
         gic.add_shared_windows(bus)
@@ -195,7 +203,10 @@ def _build(description: MachineDescription, image: GuestImage, console: Console,
         models,
         random,
         semihosting,
+        faults,
     )
+    if faults is not None:
+        faults.connect(machine)
     if semihosting is not None:
         semihosting.connect(partial(_semihosting_service, machine))
     return machine

@@ -31,6 +31,7 @@ _NAMES: Final = MappingProxyType(
         ExceptionClass.PC_ALIGNMENT: "misaligned PC",
         ExceptionClass.SP_ALIGNMENT: "misaligned stack pointer",
         ExceptionClass.BRK64: "BRK instruction",
+        ExceptionClass.SERROR: "SError",
         ExceptionClass.FP_ACCESS: "trapped floating-point or SIMD instruction",
         ExceptionClass.SVE: "trapped SVE instruction",
         ExceptionClass.SME: "trapped SME instruction",

@@ -92,6 +92,10 @@ def _reset(run: GuestRun) -> Verdict:
 
 def _cpu_up(run: GuestRun, exit_: CpuUp) -> Verdict:
     machine = run.machine
+    refused = None if machine.faults is None else machine.faults.cpu_on(exit_.target_cpu)
+    if refused is not None:
+        machine.current.vcpu.set_return_value(to_u64(refused))
+        return None
     status = machine.power.cpu_on(exit_.target_cpu, exit_.entry_point, exit_.arg)
     machine.current.vcpu.set_return_value(to_u64(status))
     if status is PsciStatus.SUCCESS:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from random import Random
 from types import MappingProxyType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from arm_vcpu_cli.arm_vcpu.observer import ExitObserver
 from arm_vcpu_cli.arm_vcpu.pcpu import Aarch64PerCpu
@@ -27,6 +27,9 @@ from arm_vcpu_cli.vm.power import PowerController
 from arm_vcpu_cli.vm.scheduler import Scheduler
 from arm_vcpu_cli.vm.semihosting.lazy_service import SemihostingPort
 from arm_vcpu_cli.vm.timeline import Timeline
+
+if TYPE_CHECKING:
+    from arm_vcpu_cli.vm.faults.machine_faults import MachineFaults
 
 NO_DEVICES: Final[Mapping[str, MmioDevice]] = MappingProxyType({})
 NO_RANDOM: Final[Mapping[str, Random]] = MappingProxyType({})
@@ -58,6 +61,7 @@ class Machine:
         devices: Mapping[str, MmioDevice] = NO_DEVICES,
         random: Mapping[str, Random] = NO_RANDOM,
         semihosting: SemihostingPort | None = None,
+        faults: MachineFaults | None = None,
     ) -> None:
         self.description = description
         self.image = image
@@ -83,6 +87,8 @@ class Machine:
         self.semihosting = semihosting
         self.observers: list[Remembers] = []
         """Those whose knowledge of the run goes back with it."""
+        self.faults = faults
+        """The faults that the description injects, None if it has none."""
 
     @property
     def current(self) -> Cpu:

@@ -41,6 +41,8 @@ def reset_machine(machine: Machine, before: PowerOn) -> None:
         cpu.switch_off()
     for name, part in _parts(machine).items():
         part.load(before.states[name])
+    if machine.faults is not None:
+        machine.faults.reset()
     for cpu in machine.cpus:
         cpu.power_on(entry_point(description, image), machine.dtb_address or 0)
     machine.scheduler.begin_again()

@@ -66,6 +66,7 @@ def save_machine(machine: Machine) -> dict[str, Any]:
         "input": machine.input.save(),
         "random": {name: save_random(random) for name, random in machine.random.items()},
         "memory": {backed.region.name: _pages(machine, backed) for backed in machine.ram.regions},
+        "faults": None if machine.faults is None else machine.faults.save(),
     }
 
 
@@ -91,6 +92,8 @@ def load_machine_state(machine: Machine, state: object) -> None:
             load_random(numbers, random.part(name))
     _load_timeline(machine, saved)
     machine.input.load(saved.value("input"))
+    if machine.faults is not None:
+        machine.faults.load(saved.value("faults"))
 
 
 def save_run(run: GuestRun) -> dict[str, Any]:
@@ -113,7 +116,8 @@ def load_run(run: GuestRun, state: object) -> None:
 
 def _described(description: MachineDescription) -> dict[str, str]:
     """The identity of a machine, by the sections of its description. Limits are left out, as they only cut a run short,
-    and so are file names, which say nothing about content."""
+    and so are file names, which say nothing about content, and faults, so that one state may go on with different
+    ones."""
     alone = replace(
         description,
         name="",
@@ -122,6 +126,7 @@ def _described(description: MachineDescription) -> dict[str, str]:
         boot=replace(description.boot, initrd=None, dtb_file=None),
         loads=(),
         semihosting_dir=None,
+        faults=(),
         memory=tuple(replace(region, file=None) for region in description.memory),
     )
     return {name: repr(getattr(alone, name)) for name in alone.__match_args__}

@@ -357,6 +357,11 @@ def instruction_abort_esr(same_el: bool, fault_status: int, *, il: int = 1, s1pt
     return _esr(ec, iss.InstructionAbortIss.of(FnV=fnv, S1PTW=s1ptw, IFSC=fault_status), il)
 
 
+def serror_esr(syndrome: int) -> int:
+    """The syndrome of an SError interrupt with that ISS (25 bits)."""
+    return _esr(ExceptionClass.SERROR, syndrome)
+
+
 def undefined_esr(il: int = 1) -> int:
     """The syndrome of an undefined instruction: EC 0. The manual sets IL to 1 for it, whatever its length."""
     return _esr(ExceptionClass.UNKNOWN, 0, il)

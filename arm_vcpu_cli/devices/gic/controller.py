@@ -14,6 +14,14 @@ Signal = Callable[[int, bool, bool], None]
 InterruptWatcher = Callable[[str, int, int], None]
 """Called with an action, the number of the PE and the INTID; see :mod:`arm_vcpu_cli.devices.gic.common.watch`."""
 
+LineWrapper = Callable[[int, int, IrqLine], IrqLine]
+"""``wrap(cpu, intid, line)``: the line that a device gets in place of ``line``; ``cpu`` is -1 for an SPI."""
+
+
+def unwrapped(_cpu: int, _intid: int, line: IrqLine) -> IrqLine:
+    """The line itself."""
+    return line
+
 
 class InterruptController(Protocol):
     """A GIC of several PEs, numbered from 0."""
@@ -23,6 +31,13 @@ class InterruptController(Protocol):
 
     def ppi(self, cpu: int, intid: int) -> IrqLine:
         """The input of a private interrupt of a PE, INTID 16 to 31; ValueError for others."""
+
+    def wrap_lines(self, wrap: LineWrapper) -> None:
+        """Have ``wrap`` make the lines that :meth:`spi` and :meth:`ppi` return from now on."""
+
+    def pend(self, cpu: int, intid: int) -> None:
+        """Make an interrupt pending without its input, as a write of GICD_ISPENDR does; ``cpu`` is the PE of a PPI.
+        ValueError if there is no such interrupt."""
 
     def signalled(self, cpu: int) -> int | None:
         """The INTID that a PE's outputs are high for, None while both are low."""

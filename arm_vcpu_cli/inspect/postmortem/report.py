@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable, Iterator
+from importlib import import_module
 from typing import Final
 
 from arm_vcpu_cli.arch.registers.el1regs import Sctlr
@@ -43,6 +44,7 @@ __all__ = [
     "standstill_lines",
 ]
 
+_INJECTED: Final = "arm_vcpu_cli.inspect.postmortem.injected_faults"
 _BOLD: Final = "\x1b[1m"
 _RED: Final = "\x1b[31m"
 _PLAIN: Final = "\x1b[0m"
@@ -130,6 +132,7 @@ def _short(machine: Machine, result: RunResult | None, *, regs: bool) -> list[Se
     found = [
         *(_section(*cpu_part(machine, each)) for each in standings[:1]),
         _section("what happened", story(machine, evidence)),
+        _faults(machine),
         _code(machine, evidence, disassembler, Keep.AROUND_MARK, least=5),
         _section("backtrace", backtrace(machine), Keep.FIRST, least=5),
         _section("last exits (the latest last)", folded_exits(machine, evidence.recent), Keep.LAST, least=4),
@@ -152,6 +155,7 @@ def _full(machine: Machine, result: RunResult | None) -> list[Section]:
     found = [
         *(_section(*cpu_part(machine, each)) for each in standings[:1]),
         _section("what happened", story(machine, evidence)),
+        _faults(machine),
         _code(machine, evidence, disassembler),
         _section("backtrace", backtrace(machine)),
         *(_section(*part) for part in _translations(machine, evidence)),
@@ -177,6 +181,14 @@ def _meaning(found: Iterable[Advice]) -> Iterator[str]:
         if step:
             indent = " " * len("  Try: ")
             yield from textwrap.wrap(f"Try: {step}", WIDTH - len(INDENT), initial_indent="  ", subsequent_indent=indent)
+
+
+def _faults(machine: Machine) -> Section:
+    """The faults that were injected on purpose; loaded only for machines that have any."""
+    if machine.faults is None:
+        return _section("", ())
+    injected = import_module(_INJECTED)
+    return _section(injected.HEADING, injected.injected_faults(machine), Keep.FIRST, least=3)
 
 
 def _relevant(machine: Machine, evidence: Evidence, disassembler: Disassembler) -> Section:

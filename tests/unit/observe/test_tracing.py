@@ -33,6 +33,7 @@ from arm_vcpu_cli.observe.tracing import TraceOptions, Tracer
 from arm_vcpu_cli.trace.event import EVENT_TYPES, UNASKED_TYPES, TraceEnd, TraceEvent
 from arm_vcpu_cli.trace.selection import Selection, Span
 from arm_vcpu_cli.vm.endings import Ending, RunResult
+from arm_vcpu_cli.vm.faults.armed_fault import Injection
 from arm_vcpu_cli.vm.passthrough import PassedThrough
 from tests.support.sink import Sink
 
@@ -168,6 +169,8 @@ def everything_happens(trace: Tracer) -> None:
         trace.access(PassedThrough("plain", UART, ReadAsZero(), lambda: None), True, 0, 4, 1)
     if trace.wants_code:
         trace.code(0x1000, range(0x4000_0000, 0x4000_1000))
+    if trace.wants_faults:
+        trace.fault(Injection("upset", "flip", 1, 0, 0, 0x1000, "bit 0 of x0"))
 
 
 def test_everything_is_told_to_who_wants_it_all() -> None:
@@ -812,6 +815,7 @@ def test_each_type_of_event_is_chosen_by_its_vcpu() -> None:
         trace.console(b"line\n")
         trace.access(PassedThrough("plain", UART, ReadAsZero(), lambda: None), True, 0, 4, 1)
         trace.code(0x1000, range(0x4000_0000, 0x4000_1000))
+        trace.fault(Injection("upset", "flip", 1, vcpu, 0, 0x1000, "bit 0 of x0"))
     assert {event.type for event in sink.events} == set(EVENT_TYPES)
     assert {event.vcpu for event in sink.events} == {1}
-    assert sink.numbers == [2] * 8, "what a choice drops is numbered"
+    assert sink.numbers == [2] * 9, "what a choice drops is numbered"

@@ -88,6 +88,17 @@ class Infrastructure(ABC, Generic[P]):
         else:
             self.update_shared(intid)
 
+    def pend(self, cpu: int, intid: int) -> None:
+        """Make an interrupt pending without its input, until it is acknowledged or cleared; ``cpu`` is the PE of a
+        PPI."""
+        bank = self.pes[cpu].bank if intid < FIRST_SPI else self.spis
+        bank.latch |= 1 << intid
+        bank.refresh()
+        if intid < FIRST_SPI:
+            self.update(cpu)
+        else:
+            self.update_shared(intid)
+
     def update(self, cpu: int) -> None:
         """Find the best pending interrupt of a PE and present it; while the PE sleeps none is (GICR_WAKER)."""
         pe = self._places[cpu]

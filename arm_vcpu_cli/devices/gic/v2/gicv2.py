@@ -10,7 +10,7 @@ from arm_vcpu_cli.arch.registers.gicregs import FIRST_PPI, FIRST_SPI
 from arm_vcpu_cli.devices.gic.common.controller_state import load_controller, save_controller
 from arm_vcpu_cli.devices.gic.common.infrastructure import unheard
 from arm_vcpu_cli.devices.gic.common.watch import Watch
-from arm_vcpu_cli.devices.gic.controller import InterruptWatcher, Signal
+from arm_vcpu_cli.devices.gic.controller import InterruptWatcher, LineWrapper, Signal, unwrapped
 from arm_vcpu_cli.devices.gic.v2.banked_distributor import Distributor, shared_frame
 from arm_vcpu_cli.devices.gic.v2.forwarding import Forwarding
 from arm_vcpu_cli.devices.gic.v2.mmio_interface import CpuInterface
@@ -39,6 +39,7 @@ class GicV2:
         self._watcher: InterruptWatcher | None = None
         self.watched_by: Watch | None = None
         """What makes the steps that it is watched for."""
+        self._wrap: LineWrapper = unwrapped
 
     def distributor(self, cpu: int) -> Distributor:
         """The Distributor as a PE sees it."""
@@ -52,13 +53,24 @@ class GicV2:
         """The input of a shared interrupt, INTID 32 and up; ValueError if there is no such SPI."""
         if intid < FIRST_SPI or not self._forwarding.exists(intid):
             raise ValueError(f"INTID {intid} is no SPI of this GIC")
-        return partial(self._forwarding.set_line, self._forwarding.spis, 0, intid)
+        return self._wrap(-1, intid, partial(self._forwarding.set_line, self._forwarding.spis, 0, intid))
 
     def ppi(self, cpu: int, intid: int) -> IrqLine:
         """The input of a private interrupt of a PE, INTID 16 to 31; ValueError for others."""
         if not FIRST_PPI <= intid < FIRST_SPI:
             raise ValueError(f"INTID {intid} is no PPI")
-        return partial(self._forwarding.set_line, self._forwarding.pes[cpu].bank, cpu, intid)
+        return self._wrap(cpu, intid, partial(self._forwarding.set_line, self._forwarding.pes[cpu].bank, cpu, intid))
+
+    def wrap_lines(self, wrap: LineWrapper) -> None:
+        """Have ``wrap`` make the lines that :meth:`spi` and :meth:`ppi` return from now on."""
+        self._wrap = wrap
+
+    def pend(self, cpu: int, intid: int) -> None:
+        """Make an interrupt pending without its input, as a write of GICD_ISPENDR does; ``cpu`` is the PE of a PPI.
+        ValueError if there is no such interrupt."""
+        if intid < FIRST_PPI or not self._forwarding.exists(intid):
+            raise ValueError(f"INTID {intid} has no input")
+        self._forwarding.pend(cpu, intid)
 
     def signalled(self, cpu: int) -> int | None:
         """The INTID that a PE's IRQ or FIQ output is high for, None while both are low: what an acknowledge would

@@ -12,6 +12,7 @@ from arm_vcpu_cli.devices.gic.common.controller_state import load_controller, sa
 from arm_vcpu_cli.devices.gic.common.frame import FRAME_SIZE
 from arm_vcpu_cli.devices.gic.common.infrastructure import unheard
 from arm_vcpu_cli.devices.gic.common.watch import InterruptWatcher, Watch
+from arm_vcpu_cli.devices.gic.controller import LineWrapper, unwrapped
 from arm_vcpu_cli.devices.gic.v3.cpu_interface import CpuInterface
 from arm_vcpu_cli.devices.gic.v3.distributor import Distributor
 from arm_vcpu_cli.devices.gic.v3.iri import Iri, check_shape
@@ -44,6 +45,7 @@ class GicV3:
         self._watcher: InterruptWatcher | None = None
         self.watched_by: Watch | None = None
         """What makes the steps that it is watched for."""
+        self._wrap: LineWrapper = unwrapped
 
     def cpu_interface(self, cpu: int) -> CpuInterface:
         """The CPU interface of a PE, by its place in ``affinities``."""
@@ -88,13 +90,24 @@ class GicV3:
         """The input of a shared interrupt, INTID 32 and up; ValueError if there is no such SPI."""
         if intid < FIRST_SPI or not self._iri.exists(intid):
             raise ValueError(f"INTID {intid} is no SPI of this GIC")
-        return partial(self._iri.set_line, self._iri.spis, 0, intid)
+        return self._wrap(-1, intid, partial(self._iri.set_line, self._iri.spis, 0, intid))
 
     def ppi(self, cpu: int, intid: int) -> IrqLine:
         """The input of a private interrupt of a PE, INTID 16 to 31; ValueError for others."""
         if not FIRST_PPI <= intid < FIRST_SPI:
             raise ValueError(f"INTID {intid} is no PPI")
-        return partial(self._iri.set_line, self._iri.pes[cpu].bank, cpu, intid)
+        return self._wrap(cpu, intid, partial(self._iri.set_line, self._iri.pes[cpu].bank, cpu, intid))
+
+    def wrap_lines(self, wrap: LineWrapper) -> None:
+        """Have ``wrap`` make the lines that :meth:`spi` and :meth:`ppi` return from now on."""
+        self._wrap = wrap
+
+    def pend(self, cpu: int, intid: int) -> None:
+        """Make an interrupt pending without its input, as a write of GICD_ISPENDR does; ``cpu`` is the PE of a PPI.
+        ValueError if there is no such interrupt."""
+        if intid < FIRST_PPI or not self._iri.exists(intid):
+            raise ValueError(f"INTID {intid} has no input")
+        self._iri.pend(cpu, intid)
 
     def save(self) -> dict[str, Any]:
         """The whole state as plain data, with the levels of all inputs."""

@@ -1,0 +1,33 @@
+"""What the rest of a machine sees of its faults."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from arm_vcpu_cli.arch.smccc import PsciStatus
+from arm_vcpu_cli.vm.faults.armed_fault import ArmedFault, Injection
+
+
+class MachineFaults(Protocol):
+    """The faults of one machine. Implemented by :class:`~arm_vcpu_cli.vm.faults.fault_injector.Faults`."""
+
+    observer: Callable[[Injection], None] | None
+    """Called with each injection."""
+
+    @property
+    def armed(self) -> Sequence[ArmedFault]:
+        """All faults, in the order of the machine file."""
+
+    def cpu_on(self, target: int) -> PsciStatus | None:
+        """The result of a CPU_ON for the vCPU with the affinity ``target`` that a fault makes fail, else None."""
+
+    def reset(self) -> None:
+        """Note a reset of the machine."""
+
+    def save(self) -> dict[str, Any]:
+        """The state as plain data."""
+
+    def load(self, state: object) -> None:
+        """Restore the state that :meth:`save` returned, after everything else; None is that of a machine without
+        faults. Raises ValueError for any other state."""
