@@ -141,11 +141,16 @@ def test_the_failures_of_a_subtest_that_may_fail_are_expected() -> None:
         ("TAP version 14\n1..1\n    Bail out! deep\nok 1\n", "Bail out! deep"),
         ("KTAP version 1\n1..1\n  KTAP version 1\n  1..2\n  ok 1 a\nok 1 s\n", "s: 2 tests planned, 1 run"),
         ("KTAP version 1\n1..1\n  KTAP version 1\n  1..1\n  ok 1 a\n", "a subtest has no result"),
+        ("TAP version 14\n1..1\n    TAP version 14\n    ok 1\nok 1 - s\n", "s: no plan (1..N)"),
         ("1..1\nok 1\nTAP version 13\nok 1\n", "no plan (1..N)"),
     ],
 )
 def test_what_is_wrong_besides_failures(text: str, problem: str) -> None:
     assert problem in read(text).problems
+
+
+def test_nothing_counts_after_a_bail_out() -> None:
+    assert outcomes(read("1..3\nok 1 - a\nBail out!\nok 2 - b\nTAP version 13\n1..1\nok 1 - c\n")) == [("a", PASSED)]
 
 
 @pytest.mark.parametrize(
