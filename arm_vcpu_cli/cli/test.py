@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import click
 
+from arm_vcpu_cli.api import Machine
 from arm_vcpu_cli.cli.guest_options import GuestOptions
 from arm_vcpu_cli.cli.options import FILE, count, seconds, suite_options
 from arm_vcpu_cli.cli.overwriting import check_outputs, machine_files
@@ -20,6 +21,7 @@ from arm_vcpu_cli.cli.suite_lines import FAILED, plain, summary_line
 from arm_vcpu_cli.cli.suite_signals import stops
 from arm_vcpu_cli.cli.suite_view import SuiteView
 from arm_vcpu_cli.errors import FileError, StoppedError, UsageError
+from arm_vcpu_cli.host.console import Console
 from arm_vcpu_cli.record import Record
 from arm_vcpu_cli.suite.expectations import Wanted, parse_answer, parse_pattern
 from arm_vcpu_cli.suite.guest_paths import find_guests
@@ -206,8 +208,13 @@ class _Run(Record):
     wanted: Wanted
 
     def __call__(self, guest: Path, files: Files) -> Verdict:
-        begun = time.monotonic()
-        return run_trial(GuestOptions(guest, repeatable=True, **self.options).load, self.wanted, files, begun)
+        options = GuestOptions(guest, repeatable=True, **self.options)
+
+        def make(console: Console) -> Machine:
+            description, image = options.load()
+            return Machine.open(image, description, console=console)
+
+        return run_trial(make, self.wanted, files, time.monotonic())
 
 
 def _check(options: GuestOptions, guests: Sequence[Path], outputs: dict[str, Path | None]) -> None:

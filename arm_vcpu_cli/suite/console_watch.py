@@ -35,6 +35,10 @@ class ConsoleWatch:
         """The answer whose prompt has not come."""
         return self._answers[-1] if self._answers else None
 
+    def begin(self) -> None:
+        """The guest is about to run, and receives what needs no prompt."""
+        self._prompt("")
+
     def see(self, data: bytes) -> None:
         """What the guest has printed."""
         for line in self._lines.take(data):

@@ -20,7 +20,7 @@ _LONGEST_PATTERN: Final = 4096
 
 
 class Answer(Record):
-    """Once the guest has printed ``prompt``, it receives ``text``."""
+    """Once the guest has printed ``prompt``, it receives ``text``; at once if there is none."""
 
     prompt: str
     text: bytes
@@ -60,13 +60,13 @@ def parse_answer(option: str, text: str) -> Answer:
     r"""``PROMPT=TEXT`` with the escapes of C; the text gets a newline unless it ends in ``\c``. Raises
     :class:`UsageError`."""
     prompt, equals, answer = text.partition("=")
-    if not equals or not prompt:
+    if not equals:
         raise UsageError(f"{option}: {printable(text)} is not a prompt and an answer such as 'login: =root'")
     ending = b"\n"
     if answer.endswith(_NO_NEWLINE):
         answer, ending = answer.removesuffix(_NO_NEWLINE), b""
     shown = console_text(_unescaped(option, prompt))
-    if "\n" in shown or not shown:
+    if "\n" in shown or bool(prompt) is not bool(shown):
         raise UsageError(f"{option}: {printable(text)}: a prompt is part of one line")
     return Answer(shown, _unescaped(option, answer) + ending)
 

@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Final
 
 from arm_vcpu_cli.api import Machine
-from arm_vcpu_cli.board.description import MachineDescription
-from arm_vcpu_cli.guest.image import GuestImage
 from arm_vcpu_cli.host.console import Console
 from arm_vcpu_cli.host.watchdog import Watchdog
 from arm_vcpu_cli.printable import printable_lines
@@ -42,7 +40,8 @@ REPORT: Final = "report"
 TRACE: Final = "trace.jsonl.gz"
 ERRORS: Final = "errors"
 
-Load = Callable[[], tuple[MachineDescription, GuestImage]]
+Open = Callable[[Console], Machine]
+"""Makes a machine whose console is this one."""
 
 
 class Files(Record):
@@ -58,13 +57,13 @@ class Files(Record):
         return self.folder / f"{self.name}.{kind}"
 
 
-def run_trial(load: Load, wanted: Wanted, files: Files, begun: float) -> Verdict:
-    """Load a guest, run it to its end, and judge it. Its time limit counts from ``begun`` on (``time.monotonic``)."""
-    description, image = load()
+def run_trial(make: Open, wanted: Wanted, files: Files, begun: float) -> Verdict:
+    """Make a machine, run its guest to the end, and judge it. Its time limit counts from ``begun`` on
+    (``time.monotonic``)."""
     with (
         contextlib.closing(KeptConsole(files.path(CONSOLE))) as kept,
         _nowhere() as output,
-        Machine.open(image, description, console=Console(output, None)) as machine,
+        make(Console(output, None)) as machine,
         contextlib.ExitStack() as traced,
     ):
         parts = machine.parts
@@ -73,7 +72,9 @@ def run_trial(load: Load, wanted: Wanted, files: Files, begun: float) -> Verdict
         parts.console.observe(kept.see)
         parts.console.observe(watch.see)
         finish = _trace(parts, files, traced) if files.tracer else None
-        limit = description.limits.timeout
+        machine.start()
+        watch.begin()
+        limit = parts.description.limits.timeout
         left = max(limit - (time.monotonic() - begun), _AT_ONCE) if limit else limit
         with Watchdog(parts.request_stop, left) as watchdog:
             result = machine.run_watched(watchdog)

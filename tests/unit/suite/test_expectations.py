@@ -64,13 +64,14 @@ def test_a_pattern_that_python_warns_of_is_one(recwarn: pytest.WarningsRecorder)
         (r"a\x3db=c", Answer("a=b", b"c\n")),
         ("é=ü", Answer("é", "ü\n".encode())),
         ("> =", Answer("> ", b"\n")),
+        ("=at once", Answer("", b"at once\n")),
     ],
 )
 def test_an_answer(text: str, answer: Answer) -> None:
     assert parse_answer("--send", text) == answer
 
 
-@pytest.mark.parametrize("text", ["", "=", "=x", "prompt", r"a\nb=c", r"a=\q", "a=\\", r"a=\x1", r"\r=x"])
+@pytest.mark.parametrize("text", ["", "prompt", r"a\nb=c", r"a=\q", "a=\\", r"a=\x1", r"\r=x"])
 def test_what_is_no_answer_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="--send: "):
         parse_answer("--send", text)
@@ -157,3 +158,14 @@ def test_prompts_are_answered_in_turn_and_each_once() -> None:
 
 def test_a_prompt_inside_a_line_is_answered_and_colours_do_not_hide_it() -> None:
     assert Guest(Wanted(answers=(Answer("go? ", b"y"),))).says("\x1b[1mgo\x1b[0m? [yn]\n").answers == [b"y"]
+
+
+def test_what_needs_no_prompt_is_sent_at_once_and_behind_the_answer_before_it() -> None:
+    wanted = Wanted(
+        answers=(Answer("", b"a"), Answer("", b"b"), Answer("> ", b"c"), Answer("", b"d"), Answer("", b"e"))
+    )
+    guest = Guest(wanted)
+    guest.watch.begin()
+    assert guest.answers == [b"a", b"b"]
+    guest.says("> ")
+    assert guest.answers == [b"a", b"b", b"c", b"d", b"e"]
