@@ -48,7 +48,7 @@ def _keep(result: Result, folder: Path, name: str) -> Kept:
     kept: dict[str, Path] = {}
     for kind in _KINDS:
         source = result.files.path(kind)
-        if source.exists() and (kind != ERRORS or source.stat().st_size):
+        if source.exists() and source.stat().st_size:
             target = folder / f"{name}.{kind}"
             try:
                 shutil.move(source, target)
