@@ -36,6 +36,10 @@ DIALECTS: Final = (AUTO, TAP, KTAP, NONE)
 
 MOST_CASES: Final = 10_000
 """The most tests of a guest that are remembered one by one."""
+_LONGEST: Final = 400
+"""Characters of a name, a reason, or a line that is said of a failure."""
+_MOST_DETAILS: Final = 1 << 20
+"""Characters of what is said of all failures of a guest."""
 _MOST_PROBLEMS: Final = 10
 _DEEPEST: Final = 32
 _LINES_BEFORE: Final = 20
@@ -56,6 +60,7 @@ class _Document:
         self.points = 0
         self.is_kernels = False
         self.cases: list[Case] = []
+        self.left_out: Counter[Outcome] = Counter()
         self.problems: list[str] = []
         self.subtest: _Document | None = None
         """The subtest that is complete and whose result comes next."""
@@ -89,24 +94,34 @@ class _Document:
         case = _case(line, name, before)
         subtest, self.subtest = self.subtest, None
         if subtest is None:
-            self.cases.append(case)
+            self._add(case)
             return
         if line.directive in EXPECTED_TO_FAIL:
             subtest.cases = [_forgiven(each) for each in subtest.cases]
+            subtest.left_out[Outcome.EXPECTED_FAILURE] += subtest.left_out.pop(Outcome.FAILED, 0)
         self.adopt(subtest, name)
-        fails = any(each.outcome is Outcome.FAILED for each in subtest.cases) or subtest.problems
+        failed = any(each.outcome is Outcome.FAILED for each in subtest.cases) or subtest.left_out[Outcome.FAILED]
+        fails = failed or subtest.problems
         if not subtest.cases or (case.outcome is Outcome.FAILED and not fails):
-            self.cases.append(case)
+            self._add(case)
 
     def adopt(self, subtest: _Document, name: str) -> None:
         """Take over the tests of a subtest, under its name."""
-        self.cases += [replace(case, name=f"{name}.{case.name}") for case in subtest.cases]
+        for case in subtest.cases:
+            self._add(replace(case, name=f"{name}.{case.name}"[:_LONGEST]))
+        self.left_out += subtest.left_out
         for problem in subtest.problems:
-            self.problem(f"{name}: {problem}")
+            self.problem(f"{name[:_LONGEST]}: {problem}"[:_LONGEST])
+
+    def _add(self, case: Case) -> None:
+        if len(self.cases) < MOST_CASES:
+            self.cases.append(case)
+        else:
+            self.left_out[case.outcome] += 1
 
 
 def _case(line: ResultLine, name: str, before: tuple[str, ...]) -> Case:
-    reason = line.reason
+    reason = line.reason[:_LONGEST]
     if line.directive is Directive.SKIP:
         return Case(name, Outcome.SKIPPED, reason)
     if line.passed and line.directive is not Directive.XFAIL:
@@ -135,9 +150,12 @@ class TapReader:
         self._yaml: int | None = None
         """The indentation of the result that a block of YAML belongs to, while it is read."""
         self._cases: list[Case] = []
+        self._details = _MOST_DETAILS
         self._left_out: Counter[Outcome] = Counter()
         self._problems: list[str] = []
-        self._reasons: list[str] = []
+        self._reason = ""
+        """Why there are no tests in the first document without any, of which there are ``_empty``."""
+        self._empty = 0
         self._bailed = False
         self._documents = 0
 
@@ -154,14 +172,6 @@ class TapReader:
         top = self._stack[0]
         return self._bailed or (top.plan is not None and top.points >= top.plan.count)
 
-    @property
-    def passed_and_failed(self) -> tuple[int, int]:
-        """How many top-level tests have passed, or been skipped, and how many have failed, so far."""
-        found = Counter(self._left_out)
-        found.update(case.outcome for case in self._cases)
-        found.update(case.outcome for document in self._stack for case in document.cases)
-        return found.total() - found[Outcome.FAILED], found[Outcome.FAILED]
-
     def take(self, line: str) -> None:
         """Read the next line."""
         if self._dialect == NONE or self._bailed:
@@ -174,9 +184,9 @@ class TapReader:
         parsed = parse_line(bare)
         handler = None if parsed is None else _HANDLERS.get(type(parsed))
         if handler is None or not (self._stack or self._begins(parsed, indent)):
-            self._note(text)
+            self._note(text[:_LONGEST])
         else:
-            handler(self, parsed, indent, text)
+            handler(self, parsed, indent, text[:_LONGEST])
 
     def finish(self) -> Protocol:
         """The result of all that was read; nothing follows."""
@@ -185,8 +195,8 @@ class TapReader:
         elif not self.seen and self._dialect not in (AUTO, NONE):
             self._problems.append(f"no {self._dialect.upper()} on the console")
         skipped = None
-        if self._documents and len(self._reasons) == self._documents:
-            skipped = self._reasons[0]
+        if self._documents and self._empty == self._documents:
+            skipped = self._reason
         return Protocol(
             self.seen,
             tuple(self._cases),
@@ -229,7 +239,8 @@ class TapReader:
             return
         document.plan = line
         if not line.count and len(self._stack) == 1:
-            self._reasons.append(line.reason or "no tests planned")
+            self._empty += 1
+            self._reason = self._reason or line.reason[:_LONGEST] or "no tests planned"
 
     def _result(self, line: ResultLine, indent: int, text: str) -> None:
         document = self._at(indent, opens=self._announced is not None)
@@ -289,8 +300,12 @@ class TapReader:
         if closed.is_empty and not closed.cases:
             return
         if parent.subtest is not None:
-            closed.cases = parent.subtest.cases + closed.cases
-            closed.problems = [*parent.subtest.problems, *closed.problems]
+            before = parent.subtest
+            closed.problems = [*before.problems, *closed.problems][:_MOST_PROBLEMS]
+            closed.left_out += before.left_out
+            closed.cases = before.cases + closed.cases
+            closed.left_out.update(case.outcome for case in closed.cases[MOST_CASES:])
+            del closed.cases[MOST_CASES:]
         parent.subtest = closed
 
     def _open_top(self, indent: int) -> None:
@@ -307,7 +322,7 @@ class TapReader:
             top.adopt(top.subtest, top.subtest.name or "subtest")
         self._failed = None
         self._spill(top)
-        self._problems += top.problems
+        self._problems += top.problems[: _MOST_PROBLEMS - len(self._problems)]
 
     def _spill(self, document: _Document) -> None:
         """Remember the complete tests, as many as there is room for; what follows may be about the last."""
@@ -315,10 +330,14 @@ class TapReader:
         for case in document.cases[complete]:
             self._keep(case)
         del document.cases[complete]
+        self._left_out += document.left_out
+        document.left_out.clear()
 
     def _keep(self, case: Case) -> None:
         if len(self._cases) < MOST_CASES:
-            self._cases.append(case)
+            self._details -= sum(map(len, case.detail))
+            detail = case.detail if self._details >= 0 else ()
+            self._cases.append(replace(case, name=case.name[:_LONGEST], detail=detail))
         else:
             self._left_out[case.outcome] += 1
 
@@ -343,7 +362,7 @@ class TapReader:
             self._yaml = None
             return bare == _END_OF_YAML
         if self._failed is not None and self._after:
-            self._add_detail(" " * indent + bare)
+            self._add_detail((" " * indent + bare)[:_LONGEST])
         return True
 
     def _add_detail(self, text: str) -> None:

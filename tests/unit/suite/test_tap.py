@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arm_vcpu_cli.suite.cases import Outcome, Protocol
+from arm_vcpu_cli.suite.plain_verdict import LONGEST, to_bytes
 from arm_vcpu_cli.suite.tap import AUTO, KTAP, MOST_CASES, NONE, TAP, TapReader
+from arm_vcpu_cli.suite.verdict import Verdict
 
 PASSED, FAILED, SKIPPED, EXPECTED = Outcome.PASSED, Outcome.FAILED, Outcome.SKIPPED, Outcome.EXPECTED_FAILURE
 
@@ -217,6 +219,27 @@ def test_more_tests_than_are_remembered_are_counted() -> None:
     found = read("".join([f"1..{total}\n", *(f"ok {number}\n" for number in range(1, total)), f"not ok {total}\n"]))
     assert len(found.cases) == MOST_CASES
     assert (found.count(PASSED), found.count(FAILED), found.problems) == (total - 1, 1, ())
+
+
+def test_more_subtests_than_are_remembered_are_counted() -> None:
+    lines = [f"  ok {number}\n" for number in range(1, MOST_CASES + 5)]
+    text = f"KTAP version 1\n1..2\n  KTAP version 1\n{''.join(lines)}  not ok {MOST_CASES + 5}\n"
+    found = read(f"{text}not ok 1 s\nok 2 t\n")
+    assert (found.count(PASSED), found.count(FAILED)) == (MOST_CASES + 5, 1)
+    forgiven = read(f"{text}not ok 1 s # TODO\nok 2 t\n")
+    assert (forgiven.count(FAILED), forgiven.count(EXPECTED)) == (0, 1)
+
+
+def test_what_a_guest_says_of_its_failures_has_a_limit() -> None:
+    reader = TapReader()
+    reader.take(f"1..{MOST_CASES}")
+    for number in range(1, MOST_CASES + 1):
+        reader.take("# " + "\u2665" * 4000)
+        reader.take(f"not ok {number} - " + "\u2665" * 4000 + " # TIMEOUT " + "\u2665" * 4000)
+    found = reader.finish()
+    assert (found.count(FAILED), found.problems) == (MOST_CASES, ())
+    assert found.cases[0].detail
+    assert len(to_bytes(Verdict(FAILED, protocol=found))) < LONGEST
 
 
 @pytest.mark.parametrize(
