@@ -27,6 +27,7 @@ COMMANDS: Final = MappingProxyType(
         "trace": ("arm_vcpu_cli.cli.trace", "Run a guest and log its exits."),
         "exec": ("arm_vcpu_cli.cli.exec", "Run a guest like a program, for other tools that run tests."),
         "test": ("arm_vcpu_cli.cli.test", "Run guests as tests, several at a time."),
+        "debug": ("arm_vcpu_cli.cli.debug", "Run a guest in gdb or lldb."),
         "stat": ("arm_vcpu_cli.cli.stat", "Count and time the exits of a guest or a trace."),
         "diff": ("arm_vcpu_cli.cli.diff", "Show where two traces part."),
         "report": ("arm_vcpu_cli.cli.report", "Make a page of a trace: timeline, tables, plots."),

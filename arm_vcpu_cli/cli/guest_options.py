@@ -20,6 +20,7 @@ from arm_vcpu_cli.record import Record, replace
 
 if TYPE_CHECKING:
     from arm_vcpu_cli.board.layers import Overrides
+    from arm_vcpu_cli.debug.endpoint import Endpoint
 
 _OPTIONS: Final = MappingProxyType(
     {
@@ -77,6 +78,8 @@ class GuestOptions(Record):
     report_file: Path | None = None
     as_program: bool = False
     """Whether the guest is run like a program: one line if it fails, no report, and its terminal stays as it is."""
+    gdb: Endpoint | None = None
+    wait: bool = False
 
     def load(self) -> tuple[MachineDescription, GuestImage]:
         """Load machine description and guest; the command line overrides the file."""
@@ -136,8 +139,8 @@ class GuestOptions(Record):
     def _clock_source(self, described: ClockSource) -> ClockSource:
         """The guest's clock, given the machine file's choice ``described``."""
         asked = None if self.clock is None else ClockSource(self.clock)
-        if asked in (None, ClockSource.AUTO) and (self.record is not None or self.replay is not None):
-            # Only runs under the instruction clock can be repeated.
+        if asked in (None, ClockSource.AUTO) and not (self.record is None and self.replay is None and self.gdb is None):
+            # Only runs under the instruction clock can be repeated, and only their time stands while they are stopped.
             return ClockSource.INSTRUCTIONS
         if asked is not None:
             return asked

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from importlib import import_module
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
@@ -16,6 +17,11 @@ from arm_vcpu_cli.cli.sections import GuestOption, SectionedCommand
 from arm_vcpu_cli.inspect.postmortem.report_wanted import FORMS
 from arm_vcpu_cli.sizes import Written, parse_size
 
+if TYPE_CHECKING:
+    from arm_vcpu_cli.debug.endpoint import Endpoint
+
+_ENDPOINT: Final = "arm_vcpu_cli.debug.endpoint"
+"""Loaded only for runs that a debugger may attach to."""
 F = TypeVar("F", bound=Callable[..., Any])
 _COUNT_DIGITS = 18
 
@@ -98,6 +104,15 @@ def cpu_model(text: str) -> str:
         names = tuple(CPU_MODELS)
         raise click.BadParameter(f"{text!r} is no CPU model; expected {', '.join(names[:-1])} or {names[-1]}")
     return text
+
+
+def endpoint(text: str) -> Endpoint:
+    """Where debuggers connect."""
+    try:
+        parsed: Endpoint = import_module(_ENDPOINT).parse(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+    return parsed
 
 
 def load(text: str) -> tuple[Path, int]:
@@ -272,6 +287,21 @@ def report_options(*names: str) -> Callable[[F], F]:
         return function
 
     return add
+
+
+def debugger_options(function: F) -> F:
+    """The options for debuggers: ``gdb`` and ``wait``."""
+    for option in (
+        _guest_option("--wait", is_flag=True, help="Do not start the guest before a debugger lets it run."),
+        _guest_option(
+            "--gdb",
+            type=endpoint,
+            metavar="[HOST:]PORT|unix:PATH",
+            help="Let gdb or lldb attach there, such as 1234; HOST is this machine's loopback unless given.",
+        ),
+    ):
+        function = option(function)
+    return function
 
 
 def machine_options(function: F) -> F:

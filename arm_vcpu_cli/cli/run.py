@@ -7,13 +7,14 @@ from typing import Any
 import click
 
 from arm_vcpu_cli.cli.guest_options import GuestOptions
-from arm_vcpu_cli.cli.options import GuestCommand, guest_arguments, guest_options, report_options
+from arm_vcpu_cli.cli.options import GuestCommand, debugger_options, guest_arguments, guest_options, report_options
 from arm_vcpu_cli.cli.session import run_guest
 
 
 @click.command("run", cls=GuestCommand, short_help="Run a guest to its end, its console on stdout.")
 @guest_options
 @guest_arguments
+@debugger_options
 @report_options("-o")
 def command(**options: Any) -> int:
     """Run GUEST (an ELF file, a Linux kernel or a raw binary) to its end: its console on stdout, everything else on

@@ -30,6 +30,7 @@ from arm_vcpu_cli.vm.endings import STATUS_INTERRUPTED, STATUS_LIMIT, Ending, Ru
 from arm_vcpu_cli.vm.machine import Machine as Parts
 
 if TYPE_CHECKING:
+    from arm_vcpu_cli.cli.debugging import Debugging
     from arm_vcpu_cli.trace.patience import Cancelled
     from arm_vcpu_cli.vm.inputlog import InputLog
 
@@ -48,6 +49,8 @@ _KERNEL_WARNINGS: Final = "arm_vcpu_cli.cli.kernel_warnings"
 """Loaded only for Linux kernels."""
 _INJECTED: Final = "arm_vcpu_cli.inspect.postmortem.injected_faults"
 """Loaded only for machines with faults."""
+_DEBUGGING: Final = "arm_vcpu_cli.cli.debugging"
+"""Loaded only for runs that a debugger may attach to."""
 _REPORT: Final = "arm_vcpu_cli.inspect.postmortem.report"
 """Loaded on demand: most guests end well, and loading a report takes longer than running a small guest."""
 
@@ -58,17 +61,43 @@ def run_guest(
     finish: Callable[[RunResult, Sequence[str]], None] | None = None,
     *,
     output: Path | None = None,
+    debug: Callable[[Loaded], Debugging] | None = None,
 ) -> int:
     """Load and run a guest; return the exit status.
 
     ``prepare`` receives the machine before its vCPU is bound, and opens ``output`` if there is one; ``finish`` receives
-    the result and the lines of its report before they are printed.
+    the result and the lines of its report before they are printed. ``debug`` makes a port for debuggers other than the
+    one that the options ask for.
     """
-    with slow_files(options):
-        loaded = load_files(options, output)
-        console = open_console(reads_input=options.reads_input, keys=not options.as_program)
-        opened = Machine.open(loaded.image, loaded.description, console=console)
-    machine = opened.parts
+    with ExitStack() as debugged:
+        with slow_files(options):
+            loaded = load_files(options, output)
+            debugging = _debugging(loaded, debug, debugged)
+            connected = open_console if debugging is None else debugging.open_console
+            console = connected(reads_input=options.reads_input, keys=not options.as_program)
+            opened = Machine.open(loaded.image, loaded.description, console=console)
+        return _run_opened(opened, loaded, debugging, prepare, finish)
+
+
+def _debugging(loaded: Loaded, wanted: Callable[[Loaded], Debugging] | None, entered: ExitStack) -> Debugging | None:
+    options = loaded.options
+    if wanted is None and options.gdb is None:
+        if options.wait:
+            raise UsageError("--wait waits for a debugger, which connects to --gdb [HOST:]PORT or --gdb unix:PATH")
+        return None
+    made = import_module(_DEBUGGING).Debugging(options.gdb, wait=options.wait) if wanted is None else wanted(loaded)
+    debugging: Debugging = entered.enter_context(made)
+    return debugging
+
+
+def _run_opened(
+    opened: Machine,
+    loaded: Loaded,
+    debugging: Debugging | None,
+    prepare: Callable[[Parts, Cancelled], None] | None,
+    finish: Callable[[RunResult, Sequence[str]], None] | None,
+) -> int:
+    options, machine = loaded.options, opened.parts
     if loaded.image.kind == "linux" and not options.as_program:
         import_module(_KERNEL_WARNINGS).warn_of_kernel(machine)
     with opened, watched(machine, loaded) as watchdog, ExitStack() as recording, ExitStack() as filing:
@@ -77,14 +106,16 @@ def run_guest(
         if prepare is not None:
             prepare(machine, watchdog.has_fired)
         with raw_terminal(machine.console) as terminal:
-            result = run_loaded(opened, watchdog, connect, ignored=terminal.hint_once)
+            run = None if debugging is None else partial(debugging.run, opened)
+            result = run_loaded(opened, watchdog, connect, ignored=terminal.hint_once, run=run)
         watchdog.rest()
         if watchdog.signalled and not watchdog.answered:
             # Too late for the guest: the signal acts as on a command that runs no guest.
             return result.status
         # From here on the end of the run is reported, in one line; a signal only ends waits for readers.
         watchdog.answered = True
-        report = _report(machine, result, options)
+        is_report_due = debugging is None or not debugging.has_ended
+        report = _report(machine, result, options) if is_report_due else ()
         if machine.console.in_line and (report or result.ending is not Ending.POWERED_OFF):
             tell("", watchdog.has_fired)
         # Each is notified of the end, even if another fails.
@@ -100,7 +131,7 @@ def run_guest(
         if options.as_program and not options.regs:
             if result.status:
                 say(f"{printable_path(options.guest)}: {result.message}", watchdog.has_fired)
-        else:
+        elif debugging is None or not debugging.is_quiet or options.regs:
             _tell(result, report, watchdog.has_fired, regs=options.regs)
         # Write here, where signals are deferred: on the way out a signal would print a second line.
         opened.close()
@@ -168,12 +199,17 @@ def watched(machine: Parts, loaded: Loaded) -> Iterator[Watchdog]:
 
 
 def run_loaded(
-    machine: Machine, watchdog: Watchdog, connect: Callable[[], None], *, ignored: Callable[[], None]
+    machine: Machine,
+    watchdog: Watchdog,
+    connect: Callable[[], None],
+    *,
+    ignored: Callable[[], None],
+    run: Callable[[Watchdog], RunResult] | None = None,
 ) -> RunResult:
     """Start a machine and run it to its end, or until a signal or a limit stops it.
 
     ``connect`` comes from :func:`open_input`. ``ignored`` is called when a Ctrl-C is typed at a guest that has not
-    taken the one before.
+    taken the one before. ``run`` is how the started machine is run, by itself if not given.
     """
     machine.start()
     machine.parts.console.connect(quit_requested=watchdog.interrupt, ignored=ignored, cancelled=watchdog.has_fired)
@@ -181,7 +217,7 @@ def run_loaded(
     # Loaded objects stay alive, so the garbage collector need not examine them again.
     gc.freeze()
     gc.enable()
-    result = machine.run_watched(watchdog)
+    result = machine.run_watched(watchdog) if run is None else run(watchdog)
     watchdog.answered = result.ending is Ending.PANIC or result.status == STATUS_INTERRUPTED
     return result
 

@@ -19,8 +19,7 @@ MEMORY_SIZE: Final = re.compile(r"[0-9]+([KMGT](i?B)?)?", re.ASCII | re.IGNORECA
 _NO_DISKS: Final = "no counterpart, there are no disks"
 _NO_NETWORK: Final = "no counterpart, there is no network"
 _NO_SCREEN: Final = "no counterpart, the console is a UART on stdin and stdout"
-_NO_DEBUGGER: Final = "no counterpart, there is no gdb server; see armvcpu walk --at and armvcpu trace"
-_NO_MONITOR: Final = "no counterpart, there is no monitor; see armvcpu walk"
+_NO_MONITOR: Final = "no counterpart, but gdb's `monitor help` with --gdb, and armvcpu walk"
 _CONSOLE: Final = "not needed, the console is on stdin and stdout"
 _FIRMWARE: Final = "for flash at address 0 write a machine file, such as samples/uboot/uboot.toml"
 _LARGEST_CONFIGURATION: Final = 1 << 20
@@ -141,6 +140,13 @@ def _trace_events(_value: str) -> Answer:
     return Answer(command="trace", note="--only, --events and --device choose what is logged")
 
 
+def _debugger(value: str) -> Answer:
+    place = value.partition(",")[0]
+    if place.startswith(("tcp:", "unix:")):
+        return Answer(("--gdb", place.removeprefix("tcp:").removeprefix(":")))
+    return Answer(note="--gdb [HOST:]PORT or --gdb unix:PATH")
+
+
 def _serial(value: str) -> Answer:
     kind, _, path = value.partition(":")
     return Answer(note=f"the console is stdout: > {path}" if kind == "file" else _CONSOLE)
@@ -214,9 +220,9 @@ QEMU: Final[Mapping[str, Spelling]] = MappingProxyType(
         "vnc": _noted(_NO_SCREEN),
         "parallel": _noted(_NO_SCREEN),
         "chardev": _noted(_CONSOLE),
-        "s": _flag(_NO_DEBUGGER),
-        "S": _flag(_NO_DEBUGGER),
-        "gdb": _noted(_NO_DEBUGGER),
+        "s": Spelling(lambda _value: Answer(("--gdb", "1234")), takes=False),
+        "S": Spelling(lambda _value: Answer(("--wait",)), takes=False),
+        "gdb": Spelling(_debugger),
         "monitor": _noted(_NO_MONITOR),
         "mon": _noted(_NO_MONITOR),
         "qmp": _noted(_NO_MONITOR),

@@ -43,6 +43,12 @@ OF_A_RUN: Final[Statuses] = (
 """Statuses of the guest's end; a failed output takes precedence."""
 
 
+_OF_A_DEBUGGER: Final[Statuses] = (
+    (STATUS_OFF, "the guest powered itself off, or you have left the debugger before"),
+    *OF_A_RUN[1:],
+)
+
+
 def _of(*statuses: tuple[int, str]) -> Statuses:
     """The statuses of a command that runs no guest, or only examines one."""
     return (*sorted((*statuses, _USAGE)), _OUTPUT, _INTERRUPTED)
@@ -57,6 +63,7 @@ BY_COMMAND: Final[Mapping[str, Statuses]] = MappingProxyType(
         "exec": OF_A_RUN,
         "test": _of((0, "every guest has passed, or was skipped"), (1, "at least one of them has not passed")),
         "stat": OF_A_RUN,
+        "debug": _OF_A_DEBUGGER,
         "walk": _of(
             (0, "every address is translated, however the guest ended"),
             (1, "at least one of them faults"),

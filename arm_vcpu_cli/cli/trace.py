@@ -13,7 +13,14 @@ from typing import Any, BinaryIO, TextIO
 import click
 
 from arm_vcpu_cli.cli.guest_options import GuestOptions
-from arm_vcpu_cli.cli.options import FILE, GuestCommand, guest_arguments, guest_options, report_options
+from arm_vcpu_cli.cli.options import (
+    FILE,
+    GuestCommand,
+    debugger_options,
+    guest_arguments,
+    guest_options,
+    report_options,
+)
 from arm_vcpu_cli.cli.session import run_guest
 from arm_vcpu_cli.cli.style import colours, event_style
 from arm_vcpu_cli.cli.trace_options import SelectionOptions, selection_options
@@ -51,6 +58,7 @@ _SUFFIXES = MappingProxyType(
 @click.command("trace", cls=GuestCommand, short_help="Run a guest and log its exits.")
 @guest_options
 @guest_arguments
+@debugger_options
 @report_options()
 @click.option(
     "--format",

@@ -24,6 +24,10 @@ UNKNOWN: Final = b""
 """The answer to a packet that is not supported."""
 
 
+Conditions = tuple[bytes, ...]
+"""Those of a breakpoint, as expressions for an agent: it stops the guest if one is true, or if there is none."""
+
+
 class State(Enum):
     """Whether a debugger has to do with the guest."""
 
@@ -76,8 +80,8 @@ class Client:
         self.without_acks = False
         self.physical = False
         """Whether addresses of memory are IPAs."""
-        self.software: set[int] = set()
-        self.hardware: set[int] = set()
+        self.software: dict[int, Conditions] = {}
+        self.hardware: dict[int, Conditions] = {}
         self.watchpoints: tuple[Watchpoint, ...] = ()
         self.registers: tuple[Numbered, ...] = numbered(target.registers())
         self.by_number: dict[int, Numbered] = {each.number: each for each in self.registers}

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
+from arm_vcpu_cli.debug.agent_expression import condition_codes
 from arm_vcpu_cli.debug.client import (
     BAD_ADDRESS,
     BAD_ARGUMENT,
@@ -129,7 +130,7 @@ def _put(client: Client, where: bytes, data: bytes) -> bytes:
 
 
 def _insert(client: Client, argument: bytes) -> bytes:
-    kind, address, length = _place(argument)
+    kind, address, length, more = _place(argument)
     if kind in _WATCHES:
         wanted = Watchpoint(address, length or 1, _WATCHES[kind])
         # Packets may be repeated, and then have no effect.
@@ -137,20 +138,20 @@ def _insert(client: Client, argument: bytes) -> bytes:
     places = {_SOFTWARE: client.software, _HARDWARE: client.hardware}.get(kind)
     if places is None:
         return UNKNOWN
-    places.add(address)
+    places[address] = condition_codes(more)
     client.apply_breakpoints()
     return OK
 
 
 def _remove(client: Client, argument: bytes) -> bytes:
-    kind, address, length = _place(argument)
+    kind, address, length, _ = _place(argument)
     if kind in _WATCHES:
         gone = Watchpoint(address, length or 1, _WATCHES[kind])
         return _watch(client, tuple(each for each in client.watchpoints if each != gone))
     places = {_SOFTWARE: client.software, _HARDWARE: client.hardware}.get(kind)
     if places is None:
         return UNKNOWN
-    places.discard(address)
+    places.pop(address, None)
     client.apply_breakpoints()
     return OK
 
@@ -161,11 +162,12 @@ def _watch(client: Client, watchpoints: tuple[Watchpoint, ...]) -> bytes:
     return OK
 
 
-def _place(argument: bytes) -> tuple[bytes, int, int]:
-    """The kind, the address and the length; what may follow is a condition that nobody was offered."""
+def _place(argument: bytes) -> tuple[bytes, int, int, bytes]:
+    """The kind, the address, the length, and what follows: conditions."""
     kind, _, rest = argument.partition(b",")
-    address, length = range_of(rest.partition(b";")[0])
-    return kind, address, length
+    place, _, more = rest.partition(b";")
+    address, length = range_of(place)
+    return kind, address, length, more
 
 
 # Threads ----------------------------------------------------------------------------------------------------------

@@ -1,22 +1,44 @@
-"""Looking at a vCPU of a stopped machine without a trace of that in the guest."""
+"""Looking at a vCPU of a stopped machine so that the guest cannot tell."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from arm_vcpu_cli.vm.cpu import Cpu
 from arm_vcpu_cli.vm.machine import Machine
 
 
 @contextmanager
 def looking_at(machine: Machine, vcpu: int) -> Iterator[Machine]:
-    """The machine, with ``vcpu`` as the current one."""
-    before = machine.current
-    if vcpu == before.index:
+    """The machine, with ``vcpu`` as the current one and on its core.
+
+    Whoever was on that core is put back, with its exclusive monitor as it was: a change of vCPUs by the schedule would
+    have cleared it.
+    """
+    before, cpu = machine.current, machine.cpus[vcpu]
+    if cpu is before:
         yield machine
         return
-    machine.look_at(machine.cpus[vcpu])
+    resident = next((each for each in machine.cpus if each.core is cpu.core and _is_there(each)), None)
+    exclusive = 0 if resident is None else _exclusive(resident)[0]
+    machine.look_at(cpu)
     try:
         yield machine
     finally:
-        machine.look_at(before)
+        machine.scheduler.current = before
+        if resident is not None:
+            resident.arch.synchronise()
+            _exclusive(resident)[0] = exclusive
+            resident.core.restorer(resident.arch.state)()
+
+
+def _is_there(cpu: Cpu) -> bool:
+    residency = cpu.arch.residency
+    return residency is not None and residency.here
+
+
+def _exclusive(cpu: Cpu) -> memoryview:
+    """The mark of the exclusive monitor in the saved state."""
+    at = cpu.core.layout.exclusive // 8
+    return cpu.arch.state.u64[at : at + 1]

@@ -15,7 +15,7 @@ from arm_vcpu_cli.debug.target import Stop
 from arm_vcpu_cli.errors import ArmVcpuError, UsageError
 from arm_vcpu_cli.inspect.explained import explain_word, explained_lines
 from arm_vcpu_cli.inspect.interrupts import interrupt_lines
-from arm_vcpu_cli.inspect.postmortem.backtrace import place
+from arm_vcpu_cli.inspect.postmortem.backtrace import backtrace, place
 from arm_vcpu_cli.inspect.postmortem.last_exits import exit_lines
 from arm_vcpu_cli.inspect.postmortem.registers import register_dump
 from arm_vcpu_cli.inspect.tables import places
@@ -143,6 +143,11 @@ def _registers(asked: Asked) -> Sequence[str]:
         return register_dump(machine)
 
 
+def _backtrace(asked: Asked) -> Iterator[str]:
+    with looking_at(asked.machine, asked.client.selected) as machine:
+        yield from backtrace(machine)
+
+
 def _interrupts(asked: Asked) -> Iterator[str]:
     return interrupt_lines(asked.machine)
 
@@ -225,6 +230,9 @@ def _number(text: str) -> int:
 COMMANDS: Final[Mapping[str, Command]] = MappingProxyType(
     {
         "exits": Command("[N]", f"the last N exits of the selected vCPU, {RECENT} at most", _exits),
+        "bt": Command(
+            "", "the calls of the selected vCPU, by frame pointers; for code without debug information", _backtrace
+        ),
         "walk": Command("[ipa] VA [read|write|exec]", "both stages of a translation, or stage 2 of an IPA", _walk),
         "map": Command("[va|stage2]", "what is at which IPA; what is mapped at which VA, or by stage 2", _map),
         "mtree": Command("", "the same as map", _map),

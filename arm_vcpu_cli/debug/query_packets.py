@@ -52,6 +52,7 @@ def _supported(client: Client, argument: bytes) -> bytes:
         f"PacketSize={PACKET_SIZE:x}",
         "QStartNoAckMode+",
         "vContSupported+",
+        "ConditionalBreakpoints+",
         "qXfer:features:read+",
         "qXfer:threads:read+",
         *(["multiprocess+"] if client.multiprocess else []),

@@ -6,9 +6,11 @@ There is exactly one answer for each: a debugger takes another one for the answe
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Final
 
+from arm_vcpu_cli.debug.agent_expression import ExpressionError, evaluate
 from arm_vcpu_cli.debug.client import (
     ALL,
     ANY,
@@ -21,6 +23,7 @@ from arm_vcpu_cli.debug.client import (
 )
 from arm_vcpu_cli.debug.target import Access, Reason, Stop
 from arm_vcpu_cli.debug.target_xml import PC
+from arm_vcpu_cli.errors import UsageError
 from arm_vcpu_cli.record import Record, replace
 from arm_vcpu_cli.vm.endings import STATUS_FAULT, STATUS_NO_PROGRESS
 
@@ -89,12 +92,42 @@ def _run(client: Client, move: Callable[[], Stop]) -> bytes:
         # It has been looked at.
         client.over = False
         return _exit(client, client.last)
-    stop = client.go(move)
+    stop = client.go(partial(_until_worth_it, client, move))
     client.take_stop(stop)
     if stop.reason is Reason.ENDED and stop.status in WORTH_A_LOOK:
         client.over = True
         client.say(f"{stop.message}\nThe run ends here: continue for its exit status.\n")
     return stop_reply(client, stop)
+
+
+def _until_worth_it(client: Client, move: Callable[[], Stop]) -> Stop:
+    """Resume again as long as it is stopped by breakpoints whose conditions are not met."""
+    while True:
+        stop = move()
+        if _is_met(client, stop):
+            return stop
+        if client.is_interrupted():
+            return replace(stop, reason=Reason.PAUSE)
+
+
+def _is_met(client: Client, stop: Stop) -> bool:
+    places = {Reason.SOFTWARE_BREAKPOINT: client.software, Reason.HARDWARE_BREAKPOINT: client.hardware}
+    if stop.reason not in places:
+        return True
+    target, vcpu = client.target, stop.vcpu
+    conditions = places[stop.reason].get(target.read_register(vcpu, "pc"))
+
+    def register(number: int) -> int:
+        return target.read_register(vcpu, client.by_number[number].register.name)
+
+    def memory(address: int, size: int) -> bytes:
+        return target.read_memory(vcpu, address, size)
+
+    try:
+        return not conditions or any(evaluate(each, register, memory) for each in conditions)
+    except (ExpressionError, UsageError):
+        # The debugger evaluates it too, and has a message for its user.
+        return True
 
 
 def _move(client: Client, step: _Step | None) -> Callable[[], Stop]:

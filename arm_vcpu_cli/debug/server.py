@@ -25,15 +25,13 @@ class DebugServer:
         wire: Wire,
         monitor: Monitor,
         *,
-        flush: Callable[[], None],
         launched: bool = False,
         load_bias: int = 0,
     ) -> None:
-        """``flush`` writes what the guest has printed so far. For the others see :class:`Client`."""
+        """For ``launched`` and ``load_bias`` see :class:`Client`."""
         self._target = target
         self._wire = wire
         self._monitor = monitor
-        self._flush = flush
         self._launched = launched
         self._load_bias = load_bias
         self._client: Client | None = None
@@ -42,8 +40,8 @@ class DebugServer:
         self._last = b""
 
     def run(self, *, wait: bool) -> Stop | None:
-        """Run the guest to its end; None if a debugger has ended it. With ``wait``, it does not start before a debugger
-        lets it."""
+        """Run the guest to its end; None if a debugger has ended it, or it is not wanted any more. With ``wait``, it
+        does not start before a debugger lets it."""
         is_attended = wait
         while True:
             if not is_attended:
@@ -52,13 +50,10 @@ class DebugServer:
                     return stop
             client = self._attend()
             if client is None:
-                return self._end_now()
-            if client.state is State.ENDED:
-                self._wire.finish()
-                return client.last
-            if client.state is State.KILLED:
-                self._wire.finish()
                 return None
+            if client.state is not State.DETACHED:
+                self._wire.finish()
+                return client.last if client.state is State.ENDED else None
             is_attended = False
 
     def show(self, data: bytes) -> bool:
@@ -73,17 +68,9 @@ class DebugServer:
 
     def _run_free(self) -> Stop:
         """Run the guest until it ends, or a debugger arrives."""
-        self._forget_places()
-        return self._go(self._target.resume)
-
-    def _end_now(self) -> Stop:
-        """The last stop of a run that is not wanted any more."""
-        self._forget_places()
-        return self._target.resume()
-
-    def _forget_places(self) -> None:
         self._target.set_breakpoints((), ())
         self._target.set_watchpoints(())
+        return self._go(self._target.resume)
 
     def _go(self, move: Callable[[], Stop]) -> Stop:
         """Let the guest run until it stops, or something arrives from the debugger."""
@@ -98,7 +85,6 @@ class DebugServer:
             # A request may come too late for the stop that it was meant for.
             if stop.reason is not Reason.PAUSE or self._wire.has_news():
                 break
-        self._flush()
         self._wire.drop_interrupts()
         return stop
 
@@ -138,8 +124,8 @@ class DebugServer:
         elif arrived is Signal.TOO_LONG:
             self._reply(BAD_ARGUMENT)
         elif arrived is Event.GONE:
-            # It has left without a word.
-            client.state = State.DETACHED
+            # It has left without a word. If the guest was started for it alone, so has the user.
+            client.state = State.KILLED if self._launched else State.DETACHED
 
     def _serve(self, client: Client, packet: bytes) -> None:
         if not client.without_acks:

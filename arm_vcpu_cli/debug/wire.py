@@ -187,6 +187,8 @@ class Wire:
         try:
             arrived, _ = self._listener.accept()
         except OSError:
+            # It has gone again; or there are no descriptors left, which lasts.
+            time.sleep(_LOOK_SECONDS)
             return
         with self._lock:
             if not self._attached:
@@ -231,16 +233,17 @@ class Wire:
             return
         self._queue.append((found, self._client))
         if len(self._queue) > _MOST_WAITING:
+            self._queue.clear()
             self._close()
 
     def _close(self) -> None:
-        """Close the connection, with the lock held; whoever serves an attached debugger is told."""
+        """Close the connection, with the lock held. Whoever serves an attached debugger is told, after what it has sent
+        before: the last of that may be to end the guest."""
         if self._client is None:
             return
         client, self._client = self._client, None
         client.close()
         if self._attached:
-            self._queue.clear()
             self._queue.append((Event.GONE, None))
         self._changed.notify()
         self._attached = self._told = False

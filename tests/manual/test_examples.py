@@ -35,6 +35,7 @@ CONSOLES: Final = tuple(block for block in BLOCKS if block.language == "console"
 NEEDED: Final[Mapping[str, tuple[Path, ...]]] = MappingProxyType(
     {
         "linux": (SAMPLES / "linux" / "build" / "vmlinuz", SAMPLES / "linux" / "build" / "initrd.gz"),
+        "gdb": (Path("/usr/bin/gdb-multiarch"),),
         "u-boot": (Path("/usr/lib/u-boot/qemu_arm64/u-boot.bin"),),
     }
 )

@@ -66,7 +66,7 @@ ENGINE_USERS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
 )
 """Who may choose an engine: the host of a machine, and the composition root."""
 
-COMMANDS: Final = frozenset({"diff", "dtb", "explain", "probe", "report", "run", "stat", "trace", "walk"})
+COMMANDS: Final = frozenset({"debug", "diff", "dtb", "explain", "probe", "report", "run", "stat", "trace", "walk"})
 """Modules of the command line are called like their command, and the part that does its work may be too."""
 ROLES: Final = frozenset({"registers"})
 """Names that say what a module is in its folder, and the same in each."""

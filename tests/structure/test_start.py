@@ -54,6 +54,7 @@ UNUSED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
             f"{PACKAGE}.inspect.postmortem.evidence",
             f"{PACKAGE}.inspect.tables",
         ),
+        "debuggers": (f"{PACKAGE}.debug", f"{PACKAGE}.cli.debugging"),
         "sockets": ("socket", "selectors"),
         "classes made of compiled source": ("dataclasses",),
     }

@@ -56,11 +56,11 @@ def typed(line: str) -> str:
         ("run -nographic -serial mon:stdio a.elf",
          "armvcpu run a.elf (-nographic, -serial: not needed, the console is on stdin and stdout)"),
         ("run -serial file:log a.elf", "armvcpu run a.elf (-serial: the console is stdout: > log)"),
-        ("run -s -S a.elf", "armvcpu run a.elf (-s, -S: no counterpart, there is no gdb server; see armvcpu walk --at "
-         "and armvcpu trace)"),
-        ("run -gdb tcp::1 a.elf",
-         "armvcpu run a.elf (-gdb: no counterpart, there is no gdb server; see armvcpu walk --at "
-         "and armvcpu trace)"),
+        ("run -s -S a.elf", "armvcpu run --gdb 1234 --wait a.elf"),
+        ("run -gdb tcp::1 a.elf", "armvcpu run --gdb 1 a.elf"),
+        ("run -gdb tcp:0.0.0.0:99,server=on a.elf", "armvcpu run --gdb 0.0.0.0:99 a.elf"),
+        ("run -gdb unix:/tmp/g,server=on a.elf", "armvcpu run --gdb unix:/tmp/g a.elf"),
+        ("run -gdb stdio a.elf", "armvcpu run a.elf (-gdb: --gdb [HOST:]PORT or --gdb unix:PATH)"),
         ("run -d int a.elf", "armvcpu trace --el1 a.elf"),
         ("run -d int,cpu_reset -D log a.elf", "armvcpu trace --el1 -o log a.elf"),
         ("stat -d int a.elf", "armvcpu stat a.elf (-d: see armvcpu trace)"),

@@ -48,7 +48,7 @@ def attached(target: FakeTarget, greeting: bytes = GDB, **options: object) -> tu
 def test_the_start_of_a_session_of_gdb() -> None:
     client, _ = attached(FakeTarget(vcpus=2))
     assert answer(client, GDB) == (
-        b"PacketSize=4000;QStartNoAckMode+;vContSupported+;qXfer:features:read+;qXfer:threads:read+;multiprocess+;"
+        b"PacketSize=4000;QStartNoAckMode+;vContSupported+;ConditionalBreakpoints+;qXfer:features:read+;qXfer:threads:read+;multiprocess+;"
         b"swbreak+;hwbreak+;ReverseStep+;ReverseContinue+"
     )
     transcript = [
@@ -131,6 +131,24 @@ def test_breakpoints_are_told_by_name_to_who_asked() -> None:
         (b"?", b"T05" + at(CODE + 0x30)),
     ]
     assert [(packet, answer(client, packet)) for packet, _ in transcript] == transcript
+
+
+def test_breakpoints_whose_conditions_are_not_met_do_not_stop() -> None:
+    """``$x0 == 9``, as gdb 13 sends it; then one that always holds beside one that never does, and a broken one."""
+    client, _ = attached(FakeTarget())
+    for condition, place in (
+        (b"X7,26000022091327", 0x4000_1024),
+        (b"X3,220027;X3,220127", 0x4000_1028),
+        (b"X1,ff", 0x4000_102C),
+    ):
+        for address in range(CODE, place + 4, 4):
+            assert answer(client, b"Z0,%x,4;%b" % (address, condition)) == b"OK"
+        assert answer(client, b"vCont;c") == b"T05swbreak:;" + at(place)
+    assert answer(client, b"Z0,40001000,4;X9,00") == b"E16"
+    assert answer(client, b"Z0,40001000,4;cmds:0,X1,27") == b"OK"
+    client.is_interrupted = lambda: True
+    answer(client, b"Z0,40001030,4;X3,220027")
+    assert answer(client, b"vCont;c") == b"T02" + at(0x4000_1030)
 
 
 @pytest.mark.parametrize(("kind", "word"), [(b"2", b"watch"), (b"4", b"awatch")])

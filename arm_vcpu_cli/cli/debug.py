@@ -1,0 +1,209 @@
+"""``armvcpu debug``."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import termios
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from arm_vcpu_cli.api import Machine
+from arm_vcpu_cli.cli.debugging import Debugging
+from arm_vcpu_cli.cli.guest_options import STDIN, GuestOptions
+from arm_vcpu_cli.cli.options import GuestCommand, guest_arguments, guest_options, report_options
+from arm_vcpu_cli.cli.session import Loaded, run_guest
+from arm_vcpu_cli.debug.endpoint import Endpoint
+from arm_vcpu_cli.errors import UsageError
+from arm_vcpu_cli.host.watchdog import Watchdog
+from arm_vcpu_cli.printable import printable, printable_path
+from arm_vcpu_cli.record import replace
+from arm_vcpu_cli.vm.endings import STATUS_OFF, Ending, RunResult
+
+if TYPE_CHECKING:
+    from arm_vcpu_cli.guest.symbols import SymbolTable
+
+_SYMBOL_ELF: Final = "arm_vcpu_cli.debug.symbol_elf"
+"""Loaded only for symbols that debuggers cannot read themselves."""
+_PROGRAMS: Final = ("gdb-multiarch", "aarch64-linux-gnu-gdb", "aarch64-none-elf-gdb", "aarch64-elf-gdb", "gdb", "lldb")
+"""The debuggers to look for, the best one first."""
+_ARCHITECTURE: Final = ("-nx", "-batch", "-ex", "set architecture aarch64")
+_HOOK: Final = """define hookpost-monitor
+python gdb.execute("maintenance flush register-cache", to_string=True)
+end
+"""
+"""Commands such as `monitor goto` change what gdb has read already."""
+_LOOK_SECONDS: Final = 0.1
+_SIGNALS: Final = (signal.SIGINT, signal.SIGQUIT)
+
+
+@click.command("debug", cls=GuestCommand, short_help="Run a guest in gdb or lldb.")
+@guest_options
+@guest_arguments
+@report_options("-o")
+@click.option(
+    "--debugger",
+    metavar="COMMAND",
+    help="The debugger, with options of its own if you like [default: gdb-multiarch, another gdb, or lldb].",
+)
+def command(debugger: str | None, **options: Any) -> int:
+    """Start GUEST, stopped before its first instruction, and a debugger on it, which has the terminal. What the guest
+    prints is shown above the debugger's prompt; it has no input. Ctrl-C stops the guest. When you leave the debugger,
+    the guest ends.
+
+    The debugger gets the symbols of GUEST, or those that --symbols names, a System.map too. `monitor help` lists what
+    there is beside the debugger's own commands.
+
+    \b
+    Examples:
+      armvcpu debug samples/hello/hello.elf
+      armvcpu debug --smp 4 --debugger lldb kernel.elf
+      armvcpu debug --symbols System.map vmlinuz --append "console=ttyAMA0"
+      armvcpu debug --debugger "gdb-multiarch -batch -x script.gdb" guest.elf
+    """
+    guest = GuestOptions(**options, repeatable=True)
+    if guest.guest == STDIN:
+        raise UsageError("-: the debugger has stdin; expected a guest from a file")
+    found = _debugger(debugger, guest.guest)
+    with _terminal_kept():
+        return run_guest(guest, debug=partial(_Attached, found))
+
+
+# Which debugger ---------------------------------------------------------------------------------------------------
+
+
+def _debugger(wanted: str | None, guest: Path) -> list[str]:
+    """The command of the debugger."""
+    if wanted is not None:
+        try:
+            words = shlex.split(wanted)
+        except ValueError as error:
+            raise UsageError(f"--debugger {printable(wanted)}: {error}") from error
+        program = shutil.which(words[0]) if words else None
+        if program is None:
+            raise UsageError(f"--debugger {printable(wanted)}: no such program")
+        return [program, *words[1:]]
+    for name in _PROGRAMS:
+        program = shutil.which(name)
+        if program is not None and (name != "gdb" or _knows_aarch64(program)):
+            return [program]
+    raise UsageError(
+        f"no debugger for AArch64 is installed, such as gdb-multiarch or lldb; to use one on another machine, type: "
+        f"armvcpu run --gdb 1234 --wait {printable_path(guest)}"
+    )
+
+
+def _knows_aarch64(program: str) -> bool:
+    finished = subprocess.run([program, *_ARCHITECTURE], capture_output=True, stdin=subprocess.DEVNULL, check=False)
+    return finished.returncode == 0 and b"Undefined" not in finished.stderr
+
+
+def _arguments(command: Sequence[str], place: Endpoint, file: Path | None, folder: Path) -> list[str]:
+    """The command with what connects it to ``place``, before what the user has asked it to do."""
+    program, *own = command
+    files = [] if file is None else [str(file)]
+    if "lldb" in Path(program).name:
+        # lldb executes commands once it has loaded the file.
+        return [program, *files, "-o", f"process connect {place.for_lldb}", *own]
+    script = folder / "armvcpu.gdb"
+    script.write_text(f"{_HOOK}target remote {place.for_gdb}\n", encoding="utf-8")
+    return [program, "-q", "-x", str(script), *own, *files]
+
+
+def _symbols(loaded: Loaded, folder: Path) -> Path | None:
+    """A file with the guest's symbols that a debugger can read."""
+    image, options = loaded.image, loaded.options
+    source = options.symbols
+    if source is None:
+        return options.guest if image.kind == "elf" else None
+    with source.open("rb") as file:
+        if file.read(4) == b"\x7fELF":
+            return source
+    symbols: SymbolTable = image.symbols
+    made = folder / f"{source.name}.elf"
+    made.write_bytes(import_module(_SYMBOL_ELF).symbol_elf(symbols))
+    return made
+
+
+# Running it -------------------------------------------------------------------------------------------------------
+
+
+class _Attached(Debugging):
+    """A debugger of our own on a private socket."""
+
+    def __init__(self, command: Sequence[str], loaded: Loaded) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="armvcpu-")
+        folder = Path(self._folder.name)
+        try:
+            super().__init__(Endpoint(path=folder / "gdb.sock"), wait=True, launched=True)
+            arguments = _arguments(command, self.place, _symbols(loaded, folder), folder)
+            self._process = _start(arguments)
+        except BaseException:
+            self._folder.cleanup()
+            raise
+
+    def run(self, opened: Machine, watchdog: Watchdog) -> RunResult:
+        """See :class:`Debugging`; the debugger may outlive the guest."""
+        waiting = threading.Thread(target=self._end_with_it, args=(watchdog,), name="armvcpu-debugger-end", daemon=True)
+        waiting.start()
+        result = super().run(opened, watchdog)
+        if result.ending is Ending.INTERRUPTED and not watchdog.signalled:
+            # Whoever leaves the debugger has got what he wanted.
+            result = replace(result, status=STATUS_OFF)
+        while not watchdog.has_fired():
+            waiting.join(_LOOK_SECONDS)
+        return result
+
+    def _end_with_it(self, watchdog: Watchdog) -> None:
+        """End the run when the debugger has ended: it may have detached before, or never have attached."""
+        self._process.wait()
+        # The watchdog may be closed by now.
+        with suppress(OSError):
+            watchdog.interrupt()
+
+    def __exit__(self, *_: object) -> None:
+        with suppress(OSError):
+            self._process.terminate()
+        self._process.wait()
+        super().__exit__()
+        self._folder.cleanup()
+
+
+def _start(arguments: Sequence[str]) -> subprocess.Popen[bytes]:
+    """Start a debugger. Ctrl-C is its business from now on."""
+    sys.stdout.flush()
+    try:
+        process = subprocess.Popen(arguments)
+    except OSError as error:
+        raise UsageError(f"{printable_path(arguments[0])}: {error.strerror}") from error
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    return process
+
+
+@contextmanager
+def _terminal_kept() -> Iterator[None]:
+    """Leave the terminal, and what signals do, as they were, whatever the debugger leaves behind."""
+    terminal = sys.stdin.fileno() if os.isatty(sys.stdin.fileno()) else None
+    modes = None if terminal is None else termios.tcgetattr(terminal)
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if terminal is not None and modes is not None:
+            with suppress(termios.error):
+                termios.tcsetattr(terminal, termios.TCSADRAIN, modes)

@@ -1,0 +1,107 @@
+"""Runs a guest with a port for debuggers. Loaded only for runs with ``--gdb``, and for ``armvcpu debug``."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from typing import Final
+
+from arm_vcpu_cli.api import Machine
+from arm_vcpu_cli.cli.output import say
+from arm_vcpu_cli.cli.terminal import open_console
+from arm_vcpu_cli.debug.control import MachineControl
+from arm_vcpu_cli.debug.endpoint import Endpoint, listen, unlisten
+from arm_vcpu_cli.debug.monitor import Monitor
+from arm_vcpu_cli.debug.server import DebugServer
+from arm_vcpu_cli.debug.wire import Wire
+from arm_vcpu_cli.host.console import Console
+from arm_vcpu_cli.host.watchdog import Watchdog
+from arm_vcpu_cli.printable import printable_path
+from arm_vcpu_cli.vm.endings import STATUS_INTERRUPTED, Ending, RunResult
+from arm_vcpu_cli.vm.runner import conclude, stopped
+
+_ENDED: Final = "the debugger has ended the guest"
+
+
+class DebuggerConsole(Console):
+    """A console without input whose output is shown in the debugger while that waits for the guest."""
+
+    def __init__(self, output_fd: int) -> None:
+        super().__init__(output_fd, None)
+        self.show: Callable[[bytes], bool] = _not_shown
+
+    def _write_out(self, fd: int, out: bytearray) -> None:
+        if out and self.show(bytes(out)):
+            out.clear()
+        else:
+            super()._write_out(fd, out)
+
+
+def _not_shown(_data: bytes) -> bool:
+    return False
+
+
+class Debugging:
+    """A port for debuggers, open as long as this is entered."""
+
+    def __init__(self, wanted: Endpoint, *, wait: bool, launched: bool = False) -> None:
+        """With ``wait`` the guest does not start before a debugger lets it. ``launched``: the debugger is ours, has the
+        terminal, and the guest ends with it."""
+        self._wait = wait
+        self._launched = launched
+        self._listener, self.place = listen(wanted)
+        self._console: DebuggerConsole | None = None
+        self._has_ended = False
+
+    def __enter__(self) -> Debugging:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        unlisten(self._listener, self.place)
+
+    def open_console(self, *, reads_input: bool, keys: bool = True) -> Console:
+        """The guest's console."""
+        if not self._launched:
+            return open_console(reads_input=reads_input, keys=keys)
+        sys.stdout.flush()
+        self._console = DebuggerConsole(sys.stdout.fileno())
+        return self._console
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether the user has left a debugger that was started for the guest, and knows that it has ended."""
+        return self._launched and self._has_ended
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the user has ended the guest from the debugger, and so needs no report on that."""
+        return self._has_ended
+
+    def run(self, opened: Machine, watchdog: Watchdog) -> RunResult:
+        """Run a started machine to its end."""
+        machine, began = opened.parts, time.perf_counter()
+        control = MachineControl(machine, watchdog)
+        wire = Wire(self._listener, pause=control.pause, cancelled=watchdog.has_fired, refused=self._refuse)
+        server = DebugServer(
+            control, wire, Monitor(machine), launched=self._launched, load_bias=machine.image.load_bias
+        )
+        if self._console is not None:
+            self._console.show = server.show
+        self._announce(printable_path(machine.image.path))
+        with wire:
+            stop = server.run(wait=self._wait)
+        self._has_ended = stop is None and not watchdog.has_fired()
+        execution = control.execution
+        if execution.result is not None:
+            return execution.result
+        ended = stopped(execution.run) or RunResult(Ending.INTERRUPTED, STATUS_INTERRUPTED, _ENDED)
+        return conclude(execution.run, ended, time.perf_counter() - began)
+
+    def _announce(self, guest: str) -> None:
+        if not self._launched:
+            waits = "waiting for a debugger" if self._wait else "a debugger can attach"
+            say(f"{waits}: gdb-multiarch {guest} -ex 'target remote {self.place.for_gdb}'")
+
+    def _refuse(self) -> None:
+        say("a second debugger has connected, and was refused: one is attached already")
