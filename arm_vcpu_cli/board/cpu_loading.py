@@ -8,16 +8,17 @@ from typing import Final
 from arm_vcpu_cli.arch.registers.el1regs import AFFINITY_MASK
 from arm_vcpu_cli.board.description import CpuDescription, GicDescription
 from arm_vcpu_cli.board.schema import (
-    AFF0_CPUS,
     CPU_MODELS,
     MAX_CPUS,
-    MAX_GICV2_CPUS,
     MAX_PHYS_CPUS,
     REDISTRIBUTOR_SIZE,
     Table,
 )
 
 CPU_KEYS: Final = ("model", "count", "clusters", "mpidr", "phys_cpus", "phys_cpu_sets", "features")
+_AFF0_CPUS: Final = 16
+"""CPUs per Aff1 value by default: one for each bit of an SGI's target list (ICC_SGI1R_EL1), as on QEMU's virt board."""
+_MAX_GICV2_CPUS: Final = 8  # IHI 0048, 1.3: a bit each in registers of 8 bits
 _AFF1_SHIFT: Final = 8
 _SETS: Final = "bit masks or arrays of the numbers of physical CPUs, one for each CPU"
 
@@ -73,7 +74,7 @@ def _read_affinities(table: Table, clusters: tuple[int, ...]) -> tuple[int, ...]
             message = f"expected an array of {count} integers, one for each CPU ({table.key_of('count')}), found one"
             table.refuse("mpidr", message)
     else:
-        return tuple(n // AFF0_CPUS << _AFF1_SHIFT | n % AFF0_CPUS for n in range(count or 1))
+        return tuple(n // _AFF0_CPUS << _AFF1_SHIFT | n % _AFF0_CPUS for n in range(count or 1))
     for position, mpidr in enumerate(affinities):
         index = position if table.is_array("mpidr") else None
         if mpidr & ~AFFINITY_MASK:
@@ -100,7 +101,7 @@ def _check_interrupt_controller(table: Table, count: int, gic: GicDescription | 
     if gic is None:
         return
     if gic.redistributors is None:
-        most, owner = MAX_GICV2_CPUS, f"device.{gic.name}, a GICv2,"
+        most, owner = _MAX_GICV2_CPUS, f"device.{gic.name}, a GICv2,"
     else:
         most, owner = gic.redistributors.size // REDISTRIBUTOR_SIZE, f"device.{gic.name}.redistributor_size"
     if count > most:

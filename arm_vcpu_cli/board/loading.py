@@ -73,6 +73,7 @@ _LAYERS: Final = "arm_vcpu_cli.board.layers"
 _FAULTS: Final = "arm_vcpu_cli.board.fault_loading"
 """Loaded only if a file injects faults."""
 
+_TOP_KEYS: Final = tuple("base cpu el2 memory device clock schedule boot smc limits semihosting load fault".split())
 _EL2_KEYS: Final = ("passthrough_interrupt", "passthrough_timer", "trap_wfi", "trap_id_registers", "hcr")
 _BOOT_KEYS: Final = (
     "entry",
@@ -115,22 +116,7 @@ def machine_from_document(
     values = _over_preset(source, document, findings)
     if overrides:
         values = import_module(_LAYERS).over_document(source, values, overrides)
-    known = (
-        "base",
-        "cpu",
-        "el2",
-        "memory",
-        "device",
-        "clock",
-        "schedule",
-        "boot",
-        "smc",
-        "limits",
-        "semihosting",
-        "load",
-        "fault",
-    )
-    top = Table(source, values, known=known, findings=findings)
+    top = Table(source, values, known=_TOP_KEYS, findings=findings)
 
     cpu_table = top.table("cpu", CPU_KEYS)
     limit = read_address_limit(cpu_table)

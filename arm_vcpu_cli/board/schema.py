@@ -59,8 +59,6 @@ CPU_MODELS: Final[Mapping[str, CpuModel]] = MappingProxyType(
 
 MAX_CPUS: Final = 64
 MAX_PHYS_CPUS: Final = 8
-AFF0_CPUS: Final = 16
-"""CPUs per Aff1 value by default: one for each bit of an SGI's target list (ICC_SGI1R_EL1), as on QEMU's virt board."""
 
 DEFAULT_QUANTUM: Final = 20_000  # nanoseconds
 MIN_QUANTUM: Final = 1_000
@@ -95,7 +93,6 @@ DEVICE_KEYS: Final = tuple(
 
 GIC_VERSIONS: Final[Mapping[str, int]] = MappingProxyType({"gicv2": 2, "gicv3": 3})
 """The device types that are interrupt controllers."""
-MAX_GICV2_CPUS: Final = 8  # IHI 0048, 1.3: a bit each in registers of 8 bits
 REDISTRIBUTOR_SIZE: Final = 0x2_0000  # two frames, 12.10
 
 DEFAULT_EPOCH: Final = 1_767_225_600  # 2026-01-01T00:00:00Z
