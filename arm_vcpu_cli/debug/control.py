@@ -24,7 +24,7 @@ from arm_vcpu_cli.debug.execution import Execution
 from arm_vcpu_cli.debug.memory import Memory
 from arm_vcpu_cli.debug.registers import Registers
 from arm_vcpu_cli.debug.target import Position, Register, Stop, Thread, Watchpoint
-from arm_vcpu_cli.errors import UsageError
+from arm_vcpu_cli.errors import EngineError, UsageError
 from arm_vcpu_cli.host.watchdog import Watchdog
 from arm_vcpu_cli.vm.cpu import Activity, Cpu
 from arm_vcpu_cli.vm.machine import Machine
@@ -97,8 +97,10 @@ class MachineControl:
 
     def set_watchpoints(self, watchpoints: Sequence[Watchpoint]) -> None:
         """See the port."""
-        if watchpoints:
-            raise UsageError("this machine has no watchpoints")
+        try:
+            self.execution.set_watchpoints(watchpoints)
+        except EngineError as error:
+            raise UsageError(str(error)) from error
 
     def resume(self) -> Stop:
         """See the port."""

@@ -7,13 +7,13 @@ guest, so the run as a whole is the same as without: the schedule, the counts, t
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from functools import partial
 from typing import Final
 
 from arm_vcpu_cli.axvcpu.vcpu import StateObserver, VCpuState
-from arm_vcpu_cli.debug.target import Reason, Stop
-from arm_vcpu_cli.engine.port import StopReason
+from arm_vcpu_cli.debug.target import Access, Reason, Stop, Watchpoint
+from arm_vcpu_cli.engine.port import StopReason, WatchedRange, WatchHit
 from arm_vcpu_cli.host.watchdog import Watchdog
 from arm_vcpu_cli.vm.cpu import Activity, Cpu
 from arm_vcpu_cli.vm.endings import RunResult
@@ -47,6 +47,9 @@ class Execution:
         """The vCPUs that have been stopped at a breakpoint and not moved since."""
         self._pause = False
         self._limit: int | None = None
+        self._watchpoints: tuple[Watchpoint, ...] = ()
+        self._access: WatchHit | None = None
+        """The last one to what is watched."""
         self._stop: Stop | None = None
         for cpu in machine.cpus:
             observer = cpu.vcpu.state_observer
@@ -61,6 +64,21 @@ class Execution:
             self._armed = armed
             for control in self._each:
                 control.set_breakpoints(armed)
+
+    def set_watchpoints(self, watchpoints: Sequence[Watchpoint]) -> None:
+        """See :class:`~arm_vcpu_cli.debug.target.Target`. Raises :class:`EngineError` where there are none."""
+        ranges = [
+            WatchedRange(each.address, each.length, Access.READ in each.access, Access.WRITE in each.access)
+            for each in watchpoints
+        ]
+        for core in {id(cpu.core): cpu.core for cpu in self.machine.cpus}.values():
+            core.set_watchpoints(ranges, self._hit)
+        self._watchpoints = tuple(watchpoints)
+
+    def _hit(self, access: WatchHit) -> bool:
+        """Whether to stop before an access to what is watched."""
+        self._access = access
+        return self._limit is None
 
     def moved(self, cpu: Cpu) -> None:
         """Note that somebody has set the PC of a CPU: what was left of a block is not executed."""
@@ -171,6 +189,9 @@ class Execution:
             return Stop(Reason.STEP, index)
         if by is StopReason.PAUSE:
             return self._paused(cpu)
+        access = self._access
+        if by is StopReason.WATCHPOINT and access is not None:
+            return Stop(Reason.WATCHPOINT, index, self._watchpoints[access.number], access.address)
         at = cpu.arch.ctx.elr
         return Stop(Reason.SOFTWARE_BREAKPOINT if at in self._software else Reason.HARDWARE_BREAKPOINT, index)
 

@@ -88,6 +88,8 @@ class ExactControl:
         self._array = (ctypes.c_uint64 * 0)()
         self._hooked = False
         self.unfinished = 0
+        self.apart = False
+        """Whether no block is begun, and the engine stops behind each exception."""
         self.limit: int | None = None
         self.stepping = False
         self.stepped = False
@@ -224,11 +226,13 @@ class ExactControl:
     def _apart(self, work: Callable[[], _Result]) -> _Result:
         """Do ``work`` with no block begun unless it says so, and with a stop behind each exception."""
         self._budget.withhold()
+        self.apart = True
         self._execution.surround(self._stopping)
         try:
             return work()
         finally:
             self._execution.surround(None)
+            self.apart = False
             self._budget.hand_out()
 
     def _stopping(self, hook: ExceptionHook) -> ExceptionHook:
@@ -293,6 +297,9 @@ class ExactControl:
         counts[BUDGET] = counts[HIT] = 0
         counts[REQUEST] |= requested
         if self._hooked or stopped:
+            if self.unfinished:
+                # Not even this one: it has hit a watchpoint.
+                self.unfinished += left
             return stopped
         self.unfinished = left
         return False

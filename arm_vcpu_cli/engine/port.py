@@ -42,9 +42,17 @@ class StopReason(Enum):
     """:meth:`ExecutionControl.pause` was called."""
     COUNT = "count"
     """So many instructions are executed as :attr:`ExecutionControl.limit` says."""
+    WATCHPOINT = "watchpoint"
+    """The instruction at the PC is about to access what is watched, see :meth:`CpuCore.set_watchpoints`."""
 
 
-FOR_DEBUGGER: Final = (StopReason.BREAKPOINT, StopReason.STEP, StopReason.PAUSE, StopReason.COUNT)
+FOR_DEBUGGER: Final = (
+    StopReason.BREAKPOINT,
+    StopReason.STEP,
+    StopReason.PAUSE,
+    StopReason.COUNT,
+    StopReason.WATCHPOINT,
+)
 """Stops that the guest must not notice: it goes on as if it had not been stopped."""
 
 
@@ -218,7 +226,8 @@ class CpuCore(Protocol):
         """
 
     def set_watchpoints(self, ranges: Sequence[WatchedRange], hit: HitHandler) -> None:
-        """Ask ``hit`` before each access of the guest to one of these ranges and no others, from now on.
+        """Ask ``hit`` before each access of the guest to one of these ranges and no others, from now on, and end
+        :meth:`run` with :attr:`StopReason.WATCHPOINT` if it says so.
 
         The PC is at the instruction then, nothing is changed or counted of it, and its exceptions are not reported. It
         may have accessed addresses outside of the range already, where it accesses more than one. The first instruction

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection
 from functools import partial
 from importlib import import_module
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from arm_vcpu_cli.arch.identification.idregs import Aa64Isar1, Aa64Pfr0
 from arm_vcpu_cli.arch.registers.el1regs import EL1H_MASKED, EL2H_MASKED
 from arm_vcpu_cli.arch.registers.sysreg import SysReg, lookup
+from arm_vcpu_cli.engine.asking import ask_until
 from arm_vcpu_cli.engine.counters import Counters
 from arm_vcpu_cli.engine.discovery import known_layout
 from arm_vcpu_cli.engine.fp_traps import take_fp_traps
@@ -43,8 +43,6 @@ _PSTATE_COMPANION: Final = lookup("TPIDR_EL2")
 _TLBI_ALLE1: Final = lookup("TLBI ALLE1")
 
 _PAGE: Final = 4096
-_ASKED_AGAIN_AFTER: Final = tuple(0.0002 * 2**n for n in range(9))
-"""Seconds; 0.1 in all."""
 
 
 class UnicornCore:
@@ -196,8 +194,10 @@ class UnicornCore:
     def set_watchpoints(self, ranges: Sequence[WatchedRange], hit: HitHandler) -> None:
         """Ask ``hit`` before each access to one of these ranges."""
         if self._watchpoints is None:
-            make, wrap = import_module(_WATCHPOINTS).open_watchpoints, self._exceptions.wrap
-            self._watchpoints = make(self._engine, self._budget.words, self.new_state(), self.saver, wrap, self.stop)
+            make, words, wrap = import_module(_WATCHPOINTS).open_watchpoints, self._budget.words, self._exceptions.wrap
+            self._watchpoints = make(
+                self._engine, words, self.new_state(), self.saver, wrap, self.stop, lambda: self._control
+            )
         self.count_instructions()
         self._watchpoints.set(ranges, hit)
         self.flush_tlb()
@@ -208,8 +208,10 @@ class UnicornCore:
 
     def run(self, pc: int) -> StopReason:
         """Execute from ``pc`` until a stop. What a hook raises is raised again from here."""
-        if self._control is not None:
-            return self._control.run(pc)
+        reason = self._run(pc) if self._control is None else self._control.run(pc)
+        return reason if self._watchpoints is None else self._watchpoints.ended(reason)
+
+    def _run(self, pc: int) -> StopReason:
         self._begin()
         counts, refused = self._budget.counts, self._refusals
         while True:
@@ -264,7 +266,9 @@ class UnicornCore:
                 self._next_slice,
                 self.flush_tlb,
                 partial(setattr, self, "set_budget"),
-                None if ask is None else lambda: self._ask(ask, lambda: not self._budget.counts[PAUSE]),
+                None
+                if ask is None
+                else lambda: ask_until(ask, self._budget.address, self._thread, lambda: not self._budget.counts[PAUSE]),
             )
             self._control = module.open_control(execution)
         return self._control
@@ -312,23 +316,7 @@ class UnicornCore:
         if not self._counting:
             self.stop()
         elif ask is not None:
-            self._ask(ask, lambda: not counts[REQUEST])
-
-    def _ask(self, ask: Callable[[int], object], seen: Callable[[], object] = bool) -> None:
-        """Make the next block look for a request or a stop, and repeat that until one has.
-
-        A request is lost if the other thread is between a load of the budget and the store that follows, which may last
-        for as long as something else has its processor.
-        """
-        ask(self._budget.address)
-        if get_ident() == self._thread:
-            # The guest does not execute now: its thread is in a hook, or not in the engine.
-            return
-        for wait in _ASKED_AGAIN_AFTER:
-            time.sleep(wait)
-            if seen():
-                return
-            ask(self._budget.address)
+            ask_until(ask, self._budget.address, self._thread, lambda: not counts[REQUEST])
 
     def map_device(self, paddr: int, size: int, device: MmioWindow) -> None:
         """Map a host-physical range to the functions of ``device``."""
@@ -386,7 +374,7 @@ class UnicornCore:
         """Have the engine stop. In the middle of a block only the end of the budget makes the next one look."""
         self._engine.stop()
         if self._stubs.ask is not None:
-            self._ask(self._stubs.ask)
+            ask_until(self._stubs.ask, self._budget.address, self._thread)
 
 
 def _context_of(state: CpuState) -> SavedContext:

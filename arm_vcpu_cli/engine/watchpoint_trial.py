@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import closing
 from functools import cache
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from arm_vcpu_cli.arch.registers.el1regs import EL1H_MASKED
 from arm_vcpu_cli.arch.registers.sysreg import lookup
@@ -23,6 +23,9 @@ from arm_vcpu_cli.engine.watchpoint_stubs import watchpoint_table
 from arm_vcpu_cli.engine.watchpoints import Watchpoints
 from arm_vcpu_cli.errors import EngineError
 
+if TYPE_CHECKING:
+    from arm_vcpu_cli.engine.exact_control import ExactControl
+
 _NOP, _SVC = 0xD503_201F, 0xD400_0001
 _DATA: Final = CODE_PA + 0x1000
 _SIZE: Final = 8
@@ -36,11 +39,12 @@ def open_watchpoints(
     saver: Callable[[CpuState], Callable[[], object]],
     use: Callable[[Callable[[ExceptionHook], ExceptionHook] | None], None],
     stop: Callable[[], None],
+    control: Callable[[], ExactControl | None],
 ) -> Watchpoints:
     """The watchpoints of an engine. Raises :class:`EngineError` if there are none."""
     if not notices_accesses():
         raise EngineError(_UNAVAILABLE)
-    return Watchpoints(engine, counts, state, saver, use, stop)
+    return Watchpoints(engine, counts, state, saver, use, stop, control)
 
 
 @cache
@@ -57,7 +61,9 @@ def works() -> bool:
         state = CpuState(known_layout(), probe.context.memory, probe.context)
         words = probe.engine.block_words(UNLIMITED)
         with closing(
-            Watchpoints(probe.engine, words, state, lambda _: probe.save, lambda _: None, probe.engine.stop)
+            Watchpoints(
+                probe.engine, words, state, lambda _: probe.save, lambda _: None, probe.engine.stop, lambda: None
+            )
         ) as points:
             return _hits(probe, points, _DATA - 1) == _hits(probe, points, _DATA + _SIZE) == (
                 ExceptionClass.SVC64,

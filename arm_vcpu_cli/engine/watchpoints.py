@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from arm_vcpu_cli.arch.bitfield import MASK64
 from arm_vcpu_cli.arch.syndrome.esr import EC_SHIFT, ExceptionClass, decode_data_abort
 from arm_vcpu_cli.engine.access_extent import Access, accesses_of, is_pair_swap, is_store_exclusive, untagged
 from arm_vcpu_cli.engine.layout import CpuState
-from arm_vcpu_cli.engine.port import ExceptionHook, HitHandler, WatchedRange, WatchHit
+from arm_vcpu_cli.engine.port import ExceptionHook, HitHandler, StopReason, WatchedRange, WatchHit
 from arm_vcpu_cli.engine.refusals import X0_IN_STATE, state_place
 from arm_vcpu_cli.engine.stubs import BlockWords
 from arm_vcpu_cli.engine.switched_hooks import WATCHPOINT
@@ -61,9 +61,18 @@ _BUDGET, _BASE = 0, 3
 _BUDGET_BITS: Final = MASK64 >> 1
 
 
+class _Control(Protocol):
+    """Who stops the guest in the middle of blocks: ``unfinished`` instructions of one are counted and not executed.
+    ``apart``: the engine is stopped behind each exception, watchpoints too."""
+
+    unfinished: int
+    apart: bool
+
+
 class Watchpoints:
     """The watchpoints of one engine. ``state`` is memory for a state of it, which ``saver`` makes a function to fill;
-    ``use`` sets what makes the hook for exceptions of the one that a vCPU has; ``stop`` stops the engine."""
+    ``use`` sets what makes the hook for exceptions of the one that a vCPU has; ``stop`` stops the engine. ``control``
+    gives who has the rest of a block executed later, if there is one."""
 
     def __init__(
         self,
@@ -73,6 +82,7 @@ class Watchpoints:
         saver: Callable[[CpuState], Callable[[], object]],
         use: Callable[[Callable[[ExceptionHook], ExceptionHook] | None], None],
         stop: Callable[[], None],
+        control: Callable[[], _Control | None],
     ) -> None:
         place, table = state_place(), watchpoint_table()
         if place is None or table is None:
@@ -88,7 +98,9 @@ class Watchpoints:
         self._state = state
         self._save = saver(state)
         self._use = use
-        self._stop = stop
+        self._stop_engine = stop
+        self._control = control
+        self._stopping = False
         self._fetch = engine.fetcher()
         self._ranges: tuple[WatchedRange, ...] = ()
         self._hit: HitHandler = _nobody
@@ -117,6 +129,11 @@ class Watchpoints:
         self._taken.set_ranges(found)
         self._use(self._watching if ranges else None)
 
+    def ended(self, reason: StopReason) -> StopReason:
+        """Why a run has ended, if the engine was stopped for that reason or for a hit."""
+        stopping, self._stopping = self._stopping, False
+        return StopReason.WATCHPOINT if stopping and reason is StopReason.STOP else reason
+
     def close(self) -> None:
         """Note that the engine is gone."""
         self._words[COUNT] = 0
@@ -135,7 +152,7 @@ class Watchpoints:
 
     def _on_hit(self) -> None:
         words = self._words
-        self._take_off()
+        left = self._take_off()
         self._save()
         stores = bool(words[KIND] & _ANY_STORE)
         word = self._fetch(self._pc.value) or 0
@@ -148,16 +165,26 @@ class Watchpoints:
         stores = stores or is_pair_swap(word) or is_store_exclusive(word)
         hit = self._hit_among(accesses, loads=loads, stores=stores)
         # None: the engine accesses more than the instruction does where that crosses a page, or the range is early.
-        if hit is not None and self._hit(hit):
+        stops = hit is not None and self._hit(hit)
+        if stops:
             self._stop()
+        control = self._control()
+        if control is not None and (stops or control.apart):
+            # The block is not begun again: its rest is executed as one that is counted.
+            self._counts[_BUDGET] -= left
+            control.unfinished = left
+
+    def _stop(self) -> None:
+        self._stopping = True
+        self._stop_engine()
 
     def _take_off(self) -> int:
         """Take what is left of the block off the count, and have the instruction at the PC pass the next time.
 
         How much that was."""
-        words, counts, pc = self._words, self._counts, self._pc.value
+        words, pc = self._words, self._pc.value
         left = self.left(pc)
-        counts[_BUDGET] += left
+        self._counts[_BUDGET] += left
         words[PASSING_PC], words[PASSING_AT], words[PASSING] = pc, self._moment(), 1
         return left
 
@@ -196,12 +223,17 @@ class Watchpoints:
         if hit is None:
             return False
         left = self._take_off()
-        if self._hit(hit):
+        stops = self._hit(hit)
+        control = self._control()
+        if stops:
             self._stop()
-            return True
-        self._counts[_BUDGET] -= left
-        self._words[PASSING] = 0
-        return False
+            if control is not None:
+                control.unfinished = left
+        else:
+            self._words[PASSING] = 0
+        if not stops or control is not None:
+            self._counts[_BUDGET] -= left
+        return stops
 
     def _passes(self, pc: int) -> bool:
         words = self._words
