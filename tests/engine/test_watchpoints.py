@@ -68,7 +68,7 @@ def hits_of(
     reason = guest.start(label, mode=mode, x={1: at, 2: INDEX, 7: 0}, sp_el1=at, sp_el0=at)
     stops = 0
     while isinstance(reason, Nothing):
-        assert guest.vcpu.stopped_by is StopReason.STOP
+        assert guest.vcpu.stopped_by is StopReason.WATCHPOINT
         assert guest.pc == guest.label(label)
         assert (guest.x(1), guest.x(2), guest.vcpu.ctx.sp if mode == EL1H else guest.vcpu.ctx.sp_el0) == (at, INDEX, at)
         stops += 1
@@ -259,7 +259,7 @@ def work(
                 stops.append(moment)
                 guest.core.set_budget(budget or 0)
             elif isinstance(reason, Nothing):
-                assert guest.vcpu.stopped_by is StopReason.STOP
+                assert guest.vcpu.stopped_by is StopReason.WATCHPOINT
                 accesses.append((*moment, hits[-1]))
         assert len(accesses) == len(hits)
         return result_of(guest), guest.core.instruction_count(), stops, accesses
