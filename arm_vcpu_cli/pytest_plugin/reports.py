@@ -89,4 +89,4 @@ def _console(machine: GuestMachine, most: int) -> Iterator[str]:
         return
     shown = lines[-most:]
     yield f"console (the last {len(shown)} of {len(lines)} lines):" if len(shown) < len(lines) else "console:"
-    yield from (f"{_INDENT}{printable(line)}" for line in shown)
+    yield from (f"{_INDENT}{printable(line.expandtabs())}" for line in shown)

@@ -41,7 +41,7 @@ class ExpectationError(ArmVcpuError):
         told = [
             f"the console does not show {self.awaited!r}: {self.result.message}",
             f"{count} since the last match:" if lines else "nothing was printed since the last match",
-            *(f"  | {line}" for line in shown),
+            *(f"  | {line.expandtabs()}" for line in shown),
         ]
         return "\n".join([printable_message(line) for line in told])
 

@@ -17,6 +17,8 @@ from tests.integration.command import REPOSITORY
 from .examples import FILES, MANUAL
 
 MOST_README_LINES: Final = 250
+PYTEST_PLUGIN: Final = REPOSITORY / "arm_vcpu_cli" / "pytest_plugin" / "__init__.py"
+"""Its options are those of pytest."""
 _LINK: Final = re.compile(r"\[[^\]]+\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)")
 _OPTION: Final = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 NOT_OURS: Final = frozenset({"--count", "--exits", "--help", "--rounds", "--run", "--seeds", "--set", "--traps"})
@@ -68,6 +70,7 @@ def test_options_are_those_of_the_commands() -> None:
     for name in COMMANDS:
         command = import_module(COMMANDS[name][0]).command
         known.update(option for each in command.params for option in (*each.opts, *each.secondary_opts))
+    known.update(_OPTION.findall(PYTEST_PLUGIN.read_text(encoding="utf-8")))
     for path in FILES:
         text = path.read_text(encoding="utf-8")
         assert sorted(set(_OPTION.findall(text)) - known) == [], path.name
