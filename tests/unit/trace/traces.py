@@ -107,6 +107,7 @@ EVENTS: tuple[TraceEvent, ...] = (
     ),
     event("access", "", 4_600_000, *uart("UARTDR", 0), ("data", Hex(0x42)), seq=5),
     event("code", "", 4_700_000, ("ipa", Hex(0x4008_0000)), ("size", 4096), seq=5, pc=PC, symbol="uart_init+0x24"),
+    event("fault", "flip", 4_800_000, ("fault", "upset"), ("number", 1), ("effect", "bit 0 of x0"), seq=5, pc=PC),
     event("exit", "SystemDown", 4_999_999, ("conduit", "hvc"), ("action", "off"), ("status", 0), esr=HVC, seq=6),
 )
 COUNTS = {"MmioWrite": 1, "MmioRead": 1, "Halt": 1, "SysRegWrite": 1, "Hypercall": 1, "SystemDown": 1}
