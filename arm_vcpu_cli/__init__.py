@@ -16,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Final
 
-    from arm_vcpu_cli.api import Machine, Result, VirtualCpu
+    from arm_vcpu_cli.api import Machine, Result
     from arm_vcpu_cli.arch.registers.sysreg import SysReg
     from arm_vcpu_cli.arch.translation.descriptor import Stage2Attributes
     from arm_vcpu_cli.arch.translation.memtype import MemoryType
@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from arm_vcpu_cli.host.console import Console
     from arm_vcpu_cli.host.hardware_support import has_hardware_support
     from arm_vcpu_cli.host.machine_host import Host
+    from arm_vcpu_cli.inspect.virtual_cpu import VirtualCpu
     from arm_vcpu_cli.observe.tracing import TraceOptions, Tracer
     from arm_vcpu_cli.trace.selection import Selection
     from arm_vcpu_cli.trace.sinks import JsonLinesSink, TraceSink
@@ -140,7 +141,7 @@ _MODULES: Final = {
     "TrapSource": "arm_vcpu_cli.arm_vcpu.vectors",
     "VCpuState": "arm_vcpu_cli.axvcpu.vcpu",
     "VectorTable": "arm_vcpu_cli.arm_vcpu.vectors",
-    "VirtualCpu": "arm_vcpu_cli.api",
+    "VirtualCpu": "arm_vcpu_cli.inspect.virtual_cpu",
     "has_hardware_support": "arm_vcpu_cli.host.hardware_support",
     "load_guest": "arm_vcpu_cli.guest.loader",
     "smc_call": "arm_vcpu_cli.arm_vcpu.smc",

@@ -5,21 +5,26 @@
         print(result.ending, result.console.decode(), hex(result.registers[0]["pc"]))
 
 What the command line does with a guest is the same with a terminal around it.
+
+A machine can be saved where it stands, and go on from there as often as wanted, in any process:
+
+    with Machine.open("vmlinuz", bootargs="console=ttyAMA0") as machine:
+        machine.expect("login: ")
+        machine.snapshot("booted.snap")
+    with Machine.open(from_snapshot="booted.snap", input=b"root\n") as machine:
+        result = machine.run(timeout=10)
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from importlib import import_module
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Final
 
-from arm_vcpu_cli.arch.bitfield import MASK64
-from arm_vcpu_cli.arch.registers.sysreg import SysReg, lookup
-from arm_vcpu_cli.arm_vcpu.context_frame import ZERO_REGISTER
 from arm_vcpu_cli.arm_vcpu.observer import ExitObserver
 from arm_vcpu_cli.axvcpu.vcpu import VCpuState
 from arm_vcpu_cli.board.description import MachineDescription
@@ -31,12 +36,13 @@ from arm_vcpu_cli.guest.image import GuestImage
 from arm_vcpu_cli.guest.loader import load_guest
 from arm_vcpu_cli.host.console import Console
 from arm_vcpu_cli.host.watchdog import Watchdog
+from arm_vcpu_cli.inspect.virtual_cpu import VirtualCpu
 from arm_vcpu_cli.record import Record
 from arm_vcpu_cli.vm import machine as parts
 from arm_vcpu_cli.vm.builder import build_machine
-from arm_vcpu_cli.vm.cpu import Activity, Cpu
 from arm_vcpu_cli.vm.diagnosis import place_of
 from arm_vcpu_cli.vm.endings import ENDS_FOR_GOOD, Ending, RunResult
+from arm_vcpu_cli.vm.guest_run import GuestRun
 from arm_vcpu_cli.vm.runner import run_machine
 
 if TYPE_CHECKING:
@@ -47,13 +53,19 @@ if TYPE_CHECKING:
     from arm_vcpu_cli.board.layers import Overrides
     from arm_vcpu_cli.host.captured_console import CapturedConsole
     from arm_vcpu_cli.vm.conversation import Conversation
+    from arm_vcpu_cli.vm.snapshot_loading import Snapshot
 
 _CAPTURED: Final = "arm_vcpu_cli.host.captured_console"
 """Needed only where the caller brings no console."""
 _CONVERSATION: Final = "arm_vcpu_cli.vm.conversation"
 """Needed only where somebody waits for what the guest prints."""
+_STATES: Final = "arm_vcpu_cli.vm.snapshot"
+_SAVING: Final = "arm_vcpu_cli.vm.snapshot_saving"
+_SNAPSHOTS: Final = "arm_vcpu_cli.vm.snapshot_loading"
+"""Loaded only for machines that are saved, or come from a snapshot."""
 _NANOSECONDS: Final = 1_000_000_000
 
+NO_FACTS: Final[Mapping[str, str]] = MappingProxyType({})
 FilePath = str | os.PathLike[str]
 
 
@@ -73,64 +85,6 @@ class Result(Record):
     registers: tuple[Mapping[str, int], ...]
 
 
-class VirtualCpu:
-    """The registers of one vCPU, while the guest is stopped; all 64 bits wide."""
-
-    def __init__(self, cpu: Cpu) -> None:
-        self._cpu = cpu
-
-    @property
-    def number(self) -> int:
-        """Its place among the vCPUs, 0 for the one that boots."""
-        return self._cpu.index
-
-    @property
-    def activity(self) -> Activity:
-        """Whether it runs, waits for an interrupt, or is off."""
-        return self._cpu.activity
-
-    @property
-    def pc(self) -> int:
-        """Where it goes on."""
-        return self._cpu.arch.ctx.elr
-
-    @pc.setter
-    def pc(self, value: int) -> None:
-        self._cpu.arch.ctx.elr = _register_value("pc", value)
-
-    @property
-    def sp(self) -> int:
-        """The stack pointer in use."""
-        return self._cpu.arch.ctx.sp
-
-    @sp.setter
-    def sp(self, value: int) -> None:
-        self._cpu.arch.ctx.sp = _register_value("sp", value)
-
-    def x(self, number: int) -> int:
-        """X<number>, 0 to 30. Raises :class:`UsageError`."""
-        return self._cpu.arch.ctx.gpr(_general_register(number))
-
-    def set_x(self, number: int, value: int) -> None:
-        """Set X<number>, 0 to 30. Raises :class:`UsageError`."""
-        self._cpu.arch.ctx.set_gpr(_general_register(number), _register_value(f"x{number}", value))
-
-    def read(self, register: str | SysReg) -> int:
-        """A system register of the core, by name (``"TTBR0_EL1"``) or encoding. Raises :class:`UsageError` for a name
-        that no register has; one that the core lacks, as it does those of the GIC, reads as 0."""
-        return self._cpu.arch.read_sysreg(_system_register(register))
-
-    def write(self, register: str | SysReg, value: int) -> None:
-        """Write a system register with its side effects; raises as :meth:`read` does."""
-        self._cpu.arch.write_sysreg(_system_register(register), _register_value(str(register), value))
-
-    def registers(self) -> dict[str, int]:
-        """``x0`` to ``x30``, ``sp``, ``pc`` and ``pstate`` in the form of SPSR_EL2."""
-        frame = self._cpu.arch.ctx
-        found = {f"x{number}": frame.gpr(number) for number in range(ZERO_REGISTER)}
-        return found | {"sp": frame.sp, "pc": frame.elr, "pstate": int(frame.spsr)}
-
-
 class Machine:
     """A machine with its guest loaded; a context manager, which gives back the engine and the guest's memory."""
 
@@ -142,19 +96,29 @@ class Machine:
         """The vCPUs. Their registers have values once the machine is started."""
         self._captured = captured
         self._conversation: Conversation | None = None
+        self._attached = False
+        """Whether it has devices of the caller's."""
         self._started = False
         self.last_run: RunResult | None = None
         """How the last run ended, None before the first."""
         self._is_over = False
+        self._input = b""
+        """What the guest receives once it has its state."""
+        self._snapshot: Snapshot | None = None
+        self._resumed: object = None
+        """The state of the watchers of the run that goes on; None if there is none."""
+        self._watchers: GuestRun | None = None
+        """Those of the last run."""
 
     @classmethod
     def open(
         cls,
-        guest: FilePath | GuestImage,
+        guest: FilePath | GuestImage | None = None,
         machine: FilePath | Mapping[str, object] | MachineDescription | None = None,
         *,
         input: bytes = b"",
         console: Console | None = None,
+        from_snapshot: FilePath | Snapshot | None = None,
         **overrides: Unpack[Overrides],
     ) -> Self:
         """Build a machine with a guest in it.
@@ -166,14 +130,38 @@ class Machine:
         ends, until :meth:`send` sends more. With a ``console`` of your own, which stays yours to close, the guest's
         output goes there instead of to :attr:`console`, and ``input`` is not used.
 
-        Raises :class:`GuestFileError`, :class:`MachineFileError`, :class:`UsageError` or :class:`EngineError`.
+        ``from_snapshot`` is a file of :meth:`snapshot`, and takes the place of all that describes a machine: this one
+        goes on from there. ``guest`` is then only for its symbols, and needed only if its file has been moved.
+
+        Raises :class:`GuestFileError`, :class:`MachineFileError`, :class:`UsageError` or :class:`EngineError`, and
+        :class:`FileError` for a snapshot.
         """
+        if from_snapshot is not None:
+            found: Snapshot = import_module(_SNAPSHOTS).snapshot_of(from_snapshot, guest, machine, overrides)
+            return cls._from_snapshot(found, input, console)
+        if guest is None:
+            raise UsageError("a machine needs a guest, or a snapshot")
         description = _description(machine, overrides)
         image = guest if isinstance(guest, GuestImage) else _image(guest, description)
         captured: CapturedConsole | None = None
         if console is None:
             captured = console = import_module(_CAPTURED).CapturedConsole(input)
         return cls(build_machine(description, image, console), captured)
+
+    @classmethod
+    def _from_snapshot(cls, snapshot: Snapshot, input: bytes, console: Console | None) -> Self:
+        captured: CapturedConsole | None = None
+        if console is None:
+            captured = console = import_module(_CAPTURED).CapturedConsole(b"")
+        try:
+            built = build_machine(snapshot.description, snapshot.image, console, loaded=snapshot.loaded)
+        except BaseException:
+            snapshot.close()
+            raise
+        built.goes_on = True
+        made = cls(built, captured)
+        made._snapshot, made._input = snapshot, input
+        return made
 
     # Before it runs --------------------------------------------------------------------------------------------
 
@@ -190,6 +178,7 @@ class Machine:
         for region in self.parts.description.memory:
             if base < region.end and region.base < end:
                 raise MemoryMapError(f"device at {base:#x}-{end - 1:#x} overlaps memory.{region.name}")
+        self._attached = True
         buses = {id(bus): bus for bus in (self.parts.bus, *(cpu.bus for cpu in self.parts.cpus))}
         for bus in buses.values():
             bus.add(name or f"{type(device).__name__.lower()}@{base:x}", base, size, device)
@@ -213,10 +202,21 @@ class Machine:
     # Running ---------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Enable virtualisation and bind the vCPUs; :meth:`run` does it if nobody has."""
-        if not self._started:
-            self._started = True
-            self.parts.start()
+        """Enable virtualisation and bind the vCPUs; :meth:`run` does it if nobody has. A machine from a snapshot has
+        its state from here on. Raises :class:`FileError` if the snapshot is damaged."""
+        if self._started:
+            return
+        self._started = True
+        self.parts.start()
+        if self._snapshot is not None:
+            with closing(self._snapshot):
+                self._snapshot.restore(self.parts)
+                self._resumed = self._snapshot.run_state
+            if self._captured is not None:
+                if self._input:
+                    self.parts.input.send(self._input)
+                # As without a snapshot: nothing else arrives until somebody sends it.
+                self._captured.feed(b"")
 
     def run(self, *, timeout: float = 0.0, guest_timeout: float = 0.0) -> Result:
         """Run the guest to its end, or for ``timeout`` seconds of the host or ``guest_timeout`` seconds of its own time
@@ -236,10 +236,33 @@ class Machine:
         if self._is_over and self.last_run is not None:
             return self.last_run
         self.start()
-        result = self.last_run = run_machine(self.parts, watchdog)
+        run = self._watchers = GuestRun(self.parts, watchdog)
+        if self._resumed is not None:
+            resumed, self._resumed = self._resumed, None
+            import_module(_STATES).load_run(run, resumed)
+        result = self.last_run = run_machine(self.parts, watchdog, run)
         broken = any(cpu.vcpu.state is VCpuState.INVALID for cpu in self.parts.cpus)
         self._is_over = broken or result.ending in ENDS_FOR_GOOD
         return result
+
+    def snapshot(
+        self, path: FilePath, *, compress: bool | None = None, note: str = "", facts: Mapping[str, str] = NO_FACTS
+    ) -> None:
+        """Save the machine, whose guest is stopped, to a file, from which :meth:`open` makes one that goes on here.
+
+        The file is complete under its name or not there. It is compressed if the extra ``zstd`` is installed, unless
+        ``compress`` says otherwise. ``note`` is for people, ``facts`` are those of the recording of the run, if there
+        is one.
+
+        Raises :class:`UsageError` for a machine that cannot be saved: one with devices of the caller's, with open files
+        of the host, or that restarts after a reset; :class:`FileError` or :class:`OutputError` where the file cannot be
+        written.
+        """
+        if self._attached:
+            raise UsageError("the machine cannot be saved: it has devices of the caller's")
+        self.start()
+        write = import_module(_SAVING).write_snapshot
+        write(self.parts, self._watchers, _path("path", path), compress=compress, note=note, facts=facts)
 
     def expect(
         self, pattern: str | re.Pattern[str], *, timeout: float = 60.0, host_timeout: float = 60.0
@@ -264,6 +287,9 @@ class Machine:
         caller's."""
         if self._captured is None:
             raise UsageError("send needs the machine's own console, and this one has that of the caller")
+        if self._snapshot is not None:
+            # What it has received is part of its state, which it must have first.
+            self.start()
         self.parts.input.send(data.encode() if isinstance(data, str) else data)
 
     def _run(self, timeout: float, guest_timeout: float) -> RunResult:
@@ -315,6 +341,8 @@ class Machine:
     def close(self) -> None:
         """Give back the engine and the guest's memory."""
         self.parts.close()
+        if self._snapshot is not None:
+            self._snapshot.close()
 
     def __enter__(self) -> Self:
         return self
@@ -351,24 +379,3 @@ def _path(what: str, value: object) -> Path:
     if not isinstance(value, str | os.PathLike):
         raise UsageError(f"{what}: expected the path of a file, found {type(value).__name__}")
     return Path(value)
-
-
-def _general_register(number: int) -> int:
-    if not 0 <= number < ZERO_REGISTER:
-        raise UsageError(f"x{number}: expected a general-purpose register from x0 to x30")
-    return number
-
-
-def _register_value(name: str, value: int) -> int:
-    if not 0 <= value <= MASK64:
-        raise UsageError(f"{name}: expected 64 bits, found {value:#x}")
-    return value
-
-
-def _system_register(register: str | SysReg) -> SysReg:
-    if isinstance(register, SysReg):
-        return register
-    try:
-        return lookup(register.upper())
-    except KeyError as error:
-        raise UsageError(f"{register}: no such system register") from error

@@ -23,7 +23,7 @@ def preempt(
     if not vector:
         return Nothing()
     exits.count += 1
-    reason = ExternalInterrupt(vector)
+    exits.reason = reason = ExternalInterrupt(vector)
     recorder.append((recorder.snapshot(), exits.count, reason))
     if observer is not None:
         record = ExitRecord(observer.now(), reason, None, frame.elr, frame.spsr.el, vcpu=vcpu)

@@ -15,6 +15,7 @@ from arm_vcpu_cli.arm_vcpu.exception import Pending, SyncHandlers
 from arm_vcpu_cli.arm_vcpu.exit_path import ExitState
 from arm_vcpu_cli.arm_vcpu.interrupt_lines import VirtualInterruptLines
 from arm_vcpu_cli.arm_vcpu.residency import Residency
+from arm_vcpu_cli.axvcpu.exit import AxVCpuExitReason, Halt, Nothing, SystemDown
 from arm_vcpu_cli.engine.layout import CpuState
 from arm_vcpu_cli.saved import Saved
 
@@ -39,6 +40,7 @@ def save_vcpu(
         "registers": state.save(),
         "here": residency is not None and residency.here,
         "exits": exits.count,
+        "returned": "" if exits.reason is None else type(exits.reason).__name__,
         "irq": lines.irq,
         "fiq": lines.fiq,
         "pending": save_pending(handlers.pending),
@@ -70,11 +72,18 @@ def load_vcpu(
     # After the vCPU has taken its place, which has cleared the exclusive monitor.
     state.load(registers)
     lines.load(irq=irq, fiq=fiq)
-    exits.count, exits.reason, exits.record = count, None, None
+    exits.count, exits.reason, exits.record = count, _returned(saved.text("returned")), None
     handlers.pending, handlers.given = pending, given
     handlers.new_pstate, handlers.note = new_pstate, note
     if handlers.on_demand is not None:
         handlers.on_demand.go_on(user_code_everywhere=user_code)
+
+
+def _returned(name: str) -> AxVCpuExitReason | None:
+    """An exit that says as much of the one of that name as is asked of one that is over."""
+    if not name:
+        return None
+    return Halt() if name in (Halt.__name__, SystemDown.__name__) else Nothing()
 
 
 def save_pending(pending: Pending | PlainAccess | PendingAccess) -> dict[str, Any]:

@@ -299,10 +299,15 @@ def free_memory(ram: GuestRam, description: MachineDescription, image: GuestImag
     return max(free, key=lambda gap: gap[1] - gap[0], default=(main.end, main.end))
 
 
+def loaded_files(ram: GuestRam) -> tuple[Extent, ...]:
+    """The extents of everything loaded but the guest: files, initial RAM disk and device tree."""
+    return (*_files(ram), *ram.loaded)
+
+
 def _taken(ram: GuestRam, image: GuestImage) -> list[Extent]:
     """The extents of everything loaded."""
     segments = [segment for segment in image.segments if segment.memory_size]
-    return [Extent(each.address, each.end, each.name) for each in segments] + _files(ram) + [*ram.loaded]
+    return [Extent(each.address, each.end, each.name) for each in segments] + [*loaded_files(ram)]
 
 
 def _files(ram: GuestRam) -> list[Extent]:

@@ -32,6 +32,7 @@ COMMANDS: Final = MappingProxyType(
         "diff": ("arm_vcpu_cli.cli.diff", "Show where two traces part."),
         "report": ("arm_vcpu_cli.cli.report", "Make a page of a trace: timeline, tables, plots."),
         "walk": ("arm_vcpu_cli.cli.walk", "Walk a guest's translation tables for an address."),
+        "snapshot": ("arm_vcpu_cli.cli.snapshot", "Run a guest to some point, and save the machine."),
         "explain": ("arm_vcpu_cli.cli.explain", "Decode a register value."),
         "dtb": ("arm_vcpu_cli.cli.dtb", "Write the device tree of a machine."),
         "probe": ("arm_vcpu_cli.cli.probe", "Report what host and modelled CPU can do, and what a guest needs."),

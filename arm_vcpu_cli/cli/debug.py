@@ -76,7 +76,7 @@ def command(debugger: str | None, **options: Any) -> int:
     guest = GuestOptions(**options, repeatable=True)
     if guest.guest == STDIN:
         raise UsageError("-: the debugger has stdin; expected a guest from a file")
-    found = _debugger(debugger, guest.guest)
+    found = _debugger(debugger, guest.file)
     with _terminal_kept():
         return run_guest(guest, debug=partial(_Attached, found))
 

@@ -43,9 +43,9 @@ STDIN: Final = Path("-")
 
 
 class GuestOptions(Record):
-    """The values of the options of a command that runs a guest."""
+    """The values of the options of a command that runs a guest, or goes on with one ``from_snapshot``."""
 
-    guest: Path
+    guest: Path | None = None
     machine: Path | None = None
     append: str | None = None
     memory: int | None = None
@@ -80,30 +80,48 @@ class GuestOptions(Record):
     """Whether the guest is run like a program: one line if it fails, no report, and its terminal stays as it is."""
     gdb: Endpoint | None = None
     wait: bool = False
+    from_snapshot: Path | None = None
+
+    @property
+    def file(self) -> Path:
+        """The file that is run: the guest's or the snapshot's. Raises :class:`UsageError` if there is neither."""
+        found = self.from_snapshot or self.guest
+        if found is None:
+            raise UsageError("expected a guest, or --from FILE")
+        return found
 
     def load(self) -> tuple[MachineDescription, GuestImage]:
         """Load machine description and guest; the command line overrides the file."""
-        if self.record is not None and self.replay is not None:
-            raise UsageError("--record and --replay: a run is either recorded or repeated")
-        if self.guest.suffix == ".toml" and self.kernel_type is None:
+        self.check_journal()
+        guest = self.file
+        if guest.suffix == ".toml" and self.kernel_type is None:
             # It would run as a raw binary, for an instruction or two.
-            raise UsageError(f"{self.guest}: a machine description goes with -m, and GUEST is the program to run")
+            raise UsageError(f"{guest}: a machine description goes with -m, and GUEST is the program to run")
         description = self.describe()
         boot = description.boot
         load_address = boot.load_address if self.load_address is None else self.load_address
         image = load_guest(
-            self.guest,
+            guest,
             load_address=load_address,
             ram_base=description.ram.base,
             kind=boot.kernel_type,
-            data=self._from_stdin() if self.guest == STDIN else None,
+            data=self._from_stdin() if guest == STDIN else None,
         )
         if self.load_address is not None and image.kind == "elf":
-            raise UsageError(f"--load-address is for raw binaries; {self.guest} is an ELF file, with addresses in it")
-        if self.symbols is not None:
-            files = import_module("arm_vcpu_cli.guest.symbol_files")
-            image = replace(image, symbols=files.load_symbols(self.symbols))
-        return description, image
+            raise UsageError(f"--load-address is for raw binaries; {guest} is an ELF file, with addresses in it")
+        return description, self.with_symbols(image)
+
+    def with_symbols(self, image: GuestImage) -> GuestImage:
+        """An image with the symbols that the options name, if they do."""
+        if self.symbols is None:
+            return image
+        files = import_module("arm_vcpu_cli.guest.symbol_files")
+        return replace(image, symbols=files.load_symbols(self.symbols))
+
+    def check_journal(self) -> None:
+        """Raise :class:`UsageError` for a run that would be recorded and repeated at once."""
+        if self.record is not None and self.replay is not None:
+            raise UsageError("--record and --replay: a run is either recorded or repeated")
 
     def describe(self) -> MachineDescription:
         """Load the machine description alone."""
@@ -117,7 +135,7 @@ class GuestOptions(Record):
     def _from_stdin(self) -> bytes:
         if sys.stdin.isatty():
             raise UsageError("-: stdin is a terminal; expected the guest from a file or a pipe")
-        return read_stream(sys.stdin.buffer, self.guest, "a guest image")
+        return read_stream(sys.stdin.buffer, STDIN, "a guest image")
 
     def _overrides(self) -> Overrides:
         """The overrides that are checked together with the file."""

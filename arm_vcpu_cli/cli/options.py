@@ -128,6 +128,16 @@ GUEST = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
 
 _guest_option = partial(click.option, cls=GuestOption)
 
+
+def guest_or_snapshot(ctx: click.Context, _param: click.Parameter, value: Path | None) -> Path | None:
+    """Refuse a command line without a guest, unless it is about a snapshot."""
+    other = ctx.params.get("from_snapshot") or ctx.params.get("info")
+    if value is None and other is None and not ctx.resilient_parsing:
+        # Options that are given have been processed before what is missing.
+        raise click.UsageError("Missing argument 'GUEST'.", ctx)
+    return value
+
+
 _MACHINE_OPTIONS = (
     _guest_option(
         "-m", "--machine", type=FILE, metavar="FILE.toml", help="Machine description [default: the virt preset]."
@@ -156,7 +166,15 @@ _MACHINE_OPTIONS = (
 )
 
 _GUEST_OPTIONS = (
-    click.argument("guest", type=GUEST),
+    click.argument("guest", type=GUEST, required=False, callback=guest_or_snapshot),
+    _guest_option(
+        "--from",
+        "from_snapshot",
+        type=FILE,
+        metavar="FILE",
+        help="Go on from a snapshot (armvcpu snapshot), which says what guest and machine are. GUEST is then only for "
+        "its symbols.",
+    ),
     *_MACHINE_OPTIONS,
     _guest_option(
         "--load",

@@ -25,7 +25,11 @@ _Key = tuple[int, int, str]
 def check_guest(options: GuestOptions, description: MachineDescription, output: Path | None) -> None:
     """Refuse an ``-o`` or ``--record`` of a command that runs a guest. Raises FileError."""
     inputs = {"the guest": options.guest, **machine_files(description)}
-    inputs |= {"the symbol file": options.symbols, "the recording to repeat": options.replay}
+    inputs |= {
+        "the symbol file": options.symbols,
+        "the recording to repeat": options.replay,
+        "the snapshot": options.from_snapshot,
+    }
     check_outputs({"-o": output, "--record": options.record, "--report-file": options.report_file}, inputs)
 
 

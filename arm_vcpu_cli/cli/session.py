@@ -6,7 +6,7 @@ import gc
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import partial
 from importlib import import_module
@@ -21,6 +21,7 @@ from arm_vcpu_cli.cli.progress import doing
 from arm_vcpu_cli.cli.terminal import open_console, raw_terminal, signals_stop, signals_wake
 from arm_vcpu_cli.errors import OutputCancelledError, OutputError, StoppedError, UsageError
 from arm_vcpu_cli.guest.image import GuestImage
+from arm_vcpu_cli.host.console import Console
 from arm_vcpu_cli.host.machine_host import engine_version
 from arm_vcpu_cli.host.watchdog import StopCause, Watchdog
 from arm_vcpu_cli.inspect.postmortem.report_wanted import FULL, NONE, wants_report, was_stopped
@@ -33,9 +34,12 @@ if TYPE_CHECKING:
     from arm_vcpu_cli.cli.debugging import Debugging
     from arm_vcpu_cli.trace.patience import Cancelled
     from arm_vcpu_cli.vm.inputlog import InputLog
+    from arm_vcpu_cli.vm.snapshot_loading import Snapshot
 
 _AT_ONCE: Final = 1e-3
 """Seconds; 0 would mean no limit."""
+_CONTINUING: Final = "arm_vcpu_cli.cli.continuing"
+"""Loaded only for runs that go on from a snapshot."""
 _INPUT_LOG: Final = "arm_vcpu_cli.vm.inputlog"
 """Loaded only for runs that are recorded or replayed."""
 _DESTINATION: Final = "arm_vcpu_cli.trace.destination"
@@ -75,7 +79,7 @@ def run_guest(
             debugging = _debugging(loaded, debug, debugged)
             connected = open_console if debugging is None else debugging.open_console
             console = connected(reads_input=options.reads_input, keys=not options.as_program)
-            opened = Machine.open(loaded.image, loaded.description, console=console)
+            opened = open_machine(loaded, console)
         return _run_opened(opened, loaded, debugging, prepare, finish)
 
 
@@ -98,7 +102,7 @@ def _run_opened(
     finish: Callable[[RunResult, Sequence[str]], None] | None,
 ) -> int:
     options, machine = loaded.options, opened.parts
-    if loaded.image.kind == "linux" and not options.as_program:
+    if loaded.image.kind == "linux" and not (options.as_program or loaded.snapshot):
         import_module(_KERNEL_WARNINGS).warn_of_kernel(machine)
     with opened, watched(machine, loaded) as watchdog, ExitStack() as recording, ExitStack() as filing:
         connect = open_input(machine, loaded, watchdog, recording)
@@ -130,7 +134,7 @@ def _run_opened(
                 raise failure
         if options.as_program and not options.regs:
             if result.status:
-                say(f"{printable_path(options.guest)}: {result.message}", watchdog.has_fired)
+                say(f"{printable_path(options.file)}: {result.message}", watchdog.has_fired)
         elif debugging is None or not debugging.is_quiet or options.regs:
             _tell(result, report, watchdog.has_fired, regs=options.regs)
         # Write here, where signals are deferred: on the way out a signal would print a second line.
@@ -139,31 +143,45 @@ def _run_opened(
 
 
 class Loaded(Record):
-    """The loaded files of a run; ``log`` is the recorded run to replay. ``since`` is the ``time.monotonic`` at which
-    loading began."""
+    """The loaded files of a run; ``log`` is the recorded run to replay, and ``snapshot`` what the run goes on from.
+    ``since`` is the ``time.monotonic`` at which loading began."""
 
     since: float
     options: GuestOptions
     description: MachineDescription
     image: GuestImage
     log: InputLog | None
+    snapshot: Snapshot | None = None
 
 
 def load_files(options: GuestOptions, output: Path | None = None) -> Loaded:
     """Load the files named by the options. Refuses to overwrite them with ``output``, a recording or a report."""
     since = time.monotonic()
-    with doing(f"loading {options.guest.name}"):
-        description, image = options.load()
+    snapshot: Snapshot | None = None
+    with doing(f"loading {options.file.name}"):
+        if options.from_snapshot is None:
+            description, image = options.load()
+        else:
+            snapshot = import_module(_CONTINUING).open_snapshot(options, options.from_snapshot)
+            description, image = snapshot.description, snapshot.image
     if any(path is not None for path in (output, options.record, options.report_file)):
         import_module(_OVERWRITING).check_guest(options, description, output)
     log = None if options.replay is None else import_module(_INPUT_LOG).load_input_log(options.replay)
-    return Loaded(since, options, description, image, log)
+    return Loaded(since, options, description, image, log, snapshot)
+
+
+def open_machine(loaded: Loaded, console: Console) -> Machine:
+    """The machine of the loaded files. Raises as :meth:`Machine.open` does."""
+    if loaded.snapshot is not None:
+        return Machine.open(console=console, from_snapshot=loaded.snapshot)
+    return Machine.open(loaded.image, loaded.description, console=console)
 
 
 def slow_files(options: GuestOptions) -> AbstractContextManager[None]:
     """A context for reading files that may have to be waited for: a FIFO may have no writer."""
     files = (
         options.guest,
+        options.from_snapshot,
         options.machine,
         options.initrd,
         options.symbols,
@@ -229,11 +247,14 @@ def open_input(machine: Parts, loaded: Loaded, watchdog: Watchdog, recording: Ex
     """
     options = loaded.options
     if loaded.log is not None:
-        loaded.log.check(_facts(machine, options))
-        return partial(machine.input.replay, loaded.log)
+        if loaded.snapshot is None:
+            loaded.log.check(_facts(machine, loaded))
+            return partial(machine.input.replay, loaded.log)
+        _check_repeatable(machine, options)
+        return partial(machine.input.replay, loaded.log, loaded.snapshot.place_in(loaded.log))
     if options.record is None:
         return partial(_watch, machine, ahead=False) if machine.gic is not None else _nothing
-    facts = _facts(machine, options)
+    facts = _facts(machine, loaded)
     file = recording.enter_context(import_module(_DESTINATION).open_destination(options.record, watchdog.has_fired))
 
     def record() -> None:
@@ -266,8 +287,15 @@ def _was_stopped(result: RunResult) -> bool:
     return result.ending in (Ending.LIMIT, Ending.INTERRUPTED)
 
 
-def _facts(machine: Parts, options: GuestOptions) -> dict[str, str]:
-    """The facts that a run depends on besides its input."""
+def facts_of_recording(machine: Parts, loaded: Loaded) -> Mapping[str, str]:
+    """The facts of the recording that the run is written to or read from; empty if there is none."""
+    if loaded.log is not None:
+        return loaded.log.facts
+    return {} if loaded.options.record is None else _facts(machine, loaded)
+
+
+def _check_repeatable(machine: Parts, options: GuestOptions) -> None:
+    """Raise :class:`UsageError` for a run that depends on more than its input."""
     description = machine.description
     option = "--record" if options.record is not None else "--replay"
     if description.clock.source is not ClockSource.INSTRUCTIONS:
@@ -276,6 +304,14 @@ def _facts(machine: Parts, options: GuestOptions) -> dict[str, str]:
         raise UsageError(f"{option}: the guest is read from stdin; expected a file, which can be read again")
     if description.semihosting_dir is not None:
         raise UsageError(f"{option} and --semihosting-dir: what a guest reads from files is not recorded")
+
+
+def _facts(machine: Parts, loaded: Loaded) -> dict[str, str]:
+    """The facts that a run depends on besides its input."""
+    options, description = loaded.options, machine.description
+    _check_repeatable(machine, options)
+    if loaded.snapshot is not None:
+        return {"snapshot": loaded.snapshot.digest, "engine": engine_version()}
     log = import_module(_INPUT_LOG)
     files = {"guest": options.guest, "initrd": description.boot.initrd}
     files |= {f"memory.{region.name}.file": region.file for region in description.memory}

@@ -105,7 +105,7 @@ def command(
     if trace is not None:
         _check_alone(options, live=live)
         return _of_trace(trace, wanted)
-    if options["guest"] is None:
+    if options["guest"] is None and options["from_snapshot"] is None:
         raise click.UsageError("Missing argument 'GUEST', or -i TRACE", click.get_current_context())
     if live:
         _check_live()
@@ -115,7 +115,7 @@ def command(
 # A trace has no guest to run.
 for _parameter in command.params:
     if _parameter.name == "guest":
-        _parameter.required = False
+        _parameter.callback = None
 
 
 def _check_alone(options: dict[str, Any], *, live: bool) -> None:
@@ -126,7 +126,7 @@ def _check_alone(options: dict[str, Any], *, live: bool) -> None:
 
     given = [name for name, value in {**options, "live": live}.items() if is_given(value)]
     if given:
-        named = {"guest": "GUEST", "loads": "--load", "arguments": "-- ARGS"}
+        named = {"guest": "GUEST", "from_snapshot": "--from", "loads": "--load", "arguments": "-- ARGS"}
         name = named.get(given[0]) or f"--{given[0].replace('_', '-')}"
         raise UsageError(f"-i: a trace is summarised and no guest is run; {name} does not go with it")
 
@@ -152,7 +152,7 @@ def _of_trace(path: Path, wanted: _Output) -> int:
 
 
 def _of_guest(options: GuestOptions, wanted: _Output, *, live: bool) -> int:
-    view, heading = wanted.view, shown_name(options.guest.name)
+    view, heading = wanted.view, shown_name(options.file.name)
     with contextlib.ExitStack() as opened, contextlib.ExitStack() as shown:
         prepared: list[tuple[ExitCounter, TextIO | None, Cancelled]] = []
 
@@ -168,7 +168,7 @@ def _of_guest(options: GuestOptions, wanted: _Output, *, live: bool) -> int:
         def finish(result: RunResult, _report: Sequence[str]) -> None:
             shown.close()
             for counter, file, cancelled in prepared:
-                about = {"guest": printable_path(options.guest), "ending": result.ending.value, "status": result.status}
+                about = {"guest": printable_path(options.file), "ending": result.ending.value, "status": result.status}
                 summary = partial(_write, counter.statistics, wanted, heading, about)
                 if file is None:
                     with open_stderr(cancelled) as stream:

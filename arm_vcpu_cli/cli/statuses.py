@@ -69,6 +69,10 @@ BY_COMMAND: Final[Mapping[str, Statuses]] = MappingProxyType(
             (1, "at least one of them faults"),
             (3, "the guest never got to --at PLACE, or not --count times; nothing is shown"),
         ),
+        "snapshot": _of(
+            (0, "the snapshot is written, or shown"),
+            (3, "the guest never got to --at PLACE, never printed --console REGEX, or ended; there is no snapshot"),
+        ),
         "diff": _of((0, "the traces are the same"), (1, "they differ")),
         "report": _of(_DONE),
         "explain": _of(_DONE),

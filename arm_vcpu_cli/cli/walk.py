@@ -12,14 +12,13 @@ from typing import Any, Final
 
 import click
 
-from arm_vcpu_cli.api import Machine
 from arm_vcpu_cli.arch.translation.memtype import Access
 from arm_vcpu_cli.cli.complete import complete_symbols
 from arm_vcpu_cli.cli.guest_options import GuestOptions
 from arm_vcpu_cli.cli.options import guest_options
 from arm_vcpu_cli.cli.output import say, show
 from arm_vcpu_cli.cli.sections import SectionedCommand
-from arm_vcpu_cli.cli.session import load_files, open_input, run_loaded, slow_files, watched
+from arm_vcpu_cli.cli.session import load_files, open_input, open_machine, run_loaded, slow_files, watched
 from arm_vcpu_cli.errors import UsageError
 from arm_vcpu_cli.guest.symbols import SymbolTable
 from arm_vcpu_cli.host.console import Console
@@ -104,6 +103,8 @@ def command(
     holds addresses, such as FAR_EL1 or VBAR_EL1. The walk is on stdout; what the guest prints is dropped, unless
     --console is given.
 
+    With --from all words are VAs.
+
     --at compares virtual addresses, at EL0 as at EL1, and stops the guest before the instruction is executed. Of
     several vCPUs the one that gets there first stops, and --count counts all of them; with --vcpu N only vCPU N does.
 
@@ -118,6 +119,8 @@ def command(
       armvcpu walk guest.elf --at memcpy+0x40 --count 3 x0 x1
       armvcpu walk guest.elf --at do_fault --json FAR_EL1 | jq '.walks[0].fault'
     """
+    if options["from_snapshot"] is not None and options["guest"] is not None:
+        addresses, options["guest"] = (str(options["guest"]), *addresses), None
     if not addresses and not whole_map and not shows_interrupts:
         raise click.UsageError("nothing to walk: expected a VA, --map or --interrupts")
     if count is not None and at is None:
@@ -172,7 +175,7 @@ def _stopped(
             wanted = None if stop is None else _address(stop, loaded.image.symbols)
             source = _input() if options.reads_input else None
             console = Console(sys.stderr.fileno() if shows_console else nowhere, source)
-            opened = Machine.open(loaded.image, loaded.description, console=console)
+            opened = open_machine(loaded, console)
         machine = opened.parts
         with opened:
             with watched(machine, loaded) as watchdog, ExitStack() as recording:

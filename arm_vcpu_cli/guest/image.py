@@ -42,7 +42,8 @@ class GuestImage(Record):
 
     ``entry`` is an IPA inside the data of an executable segment. ``segments`` are sorted by address and do
     not overlap. ``load_bias`` is what was added to the addresses that the file was linked for, 0 unless it is
-    a static PIE; it is negative where the image moved down.
+    a static PIE; it is negative where the image moved down. ``digest`` identifies an image whose segments have come
+    without their data; it is empty otherwise.
     """
 
     path: Path
@@ -51,6 +52,7 @@ class GuestImage(Record):
     segments: tuple[Segment, ...]
     symbols: SymbolTable
     load_bias: int = 0
+    digest: str = ""
 
     def source(self, address: int) -> str:
         """The source line of a virtual address, such as ``main.c:42``; nothing where it is not known."""

@@ -156,11 +156,11 @@ class Console(ConsoleOutput):
         self._looks += 1
         return self._seen_waiting
 
-    def give_back(self, unread: int) -> None:
+    def give_back(self, unread: int | None) -> None:
         """The guest gets nothing more. What it has not read of a file, which includes the last ``unread`` bytes that it
-        has received, is there for the next reader."""
+        has received, is there for the next reader; with None it keeps what it has received."""
         if self.file is not None and not self._fed:
-            self.file.leave(unread + len(self._in))
+            self.file.leave(0 if unread is None else unread + len(self._in))
 
     def take(self, most: int) -> bytes:
         """What there is for the guest now, at most ``most`` bytes."""
@@ -257,11 +257,11 @@ class Console(ConsoleOutput):
     # Input that is repeated
 
     def replay(self) -> None:
-        """From now on, the guest receives what it is fed, and nothing else. Keys are read for the escape only."""
+        """From now on, the guest receives what it is fed, behind what it has received, and nothing else. Keys are read
+        for the escape only."""
         self._refill = _nobody
         self._fed = True
         self._ended = False
-        self._in.clear()
         self._inbox.take()
 
     def feed(self, data: bytes) -> None:

@@ -6,6 +6,7 @@ from functools import partial
 
 from arm_vcpu_cli.devices.naming import device_kind
 from arm_vcpu_cli.observe.callers import CallerFinder, virtual_reader
+from arm_vcpu_cli.observe.continuing_traces import hold
 from arm_vcpu_cli.observe.describing import EventDescriber, seen_bus
 from arm_vcpu_cli.observe.tracing import TraceOptions, Tracer
 from arm_vcpu_cli.observe.vcpu_times import VcpuTimes
@@ -57,6 +58,8 @@ def attach_tracer(machine: Machine, sink: TraceSink, options: TraceOptions) -> T
             each.watch_code(address, address, lambda _pc: tracer.open())
         for address in options.stop_at:
             each.watch_code(address, address, lambda _pc: tracer.shut())
+    if machine.goes_on:
+        hold(machine, tracer, times)
     return tracer
 
 

@@ -60,9 +60,7 @@ class TraceOptions(Record):
     stop_on: bytes = b""
 
 
-_MOMENTARY: Final = tuple(
-    "_open _left _ring _seen _kinds _held_states _line _exited _begun _inside _late _tail".split()
-)
+MOMENTARY: Final = tuple("_open _left _ring _seen _kinds _held_states _line _exited _begun _inside _late _tail".split())
 """The attributes that change."""
 
 
@@ -165,12 +163,12 @@ class Tracer:
     def remembered(self) -> Any:
         """See :class:`~arm_vcpu_cli.saved.Remembers`."""
         number = 0 if self._once is None else self._once.number
-        return [copy(getattr(self, name)) for name in _MOMENTARY], self._latency.remembered(), number
+        return [copy(getattr(self, name)) for name in MOMENTARY], self._latency.remembered(), number
 
     def recall(self, remembered: Any) -> None:
         """See :class:`~arm_vcpu_cli.saved.Remembers`."""
         values, latency, number = remembered
-        for name, value in zip(_MOMENTARY, values, strict=True):
+        for name, value in zip(MOMENTARY, values, strict=True):
             setattr(self, name, copy(value))
         self._latency.recall(latency)
         if self._once is not None:

@@ -10,8 +10,9 @@ from typing import Any, Final
 
 import pytest
 
-from arm_vcpu_cli.api import Machine, Result, VirtualCpu
+from arm_vcpu_cli.api import Machine, Result
 from arm_vcpu_cli.errors import ArmVcpuError
+from arm_vcpu_cli.inspect.virtual_cpu import VirtualCpu
 from arm_vcpu_cli.observe.attaching import attach_tracer, trace_header
 from arm_vcpu_cli.observe.tracing import TraceOptions, Tracer
 from arm_vcpu_cli.pytest_plugin.exit_log import ExitLog

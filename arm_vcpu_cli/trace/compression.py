@@ -14,8 +14,11 @@ except ImportError:
 
 _GZIP_LEVEL: Final = 3
 _ZSTD_LEVEL: Final = 3
+_FRAME_LEVEL: Final = 1
+"""For frames: what is unpacked at once is also packed at once, while somebody waits."""
 _SYNC_BYTES: Final = 1 << 17
 _BUFFER: Final = 1 << 16
+_LARGEST_WINDOW: Final = 1 << 23
 
 
 def is_known(suffix: str) -> bool:
@@ -32,6 +35,27 @@ def compressed(file: io.RawIOBase, suffix: str, layers: ExitStack) -> io.Buffere
         return layers.enter_context(_Compressed(packed, ()))
     writer = zstandard.ZstdCompressor(level=_ZSTD_LEVEL).stream_writer(below, closefd=False)
     return layers.enter_context(_Compressed(writer, (zstandard.FLUSH_BLOCK,)))
+
+
+def frame(data: bytes) -> bytes:
+    """``data`` as one Zstandard frame; ``.zst`` must be known."""
+    return zstandard.ZstdCompressor(level=_FRAME_LEVEL).compress(data)
+
+
+def unframe(packed: bytes, size: int) -> bytes:
+    """The ``size`` bytes of one Zstandard frame. Raises ValueError if it has any other number of them, and needs no
+    memory for more."""
+    try:
+        if zstandard.frame_content_size(packed) != size:
+            raise ValueError("what is in it has another size")
+        data: bytes = zstandard.ZstdDecompressor(max_window_size=_LARGEST_WINDOW).decompress(
+            packed, max_output_size=size, allow_extra_data=False
+        )
+    except zstandard.ZstdError as error:
+        raise ValueError("it is not packed with Zstandard") from error
+    if len(data) != size:
+        raise ValueError("what is in it has another size")
+    return data
 
 
 class _Compressed(io.BufferedIOBase):

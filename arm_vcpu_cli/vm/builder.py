@@ -24,7 +24,7 @@ from arm_vcpu_cli.board.description import (
     MachineDescription,
     MemoryRegion,
 )
-from arm_vcpu_cli.board.placement import BackedRegion, GuestRam, load_files, load_segments, preload_files
+from arm_vcpu_cli.board.placement import BackedRegion, Extent, GuestRam, load_files, load_segments, preload_files
 from arm_vcpu_cli.devices.bus import Bus, MmioDevice
 from arm_vcpu_cli.devices.irq import IrqLine, unconnected
 from arm_vcpu_cli.devices.pl011 import Pl011
@@ -87,10 +87,23 @@ DEVICE_FACTORIES: Final[dict[str, DeviceFactory]] = {
 }
 
 
+class Loaded(Record):
+    """What was loaded into a machine whose memory comes from elsewhere: the address of its device tree, and the extents
+    of all files but the guest's."""
+
+    dtb_address: int | None
+    extents: tuple[Extent, ...]
+
+
 def build_machine(
-    description: MachineDescription, image: GuestImage, console: Console, host: MachineHost | None = None
+    description: MachineDescription,
+    image: GuestImage,
+    console: Console,
+    host: MachineHost | None = None,
+    *,
+    loaded: Loaded | None = None,
 ) -> Machine:
-    """Build a machine and load the guest into it.
+    """Build a machine and load the guest into it, unless it was ``loaded`` before.
 
     ``host`` has the physical CPUs that the description requires, and the machine closes it; one is created if there is
     none. Raises :class:`GuestFileError`, :class:`MachineFileError` or :class:`EngineError`.
@@ -98,15 +111,17 @@ def build_machine(
     if host is None:
         host = Host(description.cpu.model, cpus=description.cpu.phys_cpus)
     try:
-        return _build(description, image, console, host)
+        return _build(description, image, console, host, loaded)
     except BaseException:
         host.close()
         raise
 
 
-def _build(description: MachineDescription, image: GuestImage, console: Console, host: MachineHost) -> Machine:
+def _build(
+    description: MachineDescription, image: GuestImage, console: Console, host: MachineHost, loaded: Loaded | None
+) -> Machine:
     description = _with_clock_chosen(description, console)
-    if description.boot.arguments:
+    if description.boot.arguments and loaded is None:
         description = import_module(_GUEST_ARGUMENTS).with_kernel_arguments(description, image)
     core = host.core(0)
     _check_features(description, core)
@@ -120,11 +135,14 @@ def _build(description: MachineDescription, image: GuestImage, console: Console,
         with _blaming(description, f"memory.{region.name}"):
             backed.append(_map_region(host, stage2, region))
     ram = GuestRam(host, backed, host.forget_code)
-    preload_files(ram, description)
-    load_segments(ram, image)
-    load_files(ram, description, image)
     random = {purpose: _random(description, purpose) for purpose in ("boot", "trng", "rndr")}
-    dtb_address = load_boot_files(ram, description, image, random["boot"].randbytes)
+    if loaded is None:
+        preload_files(ram, description)
+        load_segments(ram, image)
+        load_files(ram, description, image)
+        dtb_address = load_boot_files(ram, description, image, random["boot"].randbytes)
+    else:
+        dtb_address, ram.loaded = loaded.dtb_address, loaded.extents
 
     scheduler = Scheduler(timeline, quantum=description.schedule.quantum, seed=description.schedule.seed)
     cpus: list[Cpu] = []

@@ -57,6 +57,8 @@ class GuestInput:
         """All deliveries so far, and those ahead where the run has gone back."""
         self._repeating = False
         self._answers = bytearray()
+        self.is_saved = False
+        """Whether what the guest has received and not read is saved with the machine: it is not given back then."""
         self.shows_prompts = False
         """Whether all that the guest has printed is shown before it waits, an unfinished line too."""
         self.replay_over = False
@@ -153,11 +155,21 @@ class GuestInput:
         """Record every delivery from now on."""
         self._recorder = recorder
 
-    def replay(self, log: InputLog) -> None:
-        """Repeat the deliveries of a recorded run at its times, and ignore all other input."""
+    def replay(self, log: InputLog, start: int = 0) -> None:
+        """Repeat the deliveries of a recorded run at its times, from that of the number ``start`` on, and ignore all
+        other input."""
         self._console.replay()
-        self._replay = log
+        self._replay, self._next = log, start
+        if start and not log.deliveries[start - 1][1]:
+            self._console.feed(b"")
         self._schedule()
+
+    @property
+    def delivered(self) -> Sequence[tuple[int, bytes]] | None:
+        """All deliveries so far; None if nobody has kept them."""
+        if self._replay is None and self._journal is None:
+            return None
+        return self._recorded()[0][: self._next]
 
     # A run that goes back in time
 
@@ -208,7 +220,7 @@ class GuestInput:
 
     def finish(self) -> None:
         """End the run. Input that the guest has not read stays for the next reader of the same source."""
-        self._console.give_back(sum(uart.unread for uart in self._uarts))
+        self._console.give_back(None if self.is_saved else sum(uart.unread for uart in self._uarts))
         if self._recorder is not None:
             self._recorder.close(self._clock.now())
 

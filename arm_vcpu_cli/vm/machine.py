@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from random import Random
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from arm_vcpu_cli.arm_vcpu.observer import ExitObserver
 from arm_vcpu_cli.arm_vcpu.pcpu import Aarch64PerCpu
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from arm_vcpu_cli.vm.faults.machine_faults import MachineFaults
 
 NO_DEVICES: Final[Mapping[str, MmioDevice]] = MappingProxyType({})
+NO_NOTES: Final[Mapping[str, Any]] = MappingProxyType({})
+LINE: Final = "line"
+"""In the notes: the line that the guest is printing."""
 NO_RANDOM: Final[Mapping[str, Random]] = MappingProxyType({})
 
 
@@ -89,6 +92,14 @@ class Machine:
         """Those whose knowledge of the run goes back with it."""
         self.faults = faults
         """The faults that the description injects, None if it has none."""
+        self.goes_on = False
+        """Whether it goes on from a snapshot; its state is restored when it is started."""
+        self.when_restored: list[Callable[[], None]] = []
+        """Called once it has its state."""
+        self.notes: Mapping[str, Any] = NO_NOTES
+        """What the observers had noted when it was saved."""
+        self.take_notes: Callable[[], dict[str, Any]] = dict
+        """What observers have noted that those of a run that goes on from here will need, as plain data."""
 
     @property
     def current(self) -> Cpu:

@@ -109,10 +109,11 @@ def conclude(run: GuestRun, result: RunResult, seconds: float) -> RunResult:
     )
 
 
-def run_machine(machine: Machine, watchdog: Watchdog) -> RunResult:
-    """Run a started machine to its end. ``watchdog`` is entered already; limits come from the description."""
+def run_machine(machine: Machine, watchdog: Watchdog, run: GuestRun | None = None) -> RunResult:
+    """Run a started machine to its end. ``watchdog`` is entered already; limits come from the description. ``run`` has
+    the watchers, if they are not to be new ones."""
     started = time.perf_counter()
-    run = GuestRun(machine, watchdog)
+    run = GuestRun(machine, watchdog) if run is None else run
     run.start()
     result = run_on(run, _loop) or stopped_short()
     return conclude(run, result, time.perf_counter() - started)

@@ -56,16 +56,21 @@ def parts(machine: Machine) -> dict[str, Part]:
 
 def save_machine(machine: Machine) -> dict[str, Any]:
     """The state of a machine that has been started, between two exits: with the guest stopped."""
+    memory = {backed.region.name: _pages(machine, backed) for backed in machine.ram.regions}
+    return {**save_without_memory(machine), "memory": memory}
+
+
+def save_without_memory(machine: Machine) -> dict[str, Any]:
+    """As :func:`save_machine`, without the memory of the guest."""
     return {
         "version": VERSION,
         "engine": engine_version(),
         "description": _described(machine.description),
-        "guest": _guest(machine.image),
+        "guest": identity(machine.image),
         "parts": {name: part.save() for name, part in parts(machine).items()},
         "timeline": machine.timeline.save(),
         "input": machine.input.save(),
         "random": {name: save_random(random) for name, random in machine.random.items()},
-        "memory": {backed.region.name: _pages(machine, backed) for backed in machine.ram.regions},
         "faults": None if machine.faults is None else machine.faults.save(),
     }
 
@@ -78,12 +83,20 @@ def load_machine_state(machine: Machine, state: object) -> None:
     """
     saved = Saved(state, "snapshot", version=VERSION)
     _check(machine, saved)
-    of_parts, pages = saved.part("parts"), saved.part("memory")
+    pages = saved.part("memory")
+    for backed in machine.ram.regions:
+        _load_pages(machine, backed, pages.rows_of_bytes(backed.region.name))
+    load_without_memory(machine, state)
+
+
+def load_without_memory(machine: Machine, state: object) -> None:
+    """As :func:`load_machine_state`, for a machine that has its memory already."""
+    saved = Saved(state, "snapshot", version=VERSION)
+    _check(machine, saved)
+    of_parts = saved.part("parts")
     mine = parts(machine)
     if sorted(mine) != sorted(of_parts.names()):
         raise ValueError(f"snapshot.parts are {', '.join(of_parts.names())}, expected {', '.join(mine)}")
-    for backed in machine.ram.regions:
-        _load_pages(machine, backed, pages.rows_of_bytes(backed.region.name))
     for name, part in mine.items():
         _loading(name, part, of_parts.value(name))
     random = saved.part("random")
@@ -132,7 +145,10 @@ def _described(description: MachineDescription) -> dict[str, str]:
     return {name: repr(getattr(alone, name)) for name in alone.__match_args__}
 
 
-def _guest(image: GuestImage) -> dict[str, Any]:
+def identity(image: GuestImage) -> dict[str, Any]:
+    """What tells a guest from any other, whatever its file is called."""
+    if image.digest:
+        return {"entry": image.entry, "kind": image.kind, "digest": image.digest}
     digest = hashlib.sha256()
     for segment in image.segments:
         digest.update(f"{segment.address} {segment.memory_size} {len(segment.data)} ".encode())
@@ -149,7 +165,7 @@ def _check(machine: Machine, saved: Saved) -> None:
         if description.text(name) != value:
             raise ValueError(f"snapshot.description.{name} is that of another machine")
     guest = saved.part("guest")
-    for name, value in _guest(machine.image).items():
+    for name, value in identity(machine.image).items():
         if guest.value(name) != value:
             raise ValueError(f"snapshot.guest.{name} is that of another guest")
 

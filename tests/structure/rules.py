@@ -35,7 +35,7 @@ LAYERS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         "arm_vcpu": frozenset({"errors", "record", "saved", "arch", "axvcpu", "engine"}),
         "board": GROUND | {"axvcpu", "devices", "guest", "arm_vcpu"},
         "host": GROUND | {"axvcpu", "engine", "arm_vcpu"},
-        "vm": GROUND | {"axvcpu", "engine", "devices", "guest", "trace", "arm_vcpu", "board", "host"},
+        "vm": GROUND | {"axvcpu", "engine", "devices", "guest", "trace", "arm_vcpu", "board", "host"} | {"version"},
         "probe": GROUND | {"axvcpu", "engine", "arm_vcpu", "board", "host"},
         "observe": GROUND | {"axvcpu", "engine", "devices", "guest", "trace", "arm_vcpu", "board", "host", "vm"},
         "inspect": GROUND
@@ -66,7 +66,9 @@ ENGINE_USERS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
 )
 """Who may choose an engine: the host of a machine, and the composition root."""
 
-COMMANDS: Final = frozenset({"debug", "diff", "dtb", "explain", "probe", "report", "run", "stat", "trace", "walk"})
+COMMANDS: Final = frozenset(
+    {"debug", "diff", "dtb", "explain", "probe", "report", "run", "snapshot", "stat", "trace", "walk"}
+)
 """Modules of the command line are called like their command, and the part that does its work may be too."""
 ROLES: Final = frozenset({"registers"})
 """Names that say what a module is in its folder, and the same in each."""

@@ -38,6 +38,11 @@ class PanicWatch:
         self.over = False
         """Whether the panic is complete."""
 
+    @property
+    def unfinished(self) -> bytes:
+        """The line that the guest is printing, or its end."""
+        return bytes(self._rest)
+
     def save(self) -> dict[str, Any]:
         """Return the state as plain data."""
         return {

@@ -1,0 +1,201 @@
+"""``armvcpu snapshot``."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from arm_vcpu_cli.cli.complete import complete_symbols
+from arm_vcpu_cli.cli.guest_options import GuestOptions
+from arm_vcpu_cli.cli.options import FILE, GuestCommand, guest_arguments, guest_options
+from arm_vcpu_cli.cli.output import say, show, tell
+from arm_vcpu_cli.cli.session import (
+    facts_of_recording,
+    load_files,
+    open_input,
+    open_machine,
+    run_loaded,
+    slow_files,
+    watched,
+)
+from arm_vcpu_cli.cli.terminal import open_console, raw_terminal
+from arm_vcpu_cli.errors import UsageError
+from arm_vcpu_cli.guest.symbols import SymbolTable
+from arm_vcpu_cli.inspect.tables import places
+from arm_vcpu_cli.observe.continuing_traces import note_for_tracers
+from arm_vcpu_cli.observe.stop_at import StopAt
+from arm_vcpu_cli.printable import printable_path
+from arm_vcpu_cli.record import Record
+from arm_vcpu_cli.vm.conversation import Conversation, ExpectationError, compiled
+from arm_vcpu_cli.vm.endings import STATUS_INTERRUPTED, Ending, RunResult
+from arm_vcpu_cli.vm.machine import Machine as Parts
+
+_NEVER_REACHED: Final = 3
+_FACTS: Final = "arm_vcpu_cli.inspect.snapshot_facts"
+"""Loaded only to show a snapshot."""
+
+
+@click.command("snapshot", cls=GuestCommand, short_help="Run a guest to some point, and save the machine.")
+@guest_options
+@guest_arguments
+@click.option("-o", "--output", type=FILE, metavar="FILE", help="The file of the snapshot.")
+@click.option(
+    "--at",
+    metavar="PLACE",
+    shell_complete=complete_symbols,
+    help="Save it before the instruction at PLACE: a function, function+offset, or an address.",
+)
+@click.option("--count", type=click.IntRange(min=1), metavar="N", help="With --at: when it gets there the N-th time.")
+@click.option("--vcpu", type=click.IntRange(min=0), metavar="N", help="With --at: when vCPU N gets there.")
+@click.option("--console", "text", metavar="REGEX", help="Save it once it has printed a text that REGEX matches.")
+@click.option(
+    "--compress/--no-compress", default=None, help="Compress the file [default: if the extra zstd is installed]."
+)
+@click.option("--info", type=FILE, metavar="FILE", help="Show what FILE is a snapshot of, and run nothing.")
+@click.option("--json", "as_object", is_flag=True, help="With --info: one JSON object.")
+def command(
+    output: Path | None,
+    at: str | None,
+    count: int | None,
+    vcpu: int | None,
+    text: str | None,
+    compress: bool | None,
+    info: Path | None,
+    as_object: bool,
+    **options: Any,
+) -> int:
+    """Run GUEST like `armvcpu run`, and save the machine in FILE once the guest gets to --at PLACE, has printed
+    --console REGEX, or is stopped (--timeout, --max-exits, Ctrl-A x, Ctrl-C).
+
+    `armvcpu run --from FILE` goes on from there, in any process, and so do `trace`, `stat`, `walk` and this command.
+    What the guest would have done next is what it does then, to the instruction. FILE needs no other file.
+
+    \b
+    Examples:
+      armvcpu snapshot vmlinuz --initrd initrd.gz --console "# " -o booted.snap
+      armvcpu run --from booted.snap
+      armvcpu trace --from booted.snap --max-exits 100
+      armvcpu snapshot samples/paging/paging.elf --at user_main -o user.snap
+      armvcpu snapshot --from booted.snap --timeout 5 -o later.snap
+      armvcpu snapshot --info booted.snap
+    """
+    if info is not None:
+        return _show(info, as_object=as_object)
+    if output is None:
+        raise click.UsageError("Missing option '-o'.")
+    if at is not None and text is not None:
+        raise click.UsageError("--at and --console: expected one of them")
+    if (count is not None or vcpu is not None) and at is None:
+        raise click.UsageError("--count and --vcpu are about --at PLACE, which is missing")
+    goal = _Goal(at, count or 1, vcpu, None if text is None else _pattern(text), text or "")
+    return _take(GuestOptions(**options, repeatable=True), output, goal, compress=compress)
+
+
+class _Goal(Record):
+    """Where the user wants the snapshot: the ``count``-th time at ``place``, or at a text; or where it is stopped."""
+
+    place: str | None
+    count: int
+    vcpu: int | None
+    pattern: re.Pattern[str] | None
+    text: str
+
+
+def _take(options: GuestOptions, output: Path, goal: _Goal, *, compress: bool | None) -> int:
+    with slow_files(options):
+        loaded = load_files(options, output)
+        cpus = loaded.description.cpu.count
+        if goal.vcpu is not None and goal.vcpu >= cpus:
+            raise UsageError(f"--vcpu {goal.vcpu}: the machine has {cpus}, counted from 0")
+        address = None if goal.place is None else _address(goal.place, loaded.image.symbols)
+        opened = open_machine(loaded, open_console(reads_input=options.reads_input))
+    machine = opened.parts
+    with opened, watched(machine, loaded) as watchdog, ExitStack() as recording:
+        connect = open_input(machine, loaded, watchdog, recording)
+        note_for_tracers(machine)
+        machine.input.is_saved = True
+        if options.record is not None:
+            machine.input.keep()
+        stop = None if goal.place is None or address is None else _stop_at(machine, goal, address)
+        with raw_terminal(machine.console) as terminal:
+            run = partial(run_loaded, opened, watchdog, connect, ignored=terminal.hint_once)
+            result, printed = (run(), None) if goal.pattern is None else _until(machine, goal.pattern, run)
+        watchdog.rest()
+        watchdog.answered = True
+        recording.close()
+        if machine.console.in_line:
+            tell("", watchdog.has_fired)
+        if goal == _ANYWHERE:
+            reached = result.ending in (Ending.LIMIT, Ending.INTERRUPTED)
+        else:
+            reached = printed is not None or (stop is not None and stop.reached)
+        if not reached:
+            say(f"no snapshot: {_missed(goal)}{result.message}")
+            interrupted = goal != _ANYWHERE and result.status == STATUS_INTERRUPTED
+            return STATUS_INTERRUPTED if interrupted else _NEVER_REACHED
+        opened.snapshot(output, compress=compress, note=result.message, facts=facts_of_recording(machine, loaded))
+        say(f"{printable_path(output)}: {result.message}, after {result.exits} exits")
+    return 0
+
+
+_ANYWHERE: Final = _Goal(None, 1, None, None, "")
+
+
+def _stop_at(machine: Parts, goal: _Goal, address: int) -> StopAt:
+    return StopAt(machine, address, goal.place or "", count=goal.count, vcpu=goal.vcpu)
+
+
+def _until(
+    machine: Parts, pattern: re.Pattern[str], run: Callable[[], RunResult]
+) -> tuple[RunResult, re.Match[str] | None]:
+    """Run until the console shows what ``pattern`` matches; the match, None if the run ended before."""
+    results: list[RunResult] = []
+
+    def once() -> RunResult:
+        results.append(run())
+        return results[-1]
+
+    try:
+        found = Conversation(machine).expect(pattern, once)
+    except ExpectationError as error:
+        return error.result, None
+    return results[-1], found
+
+
+def _missed(goal: _Goal) -> str:
+    if goal.place is not None:
+        times = "" if goal.count == 1 else f" {goal.count} times"
+        return f"--at {goal.place} was not reached{times}: "
+    return "" if goal.pattern is None else f"--console {goal.text!r} was not printed: "
+
+
+def _address(place: str, symbols: SymbolTable) -> int:
+    try:
+        return places.code_address(place, symbols)
+    except UsageError as error:
+        raise UsageError(f"--at {error}") from error
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    try:
+        return compiled(text)
+    except UsageError as error:
+        raise UsageError(f"--console {error}") from error
+
+
+def _show(path: Path, *, as_object: bool) -> int:
+    facts = import_module(_FACTS).facts_of(path)
+    if as_object:
+        show(json.dumps(facts, indent=2))
+    else:
+        width = max(map(len, facts))
+        show("\n".join(f"{name:<{width}}  {value}" for name, value in facts.items()))
+    return 0
