@@ -103,8 +103,10 @@ def failure_lines(result: Result, kept: Kept) -> Iterator[Line]:
         yield (Part(f"  console{f', last {_CONSOLE_LINES} lines' if cut else ''}:", "faint"),)
         for text in lines[-_CONSOLE_LINES:]:
             yield (Part("  | ", "faint"), Part(printable(text.expandtabs(), LONGEST_LINE)))
+    for text in verdict.report:
+        yield (Part(f"  {printable(text, LONGEST_LINE)}"),)
     for kind, path in kept.items():
-        yield (Part(f"  {kind.partition('.')[0]}: ", "faint"), Part(printable_path(path)))
+        yield (Part(f"  {kind}: ", "faint"), Part(printable_path(path)))
 
 
 def summary_line(results: Sequence[Result], seconds: float) -> Line:

@@ -20,7 +20,7 @@ from arm_vcpu_cli.cli.sections import SectionedCommand
 from arm_vcpu_cli.cli.suite_lines import FAILED, plain, summary_line
 from arm_vcpu_cli.cli.suite_signals import stops
 from arm_vcpu_cli.cli.suite_view import SuiteView
-from arm_vcpu_cli.errors import FileError, StoppedError, UsageError
+from arm_vcpu_cli.errors import FileError, OutputError, StoppedError, UsageError
 from arm_vcpu_cli.host.console import Console
 from arm_vcpu_cli.record import Record
 from arm_vcpu_cli.suite.expectations import Wanted, parse_answer, parse_pattern
@@ -246,7 +246,12 @@ def _run_suite(guests: Sequence[Path], run: _Run, plan: Plan, keep: Path | None,
     kept: Sequence[Kept] = [NOTHING_KEPT] * len(results)
     if keep is not None:
         kept = keep_files(results, keep)
-    write(results, kept, took)
+    failure: OutputError | None = None
+    try:
+        write(results, kept, took)
+    except OutputError as error:
+        # That is no reason to show nothing.
+        failure = error
     if stopped.requested():
         raise StoppedError(f"interrupted: {plain(summary_line(results, took))}", STATUS_INTERRUPTED)
     failures = [(each, files) for each, files in zip(results, kept, strict=True) if each.verdict.outcome in FAILED]
@@ -255,4 +260,6 @@ def _run_suite(guests: Sequence[Path], run: _Run, plan: Plan, keep: Path | None,
     if failures:
         view.write(())
     view.write(summary_line(results, took))
+    if failure is not None:
+        raise failure
     return int(bool(failures))

@@ -23,7 +23,8 @@ class ConsoleWatch:
         self._at = 0
         """Where in the line that is not complete the next prompt may begin."""
         self._answers = list(reversed(wanted.answers))
-        self._is_over = False
+        self.is_over = False
+        """Whether the guest was stopped because all is known."""
         self.tap = TapReader(wanted.tap)
         self.missing: list[Pattern] = list(wanted.expect)
         """What the guest has not printed yet."""
@@ -42,7 +43,7 @@ class ConsoleWatch:
     def see(self, data: bytes) -> None:
         """What the guest has printed."""
         for line in self._lines.take(data):
-            if self._is_over:
+            if self.is_over:
                 return
             self._prompt(line)
             self._at = 0
@@ -55,14 +56,14 @@ class ConsoleWatch:
     def finish(self) -> None:
         """The run is over; nothing follows the last line."""
         rest = self._lines.rest
-        if rest and not self._is_over:
+        if rest and not self.is_over:
             self._match(rest)
             self.tap.take(rest)
 
     def _unfinished(self) -> None:
         """A line that is not complete, and may be a prompt, is shown before the guest waits."""
         rest = self._lines.rest
-        if rest and not self._is_over:
+        if rest and not self.is_over:
             self._prompt(rest)
             self._match(rest)
             self._look()
@@ -91,5 +92,5 @@ class ConsoleWatch:
             self._end("printed all that was expected")
 
     def _end(self, why: str) -> None:
-        self._is_over = True
+        self.is_over = True
         self._stop(why)

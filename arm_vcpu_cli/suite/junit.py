@@ -63,6 +63,8 @@ def _add(suite: ElementTree.Element, result: Result, case: Case, *, of_guest: bo
     if of_guest and result.tail:
         lines = [console_text(line) for line in result.tail.split(b"\n")]
         ElementTree.SubElement(element, "system-out").text = for_xml("\n".join(lines))
+    if of_guest and result.verdict.report:
+        ElementTree.SubElement(element, "system-err").text = for_xml("\n".join(result.verdict.report))
 
 
 def _count(element: ElementTree.Element, cases: Sequence[Case], seconds: float) -> None:

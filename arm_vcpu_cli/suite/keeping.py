@@ -54,7 +54,7 @@ def _keep(result: Result, folder: Path, name: str) -> Kept:
                 shutil.move(source, target)
             except OSError as error:
                 raise OutputError(f"{target}: cannot be written: {error.strerror}") from error
-            kept[kind] = target
+            kept[kind.partition(".")[0]] = target
     return MappingProxyType(kept)
 
 

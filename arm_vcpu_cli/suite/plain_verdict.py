@@ -26,6 +26,7 @@ def to_bytes(verdict: Verdict) -> bytes:
         "cases": [[case.name, case.outcome.value, case.reason, list(case.detail)] for case in protocol.cases],
         "problems": list(protocol.problems),
         "skipped": protocol.skipped,
+        "report": list(verdict.report),
         "left_out": [[outcome.value, number] for outcome, number in protocol.left_out],
     }
     return json.dumps(plain).encode("ascii")
@@ -53,6 +54,7 @@ def from_bytes(data: bytes) -> Verdict:
             int(plain["exits"]),
             float(plain["guest_seconds"]),
             protocol,
+            tuple(map(str, plain["report"])),
         )
     except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise ValueError(f"no verdict: {error}") from error

@@ -47,6 +47,7 @@ def _plain(result: Result, kept: Kept) -> dict[str, object]:
         ],
         "left_out": {outcome.value: number for outcome, number in protocol.left_out},
         "problems": list(protocol.problems),
+        "report": list(verdict.report),
         "console_end": [console_text(line) for line in result.tail.split(b"\n")] if result.tail else [],
         "kept": {kind: str(path) for kind, path in kept.items()},
     }

@@ -14,8 +14,9 @@ from typing import Final
 from arm_vcpu_cli.api import Machine
 from arm_vcpu_cli.host.console import Console
 from arm_vcpu_cli.host.watchdog import Watchdog
+from arm_vcpu_cli.inspect.postmortem.report_wanted import FULL, wants_report
 from arm_vcpu_cli.printable import printable_lines
-from arm_vcpu_cli.record import Record
+from arm_vcpu_cli.record import Record, replace
 from arm_vcpu_cli.suite.cases import Outcome
 from arm_vcpu_cli.suite.console_watch import ConsoleWatch
 from arm_vcpu_cli.suite.expectations import Wanted
@@ -30,7 +31,6 @@ _TRACING: Final = "arm_vcpu_cli.observe.tracing"
 _SINKS: Final = "arm_vcpu_cli.trace.sinks"
 _STREAMS: Final = "arm_vcpu_cli.trace.output_stream"
 """Loaded only for guests that fail, or that are traced."""
-_FULL: Final = "full"
 _AT_ONCE: Final = 1e-3
 """Seconds; 0 would mean no limit."""
 _NANOSECONDS: Final = 1_000_000_000
@@ -83,9 +83,11 @@ def run_trial(make: Open, wanted: Wanted, files: Files, begun: float) -> Verdict
         verdict = decide(wanted, watch, result, parts.timeline.now() / _NANOSECONDS)
         lines: list[str] = []
         if verdict.outcome is Outcome.FAILED:
-            lines = import_module(_REPORT).report_lines(parts, result, form=_FULL)
+            lines = import_module(_REPORT).report_lines(parts, result, form=FULL)
             text = printable_lines("\n".join([*lines, result.message]))
             files.path(REPORT).write_text(f"{text}\n", encoding="utf-8", errors="backslashreplace")
+            if wants_report(result):
+                verdict = replace(verdict, report=tuple(import_module(_REPORT).report_lines(parts, result)))
         if finish is not None:
             finish(result, lines)
         return verdict

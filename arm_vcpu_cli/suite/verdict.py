@@ -13,12 +13,14 @@ from arm_vcpu_cli.suite.expectations import Wanted
 from arm_vcpu_cli.vm.endings import STATUS_OFF, Ending, RunResult
 
 _MOST_NAMES: Final = 3
+_STOPPED: Final = "stopped"
 _NO_TESTS: Final = Protocol(seen=False)
 
 
 class Verdict(Record):
-    """What is said of one run of a guest. ``status`` and ``ending`` are those of ``armvcpu run``; ``guest_seconds`` is
-    the time by its own clock."""
+    """What is said of one run of a guest. ``status`` and ``ending`` are those of ``armvcpu run``, unless the guest was
+    stopped because all was known; ``guest_seconds`` is the time by its own clock, and ``report`` the short report on
+    a guest that died or hung."""
 
     outcome: Outcome
     reason: str = ""
@@ -27,13 +29,15 @@ class Verdict(Record):
     exits: int = 0
     guest_seconds: float = 0.0
     protocol: Protocol = _NO_TESTS
+    report: tuple[str, ...] = ()
 
 
 def decide(wanted: Wanted, watch: ConsoleWatch, result: RunResult, guest_seconds: float) -> Verdict:
     """The verdict on a run that is over."""
     protocol = watch.tap.finish()
     outcome, reason = _outcome(wanted, watch, result, protocol)
-    return Verdict(outcome, reason, result.status, result.ending.value, result.exits, guest_seconds, protocol)
+    status, ending = (None, _STOPPED) if watch.is_over else (result.status, result.ending.value)
+    return Verdict(outcome, reason, status, ending, result.exits, guest_seconds, protocol)
 
 
 def _outcome(wanted: Wanted, watch: ConsoleWatch, result: RunResult, protocol: Protocol) -> tuple[Outcome, str]:

@@ -129,6 +129,8 @@ def test_the_results_as_json(mixed: tuple[Path, Finished]) -> None:
     assert (by_name["b_status.elf"]["status"], by_name["b_status.elf"]["ending"]) == (3, "exited")
     assert [test["outcome"] for test in by_name["d_tap.elf"]["tests"]] == ["passed", "skipped", "failed"]
     assert by_name["h_broken.elf"]["status"] is None
+    assert set(by_name["b_status.elf"]["kept"]) == {"console", "report", "trace"}
+    assert any("loop" in line for line in by_name["e_hang.elf"]["report"])
 
 
 def test_what_is_kept_of_failures(mixed: tuple[Path, Finished]) -> None:

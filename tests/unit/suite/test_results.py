@@ -41,6 +41,7 @@ VERDICTS = st.builds(
     st.integers(0, 1 << 64),
     st.floats(0, 1e9),
     PROTOCOLS,
+    st.lists(TEXT, max_size=2).map(tuple),
 )
 
 
