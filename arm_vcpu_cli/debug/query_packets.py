@@ -35,6 +35,8 @@ _TRIPLE: Final = b"aarch64-unknown-none-elf".hex()
 _HOST: Final = f"triple:{_TRIPLE};endian:little;ptrsize:8;"
 _PAGE: Final = 0x1000
 _CHUNK: Final = 1 << 16
+_MOST_SUMMED: Final = 1 << 26
+"""The most memory to read for one answer, which takes a second or two."""
 _REVERSED: Final = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 _BREAKPOINTS: Final[Mapping[bytes, Reason]] = MappingProxyType(
     {b"swbreak+": Reason.SOFTWARE_BREAKPOINT, b"hwbreak+": Reason.HARDWARE_BREAKPOINT}
@@ -192,10 +194,12 @@ def _transfer(client: Client, argument: bytes) -> bytes:
 def _checksum(client: Client, argument: bytes) -> bytes:
     """The CRC of memory: the polynomial of zlib's, the other way round."""
     address, length = range_of(argument)
+    if length > _MOST_SUMMED:
+        return BAD_ARGUMENT
     found = 0
     while length:
         data = read_memory(client, address, min(length, _CHUNK))
-        if not data:
+        if not data or client.is_interrupted():
             return BAD_ADDRESS
         found = zlib.crc32(data.translate(_REVERSED), found)
         address, length = address + len(data), length - len(data)
