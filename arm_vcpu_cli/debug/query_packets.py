@@ -95,6 +95,11 @@ def _host(_client: Client, _argument: bytes) -> bytes:
     return f"{_HOST}watchpoint_exceptions_received:before;".encode()
 
 
+def _watchpoints(_client: Client, _argument: bytes) -> bytes:
+    """How many there are; lldb steps over one that has stopped the guest only if it has been told."""
+    return b"num:64;"
+
+
 def _process(_client: Client, _argument: bytes) -> bytes:
     return f"pid:{PROCESS:x};{_HOST}".encode()
 
@@ -275,6 +280,7 @@ PACKETS: Final[Mapping[bytes, Handler]] = MappingProxyType(
         b"qCRC:": _checksum,
         b"qHostInfo": _host,
         b"qProcessInfo": _process,
+        b"qWatchpointSupportInfo": _watchpoints,
         b"qMemoryRegionInfo:": _region,
         b"qqemu.PhyMemMode": _is_physical,
         b"Qqemu.PhyMemMode:": _set_physical,

@@ -150,6 +150,32 @@ def test_vcpus_are_threads(tmp_path: Path) -> None:
         assert found.out.endswith(b"cpu 3 is off\n")
 
 
+def test_watchpoints(tmp_path: Path) -> None:
+    with running("run", "--gdb", port(tmp_path), "--wait", "--smp", 2, SMP) as found:
+        said = batch(
+            found.place,
+            [
+                *("watch counter", "continue", "continue", "delete"),
+                *("awatch counter if counter == 30", "continue", "print counter", "delete"),
+                *("rwatch finished", "continue", "delete", "continue"),
+            ],
+            SMP,
+        )
+        in_order(
+            said,
+            r"hit Hardware watchpoint 1: counter",
+            r"^Old value = 0\nNew value = 1$",
+            r"hit Hardware watchpoint 1: counter",
+            r"^Old value = 1\nNew value = 2$",
+            r"hit Hardware access \(read/write\) watchpoint 2: counter",
+            r"^\$1 = 30$",
+            r"hit Hardware read watchpoint 3: finished",
+            r"exited normally",
+        )
+        assert found.end() == 0
+        assert b"counted to 20000 of 20000\n" in found.out
+
+
 def test_a_guest_that_crashes_is_kept_for_a_look_at_it(tmp_path: Path) -> None:
     crash = sample("crash")
     with running("run", "--gdb", port(tmp_path), "--wait", crash) as found:
@@ -448,6 +474,11 @@ def test_lldb(tmp_path: Path) -> None:
                 "memory region $pc",
                 "process plugin packet monitor when",
                 "breakpoint delete --force",
+                "watchpoint set variable counter",
+                "continue",
+                "continue",
+                "print counter",
+                "watchpoint delete --force",
                 "continue",
             ],
             SMP,
@@ -462,6 +493,9 @@ def test_lldb(tmp_path: Path) -> None:
             r"stop reason = instruction step into",
             r"0x[0-9a-f]+: ([0-9a-f]{2} ){16}",
             r"instruction \d+",
+            r"^old value: 0\nnew value: 1$",
+            r"^old value: 1\nnew value: 2$",
+            r"\(unsigned int\) \$\d = 2",
             r"exited with status = 0",
         )
         assert found.end() == 0

@@ -89,6 +89,7 @@ def test_the_start_of_a_session_of_lldb() -> None:
         (b"QEnableErrorStrings", b""),
         (b"qProcessInfo", b"pid:1;triple:" + triple + b";endian:little;ptrsize:8;"),
         (b"qStructuredDataPlugins", b""),
+        (b"qWatchpointSupportInfo:", b"num:64;"),
         (b"qShlibInfoAddr", b""),
         (b"x0,0", b""),
         (b"Hg1", b"OK"),
