@@ -7,6 +7,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,14 +18,15 @@ from arm_vcpu_cli.cli.guest_options import GuestOptions
 from arm_vcpu_cli.cli.options import FILE, count, seconds, suite_options
 from arm_vcpu_cli.cli.overwriting import check_outputs, machine_files
 from arm_vcpu_cli.cli.sections import SectionedCommand
+from arm_vcpu_cli.cli.session import load_files, open_machine
 from arm_vcpu_cli.cli.suite_lines import FAILED, plain, summary_line
 from arm_vcpu_cli.cli.suite_signals import stops
 from arm_vcpu_cli.cli.suite_view import SuiteView
 from arm_vcpu_cli.errors import FileError, OutputError, StoppedError, UsageError
 from arm_vcpu_cli.host.console import Console
-from arm_vcpu_cli.record import Record
-from arm_vcpu_cli.suite.expectations import Wanted, parse_answer, parse_pattern
-from arm_vcpu_cli.suite.guest_paths import find_guests
+from arm_vcpu_cli.record import Record, replace
+from arm_vcpu_cli.suite.expectations import Answer, Wanted, parse_answer, parse_pattern
+from arm_vcpu_cli.suite.guest_paths import GUEST_SUFFIX, SCRIPT_SUFFIX, find_files, read_script
 from arm_vcpu_cli.suite.junit import junit
 from arm_vcpu_cli.suite.keeping import NOTHING_KEPT, Kept, keep_files, make_folder
 from arm_vcpu_cli.suite.pool import Plan, Pool, Result
@@ -42,6 +44,8 @@ _TIMEOUT: Final = 60.0
 _MOST_JOBS: Final = 256
 _MOST_RETRIES: Final = 100
 _STDIN: Final = "-"
+_CONTINUING: Final = "arm_vcpu_cli.cli.continuing"
+"""Loaded only for tests that go on from a snapshot."""
 _HIGHEST_STATUS: Final = 130
 
 
@@ -74,7 +78,15 @@ def _skip_status(text: str) -> int:
 
 
 @click.command("test", cls=SectionedCommand, short_help="Run guests as tests, several at a time.")
-@click.argument("guests", metavar="GUEST...", nargs=-1, required=True, type=click.Path())
+@click.argument("guests", metavar="[GUEST]...", nargs=-1, type=click.Path())
+@click.option(
+    "--from",
+    "from_snapshot",
+    type=FILE,
+    metavar="FILE",
+    help="Go on from a snapshot (armvcpu snapshot) each time. Instead of guests there are files with what is typed "
+    f"(folders: all *{SCRIPT_SUFFIX}); without any, it is run once.",
+)
 @click.option(
     "--expect",
     multiple=True,
@@ -136,6 +148,7 @@ def _skip_status(text: str) -> int:
 @suite_options
 def command(
     guests: tuple[str, ...],
+    from_snapshot: Path | None,
     expect: tuple[str, ...],
     fail: tuple[str, ...],
     status: int | None,
@@ -162,6 +175,7 @@ def command(
       armvcpu test build/
       armvcpu test --expect 'PROJECT EXECUTION SUCCESSFUL' --fail FATAL zephyr.elf
       armvcpu test --tap ktap Image --append "console=ttyAMA0 kunit_shutdown=poweroff"
+      armvcpu test --from booted.snap --expect 'all done' tests/*.sh
       armvcpu test --send '# =ls /' --expect '^bin' vmlinuz --initrd initrd.gz
       armvcpu test --junit results.xml --keep failures tests/*.elf
     """
@@ -175,11 +189,9 @@ def command(
     )
     if traces and keep is None:
         raise UsageError("--trace needs --keep DIR, which is where the traces go")
-    if _STDIN in guests:
-        raise UsageError("-: expected the name of a file; a guest may have to be read more than once")
-    found = find_guests(guests)
-    _check(GuestOptions(found[0], **options), found, {"--junit": junit_file, "--json": json_file})
-    run = _Run(options, wanted)
+    found = _find(guests, from_snapshot)
+    run = _Run(options, wanted, from_snapshot)
+    _check(run.options_for(found[0]), found, {"--junit": junit_file, "--json": json_file})
     with contextlib.ExitStack() as opened, tempfile.TemporaryDirectory(prefix="armvcpu-test-") as folder:
         xml, plain_json = (
             None if path is None else opened.enter_context(open_output(path, binary=True))
@@ -206,26 +218,50 @@ class _Run(Record):
 
     options: dict[str, Any]
     wanted: Wanted
+    snapshot: Path | None
 
-    def __call__(self, guest: Path, files: Files) -> Verdict:
-        options = GuestOptions(guest, repeatable=True, **self.options)
+    def options_for(self, file: Path) -> GuestOptions:
+        """The options of one run; with a snapshot, ``file`` is what is typed."""
+        if self.snapshot is not None:
+            return GuestOptions(from_snapshot=self.snapshot, **self.options)
+        return GuestOptions(file, repeatable=True, **self.options)
+
+    def __call__(self, file: Path, files: Files) -> Verdict:
+        wanted = self.wanted
+        if self.snapshot not in (None, file):
+            typed = Answer("", read_script(file))
+            wanted = replace(wanted, answers=(typed, *wanted.answers))
 
         def make(console: Console) -> Machine:
-            description, image = options.load()
-            return Machine.open(image, description, console=console)
+            return open_machine(load_files(self.options_for(file)), console)
 
-        return run_trial(make, self.wanted, files, time.monotonic())
+        return run_trial(make, wanted, files, time.monotonic())
 
 
 def _check(options: GuestOptions, guests: Sequence[Path], outputs: dict[str, Path | None]) -> None:
     """Refuse what would be wrong for every guest, and outputs that would overwrite what is read."""
-    description = options.describe()
-    inputs = {**machine_files(description), "the symbol file": options.symbols}
+    if options.from_snapshot is None:
+        description = options.describe()
+    else:
+        with contextlib.closing(import_module(_CONTINUING).open_snapshot(options, options.from_snapshot)) as snapshot:
+            description = snapshot.description
+    inputs = {**machine_files(description), "the symbol file": options.symbols, "the snapshot": options.from_snapshot}
     for path in inputs.values():
         # Unlike Path's, this never raises.
         if path is not None and not os.path.exists(path):  # noqa: PTH110
             raise FileError(path, "no such file")
     check_outputs(outputs, inputs | {f"the guest {guest}": guest for guest in guests})
+
+
+def _find(words: Sequence[str], snapshot: Path | None) -> list[Path]:
+    """The files that are tests."""
+    if _STDIN in words:
+        raise UsageError("-: expected the name of a file; it may have to be read more than once")
+    if snapshot is None and not words:
+        raise UsageError("Missing argument 'GUEST...' (see armvcpu test --help)")
+    if snapshot is None or words:
+        return find_files(words, GUEST_SUFFIX if snapshot is None else SCRIPT_SUFFIX)
+    return [snapshot]
 
 
 def _host_cpus() -> int:

@@ -1,4 +1,4 @@
-"""Finds the guests that are meant by files, folders and patterns."""
+"""Finds the tests that are meant by files, folders and patterns."""
 
 from __future__ import annotations
 
@@ -10,30 +10,33 @@ from typing import Final
 
 from arm_vcpu_cli.errors import FileError
 
-SUFFIX: Final = ".elf"
-"""Of the guests in a folder."""
+GUEST_SUFFIX: Final = ".elf"
+SCRIPT_SUFFIX: Final = ".sh"
+_MOST_TYPED: Final = 1 << 20
+"""Bytes of a file that is typed."""
 _MAGIC: Final = frozenset("*?[")
 
 
-def find_guests(words: Iterable[str]) -> list[Path]:
-    """The guests, each once: those of a folder, and of those below it, and of a pattern in the order of their names.
+def find_files(words: Iterable[str], suffix: str) -> list[Path]:
+    """The files, each once: those of a folder and below it that end in ``suffix``, and those of a pattern, in the order
+    of their names.
 
     Raises :class:`FileError` where there is none.
     """
     found: dict[str, Path] = {}
     for word in words:
-        for path in _of(word):
+        for path in _of(word, suffix):
             found.setdefault(os.path.realpath(path), path)
     return list(found.values())
 
 
-def _of(word: str) -> Iterator[Path]:
+def _of(word: str, suffix: str) -> Iterator[Path]:
     path = Path(word)
     # Unlike Path's, these never raise.
     if os.path.isdir(word):  # noqa: PTH112
-        found = sorted(_below(path))
+        found = sorted(_below(path, suffix))
         if not found:
-            raise FileError(path, f"no guests in this folder: nothing is called *{SUFFIX}")
+            raise FileError(path, f"nothing in this folder is called *{suffix}")
         yield from found
     elif os.path.lexists(word) or _MAGIC.isdisjoint(word):
         if not os.path.exists(word):  # noqa: PTH110
@@ -46,6 +49,18 @@ def _of(word: str) -> Iterator[Path]:
         yield from matches
 
 
-def _below(folder: Path) -> Iterator[Path]:
+def _below(folder: Path, suffix: str) -> Iterator[Path]:
     for where, _, names in os.walk(folder):
-        yield from (Path(where) / name for name in names if name.endswith(SUFFIX))
+        yield from (Path(where) / name for name in names if name.endswith(suffix))
+
+
+def read_script(path: Path) -> bytes:
+    """What is typed into a guest. Raises :class:`FileError`."""
+    try:
+        with path.open("rb") as file:
+            typed = file.read(_MOST_TYPED + 1)
+    except (OSError, ValueError) as error:
+        raise FileError(path, f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    if len(typed) > _MOST_TYPED:
+        raise FileError(path, f"more than {_MOST_TYPED >> 20} MiB to type")
+    return typed

@@ -402,3 +402,50 @@ def test_no_line_of_a_result_takes_more_than_one_of_a_narrow_terminal(tmp_path: 
     lines = re.sub(rb"\x1b\[[0-9;?]*[a-zA-Z]", b"", seen).decode().splitlines()
     assert max(map(len, lines)) <= 60
     assert sum("FAIL " in line for line in lines) == 2
+
+
+# From a snapshot -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def booted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A guest that waits at its prompt, for two lines."""
+    folder = tmp_path_factory.mktemp("booted")
+    text = f"booting\n# {READS_A_LINE}> \n{READS_A_LINE}the end\n"
+    guest = saying(folder / "guest.elf", text)
+    machine = folder / "m.toml"
+    machine.write_text("[device.virtio]\nenabled = false\n")
+    saved = armvcpu("snapshot", guest, "--console", "^# ", "-m", machine, "-o", folder / "booted.snap")
+    assert saved.status == 0, saved
+    return folder / "booted.snap"
+
+
+def test_a_suite_boots_once_and_types_a_file_into_each_run(booted: Path, tmp_path: Path) -> None:
+    for name, text in (
+        ("a.sh", "ok 1\n1..1\n"),
+        ("b.sh", "not ok 1\n1..1\n"),
+        ("c.sh", "ok 1\n1..2\n"),
+        ("no.txt", ""),
+    ):
+        (tmp_path / name).write_text(text)
+    finished = run("--from", booted, ".", "--json", "r.json", cwd=tmp_path)
+    assert results(finished) == [("PASS", "a.sh"), ("FAIL", "b.sh"), ("FAIL", "c.sh")]
+    consoles = [result["console_end"] for result in json.loads((tmp_path / "r.json").read_text())["results"]]
+    assert consoles[1] == ["not ok 1", "> ", "1..1", "the end", ""]
+
+
+def test_without_files_a_snapshot_is_one_test(booted: Path) -> None:
+    finished = run("--from", booted, "--send", "=hello", "--send", "> =world", "--expect", "^world")
+    assert (finished.status, results(finished)) == (0, [("PASS", str(booted))])
+    assert run("--from", booted, "--guest-timeout", "1").status == 1
+
+
+def test_what_does_not_go_with_a_snapshot_is_refused(booted: Path, tmp_path: Path) -> None:
+    script = tmp_path / "a.sh"
+    script.write_text("x\n")
+    assert_refused(run("--from", booted, "--smp", 2, script), "--smp does not go with --from")
+    assert_refused(run("--from", script, script), "a.sh: this is no snapshot")
+    assert_refused(run("--from", booted, tmp_path / "none.sh"), "none.sh: no such file")
+    assert_refused(run("--from", booted, "--junit", booted, script), "--junit would overwrite the snapshot")
+    (tmp_path / "large.sh").write_bytes(b"x" * ((1 << 20) + 1))
+    assert reason(run("--from", booted, tmp_path / "large.sh")) == f"{tmp_path}/large.sh: more than 1 MiB to type"

@@ -12,7 +12,7 @@ from junitparser import JUnitXml, TestSuite
 
 from arm_vcpu_cli.errors import FileError
 from arm_vcpu_cli.suite.cases import Case, Outcome, Protocol
-from arm_vcpu_cli.suite.guest_paths import find_guests
+from arm_vcpu_cli.suite.guest_paths import GUEST_SUFFIX, find_files
 from arm_vcpu_cli.suite.junit import junit
 from arm_vcpu_cli.suite.keeping import NOTHING_KEPT, keep_files
 from arm_vcpu_cli.suite.kept_console import KeptConsole
@@ -138,7 +138,7 @@ def test_guests_of_files_folders_and_patterns(tmp_path: Path, monkeypatch: pytes
     monkeypatch.chdir(tmp_path)
 
     def found(*words: str) -> list[str]:
-        return [str(path) for path in find_guests(words)]
+        return [str(path) for path in find_files(words, GUEST_SUFFIX)]
 
     assert found("b.elf", "a.elf", "sub/../b.elf") == ["b.elf", "a.elf"]
     assert found("sub") == ["sub/c.elf", "sub/deep/d.elf"]
@@ -151,10 +151,10 @@ def test_guests_of_files_folders_and_patterns(tmp_path: Path, monkeypatch: pytes
         ("", "no such"),
     ):
         with pytest.raises(FileError, match=why):
-            find_guests([word])
+            find_files([word], GUEST_SUFFIX)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(FileError, match="no guests in this folder"):
-        find_guests(["empty"])
+    with pytest.raises(FileError, match="nothing in this folder is called"):
+        find_files(["empty"], GUEST_SUFFIX)
 
 
 def test_files_of_failures_are_kept_under_the_names_of_their_guests(tmp_path: Path) -> None:
