@@ -413,9 +413,7 @@ def booted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("booted")
     text = f"booting\n# {READS_A_LINE}> \n{READS_A_LINE}the end\n"
     guest = saying(folder / "guest.elf", text)
-    machine = folder / "m.toml"
-    machine.write_text("[device.virtio]\nenabled = false\n")
-    saved = armvcpu("snapshot", guest, "--console", "^# ", "-m", machine, "-o", folder / "booted.snap")
+    saved = armvcpu("snapshot", guest, "--console", "^# ", "-o", folder / "booted.snap")
     assert saved.status == 0, saved
     return folder / "booted.snap"
 
