@@ -27,8 +27,8 @@ HIDDEN: Final[FieldValues] = MappingProxyType(
     {
         # One virtual machine has neither EL2 nor EL3; AArch32 is not modelled. The GIC is the machine's to announce.
         "ID_AA64PFR0_EL1": {"EL0": _AARCH64_ONLY, "EL1": _AARCH64_ONLY, "EL2": 0, "EL3": 0, "GIC": 0},
-        # Watchpoints never fire, so the field says the fewest it can (one); there is no usable PMU.
-        "ID_AA64DFR0_EL1": {"WRPs": 0, "PMUVer": 0},
+        # There is no usable PMU.
+        "ID_AA64DFR0_EL1": {"PMUVer": 0},
         # Without EL2 there are no VMIDs and no VHE. Limited ordering regions would have to be trapped and are not.
         "ID_AA64MMFR1_EL1": {"VH": 0, "VMIDBits": 0, "LO": 0},
     }
@@ -48,6 +48,9 @@ HIDDEN_FROM_MODEL: Final[Mapping[str, FieldValues]] = MappingProxyType(
     }
 )
 """What is also hidden from a guest with that CPU model."""
+
+NO_WATCHPOINTS: Final[FieldValues] = MappingProxyType({"ID_AA64DFR0_EL1": {"WRPs": 0}})
+"""What is hidden where watchpoints never fire: the field says the fewest it can, which is one."""
 
 NO_CHOICE: Final[Mapping[str, bool]] = MappingProxyType({})
 """All features as the model has them."""
@@ -69,6 +72,8 @@ def guest_id_registers(
             # AArch32 is hidden; without it, its ID registers are UNKNOWN, and read as zero as they do under KVM.
             values[reg] = _read(core, reg) if crm in _AARCH64_CRM else 0
     _set(values, HIDDEN)
+    if not core.guest_watchpoints:
+        _set(values, NO_WATCHPOINTS)
     _set(values, HIDDEN_FROM_MODEL.get(core.model, {}))
     if gic:
         _set(values, {"ID_AA64PFR0_EL1": {"GIC": _GIC_V3}})

@@ -173,6 +173,10 @@ class CpuCore(Protocol):
     def tlbi_heeds_stage1(self) -> bool:
         """Whether TLBI by address forgets all of a stage-1 block, also where stage 2 maps it by smaller pieces."""
 
+    @property
+    def guest_watchpoints(self) -> bool:
+        """Whether the guest's own watchpoints fire (DBGWCR<n>_EL1)."""
+
     def expect_user_code_everywhere(self) -> None:
         """Note that EL0 executes in the upper half of the address space, which a core may have ruled out."""
 

@@ -16,8 +16,10 @@ from arm_vcpu_cli.engine.counters import Counters
 from arm_vcpu_cli.engine.discovery import known_layout
 from arm_vcpu_cli.engine.fp_traps import take_fp_traps
 from arm_vcpu_cli.engine.guarded_device import guarded
+from arm_vcpu_cli.engine.guest_debugging import GuestDebugging
 from arm_vcpu_cli.engine.handover import hand_over_to_el2
 from arm_vcpu_cli.engine.instruction_budget import BUDGET, PAUSE, REQUEST, InstructionBudget
+from arm_vcpu_cli.engine.known_builds import known_build
 from arm_vcpu_cli.engine.layout import CpuState, StateLayout
 from arm_vcpu_cli.engine.levers import Levers, known_levers
 from arm_vcpu_cli.engine.port import UNLIMITED, CounterReads, ExceptionHook, MmioWindow, MoveHandler, StopReason
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
     from arm_vcpu_cli.engine.port import HitHandler, WatchedRange
     from arm_vcpu_cli.engine.watchpoints import Watchpoints
 
+_DEBUG: Final = 2
+"""op0 of the debug registers."""
 _WATCHPOINTS: Final = "arm_vcpu_cli.engine.watchpoint_trial"
 _EXACT_CONTROL: Final = "arm_vcpu_cli.engine.exact_control"
 """Loaded only for a debugger."""
@@ -55,6 +59,7 @@ class UnicornCore:
         self._model = model
         take_fp_traps()
         self._engine = Engine(model)
+        self._debugging = GuestDebugging(self._engine, self._layout)
         if self._levers.exit_check is not None:
             self._engine.leave_out_exit_checks(self._levers.exit_check, True)
         self._scan_again = self._engine.hooks.leave_out_code_scans() if self._levers.code_scans else None
@@ -110,6 +115,12 @@ class UnicornCore:
         """Whether TLBI by address removes a whole stage-1 block: with the lever that reports its size."""
         return self._levers.stage1_sizes
 
+    @property
+    def guest_watchpoints(self) -> bool:
+        """Whether they fire: with the stubs."""
+        words = self._debugging.words
+        return words is not None and (known_build() is not None or import_module(_WATCHPOINTS).notices_accesses())
+
     def expect_user_code_everywhere(self) -> None:
         """Bring back the scans of the TLB that are left out while only EL1 executes in the upper half."""
         if self._scan_again is not None:
@@ -142,6 +153,8 @@ class UnicornCore:
     def write_sysreg(self, reg: SysReg, value: int) -> None:
         """Write a system register through its write function in the engine."""
         self._engine.write_sysreg(reg, value)
+        if reg.op0 == _DEBUG:
+            self._debugging.loaded()
 
     def sysreg_writer(self, reg: SysReg) -> Callable[[int], object]:
         """A function that writes one system register through its write function."""
@@ -158,6 +171,7 @@ class UnicornCore:
     def set_exception_hook(self, hook: ExceptionHook | None) -> None:
         """Set the function that the engine calls for each exception to EL1 or EL2."""
         self._exceptions.use(hook)
+        self._debugging.changed()
 
     def set_move_hook(self, crns: Collection[int], handler: MoveHandler) -> None:
         """Ask ``handler`` about each MRS and MSR with one of these CRn. The hooks are installed by the first call."""
@@ -195,8 +209,9 @@ class UnicornCore:
         """Ask ``hit`` before each access to one of these ranges."""
         if self._watchpoints is None:
             make, words, wrap = import_module(_WATCHPOINTS).open_watchpoints, self._budget.words, self._exceptions.wrap
+            state, debugging = self.new_state(), self._debugging
             self._watchpoints = make(
-                self._engine, words, self.new_state(), self.saver, wrap, self.stop, lambda: self._control
+                self._engine, debugging, words, state, self.saver, wrap, self.stop, lambda: self._control
             )
         self.count_instructions()
         self._watchpoints.set(ranges, hit)
@@ -208,6 +223,8 @@ class UnicornCore:
 
     def run(self, pc: int) -> StopReason:
         """Execute from ``pc`` until a stop. What a hook raises is raised again from here."""
+        if self._debugging.stale:
+            self._debugging.renew()
         reason = self._run(pc) if self._control is None else self._control.run(pc)
         return reason if self._watchpoints is None else self._watchpoints.ended(reason)
 
@@ -344,6 +361,7 @@ class UnicornCore:
 
     def flush_code(self) -> None:
         """Drop all translated code."""
+        self._debugging.loaded()
         self._engine.flush_code()
 
     def read_virtual(self, vaddr: int, size: int) -> bytes | None:
@@ -361,8 +379,7 @@ class UnicornCore:
     def close(self) -> None:
         """Close the engine; the memory that was mapped stays."""
         self._entry.give_back()
-        if self._watchpoints is not None:
-            self._watchpoints.close()
+        self._debugging.close()
         self._end_waits()
         self._engine.close()
 

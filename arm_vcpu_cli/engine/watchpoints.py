@@ -18,7 +18,6 @@ from arm_vcpu_cli.arch.syndrome.esr import EC_SHIFT, ExceptionClass, decode_data
 from arm_vcpu_cli.engine.access_extent import Access, accesses_of, is_pair_swap, is_store_exclusive, untagged
 from arm_vcpu_cli.engine.layout import CpuState
 from arm_vcpu_cli.engine.port import ExceptionHook, HitHandler, StopReason, WatchedRange, WatchHit
-from arm_vcpu_cli.engine.refusals import X0_IN_STATE, state_place
 from arm_vcpu_cli.engine.stubs import BlockWords
 from arm_vcpu_cli.engine.switched_hooks import WATCHPOINT
 from arm_vcpu_cli.engine.unicorn_api import Engine
@@ -26,20 +25,19 @@ from arm_vcpu_cli.engine.watchpoint_stubs import (
     ADDRESS,
     BLOCK,
     BLOCK_WORDS,
-    COUNT,
-    DAIF,
-    FAULT_ADDRESS,
     KIND,
     PASSING,
     PASSING_AT,
     PASSING_EARLY,
     PASSING_PC,
     PC,
-    PSTATE,
     RANGES,
+    RECORD,
     SIZE,
+    SYNDROME,
+    TARGET_EL_AT,
     StubRange,
-    watchpoint_table,
+    Words,
 )
 from arm_vcpu_cli.errors import EngineError
 from arm_vcpu_cli.record import replace
@@ -50,9 +48,9 @@ _ANY_STORE: Final = 0xAA
 _BLOCK_SIZE: Final = 0x14
 """Of a block of the engine: its PC at 0, and its size in bytes here, 16 bits."""
 _INSTRUCTION: Final = 4
+_U32: Final = (1 << 32) - 1
 _PASSES_WITHIN: Final = 1024
 _EL2: Final = 2
-_TOO_MANY: Final = "watchpoints: too many machines have them in this process"
 _DATA_ABORT: Final = int(ExceptionClass.DATA_ABORT_LOWER)
 _MOST: Final = RANGES // 2
 _PAIR, _HALF = 16, 4
@@ -77,6 +75,7 @@ class Watchpoints:
     def __init__(
         self,
         engine: Engine,
+        taken: Words,
         counts: BlockWords,
         state: CpuState,
         saver: Callable[[CpuState], Callable[[], object]],
@@ -84,14 +83,6 @@ class Watchpoints:
         stop: Callable[[], None],
         control: Callable[[], _Control | None],
     ) -> None:
-        place, table = state_place(), watchpoint_table()
-        if place is None or table is None:
-            raise EngineError("watchpoints cannot be had")
-        pointer, distance = place
-        registers = ctypes.c_uint64.from_address(engine.structure + pointer).value + distance
-        taken = table.take(registers)
-        if taken is None:
-            raise EngineError(_TOO_MANY)
         self._taken = taken
         self._words = words = taken.words
         self._counts = memoryview(counts).cast("B").cast("q")
@@ -104,16 +95,9 @@ class Watchpoints:
         self._fetch = engine.fetcher()
         self._ranges: tuple[WatchedRange, ...] = ()
         self._hit: HitHandler = _nobody
-        layout = state.layout
-        origin = registers + X0_IN_STATE - layout.x0
-        self._pc = ctypes.c_uint64.from_address(origin + layout.pc)
-        for word, offset in (
-            (PSTATE, layout.pstate),
-            (DAIF, layout.daif),
-            (PC, layout.pc),
-            (FAULT_ADDRESS, layout.fault_address),
-        ):
-            words[word] = origin + offset
+        self._pc = ctypes.c_uint64.from_address(words[PC])
+        self._syndrome = ctypes.c_uint32.from_address(words[SYNDROME])
+        self._target_el = ctypes.c_uint32.from_address(words[SYNDROME] + TARGET_EL_AT)
         words[BLOCK_WORDS] = ctypes.addressof(counts)
 
     def set(self, ranges: Sequence[WatchedRange], hit: HitHandler) -> None:
@@ -134,11 +118,6 @@ class Watchpoints:
         stopping, self._stopping = self._stopping, False
         return StopReason.WATCHPOINT if stopping and reason is StopReason.STOP else reason
 
-    def close(self) -> None:
-        """Note that the engine is gone."""
-        self._words[COUNT] = 0
-        self._taken.give_back()
-
     def _watching(self, hook: ExceptionHook) -> ExceptionHook:
         def on_exception(kind: int) -> None:
             if kind == WATCHPOINT:
@@ -152,6 +131,8 @@ class Watchpoints:
 
     def _on_hit(self) -> None:
         words = self._words
+        # It is no exception of the guest's, whose last one the core still has the record of.
+        self._syndrome.value, self._target_el.value = words[RECORD] & _U32, words[RECORD] >> 32
         left = self._take_off()
         self._save()
         stores = bool(words[KIND] & _ANY_STORE)

@@ -38,9 +38,12 @@ LIMITS: Final = (
     Limit(
         ENGINE,
         "Watchpoints",
-        "They never fire. One is announced, because the ID register field cannot say none.",
+        "On hosts other than x86-64 Linux they never fire, and one is announced, because the field cannot say none. "
+        "Trapped devices and cache maintenance never hit one. One on the upper half of what STXP or CASP stores is hit "
+        "after the lower half is stored.",
         ("ID_AA64DFR0_EL1.WRPs",),
     ),
+    Limit(ENGINE, "OS Lock", "It does not hold debug exceptions back (OSLAR_EL1)."),
     Limit(
         ENGINE,
         "Performance monitors",
@@ -182,7 +185,7 @@ WHY_HIDDEN: Final[Mapping[str, str]] = MappingProxyType(
         "ID_AA64PFR0_EL1.DIT": _NOT_WORKING,
         "ID_AA64PFR1_EL1.SSBS": _NOT_WORKING,
         "ID_AA64PFR1_EL1.MTE": _NOT_WORKING,
-        "ID_AA64DFR0_EL1.WRPs": "watchpoints never fire; the field cannot say none",
+        "ID_AA64DFR0_EL1.WRPs": "watchpoints never fire on this host; the field cannot say none",
         "ID_AA64DFR0_EL1.PMUVer": "there is no usable PMU",
         "ID_AA64MMFR1_EL1.VH": "without EL2 there is no VHE",
         "ID_AA64MMFR1_EL1.VMIDBits": "without EL2 there are no VMIDs",

@@ -44,7 +44,7 @@ def test_levels_and_interfaces_that_the_guest_does_not_have(guest: Guest) -> Non
     assert (features.EL3, features.EL2, features.GIC, features.RAS) == (0, 0, 0, 0)
     assert (features.EL1, features.EL0) == (1, 1), "AArch64 only"
     debug = Aa64Dfr0(read(guest, lookup("ID_AA64DFR0_EL1")))
-    assert (debug.WRPs, debug.PMUVer) == (0, 0)
+    assert (debug.WRPs, debug.PMUVer) == (3 if guest.core.guest_watchpoints else 0, 0)
     memory = Aa64Mmfr1(read(guest, lookup("ID_AA64MMFR1_EL1")))
     assert (memory.VH, memory.LO, memory.VMIDBits) == (0, 0, 0)
 

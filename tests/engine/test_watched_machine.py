@@ -13,7 +13,7 @@ from arm_vcpu_cli.debug.target import Access, Reason, Watchpoint
 from arm_vcpu_cli.engine.watchpoint_stubs import watchpoint_table
 from tests.support.tools import missing
 
-from .test_exact_control import STOPS, Place, Ran, run
+from .test_exact_control import STOPS, Place, Ran, assert_same, run
 from .test_machine_control import controlled
 from .test_snapshot_contract import SAMPLES, SUBJECTS
 
@@ -68,9 +68,7 @@ def test_a_run_with_stops_at_accesses_is_the_same(name: str) -> None:
     plain: Ran = run(subject)
     places: list[Place] = [(0, 0)]
     for seed in range(2):
-        pieces = run(subject, watch, places, seed)
-        assert (pieces.ending, pieces.executed, pieces.console) == (plain.ending, plain.executed, plain.console)
-        assert pieces.trace == plain.trace
+        assert_same(run(subject, watch, places, seed), plain)
     assert len(places) > 1 or name == "exceptions"
 
 

@@ -192,6 +192,10 @@ class FakeCore:
         return self._model
 
     @property
+    def guest_watchpoints(self) -> bool:
+        return False
+
+    @property
     def prefers_execute_on_demand(self) -> bool:
         return False
 
