@@ -236,7 +236,11 @@ class Machine:
         if self._is_over and self.last_run is not None:
             return self.last_run
         self.start()
-        run = self._watchers = GuestRun(self.parts, watchdog)
+        before, run = self._watchers, GuestRun(self.parts, watchdog)
+        if before is not None:
+            # What they have seen of the guest belongs together, and a reset goes back to where it started.
+            run.panic, run.idle, run.power_on = before.panic, before.idle, before.power_on
+        self._watchers = run
         if self._resumed is not None:
             resumed, self._resumed = self._resumed, None
             import_module(_STATES).load_run(run, resumed)
@@ -290,6 +294,8 @@ class Machine:
         if self._snapshot is not None:
             # What it has received is part of its state, which it must have first.
             self.start()
+        # A snapshot that is loaded later would take its place.
+        self.start()
         self.parts.input.send(data.encode() if isinstance(data, str) else data)
 
     def _run(self, timeout: float, guest_timeout: float) -> RunResult:

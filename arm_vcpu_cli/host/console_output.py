@@ -48,8 +48,9 @@ class ConsoleOutput:
         """Drops what has been written before, in a run that goes back in time."""
 
     def observe(self, seen: Callable[[bytes], None]) -> None:
-        """Have ``seen`` called as well with all that the guest prints, just before it is written."""
-        self._seen = (*self._seen, seen)
+        """Have ``seen`` called as well, once, with all that the guest prints, just before it is written."""
+        if seen not in self._seen:
+            self._seen = (*self._seen, seen)
 
     def write_lines(self) -> None:
         """Have an interactive line written by the line too, or when the guest waits for input: others write to the

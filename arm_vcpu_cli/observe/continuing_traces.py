@@ -101,7 +101,7 @@ def _go_on(machine: Machine, tracer: Tracer, times: VcpuTimes, *, was_open: bool
         "_held_states": {
             cpu.index: times.of(cpu.index)
             for cpu in ran
-            if cpu.vcpu.state is VCpuState.READY and returned[cpu.index] not in _WAITING
+            if tracer.wants_states and cpu.vcpu.state is VCpuState.READY and returned[cpu.index] not in _WAITING
         },
     }
     merged = [known.get(name, value) for name, value in zip(MOMENTARY, values, strict=True)]

@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 if TYPE_CHECKING:
+    from arm_vcpu_cli.pytest_plugin.booting import BootedFactory, Boots
     from arm_vcpu_cli.pytest_plugin.goldens import GoldenFactory
     from arm_vcpu_cli.pytest_plugin.machines import GuestMachine, MachineFactory, RunFactory
 
 _SETTINGS: Final = "arm_vcpu_cli.pytest_plugin.settings"
 _MACHINES: Final = "arm_vcpu_cli.pytest_plugin.machines"
 _GOLDENS: Final = "arm_vcpu_cli.pytest_plugin.goldens"
+_BOOTING: Final = "arm_vcpu_cli.pytest_plugin.booting"
 _REPORTS: Final = "arm_vcpu_cli.pytest_plugin.reports"
 
 MARKER: Final = "armvcpu"
@@ -133,6 +135,23 @@ def armvcpu_run(armvcpu_machine: MachineFactory) -> RunFactory:
 def armvcpu_golden(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> GoldenFactory:
     """A file that exits are compared with: ``assert run.exits == armvcpu_golden("boot.jsonl")``."""
     factory: GoldenFactory = import_module(_GOLDENS).GoldenFactory(request.node, tmp_path_factory)
+    return factory
+
+
+@pytest.fixture(scope="session")
+def armvcpu_boots(tmp_path_factory: pytest.TempPathFactory) -> Boots:
+    """The snapshots of the guests that were booted in this session; for ``armvcpu_booted``."""
+    boots: Boots = import_module(_BOOTING).Boots(tmp_path_factory.getbasetemp())
+    return boots
+
+
+@pytest.fixture
+def armvcpu_booted(armvcpu_machine: MachineFactory, armvcpu_boots: Boots) -> BootedFactory:
+    """A machine whose guest has come so far as to print a text: ``armvcpu_booted("vmlinuz", until="login: ")``.
+
+    It gets there once in a session; each call gives a machine of its own that goes on from there.
+    """
+    factory: BootedFactory = import_module(_BOOTING).BootedFactory(armvcpu_machine, armvcpu_boots)
     return factory
 
 

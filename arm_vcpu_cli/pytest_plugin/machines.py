@@ -188,6 +188,11 @@ class MachineFactory:
         self._opened.append(opened)
         return opened
 
+    def forget(self, machine: GuestMachine) -> None:
+        """Close a machine that the report on the test says nothing of."""
+        machine.close()
+        self._opened.remove(machine)
+
 
 class RunFactory:
     """Runs guests to their end: ``armvcpu_run("guest.elf")``."""

@@ -42,7 +42,7 @@ class GuestRun:
         """Start the watchers."""
         self.share_exits()
         self.machine.input.cancelled = self.watchdog.has_fired
-        if self.machine.description.boot.reboot:
+        if self.machine.description.boot.reboot and self.power_on is None:
             self.power_on = import_module(RESET).power_on(self.machine)
         self.machine.console.observe(self.panic.see)
         self.hang.start()

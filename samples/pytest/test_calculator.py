@@ -34,6 +34,13 @@ def test_a_crash_is_a_fault(armvcpu_run):
     assert "data abort" in run.message
 
 
+@pytest.mark.parametrize("number", [3, 5, 7])
+def test_from_the_prompt_on(armvcpu_booted, number):
+    machine = armvcpu_booted(until="ready\n> ")
+    machine.send(f"sum {number} {number}\n")
+    assert int(machine.expect(r"= (\d+)\n")[1]) == 2 * number
+
+
 @pytest.mark.armvcpu(cpu="cortex-a72")
 def test_on_another_cpu(armvcpu_machine):
     machine = armvcpu_machine()

@@ -19,6 +19,7 @@ from arm_vcpu_cli.vm.conversation import ExpectationError
 from arm_vcpu_cli.vm.endings import Ending
 from tests.integration.command import sample
 from tests.integration.test_library import POWER_OFF, program
+from tests.support.saying_guest import End, saying
 
 
 @pytest.fixture
@@ -138,6 +139,33 @@ def test_a_guest_that_waits_in_vain_is_told_at_once_in_spite_of_the_limit() -> N
     with Machine.open(program(*wait)) as machine:
         assert machine.run(guest_timeout=100).ending is Ending.NO_PROGRESS
         assert machine.parts.timeline.now() < 1_000_000
+
+
+def test_a_panic_is_one_wherever_the_guest_is_stopped_in_it(tmp_path: Path) -> None:
+    reason = "Kernel panic - not syncing: no init"
+    panics = saying(tmp_path / "panics.elf", f"{reason}\n---[ end {reason} ]---\n", end=End.COMPUTE)
+    with Machine.open(panics) as machine:
+        for text in ("Kernel", "syncing", "end Kernel"):
+            machine.expect(text)
+        result = machine.run(timeout=60)
+    assert (result.ending, result.message) == (Ending.PANIC, "the guest's kernel panicked: no init")
+
+
+def test_a_reset_goes_back_to_the_start_and_not_to_the_last_stop() -> None:
+    writes = (
+        0xD2A1_2001,  # mov x1, #0x09000000
+        0xB940_2423,  # ldr w3, [x1, #0x24]: UARTIBRD, 0 after a reset
+        0x5280_0024,  # mov w4, #1
+        0xB900_2424,  # str w4, [x1, #0x24]
+        0x1101_0463,  # add w3, w3, #'A'
+        0x3900_0023,  # strb w3, [x1]
+        0x5280_0120,  # mov w0, #9
+        0x72B0_8000,  # movk w0, #0x8400, lsl #16
+        0xD400_0002,  # hvc #0: SYSTEM_RESET
+    )
+    with Machine.open(program(*writes), reboot=True) as machine:
+        for _ in range(3):
+            assert machine.expect("A|B").group() == "A"
 
 
 @pytest.mark.parametrize("name", ["smp", "ticks"])

@@ -10,8 +10,9 @@ from importlib.metadata import entry_points
 
 import pytest
 
-from arm_vcpu_cli.pytest_plugin import goldens, machines, reports  # noqa: F401
+from arm_vcpu_cli.pytest_plugin import booting, goldens, machines, reports  # noqa: F401
 from tests.integration.command import GUARD_SECONDS, SAMPLES, environment, sample
+from tests.manual.examples import MANUAL
 
 pytest_plugins = ["pytester"]
 
@@ -353,6 +354,69 @@ def test_workers(project: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(["golden written: goldens/calls.jsonl.gz", "golden written: goldens/hello.jsonl"])
 
 
+BOOTED = """
+    import pytest
+
+    pytestmark = pytest.mark.armvcpu(guest="echo.elf", until="ends.\\n")
+
+    @pytest.mark.parametrize("word", ["one", "two", "three", "four"])
+    def test_it(armvcpu_booted, word):
+        machine = armvcpu_booted()
+        assert machine.console == "" and not machine.exits
+        machine.send(f"{word}\\nquit\\n")
+        assert machine.run().console == f"{word}\\nquit\\n2 lines\\n".upper().replace("LINES", "lines")
+        assert machine.exits[-1]["reason"] == "SystemDown"
+
+    def test_two_at_a_time(armvcpu_booted):
+        first, second = armvcpu_booted(), armvcpu_booted()
+        first.send("first\\n")
+        assert second.run(timeout=0.1).console == ""
+        assert first.expect("F.*T").group() == "FIRST"
+"""
+
+
+@pytest.mark.parametrize("options", [(), ("-n", "2")], ids=["alone", "workers"])
+def test_a_guest_boots_once_in_a_session(project: pytest.Pytester, options: tuple[str, ...]) -> None:
+    project.makepyfile(BOOTED)
+    run_apart(project, *options).assert_outcomes(passed=5)
+    assert len([*project.path.glob("runpytest-0/armvcpu-booted/*.snap")]) == 1
+
+
+def test_a_guest_that_does_not_boot(project: pytest.Pytester) -> None:
+    project.makepyfile(
+        """
+        def test_first(armvcpu_booted):
+            armvcpu_booted("hello.elf", until="login: ")
+
+        def test_second(armvcpu_booted):
+            armvcpu_booted("hello.elf", until="login: ")
+
+        def test_no_text(armvcpu_booted):
+            armvcpu_booted("hello.elf")
+        """
+    )
+    result = run(project)
+    result.assert_outcomes(failed=3)
+    result.stdout.fnmatch_lines(
+        [
+            "E  *ExpectationError: the console does not show 'login: ': the guest powered off",
+            "*- guest hello.elf -*",
+            "  Hello from EL1!",
+            "E  * the guest has failed to boot in an earlier test: the console does not show 'login: ': the guest *",
+            "E  *UsageError: armvcpu_booted: expected until=REGEX, what the guest prints once it is booted",
+        ]
+    )
+
+
+def test_the_example_of_the_manual(project: pytest.Pytester) -> None:
+    for path in (SAMPLES / "pytest").glob("*.[et]*[lf]"):
+        shutil.copy(path, project.path)
+    text = (MANUAL / "testing.md").read_text(encoding="utf-8").partition("\n## Guests in pytest\n")[2]
+    (project.path / "test_example.py").write_text(text.partition("```text\n")[2].partition("```")[0])
+    run(project, "--update-goldens").assert_outcomes(passed=4)
+    run(project).assert_outcomes(passed=4)
+
+
 def test_the_marker_is_told(project: pytest.Pytester) -> None:
     project.makepyfile("")
     run(project, "--markers").stdout.fnmatch_lines(["@pytest.mark.armvcpu(guest=..., machine=..., *"])
@@ -398,4 +462,4 @@ def test_the_example_project(project: pytest.Pytester) -> None:
     folder = project.path / "example"
     shutil.copytree(SAMPLES / "pytest", folder, symlinks=True, ignore=shutil.ignore_patterns("__pycache__", ".*"))
     result = run_apart(project, str(folder))
-    result.assert_outcomes(passed=5)
+    result.assert_outcomes(passed=8)
