@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import selectors
 import time
 from collections.abc import Callable, Sequence
@@ -18,6 +19,7 @@ GRACE_SECONDS: Final = 10.0
 _LOOK_SECONDS: Final = 0.1
 """How often a display of what runs is renewed."""
 _TAIL_BYTES: Final = 1 << 14
+_MOST_SIGNALS: Final = 1 << 10
 
 Run = Callable[[Path, Files], Verdict]
 """Runs a guest, in a process of its own."""
@@ -78,6 +80,7 @@ class Pool:
         self._progress = progress
         self._is_stopped = is_stopped
         self._selector = selectors.DefaultSelector()
+        self._wakes = wakes
         self._selector.register(wakes, selectors.EVENT_READ)
         self._running: dict[int, _Running] = {}
         """By the number of the descriptor that tells of its end."""
@@ -123,6 +126,9 @@ class Pool:
         now = time.monotonic()
         again = []
         for key, _ in ready:
+            if key.fd == self._wakes:
+                # A signal, which is one that asks to stop or none of ours.
+                os.read(self._wakes, _MOST_SIGNALS)
             running = self._running.pop(key.fd, None)
             if running is not None and self._ended(running, guests[running.index], now):
                 again.append((running.index, running.attempt + 1))

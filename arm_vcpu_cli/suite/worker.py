@@ -20,22 +20,22 @@ from arm_vcpu_cli.suite.verdict import Verdict
 
 _PR_SET_PDEATHSIG: Final = 1
 _STANDARD: Final = (0, 1, 2)
-_MOST_ERRORS: Final = 1 << 16
+_MOST_SAID: Final = 1000
 
 
 class Process:
-    """A child that runs ``work`` and leaves its verdict in a file. ``fd`` becomes readable when it has ended."""
+    """A child that runs ``work`` and leaves its verdict in a file. ``fd`` becomes readable when it has ended, or is
+    about to."""
 
     def __init__(self, work: Callable[[], Verdict], verdict: Path, errors: Path) -> None:
         """Start it. Raises OSError if the system has no room for it."""
         self._verdict = verdict
-        self._errors = errors
         self.fd, writer = os.pipe()
         try:
             parent = os.getpid()
             self.pid = os.fork()
             if not self.pid:
-                _live(work, verdict, errors, parent)
+                _live(work, verdict, errors, parent, writer)
         except BaseException:
             os.close(self.fd)
             raise
@@ -48,28 +48,24 @@ class Process:
 
     def end(self) -> Verdict:
         """Wait for its end, and read its verdict; one that leaves none has died."""
-        os.close(self.fd)
         _, status = os.waitpid(self.pid, 0)
+        said = os.read(self.fd, _MOST_SAID)
+        os.close(self.fd)
         try:
             with self._verdict.open("rb") as file:
                 return from_bytes(file.read(LONGEST))
         except (OSError, ValueError):
-            return Verdict(Outcome.ERROR, self._cause(os.waitstatus_to_exitcode(status)))
-
-    def _cause(self, code: int) -> str:
-        try:
-            with self._errors.open("rb") as file:
-                said = file.read(_MOST_ERRORS).splitlines()
-        except OSError:
-            said = []
-        if code < 0:
-            return f"its process was killed by signal {-code} ({signal.strsignal(-code)})"
-        last = decoded(said[-1]) if said else "it said nothing"
-        return f"its process ended with status {code} and without a verdict: {last}"
+            return Verdict(Outcome.ERROR, _cause(os.waitstatus_to_exitcode(status), said))
 
 
-def _live(work: Callable[[], Verdict], verdict: Path, errors: Path, parent: int) -> NoReturn:
-    """Be the child."""
+def _cause(code: int, said: bytes) -> str:
+    if code < 0:
+        return f"its process was killed by signal {-code} ({signal.strsignal(-code)})"
+    return f"its process ended with status {code} and without a verdict: {decoded(said) or 'it said nothing'}"
+
+
+def _live(work: Callable[[], Verdict], verdict: Path, errors: Path, parent: int, writer: int) -> NoReturn:
+    """Be the child. What goes wrong is said in one line to ``writer``, and in full in the file ``errors``."""
     status = 1
     try:
         _cut_off(errors, parent)
@@ -84,8 +80,9 @@ def _live(work: Callable[[], Verdict], verdict: Path, errors: Path, parent: int)
         partial.write_bytes(to_bytes(found))
         partial.replace(verdict)
         status = 0
-    except BaseException:  # noqa: BLE001
+    except BaseException as error:  # noqa: BLE001
         # Nothing may get out of here: it would be a second parent.
+        os.write(writer, f"{type(error).__name__}: {error}".encode("utf-8", "backslashreplace")[:_MOST_SAID])
         with errors.open("a", encoding="utf-8", errors="backslashreplace") as file:
             traceback.print_exc(file=file)
     finally:

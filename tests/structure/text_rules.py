@@ -40,6 +40,7 @@ BYTES: Final = frozenset(
         "host.watchdog",
         "probe.el0_registers",
         "suite.kept_console",
+        "suite.worker",
         "trace.patience",
         "vm.semihosting.handles",
         "__main__",

@@ -198,3 +198,16 @@ def test_descriptors_are_closed(run_all: RunAll) -> None:
     run_all(passes, killed, passes, jobs=3)
     run_all(sleeps, passes, seen=Seen(stops_after=1))
     assert len(os.listdir("/dev/fd")) == before  # noqa: PTH208
+
+
+def test_a_signal_that_asks_for_nothing_wakes_once(run_all: RunAll, tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    os.write(writer, b"\0")
+    seen = Seen()
+    pool = Pool(lambda _guest, files: passes(files), Plan(1, 0.0, 0, tmp_path), seen, seen.is_stopped, reader)
+    assert words(pool.run_all([Path("0")])) == ["passed"]
+    os.set_blocking(reader, False)
+    with pytest.raises(BlockingIOError):
+        os.read(reader, 1)
+    os.close(reader)
+    os.close(writer)
