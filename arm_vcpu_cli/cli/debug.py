@@ -127,7 +127,8 @@ def _symbols(loaded: Loaded, folder: Path) -> Path | None:
     image, options = loaded.image, loaded.options
     source = options.symbols
     if source is None:
-        return options.guest if image.kind == "elf" else None
+        # A snapshot has the name of the file that its guest was loaded from.
+        return image.path if image.kind == "elf" and image.path.is_file() else None
     with source.open("rb") as file:
         if file.read(4) == b"\x7fELF":
             return source

@@ -12,7 +12,7 @@ from arm_vcpu_cli.cli.output import say
 from arm_vcpu_cli.cli.terminal import open_console
 from arm_vcpu_cli.debug.control import MachineControl
 from arm_vcpu_cli.debug.endpoint import Endpoint, listen, unlisten
-from arm_vcpu_cli.debug.monitor import Monitor
+from arm_vcpu_cli.debug.monitor import Monitor, save_command
 from arm_vcpu_cli.debug.server import DebugServer
 from arm_vcpu_cli.debug.wire import Wire
 from arm_vcpu_cli.host.console import Console
@@ -83,9 +83,10 @@ class Debugging:
         machine, began = opened.parts, time.perf_counter()
         control = MachineControl(machine, watchdog)
         wire = Wire(self._listener, pause=control.pause, cancelled=watchdog.has_fired, refused=self._refuse)
-        server = DebugServer(
-            control, wire, Monitor(machine), launched=self._launched, load_bias=machine.image.load_bias
-        )
+        # Whoever can reach a TCP port controls the guest; files are another matter.
+        more = {} if self.place.path is None else {"save": save_command(control.execution.run)}
+        monitor = Monitor(machine, more)
+        server = DebugServer(control, wire, monitor, launched=self._launched, load_bias=machine.image.load_bias)
         if self._console is not None:
             self._console.show = server.show
         self._announce(printable_path(machine.image.path))

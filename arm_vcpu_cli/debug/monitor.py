@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from importlib import import_module
+from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
@@ -23,11 +26,15 @@ from arm_vcpu_cli.inspect.tables.both_stages import translate, translate_ipa
 from arm_vcpu_cli.inspect.tables.ipa_map import places as ipa_places
 from arm_vcpu_cli.inspect.tables.mapping import section_lines, stage1_sections, stage2_section
 from arm_vcpu_cli.inspect.tables.translation_text import translation_lines
+from arm_vcpu_cli.printable import printable_path
 from arm_vcpu_cli.record import Record
 from arm_vcpu_cli.sizes import format_size
 from arm_vcpu_cli.vm.cpu import Activity
+from arm_vcpu_cli.vm.guest_run import GuestRun
 from arm_vcpu_cli.vm.machine import Machine
 
+_SAVING: Final = "arm_vcpu_cli.vm.snapshot_saving"
+"""Loaded only to save a machine."""
 _DUMP_MOST: Final = 1 << 16
 _DUMP_ROW: Final = 16
 _ACCESSES: Final[Mapping[str, Access]] = MappingProxyType(
@@ -63,7 +70,13 @@ class Monitor:
     def __init__(self, machine: Machine, more: Mapping[str, Command] = MappingProxyType({})) -> None:
         """``more`` are commands beside those of this module, by name."""
         self._machine = machine
-        self._commands = {**COMMANDS, **more}
+        moments: dict[str, int] = {}
+        self._commands = {
+            **COMMANDS,
+            "snapshot": Command("NAME", "give this moment a name", partial(_snapshot, moments), travels=True),
+            "restore": Command("[NAME]", "go to a moment by its name, or list them", partial(_restore, moments), True),
+            **more,
+        }
 
     def __call__(self, client: Client, text: str, say: Callable[[str], None]) -> None:
         """Carry out a command, and say what there is to say, line by line."""
@@ -215,6 +228,43 @@ def arrived(asked: Asked, stop: Stop) -> Iterator[str]:
     asked.client.take_stop(stop)
     yield from _when(asked)
     yield "gdb does not know yet: maintenance flush register-cache"
+
+
+def _snapshot(moments: dict[str, int], asked: Asked) -> Iterator[str]:
+    name = _name(asked, "snapshot")
+    moments[name] = asked.client.target.position().instructions
+    yield f"{name} is this moment: instruction {moments[name]}"
+
+
+def _restore(moments: dict[str, int], asked: Asked) -> Iterator[str]:
+    if not asked.words:
+        yield from (f"{name}  instruction {moments[name]}" for name in sorted(moments))
+        return
+    name = _name(asked, "restore")
+    if name not in moments:
+        raise UsageError(f"no moment is called {name}; there are {', '.join(sorted(moments)) or 'none'}")
+    yield from arrived(asked, asked.client.target.goto(moments[name]))
+
+
+def _name(asked: Asked, command: str) -> str:
+    if len(asked.words) != 1:
+        raise UsageError(f"{command} takes a name: {command} NAME")
+    return asked.words[0]
+
+
+def _save(run: GuestRun, asked: Asked) -> Iterator[str]:
+    path = Path(_name(asked, "save"))
+    if path.exists():
+        raise UsageError(f"{path}: there is a file already")
+    machine = asked.machine
+    note = f"saved by a debugger at {place(machine, machine.current.arch.ctx.elr)}"
+    import_module(_SAVING).write_snapshot(machine, run, path, note=note)
+    yield f"go on from here with: armvcpu run --from {printable_path(path)}"
+
+
+def save_command(run: GuestRun) -> Command:
+    """The command that saves the machine of a run to a file. It is for users who may write files anyway."""
+    return Command("FILE", "save the machine in a file, for armvcpu run --from", partial(_save, run))
 
 
 def _number(text: str) -> int:
