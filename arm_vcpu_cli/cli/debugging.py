@@ -31,11 +31,11 @@ class DebuggerConsole(Console):
         super().__init__(output_fd, None)
         self.show: Callable[[bytes], bool] = _not_shown
 
-    def _write_out(self, fd: int, out: bytearray) -> None:
+    def _write_all(self, fd: int, out: bytearray) -> None:
         if out and self.show(bytes(out)):
             out.clear()
         else:
-            super()._write_out(fd, out)
+            super()._write_all(fd, out)
 
 
 def _not_shown(_data: bytes) -> bool:

@@ -70,6 +70,8 @@ class Client:
         """The last stop; the debugger has not been told of it if it has just attached."""
         self.over = False
         """Whether the run is over and its guest is kept for a look at it."""
+        self.holds = False
+        """Whether every guest that ends is kept, also one that meant to."""
         self.selected = target.current
         """The vCPU of packets for registers and memory."""
         self.resumed = target.current

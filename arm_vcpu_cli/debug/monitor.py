@@ -227,7 +227,16 @@ def arrived(asked: Asked, stop: Stop) -> Iterator[str]:
     """What there is to say when the guest has been moved to another moment."""
     asked.client.take_stop(stop)
     yield from _when(asked)
-    yield "gdb does not know yet: maintenance flush register-cache"
+    if not asked.client.launched:
+        yield "gdb does not know yet: maintenance flush register-cache"
+
+
+def _hold(asked: Asked) -> Iterator[str]:
+    if asked.words not in ((), ("on",), ("off",)):
+        raise UsageError("hold takes on or off")
+    if asked.words:
+        asked.client.holds = asked.words == ("on",)
+    yield f"a guest that powers off or exits {'is kept' if asked.client.holds else 'ends the run'}"
 
 
 def _snapshot(moments: dict[str, int], asked: Asked) -> Iterator[str]:
@@ -291,6 +300,7 @@ COMMANDS: Final[Mapping[str, Command]] = MappingProxyType(
         "regs": Command("", "all registers of the selected vCPU", _registers),
         "phys": Command("ADDR [LEN]", "memory at an IPA", _physical),
         "stat": Command("", "how far the guest has got, and the exits of each vCPU", _statistics),
+        "hold": Command("[on|off]", "keep a guest that powers off or exits, as one that gets stuck is kept", _hold),
         "when": Command("", "the instruction and the time", _when),
         "goto": Command("INSTRUCTION|TIME", "go to a moment, back or forward: 1000, 1.5s, 20ms", _goto, travels=True),
     }

@@ -94,7 +94,7 @@ def _run(client: Client, move: Callable[[], Stop]) -> bytes:
         return _exit(client, client.last)
     stop = client.go(partial(_until_worth_it, client, move))
     client.take_stop(stop)
-    if stop.reason is Reason.ENDED and stop.status in WORTH_A_LOOK:
+    if stop.reason is Reason.ENDED and (client.holds or stop.status in WORTH_A_LOOK):
         client.over = True
         client.say(f"{stop.message}\nThe run ends here: continue for its exit status.\n")
     return stop_reply(client, stop)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from typing import Final
 
 from arm_vcpu_cli.debug.client import BAD_ARGUMENT, Client, State
 from arm_vcpu_cli.debug.packets import answer
@@ -12,6 +14,7 @@ from arm_vcpu_cli.debug.target import Reason, Stop, Target
 from arm_vcpu_cli.debug.wire import Arrived, Event, Wire
 from arm_vcpu_cli.printable import printable_lines
 
+_LONG_SECONDS: Final = 1.0
 Monitor = Callable[[Client, str, Callable[[str], None]], None]
 """Carries out a command of the user, and says its result, line by line."""
 
@@ -37,6 +40,8 @@ class DebugServer:
         self._client: Client | None = None
         self._awaited = False
         """Whether the debugger waits for an answer, and shows text meanwhile."""
+        self._since = 0.0
+        """When it began to wait."""
         self._last = b""
 
     def run(self, *, wait: bool) -> Stop | None:
@@ -102,7 +107,7 @@ class DebugServer:
             load_bias=self._load_bias,
         )
         self._last = b""
-        self._target.on_progress(lambda text: self._say(f"{text}\n"))
+        self._target.on_progress(self._tell_progress)
         try:
             while client.state is State.ATTACHED:
                 arrived = self._wire.take()
@@ -130,7 +135,7 @@ class DebugServer:
     def _serve(self, client: Client, packet: bytes) -> None:
         if not client.without_acks:
             self._wire.send(b"+")
-        self._awaited = True
+        self._awaited, self._since = True, time.monotonic()
         try:
             found = answer(client, packet)
         finally:
@@ -147,6 +152,11 @@ class DebugServer:
 
     def _say(self, text: str) -> None:
         self.show(printable_lines(text).encode())
+
+    def _tell_progress(self, text: str) -> None:
+        """Say what is being done, to a user who has waited for a while already."""
+        if time.monotonic() - self._since > _LONG_SECONDS:
+            self._say(f"{text}\n")
 
     def _command(self, text: str) -> None:
         assert self._client is not None

@@ -25,6 +25,7 @@ _MOST_WAITING: Final = 256
 """Packets that wait to be answered: a debugger sends one and waits, and is dropped if it does anything else."""
 _LOOK_SECONDS: Final = 0.05
 """How often a wait checks whether the run is still wanted."""
+_LEFT: Final = getattr(select, "POLLRDHUP", 0)
 _PATIENCE_SECONDS: Final = 30.0
 """How long a debugger may leave an answer unread before it is dropped."""
 _FAREWELL_SECONDS: Final = 1.0
@@ -176,11 +177,12 @@ class Wire:
             if client is not None:
                 with contextlib.suppress(OSError, ValueError):
                     number = client.fileno()
-                    poll.register(number, select.POLLIN)
-            ready = {found for found, _ in poll.poll()}
+                    poll.register(number, select.POLLIN | _LEFT)
+            ready = dict(poll.poll())
             if client is not None and number in ready:
                 self._read(client)
-            if self._listener.fileno() in ready:
+            # Whoever has left is read to the end before the next one is let in.
+            if self._listener.fileno() in ready and not ready.get(number, 0) & (_LEFT | select.POLLHUP):
                 self._accept()
 
     def _accept(self) -> None:

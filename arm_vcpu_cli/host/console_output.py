@@ -91,9 +91,12 @@ class ConsoleOutput:
         self._write_out(self._output_fd, self._out)
 
     def _write_out(self, fd: int, out: bytearray) -> None:
-        """Write all of ``out``, which is empty then, also where that is impossible."""
+        """Write all of ``out`` that is not repeated. It is empty then, also where that is impossible."""
         if self.once is not None:
             self.once.drop(fd, out)
+        self._write_all(fd, out)
+
+    def _write_all(self, fd: int, out: bytearray) -> None:
         try:
             while out:
                 self._wait_for_room(fd)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import pty
@@ -371,6 +372,31 @@ def test_signals_and_limits_end_a_run_that_waits(
     assert not (tmp_path / "gdb.sock").exists()
 
 
+def test_hostile_debuggers_leave_the_guest_alone(tmp_path: Path) -> None:
+    """Garbage, half packets, long ones, floods, and connections that end in the middle of all that."""
+    with running("run", "--gdb", port(tmp_path), guest("spin")) as found:
+        where = found.place
+        found.wait_for_output(b"spinning\n")
+        hostile = (
+            b"",
+            b"\x03",
+            b"GET / HTTP/1.0\r\n\r\n",
+            b"$qSupp",
+            b"$" + b"x" * 10_000_000,
+            b"$?#3f$m0,ffffffffffffffff#",
+        )
+        for sent in (*hostile, b"$?#3f" * 10_000, bytes(range(256)) * 1000, b"$?#3f$c#63$c#63\x03\x03$G00#d7"):
+            with socket.socket(socket.AF_UNIX) as debugger:
+                debugger.connect(where)
+                with contextlib.suppress(OSError):
+                    debugger.sendall(sent)
+        in_order(batch(where, ["print $x3", "detach"], guest("spin")), r"^\$1 = \d+", r"detached\]")
+        found.process.send_signal(signal.SIGTERM)
+        assert found.end() == 130
+        assert bytes(found.out) == b"spinning\n"
+        assert len(found.err) == 2
+
+
 # What cannot be ---------------------------------------------------------------------------------------------------
 
 
@@ -550,6 +576,26 @@ def test_symbols_of_a_list_are_the_debugger_s(tmp_path: Path) -> None:
     symbols.write_text("0000000040080000 T first_of_all\n0000000040080004 T second\n")
     finished = debug(["info symbol $pc", "break *second", "continue"], "--symbols", symbols, HELLO)
     in_order(finished.stdout, r"^first_of_all in section .text", r"^Breakpoint 1, 0x0*40080004 in second \(\)")
+
+
+def test_a_machine_is_saved_where_its_debugger_is(tmp_path: Path) -> None:
+    saved, later, whole = (tmp_path / name for name in ("saved.snap", "later.jsonl", "whole.jsonl"))
+    finished = debug(
+        ["break add_one", "continue", "stepi 3", f"monitor save {saved}", f"monitor save {saved}"], "--smp", 2, SMP
+    )
+    in_order(finished.stdout, "go on from here with: armvcpu run --from ", "error: .*: there is a file already")
+    assert armvcpu("trace", "--smp", 2, "--format", "jsonl", "-o", whole, SMP).status == 0
+    assert armvcpu("trace", "--from", saved, "--format", "jsonl", "-o", later).status == 0
+    ends = [path.read_text().splitlines()[-2] for path in (whole, later)]
+    assert ends[0] == ends[1]
+    assert '"powered off"' in ends[0]
+    finished = debug(["info symbol $pc", "continue"], "--from", saved)
+    in_order(finished.stdout, r"^[a-z_]+ .*in section .text", "exited normally")
+
+
+def test_files_are_not_written_for_who_comes_by_a_port() -> None:
+    with running("run", "--gdb", "0", "--wait", HELLO) as found:
+        in_order(batch(found.place, ["monitor save /tmp/no", "kill"]), "error: there is no command 'save'")
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,12 @@ def test_the_last_moment_that_is_not_later_is_found(wanted: int, begin: int) -> 
     assert at.nanoseconds <= wanted < target.position().nanoseconds
 
 
+def test_a_time_shortly_before_the_end_is_not_the_end() -> None:
+    target = Leaping(length=1000)
+    goto_time(target, 3_000)
+    assert target.position().instructions == 299
+
+
 def test_a_time_after_the_end_is_the_end() -> None:
     target = Leaping(length=1000)
     assert goto_time(target, 10**9).reason is Reason.ENDED

@@ -301,6 +301,15 @@ def test_a_guest_that_got_stuck_is_looked_at_before_the_run_is_over() -> None:
     assert client.state is State.ENDED
 
 
+def test_a_guest_that_powers_off_is_kept_if_that_is_wanted() -> None:
+    client, _ = attached(FakeTarget(length=10))
+    client.holds = True
+    assert answer(client, b"c") == b"T06" + at(CODE + 40)
+    assert answer(client, b"bs") == b"T05" + at(CODE + 36)
+    assert answer(client, b"c") == b"T06" + at(CODE + 40)
+    assert answer(client, b"c") == b"W00;process:1"
+
+
 @pytest.mark.parametrize(
     ("packet", "reply", "state"),
     [
