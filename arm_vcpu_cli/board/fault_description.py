@@ -25,6 +25,12 @@ class AtTime(Record):
     times: int = 1
 
 
+class AtInstruction(Record):
+    """Before the instruction with that number, from 0, among those that all vCPUs execute."""
+
+    number: int
+
+
 class AtCode(Record):
     """Before the instruction at ``place`` is executed: a symbol, symbol+offset, or a virtual address.
 
@@ -66,7 +72,7 @@ class AtCpuOn(Record):
     after: int = 0
 
 
-Trigger = AtTime | AtCode | AtAccess | AtInterrupt | AtCpuOn
+Trigger = AtTime | AtInstruction | AtCode | AtAccess | AtInterrupt | AtCpuOn
 
 
 class ExternalAbort(Record):

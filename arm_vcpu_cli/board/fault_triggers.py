@@ -13,6 +13,7 @@ from arm_vcpu_cli.board.fault_description import (
     AtAccess,
     AtCode,
     AtCpuOn,
+    AtInstruction,
     AtInterrupt,
     AtTime,
     Direction,
@@ -30,6 +31,7 @@ _COUNTED: Final = ("count", "times", "after")
 KEYS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
         "time": ("every", "times"),
+        "instructions": (),
         "symbol": _COUNTED,
         "address": _COUNTED,
         "access": ("offset", "direction", *_COUNTED),
@@ -101,6 +103,12 @@ def _time(table: Table, _machine: MachineDescription) -> AtTime:
     return AtTime(duration(table, "time"), every, table.integer("times", low=0, high=MAX_COUNT, default=1))
 
 
+def _instructions(table: Table, machine: MachineDescription) -> AtInstruction:
+    if machine.cpu.phys_cpus > 1:
+        table.refuse("instructions", "instructions are counted on a single physical CPU only (cpu.phys_cpus)")
+    return AtInstruction(table.integer("instructions", low=0, high=MAX_COUNT))
+
+
 def _symbol(table: Table, _machine: MachineDescription) -> AtCode:
     return AtCode(table.string("symbol"), *_counts(table))
 
@@ -168,6 +176,7 @@ def _call(table: Table, _machine: MachineDescription) -> AtCpuOn:
 _READERS: Final[Mapping[str, Callable[[Table, MachineDescription], Trigger]]] = MappingProxyType(
     {
         "time": _time,
+        "instructions": _instructions,
         "symbol": _symbol,
         "address": _address,
         "access": _access,

@@ -161,15 +161,23 @@ class Execution:
 
     def _run(self, run: GuestRun, cpu: Cpu) -> Verdict:
         """Let the CPU execute until it exits or is stopped."""
-        index, arch = cpu.index, cpu.arch
+        index, arch, faults = cpu.index, cpu.arch, run.machine.faults
         control = self._controls[index]
+        awaited = None if faults is None else faults.limit
+        if faults is not None and awaited is not None and self.executed() >= awaited:
+            faults.at_limit(self.executed())
+            awaited = faults.limit
         control.stepping = self._limit is None and (index == self._target or index in self._leaving)
-        if self._limit is not None:
-            control.limit = self._limit - self.executed() + control.executed()
+        limit = min((each for each in (self._limit, awaited) if each is not None), default=None)
+        if limit is not None:
+            control.limit = limit - self.executed() + control.executed()
         reason = cpu.vcpu.run()
         if control.stepped:
             self._leaving.discard(index)
         if arch.interrupted:
+            if arch.stopped_by is StopReason.COUNT and limit != self._limit:
+                # For a fault; it is injected before the CPU goes on.
+                return None
             self._stop = self._stopped(cpu)
             return None
         verdict = EXIT_HANDLERS[type(reason)](run, reason) or stopped(run)

@@ -189,6 +189,9 @@ def _nothing(run: GuestRun, _exit: Nothing) -> Verdict:
     if stopped_by is StopReason.WAIT:
         machine.scheduler.wait_for_others()
         return None
+    if stopped_by is StopReason.COUNT and machine.faults is not None:
+        machine.faults.at_limit()
+        return None
     budget_used = stopped_by is StopReason.BUDGET
     if budget_used and run.hang.has_stopped():
         why = run.hang.look()

@@ -88,6 +88,8 @@ class Machine:
         self.seen_enough: str | None = None
         """The reason to end the run, set by an observer whose goal is reached; it takes effect once the vCPU stops."""
         self.semihosting = semihosting
+        self.earlier_instructions = 0
+        """How many instructions were counted before the cores of this machine began to count."""
         self.observers: list[Remembers] = []
         """Those whose knowledge of the run goes back with it."""
         self.faults = faults
@@ -125,6 +127,11 @@ class Machine:
     def exits(self) -> int:
         """The number of exits of all vCPUs so far."""
         return sum(cpu.arch.exits for cpu in self.cpus)
+
+    @property
+    def instructions(self) -> int:
+        """The instructions that the cores have counted since the guest started, also before its state was loaded."""
+        return self.earlier_instructions + sum(core.instruction_count() for core in self.host.cores)
 
     def observe(self, observer: ExitObserver) -> None:
         """Add an observer of the exits of all vCPUs; before the machine is started."""

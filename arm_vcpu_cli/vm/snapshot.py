@@ -27,6 +27,9 @@ from arm_vcpu_cli.vm.random_numbers import load_random, save_random
 VERSION: Final = 1
 STATELESS: Final = (EmptyTransports, ReadAsZero, type(None))
 """The types of parts without state: a stateless device, or None for a part that the machine does not have."""
+FAULTS: Final = "faults"
+"""The part that a machine may have and the saved one not, or the other way round."""
+MOST_INSTRUCTIONS: Final = 1 << 72
 _CHUNK: Final = 512 * PAGE_SIZE
 """Memory is first checked in pieces of this size, because most of it is zero."""
 _NO_PAGE: Final = bytes(PAGE_SIZE)
@@ -44,6 +47,7 @@ def parts(machine: Machine) -> dict[str, Part]:
         "console": machine.console,
         **{f"cpu{cpu.index}": cpu for cpu in machine.cpus},
         "scheduler": machine.scheduler,
+        **({} if machine.faults is None else {FAULTS: machine.faults}),
     }
     found: dict[str, Part] = {}
     for name, part in all_parts.items():
@@ -71,7 +75,7 @@ def save_without_memory(machine: Machine) -> dict[str, Any]:
         "timeline": machine.timeline.save(),
         "input": machine.input.save(),
         "random": {name: save_random(random) for name, random in machine.random.items()},
-        "faults": None if machine.faults is None else machine.faults.save(),
+        "instructions": machine.instructions,
     }
 
 
@@ -95,7 +99,8 @@ def load_without_memory(machine: Machine, state: object) -> None:
     _check(machine, saved)
     of_parts = saved.part("parts")
     mine = parts(machine)
-    if sorted(mine) != sorted(of_parts.names()):
+    faults = mine.pop(FAULTS, None)
+    if sorted(mine) != sorted(name for name in of_parts.names() if name != FAULTS):
         raise ValueError(f"snapshot.parts are {', '.join(of_parts.names())}, expected {', '.join(mine)}")
     for name, part in mine.items():
         _loading(name, part, of_parts.value(name))
@@ -105,8 +110,9 @@ def load_without_memory(machine: Machine, state: object) -> None:
             load_random(numbers, random.part(name))
     _load_timeline(machine, saved)
     machine.input.load(saved.value("input"))
-    if machine.faults is not None:
-        machine.faults.load(saved.value("faults"))
+    machine.earlier_instructions += saved.number("instructions", MOST_INSTRUCTIONS) - machine.instructions
+    if faults is not None:
+        _loading(FAULTS, faults, of_parts.value(FAULTS) if FAULTS in of_parts.names() else None)
 
 
 def save_run(run: GuestRun) -> dict[str, Any]:

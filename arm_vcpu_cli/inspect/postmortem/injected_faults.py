@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from arm_vcpu_cli.board.fault_description import AtTime
+from arm_vcpu_cli.board.fault_description import AtInstruction, AtTime
 from arm_vcpu_cli.vm.diagnosis import with_symbol
 from arm_vcpu_cli.vm.faults.armed_fault import ArmedFault, Injection
 from arm_vcpu_cli.vm.machine import Machine
@@ -46,6 +46,8 @@ def _missed(fault: ArmedFault) -> str:
         return f"fault {name} was not injected again: it was before the snapshot"
     if isinstance(trigger, AtTime):
         wait = "it waits for its vCPU" if fault.seen else "the run ended before its time"
+    elif isinstance(trigger, AtInstruction):
+        wait = "it waits for its vCPU" if fault.seen else "the run ended before its instruction"
     elif fault.seen >= trigger.count:
         wait = "it waits for its vCPU"
     else:

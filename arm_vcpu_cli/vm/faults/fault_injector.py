@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, Final
 
 from arm_vcpu_cli.arch.smccc import PsciStatus
 from arm_vcpu_cli.axvcpu.vcpu import VCpuState
 from arm_vcpu_cli.board.description import MachineDescription
-from arm_vcpu_cli.board.fault_description import AtAccess, AtCode, AtTime, CpuOnFails, FaultDescription
+from arm_vcpu_cli.board.fault_description import AtAccess, AtCode, AtInstruction, AtTime, CpuOnFails, FaultDescription
 from arm_vcpu_cli.devices.irq import IrqLine
+from arm_vcpu_cli.engine.port import ExecutionControl
 from arm_vcpu_cli.guest.image import GuestImage
 from arm_vcpu_cli.saved import Saved
 from arm_vcpu_cli.vm.cpu import Activity, Cpu
@@ -55,6 +56,8 @@ class Faults:
         """For each vCPU the numbers of the faults that it has to take as soon as it can."""
         self._looks: list[int] = []
         """For each vCPU the time until the next look at its PSTATE."""
+        self._controls: list[ExecutionControl] = []
+        """The cores, if there are faults at an instruction."""
         self._alarms: list[TimelineAlarm] = []
         self._timers: dict[int, TimelineAlarm] = {}
         """The alarms of faults at a time, by the number of the fault."""
@@ -80,10 +83,34 @@ class Faults:
                 self._timers[number] = alarm
                 alarm.set_at(fault.description.trigger.time)
         self._stop_at_code(machine)
+        if self.limit is not None:
+            self._controls = [core.control() for core in machine.host.cores]
+            self._limit_cores()
 
     def line(self, cpu: int, intid: int, line: IrqLine) -> IrqLine:
         """The input of an interrupt, with the faults that concern it."""
         return self._lines.wrap(cpu, intid, line)
+
+    @property
+    def limit(self) -> int | None:
+        """See :class:`~arm_vcpu_cli.vm.faults.machine_faults.MachineFaults`."""
+        return min((number for _, number in self._instructions()), default=None)
+
+    def at_limit(self, executed: int | None = None) -> None:
+        """See :class:`~arm_vcpu_cli.vm.faults.machine_faults.MachineFaults`."""
+        machine = self._connected()
+        if executed is None:
+            executed = sum(control.executed() for control in self._controls)
+        due = [fault for fault, number in self._instructions() if number <= executed]
+        for fault in due:
+            fault.seen += 1
+            vcpu = machine.current.index if fault.description.cpu is None else fault.description.cpu
+            self._queues[vcpu].append(self.armed.index(fault))
+            self._deliver(vcpu)
+        for cpu in machine.cpus:
+            # What follows is another run than the one without the fault.
+            cpu.arch.interrupted = False
+        self._limit_cores()
 
     def cpu_on(self, target: int) -> PsciStatus | None:
         """The result of a CPU_ON for the vCPU with the affinity ``target`` that a fault makes fail, else None."""
@@ -102,6 +129,20 @@ class Faults:
         self._lines.reset()
         for fault in self.armed:
             fault.resuming = NOBODY
+
+    def _instructions(self) -> Iterator[tuple[ArmedFault, int]]:
+        """The faults at an instruction that are still to come, with the number that its core has then counted."""
+        earlier = self._connected().earlier_instructions
+        for fault in self.armed:
+            trigger = fault.description.trigger
+            if isinstance(trigger, AtInstruction) and not fault.seen:
+                yield fault, trigger.number - earlier
+
+    def _limit_cores(self) -> None:
+        """Have the cores stop before the next instruction that is awaited."""
+        limit = self.limit
+        for control in self._controls:
+            control.limit = limit
 
     # Triggers --------------------------------------------------------------------------------------------------
 
@@ -206,6 +247,9 @@ class Faults:
         if not apply_effect(machine, cpu, fault.description.effect, partial(self._tell, fault, cpu.index, pc=pc)):
             return False
         if cpu.arch.ctx.elr != pc:
+            for control in self._controls:
+                # What was left of the block is not executed.
+                control.unfinished = 0
             for each in self.armed:
                 if each.resuming == cpu.index:
                     each.resuming = NOBODY
@@ -274,6 +318,7 @@ class Faults:
         for queue, row in zip(self._queues, saved.lists("queues", len(self._queues)), strict=True):
             known = row.numbers("row", None, len(numbers) - 1)
             queue[:] = [numbers[number] for number in known if numbers[number] != NOBODY]
+        self._limit_cores()
         now = self._timeline.now()
         for number, alarm in self._timers.items():
             trigger = self.armed[number].description.trigger

@@ -19,6 +19,14 @@ class MachineFaults(Protocol):
     def armed(self) -> Sequence[ArmedFault]:
         """All faults, in the order of the machine file."""
 
+    @property
+    def limit(self) -> int | None:
+        """Once the cores have executed so many instructions, :meth:`at_limit` is to be called; None if never."""
+
+    def at_limit(self, executed: int | None = None) -> None:
+        """Inject the faults at an instruction that is due, with the guest stopped; ``executed`` is the number so far,
+        if that is not the one that the cores have counted."""
+
     def cpu_on(self, target: int) -> PsciStatus | None:
         """The result of a CPU_ON for the vCPU with the affinity ``target`` that a fault makes fail, else None."""
 

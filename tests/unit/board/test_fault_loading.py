@@ -13,6 +13,7 @@ from arm_vcpu_cli.board.fault_description import (
     AtAccess,
     AtCode,
     AtCpuOn,
+    AtInstruction,
     AtInterrupt,
     AtTime,
     CpuOnFails,
@@ -69,6 +70,7 @@ def test_a_machine_has_no_faults_unless_its_file_names_some() -> None:
     [
         ('time = "1.5ms"', AtTime(1_500_000)),
         ('time = "1s", every = "10ms", times = 3', AtTime(10**9, 10**7, 3)),
+        ("instructions = 1_000", AtInstruction(1000)),
         ('symbol = "main+0x10"', AtCode("main+0x10")),
         ('symbol = "main", count = 3, times = 0, after = "2s"', AtCode("main", 3, 0, 2 * 10**9)),
         ("address = 0xffff_8000_0801_0000", AtCode(0xFFFF_8000_0801_0000)),
@@ -138,7 +140,7 @@ def test_names_and_the_vcpu_concerned(tmp_path: Path) -> None:
         ('kind = "flp"', '2: fault[0].kind: expected "external-abort", '),
         (f'kind = "serror"\n{TIMED}\nbit = 1', '4: fault[0].bit: a fault of the kind "serror" has no such key'),
         (f'kind = "serror"\n{TIMED}\nbits = 1', '4: fault[0].bits: unknown key (did you mean "bit"?)'),
-        ('kind = "serror"', "1: fault[0].at: missing, expected one of the keys time, symbol, address, "),
+        ('kind = "serror"', "1: fault[0].at: missing, expected one of the keys time, instructions, symbol, "),
         ('kind = "serror"\nat = 5', "3: fault[0].at: expected a table, found 5"),
         ('kind = "serror"\nat = { when = 5 }', "3: fault[0].at.when: unknown key"),
         (
@@ -248,6 +250,14 @@ def test_accesses_that_do_not_exit_cannot_be_counted(tmp_path: Path) -> None:
     (found,) = refusals(tmp_path, text)
     assert (
         found == '6: fault[0].at.access: "uart0" is passed through, so its accesses do not exit and cannot be counted'
+    )
+
+
+def test_instructions_are_counted_on_one_physical_cpu(tmp_path: Path) -> None:
+    text = '[cpu]\ncount = 2\nphys_cpus = 2\n[[fault]]\nkind = "serror"\nat = { instructions = 1 }\n'
+    (found,) = refusals(tmp_path, text)
+    assert (
+        found == "6: fault[0].at.instructions: instructions are counted on a single physical CPU only (cpu.phys_cpus)"
     )
 
 
