@@ -85,6 +85,8 @@ class Residency:
         """Prepare for a saved state that replaces the current one, whether or not the core holds this vCPU."""
         if here:
             self.take()
+            # The core has breakpoints of the state before.
+            self._set_hook(self._hook)
         elif self.here:
             self.leave()
         self._cpu.cached = None
