@@ -122,7 +122,7 @@ def _skip_status(text: str) -> int:
     multiple=True,
     metavar="PROMPT=TEXT",
     help=r"When the guest has printed PROMPT, give it TEXT and a newline (none if TEXT ends in \c), each in turn; with "
-    r"\n, \t, \xHH in both.",
+    r"\n, \t, \xHH in both (\x3d is =).",
 )
 @click.option("--arg", "arguments", multiple=True, metavar="TEXT", help="An argument for the guests.")
 @click.option(

@@ -13,9 +13,10 @@ from arm_vcpu_cli.suite.tap import TapReader
 
 
 class ConsoleWatch:
-    """``answer`` gives the guest input, ``stop`` ends its run: all that matters is known."""
+    """``answer`` gives the guest input, and knows which is the last; ``stop`` ends its run: all that matters is
+    known."""
 
-    def __init__(self, wanted: Wanted, answer: Callable[[bytes], None], stop: Callable[[str], None]) -> None:
+    def __init__(self, wanted: Wanted, answer: Callable[[bytes, bool], None], stop: Callable[[str], None]) -> None:
         self._wanted = wanted
         self._answer = answer
         self._stop = stop
@@ -50,7 +51,9 @@ class ConsoleWatch:
             self._match(line)
             self.tap.take(line)
             self._look()
-        if self._answers or self.missing or self._wanted.fail:
+        if self._answers:
+            self._prompt(self._lines.rest)
+        elif self.missing or self._wanted.fail:
             self._unfinished()
 
     def finish(self) -> None:
@@ -61,10 +64,10 @@ class ConsoleWatch:
             self.tap.take(rest)
 
     def _unfinished(self) -> None:
-        """A line that is not complete, and may be a prompt, is shown before the guest waits."""
+        """A line that is not complete is shown before the guest waits. While prompts are awaited it is shown byte by
+        byte, and only complete lines are matched."""
         rest = self._lines.rest
         if rest and not self.is_over:
-            self._prompt(rest)
             self._match(rest)
             self._look()
 
@@ -82,7 +85,8 @@ class ConsoleWatch:
             if found < 0:
                 return
             self._at = found + len(prompt)
-            self._answer(self._answers.pop().text)
+            text = self._answers.pop().text
+            self._answer(text, not self._answers)
 
     def _look(self) -> None:
         """Stop the guest as soon as it is known whether it passes."""

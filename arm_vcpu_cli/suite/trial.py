@@ -67,13 +67,15 @@ def run_trial(make: Open, wanted: Wanted, files: Files, begun: float) -> Verdict
         contextlib.ExitStack() as traced,
     ):
         parts = machine.parts
-        watch = ConsoleWatch(wanted, parts.input.answer, partial(_stop, parts))
-        parts.input.shows_prompts = bool(wanted.expect or wanted.answers)
+        watch = ConsoleWatch(wanted, partial(_answer, parts), partial(_stop, parts))
+        parts.input.shows_prompts = bool(wanted.expect or wanted.fail)
         parts.console.observe(kept.see)
         parts.console.observe(watch.see)
         finish = _trace(parts, files, traced) if files.tracer else None
         machine.start()
         watch.begin()
+        # A guest may look for an answer only now and then, without waiting for it.
+        parts.console.by_byte = watch.unanswered is not None
         limit = parts.description.limits.timeout
         left = max(limit - (time.monotonic() - begun), _AT_ONCE) if limit else limit
         with Watchdog(parts.request_stop, left) as watchdog:
@@ -91,6 +93,12 @@ def run_trial(make: Open, wanted: Wanted, files: Files, begun: float) -> Verdict
         if finish is not None:
             finish(result, lines)
         return verdict
+
+
+def _answer(machine: Parts, text: bytes, is_last: bool) -> None:
+    machine.input.answer(text)
+    if is_last:
+        machine.console.by_byte = False
 
 
 def _stop(machine: Parts, why: str) -> None:

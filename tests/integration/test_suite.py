@@ -230,6 +230,15 @@ def test_linux_is_booted_and_asked() -> None:
     assert finished.status == 0, finished.out.decode()
 
 
+def test_a_guest_that_looks_for_a_key_only_now_and_then_gets_it() -> None:
+    """U-Boot counts down behind its prompt, without waiting for input or ending the line."""
+    finished = run(
+        *("-m", SAMPLES / "uboot" / "uboot.toml", require_file("/usr/lib/u-boot/qemu_arm64/u-boot.bin")),
+        *("--send", r"autoboot: = \c", "--send", r"\x3d> =version", "--expect", "^aarch64-linux-gnu-gcc"),
+    )
+    assert finished.status == 0, finished.out.decode()
+
+
 # What is refused ------------------------------------------------------------------------------------------
 
 

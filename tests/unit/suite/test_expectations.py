@@ -25,7 +25,13 @@ class Guest:
         self.wanted = wanted
         self.answers: list[bytes] = []
         self.stops: list[str] = []
-        self.watch = ConsoleWatch(wanted, self.answers.append, self.stops.append)
+        self.watch = ConsoleWatch(wanted, self.answer, self.stops.append)
+        self.is_answered = not wanted.answers
+
+    def answer(self, text: bytes, is_last: bool) -> None:
+        assert not self.is_answered
+        self.is_answered = is_last
+        self.answers.append(text)
 
     def says(self, *pieces: str) -> Guest:
         for piece in pieces:
@@ -169,3 +175,10 @@ def test_what_needs_no_prompt_is_sent_at_once_and_behind_the_answer_before_it() 
     assert guest.answers == [b"a", b"b"]
     guest.says("> ")
     assert guest.answers == [b"a", b"b", b"c", b"d", b"e"]
+
+
+def test_while_prompts_are_awaited_only_complete_lines_are_matched() -> None:
+    wanted = Wanted(patterns("^ok$"), answers=(Answer("# ", b"a"),))
+    guest = Guest(wanted).says("o", "k", "ay\n", "# ")
+    assert (guest.stops, guest.is_answered) == ([], True)
+    assert guest.says("a\n", "ok").stops
