@@ -14,7 +14,7 @@ import pytest
 
 from arm_vcpu_cli.board.loading import machine_from_document
 from arm_vcpu_cli.debug.execution import Execution
-from arm_vcpu_cli.debug.target import Reason
+from arm_vcpu_cli.debug.target import Access, Reason, Watchpoint
 from arm_vcpu_cli.guest.loader import load_guest
 from arm_vcpu_cli.host.console import Console
 from arm_vcpu_cli.host.watchdog import Watchdog
@@ -102,7 +102,7 @@ def explore(execution: Execution, random: Random, places: list[Place]) -> None:
 
 def wander(execution: Execution, random: Random, places: list[Place]) -> None:
     """Step and run to breakpoints at random; each stop is where it should be."""
-    machine = execution.machine
+    machine, hits = execution.machine, list[int]()
     for moment in sorted(random.choices(range(places[-1][0]), k=STOPS)):
         if execution.executed() < moment - 100:
             execution.goto(moment)
@@ -117,6 +117,18 @@ def wander(execution: Execution, random: Random, places: list[Place]) -> None:
                 if random.random() < 0.5 and machine.cpus[target].activity is not Activity.OFF:
                     execution.set_breakpoints((), ())
                 execution.step(target)
+        elif choice < 0.75:
+            stack = machine.current.arch.ctx.sp & -8
+            watched = Watchpoint(stack - 64, 80, Access.READ | Access.WRITE)
+            execution.set_watchpoints([watched])
+            for _ in range(4):
+                execution.set_breakpoints((), random.choices(ahead[:20], k=2))
+                stop = execution.resume()
+                if stop.reason is Reason.WATCHPOINT:
+                    assert stop.watchpoint == watched
+                    assert watched.address <= stop.address < watched.address + watched.length
+                    hits.append(execution.executed())
+            execution.set_watchpoints(())
         elif choice < 0.9:
             software, hardware = random.choices(ahead[:20], k=2), random.choices(ahead[:20], k=2)
             execution.set_breakpoints(software, hardware)
