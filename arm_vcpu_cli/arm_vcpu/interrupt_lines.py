@@ -11,7 +11,8 @@ VI: Final = int(Hcr.of(VI=1))
 VF: Final = int(Hcr.of(VF=1))
 
 
-_UNKNOWN: Final = -1
+UNKNOWN: Final = -1
+"""What a core has, before it has been told."""
 
 
 def _nowhere(_value: int) -> None:
@@ -24,13 +25,14 @@ class VirtualInterruptLines:
     Only the vCPU that a core holds may write to it: from :meth:`enter` to :meth:`leave`.
     """
 
-    __slots__ = ("_base", "_here", "_write", "driven", "wanted")
+    __slots__ = ("_base", "_here", "_saved", "_write", "driven", "wanted")
 
     def __init__(self) -> None:
         self.wanted = 0
         self.driven = 0
         self._base = 0
         self._here = False
+        self._saved = 0
         self._write: Callable[[int], object] = _nowhere
 
     def set(self, *, irq: bool, fiq: bool) -> None:
@@ -54,17 +56,19 @@ class VirtualInterruptLines:
         self._base = hcr & ~(VI | VF)
         self.driven = hcr & (VI | VF)
 
-    def enter(self, driven: int = _UNKNOWN) -> None:
+    def enter(self, driven: int = UNKNOWN) -> None:
         """Note that the core holds this vCPU from now on, and has ``driven`` from another one."""
         self._here = True
         if driven or self.driven:
             # The saved HCR_EL2 certainly agrees with the core's only if neither vCPU has a line raised.
-            self.driven = _UNKNOWN
+            self._saved = self.wanted if self.driven == UNKNOWN else self.driven
+            self.driven = UNKNOWN
 
-    def load(self, *, irq: bool, fiq: bool) -> None:
-        """Set what they should be in a saved state that was replaced; the core needs an update."""
+    def load(self, *, irq: bool, fiq: bool, driven: int = UNKNOWN) -> None:
+        """Set what they should be in a saved state that was replaced, and what the core had; it needs an update."""
         self.set(irq=irq, fiq=fiq)
-        self.driven = _UNKNOWN
+        self._saved = self.wanted if driven == UNKNOWN else driven
+        self.driven = UNKNOWN
 
     def leave(self) -> None:
         """Note that the core holds another vCPU."""
@@ -75,9 +79,10 @@ class VirtualInterruptLines:
         self._write = _nowhere
 
     def drive_again(self) -> None:
-        """Pass them on only if the core has not had them at all, after a saved state has been loaded."""
-        if self.driven == _UNKNOWN:
-            self.drive()
+        """Give the core what it had, after a saved state has been loaded."""
+        if self.driven == UNKNOWN and self._here:
+            self._write(self._base | self._saved)
+            self.driven = self._saved
 
     def drive(self) -> None:
         """Pass the lines on to the core, if it holds this vCPU."""

@@ -291,7 +291,8 @@ class Aarch64VCpu:
 
     def save(self) -> dict[str, Any]:
         """The state as plain data, between two exits. Raises :class:`VCpuError` while not bound."""
-        return save_vcpu(self._state, self.residency, self._require_handlers(), self._lines, self._exits)
+        handlers = self._require_handlers()
+        return save_vcpu(self._state, self.residency, handlers, self._lines, self._exits, self.interrupted)
 
     def load(self, state: object) -> None:
         """Take what :meth:`save` gave, of a vCPU of the same kind that is bound. ValueError if it is something else.

@@ -13,13 +13,13 @@ from arm_vcpu_cli.arch.bitfield import MASK64
 from arm_vcpu_cli.arm_vcpu.access import Element, PendingAccess, PlainAccess
 from arm_vcpu_cli.arm_vcpu.exception import Pending, SyncHandlers
 from arm_vcpu_cli.arm_vcpu.exit_path import ExitState
-from arm_vcpu_cli.arm_vcpu.interrupt_lines import VirtualInterruptLines
+from arm_vcpu_cli.arm_vcpu.interrupt_lines import UNKNOWN, VirtualInterruptLines
 from arm_vcpu_cli.arm_vcpu.residency import Residency
 from arm_vcpu_cli.axvcpu.exit import AxVCpuExitReason, Halt, Nothing, SystemDown
 from arm_vcpu_cli.engine.layout import CpuState
 from arm_vcpu_cli.saved import Saved
 
-VERSION: Final = 1
+VERSION: Final = 2
 _REGISTERS: Final = 31
 _MOST_EXITS: Final = 1 << 63
 _MOST_WORDS: Final = 1 << 20
@@ -33,8 +33,9 @@ def save_vcpu(
     handlers: SyncHandlers,
     lines: VirtualInterruptLines,
     exits: ExitState,
+    interrupted: bool,
 ) -> dict[str, Any]:
-    """The state as plain data."""
+    """The state as plain data; ``interrupted``: in the middle of a run, where the core has its interrupt lines."""
     return {
         "version": VERSION,
         "registers": state.save(),
@@ -43,6 +44,7 @@ def save_vcpu(
         "returned": "" if exits.reason is None else type(exits.reason).__name__,
         "irq": lines.irq,
         "fiq": lines.fiq,
+        "driven": lines.driven if interrupted else UNKNOWN,
         "pending": save_pending(handlers.pending),
         "given": handlers.given,
         "new_pstate": handlers.new_pstate,
@@ -64,6 +66,7 @@ def load_vcpu(
     saved = Saved(saved_state, "vcpu", version=VERSION)
     count, irq, fiq = saved.number("exits", _MOST_EXITS), saved.flag("irq"), saved.flag("fiq")
     given, new_pstate = (None if saved.is_none(key) else saved.number(key, MASK64) for key in ("given", "new_pstate"))
+    driven = saved.integer("driven")
     pending, note = load_pending(saved.part("pending")), saved.text("note")
     registers, here, user_code = saved.data("registers"), saved.flag("here"), saved.flag("user_code_everywhere")
     handlers.entry.load(saved.part("entry"))
@@ -71,7 +74,7 @@ def load_vcpu(
         residency.go_on(here=here)
     # After the vCPU has taken its place, which has cleared the exclusive monitor.
     state.load(registers)
-    lines.load(irq=irq, fiq=fiq)
+    lines.load(irq=irq, fiq=fiq, driven=driven)
     exits.count, exits.reason, exits.record = count, _returned(saved.text("returned")), None
     handlers.pending, handlers.given = pending, given
     handlers.new_pstate, handlers.note = new_pstate, note

@@ -102,6 +102,15 @@ class ExactControl:
         words.addresses = ctypes.addressof(self._array)
         words.armed = len(self._addresses)
 
+    @property
+    def requested(self) -> int:
+        """See the port."""
+        return self._counts[REQUEST]
+
+    @requested.setter
+    def requested(self, requested: int) -> None:
+        self._counts[REQUEST] = requested
+
     def executed(self) -> int:
         """See the port."""
         return self._budget.instruction_count() - self.unfinished

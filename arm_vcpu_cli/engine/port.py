@@ -126,6 +126,9 @@ class ExecutionControl(Protocol):
     """How many instructions are counted, but not executed yet, of the block that the core was stopped in the middle of.
     It belongs to the state of the guest, and goes with its registers."""
 
+    requested: int
+    """Stops that have been requested, and take effect at the end of the block; as :attr:`unfinished`."""
+
     stepping: bool
     """Whether :meth:`CpuCore.run` executes one instruction, and then returns :attr:`StopReason.STEP`."""
 
@@ -245,6 +248,10 @@ class CpuCore(Protocol):
         Nothing changes for the guest by it: it executes the same instructions, with the same counts, budgets and
         exits. Instructions are counted from now on.
         """
+
+    def go_on_from(self, unfinished: int, requested: int) -> None:
+        """Set :attr:`ExecutionControl.unfinished` and :attr:`ExecutionControl.requested` to what was saved with the
+        registers. Raises :class:`EngineError` as :meth:`control` does, unless they are 0."""
 
     def hush(self, quiet: bool) -> None:
         """Suspend the callbacks of :meth:`watch_code`, or resume them."""

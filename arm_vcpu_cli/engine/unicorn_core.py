@@ -217,6 +217,12 @@ class UnicornCore:
         self._watchpoints.set(ranges, hit)
         self.flush_tlb()
 
+    def go_on_from(self, unfinished: int, requested: int) -> None:
+        """Go on in the middle of a block, after a saved state was loaded."""
+        if unfinished or requested or self._control is not None:
+            control = self.control()
+            control.unfinished, control.requested = unfinished, requested
+
     def hush(self, quiet: bool) -> None:
         """Suspend the callbacks of :meth:`watch_code`, or resume them."""
         self._hushed = quiet

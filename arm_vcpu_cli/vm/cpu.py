@@ -15,12 +15,13 @@ from arm_vcpu_cli.axvcpu.vcpu import AxPerCpu, AxVCpu, VCpuState
 from arm_vcpu_cli.devices.bus import Bus
 from arm_vcpu_cli.devices.timer import GenericTimer
 from arm_vcpu_cli.engine.port import CpuCore
+from arm_vcpu_cli.errors import EngineError
 from arm_vcpu_cli.saved import Saved
 from arm_vcpu_cli.vm.platform import MachinePlatform
 from arm_vcpu_cli.vm.power import PowerController
 from arm_vcpu_cli.vm.system_moves import SystemMoves
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 """The version of a saved state."""
 _LAST: Final = 1 << 73
 """Nanoseconds; larger than any time."""
@@ -77,6 +78,8 @@ class Cpu:
         self.activity = Activity.RUNNING if index == 0 else Activity.OFF
         self.starts = False
         """Whether it restarts on its next turn, at the address in its power state."""
+        self._stop = (0, 0)
+        """In the middle of which block it goes on, according to a loaded state."""
 
     def start(self, physical: AxPerCpu[Aarch64PerCpu]) -> None:
         """Bind the vCPU to a physical CPU."""
@@ -137,7 +140,15 @@ class Cpu:
             "seen": [] if self.seen is None else [self.seen[0], *self.seen[1]],
             "activity": self.activity.value,
             "starts": self.starts,
+            "stop": self._save_stop(),
         }
+
+    def _save_stop(self) -> list[int]:
+        """What is left to do of a block that a debugger has stopped it in the middle of; empty between two entries."""
+        if not self.arch.interrupted:
+            return []
+        control = self.core.control()
+        return [control.unfinished, control.requested]
 
     def load(self, state: object) -> None:
         """Restore the state that :meth:`save` returned for a CPU of the same kind; only while it is bound and not
@@ -149,7 +160,11 @@ class Cpu:
         time, turns = saved.number("time", _LAST), saved.number("turns", _MOST_TURNS)
         seen = saved.numbers("seen", 1 + ZERO_REGISTER if saved.value("seen") else 0, MASK64)
         activity, starts, blocked = saved.member("activity", Activity), saved.flag("starts"), saved.flag("blocked")
+        stop = saved.numbers("stop", 2 if saved.value("stop") else 0, MASK64)
+        if stop:
+            self._check_control()
         self.arch.load(saved.value("vcpu"))
+        self.arch.interrupted, self._stop = bool(stop), (stop[0], stop[1]) if stop else (0, 0)
         self.timer.load(saved.value("timer"))
         self.moves.load(saved.value("moves"))
         self.time, self.turns, self.activity, self.starts = time, turns, activity, starts
@@ -162,3 +177,10 @@ class Cpu:
     def go_on(self) -> None:
         """Continue the turn that it has according to a loaded state."""
         self.moves.enter()
+        self.core.go_on_from(*self._stop)
+
+    def _check_control(self) -> None:
+        try:
+            self.core.control()
+        except EngineError as error:
+            raise ValueError(f"cpu{self.index}.stop is in the middle of a block, and {error}") from error

@@ -29,11 +29,13 @@ from arm_vcpu_cli.vm.inputlog import InputLog
 from arm_vcpu_cli.vm.runner import run_machine
 from arm_vcpu_cli.vm.snapshot import save_machine
 
+from . import test_snapshot_contract as contract
 from .harness import GUARD_SECONDS
 from .test_snapshot_contract import CONSOLE_SIZE, SUBJECTS, Subject, comparable
 
 EVERYTHING: Final = frozenset({"exit", "entry", "exception", "irq", "code", "state"})
 STOPS: Final = 300
+SAVES: Final = 8
 
 
 @dataclass(frozen=True)
@@ -164,3 +166,36 @@ def assert_same(pieces: Ran, plain: Ran) -> None:
     assert pieces.console == plain.console
     assert pieces.trace == plain.trace
     assert pieces.state == plain.state
+
+
+@pytest.mark.parametrize("name", SUBJECTS)
+def test_a_machine_is_saved_in_the_middle_of_a_block(name: str) -> None:
+    """It goes on from there in another machine, which nobody controls."""
+    subject = SUBJECTS[name]
+    whole = contract.run(subject, subject.limit)
+    saved: list[tuple[dict[str, Any], int, bytes]] = []
+
+    def save(execution: Execution, random: Random, places: list[Place]) -> None:
+        machine, printed = execution.machine, bytearray()
+        machine.console.observe(printed.extend)
+        ((total, _),) = places
+        for moment in sorted(random.choices(range(total), k=SAVES)):
+            execution.goto(moment)
+            for _ in range(random.randrange(3)):
+                execution.step(machine.current.index)
+            if execution.result is not None:
+                break
+            machine.console.flush()
+            saved.append((save_machine(machine), machine.exits, bytes(printed)))
+
+    executed = run(subject).executed
+    run(subject, save, [(executed, 0)])
+    assert saved
+    for state, exits, console in saved:
+        then = contract.run(subject, subject.limit, state, exits)
+        assert then.exits == whole.exits
+        assert then.result.message == whole.result.message
+        assert console + then.console == whole.console
+        tail = contract.told(then.trace)
+        assert not tail or tail == contract.told(whole.trace)[-len(tail) :]
+        assert comparable(then.state) == comparable(whole.state)

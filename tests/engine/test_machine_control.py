@@ -86,6 +86,7 @@ def test_general_registers(tmp_path: Path) -> None:
 def test_vector_registers(tmp_path: Path) -> None:
     with code(tmp_path, 0x4EA1_8402, B_HERE) as control:  # add v2.4s, v0.4s, v1.4s
         high = 1 << 127 | 5 << 64
+        control.write_register(0, "CPACR_EL1", 3 << 20)
         control.write_register(0, "v0", high | 7)
         control.write_register(0, "v1", 1 << 64 | 1)
         control.step(0)

@@ -284,6 +284,10 @@ class FakeCore:
     def hush(self, quiet: bool) -> None:
         self.log.append(f"hush {quiet}")
 
+    def go_on_from(self, unfinished: int, requested: int) -> None:
+        if unfinished or requested:
+            self.control()
+
     def control(self) -> ExecutionControl:
         raise EngineError("this core has no exact control")
 
