@@ -81,6 +81,8 @@ class UnicornCore:
         self._hushed = False
         words = self._engine.block_words(UNLIMITED)
         self._counters = Counters(self._engine, words)
+        self.answer_counters: Callable[[CounterReads], None] = self._counters.answer
+        self.set_counter_offset: Callable[[int], None] = self._counters.set_offset
         self._budget = budget = InstructionBudget(words, self._counters.words)
         self.elapsed: Callable[[], int] = budget.elapsed
         self.instruction_count: Callable[[], int] = budget.instruction_count
@@ -313,14 +315,6 @@ class UnicornCore:
             self._counting = True
             self.set_budget(self.budget_left())
             self._engine.hooks.blocks(self._stubs, self._budget.words, inline=self._levers.inline_counting)
-
-    def answer_counters(self, reads: CounterReads) -> None:
-        """Have the read stub, which is machine code, answer reads of the counters; others reach the MRS hook."""
-        self._counters.answer(reads)
-
-    def set_counter_offset(self, nanoseconds: int) -> None:
-        """Set how far the counter of the read stub is ahead of :meth:`elapsed`."""
-        self._counters.set_offset(nanoseconds)
 
     def set_el0_counters(self, *, physical: bool, virtual: bool) -> None:
         """Set which counters the read stub answers at EL0."""
