@@ -250,10 +250,10 @@ it is enabled where the guest is, set the fault address, and raise a data abort 
 watchpoint."""
 
 INSERT: Final = bytes.fromhex(
-    "4c8b1571000000"  # mov r10, [rip + table]
+    "4c8b1581000000"  # mov r10, [rip + table]
     "4d8b1a"  # next: mov r11, [r10]
     "4d85db"  # test r11, r11
-    "745d"  # je none
+    "7469"  # je none
     "4c89d8"  # mov rax, r11
     "4829f8"  # sub rax, rdi
     "483d00000100"  # cmp rax, 0x10000
@@ -264,17 +264,20 @@ INSERT: Final = bytes.fromhex(
     "49c7829800000001000000"  # mov qword [r10 + 152], 1
     "49c782a000000001000000"  # mov qword [r10 + 160], 1
     "498d82c0100000"  # lea rax, [r10 + 4288]
-    "4883780800"  # free: cmp qword [rax + 8], 0
+    "4c8d9880020000"  # lea r11, [rax + 640]
+    "4c39d8"  # free: cmp rax, r11
+    "7428"  # je none
+    "4883780800"  # cmp qword [rax + 8], 0
     "7406"  # je take
     "4883c028"  # add rax, 40
-    "ebf3"  # jmp free
+    "ebee"  # jmp free
     "48c1e608"  # take: shl rsi, 8
     "48c1fe08"  # sar rsi, 8
     "488930"  # mov [rax], rsi
     "48895008"  # mov [rax + 8], rdx
     "89481c"  # mov [rax + 28], ecx
     "498900"  # mov [r8], rax
-    "ff252c000000"  # jmp [rip + flush]
+    "ff2530000000"  # jmp [rip + flush]
     "c3"  # none: ret
 )
 """(CPU, address, size, flags, where the address of the watchpoint goes): take a free one, and empty the TLB."""

@@ -9,6 +9,7 @@ import pytest
 
 from arm_vcpu_cli.arch.instructions.loadstore import LoadStore, decode_load_store
 from arm_vcpu_cli.axvcpu.exit import Nothing
+from arm_vcpu_cli.engine import watchpoint_trial
 from arm_vcpu_cli.engine.port import StopReason, WatchedRange, WatchHit
 from arm_vcpu_cli.engine.watchpoint_stubs import RANGES, watchpoint_table
 from arm_vcpu_cli.engine.watchpoint_trial import works
@@ -181,6 +182,37 @@ def test_none_is_left_once_they_are_taken_away(guest: Guest) -> None:
 
 def test_the_trial_succeeds() -> None:
     assert works()
+
+
+def test_vectors_of_sve_hit_where_they_access(guest: Guest) -> None:
+    """ptrue p0.b; ld1d {z0.d}, p0/z, [x1]; st1d {z0.d}, p0, [x1]. A gather of which one element is watched."""
+    guest["CPACR_EL1"] = 3 << 20 | 3 << 16
+    for words, loads in (((0x2518_E3E0, 0xA5E0_A020), True), ((0x2518_E3E0, 0xE5E0_E020), False)):
+        guest.write_code(DATA, *words, 0xD400_2002)
+        guest.core.flush_code()
+        for address, size, expected in ((AT, 16, 1), (AT + 15, 1, 1), (AT + 8, 1, 1), (AT - 1, 1, 0)):
+            hits: list[WatchHit] = []
+
+            def hit(what: WatchHit, hits: list[WatchHit] = hits) -> bool:
+                hits.append(what)
+                return True
+
+            guest.core.set_watchpoints([WatchedRange(address, size, True, True)], hit)
+            guest.write_u64(AT, 5, 6)
+            reason = guest.start(DATA, x={1: AT})
+            while isinstance(reason, Nothing):
+                assert guest.pc == DATA + 4
+                reason = guest.run()
+            assert guest.slot is None
+            assert guest.pc == DATA + 12
+            assert [(each.address, each.is_write) for each in hits] == [(address, not loads)] * expected
+    guest.core.set_watchpoints([], lambda _hit: True)
+
+
+def test_a_core_without_them_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watchpoint_trial, "notices_accesses", lambda: False)
+    with Guest("accesses", platform=Script()) as guest, pytest.raises(EngineError, match="not with this build"):
+        guest.core.set_watchpoints([WatchedRange(AT, 1, True, True)], lambda _hit: True)
 
 
 def test_too_many_are_refused(guest: Guest) -> None:
