@@ -204,6 +204,8 @@ class Machine:
     def start(self) -> None:
         """Enable virtualisation and bind the vCPUs; :meth:`run` does it if nobody has. A machine from a snapshot has
         its state from here on. Raises :class:`FileError` if the snapshot is damaged."""
+        if not self.is_open:
+            raise UsageError("the machine is closed")
         if self._started:
             return
         self._started = True
@@ -344,8 +346,13 @@ class Machine:
 
     # The end ---------------------------------------------------------------------------------------------------
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it has not been closed."""
+        return self.parts.host.cpus > 0
+
     def close(self) -> None:
-        """Give back the engine and the guest's memory."""
+        """Give back the engine and the guest's memory. What the guest has printed stays; nothing else may be used."""
         self.parts.close()
         if self._snapshot is not None:
             self._snapshot.close()

@@ -55,6 +55,7 @@ class GoldenFactory:
         reasons and event types that are compared, ``vcpus`` whose, ``ignore`` properties that are not; ``by_symbol``
         compares functions in the place of addresses, for a guest that was built anew.
         """
+        __tracebackhide__ = True
         said = {"only": only, "ignore": ignore}
         for option, value in said.items():
             if isinstance(value, str):
@@ -80,7 +81,6 @@ class Golden:
         update: bool,
     ) -> None:
         self.path = path
-        self._shown = _relative(path)
         self._comparison = comparison
         self._item = item
         self._folders = folders
@@ -96,11 +96,18 @@ class Golden:
         except ArmVcpuError as error:
             self.explanation = str(error).splitlines()
             return False
+        except OSError as error:
+            self.explanation = [printable_message(f"{self._shown}: cannot be read: {error.strerror}")]
+            return False
 
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
         return f"golden({self._shown!r})"
+
+    @property
+    def _shown(self) -> str:
+        return _relative(self.path)
 
     def _matches(self, log: ExitLog) -> bool:
         text = log.text(self._comparison.wants)

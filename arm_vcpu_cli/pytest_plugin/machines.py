@@ -54,7 +54,6 @@ class GuestMachine:
         self.settings: Final = settings
         self.exits: Final = ExitLog()
         """The exits so far."""
-        self.is_open = True
         self._tracer: Tracer | None = None
         if settings.events:
             self.exits.header(trace_header(machine.parts, f"armvcpu {VERSION}", timing=False))
@@ -66,6 +65,11 @@ class GuestMachine:
 
     def __repr__(self) -> str:
         return f"<machine with {self.settings.file.name}>"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is something to look at, besides what the guest has printed and its exits."""
+        return self.machine.is_open
 
     @property
     def cpus(self) -> tuple[VirtualCpu, ...]:
@@ -136,9 +140,7 @@ class GuestMachine:
 
     def close(self) -> None:
         """Give back the engine and the guest's memory."""
-        if self.is_open:
-            self.is_open = False
-            self.machine.close()
+        self.machine.close()
 
     def _limits(self, timeout: float | None, host_timeout: float | None) -> tuple[float, float]:
         settings = self.settings

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,19 @@ def test_a_run_to_its_end(hello: Machine) -> None:
     assert result.exits > len(result.console)
     assert result.registers[0]["pc"] == hello.cpus[0].pc
     assert {"x0", "x30", "sp", "pc", "pstate"} <= set(result.registers[0])
+
+
+def test_a_machine_that_is_closed() -> None:
+    machine = Machine.open(sample("echo"))
+    machine.expect("Type")
+    assert machine.is_open
+    for _ in range(2):
+        machine.close()
+        assert not machine.is_open
+        assert machine.console == b"Type"
+        for use in (machine.run, partial(machine.expect, "lines"), partial(machine.send, "x")):
+            with pytest.raises(UsageError, match=r"^the machine is closed$"):
+                use()
 
 
 def test_the_status_that_a_guest_gives_itself() -> None:

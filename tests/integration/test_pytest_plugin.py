@@ -256,7 +256,7 @@ def test_machines_are_closed_whatever_happens(project: pytest.Pytester) -> None:
         def test_closed_by_itself(armvcpu_machine):
             machine = armvcpu_machine("hello.elf")
             machine.run()
-            machine.close()
+            machine.machine.close()
             machine.close()
             assert machine.console.startswith("Hello")
             raise ValueError
@@ -344,6 +344,33 @@ def test_a_golden_that_is_none(project: pytest.Pytester, text: str) -> None:
     result.stdout.fnmatch_lines(["E  * goldens/hello.jsonl: *"])
     assert "Traceback" not in lines(result)
     run(project, "-k", "test_golden", "--update-goldens").assert_outcomes(passed=1)
+
+
+def test_a_golden_elsewhere(project: pytest.Pytester) -> None:
+    project.makepyfile(
+        """
+        def test_in_another_folder(armvcpu_run, golden, monkeypatch, tmp_path):
+            there = golden("hello.jsonl")
+            monkeypatch.chdir(tmp_path)
+            assert armvcpu_run("hello.elf").exits == there
+
+        def test_a_folder(armvcpu_run, golden, tmp_path):
+            assert armvcpu_run("hello.elf").exits == golden(tmp_path)
+
+        def test_no_list(golden):
+            golden("hello.jsonl", only="exit")
+
+        def test_no_exits(armvcpu_run, golden):
+            assert armvcpu_run("hello.elf").console == golden("hello.jsonl")
+        """
+    )
+    run(project, "--update-goldens").assert_outcomes(passed=1, failed=3)
+    result = run(project)
+    result.assert_outcomes(passed=1, failed=3)
+    result.stdout.fnmatch_lines(["E  * /*: cannot be read: Is a directory"])
+    result.stdout.fnmatch_lines(["E  *UsageError: golden: only: expected a list of names, found 'exit'"])
+    result.stdout.fnmatch_lines(["E  *golden('goldens/hello.jsonl') is compared with exits (run.exits), not with str"])
+    assert "goldens.py" not in lines(result)
 
 
 def test_workers(project: pytest.Pytester) -> None:
