@@ -18,10 +18,21 @@ from arm_vcpu_cli.debug.wire import Wire
 from arm_vcpu_cli.host.console import Console
 from arm_vcpu_cli.host.watchdog import Watchdog
 from arm_vcpu_cli.printable import printable_path
+from arm_vcpu_cli.record import replace
 from arm_vcpu_cli.vm.endings import STATUS_INTERRUPTED, Ending, RunResult
+from arm_vcpu_cli.vm.guest_run import GuestRun
 from arm_vcpu_cli.vm.runner import conclude, stopped
 
 _ENDED: Final = "the debugger has ended the guest"
+
+
+def _ended(run: GuestRun) -> RunResult:
+    """The end of a run whose guest stood still."""
+    found = stopped(run)
+    if found is None:
+        return RunResult(Ending.INTERRUPTED, STATUS_INTERRUPTED, _ENDED)
+    # It was its debugger's doing that it did nothing.
+    return replace(found, message=found.message.removesuffix(run.doing()))
 
 
 class DebuggerConsole(Console):
@@ -96,8 +107,7 @@ class Debugging:
         execution = control.execution
         if execution.result is not None:
             return execution.result
-        ended = stopped(execution.run) or RunResult(Ending.INTERRUPTED, STATUS_INTERRUPTED, _ENDED)
-        return conclude(execution.run, ended, time.perf_counter() - began)
+        return conclude(execution.run, _ended(execution.run), time.perf_counter() - began)
 
     def _announce(self, guest: str) -> None:
         if not self._launched:
