@@ -28,7 +28,13 @@ _FEATURES: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 _FIRST: Final[Mapping[str, int]] = MappingProxyType({GENERAL: 0, VECTOR: 34, SYSTEM: 68})
-_POINTERS: Final[Mapping[str, str]] = MappingProxyType({"sp": "data_ptr", "pc": "code_ptr"})
+_POINTERS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        **dict.fromkeys(("pc", "VBAR_", "ELR_"), "code_ptr"),
+        **dict.fromkeys(("sp", "SP_EL", "FAR_", "TPIDR"), "data_ptr"),
+    }
+)
+"""The types of registers with addresses, by what their names begin with."""
 _LAYOUT_NAMES: Final[Mapping[str, str]] = MappingProxyType({"cpsr": "PSTATE", "fpsr": "FPSR", "fpcr": "FPCR"})
 """The names in the Arm ARM of those registers whose names gdb has chosen."""
 _WIDEST: Final = 32
@@ -105,7 +111,8 @@ def _layout(register: Register) -> type[Layout] | None:
     layout = ALL_LAYOUTS.get(_LAYOUT_NAMES.get(register.name, register.name))
     if layout is None or any(field.width > _WIDEST for field in layout.fields()):
         return None
-    return layout if any(field.msb < register.bits for field in layout.fields()) else None
+    # A single field is no more than the number itself.
+    return layout if sum(field.msb < register.bits for field in layout.fields()) > 1 else None
 
 
 def _flags(name: str, layout: type[Layout], size: int) -> Iterator[str]:
@@ -127,9 +134,14 @@ def _register(each: Numbered, *, has_flags: bool) -> str:
     if register.group == VECTOR and not has_flags:
         kind = "aarch64v" if register.bits == 128 else "int"
     else:
-        kind = _type(register.name) if has_flags else _POINTERS.get(register.name, "int")
+        kind = _type(register.name) if has_flags else _pointer(register.name)
     group = {GENERAL: "", VECTOR: ' group="float"', SYSTEM: ' group="system" save-restore="no"'}[register.group]
     return f'<reg name="{register.name}" bitsize="{register.bits}" type="{kind}" regnum="{each.number}"{group}/>'
+
+
+def _pointer(name: str) -> str:
+    """``int``, or the type of a register that holds an address, which debuggers show with its symbol."""
+    return next((kind for prefix, kind in _POINTERS.items() if name.startswith(prefix)), "int")
 
 
 def _vector_types() -> Iterator[str]:
