@@ -5,14 +5,14 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from typing import Final
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
 
 from arm_vcpu_cli.api import Machine
 from arm_vcpu_cli.cli.output import say
 from arm_vcpu_cli.cli.terminal import open_console
 from arm_vcpu_cli.debug.control import MachineControl
 from arm_vcpu_cli.debug.endpoint import Endpoint, listen, unlisten
-from arm_vcpu_cli.debug.monitor import Monitor, save_command
 from arm_vcpu_cli.debug.server import DebugServer
 from arm_vcpu_cli.debug.wire import Wire
 from arm_vcpu_cli.host.console import Console
@@ -21,8 +21,14 @@ from arm_vcpu_cli.printable import printable_path
 from arm_vcpu_cli.record import replace
 from arm_vcpu_cli.vm.endings import STATUS_INTERRUPTED, Ending, RunResult
 from arm_vcpu_cli.vm.guest_run import GuestRun
+from arm_vcpu_cli.vm.machine import Machine as Parts
 from arm_vcpu_cli.vm.runner import conclude, stopped
 
+if TYPE_CHECKING:
+    from arm_vcpu_cli.debug.client import Client
+    from arm_vcpu_cli.debug.monitor import Monitor
+
+_MONITOR: Final = "arm_vcpu_cli.debug.monitor"
 _ENDED: Final = "the debugger has ended the guest"
 
 
@@ -33,6 +39,24 @@ def _ended(run: GuestRun) -> RunResult:
         return RunResult(Ending.INTERRUPTED, STATUS_INTERRUPTED, _ENDED)
     # It was its debugger's doing that it did nothing.
     return replace(found, message=found.message.removesuffix(run.doing()))
+
+
+class _LazyMonitor:
+    """The commands of the user, which are loaded with the first of them: a run that nobody looks at needs none."""
+
+    def __init__(self, machine: Parts, run: GuestRun | None) -> None:
+        """``run`` is for those who may save it to a file."""
+        self._machine = machine
+        self._run = run
+        self._made: Monitor | None = None
+
+    def __call__(self, client: Client, text: str, say: Callable[[str], None]) -> None:
+        if self._made is None:
+            module = import_module(_MONITOR)
+            more = {} if self._run is None else {"save": module.save_command(self._run)}
+            self._made = module.Monitor(self._machine, more)
+        assert self._made is not None
+        self._made(client, text, say)
 
 
 class DebuggerConsole(Console):
@@ -95,8 +119,7 @@ class Debugging:
         control = MachineControl(machine, watchdog)
         wire = Wire(self._listener, pause=control.pause, cancelled=watchdog.has_fired, refused=self._refuse)
         # Whoever can reach a TCP port controls the guest; files are another matter.
-        more = {} if self.place.path is None else {"save": save_command(control.execution.run)}
-        monitor = Monitor(machine, more)
+        monitor = _LazyMonitor(machine, None if self.place.path is None else control.execution.run)
         server = DebugServer(control, wire, monitor, launched=self._launched, load_bias=machine.image.load_bias)
         if self._console is not None:
             self._console.show = server.show

@@ -7,8 +7,8 @@ from enum import Enum
 from typing import Final
 
 from arm_vcpu_cli.arch.bitfield import MASK64
+from arm_vcpu_cli.debug.numbering import Numbered, numbered
 from arm_vcpu_cli.debug.target import Reason, Stop, Target, Watchpoint
-from arm_vcpu_cli.debug.target_xml import Numbered, numbered
 
 PROCESS: Final = 1
 """The number of the only process: the machine."""

@@ -17,9 +17,9 @@ from arm_vcpu_cli.debug.client import (
     range_of,
     thread_number,
 )
+from arm_vcpu_cli.debug.numbering import Numbered
 from arm_vcpu_cli.debug.rsp import PACKET_SIZE
 from arm_vcpu_cli.debug.target import Access, Watchpoint
-from arm_vcpu_cli.debug.target_xml import Numbered
 from arm_vcpu_cli.errors import UsageError
 
 Handler = Callable[[Client, bytes], bytes]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from importlib import import_module
 from types import MappingProxyType
 from typing import Final
 
@@ -26,11 +27,12 @@ from arm_vcpu_cli.debug.inspect_packets import LARGEST_READ, read_memory
 from arm_vcpu_cli.debug.resume_packets import ACTIONS, stop_reply
 from arm_vcpu_cli.debug.rsp import PACKET_SIZE, escape
 from arm_vcpu_cli.debug.target import Reason, Stop, Thread
-from arm_vcpu_cli.debug.target_xml import target_xml
 from arm_vcpu_cli.printable import decoded
 
 Handler = Callable[[Client, bytes], bytes]
 
+_TARGET_XML: Final = "arm_vcpu_cli.debug.target_xml"
+"""Loaded only for a debugger, and not for a run that one might attach to: it has the layouts of all registers."""
 _TRIPLE: Final = b"aarch64-unknown-none-elf".hex()
 _HOST: Final = f"triple:{_TRIPLE};endian:little;ptrsize:8;"
 _PAGE: Final = 0x1000
@@ -159,7 +161,8 @@ def _features(client: Client, annex: bytes, offset: int) -> bytes | None:
     if annex != b"target.xml":
         return None
     if not offset or "features" not in client.documents:
-        client.documents["features"] = target_xml(client.registers).encode()
+        described: str = import_module(_TARGET_XML).target_xml(client.registers)
+        client.documents["features"] = described.encode()
     return client.documents["features"]
 
 

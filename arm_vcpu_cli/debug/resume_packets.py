@@ -21,8 +21,8 @@ from arm_vcpu_cli.debug.client import (
     hex_number,
     thread_number,
 )
+from arm_vcpu_cli.debug.numbering import PC
 from arm_vcpu_cli.debug.target import Access, Reason, Stop
-from arm_vcpu_cli.debug.target_xml import PC
 from arm_vcpu_cli.errors import UsageError
 from arm_vcpu_cli.record import Record, replace
 from arm_vcpu_cli.vm.endings import STATUS_FAULT, STATUS_NO_PROGRESS

@@ -1,7 +1,6 @@
-"""What a debugger is told of a vCPU's registers: their numbers, and the target description.
+"""The target description: what a debugger is told of a vCPU's registers.
 
-Facts: Debugging with GDB, appendix G, "Target Description Format" and "AArch64 Features". The numbers of the core and
-of the floating-point registers are what gdb takes for granted; all others are in the description only.
+Facts: Debugging with GDB, appendix G, "Target Description Format" and "AArch64 Features".
 """
 
 from __future__ import annotations
@@ -12,14 +11,9 @@ from typing import Final
 
 from arm_vcpu_cli.arch.bitfield import Register as Layout
 from arm_vcpu_cli.arch.explain.registers import ALL_LAYOUTS
+from arm_vcpu_cli.debug.numbering import GENERAL, SYSTEM, VECTOR, Numbered
 from arm_vcpu_cli.debug.target import Register
-from arm_vcpu_cli.record import Record
 
-GENERAL: Final = "general"
-VECTOR: Final = "vector"
-SYSTEM: Final = "system"
-PC: Final = 32
-"""The number of the PC."""
 _FEATURES: Final[Mapping[str, str]] = MappingProxyType(
     {
         GENERAL: "org.gnu.gdb.aarch64.core",
@@ -27,7 +21,6 @@ _FEATURES: Final[Mapping[str, str]] = MappingProxyType(
         SYSTEM: "org.armvcpu.aarch64.sysregs",
     }
 )
-_FIRST: Final[Mapping[str, int]] = MappingProxyType({GENERAL: 0, VECTOR: 34, SYSTEM: 68})
 _POINTERS: Final[Mapping[str, str]] = MappingProxyType(
     {
         **dict.fromkeys(("pc", "VBAR_", "ELR_"), "code_ptr"),
@@ -47,37 +40,6 @@ _VECTORS: Final = (
     ("q", 1, (("u", "uint128"), ("s", "int128"))),
 )
 """Each width of an element: its letter, how many there are, and how they are read."""
-
-
-class Numbered(Record):
-    """A register with its number; ``in_file`` tells whether it is part of what ``g`` transfers."""
-
-    number: int
-    register: Register
-    in_file: bool
-
-    @property
-    def size(self) -> int:
-        """Its bytes."""
-        return self.register.bits // 8
-
-    def encoded(self, value: int) -> bytes:
-        """A value as the protocol has it."""
-        return value.to_bytes(self.size, "little").hex().encode()
-
-    @property
-    def unavailable(self) -> bytes:
-        """What stands for a value that cannot be had."""
-        return b"xx" * self.size
-
-
-def numbered(registers: Sequence[Register]) -> tuple[Numbered, ...]:
-    """The registers with their numbers, by number."""
-    found = []
-    for group, first in _FIRST.items():
-        members = (register for register in registers if register.group == group)
-        found += [Numbered(number, each, group != SYSTEM) for number, each in enumerate(members, first)]
-    return tuple(found)
 
 
 def target_xml(registers: Sequence[Numbered]) -> str:

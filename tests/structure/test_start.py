@@ -109,6 +109,20 @@ except SystemExit as ended:
     assert among(UNUSED["options of other tools"], found) == []
 
 
+def test_a_run_that_no_debugger_attaches_to_loads_little_for_them() -> None:
+    run = f"""
+from {PACKAGE}.__main__ import main
+try:
+    main(["run", "--gdb", "0", "samples/hello/hello.elf"])
+except SystemExit as ended:
+    assert ended.code == 0
+"""
+    found = loaded_by(run)
+    assert f"{PACKAGE}.debug.server" in found
+    heavy = (*UNUSED["every register there is"], f"{PACKAGE}.debug.monitor", f"{PACKAGE}.inspect.tables", "rich")
+    assert among(heavy, found) == []
+
+
 @pytest.mark.parametrize("what", UNUSED)
 def test_no_module_of_a_run_imports(what: str) -> None:
     assert among(UNUSED[what], rules.loaded_with(modules(), ENTRY)) == []

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from xml.etree import ElementTree
 
+from arm_vcpu_cli.debug.numbering import numbered
 from arm_vcpu_cli.debug.target import Register
-from arm_vcpu_cli.debug.target_xml import numbered, target_xml
+from arm_vcpu_cli.debug.target_xml import target_xml
 from tests.support.fake_target import NAMES
 
 SYSTEM = (
