@@ -51,6 +51,9 @@ _LDXR_X2_X1: Final = 0xC85F_7C22
 _MOV_X1_0: Final = 0xD280_0001
 _SVC: Final = 0xD400_0001
 _ERET: Final = 0xD69F_03E0
+_MSR_DBGBVR0_X1, _MSR_DBGBCR0_X2, _MSR_DBGBCR0_XZR = 0xD510_0081, 0xD510_00A2, 0xD510_00BF
+_ANY_BREAKPOINT: Final = 0xF << 5 | 0b11 << 1 | 1
+_BREAKPOINT_ADDRESSES: Final = 16 * 8
 _A32_SVC: Final = 0xEF00_0000
 _SVC_IMMEDIATE: Final = 0x5A7
 _SYNDROME_SVC: Final = 0x5600_0000 | _SVC_IMMEDIATE
@@ -104,6 +107,19 @@ def _find_vectors(probe: ThrowAwayEngine) -> tuple[int, int]:
     if places != [places[0] + n * stride for n in range(len(places))]:
         raise _refuse("the row of V0 to V31")
     return places[0], stride
+
+
+def _find_addresses(probe: ThrowAwayEngine) -> int:
+    """How many bytes at the end are addresses of breakpoints: those that the architecture has at most, or none."""
+    probe.reset()
+    probe.engine.write_sysreg(lookup("HCR_EL2"), HCR_RW)
+    probe.engine.write_register(unicorn_api.PSTATE, EL1H_MASKED)
+    probe.engine.write_register(unicorn_api.X[1], _TABLE_PA)
+    probe.engine.write_register(unicorn_api.X[2], _ANY_BREAKPOINT)
+    at = slice(-_BREAKPOINT_ADDRESSES, 8 - _BREAKPOINT_ADDRESSES)
+    with_one = probe.run(_MSR_DBGBVR0_X1, _MSR_DBGBCR0_X2, _SVC)[0]
+    with_none = probe.run(_MSR_DBGBCR0_XZR, _SVC)[0]
+    return _BREAKPOINT_ADDRESSES if any(with_one[at]) and not any(with_none[at]) else 0
 
 
 def _find_sysregs(probe: ThrowAwayEngine) -> dict[SysReg, int]:
@@ -230,6 +246,7 @@ def discover_layout() -> StateLayout:
         syndrome, fault_address, target_el, aarch64 = _find_exception_record(probe, pc)
         probe.reset()
         exclusive = _find_exclusive(probe)
+        addresses = _find_addresses(probe)
         layout = StateLayout(
             size=size,
             x0=x0,
@@ -250,6 +267,7 @@ def discover_layout() -> StateLayout:
             target_el=target_el,
             exclusive=exclusive,
             sysregs=sysregs,
+            addresses=addresses,
         )
         probe.reset()
         _check_edits_take_effect(probe, layout)

@@ -82,6 +82,7 @@ _UNICORN_2_1_4_X86_64: Final = Build(
                 ("VTTBR_EL2", 872),
             )
         },
+        addresses=128,
     ),
     exit_check=2034,
     operations=Operations(load=73, store=77, subtract=79, set_label=1),

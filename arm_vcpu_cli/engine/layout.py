@@ -21,7 +21,8 @@ class StateLayout(Record):
     ``n`` ``z`` ``c`` ``v`` are the condition flags in the form the engine keeps them: N and V in bit 31 of
     their word, Z set when the word is zero, C in bit 0. ``pstate`` holds what is neither a flag, DAIF nor BTYPE.
     ``exclusive`` is the address of the exclusive monitor, :data:`NOT_EXCLUSIVE` where nothing is marked.
-    ``v0`` is the low half of V0, and each further vector register lies ``vector_stride`` bytes on.
+    ``v0`` is the low half of V0, and each further vector register lies ``vector_stride`` bytes on. The last
+    ``addresses`` bytes are addresses of what the engine has made of the breakpoint registers, and mean nothing later.
     """
 
     size: int
@@ -43,6 +44,7 @@ class StateLayout(Record):
     target_el: int
     exclusive: int
     sysregs: Mapping[SysReg, int]
+    addresses: int = 0
 
 
 class CpuState:
@@ -70,7 +72,8 @@ class CpuState:
 
     def save(self) -> bytes:
         """All registers, as this build of the engine has them. ValueError if it has them in an unknown form."""
-        return self._registers().tobytes()
+        registers, addresses = self._registers().tobytes(), self.layout.addresses
+        return registers[: len(registers) - addresses].ljust(len(registers), b"\0")
 
     def load(self, registers: bytes) -> None:
         """Take what :meth:`save` gave. ValueError, and nothing changes, if it is of another build."""

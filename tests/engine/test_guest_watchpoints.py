@@ -143,6 +143,16 @@ def test_several_are_told_apart(guest: Guest) -> None:
     assert fired(guest, STR, wcr(STORES), at=AT + 64) is None
 
 
+def test_a_saved_state_has_no_addresses_of_the_host() -> None:
+    with Guest("exceptions", platform=Script()) as guest:
+        guest["DBGBVR0_EL1"], guest["DBGBCR0_EL1"] = DATA + 4, 0xF << 5 | 0b11 << 1 | 1
+        guest.write_code(DATA, LDR, HVC)
+        assert is_call(guest.start(DATA, x={1: AT}))
+        addresses = guest.core.layout.addresses
+        assert any(guest.vcpu.state.u64[-addresses // 8 :])
+        assert guest.vcpu.save()["registers"][-addresses:] == bytes(addresses)
+
+
 def test_each_vcpu_has_its_own_and_a_saved_state_has_them() -> None:
     """Saved states of the engine have addresses of its own in them, which another engine must not use."""
     with Guest("exceptions", platform=Script()) as first, Guest("exceptions", platform=Script()) as second:

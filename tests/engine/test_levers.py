@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from arm_vcpu_cli.axvcpu.exit import AccessFlags
-from arm_vcpu_cli.engine import discovery, exit_check, interposition, levers, refusals, unicorn_api, unicorn_core
+from arm_vcpu_cli.engine import discovery, exit_check, instruction_budget, interposition, levers, refusals, unicorn_api
 from arm_vcpu_cli.engine.code_writes import notices_aliased_stores
 from arm_vcpu_cli.engine.known_builds import Build, known_build
 from arm_vcpu_cli.engine.levers import NO_LEVERS, Levers, known_levers
@@ -347,7 +347,7 @@ def test_slices_that_let_the_tlb_grow_are_not_seen(monkeypatch: pytest.MonkeyPat
     expected = run(1000), run(1 << 40)
     flushed: list[int] = []
     monkeypatch.setattr(UnicornCore, "flush_tlb", lambda self: flushed.append(self.instruction_count()))
-    monkeypatch.setattr(unicorn_core, "_FIRST_SLICE", 16)
-    monkeypatch.setattr(unicorn_core, "_LAST_SLICE", 300)
+    monkeypatch.setattr(instruction_budget, "_FIRST_SLICE", 16)
+    monkeypatch.setattr(instruction_budget, "_LAST_SLICE", 300)
     assert (run(1000), run(1 << 40)) == expected
     assert len(flushed) > 100
