@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from enum import Enum
+from pathlib import Path
 
 from arm_vcpu_cli.arch.smccc import PsciStatus
-from arm_vcpu_cli.record import Record
+from arm_vcpu_cli.record import Record, replace
 
 
 class Direction(Enum):
@@ -139,7 +140,8 @@ Effect = (
 
 
 class FaultDescription(Record):
-    """``[[fault]]``. ``cpu`` is the vCPU concerned, None for any; ``key`` is the path of the table, for messages."""
+    """``[[fault]]``. ``cpu`` is the vCPU concerned, None for any; ``file`` and ``key`` are where it stands, for
+    messages: the file is None if it is that of the machine."""
 
     name: str
     kind: str
@@ -147,3 +149,9 @@ class FaultDescription(Record):
     effect: Effect
     cpu: int | None
     key: str
+    file: Path | None = None
+
+    @property
+    def identity(self) -> str:
+        """What tells it from others, wherever it stands."""
+        return repr(replace(self, key="", file=None))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
 from arm_vcpu_cli.arch.bitfield import MASK64
 from arm_vcpu_cli.arch.smccc import PsciStatus
 from arm_vcpu_cli.board.description import MachineDescription
+from arm_vcpu_cli.board.document import read_document
 from arm_vcpu_cli.board.fault_description import (
     AtAccess,
     AtCpuOn,
@@ -28,7 +30,8 @@ from arm_vcpu_cli.board.fault_description import (
     WrongValue,
 )
 from arm_vcpu_cli.board.fault_triggers import ALL_KEYS, duration, one_of, read_intid, read_trigger
-from arm_vcpu_cli.board.schema import Table
+from arm_vcpu_cli.board.schema import Findings, Table
+from arm_vcpu_cli.errors import MachineFileError
 from arm_vcpu_cli.record import Record, replace
 
 MAX_FAULTS: Final = 256
@@ -75,6 +78,22 @@ def with_faults(described: MachineDescription, top: Table) -> MachineDescription
         if fault is not None:
             faults.append(fault)
     return replace(described, faults=tuple(faults))
+
+
+def add_faults(described: MachineDescription, path: Path) -> MachineDescription:
+    """``described`` with the faults of another TOML file in addition, which has nothing else. Raises
+    MachineFileError."""
+    document = read_document(path)
+    findings = Findings(document.places)
+    top = Table(path, document, known=("fault",), findings=findings)
+    added = with_faults(described, top).faults
+    findings.finish()
+    names = {fault.name for fault in described.faults}
+    for fault in added:
+        if fault.name in names:
+            message = f'"{fault.name}" is already that of a fault of the machine'
+            raise MachineFileError(path, message, key=f"{fault.key}.name")
+    return replace(described, faults=described.faults + tuple(replace(fault, file=path) for fault in added))
 
 
 def _read(table: Table, machine: MachineDescription, default: str) -> FaultDescription | None:

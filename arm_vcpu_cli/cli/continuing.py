@@ -60,5 +60,10 @@ def open_snapshot(options: GuestOptions, path: Path) -> Snapshot:
         idle=description.limits.idle,
         guest_timeout=options.guest_timeout or 0.0,
     )
-    snapshot.description = replace(description, limits=limits, semihosting_dir=options.semihosting_dir)
+    changed = replace(description, limits=limits, semihosting_dir=options.semihosting_dir)
+    try:
+        snapshot.description = options.with_faults(changed)
+    except BaseException:
+        snapshot.close()
+        raise
     return snapshot

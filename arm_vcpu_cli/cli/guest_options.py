@@ -38,6 +38,8 @@ _OPTIONS: Final = MappingProxyType(
 """The option of each override, and the end of the key that it replaces."""
 
 
+_FAULTS: Final = "arm_vcpu_cli.board.fault_loading"
+"""Loaded only for runs with faults."""
 STDIN: Final = Path("-")
 """The name of a guest that is read from standard input."""
 
@@ -81,6 +83,7 @@ class GuestOptions(Record):
     gdb: Endpoint | None = None
     wait: bool = False
     from_snapshot: Path | None = None
+    faults: Path | None = None
 
     @property
     def file(self) -> Path:
@@ -180,7 +183,14 @@ class GuestOptions(Record):
             limits = replace(limits, guest_timeout=self.guest_timeout)
         if self.max_exits is not None:
             limits = replace(limits, max_exits=self.max_exits)
-        return replace(description, boot=boot, clock=clock, limits=limits)
+        return self.with_faults(replace(description, boot=boot, clock=clock, limits=limits))
+
+    def with_faults(self, description: MachineDescription) -> MachineDescription:
+        """A description with the faults of the file that the options name, if they do."""
+        if self.faults is None:
+            return description
+        added: MachineDescription = import_module(_FAULTS).add_faults(description, self.faults)
+        return added
 
 
 def load_description(machine: Path | None, overrides: Overrides) -> MachineDescription:

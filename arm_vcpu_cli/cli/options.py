@@ -184,6 +184,12 @@ _GUEST_OPTIONS = (
         metavar="FILE@ADDR",
         help="Also load FILE into memory, at the IPA ADDR; may be given more than once.",
     ),
+    _guest_option(
+        "--faults",
+        type=FILE,
+        metavar="FILE",
+        help="Inject the faults of FILE, which has [[fault]] tables as a machine file has them; also with --from.",
+    ),
     _guest_option("--no-input", is_flag=True, help="The guest receives no input, and stdin is not read."),
     _guest_option(
         "--semihosting-dir",
@@ -263,7 +269,7 @@ _GUEST_OPTIONS = (
 
 _OF_A_SUITE = frozenset(
     "machine append memory smp cpu dtb gic loads semihosting_dir kernel_type initrd load_address symbols clock seed "
-    "phys_cpus schedule reboot guest_timeout max_exits".split()
+    "phys_cpus faults schedule reboot guest_timeout max_exits".split()
 )
 """The options of a guest that make sense for many."""
 

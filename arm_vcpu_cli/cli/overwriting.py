@@ -27,6 +27,7 @@ def check_guest(options: GuestOptions, description: MachineDescription, output: 
     inputs = {"the guest": options.guest, **machine_files(description)}
     inputs |= {
         "the symbol file": options.symbols,
+        "the faults": options.faults,
         "the recording to repeat": options.replay,
         "the snapshot": options.from_snapshot,
     }

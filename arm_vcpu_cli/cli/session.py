@@ -187,6 +187,7 @@ def slow_files(options: GuestOptions) -> AbstractContextManager[None]:
         options.symbols,
         options.replay,
         options.dtb,
+        options.faults,
         *(path for path, _ in options.loads),
     )
     # Unlike Path's method, this never raises: the reader of a file reports its errors.

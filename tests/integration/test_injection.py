@@ -264,3 +264,46 @@ def test_the_report_of_a_guest_that_fails_has_them(tmp_path: Path) -> None:
 )
 def test_what_does_not_exist_is_refused_with_its_line(tmp_path: Path, table: str, place: str) -> None:
     assert_refused(armvcpu("run", "-m", faults(tmp_path, table), GUEST), place)
+
+
+# Faults of a file of their own -------------------------------------------------------------------------------------
+
+
+def test_faults_of_a_file_are_injected_into_a_run_that_goes_on_from_a_snapshot(tmp_path: Path) -> None:
+    file, snapshot = tmp_path / "more.toml", tmp_path / "a.snap"
+    place = 'name = "place"\nkind = "flip"\nregister = "x20"\nbit = 7\nat = { symbol = "interrupts+0x68", count = 300 }'
+    number = 'name = "number"\nkind = "flip"\nregister = "x21"\nbit = 6\nat = { instructions = 6000 }'
+    file.write_text(f"[[fault]]\n{place}\n[[fault]]\n{number}\n")
+    whole = armvcpu("run", "--faults", file, GUEST)
+    assert armvcpu("snapshot", GUEST, "--max-exits", 77, "-o", snapshot).status == 0
+    rest = armvcpu("run", "--from", snapshot, "--faults", file)
+    assert (rest.status, rest.err) == (0, whole.err)
+    assert rest.out and whole.out.endswith(rest.out)
+    assert b"i0000000000000081\n" in rest.out and b"s0000000000000040\n" in rest.out
+    file.write_text('[[fault]]\nkind = "serror"\nat = { instructions = 1000 }\n')
+    assert "fault fault0 was not injected: its moment was before the snapshot" in (
+        armvcpu("run", "--from", snapshot, "--faults", file).err
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("[boot]\n", 'more.toml:1: boot: unknown key, expected "fault"'),
+        ('[[fault]]\nkind = "x"\n', 'more.toml:2: fault[0].kind: expected "external-abort", '),
+        (
+            '[[fault]]\nkind = "cpu-on-fails"\nname = "a"\n',
+            'more.toml:3: fault[0].name: "a" is already that of a fault',
+        ),
+        (
+            '[[fault]]\nkind = "serror"\nat = { symbol = "worm" }\n',
+            "more.toml:3: fault[0].at.symbol: no symbol of the ",
+        ),
+    ],
+)
+def test_errors_of_that_file_are_told_with_its_name(tmp_path: Path, text: str, place: str) -> None:
+    more = tmp_path / "more.toml"
+    more.write_text(text)
+    machine = faults(tmp_path, 'name = "a"\nkind = "cpu-on-fails"')
+    assert_refused(armvcpu("run", "-m", machine, "--faults", more, GUEST), place)
+    assert_refused(armvcpu("run", "-m", machine, "--faults", tmp_path / "nothing.toml", GUEST), "cannot be read")

@@ -44,7 +44,9 @@ def _missed(fault: ArmedFault) -> str:
     trigger, name = fault.description.trigger, fault.description.name
     if fault.injected:
         return f"fault {name} was not injected again: it was before the snapshot"
-    if isinstance(trigger, AtTime):
+    if fault.past:
+        wait = "its moment was before the snapshot"
+    elif isinstance(trigger, AtTime):
         wait = "it waits for its vCPU" if fault.seen else "the run ended before its time"
     elif isinstance(trigger, AtInstruction):
         wait = "it waits for its vCPU" if fault.seen else "the run ended before its instruction"

@@ -44,6 +44,8 @@ class ArmedFault:
         """The number of occurrences of its trigger that count."""
         self.injected = 0
         """How often it was injected."""
+        self.past = False
+        """Whether its moment was before the snapshot that the run has gone on from."""
         self.first: Injection | None = None
         self.last: Injection | None = None
         """The first and the last injection of this run, for reports."""
@@ -67,7 +69,7 @@ class ArmedFault:
 
     def save(self) -> dict[str, Any]:
         """The counts as plain data."""
-        return {"seen": self.seen, "injected": self.injected, "resuming": self.resuming}
+        return {"seen": self.seen, "injected": self.injected, "resuming": self.resuming, "past": self.past}
 
     def load(self, saved: Saved) -> None:
         """Restore the counts that :meth:`save` returned. Raises ValueError for anything else."""
@@ -76,4 +78,5 @@ class ArmedFault:
             saved.number("injected", _MOST),
             saved.integer("resuming"),
         )
-        self.seen, self.injected, self.resuming = seen, injected, resuming
+        past = saved.flag("past")
+        self.seen, self.injected, self.resuming, self.past = seen, injected, resuming, past

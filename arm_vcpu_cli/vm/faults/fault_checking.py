@@ -35,14 +35,13 @@ def with_addresses(description: MachineDescription, image: GuestImage) -> tuple[
     for fault in description.faults:
         trigger, effect = fault.trigger, fault.effect
         if isinstance(trigger, AtCode) and isinstance(trigger.place, str):
-            key = f"{fault.key}.at.symbol"
-            place = _address(description, image.symbols, key, trigger.place)
+            place = _address(description, image.symbols, fault, "at.symbol", trigger.place)
             if place % _INSTRUCTION:
                 message = f"{trigger.place} is {place:#x}, which is not the address of an instruction"
-                raise _error(description, key, message)
+                raise _error(description, fault, "at.symbol", message)
             trigger = replace(trigger, place=place)
         if isinstance(effect, FlipMemory) and isinstance(effect.address, str):
-            address = _address(description, image.symbols, f"{fault.key}.symbol", effect.address)
+            address = _address(description, image.symbols, fault, "symbol", effect.address)
             effect = replace(effect, address=address)
         found.append(replace(fault, trigger=trigger, effect=effect))
     return tuple(found)
@@ -60,15 +59,17 @@ def check_interrupts(
         trigger, effect = fault.trigger, fault.effect
         if isinstance(trigger, AtInterrupt) and trigger.intid not in driven:
             message = f"no device of this machine asserts INTID {trigger.intid}"
-            raise _error(description, f"{fault.key}.at.intid", message)
+            raise _error(description, fault, "at.intid", message)
         if isinstance(effect, SpuriousInterrupt) and gic is not None and effect.intid >= FIRST_SPI:
             try:
                 gic.spi(effect.intid)
             except ValueError as error:
-                raise _error(description, f"{fault.key}.intid", str(error)) from error
+                raise _error(description, fault, "intid", str(error)) from error
 
 
-def _address(description: MachineDescription, symbols: SymbolTable, key: str, text: str) -> int:
+def _address(
+    description: MachineDescription, symbols: SymbolTable, fault: FaultDescription, key: str, text: str
+) -> int:
     address = symbols.lookup(text)
     if address is not None:
         return address
@@ -76,11 +77,12 @@ def _address(description: MachineDescription, symbols: SymbolTable, key: str, te
     if split is not None and (base := symbols.lookup(split[1])) is not None:
         return base + int(split[2], 0) & MASK64
     if not len(symbols):
-        raise _error(description, key, "the guest has no symbols; --symbols FILE gives it some")
+        raise _error(description, fault, key, "the guest has no symbols; --symbols FILE gives it some")
     close = symbols.close_names(text)
     hint = f" (did you mean {' or '.join(close)}?)" if close else ""
-    raise _error(description, key, f"no symbol of the guest is called {text[:64]}{hint}")
+    raise _error(description, fault, key, f"no symbol of the guest is called {text[:64]}{hint}")
 
 
-def _error(description: MachineDescription, key: str, message: str) -> MachineFileError:
-    return MachineFileError(description.path or description.name, message, key=key)
+def _error(description: MachineDescription, fault: FaultDescription, key: str, message: str) -> MachineFileError:
+    source = fault.file or description.path or description.name
+    return MachineFileError(source, message, key=f"{fault.key}.{key}")

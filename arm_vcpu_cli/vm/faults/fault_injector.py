@@ -135,7 +135,7 @@ class Faults:
         earlier = self._connected().earlier_instructions
         for fault in self.armed:
             trigger = fault.description.trigger
-            if isinstance(trigger, AtInstruction) and not fault.seen:
+            if isinstance(trigger, AtInstruction) and not fault.seen and not fault.past:
                 yield fault, trigger.number - earlier
 
     def _limit_cores(self) -> None:
@@ -281,7 +281,7 @@ class Faults:
 
     def save(self) -> dict[str, Any]:
         """The counts, what is under way, and the levels of interrupt inputs, as plain data."""
-        faults = [{"description": repr(fault.description), **fault.save()} for fault in self.armed]
+        faults = [{"description": fault.description.identity, **fault.save()} for fault in self.armed]
         return {
             "version": _VERSION,
             "faults": faults,
@@ -308,7 +308,7 @@ class Faults:
             }
         saved = Saved(state, "faults", version=_VERSION)
         rows = saved.parts("faults", None)
-        mine = {repr(fault.description): number for number, fault in enumerate(self.armed)}
+        mine = {fault.description.identity: number for number, fault in enumerate(self.armed)}
         numbers = [mine.get(row.text("description"), NOBODY) for row in rows]
         for number, row in zip(numbers, rows, strict=True):
             if number != NOBODY:
@@ -318,15 +318,22 @@ class Faults:
         for queue, row in zip(self._queues, saved.lists("queues", len(self._queues)), strict=True):
             known = row.numbers("row", None, len(numbers) - 1)
             queue[:] = [numbers[number] for number in known if numbers[number] != NOBODY]
+        for number, fault in enumerate(self.armed):
+            if number not in numbers:
+                self._arm_anew(number, fault)
         self._limit_cores()
-        now = self._timeline.now()
-        for number, alarm in self._timers.items():
-            trigger = self.armed[number].description.trigger
-            if number not in numbers and isinstance(trigger, AtTime):
-                if trigger.time >= now:
-                    alarm.set_at(trigger.time)
-                else:
-                    alarm.cancel()
+
+    def _arm_anew(self, number: int, fault: ArmedFault) -> None:
+        """Arm a fault in the middle of a run, unless its moment is over."""
+        trigger = fault.description.trigger
+        if isinstance(trigger, AtInstruction):
+            fault.past = trigger.number < self._connected().instructions
+        elif isinstance(trigger, AtTime):
+            fault.past = trigger.time < self._timeline.now()
+            if fault.past:
+                self._timers[number].cancel()
+            else:
+                self._timers[number].set_at(trigger.time)
 
 
 def make_faults(description: MachineDescription, image: GuestImage, timeline: Timeline) -> Faults:
