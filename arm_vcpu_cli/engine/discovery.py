@@ -53,6 +53,7 @@ _SVC: Final = 0xD400_0001
 _ERET: Final = 0xD69F_03E0
 _MSR_DBGBVR0_X1, _MSR_DBGBCR0_X2, _MSR_DBGBCR0_XZR = 0xD510_0081, 0xD510_00A2, 0xD510_00BF
 _ANY_BREAKPOINT: Final = 0xF << 5 | 0b11 << 1 | 1
+_OSLK: Final = 1 << 1
 _BREAKPOINT_ADDRESSES: Final = 16 * 8
 _A32_SVC: Final = 0xEF00_0000
 _SVC_IMMEDIATE: Final = 0x5A7
@@ -120,6 +121,16 @@ def _find_addresses(probe: ThrowAwayEngine) -> int:
     with_one = probe.run(_MSR_DBGBVR0_X1, _MSR_DBGBCR0_X2, _SVC)[0]
     with_none = probe.run(_MSR_DBGBCR0_XZR, _SVC)[0]
     return _BREAKPOINT_ADDRESSES if any(with_one[at]) and not any(with_none[at]) else 0
+
+
+def _find_os_lock(probe: ThrowAwayEngine) -> int:
+    """The word that OSLAR_EL1 changes, and that only in OSLK; 0 if there is no such word."""
+    states = []
+    for lock in (0, 1):
+        probe.engine.write_sysreg(lookup("OSLAR_EL1"), lock)
+        states.append(probe.saved())
+    changed = [at for at in _changed_words(*states) if _word(states[0], at) ^ _word(states[1], at) == _OSLK]
+    return changed[0] if len(changed) == 1 else 0
 
 
 def _find_sysregs(probe: ThrowAwayEngine) -> dict[SysReg, int]:
@@ -246,7 +257,7 @@ def discover_layout() -> StateLayout:
         syndrome, fault_address, target_el, aarch64 = _find_exception_record(probe, pc)
         probe.reset()
         exclusive = _find_exclusive(probe)
-        addresses = _find_addresses(probe)
+        addresses, os_lock = _find_addresses(probe), _find_os_lock(probe)
         layout = StateLayout(
             size=size,
             x0=x0,
@@ -268,6 +279,7 @@ def discover_layout() -> StateLayout:
             exclusive=exclusive,
             sysregs=sysregs,
             addresses=addresses,
+            os_lock=os_lock,
         )
         probe.reset()
         _check_edits_take_effect(probe, layout)

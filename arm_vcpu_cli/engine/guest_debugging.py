@@ -13,8 +13,8 @@ from arm_vcpu_cli.engine.layout import StateLayout
 from arm_vcpu_cli.engine.refusals import X0_IN_STATE, state_place
 from arm_vcpu_cli.engine.unicorn_api import Engine, library_function
 from arm_vcpu_cli.engine.watchpoint_stubs import (
-    DAIF,
     FAULT_ADDRESS,
+    OS_LOCK,
     PC,
     PSTATE,
     SYNDROME,
@@ -36,7 +36,7 @@ class GuestDebugging:
         self.stale = False
         self.words: Words | None = None
         place, table = state_place(), watchpoint_table()
-        if place is None or table is None or layout.target_el - layout.syndrome != TARGET_EL_AT:
+        if place is None or table is None or layout.target_el - layout.syndrome != TARGET_EL_AT or not layout.os_lock:
             return
         pointer, distance = place
         self._cpu = ctypes.c_uint64.from_address(engine.structure + pointer).value
@@ -47,7 +47,7 @@ class GuestDebugging:
             return
         for word, offset in (
             (PSTATE, layout.pstate),
-            (DAIF, layout.daif),
+            (OS_LOCK, layout.os_lock),
             (PC, layout.pc),
             (FAULT_ADDRESS, layout.fault_address),
             (SYNDROME, layout.syndrome),

@@ -23,6 +23,7 @@ class StateLayout(Record):
     ``exclusive`` is the address of the exclusive monitor, :data:`NOT_EXCLUSIVE` where nothing is marked.
     ``v0`` is the low half of V0, and each further vector register lies ``vector_stride`` bytes on. The last
     ``addresses`` bytes are addresses of what the engine has made of the breakpoint registers, and mean nothing later.
+    ``os_lock`` is where OSLSR_EL1 is, 0 if that is not known.
     """
 
     size: int
@@ -45,6 +46,7 @@ class StateLayout(Record):
     exclusive: int
     sysregs: Mapping[SysReg, int]
     addresses: int = 0
+    os_lock: int = 0
 
 
 class CpuState:

@@ -62,11 +62,11 @@ top byte of an address may be a tag, and if not it has what bit 55 has."""
 
 CHECK: Final = bytes.fromhex(
     "4d85c9"  # test r9, r9
-    "0f84ab020000"  # je none
-    "4c8b15b0020000"  # mov r10, [rip + table]
+    "0f84b8020000"  # je none
+    "4c8b15c0020000"  # mov r10, [rip + table]
     "4d8b1a"  # next: mov r11, [r10]
     "4d85db"  # test r11, r11
-    "0f8498020000"  # je none
+    "0f84a5020000"  # je none
     "4c89d8"  # mov rax, r11
     "4829f8"  # sub rax, rdi
     "483d00000100"  # cmp rax, 0x10000
@@ -120,7 +120,7 @@ CHECK: Final = bytes.fromhex(
     "4889ef"  # mov rdi, rbp
     "4c89f6"  # mov rsi, r14
     "31d2"  # xor edx, edx
-    "ff15dc010000"  # call [rip + restore]
+    "ff15ec010000"  # call [rip + restore]
     "415b"  # pop r11
     "415a"  # pop r10
     "488b93b0000000"  # mov rdx, [rbx + 176]
@@ -178,16 +178,19 @@ CHECK: Final = bytes.fromhex(
     "4889ef"  # mov rdi, rbp
     "4c89f6"  # mov rsi, r14
     "ba01000000"  # mov edx, 1
-    "ff15f7000000"  # call [rip + restore]
+    "ff1507010000"  # call [rip + restore]
     "4c89ff"  # mov rdi, r15
     "4489e6"  # mov esi, r12d
     "4489ea"  # mov edx, r13d
     "89d9"  # mov ecx, ebx
-    "ff15ee000000"  # call [rip + raise_it]
+    "ff15fe000000"  # call [rip + raise_it]
     "4983c220"  # other: add r10, 32
     "e99afeffff"  # jmp again
     "4883bb9800000000"  # out: cmp qword [rbx + 152], 0
-    "0f84ad000000"  # je leave
+    "0f84ba000000"  # je leave
+    "488b4310"  # mov rax, [rbx + 16]
+    "f60002"  # test byte [rax], 2
+    "0f85ad000000"  # jne leave
     "4c8d93c0100000"  # lea r10, [rbx + 4288]
     "41bf11000000"  # mov r15d, 17
     "4183ef01"  # more: sub r15d, 1
@@ -215,7 +218,7 @@ CHECK: Final = bytes.fromhex(
     "4153"  # push r11
     "4889ef"  # mov rdi, rbp
     "4c89d6"  # mov rsi, r10
-    "ff1575000000"  # call [rip + checks]
+    "ff1578000000"  # call [rip + checks]
     "415b"  # pop r11
     "415a"  # pop r10
     "4181621c3fffffff"  # and dword [r10 + 28], 0xffffff3f
@@ -233,7 +236,7 @@ CHECK: Final = bytes.fromhex(
     "83e003"  # and eax, 3
     "be04000000"  # mov esi, 4
     "b901000000"  # mov ecx, 1
-    "e9f0feffff"  # jmp raise
+    "e9e3feffff"  # jmp raise
     "4883c408"  # leave: add rsp, 8
     "415f"  # pop r15
     "415e"  # pop r14
@@ -245,9 +248,9 @@ CHECK: Final = bytes.fromhex(
 )
 """(CPU, address, size, attributes, 1 for a load or 2 for a store, address in the translated code).
 
-For a range: note the access, and raise the exception ``HIT`` to EL2. For a guest's watchpoint: ask the engine whether
-it is enabled where the guest is, set the fault address, and raise a data abort to EL1. Both have the syndrome of a
-watchpoint."""
+For a range: note the access, and raise the exception ``HIT`` to EL2. For a guest's watchpoint, unless the OS Lock is
+locked: ask the engine whether it is enabled where the guest is, set the fault address, and raise a data abort to EL1.
+Both have the syndrome of a watchpoint."""
 
 INSERT: Final = bytes.fromhex(
     "4c8b1581000000"  # mov r10, [rip + table]

@@ -51,7 +51,7 @@ RANGES: Final = 128
 (
     COUNT,
     PSTATE,
-    DAIF,
+    OS_LOCK,
     PC,
     BLOCK_WORDS,
     PASSING,
@@ -65,7 +65,7 @@ RANGES: Final = 128
     CODE_ADDRESS,
     BLOCK,
 ) = range(15)
-"""The words of an engine. How many ranges it has; where PSTATE, DAIF and the PC are in its state; the words of its
+"""The words of an engine. How many ranges it has; where PSTATE, OSLSR_EL1 and the PC are in its state; the words of its
 block stub. ``PASSING`` is 1 if the first hit at ``PASSING_PC`` is to be let pass: that of the instruction that hit
 last. It must come within 1024 instructions after ``-PASSING_AT``, the moment before it. Then it is 2, and the other is
 the moment by the end of its block, which no other execution of the instruction has. ``FAULT_ADDRESS`` is where that

@@ -43,7 +43,7 @@ LIMITS: Final = (
         "after the lower half is stored.",
         ("ID_AA64DFR0_EL1.WRPs",),
     ),
-    Limit(ENGINE, "OS Lock", "It does not hold debug exceptions back (OSLAR_EL1)."),
+    Limit(ENGINE, "OS Lock", "It holds watchpoints back, but not breakpoints and software step (OSLAR_EL1)."),
     Limit(
         ENGINE,
         "Performance monitors",

@@ -54,9 +54,10 @@ def fired(
     pstate: int = UNMASKED,
     mdscr: int = MDE | KDE,
     number: int = 0,
+    locked: int = 0,
 ) -> int | None:
     """ESR_EL1 of the Watchpoint exception that an access at x1 takes, None if it is made."""
-    guest["OSLAR_EL1"] = 0
+    guest["OSLAR_EL1"] = locked
     guest["MDSCR_EL1"] = mdscr
     guest[f"DBGWVR{number}_EL1"], guest[f"DBGWCR{number}_EL1"] = value, control
     guest.write_code(DATA, instruction, HVC)
@@ -121,6 +122,7 @@ def test_debug_exceptions_may_be_off(guest: Guest, mode: int) -> None:
     assert fired(guest, LDR, wcr(LOADS), mode=mode, mdscr=KDE) is None
     assert (fired(guest, LDR, wcr(LOADS), mode=mode, mdscr=MDE) is None) == el1
     assert (fired(guest, LDR, wcr(LOADS), mode=mode, pstate=MASKED_D) is None) == el1
+    assert fired(guest, LDR, wcr(LOADS), mode=mode, locked=1) is None
     assert fired(guest, LDR, wcr(LOADS) & ~1, mode=mode) is None
 
 
