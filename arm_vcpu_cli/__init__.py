@@ -16,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Final
 
-    from arm_vcpu_cli.api import Machine, Result
+    from arm_vcpu_cli.api import Machine
     from arm_vcpu_cli.arch.registers.sysreg import SysReg
     from arm_vcpu_cli.arch.translation.descriptor import Stage2Attributes
     from arm_vcpu_cli.arch.translation.memtype import MemoryType
@@ -72,6 +72,8 @@ if TYPE_CHECKING:
     from arm_vcpu_cli.vm.conversation import ExpectationError
     from arm_vcpu_cli.vm.cpu import Activity
     from arm_vcpu_cli.vm.endings import Ending
+    from arm_vcpu_cli.vm.forked import Child, ChildError
+    from arm_vcpu_cli.vm.outcome import Result
 
 _MODULES: Final = {
     "Aarch64PerCpu": "arm_vcpu_cli.arm_vcpu.pcpu",
@@ -89,6 +91,8 @@ _MODULES: Final = {
     "AxVCpuExitReason": "arm_vcpu_cli.axvcpu.exit",
     "AxVCpuHal": "arm_vcpu_cli.axvcpu.hal",
     "Bus": "arm_vcpu_cli.devices.bus",
+    "Child": "arm_vcpu_cli.vm.forked",
+    "ChildError": "arm_vcpu_cli.vm.forked",
     "Console": "arm_vcpu_cli.host.console",
     "CpuDown": "arm_vcpu_cli.axvcpu.exit",
     "CpuUp": "arm_vcpu_cli.axvcpu.exit",
@@ -121,7 +125,7 @@ _MODULES: Final = {
     "Outcome": "arm_vcpu_cli.arm_vcpu.platform",
     "Platform": "arm_vcpu_cli.arm_vcpu.platform",
     "PowerAction": "arm_vcpu_cli.axvcpu.exit",
-    "Result": "arm_vcpu_cli.api",
+    "Result": "arm_vcpu_cli.vm.outcome",
     "SecureMonitor": "arm_vcpu_cli.arm_vcpu.smc",
     "Selection": "arm_vcpu_cli.trace.selection",
     "SendIPI": "arm_vcpu_cli.axvcpu.exit",
@@ -164,6 +168,8 @@ __all__ = [
     "AxVCpuExitReason",
     "AxVCpuHal",
     "Bus",
+    "Child",
+    "ChildError",
     "Console",
     "CpuDown",
     "CpuUp",

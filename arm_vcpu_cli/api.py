@@ -2,6 +2,11 @@
 
     with Machine.open("guest.elf", "board.toml", cpus=4) as machine:
         result = machine.run(timeout=10)
+
+or be copied in a process of its own, which takes some milliseconds:
+
+    with machine.fork() as child:
+        result = child.run(input=b"root\n", timeout=10)
         print(result.ending, result.console.decode(), hex(result.registers[0]["pc"]))
 
 What the command line does with a guest is the same with a terminal around it.
@@ -24,6 +29,7 @@ from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Final
+from weakref import WeakSet
 
 from arm_vcpu_cli.arm_vcpu.observer import ExitObserver
 from arm_vcpu_cli.axvcpu.vcpu import VCpuState
@@ -37,12 +43,12 @@ from arm_vcpu_cli.guest.loader import load_guest
 from arm_vcpu_cli.host.console import Console
 from arm_vcpu_cli.host.watchdog import Watchdog
 from arm_vcpu_cli.inspect.virtual_cpu import VirtualCpu
-from arm_vcpu_cli.record import Record
 from arm_vcpu_cli.vm import machine as parts
 from arm_vcpu_cli.vm.builder import build_machine
 from arm_vcpu_cli.vm.diagnosis import place_of
-from arm_vcpu_cli.vm.endings import ENDS_FOR_GOOD, Ending, RunResult
+from arm_vcpu_cli.vm.endings import ENDS_FOR_GOOD, RunResult
 from arm_vcpu_cli.vm.guest_run import GuestRun
+from arm_vcpu_cli.vm.outcome import Result
 from arm_vcpu_cli.vm.runner import run_machine
 
 if TYPE_CHECKING:
@@ -53,6 +59,7 @@ if TYPE_CHECKING:
     from arm_vcpu_cli.board.layers import Overrides
     from arm_vcpu_cli.host.captured_console import CapturedConsole
     from arm_vcpu_cli.vm.conversation import Conversation
+    from arm_vcpu_cli.vm.forked import Child
     from arm_vcpu_cli.vm.snapshot_loading import Snapshot
 
 _CAPTURED: Final = "arm_vcpu_cli.host.captured_console"
@@ -63,26 +70,12 @@ _STATES: Final = "arm_vcpu_cli.vm.snapshot"
 _SAVING: Final = "arm_vcpu_cli.vm.snapshot_saving"
 _SNAPSHOTS: Final = "arm_vcpu_cli.vm.snapshot_loading"
 """Loaded only for machines that are saved, or come from a snapshot."""
+_FORKED: Final = "arm_vcpu_cli.vm.forked"
+"""Loaded only for machines that are copied."""
 _NANOSECONDS: Final = 1_000_000_000
 
 NO_FACTS: Final[Mapping[str, str]] = MappingProxyType({})
 FilePath = str | os.PathLike[str]
-
-
-class Result(Record):
-    """How a run ended. ``status`` is what the command would exit with, ``message`` the line that it would print.
-
-    ``console`` is what the guest has printed since the machine was opened, ``exits`` counts those to EL2 since then;
-    ``registers`` are those of each vCPU by name: ``x0`` to ``x30``, ``sp``, ``pc`` and ``pstate``, 64 bits each.
-    """
-
-    ending: Ending
-    status: int
-    message: str
-    console: bytes
-    exits: int
-    seconds: float
-    registers: tuple[Mapping[str, int], ...]
 
 
 class Machine:
@@ -107,6 +100,7 @@ class Machine:
         self._snapshot: Snapshot | None = None
         self._resumed: object = None
         """The state of the watchers of the run that goes on; None if there is none."""
+        self._children: WeakSet[Child] = WeakSet()
         self._watchers: GuestRun | None = None
         """Those of the last run."""
 
@@ -269,6 +263,21 @@ class Machine:
         self.start()
         write = import_module(_SAVING).write_snapshot
         write(self.parts, self._watchers, _path("path", path), compress=compress, note=note, facts=facts)
+
+    def fork(self) -> Child:
+        """A copy of the machine, whose guest is stopped, in a process of its own (POSIX). There the guest goes on from
+        here, and nothing that happens there is seen here; the memory is shared until one side writes to it. Observers
+        and devices of the caller's are copied too. Close the child when done, or use it as a context manager.
+
+        Raises :class:`UsageError` where there is no fork, or if the console is the caller's.
+        """
+        captured = self._captured
+        if captured is None:
+            raise UsageError("fork needs the machine's own console, and this one has that of the caller")
+        self.start()
+        child: Child = import_module(_FORKED).fork(self, captured.forget, self._children)
+        self._children.add(child)
+        return child
 
     def expect(
         self, pattern: str | re.Pattern[str], *, timeout: float = 60.0, host_timeout: float = 60.0

@@ -30,10 +30,10 @@ def load(arguments: Sequence[str] | None = None) -> Callable[[], int]:
     and returns the status."""
     _open_missing_streams()
     words = sys.argv[1:] if arguments is None else arguments
-    guest = only_guest(words)
-    if guest is None:
+    guest, snapshot = only_guest(words), only_snapshot(words)
+    if guest is None and snapshot is None:
         return partial(_end, import_module(_COMMANDS).load(words))
-    options = import_module("arm_vcpu_cli.cli.guest_options").GuestOptions(guest)
+    options = import_module("arm_vcpu_cli.cli.guest_options").GuestOptions(guest, from_snapshot=snapshot)
     return partial(_end, partial(import_module("arm_vcpu_cli.cli.session").run_guest, options))
 
 
@@ -83,6 +83,13 @@ def only_guest(arguments: Sequence[str]) -> Path | None:
     guest = Path(arguments[1])
     # Unlike Path's method, this never raises, for example for a guest in a folder without search permission.
     return guest if os.path.isfile(guest) and os.access(guest, os.R_OK) else None  # noqa: PTH113
+
+
+def only_snapshot(arguments: Sequence[str]) -> Path | None:
+    """The snapshot of ``run --from FILE``; as :func:`only_guest`."""
+    if len(arguments) != 3 or arguments[1] != "--from":
+        return None
+    return only_guest((arguments[0], arguments[2]))
 
 
 def _fail(message: str, status: int) -> int:

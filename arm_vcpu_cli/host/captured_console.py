@@ -28,6 +28,10 @@ class CapturedConsole(Console):
         """What has reached the output so far."""
         return bytes(self._printed)
 
+    def forget(self) -> None:
+        """Forget what was printed so far."""
+        self._printed.clear()
+
     def _write_out(self, _fd: int, out: bytearray) -> None:
         self._printed += out
         out.clear()

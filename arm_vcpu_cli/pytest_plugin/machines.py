@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import pytest
 
-from arm_vcpu_cli.api import Machine, Result
+from arm_vcpu_cli.api import Machine
 from arm_vcpu_cli.errors import ArmVcpuError
 from arm_vcpu_cli.inspect.virtual_cpu import VirtualCpu
 from arm_vcpu_cli.observe.attaching import attach_tracer, trace_header
@@ -22,6 +22,7 @@ from arm_vcpu_cli.trace.selection import Selection
 from arm_vcpu_cli.version import VERSION
 from arm_vcpu_cli.vm.console_text import plain_text
 from arm_vcpu_cli.vm.endings import ENDS_FOR_GOOD, Ending, RunResult
+from arm_vcpu_cli.vm.outcome import Result
 
 
 class Finished(Record):

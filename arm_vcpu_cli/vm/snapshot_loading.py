@@ -6,7 +6,7 @@ import contextlib
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from arm_vcpu_cli.arch.bitfield import MASK64
 from arm_vcpu_cli.board.description import MachineDescription
@@ -22,13 +22,15 @@ from arm_vcpu_cli.saved import Saved
 from arm_vcpu_cli.sizes import GIB, MIB
 from arm_vcpu_cli.version import VERSION
 from arm_vcpu_cli.vm.builder import Loaded
-from arm_vcpu_cli.vm.inputlog import InputLog
 from arm_vcpu_cli.vm.machine import Machine
 from arm_vcpu_cli.vm.snapshot import identity, load_without_memory
 from arm_vcpu_cli.vm.snapshot_file import SnapshotFile
 from arm_vcpu_cli.vm.snapshot_pages import read_pages
 from arm_vcpu_cli.vm.snapshot_plain import unpacked
 from arm_vcpu_cli.vm.snapshot_saving import FORM, MACHINE, SEGMENT, STATE, deliveries_digest, layout_digest
+
+if TYPE_CHECKING:
+    from arm_vcpu_cli.vm.inputlog import InputLog
 
 _MOST_TEXT: Final = 32 * MIB
 """Bytes of a part that is read as a whole and made objects of."""

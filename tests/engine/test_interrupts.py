@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from arm_vcpu_cli.api import Machine, Result
+from arm_vcpu_cli.api import Machine
 from arm_vcpu_cli.arch.bitfield import MASK64
 from arm_vcpu_cli.arch.registers.gicregs import IccCtlr, IccSgi1r
 from arm_vcpu_cli.arm_vcpu.observer import ExitRecord
@@ -19,6 +19,7 @@ from arm_vcpu_cli.board.loading import machine_from_document
 from arm_vcpu_cli.guest.loader import load_guest
 from arm_vcpu_cli.vm.endings import Ending
 from arm_vcpu_cli.vm.machine import Machine as Parts
+from arm_vcpu_cli.vm.outcome import Result
 from tests.support.observer import Observer
 
 from .harness import DATA, GUARD_SECONDS, GUESTS, RAM

@@ -9,11 +9,12 @@ from typing import Final
 
 import pytest
 
-from arm_vcpu_cli.api import Machine, Result
+from arm_vcpu_cli.api import Machine
 from arm_vcpu_cli.guest.image import GuestImage
 from arm_vcpu_cli.guest.loader import load_guest
 from arm_vcpu_cli.record import replace
 from arm_vcpu_cli.vm.endings import Ending
+from arm_vcpu_cli.vm.outcome import Result
 from tests.integration.command import GUARD_SECONDS, Finished, armvcpu, guest, sample
 from tests.support.tools import require_file
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from arm_vcpu_cli.api import Machine, Result
+from arm_vcpu_cli.api import Machine
 from arm_vcpu_cli.vm.machine import Machine as Parts
+from arm_vcpu_cli.vm.outcome import Result
 from arm_vcpu_cli.vm.standing import Doing, survey
 from arm_vcpu_cli.vm.watch import hang
 
