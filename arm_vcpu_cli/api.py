@@ -237,22 +237,32 @@ class Machine:
             # What they have seen of the guest belongs together, and a reset goes back to where it started.
             run.panic, run.idle, run.power_on = before.panic, before.idle, before.power_on
         self._watchers = run
-        if self._resumed is not None:
-            resumed, self._resumed = self._resumed, None
-            import_module(_STATES).load_run(run, resumed)
+        self.hand_over(run)
         result = self.last_run = run_machine(self.parts, watchdog, run)
         broken = any(cpu.vcpu.state is VCpuState.INVALID for cpu in self.parts.cpus)
         self._is_over = broken or result.ending in ENDS_FOR_GOOD
         return result
 
+    def hand_over(self, run: GuestRun) -> None:
+        """Let the watchers of a run of this machine go on from those of the snapshot, if it has just come from one."""
+        if self._resumed is not None:
+            resumed, self._resumed = self._resumed, None
+            import_module(_STATES).load_run(run, resumed)
+
     def snapshot(
-        self, path: FilePath, *, compress: bool | None = None, note: str = "", facts: Mapping[str, str] = NO_FACTS
+        self,
+        path: FilePath,
+        *,
+        compress: bool | None = None,
+        note: str = "",
+        facts: Mapping[str, str] = NO_FACTS,
+        run: GuestRun | None = None,
     ) -> None:
         """Save the machine, whose guest is stopped, to a file, from which :meth:`open` makes one that goes on here.
 
         The file is complete under its name or not there. It is compressed if the extra ``zstd`` is installed, unless
         ``compress`` says otherwise. ``note`` is for people, ``facts`` are those of the recording of the run, if there
-        is one.
+        is one, and ``run`` has the watchers of a run that is not :meth:`run`'s.
 
         Raises :class:`UsageError` for a machine that cannot be saved: one with devices of the caller's, with open files
         of the host, or that restarts after a reset; :class:`FileError` or :class:`OutputError` where the file cannot be
@@ -262,7 +272,7 @@ class Machine:
             raise UsageError("the machine cannot be saved: it has devices of the caller's")
         self.start()
         write = import_module(_SAVING).write_snapshot
-        write(self.parts, self._watchers, _path("path", path), compress=compress, note=note, facts=facts)
+        write(self.parts, run or self._watchers, _path("path", path), compress=compress, note=note, facts=facts)
 
     def fork(self) -> Child:
         """A copy of the machine, whose guest is stopped, in a process of its own (POSIX). There the guest goes on from

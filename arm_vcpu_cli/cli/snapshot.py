@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import click
 
+from arm_vcpu_cli.api import Machine
 from arm_vcpu_cli.cli.complete import complete_symbols
 from arm_vcpu_cli.cli.guest_options import GuestOptions
 from arm_vcpu_cli.cli.options import FILE, GuestCommand, guest_arguments, guest_options
@@ -27,16 +28,20 @@ from arm_vcpu_cli.cli.session import (
     watched,
 )
 from arm_vcpu_cli.cli.terminal import open_console, raw_terminal
+from arm_vcpu_cli.debug.execution import Execution
+from arm_vcpu_cli.debug.target import Reason, Stop
 from arm_vcpu_cli.errors import UsageError
 from arm_vcpu_cli.guest.symbols import SymbolTable
+from arm_vcpu_cli.host.watchdog import Watchdog
 from arm_vcpu_cli.inspect.tables import places
 from arm_vcpu_cli.observe.continuing_traces import note_for_tracers
-from arm_vcpu_cli.observe.stop_at import StopAt
+from arm_vcpu_cli.observe.stop_at import ordinal
 from arm_vcpu_cli.printable import printable_path
 from arm_vcpu_cli.record import Record
 from arm_vcpu_cli.vm.conversation import Conversation, ExpectationError, compiled
-from arm_vcpu_cli.vm.endings import STATUS_INTERRUPTED, Ending, RunResult
+from arm_vcpu_cli.vm.endings import STATUS_INTERRUPTED, STATUS_LIMIT, Ending, RunResult
 from arm_vcpu_cli.vm.machine import Machine as Parts
+from arm_vcpu_cli.vm.runner import conclude, stopped_short
 
 _NEVER_REACHED: Final = 3
 _FACTS: Final = "arm_vcpu_cli.inspect.snapshot_facts"
@@ -57,6 +62,12 @@ _FACTS: Final = "arm_vcpu_cli.inspect.snapshot_facts"
 @click.option("--vcpu", type=click.IntRange(min=0), metavar="N", help="With --at: when vCPU N gets there.")
 @click.option("--console", "text", metavar="REGEX", help="Save it once it has printed a text that REGEX matches.")
 @click.option(
+    "--instructions",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Save it once its vCPUs have executed N instructions, from here on.",
+)
+@click.option(
     "--compress/--no-compress", default=None, help="Compress the file [default: if the extra zstd is installed]."
 )
 @click.option("--info", type=FILE, metavar="FILE", help="Show what FILE is a snapshot of, and run nothing.")
@@ -67,13 +78,14 @@ def command(
     count: int | None,
     vcpu: int | None,
     text: str | None,
+    instructions: int | None,
     compress: bool | None,
     info: Path | None,
     as_object: bool,
     **options: Any,
 ) -> int:
-    """Run GUEST like `armvcpu run`, and save the machine in FILE once the guest gets to --at PLACE, has printed
-    --console REGEX, or is stopped (--timeout, --max-exits, Ctrl-A x, Ctrl-C).
+    """Run GUEST like `armvcpu run`, and save the machine in FILE once the guest gets to --at PLACE, has executed
+    --instructions N, has printed --console REGEX, or is stopped (--timeout, --max-exits, Ctrl-A x, Ctrl-C).
 
     `armvcpu run --from FILE` goes on from there, in any process, and so do `trace`, `stat`, `walk` and this command.
     What the guest would have done next is what it does then, to the instruction. FILE needs no other file.
@@ -91,18 +103,20 @@ def command(
         return _show(info, as_object=as_object)
     if output is None:
         raise click.UsageError("Missing option '-o'.")
-    if at is not None and text is not None:
-        raise click.UsageError("--at and --console: expected one of them")
+    if sum(each is not None for each in (at, text, instructions)) > 1:
+        raise click.UsageError("--at, --console and --instructions: expected one of them")
     if (count is not None or vcpu is not None) and at is None:
         raise click.UsageError("--count and --vcpu are about --at PLACE, which is missing")
-    goal = _Goal(at, count or 1, vcpu, None if text is None else _pattern(text), text or "")
+    goal = _Goal(at, instructions, count or 1, vcpu, None if text is None else _pattern(text), text or "")
     return _take(GuestOptions(**options, repeatable=True), output, goal, compress=compress)
 
 
 class _Goal(Record):
-    """Where the user wants the snapshot: the ``count``-th time at ``place``, or at a text; or where it is stopped."""
+    """Where the user wants the snapshot: the ``count``-th time at ``place``, after so many ``instructions``, or at a
+    text; or where it is stopped."""
 
     place: str | None
+    instructions: int | None
     count: int
     vcpu: int | None
     pattern: re.Pattern[str] | None
@@ -124,39 +138,85 @@ def _take(options: GuestOptions, output: Path, goal: _Goal, *, compress: bool | 
         machine.input.is_saved = True
         if options.record is not None:
             machine.input.keep()
-        stop = None if goal.place is None or address is None else _stop_at(machine, goal, address)
+        save: Callable[..., None] = partial(
+            opened.snapshot, output, compress=compress, facts=facts_of_recording(machine, loaded)
+        )
+        saved = False
         with raw_terminal(machine.console) as terminal:
             run = partial(run_loaded, opened, watchdog, connect, ignored=terminal.hint_once)
-            result, printed = (run(), None) if goal.pattern is None else _until(machine, goal.pattern, run)
+            if goal.pattern is not None:
+                result, saved = _until(machine, goal.pattern, run)
+            elif goal == _ANYWHERE:
+                result = run()
+                saved = result.ending in (Ending.LIMIT, Ending.INTERRUPTED)
+            else:
+                # It is in the middle of a block, and saved before anybody does more with the machine.
+                exactly = _Exactly(opened, goal, address, save)
+                result = run(run=exactly.run)
+                saved, save = exactly.saved, _nothing
         watchdog.rest()
         watchdog.answered = True
         recording.close()
         if machine.console.in_line:
             tell("", watchdog.has_fired)
-        if goal == _ANYWHERE:
-            reached = result.ending in (Ending.LIMIT, Ending.INTERRUPTED)
-        else:
-            reached = printed is not None or (stop is not None and stop.reached)
-        if not reached:
+        if not saved:
             say(f"no snapshot: {_missed(goal)}{result.message}")
             interrupted = goal != _ANYWHERE and result.status == STATUS_INTERRUPTED
             return STATUS_INTERRUPTED if interrupted else _NEVER_REACHED
-        opened.snapshot(output, compress=compress, note=result.message, facts=facts_of_recording(machine, loaded))
+        save(note=result.message)
         say(f"{printable_path(output)}: {result.message}, after {result.exits} exits")
     return 0
 
 
-_ANYWHERE: Final = _Goal(None, 1, None, None, "")
+_ANYWHERE: Final = _Goal(None, None, 1, None, None, "")
 
 
-def _stop_at(machine: Parts, goal: _Goal, address: int) -> StopAt:
-    return StopAt(machine, address, goal.place or "", count=goal.count, vcpu=goal.vcpu)
+def _nothing(*, note: str) -> None:
+    """Do nothing: it is saved already."""
 
 
-def _until(
-    machine: Parts, pattern: re.Pattern[str], run: Callable[[], RunResult]
-) -> tuple[RunResult, re.Match[str] | None]:
-    """Run until the console shows what ``pattern`` matches; the match, None if the run ended before."""
+class _Exactly:
+    """Runs a machine to a place or a number of instructions, and saves it there."""
+
+    def __init__(self, opened: Machine, goal: _Goal, address: int | None, save: Callable[..., None]) -> None:
+        self._opened = opened
+        self._goal = goal
+        self._address = address
+        self._save = save
+        self.saved = False
+
+    def run(self, watchdog: Watchdog) -> RunResult:
+        """Run the started machine under ``watchdog``."""
+        goal = self._goal
+        execution = Execution(self._opened.parts, watchdog)
+        self._opened.hand_over(execution.run)
+        if goal.instructions is not None:
+            stop = execution.goto(execution.executed() + goal.instructions)
+            message = f"executed {goal.instructions} instructions"
+        else:
+            stop = self._go_to_place(execution)
+            times = "" if goal.count == 1 else f" for the {ordinal(goal.count)} time"
+            message = f"reached {goal.place}{times}"
+        if execution.result is not None or stop.reason is Reason.ENDED:
+            return execution.result or stopped_short()
+        self._save(note=message, run=execution.run)
+        self.saved = True
+        return conclude(execution.run, RunResult(Ending.LIMIT, STATUS_LIMIT, message), 0.0)
+
+    def _go_to_place(self, execution: Execution) -> Stop:
+        execution.set_breakpoints((self._address or 0,), ())
+        hits = 0
+        while True:
+            stop = execution.resume()
+            if stop.reason is not Reason.SOFTWARE_BREAKPOINT:
+                return stop
+            hits += self._goal.vcpu in (None, stop.vcpu)
+            if hits >= self._goal.count:
+                return stop
+
+
+def _until(machine: Parts, pattern: re.Pattern[str], run: Callable[[], RunResult]) -> tuple[RunResult, bool]:
+    """Run until the console shows what ``pattern`` matches; whether it does."""
     results: list[RunResult] = []
 
     def once() -> RunResult:
@@ -164,13 +224,15 @@ def _until(
         return results[-1]
 
     try:
-        found = Conversation(machine).expect(pattern, once)
+        Conversation(machine).expect(pattern, once)
     except ExpectationError as error:
-        return error.result, None
-    return results[-1], found
+        return error.result, False
+    return results[-1], True
 
 
 def _missed(goal: _Goal) -> str:
+    if goal.instructions is not None:
+        return f"--instructions {goal.instructions} were not executed: "
     if goal.place is not None:
         times = "" if goal.count == 1 else f" {goal.count} times"
         return f"--at {goal.place} was not reached{times}: "

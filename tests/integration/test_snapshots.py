@@ -39,9 +39,21 @@ def assert_goes_on(folder: Path, whole: tuple[list[str], Finished], *where: obje
 @pytest.mark.parametrize(
     ("guest", "points"),
     [
-        ((TICKS,), [("--console", "ck 2"), ("--max-exits", 31), ("--max-exits", 12)]),
-        ((sample("paging"),), [("--max-exits", 333)]),
-        (("--smp", 4, GUESTS / "smp" / "psci.elf"), [("--max-exits", 150), ("--max-exits", 301)]),
+        (
+            (TICKS,),
+            [
+                ("--at", "main+0x70"),
+                ("--instructions", 57),
+                ("--console", "ck 2"),
+                ("--max-exits", 31),
+                ("--max-exits", 12),
+            ],
+        ),
+        ((sample("paging"),), [("--at", "user_main"), ("--instructions", 15_001), ("--max-exits", 333)]),
+        (
+            ("--smp", 4, GUESTS / "smp" / "psci.elf"),
+            [("--instructions", 40_000), ("--max-exits", 150), ("--max-exits", 301)],
+        ),
         (("--smp", 4, "--gic", 2, sample("smp")), [("--max-exits", 97)]),
         ((sample("exits"),), [("--max-exits", 400), ("--no-compress", "--max-exits", 77)]),
     ],
@@ -62,8 +74,7 @@ def test_linux_goes_on(tmp_path: Path, cpus: int) -> None:
     guest: tuple[object, ...] = (LINUX / "vmlinuz", *boot)
     whole = traced(tmp_path / "whole.jsonl", *guest)
     last = max(json.loads(line)["seq"] for line in whole[0][:-1])
-    point = random.Random(cpus).randrange(last)
-    assert_goes_on(tmp_path, whole, "--max-exits", point, guest=guest)
+    assert_goes_on(tmp_path, whole, "--max-exits", random.Random(cpus).randrange(last), guest=guest)
 
 
 def ticks_snapshot(folder: Path, *options: object) -> Path:
