@@ -11,6 +11,8 @@ from typing import Any, Final, overload
 from arm_vcpu_cli.trace.event import NAME_KEYS, TraceEnd, TraceEvent, TraceHeader
 from arm_vcpu_cli.trace.sinks import JsonLinesSink
 
+MOST_EVENTS: Final = 500_000
+"""Events that are kept, the first ones: as many take 150 MB, and a guest that never ends has any number."""
 Event = Mapping[str, Any]
 """An event as the manual's topic ``trace-schema`` describes it."""
 _SHOWN: Final = 3
@@ -75,6 +77,11 @@ class ExitLog(Sequence[Event]):
         counts = self.counts.most_common(_SHOWN)
         names = ", ".join(f"{count} {name}" for name, count in counts) + (", ..." if len(self.counts) > _SHOWN else "")
         return f"<{len(self)} events: {names}>" if counts else "<no events>"
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there may have been more events than those that are kept."""
+        return len(self._events) >= MOST_EVENTS
 
     @property
     def counts(self) -> Counter[str]:

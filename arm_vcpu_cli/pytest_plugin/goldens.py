@@ -110,6 +110,9 @@ class Golden:
         return _relative(self.path)
 
     def _matches(self, log: ExitLog) -> bool:
+        if log.is_full:
+            self.explanation = [f"only the first {len(log)} events are kept: choose fewer with events=[...]"]
+            return False
         text = log.text(self._comparison.wants)
         if not self.path.exists():
             if self._update:

@@ -15,7 +15,7 @@ from arm_vcpu_cli.errors import ArmVcpuError
 from arm_vcpu_cli.inspect.virtual_cpu import VirtualCpu
 from arm_vcpu_cli.observe.attaching import attach_tracer, trace_header
 from arm_vcpu_cli.observe.tracing import TraceOptions, Tracer
-from arm_vcpu_cli.pytest_plugin.exit_log import ExitLog
+from arm_vcpu_cli.pytest_plugin.exit_log import MOST_EVENTS, ExitLog
 from arm_vcpu_cli.pytest_plugin.settings import Settings, settings_of
 from arm_vcpu_cli.record import Record
 from arm_vcpu_cli.trace.selection import Selection
@@ -58,7 +58,7 @@ class GuestMachine:
         self._tracer: Tracer | None = None
         if settings.events:
             self.exits.header(trace_header(machine.parts, f"armvcpu {VERSION}", timing=False))
-            options = TraceOptions(selection=Selection(types=settings.events))
+            options = TraceOptions(selection=Selection(types=settings.events), first=MOST_EVENTS)
             self._tracer = attach_tracer(machine.parts, self.exits, options)
 
     def __getattr__(self, name: str) -> Any:

@@ -10,7 +10,7 @@ from importlib.metadata import entry_points
 
 import pytest
 
-from arm_vcpu_cli.pytest_plugin import booting, goldens, machines, reports  # noqa: F401
+from arm_vcpu_cli.pytest_plugin import booting, exit_log, goldens, machines, reports  # noqa: F401
 from tests.integration.command import GUARD_SECONDS, SAMPLES, environment, sample
 from tests.manual.examples import MANUAL
 
@@ -333,6 +333,24 @@ def test_where_exits_and_their_golden_part(project: pytest.Pytester) -> None:
     assert (diff.returncode, "first difference: line 11" in diff.stdout) == (1, True)
     run(project, "--update-goldens").assert_outcomes(passed=2)
     assert golden.read_text() == kept
+
+
+def test_no_more_events_are_kept_than_memory_can_hold(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exit_log, "MOST_EVENTS", 100)
+    monkeypatch.setattr(machines, "MOST_EVENTS", 100)
+    project.makepyfile(
+        """
+        def test_it(armvcpu_run, golden):
+            run = armvcpu_run("hello.elf")
+            assert run.status == 0 and len(run.exits) == 100 and run.exits.is_full
+            assert run.exits == golden("hello.jsonl")
+        """
+    )
+    result = run(project, "--update-goldens")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["E  *only the first 100 events are kept: choose fewer with events=[[]...[]]"])
 
 
 @pytest.mark.parametrize("text", ["", "garbage\\n", '{"type":"trace","schema":"armvcpu-trace","version":99}\\n'])
