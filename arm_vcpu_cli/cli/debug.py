@@ -116,7 +116,7 @@ def _arguments(command: Sequence[str], place: Endpoint, file: Path | None, folde
     files = [] if file is None else [str(file)]
     if "lldb" in Path(program).name:
         # lldb executes commands once it has loaded the file.
-        return [program, *files, "-o", f"process connect {place.for_lldb}", *own]
+        return [program, *files, "-o", f'process connect "{place.for_lldb}"', *own]
     script = folder / "armvcpu.gdb"
     script.write_text(f"{_HOOK}target remote {place.for_gdb}\n", encoding="utf-8")
     return [program, "-q", "-x", str(script), *own, *files]
@@ -161,8 +161,8 @@ class _Attached(Debugging):
         waiting.start()
         result = super().run(opened, watchdog)
         if result.ending is Ending.INTERRUPTED and not watchdog.signalled:
-            # Whoever leaves the debugger has got what he wanted.
-            result = replace(result, status=STATUS_OFF)
+            # Whoever leaves the debugger has got what he wanted, and knows it.
+            result, self._has_ended = replace(result, status=STATUS_OFF), True
         while not watchdog.has_fired():
             waiting.join(_LOOK_SECONDS)
         return result

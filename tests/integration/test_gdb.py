@@ -30,7 +30,7 @@ from tests.integration.command import (
     guest,
     sample,
 )
-from tests.support.debuggers import batch, gdb, in_order, lldb_batch, running
+from tests.support.debuggers import batch, gdb, in_order, lldb, lldb_batch, running
 from tests.support.tools import require_file
 
 HELLO: Final = sample("hello")
@@ -556,6 +556,24 @@ def test_leaving_the_debugger_ends_the_guest() -> None:
     assert finished.returncode == 0
     assert "Hello" not in finished.stdout
     assert "armvcpu:" not in finished.stdout
+
+
+@pytest.mark.parametrize("program", ["true", "false"])
+def test_a_debugger_that_never_attaches_ends_the_guest(program: str) -> None:
+    finished = armvcpu("debug", "--debugger", program, HELLO)
+    assert (finished.status, finished.out, finished.err) == (0, b"", "")
+
+
+def test_names_may_have_spaces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "a b"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    elf = folder / "my guest.elf"
+    elf.write_bytes(HELLO.read_bytes())
+    assert "exited normally" in debug(["continue"], elf).stdout
+    finished = armvcpu("debug", "--debugger", f"{lldb()} --no-lldbinit -b -o continue", elf)
+    assert b"exited with status = 0" in finished.out
+    assert [path.name for path in folder.iterdir()] == ["my guest.elf"]
 
 
 def test_the_status_is_that_of_the_guest() -> None:
