@@ -46,6 +46,8 @@ end
 """
 """Commands such as `monitor goto` change what gdb has read already."""
 _LOOK_SECONDS: Final = 0.1
+_PATIENCE_SECONDS: Final = 3.0
+"""How long a debugger has to put itself in order when the run is over, before it is killed."""
 _SIGNALS: Final = (signal.SIGINT, signal.SIGQUIT)
 
 
@@ -175,9 +177,12 @@ class _Attached(Debugging):
             watchdog.interrupt()
 
     def __exit__(self, *_: object) -> None:
-        with suppress(OSError):
-            self._process.terminate()
-        self._process.wait()
+        self._process.terminate()
+        try:
+            self._process.wait(_PATIENCE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
         super().__exit__()
         self._folder.cleanup()
 
