@@ -22,9 +22,11 @@ A machine can be saved where it stands, and go on from there as often as wanted,
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from importlib import import_module
+from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Final
 from weakref import WeakSet
@@ -32,11 +34,12 @@ from weakref import WeakSet
 from arm_vcpu_cli.arm_vcpu.observer import ExitObserver
 from arm_vcpu_cli.axvcpu.vcpu import VCpuState
 from arm_vcpu_cli.board.description import MachineDescription
-from arm_vcpu_cli.board.given import FilePath, description_of_machine, image_of_guest, path_of
+from arm_vcpu_cli.board.loading import load_machine, machine_from_document
 from arm_vcpu_cli.devices.bus import MmioDevice
 from arm_vcpu_cli.devices.irq import IrqLine
 from arm_vcpu_cli.errors import MemoryMapError, UsageError
 from arm_vcpu_cli.guest.image import GuestImage
+from arm_vcpu_cli.guest.loader import load_guest
 from arm_vcpu_cli.host.console import Console
 from arm_vcpu_cli.host.watchdog import Watchdog
 from arm_vcpu_cli.inspect.virtual_cpu import VirtualCpu
@@ -72,6 +75,7 @@ _FORKED: Final = "arm_vcpu_cli.vm.forked"
 _NANOSECONDS: Final = 1_000_000_000
 
 NO_FACTS: Final[Mapping[str, str]] = MappingProxyType({})
+FilePath = str | os.PathLike[str]
 
 
 class Machine:
@@ -131,8 +135,8 @@ class Machine:
             return cls._from_snapshot(found, input, console)
         if guest is None:
             raise UsageError("a machine needs a guest, or a snapshot")
-        description = description_of_machine(machine, overrides)
-        image = guest if isinstance(guest, GuestImage) else image_of_guest(guest, description)
+        description = _description(machine, overrides)
+        image = guest if isinstance(guest, GuestImage) else _image(guest, description)
         captured: CapturedConsole | None = None
         if console is None:
             captured = console = import_module(_CAPTURED).CapturedConsole(input)
@@ -268,7 +272,7 @@ class Machine:
             raise UsageError("the machine cannot be saved: it has devices of the caller's")
         self.start()
         write = import_module(_SAVING).write_snapshot
-        write(self.parts, run or self._watchers, path_of("path", path), compress=compress, note=note, facts=facts)
+        write(self.parts, run or self._watchers, _path("path", path), compress=compress, note=note, facts=facts)
 
     def fork(self) -> Child:
         """A copy of the machine, whose guest is stopped, in a process of its own (POSIX). There the guest goes on from
@@ -379,3 +383,31 @@ class Machine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _description(
+    machine: FilePath | Mapping[str, object] | MachineDescription | None, overrides: Overrides
+) -> MachineDescription:
+    if isinstance(machine, MachineDescription):
+        if any(value is not None for value in overrides.values()):
+            raise UsageError("a description is complete: the overrides are for files and mappings")
+        return machine
+    if isinstance(machine, Mapping):
+        return machine_from_document(machine, None, **overrides)
+    return load_machine(None if machine is None else _path("machine", machine), **overrides)
+
+
+def _image(guest: FilePath, description: MachineDescription) -> GuestImage:
+    boot = description.boot
+    return load_guest(
+        _path("guest", guest),
+        load_address=boot.load_address,
+        ram_base=description.ram.base,
+        kind=boot.kernel_type,
+    )
+
+
+def _path(what: str, value: object) -> Path:
+    if not isinstance(value, str | os.PathLike):
+        raise UsageError(f"{what}: expected the path of a file, found {type(value).__name__}")
+    return Path(value)

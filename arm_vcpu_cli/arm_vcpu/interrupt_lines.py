@@ -70,6 +70,13 @@ class VirtualInterruptLines:
         self._saved = self.wanted if driven == UNKNOWN else driven
         self.driven = UNKNOWN
 
+    def recall(self, driven: int) -> None:
+        """Have the core have what it had at the time of a saved state, which is loaded: for a vCPU that was stopped for
+        a debugger, that need not be what they should be."""
+        if driven != UNKNOWN and self._here:
+            self._write(self._base | driven)
+        self.driven = driven
+
     def leave(self) -> None:
         """Note that the core holds another vCPU."""
         self._here = False

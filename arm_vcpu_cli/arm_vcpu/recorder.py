@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from arm_vcpu_cli.arch.registers.sysreg import lookup
 from arm_vcpu_cli.arm_vcpu.context_frame import ZERO_REGISTER, TrapFrame
@@ -48,6 +48,15 @@ class FlightRecorder:
         self._kept: deque[Kept] = deque(maxlen=RECENT)
         self.snapshot: Final[Callable[[], bytes]] = state.u64[self._first : self._last].tobytes
         self.append: Final[Callable[[Kept], None]] = self._kept.append
+
+    def remembered(self) -> Any:
+        """See :class:`~arm_vcpu_cli.saved.Remembers`."""
+        return tuple(self._kept)
+
+    def recall(self, remembered: Any) -> None:
+        """See :class:`~arm_vcpu_cli.saved.Remembers`."""
+        self._kept.clear()
+        self._kept.extend(remembered)
 
     def forget(self, number: int) -> None:
         """Drop the latest, which has that number and says nothing that the one before does not say."""

@@ -29,6 +29,7 @@ from arm_vcpu_cli.arm_vcpu.preemption import preempt
 from arm_vcpu_cli.arm_vcpu.recorder import FlightRecorder, RecentExit
 from arm_vcpu_cli.arm_vcpu.residency import Residency
 from arm_vcpu_cli.arm_vcpu.unasked_exception import take_exception
+from arm_vcpu_cli.arm_vcpu.vcpu_memory import VcpuMemory
 from arm_vcpu_cli.arm_vcpu.vcpu_saving import load_vcpu, save_vcpu
 from arm_vcpu_cli.arm_vcpu.vectors import TrapKind
 from arm_vcpu_cli.axvcpu.exit import AxVCpuExitReason, FailEntry, Nothing
@@ -53,8 +54,7 @@ class Aarch64VCpu:
         self._config = config
         self._hal = hal
         self._platform: Platform = ExitToCaller() if platform is None else platform
-        core = hal.core(0)
-        self._state = core.new_state()
+        self._state = hal.core(0).new_state()
         self.ctx = TrapFrame(self._state)
         self.ctx.reset(config.dtb_addr)
         self.guest_system_regs = GuestSystemRegisters({})
@@ -69,6 +69,7 @@ class Aarch64VCpu:
         self._observers: list[ExitObserver] = []
         self._observer: ExitObserver | None = None
         self._lines = VirtualInterruptLines()
+        self.memory_of_run: Final = VcpuMemory(self._exits, self._recorder, self._lines)
         self._restore: Callable[[], object] = bool
         self._write_pstate: Callable[[int], object] = bool
         self.residency: Residency | None = None
@@ -95,8 +96,7 @@ class Aarch64VCpu:
     @property
     def max_exits(self) -> int:
         """:meth:`run` returns ``Nothing`` once :attr:`exits` has reached this; 0 for no limit."""
-        limit = self._exits.limit
-        return 0 if limit == NO_LIMIT else limit
+        return 0 if self._exits.limit == NO_LIMIT else self._exits.limit
 
     @max_exits.setter
     def max_exits(self, limit: int) -> None:

@@ -216,6 +216,14 @@ class AxVCpu(Generic[SetupConfigT, PerCpuT]):
         """Blocked -> Ready: what the vCPU waited for has arrived."""
         self._transition("unblock", VCpuState.BLOCKED, VCpuState.READY, lambda: None)
 
+    def go_on_as(self, state: VCpuState) -> None:
+        """Be in the state of a vCPU that was saved, READY or BLOCKED, and tell nobody.
+
+        Raises :class:`VCpuError` for one that is neither."""
+        if self._state not in (VCpuState.READY, VCpuState.BLOCKED):
+            raise VCpuError(f"vCPU {self.id}: is {self._state.value} and cannot go on")
+        self._state = state
+
     def set_gpr(self, reg: int, value: int) -> None:
         """Set a general-purpose register of the guest."""
         self.arch.set_gpr(reg, value)

@@ -21,6 +21,7 @@ from types import MappingProxyType
 from typing import Final
 
 from arm_vcpu_cli.debug.execution import Execution
+from arm_vcpu_cli.debug.history import History
 from arm_vcpu_cli.debug.memory import Memory
 from arm_vcpu_cli.debug.registers import Registers
 from arm_vcpu_cli.debug.target import Position, Register, Stop, Thread, Watchpoint
@@ -29,6 +30,7 @@ from arm_vcpu_cli.host.watchdog import Watchdog
 from arm_vcpu_cli.vm.cpu import Activity, Cpu
 from arm_vcpu_cli.vm.machine import Machine
 
+_NO_HISTORY: Final = "going back needs --clock instructions, and no --semihosting-dir"
 _ACTIVITIES: Final = MappingProxyType({Activity.WAITING: "waiting for an interrupt", Activity.OFF: "off"})
 
 
@@ -44,7 +46,7 @@ class MachineControl:
         self.execution = Execution(machine, watchdog)
         self._registers = Registers(machine)
         self._memory = Memory(machine)
-        self._report: Callable[[str], None] | None = None
+        self._history = History(self.execution) if _repeats(machine) else None
 
     # Looking at it ---------------------------------------------------------------------------------------------
 
@@ -70,6 +72,7 @@ class MachineControl:
         cpu = self._cpu(vcpu)
         before = cpu.arch.ctx.elr
         self._registers.write(cpu, name, value)
+        self._changed()
         if cpu.arch.ctx.elr != before:
             self.execution.moved(cpu)
 
@@ -79,7 +82,8 @@ class MachineControl:
 
     def write_memory(self, vcpu: int, address: int, data: bytes) -> bool:
         """See the port."""
-        return self._memory.write(self._cpu(vcpu), address, data)
+        written = self._memory.write(self._cpu(vcpu), address, data)
+        return written and self._changed()
 
     def read_physical(self, ipa: int, size: int) -> bytes:
         """See the port."""
@@ -87,7 +91,7 @@ class MachineControl:
 
     def write_physical(self, ipa: int, data: bytes) -> bool:
         """See the port."""
-        return self._memory.write_physical(ipa, data)
+        return self._memory.write_physical(ipa, data) and self._changed()
 
     # Forward ---------------------------------------------------------------------------------------------------
 
@@ -104,11 +108,12 @@ class MachineControl:
 
     def resume(self) -> Stop:
         """See the port."""
-        return self.execution.resume()
+        return self.execution.resume() if self._history is None else self._history.resume()
 
     def step(self, vcpu: int) -> Stop:
         """See the port."""
-        return self.execution.step(self._cpu(vcpu).index)
+        index = self._cpu(vcpu).index
+        return self.execution.step(index) if self._history is None else self._history.step(index)
 
     def pause(self) -> None:
         """See the port."""
@@ -119,34 +124,50 @@ class MachineControl:
     @property
     def travels(self) -> bool:
         """See the port."""
-        return False
+        return self._history is not None
 
     def position(self) -> Position:
         """See the port."""
         return Position(self.execution.executed(), self.machine.timeline.now())
 
     def goto(self, instructions: int) -> Stop:
-        """See the port; only forward."""
-        if instructions < self.execution.executed():
-            raise UsageError("this machine has no history")
-        return self.execution.goto(instructions)
-
-    def reverse_step(self, vcpu: int) -> Stop:  # noqa: ARG002
         """See the port."""
-        raise UsageError("this machine has no history")
+        return self._past.goto(instructions)
+
+    def reverse_step(self, vcpu: int) -> Stop:
+        """See the port."""
+        return self._past.reverse_step(self._cpu(vcpu).index)
 
     def reverse_resume(self) -> Stop:
         """See the port."""
-        raise UsageError("this machine has no history")
+        return self._past.reverse_resume()
 
     def on_progress(self, report: Callable[[str], None] | None) -> None:
         """See the port."""
-        self._report = report
+        if self._history is not None:
+            self._history.report = report
+
+    @property
+    def _past(self) -> History:
+        if self._history is None:
+            raise UsageError(f"this run has no history: {_NO_HISTORY}")
+        return self._history
+
+    def _changed(self) -> bool:
+        if self._history is not None:
+            self._history.changed()
+        return True
 
     def _cpu(self, vcpu: int) -> Cpu:
         if not 0 <= vcpu < len(self.machine.cpus):
             raise UsageError(f"no vCPU has the number {vcpu}")
         return self.machine.cpus[vcpu]
+
+
+def _repeats(machine: Machine) -> bool:
+    """Whether what the guest has done can be done again, and leaves nothing outside that cannot be taken back."""
+    description = machine.description
+    return not machine.timeline.follows_host and description.semihosting_dir is None
 
 
 def _state(cpu: Cpu) -> str:

@@ -7,9 +7,10 @@ guest, so the run as a whole is the same as without: the schedule, the counts, t
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from arm_vcpu_cli.axvcpu.vcpu import StateObserver, VCpuState
 from arm_vcpu_cli.debug.target import Access, Reason, Stop, Watchpoint
@@ -22,6 +23,8 @@ from arm_vcpu_cli.vm.guest_run import GuestRun
 from arm_vcpu_cli.vm.machine import Machine
 from arm_vcpu_cli.vm.runner import conclude, run_on, stopped, stopped_short
 
+NEVER: Final = 1 << 80
+"""More instructions than any run has."""
 _ENTERED: Final = frozenset((VCpuState.READY, VCpuState.RUNNING))
 
 
@@ -48,8 +51,23 @@ class Execution:
         self._pause = False
         self._limit: int | None = None
         self._watchpoints: tuple[Watchpoint, ...] = ()
+        self._passing = False
+        """Whether to stop at none."""
         self._access: WatchHit | None = None
         """The last one to what is watched."""
+        self.at_limit = False
+        """Whether the last stop was because of the limit of the instructions."""
+        self._ahead = 0
+        """What the cores have not counted, after an earlier state was loaded."""
+        self._any = False
+        """Whether a step is that of whichever vCPU has the turn."""
+        self.stepped: int | None = None
+        """The vCPU that has made the last step."""
+        self.latest: dict[int, int] = {}
+        """How many instructions were executed when each vCPU had last executed."""
+        self.due = NEVER
+        """How many are executed when ``when_due`` is called."""
+        self.when_due: Callable[[], object] = bool
         self._stop: Stop | None = None
         for cpu in machine.cpus:
             observer = cpu.vcpu.state_observer
@@ -78,7 +96,7 @@ class Execution:
     def _hit(self, access: WatchHit) -> bool:
         """Whether to stop before an access to what is watched."""
         self._access = access
-        return self._limit is None
+        return not self._passing and self.machine.current.index not in self._leaving
 
     def moved(self, cpu: Cpu) -> None:
         """Note that somebody has set the PC of a CPU: what was left of a block is not executed."""
@@ -88,7 +106,52 @@ class Execution:
 
     def executed(self) -> int:
         """How many instructions all vCPUs have executed, see :class:`~arm_vcpu_cli.debug.target.Position`."""
-        return sum(control.executed() for control in self._each)
+        return sum(control.executed() for control in self._each) + self._ahead
+
+    # For those who go back in time
+
+    def remembered(self) -> Any:
+        """See :class:`~arm_vcpu_cli.saved.Remembers`."""
+        vcpus = [(cpu.arch.interrupted, cpu.arch.stopped_by) for cpu in self.machine.cpus]
+        unfinished = [(each.unfinished, each.requested) for each in self._each]
+        return self.executed(), unfinished, vcpus, frozenset(self._leaving), self.result, self.machine.seen_enough
+
+    def recall(self, remembered: Any) -> None:
+        """Go on from there, once the state of then is loaded."""
+        executed, unfinished, vcpus, leaving, self.result, self.machine.seen_enough = remembered
+        for control, left in zip(self._each, unfinished, strict=True):
+            control.unfinished, control.requested = left
+        for cpu, (interrupted, stopped_by) in zip(self.machine.cpus, vcpus, strict=True):
+            cpu.arch.interrupted, cpu.arch.stopped_by = interrupted, stopped_by
+        self._ahead = 0
+        self._ahead = executed - self.executed()
+        self._leaving = set(leaving)
+        self.run.share_exits()
+
+    def step_any(self) -> Stop:
+        """As :meth:`step`, for the vCPU that has the turn then; it also stops at the beginning of each turn."""
+        self._any = True
+        try:
+            return self._advance(None)
+        finally:
+            self._any = False
+
+    @contextmanager
+    def limited(self, instructions: int) -> Iterator[None]:
+        """A context in which every way of running stops at the first moment at which so many instructions are executed,
+        or more, at the latest."""
+        self._limit = instructions
+        try:
+            yield
+        finally:
+            self._limit = None
+            for control in self._each:
+                control.limit = None
+
+    @property
+    def at_breakpoint(self) -> bool:
+        """Whether the vCPU that has the turn is before an instruction with a breakpoint."""
+        return self.machine.current.arch.ctx.elr in self._armed
 
     def pause(self) -> None:
         """See :class:`~arm_vcpu_cli.debug.target.Target`."""
@@ -111,15 +174,15 @@ class Execution:
         """
         for control in self._each:
             control.set_breakpoints(())
-        before, self._limit = self.executed(), instructions
+        before, self._passing = self.executed(), True
         try:
-            return self._advance(None)
+            with self.limited(instructions):
+                return self._advance(None)
         finally:
-            self._limit = None
+            self._passing = False
             if self.executed() != before:
                 self._leaving.clear()
             for control in self._each:
-                control.limit = None
                 control.set_breakpoints(self._armed)
 
     def _advance(self, target: int | None) -> Stop:
@@ -128,6 +191,7 @@ class Execution:
             if current.arch.ctx.elr in self._armed:
                 self._leaving.add(current.index)
             self._target, self._wakes, self._stop = target, False, None
+            self.at_limit = False
             result = run_on(self.run, self._loop)
             if result is None and self._stop is not None:
                 return self._stop
@@ -150,13 +214,17 @@ class Execution:
             verdict = next_turn(run) or stopped(run)
             if verdict is not None:
                 return verdict
+            self._wakes = self._wakes or self._any
 
     def _before(self, cpu: Cpu) -> Stop | None:
         """The reason to stop before the CPU, which has the turn, goes on."""
-        if self._wakes and cpu.index == self._target:
+        if self._wakes and (self._any or cpu.index == self._target):
             return Stop(Reason.STEP, cpu.index)
         if self._limit is not None and self.executed() >= self._limit:
+            self.at_limit = True
             return Stop(Reason.STEP, cpu.index)
+        if self.executed() >= self.due:
+            self.when_due()
         return self._paused(cpu) if self._pause else None
 
     def _run(self, run: GuestRun, cpu: Cpu) -> Verdict:
@@ -167,13 +235,18 @@ class Execution:
         if faults is not None and awaited is not None and self.executed() >= awaited:
             faults.at_limit(self.executed())
             awaited = faults.limit
-        control.stepping = self._limit is None and (index == self._target or index in self._leaving)
+        is_target = self._any or index == self._target
+        control.stepping = is_target or index in self._leaving
         limit = min((each for each in (self._limit, awaited) if each is not None), default=None)
         if limit is not None:
             control.limit = limit - self.executed() + control.executed()
+        before = self.executed()
         reason = cpu.vcpu.run()
+        if self.executed() != before:
+            self.latest[index] = self.executed()
         if control.stepped:
             self._leaving.discard(index)
+            self.stepped = index
         if arch.interrupted:
             if arch.stopped_by is StopReason.COUNT and limit != self._limit:
                 # For a fault; it is injected before the CPU goes on.
@@ -181,7 +254,7 @@ class Execution:
             self._stop = self._stopped(cpu)
             return None
         verdict = EXIT_HANDLERS[type(reason)](run, reason) or stopped(run)
-        if verdict is None and control.stepped and index == self._target:
+        if verdict is None and control.stepped and is_target:
             if cpu.activity is Activity.RUNNING:
                 self._stop = Stop(Reason.STEP, index)
             else:
@@ -192,13 +265,15 @@ class Execution:
         """Why the core has stopped for a debugger; None if it has only left a breakpoint behind."""
         index, by = cpu.index, cpu.arch.stopped_by
         if by is StopReason.STEP:
-            return Stop(Reason.STEP, index) if index == self._target else None
+            return Stop(Reason.STEP, index) if self._any or index == self._target else None
         if by is StopReason.COUNT:
+            self.at_limit = True
             return Stop(Reason.STEP, index)
         if by is StopReason.PAUSE:
             return self._paused(cpu)
         access = self._access
         if by is StopReason.WATCHPOINT and access is not None:
+            self._leaving.add(index)
             return Stop(Reason.WATCHPOINT, index, self._watchpoints[access.number], access.address)
         at = cpu.arch.ctx.elr
         return Stop(Reason.SOFTWARE_BREAKPOINT if at in self._software else Reason.HARDWARE_BREAKPOINT, index)

@@ -110,6 +110,8 @@ class ExactControl:
     @requested.setter
     def requested(self, requested: int) -> None:
         self._counts[REQUEST] = requested
+        if requested and self._execution.ask is not None:
+            self._execution.ask()
 
     def executed(self) -> int:
         """See the port."""

@@ -69,6 +69,7 @@ class Console(ConsoleOutput):
     ) -> None:
         super().__init__(output_fd, error_fd, by_byte=interactive)
         self._input_fd = input_fd
+        self.is_silent = input_fd is None
         self._interactive = interactive
         self._sleep = sleep
         self._quit_requested: Callable[[], None] = _nobody
@@ -79,7 +80,7 @@ class Console(ConsoleOutput):
         self.file: FileAhead | None = None
         """The source of the input, once it is known to be a file."""
         self.repeated: bool | None = None
-        """In a run that repeats what it has done: whether input may still arrive at this point of it."""
+        """In a run that repeats what it has done: whether input may still arrive."""
         self._ended = input_fd is None
         self._escaped = False
         self._refill: Callable[[], None] = self._take_keys if interactive else self._read_now

@@ -63,7 +63,7 @@ class FileAhead:
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
-        self._position = _position(fd)
+        self._position = self._start = _position(fd)
         self._next = self._read()
 
     @property
@@ -76,8 +76,8 @@ class FileAhead:
         return self._position
 
     def recall(self, remembered: Any) -> None:
-        """See :class:`~arm_vcpu_cli.saved.Remembers`."""
-        self._position = remembered
+        """See :class:`~arm_vcpu_cli.saved.Remembers`; None for a time at which it was not read yet."""
+        self._position = self._start if remembered is None else remembered
         self._next = self._read()
 
     def take(self) -> bytes:

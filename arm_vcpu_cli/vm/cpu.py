@@ -169,10 +169,7 @@ class Cpu:
         self.moves.load(saved.value("moves"))
         self.time, self.turns, self.activity, self.starts = time, turns, activity, starts
         self.seen = (seen[0], tuple(seen[1:])) if seen else None
-        if blocked and self.vcpu.state is VCpuState.READY:
-            self.vcpu.block()
-        elif not blocked:
-            self._unblock()
+        self.vcpu.go_on_as(VCpuState.BLOCKED if blocked else VCpuState.READY)
 
     def go_on(self) -> None:
         """Continue the turn that it has according to a loaded state."""

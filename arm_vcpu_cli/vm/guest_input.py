@@ -55,6 +55,10 @@ class GuestInput:
         self._alarm = clock.alarm(self._feed, name="input", silent=True)
         self._journal: list[tuple[int, bytes]] | None = None
         """All deliveries so far, and those ahead where the run has gone back."""
+        self._told = 0
+        """How many deliveries are in the recording."""
+        self._ended_at: int | None = None
+        """How many deliveries there are with the end of the input."""
         self._repeating = False
         self._answers = bytearray()
         self.is_saved = False
@@ -70,7 +74,7 @@ class GuestInput:
         """Deliver the input that has arrived, with the guest stopped between two instructions."""
         if self.shows_prompts:
             self._console.flush()
-        if self._replay is not None or not self._open or self._repeating:
+        if self._replay is not None or not self._open or self.repeating:
             return
         data = self._console.deliver()
         ended = not self._console.input_open
@@ -83,6 +87,7 @@ class GuestInput:
         if ended:
             self._open = False
             self._record(now, b"")
+            self._ended_at = self._next
 
     def send(self, data: bytes) -> None:
         """Deliver ``data`` on a console whose input is fed, with the guest stopped between two instructions."""
@@ -175,25 +180,33 @@ class GuestInput:
 
     def keep(self) -> None:
         """Keep all deliveries from now on, so that a run that goes on from an earlier state (:meth:`load`) gets them
-        again at the same times."""
+        again at the same times. What is known beforehand, such as a file, repeats itself."""
         self._journal = []
 
     def repeat(self, repeating: bool) -> None:
         """Set whether the run repeats what it has done before: then nothing new arrives, and nobody waits for it."""
         self._repeating = repeating
-        self._console.repeated = self._open if repeating else None
+        self._console.repeated = self._open if self.repeating else None
         if not repeating:
             self._console.announce()
 
     @property
     def repeating(self) -> bool:
-        """Whether the run repeats what it has done before."""
-        return self._repeating
+        """Whether the run repeats what it has done before, and its input does not by itself."""
+        return self._repeating and not self._is_known
+
+    @property
+    def _is_known(self) -> bool:
+        """Whether all that will ever arrive is there from the start."""
+        return self._console.file is not None or self._console.is_silent
 
     def forget_future(self) -> None:
         """Forget what would be delivered again from here on."""
         if self._journal is not None:
             del self._journal[self._next :]
+            self._told = self._next
+            if self._open:
+                self._ended_at = None
             self._alarm.cancel()
 
     def save(self) -> dict[str, Any]:
@@ -212,8 +225,8 @@ class GuestInput:
             self._next, self.replay_over = position, over
             self._schedule()
         elif self._journal is not None:
-            self._next = min(position, len(self._journal))
-            self._open = all(data for _, data in self._journal[: self._next])
+            self._next = position
+            self._open = self._ended_at is None or position < self._ended_at
             self._schedule()
         else:
             self._alarm.cancel()
@@ -226,8 +239,12 @@ class GuestInput:
 
     def _record(self, now: int, data: bytes) -> None:
         if self._journal is not None:
-            self._journal.append((now, data))
             self._next += 1
+            if not self._is_known:
+                self._journal.append((now, data))
+            if self._next <= self._told:
+                return
+            self._told = self._next
         if self._recorder is not None:
             self._recorder.record(now, data)
 

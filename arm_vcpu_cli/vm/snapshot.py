@@ -71,6 +71,13 @@ def save_without_memory(machine: Machine) -> dict[str, Any]:
         "engine": engine_version(),
         "description": _described(machine.description),
         "guest": identity(machine.image),
+        **save_parts(machine),
+    }
+
+
+def save_parts(machine: Machine) -> dict[str, Any]:
+    """The part of that without what identifies the machine."""
+    return {
         "parts": {name: part.save() for name, part in parts(machine).items()},
         "timeline": machine.timeline.save(),
         "input": machine.input.save(),
@@ -97,6 +104,12 @@ def load_without_memory(machine: Machine, state: object) -> None:
     """As :func:`load_machine_state`, for a machine that has its memory already."""
     saved = Saved(state, "snapshot", version=VERSION)
     _check(machine, saved)
+    load_parts(machine, saved)
+
+
+def load_parts(machine: Machine, saved: Saved, *, forget_code: bool = True) -> None:
+    """Take what :func:`save_parts` gave, of this machine or an equal one; with ``forget_code``, what was translated of
+    its memory is not used any more."""
     of_parts = saved.part("parts")
     mine = parts(machine)
     faults = mine.pop(FAULTS, None)
@@ -108,7 +121,7 @@ def load_without_memory(machine: Machine, state: object) -> None:
     for name, numbers in machine.random.items():
         if not random.is_none(name):
             load_random(numbers, random.part(name))
-    _load_timeline(machine, saved)
+    _load_timeline(machine, saved, forget_code=forget_code)
     machine.input.load(saved.value("input"))
     machine.earlier_instructions += saved.number("instructions", MOST_INSTRUCTIONS) - machine.instructions
     if faults is not None:
@@ -186,7 +199,7 @@ def _loading(name: str, part: Part, state: object) -> None:
         raise ValueError(f"snapshot.parts.{name}: {error}") from error
 
 
-def _load_timeline(machine: Machine, saved: Saved) -> None:
+def _load_timeline(machine: Machine, saved: Saved, *, forget_code: bool) -> None:
     """Restore the time, in the timeline and in the cores."""
     timeline, description = machine.timeline, machine.description
     timeline.load(saved.value("timeline"), [cpu.core for cpu in machine.cpus])
@@ -195,10 +208,13 @@ def _load_timeline(machine: Machine, saved: Saved) -> None:
             timeline.counter_reads(description.clock.counter_read, physical=description.el2.passthrough_timer)
         )
         core.flush_tlb()
-        core.flush_code()
+        if forget_code:
+            core.flush_code()
     current = machine.current
     current.go_on()
-    current.arch.synchronise()
+    vcpu = saved.part("parts").part(f"cpu{current.index}").part("vcpu")
+    if vcpu.flag("here"):
+        current.arch.synchronise()
 
 
 # Memory ------------------------------------------------------------------------------------------------------------

@@ -57,7 +57,7 @@ def entry_of(control: MachineControl) -> int:
 def test_it_is_a_target() -> None:
     with controlled(SAMPLES / "hello" / "hello.elf") as control:
         target: Target = control
-        assert not target.travels
+        assert target.travels
         assert target.position().instructions == 0
         assert [thread.state for thread in target.threads()] == ["EL1 running"]
 

@@ -1,0 +1,34 @@
+"""What a vCPU knows of its run besides its state: the exit that is being reported, the latest exits, and what the core
+has been told of the interrupt lines. A debugger that goes back in time needs all of it."""
+
+from __future__ import annotations
+
+from copy import copy
+from typing import Any
+
+from arm_vcpu_cli.arm_vcpu.exit_path import ExitState
+from arm_vcpu_cli.arm_vcpu.interrupt_lines import VirtualInterruptLines
+from arm_vcpu_cli.arm_vcpu.recorder import FlightRecorder
+
+
+class VcpuMemory:
+    """Implements :class:`~arm_vcpu_cli.saved.Remembers`."""
+
+    def __init__(self, exits: ExitState, recorder: FlightRecorder, lines: VirtualInterruptLines) -> None:
+        self._exits = exits
+        self._recorder = recorder
+        self._lines = lines
+
+    def remembered(self) -> Any:
+        """See :class:`~arm_vcpu_cli.saved.Remembers`."""
+        exits = self._exits
+        return copy(exits.record), exits.reason, exits.began, self._recorder.remembered(), self._lines.driven
+
+    def recall(self, remembered: Any) -> None:
+        """Know it again, once the state of then is loaded and in the core."""
+        record, reason, began, recent, driven = remembered
+        exits = self._exits
+        # A record is completed when it is reported.
+        exits.record, exits.reason, exits.began = copy(record), reason, began
+        self._recorder.recall(recent)
+        self._lines.recall(driven)

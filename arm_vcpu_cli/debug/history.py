@@ -1,0 +1,320 @@
+"""Travel through the time of a run: back to a moment by an earlier one that is kept, and forward again by executing.
+
+What was executed once is executed again in the same way, to the byte: then input arrives from memory, nobody sleeps,
+and what was shown, traced or recorded is not shown, traced or recorded again. The place that the run has got to is
+kept as it is (``_present``), and who comes there again goes on with new input. If somebody changes registers or memory
+at an earlier moment, the run has another future from there on, and what was ahead is dropped.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+from arm_vcpu_cli.debug.checkpoints import INTERVAL, Checkpoints
+from arm_vcpu_cli.debug.execution import NEVER, Execution
+from arm_vcpu_cli.debug.moment import Moment, Moments
+from arm_vcpu_cli.debug.target import Reason, Stop
+from arm_vcpu_cli.host.shown_once import ShownOnce
+from arm_vcpu_cli.observe.tracing import Tracer
+
+HITS: Final = (Reason.SOFTWARE_BREAKPOINT, Reason.HARDWARE_BREAKPOINT, Reason.WATCHPOINT)
+_RATE: Final = 8_000_000_000
+"""Instructions for each second that it takes to keep a moment: at 400 million a second that costs a twentieth."""
+_NEAR: Final = 4_000_000
+"""A moment so close before the one that was gone back to is kept too, for those who go back again."""
+_PIECE: Final = 200_000_000
+"""Instructions that are executed again between two lines on how far it has got."""
+_FIRST_WINDOW: Final = 16
+_WINDOW_GROWTH: Final = 8
+_LONGEST_WINDOW: Final = 4096
+"""Instructions that are executed one by one to find the one before."""
+
+
+class History:
+    """The history of one run, from now on."""
+
+    def __init__(self, execution: Execution) -> None:
+        self._execution = execution
+        self._machine = machine = execution.machine
+        machine.console.once = self._shown = ShownOnce()
+        machine.observers.append(self._shown)
+        self._tracers = [each for each in machine.observers if isinstance(each, Tracer)]
+        for tracer in self._tracers:
+            tracer.tell_once()
+        machine.input.keep()
+        self.report: Callable[[str], None] | None = None
+        self._moments = Moments(execution)
+        self._kept = Checkpoints(self._moments.take())
+        self._present: Moment | None = None
+        """How far the run has got, if it has gone back."""
+        self._touched = False
+        execution.when_due = self._keep
+        execution.due = execution.executed() + INTERVAL
+
+    # Forward ---------------------------------------------------------------------------------------------------
+
+    def resume(self) -> Stop:
+        """See :class:`~arm_vcpu_cli.debug.target.Target`."""
+        return self._forward(self._execution.resume)
+
+    def step(self, vcpu: int) -> Stop:
+        """See :class:`~arm_vcpu_cli.debug.target.Target`."""
+        return self._forward(lambda: self._execution.step(vcpu), is_step=True)
+
+    def changed(self) -> None:
+        """Note that somebody has changed registers or memory."""
+        if self._present is not None:
+            self._say("what was ahead of this moment is forgotten: the run has another future now")
+            self._present = None
+            self._kept.forget_from(self._execution.executed())
+            self._machine.input.forget_future()
+            self._shown.forget_future()
+            for tracer in self._tracers:
+                tracer.forget_future()
+            self._machine.input.repeat(False)
+        self._touched = True
+
+    def _forward(self, run: Callable[[], Stop], *, is_step: bool = False) -> Stop:
+        self._settle()
+        execution = self._execution
+        while self._present is not None:
+            end = self._kept.changed_after(execution.executed()) or self._present
+            if execution.executed() >= end.executed and self._is_at(end):
+                self._arrive(end)
+                continue
+            if execution.executed() >= end.executed:
+                # What the hypervisor does before the next instruction is done one by one.
+                execution.step_any()
+                if execution.executed() > end.executed:
+                    self._arrive(end)
+                if is_step:
+                    return Stop(Reason.STEP, self._machine.current.index)
+                continue
+            with execution.limited(end.executed):
+                stop = run()
+            if not execution.at_limit:
+                return stop
+            if is_step and stop.reason is not Reason.STEP:
+                return stop
+            self._arrive(end)
+            if execution.at_breakpoint:
+                return Stop(Reason.SOFTWARE_BREAKPOINT, self._machine.current.index)
+        return run()
+
+    def _arrive(self, end: Moment) -> None:
+        """Be where the run cannot be repeated further: at its present, or where it was changed."""
+        self._moments.go_to(end)
+        if end is self._present:
+            self._present = None
+        self._machine.input.repeat(self._present is not None)
+
+    def _is_at(self, moment: Moment) -> bool:
+        return self._execution.executed() == moment.executed and self._moments.place() == moment.place
+
+    # To a place ------------------------------------------------------------------------------------------------
+
+    def goto(self, instructions: int) -> Stop:
+        """See :class:`~arm_vcpu_cli.debug.target.Target`."""
+        self._settle()
+        execution, present = self._execution, self._present
+        if present is not None and instructions >= present.executed:
+            self._arrive(present)
+        now = execution.executed()
+        if instructions < now:
+            if instructions <= self._kept.first.executed:
+                self._leave()
+                self._go_back(self._kept.first)
+                return Stop(Reason.STEP, self._machine.current.index)
+            start = self._kept.before(instructions) or self._kept.first
+            self._leave()
+            self._go_back(start)
+        elif self._present is not None:
+            start = self._kept.before(instructions) or self._kept.first
+            if start.executed > now:
+                self._go_back(start)
+        return self._execute_to(instructions)
+
+    def _execute_to(self, instructions: int) -> Stop:
+        """Execute to a place that is ahead, in pieces, and keep a moment near it."""
+        execution = self._execution
+        begin = execution.executed()
+        stop = Stop(Reason.STEP, self._machine.current.index)
+        near = instructions - _NEAR
+        while execution.executed() < instructions:
+            now = execution.executed()
+            end = min(now + _PIECE, instructions)
+            if now < near < end and self._present is not None:
+                end = near
+            stop = execution.goto(end)
+            if stop.reason is not Reason.STEP:
+                break
+            if end == near:
+                self._keep()
+            elif end < instructions:
+                done = (execution.executed() - begin) * 100 // (instructions - begin)
+                self._say(f"at instruction {execution.executed()}, {done}% of the way to {instructions}")
+        return stop
+
+    # Back ------------------------------------------------------------------------------------------------------
+
+    def reverse_step(self, vcpu: int) -> Stop:
+        """See :class:`~arm_vcpu_cli.debug.target.Target`."""
+        self._settle()
+        execution = self._execution
+        goal = self._moments.place()
+        now = end = execution.executed()
+        self._leave()
+        window = _FIRST_WINDOW
+        while True:
+            start = self._window_start(end, window)
+            if start is None:
+                window *= _WINDOW_GROWTH
+                continue
+            steps = start if isinstance(start, Stop) else self._steps_of(vcpu, end, goal if end == now else None)
+            if isinstance(steps, Stop) or isinstance(start, Stop):
+                return steps if isinstance(steps, Stop) else Stop(Reason.PAUSE, vcpu)
+            if steps:
+                self._go_back(start)
+                for _ in range(steps[-1]):
+                    execution.step_any()
+                return Stop(Reason.STEP, vcpu)
+            if start.executed <= self._kept.first.executed:
+                self._go_back(self._kept.first)
+                return Stop(Reason.HISTORY_BEGIN, vcpu)
+            if window < _LONGEST_WINDOW:
+                window *= _WINDOW_GROWTH
+                continue
+            found = self._latest_of(vcpu, start.executed)
+            if isinstance(found, Stop):
+                return found
+            end, window = found, _FIRST_WINDOW
+
+    def _window_start(self, end: int, window: int) -> Moment | Stop | None:
+        """A moment at least so many instructions before a place, for the time being; None if that is too close."""
+        place = end - window
+        if place <= self._kept.first.executed:
+            self._go_back(self._kept.first)
+            return self._kept.first
+        self._go_back(self._kept.before(place) or self._kept.first)
+        stop = self._execute_to(place)
+        if stop.reason is not Reason.STEP:
+            return stop
+        return self._moments.take() if self._execution.executed() < end else None
+
+    def _steps_of(self, vcpu: int, end: int, goal: object) -> list[int] | Stop:
+        """Execute one by one up to a place, which is the moment ``goal`` if there is one: the numbers of the steps that
+        ``vcpu`` has made, the first is 0."""
+        execution = self._execution
+        found: list[int] = []
+        number = 0
+        while execution.executed() < end or (
+            execution.executed() == end and goal is not None and self._moments.place() != goal
+        ):
+            execution.stepped = None
+            stop = execution.step_any()
+            if stop.reason is Reason.PAUSE:
+                return stop
+            if stop.reason is not Reason.STEP or execution.executed() > end:
+                break
+            if execution.stepped == vcpu:
+                found.append(number)
+            number += 1
+        return found
+
+    def _latest_of(self, vcpu: int, end: int) -> int | Stop:
+        """Where a vCPU had executed its last instruction before a place."""
+        execution = self._execution
+        while True:
+            start = self._kept.before(end)
+            if start is None:
+                self._go_back(self._kept.first)
+                return Stop(Reason.HISTORY_BEGIN, vcpu)
+            self._go_back(start)
+            execution.latest.clear()
+            stop = self._execute_to(end)
+            if stop.reason is not Reason.STEP:
+                return stop
+            if vcpu in execution.latest:
+                return execution.latest[vcpu]
+            end = start.executed
+
+    def reverse_resume(self) -> Stop:
+        """See :class:`~arm_vcpu_cli.debug.target.Target`."""
+        self._settle()
+        execution = self._execution
+        end = execution.executed()
+        self._leave()
+        start = self._kept.before(end)
+        while start is not None:
+            self._say(f"looking back from instruction {end} to {start.executed}")
+            self._go_back(start)
+            stop = self._last_hit(start, end)
+            if stop is not None:
+                return stop
+            # A breakpoint at the very moment that was kept is found from the one before.
+            end = start.executed if start.changed else start.executed + 1
+            start = self._kept.before(start.executed)
+        self._go_back(self._kept.first)
+        return Stop(Reason.HISTORY_BEGIN, self._machine.current.index)
+
+    def _last_hit(self, start: Moment, end: int) -> Stop | None:
+        """Go to the last hit before a place, and say what it is; None if there is none. A hit that took long to get to
+        is kept, so that going there again does not take as long."""
+        execution = self._execution
+        base, hits, last = start, 0, None
+        since, cost = time.perf_counter(), 0.0
+        while True:
+            with execution.limited(end):
+                stop = execution.resume()
+            if stop.reason is Reason.PAUSE:
+                return stop
+            if stop.reason not in HITS or execution.executed() >= end:
+                break
+            last, hits = stop, hits + 1
+            began = time.perf_counter()
+            if began - since > 10 * cost:
+                base, hits = self._moments.take(), 0
+                since = time.perf_counter()
+                cost = since - began
+        if last is None:
+            return None
+        self._go_back(base)
+        for _ in range(hits):
+            execution.resume()
+        return last
+
+    # Moments ---------------------------------------------------------------------------------------------------
+
+    def _settle(self) -> None:
+        """Keep the moment at which somebody has changed the machine, since nothing leads there."""
+        if self._touched:
+            self._touched = False
+            self._kept.forget_from(self._execution.executed())
+            self._kept.add(self._moments.take(changed=True), self._execution.executed())
+
+    def _leave(self) -> None:
+        """Remember the present, to come back to it."""
+        if self._present is None:
+            self._present = self._moments.take()
+
+    def _go_back(self, moment: Moment) -> None:
+        self._moments.go_to(moment)
+        self._machine.input.repeat(True)
+        self._set_due(0.0)
+
+    def _keep(self) -> None:
+        began = time.perf_counter()
+        execution = self._execution
+        # A limit is none of the moment's.
+        self._kept.add(self._moments.take(), execution.executed())
+        self._set_due(time.perf_counter() - began)
+
+    def _set_due(self, seconds: float) -> None:
+        gap = max(INTERVAL, int(seconds * _RATE))
+        self._execution.due = min(self._execution.executed() + gap, NEVER)
+
+    def _say(self, text: str) -> None:
+        if self.report is not None:
+            self.report(text)

@@ -1,0 +1,104 @@
+"""A moment of a run, to which the same machine can go back: all of its state, and what everybody knew of the run then.
+
+The state is that of a snapshot, with an image of memory that shares its pages with those of other moments. What a
+snapshot leaves out is here too: what observers know, the exit that is being reported, an unfinished block. So what
+follows a moment is the same each time, to the byte, and what is reported of it as well.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from arm_vcpu_cli.arch.translation.descriptor import PAGE_SIZE
+from arm_vcpu_cli.debug.execution import Execution
+from arm_vcpu_cli.debug.pages import Image, PageRange, PageStore
+from arm_vcpu_cli.record import Record
+from arm_vcpu_cli.saved import Remembers, Saved
+from arm_vcpu_cli.vm.snapshot import load_parts, load_run, parts, save_parts, save_run
+
+_FEW: Final = 256
+"""Pages: translated code of so many is forgotten page by page, at 17 us each; of more, all of it at once."""
+
+
+class Moment(Record):
+    """``executed`` counts the instructions before it; ``changed``: somebody has changed the machine there, so that it
+    cannot be reached from an earlier moment. ``place``: see :meth:`Moments.place`."""
+
+    executed: int
+    image: Image
+    place: object
+    state: dict[str, Any]
+    knowledge: tuple[Any, ...]
+    changed: bool = False
+
+
+class Moments:
+    """Takes moments of one run, and goes back to them."""
+
+    def __init__(self, execution: Execution) -> None:
+        self._execution = execution
+        self._machine = machine = execution.machine
+        self._store = PageStore([machine.host.memory(each.paddr, each.region.size) for each in machine.ram.regions])
+
+    def take(self, *, changed: bool = False) -> Moment:
+        """The present one; the guest is stopped."""
+        execution = self._execution
+        image, place = self._store.take(), self.place()
+        return Moment(execution.executed(), image, place, self._state(), self._knowledge(), changed)
+
+    def _state(self) -> dict[str, Any]:
+        return {**save_parts(self._machine), "run": save_run(self._execution.run)}
+
+    def place(self) -> object:
+        """What tells this moment from others at which as many instructions were executed. The whole state would not do:
+        a core has a cycle counter that follows the host's time, which no guest sees."""
+        machine = self._machine
+        frames = [cpu.arch.ctx for cpu in machine.cpus]
+        registers = [(frame.elr, frame.sp, int(frame.spsr), frame.gprs()) for frame in frames]
+        cpus = [(cpu.activity, cpu.time, cpu.turns, cpu.arch.exits, cpu.starts) for cpu in machine.cpus]
+        return registers, cpus, machine.timeline.save(), machine.scheduler.save(), machine.input.save()
+
+    def go_to(self, moment: Moment) -> None:
+        """Be at that moment. Raises :class:`VCpuError` if a vCPU has failed, and cannot go on at any."""
+        machine, state = self._machine, moment.state
+        host = parts(machine)["host"].save()
+        written = self._store.put(moment.image)
+        # What may not be executed any more may have been translated, and stores to it go unnoticed.
+        self._forget_code(written, all_of_it=host != state["parts"]["host"])
+        load_parts(machine, Saved(state), forget_code=False)
+        current = machine.current
+        # What it takes to show the registers of the vCPU has done what the next entry into the guest would do.
+        current.arch.load(state["parts"][f"cpu{current.index}"]["vcpu"])
+        load_run(self._execution.run, state["run"])
+        self._recall(moment.knowledge)
+
+    def close(self) -> None:
+        """Give the copies of memory back."""
+        self._store.close()
+
+    def _forget_code(self, written: list[PageRange], *, all_of_it: bool) -> None:
+        machine = self._machine
+        if all_of_it or sum(each.size for each in written) > _FEW * PAGE_SIZE:
+            for core in machine.host.cores:
+                core.flush_code()
+            return
+        for each in written:
+            machine.host.forget_code(machine.ram.regions[each.region].paddr + each.offset, each.size)
+
+    def _knowing(self) -> list[Remembers]:
+        machine = self._machine
+        knowing: list[Remembers] = [*machine.observers, *(cpu.arch.memory_of_run for cpu in machine.cpus)]
+        if machine.gic is not None and machine.gic.watched_by is not None:
+            knowing.append(machine.gic.watched_by)
+        return [*knowing, self._execution]
+
+    def _knowledge(self) -> tuple[Any, ...]:
+        file = self._machine.console.file
+        return (None if file is None else file.remembered(), *(each.remembered() for each in self._knowing()))
+
+    def _recall(self, knowledge: tuple[Any, ...]) -> None:
+        file = self._machine.console.file
+        if file is not None:
+            file.recall(knowledge[0])
+        for each, known in zip(self._knowing(), knowledge[1:], strict=True):
+            each.recall(known)
