@@ -32,7 +32,7 @@ from .harness import GUARD_SECONDS
 from .test_snapshot_contract import CONSOLE_SIZE, SUBJECTS, Subject, comparable
 
 EVERYTHING = frozenset({"exit", "entry", "exception", "irq", "state", "console", "code"})
-ALONE = ("ticks", "exits", "paging", "virtual timer", "typed", "one CPU that waits", "one CPU and a GICv2")
+ALONE = ("ticks", "exits", "paging", "virtual timer", "typed", "one CPU that waits", "one CPU and a GICv2", "faults")
 SEVERAL = (
     "four CPUs that wait",
     "four CPUs and a GICv2",
@@ -40,7 +40,7 @@ SEVERAL = (
     "CPUs that come and go",
     "CPUs that fight",
 )
-TRACED = ("ticks", "virtual timer", "typed", "one CPU that waits", "four CPUs that wait", "turns by chance")
+TRACED = ("ticks", "virtual timer", "typed", "one CPU that waits", "four CPUs that wait", "turns by chance", "faults")
 PLACES = {"ticks": 700, "exits": 1500, "paging": 2000, "virtual timer": 2200, "typed": 1400}
 
 
