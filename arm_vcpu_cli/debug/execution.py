@@ -69,6 +69,7 @@ class Execution:
         """How many are executed when ``when_due`` is called."""
         self.when_due: Callable[[], object] = bool
         self._stop: Stop | None = None
+        machine.console.breaks_off = lambda: self._pause
         for cpu in machine.cpus:
             observer = cpu.vcpu.state_observer
             if observer is not None:
@@ -211,6 +212,10 @@ class Execution:
                 verdict = self._run(run, cpu)
                 if verdict is not None or self._stop is not None:
                     return verdict
+            if self._pause:
+                # All wait, and the host slept.
+                self._stop = self._paused(cpu)
+                return None
             verdict = next_turn(run) or stopped(run)
             if verdict is not None:
                 return verdict
@@ -238,8 +243,7 @@ class Execution:
         is_target = self._any or index == self._target
         control.stepping = is_target or index in self._leaving
         limit = min((each for each in (self._limit, awaited) if each is not None), default=None)
-        if limit is not None:
-            control.limit = limit - self.executed() + control.executed()
+        control.limit = None if limit is None else limit - self.executed() + control.executed()
         before = self.executed()
         reason = cpu.vcpu.run()
         if self.executed() != before:

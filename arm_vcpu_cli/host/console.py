@@ -81,6 +81,8 @@ class Console(ConsoleOutput):
         """The source of the input, once it is known to be a file."""
         self.repeated: bool | None = None
         """In a run that repeats what it has done: whether input may still arrive."""
+        self.breaks_off: Callable[[], bool] = bool
+        """Whether to end a wait for input: somebody wants the guest stopped."""
         self._ended = input_fd is None
         self._escaped = False
         self._refill: Callable[[], None] = self._take_keys if interactive else self._read_now
@@ -231,13 +233,13 @@ class Console(ConsoleOutput):
 
     def wait_for_input(self, seconds: float | None) -> bool:
         """Sleep until there is something to deliver, or the end of the input to take notice of (True); or until
-        the time has passed (None: for ever) or the run is cancelled (False).
+        the time has passed (None: for ever), or the run is cancelled, or :attr:`breaks_off` (False).
 
         What is buffered is written first, with the errors of :meth:`flush`.
         """
         self.flush()
         deadline = None if seconds is None else time.monotonic() + seconds
-        while not self._cancelled():
+        while not (self._cancelled() or self.breaks_off()):
             if self._has_news():
                 return True
             left = _ASLEEP_SECONDS if deadline is None else min(_ASLEEP_SECONDS, deadline - time.monotonic())

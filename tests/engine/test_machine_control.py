@@ -7,6 +7,7 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -164,6 +165,30 @@ def test_memory_is_read_as_the_vcpu_translates_it() -> None:
                 if len(seen) > 1 or control.position().instructions > 12_000:
                     break
         assert True in seen
+
+
+def test_a_guest_that_waits_for_input_is_paused(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    null = os.open(os.devnull, os.O_WRONLY)
+    description = machine_from_document({})
+    image = load_guest(SAMPLES / "echo" / "echo.elf", ram_base=description.ram.base)
+    try:
+        with build_machine(description, image, Console(null, reader)) as machine:
+            machine.start()
+            control = MachineControl(machine, Watchdog(machine.request_stop, GUARD_SECONDS))
+            control.set_breakpoints((), (image.symbols.lookup("uart_getc") or 0,))
+            control.resume()
+            control.set_breakpoints((), ())
+            pausing = Thread(target=control.pause)
+            pausing.start()
+            assert control.resume().reason is Reason.PAUSE
+            pausing.join()
+            os.write(writer, b"quit\n")
+            os.close(writer)
+            assert control.resume().reason is Reason.ENDED
+    finally:
+        os.close(null)
+        os.close(reader)
 
 
 def test_several_vcpus_are_threads_with_registers_of_their_own() -> None:

@@ -390,3 +390,11 @@ def test_a_replay_does_not_wait_and_ends_when_it_is_told(stack: ExitStack, with_
         for _ in range(10_000):
             box.console.wait()
     assert box.slept == 0
+
+
+@both_kinds
+def test_a_wait_ends_when_somebody_wants_the_guest_stopped(stack: ExitStack, interactive: bool) -> None:
+    box, _ = watched(stack, interactive=interactive)
+    asked = iter((False, False, True))
+    box.console.breaks_off = lambda: next(asked)
+    assert not box.console.wait_for_input(None)
