@@ -23,8 +23,9 @@ A machine can be saved where it stands, and go on from there as often as wanted,
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Mapping
+from contextlib import closing, nullcontext
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType, TracebackType
@@ -45,8 +46,8 @@ from arm_vcpu_cli.host.watchdog import Watchdog
 from arm_vcpu_cli.inspect.virtual_cpu import VirtualCpu
 from arm_vcpu_cli.vm import machine as parts
 from arm_vcpu_cli.vm.builder import build_machine
-from arm_vcpu_cli.vm.diagnosis import place_of
 from arm_vcpu_cli.vm.endings import ENDS_FOR_GOOD, RunResult
+from arm_vcpu_cli.vm.exit_handlers import stop_in_vain
 from arm_vcpu_cli.vm.guest_run import GuestRun
 from arm_vcpu_cli.vm.outcome import Result
 from arm_vcpu_cli.vm.runner import run_machine
@@ -64,6 +65,8 @@ if TYPE_CHECKING:
 
 _CAPTURED: Final = "arm_vcpu_cli.host.captured_console"
 """Needed only where the caller brings no console."""
+_GUEST_TIME: Final = "arm_vcpu_cli.vm.watch.guest_time"
+"""Needed only for runs with a limit of it."""
 _CONVERSATION: Final = "arm_vcpu_cli.vm.conversation"
 """Needed only where somebody waits for what the guest prints."""
 _STATES: Final = "arm_vcpu_cli.vm.snapshot"
@@ -72,7 +75,6 @@ _SNAPSHOTS: Final = "arm_vcpu_cli.vm.snapshot_loading"
 """Loaded only for machines that are saved, or come from a snapshot."""
 _FORKED: Final = "arm_vcpu_cli.vm.forked"
 """Loaded only for machines that are copied."""
-_NANOSECONDS: Final = 1_000_000_000
 
 NO_FACTS: Final[Mapping[str, str]] = MappingProxyType({})
 FilePath = str | os.PathLike[str]
@@ -88,6 +90,8 @@ class Machine:
         self.cpus: Final = tuple(VirtualCpu(cpu) for cpu in machine.cpus)
         """The vCPUs. Their registers have values once the machine is started."""
         self._captured = captured
+        if captured is not None:
+            captured.starved = partial(stop_in_vain, machine)
         self._conversation: Conversation | None = None
         self._attached = False
         """Whether it has devices of the caller's."""
@@ -237,6 +241,7 @@ class Machine:
             # What they have seen of the guest belongs together, and a reset goes back to where it started.
             run.panic, run.idle, run.power_on = before.panic, before.idle, before.power_on
         self._watchers = run
+        self.parts.seen_enough = None
         self.hand_over(run)
         result = self.last_run = run_machine(self.parts, watchdog, run)
         broken = any(cpu.vcpu.state is VCpuState.INVALID for cpu in self.parts.cpus)
@@ -312,36 +317,15 @@ class Machine:
         caller's."""
         if self._captured is None:
             raise UsageError("send needs the machine's own console, and this one has that of the caller")
-        if self._snapshot is not None:
-            # What it has received is part of its state, which it must have first.
-            self.start()
-        # A snapshot that is loaded later would take its place.
+        # What it has received is part of its state, which it must have first.
         self.start()
         self.parts.input.send(data.encode() if isinstance(data, str) else data)
 
     def _run(self, timeout: float, guest_timeout: float) -> RunResult:
-        with Watchdog(self.parts.request_stop, timeout) as watchdog, self._limited(guest_timeout):
-            return self.run_watched(watchdog)
-
-    @contextmanager
-    def _limited(self, seconds: float) -> Iterator[None]:
-        """Stop the guest once it has run for as many seconds of its own time; 0: never."""
-        if not seconds:
-            yield
-            return
-        machine = self.parts
-
-        def enough() -> None:
-            machine.seen_enough = f"stopped after {seconds:g} s of guest time at {place_of(machine)}"
-
         self.start()
-        alarm = machine.timeline.limit(enough)
-        alarm.set_at(machine.timeline.now() + round(seconds * _NANOSECONDS))
-        try:
-            yield
-        finally:
-            machine.timeline.lift(alarm)
-            machine.seen_enough = None
+        limit = import_module(_GUEST_TIME).limited(self.parts, guest_timeout) if guest_timeout else nullcontext()
+        with Watchdog(self.parts.request_stop, timeout) as watchdog, limit:
+            return self.run_watched(watchdog)
 
     @property
     def console(self) -> bytes:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
-from arm_vcpu_cli.host.console import Console
+from arm_vcpu_cli.host.console import IDLE_SECONDS, Console, InputEndedError
 
 _NO_FILE: Final = -1
 _END: Final = b""
@@ -19,6 +20,8 @@ class CapturedConsole(Console):
 
     def __init__(self, input: bytes) -> None:
         self._printed = bytearray()
+        self.starved: Callable[[str], None] | None = None
+        """Called, with the reason, instead of raising :class:`InputEndedError`, which nobody could go on after."""
         super().__init__(_NO_FILE, None)
         self.replay()
         self.feed(input)
@@ -31,6 +34,19 @@ class CapturedConsole(Console):
     def forget(self) -> None:
         """Forget what was printed so far."""
         self._printed.clear()
+
+    def wait(self, *, skips: bool = False) -> None:
+        """See the base."""
+        try:
+            super().wait(skips=skips)
+        except InputEndedError as error:
+            if self.starved is None:
+                raise
+            self._idle_waits = 0
+            self.starved(str(error))
+            return
+        if not skips and not self.input_open:
+            self._sleep(IDLE_SECONDS)
 
     def _write_out(self, _fd: int, out: bytearray) -> None:
         self._printed += out

@@ -139,9 +139,11 @@ def armvcpu_golden(request: pytest.FixtureRequest, tmp_path_factory: pytest.Temp
 
 
 @pytest.fixture(scope="session")
-def armvcpu_boots(tmp_path_factory: pytest.TempPathFactory) -> Boots:
+def armvcpu_boots(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Boots:
     """The snapshots of the guests that were booted in this session; for ``armvcpu_booted``."""
-    boots: Boots = import_module(_BOOTING).Boots(tmp_path_factory.getbasetemp())
+    folder = tmp_path_factory.getbasetemp()
+    # A worker of pytest-xdist has a folder of its own in that of the session.
+    boots: Boots = import_module(_BOOTING).Boots(folder.parent if hasattr(pytestconfig, "workerinput") else folder)
     return boots
 
 

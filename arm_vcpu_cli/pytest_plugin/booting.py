@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -21,7 +20,6 @@ from arm_vcpu_cli.pytest_plugin.settings import Settings
 from arm_vcpu_cli.record import replace
 
 _FOLDER: Final = "armvcpu-booted"
-_WORKER: Final = "PYTEST_XDIST_WORKER"
 _NAME_LENGTH: Final = 16
 
 
@@ -29,9 +27,7 @@ class Boots:
     """The snapshots of one session; ``folder`` is for its temporary files."""
 
     def __init__(self, folder: Path) -> None:
-        # Each worker has a folder of its own in that of the session.
-        shared = folder.parent if _WORKER in os.environ else folder
-        self._folder = shared / _FOLDER
+        self._folder = folder / _FOLDER
 
     def snapshot(self, settings: Settings, until: str, machines: MachineFactory) -> Path:
         """The snapshot of a guest that has printed ``until``; it is made if nobody has.

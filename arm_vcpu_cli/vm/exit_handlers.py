@@ -31,7 +31,7 @@ from arm_vcpu_cli.axvcpu.exit import (
     SystemDown,
 )
 from arm_vcpu_cli.engine.port import StopReason
-from arm_vcpu_cli.vm.diagnosis import explain_stuck, in_handler, with_symbol
+from arm_vcpu_cli.vm.diagnosis import explain_stuck, in_handler, place_of, with_symbol
 from arm_vcpu_cli.vm.endings import (
     STATUS_FAULT,
     STATUS_NO_PROGRESS,
@@ -42,6 +42,7 @@ from arm_vcpu_cli.vm.endings import (
     exited,
 )
 from arm_vcpu_cli.vm.guest_run import RESET, GuestRun
+from arm_vcpu_cli.vm.machine import Machine
 from arm_vcpu_cli.vm.power import Start
 from arm_vcpu_cli.vm.watch.hang import are_interrupts_masked
 from arm_vcpu_cli.vm.watch.idle import wait_for_interrupt
@@ -62,6 +63,12 @@ def _fault(message: str) -> RunResult:
 def no_progress(message: str) -> RunResult:
     """The result for a guest that cannot go on."""
     return RunResult(Ending.NO_PROGRESS, STATUS_NO_PROGRESS, message)
+
+
+def stop_in_vain(machine: Machine, why: str) -> None:
+    """Stop a guest, from inside an exit, that makes no progress; it can go on when somebody has changed that."""
+    machine.seen_enough = no_progress(f"{why}, at {place_of(machine)}")
+    machine.request_stop()
 
 
 def _nobody_gets_on(run: GuestRun) -> RunResult:

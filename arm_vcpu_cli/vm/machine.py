@@ -29,6 +29,7 @@ from arm_vcpu_cli.vm.semihosting.lazy_service import SemihostingPort
 from arm_vcpu_cli.vm.timeline import Timeline
 
 if TYPE_CHECKING:
+    from arm_vcpu_cli.vm.endings import RunResult
     from arm_vcpu_cli.vm.faults.machine_faults import MachineFaults
 
 NO_DEVICES: Final[Mapping[str, MmioDevice]] = MappingProxyType({})
@@ -85,8 +86,9 @@ class Machine:
         """The models of the description's devices, by name."""
         self.random = random
         """The sources of random numbers, by purpose."""
-        self.seen_enough: str | None = None
-        """The reason to end the run, set by an observer whose goal is reached; it takes effect once the vCPU stops."""
+        self.seen_enough: str | RunResult | None = None
+        """The reason to end the run, or its whole result, set by an observer whose goal is reached; it takes effect
+        once the vCPU stops."""
         self.semihosting = semihosting
         self.earlier_instructions = 0
         """How many instructions were counted before the cores of this machine began to count."""

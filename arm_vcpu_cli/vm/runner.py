@@ -38,9 +38,8 @@ def stopped(run: GuestRun) -> Verdict:
     limit = machine.description.limits.max_exits
     if limit and machine.exits >= limit:
         return RunResult(Ending.LIMIT, STATUS_LIMIT, f"stopped after {limit} exits at {run.place()}")
-    if machine.seen_enough is not None:
-        return RunResult(Ending.LIMIT, STATUS_LIMIT, machine.seen_enough)
-    return None
+    enough = machine.seen_enough
+    return RunResult(Ending.LIMIT, STATUS_LIMIT, enough) if isinstance(enough, str) else enough
 
 
 def _interrupted(message: str) -> RunResult:

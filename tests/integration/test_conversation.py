@@ -11,6 +11,7 @@ import pytest
 
 from arm_vcpu_cli.api import Machine
 from arm_vcpu_cli.errors import UsageError
+from arm_vcpu_cli.host import console
 from arm_vcpu_cli.host.console import Console
 from arm_vcpu_cli.observe.attaching import attach_tracer
 from arm_vcpu_cli.observe.tracing import TraceOptions
@@ -132,6 +133,22 @@ def test_guest_time_ends_a_wait_in_time() -> None:
         assert (result.ending, result.console) == (Ending.LIMIT, b"tick 1\n")
         assert 15_000_000 <= machine.parts.timeline.now() < 15_001_000
         assert machine.run(guest_timeout=1).console == b"tick 1\ntick 2\ntick 3\n"
+
+
+@pytest.mark.parametrize("clock", ["instructions", "host"])
+def test_a_guest_that_polls_in_vain_goes_on_when_it_gets_input(clock: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(console, "STALLED_SECONDS", 0.2)
+    with Machine.open(sample("echo"), {"clock": {"source": clock}}) as machine:
+        for word in ("one", "two"):
+            begun = machine.parts.timeline.now()
+            result = machine.run()
+            assert result.ending is Ending.NO_PROGRESS
+            assert result.message.startswith("the guest waits for input, and the input has ended, at 0x4008")
+            assert machine.parts.timeline.now() - begun > 200_000_000
+            machine.send(f"{word}\n")
+            assert machine.expect(f"^{word.upper()}$")
+        machine.send("quit\n")
+        assert machine.run().ending is Ending.POWERED_OFF
 
 
 def test_a_guest_that_waits_in_vain_is_told_at_once_in_spite_of_the_limit() -> None:

@@ -1,7 +1,9 @@
-"""The limit of a run in guest time: under the instruction clock, every run ends at the same instruction."""
+"""Limits of a run in guest time: under the instruction clock, every run ends at the same instruction."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Final
 
@@ -13,10 +15,25 @@ _NANOSECONDS: Final = 1_000_000_000
 
 def end_in_time(machine: Machine) -> None:
     """Have the run end when ``limits.guest_timeout`` seconds of guest time have passed from now on."""
-    alarm = machine.timeline.limit(partial(_end, machine))
-    alarm.set_at(machine.timeline.now() + round(machine.description.limits.guest_timeout * _NANOSECONDS))
+    _limit(machine, machine.description.limits.guest_timeout)
 
 
-def _end(machine: Machine) -> None:
-    seconds = machine.description.limits.guest_timeout
+@contextmanager
+def limited(machine: Machine, seconds: float) -> Iterator[None]:
+    """A context in which the guest of a started machine is stopped once so many seconds of guest time have passed."""
+    lift = _limit(machine, seconds)
+    try:
+        yield
+    finally:
+        lift()
+
+
+def _limit(machine: Machine, seconds: float) -> partial[None]:
+    """Set a limit from now on; return what takes it away."""
+    alarm = machine.timeline.limit(partial(_end, machine, seconds))
+    alarm.set_at(machine.timeline.now() + round(seconds * _NANOSECONDS))
+    return partial(machine.timeline.lift, alarm)
+
+
+def _end(machine: Machine, seconds: float) -> None:
     machine.seen_enough = f"stopped after {seconds:g} s of guest time at {place_of(machine)}"
