@@ -69,7 +69,6 @@ _GUEST_TIME: Final = "arm_vcpu_cli.vm.watch.guest_time"
 """Needed only for runs with a limit of it."""
 _CONVERSATION: Final = "arm_vcpu_cli.vm.conversation"
 """Needed only where somebody waits for what the guest prints."""
-_STATES: Final = "arm_vcpu_cli.vm.snapshot"
 _SAVING: Final = "arm_vcpu_cli.vm.snapshot_saving"
 _SNAPSHOTS: Final = "arm_vcpu_cli.vm.snapshot_loading"
 """Loaded only for machines that are saved, or come from a snapshot."""
@@ -102,8 +101,8 @@ class Machine:
         self._input = b""
         """What the guest receives once it has its state."""
         self._snapshot: Snapshot | None = None
-        self._resumed: object = None
-        """The state of the watchers of the run that goes on; None if there is none."""
+        self._resumed: Snapshot | None = None
+        """What the watchers of the next run go on from."""
         self._children: WeakSet[Child] = WeakSet()
         self._watchers: GuestRun | None = None
         """Those of the last run."""
@@ -211,7 +210,7 @@ class Machine:
         if self._snapshot is not None:
             with closing(self._snapshot):
                 self._snapshot.restore(self.parts)
-                self._resumed = self._snapshot.run_state
+                self._resumed = self._snapshot
             if self._captured is not None:
                 if self._input:
                     self.parts.input.send(self._input)
@@ -249,10 +248,11 @@ class Machine:
         return result
 
     def hand_over(self, run: GuestRun) -> None:
-        """Let the watchers of a run of this machine go on from those of the snapshot, if it has just come from one."""
-        if self._resumed is not None:
-            resumed, self._resumed = self._resumed, None
-            import_module(_STATES).load_run(run, resumed)
+        """Let the watchers of a run of this machine go on from those of the snapshot, if it has just come from one.
+        Raises :class:`FileError` if they are damaged."""
+        resumed, self._resumed = self._resumed, None
+        if resumed is not None:
+            resumed.restore_run(run)
 
     def snapshot(
         self,

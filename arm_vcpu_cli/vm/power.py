@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from typing import Any, Final
 
+from arm_vcpu_cli.arch.bitfield import MASK64
 from arm_vcpu_cli.arch.power_state import affinity_level_mask
 from arm_vcpu_cli.arch.registers.el1regs import AFFINITY_MASK
 from arm_vcpu_cli.arch.smccc import AffinityState, PsciStatus
 from arm_vcpu_cli.record import Record
+from arm_vcpu_cli.saved import Saved
 
 SAVED_VERSION: Final = 1
 """The version of the state that :meth:`PowerController.save` returns."""
@@ -175,17 +177,19 @@ class PowerController:
     def load(self, saved: Mapping[str, Any]) -> None:
         """Restore the state that :meth:`save` returned for the same CPUs. Raises ValueError, without any change, for
         any other state."""
+        whole = Saved(saved, "power")
         if saved.get("version") != SAVED_VERSION:
             raise ValueError(f"version {saved.get('version')!r} of the CPUs' power states, expected {SAVED_VERSION}")
         states: dict[int, CpuPower] = {}
         starts: dict[int, Start] = {}
-        for each in saved["cpus"]:
-            cpu, start = each["affinity"], each["start"]
-            states[cpu] = CpuPower(each["state"])
-            if start is not None:
-                starts[cpu] = Start(*start)
+        for each in whole.parts("cpus", None):
+            cpu = each.number("affinity", MASK64)
+            states[cpu] = each.member("state", CpuPower)
+            if not each.is_none("start"):
+                entry, context = each.numbers("start", 2, MASK64)
+                starts[cpu] = Start(entry, context)
             if not _may_have(states[cpu], starts.get(cpu)):
-                raise ValueError(f"CPU {cpu:#x} is {states[cpu].value}, with start {start!r}")
+                raise ValueError(f"CPU {cpu:#x} is {states[cpu].value}, with start {each.value('start')!r}")
         if list(states) != list(self._states):
             raise ValueError(f"power states of the CPUs {list(states)}, expected {list(self._states)}")
         self._states, self._starts = states, starts

@@ -22,8 +22,9 @@ from arm_vcpu_cli.saved import Saved
 from arm_vcpu_cli.sizes import GIB, MIB
 from arm_vcpu_cli.version import VERSION
 from arm_vcpu_cli.vm.builder import Loaded
+from arm_vcpu_cli.vm.guest_run import GuestRun
 from arm_vcpu_cli.vm.machine import Machine
-from arm_vcpu_cli.vm.snapshot import identity, load_without_memory
+from arm_vcpu_cli.vm.snapshot import identity, load_run, load_without_memory
 from arm_vcpu_cli.vm.snapshot_file import SnapshotFile
 from arm_vcpu_cli.vm.snapshot_pages import read_pages
 from arm_vcpu_cli.vm.snapshot_plain import unpacked
@@ -65,10 +66,11 @@ class Snapshot:
         """How many exits the guest has had."""
         return self._exits
 
-    @property
-    def run_state(self) -> object:
-        """The state of the run's watchers, None if there was none."""
-        return self._state.value("run")
+    def restore_run(self, run: GuestRun) -> None:
+        """Have the watchers of a run go on from those of the snapshot, if there were any. Raises :class:`FileError`."""
+        with self._reading():
+            if not self._state.is_none("run"):
+                load_run(run, self._state.value("run"))
 
     def with_symbols_of(self, path: Path) -> None:
         """Take the symbols of the guest's file. Raises :class:`GuestFileError`, and :class:`UsageError` if it is
