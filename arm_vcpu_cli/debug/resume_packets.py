@@ -22,7 +22,7 @@ from arm_vcpu_cli.debug.client import (
     thread_number,
 )
 from arm_vcpu_cli.debug.numbering import PC
-from arm_vcpu_cli.debug.target import Access, Reason, Stop
+from arm_vcpu_cli.debug.target import Access, Reason, Stop, Target
 from arm_vcpu_cli.errors import UsageError
 from arm_vcpu_cli.record import Record, replace
 from arm_vcpu_cli.vm.endings import STATUS_FAULT, STATUS_NO_PROGRESS
@@ -213,7 +213,17 @@ def _back_step(client: Client, _argument: bytes) -> bytes:
 
 
 def _back_continue(client: Client, _argument: bytes) -> bytes:
-    return _back(client, client.target.reverse_resume)
+    return _back(client, lambda: _behind_access(client.target, client.target.reverse_resume()))
+
+
+def _behind_access(target: Target, stop: Stop) -> Stop:
+    """Go behind the access of a watchpoint that was hit on the way back.
+
+    gdb takes a watchpoint to stop before the access in the direction in which the guest runs: it goes one instruction
+    further in that direction before it compares the values (seen with gdb 13)."""
+    if stop.reason is Reason.WATCHPOINT:
+        target.step(stop.vcpu)
+    return stop
 
 
 def _back(client: Client, move: Callable[[], Stop]) -> bytes:
