@@ -101,6 +101,37 @@ def test_gdb_breaks_steps_and_looks_around(tmp_path: Path) -> None:
     assert not (tmp_path / "gdb.sock").exists()
 
 
+def test_gdb_goes_back_in_time(tmp_path: Path) -> None:
+    """The store is at 0x4008104c: gdb finds it from either side."""
+    with running("run", "--gdb", port(tmp_path), "--wait", sample("ticks")) as found:
+        said = batch(
+            found.place,
+            [
+                "break uart_printf",
+                "continue",
+                "continue",
+                "stepi",
+                "reverse-stepi",
+                "reverse-continue",
+                "set $a = (unsigned long)($sp - 16)",
+                "delete",
+                "watch *(unsigned long *)$a",
+                "continue",
+                "continue",
+                "info registers pc",
+                "reverse-continue",
+                "info registers pc",
+                "delete",
+                "reverse-continue",
+                "info registers pc",
+                "kill",
+            ],
+            sample("ticks"),
+        )
+    place = r"pc +0x4008"
+    in_order(said, rf"{place}1050", "Old value", rf"{place}104c", "No more reverse-execution history", rf"{place}0000")
+
+
 def test_conditions_of_breakpoints(tmp_path: Path) -> None:
     with running("run", "--gdb", port(tmp_path), "--wait", guest("spin")) as found:
         said = batch(
