@@ -75,8 +75,8 @@ def test_each_child_has_the_state_that_the_machine_had() -> None:
 def test_a_child_that_is_killed_is_reported() -> None:
     with at_prompt() as machine:
         with machine.fork() as child:
-            os.kill(child.pid, signal.SIGSEGV)
-            with pytest.raises(ChildError, match=r"the child process \d+ has ended by signal SIGSEGV"):
+            os.kill(child.pid, signal.SIGTERM)
+            with pytest.raises(ChildError, match=r"the child process \d+ has ended by signal SIGTERM"):
                 child.run()
         with machine.fork() as child:
             child.start()
