@@ -31,7 +31,7 @@ from threading import get_ident
 from typing import Final, TypeVar
 
 from arm_vcpu_cli.arch.registers.sysreg import lookup
-from arm_vcpu_cli.engine.instruction_budget import BUDGET, HIT, PAUSE, REQUEST, SIZE, InstructionBudget
+from arm_vcpu_cli.engine.instruction_budget import ARMED, BUDGET, HIT, PAUSE, REQUEST, SIZE, InstructionBudget
 from arm_vcpu_cli.engine.layout import StateLayout
 from arm_vcpu_cli.engine.port import ExceptionHook, StopReason
 from arm_vcpu_cli.engine.refusals import COUNT, FREE, SINGLY, THREAD
@@ -297,16 +297,21 @@ class ExactControl:
         alone = left > 0 or self._fetch(pc) not in _HINTS
         begin = steps.one if alone else steps.last
         self._hooked, self.unfinished = False, 0
-        requested, counts[REQUEST] = counts[REQUEST], 0
+        requested = paused = 0
+        # Some stubs look at what follows at the beginning of every block, also where nobody asks for a stop.
+        armed, counts[ARMED] = counts[ARMED], 0
         stopped = False
         counts[BUDGET] = 1
         while counts[BUDGET] & ~ASKED and not self._hooked and not stopped:
             # Again if another thread has asked for a stop meanwhile.
-            counts[BUDGET] = 1
+            requested, paused = requested | counts[REQUEST], paused | counts[PAUSE]
+            counts[BUDGET], counts[REQUEST], counts[PAUSE] = 1, 0, 0
             stopped = self._start(pc, begin)
         steps.end()
         counts[BUDGET] = counts[HIT] = 0
+        counts[ARMED] = armed
         counts[REQUEST] |= requested
+        counts[PAUSE] |= paused
         if self._hooked or stopped:
             if self.unfinished:
                 # Not even this one: it has hit a watchpoint.

@@ -14,7 +14,7 @@ from typing import Final
 
 from arm_vcpu_cli.engine.stubs import ASKED, BlockWords, ReadWords
 
-BUDGET, REQUEST, BASE, SIZE, HIT, PAUSE = 0, 2, 3, 6, 10, 11
+BUDGET, REQUEST, BASE, SIZE, ARMED, HIT, PAUSE = 0, 2, 3, 6, 7, 10, 11
 """The words of the block stub, by number."""
 _FIRST_SLICE: Final = 1 << 16
 _LAST_SLICE: Final = 1 << 26
