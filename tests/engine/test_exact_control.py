@@ -15,6 +15,7 @@ import pytest
 from arm_vcpu_cli.board.loading import machine_from_document
 from arm_vcpu_cli.debug.execution import Execution
 from arm_vcpu_cli.debug.target import Access, Reason, Watchpoint
+from arm_vcpu_cli.engine.stubs import load_stubs
 from arm_vcpu_cli.guest.loader import load_guest
 from arm_vcpu_cli.host.console import Console
 from arm_vcpu_cli.host.watchdog import Watchdog
@@ -157,6 +158,15 @@ def test_a_run_in_pieces_is_the_same(name: str) -> None:
     assert len(places) > 1
     for seed in range(2):
         assert_same(run(subject, wander, places, seed), plain)
+
+
+@pytest.mark.parametrize("name", ["ticks", "exits"])
+def test_a_run_in_pieces_is_the_same_without_machine_code(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("arm_vcpu_cli.engine.unicorn_core.load_stubs", lambda: load_stubs(native=False))
+    plain = run(SUBJECTS[name])
+    places = [(plain.executed, 0)]
+    assert_same(run(SUBJECTS[name], explore, places), plain)
+    assert_same(run(SUBJECTS[name], wander, places), plain)
 
 
 def assert_same(pieces: Ran, plain: Ran) -> None:
