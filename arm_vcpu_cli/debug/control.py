@@ -1,4 +1,4 @@
-"""A machine under a debugger: implements the port that ``target`` describes, without travel through time.
+"""A machine under a debugger: implements the port that ``target`` describes.
 
 **What is exact.** A run with any number of stops, steps and breakpoints in it is that without: instruction counts,
 times, turns, exits, console and trace are the same to the byte, as long as nobody changes registers or memory. A stop
@@ -17,11 +17,11 @@ moment with that number or a greater one. An interrupt that is taken has the num
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from importlib import import_module
 from types import MappingProxyType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from arm_vcpu_cli.debug.execution import Execution
-from arm_vcpu_cli.debug.history import History
 from arm_vcpu_cli.debug.memory import Memory
 from arm_vcpu_cli.debug.registers import Registers
 from arm_vcpu_cli.debug.target import Position, Register, Stop, Thread, Watchpoint
@@ -30,6 +30,11 @@ from arm_vcpu_cli.host.watchdog import Watchdog
 from arm_vcpu_cli.vm.cpu import Activity, Cpu
 from arm_vcpu_cli.vm.machine import Machine
 
+if TYPE_CHECKING:
+    from arm_vcpu_cli.debug.history import History
+
+_HISTORY: Final = "arm_vcpu_cli.debug.history"
+"""Loaded only for a run that somebody looks at."""
 _NO_HISTORY: Final = "going back needs --clock instructions, and no --semihosting-dir"
 _ACTIVITIES: Final = MappingProxyType({Activity.WAITING: "waiting for an interrupt", Activity.OFF: "off"})
 
@@ -46,7 +51,8 @@ class MachineControl:
         self.execution = Execution(machine, watchdog)
         self._registers = Registers(machine)
         self._memory = Memory(machine)
-        self._history = History(self.execution) if _repeats(machine) else None
+        self._history: History | None = None
+        self._report: Callable[[str], None] | None = None
 
     # Looking at it ---------------------------------------------------------------------------------------------
 
@@ -124,7 +130,13 @@ class MachineControl:
     @property
     def travels(self) -> bool:
         """See the port."""
-        return self._history is not None
+        return _repeats(self.machine)
+
+    def keep_history(self) -> None:
+        """See the port."""
+        if self._history is None and self.travels:
+            history: History = import_module(_HISTORY).History(self.execution)
+            self._history, history.report = history, self._report
 
     def position(self) -> Position:
         """See the port."""
@@ -144,11 +156,13 @@ class MachineControl:
 
     def on_progress(self, report: Callable[[str], None] | None) -> None:
         """See the port."""
+        self._report = report
         if self._history is not None:
             self._history.report = report
 
     @property
     def _past(self) -> History:
+        self.keep_history()
         if self._history is None:
             raise UsageError(f"this run has no history: {_NO_HISTORY}")
         return self._history

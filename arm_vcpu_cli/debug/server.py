@@ -107,6 +107,7 @@ class DebugServer:
             load_bias=self._load_bias,
         )
         self._last = b""
+        self._target.keep_history()
         self._target.on_progress(self._tell_progress)
         try:
             while client.state is State.ATTACHED:

@@ -139,7 +139,10 @@ class Target(Protocol):
 
     @property
     def travels(self) -> bool:
-        """Whether the four below work: under the instruction clock."""
+        """Whether the methods below work: under the instruction clock."""
+
+    def keep_history(self) -> None:
+        """Be able to go back to this moment, and to all that come. A run that nobody looks at keeps nothing."""
 
     def position(self) -> Position:
         """Where in the run it is."""

@@ -79,7 +79,9 @@ def travelling(subject: Subject, **limits: int) -> Iterator[Traveller]:
             if subject.typed:
                 machine.input.replay(InputLog(Path("typed"), {}, subject.typed, None))
             subject.prepare(machine)
-            yield Traveller(MachineControl(machine, Watchdog(machine.request_stop, GUARD_SECONDS)), trace, console)
+            control = MachineControl(machine, Watchdog(machine.request_stop, GUARD_SECONDS))
+            control.keep_history()
+            yield Traveller(control, trace, console)
     finally:
         os.close(console)
 

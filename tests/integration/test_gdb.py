@@ -208,6 +208,63 @@ def test_watchpoints(tmp_path: Path) -> None:
         assert b"counted to 20000 of 20000\n" in found.out
 
 
+def test_reverse_execution(tmp_path: Path) -> None:
+    """A watchpoint is hit in both directions, steps go back, and what was printed is not printed again."""
+    with running("run", "--gdb", port(tmp_path), "--wait", "--smp", 2, SMP) as found:
+        said = batch(
+            found.place,
+            [
+                *("watch counter", "continue", "continue", "continue", "reverse-continue", "reverse-continue"),
+                *(
+                    "delete",
+                    "print $pc",
+                    "stepi",
+                    "reverse-stepi",
+                    "print $pc",
+                    "reverse-finish",
+                    "monitor snapshot here",
+                ),
+                *(
+                    "break main",
+                    "reverse-continue",
+                    "reverse-continue",
+                    "monitor when",
+                    "delete",
+                    "monitor restore here",
+                ),
+                *(
+                    "maintenance flush register-cache",
+                    "bt 1",
+                    "monitor hold on",
+                    "continue",
+                    "reverse-stepi",
+                    "continue",
+                ),
+                "continue",
+            ],
+            SMP,
+        )
+        in_order(
+            said,
+            *(r"hit Hardware watchpoint 1: counter", r"^Old value = 2\nNew value = 3$"),
+            *(r"hit Hardware watchpoint 1: counter", r"^Old value = 3\nNew value = 2$"),
+            *(r"hit Hardware watchpoint 1: counter", r"^Old value = 2\nNew value = 1$"),
+            r"hit Breakpoint 2, main",
+            r"No more reverse-execution history",
+            r"^#0 ",
+            r"received signal SIGABRT",
+            r"received signal SIGABRT",
+            r"exited normally",
+        )
+        places = re.findall(r"^\$\d+ = \(void \(\*\)\(\)\) (0x\w+)", said, re.MULTILINE)
+        assert len(places) == 2
+        assert places[0] == places[1]
+        in_order(said, "here is this moment: instruction ", "instruction 0, 0.000000000 s", "the guest powered off")
+        assert found.end() == 0
+        assert found.out.count(b"cpu 0 is here\n") == 1
+        assert found.out.endswith(b"cpu 1 is off\n")
+
+
 def test_a_guest_that_crashes_is_kept_for_a_look_at_it(tmp_path: Path) -> None:
     crash = sample("crash")
     with running("run", "--gdb", port(tmp_path), "--wait", crash) as found:

@@ -175,6 +175,9 @@ class FakeTarget:
     def pause(self) -> None:
         self.paused.set()
 
+    def keep_history(self) -> None:
+        self.log.append("keep history")
+
     def position(self) -> Position:
         return Position(self.now.executed, 10 * self.now.executed)
 

@@ -128,7 +128,7 @@ def test_a_guest_that_waits_does_not_run_before_it_is_let(tmp_path: Path) -> Non
     with serving(FakeTarget(length=100, status=4), tmp_path) as served:
         debugger = served.debugger()
         assert debugger.ask(b"?") == b"T05thread:1;20:0010004000000000;core:0;"
-        assert served.target.log == []
+        assert served.target.log == ["keep history"]
         assert debugger.ask(b"c") == b"W04"
         assert served.end() == Stop(served.target.resume().reason, 0, message="the guest powered off", status=4)
 
@@ -190,7 +190,7 @@ def test_what_is_no_packet_does_not_stop_the_guest(endless: Served, garbage: byt
     debugger.close()
     again = endless.debugger()
     assert (again.ask(b"?") or b"")[:3] == b"T05"
-    assert endless.target.log == ["resume"]
+    assert endless.target.log == ["resume", "keep history"]
 
 
 def test_garbage_between_packets_is_skipped(endless: Served) -> None:
