@@ -86,7 +86,7 @@ class Machine:
         """Use :meth:`open`."""
         self.parts = machine
         """What the machine is made of, for whoever wants more than this class offers; nothing about it is promised."""
-        self.cpus: Final = tuple(VirtualCpu(cpu) for cpu in machine.cpus)
+        self.cpus: Final = tuple(VirtualCpu(cpu, lambda: self.is_open) for cpu in machine.cpus)
         """The vCPUs. Their registers have values once the machine is started."""
         self._captured = captured
         if captured is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from arm_vcpu_cli.arch.bitfield import MASK64
 from arm_vcpu_cli.arch.registers.sysreg import SysReg, lookup
 from arm_vcpu_cli.arm_vcpu.context_frame import ZERO_REGISTER
@@ -12,8 +14,9 @@ from arm_vcpu_cli.vm.cpu import Activity, Cpu
 class VirtualCpu:
     """The registers of one vCPU, while the guest is stopped; all 64 bits wide."""
 
-    def __init__(self, cpu: Cpu) -> None:
+    def __init__(self, cpu: Cpu, is_open: Callable[[], bool]) -> None:
         self._cpu = cpu
+        self._is_open = is_open
 
     @property
     def number(self) -> int:
@@ -53,12 +56,20 @@ class VirtualCpu:
 
     def read(self, register: str | SysReg) -> int:
         """A system register of the core, by name (``"TTBR0_EL1"``) or encoding. Raises :class:`UsageError` for a name
-        that no register has; one that the core lacks, as it does those of the GIC, reads as 0."""
+        that no register has, and once the machine is closed; one that the core lacks, as it does those of the GIC,
+        reads as 0."""
+        self._check_open()
         return self._cpu.arch.read_sysreg(_system_register(register))
 
     def write(self, register: str | SysReg, value: int) -> None:
         """Write a system register with its side effects; raises as :meth:`read` does."""
+        self._check_open()
         self._cpu.arch.write_sysreg(_system_register(register), _register_value(str(register), value))
+
+    def _check_open(self) -> None:
+        # The engine that holds them is gone, and would take the process along.
+        if not self._is_open():
+            raise UsageError("the machine is closed")
 
     def registers(self) -> dict[str, int]:
         """``x0`` to ``x30``, ``sp``, ``pc`` and ``pstate`` in the form of SPSR_EL2."""

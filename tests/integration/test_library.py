@@ -220,3 +220,12 @@ def test_a_limit_counts_again_with_each_run() -> None:
     with Machine.open(guest("spin")) as machine:
         for _ in range(2):
             assert machine.run(timeout=0.2).message.startswith("stopped after 0.2 s")
+
+
+def test_a_register_of_a_closed_machine_is_refused() -> None:
+    with Machine.open(sample("hello")) as machine:
+        machine.run()
+        assert machine.cpus[0].read("VBAR_EL1") >= 0
+    for access in (lambda: machine.cpus[0].read("VBAR_EL1"), lambda: machine.cpus[0].write("VBAR_EL1", 0)):
+        with pytest.raises(UsageError, match="the machine is closed"):
+            access()
