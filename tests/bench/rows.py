@@ -10,7 +10,7 @@ from typing import Final
 
 from arm_vcpu_cli import Hypercall, MmioWrite
 
-from . import exits
+from . import booted, exits
 from .processes import QEMU, ROOT, BenchError, Command, Finished, armvcpu, finish, qemu
 
 GUESTS: Final = Path(__file__).resolve().parent / "guests"
@@ -78,6 +78,14 @@ class InProcess(Row):
 
     def pair(self, count: int) -> Pair:
         return self.first(count), self.second(count)
+
+
+@dataclass(frozen=True)
+class Booted(InProcess):
+    """A time that begins where Linux has booted."""
+
+    def lacks(self) -> str | None:
+        return booted.lacks()
 
 
 @dataclass(frozen=True)
@@ -161,7 +169,7 @@ def _compare(first: Finished, second: Finished) -> None:
 
 def rows() -> list[Row]:
     """All rows, in the order of the table."""
-    return [*_linux(), *_guests(), *_several(), *_observed(), *_exits()]
+    return [*_linux(), *_guests(), *_several(), *_observed(), *_booted(), *_exits()]
 
 
 def rows_against(checkout: Path) -> list[Row]:
@@ -221,6 +229,13 @@ def _observed() -> list[Row]:
             options=(*lines, *machine),
             others=("run", *machine),
         ),
+    ]
+
+
+def _booted() -> list[Row]:
+    return [
+        Booted("a booted Linux answers, from a snapshot", "0.3 s", 1, booted.time_by_file, lambda _: booted.BY_FILE),
+        Booted("a booted Linux answers, by fork", "0.05 s", 1, booted.time_by_fork, lambda _: booted.BY_FORK),
     ]
 
 
