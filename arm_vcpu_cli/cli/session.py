@@ -254,7 +254,9 @@ def open_input(machine: Parts, loaded: Loaded, watchdog: Watchdog, recording: Ex
         _check_repeatable(machine, options)
         return partial(machine.input.replay, loaded.log, loaded.snapshot.place_in(loaded.log))
     if options.record is None:
-        return partial(_watch, machine, ahead=False) if machine.gic is not None else _nothing
+        # Going back in time repeats the input, so under a debugger it arrives as in a recorded run.
+        ahead = options.gdb is not None
+        return partial(_watch, machine, ahead=ahead) if machine.gic is not None or ahead else _nothing
     facts = _facts(machine, loaded)
     file = recording.enter_context(import_module(_DESTINATION).open_destination(options.record, watchdog.has_fired))
 

@@ -168,8 +168,8 @@ CASES: dict[str, tuple[Evidence, str]] = {
         "just written SCTLR_EL1, and with the MMU on the next instruction cannot be fetched. Nothing maps",
     ),
     "external": (
-        evidence(data_abort(FAR, 0x10, translated=translated(FAR, ipa=0x0A00_0000))),
-        "the nearest is device.rtc",
+        evidence(data_abort(FAR, 0x10, translated=translated(FAR, ipa=0x0B00_0000))),
+        "the nearest is device.virtio",
     ),
     "behind RAM": (evidence(data_abort(FAR, 0x10, translated=translated(FAR, ipa=0x6000_0000))), "ends at 0x5fffffff"),
     "device refuses": (
