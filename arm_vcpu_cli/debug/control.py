@@ -57,24 +57,24 @@ class MachineControl:
     # Looking at it ---------------------------------------------------------------------------------------------
 
     def threads(self) -> Sequence[Thread]:
-        """See the port."""
+        """All vCPUs, by index."""
         return [Thread(cpu.index, _state(cpu)) for cpu in self.machine.cpus]
 
     @property
     def current(self) -> int:
-        """See the port."""
+        """The vCPU that has the turn, or had it last."""
         return self.machine.current.index
 
     def registers(self) -> Sequence[Register]:
-        """See the port."""
+        """All registers of a vCPU."""
         return self._registers.all
 
     def read_register(self, vcpu: int, name: str) -> int:
-        """See the port."""
+        """The value of a register."""
         return self._registers.read(self._cpu(vcpu), name)
 
     def write_register(self, vcpu: int, name: str, value: int) -> None:
-        """See the port."""
+        """Change a register."""
         cpu = self._cpu(vcpu)
         before = cpu.arch.ctx.elr
         self._registers.write(cpu, name, value)
@@ -83,79 +83,79 @@ class MachineControl:
             self.execution.moved(cpu)
 
     def read_memory(self, vcpu: int, address: int, size: int) -> bytes:
-        """See the port."""
+        """Memory at a virtual address, as the vCPU translates it."""
         return self._memory.read(self._cpu(vcpu), address, size)
 
     def write_memory(self, vcpu: int, address: int, data: bytes) -> bool:
-        """See the port."""
+        """Write memory at a virtual address; False where there is none."""
         written = self._memory.write(self._cpu(vcpu), address, data)
         return written and self._changed()
 
     def read_physical(self, ipa: int, size: int) -> bytes:
-        """See the port."""
+        """Memory at an IPA."""
         return self._memory.read_physical(ipa, size)
 
     def write_physical(self, ipa: int, data: bytes) -> bool:
-        """See the port."""
+        """Write memory at an IPA; False where there is none."""
         return self._memory.write_physical(ipa, data) and self._changed()
 
     # Forward ---------------------------------------------------------------------------------------------------
 
     def set_breakpoints(self, software: Collection[int], hardware: Collection[int]) -> None:
-        """See the port."""
+        """Stop before the instructions at these addresses, and no others."""
         self.execution.set_breakpoints(software, hardware)
 
     def set_watchpoints(self, watchpoints: Sequence[Watchpoint]) -> None:
-        """See the port."""
+        """Stop before these accesses, and no others."""
         try:
             self.execution.set_watchpoints(watchpoints)
         except EngineError as error:
             raise UsageError(str(error)) from error
 
     def resume(self) -> Stop:
-        """See the port."""
+        """Let all vCPUs run until something stops them."""
         return self.execution.resume() if self._history is None else self._history.resume()
 
     def step(self, vcpu: int) -> Stop:
-        """See the port."""
+        """Run until a vCPU has executed one instruction."""
         index = self._cpu(vcpu).index
         return self.execution.step(index) if self._history is None else self._history.step(index)
 
     def pause(self) -> None:
-        """See the port."""
+        """Stop the guest soon; from any thread."""
         self.execution.pause()
 
     # Through time ----------------------------------------------------------------------------------------------
 
     @property
     def travels(self) -> bool:
-        """See the port."""
+        """Whether it can go back in time."""
         return _repeats(self.machine)
 
     def keep_history(self) -> None:
-        """See the port."""
+        """Keep moments from now on, to go back to."""
         if self._history is None and self.travels:
             history: History = import_module(_HISTORY).History(self.execution)
             self._history, history.report = history, self._report
 
     def position(self) -> Position:
-        """See the port."""
+        """Where in the run it is."""
         return Position(self.execution.executed(), self.machine.timeline.now())
 
     def goto(self, instructions: int) -> Stop:
-        """See the port."""
+        """Go to the moment before the instruction of that number."""
         return self._past.goto(instructions)
 
     def reverse_step(self, vcpu: int) -> Stop:
-        """See the port."""
+        """Go back to before the last instruction of a vCPU."""
         return self._past.reverse_step(self._cpu(vcpu).index)
 
     def reverse_resume(self) -> Stop:
-        """See the port."""
+        """Go back to the last moment at which :meth:`resume` would have stopped."""
         return self._past.reverse_resume()
 
     def on_progress(self, report: Callable[[str], None] | None) -> None:
-        """See the port."""
+        """Choose who is told what a long operation is doing."""
         self._report = report
         if self._history is not None:
             self._history.report = report

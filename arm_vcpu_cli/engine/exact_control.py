@@ -95,7 +95,7 @@ class ExactControl:
         self.stepped = False
 
     def set_breakpoints(self, addresses: Collection[int]) -> None:
-        """See the port."""
+        """Stop before the instructions at these virtual addresses, and no others."""
         self._addresses = frozenset(addresses)
         self._array = (ctypes.c_uint64 * len(self._addresses))(*self._addresses)
         words = self._budget.words
@@ -104,7 +104,7 @@ class ExactControl:
 
     @property
     def requested(self) -> int:
-        """See the port."""
+        """The reason of the stop that has been requested, 0 without."""
         return self._counts[REQUEST]
 
     @requested.setter
@@ -114,11 +114,11 @@ class ExactControl:
             self._execution.ask()
 
     def executed(self) -> int:
-        """See the port."""
+        """The instructions that have been counted, without those unfinished."""
         return self._budget.instruction_count() - self.unfinished
 
     def pause(self, wanted: bool = True) -> None:
-        """See the port."""
+        """End the run between two instructions; from any thread."""
         self._counts[PAUSE] = int(wanted)
         if wanted and self._execution.ask is not None:
             self._execution.ask()

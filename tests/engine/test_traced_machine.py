@@ -312,4 +312,5 @@ def test_the_header_names_the_machine_and_every_device_passed_through_or_not() -
         TracedDevice("gic-redistributors", "gicv3-redistributor", 0x080A_0000, 0xF6_0000),
         TracedDevice("uart0", "pl011", 0x0900_0000, 0x1000, 33),
         TracedDevice("rtc", "pl031", 0x0901_0000, 0x1000, 34),
+        TracedDevice("virtio", "virtio-mmio", 0x0A00_0000, 0x4000, None),
     }
