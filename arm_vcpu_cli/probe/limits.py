@@ -41,7 +41,6 @@ LIMITS: Final = (
         "On hosts other than x86-64 Linux they never fire, and one is announced, because the field cannot say none. "
         "Trapped devices and cache maintenance never hit one. One on the upper half of what STXP or CASP stores is hit "
         "after the lower half is stored.",
-        ("ID_AA64DFR0_EL1.WRPs",),
     ),
     Limit(ENGINE, "OS Lock", "It holds watchpoints back, but not breakpoints and software step (OSLAR_EL1)."),
     Limit(
