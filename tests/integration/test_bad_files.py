@@ -167,8 +167,8 @@ def test_five_mistakes_in_a_machine_file_are_five_lines(tmp_path: Path) -> None:
     expected = f"""\
 armvcpu: error: {machine}:2: cpu.modle: unknown key (did you mean "model"?)
 armvcpu: error: {machine}:4: memory.ram.size: expected a multiple of 4 KiB, found 0x1_0001
-armvcpu: error: {machine}:7: device.uart0.type: expected "pl011", "pl031", "zero", "ram", "virtio-mmio", "gicv3" or "gicv2", \
-found the string "pl01" (did you mean "pl031"?)
+armvcpu: error: {machine}:7: device.uart0.type: expected "pl011", "pl031", "zero", "ram", \
+"virtio-mmio", "gicv3" or "gicv2", found the string "pl01" (did you mean "pl031"?)
 armvcpu: error: {machine}:9: boot.kernel_type: expected "auto", "elf", "raw" or "linux", found the string "Image"
 armvcpu: error: {machine}:10: boot.entry: expected a multiple of 4 bytes, found 0x4000_0002
 """
