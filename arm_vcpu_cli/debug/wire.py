@@ -25,6 +25,8 @@ _MOST_WAITING: Final = 256
 """Packets that wait to be answered: a debugger sends one and waits, and is dropped if it does anything else."""
 _LOOK_SECONDS: Final = 0.05
 """How often a wait checks whether the run is still wanted."""
+_AGAIN_MILLISECONDS: Final = 200
+"""How long a guest that is asked to stop has before it is asked again."""
 _LEFT: Final = getattr(select, "POLLRDHUP", 0)
 _PATIENCE_SECONDS: Final = 30.0
 """How long a debugger may leave an answer unread before it is dropped."""
@@ -178,12 +180,20 @@ class Wire:
                 with contextlib.suppress(OSError, ValueError):
                     number = client.fileno()
                     poll.register(number, select.POLLIN | _LEFT)
-            ready = dict(poll.poll())
+            ready = dict(poll.poll(_AGAIN_MILLISECONDS if self._running and self._queue else None))
+            if not ready:
+                self._insist()
             if client is not None and number in ready:
                 self._read(client)
             # Whoever has left is read to the end before the next one is let in.
             if self._listener.fileno() in ready and not ready.get(number, 0) & (_LEFT | select.POLLHUP):
                 self._accept()
+
+    def _insist(self) -> None:
+        """Ask again for a stop that has been asked for: a guest may have been about to run just then."""
+        with self._lock:
+            if self._running and self._queue:
+                self._pause()
 
     def _accept(self) -> None:
         try:
