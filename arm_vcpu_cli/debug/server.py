@@ -15,6 +15,7 @@ from arm_vcpu_cli.debug.wire import Arrived, Event, Wire
 from arm_vcpu_cli.printable import printable_lines
 
 _LONG_SECONDS: Final = 1.0
+_CHOOSES_THREAD: Final = b"H"
 Monitor = Callable[[Client, str, Callable[[str], None]], None]
 """Carries out a command of the user, and says its result, line by line."""
 
@@ -43,6 +44,8 @@ class DebugServer:
         self._since = 0.0
         """When it began to wait."""
         self._last = b""
+        self._early = False
+        """Whether a request to stop has arrived just before what may let the guest run."""
 
     def run(self, *, wait: bool) -> Stop | None:
         """Run the guest to its end; None if a debugger has ended it, or it is not wanted any more. With ``wait``, it
@@ -79,8 +82,9 @@ class DebugServer:
 
     def _go(self, move: Callable[[], Stop]) -> Stop:
         """Let the guest run until it stops, or something arrives from the debugger."""
+        early, self._early = self._early, False
         while True:
-            if not self._wire.begin():
+            if early or not self._wire.begin():
                 stop = Stop(Reason.PAUSE, self._target.current)
                 break
             try:
@@ -106,7 +110,7 @@ class DebugServer:
             launched=self._launched,
             load_bias=self._load_bias,
         )
-        self._last = b""
+        self._last, self._early = b"", False
         self._target.keep_history()
         self._target.on_progress(self._tell_progress)
         try:
@@ -123,6 +127,11 @@ class DebugServer:
     def _handle(self, client: Client, arrived: Arrived) -> None:
         if isinstance(arrived, Packet):
             self._serve(client, arrived.data)
+            # What it asks for in between shows that the request was for an earlier run, which had stopped by itself.
+            self._early = self._early and arrived.data.startswith(_CHOOSES_THREAD)
+        elif arrived is Signal.INTERRUPT:
+            # gdb sends a Ctrl-C that is typed while it prepares to resume just before it resumes, not after.
+            self._early = True
         elif arrived is Signal.RESEND:
             self._wire.send(self._last)
         elif arrived is Signal.DAMAGED:

@@ -157,6 +157,20 @@ def test_an_interrupt_stops_the_guest_once(endless: Served) -> None:
     debugger.socket.sendall(encode(b"vCont;c") + b"\x03")
     assert (debugger.receive() or b"")[:3] == b"T02"
     debugger.socket.sendall(b"\x03")
+    assert debugger.ask(b"qC") == b"QC1"
+    assert (debugger.ask(b"vCont;s") or b"")[:3] == b"T05"
+
+
+def test_an_interrupt_just_before_the_guest_is_let_run_stops_it(endless: Served) -> None:
+    """gdb sends one that is typed while it prepares to let the guest run before the packet that does."""
+    debugger = endless.debugger()
+    assert debugger.ask(b"QStartNoAckMode") == b"OK"
+    stopped = debugger.ask(b"?") or b""
+    for packets in ((b"vCont;c",), (b"Hc1", b"c"), (b"vCont;s",)):
+        debugger.socket.sendall(b"\x03" + b"".join(map(encode, packets)))
+        answers = [debugger.receive() or b"" for _ in packets]
+        # Without an instruction of it.
+        assert answers[-1] == b"T02" + stopped[3:]
     assert (debugger.ask(b"vCont;s") or b"")[:3] == b"T05"
 
 
