@@ -86,9 +86,11 @@ class History:
                 continue
             if execution.executed() >= end.executed:
                 # What the hypervisor does before the next instruction is done one by one.
-                execution.step_any()
+                stop = execution.step_any()
                 if execution.executed() > end.executed:
                     self._arrive(end)
+                if stop.reason is Reason.PAUSE:
+                    return stop
                 if is_step:
                     return Stop(Reason.STEP, self._machine.current.index)
                 continue
@@ -177,9 +179,8 @@ class History:
                 return steps if isinstance(steps, Stop) else Stop(Reason.PAUSE, vcpu)
             if steps:
                 self._go_back(start)
-                for _ in range(steps[-1]):
-                    execution.step_any()
-                return Stop(Reason.STEP, vcpu)
+                paused = _repeated(execution.step_any, steps[-1])
+                return paused or Stop(Reason.STEP, vcpu)
             if start.executed <= self._kept.first.executed:
                 self._go_back(self._kept.first)
                 return Stop(Reason.HISTORY_BEGIN, vcpu)
@@ -281,9 +282,7 @@ class History:
         if last is None:
             return None
         self._go_back(base)
-        for _ in range(hits):
-            execution.resume()
-        return last
+        return _repeated(execution.resume, hits) or last
 
     # Moments ---------------------------------------------------------------------------------------------------
 
@@ -318,3 +317,12 @@ class History:
     def _say(self, text: str) -> None:
         if self.report is not None:
             self.report(text)
+
+
+def _repeated(move: Callable[[], Stop], times: int) -> Stop | None:
+    """Move so many times; the stop of a pause that cuts it short."""
+    for _ in range(times):
+        stop = move()
+        if stop.reason is Reason.PAUSE:
+            return stop
+    return None

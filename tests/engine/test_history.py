@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -202,6 +203,58 @@ def test_the_trace_of_a_run_that_goes_back_is_that_of_one_that_does_not(name: st
         run.control.goto(furthest // 2)
         assert run.control.resume() == end
         assert (run.told(), run.state()) == (plain, state)
+
+
+# Pauses ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_pause_at_the_edge_of_what_is_kept_stops_the_guest() -> None:
+    with travelling(SUBJECTS["ticks"]) as run:
+        control = run.control
+        while True:
+            before = run.now
+            assert control.step(0).reason is Reason.STEP
+            if run.now == before:
+                # An interrupt was taken: there are two moments with this number, and this is the later one.
+                break
+        present = run.state()
+        assert control.reverse_step(0).reason is Reason.STEP
+        earlier = run.state()
+        assert run.now == before
+        control.pause()
+        assert control.resume().reason is Reason.PAUSE
+        assert run.state() == earlier
+        assert control.step(0).reason is Reason.STEP
+        assert run.state() == present
+
+
+def test_a_pause_on_the_way_back_is_told() -> None:
+    with travelling(SUBJECTS["ticks"]) as run:
+        control = run.control
+        control.goto(600)
+        control.step(0)
+        place = run.now
+        assert control.reverse_step(0).reason is Reason.STEP
+        right = run.state()
+        step_any, left = control.execution.step_any, 0
+        reasons: list[Reason] = []
+
+        def paused(number: int) -> Stop:
+            nonlocal left
+            left -= 1
+            if left == number:
+                control.pause()
+            return step_any()
+
+        for number in range(1, 40):
+            control.goto(place)
+            left = 40
+            control.execution.step_any = partial(paused, number)  # type: ignore[method-assign]
+            reasons.append(control.reverse_step(0).reason)
+            control.execution.step_any = step_any  # type: ignore[method-assign]
+            assert reasons[-1] is Reason.PAUSE or run.state() == right
+        # In the first phase, which looks for the step, and in the second, which goes there.
+        assert reasons.count(Reason.PAUSE) > 20
 
 
 # Breakpoints and watchpoints ---------------------------------------------------------------------------------------
