@@ -43,6 +43,29 @@ SAID: Final = {
     "gicv2-timer": "The guest takes the same interrupt over and over: it is in Group 1, and GICC_IAR returns 1022 for "
     "those.",
 }
+ALARM: Final = (
+    "On cpu0, the guest reads PL031.RTCMIS over and over at 0x40080048 <wait_alarm>, and waits for RTCINTR (bit 0) to "
+    "become 1."
+)
+SAID_OF_TWO: Final = {
+    "second-poll_bit": (
+        ALARM,
+        "On cpu1, the guest reads PL011.UARTFR over and over at 0x40080054 <wait_busy>, and waits for BUSY (bit 3) to "
+        "become 1.",
+    ),
+    "second-counts-poll_bit": ("On cpu1, the guest reads PL011.UARTFR over and over at 0x40080058 <wait_busy>",),
+    "second-timer": (
+        ALARM,
+        "On cpu1, INTID 27 (virtual timer) comes back at once, 10 times in the last exits: its handler ends it without",
+    ),
+    "second-counts-timer": ("On cpu1, INTID 27 (virtual timer) comes back at once",),
+    "second-fails": (
+        ALARM,
+        "On cpu1, the guest takes the same exception over and over, data abort on a read of 0xb000000 (synchronous "
+        "external abort) at 0x40080054 <wrong>",
+    ),
+    "second-enough": (ALARM,),
+}
 HEALTHY: Final = ("poll_input", "prints", "timer-healthy")
 
 
@@ -88,6 +111,19 @@ def test_what_a_guest_did_over_and_over_is_said_when_the_time_is_over(name: str,
     assert status == 124
     assert err.startswith("what this usually means: ")
     assert SAID[name] in err
+
+
+@pytest.mark.parametrize("name", SAID_OF_TWO)
+def test_each_of_several_cpus_is_examined(name: str) -> None:
+    status, err = stopped("--smp", 2, "--clock", "instructions", "--timeout", "1.5", LOOPS / f"{name}.elf")
+    assert status == 124
+    assert all(said in err for said in SAID_OF_TWO[name])
+    assert err.count("On cpu") == len(SAID_OF_TWO[name])
+
+
+def test_nothing_is_said_of_reads_that_are_over() -> None:
+    status, err = stopped("--timeout", "2.5", LOOPS / "enough.elf")
+    assert (status, err[:24]) == (124, "armvcpu: stopped after 2")
 
 
 @pytest.mark.parametrize("name", HEALTHY)
