@@ -251,3 +251,32 @@ def test_walk_stops_a_guest_anywhere_to_look_at_its_interrupts() -> None:
     # It has acknowledged the interrupt, and not set the timer anew yet.
     assert "INTID 27 (virtual timer): active and pending, the timer fired" in said
     assert "held back: it is still active: cpu0 has acknowledged it and not ended it" in said
+
+
+HELD: Final = {
+    "disabled-faults": (
+        f"{TIMER}GICR_ISENABLER0 is 0x00000000: bit 27 is clear. Try: write 0x08000000 to GICR_ISENABLER0 "
+        "(redistributor of cpu0, IPA 0x080b0100)"
+    ),
+    "spi-nowhere-faults": "INTID 40 is pending, but GICD_IROUTER40 is 0x0000000000000005: it is routed to no CPU.",
+    "not_ended-faults": f"{TIMER}it is still active: cpu0 has acknowledged it and not ended it.",
+    "late-masked-faults": f"{TIMER}it is signalled as IRQ, and cpu0 masks that: PSTATE.I is 1.",
+}
+
+
+@pytest.mark.parametrize("name", HELD)
+@pytest.mark.parametrize("form", ["short", "full"])
+def test_the_report_on_a_fault_has_the_interrupts_that_were_held_back(name: str, form: str) -> None:
+    finished = armvcpu("run", "--clock", "instructions", "--report", form, GUESTS / "gates" / f"{name}.elf")
+    before, _, said = finished.err.partition("\ninterrupts held back at that time:\n")
+    assert (finished.status, "data abort" in before) == (122, True)
+    assert " ".join(said.split()).startswith(HELD[name])
+
+
+@pytest.mark.parametrize(
+    "name", ["masked-faults", "timer_masked-faults", "disabled-distributor_off-interface_off-faults"]
+)
+def test_it_has_none_that_handlers_hold_back_or_that_the_guest_does_not_use(name: str) -> None:
+    finished = armvcpu("run", "--clock", "instructions", GUESTS / "gates" / f"{name}.elf")
+    assert finished.status == 122
+    assert "held back" not in finished.err

@@ -18,6 +18,7 @@ from arm_vcpu_cli.inspect.postmortem.cpu_sections import cpu_part, other_cpus, o
 from arm_vcpu_cli.inspect.postmortem.disassembly import Disassembler, code_lines, is_unnamed
 from arm_vcpu_cli.inspect.postmortem.evidence import Evidence, gather
 from arm_vcpu_cli.inspect.postmortem.extra_hint import how_to_install
+from arm_vcpu_cli.inspect.postmortem.held_section import HEADING, held_lines
 from arm_vcpu_cli.inspect.postmortem.interrupt_advice import held_interrupts, interrupt_advice
 from arm_vcpu_cli.inspect.postmortem.interrupt_registers import interrupt_sections
 from arm_vcpu_cli.inspect.postmortem.last_exits import before_the_end, exit_lines, folded_exits
@@ -142,6 +143,7 @@ def _short(machine: Machine, result: RunResult | None, *, regs: bool) -> list[Se
         found += [_section(*part) for part in other_parts(machine, standings[1:], regs=True)]
     else:
         found.append(_section("other CPUs", other_cpus(machine, standings[1:]), Keep.FIRST, least=4))
+    found.append(_section(HEADING, held_lines(machine, evidence)))
     found.append(_section("what this usually means", _meaning([*loop_advice(machine, result), *advise(evidence)])))
     return [section for section in found if section.lines]
 
@@ -163,6 +165,7 @@ def _full(machine: Machine, result: RunResult | None) -> list[Section]:
         _dump(machine, evidence),
         *(_section(*part) for part in other_parts(machine, standings[1:], regs=True)),
         *(_section(*part) for part in interrupt_sections(machine)),
+        _section(HEADING, held_lines(machine, evidence)),
         _section("what this usually means", _meaning([*loop_advice(machine, result), *advise(evidence)])),
     ]
     return [section for section in found if section.lines]

@@ -172,6 +172,30 @@ _start:
         msr     daifclr, #2
         .endif
 again:
+        .ifdef  faults                          // once the timer has fired; there is no handler
+        .ifdef  late                            // longer than a second ago
+        msr     cntv_ctl_el0, xzr
+        mov     w1, #(1 << 30)
+        str     w1, [x21, #0x100]
+        ldr     x1, =(1500 * TICKS)
+        msr     cntp_tval_el0, x1
+        mov     x1, #1
+        msr     cntp_ctl_el0, x1
+        wfi
+        msr     cntp_ctl_el0, xzr
+        msr     cntv_cval_el0, x1
+        msr     cntv_ctl_el0, x1
+        .endif
+        .ifdef  not_ended
+1:      cbz     w28, 1b
+        .endif
+        .ifndef spi
+2:      mrs     x1, cntv_ctl_el0
+        tbz     w1, #2, 2b
+        .endif
+        mov     x0, #0x0B000000
+        ldr     w0, [x0]
+        .endif
         .ifdef  spins
         b       again
         .endif
