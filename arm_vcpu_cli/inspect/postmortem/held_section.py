@@ -64,7 +64,7 @@ def held_lines(machine: Machine, evidence: Evidence) -> Iterator[str]:
 
 def _is_notable(machine: Machine, evidence: Evidence, awaited: Awaited) -> bool:
     gates = [each.gate for each in awaited.closed]
-    if not gates or not (awaited.pending or gates[0] is Gate.TRIGGER) or _ALL_OFF <= set(gates):
+    if not gates or not (awaited.pending or gates[0] is Gate.TRIGGER) or set(gates) >= _ALL_OFF:
         return False
     is_linux = evidence.image_kind == _LINUX
     if gates[0] in _WAYS:
