@@ -7,9 +7,11 @@ from functools import partial
 from importlib import import_module
 from typing import Final
 
+from arm_vcpu_cli.board.boot_placement import place_boot_files
 from arm_vcpu_cli.board.description import MachineDescription
 from arm_vcpu_cli.board.devicetree import BootParameters, build_device_tree
-from arm_vcpu_cli.board.placement import Extent, GuestRam, load_bytes, place_device_tree, place_initrd
+from arm_vcpu_cli.board.fdt import with_room
+from arm_vcpu_cli.board.placement import Extent, GuestRam, load_bytes
 from arm_vcpu_cli.errors import GuestFileError, MachineFileError
 from arm_vcpu_cli.guest.files import read_initrd
 from arm_vcpu_cli.guest.image import GuestImage
@@ -58,16 +60,21 @@ def load_boot_files(ram: GuestRam, description: MachineDescription, image: Guest
         kaslr_seed=entropy(KASLR_SEED_SIZE) if boot.kaslr else b"",
     )
     blob = device_tree(description, parameters)
-    size = len(blob)
-    address = place_device_tree(
-        ram, description, image, size, partial(MachineFileError, source, key="boot.dtb_address")
+    places = place_boot_files(
+        ram,
+        description,
+        image,
+        (len(blob), None if initrd is None else len(initrd)),
+        (
+            partial(MachineFileError, source, key="boot.dtb_address"),
+            partial(GuestFileError, boot.initrd or description.name),
+        ),
     )
-    if initrd is not None and boot.initrd is not None:
-        fail = partial(GuestFileError, boot.initrd)
-        start = place_initrd(ram, description, image, len(initrd), (address, size), fail)
+    if initrd is not None and places.initrd is not None:
+        start, end = places.initrd, places.initrd + len(initrd)
         load_bytes(ram, start, initrd)
-        ram.loaded += (Extent(start, start + len(initrd), "initial RAM disk"),)
-        blob = device_tree(description, replace(parameters, initrd=(start, start + len(initrd))))
-    load_bytes(ram, address, blob)
-    ram.loaded += (Extent(address, address + size, "device tree"),)
-    return address
+        ram.loaded += (Extent(start, end, "initial RAM disk"),)
+        blob = device_tree(description, replace(parameters, initrd=(start, end)))
+    load_bytes(ram, places.dtb, with_room(blob, places.room))
+    ram.loaded += (Extent(places.dtb, places.dtb + places.room, "device tree"),)
+    return places.dtb

@@ -134,6 +134,15 @@ def flatten(root: Node, *, reserved: Sequence[tuple[int, int]] = (), boot_cpu: i
     return header + reservations + structure + names
 
 
+def with_room(blob: bytes, size: int) -> bytes:
+    """``blob`` for a place of ``size`` bytes, which are zero behind it: there is room to edit it in place.
+
+    The strings are the last block of what :func:`flatten` returns, so that both blocks can grow.
+    """
+    magic, _, *others = _HEADER.unpack_from(blob)
+    return _HEADER.pack(magic, size, *others) + blob[_HEADER.size :]
+
+
 class _Strings:
     """The strings block: each property name once."""
 

@@ -1,7 +1,4 @@
-"""Copying a guest into the memory of a machine, and finding room for device tree and initial RAM disk.
-
-Linux's requirements for these: Linux, Documentation/arch/arm64/booting.rst.
-"""
+"""Copying a guest and its files into the memory of a machine, and what of that memory is taken."""
 
 from __future__ import annotations
 
@@ -12,14 +9,9 @@ from arm_vcpu_cli.arch.translation.descriptor import PAGE_SIZE
 from arm_vcpu_cli.board.description import MachineDescription, MemoryRegion
 from arm_vcpu_cli.errors import GuestFileError, MachineFileError
 from arm_vcpu_cli.guest.files import read_file
-from arm_vcpu_cli.guest.image import RAW_LOAD_OFFSET, GuestImage, Segment
+from arm_vcpu_cli.guest.image import GuestImage, Segment
 from arm_vcpu_cli.record import Record
-from arm_vcpu_cli.sizes import GIB, MIB
 
-MAX_DTB_SIZE: Final = 2 * MIB
-KERNEL_ROOM: Final = 128 * MIB
-"""The memory reserved for a kernel from its start, if there is that much."""
-INITRD_WINDOW: Final = 32 * GIB
 _OF_PROGRAMS: Final = (0x40_0000, 0x1_0000)
 """The default start addresses of static programs: GNU ld's and LLVM's, and Go's."""
 
@@ -171,7 +163,7 @@ def load_files(ram: GuestRam, description: MachineDescription, image: GuestImage
         view = ram.view(address, len(data))
         if view is None:
             raise GuestFileError(path, f"{what} are outside of memory: {ram.describe()}")
-        for start, end, name in _taken(ram, image):
+        for start, end, name in taken_extents(ram, image):
             if start < address + len(data) and address < end:
                 raise GuestFileError(path, f"{what} would overwrite {name} at {start:#x}-{end - 1:#x}")
         view[:] = data
@@ -184,113 +176,13 @@ def load_bytes(ram: GuestRam, address: int, data: bytes) -> None:
         raise ValueError(f"{len(data):#x} bytes at {address:#x} are outside of memory")
 
 
-def place_device_tree(
-    ram: GuestRam, description: MachineDescription, image: GuestImage, size: int, fail: Callable[[str], Exception]
-) -> int:
-    """The address for a device tree of ``size`` bytes; raises the error made by ``fail`` if there is none.
-
-    The description's address if it gives one; else above a Linux kernel; for a flat image at a kernel's load address,
-    128 MiB above the base of RAM, as in QEMU; else the base of RAM, where firmware for this memory map looks for it, or
-    above the guest, or below the end of RAM. It never overlaps anything loaded.
-    """
-    if size > MAX_DTB_SIZE:
-        raise fail(f"the device tree has {size:#x} bytes, more than the {MAX_DTB_SIZE:#x} that a kernel takes")
-    taken = _taken(ram, image)
-    wanted = description.boot.dtb_address
-    if wanted is not None:
-        if ram.find(wanted, size) is None:
-            raise fail(f"{wanted:#x} has no room for {size:#x} bytes of device tree: {ram.describe()}")
-        for start, end, name in taken:
-            if start < wanted + size and wanted < end:
-                raise fail(f"{size:#x} bytes of device tree at {wanted:#x} would overwrite {name} at {start:#x}")
-        return wanted
-    main = description.ram
-    if image.kind == "linux":
-        found = _for_linux(main, taken, image, size)
-    else:
-        flat = image.kind == "raw" and image.segments[0].address == main.base + RAW_LOAD_OFFSET
-        found = _first_free(ram, main, taken, size, (main.base + KERNEL_ROOM,) if flat else ())
-    if found is None:
-        raise fail(f"{main.name} has no room for {size:#x} bytes of device tree beside the guest")
-    return found
-
-
-def place_initrd(
-    ram: GuestRam,
-    description: MachineDescription,
-    image: GuestImage,
-    size: int,
-    device_tree: tuple[int, int],
-    fail: Callable[[str], Exception],
-) -> int:
-    """The address for an initial RAM disk of ``size`` bytes: page-aligned in the main RAM, above the guest if possible.
-
-    ``device_tree`` is the (address, size) of the device tree already placed. Raises the error made by ``fail`` if there
-    is no room.
-    """
-    main = description.ram
-    address, dtb_size = device_tree
-    taken = [*_taken(ram, image), Extent(address, address + dtb_size, "device tree")]
-    low, high = _window(image) if image.kind == "linux" else (main.base, main.end)
-    room = Extent(max(low, main.base), min(high, main.end), main.name)
-    found = _gap(room, taken, size, PAGE_SIZE, _preferred(main, image))
-    if found is None:
-        raise fail(f"{main.name} has no room for {size:#x} bytes of initial RAM disk beside the guest")
-    return found
-
-
-def _first_free(
-    ram: GuestRam, main: MemoryRegion, taken: list[Extent], size: int, preferred: tuple[int, ...]
-) -> int | None:
-    above = max((each.end for each in taken if main.holds(each.start)), default=main.base)
-    candidates = (*preferred, main.base, align_up(above, PAGE_SIZE), (main.end - size) // PAGE_SIZE * PAGE_SIZE)
-    for address in candidates:
-        free = all(address + size <= each.start or each.end <= address for each in taken)
-        if free and ram.find(address, size) is not None:
-            return address
-    return None
-
-
-def _for_linux(main: MemoryRegion, taken: list[Extent], image: GuestImage, size: int) -> int | None:
-    """An address at which no 2 MiB boundary is crossed: kernels before 4.2 map a single block for the device tree."""
-    alignment = PAGE_SIZE
-    while alignment < size:
-        alignment *= 2
-    return _gap(Extent(main.base, main.end, main.name), taken, size, alignment, _preferred(main, image))
-
-
-def _preferred(main: MemoryRegion, image: GuestImage) -> int:
-    """The address to search from: near the kernel, but clear of the memory that it uses first."""
-    lowest = min((segment.address for segment in image.segments if main.holds(segment.address)), default=main.base)
-    return lowest + min((main.end - lowest) // 2, KERNEL_ROOM)
-
-
-def _window(image: GuestImage) -> tuple[int, int]:
-    """The addresses at which a Linux kernel takes an initrd: a window of 32 GiB, on 1 GiB boundaries, with all of
-    the kernel in it (booting.rst, "Call the kernel image"). Returned as (start, exclusive end)."""
-    start, end = image.segments[0].address, image.segments[-1].end
-    return align_up(end, GIB) - INITRD_WINDOW, start // GIB * GIB + INITRD_WINDOW
-
-
-def _gap(room: Extent, taken: list[Extent], size: int, alignment: int, preferred: int) -> int | None:
-    """The lowest multiple of ``alignment`` from ``preferred`` on with ``size`` free bytes in ``room``; else the lowest
-    in the whole room; None if there is none."""
-    for least in (max(preferred, room.start), room.start):
-        address = align_up(least, alignment)
-        for each in sorted(taken):
-            if address + size > each.start and each.end > address:
-                address = align_up(each.end, alignment)
-        if address + size <= room.end:
-            return address
-    return None
-
-
 def free_memory(ram: GuestRam, description: MachineDescription, image: GuestImage) -> tuple[int, int]:
     """The largest part of the main RAM, in whole pages, that holds no loaded data; the first address and the exclusive
     end."""
     main = description.ram
-    starts = [main.base, *(align_up(each.end, PAGE_SIZE) for each in _taken(ram, image))]
-    gaps = [(start, min((e.start for e in _taken(ram, image) if e.end > start), default=main.end)) for start in starts]
+    taken = taken_extents(ram, image)
+    starts = [main.base, *(align_up(each.end, PAGE_SIZE) for each in taken)]
+    gaps = [(start, min((each.start for each in taken if each.end > start), default=main.end)) for start in starts]
     free = [
         (start, min(end, main.end) // PAGE_SIZE * PAGE_SIZE)
         for start, end in gaps
@@ -304,7 +196,7 @@ def loaded_files(ram: GuestRam) -> tuple[Extent, ...]:
     return (*_files(ram), *ram.loaded)
 
 
-def _taken(ram: GuestRam, image: GuestImage) -> list[Extent]:
+def taken_extents(ram: GuestRam, image: GuestImage) -> list[Extent]:
     """The extents of everything loaded."""
     segments = [segment for segment in image.segments if segment.memory_size]
     return [Extent(each.address, each.end, each.name) for each in segments] + [*loaded_files(ram)]

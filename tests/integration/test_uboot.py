@@ -102,6 +102,21 @@ def test_md_shows_the_device_tree_at_the_base_of_ram(serial: Serial, banner: str
     assert serial.command("md.l 40000000 1").startswith("40000000: edfe0dd0 ")
 
 
+def test_the_device_tree_can_be_edited_in_place(serial: Serial, banner: str) -> None:
+    """As in QEMU, which gives it 1 MiB; without room U-Boot says FDT_ERR_NOSPACE."""
+    serial.command("fdt addr 40000000")
+    header = serial.command("fdt header")
+    assert re.search(r"^totalsize:\s+0x100000 ", header, re.MULTILINE)
+    assert re.search(r"^number mem_rsv:\s+0x0\b", header, re.MULTILINE)
+    longer = "x" * 200
+    assert serial.command(f"fdt set /chosen bootargs {longer}") == "=> "
+    assert serial.command("fdt set /chosen armvcpu,new <1 2>") == "=> "
+    assert serial.command("fdt mknode / armvcpu") == "=> "
+    chosen = serial.command("fdt print /chosen")
+    assert f'bootargs = "{longer}";' in chosen
+    assert "armvcpu,new = <0x00000001 0x00000002>;" in chosen
+
+
 def test_memory_written_by_a_command_reads_back(serial: Serial, banner: str) -> None:
     assert serial.command("mw.l 48000000 cafe1234 4") == "=> "
     assert serial.command("md.l 48000000 4").startswith("48000000: cafe1234 cafe1234 cafe1234 cafe1234 ")

@@ -50,7 +50,11 @@ def read_blob(blob: bytes) -> Blob:
     assert total == len(blob)
     assert reservations % 8 == 0 and structure % 4 == 0
     assert 40 <= reservations < structure
-    assert structure + structure_size <= strings and strings + strings_size == total
+    assert (
+        structure + structure_size <= strings
+        and strings + strings_size <= total
+        and not any(blob[strings + strings_size :])
+    )
     reserved = []
     offset = reservations
     while (each := struct.unpack_from(">QQ", blob, offset)) != (0, 0):

@@ -65,6 +65,18 @@ def test_without_an_initrd_the_device_tree_names_none() -> None:
     assert {"linux,initrd-start", "linux,initrd-end"}.isdisjoint(node.properties)
 
 
+def test_the_device_tree_says_how_much_room_it_has() -> None:
+    """A tree of 1.4 KiB has an eighth of this small RAM. Its blocks are those of the blob, with zeros behind them."""
+    ram, address = loaded(with_initrd(None))
+    assert address is not None
+    assert ram.loaded[-1] == (address, address + 0x2_0000, "device tree")
+    view = ram.view(address, 0x2_0000)
+    assert view is not None
+    blob = read_blob(bytes(view))
+    assert blob.reserved == []
+    assert blob.root.at("/psci").properties
+
+
 def test_the_guest_gets_the_seeds_that_it_is_given() -> None:
     node = chosen(*loaded(with_initrd(None, kaslr=True)))
     assert node.properties["rng-seed"] == b"seed" * 16
