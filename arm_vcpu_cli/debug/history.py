@@ -12,8 +12,10 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from arm_vcpu_cli.arch.instructions.inert import is_inert
 from arm_vcpu_cli.debug.checkpoints import INTERVAL, Checkpoints
 from arm_vcpu_cli.debug.execution import NEVER, Execution
+from arm_vcpu_cli.debug.memory import Memory
 from arm_vcpu_cli.debug.moment import Moment, Moments
 from arm_vcpu_cli.debug.target import Reason, Stop
 from arm_vcpu_cli.host.shown_once import ShownOnce
@@ -168,6 +170,9 @@ class History:
         goal = self._moments.place()
         now = end = execution.executed()
         self._leave()
+        back = self._one_back(vcpu, now, goal)
+        if back is not None:
+            return back
         window = _FIRST_WINDOW
         while True:
             start = self._window_start(end, window)
@@ -191,6 +196,36 @@ class History:
             if isinstance(found, Stop):
                 return found
             end, window = found, _FIRST_WINDOW
+
+    def _one_back(self, vcpu: int, now: int, goal: object) -> Stop | None:
+        """Go to where one instruction less was executed, if ``vcpu`` executes that next, and is at the moment ``goal``
+        then; None if it does not. It is so nearly always."""
+        execution, machine = self._execution, self._machine
+        if now <= self._kept.first.executed:
+            return None
+        self._go_back(self._kept.before(now) or self._kept.first)
+        stop = self._execute_to(now - 1)
+        if stop.reason is not Reason.STEP or execution.executed() >= now:
+            return stop if stop.reason is Reason.PAUSE else None
+        # An instruction that only computes is undone without looking at all of memory for what it has changed.
+        computes = machine.faults is None and self._executes_inert_instruction()
+        before = self._moments.take_without_memory() if computes else self._moments.take()
+        execution.stepped = None
+        stop = execution.step_any()
+        if stop.reason is Reason.PAUSE:
+            return stop
+        if stop.reason is not Reason.STEP or execution.stepped != vcpu or self._moments.place() != goal:
+            return None
+        if computes:
+            self._moments.undo(before)
+        else:
+            self._go_back(before)
+        return Stop(Reason.STEP, vcpu)
+
+    def _executes_inert_instruction(self) -> bool:
+        cpu = self._machine.current
+        word = Memory(self._machine).read(cpu, cpu.arch.ctx.elr, 4)
+        return len(word) == 4 and is_inert(int.from_bytes(word, "little"))
 
     def _window_start(self, end: int, window: int) -> Moment | Stop | None:
         """A moment at least so many instructions before a place, for the time being; None if that is too close."""

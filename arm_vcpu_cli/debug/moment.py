@@ -42,12 +42,16 @@ class Moments:
 
     def take(self, *, changed: bool = False) -> Moment:
         """The present one; the guest is stopped."""
-        execution = self._execution
-        image, place = self._store.take(), self.place()
-        return Moment(execution.executed(), image, place, self._state(), self._knowledge(), changed)
+        return self._moment(self._store.take(), changed=changed)
 
-    def _state(self) -> dict[str, Any]:
-        return {**save_parts(self._machine), "run": save_run(self._execution.run)}
+    def take_without_memory(self) -> Moment:
+        """The present one, for :meth:`undo`."""
+        return self._moment(())
+
+    def _moment(self, image: Image, *, changed: bool = False) -> Moment:
+        execution = self._execution
+        state = {**save_parts(self._machine), "run": save_run(execution.run)}
+        return Moment(execution.executed(), image, self.place(), state, self._knowledge(), changed)
 
     def place(self) -> object:
         """What tells this moment from others at which as many instructions were executed. The whole state would not do:
@@ -60,11 +64,20 @@ class Moments:
 
     def go_to(self, moment: Moment) -> None:
         """Be at that moment. Raises :class:`VCpuError` if a vCPU has failed, and cannot go on at any."""
-        machine, state = self._machine, moment.state
-        host = parts(machine)["host"].save()
+        host = parts(self._machine)["host"].save()
         written = self._store.put(moment.image)
         # What may not be executed any more may have been translated, and stores to it go unnoticed.
-        self._forget_code(written, all_of_it=host != state["parts"]["host"])
+        self._forget_code(written, all_of_it=host != moment.state["parts"]["host"])
+        self._load(moment)
+
+    def undo(self, moment: Moment) -> None:
+        """As :meth:`go_to`, for a moment since which no memory has changed."""
+        if parts(self._machine)["host"].save() != moment.state["parts"]["host"]:
+            self._forget_code([], all_of_it=True)
+        self._load(moment)
+
+    def _load(self, moment: Moment) -> None:
+        machine, state = self._machine, moment.state
         load_parts(machine, Saved(state), forget_code=False)
         current = machine.current
         # What it takes to show the registers of the vCPU has done what the next entry into the guest would do.

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
+import random
 import resource
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Final
 
 from arm_vcpu_cli import Machine
 from arm_vcpu_cli.board.loading import load_machine
+from arm_vcpu_cli.debug.control import MachineControl
+from arm_vcpu_cli.host.watchdog import Watchdog
 from arm_vcpu_cli.record import replace
 
 from .processes import ROOT, BenchError
@@ -24,6 +28,11 @@ ANSWER: Final = b"42\r\n"
 BY_FILE: Final = 0.3
 BY_FORK: Final = 0.05
 """The limits of the project."""
+_PLACE: Final = 500_000_000
+"""An instruction in the middle of a boot."""
+_NEAR: Final = 3_500_000
+"""How far before it the places are to which a debugger goes."""
+_STEPS: Final = 10
 
 
 def lacks() -> str | None:
@@ -32,12 +41,16 @@ def lacks() -> str | None:
     return f"{' and '.join(lacking)} not there" if lacking else None
 
 
+def _opened(arguments: str) -> Machine:
+    described = load_machine(None, bootargs=f"console=ttyAMA0 {arguments}")
+    described = replace(described, boot=replace(described.boot, initrd=LINUX / "initrd.gz"))
+    return Machine.open(LINUX / "vmlinuz", described)
+
+
 @cache
 def _booted() -> Machine:
     """A machine at the prompt of its shell, which has executed a command already."""
-    described = load_machine(None, bootargs="console=ttyAMA0 quiet")
-    described = replace(described, boot=replace(described.boot, initrd=LINUX / "initrd.gz"))
-    machine = Machine.open(LINUX / "vmlinuz", described)
+    machine = _opened("quiet")
     machine.expect("^# ")
     machine.send(COMMAND)
     machine.expect("^42$")
@@ -85,3 +98,38 @@ def time_by_fork(_count: int) -> float:
         child.expect("^42$")
     here, after = time.process_time() - begun, resource.getrusage(resource.RUSAGE_CHILDREN)
     return here + after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+
+
+@cache
+def _debugged() -> MachineControl:
+    """A machine in the middle of its boot under a debugger, which keeps a moment a few million instructions before."""
+    machine = _opened("quiet poweroff")
+    machine.start()
+    control = MachineControl(machine.parts, Watchdog(machine.parts.request_stop))
+    control.keep_history()
+    control.goto(_PLACE)
+    control.reverse_step(control.current)
+    return control
+
+
+def time_reverse_steps(count: int) -> float:
+    """Of some steps back."""
+    control = _debugged()
+    return _time_near(control, count, lambda: control.reverse_step(control.current))
+
+
+def time_ways_back(count: int) -> float:
+    """Of going where they lead, by the number of the instruction: from the nearest moment that is kept."""
+    control = _debugged()
+    return _time_near(control, count, lambda: control.goto(control.position().instructions - 1))
+
+
+def _time_near(control: MachineControl, count: int, move: Callable[[], object]) -> float:
+    """Of a move from the same places each time."""
+    chance, taken = random.Random(count), 0.0
+    for _ in range(_STEPS):
+        control.goto(_PLACE - chance.randrange(_NEAR))
+        before = time.process_time()
+        move()
+        taken += time.process_time() - before
+    return taken

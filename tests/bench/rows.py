@@ -236,6 +236,7 @@ def _booted() -> list[Row]:
     return [
         Booted("a booted Linux answers, from a snapshot", "0.3 s", 1, booted.time_by_file, lambda _: booted.BY_FILE),
         Booted("a booted Linux answers, by fork", "0.05 s", 1, booted.time_by_fork, lambda _: booted.BY_FORK),
+        Booted("a step back in Linux", "there by instructions", 2, booted.time_reverse_steps, booted.time_ways_back),
     ]
 
 

@@ -229,32 +229,36 @@ def test_a_pause_at_the_edge_of_what_is_kept_stops_the_guest() -> None:
 
 
 def test_a_pause_on_the_way_back_is_told() -> None:
-    with travelling(SUBJECTS["ticks"]) as run:
+    with travelling(SUBJECTS["four CPUs that wait"]) as run:
         control = run.control
-        control.goto(600)
-        control.step(0)
-        place = run.now
-        assert control.reverse_step(0).reason is Reason.STEP
+        control.goto(50_000)
+        for vcpu in (control.current, (control.current + 1) % 4):
+            assert control.step(vcpu).reason is Reason.STEP
+        # It is not the last one that has executed, so its last instruction has to be looked for.
+        place, sought = run.now, (control.current - 1) % 4
+        assert control.reverse_step(sought).reason is Reason.STEP
         right = run.state()
-        step_any, left = control.execution.step_any, 0
+        step_any, calls = control.execution.step_any, 0
         reasons: list[Reason] = []
 
         def paused(number: int) -> Stop:
-            nonlocal left
-            left -= 1
-            if left == number:
+            nonlocal calls
+            calls += 1
+            if calls == number:
                 control.pause()
             return step_any()
 
-        for number in range(1, 40):
+        for number in range(1, 1000):
             control.goto(place)
-            left = 40
+            calls = 0
             control.execution.step_any = partial(paused, number)  # type: ignore[method-assign]
-            reasons.append(control.reverse_step(0).reason)
+            reasons.append(control.reverse_step(sought).reason)
             control.execution.step_any = step_any  # type: ignore[method-assign]
-            assert reasons[-1] is Reason.PAUSE or run.state() == right
-        # In the first phase, which looks for the step, and in the second, which goes there.
-        assert reasons.count(Reason.PAUSE) > 20
+            if calls < number:
+                break
+            assert reasons[-1] is Reason.PAUSE
+        assert run.state() == right
+        assert len(reasons) > 3 and set(reasons[:-1]) == {Reason.PAUSE}
 
 
 # Breakpoints and watchpoints ---------------------------------------------------------------------------------------
