@@ -91,6 +91,19 @@ class MachineFileError(FileError):
         return "\n".join(lines)
 
 
+class CombinedError(ArmVcpuError):
+    """Errors of what a user has given, one on each line; ``errors`` is not empty."""
+
+    exit_status = 2
+
+    def __init__(self, errors: Sequence[ArmVcpuError]) -> None:
+        self.errors = tuple(errors)
+        super().__init__()
+
+    def __str__(self) -> str:
+        return "\n".join(printable_message(line) for error in self.errors for line in str(error).split("\n"))
+
+
 class OutputError(ArmVcpuError):
     """What was asked for cannot be written where it was to go: a full disk, a reader that is gone."""
 

@@ -30,6 +30,11 @@ class Written(int):
         return written
 
 
+def address_as_written(address: int) -> str:
+    """An address for a message: as it is written if that is known, else in hexadecimal."""
+    return address.text if isinstance(address, Written) else f"{address:#x}"
+
+
 # At most 20 digits: 2**64 has 20, and the length of a number from a file must not decide how long it takes.
 _SIZE: Final = re.compile(r"\s*(0[xX][0-9a-fA-F]{1,16}|[0-9]{1,20})\s*([A-Za-z]*)\s*", re.ASCII)
 

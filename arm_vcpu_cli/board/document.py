@@ -10,7 +10,7 @@ from typing import Final
 
 import tomli
 
-from arm_vcpu_cli.board.toml_places import Place, Trail, find_places, line_of
+from arm_vcpu_cli.board.toml_places import Place, Trail, find_places, line_of, with_numbers_as_written
 from arm_vcpu_cli.errors import MachineFileError
 from arm_vcpu_cli.sizes import format_size
 
@@ -81,16 +81,25 @@ def read_document(path: Path) -> TomlDocument:
 
 
 def located(error: MachineFileError) -> MachineFileError:
-    """``error`` with the line of its key: an error found only when a machine is built has none, so the file is read
-    again to find it."""
+    """``error`` with the line of its key, and the key's number as it is written: an error found only when a machine is
+    built has neither, so the file is read again to find them."""
     if error.line is not None or error.key is None or not error.path.is_file():
         return error
     try:
         places = read_document(error.path).places()
     except MachineFileError:
         return error
-    line = line_of(places, _trail_of(error.key))
-    return MachineFileError(error.path, error.message, key=error.key, line=line)
+    trail = _trail_of(error.key)
+    place = places.get(trail)
+    message = error.message if place is None else with_numbers_as_written(error.message, place.text)
+    return MachineFileError(
+        error.path,
+        message,
+        key=error.key,
+        line=line_of(places, trail),
+        others=error.others,
+        left_out=error.left_out,
+    )
 
 
 def _trail_of(key: str) -> Trail:

@@ -9,7 +9,7 @@ from typing import Final, TypedDict
 
 from arm_vcpu_cli.board.description import LoadedFile, MachineDescription
 from arm_vcpu_cli.board.presets import INTERRUPT_CONTROLLERS
-from arm_vcpu_cli.board.schema import COMMON_DEVICE_KEYS, DEVICE_TYPES, GIC_VERSIONS, Table
+from arm_vcpu_cli.board.schema import COMMON_DEVICE_KEYS, DEVICE_TYPES, GIC_VERSIONS, Findings, Table
 from arm_vcpu_cli.record import replace
 
 
@@ -68,16 +68,18 @@ def _retyped(table: Mapping[str, object], changes: object) -> Mapping[str, objec
     return {key: value for key, value in table.items() if key in (*COMMON_DEVICE_KEYS, *DEVICE_TYPES[kind].keys)}
 
 
-def over_document(source: Path, document: Mapping[str, object], overrides: Overrides) -> dict[str, object]:
+def over_document(
+    source: Path, document: Mapping[str, object], overrides: Overrides, findings: Findings
+) -> dict[str, object]:
     """``document`` with ``overrides`` laid over it, except the size of the main RAM, which is identified only by
     reading the regions.
 
-    Raises MachineFileError, with ``source`` as the file, for an interrupt controller that cannot be replaced.
+    An interrupt controller that cannot be replaced is an error in ``findings``, with ``source`` as the file.
     """
     laid = dict(document)
     version = overrides.get("gic")
     if version is not None:
-        laid = _with_gic(source, laid, f"gicv{version}")
+        laid = _with_gic(Table(source, laid, findings=findings), laid, f"gicv{version}")
     for name, value in overrides.items():
         if name in _KEYS and value is not None:
             table, key = _KEYS[name]
@@ -100,7 +102,7 @@ def with_files(description: MachineDescription, overrides: Overrides) -> Machine
     return description
 
 
-def _with_gic(source: Path, document: dict[str, object], kind: str) -> dict[str, object]:
+def _with_gic(top: Table, document: dict[str, object], kind: str) -> dict[str, object]:
     """``document`` with its interrupt controller replaced by the virt board's of another type."""
     devices = document.get("device", {})
     if not isinstance(devices, Mapping):
@@ -113,7 +115,8 @@ def _with_gic(source: Path, document: dict[str, object], kind: str) -> dict[str,
         if isinstance(table, Mapping) and table.get("type") in known and table.get("enabled", True) is True
     ]
     if not found:
-        raise Table(source, document).error("device", "the machine has no interrupt controller to replace")
+        top.refuse("device", "the machine has no interrupt controller to replace")
+        return document
     name, table = found[0]
     if table["type"] == kind:
         return document
@@ -121,7 +124,8 @@ def _with_gic(source: Path, document: dict[str, object], kind: str) -> dict[str,
     if any(table.get(key) != value for key, value in place.items()):
         expected = " and ".join(f"{key} = {value:#x}" for key, value in place.items())
         message = f"only the virt board's interrupt controller can be replaced ({expected}), and this one is elsewhere"
-        raise Table(source, {}, parent=Table(source, {}), name="device").error(name, message)
+        Table(top.path, {}, parent=top, name="device").refuse(name, message)
+        return document
     return {**document, "device": {**devices, name: INTERRUPT_CONTROLLERS[kind]}}
 
 

@@ -60,7 +60,7 @@ from arm_vcpu_cli.board.schema import (
 )
 from arm_vcpu_cli.printable import printable
 from arm_vcpu_cli.record import Record, replace
-from arm_vcpu_cli.sizes import format_size
+from arm_vcpu_cli.sizes import Written, format_size
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -70,6 +70,8 @@ if TYPE_CHECKING:
 DEFAULT_PRESET: Final = "virt"
 _LAYERS: Final = "arm_vcpu_cli.board.layers"
 """Loaded only if there is more than a preset."""
+_PROBLEMS: Final = "arm_vcpu_cli.board.problems"
+"""Loaded only for errors."""
 _FAULTS: Final = "arm_vcpu_cli.board.fault_loading"
 """Loaded only if a file injects faults."""
 
@@ -115,7 +117,7 @@ def machine_from_document(
     findings = Findings(getattr(document, "places", None))
     values = _over_preset(source, document, findings)
     if overrides:
-        values = import_module(_LAYERS).over_document(source, values, overrides)
+        values = import_module(_LAYERS).over_document(source, values, overrides, findings)
     top = Table(source, values, known=_TOP_KEYS, findings=findings)
 
     cpu_table = top.table("cpu", CPU_KEYS)
@@ -274,7 +276,8 @@ class _Extent(Record):
         return self.owner.key_of(self.name)
 
     def __str__(self) -> str:
-        return f"{self.base:#x} to {self.end - 1:#x}"
+        trail = (*self.owner.trail, self.name)
+        return str(import_module(_PROBLEMS).range_as_written(self.owner.findings, trail, self.base, self.end))
 
 
 def _check_placement(extents: list[_Extent], limit: int) -> None:
@@ -337,7 +340,7 @@ def _read_loads(table: Table, limit: int) -> tuple[LoadedFile, ...]:
         path, _ = _existing_file(load, "file")
         address = load.integer("address", low=0, high=limit - 1)
         if path is not None:
-            loads.append(LoadedFile(path, address))
+            loads.append(LoadedFile(path, Written.of(address, load.found("address", address))))
     return tuple(loads)
 
 

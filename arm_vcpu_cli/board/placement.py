@@ -11,6 +11,7 @@ from arm_vcpu_cli.errors import GuestFileError, MachineFileError
 from arm_vcpu_cli.guest.files import read_file
 from arm_vcpu_cli.guest.image import GuestImage, Segment
 from arm_vcpu_cli.record import Record
+from arm_vcpu_cli.sizes import address_as_written
 
 _OF_PROGRAMS: Final = (0x40_0000, 0x1_0000)
 """The default start addresses of static programs: GNU ld's and LLVM's, and Go's."""
@@ -157,9 +158,10 @@ def load_files(ram: GuestRam, description: MachineDescription, image: GuestImage
     ram.loaded = ()
     for path, address in ((load.path, load.address) for load in description.loads):
         data = read_file(path, "a file to load")
-        what = f"{len(data):#x} bytes at {address:#x}"
+        shown = address_as_written(address)
+        what = f"{len(data):#x} bytes at {shown}"
         if not data:
-            raise GuestFileError(path, f"the file is empty, expected bytes to load at {address:#x}")
+            raise GuestFileError(path, f"the file is empty, expected bytes to load at {shown}")
         view = ram.view(address, len(data))
         if view is None:
             raise GuestFileError(path, f"{what} are outside of memory: {ram.describe()}")

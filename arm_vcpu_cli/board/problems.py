@@ -72,6 +72,17 @@ def as_written(findings: Findings, trail: Trail, value: object) -> str:
     return describe_value(value)
 
 
+def range_as_written(findings: Findings, trail: Trail, base: int, end: int) -> str:
+    """A range of addresses: its first one as the table at ``trail`` writes it, if that is hexadecimal too."""
+    first = f"{base:#x}"
+    places = {} if findings.places is None else findings.places()
+    for (*table, key), place in ((each, places[each]) for each in places if each):
+        is_base = tuple(table) == tuple(trail) and str(key).endswith("base")
+        if is_base and place.text.startswith("0x") and _is_number(place.text, base):
+            first = place.text
+    return f"{first} to {end - 1:#x}"
+
+
 def _is_number(text: str, value: object) -> bool:
     try:
         return int(text.replace("_", ""), 0) == value

@@ -157,8 +157,8 @@ class Table:
         """Whether a value in it, or in a table inside it, was refused."""
         self._values = values
         self._parent = parent
-        trail = () if parent is None else (*parent._trail, name)
-        self._trail: tuple[str | int, ...] = trail if index is None else (*trail, index)
+        trail = () if parent is None else (*parent.trail, name)
+        self.trail: Final[tuple[str | int, ...]] = trail if index is None else (*trail, index)
         self._refused: set[str | None] = set()
         if known is not None:
             for key in values:
@@ -173,7 +173,7 @@ class Table:
 
     def error(self, name: str | None, message: str) -> MachineFileError:
         """An error about the key ``name``, or about the table itself."""
-        line = import_module(_PROBLEMS).line_of(self.findings, self._trail if name is None else (*self._trail, name))
+        line = import_module(_PROBLEMS).line_of(self.findings, self.trail if name is None else (*self.trail, name))
         return MachineFileError(self.path, message, key=self.key_of(name) or None, line=line)
 
     def refuse(self, name: str | None, message: str) -> None:
@@ -192,7 +192,7 @@ class Table:
     def found(self, name: str, value: object, index: int | None = None) -> str:
         """The value of the key ``name``, or its array element at ``index``, for a message: a number as it is
         written."""
-        trail = (*self._trail, name) if index is None else (*self._trail, name, index)
+        trail = (*self.trail, name) if index is None else (*self.trail, name, index)
         shown: str = import_module(_PROBLEMS).as_written(self.findings, trail, value)
         return shown
 

@@ -24,6 +24,8 @@ _STRING: Final = re.compile(
     re.DOTALL,
 )
 """A multi-line string may end with up to two quotes of its own before the closing ones."""
+_LONGEST_NUMBER: Final = 60
+"""Characters of a number that messages repeat."""
 
 
 class Place(NamedTuple):
@@ -46,6 +48,15 @@ def line_of(places: Mapping[Trail, Place], trail: Trail) -> int | None:
         if place is not None:
             return place.line
     return None
+
+
+def with_numbers_as_written(message: str, written: str) -> str:
+    """A message with a number as it is ``written`` where the message first has it in hexadecimal."""
+    try:
+        digits = f"{int(written.replace('_', ''), 0):#x}"
+    except ValueError:
+        return message
+    return re.sub(rf"\b{digits}\b", lambda _: written, message, count=1) if len(written) <= _LONGEST_NUMBER else message
 
 
 class _Open:

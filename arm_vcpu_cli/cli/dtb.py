@@ -9,7 +9,7 @@ import click
 
 from arm_vcpu_cli.board.boot_files import device_tree
 from arm_vcpu_cli.board.layers import Overrides
-from arm_vcpu_cli.cli.guest_options import load_description
+from arm_vcpu_cli.cli.described import load_description
 from arm_vcpu_cli.cli.options import FILE, machine_options
 from arm_vcpu_cli.cli.overwriting import check_outputs, machine_files
 from arm_vcpu_cli.errors import UsageError

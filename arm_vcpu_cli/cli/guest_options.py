@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from arm_vcpu_cli.board.description import ClockSource, MachineDescription
-from arm_vcpu_cli.board.loading import machine_from_document, read_machine_file
 from arm_vcpu_cli.board.schema import KERNEL_TYPES
-from arm_vcpu_cli.errors import MachineFileError, UsageError
+from arm_vcpu_cli.cli.described import load_description
+from arm_vcpu_cli.errors import UsageError
 from arm_vcpu_cli.guest.files import read_stream
 from arm_vcpu_cli.guest.image import GuestImage
 from arm_vcpu_cli.guest.loader import load_guest
@@ -21,22 +19,6 @@ from arm_vcpu_cli.record import Record, replace
 if TYPE_CHECKING:
     from arm_vcpu_cli.board.layers import Overrides
     from arm_vcpu_cli.debug.endpoint import Endpoint
-
-_OPTIONS: Final = MappingProxyType(
-    {
-        "gic": ("--gic", "device"),
-        "cpus": ("--smp", "cpu.count"),
-        "phys_cpus": ("--phys-cpus", "cpu.phys_cpus"),
-        "memory_size": ("--memory", ".size"),
-        "bootargs": ("--append", "boot.bootargs"),
-        "schedule": ("--schedule", "schedule.seed"),
-        "reboot": ("--reboot", "boot.reboot"),
-        "cpu": ("--cpu", "cpu.model"),
-        "arguments": ("the guest's arguments", "boot.arguments"),
-    }
-)
-"""The option of each override, and the end of the key that it replaces."""
-
 
 _FAULTS: Final = "arm_vcpu_cli.board.fault_loading"
 """Loaded only for runs with faults."""
@@ -128,7 +110,13 @@ class GuestOptions(Record):
 
     def describe(self) -> MachineDescription:
         """Load the machine description alone."""
-        return self._over(load_description(self.machine, self._overrides()))
+        return self._over(load_description(self.machine, self._overrides(), self._files))
+
+    @property
+    def _files(self) -> tuple[Path, ...]:
+        """The files that the options name, and that are read after the machine file."""
+        named = (self.guest, self.initrd, self.symbols, self.dtb, *(path for path, _ in self.loads))
+        return tuple(path for path in named if path is not None and path != STDIN)
 
     @property
     def reads_input(self) -> bool:
@@ -191,44 +179,3 @@ class GuestOptions(Record):
             return description
         added: MachineDescription = import_module(_FAULTS).add_faults(description, self.faults)
         return added
-
-
-def load_description(machine: Path | None, overrides: Overrides) -> MachineDescription:
-    """The machine that the options describe; they override the file."""
-    document = read_machine_file(machine)
-    given: dict[str, Any] = {name: value for name, value in overrides.items() if value is not None}
-    try:
-        return machine_from_document(document, machine, **given)
-    except MachineFileError as error:
-        of_file = _errors(document, machine, {})
-        if any(_is_in(each, of_file) for each in (error, *error.others)):
-            # Report the file's own errors first: errors from options are reported once the file is valid.
-            raise of_file[0] from error
-        name = _at_fault(document, machine, given, error)
-        option, key = _OPTIONS[name]
-        where = "" if error.key is None or error.key.endswith(key) else f"{error.key}: "
-        raise UsageError(f"{option}: {where}{error.message}") from error
-
-
-def _at_fault(
-    document: Mapping[str, object], machine: Path | None, given: dict[str, Any], error: MachineFileError
-) -> str:
-    """The first override that causes this error."""
-    names = [name for name in _OPTIONS if name in given]
-    for number in range(1, len(names)):
-        if _is_in(error, _errors(document, machine, {name: given[name] for name in names[:number]})):
-            return names[number - 1]
-    return names[-1]
-
-
-def _errors(document: Mapping[str, object], machine: Path | None, given: dict[str, Any]) -> list[MachineFileError]:
-    """The errors of a machine; the first one includes all others."""
-    try:
-        machine_from_document(document, machine, **given)
-    except MachineFileError as error:
-        return [error, *error.others]
-    return []
-
-
-def _is_in(error: MachineFileError, errors: list[MachineFileError]) -> bool:
-    return any((each.key, each.message) == (error.key, error.message) for each in errors)

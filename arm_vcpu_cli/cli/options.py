@@ -42,7 +42,7 @@ def address(text: str) -> int:
         value = -1
     if value < 0:
         raise click.BadParameter(f"{text!r} is not an address such as 0x40080000")
-    return value
+    return Written.of(value, text)
 
 
 def count(text: str) -> int:

@@ -19,7 +19,7 @@ from rich.table import Table
 from arm_vcpu_cli.board.description import MachineDescription
 from arm_vcpu_cli.board.schema import CPU_MODELS
 from arm_vcpu_cli.cli.cells import cell
-from arm_vcpu_cli.cli.guest_options import load_description
+from arm_vcpu_cli.cli.described import load_description
 from arm_vcpu_cli.cli.options import FILE, cpus, gic_version, size
 from arm_vcpu_cli.cli.output import show
 from arm_vcpu_cli.cli.probe_guest import GuestReport, guest_json, guest_sections

@@ -126,7 +126,7 @@ BAD_TOML: dict[str, tuple[str, tuple[str, ...]]] = {
         "[memory.rom]\nbase = 0\nsize = '4KiB'\npermissions = 'r'\nfile = 'large.bin'\n",
         ("memory.rom.file", "large.bin"),
     ),
-    "no room for the device tree": ("[boot]\ndtb_address = 0x5fff_fff8\n", ("toml:2: boot.dtb_address", "0x5ffffff8")),
+    "no room for the device tree": ("[boot]\ndtb_address = 0x5fff_fff8\n", ("toml:2: boot.dtb_address", "0x5fff_fff8")),
     "device tree outside of memory": ("[boot]\ndtb_address = 0x1000\n", ("boot.dtb_address", "0x1000")),
     "trap that does not exist": ("[el2]\nhcr = ['XYZ']\n", ("el2.hcr", "XYZ")),
     "no such feature": ("[cpu.features]\nFEAT_AESS = false\n", ("cpu.features.FEAT_AESS", "FEAT_AES")),

@@ -170,7 +170,7 @@ def test_the_command_line_says_how_many_cpus_there_are_and_which_interrupt_contr
         ("[device.gic]\nbase = 0\n", ("--gic", "2"), "--gic: device.gic: only the virt board's interrupt controller"),
         ("[device.gic]\nbase = 1\n", ("--smp", "2"), "board.toml:2: device.gic.base: expected a multiple of 64 KiB"),
         ("[device.x]\ntype='zero'\nbase=0x4100_0000\n[memory.ram]\nsize='1M'\n", ("--memory", "32M"),
-         "--memory: device.x: 0x41000000 to 0x41000fff overlaps memory.ram"),
+         "--memory: device.x: 0x4100_0000 to 0x41000fff overlaps memory.ram"),
     ],
 )  # fmt: skip
 def test_an_option_that_does_not_go_with_the_file_is_named(

@@ -457,7 +457,7 @@ def test_an_overlap_is_told_of_the_table_that_the_file_has(tmp_path: Path) -> No
     error = refusal(tmp_path, "[memory.x]\nbase = 0x08ff_0000\nsize = '128KiB'\n[cpu]\n")
     assert (error.key, error.line) == ("memory.x", 1)
     behind = refusal(tmp_path, RAM_ONLY + "[memory.x]\nbase = 0x3fff_f000\nsize = 8192\n")
-    assert behind.message == "0x40000000 to 0x400fffff overlaps memory.x (0x3ffff000 to 0x40000fff)"
+    assert behind.message == "0x40000000 to 0x400fffff overlaps memory.x (0x3fff_f000 to 0x40000fff)"
 
 
 def test_a_description_that_is_no_file_has_all_its_errors_too_and_no_lines() -> None:

@@ -9,7 +9,7 @@ import tomli
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arm_vcpu_cli.board.toml_places import Trail, find_places, line_of
+from arm_vcpu_cli.board.toml_places import Trail, find_places, line_of, with_numbers_as_written
 
 
 def leaves(value: object, trail: Trail = ()) -> Iterator[tuple[Trail, object]]:
@@ -215,3 +215,18 @@ def test_any_text_that_is_a_document_has_the_places_of_all_that_is_in_it(text: s
     except ValueError:
         return
     assert set(find_places(text)) == set(dict(leaves(document)))
+
+
+@pytest.mark.parametrize(
+    ("message", "written", "said"),
+    [
+        ("8 bytes at 0x40000000 would overwrite LOAD at 0x40000000", "0x4000_0000", "8 bytes at 0x4000_0000 would"),
+        ("0x400000000 is no place", "0x4000_0000", "0x400000000 is no place"),
+        ("0x10 has no room", "16", "16 has no room"),
+        ("0x10 has no room", '"a string"', "0x10 has no room"),
+        ("0x10 has no room", "", "0x10 has no room"),
+        ("0x0 has no room", "0" * 61, "0x0 has no room"),
+    ],
+)
+def test_a_message_has_a_number_as_it_is_written(message: str, written: str, said: str) -> None:
+    assert with_numbers_as_written(message, written).startswith(said)

@@ -8,9 +8,10 @@ import click
 import pytest
 
 from arm_vcpu_cli.board.description import ScheduleDescription
-from arm_vcpu_cli.cli.guest_options import GuestOptions, load_description
+from arm_vcpu_cli.cli.described import load_description
+from arm_vcpu_cli.cli.guest_options import GuestOptions
 from arm_vcpu_cli.cli.run import command
-from arm_vcpu_cli.errors import MachineFileError, UsageError
+from arm_vcpu_cli.errors import CombinedError, MachineFileError, UsageError
 from tests.integration.command import sample
 
 FILE = "[cpu]\ncount = 2\nphys_cpus = 2\n[schedule]\nseed = 3\n[boot]\nreboot = true\n"
@@ -58,15 +59,37 @@ def test_a_fault_of_the_file_is_the_files(tmp_path: Path) -> None:
         load_description(path, {"cpus": 3, "gic": 2, "memory_size": 1 << 20})
 
 
-def test_all_faults_of_the_file_are_told_and_those_of_options_only_when_there_are_none(tmp_path: Path) -> None:
+def test_all_faults_are_told_first_those_of_the_file_then_those_of_options(tmp_path: Path) -> None:
     path = tmp_path / "board.toml"
-    path.write_text("[limits]\ntimeout = -1\n[boot]\ndtb = 1\n")
-    with pytest.raises(MachineFileError) as caught:
-        load_description(path, {"cpus": 3, "bootargs": "x" * 3000})
-    assert [(each.line, each.key) for each in (caught.value, *caught.value.others)] == [
-        (2, "limits.timeout"),
-        (4, "boot.dtb"),
+    path.write_text('base = "none"\n[limits]\ntimeout = -1\n[boot]\ndtb = 1\n[memory.ram]\nbase = 0\nsize = "1G"\n')
+    with pytest.raises(CombinedError) as caught:
+        load_description(
+            path, {"cpus": 3, "bootargs": "x" * 3000, "gic": 2, "memory_size": 3}, [tmp_path / "none", path]
+        )
+    assert [line.rpartition("/")[2].partition(": ")[0] for line in str(caught.value).splitlines()] == [
+        "board.toml:3",
+        "board.toml:5",
+        "--gic",
+        "--memory",
+        "--append",
+        "none",
     ]
+    first, *_ = caught.value.errors
+    assert isinstance(first, MachineFileError)
+    assert [(each.line, each.key) for each in (first, *first.others)] == [(3, "limits.timeout"), (5, "boot.dtb")]
+
+
+def test_one_fault_of_an_option_is_the_errors_own(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"^--append: expected at most 2047 bytes"):
+        load_description(None, {"bootargs": "x" * 3000}, [tmp_path / "none"])
+
+
+def test_the_fault_that_a_file_and_an_option_share_is_told_once(tmp_path: Path) -> None:
+    path = tmp_path / "board.toml"
+    path.write_text("[limits]\ntimeout = -1\n")
+    with pytest.raises(MachineFileError) as caught:
+        load_description(path, {"cpus": 3}, [path, path])
+    assert not caught.value.others
 
 
 def nine(directory: Path) -> Path:
