@@ -49,8 +49,8 @@ _STREAMS: Final = "arm_vcpu_cli.trace.output_stream"
 """Loaded only for a report to a file."""
 _SLOW_FILES: Final = "arm_vcpu_cli.cli.slow_files"
 """Loaded only if a file may have to be waited for."""
-_KERNEL_WARNINGS: Final = "arm_vcpu_cli.cli.kernel_warnings"
-"""Loaded only for Linux kernels."""
+_GUEST_WARNINGS: Final = "arm_vcpu_cli.cli.guest_warnings"
+"""Loaded only for Linux kernels, and for files that something is to be said of."""
 _INJECTED: Final = "arm_vcpu_cli.inspect.postmortem.injected_faults"
 """Loaded only for machines with faults."""
 _DEBUGGING: Final = "arm_vcpu_cli.cli.debugging"
@@ -102,8 +102,9 @@ def _run_opened(
     finish: Callable[[RunResult, Sequence[str]], None] | None,
 ) -> int:
     options, machine = loaded.options, opened.parts
-    if loaded.image.kind == "linux" and not (options.as_program or loaded.snapshot):
-        import_module(_KERNEL_WARNINGS).warn_of_kernel(machine)
+    image = loaded.image
+    if (image.warnings or image.kind == "linux") and not (options.as_program or loaded.snapshot):
+        import_module(_GUEST_WARNINGS).warn_of_guest(machine)
     with opened, watched(machine, loaded) as watchdog, ExitStack() as recording, ExitStack() as filing:
         connect = open_input(machine, loaded, watchdog, recording)
         file = _open_report(options, watchdog, filing)

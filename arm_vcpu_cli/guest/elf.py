@@ -93,7 +93,8 @@ class _Load(Record):
 def load_elf(path: Path, data: bytes, *, ram_base: int, for_sure: bool = False) -> GuestImage:
     """The image of the ELF file ``data``. Raises GuestFileError; ``for_sure``, not for what its notes say.
 
-    An ET_EXEC file goes to the physical addresses of its PT_LOAD segments. A static PIE (ET_DYN) goes as a
+    An ET_EXEC file goes to the physical addresses of its PT_LOAD segments, or to the virtual ones if all physical ones
+    are zero. A static PIE (ET_DYN) goes as a
     whole to ``ram_base`` + 512 KiB, or the next address that its alignment allows, and is relocated there. An
     entry point that is a virtual address is converted to the physical one. Symbols keep their virtual
     addresses; broken symbol tables are passed over.
@@ -112,10 +113,14 @@ def load_elf(path: Path, data: bytes, *, ram_base: int, for_sure: bool = False) 
             place = f"{load.memory_size:#x} bytes at {load.address:#x}"
             message = f"{load.name}: {place} leave the 48-bit address space"
             raise GuestFileError(path, message, offset=load.header)
-    entry = _entry(path, header.entry, loads)
+    entry, warnings = _entry(path, header.entry, loads)
     contents = [data[load.offset : load.offset + load.file_size] for load in loads]
     dynamic = _dynamic(path, data, headers)
     if dynamic is not None:
+        for each in (header for header in headers if header.type == _PT_INTERP):
+            import_module(_USER_PROGRAMS).refuse_dynamic(
+                path, data, (each.place, each.offset, each.file_size), dynamic[1]
+            )
         # Of guests, few are static PIEs.
         relocations = import_module("arm_vcpu_cli.guest.elf_relocations")
         pieces = [(load.vaddr, load.offset, content) for load, content in zip(loads, contents, strict=True)]
@@ -130,6 +135,7 @@ def load_elf(path: Path, data: bytes, *, ram_base: int, for_sure: bool = False) 
         segments=sorted_segments(path, segments),
         symbols=SymbolTable(symbols, bias=bias, lines=SourceLines(path, bias)),
         load_bias=bias,
+        warnings=warnings,
     )
 
 
@@ -213,12 +219,13 @@ def _program_headers(path: Path, data: bytes, header: _Header) -> list[_ProgramH
 def _loads(path: Path, data: bytes, headers: list[_ProgramHeader]) -> list[_Load]:
     loads = []
     for index, header in enumerate(headers):
-        if header.type == _PT_INTERP:
-            import_module(_USER_PROGRAMS).refuse_dynamic(path, data, header.place, header.offset, header.file_size)
         if header.type == PT_LOAD and (header.memory_size or header.file_size):
             loads.append(_load(path, data, f"LOAD[{index}]", header))
     if not loads:
         raise GuestFileError(path, "no PT_LOAD segment, nothing to load", offset=_E_PHOFF)
+    if not any(load.address for load in loads):
+        # Written by linkers that do not care for physical addresses.
+        loads = [replace(load, address=load.vaddr) for load in loads]
     total = sum(load.file_size for load in loads)
     if total > len(data):
         # Otherwise a small file could ask for any amount of memory, by having many segments share its bytes.
@@ -262,17 +269,20 @@ def _load_bias(loads: list[_Load], ram_base: int) -> int:
     return base - lowest // align * align
 
 
-def _entry(path: Path, entry: int, loads: list[_Load]) -> int:
-    """The entry point as an IPA; in the file it may be a virtual address or a physical one."""
-    runnable = [load for load in loads if load.flags & PF_X]
-    by_va = [(load, entry - load.vaddr) for load in runnable if load.holds_va(entry)]
-    by_pa = [
-        (load, entry - load.address) for load in runnable if load.address <= entry < load.address + load.memory_size
-    ]
-    message = ""
+def _entry(path: Path, entry: int, loads: list[_Load]) -> tuple[int, tuple[str, ...]]:
+    """The entry point as an IPA, and warnings; in the file it may be a virtual address or a physical one.
+
+    QEMU too starts a guest in a segment that is not executable.
+    """
+    by_va = [(load, entry - load.vaddr) for load in loads if load.holds_va(entry)]
+    by_pa = [(load, entry - load.address) for load in loads if load.address <= entry < load.address + load.memory_size]
+    # The executable one of several that overlap by one kind of address.
+    by_va.sort(key=_not_executable)
+    by_pa.sort(key=_not_executable)
     load, offset = next(iter(by_va + by_pa), (None, 0))
+    message = ""
     if load is None:
-        message = "is in no executable segment"
+        message = "is in no segment"
     elif entry % 4:
         message = "is not a multiple of 4"
     elif offset + 4 > load.file_size:
@@ -281,7 +291,17 @@ def _entry(path: Path, entry: int, loads: list[_Load]) -> int:
         message = "is the ELF header: was the file linked without one?"
     if load is None or message:
         raise GuestFileError(path, f"the entry point {entry:#x} {message}", offset=_E_ENTRY)
-    return load.address + offset
+    address = load.address + offset
+    if load.flags & PF_X:
+        return address, ()
+    return address, (
+        f"the entry point {entry:#x} is in {load.name}, which is not marked as executable (PF_X); it starts there all "
+        f"the same, as in QEMU, at {address:#x}",
+    )
+
+
+def _not_executable(found: tuple[_Load, int]) -> bool:
+    return not found[0].flags & PF_X
 
 
 def _dynamic(path: Path, data: bytes, headers: list[_ProgramHeader]) -> tuple[int, bytes] | None:

@@ -1,10 +1,16 @@
-"""Relocation of a static PIE: the entries of its dynamic section that only add the load bias."""
+"""Relocation of a static PIE, as its dynamic section says.
+
+A file does not say who relocates it: some programs have a start-up that does, others rely on the loader. Here the
+loader does it, and a start-up that does it again, for the same place, changes nothing. With DT_RELA that is so by
+itself, since the addend is in the table. Entries whose addend is the word in memory (DT_REL, DT_RELR) become entries
+that do nothing.
+"""
 
 from __future__ import annotations
 
 import struct
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -14,16 +20,21 @@ from arm_vcpu_cli.guest.elf_names import elf_name
 
 _DYNAMIC_ENTRY: Final = struct.Struct("<qQ")  # d_tag, d_val
 _RELA_ENTRY: Final = struct.Struct("<QQq")  # r_offset, r_info, r_addend
+_REL_ENTRY: Final = struct.Struct("<QQ")  # r_offset, r_info
+_SYMBOL: Final = struct.Struct("<IBBHQQ")  # st_name, st_info, st_other, st_shndx, st_value, st_size
 _WORD: Final = struct.Struct("<Q")
 
 # d_tag (gABI, "Dynamic Section")
 _DT_NULL: Final = 0
 _DT_NEEDED: Final = 1
 _DT_PLTRELSZ: Final = 2
+_DT_SYMTAB: Final = 6
 _DT_RELA: Final = 7
 _DT_RELASZ: Final = 8
 _DT_RELAENT: Final = 9
+_DT_REL: Final = 17
 _DT_RELSZ: Final = 18
+_DT_RELENT: Final = 19
 _DT_PLTREL: Final = 20
 _DT_JMPREL: Final = 23
 _DT_RELRSZ: Final = 35
@@ -33,9 +44,16 @@ _DT_RELRENT: Final = 37
 # r_type (IHI 0056, "Relocation types")
 _R_NONE: Final = 0
 _R_RELATIVE: Final = 1027
+_R_OF_SYMBOLS: Final = (257, 1025, 1026)
+"""R_AARCH64_ABS64, GLOB_DAT and JUMP_SLOT: the address of a symbol, as linkers make them for undefined weak symbols."""
+_STB_WEAK: Final = 2
+_SHN_UNDEF: Final = 0
+_SHN_ABS: Final = 0xFFF1
 
 # A bitmap entry of DT_RELR covers the 63 words after the last address.
 _RELR_WORDS: Final = 63
+_RELR_NOTHING: Final = 1
+"""The bitmap of no words."""
 
 
 class Place(NamedTuple):
@@ -44,6 +62,10 @@ class Place(NamedTuple):
     piece: int
     offset: int
     file_offset: int
+
+    def behind(self, size: int) -> Place:
+        """The place so many bytes further in the same piece."""
+        return Place(self.piece, self.offset + size, self.file_offset + size)
 
 
 class _LinkedData:
@@ -88,37 +110,88 @@ class _LinkedData:
 def relocated(path: Path, pieces: list[tuple[int, int, bytes]], dynamic: bytes, offset: int, bias: int) -> list[bytes]:
     """The bytes of ``pieces`` moved by ``bias`` bytes, as the dynamic section (at ``offset`` in the file) says.
 
-    ``pieces`` are (virtual address as linked, offset in the file, bytes). Applies R_AARCH64_RELATIVE, in tables of
-    Elf64_Rela and packed (DT_RELR). Raises GuestFileError for any other relocation, for a table or a target outside
-    the file's bytes, and for a file that needs a shared library.
+    ``pieces`` are (virtual address as linked, offset in the file, bytes). Applies R_AARCH64_RELATIVE, and addresses of
+    symbols that the file defines or that are weak. Raises GuestFileError for any other relocation, for a table or a
+    target outside the file's bytes, and for a file that needs a shared library.
     """
     linked = _LinkedData(pieces)
     tags = _dynamic_tags(path, dynamic, offset)
-    if tags.get(_DT_RELSZ):
-        raise GuestFileError(path, "relocations without addends (DT_REL), expected DT_RELA", offset=offset)
-    tables = [(_DT_RELA, _DT_RELASZ, "DT_RELA")]
-    if tags.get(_DT_PLTREL, _DT_RELA) == _DT_RELA:
-        tables.append((_DT_JMPREL, _DT_PLTRELSZ, "DT_JMPREL"))
-    if tags.get(_DT_RELAENT, _RELA_ENTRY.size) != _RELA_ENTRY.size:
-        message = f"DT_RELAENT is {tags[_DT_RELAENT]}, expected {_RELA_ENTRY.size}"
-        raise GuestFileError(path, message, offset=offset)
-    if tags.get(_DT_RELRENT, _WORD.size) != _WORD.size:
-        raise GuestFileError(path, f"DT_RELRENT is {tags[_DT_RELRENT]}, expected {_WORD.size}", offset=offset)
+    kinds = [
+        _Kind(_DT_RELR, _DT_RELRSZ, "DT_RELR", _WORD, _apply_relr),
+        _Kind(_DT_REL, _DT_RELSZ, "DT_REL", _REL_ENTRY, _apply_rel),
+        _Kind(_DT_RELA, _DT_RELASZ, "DT_RELA", _RELA_ENTRY, _apply_rela),
+    ]
+    in_plt = {_DT_REL: kinds[1], _DT_RELA: kinds[2]}.get(tags.get(_DT_PLTREL, _DT_RELA))
+    if in_plt is not None:
+        kinds.append(_Kind(_DT_JMPREL, _DT_PLTRELSZ, "DT_JMPREL", in_plt.form, in_plt.apply))
+    for tag, name, form in (
+        (_DT_RELAENT, "DT_RELAENT", _RELA_ENTRY),
+        (_DT_RELENT, "DT_RELENT", _REL_ENTRY),
+        (_DT_RELRENT, "DT_RELRENT", _WORD),
+    ):
+        if tags.get(tag, form.size) != form.size:
+            raise GuestFileError(path, f"{name} is {tags[tag]}, expected {form.size}", offset=offset)
+    work = _Work(path, linked, bias, tags.get(_DT_SYMTAB))
     # Every table is read before anything is written: a relocation that hits a table must not change it.
-    relas = [
-        (table, linked.read(table, size))
-        for address, size_tag, name in tables
-        for table, size in _table(path, linked, tags, address, size_tag, name, _RELA_ENTRY.size, offset)
+    tables = [
+        (kind, table, linked.read(table, size))
+        for kind in kinds
+        for table, size in _table(path, linked, tags, kind, offset)
     ]
-    packed = [
-        (table, linked.read(table, size))
-        for table, size in _table(path, linked, tags, _DT_RELR, _DT_RELRSZ, "DT_RELR", _WORD.size, offset)
-    ]
-    for table, entries in packed:
-        _apply_relr(path, linked, entries, table.file_offset, bias)
-    for table, entries in relas:
-        _apply_rela(path, linked, entries, table.file_offset, bias)
+    for kind, table, entries in tables:
+        kind.apply(work, entries, table)
     return linked.contents()
+
+
+class _Work(NamedTuple):
+    """What the application of a table needs to know; ``symbols`` is the virtual address of the symbol table."""
+
+    path: Path
+    linked: _LinkedData
+    bias: int
+    symbols: int | None
+
+    def target(self, target: int, where: int) -> Place:
+        """The word at an address, which the relocation at ``where`` in the file names."""
+        place = self.linked.find(target, _WORD.size)
+        if place is None:
+            message = f"relocation of {target:#x}, which is in no segment's data"
+            raise GuestFileError(self.path, message, offset=where)
+        return place
+
+    def base(self, info: int, where: int) -> int | None:
+        """What a relocation adds its addend to; None if it does nothing."""
+        kind, index = info & 0xFFFF_FFFF, info >> 32
+        if kind == _R_NONE:
+            return None
+        if kind == _R_RELATIVE:
+            return self.bias
+        if kind in _R_OF_SYMBOLS and index:
+            return self._symbol(index, where)
+        message = f"relocation {_relocation_name(kind)}, expected only R_AARCH64_RELATIVE"
+        raise GuestFileError(self.path, message, offset=where)
+
+    def _symbol(self, index: int, where: int) -> int:
+        """The address of a symbol; 0 for a weak one that nobody defines."""
+        place = None if self.symbols is None else self.linked.find(self.symbols + index * _SYMBOL.size, _SYMBOL.size)
+        if place is None:
+            raise GuestFileError(self.path, f"relocation by symbol {index}, which the file does not have", offset=where)
+        _, info, _, section, value, _ = _SYMBOL.unpack(self.linked.read(place, _SYMBOL.size))
+        if section == _SHN_UNDEF:
+            if info >> 4 == _STB_WEAK:
+                return 0
+            raise GuestFileError(self.path, f"relocation by symbol {index}, which nobody defines", offset=where)
+        return int(value) + (0 if section == _SHN_ABS else self.bias)
+
+
+class _Kind(NamedTuple):
+    """A kind of relocation table: the tags of its address and size, its entries, and what applies them."""
+
+    address: int
+    size: int
+    name: str
+    form: struct.Struct
+    apply: Callable[[_Work, bytes, Place], None]
 
 
 def _dynamic_tags(path: Path, dynamic: bytes, offset: int) -> dict[int, int]:
@@ -135,65 +208,61 @@ def _dynamic_tags(path: Path, dynamic: bytes, offset: int) -> dict[int, int]:
 
 
 def _table(
-    path: Path,
-    linked: _LinkedData,
-    tags: dict[int, int],
-    address_tag: int,
-    size_tag: int,
-    name: str,
-    entry_size: int,
-    offset: int,
+    path: Path, linked: _LinkedData, tags: dict[int, int], kind: _Kind, offset: int
 ) -> Iterator[tuple[Place, int]]:
     """The place and the size of a relocation table, if the file has it."""
-    size = tags.get(size_tag, 0)
+    size = tags.get(kind.size, 0)
     if not size:
         return
-    if size % entry_size:
-        message = f"{name} has {size:#x} bytes, expected a multiple of {entry_size}"
+    if size % kind.form.size:
+        message = f"{kind.name} has {size:#x} bytes, expected a multiple of {kind.form.size}"
         raise GuestFileError(path, message, offset=offset)
-    address = tags.get(address_tag)
+    address = tags.get(kind.address)
     place = None if address is None else linked.find(address, size)
     if place is None:
         where = "no address" if address is None else f"{size:#x} bytes at {address:#x}, in no segment's data"
-        raise GuestFileError(path, f"{name} has {where}", offset=offset)
+        raise GuestFileError(path, f"{kind.name} has {where}", offset=offset)
     yield place, size
 
 
-def _apply_rela(path: Path, linked: _LinkedData, entries: bytes, offset: int, bias: int) -> None:
+def _apply_rela(work: _Work, entries: bytes, table: Place) -> None:
     for index, (target, info, addend) in enumerate(_RELA_ENTRY.iter_unpack(entries)):
-        kind = info & 0xFFFF_FFFF
-        if kind == _R_NONE:
-            continue
-        where = offset + index * _RELA_ENTRY.size
-        if kind != _R_RELATIVE:
-            message = f"relocation {_relocation_name(kind)}, expected only R_AARCH64_RELATIVE"
-            raise GuestFileError(path, message, offset=where)
-        linked.write_word(_target(path, linked, target, where), addend + bias)
+        where = table.file_offset + index * _RELA_ENTRY.size
+        base = work.base(info, where)
+        if base is not None:
+            work.linked.write_word(work.target(target, where), base + addend)
 
 
-def _apply_relr(path: Path, linked: _LinkedData, entries: bytes, offset: int, bias: int) -> None:
+def _apply_rel(work: _Work, entries: bytes, table: Place) -> None:
+    linked = work.linked
+    for index, (target, info) in enumerate(_REL_ENTRY.iter_unpack(entries)):
+        at = index * _REL_ENTRY.size
+        base = work.base(info, table.file_offset + at)
+        if base:
+            place = work.target(target, table.file_offset + at)
+            linked.write_word(place, linked.read_word(place) + base)
+            linked.write_word(table.behind(at + _WORD.size), _R_NONE)
+
+
+def _apply_relr(work: _Work, entries: bytes, table: Place) -> None:
+    linked, bias = work.linked, work.bias
     following: int | None = None
     for index, (entry,) in enumerate(_WORD.iter_unpack(entries)):
-        where = offset + index * _WORD.size
+        where = table.file_offset + index * _WORD.size
         if entry & 1 == 0:
             targets = [entry]
             following = entry + _WORD.size
         elif following is None:
-            raise GuestFileError(path, "DT_RELR begins with a bitmap, expected an address", offset=where)
+            raise GuestFileError(work.path, "DT_RELR begins with a bitmap, expected an address", offset=where)
         else:
             bits = range(_RELR_WORDS)
             targets = [following + bit * _WORD.size for bit in bits if entry >> (bit + 1) & 1]
             following += _RELR_WORDS * _WORD.size
         for target in targets:
-            place = _target(path, linked, target, where)
+            place = work.target(target, where)
             linked.write_word(place, linked.read_word(place) + bias)
-
-
-def _target(path: Path, linked: _LinkedData, target: int, where: int) -> Place:
-    place = linked.find(target, _WORD.size)
-    if place is None:
-        raise GuestFileError(path, f"relocation of {target:#x}, which is in no segment's data", offset=where)
-    return place
+        if bias:
+            linked.write_word(table.behind(index * _WORD.size), _RELR_NOTHING)
 
 
 def _relocation_name(kind: int) -> str:

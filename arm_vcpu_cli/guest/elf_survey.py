@@ -29,7 +29,9 @@ TYPES: Final[Mapping[int, str]] = MappingProxyType(
 _CLASS_64: Final = 2
 _BIG_ENDIAN: Final = 2
 _IDENTIFICATION: Final = 16
-_PT_LOAD, _PT_INTERP, _PT_NOTE = 1, 3, 4
+_PT_LOAD, _PT_DYNAMIC, _PT_INTERP, _PT_NOTE = 1, 2, 3, 4
+_DT_NULL, _DT_NEEDED = 0, 1
+_MAX_TAGS: Final = 1024
 _PF_X: Final = 1
 _SHT_PROGBITS: Final = 1
 _SHF_ALLOC, _SHF_EXECINSTR = 2, 4
@@ -68,7 +70,8 @@ class CodePart(NamedTuple):
 class ElfSurvey(NamedTuple):
     """An ELF file. ``is_for_linux`` distinguishes a program for that system from one for the bare machine.
 
-    ``properties`` are names of PROPERTIES, None where there is no such note.
+    ``interpreter`` is its dynamic linker, if it needs one. ``properties`` are names of PROPERTIES, None where there is
+    no such note.
     """
 
     bits: int
@@ -184,6 +187,9 @@ def survey_elf(data: bytes) -> ElfSurvey | None:
     native = is_64 and not is_big_endian
     symbols = list(read_symbols(data, header.shoff, header.shnum)) if native else []
     interpreter = next((each for each in programs if each.type == _PT_INTERP), None)
+    if interpreter is not None and header.type == ET_DYN and not _needs_library(reader, programs):
+        # Linkers name one in every PIE.
+        interpreter = None
     return ElfSurvey(
         bits=64 if is_64 else 32,
         is_big_endian=is_big_endian,
@@ -275,6 +281,17 @@ def _properties(reader: _Reader, programs: list[_Program]) -> tuple[str, ...] | 
                 return tuple(name for bit, name in PROPERTIES.items() if fields[2] >> bit & 1)
             offset += 8 + -(-fields[1] // align) * align
     return None
+
+
+def _needs_library(reader: _Reader, programs: list[_Program]) -> bool:
+    """Whether the dynamic section names a shared library."""
+    layout, size = ("qQ", 16) if reader.is_64 else ("iI", 8)
+    for program in (each for each in programs if each.type == _PT_DYNAMIC):
+        for offset in range(program.offset, program.offset + min(program.size, size * _MAX_TAGS), size):
+            tag = reader.unpack(layout, offset)
+            if tag is None or tag[0] in (_DT_NULL, _DT_NEEDED):
+                return tag is not None and tag[0] == _DT_NEEDED
+    return False
 
 
 def _is_for_linux(reader: _Reader, programs: list[_Program]) -> bool:

@@ -40,10 +40,10 @@ class Segment(Record):
 class GuestImage(Record):
     """A guest file made ready to be copied into memory.
 
-    ``entry`` is an IPA inside the data of an executable segment. ``segments`` are sorted by address and do
-    not overlap. ``load_bias`` is what was added to the addresses that the file was linked for, 0 unless it is
-    a static PIE; it is negative where the image moved down. ``digest`` identifies an image whose segments have come
-    without their data; it is empty otherwise.
+    ``entry`` is an IPA inside the data of a segment. ``segments`` are sorted by address and do not overlap.
+    ``load_bias`` is what was added to the addresses that the file was linked for, 0 unless it is a static PIE; it is
+    negative where the image moved down. ``digest`` identifies an image whose segments have come without their data; it
+    is empty otherwise. ``warnings`` say what is odd about the file.
     """
 
     path: Path
@@ -53,6 +53,7 @@ class GuestImage(Record):
     symbols: SymbolTable
     load_bias: int = 0
     digest: str = ""
+    warnings: tuple[str, ...] = ()
 
     def source(self, address: int) -> str:
         """The source line of a virtual address, such as ``main.c:42``; nothing where it is not known."""

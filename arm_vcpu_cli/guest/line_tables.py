@@ -43,7 +43,11 @@ Read = Callable[[int, int], bytes]
 _HEADER: Final = struct.Struct("<32x2Q8xH2x2H")
 _COMPRESSION_HEADER: Final = struct.Struct("<2I2Q")
 _ZLIB: Final = 1
-_PREFIX: Final = b".debug_"
+_PREFIX, _OLD_PREFIX = ".debug_", ".zdebug_"
+"""Of the names of sections; the second one of those that are packed as GNU tools did it before SHF_COMPRESSED."""
+_PREFIXES: Final = (_PREFIX.encode(), _OLD_PREFIX.encode())
+_OLD_HEADER: Final = struct.Struct(">4sQ")
+_OLD_MAGIC: Final = b"ZLIB"
 _LONGEST_NAME: Final = 64
 _MOST_NAMES: Final = 1 << 20
 _MOST_SEGMENTS: Final = 1024
@@ -117,34 +121,41 @@ class LineTables:
         strings = self._read(names.offset, min(names.size, _MOST_NAMES))
         found: dict[str, Section] = {}
         for section in sections:
-            if strings.startswith(_PREFIX, section.name) and section.type != SHT_NOBITS:
+            if strings.startswith(_PREFIXES, section.name) and section.type != SHT_NOBITS:
                 end = strings.find(b"\0", section.name, section.name + _LONGEST_NAME)
                 found.setdefault(decoded(strings[section.name : end]), section)
         return found
 
+    def _section(self, name: str) -> tuple[Section | None, bool, bool]:
+        """A section, whether it is packed, and whether in the old way, which has a name of its own."""
+        section = self._sections.get(name)
+        if section is not None:
+            return section, bool(section.flags & SHF_COMPRESSED), False
+        return self._sections.get(_OLD_PREFIX + name.removeprefix(_PREFIX)), True, True
+
     def _content(self, name: str) -> bytes:
         """The bytes of a section, decompressed; none where it is missing."""
-        section = self._sections.get(name)
+        section, packed, old = self._section(name)
         if section is None:
             return b""
-        packed = bool(section.flags & SHF_COMPRESSED)
         if section.offset + section.size > self._size or section.size > _MOST_READ:
             raise ValueError(f"{name} is larger than it can be")
         data = self._read(section.offset, section.size)
         if not packed:
             return data
-        kind, _, size, _ = _COMPRESSION_HEADER.unpack_from(data)
-        if kind != _ZLIB or size > self._unpacked:
+        form = _OLD_HEADER if old else _COMPRESSION_HEADER
+        kind, *_, size = form.unpack_from(data) if old else form.unpack_from(data)[:3]
+        if kind not in (_ZLIB, _OLD_MAGIC) or size > self._unpacked:
             raise ValueError(f"{name} is packed in a way that is not known, or unpacks to {size} bytes")
         self._unpacked -= size
-        return zlib.decompressobj().decompress(memoryview(data)[_COMPRESSION_HEADER.size :], max(size, 1))
+        return zlib.decompressobj().decompress(memoryview(data)[form.size :], max(size, 1))
 
     def _reader(self, name: str) -> Read:
         """A function that reads a section, in pieces where it is not compressed."""
-        section = self._sections.get(name)
+        section, packed, _ = self._section(name)
         if section is None:
             return lambda _offset, _size: b""
-        if section.flags & SHF_COMPRESSED:
+        if packed:
             content = self._content(name) if self._ranges else b""
             return lambda offset, size: content[offset : offset + size]
         return lambda offset, size: self._read(section.offset + offset, min(size, max(section.size - offset, 0)))

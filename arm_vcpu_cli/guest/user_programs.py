@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import struct
+from itertools import takewhile
 from pathlib import Path
 from typing import Final
 
 from arm_vcpu_cli.errors import GuestFileError
 from arm_vcpu_cli.printable import decoded
 
+_DYNAMIC_ENTRY: Final = struct.Struct("<qQ")  # d_tag, d_val
+_DT_NULL: Final = 0
+_DT_NEEDED: Final = 1
 _NOTE: Final = struct.Struct("<3I")
 _GNU: Final = b"GNU\0"
 _ABI_TAG: Final = 1
@@ -22,8 +26,17 @@ _STEP: Final = (
 )
 
 
-def refuse_dynamic(path: Path, data: bytes, place: int, offset: int, size: int) -> None:
-    """Refuse a file that asks for a dynamic linker, whose name lies at ``offset``; ``place`` is its program header."""
+def refuse_dynamic(path: Path, data: bytes, interpreter: tuple[int, int, int], dynamic: bytes) -> None:
+    """Refuse a file that needs shared libraries and a dynamic linker for them.
+
+    ``interpreter`` is the place of its program header, that of the name, and the size of the name; ``dynamic`` is the
+    dynamic section. Linkers name one in every PIE unless told not to: a file without libraries does not mean it.
+    """
+    whole = len(dynamic) - len(dynamic) % _DYNAMIC_ENTRY.size
+    tags = takewhile(lambda tag: tag != _DT_NULL, (tag for tag, _ in _DYNAMIC_ENTRY.iter_unpack(dynamic[:whole])))
+    if _DT_NEEDED not in tags:
+        return
+    place, offset, size = interpreter
     name = decoded(data[offset : offset + min(size, _LONGEST_PATH)].partition(b"\0")[0])
     message = (
         f"a program for an operating system: it asks for the dynamic linker {name} (PT_INTERP), and {_STEP} (-static; "

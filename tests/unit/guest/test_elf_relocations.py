@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,17 +14,20 @@ from arm_vcpu_cli.errors import GuestFileError
 from arm_vcpu_cli.guest.elf import load_elf
 from arm_vcpu_cli.guest.image import GuestImage
 
-from .elf_writer import ET_DYN, R_GLOB_DAT, ElfFile, Load, R, Symbol, W, dynamic_section, rela
+from .elf_writer import ET_DYN, ET_EXEC, R_GLOB_DAT, R_RELATIVE, ElfFile, Load, R, Symbol, W, dynamic_section, rela
 
 RAM = 0x4000_0000
 BASE = RAM + 0x8_0000
 PATH = Path("pie.elf")
 
 DT_NEEDED, DT_RELA, DT_RELASZ, DT_RELAENT = 1, 7, 8, 9
-DT_REL, DT_RELSZ, DT_JMPREL, DT_PLTRELSZ, DT_RELRSZ, DT_RELR = 17, 18, 23, 2, 35, 36
+DT_REL, DT_RELSZ, DT_RELENT, DT_JMPREL, DT_PLTREL, DT_PLTRELSZ, DT_RELRSZ, DT_RELR = 17, 18, 19, 23, 20, 2, 35, 36
+DT_SYMTAB = 6
+R_ABS64 = 257
 
 DATA_VA = 0x1000
 TABLE = 0x400  # in the data segment: the relocation table
+SYMBOL_TABLE = 0x600  # in the data segment, if anything
 DYNAMIC = 0x800  # in the data segment: the dynamic section
 CODE_SIZE = 0x40
 
@@ -44,6 +48,10 @@ def pie(words: dict[int, int], table: bytes, *tags: tuple[int, int], align: int 
 
 def rela_tags(count: int) -> tuple[tuple[int, int], ...]:
     return (DT_RELA, DATA_VA + TABLE), (DT_RELASZ, count * 24), (DT_RELAENT, 24)
+
+
+REL_TAGS = ((DT_REL, DATA_VA + TABLE), (DT_RELSZ, 16), (DT_RELENT, 16))
+SYMBOLS = (DT_SYMTAB, DATA_VA + SYMBOL_TABLE)
 
 
 def load(elf: ElfFile | bytes) -> GuestImage:
@@ -116,6 +124,86 @@ def test_a_second_bitmap_covers_the_following_63_words() -> None:
     assert word(image, 8 * 64) == BASE + 9
 
 
+def symbol_words(*symbols: tuple[int, int, int]) -> dict[int, int]:
+    """The words of a symbol table: for each symbol its binding, section and value."""
+    table = bytes(24) + b"".join(
+        struct.pack("<IBBHQQ", 1, binding << 4, 0, section, value, 0) for binding, section, value in symbols
+    )
+    return {SYMBOL_TABLE + 8 * index: each for index, (each,) in enumerate(struct.iter_unpack("<Q", table))}
+
+
+@pytest.mark.parametrize("kind", [R_ABS64, R_GLOB_DAT, 1026])
+@pytest.mark.parametrize(
+    ("binding", "section", "value", "expected"),
+    [(2, 0, 0, 3), (1, 1, 0x20, BASE + 0x23), (0, 0xFFF1, 0x20, 0x23)],
+    ids=["weak and undefined", "defined", "absolute"],
+)
+def test_relocations_by_symbols_of_the_file_are_applied(
+    kind: int, binding: int, section: int, value: int, expected: int
+) -> None:
+    """GNU ld makes one for an undefined weak symbol."""
+    words = symbol_words((binding, section, value))
+    image = load(pie(words, rela(DATA_VA, 3, kind=1 << 32 | kind), *rela_tags(1), SYMBOLS))
+    assert word(image, 0) == expected
+
+
+def relocate_again(data: bytearray, bias: int, *, rela_count: int, rel_count: int, relr_count: int) -> None:
+    """What the start-up of a program that relocates itself does with the tables that lie one behind the other."""
+
+    def add(address: int) -> None:
+        offset = address - DATA_VA
+        struct.pack_into("<Q", data, offset, struct.unpack_from("<Q", data, offset)[0] + bias)
+
+    at = TABLE
+    for _ in range(rela_count):
+        target, kind, addend = struct.unpack_from("<QQq", data, at)
+        assert kind == R_RELATIVE
+        struct.pack_into("<Q", data, target - DATA_VA, addend + bias)
+        at += 24
+    for _ in range(rel_count):
+        target, kind = struct.unpack_from("<QQ", data, at)
+        if kind == R_RELATIVE:
+            add(target)
+        at += 16
+    where = 0
+    for _ in range(relr_count):
+        (entry,) = struct.unpack_from("<Q", data, at)
+        if entry & 1 == 0:
+            add(entry)
+            where = entry + 8
+        else:
+            for bit in range(63):
+                if entry >> (bit + 1) & 1:
+                    add(where + 8 * bit)
+            where += 8 * 63
+        at += 8
+
+
+def test_a_program_that_relocates_itself_changes_nothing() -> None:
+    """The addends of the last two tables are in memory, where the loader has already added the bias."""
+    table = rela(DATA_VA, 0x10) + struct.pack("<QQ", DATA_VA + 8, R_RELATIVE)
+    table += struct.pack("<QQQQ", DATA_VA + 0x10, 1 | 1 << 1 | 1 << 5, DATA_VA + 0x200, 1 | 1 << 63)
+    tags = (
+        *rela_tags(1), (DT_REL, DATA_VA + TABLE + 24), (DT_RELSZ, 16),
+        (DT_RELR, DATA_VA + TABLE + 40), (DT_RELRSZ, 32),
+    )  # fmt: skip
+    words = {8: 1, 0x10: 2, 0x18: 3, 0x20: 4, 0x38: 5, 0x200: 6, 0x208 + 62 * 8: 7}
+    image = load(pie(words, table, *tags))
+    data = bytearray(image.segments[1].data)
+    relocate_again(data, BASE, rela_count=1, rel_count=1, relr_count=4)
+    values = {offset: struct.unpack_from("<Q", data, offset)[0] - BASE for offset in words if offset != 0x20}
+    assert values == {offset: value for offset, value in words.items() if offset != 0x20}
+    assert struct.unpack_from("<Q", data, 0x20)[0] == 4
+    assert struct.unpack_from("<Q", data, 0)[0] == BASE + 0x10
+
+
+def test_where_nothing_moves_the_tables_stay_as_they_are() -> None:
+    """A program that is linked for another place than it runs at first relocates itself when it goes there."""
+    elf = pie({0: 5}, struct.pack("<Q", RAM + DATA_VA), (DT_RELR, RAM + DATA_VA + TABLE), (DT_RELRSZ, 8), low=RAM)
+    image = load(replace(elf, type=ET_EXEC))
+    assert (word(image, 0), word(image, TABLE)) == (5, RAM + DATA_VA)
+
+
 def test_a_table_that_relocates_itself_is_applied_as_it_was_in_the_file() -> None:
     table = rela(DATA_VA + TABLE + 24, 0) + rela(DATA_VA, 0x10)
     image = load(pie({}, table, *rela_tags(2)))
@@ -134,7 +222,11 @@ def test_a_table_that_relocates_itself_is_applied_as_it_was_in_the_file() -> Non
         (b"", ((DT_RELA, 0x10_0000), (DT_RELASZ, 24)), "in no segment's data"),
         (b"", ((DT_RELASZ, 24),), "no address"),
         (b"", ((DT_RELA, DATA_VA), (DT_RELASZ, 24), (DT_RELAENT, 16)), "DT_RELAENT is 16"),
-        (b"", ((DT_REL, DATA_VA), (DT_RELSZ, 16)), "DT_REL"),
+        (struct.pack("<QQ", DATA_VA, R_GLOB_DAT), REL_TAGS, "R_AARCH64_GLOB_DAT"),
+        (struct.pack("<QQ", DATA_VA + 0xC00, R_RELATIVE), REL_TAGS, "in no segment's data"),
+        (b"", ((DT_REL, DATA_VA), (DT_RELSZ, 16), (DT_RELENT, 24)), "DT_RELENT is 24"),
+        (rela(DATA_VA, 0, kind=1 << 32 | R_ABS64), rela_tags(1), "by symbol 1, which the file does not have"),
+        (rela(DATA_VA, 0, kind=1 << 32 | R_ABS64), (*rela_tags(1), SYMBOLS), "by symbol 1, which nobody defines"),
         (b"", ((DT_NEEDED, 1),), "DT_NEEDED"),
         (struct.pack("<Q", 1), ((DT_RELR, DATA_VA + TABLE), (DT_RELRSZ, 8)), "begins with a bitmap"),
         (struct.pack("<Q", 1 << 40), ((DT_RELR, DATA_VA + TABLE), (DT_RELRSZ, 8)), "in no segment's data"),

@@ -102,6 +102,17 @@ def test_compressed_sections_are_read(tmp_path: Path) -> None:
     assert found(write(tmp_path / "packed.elf", sections)) == "a.c:7"
 
 
+def test_sections_that_are_compressed_in_the_old_way_are_read(tmp_path: Path) -> None:
+    """``.zdebug_line`` and so on: without SHF_COMPRESSED, with a header of their own, some of them not packed."""
+    sections = {
+        name.replace(".debug", ".zdebug"): (b"ZLIB" + struct.pack(">Q", len(data)) + zlib.compress(data), 0)
+        for name, (data, _) in GOOD.items()
+        if name != ".debug_abbrev"
+    }
+    path = write(tmp_path / "packed.elf", {**sections, ".debug_abbrev": GOOD[".debug_abbrev"]})
+    assert found(path) == "a.c:7"
+
+
 @pytest.mark.parametrize(
     "forms",
     [

@@ -10,7 +10,7 @@ import pytest
 
 from arm_vcpu_cli.errors import GuestFileError
 from arm_vcpu_cli.guest.loader import load_guest
-from tests.unit.guest.elf_writer import CODE, PT_INTERP, ElfFile, Load, R
+from tests.unit.guest.elf_writer import CODE, PT_DYNAMIC, PT_INTERP, ElfFile, Load, R, dynamic_section
 
 RAM = 0x4000_0000
 PT_NOTE = 4
@@ -46,6 +46,7 @@ def test_other_notes_say_nothing(note: bytes, tmp_path: Path) -> None:
 
 
 def test_a_dynamic_linker_is_named(tmp_path: Path) -> None:
-    path = file_with(tmp_path, Load(0, b"/lib/\x1bld.so\0", type=PT_INTERP, flags=R))
+    needed = Load(0, dynamic_section((1, 1)), type=PT_DYNAMIC, flags=R)
+    path = file_with(tmp_path, Load(0, b"/lib/\x1bld.so\0", type=PT_INTERP, flags=R), needed)
     with pytest.raises(GuestFileError, match=re.escape("asks for the dynamic linker /lib/\ufffdld.so (PT_INTERP)")):
         load_guest(path, ram_base=RAM)

@@ -1,4 +1,5 @@
-"""Warnings about a Linux kernel before it starts: obstacles that are cheap to detect."""
+"""Warnings about a guest before it starts: what its loader found odd, and obstacles of a Linux kernel that are cheap
+to detect."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from arm_vcpu_cli.cli.output import say
+from arm_vcpu_cli.guest.image import GuestImage
 from arm_vcpu_cli.guest.linux import ImageFlags, image_flags
 from arm_vcpu_cli.printable import printable_path
 from arm_vcpu_cli.vm.machine import Machine
@@ -19,9 +21,17 @@ _HEAD: Final = 2048
 """Bytes of an initial RAM disk that identify its format."""
 
 
-def warn_of_kernel(machine: Machine) -> None:
-    """Warn of missing features that the kernel needs, and of a file that is not an initial RAM disk."""
+def warn_of_guest(machine: Machine) -> None:
+    """Warn of what is odd about its file; of a kernel also of missing features that it needs, and of a RAM disk that is
+    none."""
     image = machine.image
+    for warning in image.warnings:
+        say(f"warning: {printable_path(image.path)}: {warning}")
+    if image.kind == "linux":
+        _warn_of_kernel(machine, image)
+
+
+def _warn_of_kernel(machine: Machine, image: GuestImage) -> None:
     flags = image_flags(image.segments[0].data)
     if ImageFlags.PAGE_SIZE.values[flags.PAGE_SIZE] not in _EVERYWHERE:
         suitability = import_module(_SUITABILITY)
