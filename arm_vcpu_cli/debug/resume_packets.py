@@ -34,6 +34,7 @@ _SIGINT, _SIGTRAP, _SIGABRT = 2, 5, 6
 """Signals as the protocol numbers them."""
 WORTH_A_LOOK: Final = frozenset({STATUS_FAULT, STATUS_NO_PROGRESS})
 """How a guest ends that did not mean to: its debugger sees where it stands before the run is over."""
+_NOT_HELD: Final = "the other vCPUs run as the guest's schedule has it, and cannot be held: set scheduler-locking off"
 _WATCHES: Final[Mapping[Access, str]] = MappingProxyType(
     {Access.WRITE: "watch", Access.READ: "rwatch", Access.READ | Access.WRITE: "awatch"}
 )
@@ -174,19 +175,21 @@ def _go_to(client: Client, address: bytes) -> None:
 
 
 def _resume(client: Client, argument: bytes) -> bytes:
-    """``vCont``: an action for each thread, the first that names it. All vCPUs run as the guest's schedule has it,
-    also those for which there is none."""
+    """``vCont``: an action for each thread, the first that names it. All vCPUs run as the guest's schedule has it."""
     return _run(client, _move(client, _wanted_step(client, argument)))
 
 
 def _wanted_step(client: Client, argument: bytes) -> _Step | None:
-    """What is to be stepped, None to continue; ValueError for what nobody understands."""
+    """What is to be stepped, None to continue; ValueError for what nobody understands, UsageError if some are to be
+    held meanwhile."""
     steps = []
+    everybody = set(range(len(client.target.threads())))
     named: set[int] = set()
-    for text in argument.split(b";"):
+    actions = argument.split(b";")
+    for text in actions:
         action, _, thread = text.partition(b":")
         number = thread_number(thread) if thread else ALL
-        vcpus = set(range(len(client.target.threads()))) if number in (ALL, ANY) else {client.vcpu(thread)}
+        vcpus = everybody if number in (ALL, ANY) else {client.vcpu(thread)}
         kind = action[:1]
         if kind not in b"cCsStr" or not kind:
             raise ValueError(f"no action {action!r}")
@@ -197,6 +200,9 @@ def _wanted_step(client: Client, argument: bytes) -> _Step | None:
             if vcpu not in named:
                 steps.append(_Step(vcpu, start, end))
         named |= vcpus
+    # One that steps over a breakpoint is named alone too, which says nothing of the user's wishes.
+    if named != everybody and (len(actions) > 1 or actions[0][:1] not in b"sS"):
+        raise UsageError(_NOT_HELD)
     return steps[0] if steps else None
 
 
