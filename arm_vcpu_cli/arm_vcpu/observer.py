@@ -82,8 +82,10 @@ class El1ExceptionRecord(NamedTuple):
     vcpu: int = 0
 
 
-CountAgain = Callable[[int, "int | None"], object]
-"""Counts an exit, by its time and by how long the host took (``ExitRecord.host_ns``)."""
+RepeatedAccess = Callable[[int, "int | None", int, int, int, int], object]
+"""Takes an access like an earlier one: its time; how long the host took (``ExitRecord.host_ns``); the value that was
+read (``ExitRecord.value``) or written; x30 and x29 (``ExitRecord.lr``, ``fp``); and the virtual interrupts that are
+pending as the guest resumes, as bits of HCR_EL2 (VI, VF)."""
 
 
 class ExitObserver(Protocol):
@@ -115,15 +117,16 @@ class ExitObserver(Protocol):
 
 
 @runtime_checkable
-class AccessCounter(ExitObserver, Protocol):
+class RepeatObserver(ExitObserver, Protocol):
     """An observer that may need no record of an access to a device that is just like an earlier one: by the same
-    instruction, at the same address.
+    instruction, at the same address. The accesses are plain: one general-purpose register, no write-back."""
 
-    ``counted`` is what counts such an access, set by :meth:`ExitObserver.exit`; None if each needs a record. The vCPU
-    sets it to None before.
-    """
+    @property
+    def wants_repeats(self) -> bool:
+        """Whether :meth:`repeat_of` is to be called."""
 
-    counted: CountAgain | None
+    def repeat_of(self, record: ExitRecord) -> RepeatedAccess:
+        """What takes accesses like the one in ``record``, which was reported just now, and the entries after them."""
 
 
 class SilentObserver:

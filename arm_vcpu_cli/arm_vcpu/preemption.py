@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from arm_vcpu_cli.arm_vcpu.context_frame import TrapFrame
-from arm_vcpu_cli.arm_vcpu.exit_path import ExitState
+from arm_vcpu_cli.arm_vcpu.exit_state import ExitState
 from arm_vcpu_cli.arm_vcpu.observer import ExitObserver, ExitRecord
 from arm_vcpu_cli.arm_vcpu.platform import Aarch64Hal
 from arm_vcpu_cli.arm_vcpu.recorder import FlightRecorder

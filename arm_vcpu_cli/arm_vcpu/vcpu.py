@@ -19,7 +19,8 @@ from arm_vcpu_cli.arm_vcpu.context_frame import GuestSystemRegisters, TrapFrame
 from arm_vcpu_cli.arm_vcpu.exception import SyncHandlers
 from arm_vcpu_cli.arm_vcpu.exception_chain import Chain
 from arm_vcpu_cli.arm_vcpu.execute_on_demand import Watcher
-from arm_vcpu_cli.arm_vcpu.exit_path import NO_LIMIT, ExitPath, ExitState
+from arm_vcpu_cli.arm_vcpu.exit_path import ExitPath
+from arm_vcpu_cli.arm_vcpu.exit_state import NO_LIMIT, ExitState
 from arm_vcpu_cli.arm_vcpu.guest_memory import GuestMemory
 from arm_vcpu_cli.arm_vcpu.interrupt_lines import VirtualInterruptLines
 from arm_vcpu_cli.arm_vcpu.observer import ExitObserver, FanOut
@@ -105,8 +106,7 @@ class Aarch64VCpu:
     @property
     def last_syndrome(self) -> int | None:
         """ESR_EL2 of the last exit that had one, None before the first. Raises :class:`VCpuError` while not bound."""
-        syndromes = (recent.record.esr for recent in reversed(self.recent_exits()))
-        return next((esr for esr in syndromes if esr is not None), None)
+        return next((each.record.esr for each in reversed(self.recent_exits()) if each.record.esr is not None), None)
 
     def set_entry(self, entry: int) -> None:
         """IPA of the first instruction."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 from copy import copy
 from typing import Any
 
-from arm_vcpu_cli.arm_vcpu.exit_path import ExitState
+from arm_vcpu_cli.arm_vcpu.exit_state import ExitState
 from arm_vcpu_cli.arm_vcpu.interrupt_lines import VirtualInterruptLines
 from arm_vcpu_cli.arm_vcpu.recorder import FlightRecorder
 

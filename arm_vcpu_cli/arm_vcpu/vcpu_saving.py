@@ -12,7 +12,7 @@ from typing import Any, Final
 from arm_vcpu_cli.arch.bitfield import MASK64
 from arm_vcpu_cli.arm_vcpu.access import Element, PendingAccess, PlainAccess
 from arm_vcpu_cli.arm_vcpu.exception import Pending, SyncHandlers
-from arm_vcpu_cli.arm_vcpu.exit_path import ExitState
+from arm_vcpu_cli.arm_vcpu.exit_state import ExitState
 from arm_vcpu_cli.arm_vcpu.interrupt_lines import UNKNOWN, VirtualInterruptLines
 from arm_vcpu_cli.arm_vcpu.residency import Residency
 from arm_vcpu_cli.axvcpu.exit import AxVCpuExitReason, Halt, Nothing, SystemDown

@@ -7,14 +7,13 @@ for the first exit of each kind, so live figures and those of a trace are counte
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, Final
 
 from arm_vcpu_cli.arch.registers.intid import intid_kind
 from arm_vcpu_cli.arch.syndrome.esr import EC_SHIFT
-from arm_vcpu_cli.arm_vcpu.observer import CountAgain, El1ExceptionRecord, ExitRecord
+from arm_vcpu_cli.arm_vcpu.observer import El1ExceptionRecord, ExitRecord, RepeatedAccess
 from arm_vcpu_cli.axvcpu.exit import (
     Halt,
     Hypercall,
@@ -67,7 +66,7 @@ FindCaller = Callable[[int, int, int], int]
 
 
 class ExitCounter:
-    """Counts the exits of a vCPU in ``statistics``; implements :class:`~arm_vcpu_cli.arm_vcpu.observer.AccessCounter`.
+    """Counts the exits of a vCPU in ``statistics``; implements :class:`~arm_vcpu_cli.arm_vcpu.observer.RepeatObserver`.
 
     ``clock`` returns the time in nanoseconds of the current vCPU, which ``current`` returns, and ``clock_of`` that of
     any vCPU if there are several; callers are found only with ``caller``, exceptions counted only with ``exceptions``.
@@ -75,6 +74,7 @@ class ExitCounter:
     """
 
     wants_entries: Final = False
+    wants_repeats: Final = True
     timing: Final = True
 
     def __init__(
@@ -93,7 +93,6 @@ class ExitCounter:
         self.statistics = Statistics()
         self.wants_exceptions = exceptions
         self.at_exit: Callable[[], None] | None = None
-        self.counted: CountAgain | None = None
         self._symbols = symbols
         self._places = Places(bus, affinities)
         self._describer = EventDescriber(symbols, bus)
@@ -114,6 +113,27 @@ class ExitCounter:
         """Count one exit."""
         if self.at_exit is not None:
             self.at_exit()
+        self.statistics.exit(self._cell(record), record.time, record.host_ns)
+
+    def repeat_of(self, record: ExitRecord) -> RepeatedAccess:
+        """See :class:`~arm_vcpu_cli.arm_vcpu.observer.RepeatObserver`."""
+        if self._caller is not None or self.at_exit is not None:
+            return self._with_callers(record)
+        count, cell = self.statistics.exit, self._cell(record)
+
+        def again(time: int, host_ns: int | None, _value: int, _lr: int, _fp: int, _lines: int) -> None:
+            count(cell, time, host_ns)
+
+        return again
+
+    def _with_callers(self, record: ExitRecord) -> RepeatedAccess:
+        def again(time: int, host_ns: int | None, _value: int, lr: int, fp: int, _lines: int) -> None:
+            record.time, record.host_ns, record.lr, record.fp = time, host_ns, lr, fp
+            self.exit(record)
+
+        return again
+
+    def _cell(self, record: ExitRecord) -> Cell:
         reason, pc = record.reason, record.pc
         kind = type(reason)
         detail = _DETAILS.get(kind)
@@ -121,11 +141,7 @@ class ExitCounter:
         # The syndrome distinguishes HVC, SMC and semihosting, and usually different programs at one address.
         key = (kind, None if detail is None else detail(reason), pc, caller, record.esr, record.vcpu)
         cell = self._cells.get(key)
-        if cell is None:
-            cell = self._new(key, record, caller)
-        self.statistics.exit(cell, record.time, record.host_ns)
-        if kind in _ACCESSES and self._caller is None and self.at_exit is None:
-            self.counted = partial(self.statistics.exit, cell)
+        return self._new(key, record, caller) if cell is None else cell
 
     def entry(self, vcpu: int, pc: int, el: int, *, irq: bool, fiq: bool) -> None:
         """Ignore entries."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from arm_vcpu_cli.arch.syndrome.esr import EC_SHIFT, ExceptionClass
 from arm_vcpu_cli.arm_vcpu.observer import El1ExceptionRecord, ExitRecord
 from arm_vcpu_cli.arm_vcpu.vectors import TrapKind
+from arm_vcpu_cli.axvcpu.exit import MmioRead, MmioWrite
 from arm_vcpu_cli.board.description import MachineDescription
 from arm_vcpu_cli.devices.bus import Bus
 from arm_vcpu_cli.devices.naming import intid_kind, meaning, name_access
@@ -117,6 +118,42 @@ class EventDescriber:
                 record.note,
             ),
         )
+
+    def access_like(self, record: ExitRecord) -> Callable[[int, int, int, int | None, int], TraceEvent]:
+        """A function from the number, the time, the value, the host's time and the caller of an access like the one in
+        ``record`` to its event."""
+        reason, va, pc, vcpu, el, esr = record.reason, record.va, record.pc, record.vcpu, record.el, record.esr
+        name, symbol, source = type(reason).__name__, self._symbol(pc), self._source(pc)
+        name_of = self._function
+        if isinstance(reason, MmioRead):
+            load, ipa, width = self._places.load, reason.addr, int(reason.width)
+            register, register_width = reason.reg, int(reason.reg_width)
+
+            def fields_of(value: int) -> Fields:
+                return load(ipa, va, width, register, register_width, value)
+
+        elif isinstance(reason, MmioWrite):
+            fields_of = partial(self._places.store, reason.addr, va, int(reason.width))
+        else:
+            raise TypeError(f"{name} is no access to a device")
+
+        def event(number: int, time: int, value: int, host_ns: int | None, caller: int) -> TraceEvent:
+            fields = fields_of(value)
+            if host_ns is not None:
+                fields = (*fields, ("host_ns", host_ns))
+            function = name_of(caller) if caller else ""
+            return _new(TraceEvent, (EXIT, number, vcpu, time, name, pc, symbol, source, function, el, esr, fields, ""))
+
+        return event
+
+    def entry_like(self, vcpu: int, pc: int, el: int) -> Callable[[int, int], TraceEvent]:
+        """A function from the number and the time of an entry at ``pc``, without interrupts, to its event."""
+        symbol = self._symbol(pc)
+
+        def event(number: int, time: int) -> TraceEvent:
+            return _new(TraceEvent, (ENTRY, number, vcpu, time, "", pc, symbol, "", "", el, None, (), ""))
+
+        return event
 
     def entry(self, number: int, time: int, vcpu: int, pc: int, el: int, virq: str) -> TraceEvent:
         """The guest resumes; ``virq`` says which virtual interrupts are pending."""

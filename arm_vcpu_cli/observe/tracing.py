@@ -11,13 +11,16 @@ from collections.abc import Callable, Sequence
 from copy import copy
 from typing import TYPE_CHECKING, Any, Final
 
-from arm_vcpu_cli.arm_vcpu.observer import El1ExceptionRecord, ExitRecord
+from arm_vcpu_cli.arch.bitfield import MASK64
+from arm_vcpu_cli.arm_vcpu.interrupt_lines import VF, VI
+from arm_vcpu_cli.arm_vcpu.observer import El1ExceptionRecord, ExitRecord, RepeatedAccess
 from arm_vcpu_cli.axvcpu.exit import MmioRead, MmioWrite, NestedPageFault
 from arm_vcpu_cli.axvcpu.vcpu import VCpuState
 from arm_vcpu_cli.observe.describing import EventDescriber, InterruptStep
 from arm_vcpu_cli.observe.latency import InterruptLatency
 from arm_vcpu_cli.observe.once import Once
-from arm_vcpu_cli.record import Record
+from arm_vcpu_cli.observe.text_window import TextWindow
+from arm_vcpu_cli.observe.trace_options import TraceOptions
 from arm_vcpu_cli.trace.event import (
     ACCESS,
     CODE,
@@ -31,7 +34,7 @@ from arm_vcpu_cli.trace.event import (
     TraceEnd,
     TraceEvent,
 )
-from arm_vcpu_cli.trace.selection import EVERYTHING, Facts, Selection, Test
+from arm_vcpu_cli.trace.selection import Facts, Test
 from arm_vcpu_cli.trace.sinks import TraceSink
 from arm_vcpu_cli.vm.endings import RunResult
 from arm_vcpu_cli.vm.passthrough import PassedThrough
@@ -42,25 +45,10 @@ if TYPE_CHECKING:
 _WITH_IPA: Final = (MmioRead, MmioWrite, NestedPageFault)
 _NEWLINE: Final = b"\n"
 _LONGEST_LINE: Final = 4096
+_INSTRUCTION: Final = 4
 
 
-class TraceOptions(Record):
-    """The selection of a trace. ``first`` and ``last`` are numbers of events, 0 for all.
-
-    A trace that starts at an address or on console text is empty until then; one that stops there may start again.
-    """
-
-    selection: Selection = EVERYTHING
-    timing: bool = False
-    first: int = 0
-    last: int = 0
-    start_at: tuple[int, ...] = ()
-    stop_at: tuple[int, ...] = ()
-    start_on: bytes = b""
-    stop_on: bytes = b""
-
-
-MOMENTARY: Final = tuple("_open _left _ring _seen _kinds _held_states _line _exited _begun _inside _late _tail".split())
+MOMENTARY: Final = tuple("_open _left _ring _seen _kinds _held_states _line _exited _begun _inside _late".split())
 """The attributes that change."""
 
 
@@ -139,7 +127,7 @@ class Tracer:
         self._inside = False
         self._late: list[tuple[Callable[..., TraceEvent], int, int, object]] = []
         """Effects of an exit that is not reported yet, held back so that the cause precedes them."""
-        self._tail = b""
+        self._window = TextWindow(options.start_on, options.stop_on)
         self._latency = InterruptLatency()
 
     @property
@@ -163,11 +151,12 @@ class Tracer:
     def remembered(self) -> Any:
         """See :class:`~arm_vcpu_cli.saved.Remembers`."""
         number = 0 if self._once is None else self._once.number
-        return [copy(getattr(self, name)) for name in MOMENTARY], self._latency.remembered(), number
+        values = [copy(getattr(self, name)) for name in MOMENTARY]
+        return values, self._window.tail, self._latency.remembered(), number
 
     def recall(self, remembered: Any) -> None:
         """See :class:`~arm_vcpu_cli.saved.Remembers`."""
-        values, latency, number = remembered
+        values, self._window.tail, latency, number = remembered
         for name, value in zip(MOMENTARY, values, strict=True):
             setattr(self, name, copy(value))
         self._latency.recall(latency)
@@ -196,6 +185,45 @@ class Tracer:
         self._inside = False
         if self._late:
             self._finish()
+
+    @property
+    def wants_repeats(self) -> bool:
+        """Whether no exit has to be examined before it is reported."""
+        return self._wants_exits and self._test is None
+
+    def repeat_of(self, record: ExitRecord) -> RepeatedAccess:
+        """See :class:`~arm_vcpu_cli.arm_vcpu.observer.RepeatObserver`."""
+        kind, vcpu, el, origin = type(record.reason), record.vcpu, record.el, record.pc
+        pc = origin + _INSTRUCTION & MASK64
+        exit_event, entry_event = self._describer.access_like(record), self._describer.entry_like(vcpu, pc, el)
+        entries, time, find, at_once = self.wants_entries, self._time, self._caller, self._unbounded
+
+        def again(happened: int, host_ns: int | None, value: int, lr: int, fp: int, lines: int) -> None:
+            # As in exit and entry.
+            self._seen = number = self._seen + 1
+            self._kinds[kind] += 1
+            if self.at_exit is not None:
+                self.at_exit()
+            if self._open:
+                caller = 0 if find is None else find(origin, lr, fp)
+                if at_once:
+                    self._event(exit_event(number, happened, value, host_ns, caller))
+                else:
+                    self._tell(exit_event, number, happened, value, host_ns, caller)
+            self._inside = False
+            if self._late:
+                self._finish()
+            if not entries:
+                return
+            if lines:
+                self._exited.add(vcpu)
+                self.entry(vcpu, pc, el, irq=bool(lines & VI), fiq=bool(lines & VF))
+            elif self._open and at_once:
+                self._event(entry_event(number, time()))
+            elif self._open:
+                self._tell(entry_event, number, time())
+
+        return again
 
     def _meets(self, test: Test, record: ExitRecord) -> bool:
         reason = record.reason
@@ -286,7 +314,9 @@ class Tracer:
 
     def console(self, data: bytes) -> None:
         """Process the guest's output; lines are reported when they end."""
-        self._look_for_text(data)
+        window = self._window.look(data)
+        if window is not None:
+            self._open = window and self._left != 0
         if not self.wants_console:
             return
         line = self._line
@@ -368,27 +398,3 @@ class Tracer:
         self._line.clear()
         vcpu = self._current()
         self._tell_effect(self._describer.console, vcpu, self._time(), (vcpu, line))
-
-    def _look_for_text(self, data: bytes) -> None:
-        start, stop = self._options.start_on, self._options.stop_on
-        longest = max(len(start), len(stop))
-        if not longest:
-            return
-        text = self._tail + data
-        # The first byte not searched before may be the end of the text.
-        fresh = len(self._tail)
-        began = _last(text, start, fresh)
-        ended = _last(text, stop, fresh)
-        if began > ended:
-            self.open()
-        elif ended >= 0:
-            self.shut()
-        self._tail = text[max(0, len(text) - longest + 1) :]
-
-
-def _last(text: bytes, wanted: bytes, fresh: int) -> int:
-    """The last position in ``text`` at which ``wanted`` ends, if after ``fresh``; else -1."""
-    if not wanted:
-        return -1
-    at = text.rfind(wanted)
-    return at + len(wanted) if at >= 0 and at + len(wanted) > fresh else -1

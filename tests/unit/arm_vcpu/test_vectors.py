@@ -6,7 +6,8 @@ import itertools
 
 import pytest
 
-from arm_vcpu_cli.arm_vcpu.exit_path import ExitPath, ExitState
+from arm_vcpu_cli.arm_vcpu.exit_path import ExitPath
+from arm_vcpu_cli.arm_vcpu.exit_state import ExitState
 from arm_vcpu_cli.arm_vcpu.interrupt_lines import VirtualInterruptLines
 from arm_vcpu_cli.arm_vcpu.recorder import FlightRecorder
 from arm_vcpu_cli.arm_vcpu.vectors import TABLE_ALIGNMENT, TABLE_SIZE, TrapKind, TrapSource, VectorTable, vector_offset
