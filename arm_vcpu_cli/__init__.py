@@ -65,8 +65,8 @@ if TYPE_CHECKING:
     from arm_vcpu_cli.host.hardware_support import has_hardware_support
     from arm_vcpu_cli.host.machine_host import Host
     from arm_vcpu_cli.inspect.virtual_cpu import VirtualCpu
-    from arm_vcpu_cli.observe.trace_options import TraceOptions
     from arm_vcpu_cli.observe.tracing import Tracer
+    from arm_vcpu_cli.observe.tracing_options import TraceOptions
     from arm_vcpu_cli.trace.selection import Selection
     from arm_vcpu_cli.trace.sinks import JsonLinesSink, TraceSink
     from arm_vcpu_cli.trace.text import TextSink
@@ -138,7 +138,7 @@ _MODULES: Final = {
     "SysRegWrite": "arm_vcpu_cli.axvcpu.exit",
     "SystemDown": "arm_vcpu_cli.axvcpu.exit",
     "TextSink": "arm_vcpu_cli.trace.text",
-    "TraceOptions": "arm_vcpu_cli.observe.trace_options",
+    "TraceOptions": "arm_vcpu_cli.observe.tracing_options",
     "TraceSink": "arm_vcpu_cli.trace.sinks",
     "Tracer": "arm_vcpu_cli.observe.tracing",
     "TrapFrame": "arm_vcpu_cli.arm_vcpu.context_frame",

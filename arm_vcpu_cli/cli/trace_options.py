@@ -23,7 +23,7 @@ from arm_vcpu_cli.cli.sections import SelectionOption
 from arm_vcpu_cli.errors import UsageError
 from arm_vcpu_cli.guest.symbols import SymbolTable
 from arm_vcpu_cli.observe.describing import seen_bus
-from arm_vcpu_cli.observe.trace_options import TraceOptions
+from arm_vcpu_cli.observe.tracing_options import TraceOptions
 from arm_vcpu_cli.record import Record
 from arm_vcpu_cli.trace.event import EVENT_TYPES, EXCEPTION, UNASKED_TYPES
 from arm_vcpu_cli.trace.selection import UNBOUNDED, Selection, Span

@@ -8,8 +8,8 @@ from arm_vcpu_cli.devices.naming import device_kind
 from arm_vcpu_cli.observe.callers import CallerFinder, virtual_reader
 from arm_vcpu_cli.observe.continuing_traces import hold
 from arm_vcpu_cli.observe.describing import EventDescriber, seen_bus
-from arm_vcpu_cli.observe.trace_options import TraceOptions
 from arm_vcpu_cli.observe.tracing import Tracer
+from arm_vcpu_cli.observe.tracing_options import TraceOptions
 from arm_vcpu_cli.observe.vcpu_times import VcpuTimes
 from arm_vcpu_cli.observe.vector_watch import watch_vectors
 from arm_vcpu_cli.printable import printable

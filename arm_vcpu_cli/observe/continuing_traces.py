@@ -13,8 +13,8 @@ from typing import Any, Final
 from arm_vcpu_cli.axvcpu.exit import Halt, SystemDown
 from arm_vcpu_cli.axvcpu.vcpu import VCpuState
 from arm_vcpu_cli.observe.describing import EventDescriber
-from arm_vcpu_cli.observe.trace_options import TraceOptions
 from arm_vcpu_cli.observe.tracing import MOMENTARY, Tracer
+from arm_vcpu_cli.observe.tracing_options import TraceOptions
 from arm_vcpu_cli.observe.vcpu_times import VcpuTimes
 from arm_vcpu_cli.saved import Saved
 from arm_vcpu_cli.trace.event import IRQ, STATE, TraceEnd, TraceEvent, TraceHeader

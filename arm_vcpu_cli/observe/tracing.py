@@ -20,7 +20,7 @@ from arm_vcpu_cli.observe.describing import EventDescriber, InterruptStep
 from arm_vcpu_cli.observe.latency import InterruptLatency
 from arm_vcpu_cli.observe.once import Once
 from arm_vcpu_cli.observe.text_window import TextWindow
-from arm_vcpu_cli.observe.trace_options import TraceOptions
+from arm_vcpu_cli.observe.tracing_options import TraceOptions
 from arm_vcpu_cli.trace.event import (
     ACCESS,
     CODE,

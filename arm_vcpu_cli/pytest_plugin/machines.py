@@ -14,8 +14,8 @@ from arm_vcpu_cli.api import Machine
 from arm_vcpu_cli.errors import ArmVcpuError
 from arm_vcpu_cli.inspect.virtual_cpu import VirtualCpu
 from arm_vcpu_cli.observe.attaching import attach_tracer, trace_header
-from arm_vcpu_cli.observe.trace_options import TraceOptions
 from arm_vcpu_cli.observe.tracing import Tracer
+from arm_vcpu_cli.observe.tracing_options import TraceOptions
 from arm_vcpu_cli.pytest_plugin.exit_log import MOST_EVENTS, ExitLog
 from arm_vcpu_cli.pytest_plugin.settings import Settings, settings_of
 from arm_vcpu_cli.record import Record

@@ -29,8 +29,8 @@ from arm_vcpu_cli.devices.bus import Bus
 from arm_vcpu_cli.devices.regions import ReadAsZero
 from arm_vcpu_cli.guest.symbols import Symbol, SymbolTable
 from arm_vcpu_cli.observe.describing import EventDescriber
-from arm_vcpu_cli.observe.trace_options import TraceOptions
 from arm_vcpu_cli.observe.tracing import Tracer
+from arm_vcpu_cli.observe.tracing_options import TraceOptions
 from arm_vcpu_cli.trace.event import EVENT_TYPES, UNASKED_TYPES, TraceEnd, TraceEvent
 from arm_vcpu_cli.trace.selection import Selection, Span
 from arm_vcpu_cli.vm.endings import Ending, RunResult
