@@ -16,6 +16,7 @@ from arm_vcpu_cli.observe.tracing import Tracer
 from arm_vcpu_cli.observe.tracing_options import TraceOptions
 from arm_vcpu_cli.trace.event import EXCEPTION, EXIT, TraceEvent
 from arm_vcpu_cli.trace.selection import Selection
+from arm_vcpu_cli.vm.endings import RunResult
 from tests.support.sink import Sink
 
 from .harness import GUARD_SECONDS, GUESTS
@@ -44,7 +45,8 @@ def traced(options: TraceOptions, **more: Any) -> tuple[list[TraceEvent], dict[s
     sink = Sink()
     with opened(**more) as machine:
         tracer = attach_tracer(machine.parts, sink, options)
-        machine.run(timeout=GUARD_SECONDS)
+        result = machine.run(timeout=GUARD_SECONDS)
+        tracer.end(RunResult(result.ending, result.status, result.message, result.exits, 0.0))
         tracer.close()
     return sink.events, sink.counts
 
