@@ -64,6 +64,10 @@ class PowerController:
         """The state of a CPU."""
         return self._states[cpu]
 
+    def is_powered_down(self, cpu: int) -> bool:
+        """Whether a CPU is suspended, and starts anew when it is woken."""
+        return self._states[cpu] is CpuPower.SUSPENDED and cpu in self._starts
+
     def online(self) -> tuple[int, ...]:
         """The CPUs that are on, the suspended ones included, in order."""
         on = (CpuPower.ON, CpuPower.SUSPENDED)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, Final
 
 from arm_vcpu_cli.arch.translation.descriptor import PAGE_SIZE
@@ -117,6 +118,7 @@ def load_parts(machine: Machine, saved: Saved, *, forget_code: bool = True) -> N
         raise ValueError(f"snapshot.parts are {', '.join(of_parts.names())}, expected {', '.join(mine)}")
     for name, part in mine.items():
         _loading(name, part, of_parts.value(name))
+    _restore_wake_requests(machine)
     random = saved.part("random")
     for name, numbers in machine.random.items():
         if not random.is_none(name):
@@ -126,6 +128,16 @@ def load_parts(machine: Machine, saved: Saved, *, forget_code: bool = True) -> N
     machine.earlier_instructions += saved.number("instructions", MOST_INSTRUCTIONS) - machine.instructions
     if faults is not None:
         _loading(FAULTS, faults, of_parts.value(FAULTS) if FAULTS in of_parts.names() else None)
+
+
+def _restore_wake_requests(machine: Machine) -> None:
+    """Have the GIC wake those CPUs that wait without power: their power states say which."""
+    gic = machine.gic
+    if gic is None:
+        return
+    for cpu in machine.cpus:
+        wake = partial(machine.scheduler.raised, cpu.index) if machine.power.is_powered_down(cpu.affinity) else None
+        gic.restore_wake_request(cpu.index, wake)
 
 
 def save_run(run: GuestRun) -> dict[str, Any]:

@@ -55,9 +55,10 @@ def assert_goes_on(folder: Path, whole: tuple[list[str], Finished], *where: obje
             [("--instructions", 40_000), ("--max-exits", 150), ("--max-exits", 301)],
         ),
         (("--smp", 4, "--gic", 2, sample("smp")), [("--max-exits", 97)]),
+        ((GUESTS / "suspended.elf",), [("--max-exits", 5), ("--max-exits", 6), ("--max-exits", 8)]),
         ((sample("exits"),), [("--max-exits", 400), ("--no-compress", "--max-exits", 77)]),
     ],
-    ids=["ticks", "paging", "psci", "gicv2", "exits"],
+    ids=["ticks", "paging", "psci", "gicv2", "suspended", "exits"],
 )
 def test_the_trace_goes_on(tmp_path: Path, guest: tuple[object, ...], points: list[tuple[object, ...]]) -> None:
     whole = traced(tmp_path / "whole.jsonl", *guest)

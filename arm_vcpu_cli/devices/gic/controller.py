@@ -56,6 +56,10 @@ class InterruptController(Protocol):
         """Call ``wake`` for interrupts that are held back from the CPU interface of a PE that waits without power, at
         once if there is one already; until :meth:`reset_interface`."""
 
+    def restore_wake_request(self, cpu: int, wake: Callable[[], None] | None) -> None:
+        """As :meth:`on_wake_request`, for a PE that waited so when the state was saved that was loaded; None for one
+        that did not. What is held back was noticed then."""
+
     def reset_interface(self, cpu: int) -> None:
         """Reset the CPU interface of a PE that is switched off or on: it signals nothing."""
 

@@ -103,6 +103,9 @@ class GicV2:
     def on_wake_request(self, cpu: int, wake: Callable[[], None]) -> None:
         """Do nothing: no Redistributor holds interrupts back, so the interface of a waiting PE signals them."""
 
+    def restore_wake_request(self, cpu: int, wake: Callable[[], None] | None) -> None:
+        """Do nothing, as :meth:`on_wake_request`."""
+
     def reset_interface(self, cpu: int) -> None:
         """Reset the CPU interface of a PE that is switched off or on: it signals nothing."""
         self._interfaces[cpu].reset()

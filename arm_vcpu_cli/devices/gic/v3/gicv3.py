@@ -57,8 +57,13 @@ class GicV3:
 
     def on_wake_request(self, cpu: int, wake: Callable[[], None]) -> None:
         """Call ``wake`` when the Redistributor of a PE that sleeps asserts WakeRequest (IHI 0069H, 11.1)."""
-        self._iri.pes[cpu].wake = wake
+        self.restore_wake_request(cpu, wake)
         self._iri.update(cpu)
+
+    def restore_wake_request(self, cpu: int, wake: Callable[[], None] | None) -> None:
+        """As :meth:`on_wake_request`, for a PE that waited so when the state was saved that was loaded; None for one
+        that did not. What is held back was noticed then."""
+        self._iri.pes[cpu].wake = wake
 
     def reset_interface(self, cpu: int) -> None:
         """Reset the CPU interface of a PE that is switched off or on: it signals nothing.
