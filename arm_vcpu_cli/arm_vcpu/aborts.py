@@ -13,7 +13,7 @@ from arm_vcpu_cli.arch.syndrome.esr import (
 )
 from arm_vcpu_cli.arch.translation.fault_address import fault_ipa
 from arm_vcpu_cli.arch.translation.memtype import Access
-from arm_vcpu_cli.arch.translation.walk import ADDRESS_SIZE
+from arm_vcpu_cli.arch.translation.walk import ADDRESS_SIZE, TRANSLATION
 from arm_vcpu_cli.arm_vcpu.access import PendingAccess
 from arm_vcpu_cli.arm_vcpu.guest_memory import GuestMemory
 from arm_vcpu_cli.arm_vcpu.inject import El1Entry
@@ -59,10 +59,11 @@ class GuestAborts:
         return self._memory.translate(vaddr, access=access).paddr is not None
 
     def _fault(self, vaddr: int, access: Access, *, on_walk: bool) -> int:
-        """The fault status code: an external abort, of the access or of a table's, as a walk of stage 1 has it. The
-        core does not compare output addresses with TCR_EL1.IPS; that nothing is there is found out at stage 2."""
+        """The fault status code: an external abort, of the access or of a table's, as a walk of stage 1 has it. A core
+        that does not compare output addresses with TCR_EL1.IPS, or takes a block where none is allowed, finds out at
+        stage 2 that nothing is there."""
         fault = self._memory.translate(vaddr, el=1 if self._entry.from_el1 else 0, access=access).stage1.fault
-        if fault is not None and fault.kind == ADDRESS_SIZE:
+        if fault is not None and fault.kind in (ADDRESS_SIZE, TRANSLATION):
             return fault.fault_status
         if not on_walk:
             return FSC_EXTERNAL

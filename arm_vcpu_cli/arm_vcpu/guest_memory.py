@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Final, Protocol
 
+from arm_vcpu_cli.arch.identification.idregs import Aa64Mmfr0
 from arm_vcpu_cli.arch.registers.sysreg import SysReg, lookup
+from arm_vcpu_cli.arch.translation.controls import Stage1Controls, stage1_controls
 from arm_vcpu_cli.arch.translation.memtype import Access
 from arm_vcpu_cli.arch.translation.stage1walk import walk_stage1
 from arm_vcpu_cli.arch.translation.stage2walk import walk_stage2
@@ -35,12 +37,39 @@ class RegisterReader(Protocol):
         """The value of a system register."""
 
 
+def controls_of(core: RegisterReader) -> Stage1Controls:
+    """The controls of stage 1 that a CPU has, by its ID registers."""
+    mmfr0, mmfr1, mmfr2, isar1 = (
+        core.read_sysreg(lookup(f"ID_AA64{name}_EL1")) for name in ("MMFR0", "MMFR1", "MMFR2", "ISAR1")
+    )
+    if mmfr1:
+        # The engine walks granules of 16 KiB whatever it announces. Only Armv8.0 CPUs are kept from it (walk_checks).
+        mmfr0 = int(Aa64Mmfr0(mmfr0).replace(TGran16=1))
+    return stage1_controls(mmfr0=mmfr0, mmfr1=mmfr1, mmfr2=mmfr2, isar1=isar1)
+
+
 class GuestMemory:
     """The memory of a guest, by IPA and by VA; ``core`` has its registers."""
 
     def __init__(self, core: RegisterReader, hal: Aarch64Hal) -> None:
         self._core = core
         self._hal = hal
+        self._controls: Stage1Controls | None = None
+
+    @property
+    def controls(self) -> Stage1Controls:
+        """The controls of stage 1 that the CPU has."""
+        if self._controls is None:
+            self._controls = controls_of(self._hal.core(0))
+        return self._controls
+
+    def tcr(self) -> int:
+        """TCR_EL1 without what the CPU does not have."""
+        return self.controls.effective_tcr(self._sysreg("TCR_EL1"))
+
+    def sctlr(self) -> int:
+        """SCTLR_EL1 likewise."""
+        return self.controls.effective_sctlr(self._sysreg("SCTLR_EL1"))
 
     def walk_ipa(self, ipa: int, access: Access | None = None) -> Walk:
         """Stage 2 of an address."""
@@ -57,13 +86,14 @@ class GuestMemory:
             self._read_table,
             ttbr0=self._sysreg("TTBR0_EL1"),
             ttbr1=self._sysreg("TTBR1_EL1"),
-            tcr=self._sysreg("TCR_EL1"),
-            sctlr=self._sysreg("SCTLR_EL1"),
+            tcr=self.tcr(),
+            sctlr=self.sctlr(),
             mair=self._sysreg("MAIR_EL1"),
             va=vaddr,
             access=access,
             el=el,
             pan=pan,
+            pa_bits=self.controls.pa_bits,
         )
         if stage1.output is None:
             return Translation(stage1, None)

@@ -4,7 +4,7 @@ A lever of last resort, for what the engine gets wrong or does slowly, and has n
 exported functions through its global offset table, and an entry there can be made to point elsewhere. The functions
 that are redirected are listed here, each with the reason; ``levers`` checks by experiment that a stub works before it
 is relied on. If the host is not the one that the code is written for, or the entry is not found, nothing changes and
-the limit stays. More of them are in ``inline_counting``, ``code_writes``, ``refusals`` and ``yields``.
+the limit stays. More of them are in ``inline_counting``, ``code_writes``, ``refusals``, ``walk_checks`` and ``yields``.
 
 ``get_phys_addr``
     walks both stages of translation. The engine takes the size of stage 2's leaf for that of the translation, and TLBI
@@ -33,7 +33,7 @@ from arm_vcpu_cli.engine.host_cpu import is_linux, is_x86
 from arm_vcpu_cli.engine.search import places_of
 from arm_vcpu_cli.engine.unicorn_api import WORD, library_function, loaded_library
 
-_WALK: Final = "get_phys_addr_aarch64"
+WALK: Final = "get_phys_addr_aarch64"
 ADD, SUB, MUL, DIV = (f"float64_{name}_aarch64" for name in ("add", "sub", "mul", "div"))
 
 _WALK_STUB: Final = bytes.fromhex(
@@ -153,6 +153,8 @@ class Interposition:
     def __init__(self, entries: Mapping[int, tuple[int, bytes]], words: Sequence[int] = ()) -> None:
         """``entries`` are the addresses of the table's words, each with the function in it and the stub for it. Behind
         a stub lie that function and ``words``."""
+        self.stubs: Final[dict[int, int]] = {}
+        """The address of each stub by that of the function that it stands for."""
         page = mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
         anchor = ctypes.c_char.from_buffer(page)
         # The library still calls them while the interpreter destroys its objects.
@@ -166,7 +168,7 @@ class Interposition:
             page[at : at + len(content)] = content
             entry = ctypes.c_uint64.from_address(address)
             self._originals.append((entry, original))
-            entry.value = ctypes.addressof(anchor) + at
+            entry.value = self.stubs[original] = ctypes.addressof(anchor) + at
             at += len(content)
 
     def undo(self) -> None:
@@ -175,9 +177,10 @@ class Interposition:
             entry.value = original
 
 
-def interpose_walk() -> Interposition | None:
-    """Redirect walks of both stages to their stub; None if that is not possible or has been done already."""
-    return interpose({_WALK: _WALK_STUB})
+def interpose_walk(under: Interposition | None = None) -> Interposition | None:
+    """Redirect walks of both stages to their stub; None if that is not possible or has been done already. ``under`` has
+    redirected them before, and its stub is what this one calls."""
+    return interpose({WALK: _WALK_STUB}, under=under)
 
 
 def interpose_arithmetic() -> Interposition | None:
@@ -185,10 +188,13 @@ def interpose_arithmetic() -> Interposition | None:
     return interpose(FLOAT_STUBS)
 
 
-def interpose(stubs: Mapping[str, bytes], words: Sequence[int] = ()) -> Interposition | None:
+def interpose(
+    stubs: Mapping[str, bytes], words: Sequence[int] = (), *, under: Interposition | None = None
+) -> Interposition | None:
     """Redirect functions of the library to stubs by their symbols; None if that is not possible.
 
-    Behind each stub, at the next multiple of 8, lie the address of the function and ``words``.
+    Behind each stub, at the next multiple of 8, lie the address of the function and ``words``. Where ``under``
+    has redirected a function, its stub is what is redirected, and called.
     """
     library = loaded_library() if is_linux() and is_x86() else None
     if library is None:
@@ -197,6 +203,8 @@ def interpose(stubs: Mapping[str, bytes], words: Sequence[int] = ()) -> Interpos
     entries: dict[int, tuple[int, bytes]] = {}
     for name, stub in stubs.items():
         original = library_function(name)
+        if under is not None and original is not None:
+            original = under.stubs.get(original, original)
         found = [] if original is None else places_of(original, content, WORD)
         if original is None or len(found) != 1:
             return None

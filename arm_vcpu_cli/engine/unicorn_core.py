@@ -12,9 +12,9 @@ from arm_vcpu_cli.arch.identification.idregs import Aa64Isar1, Aa64Pfr0
 from arm_vcpu_cli.arch.registers.el1regs import EL1H_MASKED, EL2H_MASKED
 from arm_vcpu_cli.arch.registers.sysreg import SysReg, lookup
 from arm_vcpu_cli.engine.asking import ask_until
+from arm_vcpu_cli.engine.corrections import correct_engine
 from arm_vcpu_cli.engine.counters import Counters
 from arm_vcpu_cli.engine.discovery import known_layout
-from arm_vcpu_cli.engine.fp_traps import take_fp_traps
 from arm_vcpu_cli.engine.guarded_device import guarded
 from arm_vcpu_cli.engine.guest_debugging import GuestDebugging
 from arm_vcpu_cli.engine.handover import hand_over_to_el2
@@ -57,7 +57,7 @@ class UnicornCore:
         self._layout = known_layout() if layout is None else layout
         self._levers = known_levers() if levers is None else levers
         self._model = model
-        take_fp_traps()
+        correct_engine()
         self._engine = Engine(model)
         self._debugging = GuestDebugging(self._engine, self._layout)
         if self._levers.exit_check is not None:

@@ -65,8 +65,18 @@ class Stage1Map:
     """The mappings of one half of the address space, with the registers as they are."""
 
     def __init__(
-        self, read_table: ReadTable, *, upper: bool, ttbr: int, tcr: int, sctlr: int, mair: int, pan: bool = False
+        self,
+        read_table: ReadTable,
+        *,
+        upper: bool,
+        ttbr: int,
+        tcr: int,
+        sctlr: int,
+        mair: int,
+        pan: bool = False,
+        pa_bits: int = 48,
     ) -> None:
+        """``pa_bits`` is the implemented address width."""
         control = Tcr(tcr & MASK64)
         self._read = read_table
         self._sctlr = Sctlr(sctlr & MASK64)
@@ -74,7 +84,8 @@ class Stage1Map:
         self._pan = pan
         self._hardware_sets_af = bool(control.HA)
         self.half: Half = select_half(upper, ttbr, ttbr, control, None)
-        self.geometry: Geometry = half_geometry(self.half, control, 52)
+        self.geometry: Geometry = half_geometry(self.half, control, pa_bits)
+        self._order = ">" if self._sctlr.EE else "<"
         self.base = (MASK64 + 1) - (1 << self.half.size_bits) if upper else 0
         """The lowest address of the half."""
         self._tables = 0
@@ -87,9 +98,9 @@ class Stage1Map:
 
         Raises :class:`TooManyTablesError` after what was found up to there.
         """
-        if not self._sctlr.M or self.half.disabled:
-            return
         geometry = self.geometry
+        if not self._sctlr.M or self.half.disabled or geometry.table >> geometry.output_bits:
+            return
         leaves = self._leaves(geometry.table, geometry.level, geometry.index_bits, self.base, _NO_LIMITS)
         last: Mapped | None = None
         beyond: TooManyTablesError | None = None
@@ -126,10 +137,12 @@ class Stage1Map:
             return
         geometry = self.geometry
         span = 1 << geometry.shift(level)
-        for index, word in enumerate(struct.unpack(f"<{size // DESCRIPTOR_BYTES}Q", content)):
+        for index, word in enumerate(struct.unpack(f"{self._order}{size // DESCRIPTOR_BYTES}Q", content)):
             if not word & 1 or not geometry.is_valid(level, word):
                 continue
             va, address = base + index * span, geometry.address_in(word)
+            if address >> geometry.output_bits:
+                continue
             if geometry.is_leaf(level, word):
                 yield Mapped(va, address & -span, span, level, *self._attributes(word, limits))
             else:
@@ -141,15 +154,16 @@ class Stage1Map:
         geometry = self.geometry
         span = 1 << geometry.shift(LAST_LEVEL)
         first = pages = start = next_word = 0
-        for index, word in enumerate(struct.unpack(f"<{len(content) // DESCRIPTOR_BYTES}Q", content)):
-            if pages and word == next_word and word & _OUTPUT and not geometry.lpa:
+        beyond = _OUTPUT & -(1 << geometry.output_bits)
+        for index, word in enumerate(struct.unpack(f"{self._order}{len(content) // DESCRIPTOR_BYTES}Q", content)):
+            if pages and word == next_word and word & _OUTPUT and not word & beyond and not geometry.lpa:
                 pages += 1
                 next_word += span
                 continue
             if pages:
                 yield self._run(first, start * span, pages * span, limits)
                 pages = 0
-            if word & 1 and geometry.is_valid(LAST_LEVEL, word):
+            if word & 1 and not word & beyond and geometry.is_valid(LAST_LEVEL, word):
                 first, start, pages, next_word = word, index, 1, word + span
         if pages:
             yield self._run(first, start * span, pages * span, limits)

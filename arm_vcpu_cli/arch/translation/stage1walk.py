@@ -2,7 +2,7 @@
 
 Granules of 4, 16 and 64 KiB, both halves of the address space, hierarchical limits, and 52-bit output
 addresses with the 64 KiB granule (FEAT_LPA). FEAT_LPA2, FEAT_LVA, FEAT_D128 and the permission indirection
-are not modelled.
+are not modelled. All controls have an effect: those that the PE lacks are taken away before (``controls``).
 """
 
 from __future__ import annotations
@@ -213,6 +213,8 @@ def walk_stage1(
         if word is None:
             steps.append(WalkStep(level, address, 0, "external"))
             return failed(steps, "external", level)
+        if system.EE:
+            word = int.from_bytes(word.to_bytes(DESCRIPTOR_BYTES, "little"), "big")
         if not geometry.is_valid(level, word):
             steps.append(WalkStep(level, address, word, "invalid"))
             return failed(steps, "translation", level)

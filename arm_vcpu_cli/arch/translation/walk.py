@@ -22,10 +22,11 @@ ReadU64 = Callable[[int], "int | None"]
 """Reads the 64-bit word at a physical (stage 1: intermediate physical) address; None: no memory is there."""
 
 ADDRESS_SIZE: Final = "address size"
+TRANSLATION: Final = "translation"
 FAULT_BASES: Final[Mapping[str, int]] = MappingProxyType(
     {
         ADDRESS_SIZE: FSC_ADDRESS_SIZE,
-        "translation": FSC_TRANSLATION,
+        TRANSLATION: FSC_TRANSLATION,
         "access flag": FSC_ACCESS_FLAG,
         "permission": FSC_PERMISSION,
         "external": FSC_EXTERNAL_WALK_L0,

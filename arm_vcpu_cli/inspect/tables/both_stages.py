@@ -216,7 +216,7 @@ def _stage1_controls(machine: Machine, vaddr: int) -> str:
     """The stage-1 configuration of the half of the address space that holds an address."""
     if not Sctlr(_sysreg(machine, "SCTLR_EL1")).M:
         return "off (SCTLR_EL1.M = 0): the IPA is the VA"
-    control = Tcr(_sysreg(machine, "TCR_EL1"))
+    control = Tcr(machine.current.arch.memory().tcr())
     upper = vaddr >> 55 & 1
     name = f"TTBR{upper}_EL1"
     half = select_half(bool(upper), 0, 0, control, None)
@@ -226,7 +226,7 @@ def _stage1_controls(machine: Machine, vaddr: int) -> str:
 
 
 def _step1(machine: Machine, vaddr: int, step: WalkStep, mair: Mair) -> Step:
-    control = Tcr(_sysreg(machine, "TCR_EL1"))
+    control = Tcr(machine.current.arch.memory().tcr())
     geometry = half_geometry(select_half(bool(vaddr >> 55 & 1), 0, 0, control, None), control, MAX_PA_BITS)
     paddr = machine.current.arch.memory().walk_ipa(step.address, Access.READ).output
     output, fields = None, _NO_FIELDS

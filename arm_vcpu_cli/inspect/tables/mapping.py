@@ -53,7 +53,8 @@ class MapSection:
 
 def stage1_sections(machine: Machine) -> Iterator[MapSection]:
     """The mappings of both halves of the guest's address space."""
-    sctlr = _sysreg(machine, "SCTLR_EL1")
+    memory = machine.current.arch.memory()
+    sctlr = memory.sctlr()
     if not Sctlr(sctlr).M:
         yield MapSection("stage 1 is off (SCTLR_EL1.M = 0): the IPA is the VA", (), is_used=False)
         return
@@ -63,10 +64,11 @@ def stage1_sections(machine: Machine) -> Iterator[MapSection]:
             machine.ram.view,
             upper=bool(upper),
             ttbr=ttbr,
-            tcr=_sysreg(machine, "TCR_EL1"),
+            tcr=memory.tcr(),
             sctlr=sctlr,
             mair=_sysreg(machine, "MAIR_EL1"),
             pan=bool(machine.current.arch.ctx.spsr.PAN),
+            pa_bits=memory.controls.pa_bits,
         )
         granule = format_size(1 << tables.half.granule)
         heading = f"stage 1, {name} {ttbr:#x}, {granule} granule, {tables.half.size_bits}-bit VAs"

@@ -1,0 +1,13 @@
+"""What the engine does otherwise than the architecture, corrected in its own code. This concerns what guests do, not how
+fast, so there is no switch; where it is not possible, it is a limit."""
+
+from __future__ import annotations
+
+from arm_vcpu_cli.engine.fp_traps import take_fp_traps
+from arm_vcpu_cli.engine.walk_checks import take_walk_checks
+
+
+def correct_engine() -> None:
+    """Correct the engines of this process, as far as that is possible."""
+    take_walk_checks()
+    take_fp_traps()
