@@ -1,5 +1,5 @@
-"""What the engine does otherwise than the architecture, corrected in its own code. This concerns what guests do, not how
-fast, so there is no switch; where it is not possible, it is a limit."""
+"""What the engine does otherwise than the architecture, corrected in its own code. A guest behaves differently with it:
+unlike the ``levers`` it has no switch. Where it is not possible, it is a limit."""
 
 from __future__ import annotations
 

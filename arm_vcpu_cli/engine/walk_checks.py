@@ -1,16 +1,18 @@
 """What the engine's walk of stage 1 leaves out, added by redirecting functions of its library (``interposition``).
 
-An output address beyond TCR_EL1.IPS or the implemented width has to be an address size fault of its level, and a block
-at a level that has none a translation fault; the engine goes on with both. TCR_EL1.HPDn, TBIDn and the 16 KiB granule
-have a meaning for it on every model, also where no ID register announces them. And PAR_EL1.SH has to be 0b10 for Device
-and non-cacheable memory.
+- An output address beyond TCR_EL1.IPS or the implemented width has to be an address size fault of its level, and a
+  block at a level that has none a translation fault; the engine goes on with both.
+- Bits of a block's address that are part of the offset are RES0; the engine adds them to the address.
+- TCR_EL1.HPDn, TBIDn and the 16 KiB granule have a meaning for it on every model, also where no ID register announces
+  them; and where TBIDn is announced, an entry of the TLB for data serves instructions as well.
+- PAR_EL1.SH has to be 0b10 for Device and non-cacheable memory.
 
 The walk calls three exported functions. ``get_phys_addr`` is the whole of it: its stub prepares a word in the engine's
 state and turns a fault that the others have caused into one of address size. ``aa64_va_parameters`` decodes TCR_EL1:
 its stub takes away what the CPU has not, and notes in the word where the walk starts, and how wide output addresses
-are. ``address_space_ldq`` loads a descriptor: its stub lets the walk read zero, which is invalid, where it must not go on.
-The tables of stage 2, which the walk of stage 1 goes through for each of its own, lie below 4 GiB and guests' memory
-above (``host.machine_host``), so that their descriptors are told apart by address.
+are. ``address_space_ldq`` loads a descriptor: its stub lets the walk read zero, which is invalid, where it must not go
+on. The tables of stage 2, which the walk of stage 1 goes through for each of its own, lie below 4 GiB and guests'
+memory above (``host.machine_host``), so that their descriptors are told apart by address.
 
 The word is the fault status for AArch32, which no guest has; it is put back after each walk.
 
@@ -29,10 +31,11 @@ from arm_vcpu_cli.engine.known_builds import known_build
 _PARAMETERS: Final = "aa64_va_parameters_aarch64"
 _LOADS: Final = ("address_space_ldq_le_aarch64", "address_space_ldq_be_aarch64")
 
-# In the engine's state, SCTLR_EL1 is at 680, TTBR0_EL1 at 776, TTBR1_EL1 at 808, TCR_EL1 at 856, the word at 3028,
-# ID_AA64MMFR0_EL1 at 12960 and ID_AA64MMFR1_EL1 at 12968. The latter is zero for an Armv8.0 CPU. In the word, bits 7:0
-# are the width of output addresses, 9:8 the level of the next descriptor, 11:10 the first level that has blocks; bit 16
-# says that the table's base is too wide, 17 that the walk was ended, and 31 that it is on.
+# In the engine's state, TTBR0_EL1 is at 776, TTBR1_EL1 at 808, TCR_EL1 at 856, the word at 3028, ID_AA64MMFR0_EL1 at
+# 12960 and ID_AA64MMFR1_EL1 at 12968. The latter is zero for an Armv8.0 CPU. In the word, bits 7:0 are the width of
+# output addresses, 9:8 the level of the next descriptor, 11:10 the first level that has blocks, 16:12 log2 of their
+# size at level 2; bit 18 says that the table's base is too wide, 19 that the walk was ended, 20 that the address has a
+# tag which only data accesses may have, and 31 that the walk is on.
 
 _WALK_STUB: Final = bytes.fromhex(
     "8d41e0"  # lea eax, [rcx - 32]
@@ -40,9 +43,9 @@ _WALK_STUB: Final = bytes.fromhex(
     "7615"  # jbe mine
     "8d41f0"  # lea eax, [rcx - 16]
     "83f803"  # cmp eax, 3
-    "0f8731010000"  # ja pass
+    "0f870a010000"  # ja pass
     "83f801"  # cmp eax, 1
-    "0f8428010000"  # je pass
+    "0f8401010000"  # je pass
     "53"  # mine: push rbx
     "55"  # push rbp
     "4889fb"  # mov rbx, rdi
@@ -53,16 +56,19 @@ _WALK_STUB: Final = bytes.fromhex(
     "ff742438"  # push qword [rsp + 56]
     "ff742438"  # push qword [rsp + 56]
     "c787d40b000000000080"  # mov dword [rdi + 3028], 0x80000000
-    "f687a802000001"  # test byte [rdi + 680], 1
-    "7471"  # je off
-    "ff15fb000000"  # go: call qword [rip + original]
+    "4889f0"  # mov rax, rsi
+    "48c1f837"  # sar rax, 55
+    "48ffc0"  # inc rax
+    "4883f801"  # cmp rax, 1
+    "0f8787000000"  # ja tagged
+    "ff15c8000000"  # go: call qword [rip + original]
     "4883c420"  # add rsp, 32
     "8b8bd40b0000"  # mov ecx, dword [rbx + 3028]
     "89abd40b0000"  # mov dword [rbx + 3028], ebp
     "488b542430"  # mov rdx, qword [rsp + 48]
-    "f7c100000300"  # test ecx, 0x30000
-    "7523"  # jne beyond
-    "488b542438"  # mov rdx, qword [rsp + 56]
+    "f7c100001c00"  # test ecx, 0x1c0000
+    "7523"  # jne special
+    "488b542438"  # plain: mov rdx, qword [rsp + 56]
     "4885d2"  # test rdx, rdx
     "7412"  # je out
     "f602f0"  # test byte [rdx], 240
@@ -75,59 +81,44 @@ _WALK_STUB: Final = bytes.fromhex(
     "5d"  # pop rbp
     "5b"  # pop rbx
     "c3"  # ret
-    "f7c100000100"  # beyond: test ecx, 0x10000
-    "741b"  # je table
-    "f7c100000200"  # test ecx, 0x20000
+    "f7c100000400"  # special: test ecx, 0x40000
+    "7423"  # je wide
+    "f7c100000800"  # test ecx, 0x80000
     "7506"  # jne root
     "807a1900"  # cmp byte [rdx + 25], 0
     "74e3"  # je out
     "c7421000000000"  # root: mov dword [rdx + 16], 0
     "66c742180000"  # mov word [rdx + 24], 0
-    "c70207000000"  # table: mov dword [rdx], 7
+    "c70207000000"  # beyond: mov dword [rdx], 7
     "ebce"  # jmp out
-    "4989f2"  # off: mov r10, rsi
-    "49c1ea38"  # shr r10, 56
-    "743d"  # je untagged
+    "f7c100000800"  # wide: test ecx, 0x80000
+    "75f0"  # jne beyond
+    "84c0"  # test al, al
+    "75c2"  # jne out
+    "488b542420"  # mov rdx, qword [rsp + 32]
+    "8322fb"  # and dword [rdx], 0xfffffffb
+    "eb9c"  # jmp plain
+    "4883bfa832000000"  # tagged: cmp qword [rdi + 12968], 0
+    "0f846bffffff"  # je go
     "4989f2"  # mov r10, rsi
     "49c1ea37"  # shr r10, 55
     "4183e201"  # and r10d, 1
-    "4183c225"  # add r10d, 37
+    "4183c233"  # add r10d, 51
     "488b8758030000"  # mov rax, qword [rdi + 856]
     "4c0fa3d0"  # bt rax, r10
-    "7321"  # jnc untagged
-    "83fa02"  # cmp edx, 2
-    "7514"  # jne ignore
-    "4883bfa832000000"  # cmp qword [rdi + 12968], 0
-    "740a"  # je ignore
-    "4183c20e"  # add r10d, 14
-    "4c0fa3d0"  # bt rax, r10
-    "7208"  # jc untagged
-    "48c1e608"  # ignore: shl rsi, 8
-    "48c1ee08"  # shr rsi, 8
-    "448b97a0320000"  # untagged: mov r10d, dword [rdi + 12960]
-    "4183e207"  # and r10d, 7
-    "4189cb"  # mov r11d, ecx
-    "488d053d000000"  # lea rax, [rip + sizes]
-    "420fb60c10"  # movzx ecx, byte [rax + r10]
-    "4989f2"  # mov r10, rsi
-    "49d3ea"  # shr r10, cl
-    "4489d9"  # mov ecx, r11d
-    "0f8420ffffff"  # je go
-    "4883c420"  # add rsp, 32
-    "89abd40b0000"  # mov dword [rbx + 3028], ebp
-    "488b542430"  # mov rdx, qword [rsp + 48]
-    "b001"  # mov al, 1
-    "e966ffffff"  # jmp root
-    "ff2505000000"  # pass: jmp qword [rip + original]
+    "0f834bffffff"  # jnc go
+    "818fd40b000000001000"  # or dword [rdi + 3028], 0x100000
+    "e93cffffff"  # jmp go
+    "ff2504000000"  # pass: jmp qword [rip + original]
 )
-"""As ``get_phys_addr`` in ``interposition``: for the walks of EL1&0, of both stages and of stage 1 alone. With stage 1
-off it removes a tag from the address, and checks its width. Of a fault, 0 is the type (7: address size), 16 the level,
-24 whether it is stage 2's, and 25 whether it is on a walk of stage 1."""
+"""As ``get_phys_addr`` in ``interposition``, for the walks of EL1&0: of both stages, and of stage 1 alone. Of a fault,
+byte 0 is the type (7: address size), 16 the level, 24 whether it is stage 2's, and 25 whether it is on a walk of stage
+1. Of permissions, 4 is to execute."""
 
 _PARAMETERS_STUB: Final = bytes.fromhex(
     "8d42e0"  # lea eax, [rdx - 32]
     "83f802"  # cmp eax, 2
-    "0f87e1000000"  # ja pass
+    "0f87e2000000"  # ja pass
     "57"  # push rdi
     "56"  # push rsi
     "4883ec08"  # sub rsp, 8
@@ -142,7 +133,7 @@ _PARAMETERS_STUB: Final = bytes.fromhex(
     "7505"  # jne known
     "25ffe7ffff"  # and eax, 0xffffe7ff
     "83bfd40b000000"  # known: cmp dword [rdi + 3028], 0
-    "0f89a3000000"  # jns done
+    "0f89a4000000"  # jns done
     "4c8d05b0000000"  # lea r8, [rip + sizes]
     "448b8fa0320000"  # mov r9d, dword [rdi + 12960]
     "4183e107"  # and r9d, 7
@@ -162,8 +153,9 @@ _PARAMETERS_STUB: Final = bytes.fromhex(
     "31d2"  # xor edx, edx
     "49d3e9"  # shr r9, cl
     "0f95c2"  # setne dl
-    "c1e210"  # shl edx, 16
-    "8d940a00000080"  # lea edx, [rdx + rcx - 2147483648]
+    "c1e212"  # shl edx, 18
+    "09ca"  # or edx, ecx
+    "0b97d40b0000"  # or edx, dword [rdi + 3028]
     "4189c1"  # mov r9d, eax
     "41c1e90c"  # shr r9d, 12
     "4183e103"  # and r9d, 3
@@ -183,7 +175,7 @@ _PARAMETERS_STUB: Final = bytes.fromhex(
     "09ca"  # or edx, ecx
     "8997d40b0000"  # mov dword [rdi + 3028], edx
     "c3"  # done: ret
-    "ff2505000000"  # pass: jmp qword [rip + original]
+    "ff2504000000"  # pass: jmp qword [rip + original]
 )
 """(state, address, MMU index, whether for data) -> bits 7:0 TxSZ, bit 8 upper half, 9 TBI, 10 EPD, 11 HPD, 12 granule
 of 16 KiB, 13 granule of 64 KiB."""
@@ -191,31 +183,42 @@ of 16 KiB, 13 granule of 64 KiB."""
 _LOAD_STUB: Final = bytes.fromhex(
     "4889d0"  # mov rax, rdx
     "48c1e820"  # shr rax, 32
-    "746d"  # je pass
+    "0f8495000000"  # je pass
     "57"  # push rdi
-    "ff1570000000"  # call qword [rip + original]
+    "ff1594000000"  # call qword [rip + original]
     "5f"  # pop rdi
     "488bbfb8010000"  # mov rdi, qword [rdi + 440]
     "4881c724af0000"  # add rdi, 0xaf24
     "8b17"  # mov edx, dword [rdi]
     "85d2"  # test edx, edx
-    "7950"  # jns done
-    "0fbae210"  # bt edx, 16
-    "7242"  # jc flag
+    "7978"  # jns done
+    "0fbae212"  # bt edx, 18
+    "726a"  # jc flag
     "a801"  # test al, 1
-    "7446"  # je done
+    "746e"  # je done
     "89d1"  # mov ecx, edx
     "c1e908"  # shr ecx, 8
     "83e103"  # and ecx, 3
     "a802"  # test al, 2
-    "7513"  # jne table
+    "753b"  # jne table
     "83f903"  # cmp ecx, 3
-    "7435"  # je done
+    "745d"  # je done
     "89d6"  # mov esi, edx
     "c1ee0a"  # shr esi, 10
     "83e603"  # and esi, 3
     "39f1"  # cmp ecx, esi
-    "7227"  # jb nothing
+    "724f"  # jb nothing
+    "be02000000"  # mov esi, 2
+    "29ce"  # sub esi, ecx
+    "8d34f6"  # lea esi, [rsi + rsi * 8]
+    "89d1"  # mov ecx, edx
+    "c1e90c"  # shr ecx, 12
+    "83e11f"  # and ecx, 31
+    "01f1"  # add ecx, esi
+    "48c7c6ffffffff"  # mov rsi, 0xffffffffffffffff
+    "48d3e6"  # shl rsi, cl
+    "4881ceff0f0000"  # or rsi, 0xfff
+    "4821f0"  # and rax, rsi
     "eb0d"  # jmp check
     "83f903"  # table: cmp ecx, 3
     "7408"  # je check
@@ -227,18 +230,18 @@ _LOAD_STUB: Final = bytes.fromhex(
     "48c1ea10"  # shr rdx, 16
     "48d3ea"  # shr rdx, cl
     "7408"  # je done
-    "810f00000200"  # flag: or dword [rdi], 0x20000
+    "810f00000800"  # flag: or dword [rdi], 0x80000
     "31c0"  # nothing: xor eax, eax
     "c3"  # done: ret
-    "ff2504000000"  # pass: jmp qword [rip + original]
+    "ff2500000000"  # pass: jmp qword [rip + original]
 )
 """(engine, address space, address, attributes, address of the result) -> descriptor."""
 
 _WIDTHS: Final = bytes((32, 36, 40, 42, 44, 48, 48, 48))
 """By PARange and TCR_EL1.IPS."""
-_LEVELS: Final = bytes((24, 33, 63, 1, 16, 27, 38, 2, 0, 21, 34, 2))
-"""By granule: the walk starts one level further down for each of three values that TxSZ is above, and the first level
-that has blocks."""
+_LEVELS: Final = bytes((24, 33, 63, 1 | 21 << 2, 16, 27, 38, 2 | 25 << 2, 0, 21, 34, 2 | 29 << 2))
+"""By granule: the walk starts one level further down for each of three values that TxSZ is above; the first level that
+has blocks, and from bit 2 on log2 of the size of those at level 2."""
 _WORDS: Final = tuple(
     int.from_bytes((_WIDTHS + _LEVELS)[at : at + 8], "little") for at in range(0, len(_WIDTHS + _LEVELS), 8)
 )

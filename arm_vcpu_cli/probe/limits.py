@@ -97,8 +97,10 @@ LIMITS: Final = (
     ),
     Limit(
         ENGINE,
-        "Output address size",
-        "An output address beyond TCR_EL1.IPS takes an address size fault only where neither memory nor a device is.",
+        "Table walks",
+        "On hosts other than x86-64 Linux, an output address beyond TCR_EL1.IPS takes an address size fault only where "
+        "neither memory nor a device is, AT reports none, blocks are taken at levels that have none, and TCR_EL1.HPDn "
+        "and TBIDn and the 16 KiB granule count on every CPU.",
     ),
     Limit(ENGINE, "SError", "It is raised only as a fault that a machine file asks for; HCR_EL2.VSE has no effect."),
     Limit(ENGINE, "Implementation defined", "HCR_EL2.TIDCP traps nothing."),

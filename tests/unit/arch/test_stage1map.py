@@ -74,6 +74,34 @@ def test_the_upper_half_ends_at_the_top() -> None:
     assert (region.va, region.va + region.size) == (0xFFFF_FFFF_C000_0000, 1 << 64)
 
 
+def test_what_is_beyond_the_output_size_is_not_mapped() -> None:
+    tcr = int(Tcr(TCR).replace(IPS=0))
+    memory = Memory()
+    memory.set(0, 0, 1 << 32 | AF | 1)
+    memory.set(0, 1, table_at(1))
+    memory.set(0, 2, table_at(1) | 1 << 32)
+    memory.set(1, 0, table_at(2))
+    for index in range(8):
+        memory.set(2, index, 0xFFFF_C000 + TABLE * index | AF | 3)
+    (region,) = mapped(memory, tcr=tcr)
+    assert (region.va, region.ipa, region.size) == (0x4000_0000, 0xFFFF_C000, 0x4000)
+    assert mapped(memory, tcr=tcr | int(Tcr.of(EPD0=1))) == []
+
+
+def test_a_root_beyond_the_output_size_maps_nothing() -> None:
+    memory = Memory()
+    memory.set(0, 1, 0x4000_0000 | AF | 1)
+    tables = Stage1Map(memory.read_table, upper=False, ttbr=ROOT | 1 << 44, tcr=TCR, sctlr=ON, mair=MAIR, pa_bits=44)
+    assert list(tables.mappings()) == []
+
+
+def test_tables_of_a_big_endian_guest() -> None:
+    memory = Memory()
+    memory.set(0, 1, int.from_bytes((0x4000_0000 | AF | 1).to_bytes(8, "little"), "big"))
+    (region,) = mapped(memory, sctlr=int(Sctlr.of(M=1, EE=1)))
+    assert (region.va, region.ipa, region.size) == (0x4000_0000, 0x4000_0000, 1 << 30)
+
+
 @pytest.mark.parametrize(("tcr", "sctlr"), [(TCR, 0), (TCR | int(Tcr.of(EPD0=1)), ON)])
 def test_nothing_is_mapped_where_no_walk_is_made(tcr: int, sctlr: int) -> None:
     memory = Memory()

@@ -278,3 +278,14 @@ def test_with_the_mmu_off_addresses_are_flat() -> None:
     assert found.attributes.memory is MemoryType.DEVICE_nGnRnE
     assert walk(Words(), 1 << 48, sctlr=0).fault == WalkFault("address size", 0, 0)
     assert walk(Words(), 0x5A << 56 | 0x1000, sctlr=0, tcr=TCR.replace(TBI0=1)).output == 0x1000
+
+
+def test_big_endian_tables() -> None:
+    swapped = Words(
+        {
+            address: int.from_bytes(word.to_bytes(8, "little"), "big")
+            for address, word in tables(0x9000_0003 | AF).items()
+        }
+    )
+    assert walk(swapped, sctlr=int(Sctlr.of(M=1, EE=1))).output == 0x9000_0000
+    assert walk(swapped).fault is not None
