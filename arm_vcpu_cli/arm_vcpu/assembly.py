@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from arm_vcpu_cli.arch.identification.idregs import Aa64Isar1, Aa64Mmfr1, pa_range_bits
 from arm_vcpu_cli.arch.registers.el2regs import Hcr
 from arm_vcpu_cli.arch.registers.sysreg import SysReg, lookup
-from arm_vcpu_cli.arm_vcpu.config import Aarch64VCpuSetupConfig
+from arm_vcpu_cli.arm_vcpu.config import MDCR_EL2, PMUSERENR_EL0, Aarch64VCpuSetupConfig
 from arm_vcpu_cli.arm_vcpu.context_frame import TrapFrame
 from arm_vcpu_cli.arm_vcpu.exception import SyncHandlers
 from arm_vcpu_cli.arm_vcpu.execute_on_demand import ExecuteOnDemand, Watcher
@@ -67,8 +67,14 @@ def default_vtcr(hal: Aarch64Hal) -> int:
     return int(stage2_control(pa_range_bits(mmfr0)))
 
 
-def without_pauth_traps(core: CpuCore, hcr: int) -> int:
-    """HCR_EL2 with which the guest's pointer authentication does not trap to EL2, where the core has it."""
+def set_traps(core: CpuCore, setup: Aarch64VCpuSetupConfig, hcr: int) -> int:
+    """Trap the performance monitors, unless the guest reads the core's own ID registers, which announce them; and
+    HCR_EL2 with which the guest's pointer authentication does not trap to EL2, where the core has it."""
+    if setup.trap_id_registers:
+        core.write_sysreg(lookup("MDCR_EL2"), MDCR_EL2)
+        core.write_sysreg(lookup("PMUSERENR_EL0"), PMUSERENR_EL0)
+    else:
+        core.write_sysreg(lookup("MDCR_EL2"), 0)
     isar1 = Aa64Isar1(core.read_sysreg(lookup("ID_AA64ISAR1_EL1")))
     return int(Hcr(hcr).replace(APK=1, API=1)) if isar1.APA or isar1.API else hcr
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+from arm_vcpu_cli.arch.registers.constant_registers import ConstantRegister
 from arm_vcpu_cli.arch.registers.el1regs import Mpidr
 from arm_vcpu_cli.arch.registers.el2regs import Cnthctl, Hcr, Mdcr
+from arm_vcpu_cli.arch.registers.sysreg import SysReg
 from arm_vcpu_cli.arm_vcpu.psci import PowerStates
 from arm_vcpu_cli.arm_vcpu.smc import SmcTable
 from arm_vcpu_cli.arm_vcpu.stage2 import Stage2AddressSpace
@@ -16,6 +19,8 @@ from arm_vcpu_cli.record import Record
 SCTLR_EL1_RESET: Final = 0x30C5_0830
 MDCR_EL2: Final = int(Mdcr.of(TPM=1, TPMCR=1))
 """The ID registers say that there are no performance monitors; the core's own, which count host time, trap."""
+PMUSERENR_EL0: Final = 0x1
+"""EN: none of them traps from EL0 to EL1 before it does to EL2. The other bits would let the core skip that trap."""
 
 
 class Aarch64VCpuCreateConfig(Record):
@@ -43,6 +48,7 @@ class Aarch64VCpuSetupConfig(Record):
     ``power``: answers questions about the power states of the other CPUs; None for a vCPU that is alone.
     ``smc_table``: what the monitor at EL3 answers.
     ``on_demand``: the second stage whose memory becomes executable when the guest executes from it, if there is one.
+    ``constants``: system registers that the core lacks and the CPU has, to be answered by the platform.
     """
 
     passthrough_interrupt: bool = False
@@ -57,6 +63,7 @@ class Aarch64VCpuSetupConfig(Record):
     power: PowerStates | None = None
     smc_table: SmcTable = MappingProxyType({})
     on_demand: Stage2AddressSpace | None = None
+    constants: Mapping[SysReg, ConstantRegister] = MappingProxyType({})
 
 
 def reset_hcr(config: Aarch64VCpuSetupConfig) -> Hcr:

@@ -395,5 +395,5 @@ class SyncHandlers:
                 # The syndrome that a core with a GIC CPU interface would have given.
                 self._u32[self._syndrome] = trapped = trap_syndrome(word)
                 return self._system(trapped)
-        self.new_pstate = self.entry.take(esr)
+        self.new_pstate = self.entry.take(self.syndromes.undefined(esr, word))
         return None

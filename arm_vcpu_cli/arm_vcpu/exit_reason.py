@@ -60,6 +60,8 @@ def trap_syndrome(word: int) -> int:
     return system_trap_esr(move)
 
 
+_OF_EL0: Final = 3
+"""op1 of registers that EL0 may access."""
 ARGUMENTS: Final = 6
 """Registers of a hypercall that carry arguments, from x1 on."""
 
@@ -135,6 +137,7 @@ class ExitReasons:
         word = self._fetch(self._u64[self._pc])
         if word == SEMIHOSTING_HLT:
             return Hypercall(self._u64[self._x0], (self._u64[self._x0 + 1],))
+        self._u32[self._syndrome] = self._syndromes.undefined(self._u32[self._syndrome], word)
         move = self.trapped_move(word)
         return None if move is None else self._system_reason(SystemTrap(move.reg, move.rt, move.is_read))
 
@@ -146,7 +149,11 @@ class ExitReasons:
     def trapped_move(self, word: int | None) -> SystemMove | None:
         """The MRS or MSR of an instruction that is undefined on this core and would trap on one with the register."""
         move = None if word is None else _decode_move(word)
-        return move if move is not None and move.reg in self._trapped_moves and self._entry.from_el1 else None
+        if move is None or move.reg not in self._trapped_moves:
+            return None
+        if self._entry.from_el1:
+            return move
+        return move if move.reg.op1 == _OF_EL0 and not self._syndromes.undefined(0, word) else None
 
     def access(self, abort: DecodedAbort) -> MmioReason | NestedPageFault:
         """The reason of a data abort that is no plain access."""
@@ -164,8 +171,8 @@ class ExitReasons:
 def trapped_moves(setup: Aarch64VCpuSetupConfig) -> frozenset[SysReg]:
     """System registers that the core does not have and that are to trap all the same."""
     if setup.gic_cpu_interface:
-        return ICC_REGISTERS
-    return frozenset() if setup.passthrough_interrupt else SGI_REGISTERS
+        return ICC_REGISTERS.union(setup.constants)
+    return frozenset(setup.constants).union(() if setup.passthrough_interrupt else SGI_REGISTERS)
 
 
 def _reason(_access: PlainAccess, reason: MmioReason, _outcome: Outcome) -> MmioReason:

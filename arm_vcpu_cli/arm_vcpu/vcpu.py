@@ -7,9 +7,8 @@ from typing import Any, Final
 
 from arm_vcpu_cli.arch.registers.el1regs import AFFINITY_MASK, EL1H_MASKED
 from arm_vcpu_cli.arch.registers.sysreg import SysReg, lookup
-from arm_vcpu_cli.arm_vcpu.assembly import build_handlers, default_vtcr, exit_reasons, without_pauth_traps
+from arm_vcpu_cli.arm_vcpu.assembly import build_handlers, default_vtcr, exit_reasons, set_traps
 from arm_vcpu_cli.arm_vcpu.config import (
-    MDCR_EL2,
     Aarch64VCpuCreateConfig,
     Aarch64VCpuSetupConfig,
     reset_registers,
@@ -157,9 +156,7 @@ class Aarch64VCpu:
             core.write_sysreg(lookup("VBAR_EL2"), cpu.vector_base)
         registers = self.guest_system_regs
         if not self._started:
-            registers["HCR_EL2"] = without_pauth_traps(core, registers["HCR_EL2"])
-            # A guest that reads the core's own ID registers sees performance monitors there, and may use them.
-            core.write_sysreg(lookup("MDCR_EL2"), MDCR_EL2 if setup.trap_id_registers else 0)
+            registers["HCR_EL2"] = set_traps(core, setup, registers["HCR_EL2"])
         registers.restore(core, self.read_sysreg, self.write_sysreg)
         if not self._started:
             core.pstate_writer()(EL1H_MASKED)

@@ -72,6 +72,15 @@ class CpuDescription(Record):
         """The number of CPUs."""
         return len(self.affinities)
 
+    def cluster_of(self, index: int) -> int:
+        """How many CPUs the cluster of a CPU has."""
+        first = 0
+        for size in self.clusters:
+            first += size
+            if index < first:
+                return size
+        return self.count
+
     @property
     def mpidr(self) -> int:
         """The affinity fields of the CPU that boots."""

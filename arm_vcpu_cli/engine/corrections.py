@@ -4,6 +4,7 @@ unlike the ``levers`` it has no switch. Where it is not possible, it is a limit.
 from __future__ import annotations
 
 from arm_vcpu_cli.engine.fp_traps import take_fp_traps
+from arm_vcpu_cli.engine.hidden_registers import hide_registers
 from arm_vcpu_cli.engine.walk_checks import take_walk_checks
 
 
@@ -11,3 +12,4 @@ def correct_engine() -> None:
     """Correct the engines of this process, as far as that is possible."""
     take_walk_checks()
     take_fp_traps()
+    hide_registers()

@@ -7,6 +7,7 @@ from functools import partial
 from random import Random
 from typing import Final
 
+from arm_vcpu_cli.arch.registers.constant_registers import constant_registers
 from arm_vcpu_cli.arm_vcpu.config import Aarch64VCpuCreateConfig, Aarch64VCpuSetupConfig
 from arm_vcpu_cli.arm_vcpu.pcpu import Aarch64PerCpu
 from arm_vcpu_cli.arm_vcpu.stage2 import Stage2AddressSpace
@@ -63,7 +64,8 @@ def build_cpu(parts: CpuParts, index: int) -> Cpu:
     vcpu: AxVCpu[Aarch64VCpuSetupConfig, Aarch64PerCpu] = AxVCpu(
         0, index, arch, favor_phys_cpu=_favourite(cpu, index), phys_cpu_set=cpu.phys_cpu_sets[index]
     )
-    vcpu.setup(parts.entry, parts.stage2.root, _setup(parts))
+    setup = _setup(parts, index)
+    vcpu.setup(parts.entry, parts.stage2.root, setup)
     model = None if gic is None else gic.model
     timer = GenericTimer(
         DeviceClock(timeline, f"cpu{index}", index),
@@ -83,6 +85,7 @@ def build_cpu(parts: CpuParts, index: int) -> Cpu:
         arch,
         interface=gic.interface(index) if gic is not None else None,
         timer=trapped,
+        constants=setup.constants,
         semihosting=None if parts.semihosting is None else parts.semihosting.calls_of(core, parts.host),
     )
     reset_interface = _nothing if model is None else partial(model.reset_interface, index)
@@ -91,7 +94,7 @@ def build_cpu(parts: CpuParts, index: int) -> Cpu:
     )
 
 
-def _setup(parts: CpuParts) -> Aarch64VCpuSetupConfig:
+def _setup(parts: CpuParts, index: int) -> Aarch64VCpuSetupConfig:
     description, el2 = parts.description, parts.description.el2
     return Aarch64VCpuSetupConfig(
         vtcr=parts.stage2.vtcr,
@@ -106,6 +109,7 @@ def _setup(parts: CpuParts) -> Aarch64VCpuSetupConfig:
         entropy=parts.entropy,
         power=parts.power,
         smc_table={function.id: function.returns for function in description.smc.functions},
+        constants=constant_registers(description.cpu.model, description.cpu.cluster_of(index)),
     )
 
 

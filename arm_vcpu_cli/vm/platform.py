@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 from typing import Final, Protocol, TypeVar
 
+from arm_vcpu_cli.arch.registers.constant_registers import ConstantRegister
 from arm_vcpu_cli.arch.registers.sysreg import SysReg
 from arm_vcpu_cli.arch.smccc import SmcccStatus, to_u64
 from arm_vcpu_cli.arm_vcpu.platform import Outcome
@@ -21,6 +22,11 @@ from arm_vcpu_cli.vm.semihosting.lazy_service import Call
 _T = TypeVar("_T")
 _PMU_CRN: Final = 9
 """CRn of the performance monitors' registers, which no guest is shown as present."""
+_COUNTER_CRN: Final = 14
+_COUNTER_CRM: Final = 8
+"""CRn of their counters and of the generic timer's registers, and the lowest CRm of the former."""
+_OF_EL0: Final = 3
+"""op1 of registers that belong to EL0."""
 _INSTRUCTIONS: Final = 1
 """op0 of system instructions: cache and TLB maintenance, address translation."""
 _TLB_CRN: Final = 8
@@ -30,6 +36,7 @@ _REMEMBERED: Final = 4096
 
 
 NO_TIMER: Final[Handlers] = MappingProxyType({})
+NO_CONSTANTS: Final[Mapping[SysReg, ConstantRegister]] = MappingProxyType({})
 
 
 class RegisterAccess(Protocol):
@@ -61,15 +68,20 @@ class MachinePlatform:
         *,
         interface: CpuInterface | None = None,
         timer: Handlers = NO_TIMER,
+        constants: Mapping[SysReg, ConstantRegister] = NO_CONSTANTS,
         semihosting: Call | None = None,
     ) -> None:
         """Connect the parts that exist only once the vCPU does: its own registers, the GIC's CPU interface, the
-        functions for trapped timer registers, and semihosting."""
+        functions for trapped timer registers, the registers that never change, and semihosting."""
         self._registers = registers
         self._semihosting = semihosting
         self._readers = {reg: read for reg, (read, _) in timer.items() if read is not None}
         self._writers = {reg: write for reg, (_, write) in timer.items() if write is not None}
-        self._emulated = frozenset(timer) | (frozenset() if interface is None else ICC_REGISTERS)
+        self._emulated = frozenset(timer).union(constants, () if interface is None else ICC_REGISTERS)
+        for reg, constant in constants.items():
+            self._readers[reg] = partial(int, constant.value)
+            if constant.writable:
+                self._writers[reg] = _ignore
         if interface is not None:
             self._readers.update((reg, partial(interface.read, reg)) for reg in ICC_REGISTERS)
             self._writers.update((reg, partial(interface.write, reg)) for reg in ICC_REGISTERS)
@@ -80,7 +92,7 @@ class MachinePlatform:
         if reader is not None:
             value = reader()
             return Outcome.UNDEFINED if value is None else value
-        if self._registers is None or reg in self._emulated or reg.crn == _PMU_CRN or reg.op0 == _INSTRUCTIONS:
+        if self._registers is None or reg in self._emulated or _is_monitor(reg) or reg.op0 == _INSTRUCTIONS:
             return Outcome.UNDEFINED
         try:
             return self._registers.read_sysreg(reg)
@@ -93,7 +105,7 @@ class MachinePlatform:
         if writer is not None:
             # The timer's writers return None, those of the GIC whether the register exists.
             return Outcome.UNDEFINED if writer(value) is False else Outcome.DONE
-        if self._registers is None or reg in self._emulated or reg.crn == _PMU_CRN:
+        if self._registers is None or reg in self._emulated or _is_monitor(reg):
             return Outcome.UNDEFINED
         if reg.op0 == _INSTRUCTIONS and reg.crn != _TLB_CRN:
             # Maintenance of caches that do not exist. The engine must not carry it out: if an address faults, the
@@ -123,6 +135,14 @@ class MachinePlatform:
         if self._semihosting is None:
             return Outcome.UNDEFINED
         return self._semihosting(operation, parameter)
+
+
+def _is_monitor(reg: SysReg) -> bool:
+    return reg.crn == _PMU_CRN or (reg.crn == _COUNTER_CRN and reg.op1 == _OF_EL0 and reg.crm >= _COUNTER_CRM)
+
+
+def _ignore(_value: int) -> None:
+    """Write a register that never changes."""
 
 
 def _reader(bus: Bus) -> Callable[[int, int], int | Outcome]:

@@ -1,0 +1,99 @@
+"""System registers of the engine that the guest's CPU does not have, or that the engine only pretends to have.
+
+The engine finds each register in a table, by ``get_arm_cp_reginfo``, when it translates an instruction and when it is
+opened. The function is redirected (``interposition``) to a stub that finds a register which no Exception level may
+access in place of the ones below: MRS and MSR of them are undefined, as those of any register that the engine lacks,
+and whoever handles those exceptions decides. Costs nothing while a guest executes.
+
+A guest behaves differently with it, so it is not one of the ``levers``, and has no switch.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from functools import cache
+from typing import Final
+
+from arm_vcpu_cli.arch.registers.el1regs import EL1H_MASKED
+from arm_vcpu_cli.arch.registers.sysreg import SysReg, SystemMove, encode_system_move, lookup
+from arm_vcpu_cli.arch.syndrome.esr import EC_SHIFT, ExceptionClass, undefined_esr
+from arm_vcpu_cli.engine.discovery import known_layout
+from arm_vcpu_cli.engine.interposition import interpose
+from arm_vcpu_cli.engine.known_builds import known_build
+from arm_vcpu_cli.engine.throwaway import HCR_RW, throw_away_engine
+
+HIDDEN: Final = (
+    # Registers of Secure EL1, and of features that are not announced: undefined.
+    *(f"CNTPS_{name}_EL1" for name in ("TVAL", "CTL", "CVAL")),
+    *(f"LOR{name}_EL1" for name in ("SA", "EA", "N", "C", "ID")),
+    # An encoding of AArch32 that the engine takes for one of AArch64, whose own is missing.
+    "S2_0_C0_C1_0",
+    # Reads of these leave the general register as it is.
+    "OSDLR_EL1",
+    "MDCCINT_EL1",
+    # It reads zero.
+    "S3_1_C15_C3_0",
+)
+"""By name."""
+
+_FUNCTION: Final = "get_arm_cp_reginfo_aarch64"
+_STUB: Final = bytes.fromhex(
+    "0fbae61c"  # bt esi, 28
+    "7317"  # jnc pass
+    "0fb7c6"  # movzx eax, si
+    "488b1520000000"  # mov rdx, [rip + bits]
+    "0fa302"  # bt [rdx], eax
+    "7308"  # jnc pass
+    "488b051c000000"  # mov rax, [rip + register]
+    "c3"  # ret
+    "ff2505000000"  # pass: jmp [rip + original]
+)
+"""(table, key) -> register. Bit 28 of a key says AArch64, the lower half is op0 to op2. Behind it lie the original
+function, and the addresses of a bit for each op0 to op2, and of the register that nobody may access."""
+_ENCODINGS: Final = 1 << 16
+_REGISTER_SIZE: Final = 256
+_TYPE_PLACE: Final = 20
+_CONSTANT_WITHOUT_STATE: Final = 0x82
+"""The type of a register that has a value (zero here) and no place in the state."""
+_SVC: Final = 0xD400_0001
+_SVC_SYNDROME: Final = ExceptionClass.SVC64 << EC_SHIFT | 0x200_0000
+_VBAR_EL1: Final = lookup("VBAR_EL1")
+
+
+@cache
+def hide_registers() -> bool:
+    """Have the engines of this process hide them, from now on; whether that is possible."""
+    bits = (ctypes.c_uint8 * (_ENCODINGS // 8))()
+    for name in HIDDEN:
+        packed = lookup(name).packed
+        bits[packed // 8] |= 1 << packed % 8
+    register = (ctypes.c_uint8 * _REGISTER_SIZE)()
+    register[_TYPE_PLACE] = _CONSTANT_WITHOUT_STATE
+    interposition = interpose({_FUNCTION: _STUB}, [ctypes.addressof(bits), ctypes.addressof(register)])
+    if interposition is None:
+        return False
+    for kept in (bits, register):
+        # The library still looks at them while the interpreter destroys its objects.
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(kept))
+    if known_build() is None and not hiding_works():
+        interposition.undo()
+        return False
+    return True
+
+
+def hiding_works() -> bool:
+    """Whether an engine hides them, and no others; by experiment."""
+    layout = known_layout()
+    with throw_away_engine() as probe:
+        engine = probe.engine
+
+        def syndrome(reg: SysReg) -> int:
+            probe.reset()
+            engine.write_sysreg(lookup("HCR_EL2"), HCR_RW)
+            engine.pstate_writer(lookup("TPIDR_EL2"))(EL1H_MASKED)
+            state = memoryview(probe.run(encode_system_move(SystemMove(reg, 0, True)), _SVC)[0])
+            return int(state[layout.syndrome : layout.syndrome + 4].cast("I")[0])
+
+        return all(syndrome(lookup(name)) == undefined_esr() for name in HIDDEN) and (
+            syndrome(_VBAR_EL1) == _SVC_SYNDROME
+        )
