@@ -103,7 +103,20 @@ LIMITS: Final = (
         "and TBIDn and the 16 KiB granule count on every CPU.",
     ),
     Limit(ENGINE, "SError", "It is raised only as a fault that a machine file asks for; HCR_EL2.VSE has no effect."),
-    Limit(ENGINE, "Implementation defined", "HCR_EL2.TIDCP traps nothing."),
+    Limit(
+        ENGINE,
+        "Implementation defined",
+        "Of the CPUs' own registers, those that kernels read have their reset value for ever (CPUACTLR_EL1, "
+        "CPUECTLR_EL1, CPUMERRSR_EL1, L2CTLR_EL1, L2ECTLR_EL1, L2ACTLR_EL1, L2MERRSR_EL1, CBAR_EL1); all others are "
+        "undefined. Each access is an exit, as with HCR_EL2.TIDCP.",
+    ),
+    Limit(
+        ENGINE,
+        "Debug channel and double lock",
+        "No debugger is connected from outside: the channel is empty for ever, and OSDLR_EL1 and the claim tags read "
+        "0. On hosts other than x86-64 Linux, reads of OSDLR_EL1 and MDCCINT_EL1 leave the register as it is, and "
+        "CNTPS_*_EL1 are trapped to EL1 and not undefined.",
+    ),
     Limit(
         ENGINE,
         "Half-precision SIMD",

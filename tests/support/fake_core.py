@@ -43,6 +43,7 @@ _SAVED: Final = (
     "TTBR1_EL1",
     "TTBR0_EL1",
     "TCR_EL1",
+    "MDSCR_EL1",
 )
 _SYSREGS_AT: Final = 64
 _X0_AT: Final = 1600
