@@ -3,7 +3,7 @@
     python -m tests.fuzz.encodings
     python -m tests.fuzz.encodings --model max --step 16 --seed 3
 
-What the manual says is worked out from the ID registers that a guest reads (``arch/registers/sysreg_access.py``).
+What the manual says is worked out from the ID registers that a guest reads (``arch/identification/sysreg_access.py``).
 Every word is executed once with the controls that let EL0 access registers clear and once with them set, and compared:
 executed, undefined (EC 0), or trapped to EL1 with the syndrome that names it. What reads a register must write Rt.
 """
@@ -23,10 +23,7 @@ from pathlib import Path
 from typing import Final
 
 from arm_vcpu_cli.arch.identification.features import announced_features
-from arm_vcpu_cli.arch.registers.constant_registers import constant_registers
-from arm_vcpu_cli.arch.registers.el1regs import Cntkctl, Sctlr
-from arm_vcpu_cli.arch.registers.sysreg import SysReg, SystemMove, decode_system_move, lookup
-from arm_vcpu_cli.arch.registers.sysreg_access import (
+from arm_vcpu_cli.arch.identification.sysreg_access import (
     EL0,
     EL1,
     FREE,
@@ -35,6 +32,9 @@ from arm_vcpu_cli.arch.registers.sysreg_access import (
     ImmediateAccess,
     guest_registers,
 )
+from arm_vcpu_cli.arch.registers.constant_registers import constant_registers
+from arm_vcpu_cli.arch.registers.el1regs import Cntkctl, Sctlr
+from arm_vcpu_cli.arch.registers.sysreg import SysReg, SystemMove, decode_system_move, lookup
 from arm_vcpu_cli.arch.syndrome.esr import system_trap_esr, undefined_esr
 from arm_vcpu_cli.arm_vcpu.id_registers import guest_id_registers
 from arm_vcpu_cli.arm_vcpu.platform import Outcome

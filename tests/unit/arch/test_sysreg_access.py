@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from arm_vcpu_cli.arch.identification.idregs import ID_LAYOUTS
+from arm_vcpu_cli.arch.identification.sysreg_access import EL0, EL1, IMMEDIATES, NEVER, Access, guest_registers
 from arm_vcpu_cli.arch.registers.constant_registers import constant_registers
 from arm_vcpu_cli.arch.registers.sysreg import SYSREGS, SysReg, lookup
-from arm_vcpu_cli.arch.registers.sysreg_access import EL0, EL1, IMMEDIATES, NEVER, Access, guest_registers
 
 GIC_V3 = {"ID_AA64PFR0_EL1": {"GIC": 1, "FP": 0}, "ID_AA64DFR0_EL1": {"BRPs": 5, "WRPs": 3, "DebugVer": 6}}
 
