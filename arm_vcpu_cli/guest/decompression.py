@@ -15,6 +15,11 @@ MAX_UNPACKED: Final = 256 << 20
 
 _MAX_DICTIONARY: Final = 128 << 20  # bytes; the kernel's own build uses up to 128 MiB with xz
 _GZIP_WINDOW: Final = 31  # zlib's largest window (15), and 16 for a gzip header and trailer
+_MOST_MEMBERS: Final = 1 << 14
+"""Of a gzip file; a kernel that was packed in blocks of 64 KiB (bgzip) has some thousand."""
+_FIRST_PIECE: Final = 1 << 10
+_LARGEST_PIECE: Final = 1 << 20
+"""Bytes that are inflated at once."""
 
 
 class Method(Enum):
@@ -62,11 +67,20 @@ def unpack(data: bytes, method: Method, limit: int, *, partial: bool = False) ->
 
 def _inflated(data: bytes, wanted: int) -> tuple[bytes, bool]:
     """What the members of a gzip file hold, one behind the other (RFC 1952, 2.2), and whether the last has ended."""
-    unpacked = b""
-    while True:
+    unpacked = bytearray()
+    packed = memoryview(data)
+    start = 0
+    for _ in range(_MOST_MEMBERS):
         inflater = zlib.decompressobj(_GZIP_WINDOW)
-        # A bound of 0 would be none.
-        unpacked += inflater.decompress(data, wanted - len(unpacked))
-        data = inflater.unused_data
-        if not inflater.eof or len(unpacked) >= wanted or not data.startswith(GZIP_MAGIC):
-            return unpacked, inflater.eof
+        # The inflater copies what is behind a member: small pieces first, since members may be small and many.
+        piece = _FIRST_PIECE
+        while not inflater.eof and start < len(packed) and len(unpacked) < wanted:
+            end = start + piece
+            rest = packed[start:end]
+            # A bound of 0 would be none.
+            unpacked += inflater.decompress(rest, wanted - len(unpacked))
+            start += len(rest) - len(inflater.unused_data) - len(inflater.unconsumed_tail)
+            piece = min(2 * piece, _LARGEST_PIECE)
+        if not inflater.eof or len(unpacked) >= wanted or bytes(packed[start : start + 2]) != GZIP_MAGIC:
+            return bytes(unpacked), inflater.eof
+    raise CompressionError(f"more than {_MOST_MEMBERS} members")

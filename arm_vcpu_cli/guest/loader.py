@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from codecs import getincrementaldecoder
 from importlib import import_module
 from pathlib import Path
 from typing import Final
@@ -16,6 +17,9 @@ from arm_vcpu_cli.guest.raw import load_raw
 RAM_BASE: Final = 0x4000_0000
 """Where the RAM of QEMU's virt board begins, and so that of the preset."""
 _LINUX: Final = "arm_vcpu_cli.guest.linux"
+_TEXT_HEAD: Final = 4096
+"""Bytes of a file that say whether it is text."""
+_NOT_IN_TEXT: Final = bytes({*range(0x20), 0x7F} - {*b"\t\n\f\r\x1b"})
 _PE_OFFSET: Final = 0x3C  # e_lfanew of the MS-DOS header
 
 # Files that are certainly not meant to run as they are, although any file could be a raw binary.
@@ -77,10 +81,28 @@ def _recognise(path: Path, data: bytes) -> ImageKind:
             expected = "expected an ELF file, a Linux kernel or a raw binary"
             message = f"{name}; {expected}: {step}, or say --kernel-type raw if it is to run as it is"
             raise GuestFileError(path, message, offset=0)
+    if _is_text(data):
+        message = (
+            "a file of text; expected an ELF file, a Linux kernel or a raw binary: say --kernel-type raw if it is to "
+            "run as it is"
+        )
+        raise GuestFileError(path, message, offset=0)
     if _is_pe(data):
         message = "an EFI program (PE), but no arm64 Linux kernel; expected one, an ELF file or a raw binary"
         raise GuestFileError(path, message, offset=0)
     return "raw"
+
+
+def _is_text(data: bytes) -> bool:
+    """Whether a file begins as text in UTF-8 or ASCII does, perhaps with colours for a terminal."""
+    head = data[:_TEXT_HEAD]
+    if not head or head.translate(None, _NOT_IN_TEXT) != head:
+        return False
+    try:
+        getincrementaldecoder("utf-8")().decode(head, final=len(data) <= _TEXT_HEAD)
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _is_pe(data: bytes) -> bool:

@@ -1,6 +1,7 @@
 """Symbols from a file beside the guest: a kernel's ``vmlinux``, ``System.map`` or ``/proc/kallsyms``.
 
-An Image has none. The lists have the form that nm(1) prints: address, type and name, and for a loaded module its name.
+An Image has none. The lists have the form that nm(1) prints: address, perhaps size (``nm -S``), type and name, and for
+a loaded module its name.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ from arm_vcpu_cli.guest.elf import ELF_MAGIC, read_elf_symbols
 from arm_vcpu_cli.guest.files import read_file
 from arm_vcpu_cli.guest.symbols import Symbol, SymbolTable
 
-_LINE: Final = re.compile(
-    rb"([0-9A-Fa-f]{1,16}) ([A-Za-z?]) ([!-~]{1,4096})(?:[ \t]{1,256}\[[!-~]{1,256}\])?[ \t]{0,256}\r?\n?"
-)
+_NAME: Final = rb"([!-~]{1,4096})(?:[ \t]{1,256}\[[!-~]{1,256}\])?[ \t]{0,256}\r?\n?"
+_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,16}) (?:([0-9A-Fa-f]{16}) )?([A-Za-z?-]) " + _NAME)
+_UNDEFINED: Final = re.compile(rb" {1,64}[UwvN] " + _NAME)
+"""As nm(1) prints what a file uses and another one has: without an address."""
 _MAX_LINE: Final = 8192
 """Bytes that are looked at of a line; the form has less."""
 _MAX_SYMBOLS: Final = 1 << 20
@@ -38,7 +40,14 @@ def load_symbols(path: Path) -> SymbolTable:
     Raises GuestFileError where there is none.
     """
     data = read_file(path, "a vmlinux or System.map")
-    table = read_elf_symbols(path, data) if data.startswith(ELF_MAGIC) else SymbolTable(_listed(path, data))
+    if data.startswith(ELF_MAGIC):
+        table = read_elf_symbols(path, data)
+    else:
+        listed = _listed(path, data)
+        if len(listed) > 1 and not any(symbol.address for symbol in listed):
+            message = "all addresses in it are zero, as kernel.kptr_restrict shows them: copy /proc/kallsyms as root"
+            raise GuestFileError(path, message)
+        table = SymbolTable(listed)
     if not len(table):
         raise GuestFileError(path, "no symbols in it, expected a vmlinux with symbols, or a System.map")
     return table
@@ -52,14 +61,16 @@ def _listed(path: Path, data: bytes) -> list[Symbol]:
     lines = BytesIO(data)
     for number, line in enumerate(iter(lambda: lines.readline(_MAX_LINE), b""), 1):
         match = _LINE.fullmatch(line)
+        if match is None and _UNDEFINED.fullmatch(line) is not None:
+            offset += len(line)
+            continue
         if match is None:
             message = f"line {number}: expected an address, a type and a name, as a System.map has them"
             raise GuestFileError(path, message, offset=offset)
         if len(symbols) == _MAX_SYMBOLS:
             raise GuestFileError(path, f"more than {_MAX_SYMBOLS} symbols", offset=offset)
-        address, kind, name = int(match[1], 16), match[2].decode(), match[3].decode()
-        symbols.append(
-            Symbol(name, address, rank=_RANKS.get(kind, _OTHER_RANK), is_place=bool(address) and kind not in _ABSOLUTE)
-        )
+        address, size, kind, name = int(match[1], 16), int(match[2] or b"0", 16), match[3].decode(), match[4].decode()
+        rank, is_place = _RANKS.get(kind, _OTHER_RANK), bool(address) and kind not in _ABSOLUTE
+        symbols.append(Symbol(name, address, size, rank=rank, is_place=is_place))
         offset += len(line)
     return symbols

@@ -168,6 +168,22 @@ def test_what_is_unpacked_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
             tracemalloc.stop()
 
 
+@pytest.mark.parametrize("size", [1, 100, 1 << 20])
+def test_all_members_of_a_gzip_file_are_the_kernel(size: int) -> None:
+    """RFC 1952, 2.2."""
+    whole = image(body=bytes(range(256)) * 40)
+    packed = b"".join(gzip.compress(whole[start : start + size]) for start in range(0, len(whole), size))
+    assert load_linux(PATH, packed + b"behind", ram_base=RAM).segments[0].data == whole
+
+
+def test_very_many_members_are_refused_in_time_that_their_number_bounds() -> None:
+    """What is behind a member was copied for each: a file of 10 MB took hours to be recognised."""
+    packed = gzip.compress(b"") * (1 << 19)
+    assert not is_linux(packed)
+    with pytest.raises(GuestFileError, match="more than 16384 members"):
+        load_linux(PATH, packed, ram_base=RAM)
+
+
 def test_a_gzip_file_is_judged_by_its_first_bytes() -> None:
     compressor = zlib.compressobj(9, zlib.DEFLATED, 31)
     bomb = compressor.compress(bytes(64 * MIB)) + compressor.flush()

@@ -44,6 +44,26 @@ def test_kallsyms_may_name_modules(tmp_path: Path) -> None:
     assert loaded(tmp_path, b"ffff800001000000 t probe\t[virtio]\n").format(0xFFFF_8000_0100_0000) == "probe"
 
 
+def test_what_nm_prints_of_a_program_may_have_undefined_names(tmp_path: Path) -> None:
+    text = b"                 U memcpy\n0000000040080000 T _start\n                 w __gmon_start__\n40080010 t f\n"
+    table = loaded(tmp_path, text)
+    assert sorted(table.names()) == ["_start", "f"]
+    assert table.format(0x4008_0008) == "_start+0x8"
+
+
+def test_what_nm_prints_of_a_program_may_have_sizes(tmp_path: Path) -> None:
+    text = b"0000000040080000 0000000000000008 T f\n0000000040080020 b g\n0000000040080030 d t\t[m]\n"
+    table = loaded(tmp_path, text)
+    assert (table.format(0x4008_0004), table.format(0x4008_0008)) == ("f+0x4", "")
+    assert table.lookup("t") == 0x4008_0030
+
+
+def test_a_list_without_addresses_says_who_hid_them(tmp_path: Path) -> None:
+    lines = b"0000000000000000 T _text\n0000000000000000 t probe\t[virtio]\n"
+    with pytest.raises(GuestFileError, match=r"all addresses in it are zero, as kernel\.kptr_restrict shows them"):
+        loaded(tmp_path, lines)
+
+
 def test_an_elf_file_gives_the_symbols_that_it_was_linked_with() -> None:
     table = load_symbols(SAMPLE)
     address = table.lookup("main")
