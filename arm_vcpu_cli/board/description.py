@@ -157,11 +157,15 @@ class Window(Record):
         return self.base + self.size
 
 
+DEFAULT_SPIS: Final = 256
+"""As on QEMU's virt board."""
+
+
 class GicDescription(Record):
     """The device of type "gicv3" or "gicv2", by its ``version``: a distributor, and the parts of each CPU.
 
     With version 3 these are the redistributors, one after the other; with version 2 the CPU interfaces, banked at the
-    same addresses.
+    same addresses. ``spis`` is the least number of shared interrupts; there are more if a device needs them.
     """
 
     name: str
@@ -169,6 +173,7 @@ class GicDescription(Record):
     distributor: Window
     redistributors: Window | None = None
     cpu_interface: Window | None = None
+    spis: int = DEFAULT_SPIS
 
     @property
     def windows(self) -> tuple[Window, ...]:

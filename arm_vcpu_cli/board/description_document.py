@@ -124,7 +124,7 @@ def _region(region: MemoryRegion) -> dict[str, Any]:
 
 def _gic(gic: GicDescription) -> dict[str, Any]:
     kinds = {version: kind for kind, version in GIC_VERSIONS.items()}
-    document: dict[str, Any] = {"type": kinds[gic.version], "base": gic.distributor.base}
+    document: dict[str, Any] = {"type": kinds[gic.version], "base": gic.distributor.base, "spis": gic.spis}
     if gic.redistributors is not None:
         document["redistributor_base"] = gic.redistributors.base
         document["redistributor_size"] = gic.redistributors.size

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from arm_vcpu_cli.arch.translation.descriptor import PAGE_SIZE
-from arm_vcpu_cli.board.description import DeviceDescription, GicDescription, MemoryRegion, Window
+from arm_vcpu_cli.board.description import DEFAULT_SPIS, DeviceDescription, GicDescription, MemoryRegion, Window
 from arm_vcpu_cli.board.schema import (
     COMMON_DEVICE_KEYS,
     DEVICE_KEYS,
@@ -24,6 +24,8 @@ _MIN_CPU_INTERFACE: Final = 0x2000  # IHI 0048, 4.1.3: GICC_DIR is at 0x1000
 _MAX_CPU_INTERFACE: Final = 0x1_0000
 _GIC_ALIGNMENT: Final = 0x1_0000  # IHI 0069, 12.8: the frames of a GICv3 have 64 KiB
 _MAX_REDISTRIBUTORS: Final = 512
+_SPI_LINES: Final = 32  # the unit of GICD_TYPER.ITLinesNumber
+_MOST_SPIS: Final = 960
 _DEFAULT_REDISTRIBUTORS: Final = 123  # as many as QEMU's virt board has room for below its UART
 
 
@@ -106,7 +108,7 @@ def _read_gicv2(name: str, table: Table, limit: int) -> GicDescription:
         table.integer("cpu_interface_base", low=0, high=limit - 1, multiple_of=PAGE_SIZE),
         table.size("cpu_interface_size", low=low, high=high, multiple_of=PAGE_SIZE, default=low),
     )
-    return GicDescription(name, GIC_VERSIONS["gicv2"], distributor, cpu_interface=cpu_interface)
+    return GicDescription(name, GIC_VERSIONS["gicv2"], distributor, cpu_interface=cpu_interface, spis=_spis(table))
 
 
 def _read_gicv3(name: str, table: Table, limit: int) -> GicDescription:
@@ -124,4 +126,10 @@ def _read_gicv3(name: str, table: Table, limit: int) -> GicDescription:
         version=GIC_VERSIONS["gicv3"],
         distributor=Window(base, DEVICE_TYPES["gicv3"].least),
         redistributors=Window(redistributor_base, redistributor_size),
+        spis=_spis(table),
     )
+
+
+def _spis(table: Table) -> int:
+    found = table.optional_integer("spis", low=_SPI_LINES, high=_MOST_SPIS, multiple_of=_SPI_LINES)
+    return DEFAULT_SPIS if found is None else found

@@ -81,8 +81,8 @@ DEVICE_TYPES: Final[Mapping[str, DeviceType]] = MappingProxyType(
         "zero": DeviceType(4, MAX_REGION_SIZE),
         "ram": DeviceType(4, 0x100_0000),  # the host holds every byte of it
         EMPTY_TRANSPORTS: DeviceType(0x200, 0x1_0000, ("size",)),
-        "gicv3": DeviceType(0x1_0000, 0x1_0000, ("redistributor_base", "redistributor_size")),
-        "gicv2": DeviceType(0x1000, 0x1_0000, ("size", "cpu_interface_base", "cpu_interface_size")),
+        "gicv3": DeviceType(0x1_0000, 0x1_0000, ("redistributor_base", "redistributor_size", "spis")),
+        "gicv2": DeviceType(0x1000, 0x1_0000, ("size", "cpu_interface_base", "cpu_interface_size", "spis")),
     }
 )
 COMMON_DEVICE_KEYS: Final = ("type", "base", "enabled")

@@ -16,8 +16,6 @@ from arm_vcpu_cli.record import Record
 if TYPE_CHECKING:
     from arm_vcpu_cli.devices.gic.v2 import GicV2
 
-SPIS: Final = 256
-"""The least number of shared interrupts, as on QEMU's virt board."""
 V2: Final = 2
 _GIC_V2: Final = "arm_vcpu_cli.devices.gic.v2"
 """Loaded only on demand: few machines have one."""
@@ -61,14 +59,14 @@ def build_gic(description: MachineDescription, signal: Signal) -> BuiltGic | Non
     return (_build_v2 if gic.version == V2 else _build_v3)(description, gic, signal)
 
 
-def _spis(description: MachineDescription) -> int:
-    """The number of SPIs: as many as in QEMU, or more if the devices need them."""
+def _spis(description: MachineDescription, gic: GicDescription) -> int:
+    """The number of SPIs: those of the description, or more if the devices need them."""
     last = max((device.intid for device in description.devices if device.intid is not None), default=0)
-    return min(max(SPIS, -(-(last + 1) // _LINES) * _LINES - FIRST_SPI), LAST_SPI + 1 - FIRST_SPI)
+    return min(max(gic.spis, -(-(last + 1) // _LINES) * _LINES - FIRST_SPI), LAST_SPI + 1 - FIRST_SPI)
 
 
 def _build_v2(description: MachineDescription, gic: GicDescription, signal: Signal) -> BuiltGic:
-    model: GicV2 = import_module(_GIC_V2).GicV2(description.cpu.count, spis=_spis(description), signal=signal)
+    model: GicV2 = import_module(_GIC_V2).GicV2(description.cpu.count, spis=_spis(description, gic), signal=signal)
     distributor, interface = gic.distributor, gic.cpu_interface
     if interface is None:
         raise ValueError("a GICv2 without a window for its CPU interfaces")
@@ -80,7 +78,7 @@ def _build_v2(description: MachineDescription, gic: GicDescription, signal: Sign
 
 
 def _build_v3(description: MachineDescription, gic: GicDescription, signal: Signal) -> BuiltGic:
-    model = GicV3(description.cpu.affinities, spis=_spis(description), signal=signal)
+    model = GicV3(description.cpu.affinities, spis=_spis(description, gic), signal=signal)
     distributor, redistributors = gic.distributor, gic.redistributors
     if redistributors is None:
         raise ValueError("a GICv3 without a window for its Redistributors")

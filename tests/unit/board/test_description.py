@@ -315,6 +315,8 @@ def test_without_a_region_named_ram_the_largest_runnable_one_is_it(tmp_path: Pat
         ("[device.gic]\nredistributor_base = 0x080A_1000", "device.gic.redistributor_base", "multiple of 64 KiB"),
         ("[device.gic]\nredistributor_base = 0x0800_0000", "device.gic", "overlaps device.gic"),
         ("[device.gic]\nredistributor_size = '64K'", "device.gic.redistributor_size", "from 128 KiB to 64 MiB"),
+        ("[device.gic]\nspis = 100", "device.gic.spis", "multiple of 32"),
+        ("[device.gic]\nspis = 992", "device.gic.spis", "from 32 to 960"),
         ("[device.gic]\nredistributor_size = '192K'", "device.gic.redistributor_size", "multiple of 128 KiB"),
         ("[device.gic]\nredistributor_size = '128M'", "device.gic.redistributor_size", 'found the string "128M"'),
         ("[device.g2]\ntype = 'gicv3'\nbase = 0\nredistributor_base = 0x2_0000", "device.g2", "device.gic"),
@@ -623,7 +625,14 @@ VALUES = st.recursive(
     max_leaves=6,
 )
 REGION_KEYS = ["base", "size", "permissions", "on_fault", "file", "file_offset", "enabled", "type", "intid"]
-REGION_KEYS += ["passthrough", "redistributor_base", "redistributor_size", "cpu_interface_base", "cpu_interface_size"]
+REGION_KEYS += [
+    "passthrough",
+    "redistributor_base",
+    "redistributor_size",
+    "cpu_interface_base",
+    "cpu_interface_size",
+    "spis",
+]
 TABLES = st.dictionaries(st.sampled_from(REGION_KEYS), VALUES, max_size=6)
 NAMED_TABLES = st.dictionaries(st.sampled_from(["ram", "uart0", "gic", "x", ""]), TABLES | VALUES, max_size=3)
 SECTIONS = st.fixed_dictionaries(
