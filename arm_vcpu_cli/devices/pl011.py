@@ -1,64 +1,51 @@
-"""PL011 UART (Arm DDI 0183G): FIFOs, flags, interrupts, identification; the line rate is not modelled.
-
-The registers are declared in :mod:`~arm_vcpu_cli.devices.pl011_registers`.
-"""
+"""PL011 UART (Arm DDI 0183G): FIFOs, flags, interrupts, identification; the line rate is not modelled."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from arm_vcpu_cli.devices.irq import IrqLine, unconnected
+from arm_vcpu_cli.devices.pl011_loopback import (
+    ALL_ERRORS,
+    BREAK,
+    BREAK_INTERRUPT,
+    ERRORS,
+    LOOP_BACK,
+    LOOPED,
+    OVERRUN,
+    OVERRUN_INTERRUPT,
+    OVERRUN_STATUS,
+    modem_inputs,
+    modem_interrupts,
+    receives_itself,
+)
 from arm_vcpu_cli.devices.pl011_registers import (
     CR,
-    DMACR,
     DR,
-    FBRD,
     FR,
-    IBRD,
     ICR,
+    IDS,
     IFLS,
-    ILPR,
     IMSC,
     LCR_H,
     MIS,
     PERIPH_ID,
     REGISTERS,
+    RESET_VALUES,
     RIS,
     RSR,
     WINDOW,
+    WRITABLE,
     Control,
     FifoLevels,
     FlagRegister,
     Interrupts,
     LineControl,
-    implemented_bits,
 )
+from arm_vcpu_cli.devices.serial_line import SerialLine
 from arm_vcpu_cli.saved import Saved
-
-__all__ = [
-    "CR",
-    "DMACR",
-    "DR",
-    "FBRD",
-    "FIFO_DEPTH",
-    "FR",
-    "IBRD",
-    "ICR",
-    "IFLS",
-    "ILPR",
-    "IMSC",
-    "LCR_H",
-    "MIS",
-    "POLLS_BEFORE_IDLE",
-    "POLLS_BETWEEN_WAITS",
-    "QUIET_READS",
-    "RIS",
-    "RSR",
-    "Pl011",
-    "SerialLine",
-]
 
 FIFO_DEPTH: Final = 16
 """Before revision r1p5, which has 32 (1.1.2 and 3.3.17)."""
@@ -68,40 +55,22 @@ POLLS_BETWEEN_WAITS: Final = 16
 QUIET_READS: Final = 16
 """For how many reads of its status a receiver that was just enabled stays empty."""
 
-_VERSION: Final = 2
+_VERSION: Final = 3
 """Of a saved state."""
-_IDS: Final = (0x11, 0x10, 0x14, 0x00, 0x0D, 0xF0, 0x05, 0xB1)
-"""PeriphID: part 0x011, designer Arm, revision r1p1 (what QEMU's "virt" has); PCellID: PrimeCell (3.3.15-22)."""
-_RESET: Final = {ILPR: 0, IBRD: 0, FBRD: 0, LCR_H: 0, CR: 0x300, IFLS: 0x12, IMSC: 0, DMACR: 0}
-_WRITABLE: Final = {offset: implemented_bits(offset) for offset in _RESET}
 _RX_LEVELS: Final = tuple(FIFO_DEPTH * eighths // 8 for eighths in (1, 2, 4, 6, 7))
 _RX: Final = int(Interrupts.of(RXI=1))
 _RX_TIMEOUT: Final = int(Interrupts.of(RTI=1))
 _RX_ANY: Final = _RX | _RX_TIMEOUT
 _TX: Final = int(Interrupts.of(TXI=1))
 _RECEIVER_ON: Final = int(Control.of(RXE=1, UARTEN=1))
+_FIFOS_ON: Final = int(LineControl.of(FEN=1))
+_SENDS_BREAK: Final = int(LineControl.of(BRK=1))
 _WORDS: Final = WINDOW & ~3
 _MASK32: Final = 0xFFFF_FFFF
 _WIDTH_MASKS: Final = {1: 0xFF, 2: 0xFFFF, 4: 0xFFFF_FFFF, 8: 0xFFFF_FFFF}
 _FR_EMPTY: Final = int(FlagRegister.of(TXFE=1, RXFE=1))
 _FR_DATA: Final = int(FlagRegister.of(TXFE=1))
 _FR_FULL: Final = int(FlagRegister.of(TXFE=1, RXFF=1))
-
-
-class SerialLine(Protocol):
-    """The other end of the wire."""
-
-    def send(self, byte: int) -> None:
-        """The UART transmitted a byte."""
-
-    def receive(self) -> int | None:
-        """The next byte that has arrived, None while there is none."""
-
-    def waiting(self) -> bool:
-        """Whether a byte can be received. Nobody has asked for it yet, and it stays where it is."""
-
-    def wait(self) -> None:
-        """The guest does nothing but wait for a byte: return when there may be one, or after a while."""
 
 
 class Pl011:
@@ -117,18 +86,21 @@ class Pl011:
     UARTDR, or has looked at its status :data:`QUIET_READS` times. Otherwise UARTEN, TXE and RXE have no effect: the
     output of a guest that never enables its UART appears nevertheless.
 
-    Not modelled: loop-back, modem lines, SIR, DMA, errors on the line.
+    In loop-back the line is not connected, and what arrives there waits. Characters are whole whatever their format.
+
+    Not modelled: modem lines and errors of the outside, SIR, DMA, and the registers for integration tests.
     """
 
     def __init__(self, line: SerialLine, irq: IrqLine = unconnected) -> None:
-        self._send = line.send
+        self._line = line
+        self._send: Callable[[int], None] = line.send
         self._receive = line.receive
         self._wait = line.wait
         self._waiting = line.waiting
         self._asked = False
         self._irq = irq
         self._level = False
-        self._registers = dict(_RESET)
+        self._registers = dict(RESET_VALUES)
         self._fifo: deque[int] = deque()
         self._held_back: deque[int] = deque()
         self._quiet_reads = 0
@@ -136,15 +108,18 @@ class Pl011:
         self._trigger = 1
         self._raw = 0
         self._polls = 0
+        self._loops = self._breaks = self._overruns = False
+        self._modem = 0
+        self._status = 0
         self._readers: dict[int, Callable[[], int]] = {
             DR: self._read_data,
-            RSR: lambda: 0,
+            RSR: lambda: self._status,
             FR: self._read_flags,
             RIS: self._read_raw,
             MIS: lambda: self._read_raw() & self._registers[IMSC],
         }
         self._writers: dict[int, Callable[[int], None]] = {
-            RSR: lambda _: None,
+            RSR: self._clear_errors,
             LCR_H: self._write_line_control,
             IFLS: self._write_levels,
             CR: self._write_control,
@@ -162,7 +137,7 @@ class Pl011:
         if reader is not None:
             value = reader()
         elif word >= PERIPH_ID:
-            value = _IDS[(word - PERIPH_ID) // 4]
+            value = IDS[(word - PERIPH_ID) // 4]
         else:
             value = self._registers.get(word, 0)
         return value >> 8 * (offset & 3) & _WIDTH_MASKS[width]
@@ -180,11 +155,11 @@ class Pl011:
                 self._raw |= _TX
                 self._update()
             return
-        value &= _WRITABLE.get(offset, _MASK32)
+        value &= WRITABLE.get(offset, _MASK32)
         writer = self._writers.get(offset)
         if writer is not None:
             writer(value)
-        elif offset in _WRITABLE:
+        elif offset in WRITABLE:
             self._registers[offset] = value
 
     def register_name(self, offset: int, width: int) -> str:
@@ -197,7 +172,7 @@ class Pl011:
 
     def holds(self, byte: int) -> bool:
         """Whether it has received this byte and the guest has not read it. Safe from another thread."""
-        return byte in bytes(self._fifo) or byte in bytes(self._held_back)
+        return byte in tuple(self._fifo) or byte in bytes(self._held_back)
 
     @property
     def receive_interrupt_enabled(self) -> bool:
@@ -213,14 +188,16 @@ class Pl011:
     @property
     def unread(self) -> int:
         """How many bytes it has taken from the line that the guest has not read."""
-        return len(self._fifo) + len(self._held_back)
+        return sum(value < LOOPED for value in self._fifo) + len(self._held_back)
 
     def save(self) -> dict[str, Any]:
         """The registers, what was received, and how long the guest has polled for more."""
         return {
             "version": _VERSION,
             "registers": list(self._registers.values()),
-            "fifo": bytes(self._fifo),
+            "fifo": list(self._fifo),
+            "status": self._status,
+            "overruns": self._overruns,
             "held_back": bytes(self._held_back),
             "quiet_reads": self._quiet_reads,
             "raw": self._raw,
@@ -235,20 +212,26 @@ class Pl011:
         ValueError, and nothing changes, if it is something else.
         """
         saved = Saved(state, "PL011", version=_VERSION)
-        registers = saved.numbers("registers", len(_RESET), _MASK32)
-        fifo, held_back = saved.data("fifo"), saved.data("held_back")
+        registers = saved.numbers("registers", len(RESET_VALUES), _MASK32)
+        fifo, held_back = saved.numbers("fifo", None, 2 * LOOPED - 1), saved.data("held_back")
+        status, overruns = saved.number("status", ALL_ERRORS), saved.flag("overruns")
         quiet_reads, polls = saved.number("quiet_reads", QUIET_READS), saved.number("polls", POLLS_BEFORE_IDLE)
         raw, level, asked = saved.number("raw", _MASK32), saved.flag("level"), saved.flag("asked")
-        self._registers = {offset: value & _WRITABLE[offset] for offset, value in zip(_RESET, registers, strict=True)}
+        self._registers = {
+            offset: value & WRITABLE[offset] for offset, value in zip(RESET_VALUES, registers, strict=True)
+        }
         self._fifo, self._held_back = deque(fifo), deque(held_back)
         self._quiet_reads, self._polls, self._raw, self._level = quiet_reads, polls, raw, level
-        self._asked = asked
+        self._asked, self._status, self._overruns = asked, status, overruns
         self._set_fifo()
+        self._connect()
+        self._modem = modem_inputs(self._registers[CR])
+        self._breaks = self._loops and bool(self._registers[LCR_H] & _SENDS_BREAK)
 
     def _fill(self) -> None:
         """Receive while there is room. Interrupts follow arrivals, so that UARTICR can clear them (2.8.2, 2.8.4)."""
         fifo, held_back = self._fifo, self._held_back
-        while len(fifo) < self._depth:
+        while len(fifo) < self._depth and not self._loops:
             byte = held_back.popleft() if held_back else self._receive()
             if byte is None:
                 return
@@ -259,6 +242,8 @@ class Pl011:
 
     def _look(self) -> bool:
         """The guest looks whether something has arrived, and nothing had; whether something has by now."""
+        if self._loops:
+            return False
         if self._quiet_reads:
             self._quiet_reads -= 1
             if self._quiet_reads:
@@ -276,11 +261,11 @@ class Pl011:
         fifo = self._fifo
         if fifo or self._look():
             self._polls = 0
-            return _FR_FULL if len(fifo) >= self._depth else _FR_DATA
+            return self._modem | (_FR_FULL if len(fifo) >= self._depth else _FR_DATA)
         self._polls += 1
         if self._polls >= POLLS_BEFORE_IDLE:
             self._idle()
-        return _FR_EMPTY
+        return self._modem | _FR_EMPTY
 
     def _read_raw(self) -> int:
         self._asked = True
@@ -307,7 +292,10 @@ class Pl011:
         if not fifo:
             self._quiet_reads = 0
             self._fill()
-        value = fifo.popleft() if fifo else 0
+        value = 0
+        if fifo:
+            value = fifo.popleft() & ~LOOPED
+            self._status = self._status & OVERRUN_STATUS | value >> ERRORS
         if len(fifo) < self._trigger:
             self._raw &= ~_RX
         if not fifo:
@@ -317,8 +305,13 @@ class Pl011:
         return value
 
     def _write_line_control(self, value: int) -> None:
+        if self._loops and (self._registers[LCR_H] ^ value) & _FIFOS_ON:
+            self._fifo.clear()
+            self._raw &= ~_RX_ANY
         self._registers[LCR_H] = value
         self._set_fifo()
+        self._loop_lines()
+        self._update()
 
     def _write_levels(self, value: int) -> None:
         self._registers[IFLS] = value
@@ -333,14 +326,59 @@ class Pl011:
             self._depth = self._trigger = 1
 
     def _write_control(self, value: int) -> None:
-        was_on = self._registers[CR] & _RECEIVER_ON == _RECEIVER_ON
+        was = self._registers[CR]
         self._registers[CR] = value
-        if not was_on and value & _RECEIVER_ON == _RECEIVER_ON and not self._registers[IMSC] & _RX_ANY:
-            self._held_back.extendleft(reversed(self._fifo))
-            self._fifo.clear()
-            self._raw &= ~_RX_ANY
+        turned_on = value & ~was & _RECEIVER_ON and value & _RECEIVER_ON == _RECEIVER_ON
+        if turned_on and not self._registers[IMSC] & _RX_ANY:
+            self._hold_back()
             self._quiet_reads = QUIET_READS
-            self._update()
+        if value & ~was & LOOP_BACK:
+            self._hold_back()
+        self._connect()
+        self._loop_lines()
+        self._update()
+        if was & ~value & LOOP_BACK:
+            self.poll()
+
+    def _hold_back(self) -> None:
+        """Empty the receiver, and keep what the line has brought."""
+        self._held_back.extendleft(value for value in reversed(self._fifo) if value < LOOPED)
+        self._fifo.clear()
+        self._raw &= ~_RX_ANY
+
+    def _connect(self) -> None:
+        """Connect transmitter and receiver to the line or, in loop-back, to each other."""
+        self._loops = bool(self._registers[CR] & LOOP_BACK)
+        self._send = self._loop if self._loops else self._line.send
+
+    def _loop_lines(self) -> None:
+        """Notice changes of what is sent by other means than UARTDR: of the modem lines, and the start of a break."""
+        modem, was_breaking = self._modem, self._breaks
+        self._modem = modem_inputs(self._registers[CR])
+        self._raw |= modem_interrupts(modem, self._modem)
+        self._breaks = self._loops and bool(self._registers[LCR_H] & _SENDS_BREAK)
+        if self._breaks and not was_breaking:
+            self._loop(BREAK)
+
+    def _loop(self, value: int) -> None:
+        """Receive what was sent, a character with errors (3.3.1); if there is no room it is lost (table 2-4)."""
+        fifo = self._fifo
+        if not receives_itself(self._registers[CR]):
+            return
+        if len(fifo) >= self._depth:
+            self._overruns = True
+            self._status |= OVERRUN_STATUS
+            self._raw |= OVERRUN_INTERRUPT
+        else:
+            fifo.append(value | LOOPED | (OVERRUN if self._overruns else 0))
+            self._overruns = False
+            self._raw |= _RX_TIMEOUT | (_RX if len(fifo) >= self._trigger else 0)
+            self._raw |= BREAK_INTERRUPT if value & BREAK else 0
+        self._update()
+
+    def _clear_errors(self, _value: int) -> None:
+        """A write of UARTECR, whatever the value."""
+        self._status = 0
 
     def _write_mask(self, value: int) -> None:
         self._registers[IMSC] = value

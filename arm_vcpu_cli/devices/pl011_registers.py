@@ -178,3 +178,12 @@ def implemented_bits(offset: int) -> int:
     """All bits that the fields of the register at ``offset`` cover."""
     layout = REGISTERS.layout(offset)
     return 0 if layout is None else sum(field.mask << field.lsb for field in layout.fields())
+
+
+IDS: Final = (0x11, 0x10, 0x14, 0x00, 0x0D, 0xF0, 0x05, 0xB1)
+"""PeriphID: part 0x011, designer Arm, revision r1p1 (what QEMU's "virt" has); PCellID: PrimeCell (3.3.15-22)."""
+RESET_VALUES: Final[Mapping[int, int]] = MappingProxyType(
+    {ILPR: 0, IBRD: 0, FBRD: 0, LCR_H: 0, CR: 0x300, IFLS: 0x12, IMSC: 0, DMACR: 0}
+)
+"""Of the registers that hold what is written to them."""
+WRITABLE: Final[Mapping[int, int]] = MappingProxyType({offset: implemented_bits(offset) for offset in RESET_VALUES})

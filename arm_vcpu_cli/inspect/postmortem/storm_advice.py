@@ -10,8 +10,8 @@ from arm_vcpu_cli.arch.registers.gicv2regs import INTID_GROUP1
 from arm_vcpu_cli.arch.registers.sysreg import lookup
 from arm_vcpu_cli.arch.syndrome.esr import ExceptionClass, exception_class
 from arm_vcpu_cli.arm_vcpu.context_frame import INSTRUCTION_SIZE
-from arm_vcpu_cli.devices.pl011 import DR, ICR, IMSC, MIS, Pl011
-from arm_vcpu_cli.devices.pl011_registers import Interrupts
+from arm_vcpu_cli.devices.pl011 import Pl011
+from arm_vcpu_cli.devices.pl011_registers import DR, ICR, IMSC, MIS, Interrupts
 from arm_vcpu_cli.devices.pl031 import Pl031
 from arm_vcpu_cli.inspect.postmortem.advice import Advice
 from arm_vcpu_cli.inspect.postmortem.memory_words import word_at

@@ -20,7 +20,8 @@ from arm_vcpu_cli.devices.naming import (
     meaning,
     name_access,
 )
-from arm_vcpu_cli.devices.pl011 import CR, DR, FR, IFLS, IMSC, LCR_H, RSR, Pl011
+from arm_vcpu_cli.devices.pl011 import Pl011
+from arm_vcpu_cli.devices.pl011_registers import CR, DR, FR, IFLS, IMSC, LCR_H, RSR
 from arm_vcpu_cli.devices.pl031 import Pl031
 from arm_vcpu_cli.devices.regions import ReadAsZero, Scratch
 

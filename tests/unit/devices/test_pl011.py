@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arm_vcpu_cli.devices.pl011 import (
+from arm_vcpu_cli.devices.pl011 import FIFO_DEPTH, POLLS_BEFORE_IDLE, POLLS_BETWEEN_WAITS, QUIET_READS, Pl011
+from arm_vcpu_cli.devices.pl011_registers import (
     CR,
     DMACR,
     DR,
     FBRD,
-    FIFO_DEPTH,
     FR,
     IBRD,
     ICR,
@@ -23,12 +23,8 @@ from arm_vcpu_cli.devices.pl011 import (
     IMSC,
     LCR_H,
     MIS,
-    POLLS_BEFORE_IDLE,
-    POLLS_BETWEEN_WAITS,
-    QUIET_READS,
     RIS,
     RSR,
-    Pl011,
 )
 
 RXFE, TXFF, RXFF, TXFE = 1 << 4, 1 << 5, 1 << 6, 1 << 7

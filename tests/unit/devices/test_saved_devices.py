@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arm_vcpu_cli.devices.pl011 import CR, DMACR, DR, FR, ICR, IFLS, IMSC, LCR_H, MIS, RIS, Pl011
+from arm_vcpu_cli.devices.pl011 import Pl011
+from arm_vcpu_cli.devices.pl011_registers import CR, DMACR, DR, FR, ICR, IFLS, IMSC, LCR_H, MIS, RIS
 from arm_vcpu_cli.devices.pl031 import Pl031
 from arm_vcpu_cli.devices.regions import Scratch
 from arm_vcpu_cli.devices.timer import GenericTimer

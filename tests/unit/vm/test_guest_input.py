@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arm_vcpu_cli.devices.pl011 import CR, DR, FR, IMSC, LCR_H, Pl011
+from arm_vcpu_cli.devices.pl011 import Pl011
+from arm_vcpu_cli.devices.pl011_registers import CR, DR, FR, IMSC, LCR_H
 from arm_vcpu_cli.host.console import IDLE_SECONDS, SKIPPED_SECONDS, Console, InputEndedError
 from arm_vcpu_cli.vm.guest_input import GuestInput, UartLine
 from arm_vcpu_cli.vm.inputlog import InputLog, InputRecorder, load_input_log

@@ -9,7 +9,8 @@ from typing import Any, cast
 
 import pytest
 
-from arm_vcpu_cli.devices.pl011 import CR, IMSC, LCR_H, Pl011
+from arm_vcpu_cli.devices.pl011 import Pl011
+from arm_vcpu_cli.devices.pl011_registers import CR, IMSC, LCR_H
 from arm_vcpu_cli.host.console import Console
 from arm_vcpu_cli.vm.cpu import Activity
 from arm_vcpu_cli.vm.guest_input import GuestInput, UartLine
