@@ -1,4 +1,5 @@
-"""The ID registers that a guest sees: the core's own, without what the core announces and the guest does not get.
+"""The ID registers that a guest sees: the core's own, without what the core announces and the guest does not get, and
+with what the core does and does not announce.
 
 HCR_EL2.TID3 traps the whole group (op0 3, op1 0, CRn 0, CRm 1 to 7); what is not listed by the manual reads zero.
 Where a CPU's technical reference manual and the core differ, the core wins: nothing is announced that it cannot do.
@@ -49,6 +50,14 @@ HIDDEN_FROM_MODEL: Final[Mapping[str, FieldValues]] = MappingProxyType(
 )
 """What is also hidden from a guest with that CPU model."""
 
+UNANNOUNCED: Final[Mapping[str, FieldValues]] = MappingProxyType(
+    {
+        # TGran16_2 says "as TGran16".
+        "max": {"ID_AA64MMFR0_EL1": {"TGran16": 1}},
+    }
+)
+"""What the core does and does not announce, and a guest with that CPU model is told."""
+
 NO_WATCHPOINTS: Final[FieldValues] = MappingProxyType({"ID_AA64DFR0_EL1": {"WRPs": 0}})
 """What is hidden where watchpoints never fire: the field says the fewest it can, which is one."""
 
@@ -75,6 +84,7 @@ def guest_id_registers(
     if not core.guest_watchpoints:
         _set(values, NO_WATCHPOINTS)
     _set(values, HIDDEN_FROM_MODEL.get(core.model, {}))
+    _set(values, UNANNOUNCED.get(core.model, {}))
     if gic:
         _set(values, {"ID_AA64PFR0_EL1": {"GIC": _GIC_V3}})
     if not rndr:

@@ -107,7 +107,7 @@ class Stage2Format(NamedTuple):
 class CpuFacts:
     """One modelled CPU. Widths are in bits; ``stage2`` is None where there is no EL2 to use it.
 
-    ``implemented`` are the FEAT_ names that the core announces, ``announced`` those that a guest reads of.
+    ``implemented`` are the FEAT_ names of what the core does, ``announced`` those that a guest reads of.
     """
 
     model: str
@@ -140,10 +140,11 @@ def describe_cpu(core: CpuCore, frames: FrameMemory) -> CpuFacts:
     guest_view = guest_id_registers(core)
     registers = {name: _id_register(core, name, guest_view) for name in ID_REGISTERS}
     pfr0 = Aa64Pfr0(registers["ID_AA64PFR0_EL1"].core)
-    mmfr0 = Aa64Mmfr0(registers["ID_AA64MMFR0_EL1"].core)
+    mmfr0 = Aa64Mmfr0(registers["ID_AA64MMFR0_EL1"].guest)
     mmfr1 = Aa64Mmfr1(registers["ID_AA64MMFR1_EL1"].core)
     mmfr2 = Aa64Mmfr2(registers["ID_AA64MMFR2_EL1"].core)
-    implemented = implemented_features({lookup(name): each.core for name, each in registers.items()})
+    announced = implemented_features({lookup(name): each.guest for name, each in registers.items()})
+    implemented = announced | implemented_features({lookup(name): each.core for name, each in registers.items()})
     supported = supports_virtualisation(pfr0, mmfr1)
     pa_bits = pa_range_bits(mmfr0)
     return CpuFacts(
@@ -163,7 +164,7 @@ def describe_cpu(core: CpuCore, frames: FrameMemory) -> CpuFacts:
         features=tuple(_feature(registers[register], label, fields) for label, register, fields in FEATURES),
         caches=read_caches(core, is_wide=bool(mmfr2.CCIDX)),
         implemented=implemented,
-        announced=implemented_features({lookup(name): each.guest for name, each in registers.items()}),
+        announced=announced,
         conformance=conformance(implemented),
         id_registers=registers,
         hidden=tuple(_hidden(core, guest_view)),

@@ -8,16 +8,24 @@ from dataclasses import dataclass, field
 import pytest
 
 from arm_vcpu_cli.arch.identification.features import announced_features
+from arm_vcpu_cli.arch.identification.idregs import Aa64Mmfr0
+from arm_vcpu_cli.arch.registers.sysreg import lookup
 from arm_vcpu_cli.arm_vcpu.id_registers import guest_id_registers
+from arm_vcpu_cli.engine.hidden_registers import hide_registers
+from arm_vcpu_cli.engine.walk_checks import take_walk_checks
+from tests.support.tools import missing
 
 from .harness import CURRENT_SPX, DATA, EL0T, EL1H, LOWER_64, MASKED, RAM, STACK, Guest, is_call
-from .stage1 import AF, KERNEL, TCR, USER, Stage1
+from .stage1 import AF, KERNEL, MAIR, SCTLR_MMU_ON, TCR, USER, Stage1
 
 MODELS = ("cortex-a53", "cortex-a57", "cortex-a72", "max")
 HVC_END = 0xD400_2002
 PLACE = RAM + 0x18_0000
 """X1 of every snippet: memory with 0x1111, 0x2222, 0x3333."""
 VA = 0x1000_0000
+TABLES_16K, VA_16K = RAM + 0x30_0000, 0x1000_0000
+TCR_16K = 28 | 2 << 14 | 1 << 23 | 5 << 32
+"""T0SZ = 28, TG0 = 16 KiB, EPD1, 48-bit output."""
 GP, AP_TABLE_RO = 1 << 50, 1 << 62
 HA, HPD0 = 1 << 39, 1 << 41
 PAN, UAO = 1 << 22, 1 << 23
@@ -99,6 +107,32 @@ SNIPPETS: dict[str, Snippet] = {
 }
 """A computation whose result tells that the instructions are there and right."""
 
+WORDS = {
+    "FEAT_BF16": 0x2E42FC20,  # bfdot v0.2s, v1.4h, v2.4h
+    "FEAT_I8MM": 0x0E829C20,  # usdot v0.2s, v1.8b, v2.8b
+    "FEAT_LS64": 0xF83FD028,  # ld64b x8, [x1]
+    "FEAT_MOPS": 0x19010440,  # cpyfp [x0]!, [x1]!, x2!
+    "FEAT_HBC": 0x54000030,  # bc.eq .+4
+    "FEAT_WFxT": 0xD5031000,  # wfet x0
+    "FEAT_XS": 0xD5033A3F,  # dsb ishnxs
+    "FEAT_MTE": 0x9ADF1020,  # irg x0, x1
+    "FEAT_SME": 0xD503437F,  # smstart sm
+    "FEAT_SVE2": 0x4502F820,  # saba z0.b, z1.b, z2.b
+    "FEAT_F32MM": 0x64A2E420,  # fmmla z0.s, z1.s, z2.s
+    "FEAT_TME": 0xD5233060,  # tstart x0
+    "FEAT_TLBIOS": 0xD508811F,  # tlbi vmalle1os
+    "FEAT_TLBIRANGE": 0xD5088620,  # tlbi rvae1, x0
+    "FEAT_DIT": 0xD503415F,  # msr dit, #1
+    "FEAT_SSBS2": 0xD503413F,  # msr ssbs, #1
+    "FEAT_CSSC": 0xDAC02020,  # abs x0, x1
+    "FEAT_SPECRES2": 0xD50B73C0,  # cosp rctx, x0
+    "FEAT_ECV": 0xD53BE0C0,  # mrs x0, cntvctss_el0
+    "FEAT_RAS": 0xD5385300,  # mrs x0, erridr_el1
+    "FEAT_AMUv1": 0xD53BD200,  # mrs x0, amcr_el0
+    "FEAT_LOR": 0xD538A460,  # mrs x0, lorc_el1
+}
+"""An instruction of each feature that no model has so far; those that are hints cannot be told from their absence."""
+
 TRANSLATIONS = {"FEAT_PAN", "FEAT_PAN2", "FEAT_UAO", "FEAT_BTI", "FEAT_PAuth", "FEAT_HPDS", "FEAT_TTCNP", "FEAT_RNG"}
 """Features with a test of their own below."""
 NOT_EXECUTABLE = {"FEAT_DoubleLock"}
@@ -149,6 +183,14 @@ def test_an_instruction_computes_where_it_is_announced_and_is_undefined_elsewher
     assert {number: guest.v(number) for number in snippet.gives_v} == snippet.gives_v
     assert int.from_bytes(guest.read(PLACE, 8), "little") == snippet.gives_memory
     assert guest.pstate >> 28 == snippet.gives_nzcv
+
+
+@pytest.mark.parametrize("name", WORDS)
+def test_an_instruction_of_a_feature_is_undefined_where_it_is_not_announced(guest: Guest, name: str) -> None:
+    if not hide_registers():
+        missing("the host that hides registers")
+    is_there = run(guest, Snippet((WORDS[name],)))
+    assert is_there is (name in announced_features(guest_id_registers(guest.core)))
 
 
 @pytest.mark.parametrize("register", [0xD53B2400, 0xD53B2420], ids=["RNDR", "RNDRRS"])
@@ -253,6 +295,24 @@ def test_a_signed_pointer_authenticates_with_its_modifier_only(modern: Guest, mo
     assert (modern.x(0) == RAM + 0x1234) is (modifier == 77)
     assert modern.x(5)
     assert not modern.x(5) & 0xFFFF_FFFF
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_tables_of_16_kib_pages_are_walked_where_they_are_announced(model: str) -> None:
+    with Guest("exceptions", model=model) as guest:
+        announced = Aa64Mmfr0(guest_id_registers(guest.core)[lookup("ID_AA64MMFR0_EL1")]).TGran16
+        if not announced and not take_walk_checks():
+            missing("the host that keeps the engine from walking them")
+        # Level 2 is the first, and has blocks of 32 MiB.
+        block = 1 << 25
+        guest.write(TABLES_16K, bytes(0x4000))
+        for va in (RAM, VA_16K):
+            guest.write_u64(TABLES_16K + va // block * 8, RAM | KERNEL | 1)
+        guest["MAIR_EL1"], guest["TTBR0_EL1"], guest["TCR_EL1"] = MAIR, TABLES_16K, TCR_16K
+        guest["SCTLR_EL1"] = SCTLR_MMU_ON
+        guest.core.flush_tlb()
+        walked = guest.core.translate(VA_16K + DATA - RAM) == guest.stage2.translate(DATA).output
+        assert walked is bool(announced)
 
 
 @pytest.mark.parametrize("model", MODELS)
