@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from arm_vcpu_cli.arch.bitfield import MASK64
 from arm_vcpu_cli.arch.fault import FSC_EXTERNAL, FSC_EXTERNAL_WALK_L0
-from arm_vcpu_cli.arch.registers.sysreg import lookup
 from arm_vcpu_cli.arch.syndrome.esr import (
     ExceptionClass,
     decode_data_abort,
     decode_instruction_abort,
     exception_class,
+    stack_alignment_esr,
 )
-from arm_vcpu_cli.arch.translation.fault_address import fault_ipa
 from arm_vcpu_cli.arch.translation.memtype import Access
 from arm_vcpu_cli.arch.translation.walk import ADDRESS_SIZE, TRANSLATION
-from arm_vcpu_cli.arm_vcpu.access import PendingAccess
+from arm_vcpu_cli.arm_vcpu.abort_decoder import AbortKind, DecodedAbort, PendingAccess
 from arm_vcpu_cli.arm_vcpu.guest_memory import GuestMemory
 from arm_vcpu_cli.arm_vcpu.inject import El1Entry
 from arm_vcpu_cli.engine.layout import CpuState
@@ -27,7 +25,6 @@ class GuestAborts:
         layout = state.layout
         self._u64 = state.u64
         self._far = layout.fault_address // 8
-        self._hpfar = layout.sysregs[lookup("HPFAR_EL2")] // 8
         self._entry = entry
         self._memory = memory
 
@@ -39,10 +36,15 @@ class GuestAborts:
         abort = decode_data_abort(esr)
         far = self._u64[self._far]
         if access is not None:
-            element = access.elements[min(access.index, len(access.elements) - 1)]
-            far = far + element.ipa - fault_ipa(self._u64[self._hpfar], far) & MASK64
+            far = access.elements[min(access.index, len(access.elements) - 1)].address
         fault = self._fault(far, Access.WRITE if abort.is_write else Access.READ, on_walk=abort.stage1_walk)
         return self._entry.data_abort(far, fault, is_write=abort.is_write, maintenance=abort.cache_maintenance)
+
+    def stage1(self, abort: DecodedAbort) -> int:
+        """What EL1 takes before stage 2 has a say."""
+        if abort.kind is AbortKind.STACK_ALIGNMENT:
+            return self._entry.take(stack_alignment_esr())
+        return self._entry.data_abort(abort.address, abort.fault, is_write=abort.is_write)
 
     def fetch(self, esr: int) -> int:
         """The instruction fetch with the syndrome ``esr`` aborts."""

@@ -1,25 +1,24 @@
-"""Classifies data aborts to EL2, for the handler, for traces and for the flight recorder alike.
+"""Carries out plain accesses to devices, for the handler, for traces and for the flight recorder alike.
 
 Nearly every one is a plain access: one load or store of a general-purpose register, which a valid syndrome describes
 completely (DDI 0487, D24.2, ESR_EL2, ISS encoding of a data abort). One function recognises it and carries it out;
 everything that does not change has been worked out for each syndrome and each instruction. All others (pairs, SIMD,
-write-back, accesses that began in the page before, accesses that are not to a device) are decoded from the syndrome and
-the instruction.
+write-back, what is not aligned, accesses that are not to a device) are left to ``abort_decoder.py``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import Enum
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from arm_vcpu_cli.arch.bitfield import MASK64
 from arm_vcpu_cli.arch.instructions.extend import VALUE_MASKS, extend_load
-from arm_vcpu_cli.arch.instructions.loadstore import LoadStore, Unemulated, decode_load_store
+from arm_vcpu_cli.arch.instructions.loadstore import decode_load_store
+from arm_vcpu_cli.arch.instructions.transfers import LoadStore
+from arm_vcpu_cli.arch.registers.el1regs import Sctlr
 from arm_vcpu_cli.arch.registers.sysreg import lookup
 from arm_vcpu_cli.arch.syndrome.esr import decode_data_abort
-from arm_vcpu_cli.arch.translation.fault_address import FIPA, FIPA_TO_ADDRESS, PAGE_OFFSET, fault_ipa
+from arm_vcpu_cli.arch.translation.fault_address import FIPA, FIPA_TO_ADDRESS, PAGE_OFFSET
 from arm_vcpu_cli.arm_vcpu.context_frame import ZERO_REGISTER, TrapFrame
 from arm_vcpu_cli.arm_vcpu.platform import Outcome
 from arm_vcpu_cli.arm_vcpu.reasons import mmio_read, mmio_write
@@ -27,13 +26,9 @@ from arm_vcpu_cli.axvcpu.exit import AxVCpuExitReason, MmioRead, MmioWrite
 from arm_vcpu_cli.engine.layout import CpuState
 from arm_vcpu_cli.record import Record
 
-WIDEST: Final = 8
-"""Bytes of the widest access to a device."""
 _REMEMBERED: Final = 4096
 """Syndromes and instructions that are remembered: a guest that makes up new ones must not fill the host's memory."""
-_DC_ZVA: Final = Unemulated("dc zva")
-
-_decode = lru_cache(maxsize=_REMEMBERED)(decode_load_store)
+decode = lru_cache(maxsize=_REMEMBERED)(decode_load_store)
 """The decoder with a cache: guests use few different instructions on devices."""
 
 Fetch = Callable[[int], int | None]
@@ -54,63 +49,9 @@ class PlainAccess(NamedTuple):
     is_64bit: bool
 
 
+_BIG_ENDIAN: Final = int(Sctlr.of(EE=1, E0E=1))
 _NOT_SIMPLE: Final = PlainAccess(0, False, ZERO_REGISTER, -1, 0, False, False)
 _NOT_PLAIN: Final = (-1, 0, False)
-
-
-class Element(Record):
-    """One access of at most 8 bytes that an instruction makes; ``at`` is the byte inside its register."""
-
-    ipa: int
-    size: int
-    register: int
-    at: int
-    vector: bool
-    sign_extend: bool
-    is_64bit: bool
-
-
-class PendingAccess:
-    """An instruction whose accesses are under way; ``values`` are those of the loads so far."""
-
-    __slots__ = ("base", "elements", "index", "is_load", "values", "writeback")
-
-    def __init__(
-        self, elements: tuple[Element, ...], is_load: bool, base: int = ZERO_REGISTER, writeback: int = 0
-    ) -> None:
-        self.elements = elements
-        self.is_load = is_load
-        self.base = base
-        self.writeback = writeback
-        self.index = 0
-        self.values: list[int] = []
-
-
-class AbortKind(Enum):
-    """The kinds of data aborts that are not plain accesses."""
-
-    ACCESSES = "accesses"
-    """The accesses that the instruction makes, one after the other."""
-    PREFETCH = "prefetch"
-    UNSUPPORTED = "exclusive or atomic"
-    """An access that a device does not support."""
-    UNEMULATED = "unemulated"
-    MAINTENANCE = "cache maintenance"
-    WALK = "stage-1 walk"
-    """The walk could not read its table."""
-    REFUSED = "refused"
-    """Memory that is mapped, without the permission for this access."""
-
-
-class DecodedAbort(NamedTuple):
-    """A data abort that is not a plain access: its IPA, and what makes the access. Only the kind of that name has
-    ``accesses``."""
-
-    kind: AbortKind
-    ipa: int
-    is_write: bool
-    what: str = ""
-    accesses: PendingAccess | None = None
 
 
 class PlainForm(Record):
@@ -129,12 +70,12 @@ def plain_form(word: int | None) -> PlainForm | None:
 
     That is one general-purpose register and no write-back. ``word`` is the instruction, None if it cannot be read.
     """
-    instruction = None if word is None else _decode(word)
+    instruction = None if word is None else decode(word)
     if instruction is None:
         return PlainForm(None, 0)
     if (
         not isinstance(instruction, LoadStore)
-        or instruction.writeback is not None
+        or instruction.writes_base
         or len(instruction.transfers) != 1
         or instruction.transfers[0].vector
     ):
@@ -161,6 +102,7 @@ def data_abort_handler(
     """
     u64, layout = state.u64, state.layout
     x0, sp, pc = layout.x0 // 8, layout.sp // 8, layout.pc // 8
+    sctlr = layout.sysregs[lookup("SCTLR_EL1")] // 8
     hpfar, far = layout.sysregs[lookup("HPFAR_EL2")] // 8, layout.fault_address // 8
     advance, done = frame.advance, Outcome.DONE
     plans: dict[int, PlainAccess] = {}
@@ -180,16 +122,23 @@ def data_abort_handler(
     def form_of(instruction: int | None) -> tuple[int, int, bool]:
         """(word of the base register or -1, offset, whether the form is plain)."""
         form = plain_form(instruction)
-        if form is None:
+        if form is None or form.base == ZERO_REGISTER:
+            # SP may have to be aligned.
             found = _NOT_PLAIN
         elif form.base is None:
             found = (-1, 0, True)
         else:
-            found = (sp if form.base == ZERO_REGISTER else x0 + form.base, form.offset, True)
+            found = (x0 + form.base, form.offset, True)
         if len(forms) >= _REMEMBERED:
             forms.clear()
         forms[instruction] = found
         return found
+
+    def began_before(instruction: int | None) -> bool:
+        """Whether an access with a register offset or of a literal begins in another page than it has faulted in."""
+        access = None if instruction is None else decode(instruction)
+        address = access.address(frame.gpr, u64[sp], u64[pc]) if isinstance(access, LoadStore) else None
+        return address is not None and bool(address & PAGE_OFFSET)
 
     def data_abort(esr: int) -> AxVCpuExitReason | None:
         plan = plans.get(esr) or plan_of(esr)
@@ -200,11 +149,13 @@ def data_abort_handler(
         base, offset, plain = forms.get(instruction) or form_of(instruction)
         if not plain:
             return other(esr)
-        ipa = (u64[hpfar] & FIPA) << FIPA_TO_ADDRESS | u64[far] & PAGE_OFFSET
-        if not ipa & PAGE_OFFSET and base >= 0 and size > 1 and (u64[base] + offset) & PAGE_OFFSET:
-            # The access began in the page before, which the syndrome does not say. The address of a register offset or
-            # of a literal is not checked: those are assumed to be aligned.
+        low = u64[far] & PAGE_OFFSET
+        if low % size or u64[sctlr] & _BIG_ENDIAN:
             return other(esr)
+        if not low and size > 1 and ((u64[base] + offset) & PAGE_OFFSET if base >= 0 else began_before(instruction)):
+            # The access began in the page before, which the syndrome does not say.
+            return other(esr)
+        ipa = (u64[hpfar] & FIPA) << FIPA_TO_ADDRESS | low
         if is_write:
             value = u64[word] & mask if word >= 0 else 0
             if tell is not None:
@@ -224,86 +175,3 @@ def data_abort_handler(
         return None
 
     return data_abort
-
-
-class AbortDecoder:
-    """Decodes the data aborts of one saved state that are not plain accesses. ``correct`` corrects a syndrome."""
-
-    def __init__(self, state: CpuState, fetch: Fetch, correct: Callable[[int], int]) -> None:
-        layout = state.layout
-        self._u64 = state.u64
-        self._x0 = layout.x0 // 8
-        self._sp = layout.sp // 8
-        self._pc = layout.pc // 8
-        self._far = layout.fault_address // 8
-        self._hpfar = layout.sysregs[lookup("HPFAR_EL2")] // 8
-        self._fetch = fetch
-        self._correct = correct
-
-    def decode(self, esr: int) -> DecodedAbort:
-        """Classify the abort with the core's syndrome ``esr``, and correct the syndrome in the state."""
-        abort = decode_data_abort(self._correct(esr))
-        ipa = fault_ipa(self._u64[self._hpfar], self._u64[self._far])
-        if abort.stage1_walk:
-            return DecodedAbort(AbortKind.WALK, ipa, abort.is_write)
-        if not abort.is_translation:
-            return DecodedAbort(AbortKind.REFUSED, ipa, abort.is_write)
-        if abort.cache_maintenance:
-            return DecodedAbort(AbortKind.MAINTENANCE, ipa, abort.is_write)
-        # ISV = 0, or a form whose syndrome this core gets wrong: the instruction decides.
-        return self._instruction(ipa, abort.is_write, self._word())
-
-    def refused_store(self, ipa: int) -> DecodedAbort | None:
-        """What else a store that is dropped does, such as write-back; None if nothing."""
-        word = self._word()
-        if word is None or word == _DC_ZVA:
-            return None
-        return self._instruction(ipa, True, word)
-
-    def _word(self) -> LoadStore | Unemulated | None:
-        word = self._fetch(self._u64[self._pc])
-        return None if word is None else _decode(word)
-
-    def _instruction(self, ipa: int, is_write: bool, word: LoadStore | Unemulated | None) -> DecodedAbort:
-        if isinstance(word, LoadStore):
-            elements = self._elements(word, ipa)
-            if elements is not None:
-                accesses = PendingAccess(elements, word.is_load, word.base, word.writeback or 0)
-                return DecodedAbort(AbortKind.ACCESSES, ipa, is_write, "", accesses)
-        what = word.kind if isinstance(word, Unemulated) else "page-crossing"
-        if what == "prefetch":
-            kind = AbortKind.PREFETCH
-        else:
-            kind = AbortKind.UNSUPPORTED if what in ("exclusive", "atomic") else AbortKind.UNEMULATED
-        return DecodedAbort(kind, ipa, is_write, what)
-
-    def _elements(self, access: LoadStore, ipa: int) -> tuple[Element, ...] | None:
-        """The accesses of an instruction that faulted at ``ipa``; None if they are not all in that page."""
-        first = far = self._u64[self._far]
-        if access.offset is not None:
-            base = self._sp if access.base == ZERO_REGISTER else self._x0 + access.base
-            first = self._u64[base] + (0 if access.post_index else access.offset)
-        found = []
-        for transfer in access.transfers:
-            for at in range(0, transfer.size, WIDEST):
-                delta = _distance(far, first + transfer.offset + at)
-                if not 0 <= (far & PAGE_OFFSET) + delta <= PAGE_OFFSET:
-                    return None
-                found.append(
-                    Element(
-                        ipa=ipa + delta,
-                        size=min(transfer.size, WIDEST),
-                        register=transfer.register,
-                        at=at,
-                        vector=transfer.vector,
-                        sign_extend=transfer.sign_extend,
-                        is_64bit=transfer.is_64bit,
-                    )
-                )
-        return tuple(found)
-
-
-def _distance(start: int, end: int) -> int:
-    """Bytes from one address to another near it; the address space wraps."""
-    half = MASK64 // 2 + 1
-    return (end - start + half & MASK64) - half

@@ -87,17 +87,18 @@ def exit_reasons(
     setup: Aarch64VCpuSetupConfig | None,
 ) -> tuple[CpuState, TrapFrame, ExitReasons]:
     """The decoder of the exit in a state of its own, that state, and a view of it."""
-    fetch, scratch = core.fetcher(), core.new_state()
+    fetch, scratch, memory = core.fetcher(), core.new_state(), GuestMemory(core, hal)
     frame = TrapFrame(scratch)
     reasons = ExitReasons(
         state=scratch,
         frame=frame,
         entry=El1Entry(scratch, frame, has_pan=False),
         access=DeviceAccess(scratch, frame, platform),
-        syndromes=SyndromeCorrection(scratch, GuestMemory(core, hal), fetch),
+        syndromes=SyndromeCorrection(scratch, memory, fetch),
         calls=FirmwareCalls(mpidr) if setup is None else _firmware(mpidr, setup),
         fetch=fetch,
         trapped_moves=frozenset() if setup is None else trapped_moves(setup),
+        memory=memory,
     )
     return scratch, frame, reasons
 

@@ -21,15 +21,9 @@ from arm_vcpu_cli.arch.syndrome.esr import (
     decode_system_trap,
 )
 from arm_vcpu_cli.arch.translation.fault_address import fault_ipa
+from arm_vcpu_cli.arm_vcpu.abort_decoder import AbortKind, DecodedAbort, PendingAccess
 from arm_vcpu_cli.arm_vcpu.aborts import GuestAborts
-from arm_vcpu_cli.arm_vcpu.access import (
-    AbortKind,
-    DecodedAbort,
-    MmioReason,
-    PendingAccess,
-    PlainAccess,
-    data_abort_handler,
-)
+from arm_vcpu_cli.arm_vcpu.access import MmioReason, PlainAccess, data_abort_handler
 from arm_vcpu_cli.arm_vcpu.calls import GuestCalls
 from arm_vcpu_cli.arm_vcpu.context_frame import INSTRUCTION_SIZE, TrapFrame
 from arm_vcpu_cli.arm_vcpu.execute_on_demand import ExecuteOnDemand
@@ -130,6 +124,7 @@ class SyncHandlers:
             calls=calls,
             fetch=fetch,
             trapped_moves=trapped_moves,
+            memory=memory,
         )
         self._decoder = self.reasons.aborts
         self._advance = frame.advance
@@ -274,6 +269,9 @@ class SyncHandlers:
             # With nothing mapped there is no line to fetch or to clean; KVM skips cache maintenance too.
             self._advance()
             return None
+        if abort.kind in (AbortKind.STAGE1, AbortKind.STACK_ALIGNMENT):
+            self.note = f"{abort.what} into the guest"
+            return self._aborted(self._aborts.stage1(abort))
         if abort.kind is AbortKind.UNSUPPORTED:
             self.note = f"{abort.what} access to a device: unsupported"
             self.new_pstate = self.entry.unsupported_atomic(self._u64[self._far], is_write=abort.is_write)

@@ -22,9 +22,11 @@ from arm_vcpu_cli.arch.syndrome.esr import (
     system_trap_esr,
 )
 from arm_vcpu_cli.arch.translation.fault_address import fault_ipa
-from arm_vcpu_cli.arm_vcpu.access import AbortDecoder, DecodedAbort, MmioReason, PlainAccess, data_abort_handler
+from arm_vcpu_cli.arm_vcpu.abort_decoder import AbortDecoder, DecodedAbort
+from arm_vcpu_cli.arm_vcpu.access import MmioReason, PlainAccess, data_abort_handler
 from arm_vcpu_cli.arm_vcpu.config import Aarch64VCpuSetupConfig
 from arm_vcpu_cli.arm_vcpu.context_frame import TrapFrame
+from arm_vcpu_cli.arm_vcpu.guest_memory import GuestMemory
 from arm_vcpu_cli.arm_vcpu.inject import El1Entry
 from arm_vcpu_cli.arm_vcpu.mmio import DeviceAccess
 from arm_vcpu_cli.arm_vcpu.platform import Outcome
@@ -80,6 +82,7 @@ class ExitReasons:
         calls: FirmwareCalls,
         fetch: Callable[[int], int | None],
         trapped_moves: frozenset[SysReg],
+        memory: GuestMemory,
     ) -> None:
         layout = state.layout
         self._u32 = state.u32
@@ -92,7 +95,7 @@ class ExitReasons:
         self._frame = frame
         self._entry = entry
         self._access = access
-        self.aborts: Final = AbortDecoder(state, fetch, syndromes.data_abort)
+        self.aborts: Final = AbortDecoder(state, frame, fetch, syndromes.data_abort, memory)
         # The handler of a machine that completes nothing.
         self._data_abort = data_abort_handler(
             state,

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from arm_vcpu_cli.arch.instructions.extend import VALUE_MASKS, extend_load
-from arm_vcpu_cli.arm_vcpu.access import WIDEST, Element, MmioReason, PendingAccess
+from arm_vcpu_cli.arm_vcpu.abort_decoder import WIDEST, Element, PendingAccess
+from arm_vcpu_cli.arm_vcpu.access import MmioReason
 from arm_vcpu_cli.arm_vcpu.context_frame import ZERO_REGISTER, TrapFrame
 from arm_vcpu_cli.arm_vcpu.platform import Outcome, Platform
 from arm_vcpu_cli.arm_vcpu.reasons import mmio_read, mmio_write
 from arm_vcpu_cli.engine.layout import CpuState
+
+_QUADWORD: Final = 2
+"""Words of a vector register that every CPU has."""
 
 
 class DeviceAccess:
@@ -30,7 +36,7 @@ class DeviceAccess:
                 value = self._platform.mmio_read(element.ipa, element.size)
                 if isinstance(value, Outcome):
                     return self.reason(access) if value is Outcome.EXIT else Outcome.ABORT
-                access.values.append(value)
+                access.values.append(element.in_register(value & VALUE_MASKS[element.size]))
             else:
                 outcome = self._platform.mmio_write(element.ipa, element.size, self._store_value(element))
                 if outcome is not Outcome.DONE:
@@ -44,8 +50,11 @@ class DeviceAccess:
         put into the register where that is None."""
         element = access.elements[access.index]
         if access.is_load:
-            value = self._frame.gpr(element.register) if value is None else value
-            access.values.append(value & VALUE_MASKS[element.size])
+            mask = VALUE_MASKS[element.size]
+            if value is None:
+                access.values.append(self._frame.gpr(element.register) & mask)
+            else:
+                access.values.append(element.in_register(value & mask))
         access.index += 1
 
     def reason(self, access: PendingAccess) -> MmioReason:
@@ -59,24 +68,33 @@ class DeviceAccess:
     def _store_value(self, element: Element) -> int:
         """What a store writes."""
         if element.vector:
-            value = self._u64[self._v0 + element.register * self._stride + element.at // WIDEST]
+            word = self._v0 + element.register * self._stride + element.at // WIDEST
+            value = self._u64[word] >> 8 * (element.at % WIDEST)
         else:
             value = self._frame.gpr(element.register)
-        return value & VALUE_MASKS[element.size]
+        return element.in_register(value & VALUE_MASKS[element.size])
 
     def _commit(self, access: PendingAccess) -> None:
+        if access.is_load:
+            # A write to part of a vector register clears the rest of it, and one of a lane what is beyond 128 bits.
+            for register, lane in {(each.register, each.lane) for each in access.elements if each.vector}:
+                word = self._v0 + register * self._stride
+                for n in range(_QUADWORD if lane else 0, self._stride):
+                    self._u64[word + n] = 0
         for element, value in zip(access.elements, access.values, strict=False):
-            if not element.vector:
+            if element.vector:
+                self._set_elements(element, value)
+            else:
                 extended = extend_load(value, element.size, element.sign_extend, element.is_64bit)
                 self._frame.set_gpr(element.register, extended)
-                continue
-            word = self._v0 + element.register * self._stride
-            if element.at == 0:
-                # A write to part of a vector register clears the rest of it.
-                for n in range(self._stride):
-                    self._u64[word + n] = 0
-            self._u64[word + element.at // WIDEST] = value & VALUE_MASKS[element.size]
         self.write_back(access)
+
+    def _set_elements(self, element: Element, value: int) -> None:
+        """Put a loaded value into its vector register, as often as it belongs there."""
+        for at in range(element.at, element.at + element.copies * element.size, element.size):
+            word, shift = self._v0 + element.register * self._stride + at // WIDEST, 8 * (at % WIDEST)
+            others = self._u64[word] & ~(VALUE_MASKS[element.size] << shift)
+            self._u64[word] = others | value << shift
 
     def write_back(self, access: PendingAccess) -> None:
         """Write the base register, if it is written, 31 being SP; the last thing that an instruction does."""

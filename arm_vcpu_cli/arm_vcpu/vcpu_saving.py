@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from arm_vcpu_cli.arch.bitfield import MASK64
-from arm_vcpu_cli.arm_vcpu.access import Element, PendingAccess, PlainAccess
+from arm_vcpu_cli.arm_vcpu.abort_decoder import Element, PendingAccess
+from arm_vcpu_cli.arm_vcpu.access import PlainAccess
 from arm_vcpu_cli.arm_vcpu.exception import Pending, SyncHandlers
 from arm_vcpu_cli.arm_vcpu.exit_state import ExitState
 from arm_vcpu_cli.arm_vcpu.interrupt_lines import UNKNOWN, VirtualInterruptLines
@@ -125,12 +126,16 @@ def load_pending(saved: Saved) -> Pending | PlainAccess | PendingAccess:
     elements = tuple(
         Element(
             ipa=part.number("ipa", MASK64),
+            address=part.number("address", MASK64),
             size=part.number("size", 8),
             register=part.number("register", _REGISTERS),
             at=part.number("at", _MOST_WORDS),
             vector=part.flag("vector"),
             sign_extend=part.flag("sign_extend"),
             is_64bit=part.flag("is_64bit"),
+            lane=part.flag("lane"),
+            copies=part.number("copies", 16),
+            swapped=part.flag("swapped"),
         )
         for part in saved.parts("elements", None)
     )

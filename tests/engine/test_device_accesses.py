@@ -69,7 +69,8 @@ class Store(NamedTuple):
     sp: bool = False
 
 
-LOADS: Mapping[str, Load] = {
+V3_UPPER = VECTORS[3] & ~0xFF
+LOADS: dict[str, Load] = {
     "ldrb_w": Load(((0, 1),), {0: at(0, 1)}),
     "ldrh_w": Load(((0, 2),), {0: at(0, 2)}),
     "ldr_w": Load(((0, 4),), {0: at(0, 4)}),
@@ -84,7 +85,7 @@ LOADS: Mapping[str, Load] = {
     "ldr_x30": Load(((0, 8),), {30: at(0, 8)}),
     "ldr_base": Load(((0, 8),), {1: at(0, 8)}),
     "ldr_offset": Load(((0x10, 4),), {0: at(0x10, 4)}),
-    "ldur_w": Load(((-3, 4),), {0: at(-3, 4)}),
+    "ldur_w": Load(((-4, 4),), {0: at(-4, 4)}),
     "ldurb_w": Load(((-1, 1),), {0: at(-1, 1)}),
     "ldursb_x": Load(((-1, 1),), {0: signed(-1, 1, M64)}),
     "ldursw_x": Load(((-4, 4),), {0: signed(-4, 4, M64)}),
@@ -139,6 +140,41 @@ LOADS: Mapping[str, Load] = {
     "ldtrsh_w": Load(((0, 2),), {0: signed(0, 2, M32)}),
 }
 
+VECTOR_BYTES = VECTORS[3].to_bytes(16, "little")
+
+
+def lanes(size: int, *values: int) -> int:
+    """A vector register with these elements from the first on."""
+    return int.from_bytes(b"".join(value.to_bytes(size, "little") for value in values), "little")
+
+
+def elements(count: int, size: int) -> tuple[tuple[int, int], ...]:
+    """The accesses to so many elements."""
+    return tuple((number * size, size) for number in range(count))
+
+
+STRUCTURE_LOADS: Mapping[str, Load] = {
+    "ld1": Load(elements(16, 1), v={3: at(0, 16)}),
+    "ld1_8b": Load(elements(8, 1), v={3: at(0, 8)}),
+    "ld1_two": Load(elements(4, 8), v={3: at(0, 16), 4: at(16, 16)}, base=32),
+    "ld1_post_register": Load(elements(4, 4), v={3: at(0, 16)}, base=0x123, x2=0x123),
+    "ld2": Load(
+        elements(8, 4),
+        v={3: lanes(4, *(at(8 * n, 4) for n in range(4))), 4: lanes(4, *(at(8 * n + 4, 4) for n in range(4)))},
+    ),
+    "ld2_wrapping": Load(elements(4, 4), v={31: lanes(4, at(0, 4), at(8, 4))}, base=16),
+    "ld1_single": Load(((0, 4),), v={3: lanes(1, *VECTOR_BYTES[:4], *CONTENT[:4], *VECTOR_BYTES[8:])}),
+    "ld1_first_byte": Load(((0, 1),), v={3: V3_UPPER | at(0, 1)}, base=1),
+    "ld1_last_byte": Load(((0, 1),), v={3: VECTORS[3] & ~(0xFF << 120) | at(0, 1) << 120}),
+    "ld2_lane": Load(
+        ((0, 8), (8, 8)), v={3: at(0, 8) << 64 | VECTORS[3] & M64, 4: at(8, 8) << 64 | VECTORS[4] & M64}, base=16
+    ),
+    "ld1r": Load(((0, 2),), v={3: lanes(2, *(at(0, 2),) * 8)}, base=2),
+    "ld1r_8b": Load(((0, 1),), v={3: lanes(1, *(at(0, 1),) * 8)}),
+    "ld2r": Load(((0, 4), (4, 4)), v={3: lanes(4, *(at(0, 4),) * 4), 4: lanes(4, *(at(4, 4),) * 4)}),
+    "ld1_sp": Load(elements(2, 8), v={3: at(0, 16)}, base=16, sp=True),
+}
+LOADS |= STRUCTURE_LOADS
 GENERAL_LOADS: Mapping[str, Load] = {place: form for place, form in LOADS.items() if not form.v}
 
 X0, W0, X2 = BEFORE[0], BEFORE[0] & M32, BEFORE[2]
@@ -179,6 +215,11 @@ STORES: Mapping[str, Store] = {
     "stlrh_w": Store(((0, 2, X0 & 0xFFFF),)),
     "sttr_w": Store(((0, 4, W0),)),
     "sttrb_w": Store(((0, 1, X0 & 0xFF),)),
+    "st1": Store(tuple((n, 1, VECTOR_BYTES[n]) for n in range(16))),
+    "st1_lane": Store(((0, 2, V3 >> 80 & 0xFFFF),), base=2),
+    "st1_post_register": Store(((0, 8, V3 & M64),), base=-8, x2=-8 & M64),
+    "st2": Store(tuple((4 * n, 4, (V4 if n % 2 else V3) >> 32 * (n // 2) & M32) for n in range(4)), base=16),
+    "st3_lane": Store(tuple((n, 1, v >> 16 & 0xFF) for n, v in enumerate((V3, V4, 0)))),
 }
 NEWER_LOADS: Mapping[str, Load] = {
     "ldapr_w": Load(((0, 4),), {0: at(0, 4)}),
@@ -442,15 +483,6 @@ def test_atomic_on_a_device_is_unsupported(newer: Machine, place: str, mode: int
     assert guest["FAR_EL1"] == ADDRESS
 
 
-@pytest.mark.parametrize(("place", "write"), [("ld1", False), ("st1", True), ("ld1_single", False), ("dc_zva", True)])
-def test_what_cannot_be_emulated_is_an_external_abort(device: Machine, place: str, write: bool) -> None:
-    device.prepare(place, EL1H, Load(()))
-    device.guest.run()
-    assert device.script.log == []
-    device.check_untouched(Load(()), EL1H)
-    check_abort(device.guest, place, EL1H, ADDRESS, write=write)
-
-
 @pytest.mark.parametrize("place", ["prfm_load", "prfm_store", "dc_civac", "dc_cvac", "dc_cvau", "dc_ivac", "ic_ivau"])
 def test_hints_and_maintenance_do_nothing(device: Machine, place: str) -> None:
     device.prepare(place, EL1H, Load(()))
@@ -458,28 +490,6 @@ def test_hints_and_maintenance_do_nothing(device: Machine, place: str) -> None:
     assert device.script.log == []
     device.check(place, Load(()), EL1H)
     assert device.guest["FAR_EL1"] == FAR_BEFORE
-
-
-@pytest.mark.parametrize("place", ["ldp_x", "stp_x", "ldr_q", "str_q"])
-def test_access_that_leaves_the_page_is_not_split(device: Machine, place: str) -> None:
-    device.guest.prepare(place, x=BEFORE | {1: DEVICE + 0x1000 - 8})
-    device.guest.run()
-    assert device.script.log == []
-    check_abort(device.guest, place, EL1H, DEVICE + 0x1000 - 8, write=place.startswith("st"))
-
-
-@pytest.mark.parametrize(
-    ("place", "before"),
-    [("ldr_x", 4), ("ldr_w", 1), ("str_x", 4), ("strh_w", 1), ("ldr_post", 2), ("ldr_q", 8), ("ldp_x", 8)],
-)
-def test_access_that_reaches_from_memory_into_a_device_is_not_one_of_the_device(place: str, before: int) -> None:
-    # The core reports the first byte of the device's page, with a syndrome that speaks of the whole access.
-    script = Script(CONTENT)
-    with Guest("accesses", platform=script) as guest:
-        guest.map(DEVICE - 0x1000, 0x1000)
-        guest.start(place, x=BEFORE | {1: DEVICE - before})
-        assert script.log == []
-        check_abort(guest, place, EL1H, DEVICE, write=place.startswith("st"))
 
 
 @pytest.mark.parametrize("place", ["ldr_x", "ldrb_w", "ldr_register", "ldr_post", "ldp_x", "ldr_q", "str_x", "stp_x"])

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from arm_vcpu_cli.arch.instructions.loadstore import LoadStore, decode_load_store
+from arm_vcpu_cli.arch.instructions.loadstore import decode_load_store
+from arm_vcpu_cli.arch.instructions.transfers import LoadStore
 from arm_vcpu_cli.axvcpu.exit import Nothing
 from arm_vcpu_cli.engine import watchpoint_trial
 from arm_vcpu_cli.engine.port import StopReason, WatchedRange, WatchHit

@@ -16,7 +16,7 @@
         case    ldr_x30, ldr x30, [x1]
         case    ldr_base, ldr x1, [x1]
         case    ldr_offset, ldr w0, [x1, #0x10]
-        case    ldur_w, ldur w0, [x1, #-3]
+        case    ldur_w, ldur w0, [x1, #-4]
         case    ldurb_w, ldurb w0, [x1, #-1]
         case    ldursb_x, ldursb x0, [x1, #-1]
         case    ldursw_x, ldursw x0, [x1, #-4]
@@ -131,8 +131,24 @@
         case    stadd_w, stadd w0, [x1]
 
         case    ld1, ld1 {v3.16b}, [x1]
-        case    st1, st1 {v3.16b}, [x1]
+        case    ld1_8b, ld1 {v3.8b}, [x1]
+        case    ld1_two, ld1 {v3.2d, v4.2d}, [x1], #32
+        case    ld1_post_register, ld1 {v3.4s}, [x1], x2
+        case    ld2, ld2 {v3.4s, v4.4s}, [x1]
+        case    ld2_wrapping, ld2 {v31.2s, v0.2s}, [x1], #16
         case    ld1_single, ld1 {v3.s}[1], [x1]
+        case    ld1_first_byte, ld1 {v3.b}[0], [x1], #1
+        case    ld1_last_byte, ld1 {v3.b}[15], [x1]
+        case    ld2_lane, ld2 {v3.d, v4.d}[1], [x1], #16
+        case    ld1r, ld1r {v3.8h}, [x1], #2
+        case    ld1r_8b, ld1r {v3.8b}, [x1]
+        case    ld2r, ld2r {v3.4s, v4.4s}, [x1]
+        case    ld1_sp, ld1 {v3.2d}, [sp], #16
+        case    st1, st1 {v3.16b}, [x1]
+        case    st1_lane, st1 {v3.h}[5], [x1], #2
+        case    st1_post_register, st1 {v3.1d}, [x1], x2
+        case    st2, st2 {v3.2s, v4.2s}, [x1], #16
+        case    st3_lane, st3 {v3.b, v4.b, v5.b}[2], [x1]
         case    dc_zva, dc zva, x1
         case    dc_civac, dc civac, x1
         case    dc_cvac, dc cvac, x1

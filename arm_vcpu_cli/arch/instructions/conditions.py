@@ -10,7 +10,8 @@ from collections.abc import Callable
 from typing import Final
 
 from arm_vcpu_cli.arch.bitfield import MASK64
-from arm_vcpu_cli.arch.instructions.loadstore import SP, LoadStore, decode_load_store
+from arm_vcpu_cli.arch.instructions.loadstore import decode_load_store
+from arm_vcpu_cli.arch.instructions.transfers import SP, LoadStore
 from arm_vcpu_cli.record import Record
 
 Fetch = Callable[[int], int | None]

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from arm_vcpu_cli.arch.instructions.loadstore import LoadStore, Unemulated, decode_load_store
+from arm_vcpu_cli.arch.instructions.loadstore import decode_load_store
+from arm_vcpu_cli.arch.instructions.transfers import LoadStore, Unemulated
 from arm_vcpu_cli.arch.registers.sysreg import SysReg, decode_system_move, lookup
 from arm_vcpu_cli.record import Record
 

@@ -1,8 +1,8 @@
 """Loads and stores decoded from the instruction word (DDI 0487, C4.1, "Loads and Stores").
 
 A hypervisor needs this where the syndrome of a data abort does not say what to do (ISV = 0): pairs, SIMD and
-floating-point registers, write-back. What cannot be carried out access by access (exclusives, atomics,
-structures) is named and left to the caller. The decoder knows every class of the A64 load/store space up to
+floating-point registers, structures, write-back. What cannot be carried out access by access (exclusives, atomics) is
+named and left to the caller. The decoder knows every class of the A64 load/store space up to
 FEAT_MOPS and FEAT_LRCPC3; unallocated encodings of these classes are no loads or stores.
 """
 
@@ -11,58 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from arm_vcpu_cli.arch.instructions.structures import decode_structure
+from arm_vcpu_cli.arch.instructions.transfers import SP, Decoded, LoadStore, RegisterOffset, Transfer, Unemulated
 from arm_vcpu_cli.arch.registers.sysreg import SystemMove, encode_system_move, lookup
 from arm_vcpu_cli.record import Record
-
-SP: Final = 31
-
-
-class Transfer(Record):
-    """One register moved. ``offset`` is in bytes from the access address, ``size`` in bytes (1 to 16)."""
-
-    register: int
-    """General register 0 to 31 (31 is XZR), or SIMD register 0 to 31 if ``vector``."""
-    offset: int
-    size: int
-    vector: bool
-    sign_extend: bool
-    """The loaded value is extended by its sign: to 64 bits if ``is_64bit``, else to 32."""
-    is_64bit: bool
-    """The general register is used as Xt (SF of a syndrome)."""
-
-
-class LoadStore(Record):
-    """A load or store of one or two registers, in the order of their addresses.
-
-    The access address is the base plus ``offset``. Where base and destination coincide in a form with
-    write-back the architecture leaves the result open; here the write-back comes last.
-    """
-
-    is_load: bool
-    transfers: tuple[Transfer, ...]
-    base: int
-    """The base register, 31 for SP; without meaning (31) in a literal load."""
-    writeback: int | None = None
-    """What is added to the base register afterwards, in bytes; None if it keeps its value."""
-    post_index: bool = False
-    offset: int | None = 0
-    """Added to the base for the address (0 if post-indexed); None for a register offset or a literal."""
-    unprivileged: bool = False
-    """LDTR and STTR: done with the permissions of EL0."""
-
-
-class Unemulated(Record):
-    """An access to memory that is no plain transfer; ``prefetch`` may be taken for a NOP.
-
-    ``kind`` is one of ``exclusive``, ``atomic``, ``prefetch``, ``structure (LD1/ST1...)``, ``memory
-    tagging``, ``memory copy or set``, ``dc zva``, ``64-byte access``, ``authenticated load``, ``load-acquire
-    pair``, ``load-acquire with write-back``, ``SVE or SME`` and ``guarded control stack``.
-    """
-
-    kind: str
-
-
-Decoded = LoadStore | Unemulated | None
 
 
 class _Width(Record):
@@ -136,7 +88,16 @@ def _unscaled(insn: int) -> Decoded:
 
 
 def _register_offset(insn: int) -> Decoded:
-    return _with_offset(insn, None) if insn >> 14 & 1 else None
+    if not insn >> 14 & 1:
+        return None
+    if _is_prefetch(insn):
+        return Unemulated("prefetch")
+    width = _width(insn)
+    if width is None:
+        return None
+    scale = width.size.bit_length() - 1 if insn >> 12 & 1 else 0
+    index = RegisterOffset(insn >> 16 & 31, insn >> 13 & 7, scale)
+    return LoadStore(width.is_load, (width.transfer(_rt(insn)),), _rn(insn), offset=None, index=index)
 
 
 def _indexed(insn: int) -> Decoded:
@@ -171,7 +132,10 @@ def _literal(insn: int) -> Decoded:
         return Unemulated("prefetch")
     else:
         width = _Width(True, 8 if opc == 1 else 4, sign_extend=opc == 2, is_64bit=opc > 0)
-    return None if width is None else LoadStore(True, (width.transfer(_rt(insn)),), SP, offset=None)
+    if width is None:
+        return None
+    place = _signed(insn >> 5 & 0x7FFFF, 19) << 2
+    return LoadStore(True, (width.transfer(_rt(insn)),), SP, offset=None, literal=place)
 
 
 def _pair(insn: int) -> Decoded:
@@ -210,7 +174,7 @@ def _exclusive_or_ordered(insn: int) -> Decoded:
         return Unemulated("atomic")
     size = insn >> 30
     width = _Width(bool(insn >> 22 & 1), 1 << size, is_64bit=size == 3)
-    return LoadStore(width.is_load, (width.transfer(_rt(insn)),), _rn(insn))
+    return LoadStore(width.is_load, (width.transfer(_rt(insn)),), _rn(insn), ordered=True)
 
 
 def _unprivileged_exclusive(insn: int) -> Decoded:
@@ -220,7 +184,10 @@ def _unprivileged_exclusive(insn: int) -> Decoded:
 
 def _ordered_unscaled(insn: int) -> Decoded:
     """LDAPUR and STLUR; there is no prefetch among them."""
-    return None if _is_prefetch(insn) else _unscaled(insn)
+    width = None if _is_prefetch(insn) else _width(insn)
+    if width is None:
+        return None
+    return LoadStore(width.is_load, (width.transfer(_rt(insn)),), _rn(insn), offset=_imm9(insn), ordered=True)
 
 
 def _atomic(insn: int) -> Decoded:
@@ -232,7 +199,8 @@ def _atomic(insn: int) -> Decoded:
         size = insn >> 30
         if insn >> 22 & 3 != 0b10:
             return None
-        return LoadStore(True, (_Width(True, 1 << size, is_64bit=size == 3).transfer(_rt(insn)),), _rn(insn))
+        width = _Width(True, 1 << size, is_64bit=size == 3)
+        return LoadStore(True, (width.transfer(_rt(insn)),), _rn(insn), ordered=True)
     if insn >> 30 == 3 and operation in (0b1001, 0b1010, 0b1011, 0b1101):
         return Unemulated("64-byte access")
     return Unemulated("atomic") if operation < 0b1100 else None
@@ -243,6 +211,12 @@ def _ordered_pair(insn: int) -> Decoded:
     if not insn >> 31:
         return None
     return Unemulated("load-acquire with write-back" if insn >> 23 & 1 else "load-acquire pair")
+
+
+def _authenticated(insn: int) -> Decoded:
+    """LDRAA and LDRAB. The base is authenticated first, so that only the core knows the address."""
+    transfers = (_Width(True, 8, is_64bit=True).transfer(_rt(insn)),)
+    return LoadStore(True, transfers, _rn(insn), offset=None, writes_address=bool(insn >> 11 & 1))
 
 
 def _always(kind: str) -> Callable[[int], Decoded]:
@@ -273,8 +247,8 @@ _CLASSES: Final = (
     _Class(0x3F000000, 0x08000000, _exclusive_or_ordered),
     _Class(0x3F000000, 0x09000000, _unprivileged_exclusive),
     _Class(0x3B200C00, 0x38200000, _atomic),
-    _Class(0xFF200400, 0xF8200400, _always("authenticated load")),
-    _Class(0xBE000000, 0x0C000000, _always("structure (LD1/ST1...)")),
+    _Class(0xFF200400, 0xF8200400, _authenticated),
+    _Class(0xBE000000, 0x0C000000, decode_structure),
     _Class(0xFF200000, 0xD9200000, _always("memory tagging")),
     _Class(0xFF200C00, 0xD9000C00, _always("guarded control stack")),
     _Class(0x3B200C00, 0x19000400, _always("memory copy or set")),

@@ -12,7 +12,9 @@ from typing import Final, NamedTuple
 
 from arm_vcpu_cli.arch.bitfield import MASK64
 from arm_vcpu_cli.arch.instructions.instruction_needs import ENCODINGS
-from arm_vcpu_cli.arch.instructions.loadstore import SP, LoadStore, Unemulated, decode_load_store
+from arm_vcpu_cli.arch.instructions.loadstore import decode_load_store
+from arm_vcpu_cli.arch.instructions.structures import structure_registers
+from arm_vcpu_cli.arch.instructions.transfers import SP, LoadStore, Unemulated
 from arm_vcpu_cli.arch.registers.sysreg import decode_system_move
 
 
@@ -96,13 +98,20 @@ def _load_store(word: int, address: int) -> Instruction | None:
         return Instruction(f"({access.kind})")
     if access is None or word & 0x3F000000 in (0x19000000, 0x1D000000):
         return None
+    if word & 0x3E000000 == 0x0C000000:
+        return _structure(word, access)
     registers = [_transferred(access, index) for index in range(len(access.transfers))]
     if word & 0x3B000000 == 0x18000000:
         place = address + 4 * _signed(word, 5, 19) & MASK64
         return Instruction(_joined(_mnemonic(word, access), *registers, f"#{place:#x}"))
     base = _register(access.base, sp=True)
     stored = [] if access.is_load else [each.register for each in access.transfers if not each.vector]
-    index = [word >> 16 & 31] if access.offset is None else []
+    index = [] if access.index is None else [access.index.register]
+    read = _reads(*stored, *index, sp=access.base)
+    if word & 0xFF200400 == 0xF8200400:  # LDRAA, LDRAB
+        return Instruction(
+            _joined(f"ldra{'b' if word >> 23 & 1 else 'a'}", *registers, _authenticated(word, base)), read
+        )
     if access.post_index and access.writeback is not None:
         where = [f"[{base}]", _number(access.writeback)]
     elif access.offset is None:
@@ -110,7 +119,31 @@ def _load_store(word: int, address: int) -> Instruction | None:
     else:
         inside = f"[{base}, {_number(access.offset)}]" if access.offset else f"[{base}]"
         where = [f"[{base}, {_number(access.offset)}]!" if access.writeback is not None else inside]
-    return Instruction(_joined(_mnemonic(word, access), *registers, *where), _reads(*stored, *index, sp=access.base))
+    return Instruction(_joined(_mnemonic(word, access), *registers, *where), read)
+
+
+def _authenticated(word: int, base: str) -> str:
+    offset = (_signed(word, 12, 9) & 0x1FF | -(word >> 22 & 1) << 9) * 8
+    inside = f"[{base}, {_number(offset)}]" if offset or word >> 11 & 1 else f"[{base}]"
+    return f"{inside}!" if word >> 11 & 1 else inside
+
+
+def _structure(word: int, access: LoadStore) -> Instruction:
+    """LD1 to LD4, LD1R to LD4R, ST1 to ST4."""
+    first, single = access.transfers[0], bool(word >> 24 & 1)
+    each = structure_registers(word)
+    spread = single and not first.lane
+    lanes = "" if first.lane else str((16 if word >> 30 & 1 else 8) // first.size)
+    names = [
+        f"v{number}.{lanes}{_VECTORS[first.size]}" for number in dict.fromkeys(t.register for t in access.transfers)
+    ]
+    lane = f"[{first.at // first.size}]" if first.lane else ""
+    added = access.added_register
+    after = [] if not access.writes_base else [_number(access.writeback or 0) if added is None else f"x{added}"]
+    mnemonic = f"{'ld' if access.is_load else 'st'}{each}{'r' if spread else ''}"
+    base = _register(access.base, sp=True)
+    text = _joined(mnemonic, f"{{{', '.join(names)}}}{lane}", f"[{base}]", *after)
+    return Instruction(text, _reads(*([] if added is None else [added]), sp=access.base))
 
 
 def _transferred(access: LoadStore, index: int) -> str:

@@ -362,6 +362,11 @@ def serror_esr(syndrome: int) -> int:
     return _esr(ExceptionClass.SERROR, syndrome)
 
 
+def stack_alignment_esr() -> int:
+    """The syndrome of an SP alignment fault."""
+    return _esr(ExceptionClass.SP_ALIGNMENT, 0, 1)
+
+
 def undefined_esr(il: int = 1) -> int:
     """The syndrome of an undefined instruction: EC 0. The manual sets IL to 1 for it, whatever its length."""
     return _esr(ExceptionClass.UNKNOWN, 0, il)

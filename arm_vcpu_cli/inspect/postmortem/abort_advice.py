@@ -13,7 +13,8 @@ from arm_vcpu_cli.arch.fault import (
     is_permission,
     is_translation,
 )
-from arm_vcpu_cli.arch.instructions.loadstore import LoadStore, Unemulated, decode_load_store
+from arm_vcpu_cli.arch.instructions.loadstore import decode_load_store
+from arm_vcpu_cli.arch.instructions.transfers import LoadStore, Unemulated
 from arm_vcpu_cli.arch.registers.el1regs import Sctlr, Tcr
 from arm_vcpu_cli.arch.registers.sysreg import decode_system_move, lookup
 from arm_vcpu_cli.arch.translation.descriptor import Stage1Leaf

@@ -8,7 +8,8 @@ from typing import Final
 from arm_vcpu_cli.arch.fault import is_external, is_translation
 from arm_vcpu_cli.arch.identification.features import is_announced
 from arm_vcpu_cli.arch.instructions.insn_features import instruction_feature
-from arm_vcpu_cli.arch.instructions.loadstore import SP, LoadStore, decode_load_store
+from arm_vcpu_cli.arch.instructions.loadstore import decode_load_store
+from arm_vcpu_cli.arch.instructions.transfers import SP, LoadStore
 from arm_vcpu_cli.arch.registers.el1regs import Spsr
 from arm_vcpu_cli.arch.syndrome.esr import (
     DATA_ABORTS,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from arm_vcpu_cli.arch.fault import fault_status_name
-from arm_vcpu_cli.arch.instructions.loadstore import SP, LoadStore, decode_load_store
+from arm_vcpu_cli.arch.instructions.loadstore import decode_load_store
+from arm_vcpu_cli.arch.instructions.transfers import SP, LoadStore
 from arm_vcpu_cli.arch.syndrome.esr import EC_SHIFT, Esr, ExceptionClass, exception_class
 from arm_vcpu_cli.arm_vcpu.exception_chain import El1Exception
 from arm_vcpu_cli.inspect.postmortem.advice import Advice

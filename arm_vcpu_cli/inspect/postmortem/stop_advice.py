@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from arm_vcpu_cli.arch.instructions.loadstore import LoadStore, decode_load_store
+from arm_vcpu_cli.arch.instructions.loadstore import decode_load_store
+from arm_vcpu_cli.arch.instructions.transfers import LoadStore
 from arm_vcpu_cli.arch.smccc import FUNCTION_NAMES, SMC64, function_name, is_psci
 from arm_vcpu_cli.arch.syndrome.esr import ExceptionClass, exception_class
 from arm_vcpu_cli.arm_vcpu.recorder import RecentExit

@@ -7,7 +7,8 @@ from typing import Final
 
 from arm_vcpu_cli.arch.bitfield import MASK64
 from arm_vcpu_cli.arch.fault import FSC_EXTERNAL
-from arm_vcpu_cli.arch.instructions.loadstore import SP, LoadStore, decode_load_store
+from arm_vcpu_cli.arch.instructions.loadstore import decode_load_store
+from arm_vcpu_cli.arch.instructions.transfers import LoadStore
 from arm_vcpu_cli.arch.registers.gicregs import FIRST_SPI
 from arm_vcpu_cli.arch.registers.sysreg import lookup
 from arm_vcpu_cli.arch.syndrome.esr import data_abort_esr, instruction_abort_esr, serror_esr
@@ -73,11 +74,9 @@ def _abort(cpu: Cpu, tell: Tell, *, on_fetch: bool) -> None:
 
 
 def _address(cpu: Cpu, access: LoadStore) -> int | None:
-    """The first address that an instruction accesses; None where it is not the base and a constant."""
-    if access.offset is None:
-        return None
-    base = cpu.arch.ctx.sp if access.base == SP else cpu.arch.ctx.gpr(access.base)
-    return base + (0 if access.post_index else access.offset) & MASK64
+    """The first address that an instruction accesses; None where only the core knows it."""
+    frame = cpu.arch.ctx
+    return access.address(frame.gpr, frame.sp, frame.elr)
 
 
 def _serror(cpu: Cpu, iss: int, tell: Tell) -> bool:

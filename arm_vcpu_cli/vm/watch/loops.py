@@ -13,7 +13,8 @@ from typing import Final
 
 from arm_vcpu_cli.arch.bitfield import MASK64
 from arm_vcpu_cli.arch.instructions.inert import is_branch, is_inert
-from arm_vcpu_cli.arch.instructions.loadstore import SP, LoadStore, Unemulated, decode_load_store
+from arm_vcpu_cli.arch.instructions.loadstore import decode_load_store
+from arm_vcpu_cli.arch.instructions.transfers import SP, LoadStore, Unemulated
 from arm_vcpu_cli.arm_vcpu.context_frame import INSTRUCTION_SIZE, TrapFrame
 from arm_vcpu_cli.arm_vcpu.rehearsal import Rehearsal
 from arm_vcpu_cli.record import Record
@@ -111,7 +112,7 @@ def _look(fetch: Fetch, frame: TrapFrame) -> _Block | None:
             written.add(word >> 10 & 31)
         if isinstance(access, LoadStore):
             written.update(transfer.register for transfer in access.transfers)
-            written.update(() if access.writeback is None else (access.base,))
+            written.update((access.base,) if access.writes_base else ())
         if is_branch(word):
             return _Block(tuple(code), tuple(reads), tuple(exclusive))
     return None

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arm_vcpu_cli.arch.instructions.inert import is_branch, is_inert
-from arm_vcpu_cli.arch.instructions.loadstore import LoadStore, decode_load_store
+from arm_vcpu_cli.arch.instructions.loadstore import decode_load_store
+from arm_vcpu_cli.arch.instructions.transfers import LoadStore
 from arm_vcpu_cli.arch.registers.sysreg import decode_system_move
 
 COMPUTING = [

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from arm_vcpu_cli.arch.instructions.loadstore import LoadStore, Transfer, Unemulated, decode_load_store
+from arm_vcpu_cli.arch.instructions.loadstore import decode_load_store
+from arm_vcpu_cli.arch.instructions.transfers import LoadStore, Transfer, Unemulated
 
 # (word, assembly, load?, registers, size, flags, base, offset, write-back). Flags: v vector, s signed, x Xt.
 # Several registers follow one another in memory. A write-back that is not the offset is post-indexed.
@@ -80,13 +81,10 @@ UNEMULATED = [
     (0xD8000040, "prfm pldl1keep, 104", "prefetch"),
     (0xF89FF000, "prfum pldl1keep, [x0, #-1]", "prefetch"),
     (0xF8A16800, "prfm pldl1keep, [x0, x1]", "prefetch"),
-    (0x4C407000, "ld1 {v0.16b}, [x0]", "structure (LD1/ST1...)"),
-    (0x0DBF2800, "st4 {v0.b-v3.b}[2], [x0], #4", "structure (LD1/ST1...)"),
     (0xD50B7420, "dc zva, x0", "dc zva"),
     (0xD9200800, "stg x0, [x0]", "memory tagging"),
     (0x69000440, "stgp x0, x1, [x2]", "memory tagging"),
     (0xD50B7460, "dc gva, x0", "memory tagging"),
-    (0xF8200420, "ldraa x0, [x1]", "authenticated load"),
     (0xF83FD100, "ld64b x0, [x8]", "64-byte access"),
     (0xA400A000, "ld1b {z0.b}, p0/z, [x0]", "SVE or SME"),
     (0xD91F0C41, "gcsstr x1, [x2]", "guarded control stack"),
@@ -171,7 +169,7 @@ def test_any_word_decodes_to_something_consistent(word: int) -> None:
     decoded = decode_load_store(word)
     if not isinstance(decoded, LoadStore):
         return
-    assert 1 <= len(decoded.transfers) <= 2
+    assert 1 <= len(decoded.transfers) <= 64
     assert 0 <= decoded.base <= 31
     for transfer in decoded.transfers:
         assert 0 <= transfer.register <= 31
@@ -198,3 +196,48 @@ def test_the_pair_immediate_is_signed_and_scaled(imm: int, mode: int) -> None:
     assert decoded.offset == (0 if mode == 1 else imm * 8)
     assert decoded.writeback == (None if mode == 2 else imm * 8)
     assert decoded.post_index is (mode == 1)
+
+
+def test_structures_are_one_transfer_for_each_element_in_the_order_of_their_addresses() -> None:
+    ld2 = decode_load_store(0x4C40_8841)  # ld2 {v1.4s, v2.4s}, [x2]
+    assert isinstance(ld2, LoadStore)
+    assert [(each.register, each.offset, each.size, each.at) for each in ld2.transfers] == [
+        (1 + n % 2, 4 * n, 4, 4 * (n // 2)) for n in range(8)
+    ]
+    assert not ld2.writes_base
+    st1 = decode_load_store(0x0D82_5041)  # st1 {v1.h}[2], [x2], x2
+    assert isinstance(st1, LoadStore)
+    assert st1.transfers == (Transfer(1, 0, 2, True, False, False, at=4, lane=True),)
+    assert (st1.added_register, st1.writeback, st1.post_index) == (2, None, True)
+    ld1r = decode_load_store(0x4DDF_C441)  # ld1r {v1.8h}, [x2], #2
+    assert isinstance(ld1r, LoadStore)
+    assert ld1r.transfers == (Transfer(1, 0, 2, True, False, False, copies=8),)
+    assert ld1r.writeback == 2
+
+
+def test_the_address_of_an_authenticated_load_is_not_known() -> None:
+    ldraa = decode_load_store(0xF83F_FC20)  # ldraa x0, [x1, #-8]!
+    assert isinstance(ldraa, LoadStore)
+    assert ldraa.address(lambda _number: 0x1000, 0, 0) is None
+    assert ldraa.writes_address
+    assert ldraa.writes_base
+
+
+@given(st.integers(0, 2**64 - 1), st.integers(0, 7), st.booleans())
+def test_register_offsets_are_extended_and_shifted(value: int, option: int, scaled: bool) -> None:
+    word = 0xF860_0820 | 2 << 16 | option << 13 | scaled << 12
+    decoded = decode_load_store(word)
+    if not option & 2:
+        assert decoded is None
+        return
+    assert isinstance(decoded, LoadStore)
+    address = decoded.address({1: 0x1_0000, 2: value}.__getitem__, 0, 0)
+    low = value & 0xFFFF_FFFF
+    extended = {2: low, 6: low - (low >> 31 << 32), 3: value, 7: value}[option]
+    assert address == 0x1_0000 + (extended << 3 * scaled) & 2**64 - 1
+
+
+def test_the_address_of_a_literal_counts_from_the_instruction() -> None:
+    decoded = decode_load_store(0x58FF_FFE0)  # ldr x0, .-4
+    assert isinstance(decoded, LoadStore)
+    assert decoded.address(lambda _number: 0, 0, 0x8000) == 0x7FFC

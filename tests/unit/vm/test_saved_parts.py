@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arm_vcpu_cli.arm_vcpu.access import Element, PendingAccess, PlainAccess
+from arm_vcpu_cli.arm_vcpu.abort_decoder import Element, PendingAccess
+from arm_vcpu_cli.arm_vcpu.access import PlainAccess
 from arm_vcpu_cli.arm_vcpu.exception import Pending
 from arm_vcpu_cli.arm_vcpu.vcpu_saving import load_pending, save_pending
 from arm_vcpu_cli.host.console import Console
@@ -268,6 +269,10 @@ elements = st.builds(
     vector=st.booleans(),
     sign_extend=st.booleans(),
     is_64bit=st.booleans(),
+    address=st.integers(0, (1 << 64) - 1),
+    lane=st.booleans(),
+    copies=st.sampled_from([1, 8, 16]),
+    swapped=st.booleans(),
 )
 
 

@@ -1,0 +1,285 @@
+"""Classifies the data aborts to EL2 that are no plain accesses, by the syndrome and the instruction.
+
+That is also where alignment is checked, which this core does only for exclusives and atomics (DDI 0487, B2.5.2): as
+a fault of stage 1 it comes before the one of stage 2 that has brought us here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+from typing import Final, NamedTuple
+
+from arm_vcpu_cli.arch.bitfield import MASK64
+from arm_vcpu_cli.arch.fault import FSC_ALIGNMENT, fault_status_name
+from arm_vcpu_cli.arch.instructions.transfers import LoadStore, Transfer, Unemulated
+from arm_vcpu_cli.arch.registers.el1regs import Sctlr, Spsr
+from arm_vcpu_cli.arch.registers.sysreg import lookup
+from arm_vcpu_cli.arch.syndrome.esr import decode_data_abort
+from arm_vcpu_cli.arch.translation.fault_address import PAGE_OFFSET, fault_ipa
+from arm_vcpu_cli.arch.translation.memtype import Access
+from arm_vcpu_cli.arm_vcpu.access import decode
+from arm_vcpu_cli.arm_vcpu.context_frame import ZERO_REGISTER, TrapFrame
+from arm_vcpu_cli.arm_vcpu.guest_memory import GuestMemory
+from arm_vcpu_cli.engine.layout import CpuState
+from arm_vcpu_cli.record import Record
+
+WIDEST: Final = 8
+"""Bytes of the widest access to a device."""
+_PAGE: Final = PAGE_OFFSET + 1
+_DC_ZVA: Final = Unemulated("dc zva")
+_EXCLUSIVE_OR_ATOMIC: Final = ("exclusive", "atomic")
+_STACK_ALIGNMENT: Final = 16
+_EL1: Final = 1
+_UNIT_OF_EL: Final = int(Spsr.of(M=0b0100))
+_EL: Final = 0b11
+_PAN: Final = int(Spsr.of(PAN=1))
+_SA, _SA0, _A, _EE, _E0E = (int(Sctlr.of(**{name: 1})) for name in ("SA", "SA0", "A", "EE", "E0E"))
+
+
+class Element(Record):
+    """One access of at most 8 bytes that an instruction makes; ``at`` is the byte inside its register."""
+
+    ipa: int
+    address: int
+    """The virtual address."""
+    size: int
+    register: int
+    at: int
+    vector: bool
+    sign_extend: bool
+    is_64bit: bool
+    lane: bool = False
+    """The other bytes of the SIMD register stay."""
+    copies: int = 1
+    """How many times a load puts it into its register."""
+    swapped: bool = False
+    """The guest is big-endian: the bytes of the value are in reverse order."""
+
+    def in_register(self, value: int) -> int:
+        """The value in the register of one on the bus, and the other way round."""
+        return int.from_bytes(value.to_bytes(self.size, "little"), "big") if self.swapped else value
+
+
+class PendingAccess:
+    """An instruction whose accesses are under way; ``values`` are those of the loads so far."""
+
+    __slots__ = ("base", "elements", "index", "is_load", "values", "writeback")
+
+    def __init__(
+        self, elements: tuple[Element, ...], is_load: bool, base: int = ZERO_REGISTER, writeback: int = 0
+    ) -> None:
+        self.elements = elements
+        self.is_load = is_load
+        self.base = base
+        self.writeback = writeback
+        self.index = 0
+        self.values: list[int] = []
+
+
+class AbortKind(Enum):
+    """The kinds of data aborts that are not plain accesses."""
+
+    ACCESSES = "accesses"
+    """The accesses that the instruction makes, one after the other."""
+    PREFETCH = "prefetch"
+    UNSUPPORTED = "exclusive or atomic"
+    """An access that a device does not support."""
+    UNEMULATED = "unemulated"
+    MAINTENANCE = "cache maintenance"
+    WALK = "stage-1 walk"
+    """The walk could not read its table."""
+    REFUSED = "refused"
+    """Memory that is mapped, without the permission for this access."""
+    STAGE1 = "stage 1"
+    """A fault of stage 1, which EL1 takes: alignment, or the translation of a further page of the access."""
+    STACK_ALIGNMENT = "stack alignment"
+
+
+class DecodedAbort(NamedTuple):
+    """A data abort that is not a plain access: its IPA, and what makes the access. Only the kind of that name has
+    ``accesses``, and only STAGE1 an ``address`` with a fault status code."""
+
+    kind: AbortKind
+    ipa: int
+    is_write: bool
+    what: str = ""
+    accesses: PendingAccess | None = None
+    address: int = 0
+    fault: int = 0
+
+
+class _Stage1FaultErrorError(Exception):
+    """An access faults at stage 1, with this address and status."""
+
+    def __init__(self, address: int, status: int) -> None:
+        self.address = address
+        self.status = status
+
+
+class AbortDecoder:
+    """Decodes the data aborts of one saved state that are not plain accesses. ``correct`` corrects a syndrome."""
+
+    def __init__(
+        self,
+        state: CpuState,
+        frame: TrapFrame,
+        fetch: Callable[[int], int | None],
+        correct: Callable[[int], int],
+        memory: GuestMemory,
+    ) -> None:
+        layout = state.layout
+        self._u32 = state.u32
+        self._u64 = state.u64
+        self._frame = frame
+        self._pc = layout.pc // 8
+        self._pstate = layout.pstate // 4
+        self._far = layout.fault_address // 8
+        self._hpfar = layout.sysregs[lookup("HPFAR_EL2")] // 8
+        self._sctlr = layout.sysregs[lookup("SCTLR_EL1")] // 8
+        self._fetch = fetch
+        self._correct = correct
+        self._memory = memory
+
+    def decode(self, esr: int) -> DecodedAbort:
+        """Classify the abort with the core's syndrome ``esr``, and correct the syndrome in the state."""
+        abort = decode_data_abort(self._correct(esr))
+        ipa = fault_ipa(self._u64[self._hpfar], self._u64[self._far])
+        if abort.stage1_walk:
+            return DecodedAbort(AbortKind.WALK, ipa, abort.is_write)
+        if not abort.is_translation:
+            return DecodedAbort(AbortKind.REFUSED, ipa, abort.is_write)
+        if abort.cache_maintenance:
+            return DecodedAbort(AbortKind.MAINTENANCE, ipa, abort.is_write)
+        # ISV = 0, or a form whose syndrome this core gets wrong: the instruction decides.
+        word = self._word()
+        instruction = None if word is None else decode(word)
+        if word is not None and self._is_stack_misaligned(word, instruction):
+            return DecodedAbort(AbortKind.STACK_ALIGNMENT, ipa, abort.is_write, "SP alignment fault")
+        if instruction == _DC_ZVA and self._is_device(self._u64[self._far]):
+            return _stage1(ipa, self._u64[self._far], FSC_ALIGNMENT, is_write=True)
+        return self._instruction(ipa, abort.is_write, instruction)
+
+    def refused_store(self, ipa: int) -> DecodedAbort | None:
+        """What else a store that is dropped does, such as write-back; None if nothing."""
+        word = self._word()
+        instruction = None if word is None else decode(word)
+        if instruction is None or instruction == _DC_ZVA:
+            return None
+        return self._instruction(ipa, True, instruction)
+
+    def _word(self) -> int | None:
+        return self._fetch(self._u64[self._pc])
+
+    def _instruction(self, ipa: int, is_write: bool, instruction: LoadStore | Unemulated | None) -> DecodedAbort:
+        if isinstance(instruction, LoadStore):
+            try:
+                elements = self._elements(instruction, ipa)
+            except _Stage1FaultErrorError as fault:
+                return _stage1(ipa, fault.address, fault.status, is_write=is_write)
+            if elements is not None:
+                accesses = PendingAccess(elements, instruction.is_load, instruction.base, self._added(instruction))
+                return DecodedAbort(AbortKind.ACCESSES, ipa, is_write, "", accesses)
+        what = instruction.kind if isinstance(instruction, Unemulated) else "page-crossing"
+        if what == "prefetch":
+            kind = AbortKind.PREFETCH
+        else:
+            kind = AbortKind.UNSUPPORTED if what in _EXCLUSIVE_OR_ATOMIC else AbortKind.UNEMULATED
+        return DecodedAbort(kind, ipa, is_write, what)
+
+    # Addresses -------------------------------------------------------------------------------------------------
+
+    def _elements(self, access: LoadStore, ipa: int) -> tuple[Element, ...] | None:
+        """The accesses of an instruction that faulted at ``ipa``; None if one reaches from page to page, or is to
+        memory."""
+        far = self._u64[self._far]
+        first = access.address(self._frame.gpr, self._frame.sp, self._u64[self._pc])
+        if first is None:
+            # The address is that of an authenticated pointer, and aligned.
+            first = far
+        size = access.transfers[0].size
+        if first % size and (self._must_be_aligned(access) or self._is_device(far)):
+            raise _Stage1FaultErrorError(first, FSC_ALIGNMENT)
+        swapped = bool(self._u64[self._sctlr] & (_EE if self._el() == _EL1 else _E0E))
+        pages = {far & ~PAGE_OFFSET: ipa & ~PAGE_OFFSET}
+        found = []
+        for transfer in access.transfers:
+            for at in range(0, transfer.size, WIDEST):
+                address = first + transfer.offset + at & MASK64
+                width = min(transfer.size, WIDEST)
+                page = address & ~PAGE_OFFSET
+                if page not in pages:
+                    place = self._place(page, access)
+                    if place is None:
+                        return None
+                    pages[page] = place
+                if address % _PAGE + width > _PAGE:
+                    return None
+                # Of a quadword the upper half comes first in a big-endian guest.
+                byte = transfer.size - width - at if swapped and transfer.size > WIDEST else transfer.at + at
+                found.append(_element(transfer, pages[page] | address & PAGE_OFFSET, address, width, byte, swapped))
+        return tuple(found)
+
+    def _place(self, page: int, access: LoadStore) -> int | None:
+        """The IPA of another page that an instruction accesses; None if memory is there."""
+        kind = Access.READ if access.is_load else Access.WRITE
+        el = 0 if access.unprivileged else self._el()
+        translation = self._memory.translate(page, el=el, access=kind, pan=bool(self._u32[self._pstate] & _PAN))
+        fault = translation.stage1.fault
+        if fault is not None:
+            raise _Stage1FaultErrorError(page, fault.fault_status)
+        return translation.stage1.output if translation.paddr is None else None
+
+    def _added(self, access: LoadStore) -> int:
+        """What is added to the base register in the end."""
+        if access.added_register is not None:
+            return self._frame.gpr(access.added_register)
+        if access.writes_address:
+            base = self._frame.sp if access.base == ZERO_REGISTER else self._frame.gpr(access.base)
+            return self._u64[self._far] - base
+        return access.writeback or 0
+
+    # Alignment -------------------------------------------------------------------------------------------------
+
+    def _el(self) -> int:
+        return self._u32[self._pstate] // _UNIT_OF_EL & _EL
+
+    def _is_stack_misaligned(self, word: int, instruction: LoadStore | Unemulated | None) -> bool:
+        """Whether SP is the base, has to be aligned and is not."""
+        if self._frame.sp % _STACK_ALIGNMENT == 0:
+            return False
+        if isinstance(instruction, LoadStore):
+            uses_sp = instruction.base == ZERO_REGISTER and instruction.literal is None
+        else:
+            uses_sp = instruction is not None and instruction.kind in _EXCLUSIVE_OR_ATOMIC and word >> 5 & 31 == 31
+        return uses_sp and bool(self._u64[self._sctlr] & (_SA if self._el() == _EL1 else _SA0))
+
+    def _must_be_aligned(self, access: LoadStore) -> bool:
+        """Whether an access has to be aligned whatever memory it is to; no CPU here has FEAT_LSE2."""
+        return access.ordered or bool(self._u64[self._sctlr] & _A)
+
+    def _is_device(self, address: int) -> bool:
+        """Whether stage 1 has an address as Device memory, as it has all with the MMU off."""
+        attributes = self._memory.translate(address, el=self._el()).stage1.attributes
+        return attributes is not None and attributes.memory.is_device
+
+
+def _stage1(ipa: int, address: int, status: int, *, is_write: bool) -> DecodedAbort:
+    what = fault_status_name(status)
+    return DecodedAbort(AbortKind.STAGE1, ipa, is_write, what, address=address, fault=status)
+
+
+def _element(transfer: Transfer, ipa: int, address: int, size: int, at: int, swapped: bool) -> Element:
+    return Element(
+        ipa=ipa,
+        address=address,
+        size=size,
+        register=transfer.register,
+        at=at,
+        vector=transfer.vector,
+        sign_extend=transfer.sign_extend,
+        is_64bit=transfer.is_64bit,
+        lane=transfer.lane,
+        copies=transfer.copies,
+        swapped=swapped,
+    )
