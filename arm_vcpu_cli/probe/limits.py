@@ -63,7 +63,15 @@ LIMITS: Final = (
     Limit(
         ENGINE,
         "Alignment",
-        "Only exclusives and LSE atomics fault. SCTLR_EL1.A, SCTLR_EL1.SA and the PC alignment check have no effect.",
+        "On memory, only exclusives and LSE atomics fault, whatever SCTLR_EL1.A and SCTLR_EL1.SA say. On a trapped "
+        "device, every access faults that has to be aligned. The PC alignment check has no effect.",
+    ),
+    Limit(
+        ENGINE,
+        "LDRAA and LDRAB",
+        "They authenticate the pointer with SP as the modifier instead of zero.",
+        (),
+        "the guest takes a translation fault",
     ),
     Limit(
         ENGINE,
@@ -151,7 +159,26 @@ LIMITS: Final = (
         (),
         "the guest takes the abort",
     ),
-    Limit(MACHINE, "Big-endian guests", "The bytes of their device accesses are not swapped."),
+    Limit(
+        MACHINE,
+        "SVE on devices",
+        "SVE loads and stores of a device take an external abort.",
+        (),
+        "the guest takes the abort",
+    ),
+    Limit(
+        MACHINE,
+        "Accesses of several pages",
+        "An access that reaches from memory into a device or back, and one that is not aligned and reaches from one "
+        "page of a device into the next, take an external abort.",
+        (),
+        "the guest takes the abort",
+    ),
+    Limit(
+        MACHINE,
+        "Big-endian guests",
+        "The stack in a report, and what semihosting reads, count as little-endian.",
+    ),
     Limit(
         MACHINE,
         "Host clock",

@@ -10,8 +10,8 @@ from typing import Final
 
 import pytest
 
-from .harness import CURRENT_SPX, DEVICE, EL0T, EL1H, LOWER_64, STACK, Guest, Script
-from .stage1 import AP_EL0, KERNEL, SCTLR_MMU_ON, USER, Stage1
+from .harness import CURRENT_SPX, DEVICE, EL0T, EL1H, LOWER_64, RAM, STACK, Guest, Script
+from .stage1 import AP_EL0, KERNEL, SCTLR_MMU_ON, TABLES, USER, Stage1
 
 PAGE: Final = 0x1000
 CONTENT: Final = bytes(n * 7 & 0xFF for n in range(2 * PAGE))
@@ -20,10 +20,11 @@ FAR_BEFORE: Final = 0x5555_6666
 ALIGNMENT, EXTERNAL, TRANSLATION_L3 = 0x21, 0x10, 0x07
 DEVICE_MEMORY: Final = 1 << 2
 """AttrIndx 1, whose byte in MAIR_EL1 is 0."""
-A, SA, SA0 = 1 << 1, 1 << 3, 1 << 4
+A, SA, SA0, EE = 1 << 1, 1 << 3, 1 << 4, 1 << 25
 MODES: Final = {"EL1h": EL1H, "EL0t": EL0T}
 OTHER_IPA: Final = DEVICE + 0x10_0000
 VA: Final = 0x1000_0000
+CODE: Final = RAM + 0x8_0000
 
 
 class Bench:
@@ -51,6 +52,12 @@ class Bench:
         assert guest["FAR_EL1"] == far
         assert {n: guest.x(n) for n in range(31)} == BEFORE | {1: self.address}
         assert [guest.v(n) for n in (3, 4, 31)] == [0, 0, 0]
+
+    def check_big_endian_load(self) -> None:
+        """LDR W0 was completed, with the most significant byte first."""
+        self.check_done("ldr_w")
+        at = self.script.log[-1][1]
+        assert self.guest.x(0) == int.from_bytes(CONTENT[at : at + 4], "big")
 
     def check_done(self, place: str) -> None:
         """The instruction was completed."""
@@ -169,6 +176,18 @@ def test_zeroing_a_block_of_a_device_in_normal_memory_is_an_external_abort(bench
     bench.check_fault("dc_zva", EXTERNAL, VA + 0x80)
 
 
+def test_tables_of_a_big_endian_guest(bench: Bench) -> None:
+    mapped(bench, KERNEL | DEVICE_MEMORY, sctlr=SCTLR_MMU_ON | EE)
+    tables = bench.guest.read(TABLES, 16 * PAGE)
+    words = (tables[at : at + 8] for at in range(0, len(tables), 8))
+    bench.guest.write(TABLES, b"".join(word[::-1] for word in words))
+    bench.guest.core.flush_tlb()
+    bench.run("ldr_w", VA + 0x80)
+    bench.check_big_endian_load()
+    bench.run("ldr_w", VA + 0x82)
+    bench.check_fault("ldr_w", ALIGNMENT, VA + 0x82)
+
+
 # The stack pointer -------------------------------------------------------------------------------------------------
 
 
@@ -270,3 +289,50 @@ def test_pair_that_reaches_from_a_device_into_memory(bench: Bench) -> None:
         bench.check_fault(place, EXTERNAL, DEVICE + PAGE - 8)
     assert bench.script.log == []
     assert bench.guest.read(DEVICE + PAGE, 64) == bytes(64)
+
+
+# Authenticated loads -----------------------------------------------------------------------------------------------
+
+PACDA_X1_SP, PACDB_X1_SP, HVC = 0xDAC1_0BE1, 0xDAC1_0FE1, 0xD400_2002
+"""This engine authenticates with SP, where the manual has zero: a limit that is listed."""
+LDRAA, LDRAA_PRE, LDRAB_PRE = 0xF820_2420, 0xF820_2C20, 0xF8FF_EC20
+"""ldraa x0, [x1, #16]; ldraa x0, [x1, #16]!; ldrab x0, [x1, #-16]!"""
+EN_DA, EN_DB = 1 << 27, 1 << 13
+
+
+@pytest.mark.parametrize("keys", [0, EN_DA | EN_DB], ids=["off", "on"])
+@pytest.mark.parametrize("tag", [0, 0x5A << 56], ids=["plain", "tagged"])
+@pytest.mark.parametrize(
+    ("sign", "load", "offset", "writes"),
+    [(PACDA_X1_SP, LDRAA, 16, False), (PACDA_X1_SP, LDRAA_PRE, 16, True), (PACDB_X1_SP, LDRAB_PRE, -16, True)],
+    ids=["ldraa", "ldraa_pre", "ldrab_pre"],
+)
+def test_authenticated_loads(sign: int, load: int, offset: int, writes: bool, tag: int, keys: int) -> None:
+    bench = Bench("max")
+    with bench.guest as guest:
+        tables = mapped(bench, KERNEL, sctlr=SCTLR_MMU_ON | keys)
+        if tag:
+            tables.enable(tcr=tables.tcr | 1 << 37, sctlr=SCTLR_MMU_ON | keys)
+        pointer = (VA + 0x80) | tag
+        guest.write_code(CODE, sign, HVC, load, HVC)
+        guest.start(CODE, x={1: pointer})
+        signed = guest.x(1)
+        assert (signed != pointer) is bool(keys)
+        guest.run()
+        assert guest.pc == CODE + 16
+        at = 0x80 + offset
+        assert bench.script.log == [("read", at, 8, int.from_bytes(CONTENT[at : at + 8], "little"))]
+        assert guest.x(0) == bench.script.log[0][3]
+        assert guest.x(1) == (pointer + offset if writes else signed)
+
+
+def test_a_pointer_that_is_not_authentic_faults_at_stage_1() -> None:
+    bench = Bench("max")
+    with bench.guest as guest:
+        mapped(bench, KERNEL, sctlr=SCTLR_MMU_ON | EN_DA)
+        guest.write_code(CODE, LDRAA_PRE, HVC)
+        guest.start(CODE, x={1: VA + 0x80})
+        assert guest.ec == 0x25
+        assert guest.iss == 0x04
+        assert bench.script.log == []
+        assert guest.x(1) == VA + 0x80
