@@ -109,7 +109,7 @@ class DecodedAbort(NamedTuple):
     fault: int = 0
 
 
-class _Stage1FaultErrorError(Exception):
+class _Stage1FaultError(Exception):
     """An access faults at stage 1, with this address and status."""
 
     def __init__(self, address: int, status: int) -> None:
@@ -156,8 +156,9 @@ class AbortDecoder:
         instruction = None if word is None else decode(word)
         if word is not None and self._is_stack_misaligned(word, instruction):
             return DecodedAbort(AbortKind.STACK_ALIGNMENT, ipa, abort.is_write, "SP alignment fault")
-        if instruction == _DC_ZVA and self._is_device(self._u64[self._far]):
-            return _stage1(ipa, self._u64[self._far], FSC_ALIGNMENT, is_write=True)
+        misaligned = self._misaligned(instruction)
+        if misaligned is not None:
+            return _stage1(ipa, misaligned, FSC_ALIGNMENT, is_write=abort.is_write)
         return self._instruction(ipa, abort.is_write, instruction)
 
     def refused_store(self, ipa: int) -> DecodedAbort | None:
@@ -175,7 +176,7 @@ class AbortDecoder:
         if isinstance(instruction, LoadStore):
             try:
                 elements = self._elements(instruction, ipa)
-            except _Stage1FaultErrorError as fault:
+            except _Stage1FaultError as fault:
                 return _stage1(ipa, fault.address, fault.status, is_write=is_write)
             if elements is not None:
                 accesses = PendingAccess(elements, instruction.is_load, instruction.base, self._added(instruction))
@@ -192,14 +193,7 @@ class AbortDecoder:
     def _elements(self, access: LoadStore, ipa: int) -> tuple[Element, ...] | None:
         """The accesses of an instruction that faulted at ``ipa``; None if one reaches from page to page, or is to
         memory."""
-        far = self._u64[self._far]
-        first = access.address(self._frame.gpr, self._frame.sp, self._u64[self._pc])
-        if first is None:
-            # The address is that of an authenticated pointer, and aligned.
-            first = far
-        size = access.transfers[0].size
-        if first % size and (self._must_be_aligned(access) or self._is_device(far)):
-            raise _Stage1FaultErrorError(first, FSC_ALIGNMENT)
+        far, first = self._u64[self._far], self._first(access)
         swapped = bool(self._u64[self._sctlr] & (_EE if self._el() == _EL1 else _E0E))
         pages = {far & ~PAGE_OFFSET: ipa & ~PAGE_OFFSET}
         found = []
@@ -220,6 +214,11 @@ class AbortDecoder:
                 found.append(_element(transfer, pages[page] | address & PAGE_OFFSET, address, width, byte, swapped))
         return tuple(found)
 
+    def _first(self, access: LoadStore) -> int:
+        """The access address, which of an authenticated pointer only the core knows."""
+        address = access.address(self._frame.gpr, self._frame.sp, self._u64[self._pc])
+        return self._u64[self._far] if address is None else address
+
     def _place(self, page: int, access: LoadStore) -> int | None:
         """The IPA of another page that an instruction accesses; None if memory is there."""
         kind = Access.READ if access.is_load else Access.WRITE
@@ -227,7 +226,7 @@ class AbortDecoder:
         translation = self._memory.translate(page, el=el, access=kind, pan=bool(self._u32[self._pstate] & _PAN))
         fault = translation.stage1.fault
         if fault is not None:
-            raise _Stage1FaultErrorError(page, fault.fault_status)
+            raise _Stage1FaultError(page, fault.fault_status)
         return translation.stage1.output if translation.paddr is None else None
 
     def _added(self, access: LoadStore) -> int:
@@ -254,9 +253,17 @@ class AbortDecoder:
             uses_sp = instruction is not None and instruction.kind in _EXCLUSIVE_OR_ATOMIC and word >> 5 & 31 == 31
         return uses_sp and bool(self._u64[self._sctlr] & (_SA if self._el() == _EL1 else _SA0))
 
-    def _must_be_aligned(self, access: LoadStore) -> bool:
-        """Whether an access has to be aligned whatever memory it is to; no CPU here has FEAT_LSE2."""
-        return access.ordered or bool(self._u64[self._sctlr] & _A)
+    def _misaligned(self, instruction: LoadStore | Unemulated | None) -> int | None:
+        """The address of an access that has to be aligned and is not; None for every other one."""
+        if not isinstance(instruction, LoadStore):
+            far = self._u64[self._far]
+            return far if instruction == _DC_ZVA and self._is_device(far) else None
+        first = self._first(instruction)
+        if first % instruction.transfers[0].size == 0:
+            return None
+        # No CPU here has FEAT_LSE2.
+        faults = instruction.ordered or self._u64[self._sctlr] & _A or self._is_device(self._u64[self._far])
+        return first if faults else None
 
     def _is_device(self, address: int) -> bool:
         """Whether stage 1 has an address as Device memory, as it has all with the MMU off."""

@@ -170,7 +170,8 @@ LIMITS: Final = (
         MACHINE,
         "Accesses of several pages",
         "An access that reaches from memory into a device or back, and one that is not aligned and reaches from one "
-        "page of a device into the next, take an external abort.",
+        "page of a device into the next, take an external abort. What a store has written before the abort remains, "
+        "and so do SIMD registers that a load has filled from memory; general-purpose registers are as they were.",
         (),
         "the guest takes the abort",
     ),

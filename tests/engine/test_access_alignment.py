@@ -291,6 +291,31 @@ def test_pair_that_reaches_from_a_device_into_memory(bench: Bench) -> None:
     assert bench.guest.read(DEVICE + PAGE, 64) == bytes(64)
 
 
+@pytest.mark.parametrize("place", ["ldp_x", "ldp_x_post", "ldp_w_post_negative", "ldpsw_x_post", "stp_x_post"])
+@pytest.mark.parametrize("on", [False, True], ids=["device", "stage 1"])
+def test_general_registers_are_kept_if_the_second_half_of_memory_faults(bench: Bench, place: str, on: bool) -> None:
+    """The core does the first half. Of what it stores, that is in memory afterwards."""
+    half = 8 if "_x" in place and place != "ldpsw_x_post" else 4
+    bench.guest.map(DEVICE - PAGE, PAGE)
+    bench.guest.write(DEVICE - 8, bytes(range(1, 9)))
+    if on:
+        mapped(bench, KERNEL, ipas=(DEVICE - PAGE,))
+    end = VA + PAGE if on else DEVICE
+    bench.run(place, end - half)
+    bench.check_fault(place, TRANSLATION_L3 if on else EXTERNAL, end)
+    stored = BEFORE[0].to_bytes(8, "little") if place.startswith("st") else bytes(range(1, 9))
+    assert bench.guest.read(DEVICE - 8, 8) == stored
+
+
+@pytest.mark.parametrize("place", ["ldp_q_post", "ld1_two", "ld2_wrapping"])
+def test_the_base_is_kept_if_a_later_register_faults(bench: Bench, place: str) -> None:
+    """SIMD registers that were loaded first are UNKNOWN then."""
+    mapped(bench, KERNEL, ipas=(RAM + 0x10_0000,))
+    bench.run(place, VA + PAGE - (8 if place == "ld2_wrapping" else 16))
+    assert (bench.guest.ec, bench.guest.iss, bench.guest["FAR_EL1"]) == (0x25, TRANSLATION_L3, VA + PAGE)
+    assert bench.guest.x(1) == bench.address
+
+
 # Authenticated loads -----------------------------------------------------------------------------------------------
 
 PACDA_X1_SP, PACDB_X1_SP, HVC = 0xDAC1_0BE1, 0xDAC1_0FE1, 0xD400_2002
