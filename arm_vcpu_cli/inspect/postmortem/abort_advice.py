@@ -168,7 +168,16 @@ def _alignment(evidence: Evidence) -> Advice | None:
             f"The {found.kind} access to {fault.far or 0:#x} is not aligned to its size, as those always have to be.",
             "align what is accessed: a lock in a packed structure is the usual case",
         )
-    return None
+    if not isinstance(found, LoadStore):
+        return None
+    ipa = _ipa(fault)
+    place = None if ipa is None else nearest(evidence.description, ipa)
+    size = found.transfers[0].size
+    return Advice(
+        f"The access of {size} bytes to {fault.far or 0:#x} is not aligned to its size, as accesses to "
+        f"{'Device memory' if place is None else place.name} have to be.",
+        "access it in smaller parts: memcpy() and packed structures are not for devices",
+    )
 
 
 def _access_flag(evidence: Evidence) -> Advice | None:

@@ -178,6 +178,7 @@ CASES: dict[str, tuple[Evidence, str]] = {
     ),
     "table nowhere": (evidence(data_abort(FAR, 0x15)), "table lies where there is no memory"),
     "alignment": (evidence(data_abort(FAR + 1, 0x21, instruction=0x885F7C20)), "exclusive access to 0x50000001"),
+    "alignment of a device": (evidence(data_abort(FAR + 1, 0x21, instruction=0xB9400020)), "4 bytes to 0x50000001"),
     "atomic": (evidence(data_abort(FAR, 0x35)), "exclusive or atomic"),
     "access flag": (evidence(data_abort(FAR, 0xB)), "access flag clear"),
     "read-only": (
