@@ -361,3 +361,19 @@ def test_a_pointer_that_is_not_authentic_faults_at_stage_1() -> None:
         assert guest.iss == 0x04
         assert bench.script.log == []
         assert guest.x(1) == VA + 0x80
+
+
+PTRUE_P0, LD1B_Z3, ST1W_Z3 = 0x2518_E3E0, 0xA400_A023, 0xE540_E023
+
+
+@pytest.mark.parametrize("word", [LD1B_Z3, ST1W_Z3], ids=["ld1b", "st1w"])
+def test_sve_is_not_for_devices(word: int) -> None:
+    bench = Bench("max")
+    with bench.guest as guest:
+        guest["CPACR_EL1"] = 3 << 20 | 3 << 16
+        guest.write_code(CODE, PTRUE_P0, word, HVC)
+        guest["FAR_EL1"] = FAR_BEFORE
+        guest.start(CODE, x={1: DEVICE})
+        assert (guest.ec, guest.iss & 0x3F, guest["FAR_EL1"]) == (0x25, EXTERNAL, DEVICE)
+        assert guest["ELR_EL1"] == CODE + 4
+        assert bench.script.log == []
