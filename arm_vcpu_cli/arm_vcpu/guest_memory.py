@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Final, Protocol
 
 from arm_vcpu_cli.arch.identification.idregs import Aa64Mmfr0
-from arm_vcpu_cli.arch.registers.el1regs import Sctlr
 from arm_vcpu_cli.arch.registers.sysreg import SysReg, lookup
 from arm_vcpu_cli.arch.translation.controls import Stage1Controls, stage1_controls
 from arm_vcpu_cli.arch.translation.memtype import Access
@@ -17,7 +16,6 @@ from arm_vcpu_cli.errors import MemoryMapError
 from arm_vcpu_cli.record import Record
 
 _WORD: Final = 8
-_BIG_ENDIAN: Final = int(Sctlr.of(EE=1))
 
 
 class Translation(Record):
@@ -104,10 +102,7 @@ class GuestMemory:
     def _read_table(self, ipa: int) -> int | None:
         """A descriptor of stage 1; the walk can only read it where stage 2 permits that."""
         paddr = self.walk_ipa(ipa, Access.READ).output
-        word = None if paddr is None else self._read_physical(paddr)
-        if word is None or not self._sysreg("SCTLR_EL1") & _BIG_ENDIAN:
-            return word
-        return int.from_bytes(word.to_bytes(_WORD, "little"), "big")
+        return None if paddr is None else self._read_physical(paddr)
 
     def _sysreg(self, name: str) -> int:
         return self._core.read_sysreg(lookup(name))
