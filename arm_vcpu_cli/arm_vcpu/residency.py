@@ -11,6 +11,7 @@ interrupted before it gets there, its tables and controls differ from those that
 
 from __future__ import annotations
 
+from functools import partial
 from operator import itemgetter
 from typing import Final
 
@@ -30,14 +31,23 @@ class Residency:
     __slots__ = ("_cpu", "_exclusive", "_flush_tlb", "_hook", "_lines", "_regime", "_set_hook", "_stage2", "_u64")
 
     def __init__(
-        self, cpu: Aarch64PerCpu, state: CpuState, lines: VirtualInterruptLines, stage2: int, hook: ExceptionHook
+        self,
+        cpu: Aarch64PerCpu,
+        state: CpuState,
+        lines: VirtualInterruptLines,
+        stage2: int,
+        hook: ExceptionHook,
+        *,
+        system_calls: bool,
     ) -> None:
-        """``stage2`` is VTTBR_EL2; ``hook`` is called for exceptions while the vCPU is there."""
+        """``stage2`` is VTTBR_EL2; ``hook`` is called for exceptions while the vCPU is there, ``system_calls`` says
+        whether for these too."""
         self._cpu = cpu
         self._u64 = state.u64
         self._lines = lines
         self._hook = hook
-        self._set_hook, self._flush_tlb = cpu.core.set_exception_hook, cpu.core.flush_tlb
+        self._set_hook = partial(cpu.core.set_exception_hook, system_calls=system_calls)
+        self._flush_tlb = cpu.core.flush_tlb
         layout = state.layout
         self._exclusive = layout.exclusive // 8
         self._regime = itemgetter(*(layout.sysregs[reg] // 8 for reg in _REGIME if reg in layout.sysregs))

@@ -190,8 +190,8 @@ class Aarch64VCpu:
             recorder=self._recorder,
             vcpu=self._config.number,
         )
-        hook = path.function(self._observer)
-        self.residency = Residency(cpu, self._state, self._lines, registers["VTTBR_EL2"], hook)
+        hook, observed = path.function(self._observer), self._observer is not None and self._observer.wants_exceptions
+        self.residency = Residency(cpu, self._state, self._lines, registers["VTTBR_EL2"], hook, system_calls=observed)
         self.residency.take()
         if not self._at_reset:
             self._at_reset = self._state.u64.tobytes()

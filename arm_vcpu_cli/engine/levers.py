@@ -22,6 +22,7 @@ from arm_vcpu_cli.engine.inline_counting import interpose_counting
 from arm_vcpu_cli.engine.interposition import ADD, interpose_arithmetic, interpose_walk
 from arm_vcpu_cli.engine.known_builds import known_build
 from arm_vcpu_cli.engine.stubs import load_stubs
+from arm_vcpu_cli.engine.system_calls import hook_address
 from arm_vcpu_cli.engine.throwaway import (
     CODE_PA,
     HCR_VM_RW,
@@ -45,7 +46,8 @@ class Levers(Record):
     space. ``stage1_sizes``: whether an entry of the TLB has the size of its stage-1 leaf, whatever stage 2 has.
     ``execute_on_demand``: whether stage 2 is to permit execution only where the guest executes. ``arithmetic``: whether
     doubles are added, subtracted, multiplied and divided by the host where that is the same. ``inline_counting``:
-    whether translated code counts its instructions without a call."""
+    whether translated code counts its instructions without a call. ``system_calls``: whether the engine may take system
+    calls to EL1 by itself."""
 
     exit_check: int | None = None
     code_scans: bool = False
@@ -53,6 +55,7 @@ class Levers(Record):
     execute_on_demand: bool = False
     arithmetic: bool = False
     inline_counting: bool = False
+    system_calls: bool = False
 
 
 _FLOAT_FUNCTION: Final = ctypes.CFUNCTYPE(ctypes.c_uint64, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_void_p)
@@ -72,6 +75,7 @@ def named(levers: Levers) -> dict[str, bool]:
         "execution on demand": levers.execute_on_demand,
         "host arithmetic": levers.arithmetic,
         "inline counting": levers.inline_counting,
+        "native system calls": levers.system_calls,
     }
 
 
@@ -92,6 +96,7 @@ def known_levers() -> Levers:
             execute_on_demand=True,
             arithmetic=interpose_arithmetic() is not None,
             inline_counting=counter is not None and interpose_counting(counter, build.operations) is not None,
+            system_calls=hook_address() is not None,
         )
     try:
         return Levers(

@@ -210,8 +210,9 @@ class CpuCore(Protocol):
     def set_flags(self, nzcv: int) -> None:
         """Set the condition flags (N in bit 31 to V in bit 28); for use inside a :class:`MoveHandler`."""
 
-    def set_exception_hook(self, hook: ExceptionHook | None) -> None:
-        """Set who is called for every exception that the core takes to EL1 or EL2. Quick: it changes with the vCPU."""
+    def set_exception_hook(self, hook: ExceptionHook | None, *, system_calls: bool = True) -> None:
+        """Set who is called for every exception that the core takes to EL1 or EL2. Without ``system_calls`` the core
+        may enter the vector of EL1 by itself for SVC from AArch64. Quick: it changes with the vCPU."""
 
     def set_move_hook(self, crns: Collection[int], handler: MoveHandler) -> None:
         """Have ``handler`` asked about each MRS and MSR of a register with one of these CRn, before any trap.

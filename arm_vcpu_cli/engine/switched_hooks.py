@@ -9,6 +9,7 @@ from arm_vcpu_cli.engine.counters import Counters
 from arm_vcpu_cli.engine.port import ExceptionHook, MoveHandler
 from arm_vcpu_cli.engine.refusals import COUNT, SINGLY
 from arm_vcpu_cli.engine.stubs import Stubs
+from arm_vcpu_cli.engine.system_calls import CallWords, hook_address
 from arm_vcpu_cli.engine.unicorn_api import Engine
 from arm_vcpu_cli.errors import EngineError
 from arm_vcpu_cli.record import Record
@@ -27,16 +28,19 @@ Fail = Callable[[BaseException], None]
 
 
 class ExceptionSwitch(Record):
-    """``use`` says which hook is called for exceptions, ``wrap`` what makes another one of it until further notice, and
-    ``surround`` what makes another one of that."""
+    """``use`` says which hook is called for exceptions, and whether for system calls to EL1 too; ``wrap`` what makes
+    another one of it until further notice, and ``surround`` what makes another one of that: these are called for
+    all."""
 
-    use: Callable[[ExceptionHook | None], None]
+    use: Callable[[ExceptionHook | None, bool], None]
     wrap: Callable[[Wrapper | None], None]
     surround: Callable[[Wrapper | None], None]
 
 
-def install_exceptions(engine: Engine, refused: memoryview, fail: Fail) -> ExceptionSwitch:
-    """Have the engine call a hook for each exception.
+def install_exceptions(
+    engine: Engine, refused: memoryview, fail: Fail, calls: CallWords | None = None
+) -> ExceptionSwitch:
+    """Have the engine call a hook for each exception, with ``calls`` perhaps but for system calls.
 
     Words that the engine's translator refuses are no exceptions of the guest until they are met singly.
     """
@@ -58,25 +62,32 @@ def install_exceptions(engine: Engine, refused: memoryview, fail: Fail) -> Excep
         except BaseException as error:  # noqa: BLE001
             fail(error)
 
-    def use(new: ExceptionHook | None) -> None:
-        nonlocal hook, given
+    wants_calls = True
+
+    def use(new: ExceptionHook | None, with_calls: bool) -> None:
+        nonlocal hook, given, wants_calls
+        wants_calls = with_calls
         hook = given = _nobody if new is None else new
         if wrapper is not None:
             hook = wrapper(hook)
         if outer is not None:
             hook = outer(hook)
+        if calls is not None:
+            calls.alone = not (wants_calls or new is None or wrapper is not None or outer is not None)
 
     def wrap(new: Wrapper | None) -> None:
         nonlocal wrapper
         wrapper = new
-        use(given)
+        use(given, wants_calls)
 
     def surround(new: Wrapper | None) -> None:
         nonlocal outer
         outer = new
-        use(given)
+        use(given, wants_calls)
 
-    engine.hooks.exceptions(on_exception)
+    address = hook_address()
+    native = None if calls is None or address is None else (address, calls)
+    engine.hooks.exceptions(on_exception, native)
     return ExceptionSwitch(use, wrap, surround)
 
 

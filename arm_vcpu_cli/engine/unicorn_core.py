@@ -26,6 +26,7 @@ from arm_vcpu_cli.engine.port import UNLIMITED, CounterReads, ExceptionHook, Mmi
 from arm_vcpu_cli.engine.refusals import COUNT, FREE, SINGLY, THREAD, entry_of
 from arm_vcpu_cli.engine.stubs import ASKED, load_stubs
 from arm_vcpu_cli.engine.switched_hooks import install_exceptions, install_moves
+from arm_vcpu_cli.engine.system_calls import call_words
 from arm_vcpu_cli.engine.unicorn_api import NZCV, PC, PSTATE, Engine, SavedContext
 from arm_vcpu_cli.engine.yields import WAITS, Switch, watch_wfe
 from arm_vcpu_cli.errors import EngineError
@@ -71,14 +72,12 @@ class UnicornCore:
         # Made once: it belongs to every switch between address spaces.
         self._empty_tlb = self._engine.sysreg_writer(_TLBI_ALLE1)
         self._failure: BaseException | None = None
-        self._has_run = False
         self._thread = get_ident()
-        self._stopped = False
+        self._has_run = self._stopped = False
         self._stubs = load_stubs()
         self._entry = entry_of(self._engine)
         self._refusals = self._entry.words
-        self._counting = False
-        self._hushed = False
+        self._counting = self._hushed = False
         words = self._engine.block_words(UNLIMITED)
         self._counters = Counters(self._engine, words)
         self.answer_counters: Callable[[CounterReads], None] = self._counters.answer
@@ -91,7 +90,8 @@ class UnicornCore:
         self.spend: Callable[[int], None] = budget.spend
         self._switch_waits: Switch | None = None
         self._end_waits: Callable[[], object] = bool
-        self._exceptions = install_exceptions(self._engine, self._refusals, self._fail)
+        calls = call_words(self._engine, self._layout) if self._levers.system_calls else None
+        self._exceptions = install_exceptions(self._engine, self._refusals, self._fail, calls)
         self._control: ExactControl | None = None
         self._use_moves: Callable[[MoveHandler], None] | None = None
         self._move_crns: frozenset[int] = frozenset()
@@ -170,9 +170,9 @@ class UnicornCore:
         """Set NZCV, for a :class:`MoveHandler`."""
         self._engine.write_register(NZCV, nzcv)
 
-    def set_exception_hook(self, hook: ExceptionHook | None) -> None:
-        """Set the function that the engine calls for each exception to EL1 or EL2."""
-        self._exceptions.use(hook)
+    def set_exception_hook(self, hook: ExceptionHook | None, *, system_calls: bool = True) -> None:
+        """Set the function that the engine calls for each exception to EL1 or EL2, perhaps but for system calls."""
+        self._exceptions.use(hook, system_calls)
         self._debugging.changed()
 
     def set_move_hook(self, crns: Collection[int], handler: MoveHandler) -> None:

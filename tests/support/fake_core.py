@@ -252,8 +252,8 @@ class FakeCore:
         else:
             self.registers[reg] = int(value)
 
-    def set_exception_hook(self, hook: ExceptionHook | None) -> None:
-        self.hook = hook
+    def set_exception_hook(self, hook: ExceptionHook | None, *, system_calls: bool = True) -> None:
+        self.hook, self.system_calls = hook, system_calls
 
     def sysreg_writer(self, reg: SysReg) -> Callable[[int], object]:
         return lambda value: self.write_sysreg(reg, value)

@@ -33,6 +33,9 @@ _MEMORY_CFUNC: Final = ctypes.CFUNCTYPE(
     ctypes.c_void_p,
 )
 
+NativeHook = tuple[int, Any]
+"""The address of a function and a structure that it works on."""
+
 _EVERYWHERE: Final = (1, 0)
 """Bounds of a hook that has none."""
 _UPPER_HALF: Final = (0xFFFF_0000_0000_0000, 0xFFFF_FFFF_FFFF_FFFF)
@@ -49,13 +52,21 @@ class EngineHooks:
         """Objects that the engine has pointers to, kept alive."""
         self._exceptions: Callable[[], None] | None = None
 
-    def exceptions(self, callback: InterruptCallback | None) -> None:
-        """Call ``callback(engine, number)`` for each exception, and no other hook; it must not raise."""
+    def exceptions(self, callback: InterruptCallback | None, native: NativeHook | None = None) -> None:
+        """Call ``callback(engine, number)`` for each exception, and no other hook; it must not raise. With ``native``
+        its function is called instead, with its words, of which ``ask`` becomes the callback."""
         if self._exceptions is not None:
             self._exceptions()
             self._exceptions = None
         if callback is not None:
-            self._exceptions = self._add(unicorn_const.UC_HOOK_INTR, _INTERRUPT_CFUNC(callback))
+            function = _INTERRUPT_CFUNC(callback)
+            if native is None:
+                self._exceptions = self._add(unicorn_const.UC_HOOK_INTR, function)
+                return
+            address, words = native
+            words.ask = ctypes.cast(function, ctypes.c_void_p)
+            self._kept += [function, words]
+            self._exceptions = self._add(unicorn_const.UC_HOOK_INTR, ctypes.c_void_p(address), ctypes.byref(words))
 
     def blocks(self, stubs: Stubs, words: BlockWords, *, inline: bool) -> None:
         """Have a block stub called at the start of each block, ``inline`` only where the budget is used up.
