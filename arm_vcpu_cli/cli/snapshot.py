@@ -14,6 +14,7 @@ from typing import Any, Final
 import click
 
 from arm_vcpu_cli.api import Machine
+from arm_vcpu_cli.board.durations import parse_duration
 from arm_vcpu_cli.cli.complete import complete_symbols
 from arm_vcpu_cli.cli.guest_options import GuestOptions
 from arm_vcpu_cli.cli.options import FILE, GuestCommand, guest_arguments, guest_options
@@ -44,6 +45,7 @@ from arm_vcpu_cli.vm.machine import Machine as Parts
 from arm_vcpu_cli.vm.runner import conclude, stopped_short
 
 _NEVER_REACHED: Final = 3
+_NANOSECONDS: Final = 1_000_000_000
 _FACTS: Final = "arm_vcpu_cli.inspect.snapshot_facts"
 """Loaded only to show a snapshot."""
 
@@ -68,6 +70,12 @@ _FACTS: Final = "arm_vcpu_cli.inspect.snapshot_facts"
     help="Save it once its vCPUs have executed N instructions, from here on.",
 )
 @click.option(
+    "--time",
+    "moment",
+    metavar="TIME",
+    help="Save it once the guest's time since reset is TIME, as traces show it: 1.5s, 20ms, 300us, 100ns.",
+)
+@click.option(
     "--compress/--no-compress", default=None, help="Compress the file [default: if the extra zstd is installed]."
 )
 @click.option("--info", type=FILE, metavar="FILE", help="Show what FILE is a snapshot of, and run nothing.")
@@ -79,13 +87,15 @@ def command(
     vcpu: int | None,
     text: str | None,
     instructions: int | None,
+    moment: str | None,
     compress: bool | None,
     info: Path | None,
     as_object: bool,
     **options: Any,
 ) -> int:
     """Run GUEST like `armvcpu run`, and save the machine in FILE once the guest gets to --at PLACE, has executed
-    --instructions N, has printed --console REGEX, or is stopped (--timeout, --max-exits, Ctrl-A x, Ctrl-C).
+    --instructions N, is at --time TIME, has printed --console REGEX, or is stopped (--timeout, --max-exits, Ctrl-A x,
+    Ctrl-C).
 
     `armvcpu run --from FILE` goes on from there, in any process, and so do `trace`, `stat`, `walk` and this command.
     What the guest would have done next is what it does then, to the instruction. FILE needs no other file.
@@ -103,20 +113,22 @@ def command(
         return _show(info, as_object=as_object)
     if output is None:
         raise click.UsageError("Missing option '-o'.")
-    if sum(each is not None for each in (at, text, instructions)) > 1:
-        raise click.UsageError("--at, --console and --instructions: expected one of them")
+    if sum(each is not None for each in (at, text, instructions, moment)) > 1:
+        raise click.UsageError("--at, --console, --instructions and --time: expected one of them")
     if (count is not None or vcpu is not None) and at is None:
         raise click.UsageError("--count and --vcpu are about --at PLACE, which is missing")
-    goal = _Goal(at, instructions, count or 1, vcpu, None if text is None else _pattern(text), text or "")
+    time = None if moment is None else _time(moment)
+    goal = _Goal(at, instructions, time, count or 1, vcpu, None if text is None else _pattern(text), text or "")
     return _take(GuestOptions(**options, repeatable=True), output, goal, compress=compress)
 
 
 class _Goal(Record):
-    """Where the user wants the snapshot: the ``count``-th time at ``place``, after so many ``instructions``, or at a
-    text; or where it is stopped."""
+    """Where the user wants the snapshot: the ``count``-th time at ``place``, after so many ``instructions``, at a
+    ``time`` of the guest in nanoseconds, or at a text; or where it is stopped."""
 
     place: str | None
     instructions: int | None
+    time: int | None
     count: int
     vcpu: int | None
     pattern: re.Pattern[str] | None
@@ -168,7 +180,7 @@ def _take(options: GuestOptions, output: Path, goal: _Goal, *, compress: bool | 
     return 0
 
 
-_ANYWHERE: Final = _Goal(None, None, 1, None, None, "")
+_ANYWHERE: Final = _Goal(None, None, None, 1, None, None, "")
 
 
 def _nothing(*, note: str) -> None:
@@ -176,7 +188,7 @@ def _nothing(*, note: str) -> None:
 
 
 class _Exactly:
-    """Runs a machine to a place or a number of instructions, and saves it there."""
+    """Runs a machine to a place, a number of instructions or a time, and saves it there."""
 
     def __init__(self, opened: Machine, goal: _Goal, address: int | None, save: Callable[..., None]) -> None:
         self._opened = opened
@@ -193,6 +205,12 @@ class _Exactly:
         if goal.instructions is not None:
             stop = execution.goto(execution.executed() + goal.instructions)
             message = f"executed {goal.instructions} instructions"
+        elif goal.time is not None:
+            now = self._opened.parts.timeline.now()
+            if now > goal.time:
+                raise UsageError(f"--time {_seconds(goal.time)}: the guest is at {_seconds(now)} already")
+            stop = execution.goto_time(goal.time)
+            message = f"is at {_seconds(self._opened.parts.timeline.now())} of its time"
         else:
             stop = self._go_to_place(execution)
             times = "" if goal.count == 1 else f" for the {ordinal(goal.count)} time"
@@ -233,10 +251,23 @@ def _until(machine: Parts, pattern: re.Pattern[str], run: Callable[[], RunResult
 def _missed(goal: _Goal) -> str:
     if goal.instructions is not None:
         return f"--instructions {goal.instructions} were not executed: "
+    if goal.time is not None:
+        return f"--time {_seconds(goal.time)} was not reached: "
     if goal.place is not None:
         times = "" if goal.count == 1 else f" {goal.count} times"
         return f"--at {goal.place} was not reached{times}: "
     return "" if goal.pattern is None else f"--console {goal.text!r} was not printed: "
+
+
+def _time(text: str) -> int:
+    try:
+        return parse_duration(f"{text}s" if text.replace(".", "", 1).isdecimal() else text)
+    except ValueError as error:
+        raise UsageError(f"--time: {error}") from error
+
+
+def _seconds(nanoseconds: int) -> str:
+    return f"{nanoseconds // _NANOSECONDS}.{nanoseconds % _NANOSECONDS:09} s"
 
 
 def _address(place: str, symbols: SymbolTable) -> int:

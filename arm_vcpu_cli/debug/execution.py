@@ -22,6 +22,7 @@ from arm_vcpu_cli.vm.exit_handlers import EXIT_HANDLERS, Verdict, next_turn
 from arm_vcpu_cli.vm.guest_run import GuestRun
 from arm_vcpu_cli.vm.machine import Machine
 from arm_vcpu_cli.vm.runner import conclude, run_on, stopped, stopped_short
+from arm_vcpu_cli.vm.timeline import TimelineAlarm
 
 NEVER: Final = 1 << 80
 """More instructions than any run has."""
@@ -50,6 +51,8 @@ class Execution:
         """The vCPUs that have been stopped at a breakpoint and not moved since."""
         self._pause = False
         self._limit: int | None = None
+        self._moment: TimelineAlarm | None = None
+        """The alarm of the time to stop at."""
         self._watchpoints: tuple[Watchpoint, ...] = ()
         self._passing = False
         """Whether to stop at none."""
@@ -173,12 +176,33 @@ class Execution:
 
         It is the first moment at which there are as many or more. The schedule decides which vCPU has executed them.
         """
+        with self._free(), self.limited(instructions):
+            return self._advance(None)
+
+    def goto_time(self, nanoseconds: int) -> Stop:
+        """Run forward to the first moment at which the time of the vCPU that has the turn is this or later, without a
+        stop at breakpoints. Under the instruction clock the run as a whole is the same as without."""
+        timeline = self.machine.timeline
+        with self._free():
+            self._moment = timeline.limit(self.pause)
+            self._moment.set_at(nanoseconds)
+            try:
+                stop = self._advance(None)
+            finally:
+                timeline.lift(self._moment)
+                self._moment = None
+            while stop.reason in (Reason.PAUSE, Reason.STEP) and timeline.now() < nanoseconds:
+                stop = self.step_any()
+        return stop
+
+    @contextmanager
+    def _free(self) -> Iterator[None]:
+        """A context without stops at breakpoints and watchpoints."""
         for control in self._each:
             control.set_breakpoints(())
         before, self._passing = self.executed(), True
         try:
-            with self.limited(instructions):
-                return self._advance(None)
+            yield
         finally:
             self._passing = False
             if self.executed() != before:
@@ -257,6 +281,10 @@ class Execution:
                 return None
             self._stop = self._stopped(cpu)
             return None
+        if self._is_near(cpu):
+            # Its handler would have the time be that of the alarm, which this run does not have.
+            self._stop = Stop(Reason.PAUSE, index)
+            return None
         verdict = EXIT_HANDLERS[type(reason)](run, reason) or stopped(run)
         if verdict is None and control.stepped and is_target:
             if cpu.activity is Activity.RUNNING:
@@ -264,6 +292,13 @@ class Execution:
             else:
                 self._wakes = True
         return verdict
+
+    def _is_near(self, cpu: Cpu) -> bool:
+        """Whether the time to stop at, and nothing else, has stopped the CPU: it is in the block that would be next."""
+        moment, timeline = self._moment, self.machine.timeline
+        if moment is None or cpu.arch.stopped_by is not StopReason.BUDGET or timeline.follows_host:
+            return False
+        return timeline.ends_by(moment)
 
     def _stopped(self, cpu: Cpu) -> Stop | None:
         """Why the core has stopped for a debugger; None if it has only left a breakpoint behind."""

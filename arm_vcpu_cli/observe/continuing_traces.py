@@ -72,7 +72,7 @@ def hold(machine: Machine, tracer: Tracer, times: VcpuTimes) -> None:
 
 
 def _notes(tracer: Tracer, times: VcpuTimes) -> dict[str, Any]:
-    raised, acknowledged = tracer.remembered()[1]
+    raised, acknowledged = tracer.remembered()[2]
     return {
         _RAISED: [[*key, time] for key, time in raised.items()],
         _ACKNOWLEDGED: [[*key, time] for key, time in acknowledged.items()],
@@ -82,7 +82,7 @@ def _notes(tracer: Tracer, times: VcpuTimes) -> dict[str, Any]:
 
 def _go_on(machine: Machine, tracer: Tracer, times: VcpuTimes, *, was_open: bool) -> None:
     """Have a tracer be where another one would be that has seen the run from its start."""
-    values, latency, number = tracer.remembered()
+    values, tail, latency, number = tracer.remembered()
     notes = Saved(dict(machine.notes), "notes")
     if _TIMES in machine.notes:
         latency = tuple(
@@ -106,7 +106,7 @@ def _go_on(machine: Machine, tracer: Tracer, times: VcpuTimes, *, was_open: bool
         },
     }
     merged = [known.get(name, value) for name, value in zip(MOMENTARY, values, strict=True)]
-    tracer.recall((merged, latency, number))
+    tracer.recall((merged, tail, latency, number))
     if tracer.at_exit is not None:
         # It has not seen where the vectors are.
         tracer.at_exit()
