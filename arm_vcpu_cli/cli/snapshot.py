@@ -206,11 +206,11 @@ class _Exactly:
             stop = execution.goto(execution.executed() + goal.instructions)
             message = f"executed {goal.instructions} instructions"
         elif goal.time is not None:
-            now = self._opened.parts.timeline.now()
+            now = execution.now()
             if now > goal.time:
                 raise UsageError(f"--time {_seconds(goal.time)}: the guest is at {_seconds(now)} already")
             stop = execution.goto_time(goal.time)
-            message = f"is at {_seconds(self._opened.parts.timeline.now())} of its time"
+            message = f"is at {_seconds(execution.now())} of its time"
         else:
             stop = self._go_to_place(execution)
             times = "" if goal.count == 1 else f" for the {ordinal(goal.count)} time"

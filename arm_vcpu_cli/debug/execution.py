@@ -112,6 +112,11 @@ class Execution:
         """How many instructions all vCPUs have executed, see :class:`~arm_vcpu_cli.debug.target.Position`."""
         return sum(control.executed() for control in self._each) + self._ahead
 
+    def now(self) -> int:
+        """The time of the vCPU that has the turn, in nanoseconds since reset. The clock counts a block when it begins;
+        what is left of it is still to come."""
+        return self.machine.timeline.now() - self._controls[self.machine.current.index].unfinished
+
     # For those who go back in time
 
     def remembered(self) -> Any:
@@ -191,7 +196,7 @@ class Execution:
             finally:
                 timeline.lift(self._moment)
                 self._moment = None
-            while stop.reason in (Reason.PAUSE, Reason.STEP) and timeline.now() < nanoseconds:
+            while stop.reason in (Reason.PAUSE, Reason.STEP) and self.now() < nanoseconds:
                 stop = self.step_any()
         return stop
 

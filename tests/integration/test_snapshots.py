@@ -44,15 +44,20 @@ def assert_goes_on(folder: Path, whole: tuple[list[str], Finished], *where: obje
             [
                 ("--at", "main+0x70"),
                 ("--instructions", 57),
+                ("--time", "60ns"),
+                ("--time", "0.01"),
                 ("--console", "ck 2"),
                 ("--max-exits", 31),
                 ("--max-exits", 12),
             ],
         ),
-        ((sample("paging"),), [("--at", "user_main"), ("--instructions", 15_001), ("--max-exits", 333)]),
+        (
+            (sample("paging"),),
+            [("--at", "user_main"), ("--instructions", 15_001), ("--time", "7us"), ("--max-exits", 333)],
+        ),
         (
             ("--smp", 4, GUESTS / "smp" / "psci.elf"),
-            [("--instructions", 40_000), ("--max-exits", 150), ("--max-exits", 301)],
+            [("--instructions", 40_000), ("--time", "12.345us"), ("--max-exits", 150), ("--max-exits", 301)],
         ),
         (("--smp", 4, "--gic", 2, sample("smp")), [("--max-exits", 97)]),
         ((GUESTS / "suspended.elf",), [("--max-exits", 5), ("--max-exits", 6), ("--max-exits", 8)]),
@@ -116,6 +121,31 @@ def test_options_of_the_machine_are_refused(tmp_path: Path, option: str) -> None
     assert_refused(
         refused, f"{option.split()[0]} does not go with --from: the snapshot says what guest and machine are"
     )
+
+
+@pytest.mark.parametrize("time", ["1us", "777us", "12345678ns", "0.002"])
+def test_a_time_is_exact(tmp_path: Path, time: str) -> None:
+    """A nanosecond is an instruction here, and the guest, which only computes, has blocks of many."""
+    wanted = {"1us": 1_000, "777us": 777_000, "0.002": 2_000_000}.get(time, 12_345_678)
+    taken = armvcpu("snapshot", sample("compute"), "--time", time, "-o", tmp_path / "it.snap")
+    assert taken.last.endswith(f": is at 0.{wanted:09} s of its time, after {0 if wanted == 1_000 else 2} exits")
+    more = armvcpu("snapshot", "--from", tmp_path / "it.snap", "--time", "1ns", "-o", tmp_path / "more.snap")
+    assert_refused(more, f"--time 0.000000001 s: the guest is at 0.{wanted:09} s already")
+
+
+@pytest.mark.parametrize("time", ["", "soon", "-1s", "1h", "1e3", "\x1b[1ms"])
+def test_what_is_no_time_is_refused(tmp_path: Path, time: str) -> None:
+    refused = armvcpu("snapshot", sample("compute"), "--time", time, "-o", tmp_path / "it.snap")
+    assert_refused(refused, "--time: expected a time such as 100ns")
+
+
+def test_a_time_that_does_not_come_is_no_snapshot(tmp_path: Path) -> None:
+    missed = armvcpu("snapshot", TICKS, "--time", "10min", "-o", tmp_path / "it.snap")
+    assert (missed.status, missed.last) == (
+        3,
+        "armvcpu: no snapshot: --time 600.000000000 s was not reached: the guest powered off",
+    )
+    assert not (tmp_path / "it.snap").exists()
 
 
 def test_another_guest_is_refused(tmp_path: Path) -> None:
