@@ -5,8 +5,9 @@ The handlers in ``exception`` return the same reason for whatever they do not co
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
+from itertools import product
 from typing import Final
 
 from arm_vcpu_cli.arch.registers.el1regs import Mpidr
@@ -62,6 +63,8 @@ def trap_syndrome(word: int) -> int:
     return system_trap_esr(move)
 
 
+_OP0_OF_IMPLEMENTATION: Final = (1, 3)
+_CRN_OF_IMPLEMENTATION: Final = (11, 15)
 _OF_EL0: Final = 3
 """op1 of registers that EL0 may access."""
 ARGUMENTS: Final = 6
@@ -173,9 +176,16 @@ class ExitReasons:
 
 def trapped_moves(setup: Aarch64VCpuSetupConfig) -> frozenset[SysReg]:
     """System registers that the core does not have and that are to trap all the same."""
+    own = frozenset(setup.constants).union(_implementation_space() if "TIDCP" in setup.hcr else ())
     if setup.gic_cpu_interface:
-        return ICC_REGISTERS.union(setup.constants)
-    return frozenset(setup.constants).union(() if setup.passthrough_interrupt else SGI_REGISTERS)
+        return own | ICC_REGISTERS
+    return own if setup.passthrough_interrupt else own | SGI_REGISTERS
+
+
+def _implementation_space() -> Iterator[SysReg]:
+    """What HCR_EL2.TIDCP traps, and the core does not."""
+    for op0, crn in product(_OP0_OF_IMPLEMENTATION, _CRN_OF_IMPLEMENTATION):
+        yield from (SysReg(op0, op1, crn, crm, op2) for op1 in range(8) for crm in range(16) for op2 in range(8))
 
 
 def _reason(_access: PlainAccess, reason: MmioReason, _outcome: Outcome) -> MmioReason:

@@ -20,8 +20,9 @@ from arm_vcpu_cli.errors import EngineError
 from arm_vcpu_cli.vm.semihosting.lazy_service import Call
 
 _T = TypeVar("_T")
-_PMU_CRN: Final = 9
-"""CRn of the performance monitors' registers, which no guest is shown as present."""
+_ABSENT_CRN: Final = (9, 11, 15)
+"""CRn of the performance monitors' registers, which no guest is shown as present, and of those of the implementation.
+Those that exist are among the constants."""
 _COUNTER_CRN: Final = 14
 _COUNTER_CRM: Final = 8
 """CRn of their counters and of the generic timer's registers, and the lowest CRm of the former."""
@@ -92,7 +93,7 @@ class MachinePlatform:
         if reader is not None:
             value = reader()
             return Outcome.UNDEFINED if value is None else value
-        if self._registers is None or reg in self._emulated or _is_monitor(reg) or reg.op0 == _INSTRUCTIONS:
+        if self._registers is None or reg in self._emulated or _is_absent(reg) or reg.op0 == _INSTRUCTIONS:
             return Outcome.UNDEFINED
         try:
             return self._registers.read_sysreg(reg)
@@ -105,7 +106,7 @@ class MachinePlatform:
         if writer is not None:
             # The timer's writers return None, those of the GIC whether the register exists.
             return Outcome.UNDEFINED if writer(value) is False else Outcome.DONE
-        if self._registers is None or reg in self._emulated or _is_monitor(reg):
+        if self._registers is None or reg in self._emulated or _is_absent(reg):
             return Outcome.UNDEFINED
         if reg.op0 == _INSTRUCTIONS and reg.crn != _TLB_CRN:
             # Maintenance of caches that do not exist. The engine must not carry it out: if an address faults, the
@@ -137,8 +138,8 @@ class MachinePlatform:
         return self._semihosting(operation, parameter)
 
 
-def _is_monitor(reg: SysReg) -> bool:
-    return reg.crn == _PMU_CRN or (reg.crn == _COUNTER_CRN and reg.op1 == _OF_EL0 and reg.crm >= _COUNTER_CRM)
+def _is_absent(reg: SysReg) -> bool:
+    return reg.crn in _ABSENT_CRN or (reg.crn == _COUNTER_CRN and reg.op1 == _OF_EL0 and reg.crm >= _COUNTER_CRM)
 
 
 def _ignore(_value: int) -> None:
