@@ -115,8 +115,8 @@ LIMITS: Final = (
         ENGINE,
         "Implementation defined",
         "Of the CPUs' own registers, those that kernels read have their reset value for ever (CPUACTLR_EL1, "
-        "CPUECTLR_EL1, CPUMERRSR_EL1, L2CTLR_EL1, L2ECTLR_EL1, L2ACTLR_EL1, L2MERRSR_EL1, CBAR_EL1), and each access is "
-        "an exit. All others are undefined; with TIDCP in el2.hcr they exit first.",
+        "CPUECTLR_EL1, CPUMERRSR_EL1, L2CTLR_EL1, L2ECTLR_EL1, L2ACTLR_EL1, L2MERRSR_EL1, CBAR_EL1), and each access "
+        "is an exit. All others are undefined; with TIDCP in el2.hcr they exit first.",
     ),
     Limit(
         ENGINE,
