@@ -198,6 +198,9 @@ class CpuCore(Protocol):
     def read_sysreg(self, reg: SysReg) -> int:
         """The value of a system register as the core holds it; 0 if it has none of that encoding."""
 
+    def has_sysreg(self, reg: SysReg) -> bool:
+        """Whether the core has a register of that encoding. Reading it may have the effects of a read."""
+
     def write_sysreg(self, reg: SysReg, value: int) -> None:
         """Write a system register, with the side effects of that register on the core."""
 

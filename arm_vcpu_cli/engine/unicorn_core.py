@@ -60,6 +60,8 @@ class UnicornCore:
         self._model = model
         correct_engine()
         self._engine = Engine(model)
+        self.has_sysreg: Callable[[SysReg], bool] = self._engine.has_sysreg
+        self.sysreg_writer: Callable[[SysReg], Callable[[int], object]] = self._engine.sysreg_writer
         self._debugging = GuestDebugging(self._engine, self._layout)
         if self._levers.exit_check is not None:
             self._engine.leave_out_exit_checks(self._levers.exit_check, True)
@@ -157,10 +159,6 @@ class UnicornCore:
         self._engine.write_sysreg(reg, value)
         if reg.op0 == _DEBUG:
             self._debugging.loaded()
-
-    def sysreg_writer(self, reg: SysReg) -> Callable[[int], object]:
-        """A function that writes one system register through its write function."""
-        return self._engine.sysreg_writer(reg)
 
     def current_el(self) -> int:
         """The Exception level of the guest, for a :class:`MoveHandler`."""

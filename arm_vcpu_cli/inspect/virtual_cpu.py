@@ -56,20 +56,22 @@ class VirtualCpu:
 
     def read(self, register: str | SysReg) -> int:
         """A system register of the core, by name (``"TTBR0_EL1"``) or encoding. Raises :class:`UsageError` for a name
-        that no register has, and once the machine is closed; one that the core lacks, as it does those of the GIC,
-        reads as 0."""
-        self._check_open()
-        return self._cpu.arch.read_sysreg(_system_register(register))
+        that no register has, for one that the core lacks, as it does those of the GIC, and once the machine is
+        closed."""
+        return self._cpu.arch.read_sysreg(self._register(register))
 
     def write(self, register: str | SysReg, value: int) -> None:
         """Write a system register with its side effects; raises as :meth:`read` does."""
-        self._check_open()
-        self._cpu.arch.write_sysreg(_system_register(register), _register_value(str(register), value))
+        self._cpu.arch.write_sysreg(self._register(register), _register_value(str(register), value))
 
-    def _check_open(self) -> None:
+    def _register(self, register: str | SysReg) -> SysReg:
         # The engine that holds them is gone, and would take the process along.
         if not self._is_open():
             raise UsageError("the machine is closed")
+        found = _system_register(register)
+        if not self._cpu.core.has_sysreg(found):
+            raise UsageError(f"{found.name}: the core has no such register")
+        return found
 
     def registers(self) -> dict[str, int]:
         """``x0`` to ``x30``, ``sp``, ``pc`` and ``pstate`` in the form of SPSR_EL2."""

@@ -244,6 +244,9 @@ class FakeCore:
             return self._view.u64[LAYOUT.sysregs[reg] // 8]
         return self.registers.get(reg, 0)
 
+    def has_sysreg(self, reg: SysReg) -> bool:
+        return reg in LAYOUT.sysregs or reg in self.registers
+
     def write_sysreg(self, reg: SysReg, value: int) -> None:
         self._check(reg)
         self.log.append(f"{reg.name}={value:#x}")

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Final
 from weakref import finalize
 
+from arm_vcpu_cli.arch.bitfield import MASK64
 from arm_vcpu_cli.arch.registers.el1regs import Spsr
 from arm_vcpu_cli.arch.registers.sysreg import SysReg
 from arm_vcpu_cli.engine.stubs import BlockWords, ReadWords
@@ -170,11 +171,18 @@ class Engine:
 
     def read_sysreg(self, reg: SysReg) -> int:
         """A system register; 0 where the core has none of that encoding."""
-        block = _CpReg(reg.crn, reg.crm, reg.op0, reg.op1, reg.op2, 0)
+        return self._read(reg, 0)
+
+    def _read(self, reg: SysReg, before: int) -> int:
+        block = _CpReg(reg.crn, reg.crm, reg.op0, reg.op1, reg.op2, before)
         status = self._bare.uc_reg_read(self.handle, ctypes.c_int(CP_REG), ctypes.byref(block))
         if status:
             check(status, f"{reg.name} cannot be read")
         return int(block.val)
+
+    def has_sysreg(self, reg: SysReg) -> bool:
+        """Whether the core has a register of that encoding: the block of one that it lacks stays as it was."""
+        return any(self._read(reg, before) != before for before in (0, MASK64))
 
     def write_sysreg(self, reg: SysReg, value: int) -> None:
         """Write a system register through its write function."""
