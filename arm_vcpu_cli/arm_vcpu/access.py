@@ -50,8 +50,13 @@ class PlainAccess(NamedTuple):
 
 
 _BIG_ENDIAN: Final = int(Sctlr.of(EE=1, E0E=1))
-_NOT_SIMPLE: Final = PlainAccess(0, False, ZERO_REGISTER, -1, 0, False, False)
-_NOT_PLAIN: Final = (-1, 0, False)
+_Plan = tuple[int, bool, int, int, int, bool, bool, int]
+"""The fields of a :class:`PlainAccess`, and the bits of an address that are zero if it is aligned. A plain tuple, since
+others are slow to unpack."""
+_NOT_SIMPLE: Final[_Plan] = (0, False, ZERO_REGISTER, -1, 0, False, False, 0)
+_NOT_PLAIN: Final = (-1, 0, -1, -1)
+_UNKNOWN_ADDRESS: Final = (-1, 0, -1, 0)
+"""Of an instruction that cannot be read, or that authenticates its pointer: those are assumed to be aligned."""
 
 
 class PlainForm(Record):
@@ -101,14 +106,15 @@ def data_abort_handler(
     access is left to ``other(esr)``. ``tell`` is called with the reason of a plain access before it is made.
     """
     u64, layout = state.u64, state.layout
-    x0, sp, pc = layout.x0 // 8, layout.sp // 8, layout.pc // 8
+    x0, pc = layout.x0 // 8, layout.pc // 8
     sctlr = layout.sysregs[lookup("SCTLR_EL1")] // 8
     hpfar, far = layout.sysregs[lookup("HPFAR_EL2")] // 8, layout.fault_address // 8
     advance, done = frame.advance, Outcome.DONE
-    plans: dict[int, PlainAccess] = {}
-    forms: dict[int | None, tuple[int, int, bool]] = {}
+    plans: dict[int, _Plan] = {}
+    forms: dict[int | None, tuple[int, int, int, int]] = {}
+    not_plain, big_endian = _NOT_PLAIN, _BIG_ENDIAN
 
-    def plan_of(esr: int) -> PlainAccess:
+    def plan_of(esr: int) -> _Plan:
         abort = decode_data_abort(esr)
         simple = abort.is_translation and abort.valid and not abort.stage1_walk and not abort.cache_maintenance
         word = x0 + abort.register if abort.register != ZERO_REGISTER else -1
@@ -116,45 +122,49 @@ def data_abort_handler(
         plan = PlainAccess(abort.size, abort.is_write, abort.register, word, mask, abort.sign_extend, abort.is_64bit)
         if len(plans) >= _REMEMBERED:
             plans.clear()
-        plans[esr] = plan if simple else _NOT_SIMPLE
+        plans[esr] = (*plan, abort.size - 1) if simple else _NOT_SIMPLE
         return plans[esr]
 
-    def form_of(instruction: int | None) -> tuple[int, int, bool]:
-        """(word of the base register or -1, offset, whether the form is plain)."""
-        form = plain_form(instruction)
-        if form is None or form.base == ZERO_REGISTER:
+    def form_of(instruction: int | None) -> tuple[int, int, int, int]:
+        """Where the address comes from: word of the base register, offset, word of a register that is added, its shift;
+        -1 is none."""
+        access = None if instruction is None else decode(instruction)
+        found = _UNKNOWN_ADDRESS
+        if plain_form(instruction) is None:
+            found = _NOT_PLAIN
+        elif isinstance(access, LoadStore) and access.literal is not None:
+            found = (pc, access.literal, -1, 0)
+        elif isinstance(access, LoadStore) and access.base == ZERO_REGISTER:
             # SP may have to be aligned.
             found = _NOT_PLAIN
-        elif form.base is None:
-            found = (-1, 0, True)
-        else:
-            found = (x0 + form.base, form.offset, True)
+        elif isinstance(access, LoadStore) and access.offset is not None:
+            found = (x0 + access.base, access.offset, -1, 0)
+        elif isinstance(access, LoadStore) and access.index is not None:
+            # The offset inside the page does not depend on how the register is extended.
+            number, shift = access.index.register, access.index.shift
+            found = (x0 + access.base, 0, x0 + number if number != ZERO_REGISTER else -1, shift)
         if len(forms) >= _REMEMBERED:
             forms.clear()
         forms[instruction] = found
         return found
 
-    def began_before(instruction: int | None) -> bool:
-        """Whether an access with a register offset or of a literal begins in another page than it has faulted in."""
-        access = None if instruction is None else decode(instruction)
-        address = access.address(frame.gpr, u64[sp], u64[pc]) if isinstance(access, LoadStore) else None
-        return address is not None and bool(address & PAGE_OFFSET)
-
     def data_abort(esr: int) -> AxVCpuExitReason | None:
         plan = plans.get(esr) or plan_of(esr)
-        size, is_write, register, word, mask, sign_extend, is_64bit = plan
+        size, is_write, register, word, mask, sign_extend, is_64bit, low_bits = plan
         if not size:
             return other(esr)
         instruction = fetch(u64[pc])
-        base, offset, plain = forms.get(instruction) or form_of(instruction)
-        if not plain:
+        form = forms.get(instruction) or form_of(instruction)
+        if form is not_plain:
             return other(esr)
         low = u64[far] & PAGE_OFFSET
-        if low % size or u64[sctlr] & _BIG_ENDIAN:
+        if low & low_bits or u64[sctlr] & big_endian:
             return other(esr)
-        if not low and size > 1 and ((u64[base] + offset) & PAGE_OFFSET if base >= 0 else began_before(instruction)):
-            # The access began in the page before, which the syndrome does not say.
-            return other(esr)
+        if not low and size > 1:
+            base, offset, index, shift = form
+            if base >= 0 and u64[base] + offset + (u64[index] << shift if index >= 0 else 0) & PAGE_OFFSET:
+                # The access began in the page before, which the syndrome does not say.
+                return other(esr)
         ipa = (u64[hpfar] & FIPA) << FIPA_TO_ADDRESS | low
         if is_write:
             value = u64[word] & mask if word >= 0 else 0
@@ -162,13 +172,13 @@ def data_abort_handler(
                 tell(mmio_write(ipa, size, value))
             outcome = write(ipa, size, value)
             if outcome is not done:
-                return refused(plan, mmio_write(ipa, size, value), outcome)
+                return refused(PlainAccess(*plan[:-1]), mmio_write(ipa, size, value), outcome)
         else:
             if tell is not None:
                 tell(mmio_read(ipa, size, register, is_64bit, sign_extend))
             answer = read(ipa, size)
             if not isinstance(answer, int):
-                return refused(plan, mmio_read(ipa, size, register, is_64bit, sign_extend), answer)
+                return refused(PlainAccess(*plan[:-1]), mmio_read(ipa, size, register, is_64bit, sign_extend), answer)
             if word >= 0:
                 u64[word] = extend_load(answer, size, sign_extend, is_64bit) if sign_extend else answer & mask
         advance()

@@ -192,7 +192,9 @@ def test_tables_of_a_big_endian_guest(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize(("mode", "bit"), [(EL1H, SA), (EL0T, SA0)], ids=MODES)
-@pytest.mark.parametrize("place", ["ldr_sp", "ldr_sp_post", "ldp_sp_post", "ld1_sp", "str_sp", "stp_sp_pre"])
+@pytest.mark.parametrize(
+    "place", ["ldr_sp", "ldr_sp_register", "ldr_sp_post", "ldp_sp_post", "ld1_sp", "str_sp", "stp_sp_pre"]
+)
 def test_stack_pointer_has_to_be_aligned_if_sctlr_says_so(bench: Bench, place: str, mode: int, bit: int) -> None:
     mapped(bench, USER, sctlr=SCTLR_MMU_ON & ~(SA | SA0) | bit)
     bench.run(place, 0, mode=mode, sp=VA + 0x88)

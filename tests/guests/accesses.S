@@ -25,6 +25,7 @@
         case    ldr_register_sxtw, ldr w0, [x1, w2, sxtw]
         case    ldr_register_uxtw, ldrh w0, [x1, w2, uxtw #1]
         case    ldr_sp, ldr w0, [sp]
+        case    ldr_sp_register, ldr w0, [sp, x2]
         case    ldr_sp_offset, ldr x0, [sp, #8]
         case    ldr_pre, ldr w0, [x1, #8]!
         case    ldr_post, ldr w0, [x1], #8
