@@ -116,7 +116,7 @@ def explained_lines(word: Explained, *, brief: bool = False, styled: Styled = pl
         yield ""
         yield from _table(shown, "Reset" if found.value is None else "Value", styled=styled)
     elif info.layout is None and move is None:
-        yield "Its fields are implementation defined, or not known here."
+        yield "Its fields are implementation defined, or unknown to armvcpu."
     facts = explained_facts(found)
     if facts:
         yield ""

@@ -29,7 +29,7 @@ def interrupt_lines(machine: Machine) -> Iterator[str]:
         waits = cpu.activity is Activity.WAITING
         yield from (f"    {line}" for each in own for line in _lines(each, gic, waits=waits))
         if not own:
-            yield "    none is pending, and no timer is set"
+            yield "    none pending, no timer set"
         if view is not None and cpu.activity is not Activity.OFF:
             yield f"    {_interface(view, cpu.index, own)}"
     for each in found:

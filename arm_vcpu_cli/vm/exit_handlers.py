@@ -216,7 +216,7 @@ def _page_fault(run: GuestRun, exit_: NestedPageFault) -> Verdict:
     access = (exit_.access_flags.name or "access").lower()
     backed = run.machine.ram.find(exit_.addr, 1)
     where = f"in memory region {backed.region.name}" if backed is not None else "where nothing is"
-    return _fault(f"stage 2 refuses the {access} of IPA {exit_.addr:#x}, {where}, at {run.place()}")
+    return _fault(f"stage 2 denies the {access} of IPA {exit_.addr:#x}, {where}, at {run.place()}")
 
 
 def _fail_entry(run: GuestRun, exit_: FailEntry) -> Verdict:

@@ -164,7 +164,7 @@ def _in_words(machine: Machine, group: Sequence[Standing]) -> str:
             where = f" at {with_symbol(machine, first.place)}" if len(places) == 1 else ""
             return f"spin{s}{where} on {with_symbol(machine, first.watches)}"
         case Doing.SPINNING:
-            return f"go{'es' if s else ''} round in a loop at {with_symbol(machine, first.place)}"
+            return f"run{s} in a loop at {with_symbol(machine, first.place)}"
         case Doing.RUNNING:
             return f"execute{s} at {with_symbol(machine, first.pc)}"
         case Doing.NEVER_ON:

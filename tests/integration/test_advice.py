@@ -21,23 +21,23 @@ class Case(NamedTuple):
 
 
 CASES = {
-    "sve": Case("The guest uses SVE while CPACR_EL1.ZEN traps that.", '[cpu]\nmodel = "max"\n'),
-    "semihosting": Case("makes a semihosting call, and this machine has none", "[semihosting]\nenabled = false\n"),
+    "sve": Case("The guest uses SVE while CPACR_EL1.ZEN traps it.", '[cpu]\nmodel = "max"\n'),
+    "semihosting": Case("makes a semihosting call, but semihosting is disabled", "[semihosting]\nenabled = false\n"),
     "halt": Case("HLT is undefined without a debugger, except for semihosting"),
     "interrupt_controller": Case(
-        "reads ICC_IAR1_EL1, and the machine has no interrupt controller", "[device.gic]\nenabled = false\n"
+        "reads ICC_IAR1_EL1, but the machine has no interrupt controller", "[device.gic]\nenabled = false\n"
     ),
-    "performance_monitors": Case("reads PMCCNTR_EL0: there are no performance monitors"),
-    "secure_register": Case("reads SCR_EL3 and expects to be at EL3"),
+    "performance_monitors": Case("reads PMCCNTR_EL0, but there are no performance monitors"),
+    "secure_register": Case("reads SCR_EL3 and so expects to be at EL3"),
     "no_register": Case("reads S3_3_C15_C7_7, which this CPU does not have"),
-    "data_first": Case("Not even the first instruction (0x00001234) is one"),
-    "kernel_page": Case("EL0 reaches for 0x80001000, a page of the kernel alone (AP[1] = 0)"),
+    "data_first": Case("Not even the first instruction (0x00001234) is valid"),
+    "kernel_page": Case("EL0 accesses 0x80001000, in a page reserved for the kernel (AP[1] = 0)"),
     "user_register": Case("EL0 reads SCTLR_EL1, which only EL1 may"),
     "not_for_users": Case("The page at 0x80000000 is not executable at EL0: UXN (bit 54) is set"),
     "privileged_access_never": Case(
-        "EL1 reaches for 0x80000000, a page of EL0, with PSTATE.PAN set", '[cpu]\nmodel = "max"\n'
+        "EL1 accesses 0x80000000, in a page of EL0, while PSTATE.PAN is set", '[cpu]\nmodel = "max"\n'
     ),
-    "read_only_table": Case("A table descriptor on the way to 0x80000000 forbids it (APTable)"),
+    "read_only_table": Case("A table descriptor on the way to 0x80000000 forbids this access (APTable)"),
     "never_executable_table": Case("A table descriptor on the way to 0x80000000 forbids execution (PXNTable"),
 }
 
@@ -65,12 +65,12 @@ PANICS = {
     "VFS: Unable to mount root fs on unknown-block(0,0)": "found no root file system. Try: give it an initial RAM disk",
     "No working init found.": "no program to start",
     "Requested init /x failed (error -2).": "The program that init= or rdinit= names cannot be started",
-    "Attempted to kill init! exitcode=0x00000100": "The first process has ended or crashed",
-    "System is deadlocked on memory": "has run out of memory with nothing left to kill. Try: give the machine more",
-    "Out of memory: compulsory panic_on_oom is enabled": "The kernel has run out of memory.",
-    "Fatal exception in interrupt": "taken an exception that it could not handle (an oops)",
-    "sysrq triggered crash": "Somebody has asked for this crash",
-    "something else": "The kernel has stopped itself; the console has its reasons",
+    "Attempted to kill init! exitcode=0x00000100": "The first process (init) exited or crashed",
+    "System is deadlocked on memory": "ran out of memory with no process left to kill. Try: give the machine more",
+    "Out of memory: compulsory panic_on_oom is enabled": "The kernel ran out of memory.",
+    "Fatal exception in interrupt": "took an exception in its own code that it could not handle (an oops)",
+    "sysrq triggered crash": "A user requested this crash",
+    "something else": "The kernel stopped itself; the console shows why",
 }
 
 

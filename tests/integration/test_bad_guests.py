@@ -52,7 +52,7 @@ def test_a_guest_that_cannot_go_on_is_stopped_with_the_reason(name: str, message
     assert finished.out == b""
     assert re.fullmatch("armvcpu: " + message, finished.last)
     assert finished.err.startswith("what happened:\n")
-    assert re.search(r"^registers that matter.*:\n  pc 0x\w+ ", finished.err, re.MULTILINE)
+    assert re.search(r"^relevant registers.*:\n  pc 0x\w+ ", finished.err, re.MULTILINE)
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,7 @@ def test_the_story_of_a_handler_that_faults_begins_with_the_first_fault(tmp_path
     assert re.fullmatch(r"then, in its handler: data abort on a write to 0x3f\w+ .*, over and over at .*", rest[-1])
     assert re.search(r"^    at \S+ <report\+0x4> chains\.S:\d+, SP=0x\w+ at first, 0x\w+ at last$", finished.err, re.M)
     assert f"stuck after a {FIRST_OF_WORK} at 0x4008004c <work+0xc>: its handler takes a data abort" in finished.last
-    assert "Then its handler faults. A null pointer, by its address: that is 0x18" in meaning(finished)
+    assert "Then its handler faults. A null pointer, judging by the address: 0x18" in meaning(finished)
 
 
 def test_a_handler_that_takes_a_lock_is_still_the_handler(tmp_path: Path) -> None:
@@ -86,14 +86,14 @@ def test_of_a_long_chain_the_first_and_the_latest_are_kept(tmp_path: Path) -> No
         "faults",
         *(f"faults+{4 * n:#x}" for n in range(1, 5)),
     ]
-    assert told[6] == "(9 others, each in the handler of the one before)"
+    assert told[6] == "(9 more, each in the handler of the previous one)"
     assert [line.rpartition(" at ")[2] for line in told[7:]] == [f"faults+{4 * n:#x}" for n in range(14, 20)]
 
 
 def test_a_handler_that_meets_the_same_fault_is_one_fault_many_times(tmp_path: Path) -> None:
     finished = run("handler_meets_itself", tmp_path)
     assert re.fullmatch(r"data abort on a write to 0xb000000 \(.*\), \d{2,} times at print\+0xc", story(finished)[0])
-    assert "executes the same instruction and takes the same exception, each time inside" in meaning(finished)
+    assert "executes the same instruction and takes the same exception, nested deeper" in meaning(finished)
 
 
 @pytest.mark.parametrize(
@@ -123,39 +123,42 @@ CASES = {
         "0x30 bytes below the lowest address that is mapped there, 0x40210000, with 0x7000 bytes of guard below. It is "
         "full of recursive and other, which call each other: 512 frames",
     ),
-    "large_frame": ("0x1008 bytes below the lowest", "The one frame on it shows no recursion"),
-    "stray_stack": ("SP is 0x30000000, and nothing is mapped there, nor within 1 MiB above",),
+    "large_frame": ("0x1008 bytes below the lowest", "Its only frame shows no recursion"),
+    "stray_stack": ("SP is 0x30000000, and nothing is mapped there or within 1 MiB above",),
     "overwritten": (
-        "<victim> has been overwritten: 6c6c6548 is there now, and the file has d2800020. 16 bytes differ, from 0x4",
+        "<victim> has been overwritten: 6c6c6548 is there now; the file has d2800020. 16 bytes differ, from 0x4",
         'the text "Hello, victims!!".',
     ),
     "stack_over_code": (
-        "<before_code> has been overwritten: 00000000 is there now, and the file has d503201f. 16 bytes differ",
+        "<before_code> has been overwritten: 00000000 is there now; the file has d503201f. 16 bytes differ",
         "the stack has grown into the code",
     ),
-    "runs_on": ("only zeros (UDF #0). The instruction in front of them is the last of the code",),
-    "cleared": ("only zeros (UDF #0). So are they in front of it", "The guest came by the call BLR x9 at 0x4"),
-    "null_call": ("has jumped to address 0x0. The guest came there by the call BLR x8 at 0x4", "<null_call+0x10>"),
-    "null_return": ("has jumped to address 0x0. The guest came there by a return (RET) to x30",),
-    "wild_call": ("at IPA 0x7fff0000", "The guest came there by the call BLR x9 at 0x4", "<wild_call+0x10>"),
-    "wild_direct": ("The guest came there by the call BL 0x3f080", "<wild_direct+0xc>"),
-    "crooked_stack": ("x1 is 0", "bff8, no multiple of 16, and SCTLR_EL1.SA is 1"),
-    "crooked_vectors": ("40, no multiple of 2 KiB", "looked for from 0x4008", ".balign 0x800"),
+    "runs_on": ("only zeros (UDF #0). The instruction before them is the last one of some code",),
+    "cleared": (
+        "only zeros (UDF #0). There are zeros before it, too",
+        "The guest got there through the call BLR x9 at 0x4",
+    ),
+    "null_call": ("has jumped to address 0x0. The guest got there through the call BLR x8 at 0x4", "<null_call+0x10>"),
+    "null_return": ("has jumped to address 0x0. The guest got there through a return (RET) to x30",),
+    "wild_call": ("at IPA 0x7fff0000", "The guest got there through the call BLR x9 at 0x4", "<wild_call+0x10>"),
+    "wild_direct": ("The guest got there through the call BL 0x3f080", "<wild_direct+0xc>"),
+    "crooked_stack": ("x1 is 0", "bff8, which is not a multiple of 16, and SCTLR_EL1.SA is 1"),
+    "crooked_vectors": ("40, which is not a multiple of 2 KiB", "uses the vectors at 0x4008", ".balign 0x800"),
     "unmapped_vectors": ("The vectors at VBAR_EL1 0x70000000 cannot be executed (synchronous external abort)",),
     "linux_program": ("SVC #0 with x8 = 214 is brk() on Linux", "--initrd"),
     "exit_group": ("SVC #0 with x8 = 94 is exit_group() on Linux",),
-    "bound_check": ("BRK #0x5512 is a check of the undefined behaviour sanitizer (UBSAN): out_of_bounds",),
-    "kasan": ("BRK #0x913 is a report of Linux's KASAN: a bad write of 8 bytes, at the address in x0",),
-    "clang_trap": ("BRK #0x1 is what Clang and Rust make of __builtin_trap()",),
-    "cfi": ("KCFI): the function in x8 is not of the type whose hash is in w17",),
-    "plain_break": ("BRK #0xabc is a breakpoint in the code, by nobody that is known here",),
+    "bound_check": ("BRK #0x5512 is a check of the undefined behaviour sanitizer (UBSan): out_of_bounds",),
+    "kasan": ("BRK #0x913 is a report of Linux's KASAN: an invalid write of 8 bytes, at the address in x0",),
+    "clang_trap": ("BRK #0x1 is Clang's and Rust's code for __builtin_trap()",),
+    "cfi": ("KCFI): the function in x8 does not have the type whose hash is in w17",),
+    "plain_break": ("BRK #0xabc is a breakpoint in the code, of unknown origin",),
     "beyond_ips": (
         "The address in the block descriptor of level 1 (0x2000000705) is 0x2000000000, beyond the 32 bits that "
-        "TCR_EL1.IPS = 0b000 allows. Nor does this machine have memory there: its RAM is 0x40000000 to 0x5fffffff",
+        "TCR_EL1.IPS = 0b000 allows. This machine has no memory there either: its RAM is 0x40000000 to 0x5fffffff",
     ),
     "table_beyond_ips": ("The address in the table descriptor of level 1 (0x2000000003) is 0x2000000000, beyond",),
     "root_beyond_ips": ("The first table, in TTBR0_EL1, is 0x2000000000, beyond the 32 bits",),
-    "beyond_pa": ("With the MMU off 0x4000000000000 is taken as a physical address",),
+    "beyond_pa": ("With the MMU off, 0x4000000000000 is used as a physical address",),
     "text_as_pointer": ('Its bytes are text: "ame123"',),
     "flag_without_hafdbs": ("TCR_EL1.HA is 1, but cortex-a72 has no FEAT_HAFDBS",),
     "lock_in_device": ("An exclusive or atomic access to device.uart0",),

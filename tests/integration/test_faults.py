@@ -25,16 +25,18 @@ class Case(NamedTuple):
 CASES = {
     "null_read": Case(122, ("A null pointer: x1 is 0, and the address is 0x8", NO_VECTORS)),
     "null_call": Case(
-        122, ("The guest has jumped to address 0x0. The guest came there by the call BLR x8", NO_VECTORS)
+        122, ("The guest has jumped to address 0x0. The guest got there through the call BLR x8", NO_VECTORS)
     ),
     "no_stack": Case(122, ("uses its stack before it has set SP (SP is 0x0", NO_VECTORS)),
-    "deep": Case(122, ("The stack has run out: SP is 0x40000000", "full of recursive, which calls itself: 8 frames")),
+    "deep": Case(
+        122, ("The stack has overflowed: SP is 0x40000000", "full of recursive, which calls itself: 8 frames")
+    ),
     "atomic": Case(122, ("needs FEAT_LSE, which cortex-a72 does not have", '[cpu] model = "max"')),
     "tagging": Case(122, ("needs FEAT_MTE, which cortex-a72 does not have", "no CPU model has it")),
-    "el2_register": Case(122, ("reads HCR_EL2 and expects to be at EL2",)),
-    "crooked_pc": Case(122, ("no multiple of 4",)),
+    "el2_register": Case(122, ("reads HCR_EL2 and so expects to be at EL2",)),
+    "crooked_pc": Case(122, ("not a multiple of 4",)),
     "aarch32": Case(122, ("entered AArch32 state",)),
-    "trap": Case(122, ("BRK #0x3e8 is what GCC makes of __builtin_trap()",)),
+    "trap": Case(122, ("BRK #0x3e8 is GCC's code for __builtin_trap()",)),
     "behind_ram": Case(122, ("RAM has 512 MiB and ends at 0x5fffffff", "--memory 1GiB reaches that far")),
     "no_device": Case(122, ("at IPA 0xb000000; the nearest is device.virtio at 0xa000000", "-m FILE.toml")),
     "returning": Case(122, ("0x00000007) is undefined", "Its handler does not remove the cause")),
@@ -42,22 +44,25 @@ CASES = {
         122,
         (
             "0x00000007) is undefined",
-            "first instruction of the handler uses the stack, and faults as well: SP is 0x30000000",
+            "first instruction of the handler uses the stack and faults as well: SP is 0x30000000",
         ),
     ),
     "unmapped": Case(122, ("Nothing maps 0x80000040: the descriptor of level 1 is invalid",)),
-    "not_an_address": Case(122, ("0x6b6f6f426e654f21 is no virtual address: with 39 bits",)),
+    "not_an_address": Case(122, ("0x6b6f6f426e654f21 is not a valid virtual address: with 39-bit",)),
     "upper_disabled": Case(122, ("Walks with TTBR1_EL1 are disabled (TCR_EL1.EPD1 = 1)",)),
-    "table_nowhere": Case(122, ("A translation table lies where there is no memory",)),
-    "no_access_flag": Case(122, ("access flag clear",)),
+    "table_nowhere": Case(122, ("A translation table is at an address without memory",)),
+    "no_access_flag": Case(122, ("access flag is clear",)),
     "read_only": Case(122, ("a read-only page (AP[2] = 1)",)),
-    "writable_code": Case(122, ("The guest has just written SCTLR_EL1", "SCTLR_EL1.WXN")),
-    "user_code": Case(122, ("The guest has just written SCTLR_EL1", "EL1 may not execute what EL0 can write")),
+    "writable_code": Case(122, ("The guest has just enabled the MMU by writing SCTLR_EL1", "SCTLR_EL1.WXN")),
+    "user_code": Case(
+        122,
+        ("The guest has just enabled the MMU by writing SCTLR_EL1", "EL1 cannot execute from pages that EL0 can write"),
+    ),
     "never_executable": Case(122, ("is not executable at EL1: PXN (bit 53) is set",)),
-    "no_landing_pad": Case(122, ("no landing pad (BTI)",), "max"),
-    "bad_return": Case(122, ("failed its authentication (PAC)",), "max"),
+    "no_landing_pad": Case(122, ("not a landing pad (BTI)",), "max"),
+    "bad_return": Case(122, ("failed authentication (PAC)",), "max"),
     "illegal_return": Case(123, ("PSTATE.IL is set: the last ERET had an SPSR_EL1 that leads nowhere",)),
-    "hang_in_handler": Case(123, ("A null pointer, by its address: that is 0x8", "endless loop")),
+    "hang_in_handler": Case(123, ("A null pointer, judging by the address: 0x8", "endless loop")),
     "hang": Case(123, ("endless loop", "SYSTEM_OFF")),
     "wait": Case(123, ("(WFI) with interrupts masked and no timer armed", "SYSTEM_OFF")),
     "wait_for_memory": Case(123, ("reads the same memory over and over", "second CPU")),
@@ -127,7 +132,7 @@ def test_a_table_that_cannot_be_read_is_where_the_walk_ends(tmp_path: Path) -> N
 
 def test_a_guest_that_hangs_has_its_whole_report_with_regs(tmp_path: Path) -> None:
     brief, whole = run("hang", tmp_path), run("hang", tmp_path, "--regs")
-    assert "registers that matter (all of them, and walks of the tables: --report full):" in brief.err
+    assert "relevant registers (all registers and table walks: --report full):" in brief.err
     assert "TPIDR_EL1" not in brief.err
     assert "\nbacktrace:\n" in whole.err
     assert re.search(r"^registers.*:$", whole.err, re.MULTILINE)

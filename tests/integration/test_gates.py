@@ -268,7 +268,7 @@ HELD: Final = {
 @pytest.mark.parametrize("form", ["short", "full"])
 def test_the_report_on_a_fault_has_the_interrupts_that_were_held_back(name: str, form: str) -> None:
     finished = armvcpu("run", "--clock", "instructions", "--report", form, GUESTS / "gates" / f"{name}.elf")
-    before, _, said = finished.err.partition("\ninterrupts held back at that time:\n")
+    before, _, said = finished.err.partition("\ninterrupts held back at the end:\n")
     assert (finished.status, "data abort" in before) == (122, True)
     assert " ".join(said.split()).startswith(HELD[name])
 

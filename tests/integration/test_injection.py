@@ -281,7 +281,7 @@ def test_faults_of_a_file_are_injected_into_a_run_that_goes_on_from_a_snapshot(t
     assert rest.out and whole.out.endswith(rest.out)
     assert b"i0000000000000080\n" in rest.out and b"s0000000000000040\n" in rest.out
     file.write_text('[[fault]]\nkind = "serror"\nat = { instructions = 1000 }\n')
-    assert "fault fault0 was not injected: its moment was before the snapshot" in (
+    assert "fault fault0 was not injected: its time was before the snapshot" in (
         armvcpu("run", "--from", snapshot, "--faults", file).err
     )
 

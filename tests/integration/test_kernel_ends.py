@@ -51,7 +51,7 @@ def test_of_pages_that_it_has_nothing_is_said(flags: int, tmp_path: Path) -> Non
 def test_a_kernel_that_hangs_before_its_console_is_told_of_earlycon(tmp_path: Path) -> None:
     finished = armvcpu("run", kernel(tmp_path))
     assert finished.status == 123
-    assert 'Try: see it from the first line on: --append "earlycon console=ttyAMA0"' in meaning(finished)
+    assert 'Try: show messages from the first line on: --append "earlycon console=ttyAMA0"' in meaning(finished)
     finished = armvcpu("run", "--append", "earlycon console=ttyAMA0", kernel(tmp_path))
     assert "not even by earlycon" in meaning(finished)
 

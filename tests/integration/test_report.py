@@ -54,7 +54,7 @@ def section(text: str, heading: str) -> list[str]:
 
 
 def test_the_sections_come_in_the_order_in_which_they_are_read(crash: Finished) -> None:
-    assert headings(crash.err) == ["what", "code", "backtrace", "last", "registers", "what"]
+    assert headings(crash.err) == ["what", "code", "backtrace", "last", "relevant", "what"]
     assert crash.err.index("what happened:") < crash.err.index("what this usually means:")
 
 
@@ -79,7 +79,7 @@ def test_the_report_names_the_first_exception_and_the_one_of_the_missing_vector(
 def test_the_report_says_what_that_usually_means_and_what_to_try(crash: Finished) -> None:
     text = " ".join(" ".join(section(crash.err, "what this usually means")).split())
     assert "No memory and no device is at IPA 0xdead0000: RAM has 512 MiB and ends at 0x5fffffff." in text
-    assert "Try: if the guest counts on more, --memory 4GiB reaches that far" in text
+    assert "Try: if the guest expects more, --memory 4GiB reaches that far" in text
     assert "The guest takes an exception before it has set VBAR_EL1" in text
 
 
@@ -132,7 +132,7 @@ def test_the_last_exits_of_a_device_are_one_line(crash: Finished) -> None:
 
 
 def test_only_the_registers_that_matter(crash: Finished) -> None:
-    words = " ".join(section(crash.err, "registers that matter")).split()
+    words = " ".join(section(crash.err, "relevant registers")).split()
     names = [word for word in words if re.fullmatch(r"pc|sp|lr|x\d+|[A-Z][A-Z0-9_]+", word)]
     assert names == ["pc", "sp", "lr", "x0", "x1", "ESR_EL1", "FAR_EL1", "ELR_EL1", "SPSR_EL1", "VBAR_EL1"]
     values = dict(itertools.pairwise(words))
@@ -315,12 +315,12 @@ def test_a_recursion_is_folded_in_a_report() -> None:
 
 def test_a_guest_that_waits_shows_what_keeps_interrupts_from_it() -> None:
     finished = armvcpu("run", SMP / "hang-wfi.elf")
-    text = " ".join(section(finished.err, "registers that matter"))
+    text = " ".join(section(finished.err, "relevant registers"))
     for name in ("PSTATE", "CNTV_CTL_EL0", "CNTP_CTL_EL0", "GICD_CTLR", "GICR_WAKER", "ICC_PMR_EL1", "ICC_IGRPEN1_EL1"):
         assert re.search(rf"\b{name} 0x", text), name
     assert "ESR_EL1" not in text
     again = armvcpu("run", "--gic", 2, SMP / "hang-wfi.elf")
-    text = " ".join(section(again.err, "registers that matter"))
+    text = " ".join(section(again.err, "relevant registers"))
     assert "GICC_CTLR 0x" in text
     assert "GICC_PMR 0x" in text
     assert "ICC_PMR_EL1" not in text
@@ -328,9 +328,9 @@ def test_a_guest_that_waits_shows_what_keeps_interrupts_from_it() -> None:
 
 def test_the_mmu_is_of_interest_where_it_faults() -> None:
     finished = armvcpu("run", guest("nothing_mapped"))
-    text = " ".join(section(finished.err, "registers that matter"))
+    text = " ".join(section(finished.err, "relevant registers"))
     assert all(f"{name} 0x" in text for name in ("SCTLR_EL1", "TCR_EL1", "TTBR0_EL1", "TTBR1_EL1", "VBAR_EL1"))
-    assert "TTBR0_EL1" not in " ".join(section(armvcpu("run", sample("crash")).err, "registers that matter"))
+    assert "TTBR0_EL1" not in " ".join(section(armvcpu("run", sample("crash")).err, "relevant registers"))
 
 
 # Forms ---------------------------------------------------------------------------------------------------------
@@ -357,7 +357,7 @@ def test_a_guest_that_is_stopped_has_a_report_if_one_is_asked_for(form: str) -> 
     assert finished.status == 124
     assert "\nbacktrace:\n" in finished.err
     assert ("\ntimers:\n" in finished.err) is (form == "full")
-    assert ("registers that matter" in finished.err) is (form == "short")
+    assert ("relevant registers" in finished.err) is (form == "short")
 
 
 def test_a_guest_that_ends_well_has_none() -> None:

@@ -25,15 +25,15 @@ SAID: Final = {
     "poll_pending": "The guest reads ICC_HPPIR1_EL1 over and over at 0x40080030 <wait_pending>, and waits for it to "
     "become 0x1b.",
     "poll_acknowledge": "The guest reads ICC_IAR1_EL1 over and over at 0x40080028 <wait_interrupt>, and gets 1023: "
-    "nothing is signalled to it.",
+    "no interrupt is signalled to it.",
     "poll_nothing": "The guest reads box+0x70 over and over at 0x40080028 <wait_device>, and waits for it to become "
-    'something else than 0. Try: device.box is of the type "zero": it reads as 0 for ever',
+    'nonzero. Try: device.box has the type "zero", which always reads as 0',
     "poll_timer": "The guest reads CNTV_CTL_EL0 over and over at 0x40080030 <wait_timer>, and waits for ISTATUS (bit "
     "2) to become 1: the virtual timer is off (ENABLE is 0). Try: set ENABLE (bit 0) of CNTV_CTL_EL0",
     "fails": "The guest takes the same exception over and over, data abort on a read of 0xb000000 (synchronous "
     "external abort) at 0x40080028 <wrong>: its handler returns to the instruction, which fails again.",
     "timer": "INTID 27 (virtual timer) comes back at once, 10 times in the last exits: its handler ends it without "
-    "setting the timer anew: CNTV_CVAL_EL0 is 0x1, which was ",
+    "rearming the timer: CNTV_CVAL_EL0 is 0x1, which was ",
     "timer-silent": "and the handler of its IRQ does not acknowledge it. Try: have the handler read ICC_IAR1_EL1, and "
     "write what that returns to ICC_EOIR1_EL1",
     "uart": "INTID 33 (uart0) comes back at once, 10 times in the last exits: its handler never clears it at uart0, "

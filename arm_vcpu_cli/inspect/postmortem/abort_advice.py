@@ -29,7 +29,7 @@ from arm_vcpu_cli.inspect.tables.both_stages import Translated
 from arm_vcpu_cli.inspect.tables.ipa_map import nearest
 
 _NEAR_ZERO: Final = 0x1000
-_BASE_STEP: Final = "look where {} was set, in the code above the line marked =>"
+_BASE_STEP: Final = "check where {} was set, in the code above the line marked =>"
 _CODE_STEP: Final = "the line marked => in the code section has the base register"
 _SCTLR: Final = lookup("SCTLR_EL1")
 
@@ -41,13 +41,13 @@ def _mmu_switched_on(evidence: Evidence) -> Advice | None:
     moves = [decode_system_move(word) for word in fault.before]
     if not any(move is not None and move.reg == _SCTLR and not move.is_read for move in moves):
         return None
-    begin = "The guest has just written SCTLR_EL1, and with the MMU on the next instruction cannot be fetched."
+    begin = "The guest has just enabled the MMU by writing SCTLR_EL1, and the next instruction cannot be fetched."
     reason = _permission(evidence)
     if reason is not None:
         return Advice(f"{begin} {reason.meaning}", reason.step)
     return Advice(
         f"{begin} Nothing maps {fault.far or 0:#x}.",
-        "map the code that switches the MMU on at its own address (VA = IPA), executable at EL1, and mind the barriers",
+        "identity-map the code that enables the MMU (VA = IPA), executable at EL1, and follow the write with an ISB",
     )
 
 
@@ -59,10 +59,10 @@ def _null_pointer(evidence: Evidence) -> Advice | None:
         return None
     if fault.is_fetch:
         return Advice(f"The guest has jumped to address {fault.far:#x}.{_by(fault)}", _origin_step(fault))
-    into = f", {fault.far:#x} bytes into what it should point to" if fault.far else ""
+    into = f", {fault.far:#x} bytes into the object that it should point to" if fault.far else ""
     base = _base(fault)
     if base is None:
-        return Advice(f"A null pointer, by its address: that is {fault.far:#x}{into}.", _CODE_STEP)
+        return Advice(f"A null pointer, judging by the address: {fault.far:#x}{into}.", _CODE_STEP)
     name, value = base
     if value:
         return Advice(f"The address is {fault.far:#x}, made from {name} = {value:#x}.", _BASE_STEP.format(name))
@@ -75,18 +75,18 @@ def _wild_jump(evidence: Evidence) -> Advice | None:
     if fault is None or not fault.is_fetch or fault.far is None or not fault.caller or not is_missing(fault):
         return None
     return Advice(
-        f"The guest has jumped to {fault.far:#x}, where nothing can be fetched.{_by(fault)}", _origin_step(fault)
+        f"The guest has jumped to {fault.far:#x}, from which nothing can be fetched.{_by(fault)}", _origin_step(fault)
     )
 
 
 def _by(fault: Fault) -> str:
-    return f" The guest came there by {fault.caller}." if fault.caller else ""
+    return f" The guest got there through {fault.caller}." if fault.caller else ""
 
 
 def _origin_step(fault: Fault) -> str:
     if "BLR" in fault.caller:
-        return "look where that register was loaded from"
-    return "the backtrace says what was called before, if x29 is still a frame pointer"
+        return "check where that register was loaded from"
+    return "the backtrace shows the callers, if x29 still holds a frame pointer"
 
 
 def _base(fault: Fault) -> tuple[str, int] | None:
@@ -102,8 +102,8 @@ def _table_walk(evidence: Evidence) -> Advice | None:
     if fault is None or not is_external(fault.status) or fault.status == FSC_EXTERNAL:
         return None
     return Advice(
-        "A translation table lies where there is no memory: TTBR0_EL1, TTBR1_EL1 or a table descriptor is wrong.",
-        "addresses in them are physical (IPAs): a virtual address of the kernel does not do",
+        "A translation table is at an address without memory: TTBR0_EL1, TTBR1_EL1 or a table descriptor is wrong.",
+        "they hold physical addresses (IPAs), not the kernel's virtual addresses",
     )
 
 
@@ -120,12 +120,12 @@ def _external_abort(evidence: Evidence) -> Advice | None:
         return there
     if fault.is_fetch:
         return Advice(
-            f"The guest fetches instructions from {place.name} (IPA {ipa:#x}), which is no memory.{_by(fault)}",
+            f"The guest fetches instructions from {place.name} (IPA {ipa:#x}), which is not memory.{_by(fault)}",
             _origin_step(fault),
         )
     return Advice(
         f"{place.name} refuses this access to its offset {ipa - place.base:#x}.",
-        "devices take aligned loads and stores of general-purpose registers, as wide as the register at that offset",
+        "access devices with aligned loads and stores of general-purpose registers, as wide as the device register",
     )
 
 
@@ -153,8 +153,9 @@ def _atomic(evidence: Evidence) -> Advice | None:
     ipa = _ipa(fault)
     place = None if ipa is None else nearest(evidence.description, ipa)
     return Advice(
-        f"An exclusive or atomic access to {'a device' if place is None else place.name}: only memory supports those.",
-        "a lock or a counter has to be in RAM; look where the pointer comes from",
+        f"An exclusive or atomic access to {'a device' if place is None else place.name}, but only memory "
+        "supports those.",
+        "locks and counters must be in RAM; check where the pointer comes from",
     )
 
 
@@ -165,8 +166,8 @@ def _alignment(evidence: Evidence) -> Advice | None:
     found = None if fault.instruction is None else decode_load_store(fault.instruction)
     if isinstance(found, Unemulated) and found.kind in ("exclusive", "atomic"):
         return Advice(
-            f"The {found.kind} access to {fault.far or 0:#x} is not aligned to its size, as those always have to be.",
-            "align what is accessed: a lock in a packed structure is the usual case",
+            f"The {found.kind} access to {fault.far or 0:#x} is not aligned to its size, which is always required.",
+            "align the object; the usual cause is a lock in a packed structure",
         )
     if not isinstance(found, LoadStore):
         return None
@@ -188,8 +189,8 @@ def _access_flag(evidence: Evidence) -> Advice | None:
     if Tcr(evidence.tcr).HA:
         why = f"TCR_EL1.HA is 1, but {evidence.description.cpu.model} has no FEAT_HAFDBS"
     return Advice(
-        f"The descriptor has its access flag clear, and nothing sets it: {why}.",
-        "set AF (bit 10) in every block and page descriptor that is not meant to fault",
+        f"The descriptor's access flag is clear, and nothing sets it: {why}.",
+        "set AF (bit 10) in every block and page descriptor that should not fault",
     )
 
 
@@ -205,20 +206,20 @@ def _permission(evidence: Evidence) -> Advice | None:
         return Advice(*_no_execution(evidence, fault, leaf))
     if fault.el == 0 and not leaf.AP & 1:
         return Advice(
-            f"EL0 reaches for {fault.far:#x}, a page of the kernel alone (AP[1] = 0).",
-            "set AP[1] (bit 6) for what EL0 may reach",
+            f"EL0 accesses {fault.far:#x}, in a page reserved for the kernel (AP[1] = 0).",
+            "set AP[1] (bit 6) in the descriptors of pages that EL0 may access",
         )
     if fault.el == 1 and evidence.pstate.PAN and leaf.AP & 1:
         return Advice(
-            f"EL1 reaches for {fault.far:#x}, a page of EL0, with PSTATE.PAN set.",
+            f"EL1 accesses {fault.far:#x}, in a page of EL0, while PSTATE.PAN is set.",
             "use LDTR and STTR, or clear PAN for the access, or set SCTLR_EL1.SPAN",
         )
     if fault.access is Access.WRITE and leaf.AP & 2:
         return Advice(
-            f"A write to {fault.far:#x}, a read-only page (AP[2] = 1).",
-            "if it is to be written, clear AP[2], bit 7 of its descriptor",
+            f"The guest writes to {fault.far:#x}, in a read-only page (AP[2] = 1).",
+            "if the page should be writable, clear AP[2] (bit 7) in its descriptor",
         )
-    return Advice(f"A table descriptor on the way to {fault.far:#x} forbids it (APTable).", _walk_step(fault))
+    return Advice(f"A table descriptor on the way to {fault.far:#x} forbids this access (APTable).", _walk_step(fault))
 
 
 def _leaf(translated: Translated) -> Stage1Leaf | None:
@@ -238,12 +239,12 @@ def _no_execution(evidence: Evidence, fault: Fault, leaf: Stage1Leaf) -> tuple[s
         return f"The page at {far:#x} is not executable at EL{fault.el}: {name} is set.", f"clear {name.split()[0]}"
     if fault.el == 1 and leaf.AP == 0b01:
         return (
-            f"EL1 may not execute what EL0 can write, and the page at {far:#x} is such a one (AP = 0b01).",
+            f"EL1 cannot execute from pages that EL0 can write, such as the one at {far:#x} (AP = 0b01).",
             "give the kernel's code pages AP = 0b00 or 0b10",
         )
     if Sctlr(evidence.sctlr).WXN and not leaf.AP & 2:
         return (
-            f"The page at {far:#x} is writable, and SCTLR_EL1.WXN makes that never executable.",
+            f"The page at {far:#x} is writable, and SCTLR_EL1.WXN forbids execution from writable pages.",
             "map code read-only (AP[2] = 1), or clear WXN",
         )
     return f"A table descriptor on the way to {far:#x} forbids execution (PXNTable, UXNTable).", _walk_step(fault)
@@ -260,8 +261,9 @@ def _translation(evidence: Evidence) -> Advice | None:
     above = (fault.far & (1 << top) - 1) >> size
     if above not in (0, (1 << top - size) - 1):
         return Advice(
-            f"{fault.far:#x} is no virtual address: with {size} bits it lies in neither half.{as_text(fault.far)}",
-            "look where the base register was loaded from",
+            f"{fault.far:#x} is not a valid virtual address: with {size}-bit addresses it lies in neither "
+            f"half.{as_text(fault.far)}",
+            "check where the base register was loaded from",
         )
     if control.EPD1 if upper else control.EPD0:
         return Advice(
@@ -274,7 +276,7 @@ def _translation(evidence: Evidence) -> Advice | None:
 
 
 def _walk_step(fault: Fault) -> str:
-    return f"armvcpu walk GUEST {fault.far:#x} shows every level; the translation is below, too"
+    return f"armvcpu walk GUEST {fault.far:#x} shows every level, and so does the translation below"
 
 
 ABORTS: Final = (

@@ -13,11 +13,11 @@ from arm_vcpu_cli.inspect.postmortem.evidence import Evidence
 _IMMEDIATE: Final = 0xFFFF
 _NAMES: Final[Mapping[int, str]] = MappingProxyType(
     {
-        1: "what Clang and Rust make of __builtin_trap(), abort() and code that cannot be reached",
-        1000: "what GCC makes of __builtin_trap(), and of code that it thinks cannot be reached",
-        0x100: "Linux's mark of code that must fault (FAULT_BRK_IMM)",
+        1: "Clang's and Rust's code for __builtin_trap(), abort() and unreachable code",
+        1000: "GCC's code for __builtin_trap() and for code that it considers unreachable",
+        0x100: "Linux's filler for code that must fault (FAULT_BRK_IMM)",
         0x400: "a breakpoint of Linux's KGDB",
-        0x401: "a breakpoint that Linux's KGDB has compiled in",
+        0x401: "a breakpoint compiled in for Linux's KGDB",
         0x800: "Linux's BUG() or WARN()",
     }
 )
@@ -48,8 +48,8 @@ def breakpoint_hit(evidence: Evidence) -> Advice | None:
     number = fault.iss & _IMMEDIATE
     meaning = _meaning(number)
     if meaning is None:
-        return Advice(f"BRK #{number:#x} is a breakpoint in the code, by nobody that is known here.", "")
-    return Advice(f"BRK #{number:#x} is {meaning}.", "the code and the source line above it say which check has failed")
+        return Advice(f"BRK #{number:#x} is a breakpoint in the code, of unknown origin.", "")
+    return Advice(f"BRK #{number:#x} is {meaning}.", "the code and the source line above show which check failed")
 
 
 def _meaning(number: int) -> str | None:
@@ -57,10 +57,13 @@ def _meaning(number: int) -> str | None:
         access = "write" if number & _KASAN_WRITE else "read"
         size = number & _KASAN_SIZE
         what = "" if size == _KASAN_UNKNOWN_SIZE else f" of {1 << size} {'byte' if not size else 'bytes'}"
-        return f"a report of Linux's KASAN: a bad {access}{what}, at the address in x0"
+        return f"a report of Linux's KASAN: an invalid {access}{what}, at the address in x0"
     if 0 <= number - _UBSAN < len(_UBSAN_CHECKS):
-        return f"a check of the undefined behaviour sanitizer (UBSAN): {_UBSAN_CHECKS[number - _UBSAN]}"
+        return f"a check of the undefined behaviour sanitizer (UBSan): {_UBSAN_CHECKS[number - _UBSAN]}"
     if number in _KCFI:
         pointer, kind = number & _REGISTER, number >> _TYPE_SHIFT & _REGISTER
-        return f"a check of control flow (KCFI): the function in x{pointer} is not of the type whose hash is in w{kind}"
+        return (
+            f"a control-flow integrity check (KCFI): the function in x{pointer} does not have the type whose hash is "
+            f"in w{kind}"
+        )
     return _NAMES.get(number)

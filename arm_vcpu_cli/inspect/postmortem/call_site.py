@@ -37,8 +37,8 @@ def call_site(machine: Machine, address: int) -> str:
         if word & _BL_MASK == _BL and call + (((offset ^ _OFFSET_SIGN) - _OFFSET_SIGN) << 2) == address:
             return f"the call BL {address:#x} at {at}"
     if link == address:
-        return "a return (RET) to x30, which a function has not saved or has lost"
+        return "a return (RET) to x30, which some function did not save or restore"
     held = [f"x{number}" for number, value in enumerate(registers) if value == address]
     if address and len(held) == 1 and held[0] in ("x16", "x17"):
-        return f"a branch through {held[0]}, as linkers make them"
+        return f"a branch through {held[0]}, such as linkers insert"
     return ""

@@ -35,7 +35,7 @@ def vectors_overwritten(evidence: Evidence) -> Advice | None:
 
 
 def _words(changed: Changed) -> str:
-    now = f"{changed.now:08x} is there now, and the file has {changed.loaded:08x}."
+    now = f"{changed.now:08x} is there now; the file has {changed.loaded:08x}."
     size = changed.end - changed.start
     content = f": {changed.content}" if changed.content else ""
     return f"{now} {size} bytes differ, from {changed.start:#x} to {changed.end - 1:#x}{content}."
@@ -43,7 +43,7 @@ def _words(changed: Changed) -> str:
 
 def _step(changed: Changed, sp: int) -> str:
     if changed.start - _BELOW < sp <= changed.end + _BELOW:
-        return f"SP is {sp:#x}, right there: the stack has grown into the code; give it a place of its own"
+        return f"SP is {sp:#x}, right there: the stack has grown into the code; give the stack its own memory"
     if changed.behind:
-        return f"{changed.behind} ends right in front: look for who writes beyond its end"
-    return f"look for what was to be written elsewhere, and begins at or before {changed.start:#x}"
+        return f"{changed.behind} ends right before it: look for code that writes beyond its end"
+    return f"look for a write that was meant for another address and begins at or before {changed.start:#x}"

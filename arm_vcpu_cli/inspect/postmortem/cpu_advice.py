@@ -14,32 +14,31 @@ def wait_for_each_other(evidence: Evidence) -> Advice | None:
     if evidence.ending is not Ending.NO_PROGRESS or not watching:
         return None
     addresses = sorted({each.watches for each in watching if each.watches is not None})
-    who = cpu_names(each.cpu for each in watching)
+    who = f"{cpu_names(each.cpu for each in watching)} {'is' if len(watching) == 1 else 'are'}"
     asleep = [each.cpu for each in evidence.standings if each.doing is Doing.WAITING and each.masked]
     if asleep:
         names, one = cpu_names(asleep), len(asleep) == 1
         return Advice(
-            f"{who} wait for memory to change, as for a lock or a flag, while {names} "
-            f"{'waits' if one else 'wait'} for an interrupt (WFI) with interrupts masked, and will never change it.",
-            f"the backtrace of {names} says what was going on: who holds a lock must not wait; if that is only where "
-            "an idle kernel waits, look at the others",
+            f"{who} waiting for memory to change, such as a lock or a flag, while {names} "
+            f"{'waits' if one else 'wait'} for an interrupt (WFI) with interrupts masked and will never change it.",
+            f"the backtrace of {names} shows why: code that holds a lock must not wait; if it is just the kernel's "
+            "idle loop, look at the other CPUs",
         )
     missing = [each.cpu for each in evidence.standings if each.doing in (Doing.NEVER_ON, Doing.OFF)]
     if missing and len(addresses) == 1:
         return Advice(
-            f"{who} wait for memory to change that no CPU writes, and {cpu_names(missing)} "
+            f"{who} waiting for memory that no CPU writes, and {cpu_names(missing)} "
             f"{'is' if len(missing) == 1 else 'are'} off.",
-            "what is waited for may be a CPU that was to be switched on (PSCI CPU_ON, x0 = 0xC4000003): look at what "
-            "it returned",
+            "they may be waiting for a CPU to come up (PSCI CPU_ON, x0 = 0xC4000003): check what that call returned",
         )
     if len(addresses) == 1:
         return Advice(
-            f"{who} wait for the same memory to change, and nobody is left who could: a lock that was never given "
-            "back, or is taken twice by the same CPU.",
-            "the backtraces say who took it before",
+            f"{who} waiting for the same memory to change, and no CPU is left to change it: a lock that was never "
+            "released, or that the same CPU takes twice.",
+            "the backtraces may show which CPU took it before",
         )
     return Advice(
-        f"{who} wait for different memory to change, and nobody is left who could: usually locks that are taken in "
+        f"{who} waiting for different memory to change, and no CPU is left to change it: usually locks taken in "
         "different orders.",
-        "compare the backtraces: each CPU holds what another one waits for",
+        "compare the backtraces: each CPU holds the lock that another one waits for",
     )

@@ -88,7 +88,7 @@ def _doing(machine: Machine, standing: Standing) -> str:
     if loop is None:
         return standing.doing.value
     if loop.watched is None:
-        return "goes round in a loop"
+        return "runs in a loop"
     loaded = with_symbol(machine, loop.watched.loaded_at)
     return f"spins on {with_symbol(machine, loop.watched.address)} (loaded at {loaded})"
 
@@ -100,7 +100,7 @@ def _where(machine: Machine, standing: Standing) -> str:
 def _facts(machine: Machine, standing: Standing) -> Iterator[str]:
     """The CPU's location, and the interrupts that could reach it."""
     if standing.doing in _NOT_EXECUTING:
-        yield "what its registers say is from before it was switched off"
+        yield "its registers are from before it was switched off"
         return
     cpu = machine.cpus[standing.cpu]
     yield ", ".join(

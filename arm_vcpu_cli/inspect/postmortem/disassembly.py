@@ -104,7 +104,7 @@ def code_lines(
         first += _WORD
     heading = ""
     if word_at(machine, address) is not None and machine.core.read_virtual(address, _WORD) is None:
-        yield f"   (VA {address:#x} is not mapped; this is what IPA {address:#x} has)"
+        yield f"   (VA {address:#x} is not mapped; this is the code at IPA {address:#x})"
     for place in range(first, address + (AFTER + 1) * _WORD, _WORD):
         word = word_at(machine, place)
         if word is None and place == address:

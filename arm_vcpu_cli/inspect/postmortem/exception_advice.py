@@ -29,10 +29,10 @@ def _branch_target(evidence: Evidence) -> Advice | None:
     if _fault_of(evidence, ExceptionClass.BRANCH_TARGET) is None:
         return None
     return Advice(
-        "An indirect branch led to an instruction that is no landing pad (BTI) in a guarded page: a wrong function "
-        "pointer, or code that was built without branch protection.",
-        "build everything with -mbranch-protection=standard, or clear GP (bit 50) in the descriptors of code that is "
-        "not",
+        "An indirect branch in a guarded page led to an instruction that is not a landing pad (BTI): a wrong "
+        "function pointer, or code built without branch protection.",
+        "build everything with -mbranch-protection=standard, or clear GP (bit 50) in the descriptors of code built "
+        "without it",
     )
 
 
@@ -41,10 +41,10 @@ def _authentication(evidence: Evidence) -> Advice | None:
     if fault is None:
         return None
     meaning = (
-        "A pointer failed its authentication (PAC): a return address on the stack was overwritten, or it was signed "
-        "with another key or at another SP."
+        "A pointer failed authentication (PAC): a return address on the stack was overwritten, or was signed with "
+        "another key or at another SP."
     )
-    step = "look for what writes over the stack frame of the function that returns there; compare the keys (AP*Key_EL1)"
+    step = "look for code that overwrites the stack frame of the returning function; compare the keys (AP*Key_EL1)"
     if fault.exception_class == ExceptionClass.POINTER_AUTH_FAIL:
         return Advice(meaning, step)
     # Without FEAT_FPAC the failure leaves an error code in the pointer's extension bits (AArch64.Auth).
@@ -64,7 +64,7 @@ def _undefined(evidence: Evidence) -> Advice | None:
     if word is not None and word & _HLT_MASK == _HLT:
         if word == _SEMIHOSTING and not evidence.description.semihosting:
             return Advice(
-                "The guest makes a semihosting call, and this machine has none.",
+                "The guest makes a semihosting call, but semihosting is disabled on this machine.",
                 "[semihosting] enabled = true in the machine file",
             )
         return Advice("HLT is undefined without a debugger, except for semihosting (HLT #0xF000).", "")
@@ -78,14 +78,14 @@ def _zeros(fault: Fault) -> Advice:
     meaning = "There is no code here, only zeros (UDF #0)."
     if fault.before[:1] and fault.before[0]:
         return Advice(
-            f"{meaning} The instruction in front of them is the last of the code there, which goes on into them.",
-            "look for a return that is missing, or for a call that was not to return",
+            f"{meaning} The instruction before them is the last one of some code, which runs on into them.",
+            "look for a missing return, or for a call that should not return",
         )
-    by = f" The guest came by {fault.caller}." if fault.caller else ""
+    by = f" The guest got there through {fault.caller}." if fault.caller else ""
     return Advice(
-        f"{meaning} So are they in front of it: the guest has jumped here, where nothing was loaded or it was cleared."
-        f"{by}",
-        "the backtrace says what was called before, if x29 is still a frame pointer",
+        f"{meaning} There are zeros before it, too: the guest has jumped to memory where nothing was loaded, or that "
+        f"was cleared.{by}",
+        "the backtrace shows the callers, if x29 still holds a frame pointer",
     )
 
 
@@ -93,15 +93,15 @@ def _no_instruction(evidence: Evidence, fault: Fault) -> Advice:
     word = "what is there" if fault.instruction is None else f"{fault.instruction:#010x}"
     if fault.pc == evidence.entry:
         return Advice(
-            f"Not even the first instruction ({word}) is one: the file is no AArch64 code, or not code from its first "
-            "byte on.",
-            "look at what the file is (file GUEST); --kernel-type says what to take it for, --load-address where a raw "
-            "binary goes",
+            f"Not even the first instruction ({word}) is valid: the file is not AArch64 code, or does not start with "
+            "code.",
+            "check the type of the file (file GUEST); --kernel-type overrides how it is loaded, --load-address where "
+            "a raw binary goes",
         )
     return Advice(
         f"The instruction ({word}) is undefined for this CPU at EL{fault.el}: data executed as code, or an extension "
         "that the CPU does not have.",
-        "disassemble the guest there; -march=armv8-a builds for every CPU model",
+        "disassemble the guest there; code built with -march=armv8-a runs on every CPU model",
     )
 
 
@@ -123,21 +123,22 @@ def _register_of_others(evidence: Evidence, fault: Fault) -> Advice | None:
     if name.endswith(("_EL2", "_EL12", "_EL02", "_EL3")):
         level = "EL3" if name.endswith("_EL3") else "EL2"
         return Advice(
-            f"The guest {verb} {name} and expects to be at {level}: guests start at EL1 here, under a hypervisor.",
-            "read CurrentEL first and leave out what is not there, as kernels do",
+            f"The guest {verb} {name} and so expects to be at {level}, but guests start at EL1 here, under a "
+            "hypervisor.",
+            "read CurrentEL first and skip the setup of levels that are not there, as kernels do",
         )
     if name.startswith(("ICC_", "ICV_")) and not evidence.description.has_gic_registers:
         has = (
             "no interrupt controller"
             if evidence.description.gic is None
-            else "a GICv2, all of whose registers are in memory"
+            else "a GICv2, whose registers are all memory-mapped"
         )
         return Advice(
-            f"The guest {verb} {name}, and the machine has {has}.",
-            'give it one: type = "gicv3" in a [device] of the machine file; the preset has it',
+            f"The guest {verb} {name}, but the machine has {has}.",
+            'add a device with type = "gicv3" to the machine file; the virt preset has one',
         )
     if name.startswith("PM"):
-        return Advice(f"The guest {verb} {name}: there are no performance monitors (ID_AA64DFR0_EL1 says so).", "")
+        return Advice(f"The guest {verb} {name}, but there are no performance monitors, as ID_AA64DFR0_EL1 shows.", "")
     return None
 
 
@@ -147,8 +148,10 @@ def _undefined_move(fault: Fault) -> Advice | None:
         return None
     name, verb = move.reg.name, "reads" if move.is_read else "writes"
     if fault.el == 0:
-        return Advice(f"EL0 {verb} {name}, which only EL1 may, or only if EL1 allows it.", "")
-    return Advice(f"The guest {verb} {name}, which this CPU does not have or does not allow that way.", "")
+        return Advice(f"EL0 {verb} {name}, which only EL1 may do, or EL0 only where EL1 allows it.", "")
+    return Advice(
+        f"The guest {verb} {name}, which this CPU does not have, or does not allow to be accessed that way.", ""
+    )
 
 
 def _floating_point(evidence: Evidence) -> Advice | None:
@@ -158,11 +161,11 @@ def _floating_point(evidence: Evidence) -> Advice | None:
     if fault.exception_class != ExceptionClass.FP_ACCESS:
         name, field = ("SVE", "ZEN") if fault.exception_class == ExceptionClass.SVE else ("SME", "SMEN")
         return Advice(
-            f"The guest uses {name} while CPACR_EL1.{field} traps that.",
+            f"The guest uses {name} while CPACR_EL1.{field} traps it.",
             f"set CPACR_EL1.{field} and FPEN to 0b11, and ISB, before any {name} code",
         )
     return Advice(
-        "The guest uses SIMD or floating-point registers while CPACR_EL1.FPEN traps that; compilers do so for "
+        "The guest uses SIMD or floating-point registers while CPACR_EL1.FPEN traps them; compilers do that for "
         "plain C, too.",
         "set CPACR_EL1.FPEN = 0b11 and ISB before any C code, or build with -mgeneral-regs-only",
     )
@@ -172,9 +175,10 @@ def _crooked_pc(evidence: Evidence) -> Advice | None:
     fault = evidence.fault
     if fault is not None and (fault.pc % _INSTRUCTION or fault.exception_class == ExceptionClass.PC_ALIGNMENT):
         return Advice(
-            f"The guest has jumped to {fault.pc:#x}, no multiple of 4."
-            + (f" The guest came there by {fault.caller}." if fault.caller else ""),
-            "instructions are aligned: the address in that register is no function, or something was added to it",
+            f"The guest has jumped to {fault.pc:#x}, which is not a multiple of 4."
+            + (f" The guest got there through {fault.caller}." if fault.caller else ""),
+            "instructions are aligned: the register does not hold the address of a function, or something was "
+            "added to it",
         )
     return None
 

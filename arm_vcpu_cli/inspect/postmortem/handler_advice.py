@@ -30,13 +30,13 @@ def missing_vector(evidence: Evidence) -> Advice | None:
         return program
     if evidence.vbar == 0:
         return Advice(
-            "The guest takes an exception before it has set VBAR_EL1, so it has no handler that could say so.",
-            "set VBAR_EL1 first of all (2 KiB aligned), with vectors that at least print ESR_EL1, ELR_EL1 and FAR_EL1",
+            "The guest takes an exception before it has set VBAR_EL1, so it has no handler to report it.",
+            "set VBAR_EL1 first (2 KiB aligned), to vectors that at least print ESR_EL1, ELR_EL1 and FAR_EL1",
         )
     if evidence.vbar != evidence.vectors:
         return Advice(
-            f"VBAR_EL1 is {evidence.vbar:#x}, no multiple of 2 KiB: its low bits do not count, and the vectors of "
-            f"synchronous exceptions are looked for from {evidence.vectors:#x} on.",
+            f"VBAR_EL1 is {evidence.vbar:#x}, which is not a multiple of 2 KiB: the CPU ignores its low bits and uses "
+            f"the vectors at {evidence.vectors:#x}.",
             "align the table: .balign 0x800, or .p2align 11",
         )
     return vectors_overwritten(evidence) or _unusable(evidence, vector)
@@ -52,10 +52,10 @@ def _linux_program(evidence: Evidence, vector: El1Exception) -> Advice | None:
     if name is None:
         return None
     return Advice(
-        f"The guest makes a system call, and nobody is there to take it: SVC #0 with x8 = {number} is {name}() on "
-        "Linux. Programs for Linux begin like that.",
-        "a guest runs on the bare machine: link it without the C library of Linux, or put the program into an initial "
-        "RAM disk of a kernel (--initrd)",
+        f"The guest makes a system call, but there is no kernel to handle it: SVC #0 with x8 = {number} is {name}() "
+        "on Linux. The guest is probably a Linux program.",
+        "guests run on bare metal: link it without the Linux C library, or run it under a kernel, from an initial "
+        "RAM disk (--initrd)",
     )
 
 
@@ -65,17 +65,17 @@ def _unusable(evidence: Evidence, vector: El1Exception) -> Advice:
         why = fault_status_name(vector.esr & _STATUS_BITS)
         return Advice(
             f"The vectors at VBAR_EL1 {evidence.vbar:#x} cannot be executed ({why}).",
-            "VBAR_EL1 is a virtual address: the tables have to map it executable, from the moment the MMU is on",
+            "VBAR_EL1 is a virtual address: the tables must map it executable as soon as the MMU is on",
         )
     if kind == ExceptionClass.UNKNOWN:
         return Advice(
             f"There is no instruction at the vector {vector.pc:#x} (VBAR_EL1 is {evidence.vbar:#x}).",
-            "every vector needs code, at least a branch to itself; is VBAR_EL1 the address of the table?",
+            "every vector needs code, at least a branch to itself; check that VBAR_EL1 holds the address of the table",
         )
     if kind == ExceptionClass.DATA_ABORT and _uses_sp(evidence):
         return Advice(
-            f"The first instruction of the handler uses the stack, and faults as well: SP is {vector.sp:#x}.",
-            "handlers can have a stack of their own: let other code run with SPSel = 0, and set SP_EL1 for them",
+            f"The first instruction of the handler uses the stack and faults as well: SP is {vector.sp:#x}.",
+            "give handlers their own stack: run other code with SPSel = 0, and set SP_EL1 for the handlers",
         )
     return Advice(f"The first instruction of the handler takes an exception itself: {in_words(vector)}.", "")
 
@@ -93,7 +93,7 @@ def goes_back(evidence: Evidence) -> Advice | None:
     return Advice(
         "Its handler does not remove the cause: it returns to the same instruction, which takes the same exception "
         "again.",
-        "a handler that cannot correct the cause has to skip the instruction (ELR_EL1 + 4) or stop",
+        "a handler that cannot remove the cause must skip the instruction (ELR_EL1 + 4) or stop",
     )
 
 
@@ -103,6 +103,6 @@ def meets_itself(evidence: Evidence) -> Advice | None:
     if not (evidence.stuck or evidence.chain.is_unfinished) or not any(each.repeats_itself for each in exceptions[:1]):
         return None
     return Advice(
-        "Its handler executes the same instruction and takes the same exception, each time inside the one before.",
-        "a handler must not use what has failed; a flag that it is running already ends such a chain",
+        "Its handler executes the same instruction and takes the same exception, nested deeper each time.",
+        "a handler must not use what has failed; a flag that says that it is already running breaks such a chain",
     )

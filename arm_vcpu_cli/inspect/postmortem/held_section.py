@@ -15,7 +15,7 @@ from arm_vcpu_cli.vm.awaited_words import held_words
 from arm_vcpu_cli.vm.endings import Ending
 from arm_vcpu_cli.vm.machine import Machine
 
-HEADING: Final = "interrupts held back at that time"
+HEADING: Final = "interrupts held back at the end"
 
 _LINUX: Final = "linux"
 _MOST: Final = 2

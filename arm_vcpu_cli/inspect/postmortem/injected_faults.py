@@ -32,7 +32,7 @@ def _injected(machine: Machine, fault: ArmedFault) -> str:
     more = fault.injected - 1
     if last is None or not more:
         return said
-    return f"{said}; and {'once' if more == 1 else f'{more} times'} more, at last at {_when(machine, last)}"
+    return f"{said}; and {'once' if more == 1 else f'{more} times'} more, the last time at {_when(machine, last)}"
 
 
 def _when(machine: Machine, injection: Injection) -> str:
@@ -43,15 +43,15 @@ def _when(machine: Machine, injection: Injection) -> str:
 def _missed(fault: ArmedFault) -> str:
     trigger, name = fault.description.trigger, fault.description.name
     if fault.injected:
-        return f"fault {name} was not injected again: it was before the snapshot"
+        return f"fault {name} was not injected again: it had been injected before the snapshot"
     if fault.past:
-        wait = "its moment was before the snapshot"
+        wait = "its time was before the snapshot"
     elif isinstance(trigger, AtTime):
-        wait = "it waits for its vCPU" if fault.seen else "the run ended before its time"
+        wait = "it was still waiting for its vCPU" if fault.seen else "the run ended before its time"
     elif isinstance(trigger, AtInstruction):
-        wait = "it waits for its vCPU" if fault.seen else "the run ended before its instruction"
+        wait = "it was still waiting for its vCPU" if fault.seen else "the run ended before its instruction"
     elif fault.seen >= trigger.count:
-        wait = "it waits for its vCPU"
+        wait = "it was still waiting for its vCPU"
     else:
         wait = f"its trigger occurred {fault.seen} of {trigger.count} time{'' if trigger.count == 1 else 's'}"
     return f"fault {name} was not injected: {wait}"

@@ -20,8 +20,8 @@ _WITHOUT_INIT: Final = ("Unable to mount root fs", "No working init found", "Req
 _PANICS: Final = (
     (
         "Unable to mount root fs",
-        "The kernel has found no root file system.",
-        "give it an initial RAM disk with --initrd FILE; this machine has no disk",
+        "The kernel found no root file system.",
+        "give it an initial RAM disk with --initrd FILE; the machine has no disks",
     ),
     (
         "No working init found",
@@ -32,31 +32,31 @@ _PANICS: Final = (
     (
         "Requested init",
         "The program that init= or rdinit= names cannot be started.",
-        "look for it in the initial RAM disk; it has to be an AArch64 executable, with its libraries",
+        "check that the initial RAM disk has it, as an AArch64 executable and with its libraries",
     ),
     (
         "Attempted to kill init",
-        "The first process has ended or crashed; a kernel cannot go on without it.",
-        "the console has its last words; an init that has nothing left to do should power off",
+        "The first process (init) exited or crashed, and a kernel cannot continue without it.",
+        "the console shows its last messages; an init that has finished should power off",
     ),
     (
         "deadlocked on memory",
-        "The kernel has run out of memory with nothing left to kill.",
+        "The kernel ran out of memory with no process left to kill.",
         "give the machine more with --memory SIZE",
     ),
     (
         "Out of memory",
-        "The kernel has run out of memory.",
+        "The kernel ran out of memory.",
         "give the machine more with --memory SIZE",
     ),
     (
         "Fatal exception",
-        "The kernel has taken an exception that it could not handle (an oops), in code of its own.",
-        "--symbols vmlinux (or System.map) names the functions in this report",
+        "The kernel took an exception in its own code that it could not handle (an oops).",
+        "--symbols vmlinux (or System.map) adds function names to this report",
     ),
     (
         "sysrq triggered crash",
-        "Somebody has asked for this crash (sysrq).",
+        "A user requested this crash (sysrq).",
         "",
     ),
 )
@@ -72,7 +72,7 @@ def panic(evidence: Evidence) -> Advice | None:
     for text, meaning, step in _PANICS:
         if text in evidence.message:
             return Advice(meaning, step)
-    return Advice("The kernel has stopped itself; the console has its reasons.", "")
+    return Advice("The kernel stopped itself; the console shows why.", "")
 
 
 def _useless_initrd(evidence: Evidence) -> Advice | None:
@@ -82,7 +82,7 @@ def _useless_initrd(evidence: Evidence) -> Advice | None:
         return None
     arguments = boot.bootargs.split()
     if _NO_INITRD in arguments:
-        return Advice(f"The kernel was told not to use its initial RAM disk ({_NO_INITRD}).", f"leave {_NO_INITRD} out")
+        return Advice(f"The kernel was told not to use its initial RAM disk ({_NO_INITRD}).", f"remove {_NO_INITRD}")
     init = next((word.removeprefix(_RDINIT) for word in reversed(arguments) if word.startswith(_RDINIT)), _INIT)
     try:
         reasons = list(complaints(read_initrd(boot.initrd), init))
@@ -93,7 +93,7 @@ def _useless_initrd(evidence: Evidence) -> Advice | None:
         return None
     return Advice(
         f"The kernel was given an initial RAM disk, {printable_path(boot.initrd.name)}, but {reasons[0]}.",
-        "find . | cpio -o -H newc | gzip makes one of a folder, with the program to start as /init",
+        "find . | cpio -o -H newc | gzip packs a folder, which needs the program to start as /init",
     )
 
 
@@ -103,13 +103,13 @@ def silent_kernel(evidence: Evidence) -> Advice | None:
         return None
     if "earlycon" in evidence.description.boot.bootargs:
         return Advice(
-            "The kernel has printed nothing, not even by earlycon: it has stopped in its first steps, or has no driver "
-            "for the PL011.",
-            "armvcpu probe --for GUEST says what it needs, and what this machine does not have",
+            "The kernel has printed nothing, not even by earlycon: it stopped very early, or has no driver for the "
+            "PL011.",
+            "armvcpu probe --for GUEST lists what it needs and what this machine lacks",
         )
     return Advice(
-        "The kernel has printed nothing. Its console comes late in its start, and what it says before is only kept.",
-        'see it from the first line on: --append "earlycon console=ttyAMA0"',
+        "The kernel has printed nothing. Its console starts late, and earlier messages are only buffered.",
+        'show messages from the first line on: --append "earlycon console=ttyAMA0"',
     )
 
 
@@ -121,7 +121,7 @@ def other_console(evidence: Evidence) -> Advice | None:
         return None
     return Advice(
         f"The kernel prints to {', '.join(consoles)}, which this machine does not have.",
-        'its console is --append "console=ttyAMA0"',
+        'use --append "console=ttyAMA0"',
     )
 
 
@@ -131,5 +131,5 @@ def no_symbols(evidence: Evidence) -> Advice | None:
         return None
     return Advice(
         "The kernel has no symbols, so addresses have no names.",
-        "--symbols takes them from its vmlinux or System.map, or from what /proc/kallsyms says in the guest",
+        "--symbols reads them from its vmlinux or System.map, or from a copy of the guest's /proc/kallsyms",
     )

@@ -27,9 +27,9 @@ def address_size(evidence: Evidence) -> Advice | None:
         return None
     if not Sctlr(evidence.sctlr).M:
         return Advice(
-            f"With the MMU off {fault.far:#x} is taken as a physical address, and those have fewer bits on "
+            f"With the MMU off, {fault.far:#x} is used as a physical address, which has fewer bits on "
             f"{evidence.description.cpu.model}.{as_text(fault.far)}",
-            "look where the base register was loaded from",
+            "check where the base register was loaded from",
         )
     stage = None if fault.translated is None else fault.translated.stage1
     if stage is None or stage.fault_kind != ADDRESS_SIZE:
@@ -41,8 +41,8 @@ def address_size(evidence: Evidence) -> Advice | None:
     ram = evidence.description.ram
     if not any(region.holds(address, 1) for region in evidence.description.memory):
         return Advice(
-            f"{meaning} Nor does this machine have memory there: its RAM is {ram.base:#x} to {ram.end - 1:#x}.",
-            "look at how that address was made",
+            f"{meaning} This machine has no memory there either: its RAM is {ram.base:#x} to {ram.end - 1:#x}.",
+            "check how that address was computed",
         )
     needed = next(code for code, bits in enumerate(PA_RANGE_BITS) if not address >> bits)
     return Advice(

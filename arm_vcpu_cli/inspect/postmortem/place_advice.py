@@ -30,16 +30,18 @@ def nothing_there(description: MachineDescription, ipa: int, access: Access | No
         size = format_size(ram.size)
         return Advice(
             f"No memory and no device is at IPA {ipa:#x}: RAM has {size} and ends at {ram.end - 1:#x}.",
-            f"if the guest counts on more, --memory {_enough(ram, ipa)} reaches that far; else the pointer is wrong",
+            f"if the guest expects more, --memory {_enough(ram, ipa)} reaches that far; otherwise the pointer is wrong",
         )
     missing = virt_device(description, ipa)
     if missing is not None:
-        step = missing.step or "armvcpu has none: build the guest without a driver for it, or let it look first"
-        return Advice(f"QEMU's virt board has {missing.name} at IPA {ipa:#x}; this machine has not.", step)
+        step = (
+            missing.step or "armvcpu does not model it: build the guest without a driver for it, or let it probe first"
+        )
+        return Advice(f"QEMU's virt board has {missing.name} at IPA {ipa:#x}; this machine does not.", step)
     where = f"{place.name} at {place.base:#x} to {place.end - 1:#x}"
     return Advice(
         f"No device and no memory of this machine is at IPA {ipa:#x}; the nearest is {where}.",
-        "a guest for another board needs a machine of its own: -m FILE.toml describes one (devices, memory)",
+        "a guest for another board needs a machine file for that board, with its devices and memory: -m FILE.toml",
     )
 
 
@@ -50,7 +52,7 @@ def _refused(region: MemoryRegion, ipa: int, access: Access | None) -> Advice | 
     have = "".join(letter for letter, kind in zip("rwx", allowed, strict=True) if allowed[kind])
     return Advice(
         f"IPA {ipa:#x} is in memory.{region.name}, which stage 2 maps {have} only: no {_NOUNS[access]}.",
-        f"memory.{region.name}.permissions in the machine file says so; on_fault says what then happens",
+        f"memory.{region.name}.permissions in the machine file sets this, and on_fault decides what happens then",
     )
 
 

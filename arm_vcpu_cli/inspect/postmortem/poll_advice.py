@@ -64,7 +64,7 @@ def _may_wait_for_input(machine: Machine, found: Repetition, waits: Sequence[tup
 def _in_bits(machine: Machine, access: Access, condition: Condition) -> str:
     mask, become = condition.mask, f"to become {condition.value:#x}"
     if condition.differs:
-        become = "to become something else than 0" if not condition.value else f"to be no longer {condition.value:#x}"
+        become = "to become nonzero" if not condition.value else f"to change from {condition.value:#x}"
     if mask.bit_count() >= _WIDE or not mask:
         return f"it {become}" if mask + 1 == 1 << access.bits else f"its bits {mask:#x} {become}"
     named = _field_names(machine, access, mask)
@@ -89,7 +89,7 @@ def _field_names(machine: Machine, access: Access, mask: int) -> str:
 def _nothing_there(machine: Machine, found: Repetition) -> str:
     device = machine.devices.get(found.accesses[-1].device)
     if isinstance(device, ReadAsZero):
-        return f'device.{found.accesses[-1].device} is of the type "zero": it reads as 0 for ever'
+        return f'device.{found.accesses[-1].device} has the type "zero", which always reads as 0'
     return ""
 
 

@@ -195,7 +195,7 @@ def _faults(machine: Machine) -> Section:
 
 
 def _relevant(machine: Machine, evidence: Evidence, disassembler: Disassembler) -> Section:
-    heading = "registers that matter (all of them, and walks of the tables: --report full)"
+    heading = "relevant registers (all registers and table walks: --report full)"
     return _section(heading, relevant_registers(machine, evidence, disassembler))
 
 
@@ -211,7 +211,7 @@ def _code(
     lines = tuple(_code_lines(machine, evidence, disassembler, one=keep is not Keep.ALL))
     heading = "code"
     if not disassembler.is_there and any(map(is_unnamed, lines)):
-        heading += f" (more of it is disassembled after: {how_to_install('disasm')})"
+        heading += f" (to disassemble all of it: {how_to_install('disasm')})"
     return Section(heading, lines, keep, least)
 
 

@@ -21,14 +21,14 @@ def stack_used_up(evidence: Evidence) -> Advice | None:
         return None
     if fault.sp == 0 or fault.sp >= _NEAR_TOP:
         return Advice(
-            f"The guest uses its stack before it has set SP (SP is {fault.sp:#x}; it is 0 at reset).",
-            "load SP with the end of some memory first of all; at EL1 with SPSel = 1 that is SP_EL1",
+            f"The guest uses its stack before it has set SP (SP is {fault.sp:#x}, and 0 at reset).",
+            "first point SP to the end of some memory; at EL1 with SPSel = 1, SP is SP_EL1",
         )
     if fault.stack.bottom is None:
         return Advice(
-            f"SP is {fault.sp:#x}, and nothing is mapped there, nor within 1 MiB above: that is no stack that has run "
-            "out, but an SP that was set wrong.",
-            "look where SP was set last",
+            f"SP is {fault.sp:#x}, and nothing is mapped there or within 1 MiB above: the stack has not overflowed, "
+            "but SP is wrong.",
+            "check where SP was last set",
         )
     return _overflow(fault, fault.stack, fault.stack.bottom)
 
@@ -36,20 +36,20 @@ def stack_used_up(evidence: Evidence) -> Advice | None:
 def _overflow(fault: Fault, stack: StackEnd, bottom: int) -> Advice:
     guard = f", with {stack.guard:#x} bytes of guard below" if stack.guard else ""
     meaning = (
-        f"The stack has run out: SP is {fault.sp:#x}, and the access is {bottom - (fault.far or 0):#x} bytes below the "
-        f"lowest address that is mapped there, {bottom:#x}{guard}."
+        f"The stack has overflowed: SP is {fault.sp:#x}, and the access is {bottom - (fault.far or 0):#x} bytes below "
+        f"the lowest address that is mapped there, {bottom:#x}{guard}."
     )
     if not stack.recursive:
-        count = "The one frame on it shows" if stack.frames == 1 else f"The {stack.frames} frames on it show"
+        count = "Its only frame shows" if stack.frames == 1 else f"Its {stack.frames} frames show"
         return Advice(
             f"{meaning} {count} no recursion." if stack.frames else meaning,
-            "make the stack larger, or what the functions in the backtrace keep on it smaller",
+            "enlarge the stack, or reduce what the functions in the backtrace keep on it",
         )
     names = " and ".join(stack.recursive)
     how = "calls itself" if len(stack.recursive) == 1 else "call each other"
     return Advice(
         f"{meaning} It is full of {names}, which {how}: {stack.frames} frames in all.",
-        "look for what should have ended the recursion",
+        "check the condition that should end the recursion",
     )
 
 
@@ -59,7 +59,7 @@ def crooked_stack(evidence: Evidence) -> Advice | None:
     if fault is None or not fault.sp % _ALIGNMENT or not (Sctlr(evidence.sctlr).SA if fault.el else 0):
         return None
     return Advice(
-        f"SP is {fault.sp:#x}, no multiple of 16, and SCTLR_EL1.SA is 1: a CPU takes an exception (EC 0x26) when "
-        "memory is accessed through it. The core here does not check that.",
+        f"SP is {fault.sp:#x}, which is not a multiple of 16, and SCTLR_EL1.SA is 1: hardware would take an exception "
+        "(EC 0x26) on an access through it. The modelled core does not check this.",
         "keep SP a multiple of 16 at all times: push registers in pairs (STP)",
     )

@@ -33,15 +33,15 @@ def _aarch32(evidence: Evidence) -> Advice | None:
     if evidence.aarch64:
         return None
     return Advice(
-        "The guest has entered AArch32 state, which the modelled CPU does not have for guests.",
-        "run AArch64 code only; an ERET goes to AArch32 where SPSR_EL1.M[4] is set",
+        "The guest has entered AArch32 state, which the modelled CPU does not support for guests.",
+        "run AArch64 code only; an ERET enters AArch32 if SPSR_EL1.M[4] is set",
     )
 
 
 def not_its_fault(evidence: Evidence) -> Advice | None:
     """Ends that are not solely the guest's fault."""
     if evidence.ending is Ending.FAULT and evidence.fault is None and not evidence.stuck and evidence.aarch64:
-        return Advice("The machine could not go on with this guest; the last line says why.", "")
+        return Advice("The machine could not continue this guest; the last line says why.", "")
     return None
 
 
@@ -53,8 +53,8 @@ def _cpu_off(evidence: Evidence) -> Advice | None:
     return Advice(
         "CPU_OFF switches off one CPU, and this machine has only one."
         if not evidence.standings
-        else "All CPUs have switched themselves off (CPU_OFF), and nobody is left who could switch one on.",
-        "to end the machine call SYSTEM_OFF (x0 = 0x84000008)",
+        else "All CPUs have switched themselves off (CPU_OFF), and none is left to switch one on.",
+        "to power the machine off, call SYSTEM_OFF (x0 = 0x84000008)",
     )
 
 
@@ -64,16 +64,16 @@ def waits(evidence: Evidence) -> Advice | None:
         return None
     if evidence.description.gic is None:
         return Advice(
-            "The guest waits for an interrupt (WFI), and the machine has no interrupt controller.",
-            'give it one: type = "gicv3" in a [device] of the machine file; the preset has it',
+            "The guest waits for an interrupt (WFI), but the machine has no interrupt controller.",
+            'add a device with type = "gicv3" to the machine file; the virt preset has one',
         )
     if evidence.held:
         # The gates that hold interrupts back explain more.
         return None
     if evidence.interrupts_masked:
         return Advice(
-            "The guest waits for an interrupt (WFI) with interrupts masked and no timer armed: as a program does that "
-            "has come to its end, or a panic.",
+            "The guest waits for an interrupt (WFI) with interrupts masked and no timer armed, as programs do when "
+            "they have finished, and kernels after a panic.",
             "a guest that has finished should power off: SYSTEM_OFF is HVC #0 with x0 = 0x84000008",
         )
     return Advice(
@@ -99,19 +99,19 @@ def _hangs(evidence: Evidence) -> Advice | None:
         if evidence.chain.is_unfinished:
             return Advice("Its handler has stopped in an endless loop.", "")
         return Advice(
-            "The guest has stopped itself in an endless loop: the end of a program, or of code for what must not "
-            "happen.",
-            "the backtrace says who went there; a guest that has finished should power off (SYSTEM_OFF: HVC #0 with "
-            "x0 = 0x84000008)",
+            "The guest has stopped itself in an endless loop, as programs do when they have finished, or when "
+            "something has happened that must not.",
+            "the backtrace shows how it got there; a guest that has finished should power off (SYSTEM_OFF: HVC #0 "
+            "with x0 = 0x84000008)",
         )
     if any(_loads(word) for word in words):
         return Advice(
-            "The guest reads the same memory over and over and waits for it to change: there is no other CPU that "
-            "could write it, and no interrupt comes.",
-            "what it waits for is usually a second CPU (this machine has one), or a handler that does not run because "
+            "The guest reads the same memory over and over and waits for it to change, but there is no other CPU to "
+            "write it, and no interrupt will arrive.",
+            "it is usually waiting for a second CPU (this machine has one), or for a handler that cannot run because "
             "interrupts are masked",
         )
-    return Advice("The guest goes round in a loop that changes nothing.", "the backtrace says who called it")
+    return Advice("The guest runs in a loop that changes nothing.", "the backtrace shows its callers")
 
 
 def _branches_to_itself(word: int) -> bool:
@@ -132,8 +132,8 @@ def unknown_calls(evidence: Evidence) -> Advice | None:
         return None
     calls = ", ".join(dict.fromkeys(named))
     return Advice(
-        f"Among the last exits are calls that nobody answers (NOT_SUPPORTED in x0): {calls}.",
-        "functions of the secure monitor can be added as [smc.function.NAME] of the machine file",
+        f"The last exits include calls that armvcpu does not implement (they return NOT_SUPPORTED in x0): {calls}.",
+        "a machine file can add functions of the secure monitor, as [smc.function.NAME]",
     )
 
 

@@ -48,8 +48,8 @@ def storm(machine: Machine, found: Repetition) -> Advice | None:
     if intid == INTID_SPURIOUS and found.only_reads:
         return Advice(
             f"The guest reads {acknowledge.name} over and over at {with_symbol(machine, acknowledge.pc)}, and gets "
-            "1023: nothing is signalled to it.",
-            "armvcpu walk --interrupts says what is pending, and what holds it back",
+            "1023: no interrupt is signalled to it.",
+            "armvcpu walk --interrupts lists pending interrupts and what holds them back",
         )
     if intid is None or intid > LAST_SPI:
         return None
@@ -72,7 +72,7 @@ def _timer_storm(awaited: Awaited, said: str, window: float) -> Advice | None:
         return None
     compare, control = timer.register("CVAL", 0).name, timer.register("CTL", 0).name
     return Advice(
-        f"{said}its handler ends it without setting the timer anew: {compare} is {timer.compare:#x}, which was "
+        f"{said}its handler ends it without rearming the timer: {compare} is {timer.compare:#x}, which was "
         f"{span(timer.seconds)} ago.",
         f"write {compare} or {timer.register('TVAL', 0).name}, or 3 (IMASK) to {control}, before ending the interrupt",
     )
@@ -95,7 +95,7 @@ def _device_storm(machine: Machine, awaited: Awaited, found: Repetition, said: s
         )
     if touched:
         return None
-    step = "write 1 to RTCICR" if isinstance(device, Pl031) else "have its device lower the line, or clear ISPENDR"
+    step = "write 1 to RTCICR" if isinstance(device, Pl031) else "have its device deassert the line, or clear ISPENDR"
     where = f" at {awaited.source}" if awaited.source else ""
     return Advice(f"{said}its handler never clears it{where}.", f"{step} {before}")
 
@@ -113,7 +113,7 @@ def same_exception(machine: Machine) -> Advice | None:
     return Advice(
         f"The guest takes the same exception over and over, {in_words(last)} at {with_symbol(machine, last.pc)}: its "
         "handler returns to the instruction, which fails again.",
-        "a handler that cannot correct the cause has to skip the instruction (ELR_EL1 + 4) or stop",
+        "a handler that cannot remove the cause must skip the instruction (ELR_EL1 + 4) or stop",
     )
 
 

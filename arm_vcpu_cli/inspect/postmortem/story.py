@@ -39,7 +39,7 @@ def _between(machine: Machine, evidence: Evidence, number: int) -> Iterator[str]
         yield what
         yield f"  at {place(machine, address)}"
     if number == FIRST and chain.dropped:
-        yield f"({chain.dropped} others, each in the handler of the one before)"
+        yield f"({chain.dropped} more, each in the handler of the previous one)"
 
 
 def _before(evidence: Evidence, number: int) -> str:
@@ -72,7 +72,7 @@ def _exception_lines(machine: Machine, exception: El1Exception) -> Iterator[str]
 def _refusal_lines(machine: Machine, fault: Fault) -> Iterator[str]:
     access = "access" if fault.access is None else fault.access.value
     address = "" if fault.translated is None else f" of {address_of(fault.translated)}"
-    yield f"stage 2 refuses the {access}{address}"
+    yield f"stage 2 denies the {access}{address}"
     yield f"  at {place(machine, fault.pc)}"
     yield f"  ESR_EL2={fault.esr:#010x} {describe_esr(fault.esr)}"
 

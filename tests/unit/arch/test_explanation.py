@@ -154,7 +154,7 @@ def test_sizes_and_registers_have_names() -> None:
         ("ESR_EL2", 0x623A3096, "Trapped MSR ICC_SGI1R_EL1, x4: a write of x4 to ICC_SGI1R_EL1."),
         ("ESR_EL2", 0x6232F921, "Trapped MRS x9, CNTPCT_EL0: a read of CNTPCT_EL0 into x9."),
         ("ESR_EL1", 0xF2000800, "BRK #0x800."),
-        ("ESR_EL1", 0x72000003, "A pointer failed its authentication with data key B."),
+        ("ESR_EL1", 0x72000003, "A pointer failed authentication with data key B."),
         ("ESR_EL1", 0xBE000011, "Asynchronous SError; the error is uncontainable."),
         ("ESR_EL1", 0xD60A0062, "Watchpoint 2 from the same Exception level: a write of the address in FAR_EL1."),
         ("ESR_EL1", 0xB8000000, "Exception class 0x2e is reserved."),

@@ -109,7 +109,7 @@ def test_code_that_is_not_mapped_is_taken_from_where_it_lies_and_says_so() -> No
         assert view is not None
         view[:] = words(STORE)
         first, second, *_ = code_lines(made, ENTRY, WITHOUT)
-    assert first == f"   (VA {ENTRY:#x} is not mapped; this is what IPA {ENTRY:#x} has)"
+    assert first == f"   (VA {ENTRY:#x} is not mapped; this is the code at IPA {ENTRY:#x})"
     assert second == f"=> {ENTRY:#x}  f9000001  str     x1, [x0]"
 
 

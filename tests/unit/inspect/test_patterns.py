@@ -105,7 +105,7 @@ CASES: dict[str, tuple[Evidence, str]] = {
     ),
     "stack overflow": (
         evidence(data_abort(SP - 16, 7, Access.WRITE, instruction=PUSH, stack=StackEnd(SP, 0, (), 1))),
-        "0x10 bytes below the lowest address that is mapped there, 0x40100000. The one frame on it shows no recursion.",
+        "0x10 bytes below the lowest address that is mapped there, 0x40100000. Its only frame shows no recursion.",
     ),
     "recursion": (
         evidence(data_abort(SP - 16, 7, Access.WRITE, instruction=PUSH, stack=StackEnd(SP, 0x1000, ("f", "g"), 90))),
@@ -113,24 +113,27 @@ CASES: dict[str, tuple[Evidence, str]] = {
     ),
     "an SP that leads nowhere": (
         evidence(data_abort(SP - 16, 7, Access.WRITE, instruction=PUSH, stack=StackEnd(None, 0, (), 0))),
-        "an SP that was set wrong",
+        "the stack has not overflowed, but SP is wrong",
     ),
     "overwritten": (
         evidence(
             exception(EC.UNKNOWN, place="0x40080000 <f>", changed=Changed(PC, PC + 16, NOP, 0, "zeros", "buffer")),
         ),
-        "The code at 0x40080000 <f> has been overwritten: 00000000 is there now, and the file has d503201f. 16 bytes "
+        "The code at 0x40080000 <f> has been overwritten: 00000000 is there now; the file has d503201f. 16 bytes "
         "differ, from 0x40080000 to 0x4008000f: zeros.",
     ),
     "a call to nowhere": (
         evidence(fetch_abort(FAR, 7, caller="the call BLR x8 at 0x40080000 <f>")),
-        "has jumped to 0x50000000, where nothing can be fetched. The guest came there by the call BLR x8",
+        "has jumped to 0x50000000, from which nothing can be fetched. The guest got there through the call BLR x8",
     ),
     "a wild pointer is no stack": (evidence(data_abort(FAR, 7, instruction=LOAD), tcr=TCR), "Nothing maps"),
-    "BTI": (evidence(exception(EC.BRANCH_TARGET)), "no landing pad"),
-    "FPAC": (evidence(exception(EC.POINTER_AUTH_FAIL)), "failed its authentication"),
-    "PAC": (evidence(fetch_abort(1 << 61 | PC, 4), sctlr=int(Sctlr.of(M=1, EnIA=1))), "failed its authentication"),
-    "no PAC without its key": (evidence(fetch_abort(1 << 61 | PC, 4), sctlr=MMU, tcr=TCR), "no virtual address"),
+    "BTI": (evidence(exception(EC.BRANCH_TARGET)), "not a landing pad"),
+    "FPAC": (evidence(exception(EC.POINTER_AUTH_FAIL)), "failed authentication"),
+    "PAC": (evidence(fetch_abort(1 << 61 | PC, 4), sctlr=int(Sctlr.of(M=1, EnIA=1))), "failed authentication"),
+    "no PAC without its key": (
+        evidence(fetch_abort(1 << 61 | PC, 4), sctlr=MMU, tcr=TCR),
+        "not a valid virtual address",
+    ),
     "zeros": (evidence(exception(EC.UNKNOWN, instruction=0)), "only zeros"),
     "not code": (evidence(exception(EC.UNKNOWN, instruction=0), entry=PC), "Not even the first instruction"),
     "feature": (
@@ -144,8 +147,8 @@ CASES: dict[str, tuple[Evidence, str]] = {
         ),
         "semihosting call",
     ),
-    "EL2": (evidence(exception(EC.UNKNOWN, instruction=0xD53C1100)), "HCR_EL2 and expects to be at EL2"),
-    "EL3": (evidence(exception(EC.UNKNOWN, instruction=0xD51E1100)), "SCR_EL3 and expects to be at EL3"),
+    "EL2": (evidence(exception(EC.UNKNOWN, instruction=0xD53C1100)), "HCR_EL2 and so expects to be at EL2"),
+    "EL3": (evidence(exception(EC.UNKNOWN, instruction=0xD51E1100)), "SCR_EL3 and so expects to be at EL3"),
     "GIC": (
         replace(
             evidence(exception(EC.UNKNOWN, instruction=0xD538CC00)),
@@ -158,14 +161,14 @@ CASES: dict[str, tuple[Evidence, str]] = {
     "undefined": (evidence(exception(EC.UNKNOWN, instruction=7)), "0x00000007) is undefined"),
     "floating point": (evidence(exception(EC.FP_ACCESS)), "CPACR_EL1.FPEN traps"),
     "SVE": (evidence(exception(EC.SVE)), "uses SVE while CPACR_EL1.ZEN traps"),
-    "PC alignment": (evidence(exception(EC.PC_ALIGNMENT, pc=PC + 2)), "no multiple of 4"),
+    "PC alignment": (evidence(exception(EC.PC_ALIGNMENT, pc=PC + 2)), "not a multiple of 4"),
     "illegal state": (evidence(exception(EC.ILLEGAL_STATE)), "PSTATE.IL is set"),
     "BRK": (evidence(exception(EC.BRK64, 1000)), "__builtin_trap()"),
     "BUG": (evidence(exception(EC.BRK64, 0x800)), "BUG()"),
     "a BRK like any other": (evidence(exception(EC.BRK64, 5)), "BRK #0x5 is a breakpoint in the code"),
     "MMU on": (
         evidence(fetch_abort(PC, 5, before=(NOP, 0xD5181000)), sctlr=MMU),
-        "just written SCTLR_EL1, and with the MMU on the next instruction cannot be fetched. Nothing maps",
+        "just enabled the MMU by writing SCTLR_EL1, and the next instruction cannot be fetched. Nothing maps",
     ),
     "external": (
         evidence(data_abort(FAR, 0x10, translated=translated(FAR, ipa=0x0B00_0000))),
@@ -176,22 +179,22 @@ CASES: dict[str, tuple[Evidence, str]] = {
         evidence(data_abort(FAR, 0x10, translated=translated(FAR, ipa=0x0900_0000))),
         "refuses this access",
     ),
-    "table nowhere": (evidence(data_abort(FAR, 0x15)), "table lies where there is no memory"),
+    "table nowhere": (evidence(data_abort(FAR, 0x15)), "table is at an address without memory"),
     "alignment": (evidence(data_abort(FAR + 1, 0x21, instruction=0x885F7C20)), "exclusive access to 0x50000001"),
     "alignment of a device": (evidence(data_abort(FAR + 1, 0x21, instruction=0xB9400020)), "4 bytes to 0x50000001"),
     "atomic": (evidence(data_abort(FAR, 0x35)), "exclusive or atomic"),
-    "access flag": (evidence(data_abort(FAR, 0xB)), "access flag clear"),
+    "access flag": (evidence(data_abort(FAR, 0xB)), "access flag is clear"),
     "read-only": (
         evidence(data_abort(FAR, 0xF, Access.WRITE, translated=translated(FAR, leaf=2 << 6)), sctlr=MMU),
         "read-only page",
     ),
     "kernel's page": (
         evidence(data_abort(FAR, 0xF, el=0, translated=translated(FAR, leaf=0)), sctlr=MMU),
-        "a page of the kernel alone",
+        "in a page reserved for the kernel",
     ),
     "PAN": (
         evidence(data_abort(FAR, 0xF, translated=translated(FAR, leaf=1 << 6)), pstate=Spsr.of(M=5, PAN=1)),
-        "PSTATE.PAN set",
+        "PSTATE.PAN is set",
     ),
     "APTable": (evidence(data_abort(FAR, 0xF, Access.WRITE, translated=translated(FAR, leaf=0))), "APTable"),
     "PXN": (
@@ -205,9 +208,12 @@ CASES: dict[str, tuple[Evidence, str]] = {
     ),
     "EL0 can write it": (
         evidence(fetch_abort(FAR, 0xF, translated=translated(FAR, leaf=1 << 6))),
-        "what EL0 can write",
+        "pages that EL0 can write",
     ),
-    "not canonical": (evidence(data_abort(0x6B6F_6F42_6E65_4F21, 4), sctlr=MMU, tcr=TCR), "no virtual address"),
+    "not canonical": (
+        evidence(data_abort(0x6B6F_6F42_6E65_4F21, 4), sctlr=MMU, tcr=TCR),
+        "not a valid virtual address",
+    ),
     "EPD1": (
         evidence(data_abort(2**64 - 4096, 4), sctlr=MMU, tcr=TCR | int(Tcr.of(EPD1=1))),
         "Walks with TTBR1_EL1 are disabled",
@@ -219,9 +225,9 @@ CASES: dict[str, tuple[Evidence, str]] = {
     "address size": (
         evidence(data_abort(FAR, 1, translated=beyond(0x20_0000_0000)), sctlr=MMU),
         "The address in the block descriptor of level 1 (0x2000000001) is 0x2000000000, beyond the 32 bits that "
-        "TCR_EL1.IPS = 0b000 allows. Nor does this machine have memory there",
+        "TCR_EL1.IPS = 0b000 allows. This machine has no memory there either",
     ),
-    "address size, MMU off": (evidence(data_abort(1 << 50, 0)), "taken as a physical address"),
+    "address size, MMU off": (evidence(data_abort(1 << 50, 0)), "used as a physical address"),
     "AArch32": (evidence(aarch64=False), "AArch32 state"),
     "root": (
         evidence(ending=Ending.PANIC, message="VFS: Unable to mount root fs on unknown-block(0,0)"),
@@ -230,7 +236,7 @@ CASES: dict[str, tuple[Evidence, str]] = {
     "init": (evidence(ending=Ending.PANIC, message="No working init found."), "no program to start"),
     "init died": (
         evidence(ending=Ending.PANIC, message="Attempted to kill init! exitcode=0x0b"),
-        "first process has ended",
+        "first process (init) exited",
     ),
     "another panic": (evidence(ending=Ending.PANIC, message="corrupted"), "stopped itself"),
     "CPU_OFF": (evidence(ending=Ending.NO_PROGRESS, recent=(recent(CpuDown(0), HVC),)), "has only one"),
@@ -248,7 +254,10 @@ CASES: dict[str, tuple[Evidence, str]] = {
         "INTID 27 (virtual timer) is pending at cpu0, but GICR_ISENABLER0 is 0x00000000: bit 27 is clear.",
     ),
     "halt": (evidence(ending=Ending.NO_PROGRESS, instruction=HALT), "endless loop"),
-    "a lock whose holder sleeps": (stuck_cpus(WAITS, spins(0, 0x8000), spins(2, 0x8000)), "cpu0 and cpu2 wait for"),
+    "a lock whose holder sleeps": (
+        stuck_cpus(WAITS, spins(0, 0x8000), spins(2, 0x8000)),
+        "cpu0 and cpu2 are waiting for",
+    ),
     "a flag of one that is off": (stuck_cpus(spins(0, 0x8000), IS_OFF), "cpu1 is off"),
     "a lock of nobody": (stuck_cpus(spins(0, 0x8000), spins(2, 0x8000)), "the same memory"),
     "locks in different orders": (stuck_cpus(spins(0, 0x8000), spins(2, 0x8008)), "different orders"),
@@ -257,7 +266,7 @@ CASES: dict[str, tuple[Evidence, str]] = {
         "All CPUs",
     ),
     "polling": (evidence(ending=Ending.NO_PROGRESS, instruction=0xB4FFFFE0, before=(LOAD,)), "waits for it to change"),
-    "loop": (evidence(ending=Ending.NO_PROGRESS, instruction=0x17FFFFFF, before=(NOP,)), "goes round in a loop"),
+    "loop": (evidence(ending=Ending.NO_PROGRESS, instruction=0x17FFFFFF, before=(NOP,)), "runs in a loop"),
 }
 
 
@@ -310,11 +319,11 @@ OTHERS: dict[str, tuple[Evidence, str]] = {
             instruction=PUSH,
             vector=El1Exception(data_abort_esr(True, 5, is_write=True), FAR, VECTOR, SP),
         ),
-        "uses the stack, and faults as well: SP is 0x40100000",
+        "uses the stack and faults as well: SP is 0x40100000",
     ),
     "vectors not aligned": (
         evidence(data_abort(8, 5), stuck=True, vbar=VECTOR + 64, vector=El1Exception(1 << 25, 0, VECTOR, SP)),
-        "is 0x40000a40, no multiple of 2 KiB",
+        "is 0x40000a40, which is not a multiple of 2 KiB",
     ),
     "vectors overwritten": (
         evidence(
@@ -343,12 +352,12 @@ OTHERS: dict[str, tuple[Evidence, str]] = {
         evidence(
             data_abort(8, 5), stuck=True, chain=Chain((El1Exception(0, 0, PC, SP, times=9, repeats_itself=True),))
         ),
-        "each time inside the one before",
+        "nested deeper each time",
     ),
     "handler faults": (evidence(data_abort(FAR, 5), handler_fault=data_abort(8, 5)), "Then its handler faults. A null"),
     "SP alignment": (
         evidence(data_abort(8, 5, sp=SP + 8), sctlr=int(Sctlr.of(SA=1))),
-        "SP is 0x40100008, no multiple of 16, and SCTLR_EL1.SA is 1",
+        "SP is 0x40100008, which is not a multiple of 16, and SCTLR_EL1.SA is 1",
     ),
     "unknown calls": (
         evidence(
@@ -382,7 +391,7 @@ OTHERS: dict[str, tuple[Evidence, str]] = {
         ),
         "in memory.rom, which stage 2 maps r only: no writes",
     ),
-    "the engine": (evidence(), "could not go on"),
+    "the engine": (evidence(), "could not continue"),
 }
 
 

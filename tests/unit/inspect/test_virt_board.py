@@ -24,14 +24,14 @@ def advice(machine: MachineDescription, ipa: int) -> tuple[str, str]:
     [
         (0x0801_000C, "the CPU interface of a GICv2", "--gic 2 gives the machine a GICv2"),
         (0x0902_0008, "fw_cfg", "--append, --initrd and --dtb"),
-        (0x0903_0000, "the PL061 (GPIO)", "armvcpu has none"),
-        (0x3F00_0000, "the configuration space of PCIe", "armvcpu has none"),
+        (0x0903_0000, "the PL061 (GPIO)", "armvcpu does not model it"),
+        (0x3F00_0000, "the configuration space of PCIe", "armvcpu does not model it"),
         (0x0904_0018, "the second PL011", '[device.uart1] with type = "pl011"'),
     ],
 )
 def test_a_device_of_the_virt_board_is_named(ipa: int, name: str, step: str) -> None:
     meaning, said = advice(load_machine(None), ipa)
-    assert meaning == f"QEMU's virt board has {name} at IPA {ipa:#x}; this machine has not."
+    assert meaning == f"QEMU's virt board has {name} at IPA {ipa:#x}; this machine does not."
     assert step in said
 
 

@@ -260,9 +260,7 @@ def test_a_machine_whose_cpus_all_spin_is_at_its_end(monkeypatch: pytest.MonkeyP
     with board() as (made, core):
         result = run_machine(made, Watchdog(core.stop))
         assert (result.ending, result.status) == (Ending.NO_PROGRESS, 123)
-        assert result.message.startswith(
-            "no CPU can make progress: cpu0 goes round in a loop at 0x40080000 <main>; cpu1"
-        )
+        assert result.message.startswith("no CPU can make progress: cpu0 runs in a loop at 0x40080000 <main>; cpu1")
 
 
 # Who is to blame -----------------------------------------------------------------------------------------------
