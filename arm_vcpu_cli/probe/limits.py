@@ -194,9 +194,8 @@ LIMITS: Final = (
     Limit(
         MACHINE,
         "Guests that are stopped",
-        "Polls, and interrupts and exceptions that come back at once, are recognised only on the vCPU that ran last. "
-        "Loops that read only CNTVCT_EL0 or CNTPCT_EL0 count as delays. The report of a fault or a panic does not "
-        "mention interrupts that are held back.",
+        "Polls, and interrupts and exceptions that come back at once, are recognised in the last 20 exits of each vCPU. "
+        "Loops that read only CNTVCT_EL0 or CNTPCT_EL0 count as delays.",
     ),
     Limit(
         MACHINE,
