@@ -194,8 +194,8 @@ LIMITS: Final = (
     Limit(
         MACHINE,
         "Guests that are stopped",
-        "Polls, and interrupts and exceptions that come back at once, are recognised in the last 20 exits of each vCPU. "
-        "Loops that read only CNTVCT_EL0 or CNTPCT_EL0 count as delays.",
+        "Polls, and interrupts and exceptions that come back at once, are recognised in the last 20 exits of each "
+        "vCPU. Loops that read only CNTVCT_EL0 or CNTPCT_EL0 count as delays.",
     ),
     Limit(
         MACHINE,
