@@ -47,6 +47,7 @@ class Example:
     upper: bool
     on: bool
     pan: bool
+    uao: bool
     tcr: int
     sctlr: int
     mair: int
@@ -58,7 +59,7 @@ class Example:
         words = " ".join(f"{place:#x}={word:#x}" for place, word in self.words.items())
         return (
             f"TTBR{int(self.upper)}_EL1={self.ttbr:#x} TCR_EL1={self.tcr:#x} SCTLR_EL1={self.sctlr:#x} "
-            f"MAIR_EL1={self.mair:#x} PAN={int(self.pan)}: {words}"
+            f"MAIR_EL1={self.mair:#x} PAN={int(self.pan)} UAO={int(self.uao)}: {words}"
         )
 
 
@@ -83,7 +84,7 @@ def make_example(random: Random, places: Places, effective: Callable[[int], int]
     sctlr = _SCTLR | (random.random() < 0.2) * _WXN | (random.random() < 0.15) * _EE
     on = random.random() < 0.95
     mair = sum(random.choice(_MEMORY) << 8 * index for index in range(NORMAL)) | 0xFF << 8 * NORMAL
-    example = Example(upper, on, random.random() < 0.3, tcr, sctlr | on * _M, mair, 0)
+    example = Example(upper, on, random.random() < 0.3, random.random() < 0.3, tcr, sctlr | on * _M, mair, 0)
     _Maker(random, places, example, Tcr(effective(tcr))).make()
     return example
 

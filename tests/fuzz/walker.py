@@ -4,7 +4,7 @@
     python -m tests.fuzz.walker --model max --seed 7 --only 412
 
 One engine translates all examples of a model, with its tables rewritten in place: by AT, and where that does no harm by
-loads, stores and branches. An example is known by its seed and number.
+loads, stores, branches, and fetches at EL0. An example is known by its seed and number.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ _UPPER: Final = -(1 << 64 - FIXED_SIZE) & (1 << 64) - 1
 _FIXED_TABLES: Final = (RAM + 0x10_0000, RAM + 0x10_2000)
 """Those of the half that is not random: for little-endian and for big-endian data."""
 _LEAF: Final = 0x701 | NORMAL << 2
-_READ_ONLY, _PXN = 1 << 7, 1 << 53
-_EC_DATA, _EC_FETCH = 0x25 << 26 | 1 << 25, 0x21 << 26 | 1 << 25
+_READ_ONLY, _XN = 1 << 7, 3 << 53
+_EC_DATA, _EC_FETCH, _EC_FETCH_LOWER = 0x25 << 26 | 1 << 25, 0x21 << 26 | 1 << 25, 0x20 << 26 | 1 << 25
 _EXTERNAL: Final = 0x10
 _OUTPUT: Final = (1 << 48) - (1 << 12)
 _NC: Final = 0x44
@@ -80,7 +80,9 @@ ACCESSES: Final = (
     Plain("LDTR", 0, Access.READ),
     Plain("STTR", 0, Access.WRITE),
     Plain("BLR", 1, Access.EXECUTE),
+    Plain("ERET to EL0", 0, Access.EXECUTE),
 )
+_UNPRIVILEGED: Final = ("LDTR", "STTR")
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,8 @@ class Lab:
         for ipa in (_TABLES, _DATA):
             guest.map(ipa, _SIZE)
         guest.write(_DATA, struct.pack("<I", _RETURN) * (_SIZE // 4))
-        self._has_pan2 = model == "max"
+        # FEAT_PAN2 and FEAT_UAO.
+        self._is_later = model == "max"
         self.controls: Stage1Controls = guest.vcpu.memory().controls
         for order, table in zip(("<", ">"), _FIXED_TABLES, strict=True):
             self._write_fixed(order, table)
@@ -130,7 +133,7 @@ class Lab:
         """Tables that map the program and its results where they are, for EL1 alone."""
         second = table + 0x1000
         self._put(order, table + (RAM >> 30) * 8, second | 3)
-        for number, bits in ((0, _READ_ONLY), (1, _PXN)):
+        for number, bits in ((0, _READ_ONLY), (1, _XN)):
             self._put(order, second + number * 8, RAM + number * _BLOCK | _LEAF | bits)
 
     def _put(self, order: str, ipa: int, word: int) -> None:
@@ -140,7 +143,7 @@ class Lab:
         """Make an example and try it."""
         random = Random(f"{seed}/{number}")
         example = make_example(random, _PLACES, self.controls.effective_tcr)
-        example.pan = example.pan and self._has_pan2
+        example.pan, example.uao = example.pan and self._is_later, example.uao and self._is_later
         self._load(example)
         memory = self._guest.vcpu.memory()
         accessible = [self._may_access(memory, example, address) for address in example.addresses]
@@ -151,7 +154,7 @@ class Lab:
                 yield Finding(self.model, seed, number, operation, address, engine, walker, str(example))
 
         for address, accessed in zip(example.addresses, accessible, strict=True):
-            for at in TRANSLATIONS if self._has_pan2 else TRANSLATIONS[:4]:
+            for at in TRANSLATIONS if self._is_later else TRANSLATIONS[:4]:
                 pan = at.pan and example.pan
                 walk = memory.translate(address, el=at.el, access=at.access, pan=pan).stage1
                 said = _par(next(results), next(results))
@@ -190,20 +193,22 @@ class Lab:
         pairs = [word for pair in zip(example.addresses, accessible, strict=True) for word in pair]
         guest.write(_ARRAY, struct.pack(f"{order}{len(pairs)}Q", *pairs))
         guest.prepare("walks")
-        pan = Spsr.of(PAN=1) if example.pan else 0
+        pstate = MASKED | EL1H | Spsr.of(PAN=int(example.pan), UAO=int(example.uao))
         guest.core.restorer(guest.vcpu.state)()
-        guest.core.pstate_writer()(MASKED | EL1H | pan)
+        guest.core.pstate_writer()(pstate)
         guest.core.saver(guest.vcpu.state)()
         guest["VBAR_EL1"] = base + guest.label("vectors")
         ctx = guest.vcpu.ctx
         ctx.elr = base + guest.label("walks")
         stored = int.from_bytes(struct.pack("<II", _RETURN, _RETURN), "little" if order == "<" else "big")
-        values = (base + _ARRAY, base + _RESULTS, len(example.addresses), self._has_pan2, stored)
+        count = len(example.addresses)
+        not_for_el0 = base + _RESULTS if example.on else _PLACES.nowhere
+        values = (base + _ARRAY, base + _RESULTS, count, self._is_later, stored, pstate, not_for_el0)
         for register, value in enumerate(values, 20):
             ctx.set_gpr(register, int(value))
         assert is_call(guest.run()), str(example)
         assert guest.slot is None, f"exception {guest.slot} ({guest.esr:#x}): {example}"
-        count = sum((12 if self._has_pan2 else 8) + 5 * each for each in accessible)
+        count = sum((12 if self._is_later else 8) + len(ACCESSES) * each for each in accessible)
         return struct.unpack(f"{order}{count}Q", guest.read(_RESULTS, 8 * count))
 
 
@@ -228,14 +233,14 @@ def _expected_par(walk: Walk, example: Example) -> str:
 
 def _expected(memory: GuestMemory, example: Example, address: int, plain: Plain) -> int:
     """ESR_EL1 after an access, 0 if it is carried out."""
-    pan = example.pan and plain.el == 1
-    both = memory.translate(address, el=plain.el, access=plain.access, pan=pan)
+    el = 1 if example.uao and plain.name in _UNPRIVILEGED else plain.el
+    both = memory.translate(address, el=el, access=plain.access, pan=example.pan and el == 1)
     if both.paddr is not None:
         return 0
     fault = both.stage1.fault
     status = _EXTERNAL if fault is None else fault.fault_status
     if plain.access is Access.EXECUTE:
-        return _EC_FETCH | status
+        return (_EC_FETCH if plain.el else _EC_FETCH_LOWER) | status
     return _EC_DATA | DataAbortIss.of(WnR=int(plain.access is Access.WRITE), DFSC=status)
 
 

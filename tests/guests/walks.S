@@ -1,8 +1,9 @@
-// Has stage 1 translate addresses: by AT, by loads and stores with EL1's and with EL0's permissions, and by a branch.
+// Has stage 1 translate addresses: by AT, by loads and stores with EL1's and with EL0's permissions, by a branch, and by an
+// exception return to EL0.
 //
 // x20: an array of (address, 1 if it is to be accessed and not only translated); x21: where the results go; x22: the
 // number of addresses; x23: 1 if there is FEAT_PAN2; x24: what is stored, which is also what is executed there, and
-// returns.  Results are pairs of PAR_EL1 and ESR_EL1, the latter 0 without an exception; of accesses only ESR_EL1.
+// returns; x25: SPSR_EL1 for EL1; x26: an address that EL0 cannot execute, to return to.  Results are pairs of PAR_EL1 and ESR_EL1, the latter 0 without an exception; of accesses only ESR_EL1.
         .arch   armv8.2-a
 
         .text
@@ -21,6 +22,14 @@ vectors:
         msr     elr_el1, x10
         eret
 1:      msr     elr_el1, x30
+        eret
+        .elseif \slot == 8
+        mrs     x9, esr_el1
+        mrs     x10, far_el1
+        cmp     x10, x26
+        csel    x9, xzr, x9, eq
+        msr     spsr_el1, x25
+        msr     elr_el1, x27
         eret
         .else
         hvc     #\slot
@@ -63,6 +72,15 @@ walks:
         access  ldtr x3, [x1]
         access  sttr x24, [x1]
         access  blr x1
+        // To EL0, and from there, by an exception in any case, to the label below.
+        mov     x9, #0
+        adr     x27, 3f
+        mov     x30, x26
+        mov     x10, #0x3c0
+        msr     spsr_el1, x10
+        msr     elr_el1, x1
+        eret
+3:      str     x9, [x21], #8
 2:      sub     x22, x22, #1
         cbnz    x22, walks
         hvc     #0x100

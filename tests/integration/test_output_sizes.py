@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from arm_vcpu_cli.engine.walk_checks import take_walk_checks
-from tests.integration.command import GUESTS, armvcpu
+from tests.integration.command import GUARD_SECONDS, GUESTS, armvcpu
+from tests.support import means
 from tests.support.tools import missing
 
 GUEST = GUESTS / "output_sizes.elf"
@@ -19,6 +20,11 @@ SAID = {
     "a block with bits of its offset": (0, 0x0000_0000_0800_0B00),
     "a root beyond": (0x9600_0000, 0x801),
 }
+DIFFERENT = {
+    "a page beyond that has other faults": 0x9600_000B,
+    "a block with bits of its offset": 0,
+}
+"""What the engine says first."""
 
 
 @pytest.mark.parametrize("model", ["cortex-a53", "cortex-a57", "cortex-a72", "max"])
@@ -29,6 +35,21 @@ def test_loads_and_at_are_told(model: str) -> None:
     said = [int(line, 16) for line in finished.out.split()]
     assert finished.status == 0
     assert dict(zip(SAID, zip(said[::2], said[1::2], strict=True), strict=True)) == SAID
+
+
+def test_what_another_engine_finds_out_at_stage_2_is_what_stage_1_has_refused() -> None:
+    code = f"""
+from arm_vcpu_cli.engine import corrections, levers
+corrections.take_walk_checks = levers.take_walk_checks = lambda: None
+from arm_vcpu_cli.cli.main import main
+main(["run", "--memory", "64M", {str(GUEST)!r}])
+"""
+    said = [int(line, 16) for line in means.python(code, seconds=GUARD_SECONDS, size=4 << 30).split()]
+    # A block at level 0 leads to the flash, and a page beyond to no memory: each is an abort of stage 2 at first.
+    assert (
+        dict(zip(SAID, said[::2], strict=True)) | DIFFERENT
+        == {name: esr for name, (esr, _) in SAID.items()} | DIFFERENT
+    )
 
 
 def test_a_walk_says_the_same() -> None:
