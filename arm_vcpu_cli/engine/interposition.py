@@ -12,7 +12,7 @@ the limit stays. More of them are in ``inline_counting``, ``code_writes``, ``ref
     does. With stage-2 pages, the rest of a stage-1 block would stay in the TLB instead, which violates the architecture
     (DDI 0487, D8.17: TLBI by VA applies to the entry for that VA, whatever its size). TLBI at EL1 concerns the leaf of
     stage 1; the hypervisor empties the TLB when it changes stage 2. So after both stages have been walked, the stub
-    walks stage 1 alone, and returns the size of its leaf.
+    walks stage 1 alone, and returns the size of its leaf. (The stubs of ``walk_checks`` know it without another walk.)
 
 ``float64_add``, ``sub``, ``mul``, ``div``
     have a fast path that uses the host's own arithmetic for numbers without special cases, but it calls the C library
@@ -153,8 +153,8 @@ class Interposition:
     def __init__(self, entries: Mapping[int, tuple[int, bytes]], words: Sequence[int] = ()) -> None:
         """``entries`` are the addresses of the table's words, each with the function in it and the stub for it. Behind
         a stub lie that function and ``words``."""
-        self.stubs: Final[dict[int, int]] = {}
-        """The address of each stub by that of the function that it stands for."""
+        self.switches: Final[list[ctypes.c_uint64]] = []
+        """The first of ``words`` behind each stub, by which it may be controlled."""
         page = mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
         anchor = ctypes.c_char.from_buffer(page)
         # The library still calls them while the interpreter destroys its objects.
@@ -168,7 +168,9 @@ class Interposition:
             page[at : at + len(content)] = content
             entry = ctypes.c_uint64.from_address(address)
             self._originals.append((entry, original))
-            entry.value = self.stubs[original] = ctypes.addressof(anchor) + at
+            entry.value = ctypes.addressof(anchor) + at
+            if words:
+                self.switches.append(ctypes.c_uint64.from_buffer(page, at + len(content) - len(words) * WORD))
             at += len(content)
 
     def undo(self) -> None:
@@ -177,10 +179,9 @@ class Interposition:
             entry.value = original
 
 
-def interpose_walk(under: Interposition | None = None) -> Interposition | None:
-    """Redirect walks of both stages to their stub; None if that is not possible or has been done already. ``under`` has
-    redirected them before, and its stub is what this one calls."""
-    return interpose({WALK: _WALK_STUB}, under=under)
+def interpose_walk() -> Interposition | None:
+    """Redirect walks of both stages to their stub; None if that is not possible or has been done already."""
+    return interpose({WALK: _WALK_STUB})
 
 
 def interpose_arithmetic() -> Interposition | None:
@@ -188,13 +189,10 @@ def interpose_arithmetic() -> Interposition | None:
     return interpose(FLOAT_STUBS)
 
 
-def interpose(
-    stubs: Mapping[str, bytes], words: Sequence[int] = (), *, under: Interposition | None = None
-) -> Interposition | None:
+def interpose(stubs: Mapping[str, bytes], words: Sequence[int] = ()) -> Interposition | None:
     """Redirect functions of the library to stubs by their symbols; None if that is not possible.
 
-    Behind each stub, at the next multiple of 8, lie the address of the function and ``words``. Where ``under``
-    has redirected a function, its stub is what is redirected, and called.
+    Behind each stub, at the next multiple of 8, lie the address of the function and ``words``.
     """
     library = loaded_library() if is_linux() and is_x86() else None
     if library is None:
@@ -203,8 +201,6 @@ def interpose(
     entries: dict[int, tuple[int, bytes]] = {}
     for name, stub in stubs.items():
         original = library_function(name)
-        if under is not None and original is not None:
-            original = under.stubs.get(original, original)
         found = [] if original is None else places_of(original, content, WORD)
         if original is None or len(found) != 1:
             return None

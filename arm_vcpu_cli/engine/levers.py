@@ -32,7 +32,7 @@ from arm_vcpu_cli.engine.throwaway import (
     throw_away_engine,
 )
 from arm_vcpu_cli.engine.unicorn_api import library_function
-from arm_vcpu_cli.engine.walk_checks import take_walk_checks
+from arm_vcpu_cli.engine.walk_checks import heed_stage1_sizes
 from arm_vcpu_cli.errors import EngineError
 from arm_vcpu_cli.record import Record
 
@@ -92,7 +92,7 @@ def known_levers() -> Levers:
         return Levers(
             exit_check=build.exit_check,
             code_scans=True,
-            stage1_sizes=interpose_walk(take_walk_checks()) is not None,
+            stage1_sizes=heed_stage1_sizes(),
             execute_on_demand=True,
             arithmetic=interpose_arithmetic() is not None,
             inline_counting=counter is not None and interpose_counting(counter, build.operations) is not None,
@@ -111,7 +111,7 @@ def known_levers() -> Levers:
 
 
 def _take_stage1_sizes() -> bool:
-    interposition = interpose_walk(take_walk_checks())
+    interposition = interpose_walk()
     if interposition is None:
         return False
     if _sizes_are_those_of_stage1():

@@ -35,17 +35,19 @@ _LOADS: Final = ("address_space_ldq_le_aarch64", "address_space_ldq_be_aarch64")
 # 12960 and ID_AA64MMFR1_EL1 at 12968. The latter is zero for an Armv8.0 CPU. In the word, bits 7:0 are the width of
 # output addresses, 9:8 the level of the next descriptor, 11:10 the first level that has blocks, 16:12 log2 of their
 # size at level 2; bit 18 says that the table's base is too wide, 19 that the walk was ended, 20 that the address has a
-# tag which only data accesses may have, and 31 that the walk is on.
+# tag which only data accesses may have, 21 that both stages are walked, and 31 that the walk is on.
 
 _WALK_STUB: Final = bytes.fromhex(
+    "41ba00000080"  # mov r10d, 0x80000000
     "8d41e0"  # lea eax, [rcx - 32]
     "83f802"  # cmp eax, 2
-    "7615"  # jbe mine
+    "761b"  # jbe mine
     "8d41f0"  # lea eax, [rcx - 16]
     "83f803"  # cmp eax, 3
-    "0f870a010000"  # ja pass
+    "0f8764010000"  # ja pass
     "83f801"  # cmp eax, 1
-    "0f8401010000"  # je pass
+    "0f845b010000"  # je pass
+    "41ba00002080"  # mov r10d, 0x80200000
     "53"  # mine: push rbx
     "55"  # push rbp
     "4889fb"  # mov rbx, rdi
@@ -55,20 +57,24 @@ _WALK_STUB: Final = bytes.fromhex(
     "ff742438"  # push qword [rsp + 56]
     "ff742438"  # push qword [rsp + 56]
     "ff742438"  # push qword [rsp + 56]
-    "c787d40b000000000080"  # mov dword [rdi + 3028], 0x80000000
+    "448997d40b0000"  # mov dword [rdi + 3028], r10d
     "4889f0"  # mov rax, rsi
     "48c1f837"  # sar rax, 55
     "48ffc0"  # inc rax
     "4883f801"  # cmp rax, 1
-    "0f8787000000"  # ja tagged
-    "ff15c8000000"  # go: call qword [rip + original]
+    "0f87de000000"  # ja tagged
+    "ff151f010000"  # go: call qword [rip + original]
     "4883c420"  # add rsp, 32
     "8b8bd40b0000"  # mov ecx, dword [rbx + 3028]
     "89abd40b0000"  # mov dword [rbx + 3028], ebp
     "488b542430"  # mov rdx, qword [rsp + 48]
     "f7c100001c00"  # test ecx, 0x1c0000
-    "7523"  # jne special
-    "488b542438"  # plain: mov rdx, qword [rsp + 56]
+    "752f"  # jne special
+    "84c0"  # plain: test al, al
+    "7524"  # jne out
+    "f7c100002000"  # test ecx, 0x200000
+    "7564"  # jne both
+    "488b542438"  # attributes: mov rdx, qword [rsp + 56]
     "4885d2"  # test rdx, rdx
     "7412"  # je out
     "f602f0"  # test byte [rdx], 240
@@ -97,23 +103,43 @@ _WALK_STUB: Final = bytes.fromhex(
     "75c2"  # jne out
     "488b542420"  # mov rdx, qword [rsp + 32]
     "8322fb"  # and dword [rdx], 0xfffffffb
-    "eb9c"  # jmp plain
+    "eb90"  # jmp plain
+    "48833d9200000000"  # both: cmp qword [rip + 146], 0x0 # sizes
+    "7492"  # je attributes
+    "ba00100000"  # mov edx, 0x1000
+    "4189c8"  # mov r8d, ecx
+    "41c1e80c"  # shr r8d, 12
+    "4183e01f"  # and r8d, 31
+    "7422"  # je set
+    "4183c003"  # add r8d, 3
+    "41d1e8"  # shr r8d, 1
+    "c1e908"  # shr ecx, 8
+    "f7d1"  # not ecx
+    "83e103"  # and ecx, 3
+    "458d48fd"  # lea r9d, [r8 - 3]
+    "410fafc9"  # imul ecx, r9d
+    "4401c1"  # add ecx, r8d
+    "ba01000000"  # mov edx, 1
+    "48d3e2"  # shl rdx, cl
+    "4c8b442428"  # set: mov r8, qword [rsp + 40]
+    "498910"  # mov qword [r8], rdx
+    "e951ffffff"  # jmp attributes
     "4883bfa832000000"  # tagged: cmp qword [rdi + 12968], 0
-    "0f846bffffff"  # je go
+    "0f8414ffffff"  # je go
     "4989f2"  # mov r10, rsi
     "49c1ea37"  # shr r10, 55
     "4183e201"  # and r10d, 1
     "4183c233"  # add r10d, 51
     "488b8758030000"  # mov rax, qword [rdi + 856]
     "4c0fa3d0"  # bt rax, r10
-    "0f834bffffff"  # jnc go
+    "0f83f4feffff"  # jnc go
     "818fd40b000000001000"  # or dword [rdi + 3028], 0x100000
-    "e93cffffff"  # jmp go
+    "e9e5feffff"  # jmp go
     "ff2504000000"  # pass: jmp qword [rip + original]
 )
 """As ``get_phys_addr`` in ``interposition``, for the walks of EL1&0: of both stages, and of stage 1 alone. Of a fault,
 byte 0 is the type (7: address size), 16 the level, 24 whether it is stage 2's, and 25 whether it is on a walk of stage
-1. Of permissions, 4 is to execute."""
+1. Of permissions, 4 is to execute. The word behind it is 1 if the size is to be that of stage 1's leaf."""
 
 _PARAMETERS_STUB: Final = bytes.fromhex(
     "8d42e0"  # lea eax, [rdx - 32]
@@ -252,5 +278,20 @@ def take_walk_checks() -> Interposition | None:
     """Have the engines of this process check their walks, from now on; None if that is not possible."""
     if known_build() is None:
         return None
-    stubs = {WALK: _WALK_STUB, _PARAMETERS: _PARAMETERS_STUB, **dict.fromkeys(_LOADS, _LOAD_STUB)}
-    return interpose(stubs, _WORDS)
+    inner = interpose({_PARAMETERS: _PARAMETERS_STUB, **dict.fromkeys(_LOADS, _LOAD_STUB)}, _WORDS)
+    if inner is None:
+        return None
+    outer = interpose({WALK: _WALK_STUB}, [0])
+    if outer is None:
+        inner.undo()
+    return outer
+
+
+def heed_stage1_sizes() -> bool:
+    """Give entries of the TLB the size of stage 1's leaf from now on, as the stub of ``interposition`` does; whether
+    that is possible."""
+    checks = take_walk_checks()
+    if checks is None:
+        return False
+    checks.switches[0].value = 1
+    return True

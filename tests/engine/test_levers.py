@@ -102,7 +102,7 @@ def test_an_interposition_that_changes_nothing_is_taken_back(monkeypatch: pytest
         def undo(self) -> None:
             undone.append(True)
 
-    monkeypatch.setattr(levers, "interpose_walk", lambda _under: Idle())
+    monkeypatch.setattr(levers, "interpose_walk", Idle)
     monkeypatch.setattr(levers, "_loaded_after_tlbi", lambda *_, **__: 0)
     assert not levers._take_stage1_sizes()
     assert undone == [True]

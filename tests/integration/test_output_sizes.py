@@ -40,7 +40,8 @@ def test_loads_and_at_are_told(model: str) -> None:
 def test_what_another_engine_finds_out_at_stage_2_is_what_stage_1_has_refused() -> None:
     code = f"""
 from arm_vcpu_cli.engine import corrections, levers
-corrections.take_walk_checks = levers.take_walk_checks = lambda: None
+corrections.take_walk_checks = lambda: None
+levers.heed_stage1_sizes = lambda: levers.interpose_walk() is not None
 from arm_vcpu_cli.cli.main import main
 main(["run", "--memory", "64M", {str(GUEST)!r}])
 """
