@@ -100,8 +100,8 @@ LIMITS: Final = (
     Limit(
         ENGINE,
         "WFE and YIELD",
-        "HCR_EL2.TWE has no effect. WFE gives up the vCPU's turn, and resumes once the others have had theirs, with "
-        "an event or without.",
+        "HCR_EL2.TWE and SCTLR_EL1.nTWE have no effect. WFE gives up the vCPU's turn, and resumes once the others have "
+        "had theirs, with an event or without.",
     ),
     Limit(
         ENGINE,

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from arm_vcpu_cli.arch.registers.sysreg import decode_system_move
+from arm_vcpu_cli.arch.syndrome.esr import system_trap_esr
 from arm_vcpu_cli.engine.hidden_registers import HIDDEN, hide_registers, hiding_works
 from tests.fuzz.encodings import EXECUTED, MODELS, Lab
 from tests.support.tools import missing
@@ -16,7 +18,15 @@ from tests.support.tools import missing
 STEP, SEED = 101, 0
 MRS, MSR = 0xD530_0003, 0xD510_0003
 MDSCR_TDCC = 1 << 12
-PMCCNTR, PMEVCNTR0, MDCCSR, OSDLR, L2CTLR, CPUECTLR = 0xB9D00, 0xBE800, 0x30100, 0x01380, 0x9B040, 0x9F220
+PMCCNTR, PMEVCNTR0, MDCCSR, OSDLR, DBGDTR, L2CTLR, CPUECTLR = (
+    0xB9D00,
+    0xBE800,
+    0x30100,
+    0x01380,
+    0x30400,
+    0x9B040,
+    0x9F220,
+)
 """op0[0] to op2 as in bits [19:5] of the word."""
 UNDEFINED = 0x0200_0000
 
@@ -63,6 +73,16 @@ def test_the_implementation_has_registers_with_the_values_of_its_manual(lab: Lab
 def test_the_debug_channel_and_the_double_lock_read_zero(lab: Lab) -> None:
     assert lab.execute(MRS | OSDLR, 1, False) == (EXECUTED, 0)
     assert [lab.execute(MRS | MDCCSR, el, False) for el in (1, 0)] == [(EXECUTED, 0)] * 2
+
+
+@pytest.mark.parametrize("word", [MRS | MDCCSR, MRS | DBGDTR, MSR | DBGDTR])
+def test_the_debug_channel_traps_from_el0_where_el1_says_so(lab: Lab, word: int) -> None:
+    move = decode_system_move(word)
+    assert move is not None
+    with lab.edited("MDSCR_EL1", MDSCR_TDCC):
+        assert lab.execute(word, 0, False)[0] == system_trap_esr(move)
+        assert lab.execute(word, 1, False)[0] == EXECUTED
+    assert lab.execute(word, 0, False)[0] == EXECUTED
 
 
 @pytest.mark.parametrize(("word", "esr"), [(0xD503_42DF, 0x6207_93E4), (0xD503_4FFF, 0x6207_D3FE)])

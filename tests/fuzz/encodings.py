@@ -1,7 +1,7 @@
 """Every MRS, MSR, system instruction, hint and barrier at EL1 and EL0 against what the CPU has by the manual.
 
     python -m tests.fuzz.encodings
-    python -m tests.fuzz.encodings --model max --step 16 --seed 3
+    python -m tests.fuzz.encodings --model max --step 16 --seed 3 --traps all
 
 What the manual says is worked out from the ID registers that a guest reads (``arch/identification/sysreg_access.py``).
 Every word is executed once with the controls that let EL0 access registers clear and once with them set, and compared:
@@ -18,6 +18,7 @@ import tempfile
 import time
 from array import array
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -40,6 +41,7 @@ from arm_vcpu_cli.arm_vcpu.id_registers import guest_id_registers
 from arm_vcpu_cli.arm_vcpu.platform import Outcome
 from arm_vcpu_cli.axvcpu.exit import AxVCpuExitReason, ExternalInterrupt, Halt, Hypercall
 from arm_vcpu_cli.board.loading import load_machine
+from arm_vcpu_cli.board.schema import HCR_TRAPS
 from arm_vcpu_cli.guest.loader import load_guest
 from arm_vcpu_cli.host.console import Console
 from arm_vcpu_cli.vm.builder import build_machine
@@ -229,6 +231,16 @@ class Lab:
             if not isinstance(reason, ExternalInterrupt):
                 return reason
 
+    @contextmanager
+    def edited(self, name: str, value: int) -> Iterator[None]:
+        """Start with another value of a register, of those that the state has."""
+        at = self.vcpu.state.layout.sysregs[lookup(name)] // 8
+        for first in self._first.values():
+            first[at] ^= value
+        yield
+        for first in self._first.values():
+            first[at] ^= value
+
     def compare(self, model: str, words: Iterator[int]) -> Iterator[Difference]:
         """All differences of some words, in all states."""
         manual = self.manual
@@ -260,10 +272,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--model", action="append", choices=MODELS, help="default: all")
     parser.add_argument("--step", type=int, default=1, help="of the encodings that are undefined, every so many")
     parser.add_argument("--seed", type=int, default=0, help="which of them")
+    parser.add_argument(
+        "--traps", choices=("none", "all"), default="none", help="those of el2.hcr: they change nothing"
+    )
     options = parser.parse_args(arguments)
     differences = 0
     for model in options.model or MODELS:
-        lab, started = Lab(model), time.monotonic()
+        lab, started = Lab(model, HCR_TRAPS if options.traps == "all" else ()), time.monotonic()
         for difference in lab.compare(model, lab.selection(options.step, options.seed)):
             differences += 1
             print(difference, flush=True)
