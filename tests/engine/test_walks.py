@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -47,9 +48,11 @@ def test_a_walker_that_takes_what_the_cpu_has_not_is_found(lab: Lab, monkeypatch
 def test_a_hunt_says_what_it_has_found(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(walker, "_expected_par", lambda *_: "nothing")
     assert walker.main(["--model", "cortex-a72", "--seed", "3", "--only", "5"]) == 1
-    said = capsys.readouterr().out
-    assert "cortex-a72, seed 3, example 5: AT S1E1R of 0x" in said
-    assert "1 tables of seed 3" in said
+    *findings, last = capsys.readouterr().out.splitlines()
+    first = json.loads(findings[0])
+    assert (first["model"], first["seed"], first["number"]) == ("cortex-a72", 3, 5)
+    assert (first["operation"], first["walker"]) == ("AT S1E1R", "nothing")
+    assert last.startswith("cortex-a72: 1 tables of seed 3 in ")
 
 
 def test_the_state_is_where_the_stubs_look_for_it() -> None:

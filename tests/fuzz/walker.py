@@ -10,6 +10,7 @@ loads, stores, branches, and fetches at EL0. An example is known by its seed and
 from __future__ import annotations
 
 import argparse
+import json
 import struct
 import sys
 import time
@@ -265,7 +266,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         started = time.monotonic()
         for finding in hunt(model, options.seed, numbers):
             found += 1
-            print(finding, flush=True)
+            print(json.dumps({**vars(finding), "address": hex(finding.address)}), flush=True)
         seconds = time.monotonic() - started
         print(f"{model}: {len(numbers)} tables of seed {options.seed} in {seconds:.0f} s", flush=True)
     return 1 if found else 0
