@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from arm_vcpu_cli.arch.registers.constant_registers import ConstantRegister
 from arm_vcpu_cli.arch.registers.sysreg import SysReg, lookup
 from arm_vcpu_cli.arm_vcpu.platform import Outcome, Platform
 from arm_vcpu_cli.axvcpu.exit import AccessFlags, PowerAction, SystemDown
@@ -164,3 +165,31 @@ def test_the_cpu_interface_of_the_gic_answers_for_its_registers() -> None:
     assert vmm.sysreg_read(lookup("ICC_PMR_EL1")) == 0xF8
     assert vmm.sysreg_read(lookup("ICC_EOIR1_EL1")) is Outcome.UNDEFINED
     assert vmm.sysreg_write(lookup("ICC_IAR1_EL1"), 0) is Outcome.UNDEFINED
+
+
+def test_registers_that_never_change_read_their_value_and_ignore_writes() -> None:
+    found = platform()[0]
+    settable, fixed = lookup("OSDLR_EL1"), lookup("MDCCSR_EL0")
+    constants = {settable: ConstantRegister(7), fixed: ConstantRegister(8, writable=False)}
+    found.connect(Registers(), constants=constants)
+    assert (found.sysreg_read(settable), found.sysreg_write(settable, 1), found.sysreg_read(settable)) == (7, DONE, 7)
+    assert (found.sysreg_read(fixed), found.sysreg_write(fixed, 1)) == (8, Outcome.UNDEFINED)
+
+
+@pytest.mark.parametrize(
+    "reg",
+    [lookup("PMCR_EL0"), lookup("PMINTENSET_EL1"), lookup("PMEVCNTR0_EL0"), lookup("PMCCFILTR_EL0")]
+    + [SysReg(op0, 1, crn, 0, 0) for op0 in (1, 3) for crn in (11, 15)],
+    ids=lambda reg: reg.name,
+)
+def test_monitors_and_what_no_implementation_has_are_undefined(reg: SysReg) -> None:
+    found = platform()[0]
+    found.connect(Registers())
+    assert found.sysreg_read(reg) is found.sysreg_write(reg, 0) is Outcome.UNDEFINED
+
+
+def test_the_virtual_timer_is_no_monitor() -> None:
+    found = platform()[0]
+    found.connect(Registers())
+    assert found.sysreg_read(lookup("CNTKCTL_EL1")) == 0
+    assert found.sysreg_write(lookup("CNTV_CTL_EL0"), 1) is DONE
