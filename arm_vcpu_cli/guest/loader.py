@@ -20,6 +20,10 @@ _LINUX: Final = "arm_vcpu_cli.guest.linux"
 _TEXT_HEAD: Final = 4096
 """Bytes of a file that say whether it is text."""
 _NOT_IN_TEXT: Final = bytes({*range(0x20), 0x7F} - {*b"\t\n\f\r\x1b"})
+_BEYOND_ASCII: Final = bytes(range(0x80, 0x100))
+_LEAST_TEXT: Final = 64
+"""Bytes, so that no code without control characters is so long."""
+_UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
 _PE_OFFSET: Final = 0x3C  # e_lfanew of the MS-DOS header
 
 # Files that are certainly not meant to run as they are, although any file could be a raw binary.
@@ -94,14 +98,16 @@ def _recognise(path: Path, data: bytes) -> ImageKind:
 
 
 def _is_text(data: bytes) -> bool:
-    """Whether a file begins as text in UTF-8 or ASCII does, perhaps with colours for a terminal."""
+    """Whether a file begins as text does, in UTF-8, UTF-16, or, if it is mostly ASCII, in any other character set."""
     head = data[:_TEXT_HEAD]
+    if head.startswith(_UTF_16):
+        return head.decode("utf-16", "replace").replace("\r", "").replace("\n", "").replace("\t", "").isprintable()
     if not head or head.translate(None, _NOT_IN_TEXT) != head:
         return False
     try:
         getincrementaldecoder("utf-8")().decode(head, final=len(data) <= _TEXT_HEAD)
     except UnicodeDecodeError:
-        return False
+        return len(head) >= _LEAST_TEXT and len(head.translate(None, _BEYOND_ASCII)) * 4 >= len(head) * 3
     return True
 
 

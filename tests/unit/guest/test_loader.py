@@ -148,7 +148,16 @@ def test_a_raw_binary_is_refused_where_it_cannot_be(address: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", [b"#!/bin/sh\necho hello\n", "größer\n".encode() * 1000, b"\x1b[1mbold\x1b[0m", b"x"], ids=len
+    "text",
+    [
+        b"#!/bin/sh\necho hello\n",
+        "größer\n".encode() * 1000,
+        b"\x1b[1mbold\x1b[0m",
+        b"x",
+        "a text\r\n".encode("utf-16"),
+        "größer als das\n".encode("latin-1") * 5,
+    ],
+    ids=len,
 )
 def test_a_file_of_text_is_no_guest_unless_it_is_asked_for(text: bytes, tmp_path: Path) -> None:
     path = written(tmp_path, text)
@@ -157,6 +166,6 @@ def test_a_file_of_text_is_no_guest_unless_it_is_asked_for(text: bytes, tmp_path
     assert load_guest(path, kind="raw").segments[0].data == text
 
 
-@pytest.mark.parametrize("data", [b"nop \x1f\x20\x03\xd5", b"text\0", b"\xc3"])
+@pytest.mark.parametrize("data", [b"nop \x1f\x20\x03\xd5", b"text\0", b"\xc3", b"\xff\xfe\x03\0", b"fe\xfc\xdf"])
 def test_what_is_not_all_text_is_a_raw_binary(data: bytes, tmp_path: Path) -> None:
     assert load_guest(written(tmp_path, data)).kind == "raw"
