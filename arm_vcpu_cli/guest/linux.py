@@ -16,6 +16,7 @@ from arm_vcpu_cli.guest.decompression import GZIP_MAGIC, MAX_UNPACKED, ZBOOT_MET
 from arm_vcpu_cli.guest.image import ADDRESS_LIMIT, GuestImage, Segment, sorted_segments
 from arm_vcpu_cli.guest.symbols import SymbolTable
 from arm_vcpu_cli.printable import undecoded
+from arm_vcpu_cli.sizes import address_as_written
 
 BASE_ALIGNMENT: Final = 0x20_0000
 """Of the address that ``text_offset`` counts from, in bytes."""
@@ -92,7 +93,8 @@ def load_linux(path: Path, data: bytes, *, ram_base: int, base: int | None = Non
     if base is None:
         base = -(-ram_base // BASE_ALIGNMENT) * BASE_ALIGNMENT
     elif base % BASE_ALIGNMENT:
-        message = f"the load address {base:#x} is not a multiple of 2 MiB, as an arm64 Linux kernel needs it"
+        shown = address_as_written(base)
+        message = f"the load address {shown} is not a multiple of 2 MiB, as an arm64 Linux kernel needs it"
         raise GuestFileError(path, message)
     image = _unpacked(path, data)
     header = _header(path, image)

@@ -101,7 +101,9 @@ def _is_text(data: bytes) -> bool:
     """Whether a file begins as text does, in UTF-8, UTF-16, or, if it is mostly ASCII, in any other character set."""
     head = data[:_TEXT_HEAD]
     if head.startswith(_UTF_16):
-        return head.decode("utf-16", "replace").replace("\r", "").replace("\n", "").replace("\t", "").isprintable()
+        # The upper bytes of most characters are zero.
+        rest = head[len(_UTF_16[0]) :]
+        return rest.translate(None, _NOT_IN_TEXT.replace(b"\0", b"")) == rest and 3 * rest.count(0) >= len(rest)
     if not head or head.translate(None, _NOT_IN_TEXT) != head:
         return False
     try:

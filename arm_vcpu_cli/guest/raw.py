@@ -7,6 +7,7 @@ from pathlib import Path
 from arm_vcpu_cli.errors import GuestFileError
 from arm_vcpu_cli.guest.image import GuestImage, Segment, sorted_segments
 from arm_vcpu_cli.guest.symbols import SymbolTable
+from arm_vcpu_cli.sizes import address_as_written
 
 
 def load_raw(path: Path, data: bytes, address: int) -> GuestImage:
@@ -14,7 +15,7 @@ def load_raw(path: Path, data: bytes, address: int) -> GuestImage:
     if not data:
         raise GuestFileError(path, "the file is empty, expected a guest image")
     if address % 4:
-        raise GuestFileError(path, f"the load address {address:#x} is not a multiple of 4")
+        raise GuestFileError(path, f"the load address {address_as_written(address)} is not a multiple of 4")
     segment = Segment(
         address=address,
         data=data,

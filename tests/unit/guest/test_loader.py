@@ -12,6 +12,7 @@ from arm_vcpu_cli.guest.files import read_initrd
 from arm_vcpu_cli.guest.image import ImageKind
 from arm_vcpu_cli.guest.loader import load_guest
 from arm_vcpu_cli.guest.raw import load_raw
+from arm_vcpu_cli.sizes import Written
 
 from .elf_writer import CODE, ElfFile, Load
 from .linux_writer import image as kernel
@@ -169,3 +170,11 @@ def test_a_file_of_text_is_no_guest_unless_it_is_asked_for(text: bytes, tmp_path
 @pytest.mark.parametrize("data", [b"nop \x1f\x20\x03\xd5", b"text\0", b"\xc3", b"\xff\xfe\x03\0", b"fe\xfc\xdf"])
 def test_what_is_not_all_text_is_a_raw_binary(data: bytes, tmp_path: Path) -> None:
     assert load_guest(written(tmp_path, data)).kind == "raw"
+
+
+@pytest.mark.parametrize("kind", ["raw", "linux"])
+@pytest.mark.parametrize("text", ["1073741826", "0x4000_0002", "0x0040000002"])
+def test_a_bad_load_address_is_told_as_it_is_written(text: str, kind: ImageKind, tmp_path: Path) -> None:
+    path = written(tmp_path, CODE if kind == "raw" else kernel())
+    with pytest.raises(GuestFileError, match=f"the load address {text} is not a multiple of"):
+        load_guest(path, load_address=Written.of(0x4000_0002, text))
