@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from arm_vcpu_cli.engine.fp_traps import take_fp_traps
 from arm_vcpu_cli.engine.hidden_registers import hide_registers
+from arm_vcpu_cli.engine.missing_exceptions import take_missing_exceptions
+from arm_vcpu_cli.engine.pointer_signing import sign_as_specified
 from arm_vcpu_cli.engine.walk_checks import take_walk_checks
 
 
@@ -12,4 +14,6 @@ def correct_engine() -> None:
     """Correct the engines of this process, as far as that is possible."""
     take_walk_checks()
     take_fp_traps()
+    take_missing_exceptions()
+    sign_as_specified()
     hide_registers()

@@ -78,7 +78,7 @@ def take_fp_traps() -> bool:
     """Have the engines of this process trap them, from now on; whether that is possible."""
     layout = known_layout()
     offsets = [layout.sysregs[register] - layout.x0 + X0_IN_STATE for register in (_CPACR_EL1, _CPTR_EL2)]
-    interposition = interpose({_FUNCTION: _STUB, _RAISE: _RAISE_STUB}, offsets)
+    interposition = interpose({_FUNCTION: _STUB, _RAISE: _RAISE_STUB}, offsets, again=True)
     if interposition is None:
         return False
     if known_build() is None and not traps_work():

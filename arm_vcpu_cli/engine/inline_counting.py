@@ -178,4 +178,4 @@ def interpose_counting(counter: int, operations: Operations) -> Interposition | 
     if len(called) != len(_FUNCTIONS):
         return None
     numbers = operations.load, operations.store, operations.subtract, operations.set_label
-    return interpose({_CALL: _STUB}, (check, counter, 0, *numbers, *called))
+    return interpose({_CALL: _STUB}, (check, counter, 0, *numbers, *called), again=True)

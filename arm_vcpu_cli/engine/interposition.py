@@ -26,6 +26,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 from collections.abc import Mapping, Sequence
+from functools import cache
 from types import MappingProxyType
 from typing import Final
 
@@ -155,23 +156,15 @@ class Interposition:
         a stub lie that function and ``words``."""
         self.switches: Final[list[ctypes.c_uint64]] = []
         """The first of ``words`` behind each stub, by which it may be controlled."""
-        page = mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
-        anchor = ctypes.c_char.from_buffer(page)
-        # The library still calls them while the interpreter destroys its objects.
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(anchor))
         self._originals: list[tuple[ctypes.c_uint64, int]] = []
-        at = 0
-        for address, (original, stub) in entries.items():
-            content = stub.ljust(-(-len(stub) // WORD) * WORD, b"\0") + b"".join(
-                word.to_bytes(WORD, "little") for word in (original, *words)
-            )
-            page[at : at + len(content)] = content
+        contents = [with_words(stub, original, *words) for original, stub in entries.values()]
+        stubs = executable(contents)
+        for (address, (original, _)), stub, content in zip(entries.items(), stubs, contents, strict=True):
             entry = ctypes.c_uint64.from_address(address)
             self._originals.append((entry, original))
-            entry.value = ctypes.addressof(anchor) + at
+            entry.value = stub
             if words:
-                self.switches.append(ctypes.c_uint64.from_buffer(page, at + len(content) - len(words) * WORD))
-            at += len(content)
+                self.switches.append(ctypes.c_uint64.from_address(stub + len(content) - len(words) * WORD))
 
     def undo(self) -> None:
         """Call the functions themselves again."""
@@ -189,23 +182,53 @@ def interpose_arithmetic() -> Interposition | None:
     return interpose(FLOAT_STUBS)
 
 
-def interpose(stubs: Mapping[str, bytes], words: Sequence[int] = ()) -> Interposition | None:
+def interpose(stubs: Mapping[str, bytes], words: Sequence[int] = (), *, again: bool = False) -> Interposition | None:
     """Redirect functions of the library to stubs by their symbols; None if that is not possible.
 
-    Behind each stub, at the next multiple of 8, lie the address of the function and ``words``.
+    Behind each stub, at the next multiple of 8, lie the address of the function and ``words``. With ``again`` the
+    function may have been redirected before, and the earlier stub is what is redirected, and called.
     """
-    library = loaded_library() if is_linux() and is_x86() else None
-    if library is None:
+    if not (is_linux() and is_x86()):
         return None
-    content = ctypes.string_at(library.calls, library.words * WORD)
     entries: dict[int, tuple[int, bytes]] = {}
     for name, stub in stubs.items():
-        original = library_function(name)
-        found = [] if original is None else places_of(original, content, WORD)
-        if original is None or len(found) != 1:
+        original, address = library_function(name), _entry(name)
+        if original is None or address is None:
             return None
-        entries[library.calls + found[0]] = original, stub
+        called = ctypes.c_uint64.from_address(address).value
+        if called != original and not again:
+            return None
+        entries[address] = called, stub
     try:
         return Interposition(entries, words)
     except (OSError, ValueError):
         return None
+
+
+def with_words(stub: bytes, *words: int) -> bytes:
+    """A stub and the words behind it, at the next multiple of 8."""
+    return stub.ljust(-(-len(stub) // WORD) * WORD, b"\0") + b"".join(word.to_bytes(WORD, "little") for word in words)
+
+
+def executable(contents: Sequence[bytes]) -> list[int]:
+    """Put code into memory that may be executed, for as long as the process lives; the addresses. Raises OSError where
+    that is refused."""
+    page = mmap.mmap(-1, sum(map(len, contents)), prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+    anchor = ctypes.c_char.from_buffer(page)
+    # The library still calls it while the interpreter destroys its objects.
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(anchor))
+    addresses = []
+    for content in contents:
+        addresses.append(ctypes.addressof(anchor) + page.tell())
+        page.write(content)
+    return addresses
+
+
+@cache
+def _entry(name: str) -> int | None:
+    """The address of the table's word for a function that has not been redirected yet; None if there is none."""
+    library, original = loaded_library(), library_function(name)
+    if library is None or original is None:
+        return None
+    found = places_of(original, ctypes.string_at(library.calls, library.words * WORD), WORD)
+    return library.calls + found[0] if len(found) == 1 else None

@@ -125,7 +125,7 @@ def refusals() -> Table | None:
     if raising is None or state_place() is None:
         return None
     table = Table()
-    if interpose({_ABORT: _ABORT_STUB, _TRANSLATE: _TRANSLATE_STUB}, (raising, table.address)) is None:
+    if interpose({_ABORT: _ABORT_STUB, _TRANSLATE: _TRANSLATE_STUB}, (raising, table.address), again=True) is None:
         return None
     for name in _PRINT:
         interpose({name: _SAY_NOTHING})

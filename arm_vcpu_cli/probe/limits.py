@@ -64,7 +64,7 @@ LIMITS: Final = (
         ENGINE,
         "Alignment",
         "On memory, only exclusives and LSE atomics fault, whatever SCTLR_EL1.A and SCTLR_EL1.SA say. On a trapped "
-        "device, every access faults that has to be aligned. The PC alignment check has no effect.",
+        "device, every access faults that has to be aligned.",
     ),
     Limit(
         ENGINE,
@@ -75,9 +75,15 @@ LIMITS: Final = (
     ),
     Limit(
         ENGINE,
-        "Illegal state",
-        "An illegal exception return sets PSTATE.IL, but the Illegal Execution state exception (EC 0x0E) is never "
-        "taken.",
+        "Illegal state, PC alignment",
+        "On hosts other than x86-64 Linux, neither exception is taken (EC 0x0E and EC 0x22), and MSR DAIFClr does not "
+        "start software step.",
+    ),
+    Limit(
+        ENGINE,
+        "Pointer authentication",
+        "On hosts other than x86-64 Linux, authentication of a pointer that was no address when it was signed succeeds "
+        "where it should fail.",
     ),
     Limit(
         ENGINE,

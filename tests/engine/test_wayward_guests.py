@@ -22,9 +22,12 @@ from arm_vcpu_cli.axvcpu.exit import (
     PowerAction,
     SystemDown,
 )
+from arm_vcpu_cli.engine.missing_exceptions import take_missing_exceptions
 from arm_vcpu_cli.host.watchdog import StopCause, Watchdog
+from tests.support.tools import missing
 
 from .harness import (
+    CURRENT_SPX,
     DATA,
     DEVICE,
     EL0T,
@@ -136,9 +139,10 @@ def test_aarch32_that_faults_ends_with_a_report(guest: Guest, thumb: int) -> Non
 
 @pytest.mark.parametrize("mode", [0b10001, 0b10010, 0b10011, 0b10110, 0b10111, 0b11010, 0b11011, 0b11111])
 def test_aarch32_at_el1_is_an_illegal_return(guest: Guest, mode: int) -> None:
+    if not take_missing_exceptions():
+        missing("the host that the stubs are for")
     guest.start("call_hvc", mode=mode, x={0: 1})
-    assert guest.pstate.el == 1
-    assert guest.pstate.IL
+    assert (guest.slot, guest.esr, guest.pstate.el) == (CURRENT_SPX, 0x3A00_0000, 1)
 
 
 # Calls with anything in their arguments ----------------------------------------------------------------------------

@@ -61,7 +61,7 @@ CASES = {
     "never_executable": Case(122, ("is not executable at EL1: PXN (bit 53) is set",)),
     "no_landing_pad": Case(122, ("not a landing pad (BTI)",), "max"),
     "bad_return": Case(122, ("failed authentication (PAC)",), "max"),
-    "illegal_return": Case(123, ("PSTATE.IL is set: the last ERET had an SPSR_EL1 that leads nowhere",)),
+    "illegal_return": Case(122, ("PSTATE.IL is set: the last ERET had an SPSR_EL1 that leads nowhere",)),
     "hang_in_handler": Case(123, ("A null pointer, judging by the address: 0x8", "endless loop")),
     "hang": Case(123, ("endless loop", "SYSTEM_OFF")),
     "wait": Case(123, ("(WFI) with interrupts masked and no timer armed", "SYSTEM_OFF")),
