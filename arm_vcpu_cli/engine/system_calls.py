@@ -13,12 +13,12 @@ Where it is not possible (``levers``), Python takes all exceptions.
 from __future__ import annotations
 
 import ctypes
-import mmap
 from functools import cache
 from typing import Final
 
 from arm_vcpu_cli.arch.registers.sysreg import lookup
 from arm_vcpu_cli.engine.host_cpu import is_linux, is_x86
+from arm_vcpu_cli.engine.interposition import executable
 from arm_vcpu_cli.engine.known_builds import known_build
 from arm_vcpu_cli.engine.layout import StateLayout
 from arm_vcpu_cli.engine.refusals import state_place
@@ -83,14 +83,9 @@ def hook_address() -> int | None:
     if not (is_linux() and is_x86()) or known_build() is None or library_function(_ENTER) is None:
         return None
     try:
-        page = mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
-    except (OSError, ValueError):
+        return executable([_HOOK])[0]
+    except OSError:
         return None
-    page[: len(_HOOK)] = _HOOK
-    anchor = ctypes.c_char.from_buffer(page)
-    # The library may call it while the interpreter destroys its objects.
-    ctypes.pythonapi.Py_IncRef(ctypes.py_object(anchor))
-    return ctypes.addressof(anchor)
 
 
 def call_words(engine: Engine, layout: StateLayout) -> CallWords | None:
