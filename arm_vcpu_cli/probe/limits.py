@@ -108,6 +108,8 @@ LIMITS: Final = (
         "WFE and YIELD",
         "HCR_EL2.TWE and SCTLR_EL1.nTWE have no effect. WFE gives up the vCPU's turn, and resumes once the others have "
         "had theirs, with an event or without.",
+        (),
+        "el2.hcr refuses TWE",
     ),
     Limit(
         ENGINE,
@@ -116,7 +118,13 @@ LIMITS: Final = (
         "neither memory nor a device is, AT reports none, blocks are taken at levels that have none, and TCR_EL1.HPDn "
         "and TBIDn and the 16 KiB granule count on every CPU.",
     ),
-    Limit(ENGINE, "SError", "It is raised only as a fault that a machine file asks for; HCR_EL2.VSE has no effect."),
+    Limit(
+        ENGINE,
+        "SError",
+        "It is raised only as a fault that a machine file asks for; HCR_EL2.VSE has no effect.",
+        (),
+        "el2.hcr refuses VSE",
+    ),
     Limit(
         ENGINE,
         "Implementation defined",
@@ -143,7 +151,19 @@ LIMITS: Final = (
         "vCPUs take turns: several are no faster than one, and effects of true parallelism, such as reordered memory "
         "accesses, never occur.",
     ),
-    Limit(MACHINE, "LPIs and ITS", "The GICv3 has neither."),
+    Limit(
+        MACHINE,
+        "Barriers and caches",
+        "Barriers and cache maintenance make no difference: memory is coherent, and a system register takes effect at "
+        "once. A guest that lacks a DSB, an ISB, or cache maintenance works here, and may fail on hardware.",
+    ),
+    Limit(
+        MACHINE,
+        "LPIs and ITS",
+        "The GICv3 has neither.",
+        (),
+        "GICD_TYPER.LPIS and GICR_TYPER.PLPIS say so to the guest",
+    ),
     Limit(
         MACHINE,
         "virtio",
