@@ -134,6 +134,10 @@ class EngineError(ArmVcpuError):
     exit_status = 2
 
 
+class WatchingError(EngineError):
+    """The engine cannot say when the guest accesses what is watched."""
+
+
 class MemoryMapError(ArmVcpuError):
     """Two ranges of the memory map collide, or one lies where nothing can be."""
 

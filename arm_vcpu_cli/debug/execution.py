@@ -10,11 +10,13 @@ import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, Final
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
 
 from arm_vcpu_cli.axvcpu.vcpu import StateObserver, VCpuState
 from arm_vcpu_cli.debug.target import Access, Reason, Stop, Watchpoint
 from arm_vcpu_cli.engine.port import StopReason, WatchedRange, WatchHit
+from arm_vcpu_cli.errors import WatchingError
 from arm_vcpu_cli.host.watchdog import Watchdog
 from arm_vcpu_cli.vm.cpu import Activity, Cpu
 from arm_vcpu_cli.vm.endings import RunResult
@@ -24,6 +26,11 @@ from arm_vcpu_cli.vm.machine import Machine
 from arm_vcpu_cli.vm.runner import conclude, run_on, stopped, stopped_short
 from arm_vcpu_cli.vm.timeline import TimelineAlarm
 
+if TYPE_CHECKING:
+    from arm_vcpu_cli.debug.stepped_watchpoints import SteppedWatchpoints
+
+_STEPPED: Final = "arm_vcpu_cli.debug.stepped_watchpoints"
+"""Loaded only where it is needed."""
 NEVER: Final = 1 << 80
 """More instructions than any run has."""
 _ENTERED: Final = frozenset((VCpuState.READY, VCpuState.RUNNING))
@@ -56,6 +63,8 @@ class Execution:
         self._watchpoints: tuple[Watchpoint, ...] = ()
         self._passing = False
         """Whether to stop at none."""
+        self._stepped: SteppedWatchpoints | None = None
+        """What looks for accesses to what is watched, where the cores cannot."""
         self._access: WatchHit | None = None
         """The last one to what is watched."""
         self.at_limit = False
@@ -88,14 +97,18 @@ class Execution:
                 control.set_breakpoints(armed)
 
     def set_watchpoints(self, watchpoints: Sequence[Watchpoint]) -> None:
-        """See :class:`~arm_vcpu_cli.debug.target.Target`. Raises :class:`EngineError` where there are none."""
+        """See :class:`~arm_vcpu_cli.debug.target.Target`. Raises :class:`EngineError` for too many."""
         ranges = [
             WatchedRange(each.address, each.length, Access.READ in each.access, Access.WRITE in each.access)
             for each in watchpoints
         ]
-        for core in {id(cpu.core): cpu.core for cpu in self.machine.cpus}.values():
-            core.set_watchpoints(ranges, self._hit)
-        self._watchpoints = tuple(watchpoints)
+        self._watchpoints, self._stepped = tuple(watchpoints), None
+        try:
+            for core in {id(cpu.core): cpu.core for cpu in self.machine.cpus}.values():
+                core.set_watchpoints(ranges, self._hit)
+        except WatchingError:
+            if ranges:
+                self._stepped = import_module(_STEPPED).SteppedWatchpoints(self.machine, ranges)
 
     def _hit(self, access: WatchHit) -> bool:
         """Whether to stop before an access to what is watched."""
@@ -271,6 +284,11 @@ class Execution:
             awaited = faults.limit
         is_target = self._any or index == self._target
         control.stepping = is_target or index in self._leaving
+        if self._stepped is not None and not self._passing:
+            self._stop = None if index in self._leaving else self._before_instruction(cpu, self._stepped)
+            if self._stop is not None:
+                return None
+            control.stepping = True
         limit = min((each for each in (self._limit, awaited) if each is not None), default=None)
         control.limit = None if limit is None else limit - self.executed() + control.executed()
         before = self.executed()
@@ -305,6 +323,22 @@ class Execution:
             return False
         return timeline.ends_by(moment)
 
+    def _before_instruction(self, cpu: Cpu, stepped: SteppedWatchpoints) -> Stop | None:
+        """Why to stop before the next instruction of a CPU, which is executed alone."""
+        at = cpu.arch.ctx.elr
+        if at in self._armed:
+            return self._at_breakpoint(cpu, at)
+        self._access = stepped.hit(cpu, self._controls[cpu.index])
+        return None if self._access is None else self._at_access(cpu, self._access)
+
+    def _at_breakpoint(self, cpu: Cpu, at: int) -> Stop:
+        software = at in self._software
+        return Stop(Reason.SOFTWARE_BREAKPOINT if software else Reason.HARDWARE_BREAKPOINT, cpu.index)
+
+    def _at_access(self, cpu: Cpu, access: WatchHit) -> Stop:
+        self._leaving.add(cpu.index)
+        return Stop(Reason.WATCHPOINT, cpu.index, self._watchpoints[access.number], access.address)
+
     def _stopped(self, cpu: Cpu) -> Stop | None:
         """Why the core has stopped for a debugger; None if it has only left a breakpoint behind."""
         index, by = cpu.index, cpu.arch.stopped_by
@@ -317,10 +351,8 @@ class Execution:
             return self._paused(cpu)
         access = self._access
         if by is StopReason.WATCHPOINT and access is not None:
-            self._leaving.add(index)
-            return Stop(Reason.WATCHPOINT, index, self._watchpoints[access.number], access.address)
-        at = cpu.arch.ctx.elr
-        return Stop(Reason.SOFTWARE_BREAKPOINT if at in self._software else Reason.HARDWARE_BREAKPOINT, index)
+            return self._at_access(cpu, access)
+        return self._at_breakpoint(cpu, cpu.arch.ctx.elr)
 
     def _paused(self, cpu: Cpu) -> Stop:
         self._pause = False

@@ -117,6 +117,10 @@ class ExactControl:
         """The instructions that have been counted, without those unfinished."""
         return self._budget.instruction_count() - self.unfinished
 
+    def fetch(self, vaddr: int) -> int | None:
+        """The instruction word at a virtual address, as the core translates it now; None if it cannot."""
+        return self._fetch(vaddr)
+
     def pause(self, wanted: bool = True) -> None:
         """End the run between two instructions; from any thread."""
         self._counts[PAUSE] = int(wanted)

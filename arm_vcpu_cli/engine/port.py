@@ -152,6 +152,9 @@ class ExecutionControl(Protocol):
         adds what was left of the block, which is counted and not executed. An interrupt that is taken adds nothing.
         """
 
+    def fetch(self, vaddr: int) -> int | None:
+        """The instruction word at a virtual address, as the core translates it now; None if it cannot."""
+
     def pause(self, wanted: bool = True) -> None:
         """End :meth:`CpuCore.run` between two instructions, as soon as possible; or not, if that has not happened yet.
         From any thread."""
@@ -243,7 +246,8 @@ class CpuCore(Protocol):
         The PC is at the instruction then, nothing is changed or counted of it, and its exceptions are not reported. It
         may have accessed addresses outside of the range already, where it accesses more than one. The first instruction
         after a hit is executed without being asked about again. Instructions are counted from now on. Only while the
-        guest is not executing. Raises :class:`EngineError` if the core cannot.
+        guest is not executing. Raises :class:`WatchingError` if the core cannot, and :class:`EngineError` for
+        more than it can.
         """
 
     def control(self) -> ExecutionControl:

@@ -22,7 +22,7 @@ from arm_vcpu_cli.engine.throwaway import CODE_PA, HCR_RW, LDR_X2_X1, ThrowAwayE
 from arm_vcpu_cli.engine.unicorn_api import Engine
 from arm_vcpu_cli.engine.watchpoint_stubs import notes_blocks, watchpoint_table
 from arm_vcpu_cli.engine.watchpoints import Watchpoints
-from arm_vcpu_cli.errors import EngineError
+from arm_vcpu_cli.errors import WatchingError
 
 if TYPE_CHECKING:
     from arm_vcpu_cli.engine.exact_control import ExactControl
@@ -47,9 +47,9 @@ def open_watchpoints(
     stop: Callable[[], None],
     control: Callable[[], ExactControl | None],
 ) -> Watchpoints:
-    """The watchpoints of an engine. Raises :class:`EngineError` if there are none."""
+    """The watchpoints of an engine. Raises :class:`WatchingError` if there are none."""
     if debugging.words is None or not notices_accesses() or not notes_blocks():
-        raise EngineError(_UNAVAILABLE)
+        raise WatchingError(_UNAVAILABLE)
     return Watchpoints(engine, debugging.words, counts, state, saver, use, stop, control)
 
 
