@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from arm_vcpu_cli.arch.instructions.access_extent import accesses_of, is_pair_swap, is_store_exclusive, untagged
 from arm_vcpu_cli.arch.instructions.loadstore import LoadStore, decode_load_store
 from arm_vcpu_cli.debug.memory import Memory
-from arm_vcpu_cli.engine.access_extent import accesses_of, is_pair_swap, is_store_exclusive, untagged
 from arm_vcpu_cli.engine.port import ExecutionControl, WatchedRange, WatchHit
 from arm_vcpu_cli.record import replace
 from arm_vcpu_cli.vm.cpu import Cpu

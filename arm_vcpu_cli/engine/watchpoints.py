@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Protocol
 
 from arm_vcpu_cli.arch.bitfield import MASK64
+from arm_vcpu_cli.arch.instructions.access_extent import Access, accesses_of, is_pair_swap, is_store_exclusive, untagged
 from arm_vcpu_cli.arch.syndrome.esr import EC_SHIFT, ExceptionClass, decode_data_abort
-from arm_vcpu_cli.engine.access_extent import Access, accesses_of, is_pair_swap, is_store_exclusive, untagged
 from arm_vcpu_cli.engine.layout import CpuState
 from arm_vcpu_cli.engine.port import ExceptionHook, HitHandler, StopReason, WatchedRange, WatchHit
 from arm_vcpu_cli.engine.stubs import BlockWords
