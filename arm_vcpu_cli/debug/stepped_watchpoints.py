@@ -1,8 +1,8 @@
 """Watchpoints where the core has none: before each instruction it is worked out what that is about to access.
 
 As long as anything is watched, the guest is executed one instruction at a time: very slowly, and otherwise as without.
-What the word of an instruction does not say is not noticed: accesses of SVE, memory copies, single lanes of vectors,
-and addresses with authentication codes. If an interrupt is taken in place of the instruction, it is hit twice.
+What the word of an instruction does not say is not noticed: accesses of SVE, memory copies, and addresses with
+authentication codes. If an interrupt is taken in place of the instruction, it is hit twice.
 """
 
 from __future__ import annotations
@@ -10,8 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from arm_vcpu_cli.arch.instructions.access_extent import accesses_of, is_pair_swap, is_store_exclusive, untagged
-from arm_vcpu_cli.arch.instructions.loadstore import LoadStore, decode_load_store
+from arm_vcpu_cli.arch.bitfield import MASK64
+from arm_vcpu_cli.arch.instructions.access_extent import Access, accesses_of, is_pair_swap, is_store_exclusive, untagged
+from arm_vcpu_cli.arch.instructions.loadstore import decode_load_store
+from arm_vcpu_cli.arch.instructions.transfers import SP, LoadStore
+from arm_vcpu_cli.arm_vcpu.context_frame import TrapFrame
 from arm_vcpu_cli.debug.memory import Memory
 from arm_vcpu_cli.engine.port import ExecutionControl, WatchedRange, WatchHit
 from arm_vcpu_cli.record import replace
@@ -50,11 +53,7 @@ class SteppedWatchpoints:
         loads, stores = known
         if not (loads or stores):
             return None
-        accesses = accesses_of(word, frame.gpr, frame.sp)
-        if accesses is None:
-            base = word >> 5 & 0x1F
-            accesses = [(frame.sp if base == 31 else frame.gpr(base), 1 << (word >> 30))]
-        for address, size in accesses:
+        for address, size in _accesses(word, frame):
             first = untagged(address)
             for number, each in enumerate(self._ranges):
                 is_load, is_store = each.reads and loads, each.writes and stores
@@ -72,6 +71,20 @@ class SteppedWatchpoints:
         # It is on another page for the first time, or its vCPU is not on the core.
         fetched = self._memory.read(cpu, at, _INSTRUCTION)
         return int.from_bytes(fetched, "little") if len(fetched) == _INSTRUCTION else 0
+
+
+def _accesses(word: int, frame: TrapFrame) -> Sequence[Access]:
+    """The accesses of a load or store, as far as they can be worked out."""
+    found = accesses_of(word, frame.gpr, frame.sp)
+    if found is not None:
+        return found
+    decoded = decode_load_store(word)
+    if isinstance(decoded, LoadStore):
+        address = decoded.address(frame.gpr, frame.sp, frame.elr)
+        return [] if address is None else [(address + each.offset & MASK64, each.size) for each in decoded.transfers]
+    # An exclusive or atomic one.
+    base = word >> 5 & 0x1F
+    return [(frame.sp if base == SP else frame.gpr(base), 1 << (word >> 30))]
 
 
 def directions(word: int) -> tuple[bool, bool]:

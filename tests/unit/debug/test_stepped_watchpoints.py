@@ -32,6 +32,8 @@ LOADS, STORES, BOTH, NEITHER = (True, False), (False, True), (True, True), (Fals
         (0x48227C20, BOTH),  # casp x2, x3, x0, x1, [x1]
         (0x4C407820, LOADS),  # ld1 {v0.4s}, [x1]
         (0x4C007820, STORES),  # st1 {v0.4s}, [x1]
+        (0x0D400020, LOADS),  # ld1 {v0.b}[0], [x1]
+        (0x0D000020, STORES),  # st1 {v0.b}[0], [x1]
         (0xD50B7420, STORES),  # dc zva, x0
         (0xF9800020, NEITHER),  # prfm pldl1keep, [x1]
         (0x8B020020, NEITHER),  # add x0, x1, x2
