@@ -34,7 +34,6 @@ _SIGINT, _SIGTRAP, _SIGABRT = 2, 5, 6
 """Signals as the protocol numbers them."""
 WORTH_A_LOOK: Final = frozenset({STATUS_FAULT, STATUS_NO_PROGRESS})
 """How a guest ends that did not mean to: its debugger sees where it stands before the run is over."""
-_NOT_HELD: Final = "the other vCPUs run as the guest's schedule has it, and cannot be held: set scheduler-locking off"
 _WATCHES: Final[Mapping[Access, str]] = MappingProxyType(
     {Access.WRITE: "watch", Access.READ: "rwatch", Access.READ | Access.WRITE: "awatch"}
 )
@@ -180,16 +179,17 @@ def _resume(client: Client, argument: bytes) -> bytes:
 
 
 def _wanted_step(client: Client, argument: bytes) -> _Step | None:
-    """What is to be stepped, None to continue; ValueError for what nobody understands, UsageError if some are to be
-    held meanwhile."""
+    """What is to be stepped, None to continue; ValueError for what nobody understands.
+
+    Whoever is not named runs too. gdb names one alone for scheduler-locking, and also when it steps over a breakpoint
+    or goes on from a watchpoint whose condition is false: to hold the others then would make another run.
+    """
     steps = []
-    everybody = set(range(len(client.target.threads())))
     named: set[int] = set()
-    actions = argument.split(b";")
-    for text in actions:
+    for text in argument.split(b";"):
         action, _, thread = text.partition(b":")
         number = thread_number(thread) if thread else ALL
-        vcpus = everybody if number in (ALL, ANY) else {client.vcpu(thread)}
+        vcpus = set(range(len(client.target.threads()))) if number in (ALL, ANY) else {client.vcpu(thread)}
         kind = action[:1]
         if kind not in b"cCsStr" or not kind:
             raise ValueError(f"no action {action!r}")
@@ -200,9 +200,6 @@ def _wanted_step(client: Client, argument: bytes) -> _Step | None:
             if vcpu not in named:
                 steps.append(_Step(vcpu, start, end))
         named |= vcpus
-    # One that steps over a breakpoint is named alone too, which says nothing of the user's wishes.
-    if named != everybody and (len(actions) > 1 or actions[0][:1] not in b"sS"):
-        raise UsageError(_NOT_HELD)
     return steps[0] if steps else None
 
 
