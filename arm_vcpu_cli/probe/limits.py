@@ -65,6 +65,8 @@ LIMITS: Final = (
         "Alignment",
         "On memory, only exclusives and LSE atomics fault, whatever SCTLR_EL1.A and SCTLR_EL1.SA say. On a trapped "
         "device, every access faults that has to be aligned.",
+        (),
+        "a report mentions SCTLR_EL1.A if it is set, and a stack pointer that is not aligned",
     ),
     Limit(
         ENGINE,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.command import armvcpu, assert_refused, sample
+from tests.integration.command import armvcpu, assert_refused, guest, sample
 
 
 @pytest.mark.parametrize("bit", ["TWE", "VSE"])
@@ -14,3 +14,9 @@ def test_a_bit_of_hcr_without_effect_is_refused(bit: str, tmp_path: Path) -> Non
     machine = tmp_path / "machine.toml"
     machine.write_text(f'[el2]\nhcr = ["{bit}"]\n')
     assert_refused(armvcpu("run", "-m", machine, sample("hello")), "el2.hcr", bit)
+
+
+def test_a_guest_that_has_alignment_checked_is_told_that_it_is_not() -> None:
+    finished = armvcpu("run", guest("strict"))
+    assert finished.status == 122
+    assert "SCTLR_EL1.A is 1" in " ".join(finished.err.split())

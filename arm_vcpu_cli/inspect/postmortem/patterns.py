@@ -11,6 +11,7 @@ from typing import Final
 
 from arm_vcpu_cli.inspect.postmortem.abort_advice import ABORTS
 from arm_vcpu_cli.inspect.postmortem.advice import Advice
+from arm_vcpu_cli.inspect.postmortem.alignment_advice import unchecked_alignment
 from arm_vcpu_cli.inspect.postmortem.cpu_advice import wait_for_each_other
 from arm_vcpu_cli.inspect.postmortem.evidence import Evidence
 from arm_vcpu_cli.inspect.postmortem.exception_advice import EXCEPTIONS
@@ -34,6 +35,7 @@ GROUPS: Final[tuple[tuple[Pattern, ...], ...]] = (
     (meets_itself,),
     (missing_vector, goes_back),
     (crooked_stack,),
+    (unchecked_alignment,),
     (unknown_calls,),
     (other_console, silent_kernel),
     (no_symbols,),

@@ -295,6 +295,7 @@ def test_every_pattern_has_a_case() -> None:
 VECTOR = 0x4000_0A00
 SYSTEM_CALL = El1Exception(instruction_abort_esr(True, 0x10), 0x200, 0x200, SP, elr=PC + 4, cause=EC.SVC64 << EC_SHIFT)
 OTHERS: dict[str, tuple[Evidence, str]] = {
+    "alignment": (evidence(data_abort(8, 0x10), sctlr=int(Sctlr.of(A=1))), "SCTLR_EL1.A is 1"),
     "no vectors": (
         evidence(
             data_abort(8, 0x10),
