@@ -20,6 +20,7 @@ from arm_vcpu_cli.errors import EngineError
 _AARCH64_CRM: Final = range(4, 8)
 _AARCH64_ONLY: Final = 1
 _GIC_V3: Final = 1
+_NO_DOUBLE_LOCK: Final = 0xF
 
 FieldValues = Mapping[str, Mapping[str, int]]
 """Values of fields, by register and field name."""
@@ -28,8 +29,8 @@ HIDDEN: Final[FieldValues] = MappingProxyType(
     {
         # One virtual machine has neither EL2 nor EL3; AArch32 is not modelled. The GIC is the machine's to announce.
         "ID_AA64PFR0_EL1": {"EL0": _AARCH64_ONLY, "EL1": _AARCH64_ONLY, "EL2": 0, "EL3": 0, "GIC": 0},
-        # There is no usable PMU.
-        "ID_AA64DFR0_EL1": {"PMUVer": 0},
+        # There is no usable PMU, and the OS Double Lock holds nothing back.
+        "ID_AA64DFR0_EL1": {"PMUVer": 0, "DoubleLock": _NO_DOUBLE_LOCK},
         # Without EL2 there are no VMIDs and no VHE. Limited ordering regions would have to be trapped and are not.
         "ID_AA64MMFR1_EL1": {"VH": 0, "VMIDBits": 0, "LO": 0},
     }

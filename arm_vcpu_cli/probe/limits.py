@@ -256,6 +256,7 @@ WHY_HIDDEN: Final[Mapping[str, str]] = MappingProxyType(
         "ID_AA64PFR1_EL1.MTE": _NOT_WORKING,
         "ID_AA64DFR0_EL1.WRPs": "watchpoints never fire on this host; the field cannot say none",
         "ID_AA64DFR0_EL1.PMUVer": "there is no usable PMU",
+        "ID_AA64DFR0_EL1.DoubleLock": "the OS Double Lock holds nothing back",
         "ID_AA64MMFR0_EL1.TGran16": "the core walks tables of 16 KiB pages and does not say so",
         "ID_AA64MMFR1_EL1.VH": "without EL2 there is no VHE",
         "ID_AA64MMFR1_EL1.VMIDBits": "without EL2 there are no VMIDs",

@@ -154,6 +154,7 @@ def test_what_is_hidden_is_listed_field_by_field() -> None:
         HiddenField("ID_AA64PFR0_EL1", "EL2", 2, 0),
         HiddenField("ID_AA64PFR0_EL1", "EL1", 2, 1),
         HiddenField("ID_AA64PFR0_EL1", "EL0", 2, 1),
+        HiddenField("ID_AA64DFR0_EL1", "DoubleLock", 0, 15),
         HiddenField("ID_AA64DFR0_EL1", "WRPs", 3, 0),
         HiddenField("ID_AA64DFR0_EL1", "PMUVer", 1, 0),
     ]
