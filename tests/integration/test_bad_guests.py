@@ -64,7 +64,7 @@ def test_a_guest_that_cannot_go_on_is_stopped_with_the_reason(name: str, message
             r"the guest is stuck after a data abort on a write to 0x10000000 \(synchronous external abort\) at "
             r"0x\w+ <store>: " + NO_VECTORS,
         ),
-        ("stop", 122, r"stage 2 refuses the write of IPA 0x10000000, in memory region rom, at 0x\w+ <store>"),
+        ("stop", 122, r"stage 2 denies the write of IPA 0x10000000, in memory region rom, at 0x\w+ <store>"),
         ("ignore", 0, None),
     ],
 )

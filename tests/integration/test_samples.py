@@ -131,7 +131,7 @@ def test_a_permission_fault_that_is_to_stop_the_guest_is_reported_with_region_an
     finished = armvcpu("run", "-m", SAMPLES / "permission" / "permission-stop.toml", sample("permission"))
     assert finished.out == b"ROM says: This text is in ROM.\n"
     assert finished.status == 122
-    assert "stage 2 refuses the write of IPA 0x10000000, in memory region rom, at 0x" in finished.last
+    assert "stage 2 denies the write of IPA 0x10000000, in memory region rom, at 0x" in finished.last
     assert "<write_word+" in finished.last
     assert "\n  #1  " in finished.err
     assert "<main+" in finished.err
