@@ -81,7 +81,7 @@ def _read_affinities(table: Table, clusters: tuple[int, ...]) -> tuple[int, ...]
             shown = table.found("mpidr", mpidr, index)
             table.refuse("mpidr", f"expected affinity fields only (mask {AFFINITY_MASK:#x}), found {shown}")
         if mpidr in affinities[:position]:
-            table.refuse("mpidr", f"{table.found('mpidr', mpidr, index)} is there twice")
+            table.refuse("mpidr", f"{table.found('mpidr', mpidr, index)} is listed twice")
     return affinities
 
 
@@ -139,7 +139,7 @@ def _read_set(table: Table, index: int, value: object, phys_cpus: int) -> int:
             return 0
         mask |= 1 << number
     if not mask:
-        table.refuse(name, "a CPU without a physical CPU to run on could never run")
+        table.refuse(name, "every CPU needs a physical CPU to run on")
     return mask
 
 

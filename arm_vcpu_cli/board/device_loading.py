@@ -47,12 +47,12 @@ def read_devices(table: Table, limit: int) -> tuple[list[DeviceDescription], Gic
             continue
         for key in DEVICE_KEYS:
             if key in device_table and key not in (*COMMON_DEVICE_KEYS, *DEVICE_TYPES[kind].keys):
-                device_table.refuse(key, f'a device of type "{kind}" has no such key')
+                device_table.refuse(key, f'devices of type "{kind}" have no such key')
         if kind in GIC_VERSIONS:
             read = _read_gicv3 if kind == "gicv3" else _read_gicv2
             described = read(name, device_table, limit)
             if controller is not None:
-                device_table.refuse(None, f"there is an interrupt controller already: {controller}")
+                device_table.refuse(None, f"the machine already has an interrupt controller: {controller}")
             elif not device_table.flawed:
                 gic = described
             controller = controller or device_table.key
@@ -61,7 +61,7 @@ def read_devices(table: Table, limit: int) -> tuple[list[DeviceDescription], Gic
         if device.intid is not None:
             if device.intid in owners:
                 shown = device_table.found("intid", device.intid)
-                device_table.refuse("intid", f"{shown} is already that of {owners[device.intid]}")
+                device_table.refuse("intid", f"{shown} is already used by {owners[device.intid]}")
             owners.setdefault(device.intid, device_table.key)
         if not device_table.flawed:
             devices.append(device)

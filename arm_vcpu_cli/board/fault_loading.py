@@ -108,7 +108,7 @@ def _read(table: Table, machine: MachineDescription, default: str) -> FaultDescr
     known = _KINDS[kind]
     for key in ALL_FAULT_KEYS:
         if key in table and key not in (*_COMMON, *known.keys):
-            table.refuse(key, f'a fault of the kind "{kind}" has no such key')
+            table.refuse(key, f'faults of the kind "{kind}" have no such key')
     at = table.table("at", ALL_KEYS)
     trigger: Trigger | None = None
     if known.triggers == ("call",) and "at" not in table:
@@ -130,7 +130,7 @@ def _checked(table: Table, at: Table, trigger: Trigger, effect: Effect) -> Trigg
             table.refuse("on", f"has no meaning with {at.key_of('access')}: it is the access that is aborted")
         if isinstance(effect, WrongValue):
             if trigger.direction is Direction.WRITE:
-                at.refuse("direction", "a write returns no value that could be wrong")
+                at.refuse("direction", "a write returns no value")
             return replace(trigger, direction=Direction.READ)
     return trigger
 

@@ -99,7 +99,7 @@ def _counts(table: Table) -> tuple[int, int, int]:
 def _time(table: Table, _machine: MachineDescription) -> AtTime:
     every = duration(table, "every", low=1) if "every" in table else 0
     if "times" in table and not every:
-        table.refuse("times", f"has no meaning without {table.key_of('every')}")
+        table.refuse("times", f"is only allowed with {table.key_of('every')}")
     return AtTime(duration(table, "time"), every, table.integer("times", low=0, high=MAX_COUNT, default=1))
 
 

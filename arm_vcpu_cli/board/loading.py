@@ -201,7 +201,7 @@ def _read_region(name: str, table: Table) -> MemoryRegion:
         offset = table.integer("file_offset", low=0, high=highest, default=0)
         file = _find_file(table, size - offset)
     elif "file_offset" in table:
-        table.refuse("file_offset", f"has no meaning without {table.key_of('file')}")
+        table.refuse("file_offset", f"is only allowed with {table.key_of('file')}")
     on_fault = table.choice("on_fault", tuple(choice.value for choice in OnFault), OnFault.ABORT.value)
     return MemoryRegion(
         name=name,
@@ -258,7 +258,7 @@ def _resized(table: Table, memory: list[MemoryRegion], size: int) -> list[Memory
     changed = replace(ram, size=wanted)
     after = [changed if region is ram else region for region in memory]
     if main_ram(after) is not changed:
-        resized.refuse("size", f'with {format_size(size)} this is no longer the main RAM: name it "ram"')
+        resized.refuse("size", f'with {format_size(size)} this would no longer be the main RAM: name it "ram"')
     return after
 
 

@@ -137,7 +137,7 @@ def _as_a_program(address: int) -> str:
     """The hint for an address that is the linkers' default for Linux programs."""
     if address not in _OF_PROGRAMS:
         return ""
-    return "; that is where programs for Linux are linked to, a guest says where it goes (-Ttext, a linker script)"
+    return "; Linux programs are linked to that address, a guest needs its own (-Ttext or a linker script)"
 
 
 def _clear(view: memoryview, segment: Segment, files: list[Extent]) -> None:

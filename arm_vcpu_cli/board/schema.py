@@ -353,7 +353,7 @@ class Table:
             if not self._is_one_of(name, item, choices, index):
                 continue
             if item in chosen:
-                self.refuse(name, f'"{item}" is there twice')
+                self.refuse(name, f'"{item}" is listed twice')
             chosen.append(item)
         return tuple(chosen)
 

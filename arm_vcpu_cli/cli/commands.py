@@ -29,14 +29,17 @@ COMMANDS: Final = MappingProxyType(
         "test": ("arm_vcpu_cli.cli.test", "Run guests as tests, several at a time."),
         "debug": ("arm_vcpu_cli.cli.debug", "Run a guest in gdb or lldb."),
         "stat": ("arm_vcpu_cli.cli.stat", "Count and time the exits of a guest or a trace."),
-        "diff": ("arm_vcpu_cli.cli.diff", "Show where two traces part."),
-        "report": ("arm_vcpu_cli.cli.report", "Make a page of a trace: timeline, tables, plots."),
+        "diff": ("arm_vcpu_cli.cli.diff", "Show where two traces diverge."),
+        "report": ("arm_vcpu_cli.cli.report", "Turn a trace into an HTML page with timeline, tables and plots."),
         "walk": ("arm_vcpu_cli.cli.walk", "Walk a guest's translation tables for an address."),
-        "snapshot": ("arm_vcpu_cli.cli.snapshot", "Run a guest to some point, and save the machine."),
+        "snapshot": ("arm_vcpu_cli.cli.snapshot", "Run a guest to a chosen point and save the machine."),
         "explain": ("arm_vcpu_cli.cli.explain", "Decode a register value."),
         "dtb": ("arm_vcpu_cli.cli.dtb", "Write the device tree of a machine."),
-        "probe": ("arm_vcpu_cli.cli.probe", "Report what host and modelled CPU can do, and what a guest needs."),
-        "help": ("arm_vcpu_cli.cli.help", "Show the manual: a topic of it, or a list of them."),
+        "probe": (
+            "arm_vcpu_cli.cli.probe",
+            "Report what host and modelled CPU can do, and what a guest needs.",
+        ),
+        "help": ("arm_vcpu_cli.cli.help", "Show a topic of the manual, or list the topics."),
         "completion": ("arm_vcpu_cli.cli.completion", "Print the completion script of a shell."),
     }
 )

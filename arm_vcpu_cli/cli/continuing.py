@@ -41,7 +41,7 @@ def open_snapshot(options: GuestOptions, path: Path) -> Snapshot:
     :class:`UsageError` for options that do not go with it."""
     for name, option in _OF_THE_MACHINE.items():
         if getattr(options, name) not in (None, False, ()):
-            raise UsageError(f"{option} does not go with --from: the snapshot says what guest and machine are")
+            raise UsageError(f"{option} does not go with --from: the snapshot determines guest and machine")
     options.check_journal()
     snapshot = Snapshot(path)
     try:

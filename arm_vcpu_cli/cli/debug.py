@@ -58,7 +58,7 @@ _SIGNALS: Final = (signal.SIGINT, signal.SIGQUIT)
 @click.option(
     "--debugger",
     metavar="COMMAND",
-    help="The debugger, with options of its own if you like [default: gdb-multiarch, another gdb, or lldb].",
+    help="The debugger, with options if needed [default: gdb-multiarch, another gdb, or lldb].",
 )
 def command(debugger: str | None, **options: Any) -> int:
     """Start GUEST, stopped before its first instruction, and a debugger on it, which has the terminal. What the guest

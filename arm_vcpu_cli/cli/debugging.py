@@ -138,4 +138,4 @@ class Debugging:
             say(f"{waits}: gdb-multiarch {guest} -ex 'target remote {self.place.for_gdb}'")
 
     def _refuse(self) -> None:
-        say("a second debugger has connected, and was refused: one is attached already")
+        say("refused a second debugger: one is already attached")

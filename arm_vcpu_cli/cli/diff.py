@@ -35,7 +35,7 @@ def _complete_properties(_ctx: click.Context, _param: click.Parameter, incomplet
     return [CompletionItem(name) for name in property_names() if name.startswith(incomplete)]
 
 
-@click.command("diff", short_help="Show where two traces part.")
+@click.command("diff", short_help="Show where two traces diverge.")
 @click.argument("a", type=_TRACE)
 @click.argument("b", type=_TRACE)
 @click.option(
@@ -54,9 +54,9 @@ def _complete_properties(_ctx: click.Context, _param: click.Parameter, incomplet
     default="20",
     show_default=True,
     metavar="N",
-    help="How many differences are shown; 0: all.",
+    help="Number of differences to show; 0: all.",
 )
-@click.option("--times", is_flag=True, help="Compare the times of the guest and of the host as well.")
+@click.option("--times", is_flag=True, help="Also compare guest and host times.")
 @click.option(
     "--ignore",
     multiple=True,
@@ -67,8 +67,8 @@ def _complete_properties(_ctx: click.Context, _param: click.Parameter, incomplet
 @click.option(
     "--by-symbol",
     is_flag=True,
-    help="Compare functions instead of addresses, for a guest that was built anew: no PC, VA, offset in the "
-    "function, source line or syndrome.",
+    help="Compare functions instead of addresses, for a guest that was rebuilt: ignores PC, VA, offset in the "
+    "function, source line and syndrome.",
 )
 @click.option(
     "--only",
@@ -84,7 +84,7 @@ def _complete_properties(_ctx: click.Context, _param: click.Parameter, incomplet
     multiple=True,
     type=count,
     metavar="N",
-    help="Compare only events of this vCPU, whatever the others do in between; may be given more than once.",
+    help="Compare only events of this vCPU and ignore those of others in between; may be given more than once.",
 )
 @click.option(
     "--window",
@@ -92,9 +92,9 @@ def _complete_properties(_ctx: click.Context, _param: click.Parameter, incomplet
     default=str(WINDOW),
     show_default=True,
     metavar="N",
-    help="How many events ahead the traces may meet again.",
+    help="How many events ahead to look for a point where the traces agree again.",
 )
-@click.option("-q", "--brief", is_flag=True, help="Print only where the first difference is.")
+@click.option("-q", "--brief", is_flag=True, help="Print only the place of the first difference.")
 @click.option("--color/--no-color", default=None, help="Colour [default: on a terminal, unless NO_COLOR is set].")
 @click.option("--json", "as_object", is_flag=True, help="One JSON object instead of text.")
 def command(
@@ -158,7 +158,7 @@ def command(
                 show(line, coloured=coloured)
         for trace in (trace_a, trace_b):
             if trace.truncated:
-                say(f"{trace.name}: breaks off behind line {trace.line}: a run that was killed")
+                say(f"{trace.name}: is cut short after line {trace.line}, probably because the run was killed")
     return DIFFERENT if totals.differ else SAME
 
 

@@ -40,10 +40,10 @@ def _complete(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> 
     is_flag=False,
     flag_value=_EVERYTHING,
     metavar="[PATTERN]",
-    help="List the known registers, or those whose name, title or group fits PATTERN (`ICH_*`, `timer`).",
+    help="List the known registers, or those whose name, title or group matches PATTERN (`ICH_*`, `timer`).",
 )
 @click.option("--brief", is_flag=True, help="Leave out fields that are zero.")
-@click.option("--e2h", is_flag=True, help="Take registers of EL2 as they are with HCR_EL2.E2H = 1.")
+@click.option("--e2h", is_flag=True, help="Decode EL2 registers as with HCR_EL2.E2H = 1.")
 @click.option("--json", "as_object", is_flag=True, help="Print one JSON array.")
 def command(words: tuple[str, ...], pattern: str | None, brief: bool, e2h: bool, as_object: bool) -> int:
     """Explain register values without a guest: every field with its meaning, and what follows from it.
@@ -136,7 +136,7 @@ def _field_object(line: FieldLine) -> dict[str, Any]:
 def _list(pattern: str, as_object: bool) -> int:
     found = [info for info in map(register_info, register_names()) if _fits(info, pattern)]
     if not found:
-        raise click.UsageError(f"no register fits {pattern!r}")
+        raise click.UsageError(f"no register matches {pattern!r}")
     if as_object:
         show(json.dumps([_identity(info) for info in found], indent=2))
         return 0

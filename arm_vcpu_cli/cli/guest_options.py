@@ -81,7 +81,7 @@ class GuestOptions(Record):
         guest = self.file
         if guest.suffix == ".toml" and self.kernel_type is None:
             # It would run as a raw binary, for an instruction or two.
-            raise UsageError(f"{guest}: a machine description goes with -m, and GUEST is the program to run")
+            raise UsageError(f"{guest}: this is a machine description: pass it with -m; GUEST is the program to run")
         description = self.describe()
         boot = description.boot
         load_address = boot.load_address if self.load_address is None else self.load_address
@@ -106,7 +106,7 @@ class GuestOptions(Record):
     def check_journal(self) -> None:
         """Raise :class:`UsageError` for a run that would be recorded and repeated at once."""
         if self.record is not None and self.replay is not None:
-            raise UsageError("--record and --replay: a run is either recorded or repeated")
+            raise UsageError("--record and --replay: expected one of them")
 
     def describe(self) -> MachineDescription:
         """Load the machine description alone."""

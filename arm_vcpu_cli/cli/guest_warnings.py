@@ -48,4 +48,4 @@ def _warn_of_initrd(path: Path) -> None:
     with path.open("rb") as file:
         head = file.read(_HEAD)
     if initramfs.recognised(head) is None:
-        say(f"warning: {printable_path(path)}: no initramfs, packed or not: {initramfs.what_it_is(head)}")
+        say(f"warning: {printable_path(path)}: not an initramfs, compressed or not: {initramfs.what_it_is(head)}")

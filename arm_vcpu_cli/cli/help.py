@@ -33,7 +33,7 @@ def _complete(ctx: click.Context, _param: click.Parameter, incomplete: str) -> l
     return [item for item in known if str(item.value).startswith(incomplete)]
 
 
-@click.command("help", short_help="Show the manual: a topic of it, or a list of them.")
+@click.command("help", short_help="Show a topic of the manual, or list the topics.")
 @click.argument("topic", required=False, shell_complete=_complete)
 @click.pass_context
 def command(ctx: click.Context, topic: str | None) -> int:

@@ -155,7 +155,7 @@ _MACHINE_OPTIONS = (
         "--dtb",
         type=FILE,
         metavar="FILE",
-        help="Device tree of your own; memory, command line, initial RAM disk and random seed in it are set.",
+        help="Use the device tree in FILE, with memory, command line, initial RAM disk and random seed filled in.",
     ),
     _guest_option(
         "--gic",
@@ -172,8 +172,8 @@ _GUEST_OPTIONS = (
         "from_snapshot",
         type=FILE,
         metavar="FILE",
-        help="Go on from a snapshot (armvcpu snapshot), which says what guest and machine are. GUEST is then only for "
-        "its symbols.",
+        help="Continue from a snapshot (armvcpu snapshot), which determines guest and machine. GUEST then only "
+        "provides symbols.",
     ),
     *_MACHINE_OPTIONS,
     _guest_option(
@@ -190,17 +190,17 @@ _GUEST_OPTIONS = (
         metavar="FILE",
         help="Inject the faults of FILE, which has [[fault]] tables as a machine file has them; also with --from.",
     ),
-    _guest_option("--no-input", is_flag=True, help="The guest receives no input, and stdin is not read."),
+    _guest_option("--no-input", is_flag=True, help="Give the guest no input, and do not read stdin."),
     _guest_option(
         "--semihosting-dir",
         type=click.Path(path_type=Path, file_okay=False),
         metavar="DIR",
-        help="Let the guest read and write files in DIR, and below it, by semihosting [default: no files at all].",
+        help="Let the guest read and write files in and below DIR through semihosting [default: no files at all].",
     ),
     _guest_option(
         "--kernel-type",
         type=click.Choice(tuple(KERNEL_TYPES)),
-        help="What GUEST is: an ELF file, a raw binary or an arm64 Linux kernel [default: auto, by its content].",
+        help="Type of GUEST: an ELF file, a raw binary or an arm64 Linux kernel [default: auto, by its content].",
     ),
     _guest_option(
         "--initrd", type=FILE, metavar="FILE", help="Initial RAM disk for a Linux kernel: an initramfs archive."
@@ -215,20 +215,20 @@ _GUEST_OPTIONS = (
         "--symbols",
         type=FILE,
         metavar="FILE",
-        help="Names for the guest's addresses: an ELF file with symbols, such as vmlinux, or a System.map.",
+        help="File with symbols for the guest's addresses: an ELF file such as vmlinux, or a System.map.",
     ),
     _guest_option(
         "--clock",
         type=click.Choice(tuple(source.value for source in ClockSource)),
-        help="What counts the guest's time: the instructions that it executes, so that every run is the same, or "
-        "the host's clock [default: auto, which is `host` for `armvcpu run` at a terminal, unless it records or "
+        help="Source of the guest's time: the instructions that it executes, which makes every run identical, or the "
+        "host's clock [default: auto, which is `host` for `armvcpu run` at a terminal, unless it records or "
         "replays, and `instructions` for everything else].",
     ),
     _guest_option(
         "--seed",
         type=seed,
         metavar="N",
-        help="Seed of all random numbers that the guest gets, unless its clock is the host's [default: 0].",
+        help="Seed of all random numbers for the guest, unless it uses the host's clock [default: 0].",
     ),
     _guest_option(
         "--phys-cpus",
@@ -240,14 +240,11 @@ _GUEST_OPTIONS = (
         "--schedule",
         type=seed,
         metavar="SEED",
-        help="Run the CPUs in random order and for random times, the same for the same SEED "
-        "[default: they take turns].",
+        help="Run the CPUs in a random order for random times, determined by SEED [default: round robin].",
     ),
     _guest_option("--reboot", is_flag=True, help="Restart the machine when the guest asks for a reset."),
-    _guest_option(
-        "--record", type=FILE, metavar="FILE", help="Record all input of the guest, with its times, in FILE."
-    ),
-    _guest_option("--replay", type=FILE, metavar="FILE", help="Repeat the run that --record has recorded in FILE."),
+    _guest_option("--record", type=FILE, metavar="FILE", help="Record all input of the guest in FILE, with times."),
+    _guest_option("--replay", type=FILE, metavar="FILE", help="Replay the run that --record recorded in FILE."),
     _guest_option(
         "--timeout", type=seconds, metavar="S", help="Stop the guest after S seconds (status 124); 0: never."
     ),
@@ -255,7 +252,7 @@ _GUEST_OPTIONS = (
         "--guest-timeout",
         type=seconds,
         metavar="S",
-        help="Stop the guest after S seconds of its own time, which are the same in every run (status 124); 0: never.",
+        help="Stop the guest after S seconds of guest time, at the same point in every run (status 124); 0: never.",
     ),
     _guest_option(
         "--max-exits", type=count, metavar="N", help="Stop the guest after N exits to EL2 (status 124); 0: never."
@@ -298,13 +295,13 @@ def report_options(*names: str) -> Callable[[F], F]:
                 "--report-file",
                 type=FILE,
                 metavar="FILE",
-                help="Write the full report to FILE, however the guest ends.",
+                help="Write the full report to FILE, no matter how the guest ends.",
             ),
             _guest_option(
                 "--report",
                 type=click.Choice(FORMS),
-                help="How much to report about a guest that dies, hangs or is stopped: what fits on a screen, "
-                "everything, or one line [default: short, but one line for a guest that was stopped from outside].",
+                help="How much to report about a guest that dies, hangs or is stopped: one screen, everything, or "
+                "one line [default: short, or one line if the guest was stopped from outside].",
             ),
         ):
             function = option(function)
@@ -321,7 +318,7 @@ def debugger_options(function: F) -> F:
             "--gdb",
             type=endpoint,
             metavar="[HOST:]PORT|unix:PATH",
-            help="Let gdb or lldb attach there, such as 1234; HOST is this machine's loopback unless given.",
+            help="Let gdb or lldb attach at this address, such as 1234; HOST defaults to loopback.",
         ),
     ):
         function = option(function)
@@ -350,7 +347,7 @@ class GuestCommand(SectionedCommand):
         arguments = ctx.params.get("arguments") or ()
         before = given[: len(given) - len(arguments)]
         if arguments and "--" not in before:
-            message = f"Got unexpected extra argument ({arguments[0]}); what is for the guest comes after --"
+            message = f"Got unexpected extra argument ({arguments[0]}); arguments for the guest follow --"
             raise click.UsageError(message, ctx)
         if arguments and arguments[0] == "--" and before[-1] != "--":
             # The first ``--`` came before GUEST, whose name may begin with a dash.

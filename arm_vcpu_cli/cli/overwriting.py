@@ -80,7 +80,7 @@ def _complaint(option: str, path: Path, name: Path, what: str, other: Path | Non
     if what.startswith("-"):
         return f"{option} and {what}{spelled} would be the same file; expected two"
     if name is not path:
-        return f"{option} is written as {name} at first, and that is {what}{spelled}; expected another name"
+        return f"{option} is first written as {name}, which is {what}{spelled}; expected another name"
     return f"{option} would overwrite {what}{spelled}; expected another file"
 
 

@@ -58,21 +58,21 @@ T = TypeVar("T")
     type=click.Choice([*CPU_MODELS, ALL]),
     help="The modelled CPU to describe; `all` puts them side by side.  [default: cortex-a72]",
 )
-@click.option("--host", "host_only", is_flag=True, help="Describe the host alone; status 0 only if its KVM is usable.")
+@click.option("--host", "host_only", is_flag=True, help="Describe only the host; status 0 only if its KVM is usable.")
 @click.option("--registers", is_flag=True, help="Show every ID register with all its fields.")
 @click.option(
     "--compare",
     nargs=2,
     type=click.Choice([*CPU_MODELS, HOST]),
     metavar="A B",
-    help=f"Show what is different between two of {', '.join([*CPU_MODELS, HOST])}.",
+    help=f"Show the differences between two of {', '.join([*CPU_MODELS, HOST])}.",
 )
 @click.option(
     "--for",
     "guest",
     type=FILE,
     metavar="GUEST",
-    help="Say whether GUEST, an ELF file, a Linux kernel or a raw binary, finds what it needs, and why not.",
+    help="Check whether GUEST (ELF file, Linux kernel or raw binary) finds what it needs, and explain why not.",
 )
 @click.option(
     "-m", "--machine", type=FILE, metavar="FILE.toml", help="The machine for --for  [default: the virt preset]."
@@ -116,7 +116,7 @@ def command(
     """
     _refuse_contradictions(cpu, host_only=host_only, registers=registers, compare=compare, guest=guest)
     if guest is None and any(given is not None for given in (machine, memory, smp, gic)):
-        raise UsageError("--machine, --memory, --smp and --gic are the machine that --for looks at a guest for")
+        raise UsageError("--machine, --memory, --smp and --gic describe the machine for --for, which is missing")
     if guest is not None:
         description = load_description(machine, {"gic": gic, "cpus": smp, "memory_size": memory})
         return _show_guest(guest, cpu, description, as_object)

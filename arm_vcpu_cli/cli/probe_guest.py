@@ -169,10 +169,10 @@ def _has(name: str, cpu: GuestCpu) -> str:
 def _code_title(survey: GuestSurvey) -> str:
     words = survey.code.words
     if survey.code.is_certain:
-        return f"What its {words} words of code use"
+        return f"Features that its {words} words of code use"
     if survey.linux is not None:
-        return f"What {words} words that look like code have in them; a kernel asks what is there before it uses it"
-    return f"What {words} words that look like code have in them"
+        return f"Features in {words} words that look like code; a kernel checks for features before it uses them"
+    return f"Features in {words} words that look like code"
 
 
 def _use_rows(report: GuestReport) -> list[Row]:
@@ -187,7 +187,7 @@ def _use_rows(report: GuestReport) -> list[Row]:
         else:
             answers = ["no"] * len(report.cpus)
         rows.append(Row(use.need, (f"{use.mnemonic} at {use.place}", str(use.total), *answers)))
-    return rows or [Row("nothing", ("that not every CPU has", "", *[""] * len(report.cpus)))]
+    return rows or [Row("nothing", ("that some CPUs lack", "", *[""] * len(report.cpus)))]
 
 
 def _verdict_rows(report: GuestReport) -> list[Row]:
@@ -202,9 +202,9 @@ def _verdict_rows(report: GuestReport) -> list[Row]:
 def _verdict_text(report: GuestReport, verdict: Verdict) -> str:
     if not verdict.runs:
         elsewhere = ", ".join(f'cpu.model = "{model}"' for model in report.elsewhere)
-        return "cannot run" + (f"; a machine with {elsewhere} has what it needs" if elsewhere else "")
+        return "cannot run" + (f"; a machine with {elsewhere} provides it" if elsewhere else "")
     if any(each.weight is Weight.MAYBE for each in verdict.findings):
-        return "can run, as far as can be told without running it"
+        return "can run, as far as armvcpu can tell without running it"
     return "can run"
 
 

@@ -20,7 +20,7 @@ STDOUT = "/dev/stdout"
 STDIN = "/dev/stdin"
 
 
-@click.command("report", short_help="Make a page of a trace: timeline, tables, plots.")
+@click.command("report", short_help="Turn a trace into an HTML page with timeline, tables and plots.")
 @click.argument("trace", type=FILE)
 @click.option(
     "--html",
@@ -53,7 +53,7 @@ def command(trace: Path, page: Path | None) -> None:
 
 def _target(trace: Path) -> Path:
     if str(trace) == "-":
-        raise UsageError("the trace comes from stdin: say where to write the page with --html FILE")
+        raise UsageError("the trace comes from stdin: give the page a name with --html FILE")
     name = trace.name
     for suffix in (".partial", ".gz", ".zst", ".jsonl", ".json"):
         name = name.removesuffix(suffix)

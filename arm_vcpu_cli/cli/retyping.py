@@ -39,7 +39,7 @@ def without_command(arguments: Sequence[str], commands: Mapping[str, tuple[str, 
     """The message for a command line whose first word is none of our commands."""
     first = arguments[0]
     if _looks_like_a_file(first) or first.partition("=")[0] in _own_options(commands[_RUN][0]):
-        return f"no command; to run a guest, type: {shlex.join(['armvcpu', _RUN, *arguments])}"
+        return f"missing command; to run a guest, type: {shlex.join(['armvcpu', _RUN, *arguments])}"
     close = get_close_matches(first, commands, n=1)
     hint = f" (did you mean {close[0]!r}?)" if close else ""
     kind = "option" if first.startswith("-") else "command"

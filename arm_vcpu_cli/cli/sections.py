@@ -16,7 +16,7 @@ class GuestOption(click.Option):
 class SelectionOption(click.Option):
     """An option that selects the events to log."""
 
-    section: ClassVar[str] = "What is logged (an event has to meet all criteria)"
+    section: ClassVar[str] = "What to log (an event must meet all criteria)"
 
 
 class SectionedCommand(click.Command):

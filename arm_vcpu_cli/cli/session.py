@@ -87,7 +87,7 @@ def _debugging(loaded: Loaded, wanted: Callable[[Loaded], Debugging] | None, ent
     options = loaded.options
     if wanted is None and options.gdb is None:
         if options.wait:
-            raise UsageError("--wait waits for a debugger, which connects to --gdb [HOST:]PORT or --gdb unix:PATH")
+            raise UsageError("--wait needs --gdb [HOST:]PORT or --gdb unix:PATH")
         return None
     made = import_module(_DEBUGGING).Debugging(options.gdb, wait=options.wait) if wanted is None else wanted(loaded)
     debugging: Debugging = entered.enter_context(made)
@@ -303,11 +303,11 @@ def _check_repeatable(machine: Parts, options: GuestOptions) -> None:
     description = machine.description
     option = "--record" if options.record is not None else "--replay"
     if description.clock.source is not ClockSource.INSTRUCTIONS:
-        raise UsageError(f"{option} needs --clock instructions: the host never repeats itself")
+        raise UsageError(f"{option} needs --clock instructions: runs on the host's clock are not repeatable")
     if options.guest == STDIN:
         raise UsageError(f"{option}: the guest is read from stdin; expected a file, which can be read again")
     if description.semihosting_dir is not None:
-        raise UsageError(f"{option} and --semihosting-dir: what a guest reads from files is not recorded")
+        raise UsageError(f"{option} and --semihosting-dir: file contents that a guest reads are not recorded")
 
 
 def _facts(machine: Parts, loaded: Loaded) -> dict[str, str]:

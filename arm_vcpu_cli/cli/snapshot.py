@@ -50,24 +50,26 @@ _FACTS: Final = "arm_vcpu_cli.inspect.snapshot_facts"
 """Loaded only to show a snapshot."""
 
 
-@click.command("snapshot", cls=GuestCommand, short_help="Run a guest to some point, and save the machine.")
+@click.command("snapshot", cls=GuestCommand, short_help="Run a guest to a chosen point and save the machine.")
 @guest_options
 @guest_arguments
-@click.option("-o", "--output", type=FILE, metavar="FILE", help="The file of the snapshot.")
+@click.option("-o", "--output", type=FILE, metavar="FILE", help="File to write the snapshot to.")
 @click.option(
     "--at",
     metavar="PLACE",
     shell_complete=complete_symbols,
     help="Save it before the instruction at PLACE: a function, function+offset, or an address.",
 )
-@click.option("--count", type=click.IntRange(min=1), metavar="N", help="With --at: when it gets there the N-th time.")
+@click.option(
+    "--count", type=click.IntRange(min=1), metavar="N", help="With --at: the N-th time that the guest gets there."
+)
 @click.option("--vcpu", type=click.IntRange(min=0), metavar="N", help="With --at: when vCPU N gets there.")
-@click.option("--console", "text", metavar="REGEX", help="Save it once it has printed a text that REGEX matches.")
+@click.option("--console", "text", metavar="REGEX", help="Save it once the guest has printed text that matches REGEX.")
 @click.option(
     "--instructions",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Save it once its vCPUs have executed N instructions, from here on.",
+    help="Save it after its vCPUs have executed N more instructions.",
 )
 @click.option(
     "--time",
@@ -78,7 +80,7 @@ _FACTS: Final = "arm_vcpu_cli.inspect.snapshot_facts"
 @click.option(
     "--compress/--no-compress", default=None, help="Compress the file [default: if the extra zstd is installed]."
 )
-@click.option("--info", type=FILE, metavar="FILE", help="Show what FILE is a snapshot of, and run nothing.")
+@click.option("--info", type=FILE, metavar="FILE", help="Describe the snapshot in FILE, and run nothing.")
 @click.option("--json", "as_object", is_flag=True, help="With --info: one JSON object.")
 def command(
     output: Path | None,
@@ -116,7 +118,7 @@ def command(
     if sum(each is not None for each in (at, text, instructions, moment)) > 1:
         raise click.UsageError("--at, --console, --instructions and --time: expected one of them")
     if (count is not None or vcpu is not None) and at is None:
-        raise click.UsageError("--count and --vcpu are about --at PLACE, which is missing")
+        raise click.UsageError("--count and --vcpu need --at PLACE")
     time = None if moment is None else _time(moment)
     goal = _Goal(at, instructions, time, count or 1, vcpu, None if text is None else _pattern(text), text or "")
     return _take(GuestOptions(**options, repeatable=True), output, goal, compress=compress)

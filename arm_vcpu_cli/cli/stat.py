@@ -54,7 +54,9 @@ class _Output(Record):
     "trace",
     type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
     metavar="TRACE",
-    help="Count what a trace holds (armvcpu trace --format jsonl; .gz, .zst, - for stdin) instead of running a guest.",
+    help=(
+        "Count the events of a trace (armvcpu trace --format jsonl; .gz, .zst, - for stdin) instead of running a guest."
+    ),
 )
 @click.option("-o", "--output", type=FILE, metavar="FILE", help="Write the summary to FILE.")
 @click.option(
@@ -62,13 +64,17 @@ class _Output(Record):
     multiple=True,
     type=click.Choice(TABLES),
     metavar="TABLE",
-    help=f"Only these tables; may be given more than once. One of {', '.join(TABLES)}.",
+    help=f"Show only these tables; may be given more than once. One of {', '.join(TABLES)}.",
 )
 @click.option("--top", type=count, default="10", show_default=True, metavar="N", help="Rows of each table; 0: all.")
 @click.option(
-    "--sort", type=click.Choice((COUNT, TIME)), default=COUNT, show_default=True, help="What the rows are ordered by."
+    "--sort",
+    type=click.Choice((COUNT, TIME)),
+    default=COUNT,
+    show_default=True,
+    help="Column that the rows are sorted by.",
 )
-@click.option("--histogram", is_flag=True, help="Also draw how long exits took.")
+@click.option("--histogram", is_flag=True, help="Also draw a histogram of how long exits took.")
 @click.option("--live", is_flag=True, help="Show the tables on stderr while the guest runs.")
 @click.option("--json", "as_object", is_flag=True, help="One JSON object instead of tables.")
 def command(
@@ -128,14 +134,14 @@ def _check_alone(options: dict[str, Any], *, live: bool) -> None:
     if given:
         named = {"guest": "GUEST", "from_snapshot": "--from", "loads": "--load", "arguments": "-- ARGS"}
         name = named.get(given[0]) or f"--{given[0].replace('_', '-')}"
-        raise UsageError(f"-i: a trace is summarised and no guest is run; {name} does not go with it")
+        raise UsageError(f"-i summarises a trace and runs no guest: {name} does not go with it")
 
 
 def _check_live() -> None:
     if not sys.stderr.isatty():
         raise UsageError("--live needs a terminal on stderr")
     if sys.stdout.isatty():
-        raise UsageError("--live: the guest's console would write over the tables; send stdout to a file (> FILE)")
+        raise UsageError("--live: the guest's console would overwrite the tables; redirect stdout to a file (> FILE)")
 
 
 def _of_trace(path: Path, wanted: _Output) -> int:

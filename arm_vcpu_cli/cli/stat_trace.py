@@ -17,9 +17,12 @@ def count_trace(path: Path) -> tuple[Statistics, str, dict[str, object]]:
     with TraceReader(path) as trace, doing(f"counting the events of {path.name}"):
         statistics = tally(trace)
     if trace.truncated:
-        say(f"{trace.name}: breaks off behind line {trace.line}: a run that was killed; what is complete was counted")
+        say(
+            f"{trace.name}: is cut short after line {trace.line}, probably because the run was killed; the complete "
+            "lines were counted"
+        )
     elif trace.end is None:
-        say(f"{trace.name}: does not say how the run ended; it was cut short")
+        say(f"{trace.name}: does not record how the run ended: it was cut short")
     ending = None if trace.end is None else trace.end.ending
     heading = shown_name(trace.header.guest) or trace.name
     return statistics, heading, {"trace": trace.name, "ending": ending, "truncated": trace.truncated}

@@ -43,10 +43,10 @@ _TITLES: Final = {
     CALLER: "exits by caller of the function",
     EL: "exits by exception level",
     VCPU: "exits by vCPU",
-    IPI: "inter-processor interrupts that were sent",
-    INTERRUPT: "interrupts, and the guest's time that they wait and take",
+    IPI: "inter-processor interrupts sent",
+    INTERRUPT: "interrupts, with the guest time they wait and take",
     VCPU_INTERRUPT: "interrupts of each vCPU",
-    EXCEPTION: "exceptions that the guest took itself",
+    EXCEPTION: "exceptions taken by the guest itself",
 }
 _RANKS: Final = {
     "over time": 7, "per s": 6, "min": 5, "wait: p99": 5, "handled: p99": 5, "time share": 4, "wait: max": 4,
@@ -205,7 +205,7 @@ def _remarks(statistics: Statistics) -> list[str]:
     if ipis:
         remarks.append(f"inter-processor interrupts (SGIs): {ipis['raised']} raised, {ipis['acknowledged']} taken")
     if statistics.folded:
-        remarks.append(f"{statistics.folded} exits came from more places than are told apart")
+        remarks.append(f"{statistics.folded} exits came from further places, which are counted together")
     return remarks
 
 

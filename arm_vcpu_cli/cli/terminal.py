@@ -60,7 +60,7 @@ class Terminal:
         """Print how to quit, once, if the guest ignores its input."""
         if not self._hinted:
             self._hinted = True
-            say("the guest does not read what you type; Ctrl-A x quits")
+            say("the guest is not reading your input; Ctrl-A x quits")
 
 
 @contextlib.contextmanager

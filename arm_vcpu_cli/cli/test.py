@@ -66,14 +66,14 @@ def _retries(text: str) -> int:
 def _status(text: str) -> int:
     number = count(text)
     if number > _HIGHEST_STATUS:
-        raise click.BadParameter(f"{text!r} is no status of armvcpu run, which are 0 to {_HIGHEST_STATUS}")
+        raise click.BadParameter(f"{text!r} is not a status of armvcpu run, from 0 to {_HIGHEST_STATUS}")
     return number
 
 
 def _skip_status(text: str) -> int:
     number = count(text)
     if not 1 <= number <= LAST_GUEST_STATUS:
-        raise click.BadParameter(f"{text!r} is no status that a guest gives itself, from 1 to {LAST_GUEST_STATUS}")
+        raise click.BadParameter(f"{text!r} is not an exit status of a guest, from 1 to {LAST_GUEST_STATUS}")
     return number
 
 
@@ -84,17 +84,22 @@ def _skip_status(text: str) -> int:
     "from_snapshot",
     type=FILE,
     metavar="FILE",
-    help="Go on from a snapshot (armvcpu snapshot) each time. Instead of guests there are files with what is typed "
-    f"(folders: all *{SCRIPT_SUFFIX}); without any, it is run once.",
+    help="Continue from a snapshot (armvcpu snapshot) each time. Instead of guests, name files with input to type "
+    f"(folders: all *{SCRIPT_SUFFIX}); without any, it runs once.",
 )
 @click.option(
     "--expect",
     multiple=True,
     metavar="REGEX",
-    help="A line of the console has to match; may be given more than once. Once all have matched, the guest is stopped "
-    "and has passed, unless --status or TAP still say something.",
+    help="A line of the console must match; may be given more than once. Once all have matched, the guest is stopped "
+    "and passes, unless --status or TAP decide later.",
 )
-@click.option("--fail", multiple=True, metavar="REGEX", help="No line of the console may match; comes before all else.")
+@click.option(
+    "--fail",
+    multiple=True,
+    metavar="REGEX",
+    help="No line of the console may match; takes precedence over everything else.",
+)
 @click.option(
     "--status",
     type=_status,
@@ -107,14 +112,14 @@ def _skip_status(text: str) -> int:
     type=_skip_status,
     multiple=True,
     metavar="N",
-    help="A guest that gives itself this status is skipped, such as 77 for Automake and Meson.",
+    help="A guest that exits with this status counts as skipped, such as 77 for Automake and Meson.",
 )
 @click.option(
     "--tap",
     type=click.Choice(DIALECTS),
     default=AUTO,
-    help="Whether the guest reports tests on its console: by TAP 12 to 14 or KTAP if it does (auto), or it has to "
-    "(tap, ktap).  [default: auto]",
+    help="Whether the guest reports tests on its console: TAP 12 to 14 or KTAP if present (auto), or required (tap, "
+    "ktap).  [default: auto]",
 )
 @click.option(
     "--send",
@@ -126,16 +131,20 @@ def _skip_status(text: str) -> int:
 )
 @click.option("--arg", "arguments", multiple=True, metavar="TEXT", help="An argument for the guests.")
 @click.option(
-    "-j", "--jobs", type=_jobs, metavar="N", help="Guests that run at a time [default: the number of host CPUs]."
+    "-j",
+    "--jobs",
+    type=_jobs,
+    metavar="N",
+    help="Number of guests to run at a time [default: the number of host CPUs].",
 )
 @click.option(
     "--timeout",
     type=seconds,
     default=_TIMEOUT,
     metavar="S",
-    help=f"Seconds of the host that each guest has; 0: no limit.  [default: {_TIMEOUT:g}]",
+    help=f"Host seconds that each guest may take; 0: no limit.  [default: {_TIMEOUT:g}]",
 )
-@click.option("--retries", type=_retries, default="0", metavar="N", help="Run a guest that fails up to N times more.")
+@click.option("--retries", type=_retries, default="0", metavar="N", help="Rerun a guest that fails, up to N times.")
 @click.option("--junit", "junit_file", type=FILE, metavar="FILE", help="Write the results as JUnit XML.")
 @click.option("--json", "json_file", type=FILE, metavar="FILE", help="Write the results as JSON.")
 @click.option(
@@ -188,7 +197,7 @@ def command(
         skip_statuses,
     )
     if traces and keep is None:
-        raise UsageError("--trace needs --keep DIR, which is where the traces go")
+        raise UsageError("--trace needs --keep DIR, the folder for the traces")
     found = _find(guests, from_snapshot)
     run = _Run(options, wanted, from_snapshot)
     _check(run.options_for(found[0]), found, {"--junit": junit_file, "--json": json_file})
@@ -256,7 +265,7 @@ def _check(options: GuestOptions, guests: Sequence[Path], outputs: dict[str, Pat
 def _find(words: Sequence[str], snapshot: Path | None) -> list[Path]:
     """The files that are tests."""
     if _STDIN in words:
-        raise UsageError("-: expected the name of a file; it may have to be read more than once")
+        raise UsageError("-: expected the name of a file, because it may be read more than once")
     if snapshot is None and not words:
         raise UsageError("Missing argument 'GUEST...' (see armvcpu test --help)")
     if snapshot is None or words:

@@ -76,7 +76,7 @@ _SUFFIXES = MappingProxyType(
     help="Write the trace to FILE instead of stderr; compressed if it ends in .gz or .zst. While the guest runs it is "
     "FILE.partial.",
 )
-@click.option("--timing", is_flag=True, help="Also record the host's time for each exit, different in each run.")
+@click.option("--timing", is_flag=True, help="Also record the host's time for each exit, which differs between runs.")
 @click.option(
     "--color/--no-color", default=None, help="Colour in text [default: on a terminal, unless NO_COLOR is set]."
 )

@@ -52,7 +52,7 @@ _OPTIONS = (
         help=f"Types of events, separated by commas: {', '.join(EVENT_TYPES)}; or all [default: all but exception, and "
         "in text entry; only exits, and accesses without one, where another option picks them].",
     ),
-    _option("--el1", is_flag=True, help="Also log the exceptions that the guest takes itself: SVC, aborts, IRQ."),
+    _option("--el1", is_flag=True, help="Also log the exceptions that EL1 takes: SVC, aborts, IRQ."),
     _option(
         "--only",
         multiple=True,
@@ -72,14 +72,14 @@ _OPTIONS = (
         "--ipa",
         multiple=True,
         metavar="RANGE",
-        help="Only exits and accesses at IPAs such as 0x9000000:0x9000fff.",
+        help="Only exits and accesses with IPAs such as 0x9000000:0x9000fff.",
     ),
     _option(
         "--device",
         multiple=True,
         metavar="NAME",
         shell_complete=complete_devices,
-        help="Only exits and accesses at the device of this name, such as uart0.",
+        help="Only exits and accesses of this device, such as uart0.",
     ),
     _option("--pc", multiple=True, metavar="RANGE", help="Only with a PC in this range of virtual addresses."),
     _option(
@@ -160,7 +160,7 @@ class SelectionOptions(Record):
                 "--el1: exceptions have neither exit reason nor IPA; --only, --ipa and --device pick exits"
             )
         if own.first and own.last:
-            raise UsageError("--first and --last: a trace is cut at one end only")
+            raise UsageError("--first and --last: expected one of them")
         return own, {name: value for name, value in options.items() if name not in names}
 
     def resolve(self, machine: Machine, *, timing: bool, unasked: frozenset[str]) -> TraceOptions:
@@ -271,9 +271,7 @@ def _device(machine: Machine, name: str) -> Span:
             windows[device.name] = Span(device.base, device.base + device.size - 1)
     found = windows.get(name)
     if found is None:
-        raise UsageError(
-            f"--device {name}: no device of this machine is called so; there are {', '.join(windows) or 'none'}"
-        )
+        raise UsageError(f"--device {name}: the machine has no such device; it has {', '.join(windows) or 'none'}")
     return found
 
 
@@ -297,7 +295,7 @@ def place(symbols: SymbolTable, option: str, text: str) -> int:
 
 def _unknown_symbol(symbols: SymbolTable, option: str, name: str) -> str:
     if not len(symbols):
-        return f"{option} {name}: the guest has no symbols (--symbols FILE gives it some)"
+        return f"{option} {name}: the guest has no symbols (add some with --symbols FILE)"
     close = symbols.close_names(name)
     hint = f"; did you mean {', '.join(close)}?" if close else ""
-    return f"{option} {name}: no symbol of the guest is called so{hint}"
+    return f"{option} {name}: the guest has no such symbol{hint}"

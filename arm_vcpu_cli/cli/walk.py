@@ -53,18 +53,22 @@ _NEVER_REACHED: Final = 3
 @click.command("walk", cls=SectionedCommand, short_help="Walk a guest's translation tables for an address.")
 @guest_options
 @click.argument("addresses", metavar="[VA]...", nargs=-1, shell_complete=complete_symbols)
-@click.option("--el", type=click.Choice(["0", "1"]), help="Who accesses it [default: where the guest has stopped].")
 @click.option(
-    "--access", type=click.Choice(tuple(_ACCESSES)), default="read", show_default=True, help="What it is accessed for."
+    "--el", type=click.Choice(["0", "1"]), help="Exception level of the access [default: that of the stopped guest]."
+)
+@click.option(
+    "--access", type=click.Choice(tuple(_ACCESSES)), default="read", show_default=True, help="Kind of access."
 )
 @click.option("--ipa", "is_ipa", is_flag=True, help="The addresses are IPAs: walk stage 2 only.")
 @click.option(
     "--interrupts",
     "shows_interrupts",
     is_flag=True,
-    help="Print what is pending, the timers, and what holds them back.",
+    help="Print pending interrupts, the timers, and what holds them back.",
 )
-@click.option("--map", "whole_map", is_flag=True, help="Print all that both stages map, regions of a kind merged.")
+@click.option(
+    "--map", "whole_map", is_flag=True, help="Print everything that both stages map, with adjacent regions merged."
+)
 @click.option(
     "--at",
     metavar="PLACE",
@@ -72,15 +76,15 @@ _NEVER_REACHED: Final = 3
     help="Stop the guest before the instruction at PLACE: a function, function+offset, or an address.",
 )
 @click.option(
-    "--count", type=click.IntRange(min=1), metavar="N", help="With --at: stop when it gets there the N-th time."
+    "--count", type=click.IntRange(min=1), metavar="N", help="With --at: stop the N-th time that the guest gets there."
 )
 @click.option(
     "--vcpu",
     type=click.IntRange(min=0),
     metavar="N",
-    help="Whose tables and registers [default: those of the vCPU that has stopped]; with --at, which one stops there.",
+    help="vCPU whose tables and registers to use [default: the one that stopped]; with --at, the one to stop there.",
 )
-@click.option("--console", "shows_console", is_flag=True, help="Print what the guest prints, on stderr.")
+@click.option("--console", "shows_console", is_flag=True, help="Print the guest's console output on stderr.")
 @click.option("--json", "as_object", is_flag=True, help="Print one JSON object.")
 def command(
     addresses: tuple[str, ...],
@@ -124,7 +128,7 @@ def command(
     if not addresses and not whole_map and not shows_interrupts:
         raise click.UsageError("nothing to walk: expected a VA, --map or --interrupts")
     if count is not None and at is None:
-        raise click.UsageError("--count says how often the guest gets to --at PLACE, which is missing")
+        raise click.UsageError("--count needs --at PLACE")
     guest = GuestOptions(**options, repeatable=True)
     stop = None if at is None else _Stop(at, count or 1, vcpu)
     with _stopped(guest, addresses, stop, vcpu, shows_console=shows_console) as (machine, result, hits):

@@ -51,12 +51,12 @@ def parse(text: str) -> Endpoint:
     if text.startswith(_UNIX):
         path = text[len(_UNIX) :]
         if not path or "\0" in path:
-            raise ValueError(f"{text!r} names no socket; expected unix:PATH")
+            raise ValueError(f"{text!r} is not a socket; expected unix:PATH")
         return Endpoint(path=Path(path))
     found = _TCP.fullmatch(text)
     port = -1 if found is None else int(found["port"])
     if found is None or port > _LAST_PORT:
-        raise ValueError(f"{text!r} is no place such as 1234, 0.0.0.0:1234 or unix:/tmp/gdb.sock")
+        raise ValueError(f"{text!r} is not an address such as 1234, 0.0.0.0:1234 or unix:/tmp/gdb.sock")
     return Endpoint((found["host"] or LOOPBACK).strip("[]"), port)
 
 

@@ -68,7 +68,7 @@ class History:
     def changed(self) -> None:
         """Note that somebody has changed registers or memory."""
         if self._present is not None:
-            self._say("what was ahead of this moment is forgotten: the run has another future now")
+            self._say("the history after this moment is discarded: the run continues differently now")
             self._present = None
             self._kept.forget_from(self._execution.executed())
             self._machine.input.forget_future()

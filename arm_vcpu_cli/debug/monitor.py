@@ -73,7 +73,7 @@ class Monitor:
         moments: dict[str, int] = {}
         self._commands = {
             **COMMANDS,
-            "snapshot": Command("NAME", "give this moment a name", partial(_snapshot, moments), travels=True),
+            "snapshot": Command("NAME", "name this moment", partial(_snapshot, moments), travels=True),
             "restore": Command("[NAME]", "go to a moment by its name, or list them", partial(_restore, moments), True),
             **more,
         }
@@ -251,7 +251,7 @@ def _restore(moments: dict[str, int], asked: Asked) -> Iterator[str]:
         return
     name = _name(asked, "restore")
     if name not in moments:
-        raise UsageError(f"no moment is called {name}; there are {', '.join(sorted(moments)) or 'none'}")
+        raise UsageError(f"there is no moment {name}; there are {', '.join(sorted(moments)) or 'none'}")
     yield from arrived(asked, asked.client.target.goto(moments[name]))
 
 
@@ -264,7 +264,7 @@ def _name(asked: Asked, command: str) -> str:
 def _save(run: GuestRun, asked: Asked) -> Iterator[str]:
     path = Path(_name(asked, "save"))
     if path.exists():
-        raise UsageError(f"{path}: there is a file already")
+        raise UsageError(f"{path}: file exists")
     machine = asked.machine
     note = f"saved by a debugger at {place(machine, machine.current.arch.ctx.elr)}"
     import_module(_SAVING).write_snapshot(machine, run, path, note=note)
@@ -293,14 +293,14 @@ COMMANDS: Final[Mapping[str, Command]] = MappingProxyType(
             "", "the calls of the selected vCPU, by frame pointers; for code without debug information", _backtrace
         ),
         "walk": Command("[ipa] VA [read|write|exec]", "both stages of a translation, or stage 2 of an IPA", _walk),
-        "map": Command("[va|stage2]", "what is at which IPA; what is mapped at which VA, or by stage 2", _map),
+        "map": Command("[va|stage2]", "the machine's memory map; what is mapped at which VA, or by stage 2", _map),
         "mtree": Command("", "the same as map", _map),
-        "interrupts": Command("", "what is pending, the timers, and what holds them back", _interrupts),
+        "interrupts": Command("", "pending interrupts, the timers, and what holds them back", _interrupts),
         "explain": Command("REG[=VALUE]", "a register, field by field", _explain),
         "regs": Command("", "all registers of the selected vCPU", _registers),
         "phys": Command("ADDR [LEN]", "memory at an IPA", _physical),
-        "stat": Command("", "how far the guest has got, and the exits of each vCPU", _statistics),
-        "hold": Command("[on|off]", "keep a guest that powers off or exits, as one that gets stuck is kept", _hold),
+        "stat": Command("", "the guest's progress, and the exits of each vCPU", _statistics),
+        "hold": Command("[on|off]", "keep a guest that powers off or exits, like one that gets stuck", _hold),
         "when": Command("", "the instruction and the time", _when),
         "goto": Command("INSTRUCTION|TIME", "go to a moment, back or forward: 1000, 1.5s, 20ms", _goto, travels=True),
     }

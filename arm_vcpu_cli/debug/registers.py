@@ -113,7 +113,7 @@ class Registers:
     def _register(self, name: str) -> Register:
         register = self._known.get(name)
         if register is None:
-            raise UsageError(f"no register is called {name}")
+            raise UsageError(f"there is no register {name}")
         return register
 
     def _write_system(self, cpu: Cpu, reg: SysReg, value: int) -> None:

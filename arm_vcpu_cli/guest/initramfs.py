@@ -73,7 +73,7 @@ def recognised(head: bytes) -> str | None:
 def what_it_is(data: bytes) -> str:
     """What a file is that is no initramfs, as far as its first bytes say."""
     if not data:
-        return "there is nothing in it"
+        return "it is empty"
     if data.startswith(_OLD_CPIO):
         return "a cpio archive of an old format: Linux wants cpio -H newc"
     found = next((name for offset, magic, name in _OTHERS if data[offset:].startswith(magic)), None)
@@ -125,12 +125,12 @@ def _read_archive(archive: bytes, files: dict[str, Entry]) -> int:
         header = archive[offset : offset + _HEADER]
         if len(header) < _HEADER or not header.startswith(_CPIO):
             raise _BrokenError(
-                f"its archive is cut off, or damaged: at {offset:#x} there is no entry, and no end before"
+                f"its archive is truncated or damaged: there is no entry at {offset:#x}, and no end before it"
             )
         try:
             fields = [int(header[at : at + _FIELD], 16) for at in range(LONGEST_MAGIC, _HEADER, _FIELD)]
         except ValueError:
-            raise _BrokenError(f"its archive is damaged: the entry at {offset:#x} has no numbers") from None
+            raise _BrokenError(f"its archive is damaged: the entry at {offset:#x} has invalid numbers") from None
         start = offset + _HEADER
         name = decoded(archive[start : start + fields[_NAME_SIZE] - 1])
         begin = -(-(start + fields[_NAME_SIZE]) // _ALIGNMENT) * _ALIGNMENT
@@ -139,7 +139,7 @@ def _read_archive(archive: bytes, files: dict[str, Entry]) -> int:
             return begin
         if end > len(archive):
             raise _BrokenError(
-                f"its archive is cut off: {name} would end at {end:#x}, and it ends at {len(archive):#x}"
+                f"its archive is truncated: {name} should end at {end:#x}, but the archive ends at {len(archive):#x}"
             )
         name = name.removeprefix("./").strip("/")
         files[name] = Entry(name, fields[_MODE], archive[begin:end])
@@ -151,10 +151,10 @@ def _missing(files: Mapping[str, Entry], init: str) -> Iterator[str]:
     """What stands in the way of a program of an archive."""
     entry = _resolved(files, init)
     if entry is None:
-        yield f"it has no {init}, the program that a kernel starts out of it"
+        yield f"it has no {init}, the program that a kernel starts from it"
         return
     if entry.mode & _FORMAT != _REGULAR:
-        yield f"its {init} is no file"
+        yield f"its {init} is not a regular file"
     elif not entry.mode & _EXECUTABLE:
         yield f"its {init} is not executable (mode {entry.mode & 0o7777:o})"
     elif entry.data.startswith(_ELF):

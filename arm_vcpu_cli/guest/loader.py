@@ -83,7 +83,7 @@ def _recognise(path: Path, data: bytes) -> ImageKind:
     for magic, name, step in _FOREIGN:
         if data.startswith(magic):
             expected = "expected an ELF file, a Linux kernel or a raw binary"
-            message = f"{name}; {expected}: {step}, or say --kernel-type raw if it is to run as it is"
+            message = f"{name}; {expected}: {step}, or use --kernel-type raw to run it as it is"
             raise GuestFileError(path, message, offset=0)
     if _is_text(data):
         message = (
@@ -92,7 +92,7 @@ def _recognise(path: Path, data: bytes) -> ImageKind:
         )
         raise GuestFileError(path, message, offset=0)
     if _is_pe(data):
-        message = "an EFI program (PE), but no arm64 Linux kernel; expected one, an ELF file or a raw binary"
+        message = "an EFI program (PE), but not an arm64 Linux kernel; expected one, an ELF file or a raw binary"
         raise GuestFileError(path, message, offset=0)
     return "raw"
 

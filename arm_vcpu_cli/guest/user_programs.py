@@ -21,8 +21,8 @@ _MOST_NOTES: Final = 64
 _ALIGNMENT: Final = 4
 _LONGEST_PATH: Final = 4096
 _STEP: Final = (
-    "a guest runs on the bare machine. Put the program into an initial RAM disk of a kernel (--initrd), or link it for "
-    "the bare machine"
+    "guests run on bare metal. Put the program into the initial RAM disk of a kernel (--initrd), or link it for bare "
+    "metal"
 )
 
 
@@ -39,7 +39,7 @@ def refuse_dynamic(path: Path, data: bytes, interpreter: tuple[int, int, int], d
     place, offset, size = interpreter
     name = decoded(data[offset : offset + min(size, _LONGEST_PATH)].partition(b"\0")[0])
     message = (
-        f"a program for an operating system: it asks for the dynamic linker {name} (PT_INTERP), and {_STEP} (-static; "
+        f"a program for an operating system: it requests the dynamic linker {name} (PT_INTERP), and {_STEP} (-static; "
         "-static-pie for one that can be moved)"
     )
     raise GuestFileError(path, message, offset=place)
@@ -58,8 +58,8 @@ def refuse_linux_program(path: Path, data: bytes, offset: int, size: int) -> Non
         if (kind, data[name : name + name_size]) == (_ABI_TAG, _GNU) and body_size >= _ALIGNMENT and body + 4 <= end:
             if int.from_bytes(data[body : body + 4], "little") == _LINUX:
                 message = (
-                    f"a program for Linux: its note says so (.note.ABI-tag), and {_STEP} (-nostdlib); "
-                    "--kernel-type elf overrides that"
+                    f"a Linux program, according to its note (.note.ABI-tag), and {_STEP} (-nostdlib); --kernel-type "
+                    "elf overrides that"
                 )
                 raise GuestFileError(path, message, offset=offset)
             return

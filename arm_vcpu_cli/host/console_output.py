@@ -106,7 +106,7 @@ class ConsoleOutput:
                     continue
                 del out[:written]
         except BrokenPipeError as error:
-            raise ConsoleClosedError("the reader of the console is gone") from error
+            raise ConsoleClosedError("the reader of the console has gone away") from error
         except OSError as error:
             raise ConsoleClosedError(f"the console cannot be written: {error.strerror}") from error
         finally:
@@ -117,4 +117,4 @@ class ConsoleOutput:
         the engine: signals only leave a byte in the watchdog's pipe."""
         while not wait_writable(fd, _BLOCKED_SECONDS):
             if self._cancelled():
-                raise ConsoleCancelledError("the console's reader does not read")
+                raise ConsoleCancelledError("the reader of the console does not read")

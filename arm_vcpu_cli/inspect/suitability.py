@@ -121,11 +121,13 @@ def _elf_findings(elf: ElfSurvey) -> list[Finding]:
         order = ", big-endian" if elf.is_big_endian else ""
         return [Finding(no, f"it is for {elf.machine_name}, {elf.bits}-bit{order}; guests are AArch64, little-endian")]
     if elf.type not in (ET_EXEC, ET_DYN):
-        return [Finding(no, f"it is no program but a {elf.type_name}")]
+        return [Finding(no, f"it is not a program but a {elf.type_name}")]
     if elf.interpreter is not None:
-        return [Finding(no, f"it is dynamically linked: nothing here loads {elf.interpreter or 'its interpreter'}")]
+        return [
+            Finding(no, f"it is dynamically linked, and armvcpu does not load {elf.interpreter or 'its interpreter'}")
+        ]
     if elf.is_for_linux:
-        return [Finding(no, "it is a program for Linux (its note says so): there is no kernel to take its SVCs")]
+        return [Finding(no, "it is a Linux program (according to its note), and there is no kernel to handle its SVCs")]
     return []
 
 
@@ -154,9 +156,9 @@ def _linux_findings(linux: LinuxSurvey, cpu: GuestCpu, *, gic: GicDescription | 
         if driver not in linux.drivers
     ]
     if CONSOLE not in linux.drivers:
-        found.append(Finding(Weight.MAYBE, "it has no driver for the PL011: nothing of it will be seen"))
+        found.append(Finding(Weight.MAYBE, "it has no driver for the PL011, so its output will not appear"))
     if PSCI not in linux.drivers:
-        found.append(Finding(Weight.MAYBE, "it does not know PSCI: it cannot power itself off"))
+        found.append(Finding(Weight.MAYBE, "it does not support PSCI, so it cannot power itself off"))
     return found
 
 

@@ -36,7 +36,7 @@ VIRT_DEVICES: Final = (
     VirtDevice(0x0907_0000, 0x090A_0000, "ACPI's devices"),
     VirtDevice(0x090A_0000, 0x090B_0000, "the stolen time of vCPUs"),
     VirtDevice(0x090B_0000, 0x090B_1000, "the second PL061 (GPIO)"),
-    VirtDevice(0x0A00_0000, 0x0A00_4000, "the virtio transports", "a machine file has put something else there"),
+    VirtDevice(0x0A00_0000, 0x0A00_4000, "the virtio transports", "a machine file has placed something else there"),
     VirtDevice(0x0C00_0000, 0x0E00_0000, "the platform bus"),
     VirtDevice(0x0E00_0000, 0x0F00_0000, "the Secure memory"),
     VirtDevice(0x1000_0000, 0x3F00_0000, "the memory and I/O windows of PCIe"),

@@ -91,9 +91,9 @@ class ConsoleWatch:
     def _look(self) -> None:
         """Stop the guest as soon as it is known whether it passes."""
         if self.failed is not None:
-            self._end("printed what it must not")
+            self._end("printed what --fail forbids")
         elif self._wanted.stops_early and not self.missing and (self.tap.is_complete or not self.tap.seen):
-            self._end("printed all that was expected")
+            self._end("printed everything that was expected")
 
     def _end(self, why: str) -> None:
         self.is_over = True

@@ -144,7 +144,7 @@ class Pool:
         self._selector.unregister(running.process.fd)
         verdict, seconds = running.process.end(), now - running.begun
         if verdict.outcome is Outcome.ERROR and self._plan.timeout and seconds > self._plan.timeout + self._plan.grace:
-            limit = f"it did not end within {self._plan.timeout:g} s of the host, and did not stop when it was told to"
+            limit = f"it did not end within {self._plan.timeout:g} s of host time, and did not stop when told to"
             verdict = replace(verdict, reason=f"{limit}: {verdict.reason}")
         failed = verdict.outcome in (Outcome.FAILED, Outcome.ERROR)
         if failed and running.attempt <= self._plan.retries:

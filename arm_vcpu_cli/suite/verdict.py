@@ -47,7 +47,7 @@ def _outcome(wanted: Wanted, watch: ConsoleWatch, result: RunResult, protocol: P
     reasons = [*_of_tests(protocol)]
     reasons += [f"--expect {_quoted(pattern.pattern)} matches no line" for pattern in watch.missing]
     if watch.missing and watch.unanswered is not None:
-        reasons.append(f"the prompt {_quoted(watch.unanswered.prompt)} never came")
+        reasons.append(f"the prompt {_quoted(watch.unanswered.prompt)} never appeared")
     judged = not wanted.stops_early or bool(watch.missing)
     wrong = judged and result.status != (STATUS_OFF if wanted.status is None else wanted.status)
     if wrong and result.status in wanted.skip_statuses and result.ending is Ending.EXITED and not reasons:

@@ -61,7 +61,7 @@ class Process:
 def _cause(code: int, said: bytes) -> str:
     if code < 0:
         return f"its process was killed by signal {-code} ({signal.strsignal(-code)})"
-    return f"its process ended with status {code} and without a verdict: {decoded(said) or 'it said nothing'}"
+    return f"its process ended with status {code} without a verdict: {decoded(said) or 'it printed nothing'}"
 
 
 def _live(work: Callable[[], Verdict], verdict: Path, errors: Path, parent: int, writer: int) -> NoReturn:

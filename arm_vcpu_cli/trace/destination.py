@@ -83,7 +83,7 @@ class Destination(io.FileIO):
             self.failure = OutputError(f"{self._path}: cannot be written: {error.strerror}{hint}")
         else:
             if written < size:
-                self.failure = OutputCancelledError(f"{self._path}: nobody reads it")
+                self.failure = OutputCancelledError(f"{self._path}: it has no reader")
         if self.failure is not None and not self._drops:
             raise self.failure
         return size
@@ -91,7 +91,7 @@ class Destination(io.FileIO):
     def abandon(self) -> None:
         """Note that the run is being stopped: there are no more waits."""
         if self._patient is not None and self.failure is None:
-            self.failure = OutputCancelledError(f"{self._path}: nobody reads it")
+            self.failure = OutputCancelledError(f"{self._path}: it has no reader")
 
     def _put_all(self, data: Any, size: int) -> int:
         if self._patient is not None:
@@ -161,7 +161,7 @@ def _open_special(path: Path, cancelled: Cancelled) -> int:
             if error.errno != errno.ENXIO or not stat.S_ISFIFO(path.stat().st_mode):
                 raise
         if cancelled():
-            raise OutputCancelledError(f"{path}: nobody reads it")
+            raise OutputCancelledError(f"{path}: it has no reader")
         time.sleep(_LOOK_SECONDS)
 
 

@@ -97,7 +97,7 @@ def timer_words(timer: TimerState) -> str:
         past = f"{span(timer.seconds)} ago" if timer.seconds else "just now"
         return f"fired {past}" if timer.is_on else f"was set to {past}"
     if timer.is_endless:
-        return f"is set to a time that never comes ({timer.register('CVAL', 0).name} = {timer.compare:#x})"
+        return f"is set to a time that will never come ({timer.register('CVAL', 0).name} = {timer.compare:#x})"
     future = f"{span(-timer.seconds)} from now"
     return f"fires {future}" if timer.is_on else f"was set to {future}"
 
@@ -172,8 +172,8 @@ def _not_deactivated(awaited: Awaited, closed: Closed) -> str:
     if closed.opener is not None and closed.opener.name.endswith(("DIR", "DIR_EL1")):
         return f"it is still active: cpu{_taker(closed)} has dropped its priority (EOImode 1) and not deactivated it"
     return (
-        f"it is still active ({_bit(awaited, closed)}), though no CPU handles it: another value was written to end it "
-        "than its acknowledge had returned"
+        f"it is still active ({_bit(awaited, closed)}), though no CPU handles it: the value written to end it was not "
+        "the one that its acknowledge had returned"
     )
 
 
@@ -213,7 +213,7 @@ _REASONS: Final[Mapping[Gate, Callable[[Awaited, Closed], str]]] = MappingProxyT
         Gate.TIMER_OFF: lambda _awaited, closed: f"{closed.register.name} is {_value(closed)}: ENABLE is clear",
         Gate.TIMER_MASKED: lambda _awaited, closed: f"{closed.register.name} is {_value(closed)}: IMASK is set",
         Gate.TRIGGER: lambda _awaited, closed: (
-            f"{closed.register.name} is {_value(closed)}: the interrupt is edge-triggered, and the edge is past"
+            f"{closed.register.name} is {_value(closed)}: the interrupt is edge-triggered, and the edge has passed"
         ),
         Gate.ENABLE: _bit,
         Gate.DISTRIBUTOR: lambda _awaited, closed: f"GICD_CTLR is {_value(closed)}: no group of interrupts is enabled",
@@ -221,22 +221,23 @@ _REASONS: Final[Mapping[Gate, Callable[[Awaited, Closed], str]]] = MappingProxyT
         Gate.NOT_ENDED: _not_ended,
         Gate.NOT_DEACTIVATED: _not_deactivated,
         Gate.ASLEEP: lambda awaited, closed: (
-            f"GICR_WAKER is {_value(closed)}: ProcessorSleep is set, so that cpu{awaited.cpu} is presented nothing"
+            f"GICR_WAKER is {_value(closed)}: ProcessorSleep is set, so nothing is presented to cpu{awaited.cpu}"
         ),
         Gate.ROUTE: _route,
         Gate.PE_OFF: _off,
         Gate.INTERFACE: lambda awaited, closed: (
-            f"{closed.register.name} is {_value(closed)}: cpu{awaited.cpu} is signalled nothing of {_group(closed)}"
+            f"{closed.register.name} is {_value(closed)}: {_group(closed)} interrupts are not signalled to "
+            f"cpu{awaited.cpu}"
         ),
         Gate.PRIORITY: lambda _awaited, closed: (
-            f"{closed.register.name} is {_value(closed)}: the lowest priority, which no priority mask lets through"
+            f"{closed.register.name} is {_value(closed)}: the lowest priority, which every priority mask blocks"
         ),
         Gate.MASK: lambda _awaited, closed: (
             f"its priority {closed.priority or 0:#04x} is not higher than {closed.register.name}, {closed.value:#04x}"
         ),
         Gate.RUNNING: _running,
         Gate.BEHIND: lambda _awaited, closed: (
-            f"INTID {closed.culprit} has a better priority and is presented in its place, and {closed.register.name} "
+            f"INTID {closed.culprit} has a higher priority and is presented instead, and {closed.register.name} "
             f"({_value(closed)}) holds that back"
         ),
         Gate.MASKED: _masked,
@@ -253,7 +254,7 @@ def _steps(awaited: Awaited, gic: GicDescription | None) -> str:
     is the only gate."""
     first, *rest = awaited.closed
     if first.opener is None:
-        return f"switch cpu{awaited.cpu} on (PSCI CPU_ON)" if first.gate is Gate.PE_OFF else ""
+        return f"switch on cpu{awaited.cpu} (PSCI CPU_ON)" if first.gate is Gate.PE_OFF else ""
     step = _write(first, gic)
     later = [each for each in rest if each.opener is not None and each.gate is not Gate.MASKED]
     if later:

@@ -180,4 +180,4 @@ class Cpu:
         try:
             self.core.control()
         except EngineError as error:
-            raise ValueError(f"cpu{self.index}.stop is in the middle of a block, and {error}") from error
+            raise ValueError(f"cpu{self.index}.stop is in the middle of a block; {error}") from error

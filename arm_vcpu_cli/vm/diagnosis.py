@@ -111,15 +111,17 @@ def explain_stuck(machine: Machine) -> str:
             before = interrupted_by(first, vbar)
             after = "" if before is None else f" after {before[0]} at {with_symbol(machine, before[1])}"
             return f"{stuck}{after}: {vector}"
-        missing = "its handler is missing" if failures == len(exceptions) - 1 else "its handler faults, and for that"
+        missing = (
+            "its handler is missing" if failures == len(exceptions) - 1 else "its handler faults, and for that fault"
+        )
         return f"{_after(machine, stuck, first)}: {missing}, {vector}"
     if len(exceptions) > 1:
         how = "over and over" if last.repeats_itself else "and goes back there"
         return f"{_after(machine, stuck, first)}: its handler takes {_with_article(in_words(last))} at {place}, {how}"
     if last.repeats_itself:
         return (
-            f"{stuck}: it takes the same exception over and over, {in_words(last)} at {place}, where its handler comes "
-            "by too"
+            f"{stuck}: it takes the same exception over and over, {in_words(last)} at {place}, which its handler "
+            "executes as well"
         )
     return (
         f"{stuck}: it takes the same exception over and over, {in_words(last)} at {place}, and its handler goes back "

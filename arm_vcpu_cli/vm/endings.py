@@ -61,6 +61,6 @@ def exited(status: int) -> RunResult:
     """The result of a guest that exited with a status of 64 bits."""
     message = f"the guest exited with status {from_u64(status)}"
     if status > LAST_GUEST_STATUS:
-        message += f", which is {STATUS_FAILED} here: from {LAST_GUEST_STATUS + 1} on they have other meanings"
+        message += f", reported as {STATUS_FAILED}: statuses from {LAST_GUEST_STATUS + 1} on have other meanings"
         status = STATUS_FAILED
     return RunResult(Ending.EXITED, status, message)

@@ -91,7 +91,7 @@ def _system_down(run: GuestRun, exit_: SystemDown) -> Verdict:
 
 def _reset(run: GuestRun) -> Verdict:
     if run.power_on is None:
-        return RunResult(Ending.RESET, STATUS_RESET, "the guest asked for a reset")
+        return RunResult(Ending.RESET, STATUS_RESET, "the guest requested a reset")
     import_module(RESET).reset_machine(run.machine, run.power_on)
     run.panic.forget()
     return None

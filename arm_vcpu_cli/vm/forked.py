@@ -126,7 +126,7 @@ class Child:
 
     def _ask(self, what: str, **values: object) -> None:
         if self._running:
-            raise UsageError("the child runs; its result comes first")
+            raise UsageError("the child is running; get its result first")
         if self._asks < 0:
             raise ChildError("the child has been closed")
         try:

@@ -121,7 +121,7 @@ def test_system_registers(tmp_path: Path) -> None:
             assert 0 <= value < 1 << register.bits
         with pytest.raises(UsageError, match="HCR_EL2 cannot be written"):
             control.write_register(0, "HCR_EL2", 0)
-        with pytest.raises(UsageError, match="no register is called x31"):
+        with pytest.raises(UsageError, match="there is no register x31"):
             control.read_register(0, "x31")
         with pytest.raises(UsageError, match="no vCPU"):
             control.read_register(1, "x0")

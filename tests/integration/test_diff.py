@@ -162,7 +162,7 @@ def test_a_trace_that_broke_off_differs_and_says_so(trace: Path, tmp_path: Path)
     broken.write_bytes(trace.read_bytes()[:-600])
     finished = armvcpu("diff", trace, broken)
     assert finished.status == 1
-    assert f"{broken}: breaks off behind line" in finished.err
+    assert f"{broken}: is cut short after line" in finished.err
 
 
 def test_colour_is_for_terminals_or_for_who_asks(trace: Path, tmp_path: Path) -> None:

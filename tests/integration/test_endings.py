@@ -248,7 +248,7 @@ def test_a_kernel_that_panics_is_stopped_with_its_reason_and_a_report() -> None:
 
 def test_a_panic_that_resets_the_machine_is_still_a_panic() -> None:
     finished = linux("panic=-1")
-    assert finished.last == f"armvcpu: the guest's kernel panicked: {NO_ROOT}; then the guest asked for a reset"
+    assert finished.last == f"armvcpu: the guest's kernel panicked: {NO_ROOT}; then the guest requested a reset"
     assert finished.status == 122
 
 
@@ -273,7 +273,7 @@ def test_a_kernel_that_was_halted_hangs() -> None:
 
 def test_a_reboot_is_a_reset() -> None:
     finished = linux('run="reboot -f"', initrd=True)
-    assert (finished.err, finished.status) == ("armvcpu: the guest asked for a reset\n", 121)
+    assert (finished.err, finished.status) == ("armvcpu: the guest requested a reset\n", 121)
 
 
 def test_a_shell_whose_input_has_ended_is_ended_when_it_has_idled_for_an_hour_of_its_time() -> None:

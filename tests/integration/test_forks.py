@@ -110,7 +110,7 @@ def test_usage() -> None:
         with pytest.raises(UsageError, match="has not been started"):
             child.result()
         child.start(input="quit\n")
-        with pytest.raises(UsageError, match="its result comes first"):
+        with pytest.raises(UsageError, match="get its result first"):
             child.send("x")
         child.result()
         child.close()

@@ -37,7 +37,7 @@ CASES: Final = {
     ),
     "edge": Case(
         "The virtual timer of cpu0 (INTID 27) fired just now, but GICR_ICFGR1 is 0x00800000: the interrupt is "
-        "edge-triggered, and the edge is past.",
+        "edge-triggered, and the edge has passed.",
         "write 0x00000000 to GICR_ICFGR1 (redistributor of cpu0, IPA 0x080b0c04)",
         "GICR_ICFGR1 = 0x00800000",
     ),
@@ -57,7 +57,7 @@ CASES: Final = {
         "GICD_CTLR = 0x00000050",
     ),
     "asleep": Case(
-        f"{TIMER}GICR_WAKER is 0x00000006: ProcessorSleep is set, so that cpu0 is presented nothing.",
+        f"{TIMER}GICR_WAKER is 0x00000006: ProcessorSleep is set, so nothing is presented to cpu0.",
         "write 0x00000000 to GICR_WAKER (redistributor of cpu0, IPA 0x080a0014)",
         "GICR_WAKER = 0x00000006",
     ),
@@ -67,7 +67,7 @@ CASES: Final = {
         "ICC_IGRPEN1_EL1 = 0x0",
     ),
     "lowest": Case(
-        f"{TIMER}GICR_IPRIORITYR6[31:24] is 0xf8: the lowest priority, which no priority mask lets through.",
+        f"{TIMER}GICR_IPRIORITYR6[31:24] is 0xf8: the lowest priority, which every priority mask blocks.",
         "write 0xa0 to GICR_IPRIORITYR6[31:24] (redistributor of cpu0, IPA 0x080b041b)",
         "GICR_IPRIORITYR6[31:24] = 0xf8",
     ),
@@ -93,8 +93,8 @@ CASES: Final = {
         "still active and was never ended (ICC_DIR_EL1)",
     ),
     "wrong_end": Case(
-        f"{TIMER}it is still active (GICR_ISACTIVER0 is 0x08000000: bit 27 is set), though no CPU handles it: another "
-        "value was written to end it than its acknowledge had returned.",
+        f"{TIMER}it is still active (GICR_ISACTIVER0 is 0x08000000: bit 27 is set), though no CPU handles it: the "
+        "value written to end it was not the one that its acknowledge had returned.",
         "write 0x08000000 to GICR_ICACTIVER0 (redistributor of cpu0, IPA 0x080b0380)",
         "still active and was never ended (GICR_ICACTIVER0)",
     ),

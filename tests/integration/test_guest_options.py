@@ -146,7 +146,7 @@ def test_without_arguments_the_kernels_command_line_stands_in_for_them() -> None
 
 
 def test_a_word_too_many_is_refused() -> None:
-    assert_refused(armvcpu("run", sample("hello"), "stray"), "unexpected extra argument (stray)", "comes after --")
+    assert_refused(armvcpu("run", sample("hello"), "stray"), "unexpected extra argument (stray)", "follow --")
     assert_refused(armvcpu("run", sample("hello"), "stray", "--", "meant"), "unexpected extra argument (stray)")
 
 

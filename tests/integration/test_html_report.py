@@ -420,7 +420,7 @@ def test_a_trace_comes_from_stdin(trace: Path, tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (("missing.jsonl",), "missing.jsonl: cannot be read: No such file"),
-        (("-",), "say where to write the page with --html FILE"),
+        (("-",), "give the page a name with --html FILE"),
         (("trace.jsonl", "--html", "missing/page.html"), "missing/page.html: cannot be written: No such file"),
         (("bad.jsonl",), "bad.jsonl: line 1: expected a trace's header"),
         (("broken.jsonl",), "broken.jsonl: line 2: not JSON"),

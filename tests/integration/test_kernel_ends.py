@@ -104,7 +104,7 @@ def test_a_program_for_linux_is_no_guest(tmp_path: Path) -> None:
     path = tmp_path / "busybox"
     start = archive.index(b"\x7fELF")
     path.write_bytes(archive[start:])
-    assert_refused(armvcpu("run", path), "a program for Linux: its note says so (.note.ABI-tag)", "--initrd")
+    assert_refused(armvcpu("run", path), "a Linux program, according to its note (.note.ABI-tag)", "--initrd")
 
 
 @pytest.mark.parametrize(

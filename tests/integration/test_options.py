@@ -65,7 +65,7 @@ def test_commands_that_run_a_guest_to_its_end_have_the_same_exit_statuses() -> N
 def test_a_reset_is_a_status_of_its_own_unless_the_guest_starts_anew(command: str) -> None:
     finished = armvcpu(command, "--append", "end=reset", sample("exits"))
     assert finished.status == 121
-    assert finished.last == "armvcpu: the guest asked for a reset"
+    assert finished.last == "armvcpu: the guest requested a reset"
     again = armvcpu(command, "--reboot", "--max-exits", "2000", "--append", "end=reset", sample("exits"))
     assert again.status == 124
 
@@ -224,7 +224,7 @@ def test_memory_changes_the_ram_that_the_guest_has() -> None:
 
 
 def test_append_reaches_the_guest_in_its_device_tree() -> None:
-    assert armvcpu("run", "--append", "end=reset", sample("exits")).err == "armvcpu: the guest asked for a reset\n"
+    assert armvcpu("run", "--append", "end=reset", sample("exits")).err == "armvcpu: the guest requested a reset\n"
 
 
 def test_load_address_places_a_raw_binary(tmp_path: Path) -> None:
@@ -369,8 +369,8 @@ def test_wrong_usage_is_one_line_with_the_option_and_what_was_found(
          "follows)"),
         ("lkvm run -k Image -c 2", "-k and -c are options of kvmtool; type: armvcpu run Image --smp 2"),
         ("run --kernel-path Image", "--kernel-path is an option of Firecracker; type: armvcpu run Image"),
-        ("guest.elf --regs", "no command; to run a guest, type: armvcpu run guest.elf --regs"),
-        ("--smp 2 a.elf", "no command; to run a guest, type: armvcpu run --smp 2 a.elf"),
+        ("guest.elf --regs", "missing command; to run a guest, type: armvcpu run guest.elf --regs"),
+        ("--smp 2 a.elf", "missing command; to run a guest, type: armvcpu run --smp 2 a.elf"),
         ("rnu a.elf", "no such command: 'rnu' (did you mean 'run'?); see armvcpu --help"),
     ],
 )  # fmt: skip

@@ -330,7 +330,7 @@ def test_the_wait_for_the_reader_of_a_fifo_ends(strange: Path, command: str, how
         out, err = process.communicate(timeout=GUARD_SECONDS)
     said = "stopped after 1 s" if how == "timeout" else "interrupted"
     assert (process.returncode, out) == (124 if how == "timeout" else 130, b"")
-    assert err.decode() == f"armvcpu: {said}: fifo: nobody reads it\n"
+    assert err.decode() == f"armvcpu: {said}: fifo: it has no reader\n"
 
 
 def wait_until_caught(pid: int, number: signal.Signals) -> None:

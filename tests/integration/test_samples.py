@@ -83,7 +83,7 @@ def test_a_sample_prints_exactly_this_and_powers_off_without_a_word_on_stderr(na
     ("append", "last_line", "status", "message"),
     [
         ("", b"SystemDown       SYSTEM_OFF\n", 0, ""),
-        ("end=reset", b"SystemReset      SYSTEM_RESET\n", 121, "armvcpu: the guest asked for a reset\n"),
+        ("end=reset", b"SystemReset      SYSTEM_RESET\n", 121, "armvcpu: the guest requested a reset\n"),
         ("end=halt", b"Halt             WFI\n", 123, "the guest waits for an interrupt at 0x"),
         ("end=cpu-off", b"CpuDown          CPU_OFF\n", 123, "the last CPU switched itself off at 0x"),
     ],

@@ -126,8 +126,8 @@ def test_under_the_hosts_clock_time_is_the_hosts() -> None:
     [
         (("exit", 33), 33, "the guest exited with status 33"),
         (("exit", 119), 119, "the guest exited with status 119"),
-        (("exit", 120), 1, "the guest exited with status 120, which is 1 here: from 120 on they have other meanings"),
-        (("exit", 256), 1, "the guest exited with status 256, which is 1 here: from 120 on they have other meanings"),
+        (("exit", 120), 1, "the guest exited with status 120, reported as 1: statuses from 120 on have other meanings"),
+        (("exit", 256), 1, "the guest exited with status 256, reported as 1: statuses from 120 on have other meanings"),
         (("extended",), 7, "the guest exited with status 7"),
         (("abort",), 1, "the guest exited with status 1"),
     ],
@@ -163,7 +163,7 @@ def test_input_that_a_call_has_waited_for_is_recorded_and_repeated(tmp_path: Pat
 def test_files_are_not_recorded(tmp_path: Path) -> None:
     finished = armvcpu("run", "--record", tmp_path / "log", "--semihosting-dir", tmp_path, GUEST)
     assert (finished.out, finished.status) == (b"", 2)
-    assert "--record and --semihosting-dir: what a guest reads from files is not recorded" in finished.err
+    assert "--record and --semihosting-dir: file contents that a guest reads are not recorded" in finished.err
 
 
 def test_a_wait_for_input_ends_with_the_time_limit() -> None:

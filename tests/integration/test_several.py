@@ -193,7 +193,7 @@ def test_linux_has_eight_cpus(gic: int) -> None:
 
 def test_a_reset_ends_the_run_with_a_status_of_its_own() -> None:
     finished = linux("reboot -f", "--smp", 2)
-    assert (finished.status, finished.last) == (121, "armvcpu: the guest asked for a reset")
+    assert (finished.status, finished.last) == (121, "armvcpu: the guest requested a reset")
 
 
 def test_a_guest_that_is_started_anew_comes_up_again() -> None:

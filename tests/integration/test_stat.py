@@ -190,7 +190,7 @@ def test_a_broken_off_trace_is_counted_as_far_as_it_goes(tmp_path: Path) -> None
     finished = armvcpu("stat", "-i", path)
     assert finished.status == 0
     assert re.search(rb"hello.elf: \d+ exits", finished.out)
-    assert "breaks off behind line" in finished.err
+    assert "is cut short after line" in finished.err
     assert finished.err.count("\n") == 1
 
 
@@ -273,7 +273,7 @@ def test_the_live_view_comes_and_goes_and_the_summary_stays() -> None:
 def test_the_live_view_does_not_mix_with_the_console() -> None:
     finished = on_terminal("stat", "--live", sample("hello"), stdout=1)
     assert finished.status == 2
-    assert "send stdout to a file" in finished.err
+    assert "redirect stdout to a file" in finished.err
     assert "Hello" not in finished.err
 
 

@@ -188,7 +188,7 @@ def test_a_trace_on_a_full_disk_is_one_line(tmp_path: Path) -> None:
 def test_a_reader_that_goes_away_ends_an_endless_guest() -> None:
     finished = shell('armvcpu run "$1" | head -c 5; echo " ${PIPESTATUS[0]}"', guest("flood"))
     assert finished.out == b"01234 120\n"
-    assert finished.err == "armvcpu: the reader of the console is gone\n"
+    assert finished.err == "armvcpu: the reader of the console has gone away\n"
 
 
 def test_a_short_guest_into_head_has_no_traceback() -> None:

@@ -145,4 +145,4 @@ def test_on_a_gicv2_it_boots_and_asks_for_a_reset() -> None:
     machine = SAMPLES / "uboot" / "uboot.toml"
     finished = armvcpu("run", "--gic", 2, "-m", machine, UBOOT, stdin=b"\n\nversion\nreset\n")
     assert "GNU ld" in finished.out.decode(), "what version says last"
-    assert (finished.status, finished.last) == (121, "armvcpu: the guest asked for a reset")
+    assert (finished.status, finished.last) == (121, "armvcpu: the guest requested a reset")

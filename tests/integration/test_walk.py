@@ -241,12 +241,12 @@ def test_the_map_of_a_table_that_points_to_itself_is_cut_and_says_where() -> Non
     """Half a terabyte of pages, no two of which can be told as one."""
     text = means.armvcpu("walk", "--map", guest("selfmap"), seconds=20)
     assert text.returncode == 0
-    (told,) = re.findall(r"^  \.\.\. what there is from (0x\w+) on is left out: (.*)$", text.stdout, re.MULTILINE)
-    assert told == ("0x0000000004000000", "only 16384 regions are told")
+    (told,) = re.findall(r"^  \.\.\. everything from (0x\w+) on is omitted: (.*)$", text.stdout, re.MULTILINE)
+    assert told == ("0x0000000004000000", "only the first 16384 regions are shown")
     answer = json.loads(means.armvcpu("walk", "--json", "--map", guest("selfmap"), seconds=20).stdout)
     lower, _, stage2 = answer["map"]
     assert (lower["complete"], len(lower["regions"])) == (False, 16384)
-    assert lower["left_out"] == {"from": "0x4000000", "reason": "only 16384 regions are told"}
+    assert lower["left_out"] == {"from": "0x4000000", "reason": "only the first 16384 regions are shown"}
     assert stage2["complete"]
     assert "left_out" not in stage2
 

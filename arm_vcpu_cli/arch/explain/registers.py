@@ -207,7 +207,7 @@ def register_info(name: str) -> RegisterInfo:
     if known is None:
         close = difflib.get_close_matches(name.upper(), _BY_UPPER_NAME, n=3)
         hint = f"; did you mean {', '.join(_BY_UPPER_NAME[match] for match in close)}?" if close else ""
-        raise KeyError(f"no register is called {name}{hint}")
+        raise KeyError(f"there is no register {name}{hint}")
     return _describe(known)
 
 

@@ -110,10 +110,10 @@ def _collect(machine: Machine, tables: Stage1Map) -> tuple[tuple[MappedRegion, .
     try:
         for mapped in tables.mappings():
             if len(found) == MAX_REGIONS:
-                return tuple(found), (mapped.va, f"only {MAX_REGIONS} regions are told")
+                return tuple(found), (mapped.va, f"only the first {MAX_REGIONS} regions are shown")
             found.append(_region(known, tables, mapped))
     except TooManyTablesError as error:
-        return tuple(found), (error.va, f"only {MAX_TABLES} tables are looked at; they may point to themselves")
+        return tuple(found), (error.va, f"only the first {MAX_TABLES} tables are walked; they may point to themselves")
     return tuple(found), None
 
 
@@ -156,7 +156,7 @@ def section_lines(section: MapSection) -> Iterator[str]:
         yield "  nothing is mapped"
     if section.left_out is not None:
         start, reason = section.left_out
-        yield f"  ... what there is from {start:#018x} on is left out: {reason}"
+        yield f"  ... everything from {start:#018x} on is omitted: {reason}"
 
 
 def _line(region: MappedRegion) -> str:

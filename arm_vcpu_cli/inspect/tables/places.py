@@ -76,7 +76,7 @@ def code_address(text: str, symbols: SymbolTable) -> int:
 def _close(name: str, symbols: SymbolTable) -> str:
     """A suggestion of symbols with names close to ``name``."""
     if not len(symbols):
-        return " (the guest has no symbols; --symbols FILE gives it some)"
+        return " (the guest has no symbols; add some with --symbols FILE)"
     close = symbols.close_names(name)
     return f" (did you mean {' or '.join(close)}?)" if close else ""
 

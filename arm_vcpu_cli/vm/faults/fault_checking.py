@@ -77,7 +77,7 @@ def _address(
     if split is not None and (base := symbols.lookup(split[1])) is not None:
         return base + int(split[2], 0) & MASK64
     if not len(symbols):
-        raise _error(description, fault, key, "the guest has no symbols; --symbols FILE gives it some")
+        raise _error(description, fault, key, "the guest has no symbols; add some with --symbols FILE")
     close = symbols.close_names(text)
     hint = f" (did you mean {' or '.join(close)}?)" if close else ""
     raise _error(description, fault, key, f"no symbol of the guest is called {text[:64]}{hint}")

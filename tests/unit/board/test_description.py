@@ -226,7 +226,7 @@ def test_a_memory_size_that_would_make_another_region_the_main_ram_is_refused(tm
     path = tmp_path / "board.toml"
     path.write_text('base = "none"\n[memory.a]\nbase = 0\nsize = "4M"\n[memory.b]\nbase = 0x100_0000\nsize = "2M"\n')
     assert load_machine(path, memory_size=8 * MIB).ram.size == 8 * MIB
-    with pytest.raises(MachineFileError, match="no longer the main RAM") as caught:
+    with pytest.raises(MachineFileError, match="no longer be the main RAM") as caught:
         load_machine(path, memory_size=MIB)
     assert caught.value.key == "memory.a.size"
 
@@ -308,9 +308,9 @@ def test_without_a_region_named_ram_the_largest_runnable_one_is_it(tmp_path: Pat
         ("[device.x]\ntype = 'zero'\nbase = 0x800\npassthrough = true", "device.x.base", "multiple of 4 KiB"),
         ("[device.x]\ntype = 'ram'\nbase = 0\nsize = 6144\npassthrough = true", "device.x.size", "multiple of 4 KiB"),
         ("[device.x]\ntype = 'pl011'\nbase = 0\nredistributor_base = 0", "device.x.redistributor_base", "pl011"),
-        ("[device.gic]\nintid = 40", "device.gic.intid", 'a device of type "gicv3" has no such key'),
-        ("[device.gic]\nsize = '64K'", "device.gic.size", "has no such key"),
-        ("[device.gic]\npassthrough = true", "device.gic.passthrough", "has no such key"),
+        ("[device.gic]\nintid = 40", "device.gic.intid", 'devices of type "gicv3" have no such key'),
+        ("[device.gic]\nsize = '64K'", "device.gic.size", "have no such key"),
+        ("[device.gic]\npassthrough = true", "device.gic.passthrough", "have no such key"),
         ("[device.gic]\nbase = 0x0800_1000", "device.gic.base", "multiple of 64 KiB, found 0x0800_1000"),
         ("[device.gic]\nredistributor_base = 0x080A_1000", "device.gic.redistributor_base", "multiple of 64 KiB"),
         ("[device.gic]\nredistributor_base = 0x0800_0000", "device.gic", "overlaps device.gic"),

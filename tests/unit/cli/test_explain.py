@@ -148,7 +148,7 @@ def test_a_register_alone_shows_its_layout() -> None:
 
 
 def test_a_register_without_known_fields_says_so() -> None:
-    assert "implementation defined, or not known" in output("S3_1_C15_C2_0=3")
+    assert "implementation defined, or unknown" in output("S3_1_C15_C2_0=3")
 
 
 @pytest.mark.parametrize(
@@ -208,19 +208,19 @@ def test_a_pattern_selects_by_name_or_title(pattern: str, names: set[str]) -> No
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["HRC_EL2=1"], "no register is called HRC_EL2; did you mean HCR_EL2"),
-        (["hcr"], "no register is called hcr"),
-        (["DC ZVA=1"], "no register is called DC ZVA"),
+        (["HRC_EL2=1"], "there is no register HRC_EL2; did you mean HCR_EL2"),
+        (["hcr"], "there is no register hcr"),
+        (["DC ZVA=1"], "there is no register DC ZVA"),
         (["HCR_EL2=0x1_0000_0000_0000_0000"], "does not fit in the 64 bits of HCR_EL2"),
         (["HCR_EL2=-1"], "does not fit"),
         (["HCR_EL2=0xzz"], "HCR_EL2=0xzz: expected a number"),
         (["HCR_EL2="], "expected a number"),
-        (["=5"], "no register is called"),
+        (["=5"], "there is no register"),
         (["HCR_EL2", "0x80080019"], "a value needs its register: REG=0x80080019"),
         (["0x1d53800a1"], "an instruction has 32 bits"),
         (["12xyz"], "expected a number"),
         (["12abc"], "a value needs its register: REG=12abc"),
-        (["--list", "nothing_like_it"], "no register fits"),
+        (["--list", "nothing_like_it"], "no register matches"),
         (["--list", "*", "HCR_EL2"], "--list takes no registers"),
     ],
 )

@@ -19,11 +19,15 @@ def report(survey: GuestSurvey, *cpus: GuestCpu, elsewhere: tuple[str, ...] = ()
 
 def test_the_verdict_is_the_last_table_and_says_where_it_would_run() -> None:
     found = guest_sections(report(program(use("FEAT_LSE"), use("HVC")), A72, elsewhere=("max",)))
-    assert [table.title for table in found] == ["Guest: guest.elf", "What its 100 words of code use", "Verdict"]
+    assert [table.title for table in found] == [
+        "Guest: guest.elf",
+        "Features that its 100 words of code use",
+        "Verdict",
+    ]
     assert found[1].rows[0].values == ("ldadd at main+0x10", "1", "no")
     assert found[1].rows[1].values == ("ldadd at main+0x10", "1", "yes")
     verdict, because = found[2].rows
-    assert verdict.values == ('cannot run; a machine with cpu.model = "max" has what it needs',)
+    assert verdict.values == ('cannot run; a machine with cpu.model = "max" provides it',)
     assert because.label == "  because"
 
 

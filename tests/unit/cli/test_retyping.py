@@ -178,9 +178,9 @@ def test_a_configuration_file_that_is_none_is_no_trouble(tmp_path: Path, text: s
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ("guest.elf", "no command; to run a guest, type: armvcpu run guest.elf"),
-        ("./guest --regs", "no command; to run a guest, type: armvcpu run ./guest --regs"),
-        ("--smp=2 guest", "no command; to run a guest, type: armvcpu run --smp=2 guest"),
+        ("guest.elf", "missing command; to run a guest, type: armvcpu run guest.elf"),
+        ("./guest --regs", "missing command; to run a guest, type: armvcpu run ./guest --regs"),
+        ("--smp=2 guest", "missing command; to run a guest, type: armvcpu run --smp=2 guest"),
         ("rum x", "no such command: 'rum' (did you mean 'run'?); see armvcpu --help"),
         ("frobnicate", "no such command: 'frobnicate'; see armvcpu --help"),
         ("--frobnicate", "no such option: '--frobnicate'; see armvcpu --help"),

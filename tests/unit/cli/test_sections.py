@@ -27,7 +27,7 @@ def test_the_options_of_trace_stand_in_three_sections_its_own_first() -> None:
     found = sections(CliRunner().invoke(trace, ["--help"]).output)
     assert list(found) == [
         "Options",
-        "What is logged (an event has to meet all criteria)",
+        "What to log (an event must meet all criteria)",
         "The guest and its machine",
     ]
     own, selection, guest = found.values()

@@ -56,17 +56,17 @@ GOOD = {
     ),
 }
 BAD = {
-    "empty": (gzip.compress(b""), "what its gzip data holds is no cpio archive: there is nothing in it"),
+    "empty": (gzip.compress(b""), "what its gzip data holds is no cpio archive: it is empty"),
     "tar": (bytes(257) + b"ustar", "a tar archive"),
     "ext4": (bytes(0x438) + b"\x53\xef", "an ext2, ext3 or ext4 image"),
     "old cpio": (b"0707070000", "a cpio archive of an old format"),
     "packed twice": (gzip.compress(gzip.compress(b"")), "no cpio archive: it begins with the bytes 1f 8b"),
     "gzip cut": (gzip.compress(cpio(STATIC))[:-20], "its gzip data cannot be unpacked: it ends early"),
-    "cut": (cpio(STATIC)[:130], "its archive is cut off: init would end at 0xb4, and it ends at 0x82"),
-    "without an end": (cpio(STATIC)[:180], "its archive is cut off, or damaged: at 0xb4 there is no entry"),
-    "garbage": (b"070701" + b"z" * 200, "the entry at 0x0 has no numbers"),
-    "no init": (cpio({"hello": (PLAIN, b"")}), "it has no /init, the program that a kernel starts out of it"),
-    "a folder": (cpio({"init": (FOLDER, b"")}), "its /init is no file"),
+    "cut": (cpio(STATIC)[:130], "its archive is truncated: init should end at 0xb4, but the archive ends at 0x82"),
+    "without an end": (cpio(STATIC)[:180], "its archive is truncated or damaged: there is no entry at 0xb4"),
+    "garbage": (b"070701" + b"z" * 200, "the entry at 0x0 has invalid numbers"),
+    "no init": (cpio({"hello": (PLAIN, b"")}), "it has no /init, the program that a kernel starts from it"),
+    "a folder": (cpio({"init": (FOLDER, b"")}), "its /init is not a regular file"),
     "not executable": (cpio({"init": (PLAIN, elf())}), "its /init is not executable (mode 644)"),
     "x86": (cpio({"init": (EXECUTABLE, elf(62))}), "its /init is for another machine (EM 62), not for AArch64"),
     "dynamic": (
@@ -92,9 +92,7 @@ def test_what_is_wrong_is_said(name: str) -> None:
 
 
 def test_another_program_than_init_is_looked_for() -> None:
-    assert list(complaints(GOOD["plain"], "/sbin/x")) == [
-        "it has no /sbin/x, the program that a kernel starts out of it"
-    ]
+    assert list(complaints(GOOD["plain"], "/sbin/x")) == ["it has no /sbin/x, the program that a kernel starts from it"]
 
 
 def test_what_a_kernel_knows_is_recognised() -> None:

@@ -97,7 +97,7 @@ def test_the_load_address_is_the_base_of_a_kernel(tmp_path: Path) -> None:
 
 def test_a_program_for_uefi_is_refused_unless_it_is_asked_for_as_raw(tmp_path: Path) -> None:
     path = written(tmp_path, b"MZ" + bytes(58) + b"\x80\0\0\0" + bytes(64) + b"PE\0\0" + bytes(64))
-    with pytest.raises(GuestFileError, match=r"an EFI program \(PE\), but no arm64 Linux kernel"):
+    with pytest.raises(GuestFileError, match=r"an EFI program \(PE\), but not an arm64 Linux kernel"):
         load_guest(path, ram_base=RAM)
     assert load_guest(path, ram_base=RAM, kind="raw").kind == "raw"
     path.write_bytes(b"MZ" + CODE)

@@ -30,7 +30,7 @@ def file_with(tmp_path: Path, *extra: Load) -> Path:
 @pytest.mark.parametrize("before", [b"", BUILD_ID], ids=["alone", "behind another"])
 def test_a_note_of_linux_is_believed(before: bytes, tmp_path: Path) -> None:
     path = file_with(tmp_path, Load(0, before + abi_tag(0), type=PT_NOTE, flags=R))
-    with pytest.raises(GuestFileError, match=r"a program for Linux: its note says so .*--kernel-type elf overrides"):
+    with pytest.raises(GuestFileError, match=r"a Linux program, according to its note .*--kernel-type elf overrides"):
         load_guest(path, ram_base=RAM)
     assert load_guest(path, ram_base=RAM, kind="elf").entry == RAM, "unless somebody knows better"
 
@@ -48,5 +48,5 @@ def test_other_notes_say_nothing(note: bytes, tmp_path: Path) -> None:
 def test_a_dynamic_linker_is_named(tmp_path: Path) -> None:
     needed = Load(0, dynamic_section((1, 1)), type=PT_DYNAMIC, flags=R)
     path = file_with(tmp_path, Load(0, b"/lib/\x1bld.so\0", type=PT_INTERP, flags=R), needed)
-    with pytest.raises(GuestFileError, match=re.escape("asks for the dynamic linker /lib/\ufffdld.so (PT_INTERP)")):
+    with pytest.raises(GuestFileError, match=re.escape("requests the dynamic linker /lib/\ufffdld.so (PT_INTERP)")):
         load_guest(path, ram_base=RAM)

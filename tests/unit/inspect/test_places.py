@@ -90,7 +90,7 @@ def test_a_name_that_is_nearly_right_is_answered_with_the_right_one() -> None:
     for refuse in (check, code_address):
         with pytest.raises(UsageError, match=r"\(did you mean uart_putc\?\)$"):
             refuse("uart_puc", symbols)
-        with pytest.raises(UsageError, match=r"\(the guest has no symbols; --symbols FILE gives it some\)$"):
+        with pytest.raises(UsageError, match=r"\(the guest has no symbols; add some with --symbols FILE\)$"):
             refuse("main", SymbolTable())
 
 

@@ -15,7 +15,7 @@ from arm_vcpu_cli.vm.endings import Ending, RunResult
 
 OFF = RunResult(Ending.POWERED_OFF, 0, "the guest powered off")
 STUCK = RunResult(Ending.NO_PROGRESS, 123, "the guest hangs")
-STOPPED = RunResult(Ending.LIMIT, 124, "printed all that was expected")
+STOPPED = RunResult(Ending.LIMIT, 124, "printed everything that was expected")
 
 
 class Guest:
@@ -103,7 +103,7 @@ def test_a_status_may_mean_that_it_was_skipped() -> None:
 def test_a_guest_is_stopped_once_it_has_printed_all_that_is_expected_in_whatever_order() -> None:
     guest = Guest(Wanted(patterns("one", "^two$"))).says("two\n")
     assert guest.stops == []
-    assert guest.says("number one\n").stops == ["printed all that was expected"]
+    assert guest.says("number one\n").stops == ["printed everything that was expected"]
     assert guest.ends(STUCK) == (Outcome.PASSED, "")
 
 
@@ -114,7 +114,7 @@ def test_nothing_counts_that_is_printed_after_that() -> None:
 
 def test_what_must_not_be_printed_comes_first_and_stops_the_guest() -> None:
     guest = Guest(Wanted(patterns("x"), patterns("BUG: (.*)"))).says("BUG: x\n")
-    assert guest.stops == ["printed what it must not"]
+    assert guest.stops == ["printed what --fail forbids"]
     assert guest.ends(STUCK) == (Outcome.FAILED, "--fail 'BUG: (.*)' matches: BUG: x")
 
 

@@ -128,11 +128,11 @@ def forges(files: Files) -> Verdict:
     ("work", "reason"),
     [
         (killed, "its process was killed by signal 9 (Killed)"),
-        (leaves, "its process ended with status 0 and without a verdict: it said nothing"),
-        (exits, "its process ended with status 1 and without a verdict: SystemExit: 3"),
-        (raises, "its process ended with status 1 and without a verdict: RuntimeError: bug\ufffd"),
+        (leaves, "its process ended with status 0 without a verdict: it printed nothing"),
+        (exits, "its process ended with status 1 without a verdict: SystemExit: 3"),
+        (raises, "its process ended with status 1 without a verdict: RuntimeError: bug\ufffd"),
         (refuses, "g.elf: no guest"),
-        (forges, "its process ended with status 0 and without a verdict: it said nothing"),
+        (forges, "its process ended with status 0 without a verdict: it printed nothing"),
     ],
 )
 def test_a_process_without_a_verdict_is_an_error_of_its_guest(
@@ -152,7 +152,7 @@ def test_a_process_that_does_not_end_in_time_is_killed(run_all: RunAll) -> None:
     results = run_all(matches, passes, timeout=0.1)
     assert words(results) == ["error", "passed"]
     assert results[0].verdict.reason == (
-        "it did not end within 0.1 s of the host, and did not stop when it was told to: "
+        "it did not end within 0.1 s of host time, and did not stop when told to: "
         "its process was killed by signal 9 (Killed)"
     )
 

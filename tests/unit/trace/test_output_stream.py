@@ -307,7 +307,7 @@ def test_a_run_that_was_stopped_waits_for_a_reader_who_reads() -> None:
 def test_a_run_that_was_stopped_waits_for_nobody_else() -> None:
     reader, writer = filled_pipe()
     with (
-        pytest.raises(OutputCancelledError, match=f"/dev/fd/{writer}: nobody reads it"),
+        pytest.raises(OutputCancelledError, match=f"/dev/fd/{writer}: it has no reader"),
         open_output(f"/dev/fd/{writer}", cancelled=lambda: True) as stream,
     ):
         stream.write("x\n")
@@ -319,7 +319,7 @@ def test_a_fifo_that_nobody_opens_is_waited_for_until_the_run_is_stopped(tmp_pat
     os.mkfifo(tmp_path / "fifo")
     looks = iter((False, False, True))
     with (
-        pytest.raises(OutputCancelledError, match="nobody reads it"),
+        pytest.raises(OutputCancelledError, match="it has no reader"),
         open_output(tmp_path / "fifo", cancelled=lambda: next(looks)),
     ):
         pass

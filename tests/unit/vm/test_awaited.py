@@ -195,6 +195,6 @@ def test_spans_of_time(seconds: float, words: str) -> None:
 def test_a_timer_that_never_fires_says_so() -> None:
     bench = Bench()
     (found,) = awaited(bench, timer(1, 2**64 - 1))
-    assert subject(found).endswith("is set to a time that never comes (CNTV_CVAL_EL0 = 0xffffffffffffffff)")
+    assert subject(found).endswith("is set to a time that will never come (CNTV_CVAL_EL0 = 0xffffffffffffffff)")
     bench.bit(ISPENDR, 5)
     assert [subject(each) for each in awaited(bench)] == ["INTID 5 (SGI) is pending at cpu0"]

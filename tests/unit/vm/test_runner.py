@@ -251,7 +251,7 @@ def test_a_guest_is_stopped_at_the_end_of_its_kernels_panic() -> None:
 @pytest.mark.parametrize(
     ("end", "then"),
     [
-        (RESET, "then the guest asked for a reset"),
+        (RESET, "then the guest requested a reset"),
         (OFF, "then the guest powered off"),
         (wfi(), "then the guest waits for an interrupt"),
     ],
