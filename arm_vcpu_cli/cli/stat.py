@@ -134,7 +134,7 @@ def _check_alone(options: dict[str, Any], *, live: bool) -> None:
     if given:
         named = {"guest": "GUEST", "from_snapshot": "--from", "loads": "--load", "arguments": "-- ARGS"}
         name = named.get(given[0]) or f"--{given[0].replace('_', '-')}"
-        raise UsageError(f"-i summarises a trace and runs no guest: {name} does not go with it")
+        raise UsageError(f"-i: a trace is summarised without running a guest; {name} does not go with it")
 
 
 def _check_live() -> None:

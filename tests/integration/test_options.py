@@ -73,7 +73,7 @@ def test_a_reset_is_a_status_of_its_own_unless_the_guest_starts_anew(command: st
 def test_a_walk_shows_a_guest_that_asked_for_a_reset() -> None:
     finished = armvcpu("walk", "--append", "end=reset", sample("exits"), "main")
     assert finished.status == 0
-    assert finished.out.startswith(b"the guest asked for a reset; after ")
+    assert finished.out.startswith(b"the guest requested a reset; after ")
 
 
 @pytest.mark.parametrize(

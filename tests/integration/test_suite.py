@@ -180,7 +180,7 @@ def test_prompts_are_answered_at_the_same_instruction_in_every_run(tmp_path: Pat
         found.append((result["exits"], result["guest_seconds"]))
     assert found[0] == found[1]
     said = reason(run("--send", "user: =root", "--expect", "welcome", guest))
-    assert "--expect 'welcome' matches no line; the prompt 'user: ' never came; the guest waits for input" in said
+    assert "--expect 'welcome' matches no line; the prompt 'user: ' never appeared; the guest waits for input" in said
 
 
 def test_a_limit_of_guest_time_ends_every_run_at_the_same_instruction(tmp_path: Path) -> None:
