@@ -80,6 +80,7 @@ class Client:
         self.reports_breakpoints: frozenset[Reason] = frozenset()
         """The kinds of breakpoints that it wants to be told of by name."""
         self.without_acks = False
+        self.is_lldb = False
         self.physical = False
         """Whether addresses of memory are IPAs."""
         self.software: dict[int, Conditions] = {}

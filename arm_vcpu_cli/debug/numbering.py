@@ -15,10 +15,15 @@ from arm_vcpu_cli.record import Record
 
 GENERAL: Final = "general"
 VECTOR: Final = "vector"
+SVE: Final = "sve"
+"""In the place of the vector group: gdb refuses a CPU that has both."""
 SYSTEM: Final = "system"
 PC: Final = 32
 """The number of the PC."""
-_FIRST: Final[Mapping[str, int]] = MappingProxyType({GENERAL: 0, VECTOR: 34, SYSTEM: 68})
+_FIRST: Final[Mapping[str, int]] = MappingProxyType({GENERAL: 0, VECTOR: 34, SVE: 34, SYSTEM: 68})
+_IN_FILE: Final = (GENERAL, VECTOR)
+"""With the vectors of SVE, each answer to ``g``, and so each step, would have 18 KiB; debuggers ask for those that they
+show."""
 
 
 class Numbered(Record):
@@ -45,8 +50,9 @@ class Numbered(Record):
 
 def numbered(registers: Sequence[Register]) -> tuple[Numbered, ...]:
     """The registers with their numbers, by number."""
-    found = []
+    found: list[Numbered] = []
     for group, first in _FIRST.items():
         members = (register for register in registers if register.group == group)
-        found += [Numbered(number, each, group != SYSTEM) for number, each in enumerate(members, first)]
+        free = max(first, found[-1].number + 1 if found else 0)
+        found += [Numbered(number, each, group in _IN_FILE) for number, each in enumerate(members, free)]
     return tuple(found)

@@ -71,6 +71,12 @@ def _no_acks(client: Client, _argument: bytes) -> bytes:
     return OK
 
 
+def _thread_suffix(client: Client, _argument: bytes) -> bytes:
+    """It is refused, but only lldb asks."""
+    client.is_lldb = True
+    return UNKNOWN
+
+
 def _actions(_client: Client, _argument: bytes) -> bytes:
     return ACTIONS
 
@@ -161,7 +167,7 @@ def _features(client: Client, annex: bytes, offset: int) -> bytes | None:
     if annex != b"target.xml":
         return None
     if not offset or "features" not in client.documents:
-        described: str = import_module(_TARGET_XML).target_xml(client.registers)
+        described: str = import_module(_TARGET_XML).target_xml(client.registers, lldb=client.is_lldb)
         client.documents["features"] = described.encode()
     return client.documents["features"]
 
@@ -270,6 +276,7 @@ PACKETS: Final[Mapping[bytes, Handler]] = MappingProxyType(
         b"qSupported:": _supported,
         b"qSupported": _supported,
         b"QStartNoAckMode": _no_acks,
+        b"QThreadSuffixSupported": _thread_suffix,
         b"QNonStop:": _all_stop,
         b"qAttached": _was_there,
         b"qOffsets": _offsets,

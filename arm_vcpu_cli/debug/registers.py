@@ -16,6 +16,15 @@ from arm_vcpu_cli.arch.registers.el1regs import Spsr
 from arm_vcpu_cli.arch.registers.gicregs import ICC_REGISTERS
 from arm_vcpu_cli.arch.registers.sysreg import SysReg, lookup
 from arm_vcpu_cli.arm_vcpu.context_frame import ZERO_REGISTER
+from arm_vcpu_cli.debug.scalable_vectors import (
+    LENGTH,
+    bits_of,
+    is_vector,
+    longest_vector,
+    read_vector,
+    sve_registers,
+    write_vector,
+)
 from arm_vcpu_cli.debug.target import Register
 from arm_vcpu_cli.errors import EngineError, UsageError
 from arm_vcpu_cli.vm.cpu import Cpu
@@ -41,6 +50,7 @@ _EL2: Final = (
     " SPSR_EL2 FAR_EL2 HPFAR_EL2 TPIDR_EL2 CNTHCTL_EL2 CNTVOFF_EL2"
 ).split()
 """EL2 is the hypervisor's: read-only."""
+_ZCR_EL1: Final = lookup("ZCR_EL1")
 _BANKED: Final = ("SP_EL0", "SP_EL1")
 _CHANGEABLE: Final = int(Spsr.of(N=1, Z=1, C=1, V=1, D=1, A=1, I=1, F=1))
 
@@ -52,12 +62,16 @@ class Registers:
         self._machine = machine
         self._gic = [reg for reg in sorted(ICC_REGISTERS) if self._reads_interface(reg)]
         read_only = {*_IDENTIFICATION, *_EL2, *_TIMER, *(reg.name for reg in self._gic)}
-        names = [*_IDENTIFICATION, *_EL1, *sorted(_TIMER), *_EL2, *(reg.name for reg in self._gic)]
+        self._longest = longest_vector(machine)
+        el1 = [*_EL1, _ZCR_EL1.name] if self._longest else _EL1
+        names = [*_IDENTIFICATION, *el1, *sorted(_TIMER), *_EL2, *(reg.name for reg in self._gic)]
         self._system: Mapping[str, SysReg] = MappingProxyType({name: lookup(name) for name in names})
         general = [Register(f"x{number}", 64, "general") for number in range(ZERO_REGISTER)]
         general += [Register("sp", 64, "general"), Register("pc", 64, "general"), Register("cpsr", 32, "general")]
         vector = [Register(f"v{number}", 128, "vector") for number in range(VECTORS)]
         vector += [Register("fpsr", 32, "vector"), Register("fpcr", 32, "vector")]
+        if self._longest:
+            vector = list(sve_registers(self._longest))
         system = [Register(name, 64, "system", name not in read_only) for name in self._system]
         self.all: Final = (*general, *vector, *system)
         self._known = MappingProxyType({register.name: register for register in self.all})
@@ -70,7 +84,7 @@ class Registers:
             if name.startswith("x"):
                 return frame.gpr(int(name[1:]))
             return {"sp": frame.sp, "pc": frame.elr, "cpsr": int(frame.spsr) & 0xFFFF_FFFF}[name]
-        if name.startswith("v"):
+        if register.group == "vector" and name.startswith("v"):
             at = (layout.v0 + int(name[1:]) * layout.vector_stride) // 8
             return state.u64[at] | state.u64[at + 1] << 64
         if name in _BANKED:
@@ -79,7 +93,11 @@ class Registers:
             return cpu.timer.read(lookup(name)) or 0
         if name.startswith("ICC_"):
             return self._interface(cpu, lookup(name)) or 0
-        reg = lookup(name.upper()) if register.group == "vector" else self._system[name]
+        if is_vector(register):
+            return read_vector(state, register, self._length(cpu))
+        if name == LENGTH:
+            return self._length(cpu) // 64
+        reg = self._system[name] if register.group == "system" else lookup(name.upper())
         if reg in layout.sysregs:
             return state.u64[layout.sysregs[reg] // 8]
         return self._in_core(cpu, lambda: cpu.core.read_sysreg(reg))
@@ -102,19 +120,25 @@ class Registers:
             self._write_pstate(cpu, value)
         elif register.group == "general":
             frame.set_gpr(int(name[1:]), value)
-        elif name.startswith("v"):
+        elif register.group == "vector" and name.startswith("v"):
             at = (layout.v0 + int(name[1:]) * layout.vector_stride) // 8
             state.u64[at], state.u64[at + 1] = value & MASK64, value >> 64
+        elif is_vector(register):
+            write_vector(state, register, value, self._length(cpu))
         elif name == "SP_EL0":
             frame.sp_el0 = value
         else:
-            self._write_system(cpu, lookup(name.upper() if register.group == "vector" else name), value)
+            self._write_system(cpu, lookup(name if register.group == "system" else name.upper()), value)
 
     def _register(self, name: str) -> Register:
         register = self._known.get(name)
         if register is None:
             raise UsageError(f"there is no register {name}")
         return register
+
+    def _length(self, cpu: Cpu) -> int:
+        """The bits of a vector at EL1 and EL0."""
+        return min(bits_of(self._in_core(cpu, lambda: cpu.core.read_sysreg(_ZCR_EL1))), self._longest)
 
     def _write_system(self, cpu: Cpu, reg: SysReg, value: int) -> None:
         core = cpu.core

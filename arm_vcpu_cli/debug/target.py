@@ -72,7 +72,7 @@ class Thread(Record):
 
 
 class Register(Record):
-    """A register of a vCPU: ``bits`` wide; ``group`` is ``general``, ``vector`` or ``system``."""
+    """A register of a vCPU: ``bits`` wide; ``group`` is ``general``, ``vector``, ``sve`` or ``system``."""
 
     name: str
     bits: int
@@ -94,7 +94,8 @@ class Target(Protocol):
         """The vCPU that has the turn, or had it last."""
 
     def registers(self) -> Sequence[Register]:
-        """All registers that a vCPU has: x0 to x30, sp, pc, cpsr; v0 to v31, fpsr, fpcr; then the system registers."""
+        """All registers that a vCPU has: x0 to x30, sp, pc, cpsr; v0 to v31, fpsr, fpcr, or, with SVE, z0 to z31, fpsr,
+        fpcr, p0 to p15, ffr, vg; then the system registers."""
 
     def read_register(self, vcpu: int, name: str) -> int:
         """The value of a register."""

@@ -11,13 +11,14 @@ from typing import Final
 
 from arm_vcpu_cli.arch.bitfield import Register as Layout
 from arm_vcpu_cli.arch.explain.registers import ALL_LAYOUTS
-from arm_vcpu_cli.debug.numbering import GENERAL, SYSTEM, VECTOR, Numbered
+from arm_vcpu_cli.debug.numbering import GENERAL, SVE, SYSTEM, VECTOR, Numbered
 from arm_vcpu_cli.debug.target import Register
 
 _FEATURES: Final[Mapping[str, str]] = MappingProxyType(
     {
         GENERAL: "org.gnu.gdb.aarch64.core",
         VECTOR: "org.gnu.gdb.aarch64.fpu",
+        SVE: "org.gnu.gdb.aarch64.sve",
         SYSTEM: "org.armvcpu.aarch64.sysregs",
     }
 )
@@ -39,15 +40,19 @@ _VECTORS: Final = (
     ("d", 2, (("f", "ieee_double"), ("u", "uint64"), ("s", "int64"))),
     ("q", 1, (("u", "uint128"), ("s", "int128"))),
 )
-"""Each width of an element: its letter, how many there are, and how they are read."""
+"""Each width of an element: its letter, how many there are in 128 bits, and how they are read."""
+_GRANULE: Final = 128
+_PREDICATE: Final = "svep"
+_VECTOR_IN_LLDB: Final = ' group="vector" encoding="vector" format="vector-uint8"'
+"""gdb goes by the type of a vector, lldb by this."""
 
 
-def target_xml(registers: Sequence[Numbered]) -> str:
-    """The target description."""
-    return "\n".join(_lines(registers)) + "\n"
+def target_xml(registers: Sequence[Numbered], *, lldb: bool = False) -> str:
+    """The target description. gdb finds V in Z by itself; lldb has to be told where they are."""
+    return "\n".join(_lines(registers, lldb)) + "\n"
 
 
-def _lines(registers: Sequence[Numbered]) -> Iterator[str]:
+def _lines(registers: Sequence[Numbered], lldb: bool) -> Iterator[str]:
     yield '<?xml version="1.0"?>'
     yield '<!DOCTYPE target SYSTEM "gdb-target.dtd">'
     yield '<target version="1.0">'
@@ -58,12 +63,18 @@ def _lines(registers: Sequence[Numbered]) -> Iterator[str]:
             continue
         yield f'<feature name="{feature}">'
         if group == VECTOR:
-            yield from _vector_types()
+            yield from _vector_types("v", "aarch64v", 1)
+        elif group == SVE:
+            granules = max(each.register.bits for each in members) // _GRANULE
+            yield from _vector_types("svev", "svev", granules)
+            yield f'<vector id="{_PREDICATE}" type="uint8" count="{2 * granules}"/>'
         types = {each.register.name: layout for each in members if (layout := _layout(each.register)) is not None}
         for name, layout in types.items():
             yield from _flags(name, layout, next(each.size for each in members if each.register.name == name))
         for each in members:
             yield _register(each, has_flags=each.register.name in types)
+        if group == SVE and lldb:
+            yield from _low_parts(members, registers[-1].number + 1)
         yield "</feature>"
     yield "</target>"
 
@@ -93,12 +104,33 @@ def _type(name: str) -> str:
 
 def _register(each: Numbered, *, has_flags: bool) -> str:
     register = each.register
-    if register.group == VECTOR and not has_flags:
-        kind = "aarch64v" if register.bits == 128 else "int"
-    else:
-        kind = _type(register.name) if has_flags else _pointer(register.name)
-    group = {GENERAL: "", VECTOR: ' group="float"', SYSTEM: ' group="system" save-restore="no"'}[register.group]
+    kind = _type(register.name) if has_flags else _vector_kind(register) or _pointer(register.name)
+    group = {
+        GENERAL: "",
+        VECTOR: ' group="float"',
+        SVE: _VECTOR_IN_LLDB if _vector_kind(register) else ' group="float"' if has_flags else "",
+        SYSTEM: ' group="system" save-restore="no"',
+    }[register.group]
     return f'<reg name="{register.name}" bitsize="{register.bits}" type="{kind}" regnum="{each.number}"{group}/>'
+
+
+def _low_parts(members: Sequence[Numbered], first: int) -> Iterator[str]:
+    """V as parts of Z, with numbers from ``first`` on that no packet has: lldb reads and writes Z."""
+    vectors = [each for each in members if each.register.name.startswith("z")]
+    for number, whole in enumerate(vectors, first):
+        yield (
+            f'<reg name="v{whole.register.name[1:]}" bitsize="{_GRANULE}" type="svevnq" regnum="{number}"'
+            f'{_VECTOR_IN_LLDB} value_regnums="{whole.number}" invalidate_regnums="{whole.number}"/>'
+        )
+
+
+def _vector_kind(register: Register) -> str:
+    """The type of a vector or predicate; empty for every other register."""
+    if register.group == VECTOR:
+        return "aarch64v" if register.name.startswith("v") else ""
+    if register.group == SVE:
+        return {"z": "svev", "p": _PREDICATE}.get(register.name[0], _PREDICATE if register.name == "ffr" else "")
+    return ""
 
 
 def _pointer(name: str) -> str:
@@ -106,19 +138,16 @@ def _pointer(name: str) -> str:
     return next((kind for prefix, kind in _POINTERS.items() if name.startswith(prefix)), "int")
 
 
-def _vector_types() -> Iterator[str]:
+def _vector_types(prefix: str, name: str, granules: int) -> Iterator[str]:
+    """The type ``name`` of a vector of so many times 128 bits, and those it is made of, which begin with ``prefix``."""
     for letter, count, views in _VECTORS:
         for view, element in views:
-            yield f'<vector id="{_view(letter, view)}" type="{element}" count="{count}"/>'
-        yield f'<union id="vn{letter}">'
+            yield f'<vector id="{prefix}{letter}{view}" type="{element}" count="{count * granules}"/>'
+        yield f'<union id="{prefix}n{letter}">'
         for view, _ in views:
-            yield f'<field name="{view}" type="{_view(letter, view)}"/>'
+            yield f'<field name="{view}" type="{prefix}{letter}{view}"/>'
         yield "</union>"
-    yield '<union id="aarch64v">'
+    yield f'<union id="{name}">'
     for letter, _, _ in reversed(_VECTORS):
-        yield f'<field name="{letter}" type="vn{letter}"/>'
+        yield f'<field name="{letter}" type="{prefix}n{letter}"/>'
     yield "</union>"
-
-
-def _view(letter: str, view: str) -> str:
-    return f"v{letter}{view}"

@@ -56,6 +56,10 @@ _ANY_BREAKPOINT: Final = 0xF << 5 | 0b11 << 1 | 1
 _OSLK: Final = 1 << 1
 _BREAKPOINT_ADDRESSES: Final = 16 * 8
 _A32_SVC: Final = 0xEF00_0000
+_PFALSE, _PTRUE, _WRFFR_P0, _SETFFR = 0x2518_E400, 0x2518_E3E0, 0x2528_9000, 0x252C_9000
+_NO_TRAPS_OF_SVE: Final = 3 << 20 | 3 << 16
+"""CPACR_EL1.FPEN and ZEN."""
+_ZCR_LEN_MAX: Final = 0xF
 _SVC_IMMEDIATE: Final = 0x5A7
 _SYNDROME_SVC: Final = 0x5600_0000 | _SVC_IMMEDIATE
 _SPSR_EL0_A32: Final = 0x10
@@ -108,6 +112,28 @@ def _find_vectors(probe: ThrowAwayEngine) -> tuple[int, int]:
     if places != [places[0] + n * stride for n in range(len(places))]:
         raise _refuse("the row of V0 to V31")
     return places[0], stride
+
+
+def _find_predicates(stride: int) -> int:
+    """The offset of P0, if P15 and FFR lie as far from it as in a row; 0 if not, or if the engine has no SVE."""
+    places = []
+    with throw_away_engine(has_sve=True) as probe:
+        for name, value in (("HCR_EL2", HCR_RW), ("CPACR_EL1", _NO_TRAPS_OF_SVE), ("ZCR_EL1", _ZCR_LEN_MAX)):
+            probe.engine.write_sysreg(lookup(name), value)
+        for clear, fill in (
+            ((_PFALSE,), (_PTRUE,)),
+            ((_PFALSE | 15,), (_PTRUE | 15,)),
+            ((_PFALSE, _WRFFR_P0), (_PFALSE, _SETFFR)),
+        ):
+            states = []
+            for code in (clear, fill):
+                probe.engine.write_register(unicorn_api.PSTATE, EL1H_MASKED)
+                states += probe.run(*code, _SVC)
+            changed = _changed_words(*states) if len(states) == 2 else []
+            if not changed or changed != list(range(changed[0], changed[0] + stride, 4)):
+                return 0
+            places.append(changed[0])
+    return places[0] if places == [places[0] + n * stride for n in (0, 15, 16)] else 0
 
 
 def _find_addresses(probe: ThrowAwayEngine) -> int:
@@ -280,6 +306,7 @@ def discover_layout() -> StateLayout:
             sysregs=sysregs,
             addresses=addresses,
             os_lock=os_lock,
+            p0=_find_predicates(vector_stride // 8),
         )
         probe.reset()
         _check_edits_take_effect(probe, layout)

@@ -84,6 +84,7 @@ _UNICORN_2_1_4_X86_64: Final = Build(
         },
         addresses=128,
         os_lock=2072,
+        p0=11320,
     ),
     exit_check=2034,
     operations=Operations(load=73, store=77, subtract=79, set_label=1),

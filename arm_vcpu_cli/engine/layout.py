@@ -24,6 +24,9 @@ class StateLayout(Record):
     ``v0`` is the low half of V0, and each further vector register lies ``vector_stride`` bytes on. The last
     ``addresses`` bytes are addresses of what the engine has made of the breakpoint registers, and mean nothing later.
     ``os_lock`` is where OSLSR_EL1 is, 0 if that is not known.
+
+    A vector register of SVE fills the whole of ``vector_stride``; V is its low part. ``p0`` is the predicate register
+    P0, 0 if that is not known; each further one lies ``predicate_stride`` bytes on, and behind P15 lies FFR.
     """
 
     size: int
@@ -47,6 +50,12 @@ class StateLayout(Record):
     sysregs: Mapping[SysReg, int]
     addresses: int = 0
     os_lock: int = 0
+    p0: int = 0
+
+    @property
+    def predicate_stride(self) -> int:
+        """A predicate has a bit for each byte of a vector."""
+        return self.vector_stride // 8
 
 
 class CpuState:

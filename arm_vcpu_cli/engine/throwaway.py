@@ -26,12 +26,12 @@ _TLBI_ALLE1: Final = lookup("TLBI ALLE1")
 class ThrowAwayEngine:
     """A throw-away engine with a little code, and the saved states that its exceptions left."""
 
-    def __init__(self) -> None:
-        self.engine = Engine("cortex-a72")
+    def __init__(self, *, has_sve: bool) -> None:
+        self.engine = Engine("max" if has_sve else "cortex-a72")
         self.memory = mmap.mmap(-1, _SIZE)
         self._anchor = c_char.from_buffer(self.memory)
         self.engine.map_pointer(CODE_PA, _SIZE, addressof(self._anchor))
-        hand_over_to_el2(self.engine, has_sve=False, has_pauth=False)
+        hand_over_to_el2(self.engine, has_sve=has_sve, has_pauth=False)
         self.context = SavedContext(self.engine)
         self.save = self.engine.saver(self.context)
         self.restore = self.engine.restorer(self.context)
@@ -81,9 +81,9 @@ class ThrowAwayEngine:
 
 
 @contextmanager
-def throw_away_engine() -> Iterator[ThrowAwayEngine]:
+def throw_away_engine(*, has_sve: bool = False) -> Iterator[ThrowAwayEngine]:
     """An engine of its own for one experiment, or several with a reset between them."""
-    engine = ThrowAwayEngine()
+    engine = ThrowAwayEngine(has_sve=has_sve)
     try:
         yield engine
     finally:

@@ -97,6 +97,54 @@ def test_vector_registers(tmp_path: Path) -> None:
         assert (control.read_register(0, "fpcr"), control.read_register(0, "fpsr")) == (1 << 24, 1)
 
 
+def test_registers_of_sve(tmp_path: Path) -> None:
+    file = tmp_path / "code.bin"
+    # index z2.d, #1, #1; cntb x0; pfalse p1.b; cntb x1
+    file.write_bytes(struct.pack("<5I", 0x04E14022, 0x0420E3E0, 0x2518E401, 0x0420E3E1, B_HERE))
+    with controlled(file, boot={"kernel_type": "raw"}, cpu={"model": "max"}) as control:
+        names = {register.name: register for register in control.registers()}
+        assert [names[name].bits for name in ("z31", "p15", "ffr")] == [2048, 256, 256]
+        assert not names["vg"].writable
+        assert "v0" not in names
+        control.write_register(0, "CPACR_EL1", 3 << 20 | 3 << 16)
+        assert control.read_register(0, "vg") == 2
+        control.write_register(0, "ZCR_EL1", 1)
+        assert control.read_register(0, "vg") == 4
+        control.step(0)
+        assert control.read_register(0, "z2") == 4 << 192 | 3 << 128 | 2 << 64 | 1
+        for name, bits in (("z0", 256), ("z31", 256), ("p0", 32), ("p15", 32), ("ffr", 32)):
+            control.write_register(0, name, (1 << bits) - 2)
+            with pytest.raises(UsageError, match=f"{name} has {bits} bits now, by ZCR_EL1"):
+                control.write_register(0, name, 1 << bits)
+            assert control.read_register(0, name) == (1 << bits) - 2
+        control.step(0)
+        control.write_register(0, "p1", 5)
+        control.step(0)
+        assert (control.read_register(0, "x0"), control.read_register(0, "p1")) == (32, 0)
+        # Of a shorter vector, what is beyond it is not to be seen.
+        control.write_register(0, "ZCR_EL1", 0)
+        control.step(0)
+        assert (control.read_register(0, "x1"), control.read_register(0, "z2")) == (16, 2 << 64 | 1)
+        control.write_register(0, "fpsr", 1)
+        assert control.read_register(0, "fpsr") == 1
+        with pytest.raises(UsageError, match="vg cannot be written"):
+            control.write_register(0, "vg", 4)
+        for register in control.registers():
+            assert 0 <= control.read_register(0, register.name) < 1 << register.bits
+
+
+@pytest.mark.parametrize(
+    "cpu", [{"model": "cortex-a72"}, {"model": "max", "features": {"FEAT_SVE": False}}], ids=["model", "machine file"]
+)
+def test_a_guest_that_is_not_told_of_sve_has_none(tmp_path: Path, cpu: dict[str, Any]) -> None:
+    file = tmp_path / "code.bin"
+    file.write_bytes(struct.pack("<I", B_HERE))
+    with controlled(file, boot={"kernel_type": "raw"}, cpu=cpu) as control:
+        names = {register.name for register in control.registers()}
+        assert "v0" in names
+        assert not names & {"z0", "p0", "vg", "ZCR_EL1"}
+
+
 def test_flags_and_masks(tmp_path: Path) -> None:
     with code(tmp_path, 0x9A9F_17E0, 0xD53B_4221, B_HERE) as control:  # cset x0, eq; mrs x1, daif
         before = control.read_register(0, "cpsr")

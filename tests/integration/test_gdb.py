@@ -35,6 +35,7 @@ from tests.support.tools import require_file
 
 HELLO: Final = sample("hello")
 SMP: Final = sample("smp")
+SVE: Final = guest("sve")
 HELLO_PRINTS: Final = b"Hello from EL1!\nCurrentEL 0x4  MIDR_EL1 0x410fd083  MPIDR_EL1 0x80000000\n"
 
 
@@ -364,6 +365,43 @@ def test_memory_by_ipa(tmp_path: Path) -> None:
         )
 
 
+def test_sve(tmp_path: Path) -> None:
+    """Vectors are 2048 bits long for gdb, and 512 for the guest, which finds what gdb has written."""
+    with running("run", "--cpu", "max", "--gdb", port(tmp_path), "--wait", SVE) as found:
+        said = batch(
+            found.place,
+            [
+                *("print $vg", "break changed", "continue", "print $vg", "print $z0.b.u", "print/x $v0.q.u[0]"),
+                *("print $z31.d.s[7]", "print sizeof($z31)", "print $p0", "print/x $p15[0]", "print $ffr[7]"),
+                *("set $z1.b.u[63] = 7", "set $z1.b.u[1] = 3", "set $p1[7] = 0x81", "set $ffr[0] = 0x0f"),
+                *("set $z1.b.u[64] = 1", "set $p1[8] = 1", "set $vg = 4", "stepi", "reverse-stepi"),
+                *("print $z1.b.u[63]", "info registers vg", "continue"),
+            ],
+            SVE,
+        )
+        in_order(
+            said,
+            r"^\$1 = 2$",
+            r"^Breakpoint 1, ",
+            r"^\$2 = 8$",
+            r"^\$3 = \{1, 2, 3, .* 63, 64, 0 <repeats 192 times>\}",
+            r"^\$4 = 0x100f0e0d0c0b0a090807060504030201$",
+            r"^\$5 = -8$",
+            r"^\$6 = 256$",
+            r"^\$7 = \{85, 85, 85, 85, 85, 85, 85, 85, 0 <repeats 24 times>\}",
+            r"^\$8 = 0x7$",
+            r"^\$9 = 255$",
+            r"z1 has 512 bits now, by ZCR_EL1",
+            r"p1 has 64 bits now, by ZCR_EL1",
+            r"vg is read-only",
+            r"^\$10 = 7$",
+            r"^vg +0x8 ",
+            r"exited normally",
+        )
+        assert found.end() == 0
+        assert bytes(found.out) == b"z1 10, p1 2, ffr 60\n"
+
+
 # Coming and going -------------------------------------------------------------------------------------------------
 
 
@@ -613,6 +651,39 @@ def test_lldb(tmp_path: Path) -> None:
             r"exited with status = 0",
         )
         assert found.end() == 0
+
+
+def test_lldb_and_sve(tmp_path: Path) -> None:
+    """Vectors have the length of the guest, and V is in them."""
+    of_64 = " ".join(f"{each:#04x}" for each in range(1, 65))
+    of_16 = of_64[: 16 * 5 - 1]
+    with running("run", "--cpu", "max", "--gdb", port(tmp_path), "--wait", SVE) as found:
+        said = lldb_batch(
+            found.place,
+            [
+                *("register read z0", "breakpoint set --name changed", "continue", "register read vg z0 p0 v0"),
+                f'register write z1 "{{{of_64}}}"',
+                f'register write v2 "{{{of_16}}}"',
+                *("thread step-inst", "register read v1 z2 SCTLR_EL1", "continue"),
+            ],
+            SVE,
+        )
+        in_order(
+            said,
+            r"^ +z0 = \{(0x00 ?){16}\}",
+            r"stop reason = breakpoint 1\.1",
+            r"^ +vg = 0x0000000000000008",
+            rf"^ +z0 = \{{{of_64}\}}",
+            r"^ +p0 = \{(0x55 ?){8}\}",
+            rf"^ +v0 = \{{{of_16}\}}",
+            r"stop reason = instruction step into",
+            rf"^ +v1 = \{{{of_16}\}}",
+            rf"^ +z2 = \{{{of_16} (0x00 ?){{48}}\}}",
+            r"^SCTLR_EL1 = 0x",
+            r"exited with status = 0",
+        )
+        assert found.end() == 0
+        assert bytes(found.out) == b"z1 2080, p1 0, ffr 64\n"
 
 
 # The debugger that we start ourselves -----------------------------------------------------------------------------
