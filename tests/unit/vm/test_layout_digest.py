@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from arm_vcpu_cli.engine.layout import StateLayout
 from arm_vcpu_cli.vm.snapshot_saving import layout_digest
 from tests.support.fake_core import LAYOUT
 
 
 def changed(**fields: int) -> StateLayout:
-    return StateLayout(**{**{name: getattr(LAYOUT, name) for name in LAYOUT.__match_args__}, **fields})
+    values: dict[str, Any] = {name: getattr(LAYOUT, name) for name in LAYOUT.__match_args__}
+    return StateLayout(**{**values, **fields})
 
 
 def test_it_tells_apart_what_lies_elsewhere() -> None:
