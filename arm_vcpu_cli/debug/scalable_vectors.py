@@ -1,8 +1,8 @@
 """The registers of SVE in the saved state of a vCPU: Z, P, FFR, and the length of vectors.
 
-Facts: Debugging with GDB, appendix G, "AArch64 Features"; DDI 0487, ZCR_EL1. Vectors are described to debuggers with the greatest
-length that EL2 leaves the guest, since a description cannot change later; the guest chooses a shorter one with ZCR_EL1,
-and what lies beyond reads as zero.
+Facts: Debugging with GDB, appendix G, "AArch64 Features"; DDI 0487, ZCR_EL1. Debuggers are told of the longest
+vectors that EL2 leaves the guest, since a description cannot change later. The guest chooses shorter ones with
+ZCR_EL1, and what lies beyond reads as zero.
 """
 
 from __future__ import annotations
