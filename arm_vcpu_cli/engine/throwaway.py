@@ -26,7 +26,7 @@ _TLBI_ALLE1: Final = lookup("TLBI ALLE1")
 class ThrowAwayEngine:
     """A throw-away engine with a little code, and the saved states that its exceptions left."""
 
-    def __init__(self, *, has_sve: bool) -> None:
+    def __init__(self, *, has_sve: bool = False) -> None:
         self.engine = Engine("max" if has_sve else "cortex-a72")
         self.memory = mmap.mmap(-1, _SIZE)
         self._anchor = c_char.from_buffer(self.memory)
