@@ -211,17 +211,15 @@ class ObservedExits:
         x0 = layout.x0 // 8
         fp, lr = x0 + FRAME_POINTER, x0 + LINK_REGISTER
         host_now, now, timing = time.perf_counter_ns, observer.now, observer.timing
-        known: dict[tuple[int, ...], tuple[RepeatedAccess, AxVCpuExitReason, int, int]] = {}
+        known: dict[tuple[int, ...], tuple[RepeatedAccess, AxVCpuExitReason, int, int] | None] = {}
 
-        def first(kind: int, key: tuple[int, ...]) -> None:
+        def learn(kind: int, key: tuple[int, ...]) -> None:
             plain.clear()
             records.clear()
             each(kind)
             if not plain or plain[0] is not told[0] or not records or exits.reason is not None:
                 return
             access = decode_data_abort(key[0])
-            if len(known) >= _MOST_KNOWN:
-                known.clear()
             word = -1 if access.register == ZERO_REGISTER else x0 + access.register
             mask = VALUE_MASKS[access.size] if access.is_write else 0
             known[key] = observer.repeat_of(records[0]), told[0], word, mask
@@ -237,7 +235,14 @@ class ObservedExits:
             key = (esr, u64[pc], u64[far], u64[hpfar], u32[pstate] // _EL_UNIT & _EL_MASK)
             earlier = known.get(key)
             if earlier is None:
-                first(kind, key)
+                if key in known:
+                    learn(kind, key)
+                else:
+                    # Most accesses to an interrupt controller are made once.
+                    if len(known) >= _MOST_KNOWN:
+                        known.clear()
+                    known[key] = None
+                    each(kind)
                 return
             again, reason, word, mask = earlier
             handlers.note = ""
