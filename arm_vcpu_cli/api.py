@@ -193,7 +193,7 @@ class Machine:
     def observe(self, observer: ExitObserver) -> None:
         """Tell ``observer`` of each exit of each vCPU; several may observe. Before the machine is started."""
         if self._started:
-            raise UsageError("an observer comes before the first run")
+            raise UsageError("an observer can only be added before the first run")
         self.parts.observe(observer)
 
     # Running ---------------------------------------------------------------------------------------------------
@@ -274,7 +274,7 @@ class Machine:
         written.
         """
         if self._attached:
-            raise UsageError("the machine cannot be saved: it has devices of the caller's")
+            raise UsageError("the machine cannot be saved: it has devices that the caller attached")
         self.start()
         write = import_module(_SAVING).write_snapshot
         write(self.parts, run or self._watchers, _path("path", path), compress=compress, note=note, facts=facts)
@@ -288,7 +288,7 @@ class Machine:
         """
         captured = self._captured
         if captured is None:
-            raise UsageError("fork needs the machine's own console, and this one has that of the caller")
+            raise UsageError("fork needs the machine's own console, and this one uses the caller's")
         self.start()
         child: Child = import_module(_FORKED).fork(self, captured.forget, self._children)
         self._children.add(child)
@@ -316,7 +316,7 @@ class Machine:
         """Let the guest receive ``data``, now; text as UTF-8. Raises :class:`UsageError` where the console is the
         caller's."""
         if self._captured is None:
-            raise UsageError("send needs the machine's own console, and this one has that of the caller")
+            raise UsageError("send needs the machine's own console, and this one uses the caller's")
         # What it has received is part of its state, which it must have first.
         self.start()
         self.parts.input.send(data.encode() if isinstance(data, str) else data)
@@ -374,7 +374,7 @@ def _description(
 ) -> MachineDescription:
     if isinstance(machine, MachineDescription):
         if any(value is not None for value in overrides.values()):
-            raise UsageError("a description is complete: the overrides are for files and mappings")
+            raise UsageError("a description takes no overrides: they are for files and mappings")
         return machine
     if isinstance(machine, Mapping):
         return machine_from_document(machine, None, **overrides)

@@ -107,7 +107,7 @@ class Record(metaclass=_RecordType):
             elif name in defaults:
                 arranged.append(defaults[name])
             else:
-                raise TypeError(f"{kind}() misses a value for {name!r}")
+                raise TypeError(f"{kind}() lacks a value for {name!r}")
         if named:
             raise TypeError(f"{kind}() got unexpected or repeated values: {', '.join(named)}")
         return arranged

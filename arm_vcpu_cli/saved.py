@@ -112,7 +112,7 @@ class Saved:
         found = []
         for name, row in self._list(key, None):
             if not (isinstance(row, list) and len(row) == 2 and type(row[0]) is int and isinstance(row[1], bytes)):
-                raise ValueError(f"{name} is no number with bytes")
+                raise ValueError(f"{name} is not a number with bytes")
             if row[0] < 0:
                 raise ValueError(f"{name}[0] is {row[0]}, expected 0 or more")
             found.append((row[0], row[1]))

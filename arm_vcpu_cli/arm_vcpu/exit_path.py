@@ -78,9 +78,9 @@ class ExitPath:
 
         def invalid(source: TrapSource, kind: TrapKind) -> AxVCpuExitReason:
             if source is TrapSource.LOWER_AARCH32:
-                what = "the guest entered AArch32 state, which this CPU announces not to have"
+                what = "the guest entered AArch32 state, which this CPU's ID registers do not announce"
             else:
-                what = f"{kind.name} exception from {source.name}: not a way out of this guest"
+                what = f"{kind.name} exception from {source.name}: not an exit from this guest"
             return FailEntry(source * KINDS + kind, what)
 
         def lower_irq() -> AxVCpuExitReason:

@@ -59,7 +59,7 @@ def trap_syndrome(word: int) -> int:
     """What a core with the register would have had as the syndrome of a trapped MRS or MSR, by the instruction."""
     move = _decode_move(word)
     if move is None:
-        raise ValueError(f"{word:#010x} is no MRS or MSR")
+        raise ValueError(f"{word:#010x} is not an MRS or MSR")
     return system_trap_esr(move)
 
 

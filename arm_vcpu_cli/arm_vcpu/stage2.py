@@ -55,11 +55,11 @@ def stage2_control(pa_bits: int, ipa_bits: int | None = None) -> Vtcr:
     out of range.
     """
     if pa_bits not in PA_RANGE_BITS:
-        raise ValueError(f"physical addresses of {pa_bits} bits are no PARange")
+        raise ValueError(f"physical addresses of {pa_bits} bits: PARange has no such value")
     largest = min(pa_bits, MAX_INPUT_BITS)
     ipa_bits = largest if ipa_bits is None else ipa_bits
     if not MIN_BITS <= ipa_bits <= largest:
-        raise ValueError(f"IPAs of {ipa_bits} bits: the core takes {MIN_BITS} to {largest}")
+        raise ValueError(f"IPAs of {ipa_bits} bits: the core supports {MIN_BITS} to {largest}")
     return Vtcr.of(
         RES1=1,
         PS=PA_RANGE_BITS.index(pa_bits),

@@ -74,7 +74,7 @@ class AxPerCpu(Generic[PerCpuT]):
         """Mark an operation of ``vcpu_id`` as under way. Raises :class:`VCpuError` if one is already."""
         if self._occupant is not None:
             raise VCpuError(
-                f"vCPU {vcpu_id}: physical CPU {self.cpu_id} is in the middle of an operation of vCPU {self._occupant}"
+                f"vCPU {vcpu_id}: physical CPU {self.cpu_id} is executing an operation of vCPU {self._occupant}"
             )
         self._occupant = vcpu_id
 
@@ -221,7 +221,7 @@ class AxVCpu(Generic[SetupConfigT, PerCpuT]):
 
         Raises :class:`VCpuError` for one that is neither."""
         if self._state not in (VCpuState.READY, VCpuState.BLOCKED):
-            raise VCpuError(f"vCPU {self.id}: is {self._state.value} and cannot go on")
+            raise VCpuError(f"vCPU {self.id}: is {self._state.value} and cannot continue")
         self._state = state
 
     def set_gpr(self, reg: int, value: int) -> None:

@@ -119,7 +119,7 @@ def command(
 
     \b
     Lines begin with
-      -  an event that only A has         ?  what of an event came out differently
+      -  an event that only A has         ?  what differs in an event
       +  an event that only B has            (- and + above it)
 
     \b

@@ -78,7 +78,7 @@ class CpuState:
         words = self.u64[0] // 8
         first = len(self.u64) - words
         if not 0 < first <= self.layout.x0 // 8:
-            raise ValueError("the engine keeps its states in another form")
+            raise ValueError("the engine uses a different layout for its states")
         return self.u64[first:]
 
     def save(self) -> bytes:

@@ -131,4 +131,4 @@ class _NoMoves:
 
 
 def _nobody(_kind: int) -> None:
-    raise EngineError("an exception with nobody to handle it")
+    raise EngineError("an exception that nothing handles")

@@ -34,7 +34,7 @@ _MDE, _KDE, _D, _IL = 1 << 15, 1 << 13, 1 << 9, 1 << 25
 _ANY_ACCESS: Final = 0xFF << 5 | 0b11 << 3 | 0b11 << 1 | 1
 """DBGWCR<n>_EL1: 8 bytes, loads and stores, at EL1 and EL0."""
 _DEBUG_EVENT: Final = 0b10_0010
-_UNAVAILABLE: Final = "watchpoints: not with this build of the engine, or not on this host"
+_UNAVAILABLE: Final = "watchpoints are not available with this build of the engine, or not on this host"
 
 
 def open_watchpoints(

@@ -135,7 +135,7 @@ class EventDescriber:
         elif isinstance(reason, MmioWrite):
             fields_of = partial(self._places.store, reason.addr, va, int(reason.width))
         else:
-            raise TypeError(f"{name} is no access to a device")
+            raise TypeError(f"{name} is not an access to a device")
 
         def event(number: int, time: int, value: int, host_ns: int | None, caller: int) -> TraceEvent:
             fields = fields_of(value)

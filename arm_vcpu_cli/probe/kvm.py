@@ -62,9 +62,9 @@ CAPABILITIES: Final[Mapping[str, Capability]] = MappingProxyType(
         "ARM_INJECT_EXT_DABT": Capability(178, "external aborts"),
         "ARM_NISV_TO_USER": Capability(177, "aborts without a syndrome to user space"),
         "STEAL_TIME": Capability(187, "stolen time"),
-        "PTP_KVM": Capability(198, "host's clock for guests"),
+        "PTP_KVM": Capability(198, "the host's clock for guests"),
         "COUNTER_OFFSET": Capability(227, "counter offset"),
-        "ARM_WRITABLE_IMP_ID_REGS": Capability(239, "MIDR_EL1 of one's own"),
+        "ARM_WRITABLE_IMP_ID_REGS": Capability(239, "a custom MIDR_EL1"),
     }
 )
 """By name, without KVM_CAP_."""

@@ -38,11 +38,11 @@ LIMITS: Final = (
     Limit(
         ENGINE,
         "Watchpoints",
-        "On hosts other than x86-64 Linux they never fire, and one is announced, because the field cannot say none. "
-        "Trapped devices and cache maintenance never hit one. One on the upper half of what STXP or CASP stores is hit "
-        "after the lower half is stored.",
+        "On hosts other than x86-64 Linux they never fire, and the CPU announces one, because the field cannot "
+        "encode none. Trapped devices and cache maintenance never hit one. One on the upper half of what STXP or "
+        "CASP stores is hit after the lower half is stored.",
     ),
-    Limit(ENGINE, "OS Lock", "It holds watchpoints back, but not breakpoints and software step (OSLAR_EL1)."),
+    Limit(ENGINE, "OS Lock", "It blocks watchpoints, but not breakpoints and software step (OSLAR_EL1)."),
     Limit(
         ENGINE,
         "Performance monitors",
@@ -63,8 +63,8 @@ LIMITS: Final = (
     Limit(
         ENGINE,
         "Alignment",
-        "On memory, only exclusives and LSE atomics fault, whatever SCTLR_EL1.A and SCTLR_EL1.SA say. On a trapped "
-        "device, every access faults that has to be aligned.",
+        "On memory, only exclusives and LSE atomics fault, regardless of SCTLR_EL1.A and SCTLR_EL1.SA. On a trapped "
+        "device, every access that has to be aligned faults if it is not.",
         (),
         "a report mentions SCTLR_EL1.A if it is set, and a stack pointer that is not aligned",
     ),
@@ -84,21 +84,21 @@ LIMITS: Final = (
     Limit(
         ENGINE,
         "Pointer authentication",
-        "On hosts other than x86-64 Linux, authentication of a pointer that was no address when it was signed succeeds "
-        "where it should fail.",
+        "On hosts other than x86-64 Linux, authentication of a pointer that was not a valid address when it was "
+        "signed succeeds where it should fail.",
     ),
     Limit(
         ENGINE,
         "Cache maintenance",
-        "DC and IC by address never fault and never exit, except for DC ZVA, which is an external abort on a device. "
-        "Trapped by el2.hcr (TPC and the like), they do nothing. No bit that el2.hcr takes traps AT.",
+        "DC and IC by address never fault and never exit, except for DC ZVA, which takes an external abort on a "
+        "device. Trapped by el2.hcr (TPC and the like), they do nothing. No bit that el2.hcr takes traps AT.",
     ),
     Limit(
         ENGINE,
         "Code that EL1 rewrites for EL0",
-        "Code in the upper half of the address space that EL0 executes and EL1 rewrites at the same address, in a "
-        "2 MiB block from which EL1 executed first, may run as it was before, until a TLBI. ARMVCPU_LEVERS=off has no "
-        "such limit.",
+        "Code in the upper half of the address space that EL0 executes and EL1 rewrites at the same address, in a 2 "
+        "MiB block from which EL1 executed first, may execute in its old form until a TLBI. ARMVCPU_LEVERS=off has "
+        "no such limit.",
     ),
     Limit(
         ENGINE,
@@ -108,38 +108,38 @@ LIMITS: Final = (
     Limit(
         ENGINE,
         "WFE and YIELD",
-        "HCR_EL2.TWE and SCTLR_EL1.nTWE have no effect. WFE gives up the vCPU's turn, and resumes once the others have "
-        "had theirs, with an event or without.",
+        "HCR_EL2.TWE and SCTLR_EL1.nTWE have no effect. WFE gives up the vCPU's turn, and resumes once the others "
+        "have had theirs, with or without an event.",
         (),
         "el2.hcr refuses TWE",
     ),
     Limit(
         ENGINE,
         "Table walks",
-        "On hosts other than x86-64 Linux, an output address beyond TCR_EL1.IPS takes an address size fault only where "
-        "neither memory nor a device is, AT reports none, blocks are taken at levels that have none, and TCR_EL1.HPDn "
-        "and TBIDn and the 16 KiB granule count on every CPU.",
+        "On hosts other than x86-64 Linux, an output address beyond TCR_EL1.IPS takes an address size fault only "
+        "where there is neither memory nor a device, AT reports none, block descriptors are accepted at levels that "
+        "have none, and TCR_EL1.HPDn and TBIDn and the 16 KiB granule take effect on every CPU.",
     ),
     Limit(
         ENGINE,
         "SError",
-        "It is raised only as a fault that a machine file asks for; HCR_EL2.VSE has no effect.",
+        "It is raised only by a fault that a machine file injects; HCR_EL2.VSE has no effect.",
         (),
         "el2.hcr refuses VSE",
     ),
     Limit(
         ENGINE,
         "Implementation defined",
-        "Of the CPUs' own registers, those that kernels read have their reset value for ever (CPUACTLR_EL1, "
+        "Of the CPUs' own registers, those that kernels read always keep their reset value (CPUACTLR_EL1, "
         "CPUECTLR_EL1, CPUMERRSR_EL1, L2CTLR_EL1, L2ECTLR_EL1, L2ACTLR_EL1, L2MERRSR_EL1, CBAR_EL1), and each access "
         "is an exit. All others are undefined; with TIDCP in el2.hcr they exit first.",
     ),
     Limit(
         ENGINE,
         "Debug channel and double lock",
-        "No debugger is connected from outside: the channel is empty for ever, and OSDLR_EL1 and the claim tags read "
-        "0. On hosts other than x86-64 Linux, reads of OSDLR_EL1 and MDCCINT_EL1 leave the register as it is, and "
-        "CNTPS_*_EL1 are trapped to EL1 and not undefined.",
+        "No external debugger is connected: the channel is always empty, and OSDLR_EL1 and the claim tags read 0. On "
+        "hosts other than x86-64 Linux, reads of OSDLR_EL1 and MDCCINT_EL1 leave the register as it is, and "
+        "CNTPS_*_EL1 are trapped to EL1 instead of being undefined.",
     ),
     Limit(
         ENGINE,
@@ -197,16 +197,16 @@ LIMITS: Final = (
     Limit(
         MACHINE,
         "Accesses of several pages",
-        "An access that reaches from memory into a device or back, and one that is not aligned and reaches from one "
-        "page of a device into the next, take an external abort. What a store has written before the abort remains, "
-        "and so do SIMD registers that a load has filled from memory; general-purpose registers are as they were.",
+        "An access that reaches from memory into a device or back, and a misaligned one that reaches from one page "
+        "of a device into the next, take an external abort. What a store has written before the abort remains, and "
+        "so do SIMD registers that a load has filled from memory; general-purpose registers are unchanged.",
         (),
         "the guest takes the abort",
     ),
     Limit(
         MACHINE,
         "Big-endian guests",
-        "The stack in a report, and what semihosting reads, count as little-endian.",
+        "The stack in a report, and what semihosting reads, are taken as little-endian.",
     ),
     Limit(
         MACHINE,
@@ -241,23 +241,23 @@ LIMITS: Final = (
 
 _NO_EL2: Final = "a virtual machine has neither EL2 nor EL3"
 _NO_AARCH32: Final = "AArch32 is not modelled for guests"
-_NOT_WORKING: Final = "the core announces it and it does not work"
+_NOT_WORKING: Final = "the core announces it, but it does not work"
 WHY_HIDDEN: Final[Mapping[str, str]] = MappingProxyType(
     {
         "ID_AA64PFR0_EL1.EL3": _NO_EL2,
         "ID_AA64PFR0_EL1.EL2": _NO_EL2,
         "ID_AA64PFR0_EL1.EL1": _NO_AARCH32,
         "ID_AA64PFR0_EL1.EL0": _NO_AARCH32,
-        "ID_AA64PFR0_EL1.GIC": "the GIC is the machine's to announce",
+        "ID_AA64PFR0_EL1.GIC": "the machine announces its own GIC",
         "ID_AA64PFR0_EL1.RAS": _NOT_WORKING,
         "ID_AA64PFR0_EL1.AMU": _NOT_WORKING,
         "ID_AA64PFR0_EL1.DIT": _NOT_WORKING,
         "ID_AA64PFR1_EL1.SSBS": _NOT_WORKING,
         "ID_AA64PFR1_EL1.MTE": _NOT_WORKING,
-        "ID_AA64DFR0_EL1.WRPs": "watchpoints never fire on this host; the field cannot say none",
+        "ID_AA64DFR0_EL1.WRPs": "watchpoints never fire on this host, and the field cannot encode none",
         "ID_AA64DFR0_EL1.PMUVer": "there is no usable PMU",
-        "ID_AA64DFR0_EL1.DoubleLock": "the OS Double Lock holds nothing back",
-        "ID_AA64MMFR0_EL1.TGran16": "the core walks tables of 16 KiB pages and does not say so",
+        "ID_AA64DFR0_EL1.DoubleLock": "the OS Double Lock has no effect",
+        "ID_AA64MMFR0_EL1.TGran16": "the core supports 16 KiB pages without announcing them",
         "ID_AA64MMFR1_EL1.VH": "without EL2 there is no VHE",
         "ID_AA64MMFR1_EL1.VMIDBits": "without EL2 there are no VMIDs",
         "ID_AA64MMFR1_EL1.LO": "limited ordering regions would have to be trapped",

@@ -75,7 +75,7 @@ def sections(report: Report) -> tuple[Section, ...]:
         found += [
             Section(title, columns, _cpu_rows(cpus)),
             Section("Stage 2 of a guest, at its widest", columns, _stage2_rows(cpus)),
-            Section("Features of the core, by the version that brought them", columns, _feature_rows(cpus)),
+            Section("Features of the core, by the version that introduced them", columns, _feature_rows(cpus)),
             Section("Hidden from the guest (core -> guest)", columns, _hidden_rows(cpus)),
         ]
     found += [_limits(part) for part in (ENGINE, MACHINE)]

@@ -46,13 +46,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--armvcpu-timeout",
         metavar="SECONDS",
-        help="Guest time that a run may take, and so may waiting for a text (ini: armvcpu_timeout) [default: 60; "
-        "0: no limit].",
+        help="Guest time that a run, or waiting for a text, may take (ini: armvcpu_timeout) [default: 60; 0: no "
+        "limit].",
     )
     group.addoption(
         "--armvcpu-host-timeout",
         metavar="SECONDS",
-        help="The same in time of the host (ini: armvcpu_host_timeout) [default: 60; 0: no limit].",
+        help="The same in host time (ini: armvcpu_host_timeout) [default: 60; 0: no limit].",
     )
     group.addoption(
         "--armvcpu-report",
@@ -61,10 +61,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="The report on the guests of a test that fails: short, full or none [default: short; a few lines with -q, "
         "full with -v].",
     )
-    parser.addini("armvcpu_machine", "The machine file of guests, from here [default: the virt preset].")
+    parser.addini("armvcpu_machine", "The machine file for guests, relative to this file [default: the virt preset].")
     parser.addini("armvcpu_timeout", "Seconds of guest time that a run may take [60].")
-    parser.addini("armvcpu_host_timeout", "Seconds of the host that a run may take [60].")
-    parser.addini("armvcpu_goldens", "The folder of the goldens, from the test file.", default="goldens")
+    parser.addini("armvcpu_host_timeout", "Seconds of host time that a run may take [60].")
+    parser.addini("armvcpu_goldens", "The folder for goldens, relative to the test file.", default="goldens")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -72,7 +72,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
         "armvcpu(guest=..., machine=..., cpus=..., timeout=..., ...): the guest, machine and limits of the armvcpu "
-        "fixtures of a test; files are found from the test file.",
+        "fixtures of a test; file names are relative to the test file.",
     )
     if find_spec(_OTHER_GOLDENS) is None:
         config.pluginmanager.register(_ShortNames(), "armvcpu-short-names")

@@ -118,7 +118,7 @@ class Golden:
             if self._update:
                 self._write(text)
                 return True
-            self.explanation = [f"{self._shown}: there is no such golden yet: pytest --update-goldens writes it"]
+            self.explanation = [f"{self._shown}: this golden does not exist yet: pytest --update-goldens writes it"]
             return False
         if self.path.suffix not in COMPRESSED and _events(self.path.read_text("utf-8", "replace")) == _events(text):
             return True
@@ -148,7 +148,7 @@ class Golden:
         if self._update:
             self._write(text)
             return True
-        hint = f"all of it: armvcpu diff {self._shown} {own}; to accept it: pytest --update-goldens"
+        hint = f"the full comparison: armvcpu diff {self._shown} {own}; to accept it: pytest --update-goldens"
         self.explanation = [*map(printable_message, summary[:2]), hint]
         diffs = self._item.stash.setdefault(DIFFS, [])
         diffs.append((f"exits and {self._shown}", printable_lines("\n".join([*lines, "", *summary]))))

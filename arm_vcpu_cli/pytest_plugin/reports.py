@@ -64,7 +64,7 @@ def _about(machine: GuestMachine, form: _Form) -> Iterator[str]:
 
 def _report(machine: GuestMachine, result: RunResult, form: _Form) -> Iterator[str]:
     if not machine.is_open:
-        yield "(it was closed before the test failed: there is nothing to look at)"
+        yield "(it was closed before the test failed, so there is no report)"
         return
     parts = machine.machine.parts
     try:

@@ -47,14 +47,14 @@ def unframe(packed: bytes, size: int) -> bytes:
     memory for more."""
     try:
         if zstandard.frame_content_size(packed) != size:
-            raise ValueError("what is in it has another size")
+            raise ValueError("its content has a different size")
         data: bytes = zstandard.ZstdDecompressor(max_window_size=_LARGEST_WINDOW).decompress(
             packed, max_output_size=size, allow_extra_data=False
         )
     except zstandard.ZstdError as error:
-        raise ValueError("it is not packed with Zstandard") from error
+        raise ValueError("it is not compressed with Zstandard") from error
     if len(data) != size:
-        raise ValueError("what is in it has another size")
+        raise ValueError("its content has a different size")
     return data
 
 

@@ -44,7 +44,7 @@ class Hunk:
 
 @dataclass
 class Totals:
-    """How many events are the same, came out differently, and are in one trace only; the pair where they part first;
+    """How many events are the same, differ, and are in one trace only; the pair where they diverge first;
     how many hunks there are."""
 
     same: int = 0

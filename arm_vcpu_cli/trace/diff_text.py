@@ -55,7 +55,7 @@ class DiffText:
                 changes.append(pair)
         yield from self._flush(changes)
         if hunk.omitted:
-            yield self._style(f"... {hunk.omitted} more events of this place", "faint")
+            yield self._style(f"... {hunk.omitted} more events at this place", "faint")
 
     def summary(self, totals: Totals) -> Iterator[str]:
         """The number of differing events, the first difference, and the differing counts."""
@@ -65,7 +65,7 @@ class DiffText:
             return
         yield self._style(f"first difference: {self.first(totals)}", "heading")
         yield (
-            f"{totals.same} events are the same, {totals.changed} came out differently, {totals.only_a} are only in "
+            f"{totals.same} events are the same, {totals.changed} differ, {totals.only_a} are only in "
             f"{self._a.trace.name}, {totals.only_b} only in {self._b.trace.name}"
         )
         yield from self._counts()

@@ -60,8 +60,8 @@ def render(digest: Digest) -> str:
 
 
 _LATENCY: Final = """<section id="latency" aria-labelledby="latency-heading">
-<h2 id="latency-heading">Time of the host in an exit</h2>
-<div class="chart"><svg id="histogram" role="img" aria-label="Exits by the host's time for them"></svg></div>
+<h2 id="latency-heading">Host time per exit</h2>
+<div class="chart"><svg id="histogram" role="img" aria-label="Exits by host time"></svg></div>
 </section>"""
 
 
@@ -100,7 +100,9 @@ def _warning(digest: Digest) -> str:
     if not digest.truncated and digest.end is not None:
         return ""
     what = "The trace breaks off in the middle of a line" if digest.truncated else "The trace has no end"
-    return f'<p class="warning">{what}: its run was interrupted, or is not over. This is what it has.</p>'
+    return (
+        f'<p class="warning">{what}: the run was interrupted or has not ended. The page shows what the trace holds.</p>'
+    )
 
 
 def _tiles(digest: Digest) -> str:
@@ -120,7 +122,7 @@ def _tiles(digest: Digest) -> str:
     host = statistics.durations()
     if host.count:
         tiles.append((duration(host.total), "host time in exits"))
-        tiles.append((duration(host.quantile(0.5)), "host time of an exit, median"))
+        tiles.append((duration(host.quantile(0.5)), "host time per exit, median"))
     return "".join(f"<li><b>{value}</b><span>{html.escape(label)}</span></li>" for value, label in tiles)
 
 
@@ -172,10 +174,10 @@ def _interrupts(caption: str, found: Sequence[Interrupt], *, by_vcpu: bool = Fal
 
 def _console(digest: Digest) -> str:
     if not digest.lines:
-        return '<p class="hint">The guest has written nothing, or the trace leaves it out.</p>'
+        return '<p class="hint">The guest wrote nothing, or the trace does not include its console.</p>'
     parts = [_console_line(line) for line in digest.begin]
     if digest.lines_left_out:
-        parts.append(f"<span>\N{HORIZONTAL ELLIPSIS} {number(digest.lines_left_out)} lines are left out</span>")
+        parts.append(f"<span>\N{HORIZONTAL ELLIPSIS} {number(digest.lines_left_out)} lines are omitted</span>")
     parts += [_console_line(line) for line in digest.rest]
     return (
         '<div class="console" tabindex="0" role="region" aria-label="What the guest wrote">' + "".join(parts) + "</div>"

@@ -134,18 +134,18 @@ class TraceReader:
         except UnicodeDecodeError:
             self.fail("not UTF-8, expected a line of JSON")
         except RecursionError:
-            self.fail("nested too deeply, expected one flat object a line")
+            self.fail("nested too deeply, expected one flat object per line")
         except ValueError:
-            self.fail(f"not JSON, expected one object a line, found {_shorten(line)}")
+            self.fail(f"not JSON, expected one object per line, found {_shorten(line)}")
         if not isinstance(record, dict):
-            self.fail(f"not an object, expected one a line, found {_shorten(line)}")
+            self.fail(f"not an object, expected one per line, found {_shorten(line)}")
         return record
 
     def check(self, record: Record) -> None:
         """Refuse an event without what all have, see :meth:`event`."""
         kind = record.get("type")
         if not isinstance(kind, str):
-            self.fail('without a "type", expected that of an event')
+            self.fail('without a "type", expected an event with its type')
         self.number(record, "seq")
         self.number(record, "vcpu")
         self.number(record, "time_ns", TIME_BITS)
@@ -155,7 +155,7 @@ class TraceReader:
         if name is not None:
             self.text(record, name)
         if any(isinstance(value, (dict, list)) for value in record.values()):
-            self.fail("an event with something nested in it, expected one flat object a line")
+            self.fail("a nested event, expected one flat object per line")
 
     def number(self, record: Record, key: str, bits: int = NUMBER_BITS) -> int:
         """A property that has to be there and to be a number from 0 on that ``bits`` hold."""
@@ -237,8 +237,8 @@ class TraceReader:
             self.fail(f'"version" of the header: expected a number such as {SCHEMA_VERSION}')
         if version > SCHEMA_VERSION:
             self.fail(
-                f"version {version} of the schema, expected at most {SCHEMA_VERSION}: "
-                f"a newer armvcpu has written it ({self.optional(record, 'tool') or 'it does not say which'})"
+                f"version {version} of the schema, expected at most {SCHEMA_VERSION}: a newer armvcpu wrote it "
+                f"({self.optional(record, 'tool') or 'it does not say which'})"
             )
         devices = record.get("devices", [])
         if not isinstance(devices, list):
@@ -274,11 +274,11 @@ class TraceReader:
             for line in lines:
                 self.line += 1
                 if not line:
-                    self.fail("an empty line, expected one event a line")
+                    self.fail("an empty line, expected one event per line")
                 yield line
             if len(rest) > MAX_LINE:
                 self.line += 1
-                self.fail(f"longer than {MAX_LINE} bytes, expected a trace, one event a line")
+                self.fail(f"longer than {MAX_LINE} bytes, expected a trace, one event per line")
         if rest:
             # The last line may be complete without its end; nearly all of it is worth nothing.
             self.line += 1
@@ -312,7 +312,7 @@ class TraceReader:
             if zstandard is None:
                 raise TraceFileError(
                     self._called,
-                    "packed with Zstandard, which needs the zstandard package (pip install 'arm-vcpu-cli[zstd]')",
+                    "compressed with Zstandard, which needs the zstandard package (pip install 'arm-vcpu-cli[zstd]')",
                 )
             unpacked = zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(
                 cast("io.BufferedReader", packed), read_across_frames=True, closefd=False
@@ -348,7 +348,7 @@ class TraceReader:
                 return b""
             except damage as error:
                 raise TraceFileError(
-                    self._called, f"damaged compressed data behind line {self.line}: {' '.join(str(error).split())}"
+                    self._called, f"damaged compressed data after line {self.line}: {' '.join(str(error).split())}"
                 ) from None
             except OSError as error:
                 self._unreadable(error)

@@ -91,7 +91,7 @@ def test_a_value_that_differs_is_named(trace: Path, tmp_path: Path) -> None:
     assert lines[place] == "? value 0x90 -> 0x98, meaning TXFE=1 RXFE=1 -> BUSY"
     assert lines[place - 2].startswith("-      21 cpu0")
     assert lines[place - 1].startswith("+      21 cpu0")
-    assert any("0 are only in" in line and "1 came out differently" in line for line in lines)
+    assert any("0 are only in" in line and "1 differ" in line for line in lines)
     assert armvcpu("diff", "--ignore", "value", "--ignore", "meaning", trace, bad).status == 0
     assert armvcpu("diff", "--only", "Hypercall", "--only", "entry", trace, bad).status == 0
     assert armvcpu("diff", "--only", "mmioread", trace, bad).status == 1
@@ -228,4 +228,4 @@ def test_damage_in_the_middle_is_status_2(trace: Path, tmp_path: Path) -> None:
     bad.write_text("".join([*lines[:50], "damage\n", *lines[50:]]))
     finished = armvcpu("diff", trace, bad)
     assert finished.status == 2
-    assert finished.last == f"armvcpu: error: {bad}: line 51: not JSON, expected one object a line, found 'damage'"
+    assert finished.last == f"armvcpu: error: {bad}: line 51: not JSON, expected one object per line, found 'damage'"

@@ -395,7 +395,7 @@ def test_a_long_trace_makes_a_page_of_bounded_size(tmp_path: Path) -> None:
     assert page.stat().st_size < 2_000_000
     content = page.read_text(encoding="utf-8")
     assert "The first 2\N{THIN SPACE}000 and the last 2\N{THIN SPACE}000 of 75\N{THIN SPACE}000 events." in content
-    assert "12\N{THIN SPACE}000 lines are left out" in content
+    assert "12\N{THIN SPACE}000 lines are omitted" in content
     data = json.loads(re.search(r'id="data">(.*?)</script>', content, re.DOTALL)[1])  # type: ignore[index]
     assert sum(sum(row["amounts"]) for row in data["exits"]) == 60_000
     assert len(data["exits"]) <= 25

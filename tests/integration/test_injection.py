@@ -258,7 +258,7 @@ def test_the_report_of_a_guest_that_fails_has_them(tmp_path: Path) -> None:
         ),
         (
             'kind = "spurious-interrupt"\nintid = 1000\nat = { time = "1s" }',
-            "faults.toml:5: fault[0].intid: INTID 1000 is no SPI of this GIC",
+            "faults.toml:5: fault[0].intid: INTID 1000 is not an SPI of this GIC",
         ),
     ],
 )

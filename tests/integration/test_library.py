@@ -204,7 +204,7 @@ def test_an_observer_comes_before_the_first_run(hello: Machine) -> None:
 
 
 def test_a_description_takes_no_overrides(hello: Machine) -> None:
-    with pytest.raises(UsageError, match="a description is complete"):
+    with pytest.raises(UsageError, match="a description takes no overrides"):
         Machine.open(sample("hello"), hello.parts.description, cpus=2)
     with Machine.open(load_guest(str(sample("hello"))), hello.parts.description) as second:
         assert second.run(timeout=60).status == 0

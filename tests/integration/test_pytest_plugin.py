@@ -288,7 +288,7 @@ def test_goldens_are_written_on_request_and_compared(project: pytest.Pytester) -
     result = run(project)
     result.assert_outcomes(failed=2)
     result.stdout.fnmatch_lines(
-        ["E * goldens/hello.jsonl: there is no such golden yet: pytest --update-goldens writes it"]
+        ["E * goldens/hello.jsonl: this golden does not exist yet: pytest --update-goldens writes it"]
     )
     assert not folder.exists()
     result = run(project, "--update-goldens")
@@ -320,7 +320,8 @@ def test_where_exits_and_their_golden_part(project: pytest.Pytester) -> None:
         [
             "E  * first difference: line 11, exit 10, *",
             "E  * only in goldens/hello.jsonl, * only in */hello.jsonl",
-            "E  * all of it: armvcpu diff goldens/hello.jsonl */hello.jsonl; to accept it: pytest --update-goldens",
+            "E  * the full comparison: armvcpu diff goldens/hello.jsonl */hello.jsonl; to accept it: pytest "
+            "--update-goldens",
             "*- exits and goldens/hello.jsonl -*",
             "--- goldens/hello.jsonl  (hello.elf on virt, *",
             "[?] data 0xa* -> 0x*",

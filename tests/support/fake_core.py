@@ -416,7 +416,7 @@ class FakeCore:
         u64[LAYOUT.fault_address // 8] = trap.far
         u64[LAYOUT.sysregs[lookup("HPFAR_EL2")] // 8] = trap.hpfar
         if self.hook is None:
-            raise AssertionError("an exception with nobody to handle it")
+            raise AssertionError("an exception that nothing handles")
         self.hook(trap.kind)
 
     def _decompose(self, value: int) -> None:

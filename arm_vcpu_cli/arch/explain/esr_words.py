@@ -94,7 +94,7 @@ def _eret(context: _Context) -> str:
 
 def _pointer_authentication(context: _Context) -> str:
     kind = "data" if context.field("DATA_KEY") else "instruction"
-    return f"A pointer failed its authentication with {kind} key {'B' if context.field('B_KEY') else 'A'}."
+    return f"A pointer failed authentication with {kind} key {'B' if context.field('B_KEY') else 'A'}."
 
 
 def _what_it_met(code: int, stage: str) -> str:
@@ -195,7 +195,8 @@ def _sme(context: _Context) -> str:
 def _memory_operation(context: _Context) -> str:
     name = "SET" if context.field("MemInst") else "CPY"
     return (
-        f"A memory {name}* instruction cannot go on with the state in its registers (it may have moved to another PE)."
+        f"A memory {name}* instruction cannot continue with the state in its registers (it may have moved to "
+        "another PE)."
     )
 
 
@@ -232,7 +233,7 @@ _SENTENCES: Final[Mapping[int, Callable[[_Context], str]]] = MappingProxyType(
         ExceptionClass.POINTER_AUTH: _plain("Trapped pointer authentication (HCR_EL2.API or SCR_EL3.API is 0)."),
         ExceptionClass.LD64B: _load_store_64,
         ExceptionClass.CP14_MRRC: _coprocessor_pair(14),
-        ExceptionClass.BRANCH_TARGET: _plain("An indirect branch hit an instruction that is no branch target (BTI)."),
+        ExceptionClass.BRANCH_TARGET: _plain("An indirect branch hit an instruction other than a branch target (BTI)."),
         ExceptionClass.ILLEGAL_STATE: _plain("An instruction was to execute with PSTATE.IL set: an illegal return."),
         ExceptionClass.SVC32: _immediate("AArch32 SVC"),
         ExceptionClass.HVC32: _immediate("AArch32 HVC"),

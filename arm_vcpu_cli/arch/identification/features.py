@@ -128,7 +128,7 @@ def with_features(
                     _write(result, (register, field), _read(limit, (register, field)))
     for name, is_on in choices.items():
         if is_announced(name, result) is not is_on:
-            raise ValueError(f"{name} cannot be switched off: a feature that is on counts up from it")
+            raise ValueError(f"{name} cannot be switched off: a feature that is switched on implies it")
         missing = [needed for needed in feature(name).needs if not is_announced(needed, result)]
         if is_on and missing:
             raise ValueError(f"{name} cannot be switched on without {', '.join(missing)}")

@@ -33,13 +33,13 @@ def test_packed_empty_lines_are_refused_at_the_first(tmp_path: Path, pack: Pack,
     path.write_bytes(pack(line(HEADER).encode() + bytes(64 << 20).replace(b"\0", b"\n")))
     ended = means.armvcpu(*command, *([path] if command[0] == "diff" else []), path)
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert ended.stderr == f"armvcpu: error: {path}: line 2: an empty line, expected one event a line\n"
+    assert ended.stderr == f"armvcpu: error: {path}: line 2: an empty line, expected one event per line\n"
 
 
 def test_an_empty_line_is_damage_wherever_it_is(tmp_path: Path) -> None:
     path = tmp_path / "t.jsonl"
     path.write_text(line(HEADER) + line(write("A")) + "\n" + line(write("B")))
-    with pytest.raises(TraceFileError, match="line 3: an empty line, expected one event a line"):
+    with pytest.raises(TraceFileError, match="line 3: an empty line, expected one event per line"):
         read(path)
     path.write_text("\n" + line(HEADER))
     with pytest.raises(TraceFileError, match="line 1: an empty line"):

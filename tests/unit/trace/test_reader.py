@@ -189,14 +189,14 @@ NUMBERED = '{"type":"exit","seq":1,"vcpu":0,"time_ns":1,'
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        (b"nonsense", "not JSON, expected one object a line, found 'nonsense'"),
+        (b"nonsense", "not JSON, expected one object per line, found 'nonsense'"),
         (b'"text"', "not an object"),
         (b"[1,2]", "not an object"),
         (b"\xff\xfe{}", "not UTF-8"),
         (b'{"a":' + b"[" * 50_000 + b"]" * 50_000 + b"}", "nested too deeply"),
         (f'{NUMBERED}"reason":"Halt","x":NaN}}'.encode(), "not JSON"),
         (f'{NUMBERED}"reason":"Halt","x":-Infinity}}'.encode(), "not JSON"),
-        (f'{NUMBERED}"reason":"Halt","x":{{"a":1}}}}'.encode(), "something nested"),
+        (f'{NUMBERED}"reason":"Halt","x":{{"a":1}}}}'.encode(), "a nested event"),
         (f'{NUMBERED}"reason":7}}'.encode(), '"reason" of an event of type "exit": expected a string'),
         (f"{NUMBERED}".encode()[:-1] + b"}", '"reason" of an event of type "exit"'),
         (b'{"seq":1,"vcpu":0,"time_ns":1}', 'without a "type"'),

@@ -94,13 +94,13 @@ class GicV3:
     def spi(self, intid: int) -> IrqLine:
         """The input of a shared interrupt, INTID 32 and up; ValueError if there is no such SPI."""
         if intid < FIRST_SPI or not self._iri.exists(intid):
-            raise ValueError(f"INTID {intid} is no SPI of this GIC")
+            raise ValueError(f"INTID {intid} is not an SPI of this GIC")
         return self._wrap(-1, intid, partial(self._iri.set_line, self._iri.spis, 0, intid))
 
     def ppi(self, cpu: int, intid: int) -> IrqLine:
         """The input of a private interrupt of a PE, INTID 16 to 31; ValueError for others."""
         if not FIRST_PPI <= intid < FIRST_SPI:
-            raise ValueError(f"INTID {intid} is no PPI")
+            raise ValueError(f"INTID {intid} is not a PPI")
         return self._wrap(cpu, intid, partial(self._iri.set_line, self._iri.pes[cpu].bank, cpu, intid))
 
     def wrap_lines(self, wrap: LineWrapper) -> None:

@@ -230,7 +230,7 @@ def check_shape(affinities: Sequence[int], spis: int) -> None:
         raise ValueError("a GIC needs at least one PE")
     for affinity in affinities:
         if affinity & ~AFFINITY_MASK:
-            raise ValueError(f"{affinity:#x} is no affinity: it has bits outside of Aff3, Aff2, Aff1 and Aff0")
+            raise ValueError(f"{affinity:#x} is not an affinity: it has bits outside Aff3, Aff2, Aff1 and Aff0")
     if len(set(affinities)) != len(affinities):
         raise ValueError("two PEs have the same affinity")
     check_spis(spis)

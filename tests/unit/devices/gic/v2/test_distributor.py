@@ -266,8 +266,8 @@ def test_what_is_reserved_reads_as_zero(offset: int) -> None:
 def test_lines_are_of_interrupts_that_exist() -> None:
     gic = Bench(2, spis=40).gic
     for intid in (0, 31, 72, 1023):
-        with pytest.raises(ValueError, match="no SPI"):
+        with pytest.raises(ValueError, match="not an SPI"):
             gic.spi(intid)
     for intid in (15, 32):
-        with pytest.raises(ValueError, match="no PPI"):
+        with pytest.raises(ValueError, match="not a PPI"):
             gic.ppi(0, intid)
