@@ -188,7 +188,7 @@ def test_a_guest_is_held_against_the_model_and_the_others_are_asked_if_it_cannot
     assert (result.exception, result.return_value) == (None, 1)
     assert MadeUpHost.opened == ["cortex-a72", "cortex-a53", "cortex-a57", "max"]
     text = " ".join(result.stdout.split())
-    assert 'cannot run; a machine with cpu.model = "max" has what it needs' in text
+    assert 'cannot run; a machine with cpu.model = "max" provides it' in text
     assert "it uses FEAT_LSE (ldadd at 0x40080000; at least 18 words look so)" in text
     assert run(monkeypatch, MadeUpHost, "--for", guest, "--cpu", "max").return_value == 0
     assert MadeUpHost.opened == ["max"]
