@@ -82,8 +82,8 @@ def test_an_engine_whose_state_looks_otherwise_is_refused_in_one_line(
 
 def test_an_engine_that_ignores_edits_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     class Deaf(ThrowAwayEngine):
-        def __init__(self) -> None:
-            super().__init__()
+        def __init__(self, *, has_sve: bool = False) -> None:
+            super().__init__(has_sve=has_sve)
             self.restore = lambda: None
 
     monkeypatch.setattr(throwaway, "ThrowAwayEngine", Deaf)
