@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from arm_vcpu_cli.arch.identification.idregs import Aa64Isar1, Aa64Mmfr1, pa_range_bits
-from arm_vcpu_cli.arch.registers.el2regs import Hcr
+from arm_vcpu_cli.arch.registers.el2regs import Cptr, Hcr, Mdcr
 from arm_vcpu_cli.arch.registers.sysreg import SysReg, lookup
 from arm_vcpu_cli.arm_vcpu.config import MDCR_EL2, PMUSERENR_EL0, Aarch64VCpuSetupConfig
 from arm_vcpu_cli.arm_vcpu.context_frame import TrapFrame
@@ -15,6 +15,7 @@ from arm_vcpu_cli.arm_vcpu.exit_reason import ExitReasons, trapped_moves
 from arm_vcpu_cli.arm_vcpu.guest_memory import GuestMemory
 from arm_vcpu_cli.arm_vcpu.id_registers import guest_id_registers
 from arm_vcpu_cli.arm_vcpu.inject import El1Entry
+from arm_vcpu_cli.arm_vcpu.lazy_fp import fp_trap_handlers
 from arm_vcpu_cli.arm_vcpu.mmio import DeviceAccess
 from arm_vcpu_cli.arm_vcpu.platform import Aarch64Hal, Platform
 from arm_vcpu_cli.arm_vcpu.psci import FirmwareCalls
@@ -56,6 +57,7 @@ def build_handlers(
         fetch=core.fetcher(),
         id_registers=_id_registers(core, setup),
         trapped_moves=trapped_moves(setup),
+        fp_traps=fp_trap_handlers(state, core, setup.cptr),
         on_demand=on_demand,
         observed=observed,
     )
@@ -68,13 +70,16 @@ def default_vtcr(hal: Aarch64Hal) -> int:
 
 
 def set_traps(core: CpuCore, setup: Aarch64VCpuSetupConfig, hcr: int) -> int:
-    """Trap the performance monitors, unless the guest reads the core's own ID registers, which announce them; and
-    HCR_EL2 with which the guest's pointer authentication does not trap to EL2, where the core has it."""
+    """Trap what the machine asks for beside HCR_EL2. Trap the performance monitors too, unless the guest reads the
+    core's own ID registers, which announce them. Returns HCR_EL2 with which the guest's pointer
+    authentication does not trap to EL2, where the core has it."""
+    mdcr = Mdcr(MDCR_EL2 if setup.trap_id_registers else 0)
+    core.write_sysreg(lookup("MDCR_EL2"), int(mdcr.replace(**dict.fromkeys(setup.mdcr, 1))))
     if setup.trap_id_registers:
-        core.write_sysreg(lookup("MDCR_EL2"), MDCR_EL2)
         core.write_sysreg(lookup("PMUSERENR_EL0"), PMUSERENR_EL0)
-    else:
-        core.write_sysreg(lookup("MDCR_EL2"), 0)
+    if setup.cptr:
+        cptr = Cptr(core.read_sysreg(lookup("CPTR_EL2")))
+        core.write_sysreg(lookup("CPTR_EL2"), int(cptr.replace(**dict.fromkeys(setup.cptr, 1))))
     isar1 = Aa64Isar1(core.read_sysreg(lookup("ID_AA64ISAR1_EL1")))
     return int(Hcr(hcr).replace(APK=1, API=1)) if isar1.APA or isar1.API else hcr
 

@@ -41,7 +41,8 @@ class Aarch64VCpuSetupConfig(Record):
     ``passthrough_timer``: EL1 may use the physical counter and timer itself (CNTHCTL_EL2.EL1PCEN, EL1PCTEN).
     ``gic_cpu_interface``: the guest has a GICv3 CPU interface: every ICC_*_EL1 access traps, as on a PE whose
     ICH_HCR_EL2 traps them all, and ID_AA64PFR0_EL1 announces it. Without it only the registers that send SGIs trap.
-    ``trap_wfi`` and ``trap_id_registers``: HCR_EL2.TWI and TID3. ``hcr``: further HCR_EL2 bits by name.
+    ``trap_wfi`` and ``trap_id_registers``: HCR_EL2.TWI and TID3. ``hcr``, ``cptr`` and ``mdcr``: further
+    bits of HCR_EL2, CPTR_EL2 and MDCR_EL2 by name.
     ``vtcr``: VTCR_EL2 of the tables given to ``set_ept_root``, by default that of the whole PA range of the CPU.
     ``features``: architecture features (FEAT_*) to announce or to hide; seen by the guest with ``trap_id_registers``.
     ``entropy``: source of bytes for the TRNG functions (DEN0098); None leaves those out.
@@ -58,6 +59,8 @@ class Aarch64VCpuSetupConfig(Record):
     trap_wfi: bool = True
     trap_id_registers: bool = True
     hcr: tuple[str, ...] = ()
+    cptr: tuple[str, ...] = ()
+    mdcr: tuple[str, ...] = ()
     features: tuple[tuple[str, bool], ...] = ()
     entropy: EntropySource | None = None
     power: PowerStates | None = None

@@ -92,6 +92,7 @@ class SyncHandlers:
         fetch: Callable[[int], int | None],
         id_registers: Mapping[SysReg, int],
         trapped_moves: frozenset[SysReg],
+        fp_traps: Mapping[ExceptionClass, Handler],
         on_demand: ExecuteOnDemand | None = None,
         observed: bool = False,
     ) -> None:
@@ -138,7 +139,7 @@ class SyncHandlers:
         self.new_pstate: int | None = None
         self.note = ""
         table: list[Handler] = [unexpected] * EXCEPTION_CLASSES
-        for exception_class, handler in self.table().items():
+        for exception_class, handler in (*self.table().items(), *fp_traps.items()):
             table[exception_class] = handler
         self.sync_table: Final[Sequence[Handler]] = table
 

@@ -41,6 +41,7 @@ from arm_vcpu_cli.axvcpu.exit import (
     Halt,
     Hypercall,
     NestedPageFault,
+    Nothing,
     SendIPI,
     SysRegRead,
     SysRegWrite,
@@ -134,6 +135,9 @@ class ExitReasons:
             return self._system_reason(decode_system_trap(esr))
         if exception_class == ExceptionClass.WFX:
             return Halt()
+        if exception_class in (ExceptionClass.FP_ACCESS, ExceptionClass.SVE):
+            # Completed by ``lazy_fp`` or not at all, and then the handler returns what it is.
+            return Nothing()
         return unexpected(esr)
 
     def el1_reason(self) -> AxVCpuExitReason | None:

@@ -93,13 +93,15 @@ class CpuDescription(Record):
 
 
 class El2Description(Record):
-    """``[el2]``; ``hcr`` names further trap bits of HCR_EL2."""
+    """``[el2]``; ``hcr``, ``cptr`` and ``mdcr`` name further trap bits of HCR_EL2, CPTR_EL2 and MDCR_EL2."""
 
     passthrough_interrupt: bool
     passthrough_timer: bool
     trap_wfi: bool
     trap_id_registers: bool
     hcr: tuple[str, ...]
+    cptr: tuple[str, ...] = ()
+    mdcr: tuple[str, ...] = ()
 
 
 class MemoryRegion(Record):

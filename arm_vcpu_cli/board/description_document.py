@@ -76,7 +76,7 @@ def _document(description: MachineDescription) -> dict[str, Any]:
     return {
         "base": "none",
         "cpu": _cpu(description.cpu),
-        "el2": {**{name: getattr(el2, name) for name in el2.__match_args__}, "hcr": list(el2.hcr)},
+        "el2": {name: _plain(getattr(el2, name)) for name in el2.__match_args__},
         "memory": {region.name: _region(region) for region in description.memory},
         "device": devices,
         "clock": {
@@ -97,6 +97,10 @@ def _document(description: MachineDescription) -> dict[str, Any]:
         "limits": {"idle": description.limits.idle},
         "semihosting": {"enabled": description.semihosting},
     }
+
+
+def _plain(value: bool | tuple[str, ...]) -> bool | list[str]:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _given(**values: object) -> dict[str, object]:

@@ -24,8 +24,6 @@ from arm_vcpu_cli.board.description import (
     ClockDescription,
     ClockSource,
     Conduit,
-    El2Description,
-    GicDescription,
     Limits,
     LoadedFile,
     MachineDescription,
@@ -37,12 +35,12 @@ from arm_vcpu_cli.board.description import (
     main_ram,
 )
 from arm_vcpu_cli.board.device_loading import make_room, read_devices
+from arm_vcpu_cli.board.el2_loading import EL2_KEYS, read_el2
 from arm_vcpu_cli.board.presets import PRESETS
 from arm_vcpu_cli.board.schema import (
     DEFAULT_COUNTER_READ,
     DEFAULT_EPOCH,
     DEFAULT_QUANTUM,
-    HCR_TRAPS,
     KERNEL_TYPES,
     LAST_EPOCH,
     MAX_ARGUMENTS,
@@ -76,7 +74,6 @@ _FAULTS: Final = "arm_vcpu_cli.board.fault_loading"
 """Loaded only if a file injects faults."""
 
 _TOP_KEYS: Final = tuple("base cpu el2 memory device clock schedule boot smc limits semihosting load fault".split())
-_EL2_KEYS: Final = ("passthrough_interrupt", "passthrough_timer", "trap_wfi", "trap_id_registers", "hcr")
 _BOOT_KEYS: Final = (
     "entry",
     "load_address",
@@ -137,11 +134,12 @@ def machine_from_document(
     if gic is not None:
         extents += [_Extent(window.base, window.end, gic.name, device_table) for window in gic.windows]
     _check_placement(extents, limit)
+    cpu = read_cpu(cpu_table, gic)
     described = MachineDescription(
         name=printable(source.stem) or DEFAULT_PRESET,
         path=path,
-        cpu=read_cpu(cpu_table, gic),
-        el2=_read_el2(top.table("el2", _EL2_KEYS), gic),
+        cpu=cpu,
+        el2=read_el2(top.table("el2", EL2_KEYS), gic, cpu.model),
         memory=tuple(sorted(memory, key=lambda region: region.base)),
         devices=tuple(sorted(devices, key=lambda device: device.base)),
         gic=gic,
@@ -167,20 +165,6 @@ def _over_preset(source: Path, document: Mapping[str, object], findings: Finding
         return dict(PRESETS[base])
     laid: dict[str, object] = import_module(_LAYERS).over_preset(PRESETS[base], document)
     return laid
-
-
-def _read_el2(table: Table, gic: GicDescription | None) -> El2Description:
-    passthrough_interrupt = table.boolean("passthrough_interrupt", False)
-    if passthrough_interrupt and gic is not None:
-        message = f"true, but the interrupts of device.{gic.name} need HCR_EL2.IMO; switch that off (enabled = false)"
-        table.refuse("passthrough_interrupt", message)
-    return El2Description(
-        passthrough_interrupt=passthrough_interrupt,
-        passthrough_timer=table.boolean("passthrough_timer", True),
-        trap_wfi=table.boolean("trap_wfi", True),
-        trap_id_registers=table.boolean("trap_id_registers", True),
-        hcr=table.choices("hcr", HCR_TRAPS),
-    )
 
 
 def _read_memory(table: Table) -> list[MemoryRegion]:

@@ -37,7 +37,6 @@ KERNEL_TYPES: Final[Mapping[str, ImageKind | None]] = MappingProxyType(
 """The values of ``boot.kernel_type`` and the kinds of image that they stand for."""
 
 PERMISSIONS: Final = ("r", "rw", "rx", "rwx")
-HCR_TRAPS: Final = ("TVM", "TRVM", "TTLB", "TACR", "TSW", "TPC", "TPU", "TID1", "TID2", "TIDCP")
 
 
 class CpuModel(Record):

@@ -65,6 +65,12 @@ class GuestDebugging:
         """Note that a state from elsewhere has been loaded or is going to be."""
         self.stale = self.words is not None
 
+    def written(self) -> None:
+        """Note that one of the registers has been written from outside, perhaps in the hook of an exit: the guest may
+        resume without a new entry."""
+        if self.words is not None:
+            self.renew()
+
     def renew(self) -> None:
         """Make of the registers what the engine needs."""
         self.stale = False

@@ -158,7 +158,7 @@ class UnicornCore:
         """Write a system register through its write function in the engine."""
         self._engine.write_sysreg(reg, value)
         if reg.op0 == _DEBUG:
-            self._debugging.loaded()
+            self._debugging.written()
 
     def current_el(self) -> int:
         """The Exception level of the guest, for a :class:`MoveHandler`."""

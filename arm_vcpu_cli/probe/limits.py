@@ -107,6 +107,18 @@ LIMITS: Final = (
     ),
     Limit(
         ENGINE,
+        "Debug exceptions",
+        "They always go to EL1 (MDCR_EL2.TDE). EL2 traps the debug registers only.",
+        (),
+        "el2.mdcr refuses TDE",
+    ),
+    Limit(
+        ENGINE,
+        "SVE",
+        "CPTR_EL2.TFP traps accesses to ZCR_EL1 too.",
+    ),
+    Limit(
+        ENGINE,
         "WFE and YIELD",
         "HCR_EL2.TWE and SCTLR_EL1.nTWE have no effect. WFE gives up the vCPU's turn, and resumes once the others "
         "have had theirs, with or without an event.",

@@ -104,6 +104,8 @@ def _setup(parts: CpuParts, index: int) -> Aarch64VCpuSetupConfig:
         trap_wfi=el2.trap_wfi,
         trap_id_registers=el2.trap_id_registers,
         hcr=el2.hcr,
+        cptr=el2.cptr,
+        mdcr=el2.mdcr,
         features=description.cpu.features,
         on_demand=parts.stage2,
         entropy=parts.entropy,

@@ -1,4 +1,4 @@
-"""Each trap of HCR_EL2 that a machine file may set, on each instruction that it covers, on each model.
+"""Each trap that a machine file may set, on each instruction that it covers, on each model.
 
 What a bit covers is that of the manual's pseudocode (DDI 0487, C5 and D24: the accessibility of each register). A
 covered instruction exits with EC 0x18 and the syndrome that names it, and the guest goes on as without the trap; for
@@ -13,7 +13,7 @@ import pytest
 
 from arm_vcpu_cli.arch.registers.sysreg import SysReg, SystemMove, decode_system_move, encode_system_move, lookup
 from arm_vcpu_cli.arch.syndrome.esr import system_trap_esr
-from arm_vcpu_cli.board.schema import HCR_TRAPS
+from arm_vcpu_cli.board.el2_loading import CPTR_TRAPS, HCR_TRAPS, MDCR_TRAPS
 from tests.fuzz.encodings import EXECUTED, MODELS, Lab
 
 RT = 3
@@ -23,11 +23,19 @@ _TRANSLATION = """
     SCTLR_EL1 TTBR0_EL1 TTBR1_EL1 TCR_EL1 ESR_EL1 FAR_EL1 AFSR0_EL1 AFSR1_EL1 MAIR_EL1 AMAIR_EL1
     CONTEXTIDR_EL1""".split()
 _TLB = [f"TLBI {name}E1{where}" for name in ("VMALL", "VA", "ASID", "VAA", "VAL", "VAAL") for where in ("", "IS")]
+_DEBUG = [
+    *"MDSCR_EL1 MDCCINT_EL1 DBGDTR_EL0 OSDTRRX_EL1 OSDTRTX_EL1 OSECCR_EL1 DBGCLAIMSET_EL1 DBGCLAIMCLR_EL1".split(),
+    *(f"DBG{kind}{number}_EL1" for kind in ("BVR", "BCR", "WVR", "WCR") for number in range(16)),
+]
 READS: dict[str, list[str]] = {
     "TRVM": _TRANSLATION,
     "TACR": ["ACTLR_EL1"],
     "TID1": ["REVIDR_EL1", "AIDR_EL1"],
     "TID2": ["CTR_EL0", "CCSIDR_EL1", "CLIDR_EL1", "CSSELR_EL1"],
+    "TCPAC": ["CPACR_EL1"],
+    "TDRA": ["MDRAR_EL1"],
+    "TDOSA": ["OSLSR_EL1", "OSDLR_EL1", "DBGPRCR_EL1"],
+    "TDA": [*_DEBUG, "MDCCSR_EL0", "DBGDTRRX_EL0", "DBGAUTHSTATUS_EL1"],
 }
 WRITES: dict[str, list[str]] = {
     "TVM": _TRANSLATION,
@@ -37,7 +45,18 @@ WRITES: dict[str, list[str]] = {
     "TPC": ["DC IVAC", "DC CVAC", "DC CIVAC", "DC CVAP", "DC CVADP"],
     "TPU": ["IC IALLU", "IC IALLUIS", "IC IVAU", "DC CVAU"],
     "TID2": ["CSSELR_EL1"],
+    "TCPAC": ["CPACR_EL1"],
+    "TDOSA": ["OSLAR_EL1", "OSDLR_EL1", "DBGPRCR_EL1"],
+    "TDA": [*_DEBUG, "DBGDTRTX_EL0"],
 }
+ALWAYS = ("TPM", "TPMCR")
+"""Set whether a machine file says so or not: nothing changes."""
+FP = {"TFP": 0x1FE0_0000, "TZ": 0x6600_0000}
+"""The syndromes of traps of FP, SIMD and SVE."""
+_FADD, _FADD_VECTOR, _LDR_Q, _READ_FPCR, _WRITE_FPSR = 0x1E60_2800, 0x4E20_D400, 0x3DC0_0080, 0xD53B_4403, 0xD51B_4423
+_PTRUE, _CNTB, _RDVL = 0x2518_E3E0, 0x0420_E3E3, 0x04BF_5023
+FP_WORDS = (_FADD, _FADD_VECTOR, _LDR_Q, _READ_FPCR, _WRITE_FPSR)
+SVE_WORDS = (_PTRUE, _CNTB, _RDVL)
 IMPLEMENTATION = [SysReg(op0, op1, crn, 4, 2) for op0 in (1, 3) for op1 in range(8) for crn in (11, 15)]
 """Some registers and instructions of the space that TIDCP traps, which no model has."""
 
@@ -58,15 +77,27 @@ def plain(request: pytest.FixtureRequest) -> Iterator[Lab]:
 
 def seen(lab: Lab, move: SystemMove, el: int) -> tuple[tuple[int, int], list[int]]:
     """What :meth:`Lab.execute` says, and the syndromes of the exits before the hypercall."""
+    return seen_of_word(lab, encode_system_move(move), el)
+
+
+def seen_of_word(lab: Lab, word: int, el: int) -> tuple[tuple[int, int], list[int]]:
+    """The same of any instruction."""
     before = lab.vcpu.exits
-    outcome = lab.execute(encode_system_move(move), el, True)
+    outcome = lab.execute(word, el, True)
     exits = lab.vcpu.exits - before
     return outcome, [record.record.esr or 0 for record in lab.vcpu.recent_exits()[-exits:-1]] if exits > 1 else []
 
 
-@pytest.mark.parametrize("bit", HCR_TRAPS)
-def test_what_a_bit_covers_exits_with_its_syndrome_and_goes_on(plain: Lab, bit: str) -> None:
-    lab = Lab(plain.machine.description.cpu.model, (bit,))
+TABLE = [
+    *(("hcr", bit) for bit in HCR_TRAPS),
+    *(("cptr", bit) for bit in CPTR_TRAPS if bit not in FP),
+    *(("mdcr", bit) for bit in MDCR_TRAPS),
+]
+
+
+@pytest.mark.parametrize(("register", "bit"), TABLE)
+def test_what_a_bit_covers_exits_with_its_syndrome_and_goes_on(plain: Lab, register: str, bit: str) -> None:
+    lab = Lab(plain.machine.description.cpu.model, (bit,), register)
     moves = covered(bit)
     registers = [reg for reg in plain.manual.registers if reg.crn not in CHANGING and not reg.name.startswith("RNDR")]
     others = {SystemMove(reg, RT, is_read) for reg in registers for is_read in (True, False)}
@@ -95,5 +126,28 @@ def test_tidcp_traps_what_the_cpu_does_not_have_too(plain: Lab) -> None:
 
 
 def test_every_bit_has_its_instructions() -> None:
-    assert {*READS, *WRITES, "TIDCP"} == set(HCR_TRAPS)
-    assert all(decode_system_move(encode_system_move(move)) == move for bit in HCR_TRAPS for move in covered(bit))
+    assert {*READS, *WRITES, "TIDCP", *ALWAYS, *FP} == {*HCR_TRAPS, *CPTR_TRAPS, *MDCR_TRAPS}
+    assert all(decode_system_move(encode_system_move(move)) == move for _, bit in TABLE for move in covered(bit))
+
+
+@pytest.mark.parametrize("bits", [("TFP",), ("TZ",), ("TFP", "TZ")], ids="+".join)
+def test_fp_and_sve_exit_with_their_syndrome_and_are_executed_then(plain: Lab, bits: tuple[str, ...]) -> None:
+    model = plain.machine.description.cpu.model
+    if "TZ" in bits and model != "max":
+        pytest.skip("no SVE")
+    lab = Lab(model, bits, "cptr")
+    for word in (*FP_WORDS, *(SVE_WORDS if model == "max" else ())):
+        # SVE has the trap of its own first (CheckSVEEnabled).
+        wanted = [FP[bit] for bit in ("TZ", "TFP") if bit in bits and (word in SVE_WORDS or bit == "TFP")]
+        for el in (1, 0):
+            outcome, without = seen_of_word(plain, word, el)
+            assert (outcome[0], without) == (EXECUTED, [])
+            assert seen_of_word(lab, word, el) == (outcome, wanted), f"{word:#x} at EL{el}"
+    lab.close()
+
+
+def test_what_traps_to_el1_is_no_exit(plain: Lab) -> None:
+    lab = Lab(plain.machine.description.cpu.model, ("TFP",), "cptr")
+    with lab.edited("CPACR_EL1", 3 << 20):
+        assert seen_of_word(lab, _FADD, 1) == ((FP["TFP"], 0), [])
+    lab.close()

@@ -40,8 +40,8 @@ from arm_vcpu_cli.arch.syndrome.esr import system_trap_esr, undefined_esr
 from arm_vcpu_cli.arm_vcpu.id_registers import guest_id_registers
 from arm_vcpu_cli.arm_vcpu.platform import Outcome
 from arm_vcpu_cli.axvcpu.exit import AxVCpuExitReason, ExternalInterrupt, Halt, Hypercall
+from arm_vcpu_cli.board.el2_loading import HCR_TRAPS
 from arm_vcpu_cli.board.loading import load_machine
-from arm_vcpu_cli.board.schema import HCR_TRAPS
 from arm_vcpu_cli.guest.loader import load_guest
 from arm_vcpu_cli.host.console import Console
 from arm_vcpu_cli.vm.builder import build_machine
@@ -152,11 +152,11 @@ def _exit(number: int, args: tuple[int, ...]) -> Outcome:
 class Lab:
     """A machine in which one word after the other is executed, each from the same state."""
 
-    def __init__(self, model: str, traps: Sequence[str] = ()) -> None:
-        hcr = ", ".join(f'"{name}"' for name in traps)
+    def __init__(self, model: str, traps: Sequence[str] = (), register: str = "hcr") -> None:
+        named = ", ".join(f'"{name}"' for name in traps)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "encodings.toml")
-            path.write_text(f'[cpu]\nmodel = "{model}"\n[el2]\nhcr = [{hcr}]\n', encoding="utf-8")
+            path.write_text(f'[cpu]\nmodel = "{model}"\n[el2]\n{register} = [{named}]\n', encoding="utf-8")
             description = load_machine(path)
         image = load_guest(GUESTS / "exceptions.elf", ram_base=RAM)
         self.machine = build_machine(description, image, Console(os.open(os.devnull, os.O_WRONLY), None))

@@ -22,7 +22,7 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
-from arm_vcpu_cli.board.schema import HCR_TRAPS
+from arm_vcpu_cli.board.el2_loading import HCR_TRAPS
 from tests.fuzz.children import Outcome, run, write
 from tests.fuzz.words import MODELS, mutated_word
 

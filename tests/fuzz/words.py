@@ -30,8 +30,8 @@ from typing import Final
 
 from arm_vcpu_cli.arch.registers.sysreg import lookup
 from arm_vcpu_cli.board.description import MachineDescription
+from arm_vcpu_cli.board.el2_loading import HCR_TRAPS
 from arm_vcpu_cli.board.loading import load_machine
-from arm_vcpu_cli.board.schema import HCR_TRAPS
 from arm_vcpu_cli.guest.loader import load_guest
 from arm_vcpu_cli.host.console import Console
 from arm_vcpu_cli.vm.builder import build_machine

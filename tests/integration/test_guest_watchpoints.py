@@ -25,6 +25,16 @@ def test_they_fire_where_they_should(model: str) -> None:
     assert (finished.status, finished.out) == (0, SAID)
 
 
+def test_they_fire_where_el2_traps_the_debug_registers(tmp_path: Path) -> None:
+    if watchpoint_table() is None:
+        missing("the host that the stubs are for")
+    machine = tmp_path / "machine.toml"
+    machine.write_text('[el2]\nmdcr = ["TDA", "TDOSA"]\n')
+    finished = armvcpu("trace", "-m", machine, "--format", "jsonl", GUEST)
+    assert (finished.status, finished.out) == (0, SAID)
+    assert '"SysRegWrite":9' in finished.err
+
+
 def test_they_are_exceptions_of_el1_and_no_exits() -> None:
     if watchpoint_table() is None:
         missing("the host that the stubs are for")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -26,6 +27,18 @@ def test_the_traps_are_in_the_trace() -> None:
         missing("the host that the traps are for")
     finished = armvcpu("trace", "--format", "jsonl", "--el1", "--ec", "FP_ACCESS", GUESTS / "lazy_fp.elf")
     assert finished.err.count('"esr":"0x1fe00000"') == 243
+
+
+@pytest.mark.parametrize(("model", "bits"), [("cortex-a53", ["TFP"]), ("max", ["TCPAC", "TFP", "TZ"])])
+def test_el2_traps_the_first_use_alone(model: str, bits: list[str], tmp_path: Path) -> None:
+    if not take_fp_traps():
+        missing("the host that the traps are for")
+    machine = tmp_path / "machine.toml"
+    machine.write_text(f'[cpu]\nmodel = "{model}"\n[el2]\ncptr = {bits}\n')
+    finished = armvcpu("trace", "-m", machine, "--format", "jsonl", GUESTS / "lazy_fp.elf")
+    assert (finished.status, finished.out) == (0, SAID)
+    assert finished.err.count('"esr":"0x1fe00000"') == 1
+    assert ("CPACR_EL1" in finished.err) == ("TCPAC" in bits)
 
 
 def test_qemu_says_the_same() -> None:

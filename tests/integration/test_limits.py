@@ -9,11 +9,11 @@ import pytest
 from tests.integration.command import armvcpu, assert_refused, guest, sample
 
 
-@pytest.mark.parametrize("bit", ["TWE", "VSE"])
-def test_a_bit_of_hcr_without_effect_is_refused(bit: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("key", "bit"), [("hcr", "TWE"), ("hcr", "VSE"), ("mdcr", "TDE"), ("cptr", "TTA")])
+def test_a_trap_without_effect_is_refused(key: str, bit: str, tmp_path: Path) -> None:
     machine = tmp_path / "machine.toml"
-    machine.write_text(f'[el2]\nhcr = ["{bit}"]\n')
-    assert_refused(armvcpu("run", "-m", machine, sample("hello")), "el2.hcr", bit)
+    machine.write_text(f'[el2]\n{key} = ["{bit}"]\n')
+    assert_refused(armvcpu("run", "-m", machine, sample("hello")), f"el2.{key}", bit)
 
 
 def test_a_guest_that_has_alignment_checked_is_told_that_it_is_not() -> None:

@@ -8,7 +8,7 @@ from typing import Final
 
 import pytest
 
-from arm_vcpu_cli.board.schema import HCR_TRAPS
+from arm_vcpu_cli.board.el2_loading import HCR_TRAPS
 from arm_vcpu_cli.engine.refusals import refusals
 from tests.fuzz.words import MODELS, Finding, Plan, hunt
 from tests.integration.command import armvcpu

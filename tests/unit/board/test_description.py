@@ -25,9 +25,10 @@ from arm_vcpu_cli.board.description import (
     Window,
 )
 from arm_vcpu_cli.board.document import parse_document
+from arm_vcpu_cli.board.el2_loading import CPTR_TRAPS, HCR_TRAPS, MDCR_TRAPS
 from arm_vcpu_cli.board.loading import load_machine, machine_from_document
 from arm_vcpu_cli.board.presets import PRESETS
-from arm_vcpu_cli.board.schema import CPU_MODELS, HCR_TRAPS
+from arm_vcpu_cli.board.schema import CPU_MODELS
 from arm_vcpu_cli.errors import MachineFileError
 from arm_vcpu_cli.sizes import Written
 
@@ -129,6 +130,8 @@ def test_every_key_reaches_the_description(tmp_path: Path) -> None:
         trap_wfi = false
         trap_id_registers = false
         hcr = ["TVM", "TTLB"]
+        cptr = ["TFP"]
+        mdcr = ["TDA"]
         [memory.rom]
         base = 0
         size = 0x10000
@@ -173,7 +176,7 @@ def test_every_key_reaches_the_description(tmp_path: Path) -> None:
         """,
     )
     assert (machine.cpu.model, machine.cpu.mpidr, machine.cpu.pa_bits) == ("cortex-a53", 0x1_0002_0304, 40)
-    assert machine.el2 == El2Description(True, False, False, False, ("TVM", "TTLB"))
+    assert machine.el2 == El2Description(True, False, False, False, ("TVM", "TTLB"), ("TFP",), ("TDA",))
     rom, ram = machine.memory
     assert (rom.base, rom.end, rom.on_fault, rom.file_offset) == (0, 0x1_0000, OnFault.IGNORE, 0x200)
     assert (rom.readable, rom.writable, rom.executable) == (True, False, True)
@@ -255,6 +258,11 @@ def test_without_a_region_named_ram_the_largest_runnable_one_is_it(tmp_path: Pat
         ("[el2]\nhcr = ['tvm']", "el2.hcr", 'did you mean "TVM"?'),
         ("[el2]\nhcr = ['TVM', 'TVM']", "el2.hcr", "twice"),
         ("[el2]\nhcr = [1]", "el2.hcr", "found 1"),
+        ("[el2]\ncptr = ['TTA']", "el2.cptr", "TCPAC"),
+        ("[el2]\ncptr = ['TZ']", "el2.cptr", 'cpu.model = "max"'),
+        ("[el2]\nmdcr = 'TDA'", "el2.mdcr", "expected an array of strings"),
+        ("[el2]\nmdcr = ['TDE']", "el2.mdcr", "TDRA"),
+        ("[el2]\ntrap_id_registers = false\nmdcr = ['TDA', 'TPM']", "el2.mdcr", "trap_id_registers = true"),
         ("memory = []", "memory", "expected a table, found an array"),
         ("[memory]\nram = 1", "memory.ram", "expected a table, found 1"),
         ("[memory.x]\nsize = 4096", "memory.x.base", "missing, expected an integer"),
@@ -614,7 +622,22 @@ SCALARS = st.one_of(
     st.floats(),
     st.text(max_size=8),
     st.sampled_from(
-        ["rw", "rwx", "pl011", "gicv3", "gicv2", "zero", "none", "virt", "4KiB", "abort", *CPU_MODELS, *HCR_TRAPS]
+        [
+            "rw",
+            "rwx",
+            "pl011",
+            "gicv3",
+            "gicv2",
+            "zero",
+            "none",
+            "virt",
+            "4KiB",
+            "abort",
+            *CPU_MODELS,
+            *HCR_TRAPS,
+            *CPTR_TRAPS,
+            *MDCR_TRAPS,
+        ]
     ),
     st.dates(),
     st.datetimes(timezones=st.none() | st.timezones()),
@@ -640,7 +663,8 @@ SECTIONS = st.fixed_dictionaries(
     optional={
         "base": st.sampled_from(["virt", "none"]) | VALUES,
         "cpu": st.dictionaries(st.sampled_from(CPU_KEYS), VALUES | st.lists(st.integers(0, 9))) | VALUES,
-        "el2": st.dictionaries(st.sampled_from(["trap_wfi", "hcr"]), VALUES | st.lists(VALUES)) | VALUES,
+        "el2": st.dictionaries(st.sampled_from(["trap_wfi", "hcr", "cptr", "mdcr"]), VALUES | st.lists(VALUES))
+        | VALUES,
         "memory": NAMED_TABLES | VALUES,
         "device": NAMED_TABLES | VALUES,
         "boot": st.dictionaries(st.sampled_from(["entry", "dtb_address", "bootargs", "initrd"]), VALUES) | VALUES,

@@ -28,7 +28,10 @@ DOCUMENTS: Final[list[dict[str, Any]]] = [
     {"memory": {"rom": {"base": 0, "size": 0x1000, "permissions": "rx", "on_fault": "stop"}}, "limits": {"idle": 1.5}},
     {"boot": {"bootargs": 'a "b" \u00e9', "arguments": ["x", "y z"], "kernel_type": "raw", "entry": 0x4008_0000}},
     {"smc": {"conduit": "smc", "function": {"odd-name": {"id": 0xC200_0000, "returns": [-1, 2]}}}},
-    {"el2": {"trap_wfi": False, "hcr": ["TVM", "TID1"]}, "semihosting": {"enabled": False}},
+    {
+        "el2": {"trap_wfi": False, "hcr": ["TVM", "TID1"], "cptr": ["TFP"], "mdcr": ["TDA"]},
+        "semihosting": {"enabled": False},
+    },
 ]
 
 
