@@ -6,7 +6,7 @@
 /* Header of a flattened device tree (Devicetree specification 5.2), big-endian. */
 #define FDT_MAGIC 0xd00dfeedu
 #define FDT_HEADER_SIZE 40
-#define FDT_TOTALSIZE 4
+#define FDT_OFF_DT_STRINGS 12
 #define FDT_ALIGNMENT 8
 
 /* The booting protocol of Linux has the same limit. */
@@ -24,7 +24,8 @@ bool devicetree_contains(unsigned long address, const char *text)
     if (address == 0 || address % FDT_ALIGNMENT != 0 || read_be32(blob) != FDT_MAGIC)
         return false;
 
-    uint32_t size = read_be32(blob + FDT_TOTALSIZE);
+    /* The values of properties come before their names; behind these there may be much room (5.1). */
+    uint32_t size = read_be32(blob + FDT_OFF_DT_STRINGS);
 
     if (size < FDT_HEADER_SIZE || size > LARGEST_TREE)
         return false;

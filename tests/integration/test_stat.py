@@ -61,7 +61,7 @@ def test_the_guest_runs_as_without_and_the_counts_are_those_of_its_trace(tmp_pat
     assert finished.out == plain.out
     assert finished.status == plain.status == 0
     exits = [event for event in traced(tmp_path, *EXITS) if event["type"] == "exit"]
-    assert finished.err.startswith(f"exits.elf: {len(exits)} exits in 0.0")
+    assert finished.err.startswith(f"exits.elf: {len(exits)} exits in 0.0000")
     assert table(finished.err, "exits by reason") == Counter(exit_["reason"] for exit_ in exits)
     registers = table(finished.err, "exits by device register")
     assert registers["PL011.UARTDR write"] == sum(exit_.get("register") == "PL011.UARTDR" for exit_ in exits)
