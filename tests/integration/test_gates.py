@@ -62,7 +62,7 @@ CASES: Final = {
         "GICR_WAKER = 0x00000006",
     ),
     "interface_off": Case(
-        f"{TIMER}ICC_IGRPEN1_EL1 is 0x0: cpu0 is signalled nothing of Group 1.",
+        f"{TIMER}ICC_IGRPEN1_EL1 is 0x0: Group 1 interrupts are not signalled to cpu0.",
         "write 0x1 to ICC_IGRPEN1_EL1 on cpu0",
         "ICC_IGRPEN1_EL1 = 0x0",
     ),
@@ -133,7 +133,7 @@ CASES: Final = {
         V2,
     ),
     "gicv2-interface_off": Case(
-        f"{TIMER}GICC_CTLR is 0x00000000: cpu0 is signalled nothing of Group 0.",
+        f"{TIMER}GICC_CTLR is 0x00000000: Group 0 interrupts are not signalled to cpu0.",
         "write 0x00000001 to GICC_CTLR (CPU interface of cpu0, IPA 0x08010000)",
         "GICC_CTLR = 0x00000000",
         V2,

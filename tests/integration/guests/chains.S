@@ -143,6 +143,12 @@ case device_code
         done    device_code
 
 case device_width
+        mmu
+        adr     x10, root                       // devices as Normal memory
+        mov     x12, #0x705
+        str     x12, [x10]
+        dsb     sy
+        isb
         movz    x1, #0x0900, lsl #16
         dc      zva, x1
         done    device_width
