@@ -259,7 +259,7 @@ def test_load_address_is_the_base_of_a_kernel(tmp_path: Path) -> None:
     finished = armvcpu("run", "--regs", "--load-address", "0x4120_0000", kernel(tmp_path))
     assert "\npc  0x000000004120104c\n" in finished.err
     refused = armvcpu("run", "--load-address", "0x4121_0000", kernel(tmp_path))
-    assert_refused(refused, "vmlinuz: ", "load address 0x41210000 is not a multiple of 2 MiB")
+    assert_refused(refused, "vmlinuz: ", "load address 0x4121_0000 is not a multiple of 2 MiB")
 
 
 def test_kernel_type_wins_over_the_file_and_over_what_the_machine_file_says(tmp_path: Path) -> None:
