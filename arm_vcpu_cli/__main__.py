@@ -1,6 +1,6 @@
 """The ``armvcpu`` command, also as ``python -m arm_vcpu_cli``: a signal is one line, however early or late it comes.
 
-Loading the command takes long enough for somebody to interrupt it. Nothing that takes long is imported here.
+Loading the command takes long enough to be interrupted. Nothing that takes long is imported here.
 """
 
 from __future__ import annotations

@@ -199,7 +199,7 @@ class Machine:
     # Running ---------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Enable virtualisation and bind the vCPUs; :meth:`run` does it if nobody has. A machine from a snapshot has
+        """Enable virtualisation and bind the vCPUs; :meth:`run` does it if need be. A machine from a snapshot has
         its state from here on. Raises :class:`FileError` if the snapshot is damaged."""
         if not self.is_open:
             raise UsageError("the machine is closed")

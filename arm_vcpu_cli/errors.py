@@ -135,7 +135,7 @@ class EngineError(ArmVcpuError):
 
 
 class WatchingError(EngineError):
-    """The engine cannot say when the guest accesses what is watched."""
+    """The engine cannot report accesses to what is watched."""
 
 
 class MemoryMapError(ArmVcpuError):

@@ -18,7 +18,7 @@ UNITS: Final[Mapping[str, int]] = MappingProxyType(
 
 
 class Written(int):
-    """A number, with the ``text`` that a user has written it as: that is how it is told back to him."""
+    """A number, with the ``text`` that the user wrote: messages show it like that."""
 
     text: str
 

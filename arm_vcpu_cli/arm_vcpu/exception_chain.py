@@ -1,6 +1,6 @@
 """The exceptions that EL1 is in the middle of: a fault, the fault of its handler, and so on, from first to last.
 
-Nobody tells when a handler returns: the core executes an ERET by itself. But an ERET clears the exclusive monitor
+Nothing reports when a handler returns: the core executes an ERET by itself. But an ERET clears the exclusive monitor
 (AArch64.ExceptionReturn), so a mark that taking an exception leaves there is gone as soon as the guest has returned
 from it. The manual lets an exclusive store fail for any reason, so the mark changes nothing that a guest may count on;
 no aligned address is equal to it. Handlers that take locks replace the mark. Then a handler that has returned to the
@@ -110,7 +110,7 @@ class ExceptionChain:
         self._last, self._last_spsr = link, spsr
 
     def forget(self) -> None:
-        """The guest begins anew."""
+        """Forget everything: the guest restarts."""
         self._links.clear()
         self._last = []
 

@@ -197,7 +197,7 @@ def _reason(_access: PlainAccess, reason: MmioReason, _outcome: Outcome) -> Mmio
 
 
 def unexpected(esr: int) -> FailEntry:
-    """The end of a run that met an exception to EL2 which nobody handles."""
+    """The end of a run that met an exception to EL2 that nothing handles."""
     return FailEntry(Esr(esr).EC, f"no handler for an exception to EL2 with {describe_esr(esr)}")
 
 

@@ -73,7 +73,7 @@ class FlightRecorder:
         return found[::-1]
 
     def decode(self, scratch: CpuState, frame: TrapFrame, reasons: ExitReasons, count: int) -> Iterator[RecentExit]:
-        """What is kept, the oldest first. ``frame`` and ``reasons`` look at ``scratch``, a state that nobody needs;
+        """What is kept, the oldest first. ``frame`` and ``reasons`` look at ``scratch``, a state for its use;
         ``count`` is how many exits there were."""
         words = scratch.u64[self._first : self._last]
         u32, layout = scratch.u32, scratch.layout

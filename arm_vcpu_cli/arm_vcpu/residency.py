@@ -78,7 +78,7 @@ class Residency:
         cpu.loaded = self
 
     def listen(self) -> None:
-        """Set the hook again, after somebody else has set another one."""
+        """Set the hook again, after another one has replaced it."""
         self._set_hook(self._hook)
 
     def translation(self) -> tuple[object, ...]:

@@ -23,7 +23,7 @@ def take_exception(
     vcpu: int,
 ) -> None:
     """Edit the saved state as the entry into EL1's vector does; the next entry into the guest brings PSTATE into
-    effect. ``observer`` is told if it wants exceptions."""
+    effect. ``observer`` is notified if it wants exceptions."""
     origin, el = frame.elr, frame.spsr.el
     handlers.new_pstate = handlers.entry.take(esr, far)
     # The entry of a synchronous exception, and from there to that of the kind.

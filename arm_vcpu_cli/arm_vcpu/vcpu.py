@@ -220,7 +220,7 @@ class Aarch64VCpu:
             self.residency.forget()
 
     def run(self) -> AxVCpuExitReason:
-        """Run the guest until an exit that nobody completes in place."""
+        """Run the guest until an exit that is not completed in place."""
         cpu, handlers, residency = self._bound(), self._handlers, self.residency
         if handlers is None or residency is None:
             raise VCpuError("the vCPU has no exit path")

@@ -1,4 +1,4 @@
-"""Shows how a suite gets on: a line for each guest, in the order of the guests, and on a terminal what runs."""
+"""Shows the progress of a suite: a line for each guest, in the order of the guests, and on a terminal what runs."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ class SuiteView:
             self._terminal.stop()
 
     def started(self, index: int, guest: Path) -> None:
-        """See the base."""
+        """Show on a terminal that a guest runs."""
         if self._terminal is not None:
             self._terminal.started(index, guest)
 
     def ended(self, index: int, result: Result) -> None:
-        """See the base."""
+        """Print the lines of all guests up to the first one that has not ended."""
         if self._terminal is not None:
             self._terminal.ended(index, result)
         self._held[index] = result
@@ -59,7 +59,7 @@ class SuiteView:
             self._next += 1
 
     def tick(self) -> None:
-        """See the base."""
+        """Update what a terminal shows."""
         if self._terminal is not None:
             self._terminal.tick()
 

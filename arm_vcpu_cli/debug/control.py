@@ -155,7 +155,7 @@ class MachineControl:
         return self._past.reverse_resume()
 
     def on_progress(self, report: Callable[[str], None] | None) -> None:
-        """Choose who is told what a long operation is doing."""
+        """Set the callback that receives the progress of a long operation."""
         self._report = report
         if self._history is not None:
             self._history.report = report

@@ -116,7 +116,7 @@ class Execution:
         return not self._passing and self.machine.current.index not in self._leaving
 
     def moved(self, cpu: Cpu) -> None:
-        """Note that somebody has set the PC of a CPU: what was left of a block is not executed."""
+        """Note that the PC of a CPU was set from outside: what was left of a block is not executed."""
         self._leaving.discard(cpu.index)
         if cpu.arch.interrupted:
             self._controls[cpu.index].unfinished = 0

@@ -66,7 +66,7 @@ class History:
         return self._forward(lambda: self._execution.step(vcpu), is_step=True)
 
     def changed(self) -> None:
-        """Note that somebody has changed registers or memory."""
+        """Note that registers or memory were changed from outside."""
         if self._present is not None:
             self._say("the history after this moment is discarded: the run continues differently now")
             self._present = None

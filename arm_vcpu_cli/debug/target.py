@@ -143,7 +143,7 @@ class Target(Protocol):
         """Whether the methods below work: under the instruction clock."""
 
     def keep_history(self) -> None:
-        """Be able to go back to this moment, and to all that come. A run that nobody looks at keeps nothing."""
+        """Be able to go back to this moment, and to all that come. Without a debugger, a run keeps nothing."""
 
     def position(self) -> Position:
         """Where in the run it is."""
@@ -161,4 +161,4 @@ class Target(Protocol):
     # For `monitor` ---------------------------------------------------------------------------------------------
 
     def on_progress(self, report: Callable[[str], None] | None) -> None:
-        """Who is told, in a line of text, what a long operation is doing."""
+        """The callback that receives the progress of a long operation, as a line of text."""

@@ -1,4 +1,4 @@
-"""The target description: what a debugger is told of a vCPU's registers.
+"""The target description: what describes a vCPU's registers to a debugger.
 
 Facts: Debugging with GDB, appendix G, "Target Description Format" and "AArch64 Features".
 """

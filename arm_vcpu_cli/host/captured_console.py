@@ -36,7 +36,7 @@ class CapturedConsole(Console):
         self._printed.clear()
 
     def wait(self, *, skips: bool = False) -> None:
-        """See the base."""
+        """Wait as every console does; what happens at the end of the input follows from :meth:`feed`."""
         try:
             super().wait(skips=skips)
         except InputEndedError as error:

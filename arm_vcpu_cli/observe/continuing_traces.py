@@ -35,16 +35,16 @@ class _Nowhere:
     """A sink that drops everything."""
 
     def header(self, header: TraceHeader) -> None:
-        """See the protocol."""
+        """Drop the header."""
 
     def event(self, event: TraceEvent) -> None:
-        """See the protocol."""
+        """Drop an event."""
 
     def end(self, end: TraceEnd) -> None:
-        """See the protocol."""
+        """Drop the end."""
 
     def summary(self, counts: Mapping[str, int], total: int) -> None:
-        """See the protocol."""
+        """Drop the summary."""
 
 
 def note_for_tracers(machine: Machine) -> None:

@@ -144,7 +144,7 @@ class Tracer:
         self._event = once.event
 
     def forget_future(self) -> None:
-        """Tell of what comes from here on: it is another future than that which was told before."""
+        """Trace what follows: it may differ from what was traced before."""
         if self._once is not None:
             self._once.told = self._once.number
 

@@ -1,4 +1,4 @@
-"""Guests that are booted once: a snapshot where they have printed a text, for every test that wants to go on there.
+"""Guests that are booted once: a snapshot where they have printed a text, for every test that continues from there.
 
 Processes that share the work (pytest-xdist) share the snapshots as well: the first one that wants it makes it, and the
 others wait.
@@ -30,7 +30,7 @@ class Boots:
         self._folder = folder / _FOLDER
 
     def snapshot(self, settings: Settings, until: str, machines: MachineFactory) -> Path:
-        """The snapshot of a guest that has printed ``until``; it is made if nobody has.
+        """The snapshot of a guest that has printed ``until``; it is made if there is none yet.
 
         A guest that has not got there once is not tried again. Its machine stays one of the test's, for the report.
         """

@@ -1,4 +1,4 @@
-"""A verdict as plain data, and back: it comes from a process that has run a guest nobody trusts."""
+"""A verdict as plain data, and back: it comes from a process that has run an untrusted guest."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ Open = Callable[[Console], Machine]
 
 
 class Files(Record):
-    """Where a run leaves what it has to say: ``FOLDER/NAME.console`` and the others."""
+    """Where a run leaves its output: ``FOLDER/NAME.console`` and the others."""
 
     folder: Path
     name: str

@@ -47,7 +47,7 @@ def own_terminal(descriptor: int) -> int:
 
 
 class PatientWriter:
-    """Writes to ``descriptor`` for as long as somebody reads, or the run goes on."""
+    """Writes to ``descriptor`` for as long as there is a reader, or the run continues."""
 
     def __init__(self, descriptor: int, cancelled: Cancelled = never) -> None:
         self._descriptor = descriptor
@@ -56,7 +56,7 @@ class PatientWriter:
         self._poll.register(descriptor, select.POLLOUT)
 
     def write(self, data: bytes | bytearray | memoryview) -> int:
-        """Write all of ``data``; the number of bytes that were: fewer if nobody reads and the run was stopped.
+        """Write all of ``data``; the number of bytes that were: fewer if nothing reads and the run was stopped.
 
         Raises OSError.
         """

@@ -66,7 +66,7 @@ def no_progress(message: str) -> RunResult:
 
 
 def stop_in_vain(machine: Machine, why: str) -> None:
-    """Stop a guest, from inside an exit, that makes no progress; it can go on when somebody has changed that."""
+    """Stop a guest, from inside an exit, that makes no progress; it can continue once that has changed."""
     machine.seen_enough = no_progress(f"{why}, at {place_of(machine)}")
     machine.request_stop()
 

@@ -171,7 +171,7 @@ class GuestInput:
 
     @property
     def delivered(self) -> Sequence[tuple[int, bytes]] | None:
-        """All deliveries so far; None if nobody has kept them."""
+        """All deliveries so far; None if they were not kept."""
         if self._replay is None and self._journal is None:
             return None
         return self._recorded()[0][: self._next]
@@ -184,7 +184,7 @@ class GuestInput:
         self._journal = []
 
     def repeat(self, repeating: bool) -> None:
-        """Set whether the run repeats what it has done before: then nothing new arrives, and nobody waits for it."""
+        """Set whether the run repeats what it has done before: nothing new arrives then, nor is it waited for."""
         self._repeating = repeating
         self._console.repeated = self._open if self.repeating else None
         if not repeating:

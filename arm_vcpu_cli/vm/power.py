@@ -65,7 +65,7 @@ class PowerController:
         return self._states[cpu]
 
     def is_powered_down(self, cpu: int) -> bool:
-        """Whether a CPU is suspended, and starts anew when it is woken."""
+        """Whether a CPU is suspended, and starts from its entry point when it is woken."""
         return self._states[cpu] is CpuPower.SUSPENDED and cpu in self._starts
 
     def online(self) -> tuple[int, ...]:

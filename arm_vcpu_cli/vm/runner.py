@@ -24,7 +24,7 @@ from arm_vcpu_cli.vm.machine import Machine
 
 
 def stopped(run: GuestRun) -> Verdict:
-    """The result if somebody wants the run to end here."""
+    """The result if the run has been asked to end here."""
     machine, cause = run.machine, run.watchdog.cause
     if run.panic.over:
         return _panicked(run, None)
@@ -47,7 +47,7 @@ def _interrupted(message: str) -> RunResult:
 
 
 def stopped_short() -> RunResult:
-    """The result of a run that nobody goes on with."""
+    """The result of a run that will not be continued."""
     return _interrupted("stopped")
 
 

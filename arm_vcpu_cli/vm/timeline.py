@@ -67,7 +67,7 @@ class TimelineAlarm:
         self._timeline.rearm()
 
     def cancel(self) -> None:
-        """See :class:`~arm_vcpu_cli.devices.device_clock.Alarm`."""
+        """Cancel the alarm, if it is set."""
         if self.due != NEVER:
             self.due = NEVER
             self._timeline.rearm()
@@ -283,35 +283,35 @@ class InstructionClock(Timeline):
         """How far this vCPU's time is ahead of the core's count."""
 
     def now(self) -> int:
-        """See the base."""
+        """The instructions that the core has counted, plus the time that this vCPU has skipped."""
         return self._elapsed() + self._skipped
 
     def ticks(self) -> int:
-        """See the base; written out for speed, because guests read the counter often."""
+        """The counter, written out for speed, because guests read it often."""
         return (self._elapsed() + self._skipped) // NANOSECONDS_PER_TICK
 
     def rearm(self) -> None:
-        """See the base."""
+        """Set the core's budget of instructions to the time until the next alarm or the end of the turn."""
         earliest = self._earliest()
         if self._limit < earliest:
             earliest = self._limit
         self._core.set_budget(min(max(earliest - self.now(), 0), UNLIMITED))
 
     def skip_to(self, nanoseconds: int) -> None:
-        """See the base. Time never goes back."""
+        """Add what is missing to this time. Time never goes back."""
         self._skipped += max(nanoseconds - self.now(), 0)
         self._core.set_counter_offset(self._skipped)
 
     def spend(self, nanoseconds: int) -> None:
-        """See the base."""
+        """Let the core count this much time besides its instructions."""
         self._core.spend(nanoseconds)
 
     def counter_reads(self, cost: int, *, physical: bool) -> CounterReads:
-        """See the base."""
+        """Counters follow the count of instructions."""
         return CounterReads(cost, None, physical)
 
     def expire(self, *, budget_used: bool = False) -> None:
-        """See the base. The deadline that ended the budget counts as reached: the core does not begin a block past
+        """Call the due alarms. The deadline that ended the budget counts as reached: the core begins no block past
         it."""
         if budget_used:
             earliest = min(self._earliest(), self._limit)
@@ -323,7 +323,7 @@ class InstructionClock(Timeline):
         """Set the time; the turn that follows has its own."""
 
     def enter(self, cpu: int, core: CpuCore, nanoseconds: int) -> None:
-        """See the base."""
+        """Begin a turn: the time of the vCPU is ``nanoseconds``, whatever the core has counted so far."""
         if cpu != self._cpu:
             self._cpu = cpu
             self._near = self._alarms_near(cpu)
@@ -347,11 +347,11 @@ class HostClock(Timeline):
         """Time and instruction count when the rate was measured last."""
 
     def now(self) -> int:
-        """See the base."""
+        """The host's time since the creation of the clock."""
         return self._monotonic() - self._start
 
     def rearm(self) -> None:
-        """See the base. The budget in instructions is an estimate: the core is stopped early, and again if need be."""
+        """Set a budget. In instructions it is an estimate: the core is stopped early, and again if need be."""
         earliest = min(self._earliest(), self._limit)
         if earliest == NEVER:
             self._core.set_budget(UNLIMITED)
@@ -361,17 +361,17 @@ class HostClock(Timeline):
         self._core.set_budget(0 if left <= 0 else max(budget, _SHORTEST_SLICE))
 
     def skip_to(self, nanoseconds: int) -> None:
-        """See the base: the host's time has passed by itself."""
+        """Do nothing: the host's time has passed by itself."""
 
     def spend(self, nanoseconds: int) -> None:
-        """See the base: the host's time has already passed."""
+        """Do nothing: the host's time has already passed."""
 
     def counter_reads(self, cost: int, *, physical: bool) -> CounterReads:
-        """See the base."""
+        """Counters follow the host's clock."""
         return CounterReads(cost, self._start, physical)
 
     def expire(self, *, budget_used: bool = False) -> None:
-        """See the base."""
+        """Measure how fast the guest executes, for the next budget, and call the due alarms."""
         then, executed = self._sample
         self._sample = now, count = self.now(), self._core.instruction_count()
         if budget_used and now > then and count > executed:
@@ -380,7 +380,7 @@ class HostClock(Timeline):
         self._call_due()
 
     def enter(self, cpu: int, core: CpuCore, nanoseconds: int) -> None:  # noqa: ARG002
-        """See the base: there is one time only."""
+        """Begin a turn. All vCPUs share one time, so ``nanoseconds`` has no effect."""
         self._cpu, self._core = cpu, core
         self._sample = self.now(), core.instruction_count()
         self._limit = NEVER
