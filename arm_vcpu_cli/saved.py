@@ -1,4 +1,4 @@
-"""Reading state that was saved as plain data, which somebody may have written by hand since."""
+"""Reading state that was saved as plain data, which may have been edited since."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ class Saved:
         return found
 
     def value(self, key: str) -> object:
-        """Whatever it is, for somebody else to read."""
+        """Any value, for another module to read."""
         return self._get(key)
 
     def names(self) -> list[str]:

@@ -217,7 +217,7 @@ class AxVCpu(Generic[SetupConfigT, PerCpuT]):
         self._transition("unblock", VCpuState.BLOCKED, VCpuState.READY, lambda: None)
 
     def go_on_as(self, state: VCpuState) -> None:
-        """Be in the state of a vCPU that was saved, READY or BLOCKED, without notifying observers.
+        """Take the state of a saved vCPU, READY or BLOCKED, without notifying observers.
 
         Raises :class:`VCpuError` for one that is neither."""
         if self._state not in (VCpuState.READY, VCpuState.BLOCKED):

@@ -1,4 +1,4 @@
-"""``[[fault]]``: the faults that a machine injects on purpose, each with its trigger and its effect."""
+"""``[[fault]]``: the faults that a machine injects, each with its trigger and its effect."""
 
 from __future__ import annotations
 

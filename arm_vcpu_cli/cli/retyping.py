@@ -36,7 +36,7 @@ def retyped(arguments: Sequence[str], commands: Mapping[str, tuple[str, str]]) -
 
 
 def without_command(arguments: Sequence[str], commands: Mapping[str, tuple[str, str]]) -> str:
-    """The message for a command line whose first word is none of our commands."""
+    """The message for a command line whose first word is not a command of armvcpu."""
     first = arguments[0]
     if _looks_like_a_file(first) or first.partition("=")[0] in _own_options(commands[_RUN][0]):
         return f"missing command; to run a guest, type: {shlex.join(['armvcpu', _RUN, *arguments])}"

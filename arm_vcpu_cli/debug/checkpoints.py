@@ -1,6 +1,6 @@
 """Which moments of a run are kept to go back to: few, and the nearer to the present the closer together.
 
-The first is always kept, and so is one at which somebody has changed the machine, since nothing leads there. Of the
+The first is always kept, and so is one at which the machine was changed from outside, since nothing leads there. Of the
 others there are at most two for each doubling of the distance from the present, and fewer where memory is short. So the
 way back to any moment is not much longer than its distance, and a run of any length has few.
 """
@@ -46,7 +46,7 @@ class Checkpoints:
         return self._moments[0]
 
     def add(self, moment: Moment, present: int) -> None:
-        """Keep another one, in place of one at the same place, and drop what is not needed any more."""
+        """Keep another one, in place of one at the same place, and drop what is no longer needed."""
         at = bisect_left(self._moments, moment.executed, key=_place)
         same = at < len(self._moments) and self._moments[at].executed == moment.executed
         if same and (moment.changed or not (self._moments[at].changed or at == 0)):

@@ -16,7 +16,7 @@ _DIGITS: Final = 9
 
 
 def nanoseconds(text: str) -> int | None:
-    """The time that ``1.5s`` or ``20ms`` means; None if it is none."""
+    """The time that ``1.5s`` or ``20ms`` means; None if it is not a time."""
     found = _TIME.fullmatch(text)
     if found is None:
         return None

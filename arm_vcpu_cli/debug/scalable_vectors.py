@@ -30,7 +30,7 @@ _ZCR_EL2: Final = lookup("ZCR_EL2")
 
 
 def longest_vector(machine: Machine) -> int:
-    """The bits of the longest vector that a guest can have; 0 if it is not told of SVE."""
+    """The bits of the longest vector that a guest can have; 0 if SVE is hidden from it."""
     core = machine.cpus[0].core
     features = dict(machine.description.cpu.features) if machine.description.el2.trap_id_registers else {}
     if not core.layout.p0 or not Aa64Pfr0(guest_id_registers(core, features=features)[_PFR0]).SVE:

@@ -48,7 +48,7 @@ _VECTOR_IN_LLDB: Final = ' group="vector" encoding="vector" format="vector-uint8
 
 
 def target_xml(registers: Sequence[Numbered], *, lldb: bool = False) -> str:
-    """The target description. gdb finds V in Z by itself; lldb has to be told where they are."""
+    """The target description. gdb finds V in Z by itself; lldb needs their places."""
     return "\n".join(_lines(registers, lldb)) + "\n"
 
 

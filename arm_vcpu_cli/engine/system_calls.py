@@ -61,7 +61,7 @@ _HOOK: Final = bytes.fromhex(
 
 
 class CallWords(ctypes.Structure):
-    """What the hook works on. ``alone``: nonzero if nobody wants to know of system calls. ``cpu``: the engine's CPU.
+    """What the hook works on. ``alone``: nonzero if nothing observes system calls. ``cpu``: the engine's CPU.
     The next four are where it has the Exception level that an exception goes to, the syndrome, VBAR_EL1, and the
     condition flags. ``enter``: the function that enters a vector. ``ask``: who is asked about all other exceptions."""
 
@@ -89,7 +89,7 @@ def hook_address() -> int | None:
 
 
 def call_words(engine: Engine, layout: StateLayout) -> CallWords | None:
-    """The words for one engine, with nobody to ask yet; None if its state is not laid out as the hook expects."""
+    """The words for one engine, with no hook to ask yet; None if its state is not laid out as the hook expects."""
     place, enter = state_place(), library_function(_ENTER)
     flags = sorted((layout.n, layout.z, layout.c, layout.v))
     if place is None or enter is None or flags != list(range(flags[0], flags[0] + 4 * _FLAG_SIZE, _FLAG_SIZE)):

@@ -129,7 +129,7 @@ def is_file(fd: int) -> bool:
 
 
 def read_available(fd: int, limit: int) -> bytes | None:
-    """What is there, at most ``limit`` bytes; b"" at the end, and None if somebody else was faster.
+    """What is there, at most ``limit`` bytes; b"" at the end, and None if another reader was faster.
 
     Waits until there is something. A line that is broken, or not readable at all, has ended.
     """

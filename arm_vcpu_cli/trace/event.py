@@ -27,7 +27,7 @@ FAULT: Final = "fault"
 EVENT_TYPES: Final = (EXIT, ENTRY, EXCEPTION, IRQ, STATE, CONSOLE, ACCESS, CODE, FAULT)
 """An exit to EL2, the entry into the guest after it, an exception that the guest takes itself, a step in the life of an
 interrupt, a change of a vCPU's state, a line of console output, an access to a device that needs no exit, memory that
-the guest executes from for the first time, a fault that is injected on purpose."""
+the guest executes from for the first time, an injected fault."""
 UNASKED_TYPES: Final = frozenset({CODE})
 """Types that are only reported if they are named: they concern the hypervisor alone."""
 

@@ -86,7 +86,7 @@ def _given_up(file: Destination) -> Iterator[None]:
 @contextlib.contextmanager
 def open_stderr(cancelled: Cancelled = never, *, drops: bool = False) -> Iterator[TextIO]:
     """A context with stderr as such a stream. Unless it is a terminal it has a buffer, which takes less time than the
-    stream of the interpreter, which writes each line by itself. ``drops``: what cannot be written is nobody's loss."""
+    stream of the interpreter, which writes each line by itself. ``drops``: what cannot be written is lost silently."""
     sys.stderr.flush()
     try:
         descriptor = own_terminal(sys.stderr.fileno())
