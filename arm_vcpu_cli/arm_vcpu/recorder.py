@@ -50,11 +50,11 @@ class FlightRecorder:
         self.append: Final[Callable[[Kept], None]] = self._kept.append
 
     def remembered(self) -> Any:
-        """See :class:`~arm_vcpu_cli.saved.Remembers`."""
+        """The exits that are kept."""
         return tuple(self._kept)
 
     def recall(self, remembered: Any) -> None:
-        """See :class:`~arm_vcpu_cli.saved.Remembers`."""
+        """Restore the exits that :meth:`remembered` gave."""
         self._kept.clear()
         self._kept.extend(remembered)
 

@@ -20,7 +20,7 @@ class VcpuMemory:
         self._lines = lines
 
     def remembered(self) -> Any:
-        """See :class:`~arm_vcpu_cli.saved.Remembers`."""
+        """The exit being reported, the latest exits, and the interrupt lines."""
         exits = self._exits
         return copy(exits.record), exits.reason, exits.began, self._recorder.remembered(), self._lines.driven
 

@@ -88,7 +88,7 @@ class Execution:
                 cpu.vcpu.observe_state(partial(_tell_of_others, cpu, observer))
 
     def set_breakpoints(self, software: Collection[int], hardware: Collection[int]) -> None:
-        """See :class:`~arm_vcpu_cli.debug.target.Target`."""
+        """Stop before the instructions at these virtual addresses, and no others, from now on."""
         self._software = frozenset(software)
         armed = self._software.union(hardware)
         if armed != self._armed:
@@ -97,7 +97,7 @@ class Execution:
                 control.set_breakpoints(armed)
 
     def set_watchpoints(self, watchpoints: Sequence[Watchpoint]) -> None:
-        """See :class:`~arm_vcpu_cli.debug.target.Target`. Raises :class:`EngineError` for too many."""
+        """Stop at accesses to these virtual addresses from now on. Raises :class:`EngineError` for too many."""
         ranges = [
             WatchedRange(each.address, each.length, Access.READ in each.access, Access.WRITE in each.access)
             for each in watchpoints
@@ -133,7 +133,7 @@ class Execution:
     # For those who go back in time
 
     def remembered(self) -> Any:
-        """See :class:`~arm_vcpu_cli.saved.Remembers`."""
+        """What an execution at this moment depends on besides the state of the machine."""
         vcpus = [(cpu.arch.interrupted, cpu.arch.stopped_by) for cpu in self.machine.cpus]
         unfinished = [(each.unfinished, each.requested) for each in self._each]
         return self.executed(), unfinished, vcpus, frozenset(self._leaving), self.result, self.machine.seen_enough
@@ -176,17 +176,17 @@ class Execution:
         return self.machine.current.arch.ctx.elr in self._armed
 
     def pause(self) -> None:
-        """See :class:`~arm_vcpu_cli.debug.target.Target`."""
+        """Stop the guest between two instructions, as soon as possible; from any thread."""
         self._pause = True
         for control in self._each:
             control.pause()
 
     def resume(self) -> Stop:
-        """See :class:`~arm_vcpu_cli.debug.target.Target`."""
+        """Let all vCPUs run until something stops them."""
         return self._advance(None)
 
     def step(self, vcpu: int) -> Stop:
-        """See :class:`~arm_vcpu_cli.debug.target.Target`."""
+        """Run until the vCPU has executed one instruction."""
         return self._advance(vcpu)
 
     def goto(self, instructions: int) -> Stop:

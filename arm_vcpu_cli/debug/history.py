@@ -58,11 +58,11 @@ class History:
     # Forward ---------------------------------------------------------------------------------------------------
 
     def resume(self) -> Stop:
-        """See :class:`~arm_vcpu_cli.debug.target.Target`."""
+        """Let all vCPUs run until something stops them, from the present moment on."""
         return self._forward(self._execution.resume)
 
     def step(self, vcpu: int) -> Stop:
-        """See :class:`~arm_vcpu_cli.debug.target.Target`."""
+        """Run until the vCPU has executed one instruction, as :meth:`resume` would."""
         return self._forward(lambda: self._execution.step(vcpu), is_step=True)
 
     def changed(self) -> None:
@@ -120,7 +120,7 @@ class History:
     # To a place ------------------------------------------------------------------------------------------------
 
     def goto(self, instructions: int) -> Stop:
-        """See :class:`~arm_vcpu_cli.debug.target.Target`."""
+        """Go to the moment before the instruction of that number, back or forward, without stopping at breakpoints."""
         self._settle()
         execution, present = self._execution, self._present
         if present is not None and instructions >= present.executed:
@@ -164,7 +164,7 @@ class History:
     # Back ------------------------------------------------------------------------------------------------------
 
     def reverse_step(self, vcpu: int) -> Stop:
-        """See :class:`~arm_vcpu_cli.debug.target.Target`."""
+        """Go back to before the last instruction that the vCPU has executed."""
         self._settle()
         execution = self._execution
         goal = self._moments.place()
@@ -277,7 +277,7 @@ class History:
             end = start.executed
 
     def reverse_resume(self) -> Stop:
-        """See :class:`~arm_vcpu_cli.debug.target.Target`."""
+        """Go back to the last moment at which :meth:`resume` would have stopped, or to the beginning of history."""
         self._settle()
         execution = self._execution
         end = execution.executed()

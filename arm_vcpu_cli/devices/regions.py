@@ -46,13 +46,13 @@ class EmptyTransports:
         """Nothing."""
 
     def register_name(self, offset: int, width: int) -> str:  # noqa: ARG002
-        """See :class:`~arm_vcpu_cli.devices.naming.NamedRegisters`."""
+        """The transport and register that an access is to, such as ``virtio0.DeviceID``."""
         slot, at = divmod(offset, _TRANSPORT_SIZE)
         index = at // 4
         return f"virtio{slot}.{_TRANSPORT_REGISTERS[index][0]}" if index < len(_TRANSPORT_REGISTERS) else ""
 
     def register_meaning(self, offset: int, width: int, value: int) -> str:  # noqa: ARG002
-        """See :class:`~arm_vcpu_cli.devices.naming.NamedRegisters`."""
+        """What the value of a register means: a DeviceID of a transport says that it has no device."""
         return "no device" if self.register_name(offset, width).endswith("DeviceID") else ""
 
 

@@ -72,11 +72,11 @@ class FileAhead:
         return bool(self._next)
 
     def remembered(self) -> Any:
-        """See :class:`~arm_vcpu_cli.saved.Remembers`."""
+        """How far the input was read."""
         return self._position
 
     def recall(self, remembered: Any) -> None:
-        """See :class:`~arm_vcpu_cli.saved.Remembers`; None for a time at which it was not read yet."""
+        """Go back to what :meth:`remembered` gave; None for a time before it was read."""
         self._position = self._start if remembered is None else remembered
         self._next = self._read()
 

@@ -23,13 +23,13 @@ class ShownOnce:
         del out[: max(shown - before, 0)]
 
     def forget_future(self) -> None:
-        """Show what comes from here on: it is another future than that which was shown before."""
+        """Show what comes from here on: it may differ from what was shown before."""
         self._shown = dict(self._printed)
 
     def remembered(self) -> Any:
-        """See :class:`~arm_vcpu_cli.saved.Remembers`."""
+        """How much was printed so far."""
         return dict(self._printed)
 
     def recall(self, remembered: Any) -> None:
-        """See :class:`~arm_vcpu_cli.saved.Remembers`."""
+        """Restore what :meth:`remembered` gave."""
         self._printed = dict(remembered)

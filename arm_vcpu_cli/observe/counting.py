@@ -116,7 +116,7 @@ class ExitCounter:
         self.statistics.exit(self._cell(record), record.time, record.host_ns)
 
     def repeat_of(self, record: ExitRecord) -> RepeatedAccess:
-        """See :class:`~arm_vcpu_cli.arm_vcpu.observer.RepeatObserver`."""
+        """What counts accesses like the one in ``record``."""
         if self._caller is not None or self.at_exit is not None:
             return self._with_callers(record)
         count, cell = self.statistics.exit, self._cell(record)

@@ -16,11 +16,11 @@ class InterruptLatency:
         self._acknowledged: dict[tuple[int, int], int] = {}
 
     def remembered(self) -> Any:
-        """See :class:`~arm_vcpu_cli.saved.Remembers`."""
+        """When the interrupts under way were raised and acknowledged."""
         return dict(self._raised), dict(self._acknowledged)
 
     def recall(self, remembered: Any) -> None:
-        """See :class:`~arm_vcpu_cli.saved.Remembers`."""
+        """Restore what :meth:`remembered` gave."""
         self._raised, self._acknowledged = map(dict, remembered)
 
     def step(self, action: str, cpu: int, intid: int, now: int) -> int | None:

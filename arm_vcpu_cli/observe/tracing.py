@@ -149,13 +149,13 @@ class Tracer:
             self._once.told = self._once.number
 
     def remembered(self) -> Any:
-        """See :class:`~arm_vcpu_cli.saved.Remembers`."""
+        """What the trace of the next events depends on."""
         number = 0 if self._once is None else self._once.number
         values = [copy(getattr(self, name)) for name in MOMENTARY]
         return values, self._window.tail, self._latency.remembered(), number
 
     def recall(self, remembered: Any) -> None:
-        """See :class:`~arm_vcpu_cli.saved.Remembers`."""
+        """Continue from what :meth:`remembered` gave."""
         values, self._window.tail, latency, number = remembered
         for name, value in zip(MOMENTARY, values, strict=True):
             setattr(self, name, copy(value))
@@ -192,7 +192,7 @@ class Tracer:
         return self._wants_exits and self._test is None
 
     def repeat_of(self, record: ExitRecord) -> RepeatedAccess:
-        """See :class:`~arm_vcpu_cli.arm_vcpu.observer.RepeatObserver`."""
+        """What traces accesses like the one in ``record``, and the entries after them."""
         kind, vcpu, el, origin = type(record.reason), record.vcpu, record.el, record.pc
         pc = origin + _INSTRUCTION & MASK64
         exit_event, entry_event = self._describer.access_like(record), self._describer.entry_like(vcpu, pc, el)

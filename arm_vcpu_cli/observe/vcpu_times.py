@@ -25,11 +25,11 @@ class VcpuTimes:
         event may still wake it."""
 
     def remembered(self) -> Any:
-        """See :class:`~arm_vcpu_cli.saved.Remembers`."""
+        """How far each vCPU's time is ahead now."""
         return dict(self._ahead)
 
     def recall(self, remembered: Any) -> None:
-        """See :class:`~arm_vcpu_cli.saved.Remembers`."""
+        """Restore the times that :meth:`remembered` gave."""
         self._ahead = dict(remembered)
 
     def now(self) -> int:

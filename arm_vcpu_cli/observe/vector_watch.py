@@ -65,11 +65,11 @@ class VectorWatch:
         """Those that are watched, and those that will be again: the hooks of a table stay."""
 
     def remembered(self) -> Any:
-        """See :class:`~arm_vcpu_cli.saved.Remembers`."""
+        """The address of the vectors, and the vectors that are watched."""
         return self._current, frozenset(self._watched)
 
     def recall(self, remembered: Any) -> None:
-        """See :class:`~arm_vcpu_cli.saved.Remembers`."""
+        """Restore what :meth:`remembered` gave."""
         self._current, watched = remembered
         self._watched = set(watched)
 

@@ -28,22 +28,22 @@ class ExitLog(Sequence[Event]):
         self._end: TraceEnd | None = None
         self._totals: tuple[Mapping[str, int], int] = ({}, 0)
 
-    # What a tracer tells it ------------------------------------------------------------------------------------
+    # What a tracer reports -------------------------------------------------------------------------------------
 
     def header(self, header: TraceHeader) -> None:
-        """See :class:`~arm_vcpu_cli.trace.sinks.TraceSink`."""
+        """Keep the header of the trace."""
         self._header = header
 
     def event(self, event: TraceEvent) -> None:
-        """See :class:`~arm_vcpu_cli.trace.sinks.TraceSink`."""
+        """Keep an event."""
         self._events.append(event)
 
     def end(self, end: TraceEnd) -> None:
-        """See :class:`~arm_vcpu_cli.trace.sinks.TraceSink`."""
+        """Keep the end."""
         self._end = end
 
     def summary(self, counts: Mapping[str, int], total: int) -> None:
-        """See :class:`~arm_vcpu_cli.trace.sinks.TraceSink`."""
+        """Keep the counts."""
         self._totals = (counts, total)
 
     # What tests see of it --------------------------------------------------------------------------------------

@@ -40,15 +40,15 @@ class Forkable(Protocol):
     """A machine, as far as a child asks it."""
 
     def run(self, *, timeout: float = 0.0, guest_timeout: float = 0.0) -> Result:
-        """See :class:`~arm_vcpu_cli.api.Machine`."""
+        """Run the guest to its end or a limit."""
 
     def expect(
         self, pattern: str | re.Pattern[str], *, timeout: float = 60.0, host_timeout: float = 60.0
     ) -> re.Match[str]:
-        """See :class:`~arm_vcpu_cli.api.Machine`."""
+        """Run the guest until its console shows a text, and return the match."""
 
     def send(self, data: str | bytes) -> None:
-        """See :class:`~arm_vcpu_cli.api.Machine`."""
+        """Let the guest receive ``data``."""
 
 
 class Child:

@@ -35,7 +35,7 @@ class UartLine:
         self._clock = clock
 
     def wait(self) -> None:
-        """See :class:`~arm_vcpu_cli.devices.serial_line.SerialLine`."""
+        """Let time pass for a guest that polls its empty line."""
         self._console.wait(skips=not self._clock.follows_host)
         self._clock.skip_to(self._clock.now() + _IDLE_NANOSECONDS)
         self._clock.rearm()

@@ -57,7 +57,7 @@ class TimelineAlarm:
         self.due = NEVER
 
     def set(self, tick: int) -> None:
-        """See :class:`~arm_vcpu_cli.devices.device_clock.Alarm`."""
+        """Set the alarm to a tick of the counter; one too far away to be reached is not set."""
         due = tick * NANOSECONDS_PER_TICK
         self.set_at(due if due < _LAST_ALARM else NEVER)
 
@@ -86,7 +86,7 @@ class DeviceClock:
         self.ticks = timeline.ticks
 
     def alarm(self, callback: Callable[[], None], name: str) -> TimelineAlarm:
-        """See :class:`~arm_vcpu_cli.devices.device_clock.Clock`."""
+        """Return an alarm of this owner, on the timeline of its vCPU."""
         return self._timeline.alarm(callback, name=f"{self._owner}.{name}", cpu=self._cpu)
 
 
@@ -148,7 +148,7 @@ class Timeline(ABC):
         self.rearm()
 
     def ticks(self) -> int:
-        """See :class:`~arm_vcpu_cli.devices.device_clock.Clock`."""
+        """The counter: the time in ticks."""
         return self.now() // NANOSECONDS_PER_TICK
 
     def alarm(
@@ -160,7 +160,7 @@ class Timeline(ABC):
         silent: bool = False,
         again: bool = False,
     ) -> TimelineAlarm:
-        """See :class:`~arm_vcpu_cli.devices.device_clock.Clock`; without ``cpu`` it is the machine's. It is set at once
+        """Return an alarm of a vCPU; without ``cpu`` it is the machine's. It is set at once
         if a loaded state has an alarm of its name set.
 
         ``again``: it replaces an existing alarm of that name, and keeps its time. Raises ValueError if one exists and

@@ -93,11 +93,11 @@ class Faults:
 
     @property
     def limit(self) -> int | None:
-        """See :class:`~arm_vcpu_cli.vm.faults.machine_faults.MachineFaults`."""
+        """The number of the instruction at which the next fault is due; None if none waits for one."""
         return min((number for _, number in self._instructions()), default=None)
 
     def at_limit(self, executed: int | None = None) -> None:
-        """See :class:`~arm_vcpu_cli.vm.faults.machine_faults.MachineFaults`."""
+        """Inject the faults that are due at the number of instructions executed so far."""
         machine = self._connected()
         if executed is None:
             executed = sum(control.executed() for control in self._controls)

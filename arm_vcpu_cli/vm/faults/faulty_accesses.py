@@ -45,7 +45,7 @@ class FaultyAccesses:
         self._writers: Final = tuple(fault for fault in faults if _counts(fault, Direction.WRITE))
 
     def read(self, ipa: int, width: int) -> int | Outcome:
-        """See :class:`~arm_vcpu_cli.arm_vcpu.platform.Platform`, ``mmio_read``."""
+        """Read a device register, with the faults that concern the access."""
         affected = self._affected(self._readers, ipa, width)
         if self._aborts(affected, f"read of {ipa:#x}"):
             return Outcome.ABORT
@@ -61,7 +61,7 @@ class FaultyAccesses:
         return value
 
     def write(self, ipa: int, width: int, value: int) -> Outcome:
-        """See :class:`~arm_vcpu_cli.arm_vcpu.platform.Platform`, ``mmio_write``."""
+        """Write a device register, with the faults that concern the access."""
         affected = self._affected(self._writers, ipa, width)
         if self._aborts(affected, f"write to {ipa:#x}"):
             return Outcome.ABORT

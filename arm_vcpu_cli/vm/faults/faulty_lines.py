@@ -41,7 +41,7 @@ class FaultyLines:
         """The INTIDs of wrapped inputs."""
 
     def wrap(self, cpu: int, intid: int, line: IrqLine) -> IrqLine:
-        """See :data:`~arm_vcpu_cli.devices.gic.controller.LineWrapper`."""
+        """The input of an interrupt with the faults that concern it; the input itself if there are none."""
         faults = [fault for fault in self._faults if _concerns(fault, cpu, intid)]
         if not faults:
             return line

@@ -111,11 +111,11 @@ class Watch:
         self._outputs = list(signalled)
 
     def remembered(self) -> Any:
-        """See :class:`~arm_vcpu_cli.saved.Remembers`."""
+        """The states of all interrupts and outputs as they were last looked at."""
         return [bank.remembered() for bank in (*self._private, self._shared)], list(self._outputs)
 
     def recall(self, remembered: Any) -> None:
-        """See :class:`~arm_vcpu_cli.saved.Remembers`; of another watch of the same GIC, too."""
+        """Restore what :meth:`remembered` gave, here or in another watch of the same GIC."""
         banks, outputs = remembered
         for bank, of_bank in zip((*self._private, self._shared), banks, strict=True):
             bank.recall(of_bank)
