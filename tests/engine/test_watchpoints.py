@@ -212,7 +212,7 @@ def test_vectors_of_sve_hit_where_they_access(guest: Guest) -> None:
 
 def test_a_core_without_them_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watchpoint_trial, "notices_accesses", lambda: False)
-    with Guest("accesses", platform=Script()) as guest, pytest.raises(EngineError, match="not with this build"):
+    with Guest("accesses", platform=Script()) as guest, pytest.raises(EngineError, match="not available"):
         guest.core.set_watchpoints([WatchedRange(AT, 1, True, True)], lambda _hit: True)
 
 
