@@ -88,7 +88,9 @@ def guest_cpu(core: CpuCore, description: MachineDescription) -> GuestCpu:
     if description.el2.trap_id_registers:
         switched = dict(description.cpu.features)
         told = guest_id_registers(core, gic=description.has_gic_registers, features=switched)
-    return GuestCpu(core.model, implemented_features(values), implemented_features(told))
+    announced = implemented_features(told)
+    # A guest is told of some that the core has and does not announce.
+    return GuestCpu(core.model, announced | implemented_features(values), announced)
 
 
 def _read(core: CpuCore, reg: SysReg) -> int:

@@ -138,7 +138,7 @@ def test_names_and_the_vcpu_concerned(tmp_path: Path) -> None:
     [
         ("", '1: fault[0].kind: missing, expected "external-abort", "serror", '),
         ('kind = "flp"', '2: fault[0].kind: expected "external-abort", '),
-        (f'kind = "serror"\n{TIMED}\nbit = 1', '4: fault[0].bit: a fault of the kind "serror" have no such key'),
+        (f'kind = "serror"\n{TIMED}\nbit = 1', '4: fault[0].bit: faults of the kind "serror" have no such key'),
         (f'kind = "serror"\n{TIMED}\nbits = 1', '4: fault[0].bits: unknown key (did you mean "bit"?)'),
         ('kind = "serror"', "1: fault[0].at: missing, expected one of the keys time, instructions, symbol, "),
         ('kind = "serror"\nat = 5', "3: fault[0].at: expected a table, found 5"),

@@ -107,9 +107,9 @@ def test_el2_is_out_of_reach_unless_the_guest_looks_where_it_is() -> None:
         (ELF._replace(machine=62), "it is for x86-64, 64-bit"),
         (ELF._replace(machine=40, bits=32), "it is for Arm (AArch32), 32-bit"),
         (ELF._replace(is_big_endian=True), "it is for AArch64, 64-bit, big-endian"),
-        (ELF._replace(type=1), "it is no program but a relocatable object"),
-        (ELF._replace(interpreter="/lib/ld.so"), "nothing here loads /lib/ld.so"),
-        (ELF._replace(is_for_linux=True), "it is a program for Linux"),
+        (ELF._replace(type=1), "it is not a program but a relocatable object"),
+        (ELF._replace(interpreter="/lib/ld.so"), "armvcpu does not load /lib/ld.so"),
+        (ELF._replace(is_for_linux=True), "it is a Linux program"),
     ],
 )
 def test_a_program_for_something_else_is_told_so_and_nothing_more(elf: ElfSurvey, words: str) -> None:
