@@ -80,7 +80,6 @@ class Tracer:
         self._event: Callable[[TraceEvent], object] = sink.event
         self._once: Once | None = None
         self._describer = describer
-        self._describe_exit, self._describe_entry = describer.exit, describer.entry
         self._options = options
         self._caller = caller
         self._signalled = signalled
@@ -177,9 +176,9 @@ class Tracer:
             caller = 0 if find is None else find(record.pc, record.lr, record.fp)
             if self._unbounded:
                 # The same as _tell, without the call.
-                self._event(self._describe_exit(number, record, caller))
+                self._event(self._describer.exit(number, record, caller))
             else:
-                self._tell(self._describe_exit, number, record, caller)
+                self._tell(self._describer.exit, number, record, caller)
         if self.wants_entries:
             self._exited.add(record.vcpu)
         self._inside = False
@@ -199,15 +198,18 @@ class Tracer:
         entries, time, find, at_once = self.wants_entries, self._time, self._caller, self._unbounded
 
         def again(happened: int, host_ns: int | None, value: int, lr: int, fp: int, lines: int) -> None:
-            # As in exit and entry.
+            # As in exit, entry and _tell.
             self._seen = number = self._seen + 1
             self._kinds[kind] += 1
             if self.at_exit is not None:
                 self.at_exit()
+            ring = self._ring
             if self._open:
                 caller = 0 if find is None else find(origin, lr, fp)
                 if at_once:
                     self._event(exit_event(number, happened, value, host_ns, caller))
+                elif ring is not None and self._left < 0:
+                    ring.append((exit_event, (number, happened, value, host_ns, caller)))
                 else:
                     self._tell(exit_event, number, happened, value, host_ns, caller)
             self._inside = False
@@ -220,6 +222,8 @@ class Tracer:
                 self.entry(vcpu, pc, el, irq=bool(lines & VI), fiq=bool(lines & VF))
             elif self._open and at_once:
                 self._event(entry_event(number, time()))
+            elif self._open and ring is not None and self._left < 0:
+                ring.append((entry_event, (number, time())))
             elif self._open:
                 self._tell(entry_event, number, time())
 
@@ -263,9 +267,9 @@ class Tracer:
             return
         virq = ("irq fiq" if fiq else "irq") if irq else "fiq" if fiq else ""
         if self._unbounded:
-            self._event(self._describe_entry(self._seen, now, vcpu, pc, el, virq))
+            self._event(self._describer.entry(self._seen, now, vcpu, pc, el, virq))
         else:
-            self._tell(self._describe_entry, self._seen, now, vcpu, pc, el, virq)
+            self._tell(self._describer.entry, self._seen, now, vcpu, pc, el, virq)
 
     def exception(self, record: El1ExceptionRecord) -> None:
         """Report an exception that the guest takes without an exit."""
@@ -352,8 +356,6 @@ class Tracer:
         """Report no events until :meth:`open`."""
         self._open = False
 
-    # The end ---------------------------------------------------------------------------------------------------
-
     def end(self, result: RunResult, report: Sequence[str] = ()) -> None:
         """Report the remaining events and the end of the run, with the ``report`` on it if there is one."""
         self._finish()
@@ -374,8 +376,6 @@ class Tracer:
     def close(self) -> None:
         """Report the counts of all exits by reason."""
         self._sink.summary(self.counts, self._seen)
-
-    # -----------------------------------------------------------------------------------------------------------
 
     def _wanted(self, vcpu: int, now: int) -> bool:
         if not self._open:
