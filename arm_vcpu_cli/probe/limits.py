@@ -91,7 +91,8 @@ LIMITS: Final = (
         ENGINE,
         "Cache maintenance",
         "DC and IC by address never fault and never exit, except for DC ZVA, which takes an external abort on a "
-        "device. Trapped by el2.hcr (TPC and the like), they do nothing. No bit that el2.hcr takes traps AT.",
+        "device. Trapped by el2.hcr (TPC and the like), they do nothing. No bit that el2.hcr takes traps AT or DC ZVA "
+        "(TDZ).",
     ),
     Limit(
         ENGINE,
