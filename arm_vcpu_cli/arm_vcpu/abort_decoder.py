@@ -167,7 +167,11 @@ class AbortDecoder:
         instruction = None if word is None else decode(word)
         if instruction is None or instruction == _DC_ZVA:
             return None
-        return self._instruction(ipa, True, instruction)
+        store = self._instruction(ipa, True, instruction)
+        if store.accesses is not None and any((each.ipa ^ ipa) & ~PAGE_OFFSET for each in store.accesses.elements):
+            # What goes to the other page is not dropped.
+            return DecodedAbort(AbortKind.UNEMULATED, ipa, True, "page-crossing")
+        return store
 
     def _word(self) -> int | None:
         return self._fetch(self._u64[self._pc])

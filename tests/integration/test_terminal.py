@@ -160,7 +160,7 @@ def test_somebody_who_presses_ctrl_c_at_a_deaf_guest_is_told_the_way_out_once() 
         screen.expect(b"spinning\r\n")
         screen.type(b"\x03")
         screen.type(b"\x03")
-        assert screen.expect(b"Ctrl-A x quits\r\n").startswith(b"armvcpu: the guest does not read what you type")
+        assert screen.expect(b"Ctrl-A x quits\r\n").startswith(b"armvcpu: the guest is not reading your input")
         screen.type(b"\x03\x03")
         screen.type(QUIT)
         assert screen.end() == 130
