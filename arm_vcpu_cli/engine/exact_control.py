@@ -34,8 +34,8 @@ from arm_vcpu_cli.arch.registers.sysreg import lookup
 from arm_vcpu_cli.engine.instruction_budget import ARMED, BUDGET, HIT, PAUSE, REQUEST, SIZE, InstructionBudget
 from arm_vcpu_cli.engine.layout import StateLayout
 from arm_vcpu_cli.engine.port import ExceptionHook, StopReason
-from arm_vcpu_cli.engine.refusals import COUNT, FREE, SINGLY, THREAD
-from arm_vcpu_cli.engine.single_steps import SingleSteps, register_address, single_steps
+from arm_vcpu_cli.engine.refusals import COUNT, FREE, SINGLY, THREAD, register_address
+from arm_vcpu_cli.engine.single_steps import SingleSteps, single_steps
 from arm_vcpu_cli.engine.stubs import ASKED
 from arm_vcpu_cli.engine.switched_hooks import Wrapper
 from arm_vcpu_cli.engine.unicorn_api import Engine

@@ -20,7 +20,7 @@ from arm_vcpu_cli.engine.discovery import known_layout
 from arm_vcpu_cli.engine.interposition import interpose
 from arm_vcpu_cli.engine.known_builds import known_build
 from arm_vcpu_cli.engine.layout import StateLayout
-from arm_vcpu_cli.engine.refusals import X0_IN_STATE
+from arm_vcpu_cli.engine.refusals import register_address
 from arm_vcpu_cli.engine.throwaway import HCR_RW, ThrowAwayEngine, throw_away_engine
 
 _FUNCTION: Final = "fp_exception_el_aarch64"
@@ -77,7 +77,7 @@ _FMOV_D0_X0, _SVC = 0x9E67_0000, 0xD400_0001
 def take_fp_traps() -> bool:
     """Have the engines of this process trap them, from now on; whether that is possible."""
     layout = known_layout()
-    offsets = [layout.sysregs[register] - layout.x0 + X0_IN_STATE for register in (_CPACR_EL1, _CPTR_EL2)]
+    offsets = [register_address(0, layout, layout.sysregs[register]) for register in (_CPACR_EL1, _CPTR_EL2)]
     interposition = interpose({_FUNCTION: _STUB, _RAISE: _RAISE_STUB}, offsets, again=True)
     if interposition is None:
         return False

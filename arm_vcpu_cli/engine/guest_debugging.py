@@ -10,7 +10,7 @@ import ctypes
 from typing import Final
 
 from arm_vcpu_cli.engine.layout import StateLayout
-from arm_vcpu_cli.engine.refusals import X0_IN_STATE, state_place
+from arm_vcpu_cli.engine.refusals import register_address, state_place
 from arm_vcpu_cli.engine.unicorn_api import Engine, library_function
 from arm_vcpu_cli.engine.watchpoint_stubs import (
     FAULT_ADDRESS,
@@ -41,7 +41,7 @@ class GuestDebugging:
         pointer, distance = place
         self._cpu = ctypes.c_uint64.from_address(engine.structure + pointer).value
         state = self._cpu + distance
-        self.registers = state + X0_IN_STATE - layout.x0
+        self.registers = register_address(state, layout, 0)
         self.words = taken = table.take(state)
         if taken is None:
             return

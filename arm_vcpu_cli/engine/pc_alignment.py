@@ -15,7 +15,7 @@ from typing import Final
 
 from arm_vcpu_cli.engine.discovery import known_layout
 from arm_vcpu_cli.engine.interposition import Interposition, interpose
-from arm_vcpu_cli.engine.refusals import X0_IN_STATE, state_place
+from arm_vcpu_cli.engine.refusals import register_address, state_place
 from arm_vcpu_cli.engine.unicorn_api import library_function
 
 _TRANSLATE, _RAISE = "tb_gen_code_aarch64", "raise_exception_aarch64"
@@ -67,5 +67,5 @@ def take_pc_alignment_faults() -> Interposition | None:
     if place is None or raising is None:
         return None
     layout = known_layout()
-    offsets = (each - layout.x0 + X0_IN_STATE for each in (layout.fault_address, layout.aarch64))
+    offsets = (register_address(0, layout, each) for each in (layout.fault_address, layout.aarch64))
     return interpose({_TRANSLATE: _TRANSLATE_STUB, _RAISE: _RAISE_STUB}, (place[1], *offsets, raising), again=True)

@@ -15,7 +15,7 @@ from arm_vcpu_cli.arch.registers.el1regs import Sctlr
 from arm_vcpu_cli.arch.registers.sysreg import lookup
 from arm_vcpu_cli.engine.discovery import known_layout
 from arm_vcpu_cli.engine.known_builds import known_build
-from arm_vcpu_cli.engine.refusals import X0_IN_STATE
+from arm_vcpu_cli.engine.refusals import register_address
 from arm_vcpu_cli.engine.replaced_helpers import replace_helpers
 from arm_vcpu_cli.engine.unicorn_api import library_function
 
@@ -107,7 +107,7 @@ def sign_as_specified() -> bool:
     if len(functions) != len(_FUNCTIONS):
         return False
     layout = known_layout()
-    offsets = (layout.sysregs[lookup(name)] - layout.x0 + X0_IN_STATE for name in ("SCTLR_EL1", "HCR_EL2"))
+    offsets = (register_address(0, layout, layout.sysregs[lookup(name)]) for name in ("SCTLR_EL1", "HCR_EL2"))
     stubs = {
         name: _BEFORE_DATA + data.to_bytes(4, "little") + _BEFORE_ENABLED + enabled.to_bytes(4, "little") + _REST
         for name, (data, enabled) in _SIGN.items()

@@ -18,7 +18,7 @@ from typing import Final
 from arm_vcpu_cli.arch.registers.sysreg import lookup
 from arm_vcpu_cli.engine.discovery import known_layout
 from arm_vcpu_cli.engine.interposition import Interposition
-from arm_vcpu_cli.engine.refusals import X0_IN_STATE
+from arm_vcpu_cli.engine.refusals import register_address
 from arm_vcpu_cli.engine.replaced_helpers import replace_helpers
 from arm_vcpu_cli.engine.unicorn_api import library_function
 
@@ -96,5 +96,5 @@ def heed_pstate() -> Interposition | None:
         return None
     layout = known_layout()
     places = layout.aarch64, layout.pstate, layout.pc, layout.sysregs[lookup("MDSCR_EL1")]
-    offsets = (each - layout.x0 + X0_IN_STATE for each in places)
+    offsets = (register_address(0, layout, each) for each in places)
     return replace_helpers({_RETURN: _RETURN_STUB, _UNMASK: _UNMASK_STUB}, *functions, *offsets)

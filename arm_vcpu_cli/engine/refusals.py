@@ -22,6 +22,7 @@ from typing import Final
 from arm_vcpu_cli.engine import unicorn_api
 from arm_vcpu_cli.engine.interposition import interpose
 from arm_vcpu_cli.engine.known_builds import known_build
+from arm_vcpu_cli.engine.layout import StateLayout
 from arm_vcpu_cli.engine.unicorn_api import WORD, Engine, library_function
 
 _ABORT, _TRANSLATE, _RAISE = "abort", "tb_gen_code_aarch64", "raise_exception_aarch64"
@@ -141,6 +142,12 @@ def entry_of(engine: Engine) -> Entry:
         if entry is not None:
             return entry
     return Entry(memoryview(bytearray(_ENTRY_WORDS * WORD)).cast("q"))
+
+
+def register_address(state: int, layout: StateLayout, offset: int) -> int:
+    """Where the core itself has what lies at an offset of its saved state; ``state`` is where its registers are,
+    0 for the offset from there."""
+    return state + X0_IN_STATE + offset - layout.x0
 
 
 @cache

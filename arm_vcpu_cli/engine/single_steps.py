@@ -16,8 +16,7 @@ import ctypes
 import struct
 from typing import Final
 
-from arm_vcpu_cli.engine.layout import StateLayout
-from arm_vcpu_cli.engine.refusals import X0_IN_STATE, state_place
+from arm_vcpu_cli.engine.refusals import state_place
 from arm_vcpu_cli.engine.unicorn_api import WORD, Engine, library_function
 
 _DEBUG_HANDLER: Final = "arm_debug_excp_handler_aarch64"
@@ -81,8 +80,3 @@ def single_steps(engine: Engine) -> SingleSteps | None:
     if len(handlers) != 1:
         return None
     return SingleSteps(engine, cpu + distance, cpu + 4 * found[0], handlers[0])
-
-
-def register_address(state: int, layout: StateLayout, offset: int) -> int:
-    """Where the core itself has what lies at an offset of its saved state; ``state`` is where its registers are."""
-    return state + X0_IN_STATE + offset - layout.x0

@@ -21,8 +21,7 @@ from arm_vcpu_cli.engine.host_cpu import is_linux, is_x86
 from arm_vcpu_cli.engine.interposition import executable
 from arm_vcpu_cli.engine.known_builds import known_build
 from arm_vcpu_cli.engine.layout import StateLayout
-from arm_vcpu_cli.engine.refusals import state_place
-from arm_vcpu_cli.engine.single_steps import register_address
+from arm_vcpu_cli.engine.refusals import register_address, state_place
 from arm_vcpu_cli.engine.unicorn_api import Engine, library_function
 
 _ENTER: Final = "arm_cpu_do_interrupt_aarch64"
