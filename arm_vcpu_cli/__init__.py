@@ -1,17 +1,17 @@
 """armvcpu: AArch64 guests at EL1 under a modelled EL2.
 
-The Rust crates arm_vcpu and axvcpu in Python, over the Unicorn engine. The names below are the library; see the
-manual's topic ``library`` for an example that runs a guest with an exit loop of its own.
+The Rust crates arm_vcpu and axvcpu in Python, over the Unicorn engine. The names below are the library; the manual's
+topic ``library`` has an example that runs a guest with its own exit loop.
 
-Importing the package loads nothing else: each name brings its module when it is first asked for (PEP 562).
+Importing the package loads nothing else: each name loads its module on first use (PEP 562).
 """
 
 from __future__ import annotations
 
 from importlib import import_module
 
-# Every type checker takes a constant of this name to be true. The typing module would be most of the time that an
-# import of this package takes.
+# Every type checker assumes that a constant of this name is true. Importing the typing module would take most of the
+# time that an import of this package takes.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Final
@@ -230,9 +230,9 @@ __all__ = [
 ]
 
 if not TYPE_CHECKING:
-    # A type checker that saw this would take every name for one of ours.
+    # A type checker that saw this would accept every name.
     def __getattr__(name: str) -> Any:
-        """A public name, from its module."""
+        """Return the public name ``name`` from its module. Raises AttributeError for any other name."""
         module = _MODULES.get(name)
         if module is None:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -240,5 +240,5 @@ if not TYPE_CHECKING:
 
 
 def __dir__() -> list[str]:
-    """What is loaded already, and all public names."""
+    """Return the names loaded so far and all public names."""
     return sorted({*globals(), *__all__})

@@ -1,6 +1,6 @@
-"""The ``armvcpu`` command, also as ``python -m arm_vcpu_cli``: a signal is one line, however early or late it comes.
+"""The ``armvcpu`` command, also ``python -m arm_vcpu_cli``. A signal prints one line, however early or late it arrives.
 
-Loading the command takes long enough to be interrupted. Nothing that takes long is imported here.
+Loading the command takes long enough to be interrupted, so this module imports nothing that is slow to load.
 """
 
 from __future__ import annotations
@@ -19,37 +19,38 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import Final, NoReturn
 else:
-    # What signal is made of. That makes enumerations first, longer than all else here takes; whoever interrupts it
-    # meets the interpreter.
+    # The C module behind signal. The signal module creates enumerations first, which takes longer than everything else
+    # here, and a Ctrl-C at that time reaches the interpreter's own handler.
     import _signal as signal
 
 _COMMAND: Final = "arm_vcpu_cli.cli.main"
 _INHERITANCE: Final = "arm_vcpu_cli.cli.inheritance"
 _PLAIN: Final = 2
-"""Words: a command and its guest."""
+"""The number of words in a command line of a command and its guest."""
 _STDERR: Final = 2
 _INTERRUPTED: Final = 130
 _PATIENCE: Final = 1.0
-"""Seconds for which a reader of stderr is waited for."""
+"""Seconds to wait for the reader of stderr."""
 _AGAIN_SECONDS: Final = 0.01
 
 
 class _Interrupt(BaseException):
-    """Ctrl-C. For a KeyboardInterrupt click prints an empty line, and the interpreter may kill itself at the end."""
+    """Ctrl-C. For a KeyboardInterrupt click prints an empty line, and the interpreter may end itself with the
+    signal."""
 
 
 class _Interrupts:
-    """What the signals do that ask a command to end. Those that are ignored from outside (nohup) stay so."""
+    """Handles the signals that ask a command to end. Signals that were ignored at the start (nohup) stay ignored."""
 
     def __init__(self) -> None:
         self.raises = False
-        """Whether there may be something to tidy up, so that the command is left by an exception. An exception in the
-        middle of an import may be printed and lost, or taken for a missing module."""
+        """Whether to leave the command with an exception, because there may be something to clean up. An exception in
+        the middle of an import may be printed and lost, or mistaken for a missing module."""
         self._said = False
         self._number = int(signal.SIGINT)
 
     def begin(self) -> None:
-        """Handle them from now on, for the rest of the process."""
+        """Handle the signals for the rest of the process."""
         if signal.getsignal(signal.SIGINT) == signal.default_int_handler:
             signal.signal(signal.SIGINT, self._handle)
         for number in (signal.SIGTERM, signal.SIGHUP):
@@ -59,13 +60,13 @@ class _Interrupts:
         sys.unraisablehook = self._lost
 
     def say(self) -> None:
-        """The one line."""
+        """Print the one line."""
         if self._said:
             return
         self._said = True
         try:
             if not import_module("select").select([], [_STDERR], [], _PATIENCE)[1]:
-                # Nobody reads it.
+                # Nobody reads stderr.
                 return
             os.write(_STDERR, b"armvcpu: interrupted\n")
         except (OSError, ValueError):
@@ -75,24 +76,24 @@ class _Interrupts:
         self._number = number
         if self.raises:
             raise _Interrupt
-        # There and then: nothing has been begun, or everything is done.
+        # Exit at once: nothing has started, or everything is done.
         self.say()
         os._exit(_INTERRUPTED)
 
     def _lost(self, unraisable: sys.UnraisableHookArgs) -> None:
-        """An exception in a destructor or a callback from C goes no further: try again a little later."""
+        """Try again a little later: the interpreter drops an exception in a destructor or in a callback from C."""
         if isinstance(unraisable.exc_value, _Interrupt):
             signal.setitimer(signal.ITIMER_REAL, _AGAIN_SECONDS)
         else:
             sys.__unraisablehook__(unraisable)
 
     def _repeat(self, _number: int, _frame: FrameType | None) -> None:
-        # Whoever has taken the signal over since gets it.
+        # A handler installed since then gets the signal.
         signal.raise_signal(self._number)
 
 
 def _archived(words: Sequence[str]) -> str:
-    """The name of the archive for a command line. A run without options loads less than one with."""
+    """Return the name of the archive for a command line. A run without options loads less than one with options."""
     if not words or not (words[0].isascii() and words[0].isalpha()):
         return "archive"
     return f"{words[0]}.archive" if len(words) == _PLAIN else f"{words[0]}.options.archive"
@@ -101,8 +102,8 @@ def _archived(words: Sequence[str]) -> str:
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit with its status.
 
-    Without ``arguments`` the command line is that of the process, which is the command's own then: its signals, what it
-    has inherited, and its end.
+    Without ``arguments`` this is the command line of the process, and the command then owns the process: its signals,
+    the resources that it inherited, and its exit.
     """
     if arguments is not None:
         import_module(_COMMAND).main(arguments)
@@ -111,8 +112,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     status = _INTERRUPTED
     try:
         try:
-            # Nothing of what is loaded is ever garbage, and looking for some takes a tenth of the start. What runs
-            # for long switches the collector on again.
+            # Loaded objects never become garbage, and searching them takes a tenth of the start-up time. Long runs
+            # enable the collector again.
             gc.disable()
             archive = CodeArchive(sys.modules[__package__], _archived(sys.argv[1:]))
             sys.meta_path.insert(0, archive)
@@ -127,7 +128,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except _Interrupt:
         interrupts.say()
         status = _INTERRUPTED
-    # The interpreter would take its time to shut down, and die of a signal in the middle of it. All is written.
+    # The interpreter's shutdown is slow, and a signal could kill it halfway. All output is written by now.
     os._exit(status)
 
 

@@ -3,15 +3,15 @@
     with Machine.open("guest.elf", "board.toml", cpus=4) as machine:
         result = machine.run(timeout=10)
 
-or be copied in a process of its own, which takes some milliseconds:
+A copy in a process of its own takes some milliseconds:
 
     with machine.fork() as child:
         result = child.run(input=b"root\n", timeout=10)
         print(result.ending, result.console.decode(), hex(result.registers[0]["pc"]))
 
-What the command line does with a guest is the same with a terminal around it.
+The command line does the same with a guest, and adds a terminal.
 
-A machine can be saved where it stands, and go on from there as often as wanted, in any process:
+A saved machine continues from there, any number of times and in any process:
 
     with Machine.open("vmlinuz", bootargs="console=ttyAMA0") as machine:
         machine.expect("login: ")
@@ -64,14 +64,14 @@ if TYPE_CHECKING:
     from arm_vcpu_cli.vm.snapshot_loading import Snapshot
 
 _CAPTURED: Final = "arm_vcpu_cli.host.captured_console"
-"""Needed only where the caller brings no console."""
+"""Loaded only if the caller provides no console."""
 _GUEST_TIME: Final = "arm_vcpu_cli.vm.watch.guest_time"
-"""Needed only for runs with a limit of it."""
+"""Loaded only for runs with a limit on it."""
 _CONVERSATION: Final = "arm_vcpu_cli.vm.conversation"
-"""Needed only where somebody waits for what the guest prints."""
+"""Loaded only if the caller waits for console output."""
 _SAVING: Final = "arm_vcpu_cli.vm.snapshot_saving"
 _SNAPSHOTS: Final = "arm_vcpu_cli.vm.snapshot_loading"
-"""Loaded only for machines that are saved, or come from a snapshot."""
+"""Loaded only for machines that are saved or come from a snapshot."""
 _FORKED: Final = "arm_vcpu_cli.vm.forked"
 """Loaded only for machines that are copied."""
 
@@ -80,32 +80,32 @@ FilePath = str | os.PathLike[str]
 
 
 class Machine:
-    """A machine with its guest loaded; a context manager, which gives back the engine and the guest's memory."""
+    """A machine with its guest loaded; as a context manager, it releases the engine and the guest's memory."""
 
     def __init__(self, machine: parts.Machine, captured: CapturedConsole | None) -> None:
         """Use :meth:`open`."""
         self.parts = machine
-        """What the machine is made of, for whoever wants more than this class offers; nothing about it is promised."""
+        """The parts of the machine, for uses that this class does not cover. They are not a stable interface."""
         self.cpus: Final = tuple(VirtualCpu(cpu, lambda: self.is_open) for cpu in machine.cpus)
-        """The vCPUs. Their registers have values once the machine is started."""
+        """The vCPUs. Their registers have values once the machine has started."""
         self._captured = captured
         if captured is not None:
             captured.starved = partial(stop_in_vain, machine)
         self._conversation: Conversation | None = None
         self._attached = False
-        """Whether it has devices of the caller's."""
+        """Whether the caller has attached devices."""
         self._started = False
         self.last_run: RunResult | None = None
-        """How the last run ended, None before the first."""
+        """The result of the last run, None before the first."""
         self._is_over = False
         self._input = b""
-        """What the guest receives once it has its state."""
+        """Input that the guest receives once its state is loaded."""
         self._snapshot: Snapshot | None = None
         self._resumed: Snapshot | None = None
-        """What the watchers of the next run go on from."""
+        """The snapshot whose watchers the next run continues."""
         self._children: WeakSet[Child] = WeakSet()
         self._watchers: GuestRun | None = None
-        """Those of the last run."""
+        """The watchers of the last run."""
 
     @classmethod
     def open(
@@ -118,17 +118,17 @@ class Machine:
         from_snapshot: FilePath | Snapshot | None = None,
         **overrides: Unpack[Overrides],
     ) -> Self:
-        """Build a machine with a guest in it.
+        """Build a machine and load its guest.
 
-        ``guest`` is a file (ELF, a Linux kernel or a raw binary). ``machine`` is a machine file, or what would stand in
-        one; without it the machine is "virt". ``overrides`` are ``cpus``, ``gic``, ``memory_size`` (bytes),
-        ``bootargs``, ``phys_cpus``, ``schedule``, ``reboot``, ``cpu`` (a model), ``arguments`` (of the guest program),
-        ``dtb``, ``loads`` (files and their IPAs) and ``semihosting_dir``. ``input`` is what the guest receives; then it
-        ends, until :meth:`send` sends more. With a ``console`` of your own, which stays yours to close, the guest's
-        output goes there instead of to :attr:`console`, and ``input`` is not used.
+        ``guest`` is a file (ELF, a Linux kernel or a raw binary). ``machine`` is a machine file or its contents as a
+        mapping; the default is the machine "virt". ``overrides`` are ``cpus``, ``gic``, ``memory_size`` (bytes),
+        ``bootargs``, ``phys_cpus``, ``schedule``, ``reboot``, ``cpu`` (a model), ``arguments`` (to the guest program),
+        ``dtb``, ``loads`` (files and their IPAs) and ``semihosting_dir``. The guest receives ``input``, and more with
+        :meth:`send`. If you pass a ``console``, which you close yourself, the guest's output goes there instead of to
+        :attr:`console`, and ``input`` is not used.
 
-        ``from_snapshot`` is a file of :meth:`snapshot`, and takes the place of all that describes a machine: this one
-        goes on from there. ``guest`` is then only for its symbols, and needed only if its file has been moved.
+        ``from_snapshot`` is a file written by :meth:`snapshot`. It replaces everything that describes a machine, and
+        the guest continues from there. ``guest`` then only provides symbols; pass it if its file has moved.
 
         Raises :class:`GuestFileError`, :class:`MachineFileError`, :class:`UsageError` or :class:`EngineError`, and
         :class:`FileError` for a snapshot.
@@ -163,9 +163,9 @@ class Machine:
     # Before it runs --------------------------------------------------------------------------------------------
 
     def attach(self, device: MmioDevice, base: int, size: int, *, name: str = "") -> None:
-        """Put a device of your own at the IPAs from ``base`` on, where all vCPUs see it.
+        """Map a device of your own at the IPAs from ``base`` to ``base + size``, visible to all vCPUs.
 
-        Raises :class:`UsageError` for what is no device, :class:`MemoryMapError` where something else is.
+        Raises :class:`UsageError` if ``device`` is not a device, :class:`MemoryMapError` if the range is taken.
         """
         for method in ("read", "write"):
             if not callable(getattr(device, method, None)):
@@ -181,7 +181,8 @@ class Machine:
             bus.add(name or f"{type(device).__name__.lower()}@{base:x}", base, size, device)
 
     def irq(self, intid: int) -> IrqLine:
-        """The input of a shared interrupt (INTID 32 and up), for a device of your own. Raises :class:`UsageError`."""
+        """Return the input line of a shared interrupt (INTID 32 and up) for a device of your own. Raises
+        :class:`UsageError`."""
         gic = self.parts.gic
         if gic is None:
             raise UsageError("the machine has no interrupt controller")
@@ -191,7 +192,8 @@ class Machine:
             raise UsageError(str(error)) from error
 
     def observe(self, observer: ExitObserver) -> None:
-        """Tell ``observer`` of each exit of each vCPU; several may observe. Before the machine is started."""
+        """Notify ``observer`` of each exit of each vCPU. Call this before the machine starts; there may be several
+        observers."""
         if self._started:
             raise UsageError("an observer can only be added before the first run")
         self.parts.observe(observer)
@@ -199,7 +201,7 @@ class Machine:
     # Running ---------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Enable virtualisation and bind the vCPUs; :meth:`run` does it if need be. A machine from a snapshot has
+        """Enable virtualisation and bind the vCPUs; :meth:`run` calls this if necessary. A machine from a snapshot has
         its state from here on. Raises :class:`FileError` if the snapshot is damaged."""
         if not self.is_open:
             raise UsageError("the machine is closed")
@@ -214,14 +216,14 @@ class Machine:
             if self._captured is not None:
                 if self._input:
                     self.parts.input.send(self._input)
-                # As without a snapshot: nothing else arrives until somebody sends it.
+                # As without a snapshot, the input ends here until the caller sends more.
                 self._captured.feed(b"")
 
     def run(self, *, timeout: float = 0.0, guest_timeout: float = 0.0) -> Result:
-        """Run the guest to its end, or for ``timeout`` seconds of the host or ``guest_timeout`` seconds of its own time
-        (0: without a limit).
+        """Run the guest to its end, for ``timeout`` seconds of the host, or for ``guest_timeout`` seconds of its own
+        time (0: no limit).
 
-        A guest that was stopped by a limit, or that waits, goes on with the next call.
+        A guest stopped by a limit, or waiting, continues with the next call.
         """
         result = self._run(timeout, guest_timeout)
         registers = tuple(cpu.registers() for cpu in self.cpus)
@@ -230,14 +232,14 @@ class Machine:
         )
 
     def run_watched(self, watchdog: Watchdog) -> RunResult:
-        """Run the guest to its end, or until ``watchdog``, which has been entered, stops it. A guest that has ended
-        for good does not run again: the result is the same."""
+        """Run the guest to its end, or until ``watchdog``, which must be entered, stops it. A guest that has ended for
+        good does not run again: the result is the same."""
         if self._is_over and self.last_run is not None:
             return self.last_run
         self.start()
         before, run = self._watchers, GuestRun(self.parts, watchdog)
         if before is not None:
-            # What they have seen of the guest belongs together, and a reset goes back to where it started.
+            # The observations of one guest belong together, and a reset returns to where it started.
             run.panic, run.idle, run.power_on = before.panic, before.idle, before.power_on
         self._watchers = run
         self.parts.seen_enough = None
@@ -248,8 +250,8 @@ class Machine:
         return result
 
     def hand_over(self, run: GuestRun) -> None:
-        """Let the watchers of a run of this machine go on from those of the snapshot, if it has just come from one.
-        Raises :class:`FileError` if they are damaged."""
+        """Let the watchers of ``run`` continue those of the snapshot, if this machine has just been loaded from one.
+        Raises :class:`FileError` if their state is damaged."""
         resumed, self._resumed = self._resumed, None
         if resumed is not None:
             resumed.restore_run(run)
@@ -263,14 +265,14 @@ class Machine:
         facts: Mapping[str, str] = NO_FACTS,
         run: GuestRun | None = None,
     ) -> None:
-        """Save the machine, whose guest is stopped, to a file, from which :meth:`open` makes one that goes on here.
+        """Save the machine, whose guest is stopped, to a file from which :meth:`open` continues.
 
-        The file is complete under its name or not there. It is compressed if the extra ``zstd`` is installed, unless
-        ``compress`` says otherwise. ``note`` is for people, ``facts`` are those of the recording of the run, if there
-        is one, and ``run`` has the watchers of a run that is not :meth:`run`'s.
+        The file appears only when it is complete. It is compressed if the extra ``zstd`` is installed, unless
+        ``compress`` overrides that. ``note`` is a remark for people, ``facts`` are those of the run's recording, if
+        there is one, and ``run`` provides the watchers if they are not those of :meth:`run`.
 
-        Raises :class:`UsageError` for a machine that cannot be saved: one with devices of the caller's, with open files
-        of the host, or that restarts after a reset; :class:`FileError` or :class:`OutputError` where the file cannot be
+        Raises :class:`UsageError` for a machine that cannot be saved: one with the caller's devices, with open files of
+        the host, or that restarts after a reset; :class:`FileError` or :class:`OutputError` if the file cannot be
         written.
         """
         if self._attached:
@@ -280,11 +282,11 @@ class Machine:
         write(self.parts, run or self._watchers, _path("path", path), compress=compress, note=note, facts=facts)
 
     def fork(self) -> Child:
-        """A copy of the machine, whose guest is stopped, in a process of its own (POSIX). There the guest goes on from
-        here, and nothing that happens there is seen here; the memory is shared until one side writes to it. Observers
-        and devices of the caller's are copied too. Close the child when done, or use it as a context manager.
+        """Copy the machine, whose guest is stopped, into a process of its own (POSIX). The guest continues there
+        without any effect on this process; the memory is shared until one side writes to it. Observers and the caller's
+        devices are copied too. Close the child when done, or use it as a context manager.
 
-        Raises :class:`UsageError` where there is no fork, or if the console is the caller's.
+        Raises :class:`UsageError` on hosts without fork, or if the caller provided the console.
         """
         captured = self._captured
         if captured is None:
@@ -299,25 +301,25 @@ class Machine:
     ) -> re.Match[str]:
         """Run the guest until its console shows ``pattern``, and return the match.
 
-        What was printed since the last match is searched, and what comes: the guest is stopped right behind the byte
-        that completes the first match, or behind the one after it if that might have belonged to it (``\\d+``, ``.*``).
-        The text has no carriage returns and no control sequences of a terminal. ``^`` and ``$`` match at each line;
-        ``$`` in a line that is not complete only matches once the run has ended.
-        ``timeout`` limits the seconds of the guest's time, ``host_timeout`` those of the host (0: no limit).
+        The search covers everything printed since the last match, and new output: the guest stops right behind the byte
+        that completes the first match, or one byte later if that byte might have extended it (``\\d+``, ``.*``). The
+        text has no carriage returns and no terminal control sequences. ``^`` and ``$`` match at each line; ``$``
+        matches in an incomplete line only once the run has ended. ``timeout`` limits the seconds of the guest's time,
+        ``host_timeout`` those of the host (0: no limit).
 
-        Raises :class:`~arm_vcpu_cli.vm.conversation.ExpectationError` if the run ends before, and :class:`UsageError`
-        for what is no regular expression.
+        Raises :class:`~arm_vcpu_cli.vm.conversation.ExpectationError` if the run ends first, and :class:`UsageError`
+        for an invalid regular expression.
         """
         if self._conversation is None:
             self._conversation = import_module(_CONVERSATION).Conversation(self.parts, self.console)
         return self._conversation.expect(pattern, lambda: self._run(host_timeout, timeout))
 
     def send(self, data: str | bytes) -> None:
-        """Let the guest receive ``data``, now; text as UTF-8. Raises :class:`UsageError` where the console is the
-        caller's."""
+        """Send ``data`` to the guest now; text is encoded as UTF-8. Raises :class:`UsageError` if the caller provided
+        the console."""
         if self._captured is None:
             raise UsageError("send needs the machine's own console, and this one uses the caller's")
-        # What it has received is part of its state, which it must have first.
+        # Received input is part of the guest's state, so the state must be loaded first.
         self.start()
         self.parts.input.send(data.encode() if isinstance(data, str) else data)
 
@@ -329,14 +331,15 @@ class Machine:
 
     @property
     def console(self) -> bytes:
-        """What the guest has printed so far; nothing if it prints to a console of the caller's."""
+        """The guest's output so far; empty if the caller provided the console."""
         self.parts.console.flush()
         return b"" if self._captured is None else self._captured.printed()
 
     # Memory ----------------------------------------------------------------------------------------------------
 
     def read_memory(self, ipa: int, size: int) -> bytes:
-        """Bytes of the guest's memory by IPA. Raises :class:`MemoryMapError` where there is none."""
+        """Return ``size`` bytes of the guest's memory at ``ipa``. Raises :class:`MemoryMapError` where there is no
+        memory."""
         view = self.parts.ram.view(ipa, size)
         if view is None:
             raise MemoryMapError(f"IPA {ipa:#x} size {size:#x} is not in the memory: {self.parts.ram.describe()}")
@@ -351,11 +354,11 @@ class Machine:
 
     @property
     def is_open(self) -> bool:
-        """Whether it has not been closed."""
+        """Whether the machine has not been closed."""
         return self.parts.host.cpus > 0
 
     def close(self) -> None:
-        """Give back the engine and the guest's memory. What the guest has printed stays; nothing else may be used."""
+        """Release the engine and the guest's memory. :attr:`console` stays valid; nothing else may be used."""
         self.parts.close()
         if self._snapshot is not None:
             self._snapshot.close()

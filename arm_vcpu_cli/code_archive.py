@@ -1,10 +1,10 @@
-"""For each command one file with the compiled code of all modules that it loads.
+"""Keeps the compiled code of all modules that a command loads in one file for each command.
 
-The interpreter keeps the compiled code of each module in a file of its own. To find, open and read two hundred of them
-takes an eighth of the time that a small guest takes. So a command leaves a copy of all in one file beside them, and the
-next one takes them from there. The rules are the interpreter's: code counts only for a source file of the same time and
-size, nothing is written where it may write no compiled code (PYTHONDONTWRITEBYTECODE, a folder that is read-only), and
-whatever cannot be used is as good as not there.
+The interpreter keeps the compiled code of each module in a separate file. Finding, opening and reading two hundred of
+them takes an eighth of the run time of a small guest. So a command leaves a copy of all of them in one file, and the
+next one loads them from there. The interpreter's rules apply: code is valid only for a source file of the same time and
+size, nothing is written where the interpreter may not write compiled code (PYTHONDONTWRITEBYTECODE, a read-only
+folder), and an unusable archive counts as missing.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import marshal
 import os
 import sys
 
-# What importlib.machinery and importlib.util are made of, without what those load.
+# The C modules behind importlib.machinery and importlib.util, without the rest that those load.
 from _frozen_importlib import ModuleSpec
 from _frozen_importlib_external import MAGIC_NUMBER, SourceFileLoader
 
@@ -24,22 +24,22 @@ if TYPE_CHECKING:
     from typing import Final
 
     Entry = tuple[str, str, bool, int, int, CodeType]
-    """Of a module: the files of its source and of its compiled code, from the package's folder on, whether it is a
+    """A module: the files of its source and of its compiled code, relative to the package's folder, whether it is a
     package, the time of the source in nanoseconds and its size, and its code."""
 
 _HEADER: Final = 16
-"""Bytes of a file of compiled code before the code itself: magic number, flags, time and size of the source (PEP
-552)."""
+"""Size in bytes of the header of a file of compiled code: magic number, flags, time and size of the source (PEP 552).
+"""
 _WORD: Final = 0xFFFF_FFFF
 _SECOND: Final = 1_000_000_000
-"""Nanoseconds."""
+"""One second in nanoseconds."""
 
 
 class CodeArchive:
-    """What one ``command`` loads of a package, as a finder of its modules (``sys.meta_path``).
+    """The modules of a package that one ``command`` loads, as a finder for ``sys.meta_path``.
 
-    It is one marshalled object, (magic number of the interpreter, entries by the name of the module), in which strings
-    that many modules have in common stand once.
+    The archive is one marshalled object, (magic number of the interpreter, entries by module name), which holds strings
+    shared by many modules once.
     """
 
     def __init__(self, package: ModuleType, command: str) -> None:
@@ -47,9 +47,9 @@ class CodeArchive:
         self._root = package.__path__[0]
         self._entries: dict[str, Entry] = {}
         self._lacks = False
-        """Whether a module was asked for that is not in it."""
+        """Whether the command imported a module that is not in the archive."""
         cached = None if package.__spec__ is None else package.__spec__.cached
-        # Its name says which interpreter, and how it optimises: __init__.cpython-311.pyc
+        # The name identifies the interpreter and its optimisation level: __init__.cpython-311.pyc
         self._path = "" if cached is None else f"{cached.removesuffix('pyc')}{command}"
         if self._path:
             self._read()
@@ -64,7 +64,7 @@ class CodeArchive:
             self._entries = entries
 
     def find_spec(self, name: str, _path: Sequence[str] | None = None, _target: object = None) -> ModuleSpec | None:
-        """Where a module is, None unless its code is in the archive (PEP 451)."""
+        """Find a module (PEP 451). Returns None unless its code is in the archive."""
         entry = self._entries.get(name)
         if entry is None or not self._is_current(entry):
             self._lacks = self._lacks or name.startswith(self._prefix)
@@ -86,7 +86,7 @@ class CodeArchive:
         return (found.st_mtime_ns, found.st_size) == entry[3:5]
 
     def renew(self) -> None:
-        """Add what has been loaded meanwhile to the archive, if it lacks any of it."""
+        """Add the modules loaded since then, if the archive lacks any."""
         if not self._lacks or not self._path or sys.dont_write_bytecode:
             return
         names = [name for name in {*self._entries, *sys.modules} if name.startswith(self._prefix)]
@@ -101,7 +101,7 @@ class CodeArchive:
             _remove(temporary)
 
     def _compiled(self, name: str) -> Entry | None:
-        """What the archive is to hold of a module; None if what it was compiled to is not known."""
+        """Return the archive's entry for a module, None if its compiled code is unknown."""
         entry = self._entries.get(name)
         if entry is not None and self._is_current(entry):
             return entry
@@ -116,7 +116,7 @@ class CodeArchive:
             return None
         words = [0, found.st_mtime_ns // _SECOND & _WORD, found.st_size & _WORD]
         if data[:_HEADER] != MAGIC_NUMBER + b"".join([word.to_bytes(4, "little") for word in words]):
-            # The source has changed since, or the code does not go by the time of the source.
+            # The source has changed since, or the code is not validated by the time of the source.
             return None
         source, cached = (os.path.relpath(path, self._root) for path in (spec.origin, spec.cached))
         is_package = spec.submodule_search_locations is not None
@@ -124,7 +124,7 @@ class CodeArchive:
 
 
 class _Loader(SourceFileLoader):
-    """Loads a module whose code is known. Its source and its package's files are where they are."""
+    """Loads a module whose code is known. Its source and the package's files stay where they are."""
 
     def __init__(self, name: str, path: str, code: CodeType) -> None:
         self.name = name

@@ -13,7 +13,7 @@ from typing import Final
 from arm_vcpu_cli.printable import printable_message, printable_path
 
 OUTPUT_FAILED: Final = 120
-"""The exit status of every command whose output cannot be written: 1 is an answer of some."""
+"""The exit status of every command whose output cannot be written; some commands use 1 as an answer."""
 
 
 class ArmVcpuError(Exception):
@@ -22,12 +22,12 @@ class ArmVcpuError(Exception):
     exit_status = 1
 
     def __str__(self) -> str:
-        # What users, guests and files say is part of many messages.
+        # Many messages quote users, guests and files.
         return printable_message(super().__str__())
 
 
 class FileError(ArmVcpuError):
-    """A file given by the user cannot be used; says which file, where in it, and what was expected."""
+    """A file given by the user cannot be used; the message names the file, the place in it, and what was expected."""
 
     exit_status = 2
 
@@ -37,7 +37,7 @@ class FileError(ArmVcpuError):
         super().__init__(str(self))
 
     def where(self) -> str:
-        """The place inside the file, as it stands between the file's name and the message."""
+        """Return the place inside the file, which precedes the message."""
         return ""
 
     def __str__(self) -> str:
@@ -56,11 +56,11 @@ class GuestFileError(FileError):
 
 
 class MachineFileError(FileError):
-    """A machine description is malformed; ``key`` is the full path of the key, such as ``memory.ram.size``, and
-    ``line`` its line in the file, None where there is none, as for a description that comes from no file.
+    """A machine description is malformed. ``key`` is the full path of the key, such as ``memory.ram.size``, and
+    ``line`` its line in the file, None for a description that comes from no file.
 
-    ``others`` are further errors of the same description, and ``left_out`` says how many more there are. Each is a line
-    of its own when it is shown.
+    ``others`` are further errors of the same description, each shown on a line of its own; ``left_out`` is the number
+    of those that are not shown.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class MachineFileError(FileError):
 
 
 class CombinedError(ArmVcpuError):
-    """Errors of what a user has given, one on each line; ``errors`` is not empty."""
+    """Several errors in what the user gave, one on each line; ``errors`` is not empty."""
 
     exit_status = 2
 
@@ -105,13 +105,13 @@ class CombinedError(ArmVcpuError):
 
 
 class OutputError(ArmVcpuError):
-    """What was asked for cannot be written where it was to go: a full disk, a reader that is gone."""
+    """The requested output cannot be written: a full disk, or a reader that is gone."""
 
     exit_status = OUTPUT_FAILED
 
 
 class UsageError(ArmVcpuError):
-    """What the command line or the caller asked for contradicts itself."""
+    """The command line or the caller asked for a contradiction."""
 
     exit_status = 2
 
@@ -121,7 +121,7 @@ class OutputCancelledError(OutputError):
 
 
 class StoppedError(ArmVcpuError):
-    """A limit or a signal has ended the command, and not its guest; ``status`` is that of the command."""
+    """A limit or a signal ended the command, not its guest; ``status`` is that of the command."""
 
     def __init__(self, message: str, status: int) -> None:
         self.exit_status = status
@@ -135,17 +135,17 @@ class EngineError(ArmVcpuError):
 
 
 class WatchingError(EngineError):
-    """The engine cannot report accesses to what is watched."""
+    """The engine cannot report accesses to a watched range."""
 
 
 class MemoryMapError(ArmVcpuError):
-    """Two ranges of the memory map collide, or one lies where nothing can be."""
+    """Two ranges of the memory map collide, or one lies where nothing can be mapped."""
 
     exit_status = 2
 
 
 class Stage2Error(ArmVcpuError):
-    """A stage-2 mapping is refused; the tables are as they were. Addresses are IPAs in bytes."""
+    """A stage-2 mapping was refused; the tables are unchanged. Addresses are IPAs in bytes."""
 
     def __init__(self, message: str, *, ipa: int, size: int) -> None:
         self.ipa = ipa

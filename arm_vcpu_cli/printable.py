@@ -1,11 +1,11 @@
-"""Text out of a guest or a file, as it may be shown to people: nothing in it does anything to whoever shows it.
+"""Makes text from a guest or a file safe to show: it cannot control the terminal that displays it.
 
-What :meth:`str.isprintable` does not count as printable never gets through: control characters (ESC, and those of C1,
-which terminals obey as well), ends of lines, characters that change the direction of text, such as U+202E, or that
-cannot be seen, and halves of surrogate pairs, which Python makes of the bytes of file names that are not UTF-8.
+Characters that :meth:`str.isprintable` rejects never get through: control characters (ESC, and those of C1, which
+terminals obey as well), line ends, characters that change the direction of text, such as U+202E, or that are invisible,
+and lone surrogates, which Python makes of the bytes of file names that are not UTF-8.
 
-Text is made printable where it enters (tables of symbols, names of files, messages of errors); what writes to a
-terminal does it once more.
+Text is made printable where it enters the program (symbol tables, file names, error messages), and once more where it
+is written to a terminal.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from types import MappingProxyType
 from typing import Final
 
 LONGEST_NAME: Final = 400
-"""Characters that are shown of a text, unless somebody has a reason for more."""
+"""The default limit for the length of a text, in characters."""
 LONGEST_PATH: Final = 4096
-"""Characters of a file name: as many as Linux has bytes for one (PATH_MAX)."""
+"""The longest file name shown, in characters: Linux's limit in bytes (PATH_MAX)."""
 LONGEST_LINE: Final = 16384
-"""Characters of a message: some names of files, and what there is to say about them."""
+"""The longest message, in characters: several file names and the text about them."""
 
 _UNKNOWN: Final = "\ufffd"
 _BYTES: Final = range(0xDC80, 0xDD00)
-"""What stands for the bytes 0x80 to 0xFF in a file name that cannot be decoded (PEP 383)."""
+"""The surrogates that stand for the bytes 0x80 to 0xFF of a file name that cannot be decoded (PEP 383)."""
 _BYTE: Final = 0xFF
 _COLOUR: Final = r"(\x1b\[[0-9;]*m)"
 """A change of colour (ECMA-48, SGR), as our own styles write it."""
@@ -38,7 +38,7 @@ _CUT: Final = "..."
 
 
 def printable(text: str, longest: int = LONGEST_NAME) -> str:
-    r"""``text`` on one line of at most ``longest`` characters; what is not printable as ``\x1b`` or ``\u202e``."""
+    r"""Return ``text`` on one line of at most ``longest`` characters; others are escaped as ``\x1b`` or ``\u202e``."""
     if len(text) <= longest and text.isprintable():
         return text
     shown = _escaped(text[: longest + 1])
@@ -46,13 +46,13 @@ def printable(text: str, longest: int = LONGEST_NAME) -> str:
 
 
 def printable_path(path: Path | str) -> str:
-    """The name of a file, to show it. A byte that is no character is shown as such: ``\\xe9``."""
+    """Return a file name for display. A byte that is not a character is shown as ``\\xe9``."""
     return printable(str(path), LONGEST_PATH)
 
 
 def printable_message(text: str) -> str:
-    """What there is to say about something, on one line; one that is too long is cut in the middle, for what is wrong
-    with a name stands behind it."""
+    """Return a message on one line. A message that is too long is cut in the middle, because the reason follows the
+    name."""
     if len(text) <= LONGEST_LINE and text.isprintable():
         return text
     half = (LONGEST_LINE - len(_CUT)) // 2
@@ -61,25 +61,25 @@ def printable_message(text: str) -> str:
 
 
 def printable_lines(text: str, *, coloured: bool = False) -> str:
-    """Text whose lines stay lines, however long; if ``coloured``, its changes of colour stay too."""
+    """Return printable text that keeps its lines, of any length, and its colour changes if ``coloured``."""
     return "\n".join([line if line.isprintable() else _line(line, coloured) for line in text.split("\n")])
 
 
 def decoded(raw: bytes, longest: int = LONGEST_NAME) -> str:
-    """UTF-8 out of a file as printable text; U+FFFD stands for each thing that is neither. At most ``longest`` bytes
-    of it are looked at."""
+    """Decode UTF-8 from a file as printable text, at most ``longest`` bytes of it; U+FFFD replaces each invalid
+    sequence and each unprintable character."""
     text = raw[:longest].decode("utf-8", "replace")
     return text if text.isprintable() else "".join([char if char.isprintable() else _UNKNOWN for char in text])
 
 
 def undecoded(raw: bytes) -> str:
-    r"""UTF-8 as it is, for those who keep text and do not show it; bytes that are none as ``\xff``."""
+    r"""Decode UTF-8 for storage rather than display; invalid bytes become ``\xff``."""
     return raw.decode("utf-8", "backslashreplace")
 
 
 def pictured(text: str) -> str:
-    """A line of a console for a page: control sequences are left out, and other control characters are pictures of
-    themselves. Tabs stay."""
+    """Return a console line for an HTML page, without control sequences and with other control characters as visible
+    pictures (U+2400). Tabs stay."""
     if text.isprintable():
         return text
     plain = re.sub(_ESCAPE_SEQUENCE, "", text)
@@ -87,21 +87,21 @@ def pictured(text: str) -> str:
 
 
 def console_text(raw: bytes) -> str:
-    """A line of a console, to search it: without control sequences and carriage returns; U+FFFD stands for bytes that
-    are no UTF-8."""
+    """Return a console line for a search, without control sequences and carriage returns; U+FFFD replaces invalid
+    UTF-8."""
     text = raw.decode("utf-8", "replace")
     return text if text.isprintable() else re.sub(_ESCAPE_SEQUENCE, "", text).replace("\r", "")
 
 
 def for_xml(text: str) -> str:
-    """Text without the characters that XML 1.0 cannot hold (production 2, Char)."""
+    """Return text without the characters that XML 1.0 cannot hold (production 2, Char)."""
     return re.sub(_NO_XML, "", text)
 
 
 def _line(line: str, coloured: bool) -> str:
     if not coloured:
         return _escaped(line)
-    # Every second piece is a change of colour.
+    # Odd pieces are colour changes.
     return "".join([piece if index % 2 else _escaped(piece) for index, piece in enumerate(re.split(_COLOUR, line))])
 
 

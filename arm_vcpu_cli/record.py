@@ -1,13 +1,13 @@
-"""Immutable records: what ``dataclass(frozen=True, slots=True)`` makes, for a thirtieth of the time.
+"""Immutable records, like those of ``dataclass(frozen=True, slots=True)`` in a thirtieth of the time.
 
-``dataclass`` writes the source of each method and compiles it, half a millisecond a class, in every process that
-imports it. A record's methods are written once, here, and go by the list of its fields::
+``dataclass`` generates the source of each method and compiles it, which takes half a millisecond for each class in
+every process that imports it. The methods of all records are written once, here, and use the list of fields::
 
     class Window(Record):
         base: int
         size: int = 4096
 
-To whom asks (``dataclasses.fields``, ``replace`` and ``asdict``, type checkers) a record is a dataclass.
+``dataclasses.fields``, ``replace`` and ``asdict``, and type checkers, treat a record as a dataclass.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 else:
 
     def dataclass_transform(**_facts: Any) -> Callable[[type], type]:
-        """For type checkers only, and not in the standard library of every version."""
+        """Stand in for the type checker's decorator, which is not in the standard library of every version."""
         return lambda decorated: decorated
 
     def replace(record: Any, /, **changes: Any) -> Any:
-        """``record`` with some fields changed; ``dataclasses.replace`` to a type checker."""
+        """Return ``record`` with some fields changed; to a type checker this is ``dataclasses.replace``."""
         values = {name: getattr(record, name) for name in record.__match_args__}
         return type(record)(**(values | changes))
 
@@ -40,11 +40,11 @@ def _same(value: Any) -> Any:
 
 
 class _DataclassFields:
-    """``__dataclass_fields__``, for the few that ask: those of a dataclass that is declared alike."""
+    """``__dataclass_fields__``, computed on access: the fields of a dataclass with the same declaration."""
 
     def __get__(self, _record: object, owner: type[Record]) -> dict[str, Field[Any]]:
         dataclasses = import_module("dataclasses")
-        # A dataclass takes what has no hash for something that somebody may change.
+        # A dataclass rejects an unhashable default as mutable.
         defaults = {
             name: dataclasses.field(default_factory=partial(_same, value)) if type(value).__hash__ is None else value
             for name, value in owner._DEFAULTS.items()
@@ -56,7 +56,7 @@ class _DataclassFields:
 
 @dataclass_transform(frozen_default=True)
 class _RecordType(type):
-    """Makes a slot of each annotated name, and keeps the defaults."""
+    """Makes a slot for each annotated name, and keeps the defaults."""
 
     if TYPE_CHECKING:
         __match_args__: tuple[str, ...]
@@ -73,7 +73,7 @@ class _RecordType(type):
 
 
 class Record(metaclass=_RecordType):
-    """The base of all records, which have none below them. Its annotated names are the fields of a record."""
+    """The base of all records, whose annotated names are their fields. Records cannot be subclassed further."""
 
     if TYPE_CHECKING:
         __match_args__: ClassVar[tuple[str, ...]]
@@ -95,7 +95,8 @@ class Record(metaclass=_RecordType):
             raise import_module("dataclasses").FrozenInstanceError(f"cannot delete field {name!r}")
 
     def _arranged(self, values: tuple[Any, ...], named: dict[str, Any]) -> list[Any]:
-        """The values of all fields in order, from what was given and the defaults."""
+        """Return the values of all fields in order, from the arguments and the defaults. Raises TypeError as a call
+        would."""
         names, defaults = self.__match_args__, self._DEFAULTS
         kind = type(self).__qualname__
         if len(values) > len(names):

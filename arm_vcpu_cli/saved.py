@@ -1,4 +1,4 @@
-"""Reading state that was saved as plain data, which may have been edited since."""
+"""Reads state saved as plain data, which may have been edited since."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ E = TypeVar("E", bound=Enum)
 
 @runtime_checkable
 class Part(Protocol):
-    """What has a state of its own."""
+    """A part of the machine with state of its own."""
 
     def save(self) -> dict[str, Any]:
-        """The state as plain data, with a version."""
+        """Return the state as plain data, with a version."""
 
     def load(self, state: Any) -> None:
-        """Take what :meth:`save` gave, of a part that is alike; ValueError if it is something else."""
+        """Restore what :meth:`save` of an equivalent part returned. Raises ValueError for anything else."""
 
 
 class Remembers(Protocol):
-    """What knows something of a run that is no part of the machine's state, such as an observer. When a debugger goes
-    back in time, it has to know again what it knew then."""
+    """A part with knowledge of a run that does not belong to the machine's state, such as an observer. When a debugger
+    goes back in time, the part must return to what it knew then."""
 
     def remembered(self) -> Any:
-        """What it knows now, which does not change any more; for :meth:`recall` in the same process."""
+        """Return what it knows now, immutable, for :meth:`recall` in the same process."""
 
     def recall(self, remembered: Any) -> None:
-        """Know what :meth:`remembered` gave, and no more."""
+        """Restore what :meth:`remembered` returned, and forget everything else."""
 
 
 class Saved:
     """A dictionary of plain data: integers, truth values, strings, bytes, None, lists and dictionaries.
 
-    ValueError, with the name of what it is about, for what is missing or is not what it must be.
+    Methods raise ValueError, naming the item, if it is missing or invalid.
     """
 
     def __init__(self, state: object, name: str = "state", *, version: int | None = None) -> None:
-        """With ``version``, that has to be its version."""
+        """Wrap ``state``, which must have ``version`` if one is given."""
         if not isinstance(state, dict):
             raise ValueError(f"{name} is {type(state).__name__}, expected dict")
         self._state = state
@@ -47,39 +47,39 @@ class Saved:
             raise ValueError(f"{name}.version is {state['version']!r}, expected {version}")
 
     def number(self, key: str, limit: int) -> int:
-        """A number from 0 to ``limit``."""
+        """Return a number from 0 to ``limit``."""
         return _checked(self._get(key), limit, f"{self._name}.{key}")
 
     def integer(self, key: str) -> int:
-        """A number of any size and sign."""
+        """Return a number of any size and sign."""
         value = self._get(key)
         if type(value) is not int:
             raise ValueError(f"{self._name}.{key} is {value!r}, expected a number")
         return value
 
     def flag(self, key: str) -> bool:
-        """A truth value."""
+        """Return a truth value."""
         value = self._get(key)
         if not isinstance(value, bool):
             raise ValueError(f"{self._name}.{key} is {value!r}, expected a truth value")
         return value
 
     def text(self, key: str) -> str:
-        """A string."""
+        """Return a string."""
         value = self._get(key)
         if not isinstance(value, str):
             raise ValueError(f"{self._name}.{key} is {value!r}, expected a string")
         return value
 
     def data(self, key: str, size: int | None = None) -> bytes:
-        """``size`` bytes; any number of them if that is None."""
+        """Return ``size`` bytes; any number if ``size`` is None."""
         value = self._get(key)
         if not isinstance(value, bytes) or size not in (None, len(value)):
             raise ValueError(f"{self._name}.{key} is no {'' if size is None else f'{size} '}bytes")
         return value
 
     def member(self, key: str, kind: type[E]) -> E:
-        """A member of an enumeration, which is saved as its value."""
+        """Return a member of an enumeration, which is saved as its value."""
         value = self._get(key)
         found = next((member for member in kind if member.value == value), None)
         if found is None:
@@ -87,28 +87,28 @@ class Saved:
         return found
 
     def is_none(self, key: str) -> bool:
-        """Whether there is nothing."""
+        """Return whether the value is None."""
         return self._get(key) is None
 
     def numbers(self, key: str, count: int | None, limit: int) -> list[int]:
-        """``count`` numbers from 0 to ``limit``; any number of them if ``count`` is None."""
+        """Return ``count`` numbers from 0 to ``limit``; any number of them if ``count`` is None."""
         return [_checked(value, limit, name) for name, value in self._list(key, count)]
 
     def rows(self, key: str, width: int, limit: int) -> list[list[int]]:
-        """Any number of lists, each of ``width`` numbers from 0 to ``limit``."""
+        """Return any number of lists, each of ``width`` numbers from 0 to ``limit``."""
         rows = [Saved({"row": value}, name) for name, value in self._list(key, None)]
         return [row.numbers("row", width, limit) for row in rows]
 
     def lists(self, key: str, count: int) -> list[Saved]:
-        """``count`` lists, each as the value ``row``."""
+        """Return ``count`` lists, each as the value ``row``."""
         return [Saved({"row": value}, name) for name, value in self._list(key, count)]
 
     def pieces(self, key: str, count: int, size: int) -> list[bytes]:
-        """``count`` times ``size`` bytes."""
+        """Return ``count`` pieces of ``size`` bytes."""
         return [Saved({"piece": value}, name).data("piece", size) for name, value in self._list(key, count)]
 
     def rows_of_bytes(self, key: str) -> list[tuple[int, bytes]]:
-        """Any number of lists, each of a number of 0 or more and bytes."""
+        """Return any number of pairs of a number, 0 or more, and bytes."""
         found = []
         for name, row in self._list(key, None):
             if not (isinstance(row, list) and len(row) == 2 and type(row[0]) is int and isinstance(row[1], bytes)):
@@ -119,19 +119,19 @@ class Saved:
         return found
 
     def value(self, key: str) -> object:
-        """Any value, for another module to read."""
+        """Return any value, for another module to check."""
         return self._get(key)
 
     def names(self) -> list[str]:
-        """All keys."""
+        """Return all keys."""
         return [str(key) for key in self._state]
 
     def part(self, key: str, *, version: int | None = None) -> Saved:
-        """A dictionary in it."""
+        """Return a nested dictionary."""
         return Saved(self._get(key), f"{self._name}.{key}", version=version)
 
     def parts(self, key: str, count: int | None) -> list[Saved]:
-        """``count`` dictionaries in it; any number of them if ``count`` is None."""
+        """Return ``count`` nested dictionaries; any number of them if ``count`` is None."""
         return [Saved(value, name) for name, value in self._list(key, count)]
 
     def _get(self, key: str) -> object:

@@ -1,4 +1,4 @@
-"""Sizes with binary units, as machine descriptions and the command line write them."""
+"""Sizes with binary units, as in machine descriptions and on the command line."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ UNITS: Final[Mapping[str, int]] = MappingProxyType(
 
 
 class Written(int):
-    """A number, with the ``text`` that the user wrote: messages show it like that."""
+    """A number together with the user's ``text`` for it, which messages show."""
 
     text: str
 
     @classmethod
     def of(cls, value: int, text: str) -> Written:
-        """``value`` with its text."""
+        """Return ``value`` with its text."""
         written = cls(value)
         written.text = text
         return written
 
 
 def address_as_written(address: int) -> str:
-    """An address for a message: as it is written if that is known, else in hexadecimal."""
+    """Return an address for a message: as the user wrote it if that is known, else in hexadecimal."""
     return address.text if isinstance(address, Written) else f"{address:#x}"
 
 
-# At most 20 digits: 2**64 has 20, and the length of a number from a file must not decide how long it takes.
+# At most 20 digits: 2**64 has 20, and the length of a number from a file must not determine how long parsing takes.
 _SIZE: Final = re.compile(r"\s*(0[xX][0-9a-fA-F]{1,16}|[0-9]{1,20})\s*([A-Za-z]*)\s*", re.ASCII)
 
 
 def parse_size(text: str) -> int:
-    """The number of bytes that ``text`` stands for: ``4096``, ``0x1000``, ``64K``, ``512MiB``, ``4 GiB``.
+    """Return the number of bytes that ``text`` denotes: ``4096``, ``0x1000``, ``64K``, ``512MiB``, ``4 GiB``.
 
     The units are powers of two and their case does not matter. Raises ValueError with a one-line message.
     """
@@ -54,7 +54,7 @@ def parse_size(text: str) -> int:
 
 
 def format_size(size: int) -> str:
-    """``size`` bytes in the largest unit that divides it: ``512 MiB``, ``4 KiB``, ``100 bytes``."""
+    """Return ``size`` bytes in the largest unit that divides it: ``512 MiB``, ``4 KiB``, ``100 bytes``."""
     for name, unit in (("TiB", TIB), ("GiB", GIB), ("MiB", MIB), ("KiB", KIB)):
         if size and size % unit == 0:
             return f"{size // unit} {name}"

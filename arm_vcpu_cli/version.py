@@ -1,4 +1,4 @@
-"""The version of the package, for its metadata and for whoever asks; importlib.metadata takes long to load."""
+"""The version of the package, for its metadata and for its code; importlib.metadata takes long to load."""
 
 from __future__ import annotations
 

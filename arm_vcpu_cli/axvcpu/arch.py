@@ -1,7 +1,6 @@
-"""What an architecture must offer: the crate's ``AxArchVCpu`` and ``AxArchPerCpu`` as protocols.
+"""What an architecture must provide: the crate's ``AxArchVCpu`` and ``AxArchPerCpu`` as protocols.
 
-The Rust crate finds the current physical CPU through a hidden register. Here there is no hidden state:
-``bind`` is given the physical CPU.
+The Rust crate finds the current physical CPU through a hidden register; here ``bind`` receives the physical CPU.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from arm_vcpu_cli.axvcpu.exit import AxVCpuExitReason
 
 
 class AxArchPerCpu(Protocol):
-    """One physical CPU, as far as virtualisation goes."""
+    """A physical CPU with regard to virtualisation."""
 
     @property
     def cpu_id(self) -> int:
@@ -22,10 +21,10 @@ class AxArchPerCpu(Protocol):
         """Whether virtualisation is switched on."""
 
     def hardware_enable(self) -> None:
-        """Switch virtualisation on. Raises :class:`VCpuError` where it is on already."""
+        """Switch virtualisation on. Raises :class:`VCpuError` if it is on already."""
 
     def hardware_disable(self) -> None:
-        """Switch virtualisation off. Raises :class:`VCpuError` where it is off already."""
+        """Switch virtualisation off. Raises :class:`VCpuError` if it is off already."""
 
 
 PerCpuT = TypeVar("PerCpuT", bound=AxArchPerCpu)
@@ -41,10 +40,10 @@ class AxArchVCpu(Protocol[SetupConfigT_contra, PerCpuT_contra]):
     """
 
     def set_entry(self, entry: int) -> None:
-        """Guest-physical address of the first instruction."""
+        """Set the guest-physical address of the first instruction."""
 
     def set_ept_root(self, ept_root: int) -> None:
-        """Host-physical address of the root of the second-stage translation table."""
+        """Set the host-physical address of the root of the stage-2 translation table."""
 
     def setup(self, config: SetupConfigT_contra) -> None:
         """Complete the initialisation."""
@@ -59,7 +58,7 @@ class AxArchVCpu(Protocol[SetupConfigT_contra, PerCpuT_contra]):
         """Take the vCPU off its physical CPU."""
 
     def set_gpr(self, reg: int, value: int) -> None:
-        """Set a general-purpose register."""
+        """Set a general-purpose register to a 64-bit value; 31 is the zero register."""
 
     def inject_interrupt(self, vector: int) -> None:
         """Make an interrupt pending for the guest."""

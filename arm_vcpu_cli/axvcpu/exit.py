@@ -1,7 +1,7 @@
 """Why a vCPU stopped: the exit reasons of the axvcpu crate (``AxVCpuExitReason``) as immutable records.
 
-Nothing here knows an architecture. Addresses are guest-physical, in bytes; widths are in bytes.
-Fields that the crate does not have are marked as ours.
+Nothing here knows an architecture. Addresses are guest-physical, in bytes; widths are in bytes. Fields that the crate
+lacks are marked as ours.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class AccessWidth(IntEnum):
 
 
 class AccessFlags(Flag):
-    """What an access to memory tried to do."""
+    """The kind of access to memory that was attempted."""
 
     READ = 1
     WRITE = 2
@@ -29,7 +29,7 @@ class AccessFlags(Flag):
 
 
 class PowerAction(Enum):
-    """What a guest asked of the whole system (ours: the crate only knows OFF)."""
+    """What the guest requested for the whole system (ours: the crate only has OFF)."""
 
     OFF = "off"
     RESET = "reset"
@@ -98,13 +98,13 @@ class IoWrite(Record):
 
 
 class ExternalInterrupt(Record):
-    """An interrupt of the host arrived while the guest ran; ``vector`` is what the HAL fetched."""
+    """A host interrupt arrived while the guest ran; ``vector`` is the number that the HAL fetched."""
 
     vector: int
 
 
 class NestedPageFault(Record):
-    """The second stage of translation refused an access to ``addr``; ``access_flags`` is what was tried."""
+    """Stage 2 refused an access to ``addr``; ``access_flags`` is the kind of access."""
 
     addr: int
     access_flags: AccessFlags
@@ -113,8 +113,8 @@ class NestedPageFault(Record):
 class Halt(Record):
     """The guest waits for an interrupt.
 
-    ``entry_point`` and ``arg`` are ours: a CPU that gives up its registers while it waits restarts at ``entry_point``
-    with ``arg`` in its first register. None for a CPU that resumes where it stopped.
+    ``entry_point`` and ``arg`` are ours: a CPU that loses its registers while it waits restarts at ``entry_point`` with
+    ``arg`` in its first register. ``entry_point`` is None for a CPU that resumes where it stopped.
     """
 
     entry_point: int | None = None
@@ -130,7 +130,7 @@ class CpuUp(Record):
 
 
 class CpuDown(Record):
-    """The calling CPU switches itself off; ``state`` is the power state that it asked for."""
+    """The calling CPU switches itself off; ``state`` is the power state that it requested."""
 
     state: int
 
@@ -148,11 +148,11 @@ class SystemDown(Record):
 
 
 class Nothing(Record):
-    """The vCPU returned without anything to do, such as after a request to stop."""
+    """The vCPU returned without anything to do, for example after a request to stop."""
 
 
 class FailEntry(Record):
-    """The guest could not be entered or left in an orderly way; ``description`` (ours) says how."""
+    """The guest could not be entered or left properly; ``description`` (ours) gives the reason."""
 
     hardware_entry_failure_reason: int
     description: str = ""
@@ -161,8 +161,8 @@ class FailEntry(Record):
 class SendIPI(Record):
     """The guest sends the inter-processor interrupt ``vector``.
 
-    ``target_cpu`` names the first target and ``target_cpu_aux`` is the architecture's list of further ones;
-    with ``send_to_all`` every CPU but the sender gets it, with ``send_to_self`` only the sender.
+    ``target_cpu`` is the first target and ``target_cpu_aux`` the architecture's list of further ones. With
+    ``send_to_all`` every CPU but the sender receives it, with ``send_to_self`` only the sender.
     """
 
     target_cpu: int

@@ -29,7 +29,7 @@ class VCpuState(Enum):
     BLOCKED = "Blocked"
 
 
-# Looking a member up in its class is not free.
+# Looking up a member in its class takes time on the exit path.
 _READY: Final = VCpuState.READY
 _RUNNING: Final = VCpuState.RUNNING
 
@@ -37,9 +37,9 @@ StateObserver = Callable[[VCpuState, VCpuState], None]
 
 
 class AxPerCpu(Generic[PerCpuT]):
-    """A physical CPU: its architecture part, the vCPUs that are bound to it, and the operation under way on it.
+    """A physical CPU: its architecture part, the vCPUs bound to it, and the operation in progress on it.
 
-    Several vCPUs may be bound and take turns; the architecture knows which of them has its state loaded.
+    Several vCPUs may be bound and take turns; the architecture knows whose state is loaded.
     """
 
     def __init__(self, arch: PerCpuT) -> None:
@@ -54,12 +54,12 @@ class AxPerCpu(Generic[PerCpuT]):
 
     @property
     def current_vcpu(self) -> int | None:
-        """The id of the vCPU whose operation is under way on this CPU."""
+        """The id of the vCPU whose operation is in progress on this CPU, None if there is none."""
         return self._occupant
 
     @property
     def bound_vcpus(self) -> tuple[int, ...]:
-        """The ids of the vCPUs that are bound to this CPU, in the order in which they came."""
+        """The ids of the vCPUs bound to this CPU, in the order of their binding."""
         return tuple(vcpu_id for _, vcpu_id in self._bound)
 
     def take(self, vcpu: object, vcpu_id: int) -> None:
@@ -71,7 +71,7 @@ class AxPerCpu(Generic[PerCpuT]):
         self._bound = [bound for bound in self._bound if bound[0] is not vcpu]
 
     def occupy(self, vcpu_id: int) -> None:
-        """Mark an operation of ``vcpu_id`` as under way. Raises :class:`VCpuError` if one is already."""
+        """Mark an operation of ``vcpu_id`` as in progress. Raises :class:`VCpuError` if there is one already."""
         if self._occupant is not None:
             raise VCpuError(
                 f"vCPU {vcpu_id}: physical CPU {self.cpu_id} is executing an operation of vCPU {self._occupant}"
@@ -79,12 +79,12 @@ class AxPerCpu(Generic[PerCpuT]):
         self._occupant = vcpu_id
 
     def vacate(self) -> None:
-        """Mark the operation that is under way as ended."""
+        """Mark the operation in progress as ended."""
         self._occupant = None
 
     @contextmanager
     def occupied_by(self, vcpu_id: int) -> Iterator[None]:
-        """Mark an operation of ``vcpu_id`` as under way for as long as it lasts; see :meth:`occupy`."""
+        """Mark an operation of ``vcpu_id`` as in progress inside the context; see :meth:`occupy`."""
         self.occupy(vcpu_id)
         try:
             yield
@@ -95,9 +95,9 @@ class AxPerCpu(Generic[PerCpuT]):
 class AxVCpu(Generic[SetupConfigT, PerCpuT]):
     """A virtual CPU of any architecture: identity, placement and state machine around an ``AxArchVCpu``.
 
-    ``favor_phys_cpu`` and ``phys_cpu_set`` (a bit mask, None for any) say where it should and may run.
-    A call in the wrong state, or an error inside one, makes the vCPU Invalid and raises; its physical CPU is then free
-    for others.
+    ``favor_phys_cpu`` and ``phys_cpu_set`` (a bit mask, None for any) define where it should and may run. A call in the
+    wrong state (:class:`VCpuStateError`), or an error inside one, makes the vCPU Invalid and raises; its physical CPU
+    is then free for others.
     """
 
     def __init__(
@@ -130,7 +130,7 @@ class AxVCpu(Generic[SetupConfigT, PerCpuT]):
 
     @property
     def state_observer(self) -> StateObserver | None:
-        """Who is called whenever the state changes."""
+        """The observer of state changes, None if there is none."""
         return self._state_changed
 
     def _enter(self, state: VCpuState) -> None:
@@ -172,9 +172,9 @@ class AxVCpu(Generic[SetupConfigT, PerCpuT]):
         self._transition("bind", VCpuState.FREE, VCpuState.READY, work)
 
     def run(self) -> AxVCpuExitReason:
-        """Ready -> Running -> Ready: run the guest until it exits, and say why it did."""
+        """Ready -> Running -> Ready: run the guest until it exits, and return the reason."""
 
-        # Each exit that returns passes here: the code that the other operations share would cost noticeable time.
+        # Every exit passes here: the code shared by the other operations would take noticeable time.
         self._begin("run", _READY)
         try:
             cpu = self._bound_cpu()
@@ -209,7 +209,7 @@ class AxVCpu(Generic[SetupConfigT, PerCpuT]):
         self._transition("unbind", VCpuState.READY, VCpuState.FREE, work)
 
     def block(self) -> None:
-        """Ready -> Blocked: the vCPU waits for something outside."""
+        """Ready -> Blocked: the vCPU waits for an external event."""
         self._transition("block", VCpuState.READY, VCpuState.BLOCKED, lambda: None)
 
     def unblock(self) -> None:
@@ -217,9 +217,10 @@ class AxVCpu(Generic[SetupConfigT, PerCpuT]):
         self._transition("unblock", VCpuState.BLOCKED, VCpuState.READY, lambda: None)
 
     def go_on_as(self, state: VCpuState) -> None:
-        """Take the state of a saved vCPU, READY or BLOCKED, without notifying observers.
+        """Set the state of a saved vCPU, READY or BLOCKED, without notifying observers.
 
-        Raises :class:`VCpuError` for one that is neither."""
+        Raises :class:`VCpuError` for any other state.
+        """
         if self._state not in (VCpuState.READY, VCpuState.BLOCKED):
             raise VCpuError(f"vCPU {self.id}: is {self._state.value} and cannot continue")
         self._state = state
@@ -267,7 +268,7 @@ class AxVCpu(Generic[SetupConfigT, PerCpuT]):
     def _begin(self, operation: str, expected: VCpuState) -> None:
         found = self._state
         if found is not expected:
-            # The error is built from the state that was found; only then is it overwritten.
+            # Build the error from the state found before overwriting that state.
             error = VCpuStateError(self.id, operation, found.value, expected.value)
             self._invalidate()
             raise error

@@ -114,7 +114,7 @@ def load(arguments: Sequence[str]) -> Callable[[], object]:
 
 
 def invoke(arguments: Sequence[str]) -> object:
-    """Run the command line ``arguments`` and return its command's result. The parser's errors become ours."""
+    """Run the command line ``arguments`` and return its command's result. Raises UsageError for the parser's errors."""
     if COMPLETION in os.environ:
         import_module("arm_vcpu_cli.cli.shells").register()
     elif _is_odd(arguments):
@@ -124,7 +124,7 @@ def invoke(arguments: Sequence[str]) -> object:
     except click.UsageError as error:
         _answer_others(arguments, is_refused=True)
         command = error.ctx.command_path if error.ctx is not None else "armvcpu"
-        # The parser lists choices on a line each.
+        # The parser lists choices on separate lines.
         message = error.format_message().replace("\n\t", " ").rstrip(".")
         raise UsageError(f"{message} (see {command} --help)") from error
     except click.ClickException as error:

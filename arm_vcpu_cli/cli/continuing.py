@@ -1,4 +1,4 @@
-"""Runs that go on from a snapshot: what the options may still say."""
+"""Runs that continue from a snapshot, and the options that apply to them."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ _OF_THE_MACHINE: Final = MappingProxyType(
         "arguments": "-- ARGS",
     }
 )
-"""The options that would make another machine of it, or another guest."""
+"""The options that would change the machine or the guest."""
 
 
 def open_snapshot(options: GuestOptions, path: Path) -> Snapshot:
-    """The snapshot at ``path``, with the limits and symbols that the options ask for. Raises :class:`FileError`, and
-    :class:`UsageError` for options that do not go with it."""
+    """Open the snapshot at ``path``, with the limits and symbols that the options request. Raises :class:`FileError`,
+    and :class:`UsageError` for options that do not apply to a snapshot."""
     for name, option in _OF_THE_MACHINE.items():
         if getattr(options, name) not in (None, False, ()):
             raise UsageError(f"{option} does not go with --from: the snapshot determines guest and machine")

@@ -38,16 +38,16 @@ if TYPE_CHECKING:
 _SYMBOL_ELF: Final = "arm_vcpu_cli.debug.symbol_elf"
 """Loaded only for symbols that debuggers cannot read themselves."""
 _PROGRAMS: Final = ("gdb-multiarch", "aarch64-linux-gnu-gdb", "aarch64-none-elf-gdb", "aarch64-elf-gdb", "gdb", "lldb")
-"""The debuggers to look for, the best one first."""
+"""The debuggers to look for, in order of preference."""
 _ARCHITECTURE: Final = ("-nx", "-batch", "-ex", "set architecture aarch64")
 _HOOK: Final = """define hookpost-monitor
 python gdb.execute("maintenance flush register-cache", to_string=True)
 end
 """
-"""Commands such as `monitor goto` change what gdb has read already."""
+"""Commands such as `monitor goto` change registers that gdb has already read."""
 _LOOK_SECONDS: Final = 0.1
 _PATIENCE_SECONDS: Final = 3.0
-"""How long a debugger has to put itself in order when the run is over, before it is killed."""
+"""Seconds that a debugger has to exit after the run before it is killed."""
 _SIGNALS: Final = (signal.SIGINT, signal.SIGQUIT)
 
 
@@ -87,7 +87,7 @@ def command(debugger: str | None, **options: Any) -> int:
 
 
 def _debugger(wanted: str | None, guest: Path) -> list[str]:
-    """The command of the debugger."""
+    """Return the command line of the debugger. Raises UsageError if none is installed."""
     if wanted is not None:
         try:
             words = shlex.split(wanted)
@@ -113,11 +113,11 @@ def _knows_aarch64(program: str) -> bool:
 
 
 def _arguments(command: Sequence[str], place: Endpoint, file: Path | None, folder: Path) -> list[str]:
-    """The command with what connects it to ``place``, before what the user has asked it to do."""
+    """Return the command line with the arguments that connect it to ``place`` before the user's own."""
     program, *own = command
     files = [] if file is None else [str(file)]
     if "lldb" in Path(program).name:
-        # lldb executes commands once it has loaded the file.
+        # lldb executes commands after loading the file.
         return [program, *files, "-o", f'process connect "{place.for_lldb}"', *own]
     script = folder / "armvcpu.gdb"
     script.write_text(f"{_HOOK}target remote {place.for_gdb}\n", encoding="utf-8")
@@ -125,11 +125,11 @@ def _arguments(command: Sequence[str], place: Endpoint, file: Path | None, folde
 
 
 def _symbols(loaded: Loaded, folder: Path) -> Path | None:
-    """A file with the guest's symbols that a debugger can read."""
+    """Return a file with the guest's symbols that a debugger can read, None without symbols."""
     image, options = loaded.image, loaded.options
     source = options.symbols
     if source is None:
-        # A snapshot has the name of the file that its guest was loaded from.
+        # A snapshot stores the name of the file that its guest was loaded from.
         return image.path if image.kind == "elf" and image.path.is_file() else None
     with source.open("rb") as file:
         if file.read(4) == b"\x7fELF":
@@ -144,7 +144,7 @@ def _symbols(loaded: Loaded, folder: Path) -> Path | None:
 
 
 class _Attached(Debugging):
-    """A debugger of our own on a private socket."""
+    """Runs a debugger that connects to a private socket."""
 
     def __init__(self, command: Sequence[str], loaded: Loaded) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="armvcpu-")
@@ -158,19 +158,19 @@ class _Attached(Debugging):
             raise
 
     def run(self, opened: Machine, watchdog: Watchdog) -> RunResult:
-        """See :class:`Debugging`; the debugger may outlive the guest."""
+        """Run the guest; see :class:`Debugging`. The debugger may outlive the guest."""
         waiting = threading.Thread(target=self._end_with_it, args=(watchdog,), name="armvcpu-debugger-end", daemon=True)
         waiting.start()
         result = super().run(opened, watchdog)
         if result.ending is Ending.INTERRUPTED and not watchdog.signalled:
-            # Whoever leaves the debugger has got what he wanted, and knows it.
+            # A user who has left the debugger knows how the run ended.
             result, self._has_ended = replace(result, status=STATUS_OFF), True
         while not watchdog.has_fired():
             waiting.join(_LOOK_SECONDS)
         return result
 
     def _end_with_it(self, watchdog: Watchdog) -> None:
-        """End the run when the debugger has ended: it may have detached before, or never have attached."""
+        """End the run when the debugger ends, which may have detached before, or never attached."""
         self._process.wait()
         # The watchdog may be closed by now.
         with suppress(OSError):
@@ -188,7 +188,7 @@ class _Attached(Debugging):
 
 
 def _start(arguments: Sequence[str]) -> subprocess.Popen[bytes]:
-    """Start a debugger. Ctrl-C is its business from now on."""
+    """Start a debugger, which handles Ctrl-C from now on."""
     sys.stdout.flush()
     try:
         process = subprocess.Popen(arguments)
@@ -201,7 +201,7 @@ def _start(arguments: Sequence[str]) -> subprocess.Popen[bytes]:
 
 @contextmanager
 def _terminal_kept() -> Iterator[None]:
-    """Leave the terminal, and what signals do, as they were, whatever the debugger leaves behind."""
+    """Restore the terminal and the signal handlers at the end, whatever the debugger does to them."""
     terminal = sys.stdin.fileno() if os.isatty(sys.stdin.fileno()) else None
     modes = None if terminal is None else termios.tcgetattr(terminal)
     before = {number: signal.getsignal(number) for number in _SIGNALS}

@@ -1,4 +1,4 @@
-"""Runs a guest with a port for debuggers. Loaded only for runs with ``--gdb``, and for ``armvcpu debug``."""
+"""Runs a guest under a GDB server. Loaded only for ``--gdb`` and ``armvcpu debug``."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ _ENDED: Final = "the debugger has ended the guest"
 
 
 def _ended(run: GuestRun) -> RunResult:
-    """The end of a run whose guest stood still."""
+    """The result of a run that ended because the guest made no progress."""
     found = stopped(run)
     if found is None:
         return RunResult(Ending.INTERRUPTED, STATUS_INTERRUPTED, _ENDED)
-    # It was its debugger's doing that it did nothing.
+    # The debugger kept it from making progress.
     return replace(found, message=found.message.removesuffix(run.doing()))
 
 
 class _LazyMonitor:
-    """The commands of the user, which are loaded with the first of them: a run that nobody looks at needs none."""
+    """The ``monitor`` commands, loaded on first use: a run without a debugger needs none."""
 
     def __init__(self, machine: Parts, run: GuestRun | None) -> None:
-        """``run`` is for those who may save it to a file."""
+        """``run`` is given if the user may save the machine to a file."""
         self._machine = machine
         self._run = run
         self._made: Monitor | None = None
@@ -60,7 +60,7 @@ class _LazyMonitor:
 
 
 class DebuggerConsole(Console):
-    """A console without input whose output is shown in the debugger while that waits for the guest."""
+    """A console without input that shows the guest's output in the debugger while the debugger waits for the guest."""
 
     def __init__(self, output_fd: int) -> None:
         super().__init__(output_fd, None)
@@ -78,11 +78,11 @@ def _not_shown(_data: bytes) -> bool:
 
 
 class Debugging:
-    """A port for debuggers, open as long as this is entered."""
+    """A GDB server, open while this context is entered."""
 
     def __init__(self, wanted: Endpoint, *, wait: bool, launched: bool = False) -> None:
-        """With ``wait`` the guest does not start before a debugger lets it. ``launched``: the debugger is ours, has the
-        terminal, and the guest ends with it."""
+        """With ``wait`` the guest does not start until a debugger resumes it. ``launched``: we started the debugger,
+        which has the terminal, and the guest ends with it."""
         self._wait = wait
         self._launched = launched
         self._listener, self.place = listen(wanted)
@@ -96,7 +96,7 @@ class Debugging:
         unlisten(self._listener, self.place)
 
     def open_console(self, *, reads_input: bool, keys: bool = True) -> Console:
-        """The guest's console."""
+        """Open the guest's console."""
         if not self._launched:
             return open_console(reads_input=reads_input, keys=keys)
         sys.stdout.flush()
@@ -105,12 +105,12 @@ class Debugging:
 
     @property
     def is_quiet(self) -> bool:
-        """Whether the user has left a debugger that was started for the guest, and knows that it has ended."""
+        """Whether the user has left a debugger that was started for the guest, and so knows that it has ended."""
         return self._launched and self._has_ended
 
     @property
     def has_ended(self) -> bool:
-        """Whether the user has ended the guest from the debugger, and so needs no report on that."""
+        """Whether the user ended the guest from the debugger and needs no report."""
         return self._has_ended
 
     def run(self, opened: Machine, watchdog: Watchdog) -> RunResult:
@@ -118,7 +118,7 @@ class Debugging:
         machine, began = opened.parts, time.perf_counter()
         control = MachineControl(machine, watchdog)
         wire = Wire(self._listener, pause=control.pause, cancelled=watchdog.has_fired, refused=self._refuse)
-        # Whoever can reach a TCP port controls the guest; files are another matter.
+        # Anyone who can reach a TCP port controls the guest, but must not write files.
         monitor = _LazyMonitor(machine, None if self.place.path is None else control.execution.run)
         server = DebugServer(control, wire, monitor, launched=self._launched, load_bias=machine.image.load_bias)
         if self._console is not None:

@@ -1,4 +1,4 @@
-"""The machine that a machine file and the options describe, or everything that is wrong with both."""
+"""Builds the machine that the machine file and the options describe, or reports every error in both."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ _OPTIONS: Final = MappingProxyType(
         "arguments": ("the guest's arguments", "boot.arguments"),
     }
 )
-"""The option of each override, and the end of the key that it replaces."""
+"""The option of each override, and the last part of the key that it replaces."""
 
 
 def load_description(machine: Path | None, overrides: Overrides, files: Sequence[Path] = ()) -> MachineDescription:
-    """The machine that the options describe; they override the file.
+    """Return the machine that the options describe; options override the file.
 
-    An error of the machine file also names each of the ``files``, to be read later, that does not exist.
+    An error in the machine file also reports each of the ``files`` to be read later that does not exist.
     """
     document = read_machine_file(machine)
     given: dict[str, Any] = {name: value for name, value in overrides.items() if value is not None}
@@ -52,7 +52,7 @@ def _all_errors(
     error: MachineFileError,
     files: Sequence[Path],
 ) -> Iterator[ArmVcpuError]:
-    """First the file's own errors as one, then those that options cause, and beside the file's those of ``files``."""
+    """Return the file's own errors as one, then those that options cause; those of ``files`` join the file's."""
     of_file = _errors(document, machine, {})
     of_options = [each for each in (error, *error.others) if not _is_in(each, of_file)]
     if len(of_options) <= len(error.others):
@@ -74,7 +74,7 @@ def _of_option(name: str, error: MachineFileError) -> str:
 def _at_fault(
     document: Mapping[str, object], machine: Path | None, given: dict[str, Any], error: MachineFileError
 ) -> str:
-    """The first override that causes this error."""
+    """Return the option of the first override that causes this error."""
     names = [name for name in _OPTIONS if name in given]
     for number in range(1, len(names)):
         if _is_in(error, _errors(document, machine, {name: given[name] for name in names[:number]})):
@@ -83,7 +83,7 @@ def _at_fault(
 
 
 def _errors(document: Mapping[str, object], machine: Path | None, given: dict[str, Any]) -> list[MachineFileError]:
-    """The errors of a machine; the first one includes all others."""
+    """Return the errors of a machine; the first one includes all others."""
     try:
         machine_from_document(document, machine, **given)
     except MachineFileError as error:
@@ -96,7 +96,7 @@ def _is_in(error: MachineFileError, errors: list[MachineFileError]) -> bool:
 
 
 def _missing(files: Sequence[Path]) -> Iterator[ArmVcpuError]:
-    """The errors of files that do not exist; others are not opened, because they may be pipes."""
+    """Yield an error for each file that does not exist. Others are not opened, because they may be pipes."""
     for path in dict.fromkeys(files):
         if path.exists():
             continue

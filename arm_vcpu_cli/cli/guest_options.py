@@ -27,7 +27,7 @@ STDIN: Final = Path("-")
 
 
 class GuestOptions(Record):
-    """The values of the options of a command that runs a guest, or goes on with one ``from_snapshot``."""
+    """The values of the options of a command that runs a guest, or continues one ``from_snapshot``."""
 
     guest: Path | None = None
     machine: Path | None = None
@@ -61,7 +61,7 @@ class GuestOptions(Record):
     report: str | None = None
     report_file: Path | None = None
     as_program: bool = False
-    """Whether the guest is run like a program: one line if it fails, no report, and its terminal stays as it is."""
+    """Whether to run the guest like a program: one line if it fails, no report, and an unchanged terminal."""
     gdb: Endpoint | None = None
     wait: bool = False
     from_snapshot: Path | None = None
@@ -69,7 +69,7 @@ class GuestOptions(Record):
 
     @property
     def file(self) -> Path:
-        """The file that is run: the guest's or the snapshot's. Raises :class:`UsageError` if there is neither."""
+        """The file to run, a guest or a snapshot. Raises :class:`UsageError` if there is neither."""
         found = self.from_snapshot or self.guest
         if found is None:
             raise UsageError("expected a guest, or --from FILE")
@@ -80,7 +80,7 @@ class GuestOptions(Record):
         self.check_journal()
         guest = self.file
         if guest.suffix == ".toml" and self.kernel_type is None:
-            # It would run as a raw binary, for an instruction or two.
+            # As a raw binary it would run for an instruction or two.
             raise UsageError(f"{guest}: this is a machine description: pass it with -m; GUEST is the program to run")
         description = self.describe()
         boot = description.boot
@@ -97,14 +97,14 @@ class GuestOptions(Record):
         return description, self.with_symbols(image)
 
     def with_symbols(self, image: GuestImage) -> GuestImage:
-        """An image with the symbols that the options name, if they do."""
+        """Return an image with the symbols that the options name, if any."""
         if self.symbols is None:
             return image
         files = import_module("arm_vcpu_cli.guest.symbol_files")
         return replace(image, symbols=files.load_symbols(self.symbols))
 
     def check_journal(self) -> None:
-        """Raise :class:`UsageError` for a run that would be recorded and repeated at once."""
+        """Raise :class:`UsageError` for a run that would be recorded and replayed at once."""
         if self.record is not None and self.replay is not None:
             raise UsageError("--record and --replay: expected one of them")
 
@@ -114,7 +114,7 @@ class GuestOptions(Record):
 
     @property
     def _files(self) -> tuple[Path, ...]:
-        """The files that the options name, and that are read after the machine file."""
+        """Return the files that the options name and that are read after the machine file."""
         named = (self.guest, self.initrd, self.symbols, self.dtb, *(path for path, _ in self.loads))
         return tuple(path for path in named if path is not None and path != STDIN)
 
@@ -149,7 +149,8 @@ class GuestOptions(Record):
         """The guest's clock, given the machine file's choice ``described``."""
         asked = None if self.clock is None else ClockSource(self.clock)
         if asked in (None, ClockSource.AUTO) and not (self.record is None and self.replay is None and self.gdb is None):
-            # Only runs under the instruction clock can be repeated, and only their time stands while they are stopped.
+            # Only runs under the instruction clock can be repeated, and only there does time stand still in a stopped
+            # guest.
             return ClockSource.INSTRUCTIONS
         if asked is not None:
             return asked
@@ -174,7 +175,7 @@ class GuestOptions(Record):
         return self.with_faults(replace(description, boot=boot, clock=clock, limits=limits))
 
     def with_faults(self, description: MachineDescription) -> MachineDescription:
-        """A description with the faults of the file that the options name, if they do."""
+        """Return a description with the faults of the file that the options name, if any."""
         if self.faults is None:
             return description
         added: MachineDescription = import_module(_FAULTS).add_faults(description, self.faults)

@@ -1,5 +1,5 @@
-"""Warnings about a guest before it starts: what its loader found odd, and obstacles of a Linux kernel that are cheap
-to detect."""
+"""Warnings about a guest before it starts: oddities that its loader found, and obstacles to a Linux kernel that are
+cheap to detect."""
 
 from __future__ import annotations
 
@@ -22,8 +22,7 @@ _HEAD: Final = 2048
 
 
 def warn_of_guest(machine: Machine) -> None:
-    """Warn of what is odd about its file; of a kernel also of missing features that it needs, and of a RAM disk that is
-    none."""
+    """Warn about oddities in the file; for a kernel, also about missing features and an invalid RAM disk."""
     image = machine.image
     for warning in image.warnings:
         say(f"warning: {printable_path(image.path)}: {warning}")

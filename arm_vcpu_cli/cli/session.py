@@ -50,7 +50,7 @@ _STREAMS: Final = "arm_vcpu_cli.trace.output_stream"
 _SLOW_FILES: Final = "arm_vcpu_cli.cli.slow_files"
 """Loaded only if a file may have to be waited for."""
 _GUEST_WARNINGS: Final = "arm_vcpu_cli.cli.guest_warnings"
-"""Loaded only for Linux kernels, and for files that something is to be said of."""
+"""Loaded only for Linux kernels, and for files with warnings."""
 _INJECTED: Final = "arm_vcpu_cli.inspect.postmortem.injected_faults"
 """Loaded only for machines with faults."""
 _DEBUGGING: Final = "arm_vcpu_cli.cli.debugging"
@@ -70,8 +70,8 @@ def run_guest(
     """Load and run a guest; return the exit status.
 
     ``prepare`` receives the machine before its vCPU is bound, and opens ``output`` if there is one; ``finish`` receives
-    the result and the lines of its report before they are printed. ``debug`` makes a port for debuggers other than the
-    one that the options ask for.
+    the result and the lines of its report before they are printed. ``debug`` creates a GDB server in place of the one
+    that the options describe.
     """
     with ExitStack() as debugged:
         with slow_files(options):
@@ -123,7 +123,7 @@ def _run_opened(
         report = _report(machine, result, options) if is_report_due else ()
         if machine.console.in_line and (report or result.ending is not Ending.POWERED_OFF):
             tell("", watchdog.has_fired)
-        # Each is notified of the end, even if another fails.
+        # Notify each of the end, even if another fails.
         steps: list[Callable[[], None]] = [recording.close]
         if finish is not None:
             steps.append(partial(finish, result, report))
@@ -144,7 +144,7 @@ def _run_opened(
 
 
 class Loaded(Record):
-    """The loaded files of a run; ``log`` is the recorded run to replay, and ``snapshot`` what the run goes on from.
+    """The loaded files of a run; ``log`` is the recorded run to replay, and ``snapshot`` where the run continues.
     ``since`` is the ``time.monotonic`` at which loading began."""
 
     since: float
@@ -156,7 +156,8 @@ class Loaded(Record):
 
 
 def load_files(options: GuestOptions, output: Path | None = None) -> Loaded:
-    """Load the files named by the options. Refuses to overwrite them with ``output``, a recording or a report."""
+    """Load the files named by the options. Raises FileError if ``output``, a recording or a report would overwrite
+    one."""
     since = time.monotonic()
     snapshot: Snapshot | None = None
     with doing(f"loading {options.file.name}"):
@@ -172,14 +173,14 @@ def load_files(options: GuestOptions, output: Path | None = None) -> Loaded:
 
 
 def open_machine(loaded: Loaded, console: Console) -> Machine:
-    """The machine of the loaded files. Raises as :meth:`Machine.open` does."""
+    """Build the machine of the loaded files. Raises as :meth:`Machine.open` does."""
     if loaded.snapshot is not None:
         return Machine.open(console=console, from_snapshot=loaded.snapshot)
     return Machine.open(loaded.image, loaded.description, console=console)
 
 
 def slow_files(options: GuestOptions) -> AbstractContextManager[None]:
-    """A context for reading files that may have to be waited for: a FIFO may have no writer."""
+    """Return a context for reading files that may have to be waited for: a FIFO may have no writer."""
     files = (
         options.guest,
         options.from_snapshot,
@@ -229,7 +230,7 @@ def run_loaded(
     """Start a machine and run it to its end, or until a signal or a limit stops it.
 
     ``connect`` comes from :func:`open_input`. ``ignored`` is called when a Ctrl-C is typed at a guest that has not
-    taken the one before. ``run`` is how the started machine is run, by itself if not given.
+    taken the one before. ``run`` runs the started machine; the default is a plain run.
     """
     machine.start()
     machine.parts.console.connect(quit_requested=watchdog.interrupt, ignored=ignored, cancelled=watchdog.has_fired)

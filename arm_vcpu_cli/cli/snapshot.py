@@ -125,8 +125,8 @@ def command(
 
 
 class _Goal(Record):
-    """Where the user wants the snapshot: the ``count``-th time at ``place``, after so many ``instructions``, at a
-    ``time`` of the guest in nanoseconds, or at a text; or where it is stopped."""
+    """The place for the snapshot: the ``count``-th arrival at ``place``, a number of ``instructions``, a guest ``time``
+    in nanoseconds, or a text; without any, where the guest is stopped."""
 
     place: str | None
     instructions: int | None
@@ -164,7 +164,7 @@ def _take(options: GuestOptions, output: Path, goal: _Goal, *, compress: bool | 
                 result = run()
                 saved = result.ending in (Ending.LIMIT, Ending.INTERRUPTED)
             else:
-                # It is in the middle of a block, and saved before anybody does more with the machine.
+                # The machine is in the middle of a block, so save it before anything else changes it.
                 exactly = _Exactly(opened, goal, address, save)
                 result = run(run=exactly.run)
                 saved, save = exactly.saved, _nothing
@@ -186,7 +186,7 @@ _ANYWHERE: Final = _Goal(None, None, None, 1, None, None, "")
 
 
 def _nothing(*, note: str) -> None:
-    """Do nothing: it is saved already."""
+    """Do nothing: the machine is saved already."""
 
 
 class _Exactly:
@@ -236,7 +236,7 @@ class _Exactly:
 
 
 def _until(machine: Parts, pattern: re.Pattern[str], run: Callable[[], RunResult]) -> tuple[RunResult, bool]:
-    """Run until the console shows what ``pattern`` matches; whether it does."""
+    """Run until the console shows a match of ``pattern``; return the result, and whether it did."""
     results: list[RunResult] = []
 
     def once() -> RunResult:

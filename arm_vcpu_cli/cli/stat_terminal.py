@@ -14,7 +14,7 @@ from arm_vcpu_cli.cli.style import colours
 from arm_vcpu_cli.trace.statistics import Statistics
 
 _LIVE_TOP: Final = 6
-_REFRESHES: Final = 1  # a second: each takes some hundredths of one, and the guest waits
+_REFRESHES: Final = 1  # per second: each takes some hundredths of a second, during which the guest waits
 
 
 def print_statistics(statistics: Statistics, view: View, heading: str, stream: TextIO) -> None:

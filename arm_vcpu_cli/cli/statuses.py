@@ -1,5 +1,4 @@
-"""The exit statuses of each command, as worded in its help. The statuses are assigned elsewhere: of errors in
-``errors``, of runs in ``vm/endings``."""
+"""The exit statuses of each command, as worded in its help. Errors get theirs in ``errors``, runs in ``vm/endings``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Colour: when to use it, and its meanings."""
+"""When to use colour, and what each colour means."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What people read of a suite: a line for each guest, what is to be said of failures, and the sum."""
+"""The text output of a suite: a line for each guest, the details of failures, and a summary."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FAILED: Final = (Outcome.FAILED, Outcome.ERROR)
 
 
 class Part(Record):
-    """A part of a line, and what it is: an outcome's name, ``name``, ``faint``, ``heading`` or nothing special."""
+    """A part of a line with its role: an outcome's name, ``name``, ``faint``, ``heading`` or empty."""
 
     text: str
     role: str = ""
@@ -40,17 +40,17 @@ Line = Sequence[Part]
 
 
 def plain(line: Line) -> str:
-    """A line without its roles."""
+    """Return a line without its roles."""
     return "".join(part.text for part in line).rstrip()
 
 
 def name_width(guests: Sequence[object]) -> int:
-    """The columns for the names of these guests."""
+    """Return the number of columns for the names of these guests."""
     return min(max((len(printable(str(guest))) for guest in guests), default=0), _LONGEST_NAME)
 
 
 def result_line(result: Result, width: int) -> Line:
-    """The line of a guest."""
+    """Return the line for a guest."""
     verdict = result.verdict
     name = printable_path(result.guest)
     notes = [verdict.reason] if verdict.reason else []
@@ -78,7 +78,7 @@ def _tests(protocol: Protocol) -> str:
 
 
 def failure_lines(result: Result, kept: Kept) -> Iterator[Line]:
-    """What there is to say about a guest that has failed."""
+    """Yield the lines about a guest that has failed."""
     verdict = result.verdict
     yield ()
     yield (
@@ -94,7 +94,7 @@ def failure_lines(result: Result, kept: Kept) -> Iterator[Line]:
             yield (Part(f"    {printable(text, LONGEST_LINE)}", "faint"),)
     if len(failed) > _MOST_CASES:
         yield (Part(f"  and {len(failed) - _MOST_CASES} more"),)
-    # What the tests have said is there already.
+    # The lines of the failed tests already give the reason.
     lines = [] if failed and not verdict.protocol.problems else [console_text(raw) for raw in result.tail.split(b"\n")]
     while lines and not lines[-1].strip():
         lines.pop()
@@ -110,7 +110,7 @@ def failure_lines(result: Result, kept: Kept) -> Iterator[Line]:
 
 
 def summary_line(results: Sequence[Result], seconds: float) -> Line:
-    """The sum of all."""
+    """Return the summary of all results."""
     outcomes = [result.verdict.outcome for result in results]
     words = [
         Part(f"{number} {outcome.value}", outcome.value)

@@ -1,4 +1,4 @@
-"""Signals while guests run in processes of their own: they end the suite, and its results are still written."""
+"""Signals while guests run in other processes: they end the suite, and its results are still written."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
 class Stops:
-    """Whether a signal has asked to stop. :meth:`fileno` is readable then."""
+    """Records whether a signal has requested a stop. :meth:`fileno` is then readable."""
 
     def __init__(self, reader: int) -> None:
         self._reader = reader
         self._is_requested = False
 
     def fileno(self) -> int:
-        """For a selector."""
+        """Return the descriptor for a selector."""
         return self._reader
 
     def requested(self) -> bool:
-        """Whether to stop."""
+        """Return whether to stop."""
         return self._is_requested
 
     def request(self, _number: int, _frame: FrameType | None) -> None:
-        """Handle a signal."""
+        """Record the request of a signal."""
         self._is_requested = True
 
 
 @contextlib.contextmanager
 def stops() -> Iterator[Stops]:
-    """A context in which signals that end a process only note it; those that are ignored stay so."""
+    """Make signals that end a process only request a stop; ignored signals stay ignored."""
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     stopped = Stops(reader)

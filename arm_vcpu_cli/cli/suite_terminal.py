@@ -1,4 +1,4 @@
-"""A suite on a terminal: lines in colour, and below them what runs."""
+"""A suite on a terminal: coloured result lines, and below them the running guests."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _STYLES: Final = MappingProxyType(
 _MOST_RUNNING: Final = 8
 _BAR: Final = 30
 _PATIENCE: Final = 0.5
-"""Seconds before a display of what runs appears."""
+"""Seconds before the running guests are displayed."""
 
 
 class TerminalView:
@@ -57,7 +57,7 @@ class TerminalView:
         self._done = self._failures = 0
         self._began = time.monotonic()
         self._running: dict[int, tuple[Path, float]] = {}
-        # It is renewed from the loop that waits for the guests: a process is not to be forked beside a thread.
+        # The loop that waits for the guests refreshes it: a process with a thread must not be forked.
         self._live = Live(
             console=self._console,
             auto_refresh=False,
@@ -69,40 +69,40 @@ class TerminalView:
         )
 
     def start(self) -> None:
-        """Guests are about to run."""
+        """Prepare to display running guests."""
         self._live.start()
 
     def stop(self) -> None:
-        """No more guests run, and what was shown of them goes away."""
+        """Remove the display of running guests."""
         self._running.clear()
         self._total = 0
         self._live.stop()
 
     def write(self, line: Line, *, cuts: bool = False) -> None:
-        """Write a line, above what runs; if it ``cuts``, it never takes more than one."""
+        """Write a line above the running guests; with ``cuts`` it takes at most one line."""
         text = Text(no_wrap=cuts, overflow="ellipsis" if cuts else "fold")
         for part in line:
             text.append(part.text, style=_STYLES.get(part.role, ""))
         text.rstrip()
         indent = len(text.plain) - len(text.plain.lstrip())
         if indent and not cuts:
-            # What does not fit goes on below its beginning.
+            # A line that does not fit continues on the next.
             self._console.print(Padding(text[indent:], (0, 0, 0, indent), expand=False))
         else:
             self._console.print(text, no_wrap=cuts, overflow="ellipsis" if cuts else "fold", crop=cuts)
 
     def started(self, index: int, guest: Path) -> None:
-        """A guest runs."""
+        """Show that a guest runs."""
         self._running[index] = guest, time.monotonic()
 
     def ended(self, index: int, result: Result) -> None:
-        """A guest has a verdict."""
+        """Record that a guest has a result."""
         self._running.pop(index, None)
         self._done += 1
         self._failures += result.verdict.outcome in FAILED
 
     def tick(self) -> None:
-        """Renew what is shown of those that run."""
+        """Refresh the display of running guests."""
         self._live.refresh()
 
     def _render(self) -> RenderableType:

@@ -1,4 +1,5 @@
-"""Shows the progress of a suite: a line for each guest, in the order of the guests, and on a terminal what runs."""
+"""Shows the progress of a suite: a line for each guest, in the order of the guests, and on a terminal the running
+guests."""
 
 from __future__ import annotations
 
@@ -23,7 +24,7 @@ _TERMINAL: Final = "arm_vcpu_cli.cli.suite_terminal"
 
 
 class SuiteView:
-    """Implements :class:`~arm_vcpu_cli.suite.pool.Progress` on stdout. A context, in which guests run."""
+    """Implements :class:`~arm_vcpu_cli.suite.pool.Progress` on stdout. A context in which guests run."""
 
     def __init__(self, guests: Sequence[Path]) -> None:
         self._width = name_width(guests)
@@ -59,18 +60,18 @@ class SuiteView:
             self._next += 1
 
     def tick(self) -> None:
-        """Update what a terminal shows."""
+        """Update the terminal."""
         if self._terminal is not None:
             self._terminal.tick()
 
     def write(self, line: Line, *, cuts: bool = False) -> None:
-        """Write a line; on a terminal one that ``cuts`` takes no more than one of its lines."""
+        """Write a line; on a terminal, one that ``cuts`` takes at most one line."""
         if self._terminal is None:
             show(plain(line))
         else:
             self._terminal.write(line, cuts=cuts)
 
     def write_failure(self, result: Result, kept: Kept) -> None:
-        """Write what there is to say about a guest that has failed."""
+        """Write the details of a guest that has failed."""
         for line in failure_lines(result, kept):
             self.write(line)

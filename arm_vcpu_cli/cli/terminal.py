@@ -27,8 +27,8 @@ def is_interactive() -> bool:
 
 
 def open_console(*, reads_input: bool = True, keys: bool = True) -> Console:
-    """Connect the guest's serial line to our stdout, and to our stdin if ``reads_input``. On a terminal each of the
-    ``keys`` goes to the guest, or else lines, and Ctrl-C ends the run."""
+    """Connect the guest's serial line to our stdout, and to our stdin if ``reads_input``. On a terminal the guest
+    receives each key; without ``keys`` it receives whole lines, and Ctrl-C ends the run."""
     sys.stdout.flush()
     output = _output(sys.stdout.fileno())
     errors = sys.stderr.fileno()
@@ -175,8 +175,8 @@ def _job_control(raw: _RawMode) -> Iterator[None]:
                 return
             if number == signal.SIGTSTP:
                 raw.leave()
-                # It stops the whole process, and this thread before the call returns, which a signal to the process
-                # need not do; so the next line is for after SIGCONT. SIGTSTP itself is blocked.
+                # It stops the whole process, and this thread before the call returns. A signal to the process need not
+                # do that, so the next line must run only after SIGCONT. SIGTSTP itself is blocked.
                 signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
             raw.enter_again()
 
@@ -205,7 +205,7 @@ def signals_stop(watchdog: Watchdog) -> Iterator[None]:
     def handler(number: int, _frame: FrameType | None) -> None:
         last[:] = [number]
         watchdog.signalled = True
-        # For a signal that came before the wake-up descriptor was set. The watchdog may be closed by now.
+        # A signal may have arrived before the wake-up descriptor was set. The watchdog may be closed by now.
         with contextlib.suppress(OSError):
             watchdog.interrupt()
 

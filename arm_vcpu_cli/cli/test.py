@@ -45,7 +45,7 @@ _MOST_JOBS: Final = 256
 _MOST_RETRIES: Final = 100
 _STDIN: Final = "-"
 _CONTINUING: Final = "arm_vcpu_cli.cli.continuing"
-"""Loaded only for tests that go on from a snapshot."""
+"""Loaded only for tests that continue from a snapshot."""
 _HIGHEST_STATUS: Final = 130
 
 
@@ -208,7 +208,7 @@ def command(
         )
 
         def write(results: Sequence[Result], kept: Sequence[Kept], took: float) -> None:
-            # They get their names here: what a signal leaves of the results is complete.
+            # Give the files their names here: results that a signal leaves behind are then complete.
             with opened.pop_all():
                 if xml is not None:
                     xml.write(junit(results, took))
@@ -230,7 +230,7 @@ class _Run(Record):
     snapshot: Path | None
 
     def options_for(self, file: Path) -> GuestOptions:
-        """The options of one run; with a snapshot, ``file`` is what is typed."""
+        """Return the options of one run; with a snapshot, ``file`` is typed at the console."""
         if self.snapshot is not None:
             return GuestOptions(from_snapshot=self.snapshot, **self.options)
         return GuestOptions(file, repeatable=True, **self.options)
@@ -248,7 +248,7 @@ class _Run(Record):
 
 
 def _check(options: GuestOptions, guests: Sequence[Path], outputs: dict[str, Path | None]) -> None:
-    """Refuse what would be wrong for every guest, and outputs that would overwrite what is read."""
+    """Refuse options that would be wrong for every guest, and outputs that would overwrite an input."""
     if options.from_snapshot is None:
         description = options.describe()
     else:
@@ -263,7 +263,7 @@ def _check(options: GuestOptions, guests: Sequence[Path], outputs: dict[str, Pat
 
 
 def _find(words: Sequence[str], snapshot: Path | None) -> list[Path]:
-    """The files that are tests."""
+    """Return the test files that the words name."""
     if _STDIN in words:
         raise UsageError("-: expected the name of a file, because it may be read more than once")
     if snapshot is None and not words:
@@ -274,7 +274,7 @@ def _find(words: Sequence[str], snapshot: Path | None) -> list[Path]:
 
 
 def _host_cpus() -> int:
-    """The number of CPUs of the host that this process may use."""
+    """Return the number of host CPUs that this process may use."""
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:
@@ -295,7 +295,7 @@ def _run_suite(guests: Sequence[Path], run: _Run, plan: Plan, keep: Path | None,
     try:
         write(results, kept, took)
     except OutputError as error:
-        # That is no reason to show nothing.
+        # A failed output must not suppress the results on the terminal.
         failure = error
     if stopped.requested():
         raise StoppedError(f"interrupted: {plain(summary_line(results, took))}", STATUS_INTERRUPTED)

@@ -214,7 +214,7 @@ def _check_vcpus(numbers: tuple[int, ...], vcpus: int) -> None:
 
 
 def named_vcpus(who: str, vcpus: int) -> str:
-    """The number of vCPUs, and the range of their numbers."""
+    """Return the number of vCPUs and the range of their numbers, for a message."""
     return f"{who} 1 vCPU, number 0" if vcpus == 1 else f"{who} {vcpus} vCPUs, numbers 0 to {vcpus - 1}"
 
 

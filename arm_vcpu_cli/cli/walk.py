@@ -156,7 +156,7 @@ _Walks = list[tuple[str, Translated]]
 
 
 class _Stop(Record):
-    """The stop requested by the user: the ``count``-th time at ``place``, in the user's notation."""
+    """The requested stop: the ``count``-th arrival at ``place``, in the user's notation."""
 
     place: str
     count: int
@@ -167,7 +167,7 @@ class _Stop(Record):
 def _stopped(
     options: GuestOptions, addresses: tuple[str, ...], stop: _Stop | None, vcpu: int | None, *, shows_console: bool
 ) -> Iterator[tuple[Parts, RunResult, int]]:
-    """The guest after its run, and how often it reached the stop; the requested addresses are checked first."""
+    """Yield the guest after its run, and how often it reached the stop. Addresses are checked before the run."""
     with _null_device() as nowhere:
         with slow_files(options):
             loaded = load_files(options)
@@ -222,7 +222,7 @@ def _null_device() -> Iterator[int]:
 
 
 def _input() -> int | None:
-    """The guest's input: our stdin, unless it is a terminal, where the user would type without seeing the output."""
+    """The guest's input: our stdin unless it is a terminal, where users could not see the output of what they type."""
     return None if sys.stdin.isatty() else sys.stdin.fileno()
 
 
