@@ -1,6 +1,6 @@
-"""Conditions of breakpoints as gdb compiles them, so that it need not be asked at each hit.
+"""Evaluates conditions of breakpoints as gdb compiles them, which saves a round trip to gdb at each hit.
 
-Facts: Debugging with GDB, appendix F, "The GDB Agent Expression Mechanism".
+Source: Debugging with GDB, appendix F, "The GDB Agent Expression Mechanism".
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ _MOST_VALUES: Final = 256
 _SIGN: Final = 1 << 63
 
 ReadRegister = Callable[[int], int]
-"""The value of the register with a number; KeyError if there is none."""
+"""Returns the value of a register by its number; raises KeyError if there is none."""
 ReadMemory = Callable[[int, int], bytes]
-"""Memory at an address; shorter where there is none."""
+"""Returns memory at an address, fewer bytes where the rest is not mapped."""
 
 
 class ExpressionError(Exception):
-    """The expression cannot be evaluated: it is broken, or what it reads is not there."""
+    """The expression cannot be evaluated: it is invalid, or it reads an absent register or unmapped memory."""
 
 
 def evaluate(code: bytes, read_register: ReadRegister, read_memory: ReadMemory) -> int:
-    """The value of an expression, 64 bits. Raises :class:`ExpressionError`."""
+    """Return the 64-bit value of an expression. Raises :class:`ExpressionError`."""
     try:
         return _Machine(code, read_register, read_memory).run()
     except (IndexError, KeyError, ZeroDivisionError) as error:
@@ -39,7 +39,7 @@ def _signed(value: int) -> int:
 
 
 def _quotient(first: int, second: int) -> int:
-    """As C divides: towards zero."""
+    """Divide as C does, rounding towards zero."""
     magnitude = abs(first) // abs(second)
     return magnitude if (first < 0) == (second < 0) else -magnitude
 
@@ -75,7 +75,7 @@ _END, _DUP, _POP, _ZERO_EXT, _SWAP, _PICK, _ROT = 0x27, 0x28, 0x29, 0x2A, 0x2B, 
 
 
 class _Machine:
-    """A stack, and the place in the code."""
+    """A stack and the position in the code."""
 
     def __init__(self, code: bytes, read_register: ReadRegister, read_memory: ReadMemory) -> None:
         self._code = code
@@ -95,7 +95,7 @@ class _Machine:
         raise ExpressionError("it takes too long")
 
     def _operand(self, size: int) -> int:
-        """The next bytes of the code, big-endian."""
+        """Read the next ``size`` bytes of the code, big-endian."""
         self._at += size
         if self._at > len(self._code):
             raise IndexError("the code has no end")
@@ -154,8 +154,8 @@ class _Machine:
 
 
 def condition_codes(text: bytes) -> tuple[bytes, ...]:
-    """The expressions in what follows the length in ``Z0`` and ``Z1``: ``X9,hex`` one after the other, then perhaps
-    commands. Raises ValueError."""
+    """Return the expressions that follow the length in ``Z0`` and ``Z1``: ``X9,hex`` one after the other, possibly
+    followed by commands. Raises ValueError."""
     found = []
     while text.startswith(b"X"):
         size, comma, rest = text[1:].partition(b",")

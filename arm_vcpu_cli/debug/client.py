@@ -1,4 +1,4 @@
-"""What is known of an attached debugger: what it can take, what it has selected, and what it is waiting for."""
+"""The state of an attached debugger: its capabilities, its selections, and the answers it waits for."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from arm_vcpu_cli.debug.numbering import Numbered, numbered
 from arm_vcpu_cli.debug.target import Reason, Stop, Target, Watchpoint
 
 PROCESS: Final = 1
-"""The number of the only process: the machine."""
+"""The process id of the machine, the only process."""
 ANY: Final = 0
 ALL: Final = -1
 
@@ -21,27 +21,27 @@ BAD_ADDRESS: Final = b"E0e"
 """EFAULT."""
 OK: Final = b"OK"
 UNKNOWN: Final = b""
-"""The answer to a packet that is not supported."""
+"""The answer to an unsupported packet."""
 
 
 Conditions = tuple[bytes, ...]
-"""Those of a breakpoint, as expressions for an agent: it stops the guest if one is true, or if there is none."""
+"""The conditions of a breakpoint, as agent expressions: the guest stops if one is true, or if there are none."""
 
 
 class State(Enum):
-    """Whether a debugger has to do with the guest."""
+    """Whether a debugger still controls the guest."""
 
     ATTACHED = "attached"
     DETACHED = "detached"
-    """It has gone, and the guest goes on."""
+    """The debugger has left, and the guest continues."""
     KILLED = "killed"
-    """It asked to end the guest."""
+    """The debugger asked to end the guest."""
     ENDED = "ended"
-    """It knows that the run is over."""
+    """The debugger knows that the run is over."""
 
 
 class Client:
-    """A debugger. The handlers of packets work on it, and on its ``target``."""
+    """A debugger. The packet handlers work on it and on its ``target``."""
 
     def __init__(
         self,
@@ -54,10 +54,10 @@ class Client:
         launched: bool = False,
         load_bias: int = 0,
     ) -> None:
-        """``go`` lets the guest run, in the way that it is given, and can be interrupted, which ``is_interrupted``
-        tells while it does. ``say`` shows text while the debugger waits for an answer; ``monitor`` carries out a
-        command of the user and says its result. ``launched``: the guest was started for this debugger, and ends with
-        it. ``load_bias`` is how far the guest was moved from where it was linked for."""
+        """``go`` runs the guest with the function that it receives, and may be interrupted, which ``is_interrupted``
+        reports. ``say`` shows text while the debugger waits for an answer; ``monitor`` executes a user's command and
+        prints its result. ``launched``: the guest was started for this debugger, and ends with it. ``load_bias`` is the
+        offset of the guest from its link address, in bytes."""
         self.target = target
         self.go = go
         self.is_interrupted = is_interrupted
@@ -67,36 +67,36 @@ class Client:
         self.load_bias = load_bias
         self.state = State.ATTACHED
         self.last = Stop(Reason.STEP, target.current)
-        """The last stop; the debugger has not been told of it if it has just attached."""
+        """The last stop; a debugger that has just attached does not know it yet."""
         self.over = False
-        """Whether the run is over and its guest is kept for a look at it."""
+        """Whether the run is over and its guest is kept for inspection."""
         self.holds = False
-        """Whether every guest that ends is kept, also one that meant to."""
+        """Whether to keep every guest that ends, also after a regular end."""
         self.selected = target.current
-        """The vCPU of packets for registers and memory."""
+        """The vCPU for packets about registers and memory."""
         self.resumed = target.current
-        """The vCPU of the old packets that resume, and of those that go back."""
+        """The vCPU for the old resume packets and for reverse execution."""
         self.multiprocess = False
         self.reports_breakpoints: frozenset[Reason] = frozenset()
-        """The kinds of breakpoints that it wants to be told of by name."""
+        """The kinds of breakpoints that the debugger wants reported by name."""
         self.without_acks = False
         self.is_lldb = False
         self.physical = False
-        """Whether addresses of memory are IPAs."""
+        """Whether memory addresses are IPAs."""
         self.software: dict[int, Conditions] = {}
         self.hardware: dict[int, Conditions] = {}
         self.watchpoints: tuple[Watchpoint, ...] = ()
         self.registers: tuple[Numbered, ...] = numbered(target.registers())
         self.by_number: dict[int, Numbered] = {each.number: each for each in self.registers}
         self.documents: dict[str, bytes] = {}
-        """What ``qXfer`` reads in pieces, by kind."""
+        """Documents that ``qXfer`` reads in pieces, by kind."""
 
     def thread(self, vcpu: int) -> str:
-        """The name of a vCPU's thread."""
+        """Return the name of a vCPU's thread."""
         return f"p{PROCESS}.{vcpu + 1}" if self.multiprocess else f"{vcpu + 1:x}"
 
     def vcpu(self, text: bytes) -> int:
-        """The vCPU of a thread, the selected one for "any" and "all". Raises ValueError if there is none."""
+        """Return the vCPU of a thread, the selected one for "any" and "all". Raises ValueError if there is none."""
         found = thread_number(text)
         if found in (ANY, ALL):
             return self.selected
@@ -105,24 +105,24 @@ class Client:
         return found - 1
 
     def take_stop(self, stop: Stop) -> None:
-        """Note a stop: what comes next is about the vCPU that has stopped."""
+        """Record a stop, and select the vCPU that has stopped."""
         self.last = stop
         self.selected = self.resumed = stop.vcpu
 
     def apply_breakpoints(self) -> None:
-        """Tell the target of the breakpoints."""
+        """Pass the breakpoints to the target."""
         self.target.set_breakpoints(frozenset(self.software), frozenset(self.hardware))
 
 
 def hex_number(text: bytes) -> int:
-    """A hexadecimal number of at most 64 bits. Raises ValueError."""
+    """Parse a hexadecimal number of at most 64 bits. Raises ValueError."""
     if not text or len(text.lstrip(b"0")) > 16 or not text.isalnum():
         raise ValueError(f"{text!r} is no number")
     return int(text, 16)
 
 
 def range_of(text: bytes) -> tuple[int, int]:
-    """``ADDRESS,LENGTH``, which does not go beyond the end of the address space. Raises ValueError."""
+    """Parse ``ADDRESS,LENGTH`` within the address space. Raises ValueError."""
     first, comma, second = text.partition(b",")
     if not comma:
         raise ValueError("no length")
@@ -131,7 +131,7 @@ def range_of(text: bytes) -> tuple[int, int]:
 
 
 def thread_number(text: bytes) -> int:
-    """The number in a thread's name: ``p1.2``, ``2``, :data:`ANY` or :data:`ALL`. Raises ValueError."""
+    """Parse the number in a thread's name: ``p1.2``, ``2``, :data:`ANY` or :data:`ALL`. Raises ValueError."""
     if text.startswith(b"p"):
         process, dot, text = text[1:].partition(b".")
         if process not in (b"-1", b"0") and hex_number(process) != PROCESS:

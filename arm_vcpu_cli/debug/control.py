@@ -1,17 +1,15 @@
-"""A machine under a debugger: implements the port that ``target`` describes.
+"""A machine under a debugger: implements the interface that ``target`` defines.
 
-**What is exact.** A run with any number of stops, steps and breakpoints in it is that without: instruction counts,
-times, turns, exits, console and trace are the same to the byte, as long as nobody changes registers or memory. A stop
-is before an instruction, also in the middle of a translated block, with all registers and memory as the architecture
-has them there. A step is one instruction, or what happens in its place: an exception that is taken, an interrupt. A
-trapped instruction that the hypervisor completes is one step, and so are LDXR and STXR, whose monitor a stop leaves
-alone. WFI is complete when it wakes.
+**Exact.** Stops, steps and breakpoints do not change a run: instruction counts, times, turns, exits, console and trace
+are identical to the byte, unless the user changes registers or memory. A stop is before an instruction, also in the
+middle of a translated block, with registers and memory as the architecture defines them there. A step is one
+instruction, or the exception or interrupt taken in its place. A trapped instruction that the hypervisor completes is
+one step, and so are LDXR and STXR, because a stop does not clear the exclusive monitor. WFI completes when it wakes.
 
-**What is not.** ``Position.instructions`` counts what the clock counts. An instruction adds one; an exception out of
-the middle of a translated block adds what was left of that block too, since the block was counted when it was begun.
-So the number never goes back, and is the same in each run, but some numbers are skipped: ``goto`` stops at the first
-moment with that number or a greater one. An interrupt that is taken has the number of the instruction that it precedes.
-``engine/exact_control`` says what a guest could do to notice a stop.
+**Inexact.** ``Position.instructions`` is the clock's count. An instruction adds one; an exception in the middle of a
+translated block also adds the rest of the block, which was counted at its start. So the number never decreases and is
+the same in each run, but skips values: ``goto`` stops at the first moment with at least that number. An interrupt has
+the number of the instruction that it precedes. ``engine/exact_control`` lists what a guest could do to notice a stop.
 """
 
 from __future__ import annotations
@@ -34,16 +32,16 @@ if TYPE_CHECKING:
     from arm_vcpu_cli.debug.history import History
 
 _HISTORY: Final = "arm_vcpu_cli.debug.history"
-"""Loaded only for a run that somebody looks at."""
+"""Loaded only for a run with a debugger."""
 _NO_HISTORY: Final = "going back needs --clock instructions, and no --semihosting-dir"
 _ACTIVITIES: Final = MappingProxyType({Activity.WAITING: "waiting for an interrupt", Activity.OFF: "off"})
 
 
 class MachineControl:
-    """Implements :class:`~arm_vcpu_cli.debug.target.Target` for a machine that has been started, and has not run.
+    """Implements :class:`~arm_vcpu_cli.debug.target.Target` for a machine that has been started but has not run.
 
-    ``watchdog`` is entered already; it ends the run, while :meth:`pause` only stops it. Raises :class:`EngineError` if
-    the machine's cores cannot be controlled exactly.
+    ``watchdog`` must be entered; it ends the run, while :meth:`pause` only stops it. Raises :class:`EngineError` if the
+    machine's cores cannot be controlled exactly.
     """
 
     def __init__(self, machine: Machine, watchdog: Watchdog) -> None:
@@ -54,7 +52,7 @@ class MachineControl:
         self._history: History | None = None
         self._report: Callable[[str], None] | None = None
 
-    # Looking at it ---------------------------------------------------------------------------------------------
+    # Inspection ------------------------------------------------------------------------------------------------
 
     def threads(self) -> Sequence[Thread]:
         """All vCPUs, by index."""
@@ -62,15 +60,15 @@ class MachineControl:
 
     @property
     def current(self) -> int:
-        """The vCPU that has the turn, or had it last."""
+        """The vCPU that is running its turn, or ran the last one."""
         return self.machine.current.index
 
     def registers(self) -> Sequence[Register]:
-        """All registers of a vCPU."""
+        """The registers of every vCPU."""
         return self._registers.all
 
     def read_register(self, vcpu: int, name: str) -> int:
-        """The value of a register."""
+        """Return the value of a register."""
         return self._registers.read(self._cpu(vcpu), name)
 
     def write_register(self, vcpu: int, name: str, value: int) -> None:
@@ -83,30 +81,30 @@ class MachineControl:
             self.execution.moved(cpu)
 
     def read_memory(self, vcpu: int, address: int, size: int) -> bytes:
-        """Memory at a virtual address, as the vCPU translates it."""
+        """Return memory at a virtual address, as the vCPU translates it."""
         return self._memory.read(self._cpu(vcpu), address, size)
 
     def write_memory(self, vcpu: int, address: int, data: bytes) -> bool:
-        """Write memory at a virtual address; False where there is none."""
+        """Write memory at a virtual address; return False where there is none."""
         written = self._memory.write(self._cpu(vcpu), address, data)
         return written and self._changed()
 
     def read_physical(self, ipa: int, size: int) -> bytes:
-        """Memory at an IPA."""
+        """Return memory at an IPA."""
         return self._memory.read_physical(ipa, size)
 
     def write_physical(self, ipa: int, data: bytes) -> bool:
-        """Write memory at an IPA; False where there is none."""
+        """Write memory at an IPA; return False where there is none."""
         return self._memory.write_physical(ipa, data) and self._changed()
 
     # Forward ---------------------------------------------------------------------------------------------------
 
     def set_breakpoints(self, software: Collection[int], hardware: Collection[int]) -> None:
-        """Stop before the instructions at these addresses, and no others."""
+        """Stop before the instructions at these addresses only."""
         self.execution.set_breakpoints(software, hardware)
 
     def set_watchpoints(self, watchpoints: Sequence[Watchpoint]) -> None:
-        """Stop before these accesses, and no others."""
+        """Stop before these accesses only."""
         try:
             self.execution.set_watchpoints(watchpoints)
         except EngineError as error:
@@ -122,32 +120,32 @@ class MachineControl:
         return self.execution.step(index) if self._history is None else self._history.step(index)
 
     def pause(self) -> None:
-        """Stop the guest soon; from any thread."""
+        """Stop the guest soon. May be called from any thread."""
         self.execution.pause()
 
     # Through time ----------------------------------------------------------------------------------------------
 
     @property
     def travels(self) -> bool:
-        """Whether it can go back in time."""
+        """Whether the machine can go back in time."""
         return _repeats(self.machine)
 
     def keep_history(self) -> None:
-        """Keep moments from now on, to go back to."""
+        """Keep moments from now on for going back."""
         if self._history is None and self.travels:
             history: History = import_module(_HISTORY).History(self.execution)
             self._history, history.report = history, self._report
 
     def position(self) -> Position:
-        """Where in the run it is."""
+        """Return the position in the run."""
         return Position(self.execution.executed(), self.machine.timeline.now())
 
     def goto(self, instructions: int) -> Stop:
-        """Go to the moment before the instruction of that number."""
+        """Go to the moment before instruction number ``instructions``."""
         return self._past.goto(instructions)
 
     def reverse_step(self, vcpu: int) -> Stop:
-        """Go back to before the last instruction of a vCPU."""
+        """Go back to before the last instruction of the vCPU."""
         return self._past.reverse_step(self._cpu(vcpu).index)
 
     def reverse_resume(self) -> Stop:
@@ -179,7 +177,7 @@ class MachineControl:
 
 
 def _repeats(machine: Machine) -> bool:
-    """Whether what the guest has done can be done again, and leaves nothing outside that cannot be taken back."""
+    """Return whether the run so far can be repeated, and has no irreversible effects outside the machine."""
     description = machine.description
     return not machine.timeline.follows_host and description.semihosting_dir is None
 

@@ -22,7 +22,7 @@ _OWNER_ONLY: Final = 0o600
 
 
 class Endpoint(Record):
-    """A place to connect to: ``path`` of a Unix socket, or ``host`` and ``port``; port 0 is any that is free."""
+    """A place to connect to: ``path`` of a Unix socket, or ``host`` and ``port``; port 0 stands for any free port."""
 
     host: str = LOOPBACK
     port: int = 0
@@ -35,19 +35,19 @@ class Endpoint(Record):
 
     @property
     def for_gdb(self) -> str:
-        """What gdb calls it after ``target remote``."""
+        """Return the argument of gdb's ``target remote``."""
         if self.path is not None:
             return str(self.path)
         return f":{self.port}" if self.host == LOOPBACK else str(self)
 
     @property
     def for_lldb(self) -> str:
-        """The same for lldb, after ``process connect``."""
+        """Return the argument of lldb's ``process connect``."""
         return f"unix-connect://{self.path}" if self.path is not None else f"connect://{self}"
 
 
 def parse(text: str) -> Endpoint:
-    """What ``[HOST:]PORT`` or ``unix:PATH`` means. Raises ValueError."""
+    """Parse ``[HOST:]PORT`` or ``unix:PATH``. Raises ValueError."""
     if text.startswith(_UNIX):
         path = text[len(_UNIX) :]
         if not path or "\0" in path:
@@ -61,7 +61,7 @@ def parse(text: str) -> Endpoint:
 
 
 def listen(wanted: Endpoint) -> tuple[socket.socket, Endpoint]:
-    """A socket that debuggers can connect to, and where it is. Raises :class:`UsageError`."""
+    """Open a listening socket; return it and its actual place. Raises :class:`UsageError`."""
     made: socket.socket | None = None
     try:
         if wanted.path is not None:
@@ -73,7 +73,7 @@ def listen(wanted: Endpoint) -> tuple[socket.socket, Endpoint]:
         else:
             family, _, _, _, address = socket.getaddrinfo(wanted.host, wanted.port, type=socket.SOCK_STREAM)[0]
             made = socket.socket(family, socket.SOCK_STREAM)
-            # A port on which connections of an earlier run are still being wound up is free.
+            # Reuse a port whose connections from an earlier run are still closing.
             made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             made.bind(address)
             actual = Endpoint(wanted.host, made.getsockname()[1])
@@ -96,7 +96,7 @@ def unlisten(listener: socket.socket, place: Endpoint) -> None:
 
 
 def _remove_left_over(path: Path) -> None:
-    """Remove the file of a socket on which nobody listens any more."""
+    """Remove the file of a socket on which no process listens any more."""
     with contextlib.suppress(OSError):
         if not stat.S_ISSOCK(os.lstat(path).st_mode):
             return

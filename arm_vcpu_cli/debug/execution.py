@@ -1,7 +1,7 @@
-"""Runs a machine in pieces: from one stop for a debugger to the next.
+"""Runs a machine in pieces, from one debugger stop to the next.
 
-It is the run loop of ``vm/runner`` with a place to leave it and to come back. A stop ends no turn and no entry into the
-guest, so the run as a whole is the same as without: the schedule, the counts, the exits, the trace.
+This is the run loop of ``vm/runner`` with a way to leave it and to return. A stop ends neither a turn nor an entry into
+the guest, so the schedule, the counts, the exits and the trace are the same as without stops.
 """
 
 from __future__ import annotations
@@ -32,53 +32,53 @@ if TYPE_CHECKING:
 _STEPPED: Final = "arm_vcpu_cli.debug.stepped_watchpoints"
 """Loaded only where it is needed."""
 NEVER: Final = 1 << 80
-"""More instructions than any run has."""
+"""More instructions than any run executes."""
 _ENTERED: Final = frozenset((VCpuState.READY, VCpuState.RUNNING))
 
 
 class Execution:
-    """One run of a started machine. ``watchdog`` is entered already, and ends the run; :meth:`pause` only stops it."""
+    """One run of a started machine. ``watchdog`` must be entered, and ends the run; :meth:`pause` only stops it."""
 
     def __init__(self, machine: Machine, watchdog: Watchdog) -> None:
-        """Raises :class:`EngineError` where the machine's cores cannot be controlled."""
+        """Raises :class:`EngineError` if the machine's cores cannot be controlled."""
         self._began = time.perf_counter()
         self.machine = machine
         self._controls = [cpu.core.control() for cpu in machine.cpus]
         self._each = {id(control): control for control in self._controls}.values()
-        """Those of the cores: several vCPUs may share one."""
+        """The controls of all cores, each once: several vCPUs may share one."""
         self.run = GuestRun(machine, watchdog)
         self.run.start()
         self.result: RunResult | None = None
-        """How the run has ended, None before it has."""
+        """The result of the run, None before its end."""
         self._software: frozenset[int] = frozenset()
         self._armed: frozenset[int] = frozenset()
         self._target: int | None = None
         self._wakes = False
         self._leaving: set[int] = set()
-        """The vCPUs that have been stopped at a breakpoint and not moved since."""
+        """The vCPUs that stopped at a breakpoint and have not moved since."""
         self._pause = False
         self._limit: int | None = None
         self._moment: TimelineAlarm | None = None
-        """The alarm of the time to stop at."""
+        """The alarm at the time to stop."""
         self._watchpoints: tuple[Watchpoint, ...] = ()
         self._passing = False
-        """Whether to stop at none."""
+        """Whether to ignore breakpoints and watchpoints."""
         self._stepped: SteppedWatchpoints | None = None
-        """What looks for accesses to what is watched, where the cores cannot."""
+        """Detects accesses to watched memory if the cores cannot."""
         self._access: WatchHit | None = None
-        """The last one to what is watched."""
+        """The last access to watched memory."""
         self.at_limit = False
-        """Whether the last stop was because of the limit of the instructions."""
+        """Whether the last stop was at the instruction limit."""
         self._ahead = 0
-        """What the cores have not counted, after an earlier state was loaded."""
+        """Instructions that the cores have not counted since an earlier state was loaded."""
         self._any = False
-        """Whether a step is that of whichever vCPU has the turn."""
+        """Whether a step applies to whichever vCPU has the turn."""
         self.stepped: int | None = None
-        """The vCPU that has made the last step."""
+        """The vCPU that made the last step."""
         self.latest: dict[int, int] = {}
-        """How many instructions were executed when each vCPU had last executed."""
+        """The instruction count at each vCPU's last instruction."""
         self.due = NEVER
-        """How many are executed when ``when_due`` is called."""
+        """The instruction count at which to call ``when_due``."""
         self.when_due: Callable[[], object] = bool
         self._stop: Stop | None = None
         machine.console.breaks_off = lambda: self._pause
@@ -88,7 +88,7 @@ class Execution:
                 cpu.vcpu.observe_state(partial(_tell_of_others, cpu, observer))
 
     def set_breakpoints(self, software: Collection[int], hardware: Collection[int]) -> None:
-        """Stop before the instructions at these virtual addresses, and no others, from now on."""
+        """Stop before the instructions at these virtual addresses only, from now on."""
         self._software = frozenset(software)
         armed = self._software.union(hardware)
         if armed != self._armed:
@@ -97,7 +97,7 @@ class Execution:
                 control.set_breakpoints(armed)
 
     def set_watchpoints(self, watchpoints: Sequence[Watchpoint]) -> None:
-        """Stop at accesses to these virtual addresses from now on. Raises :class:`EngineError` for too many."""
+        """Stop at accesses to these virtual addresses only, from now on. Raises :class:`EngineError` for too many."""
         ranges = [
             WatchedRange(each.address, each.length, Access.READ in each.access, Access.WRITE in each.access)
             for each in watchpoints
@@ -111,35 +111,35 @@ class Execution:
                 self._stepped = import_module(_STEPPED).SteppedWatchpoints(self.machine, ranges)
 
     def _hit(self, access: WatchHit) -> bool:
-        """Whether to stop before an access to what is watched."""
+        """Return whether to stop before an access to watched memory."""
         self._access = access
         return not self._passing and self.machine.current.index not in self._leaving
 
     def moved(self, cpu: Cpu) -> None:
-        """Note that the PC of a CPU was set from outside: what was left of a block is not executed."""
+        """Record that the PC of a CPU was set from outside: the rest of its block will not execute."""
         self._leaving.discard(cpu.index)
         if cpu.arch.interrupted:
             self._controls[cpu.index].unfinished = 0
 
     def executed(self) -> int:
-        """How many instructions all vCPUs have executed, see :class:`~arm_vcpu_cli.debug.target.Position`."""
+        """Return how many instructions all vCPUs have executed; see :class:`~arm_vcpu_cli.debug.target.Position`."""
         return sum(control.executed() for control in self._each) + self._ahead
 
     def now(self) -> int:
-        """The time of the vCPU that has the turn, in nanoseconds since reset. The clock counts a block when it begins;
-        what is left of it is still to come."""
+        """Return the time of the vCPU that has the turn, in nanoseconds since reset. The clock counts a block when it
+        begins, so the instructions left in it are subtracted."""
         return self.machine.timeline.now() - self._controls[self.machine.current.index].unfinished
 
-    # For those who go back in time
+    # For time travel
 
     def remembered(self) -> Any:
-        """What an execution at this moment depends on besides the state of the machine."""
+        """Return the facts that an execution depends on besides the machine's state."""
         vcpus = [(cpu.arch.interrupted, cpu.arch.stopped_by) for cpu in self.machine.cpus]
         unfinished = [(each.unfinished, each.requested) for each in self._each]
         return self.executed(), unfinished, vcpus, frozenset(self._leaving), self.result, self.machine.seen_enough
 
     def recall(self, remembered: Any) -> None:
-        """Go on from there, once the state of then is loaded."""
+        """Restore those facts, once the machine's state of that moment is loaded."""
         executed, unfinished, vcpus, leaving, self.result, self.machine.seen_enough = remembered
         for control, left in zip(self._each, unfinished, strict=True):
             control.unfinished, control.requested = left
@@ -151,7 +151,7 @@ class Execution:
         self.run.share_exits()
 
     def step_any(self) -> Stop:
-        """As :meth:`step`, for the vCPU that has the turn then; it also stops at the beginning of each turn."""
+        """Step the vCPU that has the turn; also stop at the beginning of each turn."""
         self._any = True
         try:
             return self._advance(None)
@@ -160,8 +160,8 @@ class Execution:
 
     @contextmanager
     def limited(self, instructions: int) -> Iterator[None]:
-        """A context in which every way of running stops at the first moment at which so many instructions are executed,
-        or more, at the latest."""
+        """Make every way of running stop at the first moment with at least ``instructions`` executed, while the context
+        lasts."""
         self._limit = instructions
         try:
             yield
@@ -172,11 +172,11 @@ class Execution:
 
     @property
     def at_breakpoint(self) -> bool:
-        """Whether the vCPU that has the turn is before an instruction with a breakpoint."""
+        """Return whether the vCPU that has the turn is at a breakpoint."""
         return self.machine.current.arch.ctx.elr in self._armed
 
     def pause(self) -> None:
-        """Stop the guest between two instructions, as soon as possible; from any thread."""
+        """Stop the guest between two instructions, as soon as possible. May be called from any thread."""
         self._pause = True
         for control in self._each:
             control.pause()
@@ -190,16 +190,16 @@ class Execution:
         return self._advance(vcpu)
 
     def goto(self, instructions: int) -> Stop:
-        """Run forward until so many instructions are executed, without a stop at breakpoints.
+        """Run forward to the first moment with at least ``instructions`` executed, ignoring breakpoints.
 
-        It is the first moment at which there are as many or more. The schedule decides which vCPU has executed them.
+        The schedule determines which vCPUs have executed them.
         """
         with self._free(), self.limited(instructions):
             return self._advance(None)
 
     def goto_time(self, nanoseconds: int) -> Stop:
-        """Run forward to the first moment at which the time of the vCPU that has the turn is this or later, without a
-        stop at breakpoints. Under the instruction clock the run as a whole is the same as without."""
+        """Run forward to the first moment at which the time of the vCPU that has the turn is ``nanoseconds`` or later,
+        ignoring breakpoints. Under the instruction clock this does not change the run."""
         timeline = self.machine.timeline
         with self._free():
             self._moment = timeline.limit(self.pause)
@@ -215,7 +215,7 @@ class Execution:
 
     @contextmanager
     def _free(self) -> Iterator[None]:
-        """A context without stops at breakpoints and watchpoints."""
+        """Ignore breakpoints and watchpoints inside the context."""
         for control in self._each:
             control.set_breakpoints(())
         before, self._passing = self.executed(), True
@@ -243,7 +243,7 @@ class Execution:
         return Stop(Reason.ENDED, index, message=result.message, status=result.status)
 
     def _loop(self, run: GuestRun) -> Verdict:
-        """As that of ``vm/runner``; None leaves the guest stopped, for the reason in ``_stop``."""
+        """Run as the loop of ``vm/runner`` does; None leaves the guest stopped, for the reason in ``_stop``."""
         scheduler = self.machine.scheduler
         while True:
             cpu = scheduler.current
@@ -255,7 +255,7 @@ class Execution:
                 if verdict is not None or self._stop is not None:
                     return verdict
             if self._pause:
-                # All wait, and the host slept.
+                # All vCPUs wait, and the host slept.
                 self._stop = self._paused(cpu)
                 return None
             verdict = next_turn(run) or stopped(run)
@@ -264,7 +264,7 @@ class Execution:
             self._wakes = self._wakes or self._any
 
     def _before(self, cpu: Cpu) -> Stop | None:
-        """The reason to stop before the CPU, which has the turn, goes on."""
+        """Return the reason to stop before the CPU, which has the turn, continues; None if there is none."""
         if self._wakes and (self._any or cpu.index == self._target):
             return Stop(Reason.STEP, cpu.index)
         if self._limit is not None and self.executed() >= self._limit:
@@ -275,7 +275,7 @@ class Execution:
         return self._paused(cpu) if self._pause else None
 
     def _run(self, run: GuestRun, cpu: Cpu) -> Verdict:
-        """Let the CPU execute until it exits or is stopped."""
+        """Execute the CPU until it exits or is stopped."""
         index, arch, faults = cpu.index, cpu.arch, run.machine.faults
         control = self._controls[index]
         awaited = None if faults is None else faults.limit
@@ -300,12 +300,12 @@ class Execution:
             self.stepped = index
         if arch.interrupted:
             if arch.stopped_by is StopReason.COUNT and limit != self._limit:
-                # For a fault; it is injected before the CPU goes on.
+                # A fault's alarm; the fault is injected before the CPU continues.
                 return None
             self._stop = self._stopped(cpu)
             return None
         if self._is_near(cpu):
-            # Its handler would have the time be that of the alarm, which this run does not have.
+            # Its handler would set the time to that of the alarm, which the original run does not have.
             self._stop = Stop(Reason.PAUSE, index)
             return None
         verdict = EXIT_HANDLERS[type(reason)](run, reason) or stopped(run)
@@ -317,14 +317,15 @@ class Execution:
         return verdict
 
     def _is_near(self, cpu: Cpu) -> bool:
-        """Whether the time to stop at, and nothing else, has stopped the CPU: it is in the block that would be next."""
+        """Return whether only the alarm has stopped the CPU: the time to stop at lies in its next block."""
         moment, timeline = self._moment, self.machine.timeline
         if moment is None or cpu.arch.stopped_by is not StopReason.BUDGET or timeline.follows_host:
             return False
         return timeline.ends_by(moment)
 
     def _before_instruction(self, cpu: Cpu, stepped: SteppedWatchpoints) -> Stop | None:
-        """Why to stop before the next instruction of a CPU, which is executed alone."""
+        """Return the reason to stop before the next instruction of a CPU, which executes on its own; None if there is
+        none."""
         at = cpu.arch.ctx.elr
         if at in self._armed:
             return self._at_breakpoint(cpu, at)
@@ -340,7 +341,7 @@ class Execution:
         return Stop(Reason.WATCHPOINT, cpu.index, self._watchpoints[access.number], access.address)
 
     def _stopped(self, cpu: Cpu) -> Stop | None:
-        """Why the core has stopped for a debugger; None if it has only left a breakpoint behind."""
+        """Return the reason for which the core stopped for a debugger; None if it has only moved off a breakpoint."""
         index, by = cpu.index, cpu.arch.stopped_by
         if by is StopReason.STEP:
             return Stop(Reason.STEP, index) if self._any or index == self._target else None
@@ -362,6 +363,6 @@ class Execution:
 
 
 def _tell_of_others(cpu: Cpu, observer: StateObserver, before: VCpuState, after: VCpuState) -> None:
-    """Tell an observer of a change of state, unless it is a stop for the debugger or its end."""
+    """Report a change of state to an observer, unless it is a debugger's stop or the end of one."""
     if not (cpu.arch.interrupted and before in _ENTERED and after in _ENTERED):
         observer(before, after)

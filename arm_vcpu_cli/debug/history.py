@@ -1,9 +1,9 @@
-"""Travel through the time of a run: back to a moment by an earlier one that is kept, and forward again by executing.
+"""Time travel: goes back to a moment by restoring an earlier one and executing forward from it.
 
-What was executed once is executed again in the same way, to the byte: then input arrives from memory, nobody sleeps,
-and what was shown, traced or recorded is not shown, traced or recorded again. The place that the run has got to is
-kept as it is (``_present``), and who comes there again goes on with new input. If somebody changes registers or memory
-at an earlier moment, the run has another future from there on, and what was ahead is dropped.
+Execution repeats identically, to the byte: input comes from memory, nothing sleeps, and output, trace and recording are
+not produced again. The latest moment of the run is kept (``_present``), and on reaching it again the run continues with
+new input. If the user changes registers or memory at an earlier moment, the run continues differently from there, and
+the old continuation is discarded.
 """
 
 from __future__ import annotations
@@ -23,15 +23,17 @@ from arm_vcpu_cli.observe.tracing import Tracer
 
 HITS: Final = (Reason.SOFTWARE_BREAKPOINT, Reason.HARDWARE_BREAKPOINT, Reason.WATCHPOINT)
 _RATE: Final = 8_000_000_000
-"""Instructions for each second that it takes to keep a moment: at 400 million a second that costs a twentieth."""
+"""Instructions between moments for each second that keeping one takes: at 400 million instructions a second that slows
+a run by a twentieth."""
 _NEAR: Final = 4_000_000
-"""A moment so close before the one that was gone back to is kept too, for those who go back again."""
+"""Instructions: a moment this close before the destination is kept too, because users often go back again from
+there."""
 _PIECE: Final = 200_000_000
-"""Instructions that are executed again between two lines on how far it has got."""
+"""Instructions to execute again between two progress messages."""
 _FIRST_WINDOW: Final = 16
 _WINDOW_GROWTH: Final = 8
 _LONGEST_WINDOW: Final = 4096
-"""Instructions that are executed one by one to find the one before."""
+"""The most instructions to execute one by one to find the previous one."""
 
 
 class History:
@@ -50,7 +52,7 @@ class History:
         self._moments = Moments(execution)
         self._kept = Checkpoints(self._moments.take())
         self._present: Moment | None = None
-        """How far the run has got, if it has gone back."""
+        """The latest moment of the run, if it has gone back."""
         self._touched = False
         execution.when_due = self._keep
         execution.due = execution.executed() + INTERVAL
@@ -58,7 +60,7 @@ class History:
     # Forward ---------------------------------------------------------------------------------------------------
 
     def resume(self) -> Stop:
-        """Let all vCPUs run until something stops them, from the present moment on."""
+        """Run all vCPUs from the current moment until something stops them."""
         return self._forward(self._execution.resume)
 
     def step(self, vcpu: int) -> Stop:
@@ -66,7 +68,7 @@ class History:
         return self._forward(lambda: self._execution.step(vcpu), is_step=True)
 
     def changed(self) -> None:
-        """Note that registers or memory were changed from outside."""
+        """Record that registers or memory were changed from outside."""
         if self._present is not None:
             self._say("the history after this moment is discarded: the run continues differently now")
             self._present = None
@@ -87,7 +89,7 @@ class History:
                 self._arrive(end)
                 continue
             if execution.executed() >= end.executed:
-                # What the hypervisor does before the next instruction is done one by one.
+                # The hypervisor's actions before the next instruction happen one by one.
                 stop = execution.step_any()
                 if execution.executed() > end.executed:
                     self._arrive(end)
@@ -108,7 +110,7 @@ class History:
         return run()
 
     def _arrive(self, end: Moment) -> None:
-        """Be where the run cannot be repeated further: at its present, or where it was changed."""
+        """Move to the end of what can be repeated: the present, or where the machine was changed."""
         self._moments.go_to(end)
         if end is self._present:
             self._present = None
@@ -120,7 +122,7 @@ class History:
     # To a place ------------------------------------------------------------------------------------------------
 
     def goto(self, instructions: int) -> Stop:
-        """Go to the moment before the instruction of that number, back or forward, without stopping at breakpoints."""
+        """Go back or forward to the moment before instruction number ``instructions``, ignoring breakpoints."""
         self._settle()
         execution, present = self._execution, self._present
         if present is not None and instructions >= present.executed:
@@ -141,7 +143,7 @@ class History:
         return self._execute_to(instructions)
 
     def _execute_to(self, instructions: int) -> Stop:
-        """Execute to a place that is ahead, in pieces, and keep a moment near it."""
+        """Execute forward to a place in pieces, and keep a moment near it."""
         execution = self._execution
         begin = execution.executed()
         stop = Stop(Reason.STEP, self._machine.current.index)
@@ -164,7 +166,7 @@ class History:
     # Back ------------------------------------------------------------------------------------------------------
 
     def reverse_step(self, vcpu: int) -> Stop:
-        """Go back to before the last instruction that the vCPU has executed."""
+        """Go back to before the last instruction that the vCPU executed."""
         self._settle()
         execution = self._execution
         goal = self._moments.place()
@@ -198,8 +200,8 @@ class History:
             end, window = found, _FIRST_WINDOW
 
     def _one_back(self, vcpu: int, now: int, goal: object) -> Stop | None:
-        """Go to where one instruction less was executed, if ``vcpu`` executes that next, and is at the moment ``goal``
-        then; None if it does not. It is so nearly always."""
+        """Go back by one instruction, if ``vcpu`` executes the next one and then is at the moment ``goal``; return None
+        if it does not. It nearly always does."""
         execution, machine = self._execution, self._machine
         if now <= self._kept.first.executed:
             return None
@@ -207,7 +209,7 @@ class History:
         stop = self._execute_to(now - 1)
         if stop.reason is not Reason.STEP or execution.executed() >= now:
             return stop if stop.reason is Reason.PAUSE else None
-        # An instruction that only computes is undone without looking at all of memory for what it has changed.
+        # Undo an instruction that only computes without comparing all of memory.
         computes = machine.faults is None and self._executes_inert_instruction()
         before = self._moments.take_without_memory() if computes else self._moments.take()
         execution.stepped = None
@@ -228,7 +230,7 @@ class History:
         return len(word) == 4 and is_inert(int.from_bytes(word, "little"))
 
     def _window_start(self, end: int, window: int) -> Moment | Stop | None:
-        """A moment at least so many instructions before a place, for the time being; None if that is too close."""
+        """Take a temporary moment at least ``window`` instructions before a place; None if that is too close."""
         place = end - window
         if place <= self._kept.first.executed:
             self._go_back(self._kept.first)
@@ -240,8 +242,8 @@ class History:
         return self._moments.take() if self._execution.executed() < end else None
 
     def _steps_of(self, vcpu: int, end: int, goal: object) -> list[int] | Stop:
-        """Execute one by one up to a place, which is the moment ``goal`` if there is one: the numbers of the steps that
-        ``vcpu`` has made, the first is 0."""
+        """Execute one by one up to a place, which is the moment ``goal`` if given. Returns the numbers of the steps
+        that ``vcpu`` made; the first is 0."""
         execution = self._execution
         found: list[int] = []
         number = 0
@@ -260,7 +262,7 @@ class History:
         return found
 
     def _latest_of(self, vcpu: int, end: int) -> int | Stop:
-        """Where a vCPU had executed its last instruction before a place."""
+        """Return the instruction count at which a vCPU executed its last instruction before a place."""
         execution = self._execution
         while True:
             start = self._kept.before(end)
@@ -289,15 +291,15 @@ class History:
             stop = self._last_hit(start, end)
             if stop is not None:
                 return stop
-            # A breakpoint at the very moment that was kept is found from the one before.
+            # A search that starts at a kept moment misses a breakpoint there, so start from the one before.
             end = start.executed if start.changed else start.executed + 1
             start = self._kept.before(start.executed)
         self._go_back(self._kept.first)
         return Stop(Reason.HISTORY_BEGIN, self._machine.current.index)
 
     def _last_hit(self, start: Moment, end: int) -> Stop | None:
-        """Go to the last hit before a place, and say what it is; None if there is none. A hit that took long to get to
-        is kept, so that going there again does not take as long."""
+        """Go to the last hit before a place and return it; None if there is none. A hit that took long to reach is
+        kept, so that the next visit is fast."""
         execution = self._execution
         base, hits, last = start, 0, None
         since, cost = time.perf_counter(), 0.0
@@ -322,14 +324,14 @@ class History:
     # Moments ---------------------------------------------------------------------------------------------------
 
     def _settle(self) -> None:
-        """Keep the moment at which somebody has changed the machine, since nothing leads there."""
+        """Keep the moment at which the user changed the machine, because execution cannot reproduce it."""
         if self._touched:
             self._touched = False
             self._kept.forget_from(self._execution.executed())
             self._kept.add(self._moments.take(changed=True), self._execution.executed())
 
     def _leave(self) -> None:
-        """Remember the present, to come back to it."""
+        """Save the present, to return to it later."""
         if self._present is None:
             self._present = self._moments.take()
 
@@ -341,7 +343,7 @@ class History:
     def _keep(self) -> None:
         began = time.perf_counter()
         execution = self._execution
-        # A limit is none of the moment's.
+        # Reaching the limit is not part of the moment.
         self._kept.add(self._moments.take(), execution.executed())
         self._set_due(time.perf_counter() - began)
 
@@ -355,7 +357,7 @@ class History:
 
 
 def _repeated(move: Callable[[], Stop], times: int) -> Stop | None:
-    """Move so many times; the stop of a pause that cuts it short."""
+    """Move ``times`` times; return the stop of a pause that interrupts it."""
     for _ in range(times):
         stop = move()
         if stop.reason is Reason.PAUSE:

@@ -1,4 +1,4 @@
-"""The packets that look at a stopped guest, or change it: registers, memory, breakpoints, threads."""
+"""The packets that inspect or change a stopped guest: registers, memory, breakpoints, threads."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from arm_vcpu_cli.errors import UsageError
 Handler = Callable[[Client, bytes], bytes]
 
 LARGEST_READ: Final = PACKET_SIZE // 2
-"""Bytes that fit into an answer, each of which is two digits."""
+"""The most bytes of memory that fit into an answer, two digits each."""
 _SOFTWARE, _HARDWARE = b"0", b"1"
 _WATCHES: Final[Mapping[bytes, Access]] = MappingProxyType(
     {b"2": Access.WRITE, b"3": Access.READ, b"4": Access.READ | Access.WRITE}
@@ -43,8 +43,8 @@ def _read(client: Client, each: Numbered) -> bytes:
 
 
 def _write(client: Client, each: Numbered, data: bytes) -> None:
-    """Raises ValueError for data of another size, and UsageError for what the target refuses."""
-    # lldb knows how long vectors are at the moment, and sends no more.
+    """Write a register. Raises ValueError for data of the wrong size, and UsageError if the target refuses."""
+    # lldb knows the current length of vectors, and sends no more.
     if len(data) > each.size or (len(data) < each.size and each.register.group != SVE):
         raise ValueError(f"{each.register.name} has {each.size} bytes")
     client.target.write_register(client.selected, each.register.name, int.from_bytes(data, "little"))
@@ -61,7 +61,7 @@ def _write_registers(client: Client, argument: bytes) -> bytes:
         if each.in_file and at + each.size <= len(data):
             piece = data[at : at + each.size]
             at += each.size
-            # A write that changes nothing must not have effects of its own.
+            # A write of the same value must have no effect.
             if _read(client, each) != piece.hex().encode():
                 changed.append((each, piece))
     if at != len(data):
@@ -91,7 +91,7 @@ def _write_register(client: Client, argument: bytes) -> bytes:
 
 
 def read_memory(client: Client, address: int, size: int) -> bytes:
-    """Memory at a VA, or at an IPA if the debugger has asked for that."""
+    """Return memory at a VA, or at an IPA if the debugger has requested that."""
     if client.physical:
         return client.target.read_physical(address, size)
     return client.target.read_memory(client.selected, address, size)
@@ -134,7 +134,7 @@ def _insert(client: Client, argument: bytes) -> bytes:
     kind, address, length, more = _place(argument)
     if kind in _WATCHES:
         wanted = Watchpoint(address, length or 1, _WATCHES[kind])
-        # Packets may be repeated, and then have no effect.
+        # Repeated packets must have no further effect.
         return OK if wanted in client.watchpoints else _watch(client, (*client.watchpoints, wanted))
     places = {_SOFTWARE: client.software, _HARDWARE: client.hardware}.get(kind)
     if places is None:
@@ -164,7 +164,7 @@ def _watch(client: Client, watchpoints: tuple[Watchpoint, ...]) -> bytes:
 
 
 def _place(argument: bytes) -> tuple[bytes, int, int, bytes]:
-    """The kind, the address, the length, and what follows: conditions."""
+    """Return the kind, the address, the length, and the conditions that follow."""
     kind, _, rest = argument.partition(b",")
     place, _, more = rest.partition(b";")
     address, length = range_of(place)
@@ -206,4 +206,4 @@ PACKETS: Final[Mapping[bytes, Handler]] = MappingProxyType(
         b"T": _is_alive,
     }
 )
-"""The handlers by the packet's first letter; what is after it is their argument."""
+"""The handlers by the packet's first letter; the rest is their argument."""

@@ -1,4 +1,4 @@
-"""Looking at a vCPU of a stopped machine so that the guest cannot tell."""
+"""Access to a vCPU of a stopped machine that the guest cannot notice."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from arm_vcpu_cli.vm.machine import Machine
 
 @contextmanager
 def looking_at(machine: Machine, vcpu: int) -> Iterator[Machine]:
-    """The machine, with ``vcpu`` as the current one and on its core.
+    """Make ``vcpu`` current on its core inside the context.
 
-    Whoever was on that core is put back, with its exclusive monitor as it was: a change of vCPUs by the schedule would
+    The vCPU that was on that core returns afterwards with its exclusive monitor intact: a switch by the scheduler would
     have cleared it.
     """
     before, cpu = machine.current, machine.cpus[vcpu]
@@ -39,6 +39,6 @@ def _is_there(cpu: Cpu) -> bool:
 
 
 def _exclusive(cpu: Cpu) -> memoryview:
-    """The mark of the exclusive monitor in the saved state."""
+    """Return the exclusive monitor's mark in the saved state."""
     at = cpu.core.layout.exclusive // 8
     return cpu.arch.state.u64[at : at + 1]

@@ -1,8 +1,8 @@
-"""The memory of a stopped guest, by virtual address and by IPA, read and written past the core.
+"""The memory of a stopped guest, by virtual address and by IPA, accessed without the core.
 
-Translations are looked up in the tables, so the core's cached ones stay as they are: a debugger that looks at memory
-does not change what a guest would notice that relies on stale ones. Whether the guest itself may access it does not
-matter, and devices are left alone.
+Translations are looked up in the tables, so the core's cached translations stay as they are: reading memory from a
+debugger does not disturb a guest that relies on stale ones. The guest's own permissions are ignored, and devices are
+not accessed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _TOP: Final = 1 << 64
 
 
 class _SavedRegisters:
-    """The system registers of a vCPU's saved state, those that translation depends on."""
+    """The system registers that translation depends on, from the saved state of a vCPU."""
 
     def __init__(self, cpu: Cpu) -> None:
         self._state = cpu.arch.state
@@ -36,7 +36,7 @@ class Memory:
         self._machine = machine
 
     def read(self, cpu: Cpu, address: int, size: int) -> bytes:
-        """Bytes from a virtual address on, as a vCPU translates it; those before the first that is not mapped."""
+        """Return bytes from a virtual address on, as a vCPU translates it, up to the first that is not mapped."""
         found = bytearray()
         for ipa, length in self._pieces(cpu, address, size):
             view = None if ipa is None else self._machine.ram.view(ipa, length)
@@ -46,7 +46,7 @@ class Memory:
         return bytes(found)
 
     def write(self, cpu: Cpu, address: int, data: bytes) -> bool:
-        """Write to a virtual address; False, and nothing changes, if not all of it is memory."""
+        """Write to a virtual address; return False, without a change, unless the whole range is memory."""
         pieces = list(self._pieces(cpu, address, len(data)))
         if any(ipa is None or self._machine.ram.find(ipa, length) is None for ipa, length in pieces):
             return False
@@ -57,7 +57,7 @@ class Memory:
         return True
 
     def read_physical(self, ipa: int, size: int) -> bytes:
-        """Bytes from an IPA on, those before the first that is no memory."""
+        """Return bytes from an IPA on, up to the first that is not memory."""
         found = bytearray()
         while len(found) < size:
             start = ipa + len(found)
@@ -69,11 +69,12 @@ class Memory:
         return bytes(found)
 
     def write_physical(self, ipa: int, data: bytes) -> bool:
-        """Write to an IPA; False, and nothing changes, if not all of it is memory."""
+        """Write to an IPA; return False, without a change, unless the whole range is memory."""
         return self._machine.ram.write(ipa, data)
 
     def _pieces(self, cpu: Cpu, address: int, size: int) -> Iterator[tuple[int | None, int]]:
-        """The IPAs of a range of virtual addresses, page by page, with the lengths; None where it is not mapped."""
+        """Yield the IPAs of a range of virtual addresses, page by page, with the lengths; None where it is not
+        mapped."""
         memory = GuestMemory(_SavedRegisters(cpu), self._machine.host)
         end = min(address + size, _TOP)
         while address < end:

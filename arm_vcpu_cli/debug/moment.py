@@ -1,8 +1,8 @@
-"""A moment of a run, to which the same machine can go back: all of its state, and what everybody knew of the run then.
+"""A moment of a run to which the same machine can return: its whole state, and what its observers knew.
 
-The state is that of a snapshot, with an image of memory that shares its pages with those of other moments. What a
-snapshot leaves out is here too: what observers know, the exit that is being reported, an unfinished block. So what
-follows a moment is the same each time, to the byte, and what is reported of it as well.
+The state is that of a snapshot, with a memory image that shares its pages with other moments. It also has what a
+snapshot omits: the knowledge of observers, an exit that is being reported, an unfinished block. So everything after a
+moment repeats identically, to the byte, and is reported identically.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from arm_vcpu_cli.saved import Remembers, Saved
 from arm_vcpu_cli.vm.snapshot import load_parts, load_run, parts, save_parts, save_run
 
 _FEW: Final = 256
-"""Pages: translated code of so many is forgotten page by page, at 17 us each; of more, all of it at once."""
+"""The most pages whose translated code is discarded page by page, at 17 us each; for more pages all code is
+discarded."""
 
 
 class Moment(Record):
-    """``executed`` counts the instructions before it; ``changed``: somebody has changed the machine there, so that it
+    """``executed`` is the number of instructions before it; ``changed``: the user has changed the machine there, so it
     cannot be reached from an earlier moment. ``place``: see :meth:`Moments.place`."""
 
     executed: int
@@ -33,7 +34,7 @@ class Moment(Record):
 
 
 class Moments:
-    """Takes moments of one run, and goes back to them."""
+    """Takes moments of one run, and restores them."""
 
     def __init__(self, execution: Execution) -> None:
         self._execution = execution
@@ -41,11 +42,11 @@ class Moments:
         self._store = PageStore([machine.host.memory(each.paddr, each.region.size) for each in machine.ram.regions])
 
     def take(self, *, changed: bool = False) -> Moment:
-        """The present one; the guest is stopped."""
+        """Take the current moment; the guest must be stopped."""
         return self._moment(self._store.take(), changed=changed)
 
     def take_without_memory(self) -> Moment:
-        """The present one, for :meth:`undo`."""
+        """Take the current moment for :meth:`undo`."""
         return self._moment(())
 
     def _moment(self, image: Image, *, changed: bool = False) -> Moment:
@@ -54,8 +55,8 @@ class Moments:
         return Moment(execution.executed(), image, self.place(), state, self._knowledge(), changed)
 
     def place(self) -> object:
-        """What tells this moment from others at which as many instructions were executed. The whole state would not do:
-        a core has a cycle counter that follows the host's time, which no guest sees."""
+        """Return a value that distinguishes this moment from others with the same instruction count. The whole state
+        would not do: a core has a cycle counter that follows the host's time, invisible to the guest."""
         machine = self._machine
         frames = [cpu.arch.ctx for cpu in machine.cpus]
         registers = [(frame.elr, frame.sp, int(frame.spsr), frame.gprs()) for frame in frames]
@@ -63,15 +64,15 @@ class Moments:
         return registers, cpus, machine.timeline.save(), machine.scheduler.save(), machine.input.save()
 
     def go_to(self, moment: Moment) -> None:
-        """Be at that moment. Raises :class:`VCpuError` if a vCPU has failed, and cannot go on at any."""
+        """Restore a moment. Raises :class:`VCpuError` if a vCPU has failed, which no moment can undo."""
         host = parts(self._machine)["host"].save()
         written = self._store.put(moment.image)
-        # What may not be executed any more may have been translated, and stores to it go unnoticed.
+        # Discard translated code first: stores to pages that lose their execute permission would go unnoticed.
         self._forget_code(written, all_of_it=host != moment.state["parts"]["host"])
         self._load(moment)
 
     def undo(self, moment: Moment) -> None:
-        """As :meth:`go_to`, for a moment since which no memory has changed."""
+        """Restore as :meth:`go_to` does, for a moment since which no memory has changed."""
         if parts(self._machine)["host"].save() != moment.state["parts"]["host"]:
             self._forget_code([], all_of_it=True)
         self._load(moment)
@@ -80,13 +81,13 @@ class Moments:
         machine, state = self._machine, moment.state
         load_parts(machine, Saved(state), forget_code=False)
         current = machine.current
-        # What it takes to show the registers of the vCPU has done what the next entry into the guest would do.
+        # Displaying the vCPU's registers has already prepared the next entry into the guest.
         current.arch.load(state["parts"][f"cpu{current.index}"]["vcpu"])
         load_run(self._execution.run, state["run"])
         self._recall(moment.knowledge)
 
     def close(self) -> None:
-        """Give the copies of memory back."""
+        """Release the copies of memory."""
         self._store.close()
 
     def _forget_code(self, written: list[PageRange], *, all_of_it: bool) -> None:

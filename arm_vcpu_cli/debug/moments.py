@@ -1,4 +1,4 @@
-"""Moments of a run as users name them, and the way to one that has a time."""
+"""Moments of a run as users write them, and the search for a moment by its time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _DIGITS: Final = 9
 
 
 def nanoseconds(text: str) -> int | None:
-    """The time that ``1.5s`` or ``20ms`` means; None if it is not a time."""
+    """Parse a time such as ``1.5s`` or ``20ms`` into nanoseconds; None if it is not a time."""
     found = _TIME.fullmatch(text)
     if found is None:
         return None
@@ -27,15 +27,16 @@ def nanoseconds(text: str) -> int | None:
 def goto_time(target: Target, wanted: int) -> Stop:
     """Go to the last moment whose time is not after ``wanted`` nanoseconds, or to the end of the run.
 
-    Only numbers of instructions can be gone to, so this looks for the right one. Time mostly goes by in proportion to
-    them, but leaps while all vCPUs wait.
+    Only instruction counts can be visited, so this searches for the right one. Time mostly advances in proportion to
+    them, but jumps while all vCPUs wait.
     """
     low, high = (0, 0), target.position()
     before = (high.instructions, high.nanoseconds)
     factor = 1
     while before[1] <= wanted:
         low = before
-        # A nanosecond is an instruction or more: several vCPUs share it. Not much further, for the guest prints there.
+        # A nanosecond is at least one instruction, because several vCPUs share it. Do not go much further, because the
+        # guest may print there.
         stop = target.goto(low[0] + max(wanted - low[1], 1) * factor)
         at = target.position()
         before = (at.instructions, at.nanoseconds)
@@ -46,7 +47,8 @@ def goto_time(target: Target, wanted: int) -> Stop:
 
 
 def _between(target: Target, low: tuple[int, int], high: tuple[int, int], wanted: int) -> Stop:
-    """Go to the last moment in time between ``low``, which is, and ``high``, which is not: (instructions, time)."""
+    """Go to the last matching moment between ``low``, which is early enough, and ``high``, which is not: (instructions,
+    time)."""
     halves = False
     while high[0] - low[0] > 1:
         span = high[0] - low[0]

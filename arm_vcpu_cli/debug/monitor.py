@@ -1,4 +1,4 @@
-"""The commands of ``monitor``: what a debugger has no words for, by the means of the other commands."""
+"""The ``monitor`` commands, which offer other commands' functions inside a debugger."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _LONGEST_NUMBER: Final = 20
 
 
 class Asked(Record):
-    """A command that a user has typed: what it is about, its words, and where its lines go."""
+    """A command typed by a user: its target, its words, and the function that prints its output."""
 
     machine: Machine
     client: Client
@@ -55,20 +55,20 @@ Lines = Iterator[str] | Sequence[str]
 
 
 class Command(Record):
-    """A command: the words that it takes, what it does, and the lines that it says."""
+    """A command: the words that it takes, its function, and the lines that it prints."""
 
     usage: str
     help: str
     lines: Callable[[Asked], Lines]
     travels: bool = False
-    """Whether it is there only if the target can go back."""
+    """Whether the command is available only if the target can go back in time."""
 
 
 class Monitor:
-    """Carries out the commands that a user types after ``monitor``."""
+    """Executes the commands that a user types after ``monitor``."""
 
     def __init__(self, machine: Machine, more: Mapping[str, Command] = MappingProxyType({})) -> None:
-        """``more`` are commands beside those of this module, by name."""
+        """``more`` are commands in addition to those of this module, by name."""
         self._machine = machine
         moments: dict[str, int] = {}
         self._commands = {
@@ -79,7 +79,7 @@ class Monitor:
         }
 
     def __call__(self, client: Client, text: str, say: Callable[[str], None]) -> None:
-        """Carry out a command, and say what there is to say, line by line."""
+        """Execute a command and print its output line by line."""
         name, *words = text.split() or ["help"]
         known = {each: command for each, command in self._commands.items() if _is_there(command, client)}
         command = known.get(name) or _only(name, known)
@@ -99,7 +99,7 @@ def _is_there(command: Command, client: Client) -> bool:
 
 
 def _only(name: str, commands: Mapping[str, Command]) -> Command | None:
-    """The only command that begins with a word."""
+    """Return the only command that begins with a word, None if there is none or several."""
     found = [command for each, command in commands.items() if each.startswith(name)]
     return found[0] if len(found) == 1 else None
 
@@ -112,7 +112,7 @@ def _help(commands: Mapping[str, Command], unknown: str | None) -> Iterator[str]
     yield from (f"{usage.ljust(width)}  {help}" for usage, help in rows)
 
 
-# What to look at --------------------------------------------------------------------------------------------------
+# Inspection -------------------------------------------------------------------------------------------------------
 
 
 def _exits(asked: Asked) -> Iterator[str]:
@@ -224,7 +224,7 @@ def _goto(asked: Asked) -> Iterator[str]:
 
 
 def arrived(asked: Asked, stop: Stop) -> Iterator[str]:
-    """What there is to say when the guest has been moved to another moment."""
+    """Yield the lines to print when the guest has moved to another moment."""
     asked.client.take_stop(stop)
     yield from _when(asked)
     if not asked.client.launched:
@@ -272,7 +272,7 @@ def _save(run: GuestRun, asked: Asked) -> Iterator[str]:
 
 
 def save_command(run: GuestRun) -> Command:
-    """The command that saves the machine of a run to a file. It is for users who may write files anyway."""
+    """Return the command that saves the machine of a run to a file. It is for users who may write files anyway."""
     return Command("FILE", "save the machine in a file, for armvcpu run --from", partial(_save, run))
 
 

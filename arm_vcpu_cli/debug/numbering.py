@@ -1,7 +1,7 @@
-"""The numbers of a vCPU's registers in the protocol, and their values as it has them.
+"""The numbers of a vCPU's registers in the GDB protocol, and the encoding of their values.
 
-Facts: Debugging with GDB, appendix G, "AArch64 Features". The numbers of the core and of the floating-point registers
-are what gdb takes for granted; all others are in the target description only.
+Source: Debugging with GDB, appendix G, "AArch64 Features". gdb assumes the numbers of the core and floating-point
+registers; all others are defined only by the target description.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from arm_vcpu_cli.record import Record
 GENERAL: Final = "general"
 VECTOR: Final = "vector"
 SVE: Final = "sve"
-"""In the place of the vector group: gdb refuses a CPU that has both."""
+"""Replaces the vector group: gdb refuses a CPU that has both."""
 SYSTEM: Final = "system"
 PC: Final = 32
 """The number of the PC."""
 _FIRST: Final[Mapping[str, int]] = MappingProxyType({GENERAL: 0, VECTOR: 34, SVE: 34, SYSTEM: 68})
 _IN_FILE: Final = (GENERAL, VECTOR)
-"""With the vectors of SVE, each answer to ``g``, and so each step, would have 18 KiB; debuggers ask for those that they
+"""The vectors of SVE would add 18 KiB to each answer to ``g``, and so to each step; debuggers request those that they
 show."""
 
 
 class Numbered(Record):
-    """A register with its number; ``in_file`` tells whether it is part of what ``g`` transfers."""
+    """A register with its number; ``in_file``: whether it is part of what ``g`` transfers."""
 
     number: int
     register: Register
@@ -35,21 +35,21 @@ class Numbered(Record):
 
     @property
     def size(self) -> int:
-        """Its bytes."""
+        """Its size in bytes."""
         return self.register.bits // 8
 
     def encoded(self, value: int) -> bytes:
-        """A value as the protocol has it."""
+        """Return a value in the protocol's encoding."""
         return value.to_bytes(self.size, "little").hex().encode()
 
     @property
     def unavailable(self) -> bytes:
-        """What stands for a value that cannot be had."""
+        """Return the encoding of an unavailable value."""
         return b"xx" * self.size
 
 
 def numbered(registers: Sequence[Register]) -> tuple[Numbered, ...]:
-    """The registers with their numbers, by number."""
+    """Return the registers with their numbers, in numeric order."""
     found: list[Numbered] = []
     for group, first in _FIRST.items():
         members = (register for register in registers if register.group == group)

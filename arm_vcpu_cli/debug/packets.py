@@ -1,4 +1,4 @@
-"""From a packet to its answer."""
+"""Dispatches a packet to the handler that answers it."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _PACKETS: Final[Mapping[bytes, Callable[[Client, bytes], bytes]]] = MappingProxy
 )
 _LONGEST: Final = max(map(len, _PACKETS))
 _WORDS: Final = frozenset(b"qQv")
-"""The first letters of packets that have words for names."""
+"""The first letters of packets whose names are words."""
 _WHOLE: Final = frozenset({b"qC", b"!", b"?", b"bs", b"bc"})
-"""Names that are the whole packet: others may begin alike."""
+"""Names that are the whole packet, because other names begin the same way."""
 
 
 def answer(client: Client, packet: bytes) -> bytes | None:
-    """The answer to a packet; None if it has none, empty if it is not known."""
+    """Return the answer to a packet; None if it has none, empty if the packet is unknown."""
     if packet == b"k":
         client.state = State.KILLED
         return None
@@ -38,7 +38,7 @@ def answer(client: Client, packet: bytes) -> bytes | None:
 
 
 def _name(packet: bytes) -> bytes | None:
-    """The longest name that the packet begins with."""
+    """Return the longest known name that the packet begins with, None if there is none."""
     if packet in _PACKETS:
         return packet
     shortest = 2 if packet[:1] and packet[0] in _WORDS else 1

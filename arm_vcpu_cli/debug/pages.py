@@ -1,10 +1,10 @@
-"""Images of a machine's memory that share what is the same in them.
+"""Images of a machine's memory that share their identical pages.
 
-An image has a ``bytes`` object for each page of memory, None for a page of zeros, and pages that have not changed since
-the image before are the same objects. Which ones have changed is found by comparing memory with a copy of it as it was
-then, because there is nothing that notes the stores of a guest without slowing them down: the engine notices the first
-store to a page only after its TLB was emptied, and not every kernel reports pages that the process has written. A GiB
-that is in use takes some 80 ms to compare; what the guest has never touched is not looked at.
+An image has a ``bytes`` object for each page of memory, None for a page of zeros, and shares the objects of unchanged
+pages with the previous image. Changes are found by comparing memory with a copy from the previous image, because
+nothing records the stores of a guest without slowing it down: the engine notices the first store to a page only after a
+TLB flush, and not every kernel reports the pages that a process has written. Comparing a GiB in use takes some 80 ms;
+untouched memory is skipped.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ from arm_vcpu_cli.arch.translation.descriptor import PAGE_SIZE
 from arm_vcpu_cli.record import Record
 
 Chunk = tuple[bytes | None, ...]
-"""The pages of 2 MiB, or of what is left at the end of a region."""
+"""The pages of 2 MiB, or of the rest at the end of a region."""
 Image = tuple[tuple[Chunk, ...], ...]
 """The chunks of each region."""
 
 _CHUNK_PAGES: Final = 512
 _CHUNK: Final = _CHUNK_PAGES * PAGE_SIZE
 _PIECE: Final = 16 * PAGE_SIZE
-"""What is compared at once: few calls, and few pages to look at where it differs."""
+"""The size of each comparison in bytes: few calls, and few pages to examine where it differs."""
 _ZERO: Final = bytes(PAGE_SIZE)
 _PAGEMAP: Final = "/proc/self/pagemap"
 _ENTRY: Final = 8
-"""Bytes of an entry in it. The highest bits of the last one say whether the page is there, or swapped out."""
+"""Bytes of an entry of pagemap. The highest bits of the last byte say whether the page is present or swapped out."""
 _IN_USE: Final = bytes(1 if high & 0xC0 else 0 for high in range(256))
 _MAP_NORESERVE: Final = getattr(mmap, "MAP_NORESERVE", 0x4000)
 
 
 class PageRange(Record):
-    """Pages of one region that follow each other: the number of the region, and bytes from its start."""
+    """Consecutive pages of one region: the index of the region, and byte offsets from its start."""
 
     region: int
     offset: int
@@ -44,7 +44,7 @@ class PageRange(Record):
 
 
 class _Region:
-    """A region of memory, and the copy of what was in it at the last image."""
+    """A region of memory, and a copy of its contents at the last image."""
 
     def __init__(self, memory: memoryview) -> None:
         self.memory = memory
@@ -57,7 +57,7 @@ class _Region:
         self._touched = _reports_use(self._address)
 
     def chunks_in_use(self) -> list[int]:
-        """The offsets of the chunks in which anything was ever touched; all of them where that is not known."""
+        """Return the offsets of the chunks ever touched; of all chunks if that is unknown."""
         chunks = list(range(0, self.size, _CHUNK))
         pages = -(-self.size // PAGE_SIZE)
         found = _used_pages(self._address, pages) if self._touched else None
@@ -66,7 +66,7 @@ class _Region:
         return [at for at in chunks if found.find(b"\1", at // PAGE_SIZE, at // PAGE_SIZE + _CHUNK_PAGES) >= 0]
 
     def changed(self, chunk: int) -> list[int]:
-        """The offsets of the pages of a chunk that differ from the copy."""
+        """Return the offsets of the pages of a chunk that differ from the copy."""
         found: list[int] = []
         compare, mine, copy = self._compare, self._address, self._copy_address
         for piece in range(chunk, min(chunk + _CHUNK, self.size), _PIECE):
@@ -85,14 +85,14 @@ class _Region:
 
 
 class PageStore:
-    """Takes images of memory and puts them back. ``regions`` are views of it."""
+    """Takes images of memory and restores them. ``regions`` are views of it."""
 
     def __init__(self, regions: Sequence[memoryview]) -> None:
         self._regions = tuple(map(_Region, regions))
         self._last: list[list[Chunk]] = [_empty(region.size) for region in self._regions]
 
     def take(self) -> Image:
-        """An image of memory as it is now."""
+        """Take an image of the current memory."""
         for number, region in enumerate(self._regions):
             chunks = self._last[number]
             for at, pages in self._differences(region):
@@ -105,7 +105,7 @@ class PageStore:
         return tuple(map(tuple, self._last))
 
     def put(self, image: Image) -> list[PageRange]:
-        """Make memory what it was at an image of this store; the pages that were written."""
+        """Restore memory to an image of this store; return the pages written."""
         written: list[PageRange] = []
         for number, region in enumerate(self._regions):
             changed = {at: set(pages) for at, pages in self._differences(region)}
@@ -125,7 +125,7 @@ class PageStore:
         return written
 
     def close(self) -> None:
-        """Give the copies back."""
+        """Release the copies."""
         for region in self._regions:
             region.close()
 
@@ -138,7 +138,7 @@ class PageStore:
 
 
 def memory_of(images: Sequence[Image]) -> int:
-    """How many bytes the pages of these images take, those that they share once."""
+    """Return the size in bytes of the pages of these images, counting shared ones once."""
     chunks = {id(chunk): chunk for image in images for region in image for chunk in region}
     return len({id(page) for chunk in chunks.values() for page in chunk if page is not None}) * PAGE_SIZE
 
@@ -173,14 +173,14 @@ def _address_of(memory: memoryview) -> int:
 
 
 def _reports_use(address: int) -> bool:
-    """Whether the system says which pages are in use. Not every one that has the file fills it in."""
+    """Return whether the system reports the pages in use. Some systems have the file but do not fill it in."""
     ctypes.c_char.from_address(address).value  # noqa: B018  Touched now.
     found = _used_pages(address, 1)
     return found is not None and found[0] == 1
 
 
 def _used_pages(address: int, pages: int) -> bytes | None:
-    """A byte for each page, 1 if it is in use; None if that is not known."""
+    """Return a byte for each page, 1 if it is in use; None if that is unknown."""
     try:
         file = os.open(_PAGEMAP, os.O_RDONLY)
     except OSError:

@@ -1,7 +1,7 @@
-"""The packets that ask about the stub and the machine, and those that end a session.
+"""The packets that query the stub and the machine, and those that end a session.
 
-Facts: Debugging with GDB, appendix E, "General Query Packets"; lldb's docs/lldb-gdb-remote.txt; QEMU's gdbstub for the
-two of its own.
+Sources: Debugging with GDB, appendix E, "General Query Packets"; lldb's docs/lldb-gdb-remote.txt; QEMU's gdbstub for
+its two extensions.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ from arm_vcpu_cli.printable import decoded
 Handler = Callable[[Client, bytes], bytes]
 
 _TARGET_XML: Final = "arm_vcpu_cli.debug.target_xml"
-"""Loaded only for a debugger, and not for a run that one might attach to: it has the layouts of all registers."""
+"""Loaded only when a debugger attaches: it has the layouts of all registers."""
 _TRIPLE: Final = b"aarch64-unknown-none-elf".hex()
 _HOST: Final = f"triple:{_TRIPLE};endian:little;ptrsize:8;"
 _PAGE: Final = 0x1000
 _CHUNK: Final = 1 << 16
 _MOST_SUMMED: Final = 1 << 26
-"""The most memory to read for one answer, which takes a second or two."""
+"""The most memory to read for one answer, in bytes, which takes a second or two."""
 _REVERSED: Final = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 _BREAKPOINTS: Final[Mapping[bytes, Reason]] = MappingProxyType(
     {b"swbreak+": Reason.SOFTWARE_BREAKPOINT, b"hwbreak+": Reason.HARDWARE_BREAKPOINT}
 )
 
 
-# What the stub can do ---------------------------------------------------------------------------------------------
+# Features of the stub ---------------------------------------------------------------------------------------------
 
 
 def _supported(client: Client, argument: bytes) -> bytes:
@@ -72,7 +72,7 @@ def _no_acks(client: Client, _argument: bytes) -> bytes:
 
 
 def _thread_suffix(client: Client, _argument: bytes) -> bytes:
-    """It is refused, but only lldb asks."""
+    """Refuse the packet; only lldb sends it, which identifies the debugger."""
     client.is_lldb = True
     return UNKNOWN
 
@@ -90,7 +90,7 @@ def _accepted(_client: Client, _argument: bytes) -> bytes:
 
 
 def _was_there(client: Client, _argument: bytes) -> bytes:
-    """Whether a debugger that quits leaves the guest alone (1), or ends it (0)."""
+    """Answer whether a debugger that quits detaches from the guest (1) or ends it (0)."""
     return b"0" if client.launched else b"1"
 
 
@@ -104,7 +104,7 @@ def _host(_client: Client, _argument: bytes) -> bytes:
 
 
 def _watchpoints(_client: Client, _argument: bytes) -> bytes:
-    """How many there are; lldb steps over one that has stopped the guest only if it has been told."""
+    """Answer with the number of watchpoints; lldb steps over one that stopped the guest only if it knows it."""
     return b"num:64;"
 
 
@@ -137,7 +137,7 @@ def _words(thread: Thread) -> str:
 
 
 def _thread_stop(client: Client, argument: bytes) -> bytes:
-    """Why a thread has stopped: all but one have because the others did."""
+    """Answer with the reason why a thread has stopped: all but one stopped because the others did."""
     vcpu = client.vcpu(argument)
     stop = client.last if vcpu == client.last.vcpu else Stop(Reason.STEP, vcpu)
     told = stop_reply(client, stop)
@@ -186,7 +186,7 @@ _DOCUMENTS: Final[Mapping[bytes, Callable[[Client, bytes, int], bytes | None]]] 
 
 
 def _transfer(client: Client, argument: bytes) -> bytes:
-    """``OBJECT:read:ANNEX:OFFSET,LENGTH``."""
+    """Answer ``OBJECT:read:ANNEX:OFFSET,LENGTH``."""
     kind, _, rest = argument.partition(b":")
     operation, _, rest = rest.partition(b":")
     annex, _, piece = rest.rpartition(b":")
@@ -206,7 +206,7 @@ def _transfer(client: Client, argument: bytes) -> bytes:
 
 
 def _checksum(client: Client, argument: bytes) -> bytes:
-    """The CRC of memory: the polynomial of zlib's, the other way round."""
+    """Answer with the CRC of memory: zlib's polynomial, most significant bit first."""
     address, length = range_of(argument)
     if length > _MOST_SUMMED:
         return BAD_ARGUMENT
@@ -221,7 +221,7 @@ def _checksum(client: Client, argument: bytes) -> bytes:
 
 
 def _region(client: Client, argument: bytes) -> bytes:
-    """What is known of the page of an address."""
+    """Answer with the known facts about the page of an address."""
     page = hex_number(argument) & -_PAGE
     mapped = "permissions:rwx;" if read_memory(client, page, 1) else ""
     return f"start:{page:x};size:{_PAGE:x};{mapped}".encode()
@@ -261,7 +261,7 @@ def _nothing(_client: Client, _argument: bytes) -> bytes:
 
 
 def in_pieces(data: bytes) -> Iterator[bytes]:
-    """The packets that show what is printed to the user."""
+    """Yield the packets that show text to the user."""
     for at in range(0, len(data), LARGEST_READ - 1):
         yield b"O" + data[at : at + LARGEST_READ - 1].hex().encode()
 
@@ -297,4 +297,4 @@ PACKETS: Final[Mapping[bytes, Handler]] = MappingProxyType(
         b"qRcmd,": _command,
     }
 )
-"""The handlers by what the packet begins with; what is after it is their argument."""
+"""The handlers by the start of the packet; the rest is their argument."""

@@ -1,8 +1,8 @@
 """The registers of a stopped vCPU, by the names that debuggers use.
 
-They are read and written in its saved state, or, where only the core knows how, in the core with that state in it for
-the moment. Cached translations and the exclusive monitor stay as they are, also if it is not the vCPU that has the
-turn. Reading has no effect on the guest; registers that acknowledge an interrupt when they are read are left out.
+They are read and written in the saved state or, where only the core can, in the core with that state loaded
+temporarily. Cached translations and the exclusive monitor stay as they are, also for a vCPU without the turn. Reading
+has no effect on the guest; registers that acknowledge an interrupt when read are omitted.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Registers:
         self._known = MappingProxyType({register.name: register for register in self.all})
 
     def read(self, cpu: Cpu, name: str) -> int:
-        """The value of a register. Raises :class:`UsageError` for a name that is not among :attr:`all`."""
+        """Return the value of a register. Raises :class:`UsageError` for a name that is not among :attr:`all`."""
         register = self._register(name)
         frame, layout, state = cpu.arch.ctx, cpu.core.layout, cpu.arch.state
         if register.group == "general":
@@ -103,7 +103,7 @@ class Registers:
         return self._in_core(cpu, lambda: cpu.core.read_sysreg(reg))
 
     def write(self, cpu: Cpu, name: str, value: int) -> None:
-        """Change a register. Raises :class:`UsageError` for one that is not there, or cannot be written."""
+        """Change a register. Raises :class:`UsageError` for one that does not exist or is read-only."""
         register = self._register(name)
         if not register.writable:
             raise UsageError(f"{name} cannot be written")
@@ -137,7 +137,7 @@ class Registers:
         return register
 
     def _length(self, cpu: Cpu) -> int:
-        """The bits of a vector at EL1 and EL0."""
+        """Return the number of bits of a vector at EL1 and EL0."""
         return min(bits_of(self._in_core(cpu, lambda: cpu.core.read_sysreg(_ZCR_EL1))), self._longest)
 
     def _write_system(self, cpu: Cpu, reg: SysReg, value: int) -> None:
@@ -153,7 +153,7 @@ class Registers:
             raise UsageError(f"{reg.name} cannot be written") from error
 
     def _write_pstate(self, cpu: Cpu, value: int) -> None:
-        """Only flags and masks: everything else would be another Exception level or stack pointer."""
+        """Write flags and masks only: the other fields would change the Exception level or stack pointer."""
         before = int(cpu.arch.ctx.spsr)
         if (value ^ before) & 0xFFFF_FFFF & ~_CHANGEABLE:
             raise UsageError(f"cpsr {value:#x}: only N, Z, C, V, D, A, I and F can be changed, now {before:#x}")
@@ -166,7 +166,7 @@ class Registers:
         self._in_core(cpu, write)
 
     def _in_core(self, cpu: Cpu, work: Callable[[], _Result]) -> _Result:
-        """Do something with the state of a vCPU in its core, and put back the one whose place that is."""
+        """Call ``work`` with the state of a vCPU in its core, then restore the vCPU that was there."""
         core = cpu.core
         here = next(each for each in self._machine.cpus if each.core is core and _is_there(each))
         core.restorer(cpu.arch.state)()
@@ -180,7 +180,7 @@ class Registers:
 
     @staticmethod
     def _interface(cpu: Cpu, reg: SysReg) -> int | None:
-        """A register of the GIC's CPU interface; None if it has none of that encoding that can be read."""
+        """Return a register of the GIC's CPU interface; None if it has none with that encoding that can be read."""
         value = cpu.platform.sysreg_read(reg)
         return value if isinstance(value, int) else None
 

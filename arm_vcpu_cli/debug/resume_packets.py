@@ -1,6 +1,6 @@
-"""The packets that let the guest run, forward and back, and the answer to each: why it has stopped.
+"""The packets that run the guest, forward and back, and the answer to each, which reports why it stopped.
 
-There is exactly one answer for each: a debugger takes another one for the answer to what it asks next.
+Each gets exactly one answer: a debugger would take a second one for the answer to its next packet.
 """
 
 from __future__ import annotations
@@ -33,25 +33,25 @@ ACTIONS: Final = b"vCont;c;C;s;S;t;r"
 _SIGINT, _SIGTRAP, _SIGABRT = 2, 5, 6
 """Signals as the protocol numbers them."""
 WORTH_A_LOOK: Final = frozenset({STATUS_FAULT, STATUS_NO_PROGRESS})
-"""How a guest ends that did not mean to: its debugger sees where it stands before the run is over."""
+"""The exit statuses of unintended ends: the debugger can inspect the guest before the run is over."""
 _WATCHES: Final[Mapping[Access, str]] = MappingProxyType(
     {Access.WRITE: "watch", Access.READ: "rwatch", Access.READ | Access.WRITE: "awatch"}
 )
 
 
 class _Step(Record):
-    """A vCPU is to execute an instruction, and more as long as its PC is from ``start`` up to ``end``."""
+    """A vCPU is to execute one instruction, and more while its PC is in ``start`` to ``end`` (exclusive)."""
 
     vcpu: int
     start: int = 0
     end: int = 0
 
 
-# Why it has stopped -----------------------------------------------------------------------------------------------
+# Stops ------------------------------------------------------------------------------------------------------------
 
 
 def stop_reply(client: Client, stop: Stop) -> bytes:
-    """The answer for a stop."""
+    """Return the answer that reports a stop."""
     if stop.reason is Reason.ENDED and not client.over:
         return _exit(client, stop)
     reason = _reason(client, stop)
@@ -87,9 +87,9 @@ def _why(client: Client, _argument: bytes) -> bytes:
 
 
 def _run(client: Client, move: Callable[[], Stop]) -> bytes:
-    """The one answer to a packet that resumes."""
+    """Resume the guest, and return the one answer to the packet."""
     if client.over:
-        # It has been looked at.
+        # The debugger has inspected the ended guest.
         client.over = False
         return _exit(client, client.last)
     stop = client.go(partial(_until_worth_it, client, move))
@@ -101,7 +101,7 @@ def _run(client: Client, move: Callable[[], Stop]) -> bytes:
 
 
 def _until_worth_it(client: Client, move: Callable[[], Stop]) -> Stop:
-    """Resume again as long as it is stopped by breakpoints whose conditions are not met."""
+    """Resume until a stop other than a breakpoint whose condition is false."""
     while True:
         stop = move()
         if _is_met(client, stop):
@@ -126,7 +126,7 @@ def _is_met(client: Client, stop: Stop) -> bool:
     try:
         return not conditions or any(evaluate(each, register, memory) for each in conditions)
     except (ExpressionError, UsageError):
-        # The debugger evaluates it too, and has a message for its user.
+        # The debugger evaluates it too, and reports the error to its user.
         return True
 
 
@@ -160,7 +160,7 @@ def _step(client: Client, argument: bytes) -> bytes:
 
 
 def _continue_with_signal(client: Client, argument: bytes) -> bytes:
-    # There are no signals here.
+    # The guest has no signals.
     return _continue(client, argument.partition(b";")[2])
 
 
@@ -174,15 +174,16 @@ def _go_to(client: Client, address: bytes) -> None:
 
 
 def _resume(client: Client, argument: bytes) -> bytes:
-    """``vCont``: an action for each thread, the first that names it. All vCPUs run as the guest's schedule has it."""
+    """Answer ``vCont``: each thread takes the first action that names it. All vCPUs run as the guest's schedule
+    demands."""
     return _run(client, _move(client, _wanted_step(client, argument)))
 
 
 def _wanted_step(client: Client, argument: bytes) -> _Step | None:
-    """What is to be stepped, None to continue; ValueError for what nobody understands.
+    """Return the requested step, None to continue. Raises ValueError for an invalid action.
 
-    Whoever is not named runs too. gdb names one alone for scheduler-locking, and also when it steps over a breakpoint
-    or goes on from a watchpoint whose condition is false: to hold the others then would make another run.
+    Threads that are not named run too. gdb names a single one for scheduler-locking, and also when it steps over a
+    breakpoint or continues from a watchpoint whose condition is false: holding the others would change the run.
     """
     steps = []
     named: set[int] = set()
@@ -195,7 +196,7 @@ def _wanted_step(client: Client, argument: bytes) -> _Step | None:
             raise ValueError(f"no action {action!r}")
         if kind in b"sSr":
             start, end = _bounds(action[1:]) if kind == b"r" else (0, 0)
-            # All of them step together only if nobody says which: then it is the one that is being looked at.
+            # Step all of them together only if the packet names none; then the selected vCPU steps.
             vcpu = client.selected if len(vcpus) > 1 else min(vcpus)
             if vcpu not in named:
                 steps.append(_Step(vcpu, start, end))
@@ -220,10 +221,11 @@ def _back_continue(client: Client, _argument: bytes) -> bytes:
 
 
 def _behind_access(target: Target, stop: Stop) -> Stop:
-    """Go behind the access of a watchpoint that was hit on the way back.
+    """Go behind the access of a watchpoint that was hit while going back.
 
-    gdb takes a watchpoint to stop before the access in the direction in which the guest runs: it goes one instruction
-    further in that direction before it compares the values (seen with gdb 13)."""
+    gdb expects a watchpoint to stop before the access in the direction of execution: it steps one instruction further
+    in that direction before it compares the values (observed with gdb 13).
+    """
     if stop.reason is Reason.WATCHPOINT:
         target.step(stop.vcpu)
     return stop
@@ -232,7 +234,7 @@ def _behind_access(target: Target, stop: Stop) -> Stop:
 def _back(client: Client, move: Callable[[], Stop]) -> bytes:
     if not client.target.travels:
         return BAD_ARGUMENT
-    # The end of a run is a moment like others, seen from behind it.
+    # Seen from behind, the end of a run is a moment like any other.
     client.over = False
     return _run(client, move)
 
@@ -249,4 +251,4 @@ PACKETS: Final[Mapping[bytes, Handler]] = MappingProxyType(
         b"bc": _back_continue,
     }
 )
-"""The handlers by what the packet begins with; what is after it is their argument."""
+"""The handlers by the start of the packet; the rest is their argument."""

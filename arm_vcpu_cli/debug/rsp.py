@@ -1,6 +1,6 @@
-"""The framing of the GDB Remote Serial Protocol: bytes in, packets out, and the other way round.
+"""The framing of the GDB Remote Serial Protocol: decodes bytes into packets, and encodes packets.
 
-Facts: Debugging with GDB, appendix E, "Overview" and "Packets". Nothing here knows what a packet means.
+Source: Debugging with GDB, appendix E, "Overview" and "Packets". This module does not interpret packets.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Final
 from arm_vcpu_cli.record import Record
 
 PACKET_SIZE: Final = 0x4000
-"""The most bytes of a packet that a client may send, and that an answer has."""
+"""The maximum size of a packet in bytes, from a client or in an answer."""
 _MOST: Final = 2 * PACKET_SIZE
-"""What a packet may have before it is unescaped. lldb counts what it sends unescaped."""
+"""The maximum size of a packet in bytes before it is unescaped. lldb counts unescaped bytes."""
 _START: Final = 0x24
 _ESCAPE: Final = 0x7D
 _FLIP: Final = 0x20
@@ -28,18 +28,18 @@ _ESCAPED: Final = re.compile(rb"\}(.?)", re.DOTALL)
 
 
 class Packet(Record):
-    """A packet with the right checksum; ``data`` is unescaped."""
+    """A packet with a correct checksum; ``data`` is unescaped."""
 
     data: bytes
 
 
 class Signal(Enum):
-    """What a client sends beside packets, and what is wrong with those that are none."""
+    """What a client sends besides packets, and damaged packets."""
 
     INTERRUPT = "interrupt"
     """0x03: stop the guest."""
     RESEND = "resend"
-    """``-``: the last packet did not arrive whole."""
+    """``-``: the last packet arrived damaged."""
     DAMAGED = "damaged"
     """The checksum is wrong."""
     TOO_LONG = "too long"
@@ -49,8 +49,8 @@ Received = Packet | Signal
 
 
 class Decoder:
-    """Takes bytes as they arrive, in pieces of any size. What is no packet is skipped; a packet that is too long takes
-    no more memory than the longest one."""
+    """Decodes bytes as they arrive, in pieces of any size. Anything but packets is skipped; an oversized packet takes
+    no more memory than the longest valid one."""
 
     def __init__(self) -> None:
         self._data = bytearray()
@@ -59,7 +59,7 @@ class Decoder:
         self._checksum: bytearray | None = None
 
     def feed(self, received: bytes) -> Iterator[Received]:
-        """What is complete with these bytes."""
+        """Yield what these bytes complete."""
         at = 0
         while at < len(received):
             if self._checksum is not None:
@@ -96,7 +96,7 @@ class Decoder:
         if end == len(received):
             return end, None
         if received[end] == _START:
-            # Neither is inside of a packet: the one before was cut short.
+            # A packet contains neither of these: the one before was cut short.
             self._begin()
         else:
             self._checksum = bytearray()
@@ -117,17 +117,17 @@ class Decoder:
 
 
 def encode(payload: bytes) -> bytes:
-    """A packet of ``payload``, in which binary data is escaped already."""
+    """Frame ``payload``, whose binary data is already escaped."""
     return b"$%b#%02x" % (payload, sum(payload) & 0xFF)
 
 
 def escape(data: bytes) -> bytes:
-    """Binary data as it stands in a packet."""
+    """Escape binary data for a packet."""
     return _SPECIAL.sub(lambda found: bytes((_ESCAPE, found[0][0] ^ _FLIP)), data)
 
 
 def unescape(data: bytes) -> bytes:
-    """The binary data of a packet; an escape at its end stands for nothing."""
+    """Unescape binary data of a packet; an escape at its end is dropped."""
     return _ESCAPED.sub(lambda found: bytes(byte ^ _FLIP for byte in found[1]), data)
 
 

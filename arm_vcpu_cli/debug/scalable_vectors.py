@@ -1,8 +1,8 @@
 """The registers of SVE in the saved state of a vCPU: Z, P, FFR, and the length of vectors.
 
-Facts: Debugging with GDB, appendix G, "AArch64 Features"; DDI 0487, ZCR_EL1. Debuggers are told of the longest
-vectors that EL2 leaves the guest, since a description cannot change later. The guest chooses shorter ones with
-ZCR_EL1, and what lies beyond reads as zero.
+Sources: Debugging with GDB, appendix G, "AArch64 Features"; DDI 0487, ZCR_EL1. The target description has the longest
+vectors that EL2 permits, because it cannot change later. The guest may select shorter ones with ZCR_EL1; the rest reads
+as zero.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from arm_vcpu_cli.errors import EngineError, UsageError
 from arm_vcpu_cli.vm.machine import Machine
 
 LENGTH: Final = "vg"
-"""How many times 64 bits a vector has."""
+"""The register with the length of a vector in units of 64 bits."""
 _GROUP: Final = "sve"
 _VECTORS: Final = 32
 _PREDICATES: Final = 16
@@ -30,7 +30,7 @@ _ZCR_EL2: Final = lookup("ZCR_EL2")
 
 
 def longest_vector(machine: Machine) -> int:
-    """The bits of the longest vector that a guest can have; 0 if SVE is hidden from it."""
+    """Return the length in bits of the longest vector that a guest can have; 0 if SVE is hidden from it."""
     core = machine.cpus[0].core
     features = dict(machine.description.cpu.features) if machine.description.el2.trap_id_registers else {}
     if not core.layout.p0 or not Aa64Pfr0(guest_id_registers(core, features=features)[_PFR0]).SVE:
@@ -42,12 +42,12 @@ def longest_vector(machine: Machine) -> int:
 
 
 def bits_of(zcr: int) -> int:
-    """The bits of a vector by a ZCR_ELx."""
+    """Return the length in bits of a vector under a ZCR_ELx value."""
     return _GRANULE * ((zcr & _LEN) + 1)
 
 
 def sve_registers(bits: int) -> tuple[Register, ...]:
-    """All of them, in the order of gdb, for vectors of at most so many bits."""
+    """Return all registers in gdb's order, for vectors of at most ``bits`` bits."""
     return (
         *(Register(f"z{number}", bits, _GROUP) for number in range(_VECTORS)),
         *(Register(name, 32, _GROUP) for name in ("fpsr", "fpcr")),
@@ -58,17 +58,17 @@ def sve_registers(bits: int) -> tuple[Register, ...]:
 
 
 def is_vector(register: Register) -> bool:
-    """Whether it is a vector, a predicate or FFR, which lie in the saved state."""
+    """Return whether it is a vector, a predicate or FFR, which are in the saved state."""
     return register.group == _GROUP and (register.name == _FFR or register.name[0] in "zp")
 
 
 def read_vector(state: CpuState, register: Register, length: int) -> int:
-    """The value of a vector, a predicate or FFR, with vectors of ``length`` bits at the moment."""
+    """Return the value of a vector, a predicate or FFR, with the current vector length of ``length`` bits."""
     return int.from_bytes(_bytes(state, register), "little") & (1 << _bits(register, length)) - 1
 
 
 def write_vector(state: CpuState, register: Register, value: int, length: int) -> None:
-    """Change one. Raises :class:`UsageError` for a value that is too long at the moment."""
+    """Change a vector, a predicate or FFR. Raises :class:`UsageError` for a value longer than the current length."""
     most = _bits(register, length)
     if value >> most:
         raise UsageError(f"{register.name} has {most} bits now, by ZCR_EL1")

@@ -1,4 +1,4 @@
-"""Carries a run to its end with debuggers coming and going: who attaches stops the guest, who leaves lets it go on."""
+"""Runs a guest to its end while debuggers attach, which stops it, and detach, which lets it continue."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from arm_vcpu_cli.printable import printable_lines
 _LONG_SECONDS: Final = 1.0
 _CHOOSES_THREAD: Final = b"H"
 Monitor = Callable[[Client, str, Callable[[str], None]], None]
-"""Carries out a command of the user, and says its result, line by line."""
+"""Executes a command of the user, and prints its result line by line."""
 
 
 class DebugServer:
@@ -40,16 +40,16 @@ class DebugServer:
         self._load_bias = load_bias
         self._client: Client | None = None
         self._awaited = False
-        """Whether the debugger waits for an answer, and shows text meanwhile."""
+        """Whether the debugger waits for an answer, and can show text."""
         self._since = 0.0
-        """When it began to wait."""
+        """When the debugger began to wait."""
         self._last = b""
         self._early = False
-        """Whether a request to stop has arrived just before what may let the guest run."""
+        """Whether a request to stop arrived just before a packet that may resume the guest."""
 
     def run(self, *, wait: bool) -> Stop | None:
-        """Run the guest to its end; None if a debugger has ended it, or it is not wanted any more. With ``wait``, it
-        does not start before a debugger lets it."""
+        """Run the guest to its end; None if a debugger has ended it, or the run is cancelled. With ``wait``, it does
+        not start until a debugger resumes it."""
         is_attended = wait
         while True:
             if not is_attended:
@@ -65,7 +65,7 @@ class DebugServer:
             is_attended = False
 
     def show(self, data: bytes) -> bool:
-        """Show in the debugger what is printed, if it can be shown there."""
+        """Show console output in the debugger; return whether that is possible now."""
         if not self._awaited:
             return False
         for packet in in_pieces(data):
@@ -75,13 +75,13 @@ class DebugServer:
     # Without a debugger
 
     def _run_free(self) -> Stop:
-        """Run the guest until it ends, or a debugger arrives."""
+        """Run the guest until it ends, or a debugger attaches."""
         self._target.set_breakpoints((), ())
         self._target.set_watchpoints(())
         return self._go(self._target.resume)
 
     def _go(self, move: Callable[[], Stop]) -> Stop:
-        """Let the guest run until it stops, or something arrives from the debugger."""
+        """Run the guest until it stops, or something arrives from the debugger."""
         early, self._early = self._early, False
         while True:
             if early or not self._wire.begin():
@@ -91,7 +91,7 @@ class DebugServer:
                 stop = move()
             finally:
                 self._wire.end()
-            # A request may come too late for the stop that it was meant for.
+            # A request may arrive too late for the stop that it was meant for.
             if stop.reason is not Reason.PAUSE or self._wire.has_news():
                 break
         self._wire.drop_interrupts()
@@ -100,7 +100,7 @@ class DebugServer:
     # With one
 
     def _attend(self) -> Client | None:
-        """Serve a debugger until it leaves or the run ends. None if the run is not wanted any more."""
+        """Serve a debugger until it leaves or the run ends. None if the run is cancelled."""
         client = self._client = Client(
             self._target,
             self._go,
@@ -127,10 +127,10 @@ class DebugServer:
     def _handle(self, client: Client, arrived: Arrived) -> None:
         if isinstance(arrived, Packet):
             self._serve(client, arrived.data)
-            # What it asks for in between shows that the request was for an earlier run, which had stopped by itself.
+            # A packet in between shows that the request was meant for an earlier run, which had stopped on its own.
             self._early = self._early and arrived.data.startswith(_CHOOSES_THREAD)
         elif arrived is Signal.INTERRUPT:
-            # gdb sends a Ctrl-C that is typed while it prepares to resume just before it resumes, not after.
+            # gdb sends a Ctrl-C typed while it prepares to resume just before it resumes, not after.
             self._early = True
         elif arrived is Signal.RESEND:
             self._wire.send(self._last)
@@ -139,7 +139,7 @@ class DebugServer:
         elif arrived is Signal.TOO_LONG:
             self._reply(BAD_ARGUMENT)
         elif arrived is Event.GONE:
-            # It has left without a word. If the guest was started for it alone, so has the user.
+            # The debugger left without a word. If the guest was started for it alone, so has the user.
             client.state = State.KILLED if self._launched else State.DETACHED
 
     def _serve(self, client: Client, packet: bytes) -> None:
@@ -151,7 +151,7 @@ class DebugServer:
         finally:
             self._awaited = False
         if client.state is State.DETACHED:
-            # Before it knows: it may be gone then, and the next one there.
+            # Before the debugger knows: then it may leave, and the next one arrive.
             self._wire.leave()
         if found is not None:
             self._reply(found)
@@ -164,7 +164,7 @@ class DebugServer:
         self.show(printable_lines(text).encode())
 
     def _tell_progress(self, text: str) -> None:
-        """Say what is being done, to a user who has waited for a while already."""
+        """Report progress to a user who has been waiting for a while."""
         if time.monotonic() - self._since > _LONG_SECONDS:
             self._say(f"{text}\n")
 

@@ -1,8 +1,8 @@
-"""Watchpoints where the core has none: before each instruction it is worked out what that is about to access.
+"""Watchpoints without help from the core: computes the accesses of each instruction before it executes.
 
-As long as anything is watched, the guest is executed one instruction at a time: very slowly, and otherwise as without.
-What the word of an instruction does not say is not noticed: accesses of SVE, memory copies, and addresses with
-authentication codes. If an interrupt is taken in place of the instruction, it is hit twice.
+While anything is watched, the guest executes one instruction at a time: very slowly, and otherwise unchanged. Accesses
+that do not follow from the instruction word are missed: those of SVE, memory copies, and addresses with authentication
+codes. If an interrupt is taken in place of the instruction, its access hits twice.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from arm_vcpu_cli.vm.machine import Machine
 
 _INSTRUCTION: Final = 4
 _Form = tuple[int, int]
-"""(value, mask) of words (DDI 0487, C4.1, "Loads and Stores")."""
+"""(value, mask) of instruction words (DDI 0487, C4.1, "Loads and Stores")."""
 _EXCLUSIVE: Final = 0x0800_0000, 0x3F00_0000
-"""Exclusive and ordered ones, with one register or a pair, and compare and swap."""
+"""Exclusive and ordered accesses, of one register or a pair, and compare and swap."""
 _COMPARE_AND_SWAP: Final = 0x08A0_0000, 0x3FA0_0000
 _ATOMIC: Final = 0x3820_0000, 0x3B20_0C00
 _LOAD_ACQUIRE: Final = 0x38A0_C000, 0x3FE0_FC00
-"""LDAPR, which is among the atomics."""
+"""LDAPR, which is encoded among the atomics."""
 _STRUCTURES: Final = 0x0C00_0000, 0xBF20_0000
 _LOAD: Final = 1 << 22
 
 
 class SteppedWatchpoints:
-    """Watchpoints of a machine, by virtual address."""
+    """The watchpoints of a machine, by virtual address."""
 
     def __init__(self, machine: Machine, ranges: Sequence[WatchedRange]) -> None:
         self._ranges = [replace(each, address=untagged(each.address)) for each in ranges]
@@ -43,8 +43,8 @@ class SteppedWatchpoints:
         self._directions: dict[int, tuple[bool, bool]] = {}
 
     def hit(self, cpu: Cpu, control: ExecutionControl) -> WatchHit | None:
-        """The access to what is watched that the next instruction of a CPU makes, None if it makes none. ``control`` is
-        that of its core."""
+        """Return the access to watched memory that the next instruction of a CPU makes, None if it makes none.
+        ``control`` is that of its core."""
         frame = cpu.arch.ctx
         word = self._next_word(cpu, control)
         known = self._directions.get(word)
@@ -62,19 +62,19 @@ class SteppedWatchpoints:
         return None
 
     def _next_word(self, cpu: Cpu, control: ExecutionControl) -> int:
-        """The next instruction, 0 if there is none, which accesses nothing."""
+        """Return the next instruction word, 0 (which accesses nothing) if there is none."""
         at, residency = cpu.arch.ctx.elr, cpu.arch.residency
         if residency is not None and residency.here:
             word = control.fetch(at)
             if word is not None:
                 return word
-        # It is on another page for the first time, or its vCPU is not on the core.
+        # The instruction is the first on another page, or its vCPU is not on the core.
         fetched = self._memory.read(cpu, at, _INSTRUCTION)
         return int.from_bytes(fetched, "little") if len(fetched) == _INSTRUCTION else 0
 
 
 def _accesses(word: int, frame: TrapFrame) -> Sequence[Access]:
-    """The accesses of a load or store, as far as they can be worked out."""
+    """Return the accesses of a load or store, as far as they can be computed."""
     found = accesses_of(word, frame.gpr, frame.sp)
     if found is not None:
         return found
@@ -82,13 +82,13 @@ def _accesses(word: int, frame: TrapFrame) -> Sequence[Access]:
     if isinstance(decoded, LoadStore):
         address = decoded.address(frame.gpr, frame.sp, frame.elr)
         return [] if address is None else [(address + each.offset & MASK64, each.size) for each in decoded.transfers]
-    # An exclusive or atomic one.
+    # An exclusive or atomic access.
     base = word >> 5 & 0x1F
     return [(frame.sp if base == SP else frame.gpr(base), 1 << (word >> 30))]
 
 
 def directions(word: int) -> tuple[bool, bool]:
-    """Whether an instruction loads, and whether it stores, as far as its accesses can be worked out."""
+    """Return whether an instruction loads, and whether it stores, as far as its accesses can be computed."""
     decoded = decode_load_store(word)
     if isinstance(decoded, LoadStore):
         return decoded.is_load, not decoded.is_load

@@ -1,6 +1,6 @@
-"""Symbols as an ELF file: debuggers read no System.map.
+"""Writes symbols as an ELF file, because debuggers cannot read a System.map.
 
-Facts: System V ABI, chapter 4, "Object Files"; ELF for the Arm 64-bit Architecture (IHI 0056).
+Sources: System V ABI, chapter 4, "Object Files"; ELF for the Arm 64-bit Architecture (IHI 0056).
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ _SYMTAB, _STRTAB, _NOBITS = 2, 3, 8
 _ALLOCATED_CODE: Final = 0x6
 _GLOBAL_FUNCTION: Final = 0x12
 _APART: Final = 1 << 26
-"""Symbols with more bytes than this between them are in sections of their own: debuggers keep no map of a gap."""
+"""Symbols with a gap of more than this many bytes between them are in separate sections: debuggers do not look up
+addresses in a gap."""
 _MOST_SECTIONS: Final = 1000
 
 
 class _Named(Record):
-    """A symbol, and where it begins and ends."""
+    """A symbol with its start and end."""
 
     name: str
     start: int
@@ -34,7 +35,7 @@ class _Named(Record):
 
 
 def symbol_elf(symbols: SymbolTable) -> bytes:
-    """An ELF file with the symbols and nothing else, at their addresses."""
+    """Return an ELF file that contains only the symbols, at their addresses."""
     named = sorted(_all(symbols), key=lambda each: (each.start, each.end))
     groups = list(_groups(named))
     names = _strings(each.name for group in groups for each in group)
@@ -71,7 +72,7 @@ def _all(symbols: SymbolTable) -> Iterator[_Named]:
 
 
 def _groups(named: list[_Named]) -> Iterator[list[_Named]]:
-    """Symbols that are near each other."""
+    """Yield groups of symbols that are near each other."""
     group: list[_Named] = []
     made = 0
     for each in named:
@@ -84,7 +85,7 @@ def _groups(named: list[_Named]) -> Iterator[list[_Named]]:
 
 
 def _strings(names: Iterable[str]) -> tuple[bytes, list[int]]:
-    """A string table, and where each name begins in it."""
+    """Return a string table, and the offset of each name in it."""
     encoded = [name.encode("utf-8", "surrogateescape") + b"\0" for name in names]
     offsets = list(accumulate(map(len, encoded), initial=1))
     return b"\0" + b"".join(encoded), offsets[:-1]

@@ -1,6 +1,6 @@
-"""What a debugger asks of a machine: the port between the debug protocol and the control of a machine's execution.
+"""The interface between the debug protocol and the control of a machine's execution.
 
-All calls are made with the guest stopped and from the thread that runs it, except :meth:`Target.pause`.
+All calls come from the thread that runs the guest, while it is stopped, except :meth:`Target.pause`.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ class Reason(Enum):
     SOFTWARE_BREAKPOINT = "swbreak"
     HARDWARE_BREAKPOINT = "hwbreak"
     WATCHPOINT = "watch"
-    """Before the access; the PC is at the instruction that is about to make it."""
+    """Before the access; the PC is at the instruction that would make it."""
     STEP = "step"
     PAUSE = "pause"
-    """Somebody called :meth:`Target.pause`."""
+    """:meth:`Target.pause` was called."""
     HISTORY_BEGIN = "begin"
-    """It went back as far as it could."""
+    """Going back reached the beginning of history."""
     ENDED = "ended"
-    """The run is over; :attr:`Stop.status` is what the command exits with."""
+    """The run is over; :attr:`Stop.status` is the command's exit status."""
 
 
 class Access(Flag):
-    """Which accesses a watchpoint stops at."""
+    """The accesses at which a watchpoint stops."""
 
     READ = auto()
     WRITE = auto()
@@ -44,8 +44,8 @@ class Watchpoint(Record):
 
 
 class Stop(Record):
-    """Where and why the guest has stopped. ``vcpu`` is its index; ``watchpoint`` is the one that was hit and
-    ``address`` the first byte of it that is accessed; ``message`` and ``status`` tell how the run ended."""
+    """Where and why the guest stopped. ``vcpu`` is its index; ``watchpoint`` is the one that was hit and ``address``
+    its first byte accessed; ``message`` and ``status`` describe the end of the run."""
 
     reason: Reason
     vcpu: int
@@ -56,15 +56,15 @@ class Stop(Record):
 
 
 class Position(Record):
-    """A moment of a run. ``instructions`` counts those that all vCPUs have executed, in the order in which the schedule
-    has executed them; ``nanoseconds`` is the time of the vCPU that has the turn."""
+    """A moment of a run. ``instructions`` is the number executed by all vCPUs, in the order of the schedule;
+    ``nanoseconds`` is the time of the vCPU that has the turn."""
 
     instructions: int
     nanoseconds: int
 
 
 class Thread(Record):
-    """A vCPU as a debugger lists it. ``state`` is for people: ``EL1 running``, ``waiting for an interrupt``."""
+    """A vCPU as a debugger lists it. ``state`` is text for the user: ``EL1 running``, ``waiting for an interrupt``."""
 
     vcpu: int
     state: str
@@ -72,7 +72,7 @@ class Thread(Record):
 
 
 class Register(Record):
-    """A register of a vCPU: ``bits`` wide; ``group`` is ``general``, ``vector``, ``sve`` or ``system``."""
+    """A register of a vCPU, ``bits`` wide; ``group`` is ``general``, ``vector``, ``sve`` or ``system``."""
 
     name: str
     bits: int
@@ -81,79 +81,80 @@ class Register(Record):
 
 
 class Target(Protocol):
-    """A machine under a debugger. Methods that take names or addresses raise :class:`UsageError`, in one line, for what
-    is not there."""
+    """A machine under a debugger. Methods raise :class:`UsageError`, in one line, for names or addresses that do not
+    exist."""
 
-    # Looking at it ---------------------------------------------------------------------------------------------
+    # Inspection ------------------------------------------------------------------------------------------------
 
     def threads(self) -> Sequence[Thread]:
         """All vCPUs, by index."""
 
     @property
     def current(self) -> int:
-        """The vCPU that has the turn, or had it last."""
+        """The vCPU that is running its turn, or ran the last one."""
 
     def registers(self) -> Sequence[Register]:
-        """All registers that a vCPU has: x0 to x30, sp, pc, cpsr; v0 to v31, fpsr, fpcr, or, with SVE, z0 to z31, fpsr,
+        """The registers of every vCPU: x0 to x30, sp, pc, cpsr; v0 to v31, fpsr, fpcr, or, with SVE, z0 to z31, fpsr,
         fpcr, p0 to p15, ffr, vg; then the system registers."""
 
     def read_register(self, vcpu: int, name: str) -> int:
-        """The value of a register."""
+        """Return the value of a register."""
 
     def write_register(self, vcpu: int, name: str, value: int) -> None:
         """Change a register."""
 
     def read_memory(self, vcpu: int, address: int, size: int) -> bytes:
-        """Memory at a virtual address, as the vCPU translates it at its Exception level. No device is read. It may be
-        shorter than asked for where the rest is not mapped; empty if nothing is."""
+        """Return memory at a virtual address, as the vCPU translates it at its Exception level. Devices are not read.
+        The result ends where the rest is not mapped, and is empty if nothing is."""
 
     def write_memory(self, vcpu: int, address: int, data: bytes) -> bool:
-        """Write memory at a virtual address, whether or not the guest may; False, without any change, where there is
-        none."""
+        """Write memory at a virtual address, regardless of the guest's permissions; return False, without a change,
+        where there is none."""
 
     def read_physical(self, ipa: int, size: int) -> bytes:
-        """Memory at an IPA; as :meth:`read_memory`."""
+        """Return memory at an IPA, as :meth:`read_memory` does."""
 
     def write_physical(self, ipa: int, data: bytes) -> bool:
-        """As :meth:`write_memory`, at an IPA."""
+        """Write memory at an IPA, as :meth:`write_memory` does."""
 
     # Forward ---------------------------------------------------------------------------------------------------
 
     def set_breakpoints(self, software: Collection[int], hardware: Collection[int]) -> None:
-        """Stop before the instructions at these virtual addresses, from now on and no others."""
+        """Stop before the instructions at these virtual addresses only, from now on."""
 
     def set_watchpoints(self, watchpoints: Sequence[Watchpoint]) -> None:
-        """Stop before these accesses, from now on and no others. Raises :class:`UsageError` if there are too many."""
+        """Stop before these accesses only, from now on. Raises :class:`UsageError` if there are too many."""
 
     def resume(self) -> Stop:
-        """Let all vCPUs run until something stops them. A breakpoint at the current PC of a vCPU that has not moved
-        since it stopped there does not stop it again."""
+        """Run all vCPUs until something stops them. A vCPU does not stop again at the breakpoint at its PC unless it
+        has moved."""
 
     def step(self, vcpu: int) -> Stop:
-        """Run until ``vcpu`` has executed one instruction, or has entered an exception in its place; the others advance
-        as the schedule has it, and may stop it earlier at a breakpoint. A WFI is complete when it wakes."""
+        """Run until ``vcpu`` has executed one instruction, or has entered an exception in its place. The others advance
+        as scheduled, and may stop the run earlier at a breakpoint. A WFI completes when it wakes."""
 
     def pause(self) -> None:
-        """Stop the guest between two instructions, as soon as possible. From any thread, or a signal handler."""
+        """Stop the guest between two instructions, as soon as possible. May be called from any thread or signal
+        handler."""
 
     # Through time ----------------------------------------------------------------------------------------------
 
     @property
     def travels(self) -> bool:
-        """Whether the methods below work: under the instruction clock."""
+        """Whether the methods below work, which need the instruction clock."""
 
     def keep_history(self) -> None:
-        """Be able to go back to this moment, and to all that come. Without a debugger, a run keeps nothing."""
+        """Make this moment and all later ones available for going back. A run without a debugger keeps nothing."""
 
     def position(self) -> Position:
-        """Where in the run it is."""
+        """Return the position in the run."""
 
     def goto(self, instructions: int) -> Stop:
-        """Go to the moment before the instruction of that number (0 is the first), back or forward, without stopping at
+        """Go back or forward to the moment before instruction number ``instructions`` (0 is the first), ignoring
         breakpoints."""
 
     def reverse_step(self, vcpu: int) -> Stop:
-        """Go back to before the last instruction that ``vcpu`` has executed."""
+        """Go back to before the last instruction that ``vcpu`` executed."""
 
     def reverse_resume(self) -> Stop:
         """Go back to the last moment at which :meth:`resume` would have stopped, or to the beginning of history."""
@@ -161,4 +162,4 @@ class Target(Protocol):
     # For `monitor` ---------------------------------------------------------------------------------------------
 
     def on_progress(self, report: Callable[[str], None] | None) -> None:
-        """The callback that receives the progress of a long operation, as a line of text."""
+        """Set the callback that receives the progress of a long operation, as a line of text."""

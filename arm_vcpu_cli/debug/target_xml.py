@@ -1,6 +1,6 @@
-"""The target description: what describes a vCPU's registers to a debugger.
+"""The target description, which defines a vCPU's registers for a debugger.
 
-Facts: Debugging with GDB, appendix G, "Target Description Format" and "AArch64 Features".
+Source: Debugging with GDB, appendix G, "Target Description Format" and "AArch64 Features".
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ _POINTERS: Final[Mapping[str, str]] = MappingProxyType(
         **dict.fromkeys(("sp", "SP_EL", "FAR_", "TPIDR"), "data_ptr"),
     }
 )
-"""The types of registers with addresses, by what their names begin with."""
+"""The types of registers that hold addresses, by the start of their names."""
 _LAYOUT_NAMES: Final[Mapping[str, str]] = MappingProxyType({"cpsr": "PSTATE", "fpsr": "FPSR", "fpcr": "FPCR"})
-"""The names in the Arm ARM of those registers whose names gdb has chosen."""
+"""The Arm ARM's names of registers that gdb calls differently."""
 _WIDEST: Final = 32
-"""A field with more bits is an address."""
+"""A wider field holds an address."""
 _VECTORS: Final = (
     ("b", 16, (("u", "uint8"), ("s", "int8"))),
     ("h", 8, (("u", "uint16"), ("s", "int16"))),
@@ -40,15 +40,15 @@ _VECTORS: Final = (
     ("d", 2, (("f", "ieee_double"), ("u", "uint64"), ("s", "int64"))),
     ("q", 1, (("u", "uint128"), ("s", "int128"))),
 )
-"""Each width of an element: its letter, how many there are in 128 bits, and how they are read."""
+"""For each element width: its letter, the number in 128 bits, and its interpretations."""
 _GRANULE: Final = 128
 _PREDICATE: Final = "svep"
 _VECTOR_IN_LLDB: Final = ' group="vector" encoding="vector" format="vector-uint8"'
-"""gdb goes by the type of a vector, lldb by this."""
+"""gdb uses the type of a vector, lldb these attributes."""
 
 
 def target_xml(registers: Sequence[Numbered], *, lldb: bool = False) -> str:
-    """The target description. gdb finds V in Z by itself; lldb needs their places."""
+    """Return the target description. gdb derives V from Z; lldb needs their offsets."""
     return "\n".join(_lines(registers, lldb)) + "\n"
 
 
@@ -80,11 +80,12 @@ def _lines(registers: Sequence[Numbered], lldb: bool) -> Iterator[str]:
 
 
 def _layout(register: Register) -> type[Layout] | None:
-    """The layout to show a register with; None for addresses, with which users compute, and where none is known."""
+    """Return the layout for showing a register; None for addresses, with which users compute, and for unknown
+    layouts."""
     layout = ALL_LAYOUTS.get(_LAYOUT_NAMES.get(register.name, register.name))
     if layout is None or any(field.width > _WIDEST for field in layout.fields()):
         return None
-    # A single field is no more than the number itself.
+    # A single field says no more than the number.
     return layout if sum(field.msb < register.bits for field in layout.fields()) > 1 else None
 
 
@@ -92,7 +93,7 @@ def _flags(name: str, layout: type[Layout], size: int) -> Iterator[str]:
     yield f'<flags id="{_type(name)}" size="{size}">'
     for field in reversed(layout.fields()):
         if field.msb < 8 * size:
-            # A field of one bit is a flag, unless it says otherwise; gdb prints the others with their numbers.
+            # A field of one bit is a flag unless the layout names its values; gdb shows the others with their numbers.
             kind = "" if field.width == 1 else f' type="uint{8 * size}"'
             yield f'<field name="{field.name}" start="{field.lsb}" end="{field.msb}"{kind}/>'
     yield "</flags>"
@@ -115,7 +116,7 @@ def _register(each: Numbered, *, has_flags: bool) -> str:
 
 
 def _low_parts(members: Sequence[Numbered], first: int) -> Iterator[str]:
-    """V as parts of Z, with numbers from ``first`` on that no packet has: lldb reads and writes Z."""
+    """Yield V as parts of Z, with numbers from ``first`` on that no packet uses: lldb reads and writes Z."""
     vectors = [each for each in members if each.register.name.startswith("z")]
     for number, whole in enumerate(vectors, first):
         yield (
@@ -125,7 +126,7 @@ def _low_parts(members: Sequence[Numbered], first: int) -> Iterator[str]:
 
 
 def _vector_kind(register: Register) -> str:
-    """The type of a vector or predicate; empty for every other register."""
+    """Return the type of a vector or predicate; empty for every other register."""
     if register.group == VECTOR:
         return "aarch64v" if register.name.startswith("v") else ""
     if register.group == SVE:
@@ -134,12 +135,13 @@ def _vector_kind(register: Register) -> str:
 
 
 def _pointer(name: str) -> str:
-    """``int``, or the type of a register that holds an address, which debuggers show with its symbol."""
+    """Return ``int``, or the type of a register that holds an address, which debuggers show with its symbol."""
     return next((kind for prefix, kind in _POINTERS.items() if name.startswith(prefix)), "int")
 
 
 def _vector_types(prefix: str, name: str, granules: int) -> Iterator[str]:
-    """The type ``name`` of a vector of so many times 128 bits, and those it is made of, which begin with ``prefix``."""
+    """Yield the type ``name`` of a vector of ``granules`` times 128 bits, and its parts, whose names begin with
+    ``prefix``."""
     for letter, count, views in _VECTORS:
         for view, element in views:
             yield f'<vector id="{prefix}{letter}{view}" type="{element}" count="{count * granules}"/>'

@@ -1,7 +1,7 @@
 """The connection to a debugger: a thread that accepts and reads, so that a running guest can be stopped.
 
-The thread that runs the guest takes what has arrived from a queue and sends the answers. A connection on which no
-packet has arrived has no effect on the guest.
+The thread that runs the guest takes arrivals from a queue and sends the answers. A connection that has not sent a
+packet has no effect on the guest.
 """
 
 from __future__ import annotations
@@ -22,30 +22,30 @@ from arm_vcpu_cli.host.readiness import wait_writable
 
 _AT_ONCE: Final = 1 << 16
 _MOST_WAITING: Final = 256
-"""Packets that wait to be answered: a debugger sends one and waits, and is dropped if it does anything else."""
+"""The most unanswered packets: a debugger sends one and waits, and one that does not is dropped."""
 _LOOK_SECONDS: Final = 0.05
-"""How often a wait checks whether the run is still wanted."""
+"""Seconds between two checks whether the run is cancelled."""
 _AGAIN_MILLISECONDS: Final = 200
-"""How long a guest that is asked to stop has before it is asked again."""
+"""Milliseconds after which an unanswered request to stop the guest is repeated."""
 _LEFT: Final = getattr(select, "POLLRDHUP", 0)
 _PATIENCE_SECONDS: Final = 30.0
-"""How long a debugger may leave an answer unread before it is dropped."""
+"""Seconds that a debugger may leave an answer unread before it is dropped."""
 _FAREWELL_SECONDS: Final = 1.0
-"""How long a debugger has to read the last answer."""
+"""Seconds that a debugger has to read the last answer."""
 
 
 class Event(Enum):
     """What happens to a connection."""
 
     GONE = "gone"
-    """The debugger has closed it, or was dropped."""
+    """The debugger has closed the connection, or was dropped."""
 
 
 Arrived = Received | Event
 
 
 class Wire:
-    """The connections to a listening socket, one of which is served. Use it as a context manager."""
+    """The connections to a listening socket, of which one is served at a time. Use it as a context manager."""
 
     def __init__(
         self,
@@ -55,8 +55,8 @@ class Wire:
         cancelled: Callable[[], bool],
         refused: Callable[[], None],
     ) -> None:
-        """``pause`` stops the guest; ``cancelled`` tells that the run is not wanted any more, which ends all waits;
-        ``refused`` is called once for each debugger that others would have interrupted."""
+        """``pause`` stops the guest; ``cancelled`` reports that the run is cancelled, which ends all waits; ``refused``
+        is called for each debugger turned away because another is served."""
         self._listener = listener
         self._pause = pause
         self._cancelled = cancelled
@@ -65,11 +65,11 @@ class Wire:
         self._changed = threading.Condition(self._lock)
         self._queue: deque[tuple[Arrived, socket.socket | None]] = deque()
         self._served: socket.socket | None = None
-        """Whose packets are being answered. The one that is connected may be another one already."""
+        """The socket whose packets are being answered. A different one may be connected already."""
         self._running = False
         self._attached = False
         self._deaf = False
-        """Whether the debugger has detached, and is only waited for to close the connection."""
+        """Whether the debugger has detached and only its close is awaited."""
         self._told = False
         self._client: socket.socket | None = None
         self._decoder = Decoder()
@@ -97,7 +97,7 @@ class Wire:
     # For the thread that runs the guest
 
     def take(self) -> Arrived | None:
-        """What has arrived, in order; waits for it. None if the run is not wanted any more."""
+        """Return the next arrival, waiting for it. None if the run is cancelled."""
         with self._changed:
             while not self._queue:
                 if self._cancelled():
@@ -107,35 +107,36 @@ class Wire:
             return found
 
     def begin(self) -> bool:
-        """The guest is about to run: from now on it is stopped by what arrives. False if something already has."""
+        """Announce that the guest is about to run: arrivals stop it from now on. Return False if one has already
+        arrived."""
         with self._lock:
             self._running = not self._queue
             return self._running
 
     def end(self) -> None:
-        """The guest has stopped."""
+        """Announce that the guest has stopped."""
         with self._lock:
             self._running = False
 
     def has_news(self) -> bool:
-        """Whether something has arrived."""
+        """Return whether something has arrived."""
         return bool(self._queue)
 
     def drop_interrupts(self) -> None:
-        """Forget requests to stop a guest that has stopped."""
+        """Drop requests to stop a guest that has already stopped."""
         with self._lock:
             kept = [each for each in self._queue if each[0] is not Signal.INTERRUPT]
             self._queue.clear()
             self._queue.extend(kept)
 
     def send(self, data: bytes) -> None:
-        """Send to the debugger, if it is still there. One that does not read is dropped in the end."""
+        """Send to the debugger, if it is still connected. One that does not read is dropped eventually."""
         client = self._served
         if client is None:
             return
         left = memoryview(data)
         deadline = time.monotonic() + _PATIENCE_SECONDS
-        # An error is the reader's to notice.
+        # The reader thread handles the error.
         with contextlib.suppress(OSError):
             while left:
                 if wait_writable(client.fileno(), _LOOK_SECONDS):
@@ -150,14 +151,14 @@ class Wire:
                 self._close()
 
     def leave(self) -> None:
-        """The debugger has detached: what it still sends has no effect. It closes the connection, or the next one that
-        connects does."""
+        """Ignore everything from a debugger that has detached. It closes the connection, or the next one to connect
+        replaces it."""
         with self._lock:
             self._attached, self._deaf = False, True
             self._queue.clear()
 
     def finish(self) -> None:
-        """Leave the debugger for good, once it has what was sent: a connection that is closed before may lose it."""
+        """Close the connection after the debugger has read everything: closing earlier may lose data."""
         self.leave()
         deadline = time.monotonic() + _FAREWELL_SECONDS
         with self._changed:
@@ -185,12 +186,12 @@ class Wire:
                 self._insist()
             if client is not None and number in ready:
                 self._read(client)
-            # Whoever has left is read to the end before the next one is let in.
+            # Read a debugger that has left to the end before accepting the next one.
             if self._listener.fileno() in ready and not ready.get(number, 0) & (_LEFT | select.POLLHUP):
                 self._accept()
 
     def _insist(self) -> None:
-        """Ask again for a stop that has been asked for: a guest may have been about to run just then."""
+        """Repeat a request to stop: the guest may not have been running yet."""
         with self._lock:
             if self._running and self._queue:
                 self._pause()
@@ -199,12 +200,12 @@ class Wire:
         try:
             arrived, _ = self._listener.accept()
         except OSError:
-            # It has gone again; or there are no descriptors left, which lasts.
+            # The client has gone again, or the process is out of descriptors, which lasts.
             time.sleep(_LOOK_SECONDS)
             return
         with self._lock:
             if not self._attached:
-                # Whoever was there before has said nothing.
+                # The previous client never sent a packet.
                 self._close()
                 arrived.setblocking(False)
                 with contextlib.suppress(OSError):
@@ -234,7 +235,7 @@ class Wire:
                     if self._client is None:
                         break
             self._changed.notify()
-            # Inside of the lock, so that it has no effect on a guest that has stopped meanwhile.
+            # Hold the lock, so that this has no effect on a guest that has stopped meanwhile.
             if self._running and self._queue:
                 self._pause()
 
@@ -249,8 +250,8 @@ class Wire:
             self._close()
 
     def _close(self) -> None:
-        """Close the connection, with the lock held. Whoever serves an attached debugger is told, after what it has sent
-        before: the last of that may be to end the guest."""
+        """Close the connection, with the lock held. The guest's thread is notified after everything that the debugger
+        sent before: the last packet may end the guest."""
         if self._client is None:
             return
         client, self._client = self._client, None

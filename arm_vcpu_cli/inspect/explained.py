@@ -1,4 +1,4 @@
-"""Explanations of register values, as users ask for them, and as lines of text."""
+"""Explains register values by name, value or instruction word, as lines of text."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from arm_vcpu_cli.inspect.register_values import ReadValue, read_value
 from arm_vcpu_cli.record import Record
 
 Styled = Callable[[str, str], str]
-"""Gives text the style of a role."""
+"""Applies the style of a role to text."""
 _OPCODE_BITS: Final = 32
 _OPCODE: Final = re.compile(r"[0-9]|[0-9a-f]{8}\Z", re.IGNORECASE)
-"""A word that is a number: no register's name has only hexadecimal digits."""
+"""A word that is a number: no register name consists of hexadecimal digits only."""
 _SYSTEM_INSTRUCTION: Final = 1
 _INDENT: Final = "  "
 
 
 def plain(text: str, _role: str) -> str:
-    """Text without a style."""
+    """Return the text without a style."""
     return text
 
 
@@ -33,7 +33,7 @@ def plain(text: str, _role: str) -> str:
 
 
 class Explained(Record):
-    """What a word means. ``move`` is the instruction that it is; ``note`` says how its number was read."""
+    """The meaning of a word. ``move`` is the instruction that it encodes; ``note`` says how its number was read."""
 
     explanation: Explanation
     move: SystemMove | None = None
@@ -41,7 +41,7 @@ class Explained(Record):
 
 
 def explain_word(word: str, *, e2h: bool = False) -> Explained:
-    """The explanation of ``REG``, ``REG=VALUE`` or of an instruction's word. Raises :class:`UsageError`."""
+    """Explain ``REG``, ``REG=VALUE`` or an instruction word. Raises :class:`UsageError`."""
     name, has_value, number = word.partition("=")
     try:
         if not has_value and _OPCODE.match(name):
@@ -59,7 +59,8 @@ def _layout(info: RegisterInfo, *, e2h: bool) -> Explained:
 
 
 def _explain_value(info: RegisterInfo, read: ReadValue, *, e2h: bool) -> Explained:
-    """A value of a register; if only the other base gives one that the register can have, it is meant."""
+    """Explain a value of a register. If only the other base gives a value that the register can have, that one is
+    used."""
     found = explain(info, read.value, e2h=e2h)
     if read.other is not None and found.warnings and not read.other >> info.width:
         turned = explain(info, read.other, e2h=e2h)
@@ -83,7 +84,7 @@ def _explain_opcode(word: str, *, e2h: bool) -> Explained:
 
 
 def assembly(move: SystemMove) -> str:
-    """An instruction that moves a system register, as assemblers write it."""
+    """Return an instruction that moves a system register in assembler syntax."""
     register, name = general_register(move.rt), move.reg.name
     if move.reg.op0 != _SYSTEM_INSTRUCTION:
         return f"MRS {register}, {name}" if move.is_read else f"MSR {name}, {register}"
@@ -97,7 +98,7 @@ def assembly(move: SystemMove) -> str:
 
 
 def explained_lines(word: Explained, *, brief: bool = False, styled: Styled = plain) -> Iterator[str]:
-    """An explanation, its fields in a table; ``brief`` leaves out those that are 0."""
+    """Yield an explanation with its fields in a table; ``brief`` leaves out those that are 0."""
     found, move = word.explanation, word.move
     info = found.info
     if move is not None:
@@ -132,7 +133,7 @@ def _encoding(info: RegisterInfo) -> str:
 
 
 def explained_facts(found: Explanation) -> tuple[str, ...]:
-    """What follows from a value."""
+    """Return the conclusions from a value."""
     if found.value is not None and found.info.own_name in ("MIDR_EL1", "VPIDR_EL2"):
         return (f"{midr_name(found.value & 0xFFFFFFFF)}.", *found.facts)
     return found.facts

@@ -1,4 +1,4 @@
-"""Reads the value of a register as people write it, and as kernels print it: hexadecimal, without a prefix."""
+"""Parses the value of a register as people write it, and as kernels print it: hexadecimal, without a prefix."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Final
 from arm_vcpu_cli.record import Record
 
 _KERNEL_DIGITS: Final = (8, 16)
-"""The digits of a register in a kernel's log: ``ESR_EL1=96000210``, ``x0 : ffff800008000000``."""
+"""The numbers of digits of a register in a kernel's log: ``ESR_EL1=96000210``, ``x0 : ffff800008000000``."""
 _PLAIN: Final = re.compile(r"[0-9a-f]+", re.IGNORECASE)
 
 
 class ReadValue(Record):
-    """A value; ``other`` is what the same digits are in the other base, None if they can only be meant in one way."""
+    """A value; ``other`` is the value of the same digits in the other base, None if the base is unambiguous."""
 
     digits: str
     value: int
@@ -21,14 +21,15 @@ class ReadValue(Record):
     other: int | None = None
 
     def turned(self) -> ReadValue:
-        """The same digits in the other base."""
+        """Return the same digits in the other base."""
         if self.other is None:
             return self
         return ReadValue(self.digits, self.other, not self.hexadecimal, self.value)
 
     @property
     def note(self) -> str:
-        """Which of two possible bases was taken, and how to write the other; empty if only one is possible."""
+        """Return a note on which of two possible bases was used, and how to write the other; empty if it is
+        unambiguous."""
         if self.other is None:
             return ""
         if self.hexadecimal:

@@ -1,4 +1,4 @@
-"""What a snapshot file is of, for people and for JSON."""
+"""The contents of a snapshot file, for people and for JSON."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MOST: Final = 1 << 80
 
 
 def facts_of(path: Path) -> dict[str, object]:
-    """The facts, by name. Every part is read and checked. Raises :class:`FileError`."""
+    """Return the facts by name, after reading and checking every part. Raises :class:`FileError`."""
     with SnapshotFile(path) as file:
         try:
             facts = file.facts

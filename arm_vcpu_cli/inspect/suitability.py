@@ -89,7 +89,7 @@ def guest_cpu(core: CpuCore, description: MachineDescription) -> GuestCpu:
         switched = dict(description.cpu.features)
         told = guest_id_registers(core, gic=description.has_gic_registers, features=switched)
     announced = implemented_features(told)
-    # A guest is told of some that the core has and does not announce.
+    # The guest sees some features that the core has but does not announce.
     return GuestCpu(core.model, announced | implemented_features(values), announced)
 
 

@@ -1,4 +1,5 @@
-"""The places of devices on QEMU's virt board that a machine like it may lack (hw/arm/virt.c, its memory map)."""
+"""The devices of QEMU's virt board that a similar machine may lack, with their addresses (hw/arm/virt.c, its memory
+map)."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from arm_vcpu_cli.guest.loader import RAM_BASE
 
 
 class VirtDevice(NamedTuple):
-    """A device of the board; ``step`` is how a machine of armvcpu gets it, empty if there is none to have."""
+    """A device of the board; ``step`` says how to add it to a machine of armvcpu, empty if that is impossible."""
 
     base: int
     end: int
@@ -45,11 +46,12 @@ VIRT_DEVICES: Final = (
     VirtDevice(0x40_1000_0000, 0x40_2000_0000, "the configuration space of PCIe"),
     VirtDevice(0x80_0000_0000, 0x100_0000_0000, "the memory window of PCIe"),
 )
-"""By base address. QEMU has them unless its command line says otherwise."""
+"""By base address. QEMU has them by default."""
 
 
 def virt_device(description: MachineDescription, ipa: int) -> VirtDevice | None:
-    """What QEMU's virt board has at an IPA; None if it has nothing there, or the machine is laid out otherwise."""
+    """Return the device that QEMU's virt board has at an IPA; None if it has none there, or the machine has a different
+    layout."""
     if description.ram.base != RAM_BASE:
         return None
     return next((device for device in VIRT_DEVICES if device.base <= ipa < device.end), None)

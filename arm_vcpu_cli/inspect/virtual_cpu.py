@@ -1,4 +1,4 @@
-"""The registers of a vCPU that stands still, by name."""
+"""The registers of a stopped vCPU, by name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from arm_vcpu_cli.vm.cpu import Activity, Cpu
 
 
 class VirtualCpu:
-    """The registers of one vCPU, while the guest is stopped; all 64 bits wide."""
+    """The registers of one vCPU while the guest is stopped; all are 64 bits wide."""
 
     def __init__(self, cpu: Cpu, is_open: Callable[[], bool]) -> None:
         self._cpu = cpu
@@ -20,7 +20,7 @@ class VirtualCpu:
 
     @property
     def number(self) -> int:
-        """Its place among the vCPUs, 0 for the one that boots."""
+        """Its index among the vCPUs, 0 for the boot CPU."""
         return self._cpu.index
 
     @property
@@ -30,7 +30,7 @@ class VirtualCpu:
 
     @property
     def pc(self) -> int:
-        """Where it goes on."""
+        """The address of the next instruction."""
         return self._cpu.arch.ctx.elr
 
     @pc.setter
@@ -47,16 +47,16 @@ class VirtualCpu:
         self._cpu.arch.ctx.sp = _register_value("sp", value)
 
     def x(self, number: int) -> int:
-        """X<number>, 0 to 30. Raises :class:`UsageError`."""
+        """Return X<number>, 0 to 30. Raises :class:`UsageError` for any other number."""
         return self._cpu.arch.ctx.gpr(_general_register(number))
 
     def set_x(self, number: int, value: int) -> None:
-        """Set X<number>, 0 to 30. Raises :class:`UsageError`."""
+        """Set X<number>, 0 to 30. Raises :class:`UsageError` for any other number."""
         self._cpu.arch.ctx.set_gpr(_general_register(number), _register_value(f"x{number}", value))
 
     def read(self, register: str | SysReg) -> int:
-        """A system register of the core, by name (``"TTBR0_EL1"``) or encoding. Raises :class:`UsageError` for a name
-        that no register has, for one that the core lacks, as it does those of the GIC, and once the machine is
+        """Return a system register of the core, by name (``"TTBR0_EL1"``) or encoding. Raises :class:`UsageError`
+        for an unknown name, for a register that the core lacks, such as those of the GIC, and once the machine is
         closed."""
         return self._cpu.arch.read_sysreg(self._register(register))
 
@@ -65,7 +65,7 @@ class VirtualCpu:
         self._cpu.arch.write_sysreg(self._register(register), _register_value(str(register), value))
 
     def _register(self, register: str | SysReg) -> SysReg:
-        # The engine that holds them is gone, and would take the process along.
+        # The engine that holds the registers is gone; accessing it would crash the process.
         if not self._is_open():
             raise UsageError("the machine is closed")
         found = _system_register(register)
@@ -74,7 +74,7 @@ class VirtualCpu:
         return found
 
     def registers(self) -> dict[str, int]:
-        """``x0`` to ``x30``, ``sp``, ``pc`` and ``pstate`` in the form of SPSR_EL2."""
+        """Return ``x0`` to ``x30``, ``sp``, ``pc`` and ``pstate`` in the form of SPSR_EL2."""
         frame = self._cpu.arch.ctx
         found = {f"x{number}": frame.gpr(number) for number in range(ZERO_REGISTER)}
         return found | {"sp": frame.sp, "pc": frame.elr, "pstate": int(frame.spsr)}

@@ -86,7 +86,7 @@ def _uses_sp(evidence: Evidence) -> bool:
 
 
 def goes_back(evidence: Evidence) -> Advice | None:
-    """A handler that returns to an instruction that will raise the exception again."""
+    """Advice on a handler that returns to an instruction that will raise the exception again."""
     exceptions = evidence.chain.exceptions
     if not evidence.stuck or evidence.vector is not None or len(exceptions) != 1 or exceptions[0].repeats_itself:
         return None
@@ -98,7 +98,7 @@ def goes_back(evidence: Evidence) -> Advice | None:
 
 
 def meets_itself(evidence: Evidence) -> Advice | None:
-    """A handler that itself executes the instruction that raised the exception."""
+    """Advice on a handler that itself executes the instruction that raised the exception."""
     exceptions = evidence.chain.exceptions
     if not (evidence.stuck or evidence.chain.is_unfinished) or not any(each.repeats_itself for each in exceptions[:1]):
         return None

@@ -1,4 +1,4 @@
-"""The faults that a run has injected on purpose, and those that it has not got to."""
+"""The faults that a run has injected on purpose, and those that it never reached."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _NANOSECONDS: Final = 1e9
 
 
 def injected_faults(machine: Machine) -> Iterator[str]:
-    """A line for each fault, in the order of their first injections; nothing for a machine without faults."""
+    """Yield a line for each fault, in the order of their first injections; nothing for a machine without faults."""
     faults = machine.faults
     if faults is None:
         return
@@ -58,6 +58,6 @@ def _missed(fault: ArmedFault) -> str:
 
 
 def injected_lines(machine: Machine) -> list[str]:
-    """The same with a heading, as a section of a report; empty for a machine without faults."""
+    """Return the same lines under a heading, as a section of a report; empty for a machine without faults."""
     lines = [f"  {line}" for line in injected_faults(machine)]
     return [f"{HEADING}:", *lines] if lines else []

@@ -93,7 +93,7 @@ def interface_registers(cpu: Cpu) -> Iterator[Named]:
 def _said(name: str, value: int) -> str:
     layout = layout_of(name, value)
     if layout is IccIntid:
-        # In decimal, as everywhere else.
+        # Decimal, as everywhere else.
         intid = IccIntid(value).INTID
         return "none" if intid == INTID_SPURIOUS else f"INTID {intid}"
     return layout(value).describe() if layout is not None and value else ""

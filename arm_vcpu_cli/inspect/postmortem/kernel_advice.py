@@ -87,7 +87,7 @@ def _useless_initrd(evidence: Evidence) -> Advice | None:
     try:
         reasons = list(complaints(read_initrd(boot.initrd), init))
     except GuestFileError:
-        # It has gone since.
+        # The file is gone by now.
         return None
     if not reasons:
         return None

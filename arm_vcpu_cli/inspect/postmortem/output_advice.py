@@ -14,7 +14,7 @@ from arm_vcpu_cli.inspect.tables.both_stages import Stage
 from arm_vcpu_cli.printable import decoded
 
 _LAST_ADDRESS_SIZE: Final = 3
-"""The last fault status code of these, that of level 3."""
+"""The last fault status code of an address size fault, at level 3."""
 _LEAST_TEXT: Final = 4
 _SPACE, _DELETE = 0x20, 0x7F
 _BYTES: Final = 8

@@ -46,7 +46,7 @@ def wrapped(line: str, width: int) -> Rows:
 
 
 def fit(sections: Iterable[Section], rows: int) -> list[Section]:
-    """The sections with their lines wrapped, shortened until they take no more than ``rows`` with their headings.
+    """Return the sections with their lines wrapped, shortened until they fit into ``rows`` including headings.
 
     Sections that keep everything are never shortened, so these may still exceed ``rows``.
     """

@@ -68,7 +68,7 @@ def waits(evidence: Evidence) -> Advice | None:
             'add a device with type = "gicv3" to the machine file; the virt preset has one',
         )
     if evidence.held:
-        # The gates that hold interrupts back explain more.
+        # The gates that hold back interrupts explain more.
         return None
     if evidence.interrupts_masked:
         return Advice(

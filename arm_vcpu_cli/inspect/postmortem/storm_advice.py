@@ -25,7 +25,7 @@ _V2: Final = 2
 _LATE: Final = 50e-6
 """Seconds within which a handler rearms its timer or acknowledges, if it does so at all."""
 _LATE_ON_HOST: Final = 3.0
-"""The same under the host's clock, which goes on while a busy host runs something else."""
+"""The same under the host's clock, which keeps running while a busy host runs something else."""
 _REPEATS: Final = 100
 """The number of repetitions from which an exception is reported."""
 _NANOSECONDS: Final = 1_000_000_000
@@ -108,7 +108,7 @@ def same_exception(machine: Machine) -> Advice | None:
         return None
     last = exceptions[-1]
     if last.pc not in (arch.ctx.elr, arch.read_sysreg(lookup("ELR_EL1"))):
-        # It has made progress since.
+        # The guest has made progress since.
         return None
     return Advice(
         f"The guest takes the same exception over and over, {in_words(last)} at {with_symbol(machine, last.pc)}: its "

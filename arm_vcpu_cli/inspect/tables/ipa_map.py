@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 from arm_vcpu_cli.board.description import MachineDescription, MemoryRegion
 
 DEVICE_PREFIX: Final = "device."
-"""What the name of a place with a device begins with."""
+"""The start of the name of a place with a device."""
 
 
 class Place(NamedTuple):

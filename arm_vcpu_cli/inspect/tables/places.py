@@ -43,9 +43,9 @@ def check(text: str, symbols: SymbolTable) -> None:
 
 
 def resolve(text: str, machine: Machine) -> int:
-    """The address (64 bits) that ``text`` means now. Raises :class:`UsageError`.
+    """Return the 64-bit address that ``text`` denotes now. Raises :class:`UsageError`.
 
-    A TTBR is the address of its table, which is an IPA.
+    A TTBR stands for the address of its table, which is an IPA.
     """
     symbols = machine.image.symbols
     check(text, symbols)
@@ -57,7 +57,7 @@ def resolve(text: str, machine: Machine) -> int:
 
 
 def code_address(text: str, symbols: SymbolTable) -> int:
-    """The address (64 bits) of the instruction that ``text`` names. Raises :class:`UsageError`."""
+    """Return the 64-bit address of the instruction that ``text`` names. Raises :class:`UsageError`."""
     base, offset = _split(text, symbols)
     number = _number(base)
     if number is None:
