@@ -1,4 +1,4 @@
-"""A console without a terminal: it keeps what the guest prints, and gives it what the caller sends."""
+"""A console without a terminal: it keeps the guest's output, and gives the guest the caller's input."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ _END: Final = b""
 
 
 class CapturedConsole(Console):
-    """Both ends are in memory, so that neither side ever waits for the other, and a copy of the process has a copy.
+    """A console whose ends are both in memory: neither side waits for the other, and a copy of the process has a copy.
 
-    The guest receives ``input`` and what :meth:`feed` adds. While it runs, nothing more arrives: for the guest, the
-    input has ended until somebody feeds it again.
+    The guest receives ``input`` and what :meth:`feed` adds. Nothing arrives while it runs: for the guest, the input has
+    ended until the caller feeds it again.
     """
 
     def __init__(self, input: bytes) -> None:
         self._printed = bytearray()
         self.starved: Callable[[str], None] | None = None
-        """Called, with the reason, instead of raising :class:`InputEndedError`, which nobody could go on after."""
+        """Called with the reason instead of raising :class:`InputEndedError`, after which a run cannot continue."""
         super().__init__(_NO_FILE, None)
         self.replay()
         self.feed(input)
         self.feed(_END)
 
     def printed(self) -> bytes:
-        """What has reached the output so far."""
+        """Return the output so far."""
         return bytes(self._printed)
 
     def forget(self) -> None:
-        """Forget what was printed so far."""
+        """Discard the output so far."""
         self._printed.clear()
 
     def wait(self, *, skips: bool = False) -> None:
-        """Wait as every console does; what happens at the end of the input follows from :meth:`feed`."""
+        """Wait as every console does; :meth:`feed` determines what happens at the end of the input."""
         try:
             super().wait(skips=skips)
         except InputEndedError as error:

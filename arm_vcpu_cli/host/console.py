@@ -19,19 +19,19 @@ ESCAPE: Final = 0x01
 INTERRUPT: Final = 0x03
 _QUIT: Final = frozenset(b"xX")
 _VERSION: Final = 1
-"""Of a saved state."""
+"""The version of the saved state."""
 _MOST_WAITS: Final = 1 << 32
 IDLE_SECONDS: Final = 0.01
-"""How long an idle guest sleeps before it may look at its receiver again."""
+"""Seconds that an idle guest sleeps before it may check its receiver again."""
 STALLED_SECONDS: Final = 5.0
-"""How long a guest may wait for input that has ended, printing nothing, before it counts as stuck. Boot loaders count
-down for a few seconds before they continue without a key."""
+"""Seconds that a guest may wait for input that has ended, printing nothing, before it counts as stuck. Boot loaders
+count down for a few seconds before they continue without a key."""
 SKIPPED_SECONDS: Final = 60.0
-"""The same where waiting takes no time of the host."""
+"""The same limit where waiting takes no host time."""
 _LOOKS_AT_ONCE: Final = 8
-"""How often a guest may look for input that it has not asked for before the host is asked again."""
+"""The number of checks for unrequested input before the host is queried again."""
 _ASLEEP_SECONDS: Final = 0.02
-"""How often a guest that sleeps until input arrives checks whether the run is still wanted."""
+"""Seconds between two checks for cancellation while a guest sleeps until input arrives."""
 
 
 class InputEndedError(ArmVcpuError):
@@ -39,12 +39,12 @@ class InputEndedError(ArmVcpuError):
 
 
 def _nothing_unread(_byte: int) -> bool:
-    """There is no UART to ask."""
+    """Stand in for the UART where there is none."""
     return False
 
 
 def _nobody() -> None:
-    """Ignores a report that nobody wants."""
+    """Ignore a report."""
 
 
 class Console(ConsoleOutput):
@@ -80,9 +80,9 @@ class Console(ConsoleOutput):
         self.file: FileAhead | None = None
         """The source of the input, once it is known to be a file."""
         self.repeated: bool | None = None
-        """In a run that repeats what it has done: whether input may still arrive."""
+        """In a run that repeats earlier execution: whether input may still arrive."""
         self.breaks_off: Callable[[], bool] = bool
-        """Whether to end a wait for input: somebody wants the guest stopped."""
+        """Returns whether to end a wait for input because the guest is to stop."""
         self._ended = input_fd is None
         self._escaped = False
         self._refill: Callable[[], None] = self._take_keys if interactive else self._read_now
@@ -103,7 +103,7 @@ class Console(ConsoleOutput):
 
     @property
     def in_line(self) -> bool:
-        """Whether a person at the other end sees the cursor behind a line that the guest has not ended."""
+        """Whether a person sees the cursor behind an unfinished line of the guest."""
         return self._interactive and self._last != NEWLINE
 
     @property
@@ -120,8 +120,9 @@ class Console(ConsoleOutput):
         ignored: Callable[[], None],
         cancelled: Callable[[], bool],
     ) -> None:
-        """Set what to call for the escape, and for a Ctrl-C typed before the guest has taken the previous one; and what
-        reports whether the run has been stopped, which ends a wait for the reader. Keys are read from now on."""
+        """Set the functions to call for the escape and for a Ctrl-C typed before the guest has taken the previous one,
+        and the function that reports whether the run is cancelled, which ends a wait for the reader. Keys are read from
+        now on."""
         self._quit_requested = quit_requested
         self._ignored = ignored
         self._cancelled = cancelled
@@ -129,13 +130,13 @@ class Console(ConsoleOutput):
             start_reader("armvcpu-terminal", self._read_terminal)
 
     def ask(self, unread: Callable[[int], bool]) -> None:
-        """Set what reports whether the guest's UART holds a byte that the guest has not read yet."""
+        """Set the function that reports whether the guest's UART holds a byte that the guest has not read."""
         self._unread = unread
 
     # Input, as the guest's UART sees it
 
     def receive(self) -> int | None:
-        """The next byte for the guest, None while there is none."""
+        """Return the next byte for the guest, None while there is none."""
         if not self._in:
             self._refill()
             if not self._in:
@@ -147,39 +148,39 @@ class Console(ConsoleOutput):
         return byte
 
     def waiting(self) -> bool:
-        """Whether :meth:`receive` would give a byte, as far as that is known; nothing is read to find out."""
+        """Return whether :meth:`receive` would return a byte, as far as that is known without reading."""
         if self._in:
             return True
         fd = self._input_fd
         if self._begun or self._fed or fd is None:
             return self._refill == self._take_keys and len(self._inbox) > 0
-        # A guest looks before each byte that it prints, too; and what is there stays.
+        # A guest also checks before each byte that it prints, and available input stays available.
         if not self._seen_waiting and self._looks % _LOOKS_AT_ONCE == 0:
             self._seen_waiting = self._file_ahead().has_more if is_file(fd) else has_bytes(fd)
         self._looks += 1
         return self._seen_waiting
 
     def give_back(self, unread: int | None) -> None:
-        """The guest gets nothing more. What it has not read of a file, which includes the last ``unread`` bytes that it
-        has received, is there for the next reader; with None it keeps what it has received."""
+        """End the guest's input. What it has not read of a file, including the last ``unread`` bytes that it has
+        received, stays for the next reader; with None it keeps what it has received."""
         if self.file is not None and not self._fed:
             self.file.leave(0 if unread is None else unread + len(self._in))
 
     def take(self, most: int) -> bytes:
-        """What there is for the guest now, at most ``most`` bytes."""
+        """Return the input available to the guest now, at most ``most`` bytes."""
         data = bytearray()
         while len(data) < most and (byte := self.receive()) is not None:
             data.append(byte)
         return bytes(data)
 
     def wait(self, *, skips: bool = False) -> None:
-        """Sleep a little, or until input arrives. Raises :class:`InputEndedError` when it is pointless.
+        """Sleep briefly, or until input arrives. Raises :class:`InputEndedError` when waiting is pointless.
 
         ``skips``: the guest's clock can skip ahead, so this only sleeps while input may still arrive.
         """
         self.flush()
         if not self.input_open:
-            # Waits are counted, not the time since the first one: the guest may have computed in between.
+            # Count waits rather than the time since the first one: the guest may have computed in between.
             if self._idle_waits * IDLE_SECONDS >= (SKIPPED_SECONDS if skips else STALLED_SECONDS):
                 raise InputEndedError("the guest waits for input, and the input has ended")
             self._idle_waits += 1
@@ -192,11 +193,11 @@ class Console(ConsoleOutput):
         elif self._input_fd is not None:
             wait_readable(self._input_fd, IDLE_SECONDS)
 
-    # Input that is delivered at moments that the machine chooses
+    # Input that the machine delivers at times of its choice
 
     def watch(self, request: Callable[[], None], *, ahead: bool = True) -> None:
-        """From now on, call ``request`` whenever something has arrived, the end of the input included; the guest
-        receives what :meth:`deliver` has delivered, in order, and nothing else.
+        """From now on, call ``request`` whenever something has arrived, including the end of the input; the guest
+        receives only what :meth:`deliver` has delivered, in order.
 
         Without ``ahead``, nothing is read from a pipe or a terminal until the first :meth:`receive`.
 
@@ -223,8 +224,7 @@ class Console(ConsoleOutput):
             request()
 
     def deliver(self) -> bytes:
-        """Let the guest receive what has arrived: call it while the guest is stopped. Empty if there was nothing
-        but perhaps the end of the input."""
+        """Give the stopped guest what has arrived, and return it; empty if at most the end of the input has arrived."""
         data = self._inbox.take()
         if not data and self.file is not None and not self._in:
             data = self.file.take()
@@ -232,10 +232,10 @@ class Console(ConsoleOutput):
         return data
 
     def wait_for_input(self, seconds: float | None) -> bool:
-        """Sleep until there is something to deliver, or the end of the input to take notice of (True); or until
-        the time has passed (None: for ever), or the run is cancelled, or :attr:`breaks_off` (False).
+        """Sleep until there is input to deliver or the input has ended (return True), or until the time has passed
+        (None: no limit), the run is cancelled or :attr:`breaks_off` returns true (return False).
 
-        What is buffered is written first, with the errors of :meth:`flush`.
+        Buffered output is written first, with the errors of :meth:`flush`.
         """
         self.flush()
         deadline = None if seconds is None else time.monotonic() + seconds
@@ -249,26 +249,26 @@ class Console(ConsoleOutput):
         return False
 
     def announce(self) -> None:
-        """Say again that something has arrived, if it is not delivered yet."""
+        """Announce again that something has arrived, unless it is delivered already."""
         if self._has_news():
             self._request()
 
     def _has_news(self) -> bool:
-        """Whether :meth:`deliver` has something to do. The next part of a file is not due before the last is used."""
+        """Return whether :meth:`deliver` has work. The next part of a file is due once the guest has taken the last."""
         return self._inbox.has_news() or (self.file is not None and self.file.has_more and not self._in)
 
-    # Input that is repeated
+    # Replayed input
 
     def replay(self) -> None:
-        """From now on, the guest receives what it is fed, behind what it has received, and nothing else. Keys are read
-        for the escape only."""
+        """From now on, the guest receives only what it is fed, after what it has received already. Keys are read for
+        the escape only."""
         self._refill = _nobody
         self._fed = True
         self._ended = False
         self._inbox.take()
 
     def feed(self, data: bytes) -> None:
-        """Let the guest receive ``data``; nothing is the end of the input."""
+        """Give the guest ``data``; empty for the end of the input."""
         self._in.extend(data)
         if not data:
             self._ended = True
@@ -276,8 +276,8 @@ class Console(ConsoleOutput):
     # The guest's part of the state, as plain data
 
     def save(self) -> dict[str, Any]:
-        """What the guest has printed and is not written yet, what it is about to receive, and how long it has waited.
-        The source of the input and the destination of the output are not part of its state."""
+        """Return the guest's unwritten output, its undelivered input, and how long it has waited. The source of the
+        input and the destination of the output are not part of the state."""
         return {
             "version": _VERSION,
             "unwritten": bytes(self._out),
@@ -288,8 +288,8 @@ class Console(ConsoleOutput):
         }
 
     def load(self, state: object) -> None:
-        """Take what :meth:`save` gave, after :meth:`watch` or :meth:`replay`. ValueError, and nothing changes, if it is
-        something else."""
+        """Restore what :meth:`save` returned, after :meth:`watch` or :meth:`replay`. Raises ValueError, without a
+        change, for anything else."""
         saved = Saved(state, "console", version=_VERSION)
         out, received, ended = saved.data("unwritten"), saved.data("received"), saved.flag("ended")
         last, idle_waits = saved.number("last", 0xFF), saved.number("idle_waits", _MOST_WAITS)
@@ -305,7 +305,7 @@ class Console(ConsoleOutput):
         self._in.extend(self._inbox.take())
 
     def _file_ahead(self) -> FileAhead:
-        """What input is read from that is a file; its end is known from the start."""
+        """Return the file that input is read from; its end is known from the start."""
         if self.file is None:
             assert self._input_fd is not None
             self.file = FileAhead(self._input_fd)
@@ -313,7 +313,7 @@ class Console(ConsoleOutput):
         return self.file
 
     def _read_first(self) -> None:
-        """The guest has asked for input, of which some may be there already."""
+        """Process the guest's first request for input, some of which may be available already."""
         self._refill = _nobody
         self._read_pipe_now()
         self._read_ahead()
@@ -369,7 +369,7 @@ class Console(ConsoleOutput):
                 return
 
     def _arrive(self, data: bytes, *, ended: bool) -> None:
-        """Take what a reader has read for the guest, and whether it was the last."""
+        """Store what a reader has read for the guest; ``ended``: it was the last."""
         if self._fed:
             return
         if ended:
@@ -379,7 +379,7 @@ class Console(ConsoleOutput):
             self._request()
 
     def _keys_of(self, typed: bytes) -> bytes:
-        """The part of what was typed that goes to the guest."""
+        """Return the part of the typed keys that goes to the guest."""
         keys = bytearray()
         for byte in typed:
             if self._escaped:

@@ -1,4 +1,4 @@
-"""What a guest prints, on its way to a file descriptor: gathered, shown to those who watch, and written."""
+"""Writes a guest's output to a file descriptor: buffers it, passes it to observers, and writes it."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 NEWLINE: Final = 0x0A
 CHUNK: Final = 4096
-"""Bytes written at once: a pipe that has room at all has room for as many (PIPE_BUF)."""
+"""Bytes in each write: a pipe with any room has room for this many (PIPE_BUF)."""
 _BLOCKED_SECONDS: Final = 0.05
-"""How often a line whose reader is slow looks whether the run is still wanted."""
+"""Seconds between two checks whether the run is cancelled, while the reader is slow."""
 
 
 class ConsoleClosedError(OutputError):
-    """Nothing more can be written to the console: its reader went away, or its disk is full."""
+    """Nothing more can be written to the console: its reader is gone, or its disk is full."""
 
 
 class ConsoleCancelledError(ArmVcpuError):
@@ -28,37 +28,37 @@ class ConsoleCancelledError(ArmVcpuError):
 
 
 class ConsoleOutput:
-    """One half of a console. It is written ``by_byte`` for a person who watches, else by the line.
+    """One half of a console. It writes ``by_byte`` for a person who watches, else by line.
 
-    ``error_fd`` is where the guest's error messages go, None for where everything goes.
+    ``error_fd`` receives the guest's error messages, None to send them to the console.
     """
 
     def __init__(self, output_fd: int, error_fd: int | None, *, by_byte: bool) -> None:
         self._output_fd = output_fd
         self._error_fd = error_fd
         self.by_byte = by_byte
-        """Whether each byte is written, and shown to those who watch, at once."""
+        """Whether to write each byte at once, and pass it to observers."""
         self._seen: tuple[Callable[[bytes], None], ...] = ()
         self._out = bytearray()
         self._last = NEWLINE
         self._idle_waits = 0
-        """For how many waits the guest has printed nothing."""
+        """The number of waits since the guest last printed."""
         self._cancelled: Callable[[], bool] = bool
         self.once: ShownOnce | None = None
-        """Drops what has been written before, in a run that goes back in time."""
+        """Drops output that was written before, in a run that goes back in time."""
 
     def observe(self, seen: Callable[[bytes], None]) -> None:
-        """Have ``seen`` called as well, once, with all that the guest prints, just before it is written."""
+        """Call ``seen`` as well with everything that the guest prints, once, just before it is written."""
         if seen not in self._seen:
             self._seen = (*self._seen, seen)
 
     def write_lines(self) -> None:
-        """Have an interactive line written by the line too, or when the guest waits for input: others write to the
-        same terminal."""
+        """Write an interactive line by line too, or when the guest waits for input, because others write to the same
+        terminal."""
         self.by_byte = False
 
     def send(self, byte: int) -> None:
-        """A byte from the guest."""
+        """Send a byte from the guest's UART."""
         self._out.append(byte)
         self._last = byte
         self._idle_waits = 0
@@ -66,12 +66,12 @@ class ConsoleOutput:
             self.flush()
 
     def write(self, data: bytes) -> None:
-        """Bytes from the guest by another way than the UART."""
+        """Send bytes that the guest prints without its UART."""
         for byte in data:
             self.send(byte)
 
     def write_error(self, data: bytes) -> None:
-        """Bytes that the guest means for where errors go; that is the console unless there is something else."""
+        """Send bytes that the guest intends for its error output, by default the console."""
         if self._error_fd is None:
             self.write(data)
             return
@@ -79,10 +79,10 @@ class ConsoleOutput:
         self._write_out(self._error_fd, bytearray(data))
 
     def flush(self) -> None:
-        """Write what is buffered.
+        """Write the buffered output.
 
         Raises :class:`ConsoleClosedError` if that is impossible, and :class:`ConsoleCancelledError` if the run is
-        stopped while a slow reader is waited for; what could not be written is dropped.
+        stopped during the wait for a slow reader; unwritten output is dropped.
         """
         if self._out:
             data = bytes(self._out)
@@ -91,7 +91,7 @@ class ConsoleOutput:
         self._write_out(self._output_fd, self._out)
 
     def _write_out(self, fd: int, out: bytearray) -> None:
-        """Write all of ``out`` that is not repeated. It is empty then, also where that is impossible."""
+        """Write everything in ``out`` that was not written before. It is empty afterwards, even after an error."""
         if self.once is not None:
             self.once.drop(fd, out)
         self._write_all(fd, out)
@@ -113,8 +113,8 @@ class ConsoleOutput:
             out.clear()
 
     def _wait_for_room(self, fd: int) -> None:
-        """Return when a write will not block. A blocked write could not be interrupted while the guest is inside
-        the engine: signals only leave a byte in the watchdog's pipe."""
+        """Wait until a write will not block. A blocked write could not be interrupted while the guest is inside the
+        engine: signals only leave a byte in the watchdog's pipe."""
         while not wait_writable(fd, _BLOCKED_SECONDS):
             if self._cancelled():
                 raise ConsoleCancelledError("the reader of the console does not read")

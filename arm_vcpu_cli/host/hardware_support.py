@@ -1,4 +1,5 @@
-"""What the modelled CPU offers a hypervisor (the crate's ``has_hardware_support``, which always says yes)."""
+"""Reports the modelled CPU's virtualisation support (the crate's ``has_hardware_support``, which always returns
+true)."""
 
 from __future__ import annotations
 
@@ -8,10 +9,10 @@ from arm_vcpu_cli.host.machine_host import Host
 
 
 def has_hardware_support(model: str = "cortex-a72") -> bool:
-    """Whether the modelled CPU announces a virtualisation extension, by its ID registers.
+    """Return whether the modelled CPU's ID registers announce a virtualisation extension.
 
-    It opens an engine, which takes some milliseconds. Raises :class:`EngineError` for an unknown model, and for
-    an engine that fails its self-check.
+    This opens an engine, which takes some milliseconds. Raises :class:`EngineError` for an unknown model, and for an
+    engine that fails its self-check.
     """
     with Host(model) as host:
         read = host.core(0).read_sysreg

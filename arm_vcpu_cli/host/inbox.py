@@ -1,4 +1,4 @@
-"""Bytes on their way to the guest: from the thread that reads them to the main thread, which delivers them."""
+"""Bytes on their way to the guest: from the reader thread to the main thread, which delivers them."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from typing import Any, Final
 from arm_vcpu_cli.host.readiness import wait_readable
 
 LIMIT: Final = 1 << 16
-"""How many bytes are read ahead of a guest that does not take them, where the source can wait."""
+"""The most bytes read ahead of a guest that does not take them, if the source can wait."""
 
 
 class Inbox:
-    """What has arrived and has not been taken; the end of the input counts as news too, once. Safe between threads."""
+    """Input that has arrived and has not been taken; the end of the input counts as news too, once. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -33,13 +33,13 @@ class Inbox:
             return byte in self._data
 
     def put(self, data: bytes) -> None:
-        """Add what has arrived; an empty ``bytes`` means that the input has ended."""
+        """Add input; an empty ``bytes`` marks the end."""
         with self._lock:
             self._data += data
             self._changed.set()
 
     def take(self) -> bytes:
-        """All that has arrived."""
+        """Return everything that has arrived."""
         with self._lock:
             data = bytes(self._data)
             self._data.clear()
@@ -47,18 +47,18 @@ class Inbox:
         return data
 
     def has_news(self) -> bool:
-        """Whether something was put since the last :meth:`take`."""
+        """Return whether anything was put since the last :meth:`take`."""
         return self._changed.is_set()
 
     def wait(self, seconds: float) -> bool:
-        """Sleep until there is news (True), or the time has passed."""
+        """Sleep until there is news (return True), or the time has passed."""
         return self._changed.wait(seconds)
 
 
 class FileAhead:
-    """A file that is read by the chunk, one chunk ahead, so its end is known when the last chunk is taken.
+    """A file that is read in chunks, one chunk ahead, so its end is known when the last chunk is taken.
 
-    The descriptor's own position stays where it is, until :meth:`leave` says how much was used of what was taken.
+    The descriptor's own position stays unchanged until :meth:`leave` reports how much of the input was used.
     """
 
     def __init__(self, fd: int) -> None:
@@ -72,16 +72,16 @@ class FileAhead:
         return bool(self._next)
 
     def remembered(self) -> Any:
-        """How far the input was read."""
+        """Return how far the input was read."""
         return self._position
 
     def recall(self, remembered: Any) -> None:
-        """Go back to what :meth:`remembered` gave; None for a time before it was read."""
+        """Restore what :meth:`remembered` returned; None restores the time before the first read."""
         self._position = self._start if remembered is None else remembered
         self._next = self._read()
 
     def take(self) -> bytes:
-        """The next chunk of at most :data:`LIMIT` bytes."""
+        """Return the next chunk of at most :data:`LIMIT` bytes."""
         data = self._next
         if data:
             self._position += len(data)
@@ -89,7 +89,7 @@ class FileAhead:
         return data
 
     def leave(self, unused: int) -> None:
-        """Put the descriptor's position behind what was taken, but for the last ``unused`` bytes."""
+        """Move the descriptor's position behind what was taken, except the last ``unused`` bytes."""
         with contextlib.suppress(OSError):
             os.lseek(self._fd, self._position - unused, os.SEEK_SET)
 
@@ -97,7 +97,7 @@ class FileAhead:
         try:
             return os.pread(self._fd, LIMIT, self._position)
         except OSError:
-            # What is not readable at all has ended.
+            # An unreadable input has ended.
             return b""
 
 
@@ -109,10 +109,10 @@ def _position(fd: int) -> int:
 
 
 def has_bytes(fd: int) -> bool:
-    """Whether a read of ``fd`` would give something, which is left where it is."""
+    """Return whether a read of ``fd`` would return anything, without reading it."""
     count = array("i", [0])
     try:
-        # Few guests are asked about before they ask themselves.
+        # Rarely needed: most guests ask for input before this is called.
         import_module("fcntl").ioctl(fd, import_module("termios").FIONREAD, count)
     except OSError:
         return wait_readable(fd, 0)
@@ -120,7 +120,8 @@ def has_bytes(fd: int) -> bool:
 
 
 def is_file(fd: int) -> bool:
-    """Whether everything that can ever be read from ``fd`` is available now: a regular file, or the null device."""
+    """Return whether everything that can ever be read from ``fd`` is available now: a regular file, or the null
+    device."""
     try:
         found = os.fstat(fd)
         return stat.S_ISREG(found.st_mode) or os.path.samestat(found, os.stat(os.devnull))  # noqa: PTH116
@@ -129,9 +130,10 @@ def is_file(fd: int) -> bool:
 
 
 def read_available(fd: int, limit: int) -> bytes | None:
-    """What is there, at most ``limit`` bytes; b"" at the end, and None if another reader was faster.
+    """Read what is available, waiting for at least one byte: at most ``limit`` bytes, b"" at the end, and None if
+    another reader was faster.
 
-    Waits until there is something. A line that is broken, or not readable at all, has ended.
+    A broken or unreadable line has ended.
     """
     try:
         wait_readable(fd, None)

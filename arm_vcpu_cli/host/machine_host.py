@@ -26,7 +26,7 @@ from arm_vcpu_cli.saved import Saved
 from arm_vcpu_cli.sizes import format_size
 
 _VERSION: Final = 1
-"""Of a saved state."""
+"""The version of the saved state."""
 _GIB: Final = 1 << 30
 _FRAMES_BASE: Final = 0x1000_0000
 _FRAMES_END: Final = _FRAMES_BASE + 16384 * PAGE_SIZE
@@ -35,22 +35,22 @@ _DEVICE_ALIGNMENT: Final = 1 << 21
 _GUEST_BASE: Final = 0x10_0000_0000
 HYPERVISOR_TIMER: Final = 26
 """The private interrupt of EL2's own timer, CNTHP (DEN0029)."""
-# Memory that the guest never touches is never touched on the host either.
+# Memory that the guest never touches stays untouched on the host too.
 _MAP_NORESERVE: Final = getattr(mmap, "MAP_NORESERVE", 0x4000)
 
 
 def engine_version() -> str:
-    """The version of the CPU engine, such as ``2.1.4``."""
+    """Return the version of the CPU engine, such as ``2.1.4``."""
     return version()
 
 
 def engine_levers() -> dict[str, bool]:
-    """What makes the engine faster, by name, and whether it is used in this process."""
+    """Return the engine's accelerations by name, and whether this process uses each."""
     return named(known_levers())
 
 
 class _Region(Record):
-    """A stretch of host-physical memory and the host memory behind it."""
+    """A range of host-physical memory, and the host memory that backs it."""
 
     base: int
     size: int
@@ -65,8 +65,8 @@ def _frames(first: int, count: int) -> range:
 class Host:
     """Physical memory and CPUs of one virtual machine.
 
-    ``model`` is the CPU model, ``layout`` and ``levers`` are those of the engine (found unless given). Close it when
-    done (or use it as a context manager): the engine goes first, the memory that it points to after it.
+    ``model`` is the CPU model, ``layout`` and ``levers`` are those of the engine (detected by default). Close it when
+    done, or use it as a context manager: it releases the engine first, then the memory that the engine points to.
     """
 
     def __init__(
@@ -86,11 +86,11 @@ class Host:
         self._next_guest = _GUEST_BASE
         self._next_device = _DEVICES_BASE
         self.timer_is_due: Callable[[], bool] = bool
-        """Whether the timer that ends a guest's budget is one that the guest causes; the machine's to say."""
+        """Returns whether the timer that ends a guest's budget belongs to the guest; set by the machine."""
         self._add_region(_FRAMES_BASE, _FRAMES_END - _FRAMES_BASE)
         self._never_used = _FRAMES_BASE
-        """Frames from here on have never been taken."""
-        # A dict for its order and its quick look-up: what was freed last is taken first.
+        """All frames from here on are unused so far."""
+        # A dict for its order and its fast look-up: the frame freed last is reused first.
         self._free_again: dict[int, None] = {}
 
     def __enter__(self) -> Host:
@@ -107,14 +107,14 @@ class Host:
         self._regions = []
 
     def core(self, cpu_id: int) -> CpuCore:
-        """The physical CPU of that number. Raises :class:`VCpuError` if there is none."""
+        """Return the physical CPU of that number. Raises :class:`VCpuError` if there is none."""
         if not 0 <= cpu_id < len(self._cores):
             raise VCpuError(f"physical CPU {cpu_id}: there are {len(self._cores)}")
         return self._cores[cpu_id]
 
     @property
     def cpus(self) -> int:
-        """How many physical CPUs there are."""
+        """The number of physical CPUs."""
         return len(self._cores)
 
     @property
@@ -123,21 +123,21 @@ class Host:
         return tuple(self._cores)
 
     def forget_code(self, paddr: int, size: int) -> None:
-        """Have every physical CPU forget translated code of a range that was written from outside."""
+        """Make every physical CPU discard the translated code of a range that was written from outside."""
         for core in self._cores:
             core.forget_code(paddr, size)
 
     def flush_tlbs(self) -> None:
-        """Have every physical CPU forget its cached translations."""
+        """Make every physical CPU discard its cached translations."""
         for core in self._cores:
             core.flush_tlb()
 
     def alloc_frame(self) -> int | None:
-        """One zeroed 4 KiB frame, or None when there is none left."""
+        """Allocate one zeroed 4 KiB frame; return its address, or None if none is left."""
         return self.alloc_frames(1)
 
     def alloc_frames(self, count: int) -> int | None:
-        """Contiguous zeroed frames, aligned to their total size rounded up to a power of two."""
+        """Allocate contiguous zeroed frames, aligned to their total size rounded up to a power of two."""
         if count == 1 and self._free_again:
             paddr, _ = self._free_again.popitem()
         else:
@@ -153,7 +153,7 @@ class Host:
         return paddr
 
     def dealloc_frame(self, paddr: int) -> None:
-        """Give back one frame. Raises :class:`MemoryMapError` for what is no frame, or is free already."""
+        """Free one frame. Raises :class:`MemoryMapError` for an address that is not an allocated frame."""
         if not _FRAMES_BASE <= paddr < _FRAMES_END or paddr % PAGE_SIZE:
             raise MemoryMapError(f"PA {paddr:#x} is not a frame")
         if self._is_free(paddr):
@@ -161,10 +161,10 @@ class Host:
         self._free_again[paddr] = None
 
     def alloc_guest_memory(self, size: int, ipa: int) -> int:
-        """Memory for a guest that will be mapped at ``ipa``; its host-physical address.
+        """Allocate memory for a guest that will be mapped at ``ipa``; return its host-physical address.
 
-        It is congruent to the IPA modulo 1 GiB, so that stage 2 can use its largest blocks. Raises
-        :class:`MemoryMapError` when the host refuses.
+        The address is congruent to the IPA modulo 1 GiB, so that stage 2 can use its largest blocks. Raises
+        :class:`MemoryMapError` if the host refuses.
         """
         base = self._next_guest + ipa % _GIB
         try:
@@ -175,13 +175,13 @@ class Host:
         return base
 
     def memory(self, paddr: int, size: int) -> memoryview:
-        """Writable bytes of a host-physical range. Raises :class:`MemoryMapError` where there is no memory."""
+        """Return a writable view of a host-physical range. Raises :class:`MemoryMapError` where there is no memory."""
         region = self._region_of(paddr, size)
         offset = paddr - region.base
         return memoryview(region.block)[offset : offset + size]
 
     def clear(self, paddr: int, size: int) -> None:
-        """Make guest memory zero, without touching what was never used; whole pages."""
+        """Zero whole pages of guest memory, without touching those never used."""
         region = self._region_of(paddr, size)
         start = paddr - region.base
         if hasattr(region.block, "madvise") and hasattr(mmap, "MADV_DONTNEED"):
@@ -190,19 +190,19 @@ class Host:
             region.block[start : start + size] = bytes(size)
 
     def phys_to_virt(self, paddr: int) -> int:
-        """The host-virtual address of a host-physical address."""
+        """Return the host-virtual address of a host-physical address."""
         region = self._region_of(paddr, 1)
         return region.address + paddr - region.base
 
     def virt_to_phys(self, vaddr: int) -> int:
-        """The host-physical address of a host-virtual address."""
+        """Return the host-physical address of a host-virtual address."""
         for region in self._regions:
             if region.address <= vaddr < region.address + region.size:
                 return region.base + vaddr - region.address
         raise MemoryMapError(f"host address {vaddr:#x} is not memory of this host")
 
     def add_device(self, size: int, device: MmioWindow) -> int:
-        """Put a device into physical memory; its host-physical address, a multiple of 2 MiB."""
+        """Map a device into physical memory; return its host-physical address, a multiple of 2 MiB."""
         base = self._next_device
         self._next_device = base + -(-size // _DEVICE_ALIGNMENT) * _DEVICE_ALIGNMENT
         for core in self._cores:
@@ -210,14 +210,14 @@ class Host:
         return base
 
     def irq_fetch(self) -> int:
-        """The interrupt that stopped a guest: the hypervisor's timer, or 0 where the guest has no part in it."""
+        """Return the interrupt that stopped a guest: the hypervisor's timer, or 0 if the guest is not involved."""
         return HYPERVISOR_TIMER if self.timer_is_due() else 0
 
     def irq_handler(self) -> None:
-        """Do nothing: interrupts of the host are only ever taken from a guest, never at EL2."""
+        """Do nothing: interrupts of the host are only taken from a guest, never at EL2."""
 
     def save(self) -> dict[str, Any]:
-        """Which frames are allocated, and their contents, as plain data. Guest memory is not part of it."""
+        """Return the allocated frames and their contents as plain data, without guest memory."""
         frames = range(_FRAMES_BASE, self._never_used, PAGE_SIZE)
         taken = [frame for frame in frames if frame not in self._free_again]
         return {
@@ -228,7 +228,7 @@ class Host:
         }
 
     def load(self, state: object) -> None:
-        """Take what :meth:`save` gave. ValueError, and nothing changes, if it is something else."""
+        """Restore what :meth:`save` returned. Raises ValueError, without a change, for anything else."""
         saved = Saved(state, "host", version=_VERSION)
         never_used = saved.number("never_used", _FRAMES_END)
         used = range(_FRAMES_BASE, never_used, PAGE_SIZE)
@@ -249,7 +249,7 @@ class Host:
         for frame in _frames(first, count):
             self._free_again.pop(frame, None)
         if after > self._never_used:
-            # What is passed over is taken last of all, the lowest first.
+            # Skipped frames are allocated last, the lowest first.
             passed_over = _frames(self._never_used, (first - self._never_used) // PAGE_SIZE)
             self._free_again = dict.fromkeys(reversed(passed_over)) | self._free_again
             self._never_used = after

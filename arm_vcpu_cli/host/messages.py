@@ -1,4 +1,4 @@
-"""Messages through a pipe between two processes of ours: each is its length, and its bytes."""
+"""Messages through a pipe between two of our processes: each is its length followed by its bytes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def put(fd: int, message: bytes) -> None:
 
 
 def get(fd: int) -> bytes | None:
-    """The next message; None once the other side is gone."""
+    """Return the next message; None once the other side is gone."""
     head = _read(fd, _LENGTH.size)
     if head is None:
         return None

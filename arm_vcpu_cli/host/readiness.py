@@ -1,6 +1,7 @@
-"""Waiting for a descriptor: poll(2), for select(2) has no place for the number 1024 and those beyond.
+"""Waits for a descriptor with poll(2), because select(2) cannot handle descriptors from 1024 on.
 
-What cannot be waited for (closed, hung up, a directory) counts as ready: the call that follows reports what is wrong.
+A descriptor that cannot be waited for (closed, hung up, a directory) counts as ready: the next call on it reports the
+error.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ _MILLISECONDS: Final = 1000
 
 
 def wait_readable(fd: int, seconds: float | None) -> bool:
-    """Whether a read of ``fd`` will not block; waits for it, ``seconds`` at most (None: for ever)."""
+    """Wait ``seconds`` at most (None: no limit) until a read of ``fd`` will not block; return whether it will not."""
     return _wait(fd, select.POLLIN | select.POLLPRI, seconds)
 
 
 def wait_writable(fd: int, seconds: float | None) -> bool:
-    """The same for a write."""
+    """Wait as :func:`wait_readable` does, for a write."""
     return _wait(fd, select.POLLOUT, seconds)
 
 

@@ -1,4 +1,4 @@
-"""Shows what a guest prints once, in a run that goes back in time and repeats some of it."""
+"""Shows a guest's output once, in a run that goes back in time and repeats some of it."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from typing import Any
 
 
 class ShownOnce:
-    """Drops bytes of a console's output that are not further on than all that were shown before. What is repeated is
-    equal to what it repeats, so a count for each file descriptor is enough."""
+    """Drops console output that was shown before. Repeated output equals the original, so a count of bytes for each
+    file descriptor suffices."""
 
     def __init__(self) -> None:
         self._printed: dict[int, int] = {}
-        """How many bytes there have been at this point of the run."""
+        """The number of bytes printed up to this point of the run."""
         self._shown: dict[int, int] = {}
 
     def drop(self, fd: int, out: bytearray) -> None:
-        """Leave in ``out``, which is about to be written, what has not been shown yet."""
+        """Remove from ``out``, which is about to be written, everything shown before."""
         before = self._printed.get(fd, 0)
         shown = self._shown.get(fd, 0)
         self._printed[fd] = after = before + len(out)
@@ -23,13 +23,13 @@ class ShownOnce:
         del out[: max(shown - before, 0)]
 
     def forget_future(self) -> None:
-        """Show what comes from here on: it may differ from what was shown before."""
+        """Show everything from here on: it may differ from what was shown before."""
         self._shown = dict(self._printed)
 
     def remembered(self) -> Any:
-        """How much was printed so far."""
+        """Return how much was printed so far."""
         return dict(self._printed)
 
     def recall(self, remembered: Any) -> None:
-        """Restore what :meth:`remembered` gave."""
+        """Restore what :meth:`remembered` returned."""
         self._printed = dict(remembered)

@@ -1,8 +1,8 @@
 """Stopping a running guest from outside: a deadline, or a request such as Ctrl-C.
 
-While the guest executes, the main thread is inside the engine and runs no Python. A thread of its own waits for
-the deadline or for a byte in a pipe (which a signal may write), and stops the core. It repeats that until it is
-notified that the run is over: a stop that falls between two entries of the engine has no effect.
+While the guest executes, the main thread is inside the engine and runs no Python. A separate thread waits for the
+deadline or for a byte in a pipe (which a signal may write), and stops the core. It repeats that until it is notified
+that the run is over: a stop between two entries of the engine has no effect.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from arm_vcpu_cli.host.readiness import wait_readable
 
 _REPEAT_SECONDS: Final = 0.01
 _LONGEST_SECONDS: Final = 1e9
-"""Longer than any run, and no longer than the clock can count."""
+"""Seconds; longer than any run, and within the range of the clock."""
 
 
 class StopCause(Enum):
-    """Why a guest was stopped from outside."""
+    """What stopped a guest from outside."""
 
     TIMEOUT = "timeout"
     INTERRUPT = "interrupt"
@@ -42,12 +42,13 @@ class Watchdog:
         self._thread = threading.Thread(target=self._watch, name="armvcpu-watchdog", daemon=True)
         self.cause: StopCause | None = None
         self.signalled = False
-        """Whether a signal was among what has interrupted it."""
+        """Whether a signal was among the interrupts."""
         self.answered = False
-        """Whether the run has ended because of it, or said so."""
+        """Whether the run has ended because of it, or reported it."""
 
     def __enter__(self) -> Watchdog:
-        # Threads inherit the mask; a signal that stops the process, for example, is for others to handle.
+        # Threads inherit the mask. The watchdog's thread must not receive signals, for example those that stop the
+        # process.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
             self._thread.start()
@@ -59,14 +60,14 @@ class Watchdog:
         self._over.set()
         self.interrupt()
         self._thread.join()
-        # An interrupt of a run that is over must not write to a file that has been given the number since.
+        # An interrupt after the end of the run must not write to a file that has reused the descriptor.
         reader, writer = self._reader, self._writer
         self._reader = self._writer = -1
         os.close(reader)
         os.close(writer)
 
     def fileno(self) -> int:
-        """Where a byte means the same as :meth:`interrupt`; for ``signal.set_wakeup_fd``."""
+        """Return the descriptor to which a byte written means :meth:`interrupt`; for ``signal.set_wakeup_fd``."""
         return self._writer
 
     def has_fired(self) -> bool:
@@ -74,7 +75,7 @@ class Watchdog:
         return self.cause is not None
 
     def rest(self) -> None:
-        """Note that the guest has ended: it is not stopped any more; :meth:`has_fired` still works."""
+        """Record that the guest has ended: it will not be stopped any more; :meth:`has_fired` still works."""
         self._resting.set()
 
     def interrupt(self) -> None:

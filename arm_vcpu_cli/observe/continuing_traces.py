@@ -1,7 +1,8 @@
-"""What a tracer has to know of a machine that has been running, so that its trace is the rest of that of the whole run.
+"""Traces the rest of a run that was underway before, with the same events as a trace of the whole run.
 
-Most of it is in the state of the machine. The rest is in its notes: when interrupts have begun that have not ended, and
-the line that the guest is printing. They are taken where somebody may want them later, and cost nothing at exits.
+Most of what a tracer needs is in the state of the machine. The rest is in notes: when interrupts began that have not
+ended, and the line that the guest is printing. They are taken where a later tracer may need them, and cost nothing at
+exits.
 """
 
 from __future__ import annotations
@@ -48,8 +49,8 @@ class _Nowhere:
 
 
 def note_for_tracers(machine: Machine) -> None:
-    """Note what a tracer of a run that goes on from here has to know. A machine that is about to run; exits are not
-    observed."""
+    """Take notes of what a later tracer of the continued run needs. Call it for a machine that is about to run; exits
+    are not observed."""
     times = VcpuTimes(machine)
     options = TraceOptions(selection=Selection(types=frozenset({IRQ, STATE})))
     describer = EventDescriber.for_machine(machine)
@@ -65,7 +66,7 @@ def note_for_tracers(machine: Machine) -> None:
 
 
 def hold(machine: Machine, tracer: Tracer, times: VcpuTimes) -> None:
-    """Have a tracer report nothing until the machine has its state, and continue from there."""
+    """Hold back a tracer's reports until the machine has its state, and continue from there."""
     was_open = tracer.remembered()[0][_OPEN]
     tracer.shut()
     machine.when_restored.append(partial(_go_on, machine, tracer, times, was_open=was_open))
@@ -81,7 +82,7 @@ def _notes(tracer: Tracer, times: VcpuTimes) -> dict[str, Any]:
 
 
 def _go_on(machine: Machine, tracer: Tracer, times: VcpuTimes, *, was_open: bool) -> None:
-    """Have a tracer be where another one would be that has seen the run from its start."""
+    """Put a tracer into the state of one that has observed the run from its start."""
     values, tail, latency, number = tracer.remembered()
     notes = Saved(dict(machine.notes), "notes")
     if _TIMES in machine.notes:
@@ -98,7 +99,7 @@ def _go_on(machine: Machine, tracer: Tracer, times: VcpuTimes, *, was_open: bool
         "_line": bytearray(notes.data(LINE) if LINE in machine.notes else b""),
         "_begun": set(returned),
         "_exited": {index for index, name in returned.items() if name},
-        # Nothing is told of the state of a vCPU that was running until it was stopped.
+        # A vCPU that was running until it was stopped has no state to report.
         "_held_states": {
             cpu.index: times.of(cpu.index)
             for cpu in ran
@@ -108,5 +109,5 @@ def _go_on(machine: Machine, tracer: Tracer, times: VcpuTimes, *, was_open: bool
     merged = [known.get(name, value) for name, value in zip(MOMENTARY, values, strict=True)]
     tracer.recall((merged, tail, latency, number))
     if tracer.at_exit is not None:
-        # It has not seen where the vectors are.
+        # This tracer has not seen where the vectors are.
         tracer.at_exit()

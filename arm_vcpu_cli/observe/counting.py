@@ -98,7 +98,7 @@ class ExitCounter:
         self._describer = EventDescriber(symbols, bus)
         start = clock()
         self.now: Final[Callable[[], int]] = (lambda: clock() - start) if start else clock
-        """Nanoseconds since the counter was made."""
+        """Returns the nanoseconds since the counter was created."""
         self._current = current
         self._now_of: Final[Callable[[int], int]] = (
             (lambda _vcpu: self.now()) if clock_of is None else lambda vcpu: clock_of(vcpu) - start
@@ -116,7 +116,7 @@ class ExitCounter:
         self.statistics.exit(self._cell(record), record.time, record.host_ns)
 
     def repeat_of(self, record: ExitRecord) -> RepeatedAccess:
-        """What counts accesses like the one in ``record``."""
+        """Return a counter of accesses like the one in ``record``."""
         if self._caller is not None or self.at_exit is not None:
             return self._with_callers(record)
         count, cell = self.statistics.exit, self._cell(record)

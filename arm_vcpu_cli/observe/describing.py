@@ -66,7 +66,7 @@ class InterruptStep(NamedTuple):
 
 
 class EventDescriber:
-    """Makes the events of one machine. Only names are cached."""
+    """Creates the events of one machine. Only names are cached."""
 
     def __init__(
         self,
@@ -234,7 +234,7 @@ class EventDescriber:
         return TraceEvent(CODE, number, vcpu, time, "", vaddr, self._symbol(vaddr), fields=fields)
 
     def fault(self, number: int, time: int, injection: Injection) -> TraceEvent:
-        """A fault that is injected."""
+        """A fault as it is injected."""
         pc = injection.pc
         fields: Fields = (
             ("fault", injection.fault),

@@ -16,11 +16,11 @@ class InterruptLatency:
         self._acknowledged: dict[tuple[int, int], int] = {}
 
     def remembered(self) -> Any:
-        """When the interrupts under way were raised and acknowledged."""
+        """Return when the interrupts in progress were raised and acknowledged."""
         return dict(self._raised), dict(self._acknowledged)
 
     def recall(self, remembered: Any) -> None:
-        """Restore what :meth:`remembered` gave."""
+        """Restore what :meth:`remembered` returned."""
         self._raised, self._acknowledged = map(dict, remembered)
 
     def step(self, action: str, cpu: int, intid: int, now: int) -> int | None:

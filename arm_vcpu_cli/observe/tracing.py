@@ -86,7 +86,7 @@ class Tracer:
         self._current = current
         start = clock()
         self._time: Final[Callable[[], int]] = (lambda: clock() - start) if start else clock
-        """Nanoseconds since the tracer was made."""
+        """Returns the nanoseconds since the tracer was created."""
         self._time_of: Final[Callable[[int], int]] = (
             (lambda _vcpu: self._time()) if clock_of is None else lambda vcpu: clock_of(vcpu) - start
         )
@@ -137,24 +137,24 @@ class Tracer:
     # A run that goes back in time ------------------------------------------------------------------------------
 
     def tell_once(self) -> None:
-        """From now on, tell the sink only of events that are further on than any before: a run that goes back to an
-        earlier state (:meth:`recall`) is traced as if it had not."""
+        """From now on, pass each event to the sink only once: the trace of a run that goes back to an earlier state
+        (:meth:`recall`) is the same as without going back."""
         self._once = once = Once(self._sink.event)
         self._event = once.event
 
     def forget_future(self) -> None:
-        """Trace what follows: it may differ from what was traced before."""
+        """Trace what follows as new: it may differ from what was traced before."""
         if self._once is not None:
             self._once.told = self._once.number
 
     def remembered(self) -> Any:
-        """What the trace of the next events depends on."""
+        """Return what the trace of the next events depends on."""
         number = 0 if self._once is None else self._once.number
         values = [copy(getattr(self, name)) for name in MOMENTARY]
         return values, self._window.tail, self._latency.remembered(), number
 
     def recall(self, remembered: Any) -> None:
-        """Continue from what :meth:`remembered` gave."""
+        """Continue from what :meth:`remembered` returned."""
         values, self._window.tail, latency, number = remembered
         for name, value in zip(MOMENTARY, values, strict=True):
             setattr(self, name, copy(value))
@@ -187,11 +187,11 @@ class Tracer:
 
     @property
     def wants_repeats(self) -> bool:
-        """Whether no exit has to be examined before it is reported."""
+        """Whether repeats can be reported without examining each exit first."""
         return self._wants_exits and self._test is None
 
     def repeat_of(self, record: ExitRecord) -> RepeatedAccess:
-        """What traces accesses like the one in ``record``, and the entries after them."""
+        """Return a tracer of accesses like the one in ``record``, and of the entries after them."""
         kind, vcpu, el, origin = type(record.reason), record.vcpu, record.el, record.pc
         pc = origin + _INSTRUCTION & MASK64
         exit_event, entry_event = self._describer.access_like(record), self._describer.entry_like(vcpu, pc, el)
@@ -338,13 +338,13 @@ class Tracer:
             self._tell(self._describer.access, self._seen, now, vcpu, device, is_write, offset, width, value)
 
     def code(self, vaddr: int, ipas: range) -> None:
-        """Report the guest's first execution from a range of memory, which is no exit."""
+        """Report the guest's first execution from a range of memory, without an exit."""
         now, vcpu = self._time(), self._current()
         if self._wanted(vcpu, now):
             self._tell(self._describer.code, self._seen, now, vcpu, vaddr, ipas)
 
     def fault(self, injection: Injection) -> None:
-        """Report that a fault is injected."""
+        """Report an injected fault."""
         now = self._time() if self._vcpus == 1 else self._time_of(injection.vcpu)
         self._tell_effect(self._describer.fault, injection.vcpu, now, injection)
 
@@ -357,7 +357,7 @@ class Tracer:
         self._open = False
 
     def end(self, result: RunResult, report: Sequence[str] = ()) -> None:
-        """Report the remaining events and the end of the run, with the ``report`` on it if there is one."""
+        """Report the remaining events and the end of the run, with its ``report`` if there is one."""
         self._finish()
         if self._line:
             self._tell_line()

@@ -1,4 +1,4 @@
-"""What a user wants of a trace."""
+"""The user's selection for a trace."""
 
 from __future__ import annotations
 

@@ -25,11 +25,11 @@ class VcpuTimes:
         event may still wake it."""
 
     def remembered(self) -> Any:
-        """How far each vCPU's time is ahead now."""
+        """Return how far each vCPU's time is ahead now."""
         return dict(self._ahead)
 
     def recall(self, remembered: Any) -> None:
-        """Restore the times that :meth:`remembered` gave."""
+        """Restore the times that :meth:`remembered` returned."""
         self._ahead = dict(remembered)
 
     def now(self) -> int:

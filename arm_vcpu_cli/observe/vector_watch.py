@@ -27,7 +27,8 @@ _MAX_TABLES: Final = 16
 def watch_vectors(
     machine: Machine, now: Callable[[], int], take: Callable[[El1ExceptionRecord], None]
 ) -> Callable[[], None]:
-    """A function to call at each exit of any vCPU, so that ``take`` is called for the interrupts that it takes."""
+    """Return a function to call at each exit of any vCPU. It makes ``take`` receive the interrupts that the vCPU
+    takes."""
     vbar = machine.current.arch.state.layout.sysregs[_VBAR] // 8
 
     def where() -> int:
@@ -62,19 +63,19 @@ class VectorWatch:
         self._current: int | None = None
         self._watched: set[int] = set()
         self._hooked: set[int] = set()
-        """Those that are watched, and those that will be again: the hooks of a table stay."""
+        """The watched vectors and those watched earlier, whose hooks stay in place."""
 
     def remembered(self) -> Any:
-        """The address of the vectors, and the vectors that are watched."""
+        """Return the address of the vectors, and the vectors that are watched."""
         return self._current, frozenset(self._watched)
 
     def recall(self, remembered: Any) -> None:
-        """Restore what :meth:`remembered` gave."""
+        """Restore what :meth:`remembered` returned."""
         self._current, watched = remembered
         self._watched = set(watched)
 
     def look(self) -> None:
-        """Read the present address of the vectors."""
+        """Read the current address of the vectors."""
         vbar = self._vbar()
         if vbar == self._current:
             return

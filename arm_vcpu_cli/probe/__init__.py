@@ -1,1 +1,1 @@
-"""What the host and the modelled CPUs can do, as facts; rendering them is the command line's part."""
+"""The capabilities of the host and the modelled CPUs, as facts; the command line renders them."""

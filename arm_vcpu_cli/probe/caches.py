@@ -19,7 +19,7 @@ _LOG2_WORD: Final = 4
 
 
 class _Ccsidr(Register):
-    """CCSIDR_EL1 without FEAT_CCIDX; numbers less one."""
+    """CCSIDR_EL1 without FEAT_CCIDX; its fields hold numbers minus one."""
 
     NumSets = Field(27, 13)
     Associativity = Field(12, 3)
@@ -50,7 +50,7 @@ class Cache(NamedTuple):
 
 
 def read_caches(core: CpuCore, *, is_wide: bool) -> tuple[Cache, ...]:
-    """The caches of a core, by level; ``is_wide`` says that it has FEAT_CCIDX. CSSELR_EL1 is zero afterwards."""
+    """Return the caches of a core, by level; ``is_wide``: it has FEAT_CCIDX. CSSELR_EL1 is zero afterwards."""
     try:
         clidr = Clidr(core.read_sysreg(lookup("CLIDR_EL1"))).as_dict()
     except EngineError:

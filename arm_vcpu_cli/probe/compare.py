@@ -1,8 +1,8 @@
-"""Two CPUs side by side, where they differ: features, and fields of ID registers.
+"""Compares two CPUs: the differences in features and in fields of ID registers.
 
-The object (``armvcpu probe --compare A B --json``): version, a and b (names), only_a and only_b [{name, since}],
-both (how many features both have), registers [{register, field or null, a, b, a_text, b_text}]; values are numbers,
-and strings in hexadecimal where the field is null.
+The object (``armvcpu probe --compare A B --json``): version, a and b (names), only_a and only_b [{name, since}], both
+(how many features both have), registers [{register, field or null, a, b, a_text, b_text}]; values are numbers, and
+strings in hexadecimal where the field is null.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ JSON_VERSION: Final = 1
 
 
 class Difference(NamedTuple):
-    """A field that is not the same; ``field`` is None for a register that differs outside of its fields."""
+    """A field that differs; ``field`` is None for a register that differs outside its fields."""
 
     register: str
     field: str | None

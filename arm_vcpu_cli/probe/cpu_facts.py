@@ -1,4 +1,4 @@
-"""The modelled CPU: what its ID registers announce, what a guest sees of them, and the stage 2 that we choose."""
+"""The facts about a modelled CPU: what its ID registers announce, what a guest sees of them, and its stage 2."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ FEATURES: Final = (
 _ABSENT: Final = "none"
 _AARCH32_CRM: Final = range(1, 4)
 _WIDE: Final = 2
-"""What ASIDBits and VMIDBits say of 16 bits."""
+"""The value of ASIDBits and VMIDBits for 16 bits."""
 _VA_BITS: Final = (48, 52, 56)
 
 
@@ -66,7 +66,7 @@ class IdRegister(NamedTuple):
 
 
 class Feature(NamedTuple):
-    """What one field says of a feature, in words too; ``guest`` is the number that a guest reads."""
+    """A field's statement about a feature, also in words; ``guest`` is the value that a guest reads."""
 
     label: str
     register: str
@@ -77,7 +77,7 @@ class Feature(NamedTuple):
 
 
 class HiddenField(NamedTuple):
-    """A field that a guest reads otherwise than the core has it; ``field`` is None for a whole register."""
+    """A field that a guest reads differently than the core has it; ``field`` is None for a whole register."""
 
     register: str
     field: str | None
@@ -105,9 +105,10 @@ class Stage2Format(NamedTuple):
 
 @dataclass(frozen=True)
 class CpuFacts:
-    """One modelled CPU. Widths are in bits; ``stage2`` is None where there is no EL2 to use it.
+    """One modelled CPU. Widths are in bits; ``stage2`` is None without an EL2 to use it.
 
-    ``implemented`` are the FEAT_ names of what the core does, ``announced`` those that a guest reads of.
+    ``implemented`` are the FEAT_ names of the core's features, ``announced`` those that a guest's ID registers
+    announce.
     """
 
     model: str
@@ -133,7 +134,7 @@ class CpuFacts:
 
 
 def describe_cpu(core: CpuCore, frames: FrameMemory) -> CpuFacts:
-    """Everything about ``core``. ``frames`` provides the memory for stage-2 tables, which is freed afterwards.
+    """Return all facts about ``core``. ``frames`` provides the memory for stage-2 tables, which is freed afterwards.
 
     Raises ValueError for a reserved ID_AA64MMFR0_EL1.PARange.
     """
@@ -172,12 +173,12 @@ def describe_cpu(core: CpuCore, frames: FrameMemory) -> CpuFacts:
 
 
 def field_of(register: str, field: str) -> Field:
-    """The declaration of a field of a register, both by name. Raises KeyError if there is none."""
+    """Return the declaration of a field of a register, both by name. Raises KeyError if there is none."""
     return {declared.name: declared for declared in LAYOUTS[register].fields()}[field]
 
 
 def value_name(register: str, field: str, value: int) -> str:
-    """What a value of an ID register field means: its name, or yes and none where the number just counts up."""
+    """Return the meaning of an ID register field's value: its name, or yes and none where the number just counts up."""
     names = field_of(register, field).values
     if names:
         return names.get(value, f"{value:#x}(?)")
@@ -185,7 +186,7 @@ def value_name(register: str, field: str, value: int) -> str:
 
 
 def _read(core: CpuCore, reg: SysReg) -> int:
-    """An ID register; one that the core does not have reads zero, as the manual says for the whole group."""
+    """Return an ID register; one that the core lacks reads as zero, as the Arm ARM specifies for the whole group."""
     try:
         return core.read_sysreg(reg)
     except EngineError:

@@ -1,9 +1,9 @@
-"""ID registers as the kernel of an AArch64 Linux host shows them to programs.
+"""Reads ID registers as the kernel of an AArch64 Linux host shows them to programs.
 
-Where AT_HWCAP has ``cpuid``, the kernel executes MRS of an ID register in place of the program and gives it what all
-CPUs have, less what it does not use itself (Linux, Documentation/arch/arm64/cpu-feature-registers.rst). Python has no
-MRS, so a few instructions are put into a file in memory that is mapped executable; the kernel keeps the instruction
-caches coherent with it.
+With ``cpuid`` in AT_HWCAP, the kernel emulates a program's MRS of an ID register and returns what all CPUs have, less
+what the kernel itself does not use (Linux, Documentation/arch/arm64/cpu-feature-registers.rst). Python has no MRS, so a
+few instructions are written to a file in memory that is mapped executable; the kernel keeps the instruction caches
+coherent with it.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ REGISTERS: Final = (
     "ID_AA64ISAR1_EL1", "ID_AA64ISAR2_EL1", "ID_AA64ISAR3_EL1", "ID_AA64MMFR0_EL1", "ID_AA64MMFR1_EL1",
     "ID_AA64MMFR2_EL1", "ID_AA64MMFR3_EL1", "ID_AA64MMFR4_EL1",
 )  # fmt: skip
-"""Those of the space that the kernel emulates: op0 3, op1 0, CRn 0, CRm 0 and 4 to 7."""
+"""The registers in the space that the kernel emulates: op0 3, op1 0, CRn 0, CRm 0 and 4 to 7."""
 _RET: Final = 0xD65F_03C0
 _WORD: Final = 4
 _MAP_FAILED: Final = ctypes.c_void_p(-1).value
 
 
 def read_registers() -> dict[str, int]:
-    """The ID registers by name; empty where the host does not let programs have code of their own.
+    """Return the ID registers by name; empty if the host forbids programs to create code.
 
     Only for AArch64 Linux with the hardware capability ``cpuid``: elsewhere the instructions are undefined.
     """
@@ -39,13 +39,13 @@ def read_registers() -> dict[str, int]:
 
 
 def mrs_function(name: str) -> bytes:
-    """A function that returns a system register: MRS X0, and RET."""
+    """Return machine code for a function that returns a system register: MRS X0, and RET."""
     words = (encode_system_move(SystemMove(lookup(name), 0, is_read=True)), _RET)
     return b"".join(word.to_bytes(_WORD, "little") for word in words)
 
 
 def call_code(functions: Sequence[bytes]) -> list[int] | None:
-    """Call each piece of machine code in turn; their results, 64 bits. None where the host refuses to map them."""
+    """Call each piece of machine code in turn; return their 64-bit results. None if the host refuses to map them."""
     create = getattr(os, "memfd_create", None)
     if create is None:
         return None
@@ -73,7 +73,8 @@ def call_code(functions: Sequence[bytes]) -> list[int] | None:
 
 
 def _map(descriptor: int, size: int) -> int | None:
-    """Where a file is mapped executable. Python's own mmap does not give the address of memory that is read-only."""
+    """Return the address at which a file is mapped executable. Python's own mmap does not provide the address of
+    read-only memory."""
     function = _library().mmap
     function.restype = ctypes.c_void_p
     function.argtypes = [

@@ -1,7 +1,7 @@
-"""The machine that we run on: its CPUs, and whether its own virtualisation extension could be used.
+"""The host machine: its CPUs, and whether its own virtualisation extension could be used.
 
-Nothing here is needed to run guests, which always run on the modelled CPU. Whatever is absent or unreadable is a
-fact and not an error.
+Nothing here is needed to run guests, which always run on the modelled CPU. A missing or unreadable source is a fact
+rather than an error.
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ class CpuGroup(NamedTuple):
 
 @dataclass(frozen=True)
 class HostFacts:
-    """The host. ``virtualisation`` says whether its EL2 is usable, and ``reason`` why or why not.
+    """The host. ``virtualisation`` is whether its EL2 is usable, and ``reason`` why or why not.
 
     ``cpu`` is the first CPU's name, ``cpus`` all of them. ``id_registers`` are those that the kernel shows, by name:
-    of the first CPU those in its files, of all CPUs together what it gives to programs. ``page_size`` is in bytes,
-    ``hints`` are sentences on how the kernel was started.
+    those in its files for the first CPU, and those that it gives to programs for all CPUs together. ``page_size`` is in
+    bytes, ``hints`` are sentences on how the kernel was started.
     """
 
     system: str
@@ -72,7 +72,7 @@ class HostFacts:
 
     @property
     def features(self) -> frozenset[str]:
-        """The FEAT_ names that the ID registers announce; none where none of them is shown."""
+        """The FEAT_ names that the ID registers announce; empty if the kernel shows none."""
         if not any(name.startswith("ID_AA64") for name in self.id_registers):
             return frozenset()
         return implemented_features({lookup(name): value for name, value in self.id_registers.items()})
@@ -86,9 +86,9 @@ def gather_host(
     ioctl: Ioctl = ask_kernel,
     registers: Callable[[], Mapping[str, int]] = read_registers,
 ) -> HostFacts:
-    """Look at the host; ``root`` is the directory that stands for its root, the rest stands for the kernel.
+    """Gather the facts; ``root`` replaces the host's root directory, the other arguments its kernel.
 
-    ``registers`` reads ID registers; it is only called where the kernel says that programs can.
+    ``registers`` reads ID registers; it is only called if the kernel states that programs can.
     """
     system = platform.system() if system is None else system
     architecture = platform.machine() if architecture is None else architecture
@@ -126,7 +126,7 @@ def gather_host(
 
 
 def _ask_kvm(device: Path, ioctl: Ioctl) -> tuple[KvmFacts | None, bool, str]:
-    """What KVM says, whether it is usable, and the sentence that explains it."""
+    """Return KVM's answers, whether it is usable, and a sentence that explains it."""
     try:
         facts = ask_kvm(device, ioctl)
     except FileNotFoundError:
@@ -143,7 +143,7 @@ def _ask_kvm(device: Path, ioctl: Ioctl) -> tuple[KvmFacts | None, bool, str]:
 
 
 def _hints(root: Path) -> list[str]:
-    """What can be inferred about how the kernel was started: the log that says it is not readable by everybody."""
+    """Return what can be inferred about how the kernel was started: its log is not readable everywhere."""
     found = []
     if (root / _KVM_CLASS).is_dir():
         found.append("KVM is registered: the kernel was started at EL2")
@@ -169,7 +169,7 @@ def _read_text(path: Path) -> str:
 
 
 def _identification(root: Path, number: int) -> dict[str, int]:
-    """The registers under /sys that everybody may read, usually MIDR_EL1 and REVIDR_EL1."""
+    """Return the world-readable registers under /sys, usually MIDR_EL1 and REVIDR_EL1."""
     try:
         files = sorted((root / _CPUS / f"cpu{number}" / _IDENTIFICATION).iterdir())
     except OSError:
@@ -179,7 +179,7 @@ def _identification(root: Path, number: int) -> dict[str, int]:
 
 
 def _number(text: str) -> int | None:
-    """A register value of at most 64 bits, written as in C; None for anything else."""
+    """Parse a register value of at most 64 bits, written as in C; None for anything else."""
     try:
         value = int(text.strip(), 0)
     except ValueError:
@@ -188,7 +188,7 @@ def _number(text: str) -> int | None:
 
 
 def _groups(root: Path) -> tuple[CpuGroup, ...]:
-    """All CPUs, equal ones together: by MIDR_EL1 on Arm, by what /proc/cpuinfo calls them elsewhere."""
+    """Return all CPUs, grouped: by MIDR_EL1 on Arm, by their names in /proc/cpuinfo elsewhere."""
     midrs = {number: _identification(root, number).get("MIDR_EL1") for number in _cpu_numbers(root)}
     found: dict[tuple[str, int | None], list[int]] = {}
     for number, entries in _cpuinfo(root).items():
@@ -213,7 +213,7 @@ def _cpu_numbers(root: Path) -> list[int]:
 
 
 def _cpuinfo(root: Path) -> dict[int, dict[str, str]]:
-    """The blocks of /proc/cpuinfo by CPU number; what stands before the first belongs to CPU 0."""
+    """Return the blocks of /proc/cpuinfo by CPU number; lines before the first belong to CPU 0."""
     blocks: dict[int, dict[str, str]] = {}
     number = 0
     for line in _read_text(root / _CPUINFO).splitlines():
@@ -228,13 +228,13 @@ def _cpuinfo(root: Path) -> dict[int, dict[str, str]]:
 
 
 def _midr_of(entries: Mapping[str, str]) -> int | None:
-    """MIDR_EL1 put together from what an Arm kernel prints of it."""
+    """Return MIDR_EL1, composed of the fields that an Arm kernel prints."""
     numbers = [_number(entries.get(f"cpu {key}", "")) for key in ("implementer", "variant", "part", "revision")]
     implementer, variant, part, revision = numbers
     if implementer is None or variant is None or part is None or revision is None:
         return None
     try:
-        # Architecture 0xF: as for every CPU of Armv8 and later, which /proc/cpuinfo calls "8".
+        # Architecture 0xF, as for every CPU of Armv8 and later, which /proc/cpuinfo calls "8".
         midr = Midr.of(Implementer=implementer, Variant=variant, Architecture=15, PartNum=part, Revision=revision)
     except ValueError:
         return None

@@ -20,7 +20,7 @@ _KIB: Final = 1024
 
 
 def host_sections(host: HostFacts) -> list[Section]:
-    """The host, and KVM with its capabilities where there is one."""
+    """Return the host, and KVM with its capabilities if there is one, as tables."""
     found = [Section("Host", (), tuple(_host_rows(host)))]
     if host.kvm is not None and host.kvm.capabilities:
         found.append(Section("KVM on the host", (), tuple(_kvm_rows(host.kvm))))
@@ -31,7 +31,7 @@ def host_sections(host: HostFacts) -> list[Section]:
 
 
 def host_json(host: HostFacts) -> dict[str, Any]:
-    """The host as the object described above."""
+    """Return the host as the object described above."""
     return {
         "system": host.system,
         "architecture": host.architecture,

@@ -15,7 +15,7 @@ AT_HWCAP: Final = 16
 AT_HWCAP2: Final = 26
 AT_HWCAP3: Final = 29
 CPUID: Final = "cpuid"
-"""The kernel shows its ID registers to programs that read them with MRS."""
+"""The capability for which the kernel shows its ID registers to programs that read them with MRS."""
 
 NAMES: Final[Mapping[int, tuple[str, ...]]] = MappingProxyType(
     {
@@ -35,20 +35,20 @@ NAMES: Final[Mapping[int, tuple[str, ...]]] = MappingProxyType(
         AT_HWCAP3: ("mtefar", "mtestoreonly", "lsfe"),
     }
 )
-"""By the type of the entry: the name of each bit, from bit 0 on."""
+"""By entry type: the names of the bits, from bit 0 on."""
 
 _ENTRY: Final = struct.Struct("<QQ")
 
 
 class AuxiliaryVector(NamedTuple):
-    """What /proc/self/auxv says; ``page_size`` in bytes. Capabilities without a name are called ``hwcap2.40``."""
+    """The contents of /proc/self/auxv; ``page_size`` in bytes. Capabilities without a name are called ``hwcap2.40``."""
 
     page_size: int | None
     hwcaps: tuple[str, ...]
 
 
 def read_auxiliary_vector(data: bytes) -> AuxiliaryVector:
-    """The vector of a 64-bit, little-endian Arm program; entries that are cut off are left out."""
+    """Parse the vector of a 64-bit, little-endian Arm program; truncated entries are dropped."""
     entries = dict(_ENTRY.iter_unpack(data[: len(data) - len(data) % _ENTRY.size]))
     found: list[str] = []
     for number, (kind, names) in enumerate(NAMES.items(), start=1):

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 Ioctl = Callable[[int, int, "int | bytes"], "int | bytes"]
-"""(file descriptor, request, argument) -> answer, as fcntl.ioctl has it; raises OSError."""
+"""(file descriptor, request, argument) -> answer, like fcntl.ioctl; raises OSError."""
 
 KVM_GET_API_VERSION: Final = 0xAE00
 KVM_CREATE_VM: Final = 0xAE01
@@ -26,7 +26,7 @@ _CREATE_DEVICE: Final = struct.Struct("=III")  # type, fd, flags
 
 
 class Capability(NamedTuple):
-    """An extension that KVM can be asked about; ``is_number`` if the answer is more than yes or no."""
+    """A KVM extension to query; ``is_number`` if the answer is more than yes or no."""
 
     number: int
     text: str
@@ -74,10 +74,10 @@ GIC_DEVICES: Final[Mapping[str, int]] = MappingProxyType({"GICv2": 5, "GICv3": 7
 
 
 class KvmFacts(NamedTuple):
-    """What /dev/kvm answers.
+    """The answers of /dev/kvm.
 
-    ``max_vcpus`` is None where it does not say. ``capabilities`` are the answers by name; ``gics`` the interrupt
-    controllers that a virtual machine can have, None where none could be created to try.
+    ``max_vcpus`` is None if it does not report one. ``capabilities`` are the answers by name; ``gics`` the interrupt
+    controllers that a virtual machine can have, None if no virtual machine could be created to try.
     """
 
     api_version: int
@@ -88,12 +88,12 @@ class KvmFacts(NamedTuple):
 
 
 def ask_kernel(descriptor: int, request: int, argument: int | bytes) -> int | bytes:
-    """The system call itself."""
+    """Call ioctl(2) on the device."""
     return fcntl.ioctl(descriptor, request, argument)
 
 
 def ask_kvm(device: Path, ioctl: Ioctl) -> KvmFacts:
-    """All that ``device``, /dev/kvm, says. Raises OSError where it cannot be opened or does not answer."""
+    """Return the answers of ``device``, /dev/kvm. Raises OSError if it cannot be opened or does not answer."""
     descriptor = os.open(device, os.O_RDWR | os.O_CLOEXEC)
     try:
         version = _number(ioctl(descriptor, KVM_GET_API_VERSION, 0))
@@ -108,9 +108,9 @@ def ask_kvm(device: Path, ioctl: Ioctl) -> KvmFacts:
 
 
 def _gics(descriptor: int, ioctl: Ioctl, ipa_bits: int) -> tuple[str, ...] | None:
-    """The GICs that a virtual machine could have; one is created to find out, and closed again."""
+    """Return the GICs that a virtual machine could have, by creating and closing one."""
     try:
-        # The type of a machine is the width of its addresses; 0 stands for 40 bits, which not every CPU has.
+        # The type of a machine is the width of its addresses; 0 stands for 40 bits, which not every CPU supports.
         machine = _number(ioctl(descriptor, KVM_CREATE_VM, ipa_bits))
     except OSError:
         return None

@@ -1,6 +1,6 @@
-"""Where guests do not get what the Arm ARM specifies, and what a guest sees instead: the one list of limits.
+"""The limits: where a guest's behaviour differs from what the Arm ARM specifies, and what the guest sees instead.
 
-``armvcpu probe`` prints it, and the manual's topic ``limits`` has the same list.
+This is the only such list: ``armvcpu probe`` prints it, and the manual's topic ``limits`` repeats it.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ MACHINE: Final = "machine"
 class Limit(NamedTuple):
     """A limit in a sentence or two.
 
-    ``hidden_in`` names the ID register fields that tell the guest so. ``notice`` says how armvcpu reports a guest that
-    runs into the limit; it is empty if nothing does.
+    ``hidden_in`` names the ID register fields that announce it to the guest. ``notice`` says how armvcpu reports a
+    guest that runs into the limit; empty if it does not.
     """
 
     part: str
@@ -276,4 +276,4 @@ WHY_HIDDEN: Final[Mapping[str, str]] = MappingProxyType(
         "ID_AA64MMFR1_EL1.LO": "limited ordering regions would have to be trapped",
     }
 )
-"""Why a guest reads a field otherwise than the core has it, by REGISTER.FIELD."""
+"""Why a guest reads a field differently than the core has it, by REGISTER.FIELD."""

@@ -42,8 +42,8 @@ _KIB: Final = 1024
 
 @dataclass(frozen=True)
 class EngineFacts:
-    """The CPU engine; ``failure`` is None if it passed the self-check of its state layout. ``levers`` are what makes it
-    faster, by name, and whether each is used."""
+    """The CPU engine; ``failure`` is None if it passed the self-check of its state layout. ``levers`` are its
+    accelerations by name, and whether each is used."""
 
     name: str
     version: str
@@ -153,7 +153,7 @@ def _cpu_rows(cpus: tuple[CpuFacts, ...]) -> tuple[Row, ...]:
 
 
 def _architecture(found: Conformance, *, brief: bool) -> str:
-    """``Armv8.0; for Armv8.1 it lacks FEAT_LSE ...``."""
+    """Return ``Armv8.0; for Armv8.1 it lacks FEAT_LSE ...``."""
     reached = version_name(found.armv8) + (f" and {version_name(found.armv9)}" if found.armv9 else "")
     later = [version for version in (*ARMV8[ARMV8.index(found.armv8) + 1 :], *ARMV9) if version in found.lacks]
     if brief or not later:
@@ -210,7 +210,7 @@ def _stage2_rows(cpus: tuple[CpuFacts, ...]) -> tuple[Row, ...]:
 
 
 def _feature_rows(cpus: tuple[CpuFacts, ...]) -> tuple[Row, ...]:
-    """For one CPU a line a version, for several a line a feature."""
+    """Return a row for each version with one CPU, a row for each feature with several."""
     if len(cpus) == 1:
         (cpu,) = cpus
         return tuple(

@@ -24,14 +24,14 @@ HOST: Final = "host"
 
 
 class Values(NamedTuple):
-    """A register of a subject: its value, and what a guest reads there; None where there is no guest."""
+    """A register of a subject: its value, and the value that a guest reads; None without a guest."""
 
     value: int
     guest: int | None
 
 
 class Subject(NamedTuple):
-    """Whose ID registers: a CPU model, or the host; ``features`` are the FEAT_ names that they announce."""
+    """The owner of ID registers: a CPU model, or the host; ``features`` are the FEAT_ names that they announce."""
 
     name: str
     registers: Mapping[str, Values]
@@ -39,18 +39,18 @@ class Subject(NamedTuple):
 
 
 def cpu_subject(cpu: CpuFacts) -> Subject:
-    """A modelled CPU."""
+    """Return a modelled CPU as a subject."""
     registers = {name: Values(each.core, each.guest) for name, each in cpu.id_registers.items()}
     return Subject(cpu.model, registers, cpu.implemented)
 
 
 def host_subject(host: HostFacts) -> Subject:
-    """The host, as far as its kernel shows it."""
+    """Return the host as a subject, as far as its kernel shows it."""
     return Subject(HOST, {name: Values(value, None) for name, value in host.id_registers.items()}, host.features)
 
 
 def register_sections(subjects: tuple[Subject, ...]) -> tuple[Section, ...]:
-    """A table for each register of each subject."""
+    """Return a table for each register of each subject."""
     found = []
     for subject in subjects:
         prefix = f"{subject.name}: " if len(subjects) > 1 else ""
@@ -119,7 +119,7 @@ def _field_text(register: str, field: Field, values: Values, features: frozenset
 
 
 def _announced_by(register: str, field: Field, features: frozenset[str]) -> list[str]:
-    """The features that are present and that this field helps to announce, in their original order."""
+    """Return the announced features that this field helps to announce, in their original order."""
     place = (register, field.name)
     names = [name for name in features if place in places_of(name)]
     return sorted(names, key=lambda name: (FEATURES[name].value if name in FEATURES else 0, SINCE[name], name))

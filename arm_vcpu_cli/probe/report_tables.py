@@ -1,4 +1,4 @@
-"""Tables as data: what a report shows, before it is rendered."""
+"""Tables as data: the content of a report before it is rendered."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ NOT_HERE: Final = "-"
 
 
 class Row(NamedTuple):
-    """A line of a table: what it is about, and a text for each column."""
+    """A line of a table: its label, and a text for each column."""
 
     label: str
     values: tuple[str, ...]
@@ -24,10 +24,10 @@ class Section(NamedTuple):
 
 
 def row(label: str, texts: Iterable[str | None]) -> Row:
-    """A line with a dash where there is no text."""
+    """Return a line with a dash in place of each missing text."""
     return Row(label, tuple(text or NOT_HERE for text in texts))
 
 
 def yes(flag: bool) -> str:
-    """``yes`` or ``no``."""
+    """Return ``yes`` or ``no``."""
     return "yes" if flag else "no"

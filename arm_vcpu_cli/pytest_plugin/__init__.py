@@ -1,7 +1,7 @@
-"""The pytest plugin: guests in tests, talked to on their consoles, their exits compared with goldens.
+"""The pytest plugin: runs guests in tests, converses on their consoles, and compares their exits with goldens.
 
 pytest loads this module in every project of an environment in which armvcpu is installed, used or not. So it imports
-nothing but pytest: what fixtures need is loaded when a test asks for one.
+only pytest; the modules behind the fixtures are loaded on first use.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ UPDATED: Final = "armvcpu_golden"
 """The user property of a test that has written a golden."""
 _OPENED: Final = pytest.StashKey[list["GuestMachine"]]()
 _OTHER_GOLDENS: Final = "pytest_golden"
-"""A plugin with a fixture and an option of the same names: --update-goldens then means both."""
+"""Another plugin with a fixture and an option of the same names: --update-goldens then applies to both."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The options of the command line and of the ini file."""
+    """Add the options of the command line and of the ini file."""
     group = parser.getgroup("armvcpu", "guests (armvcpu)")
     if find_spec(_OTHER_GOLDENS) is None:
         group.addoption(
@@ -79,7 +79,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Refuse a marker that says something wrong before anything runs."""
+    """Fail a test with an invalid marker before it runs."""
     if item.get_closest_marker(MARKER) is not None:
         import_module(_SETTINGS).check_markers(item)
 
@@ -88,7 +88,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Add what the guests did to the report of a test that failed."""
+    """Add the guests' activity to the report of a failed test."""
     report = yield
     opened = item.stash.get(_OPENED, None)
     if opened is not None and report.failed and call.when != "teardown":
@@ -97,7 +97,7 @@ def pytest_runtest_makereport(
 
 
 def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:
-    """Say where exits and their golden part."""
+    """Show where the exits differ from their golden."""
     if op != "==" or _GOLDENS not in {type(left).__module__, type(right).__module__}:
         return None
     explained: list[str] | None = import_module(_GOLDENS).explained(left, right)
@@ -105,7 +105,7 @@ def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Name the goldens that were written."""
+    """List the goldens that were written."""
     reports = [report for found in terminalreporter.stats.values() for report in found]
     properties = [each for report in reports for each in getattr(report, "user_properties", ())]
     written = sorted({str(value) for name, value in properties if name == UPDATED})
@@ -117,7 +117,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def armvcpu_machine(request: pytest.FixtureRequest) -> Iterator[MachineFactory]:
     """Open a machine with a guest: ``armvcpu_machine("guest.elf", cpus=4)``. It is closed at the end of the test.
 
-    What the call leaves out comes from the marker ``armvcpu``, and then from the ini file.
+    Options omitted from the call come from the marker ``armvcpu``, then from the ini file.
     """
     opened = request.node.stash.setdefault(_OPENED, [])
     with ExitStack() as closing:
@@ -126,41 +126,41 @@ def armvcpu_machine(request: pytest.FixtureRequest) -> Iterator[MachineFactory]:
 
 @pytest.fixture
 def armvcpu_run(armvcpu_machine: MachineFactory) -> RunFactory:
-    """Run a guest to its end: ``run = armvcpu_run("guest.elf")``; then look at ``run.status``, ``run.console``, ..."""
+    """Run a guest to its end: ``run = armvcpu_run("guest.elf")``; then check ``run.status``, ``run.console``, ..."""
     factory: RunFactory = import_module(_MACHINES).RunFactory(armvcpu_machine)
     return factory
 
 
 @pytest.fixture
 def armvcpu_golden(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> GoldenFactory:
-    """A file that exits are compared with: ``assert run.exits == armvcpu_golden("boot.jsonl")``."""
+    """Open a golden file to compare exits with: ``assert run.exits == armvcpu_golden("boot.jsonl")``."""
     factory: GoldenFactory = import_module(_GOLDENS).GoldenFactory(request.node, tmp_path_factory)
     return factory
 
 
 @pytest.fixture(scope="session")
 def armvcpu_boots(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Boots:
-    """The snapshots of the guests that were booted in this session; for ``armvcpu_booted``."""
+    """The snapshots of the guests booted in this session, for ``armvcpu_booted``."""
     folder = tmp_path_factory.getbasetemp()
-    # A worker of pytest-xdist has a folder of its own in that of the session.
+    # A worker of pytest-xdist has its own folder in that of the session.
     boots: Boots = import_module(_BOOTING).Boots(folder.parent if hasattr(pytestconfig, "workerinput") else folder)
     return boots
 
 
 @pytest.fixture
 def armvcpu_booted(armvcpu_machine: MachineFactory, armvcpu_boots: Boots) -> BootedFactory:
-    """A machine whose guest has come so far as to print a text: ``armvcpu_booted("vmlinuz", until="login: ")``.
+    """Open a machine whose guest has printed a text: ``armvcpu_booted("vmlinuz", until="login: ")``.
 
-    It gets there once in a session; each call gives a machine of its own that goes on from there.
+    The guest boots once in a session; each call opens another machine that continues from there.
     """
     factory: BootedFactory = import_module(_BOOTING).BootedFactory(armvcpu_machine, armvcpu_boots)
     return factory
 
 
 class _ShortNames:
-    """Fixtures that another plugin may have under the same name."""
+    """Fixtures whose names another plugin may use too."""
 
     @pytest.fixture
     def golden(self, armvcpu_golden: GoldenFactory) -> GoldenFactory:
-        """The same as armvcpu_golden."""
+        """An alias of armvcpu_golden."""
         return armvcpu_golden

@@ -1,7 +1,6 @@
-"""Guests that are booted once: a snapshot where they have printed a text, for every test that continues from there.
+"""Boots each guest once: takes a snapshot where it has printed a text, from which every test continues.
 
-Processes that share the work (pytest-xdist) share the snapshots as well: the first one that wants it makes it, and the
-others wait.
+The processes of pytest-xdist share the snapshots: the first one that needs a snapshot creates it, and the others wait.
 """
 
 from __future__ import annotations
@@ -30,9 +29,9 @@ class Boots:
         self._folder = folder / _FOLDER
 
     def snapshot(self, settings: Settings, until: str, machines: MachineFactory) -> Path:
-        """The snapshot of a guest that has printed ``until``; it is made if there is none yet.
+        """Return the snapshot of a guest that has printed ``until``, creating it if necessary.
 
-        A guest that has not got there once is not tried again. Its machine stays one of the test's, for the report.
+        A guest that failed to get there is not tried again. Its machine stays with the test, for the report.
         """
         self._folder.mkdir(exist_ok=True)
         path = self._folder / f"{_digest(settings, until)}.snap"
@@ -67,8 +66,8 @@ class BootedFactory:
         until: str | None = None,
         **options: Any,
     ) -> GuestMachine:
-        """A machine whose guest has just printed ``until`` (a regular expression); the other arguments are those of
-        ``armvcpu_machine``. Its console and its exits begin there."""
+        """Open a machine whose guest has just printed ``until`` (a regular expression); the other arguments are those
+        of ``armvcpu_machine``. Its console and its exits begin there."""
         __tracebackhide__ = True
         try:
             settings = self._machines.settings(guest, machine, {**options, "until": until})
@@ -81,7 +80,7 @@ class BootedFactory:
 
 
 def _digest(settings: Settings, until: str) -> str:
-    """A name for what decides how a guest boots."""
+    """Return a name derived from everything that determines how a guest boots."""
     files = [path for path in (settings.file, settings.machine) if isinstance(path, Path)]
     changed = [path.stat().st_mtime_ns for path in files if path.exists()]
     said = (settings.file, settings.machine, sorted(settings.overrides.items()), settings.input, until, changed)

@@ -1,4 +1,4 @@
-"""The exits of a guest, kept while it runs: a sequence of events as JSON has them, and a trace to write."""
+"""Keeps the exits of a running guest, as a sequence of events in their JSON form and as a trace to write."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from arm_vcpu_cli.trace.event import NAME_KEYS, TraceEnd, TraceEvent, TraceHeade
 from arm_vcpu_cli.trace.sinks import JsonLinesSink
 
 MOST_EVENTS: Final = 500_000
-"""Events that are kept, the first ones: as many take 150 MB, and a guest that never ends has any number."""
+"""The most events kept, the first ones: this many take 150 MB, and a guest may never end."""
 Event = Mapping[str, Any]
 """An event as the manual's topic ``trace-schema`` describes it."""
 _SHOWN: Final = 3
@@ -20,7 +20,7 @@ _NO_END: Final = TraceEnd("", 0, "", 0, 0)
 
 
 class ExitLog(Sequence[Event]):
-    """The events of a guest so far, in order. It takes them as a trace's sink does."""
+    """The events of a guest so far, in order. It is a trace sink."""
 
     def __init__(self) -> None:
         self._events: list[TraceEvent] = []
@@ -28,7 +28,7 @@ class ExitLog(Sequence[Event]):
         self._end: TraceEnd | None = None
         self._totals: tuple[Mapping[str, int], int] = ({}, 0)
 
-    # What a tracer reports -------------------------------------------------------------------------------------
+    # Reports of the tracer -------------------------------------------------------------------------------------
 
     def header(self, header: TraceHeader) -> None:
         """Keep the header of the trace."""
@@ -46,7 +46,7 @@ class ExitLog(Sequence[Event]):
         """Keep the counts."""
         self._totals = (counts, total)
 
-    # What tests see of it --------------------------------------------------------------------------------------
+    # Interface for tests ---------------------------------------------------------------------------------------
 
     @overload
     def __getitem__(self, place: int) -> Event: ...
@@ -80,22 +80,22 @@ class ExitLog(Sequence[Event]):
 
     @property
     def is_full(self) -> bool:
-        """Whether there may have been more events than those that are kept."""
+        """Whether the limit was reached, so that later events may be missing."""
         return len(self._events) >= MOST_EVENTS
 
     @property
     def counts(self) -> Counter[str]:
-        """How many there are of each exit reason, and of other events by type."""
+        """Return the number of events by exit reason, and of other events by type."""
         return Counter(event.name if event.type in NAME_KEYS else event.type for event in self._events)
 
     def only(self, *names: str, **fields: object) -> list[Event]:
-        """The events of these exit reasons or types (all without any) that have these properties."""
+        """Return the events of these exit reasons or types (all by default) that have these properties."""
         kept = [event for event in self._events if not names or event.name in names or event.type in names]
         return [record for record in _records(kept) if all(record.get(name) == value for name, value in fields.items())]
 
     def text(self, wants: Callable[[str, str, int], bool] | None = None) -> str:
-        """The log as a trace in JSON Lines, without an end if the guest has not ended; ``wants`` says by type, name and
-        vCPU which events are in it."""
+        """Return the log as a trace in JSON Lines, without an end if the guest has not ended; ``wants`` selects events
+        by type, name and vCPU."""
         events = [each for each in self._events if wants is None or wants(each.type, each.name, each.vcpu)]
         stream = io.StringIO()
         sink = JsonLinesSink(stream)
@@ -118,6 +118,6 @@ def _lines(events: Sequence[TraceEvent]) -> list[str]:
     sink = JsonLinesSink(stream)
     for event in events:
         sink.event(event)
-    # A sink may hold the last event back until the end is told.
+    # A sink may hold back the last event until the end.
     sink.end(_NO_END)
     return stream.getvalue().splitlines(keepends=True)[:-1]

@@ -1,8 +1,7 @@
-"""Goldens: files of exits that were right once, with which those of a run are compared.
+"""Goldens: files of correct exits, with which those of a run are compared.
 
-A golden is a trace in JSON Lines, so ``armvcpu diff``, ``report`` and ``stat`` read it too. It is written anew only if
-it differs in what is compared: a run that is as it was leaves the file alone. Events that are not compared are not in
-it.
+A golden is a trace in JSON Lines, so ``armvcpu diff``, ``report`` and ``stat`` read it too. It is rewritten only if it
+differs in a compared property, so an unchanged run leaves the file alone. It contains only the compared events.
 """
 
 from __future__ import annotations
@@ -26,14 +25,14 @@ from arm_vcpu_cli.trace.reader import TraceReader
 
 UPDATED: Final = "armvcpu_golden"
 DIFFS: Final = pytest.StashKey[list[tuple[str, str]]]()
-"""The differences that the test has found: a heading and lines, for the report on it."""
+"""The differences found by the test: a heading and lines, for its report."""
 _CONTEXT: Final = 3
 _MOST_HUNKS: Final = 5
 _FOLDER: Final = "armvcpu-exits"
 
 
 class GoldenFactory:
-    """Makes the goldens of one test: ``golden("boot.jsonl", only=["Hypercall"])``."""
+    """Opens the goldens of one test: ``golden("boot.jsonl", only=["Hypercall"])``."""
 
     def __init__(self, item: pytest.Item, folders: pytest.TempPathFactory) -> None:
         self._item = item
@@ -49,11 +48,11 @@ class GoldenFactory:
         by_symbol: bool = False,
         times: bool = False,
     ) -> Golden:
-        """The golden ``name``, in the ini file's ``armvcpu_goldens`` beside the test file.
+        """Return the golden ``name``, in the ini file's ``armvcpu_goldens`` beside the test file.
 
-        All properties of all events are compared but numbers and, unless ``times``, times. ``only`` are the exit
-        reasons and event types that are compared, ``vcpus`` whose, ``ignore`` properties that are not; ``by_symbol``
-        compares functions in the place of addresses, for a guest that was built anew.
+        All properties of all events are compared except numbers and, unless ``times``, times. ``only`` are the exit
+        reasons and event types to compare, ``vcpus`` the vCPUs, ``ignore`` the properties to leave out; ``by_symbol``
+        compares functions instead of addresses, for a rebuilt guest.
         """
         __tracebackhide__ = True
         said = {"only": only, "ignore": ignore}
@@ -69,7 +68,7 @@ class GoldenFactory:
 
 
 class Golden:
-    """A file that exits are compared with: ``run.exits == golden``. To update it is to be equal."""
+    """A file to compare exits with: ``run.exits == golden``. While goldens are updated, the comparison succeeds."""
 
     def __init__(
         self,
@@ -86,7 +85,7 @@ class Golden:
         self._folders = folders
         self._update = update
         self.explanation: list[str] = []
-        """Why the comparison before has failed, in a few lines."""
+        """A few lines on why the last comparison failed."""
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, ExitLog):
@@ -165,7 +164,7 @@ class Golden:
 
 
 def explained(left: object, right: object) -> list[str] | None:
-    """Why exits are not those of a golden; None if these are other things."""
+    """Return why exits differ from a golden; None for other operands."""
     golden = left if isinstance(left, Golden) else right if isinstance(right, Golden) else None
     if golden is None:
         return None
@@ -176,16 +175,16 @@ def explained(left: object, right: object) -> list[str] | None:
 
 
 def _events(text: str) -> str:
-    """What stands behind the header, which has the version of armvcpu in it."""
+    """Return the text after the header, which contains the version of armvcpu."""
     return text.partition("\n")[2]
 
 
 def _relative(path: Path) -> str:
-    """A file as people write it."""
+    """Return a path relative to the working directory if possible."""
     shorter = os.path.relpath(path)
     return str(path) if shorter.startswith(os.pardir) else shorter
 
 
 def diffs_of(item: pytest.Item) -> Sequence[tuple[str, str]]:
-    """The differences that a test has found."""
+    """Return the differences found by a test."""
     return item.stash.get(DIFFS, [])

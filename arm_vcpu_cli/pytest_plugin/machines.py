@@ -1,4 +1,4 @@
-"""Machines for tests: opened with what a test wants, limited, observed, and closed with it."""
+"""Machines for tests: opened as a test requests, with limits and observers, and closed at its end."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from arm_vcpu_cli.vm.outcome import Result
 
 
 class Finished(Record):
-    """How a run ended. ``console`` is what the guest has printed, as text without carriage returns and control
-    sequences of a terminal; ``exits`` are its exits to EL2, ``registers`` those of each vCPU by name."""
+    """The end of a run. ``console`` is the guest's output, as text without carriage returns and terminal control
+    sequences; ``exits`` are its exits to EL2, ``registers`` those of each vCPU by name."""
 
     machine: GuestMachine
     ending: Ending
@@ -43,13 +43,13 @@ class Finished(Record):
         return f"<{self.message}, status {self.status}, {self.exits!r}>"
 
     def memory(self, ipa: int, size: int) -> bytes:
-        """The guest's memory, as it is now. Raises :class:`MemoryMapError` where there is none."""
+        """Return the guest's memory as it is now. Raises :class:`MemoryMapError` where there is none."""
         __tracebackhide__ = True
         return self.machine.read_memory(ipa, size)
 
 
 class GuestMachine:
-    """A :class:`~arm_vcpu_cli.api.Machine` in a test; ``machine`` is that, and what is not here is found there."""
+    """A :class:`~arm_vcpu_cli.api.Machine` in a test; other attributes are those of ``machine``."""
 
     def __init__(self, machine: Machine, settings: Settings) -> None:
         self.machine: Final = machine
@@ -70,7 +70,7 @@ class GuestMachine:
 
     @property
     def is_open(self) -> bool:
-        """Whether there is something to look at, besides what the guest has printed and its exits."""
+        """Whether the machine is open; when closed, only its output and its exits are available."""
         return self.machine.is_open
 
     @property
@@ -80,16 +80,16 @@ class GuestMachine:
 
     @property
     def console(self) -> str:
-        """What the guest has printed so far, as text without carriage returns and control sequences of a terminal."""
+        """The guest's output so far, as text without carriage returns and terminal control sequences."""
         return plain_text(self.machine.console)
 
     @property
     def last(self) -> RunResult | None:
-        """How the guest stopped last."""
+        """The result of the last run, None before the first."""
         return self.machine.last_run
 
     def run(self, *, timeout: float | None = None, host_timeout: float | None = None) -> Finished:
-        """Run the guest to its end, or to a limit: seconds of guest time and of the host."""
+        """Run the guest to its end, or to a limit: seconds of guest time or host time."""
         __tracebackhide__ = True
         limits = self._limits(timeout, host_timeout)
         try:
@@ -110,11 +110,11 @@ class GuestMachine:
             raise error.with_traceback(None) from None
 
     def send(self, data: str | bytes) -> None:
-        """Let the guest receive ``data``, now."""
+        """Send ``data`` to the guest now."""
         self.machine.send(data)
 
     def read_memory(self, ipa: int, size: int) -> bytes:
-        """Bytes of the guest's memory by IPA."""
+        """Return ``size`` bytes of the guest's memory at ``ipa``."""
         __tracebackhide__ = True
         try:
             return self.machine.read_memory(ipa, size)
@@ -122,7 +122,7 @@ class GuestMachine:
             raise error.with_traceback(None) from None
 
     def finished(self, result: Result) -> Finished:
-        """What a test sees of the end of a run."""
+        """Return the end of a run in the form for tests."""
         last = self.last
         if self._tracer is not None and last is not None and last.ending in ENDS_FOR_GOOD:
             tracer, self._tracer = self._tracer, None
@@ -141,7 +141,7 @@ class GuestMachine:
         )
 
     def close(self) -> None:
-        """Give back the engine and the guest's memory."""
+        """Release the engine and the guest's memory."""
         self.machine.close()
 
     def _limits(self, timeout: float | None, host_timeout: float | None) -> tuple[float, float]:
@@ -163,7 +163,7 @@ class MachineFactory:
     def __call__(
         self, guest: str | Path | None = None, machine: str | Path | Mapping[str, Any] | None = None, **options: Any
     ) -> GuestMachine:
-        """A machine with ``guest``; files are found from the test file. ``options`` are those of the marker."""
+        """Open a machine with ``guest``; relative paths start at the test file. ``options`` are those of the marker."""
         __tracebackhide__ = True
         try:
             return self.open(self.settings(guest, machine, options))
@@ -173,17 +173,17 @@ class MachineFactory:
     def settings(
         self, guest: str | Path | None, machine: str | Path | Mapping[str, Any] | None, options: Mapping[str, Any]
     ) -> Settings:
-        """What is wanted of a call and its test together."""
+        """Return the settings of a call and its test together."""
         return settings_of(self._item, {**options, "guest": guest, "machine": machine})
 
     def open(self, settings: Settings) -> GuestMachine:
-        """The machine that is wanted."""
+        """Open a machine."""
         return self.take(
             Machine.open(settings.file, settings.machine, input=settings.input, **settings.overrides), settings
         )
 
     def take(self, machine: Machine, settings: Settings) -> GuestMachine:
-        """Make a machine that of the test."""
+        """Make ``machine`` one of the test's machines."""
         with ExitStack() as failed:
             failed.callback(machine.close)
             opened = GuestMachine(machine, settings)
@@ -193,7 +193,7 @@ class MachineFactory:
         return opened
 
     def forget(self, machine: GuestMachine) -> None:
-        """Close a machine that the report on the test says nothing of."""
+        """Close a machine, and leave it out of the report on the test."""
         machine.close()
         self._opened.remove(machine)
 
@@ -207,6 +207,6 @@ class RunFactory:
     def __call__(
         self, guest: str | Path | None = None, machine: str | Path | Mapping[str, Any] | None = None, **options: Any
     ) -> Finished:
-        """How the run ended; see :class:`MachineFactory` for what can be said."""
+        """Run a guest to its end; for the arguments see :class:`MachineFactory`."""
         __tracebackhide__ = True
         return self._machines(guest, machine, **options).run()

@@ -1,4 +1,4 @@
-"""What the report on a failed test says of its guests: how each has ended and why, its console, its last exits."""
+"""The sections on guests in the report on a failed test: how each ended and why, its console, its last exits."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _EXITS_HEADING: Final = "last exits (the latest last):"
 
 
 class _Form(Record):
-    """How much is said: the form of the report on the guest, and lines of its console and of its exits."""
+    """The level of detail: the form of the report on the guest, and the numbers of console lines and exits."""
 
     report: str
     console: int
@@ -34,7 +34,7 @@ _COMPLETE: Final = _Form(FULL, 200, 40)
 
 
 def sections(item: pytest.Item, machines: Sequence[GuestMachine]) -> list[tuple[str, str]]:
-    """A heading and text for each machine, and for each golden that was missed."""
+    """Return a heading and text for each machine, and for each golden that did not match."""
     config = item.config
     asked = config.getoption("armvcpu_report")
     if asked == NONE:
@@ -77,7 +77,7 @@ def _report(machine: GuestMachine, result: RunResult, form: _Form) -> Iterator[s
             yield from (f"{_INDENT}{line}" for line in folded_exits(parts, recent))
         yield from standstill_lines(parts, result)
     except Exception as error:  # noqa: BLE001
-        # The test has failed already, and that must be told whatever else goes wrong.
+        # The test has failed already, and must be reported whatever else goes wrong.
         yield f"(there is no report: {printable(f'{type(error).__name__}: {error}')})"
 
 

@@ -1,4 +1,4 @@
-"""What a test wants of a guest: from its call, its markers, and the ini file, in this order."""
+"""A test's settings for a guest: from its call, its markers, and the ini file, in this order."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ _NONE: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 class Settings(Record):
-    """A guest and its machine; ``timeout`` is in seconds of guest time, ``events`` are the types of those that are
-    kept, ``until`` is what it has printed once it is booted."""
+    """A guest and its machine; ``timeout`` is in seconds of guest time, ``events`` are the types of events to keep,
+    ``until`` is the output that ends its boot."""
 
     guest: Path | None
     machine: Path | Mapping[str, Any] | None
@@ -43,26 +43,26 @@ class Settings(Record):
 
     @property
     def file(self) -> Path:
-        """The guest. Raises :class:`UsageError` if there is none."""
+        """The guest's file. Raises :class:`UsageError` if there is none."""
         if self.guest is None:
             raise UsageError("expected a guest: in the call, or @pytest.mark.armvcpu(guest=...)")
         return self.guest
 
 
 def check_markers(item: pytest.Item) -> None:
-    """Fail a test whose markers say something wrong, in one line."""
+    """Fail a test with an invalid marker, in one line."""
     said = ""
     try:
         settings_of(item)
     except UsageError as error:
         said = str(error)
     if said:
-        # Outside of the handler: the error would be told as well.
+        # Outside the handler, because pytest would show the original error as well.
         pytest.fail(f"{item.nodeid}: {said}", pytrace=False)
 
 
 def settings_of(item: pytest.Item, given: Mapping[str, Any] = _NONE) -> Settings:
-    """What a test wants; ``given`` is from its call. Raises :class:`UsageError`."""
+    """Return the settings of a test; ``given`` is from its call. Raises :class:`UsageError`."""
     folder = item.path.parent
     wanted = _from_ini(item.config)
     for marker in reversed([*item.iter_markers(MARKER)]):
@@ -85,7 +85,7 @@ def settings_of(item: pytest.Item, given: Mapping[str, Any] = _NONE) -> Settings
 
 
 def seconds(said: str, value: object) -> float:
-    """A limit. Raises :class:`UsageError`."""
+    """Check a limit in seconds. Raises :class:`UsageError`."""
     try:
         found = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
@@ -113,7 +113,7 @@ def _from_ini(config: pytest.Config) -> dict[str, Any]:
 
 
 def _checked(said: str, given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """Options as they are used: paths from ``folder`` on, text as bytes."""
+    """Check options and convert them: relative paths start at ``folder``, text becomes bytes."""
     unknown = [name for name in given if name not in _NAMES]
     if unknown:
         near = get_close_matches(unknown[0], sorted(_NAMES), 1)

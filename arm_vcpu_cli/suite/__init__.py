@@ -1,5 +1,5 @@
-"""Runs guests as tests: finds them, runs each in a process of its own, reads their consoles, and says pass or fail.
+"""Runs guests as tests: finds them, runs each in a separate process, reads its console, and decides whether it passes.
 
-What a guest prints is read in the process that runs it, so neither a flood nor a regular expression without end holds
-up the others; only a verdict of limited size gets out. What people see of it belongs to the command line.
+The console is read in the process that runs the guest, so neither a flood of output nor a catastrophic regular
+expression delays the others; only a verdict of limited size leaves it. The output for people is in the command line.
 """

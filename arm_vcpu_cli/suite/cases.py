@@ -1,4 +1,4 @@
-"""What a guest says of its own tests, and what is said of a guest."""
+"""The results of the tests that a guest reports, and of the guest itself."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from arm_vcpu_cli.record import Record
 
 
 class Outcome(Enum):
-    """Of a guest, or of one of its tests."""
+    """The outcome of a guest, or of one of its tests."""
 
     PASSED = "passed"
     FAILED = "failed"
     SKIPPED = "skipped"
     EXPECTED_FAILURE = "expected failure"
-    """A test that is known to fail, which is no failure."""
+    """A test that is known to fail, which does not count as a failure."""
     ERROR = "error"
-    """A guest that could not be loaded, or whose process died: nothing is known of what it would have done."""
+    """A guest that could not be loaded, or whose process died, so its result is unknown."""
     NOT_RUN = "not run"
-    """A guest whose turn never came, or that was interrupted."""
+    """A guest that was never started, or was interrupted."""
 
 
 class Case(Record):
-    """One test of a guest, by the protocol that it speaks. ``detail`` is what it has said of a failure."""
+    """One test that a guest reports. ``detail`` is its output about a failure."""
 
     name: str
     outcome: Outcome
@@ -32,8 +32,8 @@ class Case(Record):
 
 
 class Protocol(Record):
-    """What a guest has said by TAP or KTAP. ``problems`` are what is wrong with it besides failed tests; ``left_out``
-    counts cases by outcome that are not in ``cases`` because there are too many."""
+    """The tests that a guest reports by TAP or KTAP. ``problems`` are violations of the protocol; ``left_out`` counts
+    further cases by outcome, beyond the limit for ``cases``."""
 
     seen: bool
     cases: tuple[Case, ...] = ()
@@ -42,10 +42,10 @@ class Protocol(Record):
     left_out: tuple[tuple[Outcome, int], ...] = ()
 
     def count(self, outcome: Outcome) -> int:
-        """How many of its tests have ended so."""
+        """Return how many of its tests had this outcome."""
         return count(self.cases, outcome) + dict(self.left_out).get(outcome, 0)
 
 
 def count(cases: Sequence[Case], outcome: Outcome) -> int:
-    """How many of some tests have ended so."""
+    """Return how many of these tests had this outcome."""
     return sum(case.outcome is outcome for case in cases)

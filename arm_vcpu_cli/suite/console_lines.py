@@ -1,4 +1,4 @@
-"""Cuts what a guest prints into lines of text, none of them longer than there is reason for."""
+"""Splits a guest's output into lines of text of limited length."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import Final
 from arm_vcpu_cli.printable import console_text
 
 LONGEST: Final = 4096
-"""The most bytes of a line that are looked at; a Linux kernel's have at most 1024."""
+"""The most bytes of a line that are examined; a Linux kernel's lines have at most 1024."""
 _NEWLINE: Final = b"\n"
 
 
 class ConsoleLines:
-    """Takes bytes, gives lines: decoded, without carriage returns, and without a terminal's control sequences."""
+    """Splits bytes into lines: decoded, without carriage returns and terminal control sequences."""
 
     def __init__(self) -> None:
         self._rest = bytearray()
 
     def take(self, data: bytes) -> list[str]:
-        """The lines that ``data`` completes."""
+        """Return the lines that ``data`` completes."""
         first, *others = data.split(_NEWLINE)
         self._add(first)
         found: list[str] = []
@@ -30,7 +30,7 @@ class ConsoleLines:
 
     @property
     def rest(self) -> str:
-        """The line that is not complete yet."""
+        """Return the incomplete last line."""
         return console_text(bytes(self._rest))
 
     def _add(self, piece: bytes) -> None:

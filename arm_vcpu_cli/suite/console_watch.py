@@ -1,6 +1,6 @@
-"""Reads the console of a guest while it runs: what it has to print, its tests, and the prompts that are answered.
+"""Reads the console of a running guest: expected output, its tests, and the prompts to answer.
 
-It is called inside the exits of the guest, so what follows from a line happens at the same instruction in every run.
+It is called inside the guest's exits, so its reactions happen at the same instruction in every run.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from arm_vcpu_cli.suite.tap import TapReader
 
 
 class ConsoleWatch:
-    """``answer`` gives the guest input, and knows which is the last; ``stop`` ends its run: all that matters is
-    known."""
+    """Watches the output of a guest. ``answer`` gives the guest input, and states whether it is the last; ``stop`` ends
+    the run once the result is known."""
 
     def __init__(self, wanted: Wanted, answer: Callable[[bytes, bool], None], stop: Callable[[str], None]) -> None:
         self._wanted = wanted
@@ -22,27 +22,27 @@ class ConsoleWatch:
         self._stop = stop
         self._lines = ConsoleLines()
         self._at = 0
-        """Where in the line that is not complete the next prompt may begin."""
+        """The position in the incomplete line from which to search for the next prompt."""
         self._answers = list(reversed(wanted.answers))
         self.is_over = False
-        """Whether the guest was stopped because all is known."""
+        """Whether the guest was stopped because its result is known."""
         self.tap = TapReader(wanted.tap)
         self.missing: list[Pattern] = list(wanted.expect)
-        """What the guest has not printed yet."""
+        """The expected patterns that the guest has not printed yet."""
         self.failed: tuple[Pattern, str] | None = None
-        """What it must not print, and the line."""
+        """The forbidden pattern that was printed, and the line."""
 
     @property
     def unanswered(self) -> Answer | None:
-        """The answer whose prompt has not come."""
+        """The next answer, whose prompt has not appeared yet."""
         return self._answers[-1] if self._answers else None
 
     def begin(self) -> None:
-        """The guest is about to run, and receives what needs no prompt."""
+        """Send the input that needs no prompt to the guest, which is about to run."""
         self._prompt("")
 
     def see(self, data: bytes) -> None:
-        """What the guest has printed."""
+        """Process output of the guest."""
         for line in self._lines.take(data):
             if self.is_over:
                 return
@@ -57,15 +57,15 @@ class ConsoleWatch:
             self._unfinished()
 
     def finish(self) -> None:
-        """The run is over; nothing follows the last line."""
+        """Process the end of the run, which completes the last line."""
         rest = self._lines.rest
         if rest and not self.is_over:
             self._match(rest)
             self.tap.take(rest)
 
     def _unfinished(self) -> None:
-        """A line that is not complete is shown before the guest waits. While prompts are awaited it is shown byte by
-        byte, and only complete lines are matched."""
+        """Examine an incomplete line, which is written before the guest waits. While prompts are expected, output
+        arrives byte by byte, and only complete lines are matched."""
         rest = self._lines.rest
         if rest and not self.is_over:
             self._match(rest)
@@ -89,7 +89,7 @@ class ConsoleWatch:
             self._answer(text, not self._answers)
 
     def _look(self) -> None:
-        """Stop the guest as soon as it is known whether it passes."""
+        """Stop the guest as soon as its result is known."""
         if self.failed is not None:
             self._end("printed what --fail forbids")
         elif self._wanted.stops_early and not self.missing and (self.tap.is_complete or not self.tap.seen):

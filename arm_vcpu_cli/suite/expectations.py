@@ -1,4 +1,4 @@
-"""What a guest has to print and what it must not, and what it is answered."""
+"""What a guest must print and must not print, and the answers to its prompts."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ _LONGEST_PATTERN: Final = 4096
 
 
 class Answer(Record):
-    """Once the guest has printed ``prompt``, it receives ``text``; at once if there is none."""
+    """Sends ``text`` to the guest after it has printed ``prompt``, or at once without one."""
 
     prompt: str
     text: bytes
 
 
 class Wanted(Record):
-    """What makes a guest pass. A ``status`` of None is 0; but with ``expect`` the guest is then stopped as soon as it
-    has printed all that is expected, and its status does not matter."""
+    """The conditions for a guest to pass. A ``status`` of None stands for 0; with ``expect``, the guest is then stopped
+    as soon as it has printed everything expected, and its status does not matter."""
 
     expect: tuple[Pattern, ...] = ()
     fail: tuple[Pattern, ...] = ()
@@ -39,17 +39,17 @@ class Wanted(Record):
 
     @property
     def stops_early(self) -> bool:
-        """Whether the guest is stopped once it has printed all that is expected."""
+        """Return whether the guest is stopped once it has printed everything expected."""
         return bool(self.expect) and self.status is None
 
 
 def parse_pattern(option: str, text: str) -> Pattern:
-    """A regular expression. Raises :class:`UsageError`."""
+    """Compile a regular expression. Raises :class:`UsageError`."""
     if len(text) > _LONGEST_PATTERN:
         raise UsageError(f"{option}: a regular expression has at most {_LONGEST_PATTERN} characters")
     try:
         with warnings.catch_warnings():
-            # What a later version of Python may read otherwise is nothing that the user of a command can act on.
+            # Users of a command cannot act on warnings about later versions of Python.
             warnings.simplefilter("ignore")
             return re.compile(text)
     except (re.error, OverflowError, RecursionError, MemoryError) as error:
@@ -57,7 +57,7 @@ def parse_pattern(option: str, text: str) -> Pattern:
 
 
 def parse_answer(option: str, text: str) -> Answer:
-    r"""``PROMPT=TEXT`` with the escapes of C; the text gets a newline unless it ends in ``\c``. Raises
+    r"""Parse ``PROMPT=TEXT`` with C escapes; a newline is appended to the text unless it ends in ``\c``. Raises
     :class:`UsageError`."""
     prompt, equals, answer = text.partition("=")
     if not equals:

@@ -1,4 +1,4 @@
-"""Finds the tests that are meant by files, folders and patterns."""
+"""Finds the tests that files, folders and patterns name."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from arm_vcpu_cli.errors import FileError
 GUEST_SUFFIX: Final = ".elf"
 SCRIPT_SUFFIX: Final = ".sh"
 _MOST_TYPED: Final = 1 << 20
-"""Bytes of a file that is typed."""
+"""The maximum size of a file to type, in bytes."""
 _MAGIC: Final = frozenset("*?[")
 
 
 def find_files(words: Iterable[str], suffix: str) -> list[Path]:
-    """The files, each once: those of a folder and below it that end in ``suffix``, and those of a pattern, in the order
-    of their names.
+    """Return the named files, each once: those at any depth in a folder that end in ``suffix``, and those that match a
+    pattern, sorted by name.
 
-    Raises :class:`FileError` where there is none.
+    Raises :class:`FileError` for a word without any file.
     """
     found: dict[str, Path] = {}
     for word in words:
@@ -55,7 +55,7 @@ def _below(folder: Path, suffix: str) -> Iterator[Path]:
 
 
 def read_script(path: Path) -> bytes:
-    """What is typed into a guest. Raises :class:`FileError`."""
+    """Read the text to type into a guest. Raises :class:`FileError`."""
     try:
         with path.open("rb") as file:
             typed = file.read(_MOST_TYPED + 1)

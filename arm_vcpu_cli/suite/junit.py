@@ -1,7 +1,7 @@
-"""Results as JUnit XML, in the form that Jenkins, GitLab and the actions of GitHub read.
+"""Results as JUnit XML, in the form that Jenkins, GitLab and GitHub actions read.
 
-A guest is a test suite. Its cases are those that it has reported by TAP, or it is the only one itself; whatever else is
-wrong with a guest that reports is one more case.
+A guest is a test suite. Its cases are the tests that it reports by TAP, or else the guest itself is the only case; any
+other problem of a guest that reports tests is one more case.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _SKIPS: Final = frozenset({Outcome.SKIPPED, Outcome.EXPECTED_FAILURE, Outcome.NO
 
 
 def junit(results: Sequence[Result], seconds: float) -> bytes:
-    """The file, in UTF-8."""
+    """Return the file, in UTF-8."""
     root = ElementTree.Element("testsuites", name=_SUITE)
     for result in results:
         suite = ElementTree.SubElement(root, "testsuite", name=for_xml(str(result.guest)))
@@ -36,7 +36,7 @@ def junit(results: Sequence[Result], seconds: float) -> bytes:
 
 
 def _cases(result: Result) -> Iterator[tuple[Case, bool]]:
-    """The cases of a guest, and whether each is the guest itself."""
+    """Yield the cases of a guest, and whether each is the guest itself."""
     verdict = result.verdict
     cases = verdict.protocol.cases
     yield from ((case, False) for case in cases)

@@ -1,4 +1,4 @@
-"""Keeps the files of guests that have failed, under names that say whose they are."""
+"""Keeps the files of failed guests, under names derived from the guests' paths."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from arm_vcpu_cli.suite.pool import Result
 from arm_vcpu_cli.suite.trial import CONSOLE, ERRORS, REPORT, TRACE
 
 Kept = Mapping[str, Path]
-"""The files of a guest, by what they are."""
+"""The files of a guest by kind."""
 
 NOTHING_KEPT: Final[Kept] = MappingProxyType({})
 _KINDS: Final = (CONSOLE, REPORT, TRACE, ERRORS)
@@ -25,7 +25,7 @@ _LONGEST: Final = 120
 
 
 def make_folder(folder: Path) -> None:
-    """Make the folder that they go to. Raises :class:`FileError`."""
+    """Create the folder for the files. Raises :class:`FileError`."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         usable = os.access(folder, os.W_OK | os.X_OK)
@@ -36,7 +36,7 @@ def make_folder(folder: Path) -> None:
 
 
 def keep_files(results: Sequence[Result], folder: Path) -> list[Kept]:
-    """Move the files of those that have failed to ``folder``; whose, in the order of the results. Raises
+    """Move the files of failed guests to ``folder``; return them in the order of the results. Raises
     :class:`OutputError`."""
     names = _names(results)
     return [_keep(result, folder, name) for result, name in zip(results, names, strict=True)]
@@ -59,7 +59,7 @@ def _keep(result: Result, folder: Path, name: str) -> Kept:
 
 
 def _names(results: Sequence[Result]) -> list[str]:
-    """A name for each guest, made of its path, that no other has."""
+    """Return a unique name for each guest, derived from its path."""
     found: list[str] = []
     taken: set[str] = set()
     for result in results:

@@ -1,4 +1,4 @@
-"""What a guest has printed, in a file of limited size: its beginning, and its end."""
+"""Keeps a guest's output in a file of limited size: its beginning and its end."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ TAIL: Final = 1 << 18
 
 
 class KeptConsole:
-    """Writes the beginning to the file at once, so that it is there if the process dies, and the end at the end."""
+    """Writes the beginning to the file at once, in case the process dies, and the end when closed."""
 
     def __init__(self, path: Path, head: int = HEAD, tail: int = TAIL) -> None:
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
@@ -21,7 +21,7 @@ class KeptConsole:
         self._left_out = 0
 
     def see(self, data: bytes) -> None:
-        """What the guest has printed. A disk that is full is no reason to disturb it."""
+        """Process output of the guest. A full disk must not disturb the guest."""
         if self._room:
             head = data[: self._room]
             self._room -= len(head)
@@ -33,7 +33,7 @@ class KeptConsole:
                 self._cut()
 
     def close(self) -> None:
-        """Write the end, and say what is not there."""
+        """Write the end, and a line about the part left out."""
         self._cut()
         if self._left_out:
             self._write(f"\n[... {self._left_out} bytes left out ...]\n".encode())

@@ -1,4 +1,4 @@
-"""A verdict as plain data, and back: it comes from a process that has run an untrusted guest."""
+"""Converts a verdict to plain data and back: it comes from a process that has run an untrusted guest."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from arm_vcpu_cli.suite.cases import Case, Outcome, Protocol
 from arm_vcpu_cli.suite.verdict import Verdict
 
 LONGEST: Final = 1 << 26
-"""The most bytes of a verdict: as many cases as are remembered, each with some lines."""
+"""The maximum size of a verdict in bytes: the maximum number of cases with some lines each."""
 
 
 def to_bytes(verdict: Verdict) -> bytes:
-    """The verdict as JSON."""
+    """Return the verdict as JSON."""
     protocol = verdict.protocol
     plain = {
         "outcome": verdict.outcome.value,
@@ -33,7 +33,7 @@ def to_bytes(verdict: Verdict) -> bytes:
 
 
 def from_bytes(data: bytes) -> Verdict:
-    """What :func:`to_bytes` has made. Raises ValueError for anything else."""
+    """Parse what :func:`to_bytes` returned. Raises ValueError for anything else."""
     try:
         plain: Any = json.loads(data.decode("ascii"))
         protocol = Protocol(

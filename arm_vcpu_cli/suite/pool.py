@@ -1,4 +1,4 @@
-"""Runs many guests, some at a time, each in a process of its own; results are in the order of the guests."""
+"""Runs many guests, several at a time, each in a separate process. Results are in the order of the guests."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from arm_vcpu_cli.suite.worker import Process
 
 GRACE_SECONDS: Final = 10.0
 _LOOK_SECONDS: Final = 0.1
-"""How often a display of what runs is renewed."""
+"""Seconds between two updates of the display of running guests."""
 _TAIL_BYTES: Final = 1 << 14
 _MOST_SIGNALS: Final = 1 << 10
 
 Run = Callable[[Path, Files], Verdict]
-"""Runs a guest, in a process of its own."""
+"""Runs a guest in a separate process."""
 
 
 class Plan(Record):
-    """How the guests are run. ``timeout`` is in seconds of the host, 0 for none; ``folder`` is where their files go,
-    and ``tracer`` is as in :class:`Files`."""
+    """How to run the guests. ``timeout`` is in seconds of the host, 0 for none; ``folder`` is where their files go, and
+    ``tracer`` is as in :class:`Files`."""
 
     jobs: int
     timeout: float
@@ -35,11 +35,11 @@ class Plan(Record):
     folder: Path
     tracer: str = ""
     grace: float = GRACE_SECONDS
-    """For how many seconds a run may go on after its time limit, to write a report, before its process is killed."""
+    """Seconds that a run may continue after its time limit, to write a report, before its process is killed."""
 
 
 class Result(Record):
-    """The verdict on a guest, with ``seconds`` of the host, the number of ``attempts``, its ``files``, and the last
+    """The verdict on a guest, with ``seconds`` of host time, the number of ``attempts``, its ``files``, and the last
     bytes of its console."""
 
     guest: Path
@@ -51,16 +51,16 @@ class Result(Record):
 
 
 class Progress(Protocol):
-    """Who wants to know how far the guests are."""
+    """Receives the progress of the guests."""
 
     def started(self, index: int, guest: Path) -> None:
-        """A guest has been started, or started once more."""
+        """Receive the start of a guest, or of another attempt."""
 
     def ended(self, index: int, result: Result) -> None:
-        """There is a verdict on a guest."""
+        """Receive the result of a guest."""
 
     def tick(self) -> None:
-        """Some time has passed."""
+        """Receive the passing of some time."""
 
 
 class _Running(Record):
@@ -72,7 +72,7 @@ class _Running(Record):
 
 
 class Pool:
-    """Runs guests. ``is_stopped`` says whether to give up: what runs is killed then."""
+    """Runs guests. ``is_stopped`` returns whether to give up and kill the running ones."""
 
     def __init__(self, run: Run, plan: Plan, progress: Progress, is_stopped: Callable[[], bool], wakes: int) -> None:
         self._run = run
@@ -83,11 +83,11 @@ class Pool:
         self._wakes = wakes
         self._selector.register(wakes, selectors.EVENT_READ)
         self._running: dict[int, _Running] = {}
-        """By the number of the descriptor that tells of its end."""
+        """The running guests, by the descriptor that reports the end."""
         self._results: dict[int, Result] = {}
 
     def run_all(self, guests: Sequence[Path]) -> list[Result]:
-        """Run all; the results, in the order of ``guests``, say which were not run."""
+        """Run all guests. The results, in the order of ``guests``, include those that were not run."""
         waiting = [(index, 1) for index in reversed(range(len(guests)))]
         try:
             while (waiting or self._running) and not self._is_stopped():
@@ -111,7 +111,7 @@ class Pool:
             process = Process(lambda: self._run(guest, files), files.path("verdict"), files.path(ERRORS))
         except OSError as error:
             if self._running:
-                # There may be room when one of them has ended.
+                # The end of one may free the resources.
                 return False
             self._tell(index, Result(guest, Verdict(Outcome.ERROR, f"no process can be started: {error.strerror}")))
             return True
@@ -121,13 +121,13 @@ class Pool:
         return True
 
     def _wait(self, guests: Sequence[Path]) -> list[tuple[int, int]]:
-        """Wait until one has ended, and a little at most; return what is to be run once more."""
+        """Wait a limited time until one has ended; return those to run once more."""
         ready = self._selector.select(_LOOK_SECONDS)
         now = time.monotonic()
         again = []
         for key, _ in ready:
             if key.fd == self._wakes:
-                # A signal, which is one that asks to stop or none of ours.
+                # A signal interrupted the wait: either it requests a stop, or it is not ours.
                 os.read(self._wakes, _MOST_SIGNALS)
             running = self._running.pop(key.fd, None)
             if running is not None and self._ended(running, guests[running.index], now):
@@ -140,7 +140,7 @@ class Pool:
         return again
 
     def _ended(self, running: _Running, guest: Path, now: float) -> bool:
-        """Take the verdict of a run; whether it is to be run once more."""
+        """Record the verdict of a run; return whether to run the guest once more."""
         self._selector.unregister(running.process.fd)
         verdict, seconds = running.process.end(), now - running.begun
         if verdict.outcome is Outcome.ERROR and self._plan.timeout and seconds > self._plan.timeout + self._plan.grace:

@@ -16,7 +16,7 @@ VERSION: Final = 1
 
 
 def results_json(results: Sequence[Result], kept: Sequence[Kept], seconds: float) -> bytes:
-    """The file. Its lists are in the order of the guests."""
+    """Return the file. Its lists are in the order of the guests."""
     outcomes = [result.verdict.outcome for result in results]
     plain = {
         "type": KIND,

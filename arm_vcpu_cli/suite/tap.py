@@ -1,9 +1,8 @@
-"""Reads the Test Anything Protocol from a console on which others print too.
+"""Reads the Test Anything Protocol from a console that also has other output.
 
-A document begins with a version, a plan or test 1; one that is indented further is a subtest, and the next result of
-its parent is its name. Lines that mean nothing to the protocol are ignored, but kept for the failure that follows.
-Nothing that a guest prints later takes back a failure: the plan has to be there, once, and as many tests as it says,
-in order.
+A document begins with a version, a plan or test 1; a further indented one is a subtest, and the next result of its
+parent names it. Other lines are ignored, but kept for the failure that follows. Nothing printed later undoes a failure:
+there must be exactly one plan, and as many tests as it states, in order.
 """
 
 from __future__ import annotations
@@ -35,11 +34,11 @@ NONE: Final = "none"
 DIALECTS: Final = (AUTO, TAP, KTAP, NONE)
 
 MOST_CASES: Final = 10_000
-"""The most tests of a guest that are remembered one by one."""
+"""The most tests of a guest that are recorded individually."""
 _LONGEST: Final = 400
-"""Characters of a name, a reason, or a line that is said of a failure."""
+"""The most characters of a name, a reason, or a line about a failure."""
 _MOST_DETAILS: Final = 1 << 20
-"""Characters of what is said of all failures of a guest."""
+"""The most characters about all failures of a guest."""
 _MOST_PROBLEMS: Final = 10
 _DEEPEST: Final = 32
 _LINES_BEFORE: Final = 20
@@ -49,13 +48,13 @@ _END_OF_YAML: Final = "..."
 
 
 class _Document:
-    """A document, or a subtest, as far as it has been read."""
+    """A document or subtest, as far as it has been read."""
 
     def __init__(self, indent: int, name: str = "", *, is_named: bool = False) -> None:
         self.indent = indent
         self.name = name
         self.is_named = is_named
-        """Whether a comment alone has announced it."""
+        """Whether it was announced by a comment alone."""
         self.plan: Plan | None = None
         self.points = 0
         self.is_kernels = False
@@ -63,7 +62,7 @@ class _Document:
         self.left_out: Counter[Outcome] = Counter()
         self.problems: list[str] = []
         self.subtest: _Document | None = None
-        """The subtest that is complete and whose result comes next."""
+        """The complete subtest whose result comes next."""
 
     @property
     def is_empty(self) -> bool:
@@ -74,7 +73,7 @@ class _Document:
             self.problems.append(text)
 
     def close(self, *, is_top: bool) -> None:
-        """Check what can only be checked at the end."""
+        """Check the conditions that apply at the end."""
         if self.subtest is not None:
             self.adopt(self.subtest, self.subtest.name or "subtest")
             self.problem("a subtest has no result")
@@ -85,7 +84,7 @@ class _Document:
             self.problem(f"{self.plan.count} tests planned, {self.points} run")
 
     def take_result(self, line: ResultLine, before: tuple[str, ...]) -> None:
-        """The result of a test, or of the subtest before it."""
+        """Record the result of a test, or of the subtest before it."""
         self.points += 1
         if line.number is not None and line.number != self.points:
             self.problem(f"test {line.number} where test {self.points} was due")
@@ -106,7 +105,7 @@ class _Document:
             self._add(case)
 
     def adopt(self, subtest: _Document, name: str) -> None:
-        """Take over the tests of a subtest, under its name."""
+        """Record the tests of a subtest under its name."""
         for case in subtest.cases:
             self._add(replace(case, name=f"{name}.{case.name}"[:_LONGEST]))
         self.left_out += subtest.left_out
@@ -138,7 +137,7 @@ def _forgiven(case: Case) -> Case:
 
 
 class TapReader:
-    """Reads the lines of a console. ``dialect``: with ``auto`` there need not be any tests."""
+    """Reads the lines of a console. With the ``dialect`` ``auto`` tests are optional."""
 
     def __init__(self, dialect: str = AUTO) -> None:
         self._dialect = dialect
@@ -148,32 +147,32 @@ class TapReader:
         self._failed: _Document | None = None
         self._after = 0
         self._yaml: int | None = None
-        """The indentation of the result that a block of YAML belongs to, while it is read."""
+        """The indentation of the result whose YAML block is being read, None outside of one."""
         self._cases: list[Case] = []
         self._details = _MOST_DETAILS
         self._left_out: Counter[Outcome] = Counter()
         self._problems: list[str] = []
         self._reason = ""
-        """Why there are no tests in the first document without any, of which there are ``_empty``."""
+        """The reason for having no tests that the first empty document gives; ``_empty`` counts such documents."""
         self._empty = 0
         self._bailed = False
         self._documents = 0
 
     @property
     def seen(self) -> bool:
-        """Whether there were any tests."""
+        """Return whether there were any tests."""
         return self._documents > 0
 
     @property
     def is_complete(self) -> bool:
-        """Whether all tests that were planned have run."""
+        """Return whether all planned tests have run."""
         if len(self._stack) != 1:
             return self._bailed
         top = self._stack[0]
         return self._bailed or (top.plan is not None and top.points >= top.plan.count)
 
     def take(self, line: str) -> None:
-        """Read the next line."""
+        """Process the next line."""
         if self._dialect == NONE or self._bailed:
             return
         text = without_time(line).rstrip()
@@ -189,7 +188,7 @@ class TapReader:
             handler(self, parsed, indent, text[:_LONGEST])
 
     def finish(self) -> Protocol:
-        """The result of all that was read; nothing follows."""
+        """Return the result of everything read, at the end of the output."""
         if self._stack:
             self._close_top()
         elif not self.seen and self._dialect not in (AUTO, NONE):
@@ -208,7 +207,7 @@ class TapReader:
     # Lines
 
     def _begins(self, line: Any, indent: int) -> bool:
-        """Whether the first document begins with this line."""
+        """Return whether the first document begins with this line."""
         if self._dialect == KTAP and not isinstance(line, Version):
             return False
         is_first = isinstance(line, ResultLine) and line.number == 1 and not indent
@@ -274,8 +273,8 @@ class TapReader:
     # Documents
 
     def _at(self, indent: int, *, opens: bool) -> _Document | None:
-        """The document that a line with this indentation belongs to: one that is open, or, if such a line ``opens``
-        one, a new subtest."""
+        """Return the document that a line with this indentation belongs to: an open one, or a new subtest if such a
+        line ``opens`` one."""
         while len(self._stack) > 1 and self._stack[-1].indent > indent:
             self._close_subtest()
         top = self._stack[-1]
@@ -325,7 +324,7 @@ class TapReader:
         self._problems += top.problems[: _MOST_PROBLEMS - len(self._problems)]
 
     def _spill(self, document: _Document) -> None:
-        """Remember the complete tests, as many as there is room for; what follows may be about the last."""
+        """Record the complete tests up to the limit, except the last, which the next lines may be about."""
         complete = slice(None, -1 if self._failed is document else None)
         for case in document.cases[complete]:
             self._keep(case)
@@ -341,10 +340,11 @@ class TapReader:
         else:
             self._left_out[case.outcome] += 1
 
-    # What is said besides results
+    # Comments and other output
 
     def _note(self, text: str) -> None:
-        """A line that belongs to the failure before it, if it is a comment that follows at once, or to the next."""
+        """Record a line for the failure before it, if it is a comment that immediately follows, or else for the
+        next."""
         if self._failed is not None and self._after and text.lstrip().startswith("#"):
             self._add_detail(text)
             return
@@ -352,7 +352,7 @@ class TapReader:
         self._before.append(text)
 
     def _in_yaml(self, indent: int, bare: str) -> bool:
-        """Whether a line is part of a block of YAML, which is indented further than its result."""
+        """Return whether a line belongs to a YAML block, which is indented further than its result."""
         if self._yaml is None:
             if bare != _YAML or not self._stack or indent <= self._stack[-1].indent:
                 return False

@@ -1,6 +1,6 @@
 """The lines of the Test Anything Protocol: versions 12, 13 and 14, and KTAP, the Linux kernel's (dev-tools/ktap).
 
-A kernel may put a time, and a log level, before each line that it prints; it is left out.
+The time and log level that a kernel may print at the start of each line are removed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _ESCAPED: Final = re.compile(r"\\([\\#])")
 
 
 class Directive(Enum):
-    """What a test says of itself besides its result."""
+    """A test's annotation besides its result."""
 
     SKIP = "skip"
     TODO = "todo"
@@ -38,14 +38,14 @@ EXPECTED_TO_FAIL: Final = frozenset({Directive.TODO, Directive.XFAIL})
 
 
 class Version(Record):
-    """``TAP version 14``; a document begins."""
+    """``TAP version 14``, at the start of a document."""
 
     number: int
     is_kernels: bool
 
 
 class Plan(Record):
-    """``1..4``: how many tests there are. ``reason`` is why there are none."""
+    """``1..4``: the number of tests. ``reason`` explains why there are none."""
 
     count: int
     reason: str
@@ -62,13 +62,13 @@ class ResultLine(Record):
 
 
 class BailOut(Record):
-    """``Bail out! reason``: no test follows."""
+    """``Bail out! reason``: no further test will run."""
 
     reason: str
 
 
 class Subtest(Record):
-    """``# Subtest: name``: the tests of a subtest follow."""
+    """``# Subtest: name``, before the tests of a subtest."""
 
     name: str
 
@@ -83,13 +83,13 @@ Line = Version | Plan | ResultLine | BailOut | Subtest | Diagnostic
 
 
 def without_time(line: str) -> str:
-    """A line without what a kernel has put before it."""
+    """Return a line without the kernel's prefix."""
     found = _PRINTK.match(line)
     return line if found is None else line[found.end() :]
 
 
 def parse_line(text: str) -> Line | None:
-    """What a line without its indentation says; None if it is none of the protocol."""
+    """Parse a line without its indentation; None if it is not part of the protocol."""
     if text.startswith("#"):
         subtest = _SUBTEST.match(text)
         return Diagnostic(text[1:].strip()) if subtest is None else Subtest(subtest["name"].strip())
@@ -111,7 +111,7 @@ def _result(text: str) -> ResultLine | None:
         return None
     rest, directive, reason = found["rest"], None, ""
     if rest and found["number"] is None and not rest[0].isspace():
-        # A word such as "ok:" of somebody else.
+        # A word such as "ok:" in other output.
         return None
     said = _DIRECTIVE.search(rest)
     if said is not None:

@@ -1,4 +1,4 @@
-"""One run of a guest as a test, in the process that this is for: its files are written, its verdict returned."""
+"""One run of a guest as a test, in its own process: writes its files and returns its verdict."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _ATTACHING: Final = "arm_vcpu_cli.observe.attaching"
 _TRACING: Final = "arm_vcpu_cli.observe.tracing"
 _SINKS: Final = "arm_vcpu_cli.trace.sinks"
 _STREAMS: Final = "arm_vcpu_cli.trace.output_stream"
-"""Loaded only for guests that fail, or that are traced."""
+"""Loaded only for guests that fail or are traced."""
 _AT_ONCE: Final = 1e-3
 """Seconds; 0 would mean no limit."""
 _NANOSECONDS: Final = 1_000_000_000
@@ -41,11 +41,11 @@ TRACE: Final = "trace.jsonl.gz"
 ERRORS: Final = "errors"
 
 Open = Callable[[Console], Machine]
-"""Makes a machine whose console is this one."""
+"""Opens a machine with this console."""
 
 
 class Files(Record):
-    """Where a run leaves its output: ``FOLDER/NAME.console`` and the others."""
+    """The output files of a run: ``FOLDER/NAME.console`` and the others."""
 
     folder: Path
     name: str
@@ -53,12 +53,12 @@ class Files(Record):
     """The name and version of the tool, if the guest is traced."""
 
     def path(self, kind: str) -> Path:
-        """The file of one kind."""
+        """Return the path of the file of one kind."""
         return self.folder / f"{self.name}.{kind}"
 
 
 def run_trial(make: Open, wanted: Wanted, files: Files, begun: float) -> Verdict:
-    """Make a machine, run its guest to the end, and judge it. Its time limit counts from ``begun`` on
+    """Open a machine, run its guest to the end, and judge it. The time limit counts from ``begun``
     (``time.monotonic``)."""
     with (
         contextlib.closing(KeptConsole(files.path(CONSOLE))) as kept,
@@ -74,7 +74,7 @@ def run_trial(make: Open, wanted: Wanted, files: Files, begun: float) -> Verdict
         finish = _trace(parts, files, traced) if files.tracer else None
         machine.start()
         watch.begin()
-        # A guest may look for an answer only now and then, without waiting for it.
+        # A guest may check for an answer only occasionally, without waiting for it.
         parts.console.by_byte = watch.unanswered is not None
         limit = parts.description.limits.timeout
         left = max(limit - (time.monotonic() - begun), _AT_ONCE) if limit else limit
@@ -107,7 +107,7 @@ def _stop(machine: Parts, why: str) -> None:
 
 
 def _trace(machine: Parts, files: Files, opened: contextlib.ExitStack) -> Callable[[RunResult, list[str]], None]:
-    """Trace a machine; the result is to be called at the end of its run."""
+    """Trace a machine; return a function to call at the end of its run."""
     attaching, tracing = import_module(_ATTACHING), import_module(_TRACING)
     stream = opened.enter_context(import_module(_STREAMS).open_output(files.path(TRACE)))
     sink = import_module(_SINKS).JsonLinesSink(stream)
@@ -123,7 +123,7 @@ def _trace(machine: Parts, files: Files, opened: contextlib.ExitStack) -> Callab
 
 @contextlib.contextmanager
 def _nowhere() -> Iterator[int]:
-    """A descriptor that takes everything: the console is kept by an observer, which limits it."""
+    """A descriptor that discards everything: an observer keeps the console, within its limit."""
     fd = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
     try:
         yield fd

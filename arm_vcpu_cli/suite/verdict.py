@@ -1,4 +1,4 @@
-"""Says whether a guest has passed, and why not."""
+"""Decides whether a guest has passed, and why not."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _NO_TESTS: Final = Protocol(seen=False)
 
 
 class Verdict(Record):
-    """What is said of one run of a guest. ``status`` and ``ending`` are those of ``armvcpu run``, unless the guest was
-    stopped because all was known; ``guest_seconds`` is the time by its own clock, and ``report`` the short report on
-    a guest that died or hung."""
+    """The judgement on one run of a guest. ``status`` and ``ending`` are those of ``armvcpu run``, unless the guest was
+    stopped because its result was known; ``guest_seconds`` is the time by the guest's clock, and ``report`` the short
+    report on a guest that died or hung."""
 
     outcome: Outcome
     reason: str = ""
@@ -33,7 +33,7 @@ class Verdict(Record):
 
 
 def decide(wanted: Wanted, watch: ConsoleWatch, result: RunResult, guest_seconds: float) -> Verdict:
-    """The verdict on a run that is over."""
+    """Return the verdict on a finished run."""
     protocol = watch.tap.finish()
     outcome, reason = _outcome(wanted, watch, result, protocol)
     status, ending = (None, _STOPPED) if watch.is_over else (result.status, result.ending.value)

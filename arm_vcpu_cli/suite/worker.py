@@ -1,4 +1,4 @@
-"""A process for one run of a guest: whatever happens in it, the others notice only that it ends."""
+"""A process for one run of a guest: whatever happens in it, the other guests are unaffected."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _MOST_SAID: Final = 1000
 
 
 class Process:
-    """A child that runs ``work`` and leaves its verdict in a file. ``fd`` becomes readable when it has ended, or is
-    about to."""
+    """A child process that runs ``work`` and leaves its verdict in a file. ``fd`` becomes readable when it has ended,
+    or is about to end."""
 
     def __init__(self, work: Callable[[], Verdict], verdict: Path, errors: Path) -> None:
-        """Start it. Raises OSError if the system has no room for it."""
+        """Start the process. Raises OSError if the system lacks resources."""
         self._verdict = verdict
         self.fd, writer = os.pipe()
         try:
@@ -43,11 +43,11 @@ class Process:
             os.close(writer)
 
     def kill(self) -> None:
-        """End it now."""
+        """Kill the process."""
         os.kill(self.pid, signal.SIGKILL)
 
     def end(self) -> Verdict:
-        """Wait for its end, and read its verdict; one that leaves none has died."""
+        """Wait for the end, and read the verdict; a process that leaves none has died."""
         _, status = os.waitpid(self.pid, 0)
         said = os.read(self.fd, _MOST_SAID)
         os.close(self.fd)
@@ -65,11 +65,11 @@ def _cause(code: int, said: bytes) -> str:
 
 
 def _live(work: Callable[[], Verdict], verdict: Path, errors: Path, parent: int, writer: int) -> NoReturn:
-    """Be the child. What goes wrong is said in one line to ``writer``, and in full in the file ``errors``."""
+    """Run as the child. An error is reported in one line to ``writer``, and in full in the file ``errors``."""
     status = 1
     try:
         _cut_off(errors, parent)
-        # What the parent has loaded stays; what the guest's run makes is collected.
+        # Objects that the parent loaded stay; the garbage of the run is collected.
         gc.freeze()
         gc.enable()
         try:
@@ -81,7 +81,7 @@ def _live(work: Callable[[], Verdict], verdict: Path, errors: Path, parent: int,
         partial.replace(verdict)
         status = 0
     except BaseException as error:  # noqa: BLE001
-        # Nothing may get out of here: it would be a second parent.
+        # Nothing may escape from here: it would become a second parent.
         os.write(writer, f"{type(error).__name__}: {error}".encode("utf-8", "backslashreplace")[:_MOST_SAID])
         with errors.open("a", encoding="utf-8", errors="backslashreplace") as file:
             traceback.print_exc(file=file)
@@ -90,7 +90,7 @@ def _live(work: Callable[[], Verdict], verdict: Path, errors: Path, parent: int,
 
 
 def _cut_off(errors: Path, parent: int) -> None:
-    """Have nothing in common with the terminal, and end with the parent."""
+    """Detach from the terminal, and end together with the parent."""
     os.setsid()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGALRM):
         signal.signal(number, signal.SIG_DFL)
