@@ -1,4 +1,4 @@
-"""Making the next block of code look for a request or a stop, from any thread."""
+"""Makes the next block of code check for a request or a stop, from any thread."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ _ASKED_AGAIN_AFTER: Final = tuple(0.0002 * 2**n for n in range(9))
 
 
 def ask_until(ask: Callable[[int], object], words: int, thread: int, seen: Callable[[], object] = bool) -> None:
-    """Call ``ask`` with the address of the words, and repeat that until a block has looked. ``thread`` is the one that
+    """Call ``ask`` with the address of the words, and repeat that until a block has checked. ``thread`` is the one that
     executes the guest.
 
-    A request is lost if that thread is between a load of the budget and the store that follows, which may last for as
-    long as something else has its processor.
+    A request is lost if that thread is between loading the budget and the store that follows, which may take as long as
+    something else occupies its processor.
     """
     ask(words)
     if get_ident() == thread:
-        # The guest does not execute now: its thread is in a hook, or not in the engine.
+        # The guest is not executing: its thread is in a hook, or outside the engine.
         return
     for wait in _ASKED_AGAIN_AFTER:
         time.sleep(wait)

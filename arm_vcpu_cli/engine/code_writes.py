@@ -1,21 +1,21 @@
-"""Stores to code through another virtual address than it is executed by, which the engine misses.
+"""Detects stores to code through a virtual address other than the one it executes from, which the engine misses.
 
-The engine notices a store to translated code if the store's TLB entry is marked for it. The first store through an
-entry clears the mark, even if the page still has code; and code that is translated later sets it again only in entries
-with the virtual address of the code. So a guest that patches code through an alias (Linux does, through its linear map)
-may go on with what was there before, until something else drops the translation, and even after IC and ISB. What it
-does then depends on the history of the translations, so that a run that goes on from a saved state may differ.
+The engine notices a store to translated code if the store's TLB entry is marked. The first store through an entry
+clears the mark, even if the page still contains code; and translating more code marks only entries with the virtual
+address of that code. So a guest that patches code through an alias (as Linux does, through its linear map) may continue
+to execute the old code until something else drops the translation, even after IC and ISB. The result depends on the
+history of the translations, so a run continued from a saved state may differ.
 
 Two calls inside the engine's library are redirected (``interposition``):
 
 ``tlb_protect_code``
-    is called for the first block of a page. It is there to set the marks, and does nothing in this engine. The stub
-    calls the engine's own ``tlb_reset_dirty``, which looks at where entries lead.
+    is called for the first block of a page. It should set the marks, but does nothing in this engine. The stub
+    calls the engine's own ``tlb_reset_dirty``, which compares where entries lead.
 
 ``tlb_set_dirty``
-    clears the mark of the entry of a store. If the page still has code, the stub has all of it forgotten first: what is
-    translated of the page afterwards is its first block again. The stub looks into the engine's own structures, so this
-    is for known builds only; elsewhere the limit stays.
+    clears the mark of a store's entry. If the page still has code, the stub discards all of it first: the next block
+    translated from the page is then its first again. The stub reads the engine's internal structures, so it supports
+    known builds only; elsewhere the limit remains.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _PROTECT_STUB: Final = bytes.fromhex(
     "ff2513000000"  # jmp [rip + reset_dirty]
 )
 """(engine, address in its RAM); x86-64, System V. ``find_memory`` takes the engine, a block (0: any) and that address,
-and returns a host address; ``reset_dirty`` takes the CPU, a host address and a size. Behind it lie the original
+and returns a host address; ``reset_dirty`` takes the CPU, a host address and a size. It is followed by the original
 function, ``find_memory`` and ``reset_dirty``."""
 _SET_DIRTY_STUB: Final = bytes.fromhex(
     "4c8b5c24b8"  # mov r11, [rsp - 72]
@@ -92,15 +92,15 @@ _SET_DIRTY_STUB: Final = bytes.fromhex(
     "5f"  # pop rdi
     "ff2500000000"  # none: jmp [rip + original]
 )
-"""(CPU, virtual address); x86-64, System V. The caller jumps here as its last act, so that the address in the engine's
-RAM is still in its frame, below the stack and within the 128 bytes that signals spare. The stub looks up the page's
-first block (24 bytes a page, the block first). ``forget`` takes the engine and two addresses in its RAM. Behind it lie
-the original function and ``forget``."""
+"""(CPU, virtual address); x86-64, System V. The caller jumps here at its very end, so the address in the engine's RAM
+is still in its frame, below the stack and within the 128 bytes that signals leave intact. The stub looks up the page's
+first block (24 bytes for each page, the block first). ``forget`` takes the engine and two addresses in its RAM. It is
+followed by the original function and ``forget``."""
 
 
 @cache
 def notices_aliased_stores() -> bool:
-    """Whether this process's engine notices all stores to code, from the first call on."""
+    """Return whether this process's engine notices all stores to code, from the first call on."""
     find_memory, reset_dirty, forget = (library_function(name) for name in (_FIND_MEMORY, _RESET_DIRTY, _FORGET))
     if known_build() is None or find_memory is None or reset_dirty is None or forget is None:
         return False

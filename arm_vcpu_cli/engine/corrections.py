@@ -1,5 +1,5 @@
-"""What the engine does otherwise than the architecture, corrected in its own code. A guest behaves differently with it:
-unlike the ``levers`` it has no switch. Where it is not possible, it is a limit."""
+"""Corrects deviations of the engine from the architecture in the engine's own code. Unlike ``levers``, corrections
+change what a guest sees, so they have no switch. Where a correction is impossible, the deviation is a limit."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from arm_vcpu_cli.engine.walk_checks import take_walk_checks
 
 
 def correct_engine() -> None:
-    """Correct the engines of this process, as far as that is possible."""
+    """Correct the engines of this process, as far as possible."""
     take_walk_checks()
     take_fp_traps()
     take_missing_exceptions()

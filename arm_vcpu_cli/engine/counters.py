@@ -1,4 +1,4 @@
-"""The counters, which the read stub answers in machine code."""
+"""The counters that the read stub answers in machine code."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MAX_OFFSET: Final = 1 << 62
 
 
 class Counters:
-    """The words of one engine's read stub. It answers nothing at first. Times are nanoseconds."""
+    """The words of one engine's read stub, which initially answers nothing. Times are in nanoseconds."""
 
     def __init__(self, engine: Engine, block: BlockWords) -> None:
         """``block`` are the words of its block stub."""
@@ -22,7 +22,7 @@ class Counters:
         self._known = 0
 
     def answer(self, reads: CounterReads) -> None:
-        """Set which counters the stub answers, and how; none where it cannot read the host's clock."""
+        """Set which counters the stub answers, and how; none if it cannot read the host's clock."""
         words = self.words
         words.cost = reads.cost
         self._known = _VIRTUAL | _PHYSICAL if reads.physical else _VIRTUAL
@@ -35,14 +35,14 @@ class Counters:
             words.host_clock, words.start = host_clock, reads.host_start
 
     def set_offset(self, nanoseconds: int) -> None:
-        """Set how far the stub's counter is ahead of the time that has elapsed."""
+        """Set how far the stub's counter is ahead of the elapsed time."""
         if nanoseconds < _MAX_OFFSET:
             self.words.offset = nanoseconds
         else:
-            # Centuries from now: beyond what the stub computes in.
+            # Centuries from now, beyond the stub's range.
             self._known = self.words.answered = 0
 
     def allow_el0(self, *, physical: bool, virtual: bool) -> None:
-        """Set which counters EL0 may read by the stub (CNTKCTL_EL1)."""
+        """Set which counters the stub answers for EL0 (CNTKCTL_EL1)."""
         allowed = (_PHYSICAL if physical else 0) | (_VIRTUAL if virtual else 0)
         self.words.answered = self._known | (self._known & allowed) << _AT_EL0

@@ -1,8 +1,8 @@
 """Finds the layout of the engine's saved CPU state by experiment, and refuses an engine that it cannot read.
 
-The layout is a private structure of the engine. It is found through the public interface only: a sentinel written
-to a register shows up in the saved block at that register's offset. What cannot be written (the exception record)
-is found by running four instructions that raise known exceptions. About 10 ms, once a process, for a build that is
+The layout is an internal structure of the engine. It is found through the public interface only: a sentinel written to
+a register appears in the saved block at that register's offset. The exception record, which cannot be written, is found
+by running four instructions that raise known exceptions. This takes about 10 ms once in a process, for a build that is
 not one of ``known_builds``.
 """
 
@@ -37,7 +37,7 @@ _SYSREGS: Final = tuple(
         " TTBR0_EL1 TTBR1_EL1 VBAR_EL1 VTCR_EL2 VTTBR_EL2"
     ).split()
 )
-"""Registers whose place in the saved state is worth knowing; all others are read through the engine."""
+"""Registers whose place in the saved state is needed; all others are read through the engine."""
 
 _REQUIRED: Final = frozenset(
     lookup(name) for name in "ELR_EL1 ESR_EL1 FAR_EL1 HPFAR_EL2 SCTLR_EL1 SPSR_EL1 SP_EL0 SP_EL1 VBAR_EL1".split()
@@ -85,7 +85,8 @@ def _changed_words(before: bytes, after: bytes) -> list[int]:
 
 
 def _sentinel(index: int) -> int:
-    # Non-zero in every byte, different for each register, with the low 12 bits clear for those that drop them.
+    # Non-zero in every byte, different for each register, with the low 12 bits clear for the registers that ignore
+    # them.
     return 0x1B2C_3D4E_5F60_7000 + index * 0x0001_0001_0000
 
 
@@ -103,7 +104,7 @@ def _find_general(probe: ThrowAwayEngine) -> tuple[int, int, int]:
 
 
 def _find_vectors(probe: ThrowAwayEngine) -> tuple[int, int]:
-    """Offset of V0 and the distance from one vector register to the next."""
+    """Return the offset of V0 and the distance from one vector register to the next."""
     for n, register in enumerate(unicorn_api.Q):
         probe.engine.write_register(register, _sentinel(100 + n))
     block = probe.saved()
@@ -115,7 +116,7 @@ def _find_vectors(probe: ThrowAwayEngine) -> tuple[int, int]:
 
 
 def _find_predicates(stride: int) -> int:
-    """The offset of P0, if P15 and FFR lie as far from it as in a row; 0 if not, or if the engine has no SVE."""
+    """Return the offset of P0 if P15 and FFR follow it at the expected distances; else 0, also without SVE."""
     places = []
     with throw_away_engine(has_sve=True) as probe:
         for name, value in (("HCR_EL2", HCR_RW), ("CPACR_EL1", _NO_TRAPS_OF_SVE), ("ZCR_EL1", _ZCR_LEN_MAX)):
@@ -137,7 +138,8 @@ def _find_predicates(stride: int) -> int:
 
 
 def _find_addresses(probe: ThrowAwayEngine) -> int:
-    """How many bytes at the end are addresses of breakpoints: those that the architecture has at most, or none."""
+    """Return the number of bytes at the end that are addresses of breakpoints: the architecture's maximum number of
+    them, or none."""
     probe.reset()
     probe.engine.write_sysreg(lookup("HCR_EL2"), HCR_RW)
     probe.engine.write_register(unicorn_api.PSTATE, EL1H_MASKED)
@@ -150,7 +152,7 @@ def _find_addresses(probe: ThrowAwayEngine) -> int:
 
 
 def _find_os_lock(probe: ThrowAwayEngine) -> int:
-    """The word that OSLAR_EL1 changes, and that only in OSLK; 0 if there is no such word."""
+    """Return the offset of the word in which OSLAR_EL1 changes OSLK and nothing else; 0 if there is none."""
     states = []
     for lock in (0, 1):
         probe.engine.write_sysreg(lookup("OSLAR_EL1"), lock)
@@ -178,9 +180,9 @@ def _find_sysregs(probe: ThrowAwayEngine) -> dict[SysReg, int]:
 
 
 def _find_pstate(probe: ThrowAwayEngine) -> dict[str, int]:
-    """PSTATE is kept in seven places; each is where changing one bit shows.
+    """Find the seven places that keep parts of PSTATE, by changing one bit at a time.
 
-    The word with N in its bit 31 is a copy of the whole value, so it changes along with every other.
+    The word with N in its bit 31 is a copy of the whole value, so it changes with each of them.
     """
     bits = {"n": 31, "z": 30, "c": 29, "v": 28, "btype": 10, "daif": 7, "pstate": 20}
     places: dict[str, int] = {}
@@ -195,18 +197,18 @@ def _find_pstate(probe: ThrowAwayEngine) -> dict[str, int]:
 
 
 def _find_exception_record(probe: ThrowAwayEngine, pc: int) -> tuple[int, int, int, int]:
-    """Offsets of syndrome, fault address, target EL and the flag that says AArch64."""
+    """Return the offsets of the syndrome, the fault address, the target EL and the AArch64 flag."""
     engine = probe.engine
     engine.write_sysreg(lookup("VTCR_EL2"), VTCR_T0SZ25_PS40)
     engine.write_sysreg(lookup("VTTBR_EL2"), _TABLE_PA)
-    # One level-1 block maps IPA 0 to 1 GiB onto itself.
+    # One level-1 block maps IPA 0 to 1 GiB to itself.
     probe.memory[0x1000:0x1008] = (1 << 10 | 3 << 8 | 3 << 6 | 0xF << 2 | 1).to_bytes(8, "little")
     engine.write_sysreg(lookup("HCR_EL2"), HCR_VM_RW)
     probe.engine.write_register(unicorn_api.PSTATE, EL1H_MASKED)
     engine.write_register(unicorn_api.X[1], _UNMAPPED_IPA)
     to_el1, to_el2 = (_only_state(probe.run(instruction)) for instruction in (_SVC | _SVC_IMMEDIATE << 5, LDR_X2_X1))
     syndrome = _only(places_of(_SYNDROME_SVC, to_el1, 4), "the syndrome")
-    # The address is in X1 too, which is not what we look for.
+    # X1 holds the address too, so exclude it.
     places = [at for at in places_of(_UNMAPPED_IPA, to_el2, 8) if to_el1[at : at + 8] != to_el2[at : at + 8]]
     address = _only([at for at in places if 0 < at - syndrome <= 32], "the fault address")
     levels = [
@@ -218,7 +220,7 @@ def _find_exception_record(probe: ThrowAwayEngine, pc: int) -> tuple[int, int, i
     if _word(to_el2, pc) != CODE_PA:
         raise _refuse("the PC of a data abort")
 
-    # ERET to AArch32 at EL0 and come back by an A32 SVC: one word goes from 1 to 0.
+    # ERET to AArch32 at EL0 and return by an A32 SVC: one word changes from 1 to 0.
     probe.memory[0x2000:0x2004] = _A32_SVC.to_bytes(4, "little")
     engine.write_sysreg(lookup("ELR_EL1"), _A32_PA)
     engine.write_sysreg(lookup("SPSR_EL1"), _SPSR_EL0_A32)
@@ -228,8 +230,8 @@ def _find_exception_record(probe: ThrowAwayEngine, pc: int) -> tuple[int, int, i
 
 
 def _find_exclusive(probe: ThrowAwayEngine) -> int:
-    """Offset of the address that the exclusive monitor has marked: the one place where LDXR of two addresses differs
-    by what they do, beside X1."""
+    """Return the offset of the address marked by the exclusive monitor: the only place besides X1 that differs after
+    LDXR from two addresses."""
     engine = probe.engine
     engine.write_sysreg(lookup("HCR_EL2"), HCR_RW)
     states = []
@@ -253,7 +255,7 @@ def _word(block: bytes, at: int) -> int:
 
 
 def _check_edits_take_effect(probe: ThrowAwayEngine, layout: StateLayout) -> None:
-    """Run an SVC whose hook edits X5 and the PC; the next exception must see both."""
+    """Run an SVC whose hook changes X5 and the PC; the next exception must see both changes."""
     value = _sentinel(7)
 
     def edit(memory: memoryview) -> None:
@@ -271,14 +273,15 @@ def _check_edits_take_effect(probe: ThrowAwayEngine, layout: StateLayout) -> Non
 
 
 def discover_layout() -> StateLayout:
-    """The layout of this engine's saved state. Raises :class:`EngineError` in one line if it is not as expected."""
+    """Return the layout of this engine's saved state. Raises :class:`EngineError`, in one line, if it is not as
+    expected."""
     with throw_away_engine() as probe:
         size = len(probe.context.memory)
         x0, sp, pc = _find_general(probe)
         v0, vector_stride = _find_vectors(probe)
         sysregs = _find_sysregs(probe)
         places = _find_pstate(probe)
-        # The sentinels above have left the core in no state to run.
+        # The sentinels above have left the core in a state that cannot run.
         probe.reset()
         syndrome, fault_address, target_el, aarch64 = _find_exception_record(probe, pc)
         probe.reset()
@@ -315,6 +318,6 @@ def discover_layout() -> StateLayout:
 
 @cache
 def known_layout() -> StateLayout:
-    """The same, found once in a process, if it is not one that is known."""
+    """Return the layout, recorded for a known build, else found once in a process."""
     build = known_build()
     return discover_layout() if build is None else build.layout

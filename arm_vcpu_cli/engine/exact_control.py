@@ -1,25 +1,24 @@
-"""Stops a core before any instruction, also in the middle of a translated block, and lets it go on as if it had not
-been stopped.
+"""Stops a core before any instruction, also in the middle of a translated block, without an effect on the guest.
 
-The core counts a block when it begins it. Of a block that is left in its middle, :attr:`ExactControl.unfinished`
-instructions are counted that have not been executed. They are executed next, as a block of their own that is not
-counted again, so that it ends where the whole block would have ended: the next block begins at the same place, with the
-same count and the same budget. An exception on the way ends the unfinished block, as it ends a whole one, and so the
-rest of it stays counted without having been executed, as without a stop.
+The core counts a block when it begins. When it is stopped in the middle of a block, :attr:`ExactControl.unfinished`
+instructions have been counted but not executed. They are executed next, as a block that is not counted again, so that
+it ends where the whole block would have ended: the next block begins at the same place, with the same count and the
+same budget. An exception on the way ends the unfinished block as it would end the whole one, and the rest stays counted
+without having been executed, as without a stop.
 
-**Breakpoints** are looked for at the beginning of each block: the block stub does not begin one that contains the
-address of a breakpoint. That block is counted, and executed one instruction at a time until it gets there. So no code
-is translated differently because of a breakpoint, and nothing has to be translated again when they change.
+**Breakpoints** are checked at the beginning of each block: the block stub does not begin one that contains a
+breakpoint. That block is counted, and executed one instruction at a time up to the breakpoint. So breakpoints do not
+change the translation, and changing them requires no new one.
 
-**A step** from the beginning of a block first has the core find that block, with an empty budget, so that it is not
-begun: then its length is known. If it does not fit into the budget, it is not begun either, and the budget has ended.
-An interrupt that is pending is taken before, and is a step. WFI, WFE and YIELD leave the block in a way of their own,
-and are executed as the last instruction of a usual block.
+**A step** from the beginning of a block first makes the core look up that block with an empty budget, which does not
+begin it but yields its length. If it does not fit into the budget, it is not begun either, and the budget has ended. A
+pending interrupt is taken first, and is a step. WFI, WFE and YIELD leave a block in a special way, and are executed as
+the last instruction of an ordinary block.
 
-What is not exact: a guest that writes to instructions of the very block that it is in the middle of, without a barrier,
-executes the old ones without a debugger, and the new ones if the block is interrupted in between. And the slices of the
-budget, at whose end the TLB is emptied, begin anew when an instruction that is stepped sets a timer, which a guest can
-only notice if it relies on translations that it should have invalidated.
+Two effects are not exact. If a guest writes to instructions of the very block that it is executing, without a barrier,
+it executes the old ones without a debugger, and the new ones if the block is interrupted in between. And the slices of
+the budget, at whose end the TLB is emptied, start anew when a stepped instruction sets a timer, which a guest can
+notice only if it relies on translations that it should have invalidated.
 """
 
 from __future__ import annotations
@@ -50,10 +49,10 @@ _Result = TypeVar("_Result")
 
 
 class Execution(Record):
-    """What a core lends its control. ``begin``: forgets how the last run ended. ``is_stopped``: whether a hook has
-    stopped the guest; raises what one has raised. ``surround`` exchanges what makes another exception hook of that of
-    the vCPU. ``next_slice``: begins another slice of the budget; ``use_set_budget`` sets how it is set. ``ask``: makes
-    the next block look for a stop."""
+    """The core's operations for its control. ``begin`` clears the reason for the end of the last run. ``is_stopped``
+    returns whether a hook has stopped the guest, and raises what a hook has raised. ``surround`` wraps the vCPU's
+    exception hook in another. ``next_slice`` begins another slice of the budget; ``use_set_budget`` replaces the
+    function that sets it. ``ask`` makes the next block check for a stop."""
 
     engine: Engine
     layout: StateLayout
@@ -81,7 +80,7 @@ class ExactControl:
         state = (layout.sysregs[lookup(name)] for name in ("ELR_EL1", "ESR_EL1", "FAR_EL1", "SPSR_EL1"))
         places = [register_address(steps.state, layout, at) for at in (layout.pc, layout.pstate & ~7, *state)]
         self._place = [ctypes.c_uint64.from_address(place) for place in places]
-        """PC, PSTATE, and what an exception to EL1 changes, in the core itself."""
+        """PC, PSTATE, and what an exception to EL1 changes, in the core's own state."""
         execution.budget.words.pc = places[0]
         self._fetch = execution.engine.fetcher()
         self._addresses: frozenset[int] = frozenset()
@@ -89,13 +88,13 @@ class ExactControl:
         self._hooked = False
         self.unfinished = 0
         self.apart = False
-        """Whether no block is begun, and the engine stops behind each exception."""
+        """Whether no block may begin, and the engine stops after each exception."""
         self.limit: int | None = None
         self.stepping = False
         self.stepped = False
 
     def set_breakpoints(self, addresses: Collection[int]) -> None:
-        """Stop before the instructions at these virtual addresses, and no others."""
+        """Stop before the instructions at these virtual addresses only."""
         self._addresses = frozenset(addresses)
         self._array = (ctypes.c_uint64 * len(self._addresses))(*self._addresses)
         words = self._budget.words
@@ -104,7 +103,7 @@ class ExactControl:
 
     @property
     def requested(self) -> int:
-        """The reason of the stop that has been requested, 0 without."""
+        """The reason of the requested stop, 0 if there is none."""
         return self._counts[REQUEST]
 
     @requested.setter
@@ -114,15 +113,15 @@ class ExactControl:
             self._execution.ask()
 
     def executed(self) -> int:
-        """The instructions that have been counted, without those unfinished."""
+        """Return the number of counted instructions, less the unfinished ones."""
         return self._budget.instruction_count() - self.unfinished
 
     def fetch(self, vaddr: int) -> int | None:
-        """The instruction word at a virtual address, as the core translates it now; None if it cannot."""
+        """Return the instruction word at a virtual address, as the core translates it now; None if it cannot."""
         return self._fetch(vaddr)
 
     def pause(self, wanted: bool = True) -> None:
-        """End the run between two instructions; from any thread."""
+        """End the run between two instructions. May be called from any thread."""
         self._counts[PAUSE] = int(wanted)
         if wanted and self._execution.ask is not None:
             self._execution.ask()
@@ -163,20 +162,21 @@ class ExactControl:
             self._counts[BUDGET] -= size
 
     def _nearest(self, pc: int) -> int:
-        """How many instructions it is to the next stop in the unfinished block, or at its end; 0 if there is none."""
+        """Return the number of instructions to the next stop in the unfinished block, or to its end; 0 if there is
+        none."""
         unfinished = self.unfinished
         distances = [(each - pc) // _INSTRUCTION for each in self._addresses]
         nearest = [distance for distance in distances if 0 < distance < unfinished]
         if self.limit is not None and self.limit - self.executed() <= unfinished:
             nearest.append(self.limit - self.executed())
         if self._counts[REQUEST]:
-            # A stop that was requested in the block takes effect when it has ended.
+            # A stop requested in the block takes effect at its end.
             nearest.append(unfinished)
         return min(nearest, default=0)
 
     def _walk(self, pc: int, count: int) -> bool:
-        """Execute so many instructions of the unfinished block one by one, if nothing ends it before; whether a hook
-        has stopped the guest."""
+        """Execute ``count`` instructions of the unfinished block one by one, unless something ends it first; return
+        whether a hook has stopped the guest."""
         for _ in range(count):
             if self._single(pc):
                 return True
@@ -186,7 +186,7 @@ class ExactControl:
         return False
 
     def _go(self, pc: int) -> StopReason | None:
-        """Run until something stops it: None for a breakpoint in the next block, or a pause."""
+        """Run until something stops the guest: None for a breakpoint in the next block, or a pause."""
         counts, budget = self._counts, self._budget
         rest, self.unfinished = self.unfinished, 0
         if rest:
@@ -201,7 +201,7 @@ class ExactControl:
             if rest:
                 self._steps.end()
                 if budget.elapsed() < before:
-                    # It was stopped even before that.
+                    # The guest was stopped before the run began.
                     counts[BUDGET] -= rest
                     self.unfinished = rest
                 rest = 0
@@ -215,7 +215,7 @@ class ExactControl:
                 counts[REQUEST] = 0
                 return _requested(request)
             if self.limit is not None and counts[SIZE] <= counts[BUDGET] & ~ASKED:
-                # The block is not too long for the budget.
+                # The block fits into the budget.
                 if self.limit - budget.instruction_count() <= counts[SIZE]:
                     return None
                 pc = self._pc()
@@ -226,7 +226,7 @@ class ExactControl:
             pc = self._pc()
 
     def _start_clipped(self, pc: int, limit: int) -> bool:
-        """Start it with a stop before the block in which the limit is reached. Time that is spent ends it earlier."""
+        """Start the guest with a stop before the block that reaches the limit. Time spent brings the stop forward."""
         budget = self._budget
         budget.clip(limit - 1)
         self._execution.use_set_budget(budget.set)
@@ -239,7 +239,7 @@ class ExactControl:
     # Single steps ----------------------------------------------------------------------------------------------
 
     def _apart(self, work: Callable[[], _Result]) -> _Result:
-        """Do ``work`` with no block begun unless it says so, and with a stop behind each exception."""
+        """Call ``work`` while no block begins without permission, and each exception is followed by a stop."""
         self._budget.withhold()
         self.apart = True
         self._execution.surround(self._stopping)
@@ -271,11 +271,11 @@ class ExactControl:
             if not self._hooked or self._state() != before:
                 self.stepped = True
                 return StopReason.STEP
-            # The hypervisor has removed what prevented the instruction.
+            # The hypervisor has removed the obstacle to the instruction.
 
     def _find_block(self, pc: int) -> StopReason | None:
-        """Have the core find the next block without beginning it, and count it. None if it is the unfinished one now,
-        or if there was an exception before it."""
+        """Make the core look up the next block without beginning it, and count it. None if it is the unfinished block
+        now, or if an exception came first."""
         counts = self._counts
         self._hooked = False
         if self._start(pc):
@@ -295,19 +295,19 @@ class ExactControl:
         return None
 
     def _single(self, pc: int) -> bool:
-        """Execute one instruction of the unfinished block; whether a hook has stopped the guest."""
+        """Execute one instruction of the unfinished block; return whether a hook has stopped the guest."""
         counts, steps = self._counts, self._steps
         left = self.unfinished - 1
         alone = left > 0 or self._fetch(pc) not in _HINTS
         begin = steps.one if alone else steps.last
         self._hooked, self.unfinished = False, 0
         requested = paused = 0
-        # Some stubs look at what follows at the beginning of every block, also where nobody asks for a stop.
+        # Some stubs check conditions at the beginning of every block, even without a request to stop.
         armed, counts[ARMED] = counts[ARMED], 0
         stopped = False
         counts[BUDGET] = 1
         while counts[BUDGET] & ~ASKED and not self._hooked and not stopped:
-            # Again if another thread has asked for a stop meanwhile.
+            # Repeat, because another thread has requested a stop meanwhile.
             requested, paused = requested | counts[REQUEST], paused | counts[PAUSE]
             counts[BUDGET], counts[REQUEST], counts[PAUSE] = 1, 0, 0
             stopped = self._start(pc, begin)
@@ -318,7 +318,7 @@ class ExactControl:
         counts[PAUSE] |= paused
         if self._hooked or stopped:
             if self.unfinished:
-                # Not even this one: it has hit a watchpoint.
+                # Not even one: the instruction has hit a watchpoint.
                 self.unfinished += left
             return stopped
         self.unfinished = left
@@ -327,7 +327,8 @@ class ExactControl:
     # The engine ------------------------------------------------------------------------------------------------
 
     def _start(self, pc: int, prepare: Callable[[], None] | None = None) -> bool:
-        """Start the engine once, or again for each word that its translator refuses; whether a hook has stopped it."""
+        """Start the engine once, and again for each word that its translator refuses; return whether a hook has stopped
+        it."""
         refused = self._refused
         while True:
             if prepare is not None:
@@ -356,7 +357,7 @@ def _requested(request: int) -> StopReason:
 
 
 def open_control(execution: Execution) -> ExactControl:
-    """The control of a core. Raises :class:`EngineError` if there is none."""
+    """Return the control of a core. Raises :class:`EngineError` if it has none."""
     steps = single_steps(execution.engine)
     if steps is None:
         raise EngineError("this build of the engine cannot be stopped at a chosen instruction")

@@ -1,9 +1,9 @@
-"""The engine's check for a stop behind each memory access, and where in its structure the switch for it is.
+"""Finds the switch for the engine's check for a stop after each memory access.
 
-A stop that takes effect there is in the middle of an instruction, which is then executed again. armvcpu never stops
-there, and the check takes up to a tenth of all time. The engine has a switch that leaves it out of translated code
+A stop at that check is in the middle of an instruction, which is then executed again. armvcpu never stops there, and
+the check takes up to a tenth of the run time. The engine has a switch that omits it from translated code
 (``no_exit_request``), but no function that sets it. The translator of the 32-bit Arm architecture sets it for each
-instruction of an IT block and clears it for all others, so what these change shows where it is.
+instruction of an IT block and clears it for all others, so the difference reveals its place.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _X1, _X3 = unicorn_api.X[1], unicorn_api.X[3]
 
 
 def find_exit_check() -> int | None:
-    """The offset of the switch in the engine's structure, None if it is not found or does not do what it should."""
+    """Return the offset of the switch in the engine's structure, None if it is not found or does not work."""
     switch = _find_switch()
     if switch is None:
         return None
@@ -49,7 +49,7 @@ def _find_switch() -> int | None:
 
 
 def _goes_on_after_load(probe: ThrowAwayEngine) -> bool:
-    """Whether a block in which somebody asks for a stop during a load is executed to its end."""
+    """Return whether a block executes to its end although a stop is requested during a load."""
     probe.reset()
     probe.engine.write_sysreg(lookup("HCR_EL2"), HCR_RW)
     probe.engine.write_register(unicorn_api.PSTATE, EL1H_MASKED)

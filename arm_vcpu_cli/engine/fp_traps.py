@@ -1,11 +1,11 @@
-"""Traps of floating point and SIMD, which the engine's translator knows and which nothing ever switches on.
+"""Enables traps of floating point and SIMD, which the engine's translator supports but the engine never activates.
 
-The engine asks ``fp_exception_el`` to which Exception level the use of these registers is trapped, whenever something
-changes that it depends on: an exception, an exception return, a write of a system register. The function says "none"
-always. It is redirected (``interposition``) to a stub that looks at CPACR_EL1.FPEN and CPTR_EL2.TFP (DDI 0487, D1.5,
-"Configurable instruction controls"). Traps of SVE by ZEN and TZ are the engine's own.
+The engine calls ``fp_exception_el`` for the Exception level that traps these registers, after every change of something
+that it depends on: an exception, an exception return, a write of a system register. The function always returns "none".
+It is redirected (``interposition``) to a stub that examines CPACR_EL1.FPEN and CPTR_EL2.TFP (DDI 0487, D1.5,
+"Configurable instruction controls"). The engine handles traps of SVE by ZEN and TZ itself.
 
-A guest behaves differently with it, so it is not one of the ``levers``, and has no switch.
+This changes what a guest sees, so it is not one of the ``levers``, and has no switch.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ _STUB: Final = bytes.fromhex(
     "b002"  # mov al, 2
     "c3"  # done: ret
 )
-"""(state, Exception level of the guest) -> Exception level, 0 for none. Behind it lie the original function, and the
-offsets of CPACR_EL1 and CPTR_EL2 in the state."""
+"""(state, Exception level of the guest) -> Exception level, 0 for none. It is followed by the original function, and
+the offsets of CPACR_EL1 and CPTR_EL2 in the state."""
 
 _RAISE: Final = "raise_exception_aarch64"
 _RAISE_STUB: Final = bytes.fromhex(
@@ -62,8 +62,8 @@ _RAISE_STUB: Final = bytes.fromhex(
     "81e20000f0ff"  # fp: and edx, 0xfff00000
     "ff2505000000"  # pass: jmp [rip + original]
 )
-"""(state, exception, syndrome, Exception level): the engine's syndrome of the trap names coprocessor 10, which an
-AArch32 instruction has; in AArch64 these bits are RES0. That of SVE's lacks IL."""
+"""(state, exception, syndrome, Exception level): the engine's syndrome of the trap has coprocessor 10, as for an
+AArch32 instruction; in AArch64 these bits are RES0. The syndrome of an SVE trap lacks IL."""
 
 _CPACR_EL1, _CPTR_EL2 = lookup("CPACR_EL1"), lookup("CPTR_EL2")
 _FPEN_NONE: Final = 3 << 20
@@ -75,7 +75,7 @@ _FMOV_D0_X0, _SVC = 0x9E67_0000, 0xD400_0001
 
 @cache
 def take_fp_traps() -> bool:
-    """Have the engines of this process trap them, from now on; whether that is possible."""
+    """Make the engines of this process take these traps from now on; return whether that is possible."""
     layout = known_layout()
     offsets = [register_address(0, layout, layout.sysregs[register]) for register in (_CPACR_EL1, _CPTR_EL2)]
     interposition = interpose({_FUNCTION: _STUB, _RAISE: _RAISE_STUB}, offsets, again=True)
@@ -88,7 +88,7 @@ def take_fp_traps() -> bool:
 
 
 def traps_work() -> bool:
-    """Whether an engine traps them as the registers say; by experiment."""
+    """Return whether an engine takes these traps as the registers demand, by experiment."""
     layout = known_layout()
     with throw_away_engine() as probe:
         return [
@@ -97,7 +97,7 @@ def traps_work() -> bool:
 
 
 def _exception(probe: ThrowAwayEngine, layout: StateLayout, cpacr: int, cptr: int) -> tuple[int, int]:
-    """(syndrome, target EL) of the exception that an instruction and an SVC cause."""
+    """Return the (syndrome, target EL) of the exception caused by an instruction and an SVC."""
     probe.reset()
     engine = probe.engine
     for register, value in ((_CPACR_EL1, cpacr), (_CPTR_EL2, cptr), (lookup("HCR_EL2"), HCR_RW)):

@@ -1,4 +1,5 @@
-"""The functions of a device that the engine calls: what they raise goes to the core, not into the engine's C code."""
+"""Wraps the functions of a device that the engine calls: their exceptions go to the core instead of the engine's C
+code."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from arm_vcpu_cli.engine.port import MmioWindow
 def guarded(
     device: MmioWindow, fail: Callable[[BaseException], None]
 ) -> tuple[Callable[[int, int], int], Callable[[int, int, int], None]]:
-    """``device``'s functions of (offset, width) and (offset, width, value); a read that fails gives 0."""
+    """Return ``device``'s functions of (offset, width) and (offset, width, value); a read that fails returns 0."""
 
     def read(offset: int, width: int) -> int:
         try:

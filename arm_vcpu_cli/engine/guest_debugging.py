@@ -1,7 +1,7 @@
 """The guest's own breakpoints and watchpoints on one engine: DBGBVR<n>_EL1 to DBGWCR<n>_EL1.
 
-The registers are a vCPU's, and what is made of them is the engine's: after another state has been loaded, it is stale
-and has to be renewed before the guest executes.
+The registers belong to a vCPU, the settings derived from them to the engine: loading another state makes these stale,
+and they must be renewed before the guest executes.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ _Renewal: Final = ctypes.PYFUNCTYPE(None, ctypes.c_void_p)
 
 
 class GuestDebugging:
-    """``stale``: whether to renew. ``words``: what the stubs have of the engine, None if there are no stubs;
-    ``registers`` is where its state lies, as in a saved state."""
+    """``stale``: whether a renewal is due. ``words``: the stubs' words of the engine, None without stubs;
+    ``registers``: the place of the engine's state in memory, laid out as in a saved state."""
 
     def __init__(self, engine: Engine, layout: StateLayout) -> None:
         self.stale = False
@@ -57,28 +57,28 @@ class GuestDebugging:
         self._renewals = [_Renewal(function) for function in functions]
 
     def changed(self) -> None:
-        """Note that another vCPU's state is going to be loaded."""
+        """Record that another vCPU's state is about to be loaded."""
         if self.words is not None and self.words.words[USED]:
             self.stale = True
 
     def loaded(self) -> None:
-        """Note that a state from elsewhere has been loaded or is going to be."""
+        """Record that a state from elsewhere has been or will be loaded."""
         self.stale = self.words is not None
 
     def written(self) -> None:
-        """Note that one of the registers has been written from outside, perhaps in the hook of an exit: the guest may
+        """Record that one of the registers was written from outside, perhaps in the hook of an exit: the guest may
         resume without a new entry."""
         if self.words is not None:
             self.renew()
 
     def renew(self) -> None:
-        """Make of the registers what the engine needs."""
+        """Apply the registers to the engine."""
         self.stale = False
         for renew in self._renewals:
             renew(self._cpu)
 
     def close(self) -> None:
-        """Note that the engine is gone."""
+        """Record that the engine is gone."""
         if self.words is not None:
             self.words.give_back()
             self.words = None

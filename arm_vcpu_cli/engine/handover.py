@@ -1,7 +1,7 @@
-"""What firmware leaves behind at EL3 when it hands a PE over to a hypervisor at EL2.
+"""Sets up EL3 as firmware does before it hands over a PE to a hypervisor at EL2.
 
-The core resets to EL3. The hypervisor needs all of EL2 and below to stay there: Non-secure, AArch64, HVC enabled, no
-trap to EL3.
+The core resets to EL3. The hypervisor needs EL2 and below to be Non-secure and AArch64, with HVC enabled and no trap to
+EL3.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _ZCR_LEN_MAX: Final = 0xF
 
 
 def hand_over_to_el2(engine: Engine, *, has_sve: bool, has_pauth: bool) -> None:
-    """Set EL3's controls as Trusted Firmware does before it enters EL2: SCR_EL3, and what lets SVE through."""
+    """Set EL3's controls as Trusted Firmware does before it enters EL2: SCR_EL3, and the control that permits SVE."""
     pauth = {"APK": 1, "API": 1} if has_pauth else {}
     engine.write_sysreg(_SCR_EL3, int(Scr.of(RES1=3, NS=1, HCE=1, RW=1, **pauth)))
     if has_sve:

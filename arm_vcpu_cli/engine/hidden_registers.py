@@ -1,11 +1,12 @@
-"""System registers of the engine that the guest's CPU does not have, or that the engine only pretends to have.
+"""Hides system registers of the engine that the guest's CPU does not have, or that the engine does not really
+implement.
 
-The engine finds each register in a table, by ``get_arm_cp_reginfo``, when it translates an instruction and when it is
-opened. The function is redirected (``interposition``) to a stub that finds a register which no Exception level may
-access in place of the ones below: MRS and MSR of them are undefined, as those of any register that the engine lacks,
-and whoever handles those exceptions decides. Costs nothing while a guest executes.
+The engine looks up each register in a table, with ``get_arm_cp_reginfo``, when it translates an instruction and when it
+is opened. The function is redirected (``interposition``) to a stub that returns a register without any access in place
+of the ones below: MRS and MSR of them are undefined, as for any register that the engine lacks, and the handler of
+those exceptions decides. This costs nothing while a guest executes.
 
-A guest behaves differently with it, so it is not one of the ``levers``, and has no switch.
+It changes what a guest sees, so it is not one of the ``levers``, and has no switch.
 """
 
 from __future__ import annotations
@@ -26,12 +27,12 @@ HIDDEN: Final = (
     # Registers of Secure EL1, and of features that are not announced: undefined.
     *(f"CNTPS_{name}_EL1" for name in ("TVAL", "CTL", "CVAL")),
     *(f"LOR{name}_EL1" for name in ("SA", "EA", "N", "C", "ID")),
-    # An encoding of AArch32 that the engine takes for one of AArch64, whose own is missing.
+    # An encoding of AArch32 that the engine uses for the AArch64 register, whose own is missing.
     "S2_0_C0_C1_0",
     # Reads of these leave the general register as it is.
     "OSDLR_EL1",
     "MDCCINT_EL1",
-    # It reads zero.
+    # The register reads as zero.
     "S3_1_C15_C3_0",
 )
 """By name."""
@@ -48,13 +49,13 @@ _STUB: Final = bytes.fromhex(
     "c3"  # ret
     "ff2505000000"  # pass: jmp [rip + original]
 )
-"""(table, key) -> register. Bit 28 of a key says AArch64, the lower half is op0 to op2. Behind it lie the original
-function, and the addresses of a bit for each op0 to op2, and of the register that nobody may access."""
+"""(table, key) -> register. Bit 28 of a key means AArch64, the lower half is op0 to op2. It is followed by the original
+function, and the addresses of a bitmap of op0 to op2 and of the register without any access."""
 _ENCODINGS: Final = 1 << 16
 _REGISTER_SIZE: Final = 256
 _TYPE_PLACE: Final = 20
 _CONSTANT_WITHOUT_STATE: Final = 0x82
-"""The type of a register that has a value (zero here) and no place in the state."""
+"""The type of a register with a constant value (zero here) and no place in the state."""
 _SVC: Final = 0xD400_0001
 _SVC_SYNDROME: Final = ExceptionClass.SVC64 << EC_SHIFT | 0x200_0000
 _VBAR_EL1: Final = lookup("VBAR_EL1")
@@ -62,7 +63,7 @@ _VBAR_EL1: Final = lookup("VBAR_EL1")
 
 @cache
 def hide_registers() -> bool:
-    """Have the engines of this process hide them, from now on; whether that is possible."""
+    """Make the engines of this process hide the registers from now on; return whether that is possible."""
     bits = (ctypes.c_uint8 * (_ENCODINGS // 8))()
     for name in HIDDEN:
         packed = lookup(name).packed
@@ -73,7 +74,7 @@ def hide_registers() -> bool:
     if interposition is None:
         return False
     for kept in (bits, register):
-        # The library still looks at them while the interpreter destroys its objects.
+        # The library still reads them while the interpreter destroys its objects.
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(kept))
     if known_build() is None and not hiding_works():
         interposition.undo()
@@ -82,7 +83,7 @@ def hide_registers() -> bool:
 
 
 def hiding_works() -> bool:
-    """Whether an engine hides them, and no others; by experiment."""
+    """Return whether an engine hides these registers and no others, by experiment."""
     layout = known_layout()
     with throw_away_engine() as probe:
         engine = probe.engine

@@ -1,4 +1,4 @@
-"""The host's CPU and operating system: machine code and the engine's internals are known for some of them."""
+"""The host's CPU and operating system, some of which support machine code and access to the engine's internals."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import sys
 
 
 def host_cpu() -> str:
-    """The host's instruction set as its kernel names it, in lower case, such as ``x86_64`` or ``aarch64``; empty if it
-    does not say. Not taken from ``platform``, whose import takes 2 ms."""
+    """Return the host's instruction set as its kernel names it, in lower case, such as ``x86_64`` or ``aarch64``; empty
+    if unknown. Importing ``platform`` instead would take 2 ms."""
     return os.uname().machine.lower() if hasattr(os, "uname") else ""
 
 
 def is_x86() -> bool:
-    """Whether the host executes x86-64 code."""
+    """Return whether the host executes x86-64 code."""
     return host_cpu() in ("x86_64", "amd64")
 
 
 def is_linux() -> bool:
-    """Whether the host's kernel is Linux."""
+    """Return whether the host's kernel is Linux."""
     return sys.platform == "linux"

@@ -1,14 +1,14 @@
-"""Counting the instructions of a block in its translated code, where a call would cost as much as the block itself.
+"""Counts the instructions of a block inside its translated code, because a call would take as long as the block itself.
 
-The engine translates a block hook into a call, and puts a check for a stop behind it, which is another. Most blocks are
-three or four instructions long. So the translator's function for calls, ``tcg_gen_callN``, is redirected to a stub. For
-a call of the function that stands for the count, the stub emits a subtraction from the budget instead, with a call only
-if the budget does not suffice; for the check that follows, it emits nothing. That call stops the engine by itself
-(``stub_code``, ``used_up``), so the check is not needed. A stop that is requested in the middle of a block uses up
-the budget too (``UnicornCore.stop``).
+The engine translates a block hook into a call, followed by a check for a stop, which is another call. Most blocks have
+three or four instructions. So the translator's function for calls, ``tcg_gen_callN``, is redirected to a stub. In place
+of a call of the function that stands for the count, the stub emits a subtraction from the budget, with a call only if
+the budget does not suffice; in place of the check that follows, it emits nothing. That call stops the engine by itself
+(``stub_code``, ``used_up``), so the check is unnecessary. A stop requested in the middle of a block uses up the budget
+too (``UnicornCore.stop``).
 
-Blocks without the hook, and other engines in the process, keep the check. The emitted operations are numbered
-differently from version to version of the engine, so this is for known builds only.
+Blocks without the hook, and other engines in the process, keep the check. The numbers of the emitted operations differ
+from version to version of the engine, so this supports known builds only.
 """
 
 from __future__ import annotations
@@ -160,17 +160,17 @@ _STUB: Final = bytes.fromhex(
     "5b"  # pop rbx
     "c3"  # ret
 )
-"""(translator, function, result, number of arguments, arguments); x86-64, System V. The words that follow at the next
+"""(translator, function, result, number of arguments, arguments); x86-64, System V. These words follow at the next
 multiple of 8: the original function, the check, the function that stands for the count, the translator that has begun a
 block with it, the numbers of :class:`Operations`, and the functions called.
 
-What it emits for the arguments (engine, address, size, words), which do not outlive a branch as these copies do:
-``n = size >> 2; w = words; b = load(w); store(w, b - n); if b < n: call(w, w, n, w)``. The size is put in when the
-block is complete, and what is computed from it here is a constant by then."""
+For the arguments (engine, address, size, words), which unlike copies do not survive a branch, it emits: ``n = size >>
+2; w = words; b = load(w); store(w, b - n); if b < n: call(w, w, n, w)``. The size is inserted when the block is
+complete, and expressions of it are constants by then."""
 
 
 def interpose_counting(counter: int, operations: Operations) -> Interposition | None:
-    """Count in translated code if the function at ``counter`` is the block hook; None if that is not possible."""
+    """Count in translated code if the function at ``counter`` is the block hook; return None if that is impossible."""
     check, *functions = (library_function(name) for name in (STOP_CHECK, *_FUNCTIONS))
     if check is None:
         return None

@@ -1,9 +1,9 @@
-"""How many instructions a core has counted, and how many it may execute before it is stopped: the words of its block
-stub, in which translated code counts down.
+"""Counts a core's instructions and limits them by a budget: the words of its block stub, which translated code
+decrements.
 
-The budget is handed out in slices: at the end of each the core empties its TLB and goes on. The TLB grows only when it
-is emptied, and some guests never empty it. The slices get longer, since once it has the size that the guest needs this
-is only a loss.
+The budget is handed out in slices: at the end of each the core empties its TLB and continues. The TLB grows only when
+it is emptied, and some guests never empty it. The slices get longer, because emptying a TLB of the right size only
+costs time.
 """
 
 from __future__ import annotations
@@ -28,25 +28,25 @@ class InstructionBudget:
         self._reads = reads
         self.address: Final = ctypes.addressof(words)
         self.counts: Final = memoryview(words).cast("B").cast("q")
-        """The words; quicker than the attributes of a structure."""
+        """The words as a memory view, which is faster than the attributes of a structure."""
         self.slice = _FIRST_SLICE
         self.held = 0
-        """What of the budget is beyond the slice that the guest executes now."""
+        """The part of the budget beyond the current slice."""
         self._withheld = (0, 0, 0)
-        """While it is withheld: the length of the slice, what is left of it, and what was held then."""
+        """While the budget is withheld: the length of the slice, the rest of it, and the part that was held then."""
         self.set: Callable[[int], None] = self._set
         """Stop before the block that would exceed this many instructions from now on."""
         self._end = 0
         self._clipped = 0
-        """What of the slice is held because of the count at which it is clipped."""
+        """The part of the slice that is held because of :meth:`clip`."""
 
     def elapsed(self) -> int:
-        """Nanoseconds: the instructions that have been counted, and the time that was spent."""
+        """Return nanoseconds: the instructions counted, plus the time spent."""
         counts = self.counts
         return counts[BASE] - (counts[BUDGET] & ~ASKED)
 
     def instruction_count(self) -> int:
-        """The instructions that have been counted, without the time that was spent."""
+        """Return the number of instructions counted, without the time spent."""
         return self.elapsed() - int(self._reads.spent)
 
     def _set(self, instructions: int) -> None:
@@ -58,13 +58,13 @@ class InstructionBudget:
         counts[BUDGET] = now | old & ASKED
 
     def left(self) -> int:
-        """The instructions that are left of the budget, with those beyond the current slice."""
+        """Return the instructions left in the budget, including those beyond the current slice."""
         return (self.counts[BUDGET] & ~ASKED) + self.held
 
     def spend(self, nanoseconds: int) -> None:
-        """Let time pass without an instruction, and take it from the budget."""
+        """Let time pass without instructions, and deduct it from the budget."""
         if self.held:
-            # The read stub had to pass: less is left of the slice than a read takes.
+            # The read stub had to decline: the rest of the slice is less than the cost of a read.
             self.lengthen_slice()
         self.set(max(self.left() - nanoseconds, 0))
         self.counts[BASE] += nanoseconds
@@ -77,7 +77,8 @@ class InstructionBudget:
     # For a debugger --------------------------------------------------------------------------------------------
 
     def clip(self, end: int) -> None:
-        """Hand out no more than until the count is ``end``, also whenever the budget is set, until :meth:`unclip`."""
+        """Hand out instructions only up to a count of ``end``, also whenever the budget is set, until
+        :meth:`unclip`."""
         self.set, self._end = self._set_clipped, end
         self._clip()
 
@@ -100,7 +101,7 @@ class InstructionBudget:
         self.held += clipped
 
     def withhold(self) -> None:
-        """Hand out nothing, so that no block is begun, until :meth:`hand_out`."""
+        """Hand out nothing, so that no block begins, until :meth:`hand_out`."""
         length, rest = self.slice, self.counts[BUDGET] & ~ASKED
         self.counts[BUDGET] = rest
         self.slice = 0
@@ -110,10 +111,11 @@ class InstructionBudget:
     def take_block(self, instructions: int, next_slice: Callable[[], object]) -> bool:
         """Count a block of this many instructions, unless the budget is too small.
 
-        ``next_slice`` is called where the slice is too small."""
+        ``next_slice`` is called if the slice is too small.
+        """
         length, rest, held = self._withheld
         if self.held != held:
-            # A hook has set the budget, and with it begun a new slice.
+            # A hook has set the budget, which began a new slice.
             rest = min(self.held, length)
         while instructions > rest:
             if rest >= self.held:
@@ -128,7 +130,7 @@ class InstructionBudget:
         return True
 
     def hand_out(self) -> None:
-        """Go on with the slice that was withheld."""
+        """Continue with the withheld slice."""
         length, rest, held = self._withheld
         left = self.left()
         self.slice = length

@@ -1,24 +1,24 @@
-"""Calls inside the engine's library that are redirected to a few machine instructions of our own.
+"""Redirects calls inside the engine's library to machine code of ours.
 
-A lever of last resort, for what the engine gets wrong or does slowly, and has no switch for. The library calls its own
-exported functions through its global offset table, and an entry there can be made to point elsewhere. The functions
-that are redirected are listed here, each with the reason; ``levers`` checks by experiment that a stub works before it
-is relied on. If the host is not the one that the code is written for, or the entry is not found, nothing changes and
-the limit stays. More of them are in ``inline_counting``, ``code_writes``, ``refusals``, ``walk_checks`` and ``yields``.
+This is the last resort against deviations and slowness of the engine that no switch can change. The library calls its
+own exported functions through its global offset table, whose entries can be changed. The redirected functions are
+listed here, each with the reason; ``levers`` verifies by experiment that a stub works before using it. If the host is
+not the one that the code is written for, or the entry is not found, nothing changes and the limit remains.
+``inline_counting``, ``code_writes``, ``refusals``, ``walk_checks`` and ``yields`` redirect more functions.
 
 ``get_phys_addr``
-    walks both stages of translation. The engine takes the size of stage 2's leaf for that of the translation, and TLBI
-    by address for an entry that is larger than a page empties the whole TLB: with stage-2 blocks of 2 MiB, every TLBI
-    does. With stage-2 pages, the rest of a stage-1 block would stay in the TLB instead, which violates the architecture
+    walks both stages of translation. The engine uses the size of stage 2's leaf as that of the translation, and TLBI
+    by address for an entry larger than a page empties the whole TLB: with stage-2 blocks of 2 MiB, every TLBI does.
+    With stage-2 pages, the rest of a stage-1 block would stay in the TLB instead, which violates the architecture
     (DDI 0487, D8.17: TLBI by VA applies to the entry for that VA, whatever its size). TLBI at EL1 concerns the leaf of
-    stage 1; the hypervisor empties the TLB when it changes stage 2. So after both stages have been walked, the stub
-    walks stage 1 alone, and returns the size of its leaf. (The stubs of ``walk_checks`` know it without another walk.)
+    stage 1; the hypervisor empties the TLB when it changes stage 2. So after walking both stages, the stub walks
+    stage 1 alone, and returns the size of its leaf. (The stubs of ``walk_checks`` know it without another walk.)
 
 ``float64_add``, ``sub``, ``mul``, ``div``
-    have a fast path that uses the host's own arithmetic for numbers without special cases, but it calls the C library
-    three times to recognise them: two thirds of the time of a guest that computes. The stubs look at the exponents
-    instead: two normal operands with a normal result above the smallest, rounding to nearest, with the inexact flag set
-    already. For these IEEE 754 leaves no choice and no flag changes; everything else takes the engine's path.
+    have a fast path that uses the host's arithmetic for numbers without special cases, but call the C library three
+    times to recognise them, which takes two thirds of the time of a guest that computes. The stubs check the exponents
+    instead: two normal operands with a normal result above the smallest, rounding to nearest, with the inexact flag
+    already set. For these IEEE 754 defines a unique result and no flag changes; all others take the engine's path.
 """
 
 from __future__ import annotations
@@ -144,18 +144,18 @@ FLOAT_STUBS: Final[Mapping[str, bytes]] = MappingProxyType(
         DIV: _FLOAT_TEST + bytes.fromhex("f20f5ec1") + _FLOAT_RESULT,  # divsd xmm0, xmm1
     }
 )
-"""(operand, operand, address of the status) -> result, the operands as words of 64 bits. Of the status byte 1 is the
+"""(operand, operand, address of the status) -> result, the operands as words of 64 bits. In the status, byte 1 is the
 rounding mode, 0 for the nearest, and byte 2 the flags, of which 32 is inexact."""
 
 
 class Interposition:
-    """Functions of the library that are redirected to stubs. :meth:`undo` puts the originals back."""
+    """Functions of the library that are redirected to stubs. :meth:`undo` restores the originals."""
 
     def __init__(self, entries: Mapping[int, tuple[int, bytes]], words: Sequence[int] = ()) -> None:
-        """``entries`` are the addresses of the table's words, each with the function in it and the stub for it. Behind
-        a stub lie that function and ``words``."""
+        """``entries`` maps the address of each word of the table to its function and the stub for it. Each stub is
+        followed by that function and ``words``."""
         self.switches: Final[list[ctypes.c_uint64]] = []
-        """The first of ``words`` behind each stub, by which it may be controlled."""
+        """The first of the ``words`` after each stub, which may control it."""
         self._originals: list[tuple[ctypes.c_uint64, int]] = []
         contents = [with_words(stub, original, *words) for original, stub in entries.values()]
         stubs = executable(contents)
@@ -167,26 +167,26 @@ class Interposition:
                 self.switches.append(ctypes.c_uint64.from_address(stub + len(content) - len(words) * WORD))
 
     def undo(self) -> None:
-        """Call the functions themselves again."""
+        """Restore the original functions."""
         for entry, original in self._originals:
             entry.value = original
 
 
 def interpose_walk() -> Interposition | None:
-    """Redirect walks of both stages to their stub; None if that is not possible or has been done already."""
+    """Redirect walks of both stages to their stub; return None if that is impossible or already done."""
     return interpose({WALK: _WALK_STUB})
 
 
 def interpose_arithmetic() -> Interposition | None:
-    """The same for the arithmetic of doubles."""
+    """Redirect the arithmetic of doubles in the same way."""
     return interpose(FLOAT_STUBS)
 
 
 def interpose(stubs: Mapping[str, bytes], words: Sequence[int] = (), *, again: bool = False) -> Interposition | None:
-    """Redirect functions of the library to stubs by their symbols; None if that is not possible.
+    """Redirect functions of the library, given by symbol, to stubs; return None if that is impossible.
 
-    Behind each stub, at the next multiple of 8, lie the address of the function and ``words``. With ``again`` the
-    function may have been redirected before, and the earlier stub is what is redirected, and called.
+    Each stub is followed, at the next multiple of 8, by the address of the function and ``words``. With ``again`` the
+    function may be redirected already; then the earlier stub is redirected, and called.
     """
     if not (is_linux() and is_x86()):
         return None
@@ -206,13 +206,13 @@ def interpose(stubs: Mapping[str, bytes], words: Sequence[int] = (), *, again: b
 
 
 def with_words(stub: bytes, *words: int) -> bytes:
-    """A stub and the words behind it, at the next multiple of 8."""
+    """Return a stub followed by words, at the next multiple of 8."""
     return stub.ljust(-(-len(stub) // WORD) * WORD, b"\0") + b"".join(word.to_bytes(WORD, "little") for word in words)
 
 
 def executable(contents: Sequence[bytes]) -> list[int]:
-    """Put code into memory that may be executed, for as long as the process lives; the addresses. Raises OSError where
-    that is refused."""
+    """Copy code to executable memory for the lifetime of the process; return the addresses. Raises OSError if the
+    system refuses."""
     page = mmap.mmap(-1, sum(map(len, contents)), prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
     anchor = ctypes.c_char.from_buffer(page)
     # The library still calls it while the interpreter destroys its objects.
@@ -226,7 +226,7 @@ def executable(contents: Sequence[bytes]) -> list[int]:
 
 @cache
 def _entry(name: str) -> int | None:
-    """The address of the table's word for a function that has not been redirected yet; None if there is none."""
+    """Return the address of the table's word for a function that has not been redirected; None if there is none."""
     library, original = loaded_library(), library_function(name)
     if library is None or original is None:
         return None

@@ -1,8 +1,8 @@
-"""What is known of the engine's internals, by the GNU build ID of its library: equal IDs, equal libraries.
+"""Records the engine's internals by the GNU build ID of its library: equal IDs mean equal libraries.
 
-Examining a library by experiment (``discovery``, ``exit_check``, ``levers``) takes 20 ms in each process, as much as
-the rest of a small guest's run. For the builds that most people have, the results are recorded here; every other build
-is examined. A test compares the records with what the experiments find.
+Examining a library by experiment (``discovery``, ``exit_check``, ``levers``) takes 20 ms in each process, as long as
+the rest of a small guest's run. The results for the most common builds are recorded here; every other build is
+examined. A test compares the records with the experiments.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from arm_vcpu_cli.record import Record
 
 class Build(Record):
     """``layout``: of the saved state. ``exit_check``: see :class:`~arm_vcpu_cli.engine.levers.Levers`. ``operations``:
-    of its translator. ``state``: see :func:`~arm_vcpu_cli.engine.refusals.state_place`. The other levers were found to
-    work."""
+    of its translator. ``state``: see :func:`~arm_vcpu_cli.engine.refusals.state_place`. The other levers have been
+    verified."""
 
     layout: StateLayout
     exit_check: int
@@ -98,6 +98,6 @@ KNOWN_BUILDS: Final[Mapping[str, Build]] = MappingProxyType(
 
 
 def known_build() -> Build | None:
-    """What is known of the library of this process; None if it has to be examined."""
+    """Return the record of this process's library; None if it must be examined."""
     library = loaded_library()
     return None if library is None else KNOWN_BUILDS.get(library.build_id.hex())

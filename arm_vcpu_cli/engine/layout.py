@@ -1,7 +1,7 @@
-"""Where the parts of a saved CPU state lie, and the view through which the rest of the package sees them.
+"""The layout of a saved CPU state, and the view through which the rest of the package accesses it.
 
-The engine saves the whole CPU in one C call into a block of memory. A :class:`CpuState` is that block seen as
-32-bit and 64-bit words, without a copy: editing a word edits the state that the engine restores.
+The engine saves the whole CPU in one C call into a block of memory. A :class:`CpuState` presents that block as 32-bit
+and 64-bit words, without a copy: changing a word changes the state that the engine restores.
 """
 
 from __future__ import annotations
@@ -18,15 +18,14 @@ NOT_EXCLUSIVE: Final = (1 << 64) - 1
 class StateLayout(Record):
     """Byte offsets in the saved state of one build of the engine; ``size`` is its length.
 
-    ``n`` ``z`` ``c`` ``v`` are the condition flags in the form the engine keeps them: N and V in bit 31 of
-    their word, Z set when the word is zero, C in bit 0. ``pstate`` holds what is neither a flag, DAIF nor BTYPE.
-    ``exclusive`` is the address of the exclusive monitor, :data:`NOT_EXCLUSIVE` where nothing is marked.
-    ``v0`` is the low half of V0, and each further vector register lies ``vector_stride`` bytes on. The last
-    ``addresses`` bytes are addresses of what the engine has made of the breakpoint registers, and mean nothing later.
-    ``os_lock`` is where OSLSR_EL1 is, 0 if that is not known.
+    ``n`` ``z`` ``c`` ``v`` are the condition flags in the engine's form: N and V in bit 31 of their word, Z set when
+    the word is zero, C in bit 0. ``pstate`` holds the rest except DAIF and BTYPE. ``exclusive`` is the address of the
+    exclusive monitor, :data:`NOT_EXCLUSIVE` if nothing is marked. ``v0`` is the low half of V0, and the vector
+    registers are ``vector_stride`` bytes apart. The last ``addresses`` bytes are addresses of the engine's breakpoint
+    objects, and are meaningless later. ``os_lock`` is the place of OSLSR_EL1, 0 if unknown.
 
     A vector register of SVE fills the whole of ``vector_stride``; V is its low part. ``p0`` is the predicate register
-    P0, 0 if that is not known; each further one lies ``predicate_stride`` bytes on, and behind P15 lies FFR.
+    P0, 0 if unknown; predicates are ``predicate_stride`` bytes apart, and FFR follows P15.
     """
 
     size: int
@@ -54,14 +53,14 @@ class StateLayout(Record):
 
     @property
     def predicate_stride(self) -> int:
-        """A predicate has a bit for each byte of a vector."""
+        """The distance between predicates in bytes: a predicate has a bit for each byte of a vector."""
         return self.vector_stride // 8
 
 
 class CpuState:
-    """One saved CPU state: ``u32`` and ``u64`` index it by word, ``layout`` by byte.
+    """One saved CPU state, as words ``u32`` and ``u64``; ``layout`` has byte offsets.
 
-    ``owner`` is what keeps the memory alive.
+    ``owner`` keeps the memory alive.
     """
 
     __slots__ = ("layout", "owner", "u32", "u64")
@@ -74,7 +73,7 @@ class CpuState:
         self.u64 = flat.cast("Q")
 
     def _registers(self) -> memoryview:
-        """The part without the engine's own book-keeping, which lies before it and whose first word has its size."""
+        """The part after the engine's own header, whose first word is the size."""
         words = self.u64[0] // 8
         first = len(self.u64) - words
         if not 0 < first <= self.layout.x0 // 8:
@@ -82,12 +81,12 @@ class CpuState:
         return self.u64[first:]
 
     def save(self) -> bytes:
-        """All registers, as this build of the engine has them. ValueError if it has them in an unknown form."""
+        """Return all registers in the form of this build of the engine. Raises ValueError if the form is unknown."""
         registers, addresses = self._registers().tobytes(), self.layout.addresses
         return registers[: len(registers) - addresses].ljust(len(registers), b"\0")
 
     def load(self, registers: bytes) -> None:
-        """Take what :meth:`save` gave. ValueError, and nothing changes, if it is of another build."""
+        """Restore what :meth:`save` returned. Raises ValueError, without a change, for another build."""
         mine = self._registers()
         if len(registers) != mine.nbytes:
             raise ValueError(f"a CPU state of {len(registers)} bytes, expected {mine.nbytes}")

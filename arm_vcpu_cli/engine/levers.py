@@ -1,8 +1,8 @@
-"""What makes the engine faster and is not in its interface: found and checked once in a process, and off if it is not
-found. Known builds are not examined again (``known_builds``).
+"""Accelerations of the engine beyond its interface: found and verified once in a process, and off if not found. Known
+builds are not examined again (``known_builds``).
 
-Only the time that a guest takes depends on them, never what it does. With ``ARMVCPU_LEVERS=off`` in the environment
-none is used, to find out whether one is at fault.
+They affect only the time that a guest takes, never its behaviour. ``ARMVCPU_LEVERS=off`` in the environment disables
+all of them, to find out whether one is at fault.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ from arm_vcpu_cli.errors import EngineError
 from arm_vcpu_cli.record import Record
 
 SWITCH: Final = "ARMVCPU_LEVERS"
-"""The variable of the environment; ``off`` is its only value with a meaning."""
+"""The environment variable; ``off`` is its only valid value."""
 
 
 class Levers(Record):
-    """``exit_check``: the offset of the switch that leaves out the check for a stop behind each memory access, None if
-    it is not known. ``code_scans``: whether to leave out the look at the TLB for code of the upper half of the address
-    space. ``stage1_sizes``: whether an entry of the TLB has the size of its stage-1 leaf, whatever stage 2 has.
-    ``execute_on_demand``: whether stage 2 is to permit execution only where the guest executes. ``arithmetic``: whether
-    doubles are added, subtracted, multiplied and divided by the host where that is the same. ``inline_counting``:
+    """``exit_check``: the offset of the switch that omits the check for a stop after each memory access, None if
+    unknown. ``code_scans``: whether to omit the search of the TLB for code in the upper half of the address space.
+    ``stage1_sizes``: whether a TLB entry has the size of its stage-1 leaf, regardless of stage 2.
+    ``execute_on_demand``: whether stage 2 should permit execution only where the guest executes. ``arithmetic``:
+    whether the host adds, subtracts, multiplies and divides doubles where the result is the same. ``inline_counting``:
     whether translated code counts its instructions without a call. ``system_calls``: whether the engine may take system
     calls to EL1 by itself."""
 
@@ -67,7 +67,7 @@ NO_LEVERS: Final = Levers()
 
 
 def named(levers: Levers) -> dict[str, bool]:
-    """The levers by names for people, and whether each is used."""
+    """Return the levers by display name, and whether each is used."""
     return {
         "no exit checks": levers.exit_check is not None,
         "no TLB scans": levers.code_scans,
@@ -81,8 +81,8 @@ def named(levers: Levers) -> dict[str, bool]:
 
 @cache
 def known_levers() -> Levers:
-    """The levers of this process's engine."""
-    # This is no lever: it is about what a guest does, not how fast.
+    """Return the levers of this process's engine."""
+    # Not a lever: it affects a guest's behaviour rather than its speed.
     notices_aliased_stores()
     if os.environ.get(SWITCH) == "off":
         return NO_LEVERS
@@ -125,7 +125,8 @@ def _take_arithmetic() -> bool:
 
 
 def _status_is_as_expected() -> bool:
-    """Whether rounding mode and inexact flag are where the stubs look: 2**-60 is added to 1 in two modes."""
+    """Return whether rounding mode and inexact flag are where the stubs expect them, by adding 2**-60 to 1 in two
+    modes."""
     address = library_function(ADD)
     if address is None:
         return False
@@ -146,7 +147,7 @@ _STAGE2, _LEVEL1, _LEVEL2, _LEVEL3 = (CODE_PA + 0x1000 * n for n in range(1, 5))
 _FIRST, _OLD, _NEW = (CODE_PA + 0x1000 * n for n in range(5, 8))
 _VA_PAGES, _VA_BLOCK = CODE_PA + 0x20_0000, CODE_PA + 0x40_0000
 _OTHER_BLOCK: Final = CODE_PA + 0x20_0000
-"""A block of physical memory in which the page that corresponds to the old one is the new one."""
+"""A block of physical memory whose page at the position of the old one is the new one."""
 _TABLE, _LEAF, _PAGE = 0b11, 0b01 | 1 << 10, 0b11 | 1 << 10
 _STAGE2_LEAF: Final = 1 << 10 | 3 << 8 | 3 << 6 | 0xF << 2 | 0b01
 _BLOCK_MASK: Final = 0x1F_F000
@@ -185,7 +186,7 @@ def _heeds_stage1(probe: ThrowAwayEngine) -> bool:
 
 
 def _loaded_after_tlbi(probe: ThrowAwayEngine, *, first: int, second: int, descriptor: int, at: int) -> int:
-    """Which page ``second`` leads to after the mapping has changed and ``first`` has been invalidated."""
+    """Return which page ``second`` leads to after changing the mapping and invalidating ``first``."""
     probe.reset()
     _write_tables(probe)
     engine = probe.engine

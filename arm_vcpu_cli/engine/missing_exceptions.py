@@ -1,4 +1,5 @@
-"""Exceptions that the engine does not take by itself: those of ``pc_alignment`` and ``pstate_stubs``, and a trial."""
+"""Adds the exceptions that the engine does not take by itself, those of ``pc_alignment`` and ``pstate_stubs``, after a
+trial."""
 
 from __future__ import annotations
 
@@ -25,7 +26,7 @@ _SVC_SYNDROME: Final = 0x5600_0000
 
 @cache
 def take_missing_exceptions() -> bool:
-    """Have the engines of this process take them, from now on; whether that is possible."""
+    """Make the engines of this process take them from now on; return whether that is possible."""
     alignment, pstate = take_pc_alignment_faults(), heed_pstate()
     if alignment is None or pstate is None:
         return False
@@ -37,7 +38,7 @@ def take_missing_exceptions() -> bool:
 
 
 def exceptions_are_taken() -> bool:
-    """Whether an engine takes these exceptions, and no others; by experiment."""
+    """Return whether an engine takes these exceptions and no others, by experiment."""
     eret = _MSR_ELR, _MSR_SPSR, _ERET
     return [
         _exception(*eret, target=_TARGET, spsr=_EL2H),
@@ -53,7 +54,7 @@ def exceptions_are_taken() -> bool:
 
 
 def _exception(*code: int, target: int = 0, spsr: int = 0) -> tuple[int, int]:
-    """(syndrome, PC) of the exception that the code causes. There is an SVC at :data:`_TARGET`."""
+    """Return the (syndrome, PC) of the exception that the code causes. There is an SVC at :data:`_TARGET`."""
     layout = known_layout()
     with throw_away_engine() as probe:
         engine = probe.engine

@@ -1,12 +1,12 @@
-"""PC alignment faults, of which the engine has none: it executes what lies at a misaligned address.
+"""Adds PC alignment faults, which the engine lacks: it executes code at a misaligned address.
 
-DDI 0487, D1.3.5 and D1.4.2, "PC alignment checking": an instruction that is fetched from an address that is no multiple
-of 4 takes an exception with EC 0x22; FAR_EL1 and ELR_EL1 are that address. It comes before an instruction abort for the
-address, and after a software step exception.
+DDI 0487, D1.3.5 and D1.4.2, "PC alignment checking": fetching an instruction from an address that is not a multiple of
+4 causes an exception with EC 0x22; FAR_EL1 and ELR_EL1 are that address. It takes priority over an instruction abort
+for the address, but not over a software step exception.
 
 The check costs nothing while a guest runs: code at such an address is never translated. The engine's function that
 translates a block is redirected (``interposition``) to a stub that raises the exception instead, and its function that
-raises exceptions to one that makes a PC alignment fault of an instruction abort.
+raises exceptions to a stub that turns an instruction abort into a PC alignment fault.
 """
 
 from __future__ import annotations
@@ -37,8 +37,9 @@ _TRANSLATE_STUB: Final = bytes.fromhex(
     "b901000000"  # mov ecx, 1
     "ff2526000000"  # jmp [rip + raise]
 )
-"""(CPU, PC, base, flags, flags of the translation), x86-64, System V. Of the flags bit 31 is set in AArch64, and bits
-30 and 29 are 0b10 where a software step exception is pending: the block will raise it, and look at no instruction."""
+"""(CPU, PC, base, flags, flags of the translation), x86-64, System V. In the flags, bit 31 is set in AArch64, and
+bits 30 and 29 are 0b10 while a software step exception is pending: the block will raise it without fetching an
+instruction."""
 _RAISE_STUB: Final = bytes.fromhex(
     "89d0"  # mov eax, edx
     "c1e81b"  # shr eax, 27
@@ -57,12 +58,12 @@ _RAISE_STUB: Final = bytes.fromhex(
 )
 """(state, exception, syndrome, Exception level). EC 0x20 and 0x21 are instruction aborts.
 
-Behind each lie the original function, the distance of the state from the CPU, the offsets in the state of the fault
-address and of whether it is AArch64, and the engine's function that raises exceptions."""
+Each stub is followed by the original function, the distance of the state from the CPU, the offsets in the state of the
+fault address and the AArch64 flag, and the engine's function that raises exceptions."""
 
 
 def take_pc_alignment_faults() -> Interposition | None:
-    """Have the engines of this process take them, from now on; None if that is not possible."""
+    """Make the engines of this process take them from now on; return None if that is impossible."""
     place, raising = state_place(), library_function(_RAISE)
     if place is None or raising is None:
         return None

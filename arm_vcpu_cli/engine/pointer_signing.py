@@ -1,9 +1,9 @@
-"""Signing of pointers that are no addresses, which the engine gets wrong on ``max``.
+"""Corrects the signing of non-canonical pointers, which the engine gets wrong on ``max``.
 
-PACIA and its siblings spoil the code of a pointer whose extension bits are neither all zeros nor all ones, so that
-authentication fails later: bit 62 of the result is inverted, or bit 54 where the top byte is ignored (DDI 0487, J1.1.3,
-AddPAC(); no FEAT_PAuth2). The engine inverts the bit above that one, which is lost where the top byte is ignored, and
-makes an address of the other half elsewhere. The stubs invert the right one.
+PACIA and its siblings corrupt the code of a pointer whose extension bits are neither all zeros nor all ones, so that
+authentication fails later: bit 62 of the result is inverted, or bit 54 if the top byte is ignored (DDI 0487, J1.1.3,
+AddPAC(); no FEAT_PAuth2). The engine inverts the bit above that one, which is lost if the top byte is ignored, and
+otherwise yields an address in the other half. The stubs invert the right one.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ _SIGN: Final = {
         ("pacdb", 1, Sctlr.of(EnDB=1)),
     )
 }
-"""Whether it is for addresses of data, and the bit of SCTLR_EL1 that enables it."""
+"""Whether the function signs addresses of data, and the bit of SCTLR_EL1 that enables it."""
 _FUNCTIONS: Final = "arm_stage1_mmu_idx_aarch64", "aa64_va_parameters_aarch64"
-"""(state) returns the index of the translation regime; (state, address, index, whether data) what applies to an
-address: in bits 7 to 0 TxSZ, in bit 9 whether the top byte is ignored."""
+"""(state) returns the index of the translation regime; (state, address, index, whether data) returns the parameters of
+an address: TxSZ in bits 7 to 0, in bit 9 whether the top byte is ignored."""
 _BEFORE_DATA: Final = bytes.fromhex(
     "53"  # push rbx
     "55"  # push rbp
@@ -94,13 +94,14 @@ _REST: Final = bytes.fromhex(
     "5b"  # pop rbx
     "ff2507000000"  # jmp [rip + original]
 )
-"""(state, pointer, modifier) -> signed pointer; x86-64, System V. Behind it lie the original function, those of
+"""(state, pointer, modifier) -> signed pointer; x86-64, System V. It is followed by the original function, those of
 :data:`_FUNCTIONS`, and the offsets in the state of SCTLR_EL1 and HCR_EL2 (of which bit 41 is API)."""
 
 
 @cache
 def sign_as_specified() -> bool:
-    """Have the engines of this process sign so, from now on; whether that is possible. Only for known builds."""
+    """Make the engines of this process sign as specified from now on; return whether that is possible. Supports known
+    builds only."""
     if known_build() is None:
         return False
     functions = [function for function in map(library_function, _FUNCTIONS) if function is not None]

@@ -1,8 +1,8 @@
-"""What the hypervisor asks of a CPU core: the port between it and an emulation engine.
+"""The interface between the hypervisor and a CPU core, which an emulation engine implements.
 
-A core is one physical CPU that starts at EL2 with everything above it (EL3) set up to stay out of the way.
-It executes the guest's EL1 and EL0, walks both stages of translation and raises real exceptions, which arrive
-in the hook. Only the hook and the time between two ``run`` calls may touch the state.
+A core is one physical CPU that starts at EL2, with EL3 set up to stay out of the way. It executes the guest's EL1 and
+EL0, walks both stages of translation and raises real exceptions, which call the hook. The state may be accessed only in
+the hook and between two calls of ``run``.
 """
 
 from __future__ import annotations
@@ -20,30 +20,30 @@ ExceptionHook = Callable[[int], None]
 
 
 UNLIMITED: Final = 1 << 62
-"""A budget of instructions that nobody uses up; the core keeps it as a signed number of 64 bits."""
+"""An instruction budget that is never used up, within the signed 64-bit number that holds it."""
 
 
 class StopReason(Enum):
-    """Why :meth:`CpuCore.run` has returned."""
+    """Why :meth:`CpuCore.run` returned."""
 
     STOP = "stop"
     """:meth:`CpuCore.stop` was called: by the hook, which makes the state exact, or from another thread."""
     BUDGET = "budget"
-    """The instructions that the guest was given are used up."""
+    """The instruction budget is used up."""
     REQUEST = "request"
     """:meth:`CpuCore.request_stop` was called."""
     WAIT = "wait"
-    """The guest has executed WFE, and :meth:`CpuCore.stop_at_wait` was asked for."""
+    """The guest has executed WFE, at which :meth:`CpuCore.stop_at_wait` asks to stop."""
     BREAKPOINT = "breakpoint"
     """The PC is at a breakpoint of :class:`ExecutionControl`."""
     STEP = "step"
-    """One instruction has been executed, see :attr:`ExecutionControl.stepping`."""
+    """One instruction has been executed; see :attr:`ExecutionControl.stepping`."""
     PAUSE = "pause"
     """:meth:`ExecutionControl.pause` was called."""
     COUNT = "count"
-    """So many instructions are executed as :attr:`ExecutionControl.limit` says."""
+    """The count of :attr:`ExecutionControl.limit` is reached."""
     WATCHPOINT = "watchpoint"
-    """The instruction at the PC is about to access what is watched, see :meth:`CpuCore.set_watchpoints`."""
+    """The instruction at the PC is about to access a watched range; see :meth:`CpuCore.set_watchpoints`."""
 
 
 FOR_DEBUGGER: Final = (
@@ -53,14 +53,14 @@ FOR_DEBUGGER: Final = (
     StopReason.COUNT,
     StopReason.WATCHPOINT,
 )
-"""Stops that the guest must not notice: it goes on as if it had not been stopped."""
+"""Stops that the guest must not notice: it continues as if it had not been stopped."""
 
 
 class CounterReads(Record):
-    """How CNTPCT_EL0 and CNTVCT_EL0 are read. Times are in nanoseconds, a tick is 16.
+    """How CNTPCT_EL0 and CNTVCT_EL0 are read. Times are in nanoseconds; a tick is 16.
 
-    Without ``host_start`` the counter is :meth:`CpuCore.elapsed` plus an offset, and a read takes ``cost``. With it, it
-    is the host's monotonic time since then. ``physical``: whether that holds for CNTPCT_EL0 too.
+    Without ``host_start`` the counter is :meth:`CpuCore.elapsed` plus an offset, and a read takes ``cost``. With it,
+    the counter is the host's monotonic time since then. ``physical``: whether that applies to CNTPCT_EL0 too.
     """
 
     cost: int
@@ -69,7 +69,7 @@ class CounterReads(Record):
 
 
 class WatchedRange(Record):
-    """``size`` bytes from a virtual address on, and which accesses to them are of interest."""
+    """``size`` bytes from a virtual address on, and the kinds of access to watch for."""
 
     address: int
     size: int
@@ -78,13 +78,13 @@ class WatchedRange(Record):
 
     @property
     def last(self) -> int:
-        """The address of the last byte; a range ends with the address space."""
+        """The address of the last byte; a range ends at the end of the address space at the latest."""
         return min(self.address + self.size, 1 << 64) - 1
 
 
 class WatchHit(Record):
-    """An access to a range, which is about to be made. ``number`` is the range's place among those that are watched,
-    ``address`` its first byte that is accessed."""
+    """An imminent access to a watched range. ``number`` is the index of the range, ``address`` its first byte
+    accessed."""
 
     number: int
     address: int
@@ -92,72 +92,72 @@ class WatchHit(Record):
 
 
 HitHandler = Callable[[WatchHit], bool]
-"""Says whether :meth:`CpuCore.run` is to end before the access."""
+"""Returns whether :meth:`CpuCore.run` is to end before the access."""
 
 
 class MoveHandler(Protocol):
-    """Executes MRS and MSR instructions in place of the core. Nothing else may touch the core meanwhile.
+    """Executes MRS and MSR instructions in place of the core. Nothing else may access the core meanwhile.
 
     ``encoding`` is op0 to op2 as in bits [20:5] of the instruction.
     """
 
     def read(self, encoding: int) -> int | None:
-        """The value that MRS reads (64 bits), or None to have the core execute it."""
+        """Return the 64-bit value that MRS reads, or None to let the core execute it."""
 
     def write(self, encoding: int, value: int) -> bool:
-        """Whether the handler has carried the MSR out; if not, the core executes it."""
+        """Execute the MSR and return True, or return False to let the core execute it."""
 
 
 class MmioWindow(Protocol):
     """A device in the physical address space. Widths are 1, 2, 4 or 8 bytes, values unsigned."""
 
     def read(self, offset: int, width: int) -> int:
-        """The ``width`` bytes at ``offset``."""
+        """Return the ``width`` bytes at ``offset``."""
 
     def write(self, offset: int, width: int, value: int) -> None:
         """Store ``width`` bytes at ``offset``."""
 
 
 class ExecutionControl(Protocol):
-    """Exact control of one core's execution, see :meth:`CpuCore.control`. Only while the guest is not executing, except
-    for :meth:`pause`."""
+    """Exact control of one core's execution; see :meth:`CpuCore.control`. May be used only while the guest is not
+    executing, except for :meth:`pause`."""
 
     unfinished: int
-    """How many instructions are counted, but not executed yet, of the block that the core was stopped in the middle of.
-    It belongs to the state of the guest, and goes with its registers."""
+    """The number of instructions in the block that the core was stopped in that are counted but not executed. It
+    belongs to the guest's state, along with its registers."""
 
     requested: int
-    """Stops that have been requested, and take effect at the end of the block; as :attr:`unfinished`."""
+    """Requested stops that take effect at the end of the block; part of the state like :attr:`unfinished`."""
 
     stepping: bool
-    """Whether :meth:`CpuCore.run` executes one instruction, and then returns :attr:`StopReason.STEP`."""
+    """Whether :meth:`CpuCore.run` executes one instruction and returns :attr:`StopReason.STEP`."""
 
     limit: int | None
-    """End :meth:`CpuCore.run` as soon as :meth:`executed` is that many, or more; None for no limit."""
+    """End :meth:`CpuCore.run` as soon as :meth:`executed` is at least this; None for no limit."""
 
     stepped: bool
-    """Whether the last :meth:`CpuCore.run` has executed an instruction, or taken an exception in its place; for one
-    that was stepping."""
+    """Whether the last :meth:`CpuCore.run` while stepping executed an instruction, or took an exception in its
+    place."""
 
     def set_breakpoints(self, addresses: Collection[int]) -> None:
-        """End :meth:`CpuCore.run` before the instructions at these virtual addresses, from now on, and at no others.
+        """End :meth:`CpuCore.run` before the instructions at these virtual addresses only, from now on.
 
-        One at the PC ends it at once: whoever goes on from a breakpoint steps first.
+        A breakpoint at the PC ends it at once, so continuing from a breakpoint takes a step first.
         """
 
     def executed(self) -> int:
-        """The instructions that have been counted, without those unfinished.
+        """Return the number of counted instructions, less the unfinished ones.
 
-        It never goes back. An instruction that is executed adds one; if it leaves its block for an exception, it also
-        adds what was left of the block, which is counted and not executed. An interrupt that is taken adds nothing.
+        It never decreases. Each executed instruction adds one; if it leaves its block with an exception, it also adds
+        the rest of the block, which is counted but not executed. An interrupt adds nothing.
         """
 
     def fetch(self, vaddr: int) -> int | None:
-        """The instruction word at a virtual address, as the core translates it now; None if it cannot."""
+        """Return the instruction word at a virtual address, as the core translates it now; None if it cannot."""
 
     def pause(self, wanted: bool = True) -> None:
-        """End :meth:`CpuCore.run` between two instructions, as soon as possible; or not, if that has not happened yet.
-        From any thread."""
+        """End :meth:`CpuCore.run` between two instructions, as soon as possible; with ``wanted`` false, withdraw the
+        request. May be called from any thread."""
 
 
 class CpuCore(Protocol):
@@ -169,96 +169,99 @@ class CpuCore(Protocol):
 
     @property
     def layout(self) -> StateLayout:
-        """Where things lie in a saved state."""
+        """The layout of a saved state."""
 
     @property
     def prefers_execute_on_demand(self) -> bool:
-        """Whether memory should be executable only once the guest executes from it, because stores to it are slow."""
+        """Whether memory should become executable only once the guest executes from it, because stores to executable
+        memory are slow."""
 
     @property
     def tlbi_heeds_stage1(self) -> bool:
-        """Whether TLBI by address forgets all of a stage-1 block, also where stage 2 maps it by smaller pieces."""
+        """Whether TLBI by address invalidates all of a stage-1 block, even if stage 2 maps it in smaller pieces."""
 
     @property
     def guest_watchpoints(self) -> bool:
         """Whether the guest's own watchpoints fire (DBGWCR<n>_EL1)."""
 
     def expect_user_code_everywhere(self) -> None:
-        """Note that EL0 executes in the upper half of the address space, which a core may have ruled out."""
+        """Announce that EL0 executes in the upper half of the address space, which a core may have ruled out."""
 
     def new_state(self) -> CpuState:
-        """Memory for one saved state, filled with the state of the core as it is now."""
+        """Allocate memory for one saved state, filled with the current state of the core."""
 
     def saver(self, state: CpuState) -> Callable[[], object]:
-        """A function that saves the core's state into ``state`` (a single call, for the exit path)."""
+        """Return a function that saves the core's state into ``state`` (a single call, for the exit path)."""
 
     def restorer(self, state: CpuState) -> Callable[[], object]:
-        """A function that loads ``state`` into the core (a single call, for the exit path)."""
+        """Return a function that loads ``state`` into the core (a single call, for the exit path)."""
 
     def pstate_writer(self) -> Callable[[int], object]:
-        """A function that sets PSTATE and makes the core take notice of a changed Exception level."""
+        """Return a function that sets PSTATE and makes the core apply a changed Exception level."""
 
     def read_sysreg(self, reg: SysReg) -> int:
-        """The value of a system register as the core holds it; 0 if it has none of that encoding."""
+        """Return the value of a system register in the core; 0 if it has none with that encoding."""
 
     def has_sysreg(self, reg: SysReg) -> bool:
-        """Whether the core has a register of that encoding. Reading it may have the effects of a read."""
+        """Return whether the core has a register with that encoding. This may have the side effects of a read."""
 
     def write_sysreg(self, reg: SysReg, value: int) -> None:
-        """Write a system register, with the side effects of that register on the core."""
+        """Write a system register, with its side effects on the core."""
 
     def sysreg_writer(self, reg: SysReg) -> Callable[[int], object]:
-        """A function that does the same for one register (a single call, for the exit path)."""
+        """Return a function that writes one register as :meth:`write_sysreg` does (a single call, for the exit
+        path)."""
 
     def current_el(self) -> int:
-        """The Exception level that the guest executes at; for use inside a :class:`MoveHandler`."""
+        """Return the guest's Exception level; for use inside a :class:`MoveHandler`."""
 
     def set_flags(self, nzcv: int) -> None:
         """Set the condition flags (N in bit 31 to V in bit 28); for use inside a :class:`MoveHandler`."""
 
     def set_exception_hook(self, hook: ExceptionHook | None, *, system_calls: bool = True) -> None:
-        """Set who is called for every exception that the core takes to EL1 or EL2. Without ``system_calls`` the core
-        may enter the vector of EL1 by itself for SVC from AArch64. Quick: it changes with the vCPU."""
+        """Set the function to call for every exception that the core takes to EL1 or EL2. Without ``system_calls`` the
+        core may handle SVC from AArch64 to EL1 itself. This is fast, because the hook changes with the vCPU."""
 
     def set_move_hook(self, crns: Collection[int], handler: MoveHandler) -> None:
-        """Have ``handler`` asked about each MRS and MSR of a register with one of these CRn, before any trap.
+        """Call ``handler`` for each MRS and MSR of a register with one of these CRn, before any trap.
 
-        Quick where the CRn are those of before: the handler changes with the vCPU.
+        This is fast if the CRn stay the same, because the handler changes with the vCPU.
         """
 
     def watch_code(self, first: int, last: int, callback: Callable[[int], None]) -> Callable[[], None]:
-        """Have ``callback(vaddr)`` called before each instruction at ``first`` to ``last`` (virtual addresses).
+        """Call ``callback(vaddr)`` before each instruction at the virtual addresses ``first`` to ``last``.
 
-        Nothing but system registers may be read inside. The function that is returned ends it; not from inside.
+        The callback may only read system registers. The returned function ends this; it must not be called from the
+        callback.
         """
 
     def stop_before(self, vaddr: int, wanted: Callable[[], bool]) -> None:
-        """From now on, end :meth:`run` with :attr:`StopReason.STOP` before the instruction at ``vaddr`` (virtual) is
-        executed, whenever ``wanted()`` is true; it is asked each time that the guest gets there.
+        """From now on, end :meth:`run` with :attr:`StopReason.STOP` before the instruction at virtual address ``vaddr``
+        executes, if ``wanted()`` is true at that time.
 
-        The state is exact, in the middle of a block too. Accesses to memory become slower for good.
+        The state is exact, in the middle of a block too. Memory accesses become permanently slower.
         """
 
     def set_watchpoints(self, ranges: Sequence[WatchedRange], hit: HitHandler) -> None:
-        """Ask ``hit`` before each access of the guest to one of these ranges and no others, from now on, and end
-        :meth:`run` with :attr:`StopReason.WATCHPOINT` if it says so.
+        """From now on, call ``hit`` before each access of the guest to one of these ranges, and end :meth:`run` with
+        :attr:`StopReason.WATCHPOINT` if it returns true.
 
-        The PC is at the instruction then, nothing is changed or counted of it, and its exceptions are not reported. It
-        may have accessed addresses outside of the range already, where it accesses more than one. The first instruction
-        after a hit is executed without being asked about again. Instructions are counted from now on. Only while the
-        guest is not executing. Raises :class:`WatchingError` if the core cannot, and :class:`EngineError` for
-        more than it can.
+        The PC is then at the instruction, which has changed and counted nothing, and whose exceptions are not reported.
+        If it makes several accesses, it may have made those outside the range. The first instruction after a hit
+        executes without another call. Instructions are counted from now on. May be called only while the guest is not
+        executing. Raises :class:`WatchingError` if the core does not support it, and :class:`EngineError` for too many
+        ranges.
         """
 
     def control(self) -> ExecutionControl:
-        """Exact control of the execution, for a debugger. Raises :class:`EngineError` where the core has none.
+        """Return the exact control of the execution, for a debugger. Raises :class:`EngineError` if the core has none.
 
-        Nothing changes for the guest by it: it executes the same instructions, with the same counts, budgets and
-        exits. Instructions are counted from now on.
+        It does not affect the guest, which executes the same instructions with the same counts, budgets and exits.
+        Instructions are counted from now on.
         """
 
     def go_on_from(self, unfinished: int, requested: int) -> None:
-        """Set :attr:`ExecutionControl.unfinished` and :attr:`ExecutionControl.requested` to what was saved with the
+        """Set :attr:`ExecutionControl.unfinished` and :attr:`ExecutionControl.requested` to the values saved with the
         registers. Raises :class:`EngineError` as :meth:`control` does, unless they are 0."""
 
     def hush(self, quiet: bool) -> None:
@@ -268,72 +271,74 @@ class CpuCore(Protocol):
         """Execute from ``pc`` until it is stopped. Raises :class:`EngineError` when the engine gives up."""
 
     def stop(self) -> None:
-        """End :meth:`run`. From another thread it stops in mid-instruction: the guest must not be resumed."""
+        """End :meth:`run`. From another thread this stops in the middle of an instruction, and the guest must not be
+        resumed."""
 
     def count_instructions(self) -> None:
-        """Count executed instructions from now on, and make budgets and requests work. Once is enough.
+        """Count executed instructions from now on, which budgets and requests require. Further calls have no effect.
 
-        They are counted a block at a time, when it is begun; a block that is left by an exit and entered again in its
-        middle counts the rest twice. The count is the same in every run of the same guest.
+        Instructions are counted a block at a time, when it begins; a block that is left by an exit and entered again in
+        its middle counts the rest twice. The count is the same in every run of the same guest.
         """
 
     def instruction_count(self) -> int:
-        """How many instructions have been counted."""
+        """Return the number of instructions counted."""
 
     def elapsed(self) -> int:
-        """Instructions counted, plus all that was spent: nanoseconds, where an instruction takes one."""
+        """Return the instructions counted plus all time spent, in nanoseconds: an instruction takes one."""
 
     def spend(self, nanoseconds: int) -> None:
-        """Let time pass without an instruction, and take it from the budget if there is one."""
+        """Let time pass without instructions, and deduct it from the budget if there is one."""
 
     def answer_counters(self, reads: CounterReads) -> None:
-        """Read the counters in place of the :class:`MoveHandler`, as it would, wherever possible. A core may ignore
-        this."""
+        """Read the counters wherever possible in place of the :class:`MoveHandler`, with the same results. A core may
+        ignore this."""
 
     def set_counter_offset(self, nanoseconds: int) -> None:
-        """How far the counter of :meth:`answer_counters` is ahead of :meth:`elapsed`."""
+        """Set how far the counter of :meth:`answer_counters` is ahead of :meth:`elapsed`."""
 
     def set_el0_counters(self, *, physical: bool, virtual: bool) -> None:
-        """Which counters EL0 may read (CNTKCTL_EL1.EL0PCTEN and EL0VCTEN)."""
+        """Set which counters EL0 may read (CNTKCTL_EL1.EL0PCTEN and EL0VCTEN)."""
 
     def set_budget(self, instructions: int) -> None:
-        """Stop before the block that would exceed this many instructions from now on. Only while the guest is not
-        executing: between two runs, or inside a hook."""
+        """Stop before the block that would exceed this many instructions from now on. May be called only while the
+        guest is not executing: between two runs, or inside a hook."""
 
     def budget_left(self) -> int:
-        """How many instructions of the budget are left."""
+        """Return the instructions left in the budget."""
 
     def stop_at_wait(self, stop: bool) -> None:
-        """Whether to end :meth:`run` at a WFE from now on; a core may ignore this. Only while the guest is not
-        executing."""
+        """Set whether to end :meth:`run` at a WFE from now on; a core may ignore this. May be called only while the
+        guest is not executing."""
 
     def request_stop(self) -> None:
-        """End :meth:`run` between two instructions, as soon as possible. Safe from any thread and in any hook."""
+        """End :meth:`run` between two instructions, as soon as possible. May be called from any thread and in any
+        hook."""
 
     def map_device(self, paddr: int, size: int, device: MmioWindow) -> None:
-        """Put a device at a host-physical address; multiples of 4 KiB. Its accesses do not exit."""
+        """Map a device at a host-physical address; multiples of 4 KiB. Its accesses do not exit."""
 
     def map_memory(self, paddr: int, size: int, host_address: int) -> None:
-        """Put host memory at a host-physical address; multiples of 4 KiB."""
+        """Map host memory at a host-physical address; multiples of 4 KiB."""
 
     def flush_tlb(self) -> None:
-        """Forget all cached translations of both stages."""
+        """Invalidate all cached translations of both stages."""
 
     def forget_code(self, paddr: int, size: int) -> None:
-        """Forget translated code of the pages of a host-physical range, which was written from outside. Only while the
-        guest is stopped."""
+        """Discard the translated code of the pages of a host-physical range that was written from outside. May be
+        called only while the guest is stopped."""
 
     def flush_code(self) -> None:
-        """Forget translated code, after memory that the guest executes was written from outside."""
+        """Discard all translated code, after memory that the guest executes was written from outside."""
 
     def read_virtual(self, vaddr: int, size: int) -> bytes | None:
-        """Read guest memory through both stages as the core is now; None where a translation fails."""
+        """Read guest memory through both stages in the core's current state; None if a translation fails."""
 
     def fetcher(self) -> Callable[[int], int | None]:
-        """A function from a virtual address to the instruction there, a 32-bit word; None where a fetch faults."""
+        """Return a function from a virtual address to the 32-bit instruction there, None if a fetch faults."""
 
     def translate(self, vaddr: int) -> int | None:
-        """The host-physical address of ``vaddr`` for a read, as the core translates it; None if it faults."""
+        """Return the host-physical address of ``vaddr`` for a read, as the core translates it; None if it faults."""
 
     def close(self) -> None:
         """Release the engine. The mapped host memory must outlive this call."""

@@ -1,14 +1,14 @@
-"""Changes of PSTATE whose consequences the engine misses.
+"""Makes changes of PSTATE take effect where the engine misses them.
 
 ``helper_exception_return``
-    sets PSTATE.IL for an illegal exception return, or copies it from SPSR_EL1, and nothing looks at it. The next
-    instruction has to take the Illegal Execution state exception (EC 0x0E; DDI 0487, D1.3.4, "Illegal exception returns
-    from AArch64 state", and D1.4.1, "The Illegal Execution state exception"). Nothing but an exception return sets it,
+    sets PSTATE.IL for an illegal exception return, or copies it from SPSR_EL1, but nothing checks it. The next
+    instruction must take the Illegal Execution state exception (EC 0x0E; DDI 0487, D1.3.4, "Illegal exception returns
+    from AArch64 state", and D1.4.1, "The Illegal Execution state exception"). Only an exception return sets the bit,
     so the stub raises the exception as soon as the engine's function has set it.
 
 ``helper_msr_i_daifclear``
     is MSR DAIFClr. Software step becomes active at EL1 when PSTATE.D is cleared (D2.12, "Software Step exceptions"), as
-    with MSR DAIF, but the engine goes on with what it has computed before. The stub has it computed again.
+    with MSR DAIF, but the engine keeps using flags computed before. The stub has them computed again.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from arm_vcpu_cli.engine.unicorn_api import library_function
 _RETURN, _UNMASK = "helper_exception_return_aarch64", "helper_msr_i_daifclear_aarch64"
 _FUNCTIONS: Final = "raise_exception_aarch64", "arm_rebuild_hflags_aarch64", "cpu_get_tb_cpu_state_aarch64"
 """(state, exception, syndrome, Exception level) raises an exception; (state) computes the flags that blocks depend on;
-(state, and where PC, base and flags go) tells them."""
+(state, and the addresses for PC, base and flags) returns them."""
 _RETURN_STUB: Final = bytes.fromhex(
     "53"  # push rbx
     "4889fb"  # mov rbx, rdi
@@ -64,8 +64,8 @@ _RETURN_STUB: Final = bytes.fromhex(
     "5b"  # pop rbx
     "ff2509000000"  # jmp [rip + raise]
 )
-"""(state, address), x86-64, System V. It leaves two exceptions that come first to the engine: a misaligned PC, and a
-software step exception that is pending (0b110 in bits 31 to 29 of the flags)."""
+"""(state, address), x86-64, System V. It leaves two exceptions with a higher priority to the engine: a misaligned PC,
+and a software step exception that is pending (0b110 in bits 31 to 29 of the flags)."""
 _UNMASK_STUB: Final = bytes.fromhex(
     "40f6c608"  # test sil, 8
     "742e"  # je pass
@@ -83,14 +83,15 @@ _UNMASK_STUB: Final = bytes.fromhex(
     "ff251c000000"  # jmp [rip + recompute]
     "ff2506000000"  # pass: jmp [rip + original]
 )
-"""(state, bits of DAIF). At EL0 the original may raise an exception, and finds out by its return address where that is.
+"""(state, bits of DAIF). At EL0 the original may raise an exception, and determines the instruction from its return
+address.
 
-Behind each stub lie the original function, those of :data:`_FUNCTIONS`, and the offsets in the state of whether it is
-AArch64, of PSTATE, the PC and MDSCR_EL1."""
+Each stub is followed by the original function, those of :data:`_FUNCTIONS`, and the offsets in the state of the AArch64
+flag, PSTATE, the PC and MDSCR_EL1."""
 
 
 def heed_pstate() -> Interposition | None:
-    """Have the engines of this process do both, from now on; None if that is not possible."""
+    """Make the engines of this process do both from now on; return None if that is impossible."""
     functions = [function for function in map(library_function, _FUNCTIONS) if function is not None]
     if len(functions) != len(_FUNCTIONS):
         return None

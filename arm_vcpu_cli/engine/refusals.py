@@ -1,11 +1,11 @@
-"""Words that the engine's translator gives up on become undefined instructions, not the end of the process.
+"""Turns words that the engine's translator gives up on into undefined instructions instead of the end of the process.
 
 The translator has assertions that unallocated words can fail: it prints a line and calls ``abort``. That call is
-redirected to a stub (``interposition``). The stub looks for the calling thread in a table, and if a guest runs on it,
+redirected to a stub (``interposition``). The stub looks up the calling thread in a table, and if a guest runs on it,
 leaves the translator through the engine's own function for an undefined instruction. At that point the engine is at the
 beginning of the block, of which nothing has been executed. So the block is begun again, while another stub makes the
-translator produce blocks of one instruction. The next word that it refuses is a block of its own, and the exception is
-the guest's. What the translator prints would appear in the guest's output, so it is not printed.
+translator produce blocks of one instruction. The next word that it refuses is a block of its own, and the guest takes
+the exception. The translator's message, which would appear in the guest's output, is suppressed.
 
 On hosts that the stub is not written for, the assertion still ends the process.
 """
@@ -46,8 +46,8 @@ _ABORT_STUB: Final = bytes.fromhex(
     "4883ec08"  # sub rsp, 8
     "ff250c000000"  # jmp [rip + raise]
 )
-"""Behind it lie the original function, the engine's function of (state, exception, syndrome, target EL) that raises an
-exception and does not return, and the address of the table."""
+"""It is followed by the original function, the engine's function of (state, exception, syndrome, target EL) that raises
+an exception and does not return, and the address of the table."""
 _TRANSLATE_STUB: Final = bytes.fromhex(
     "64488b042510000000"  # mov rax, fs:[16]
     "4c8b1530000000"  # mov r10, [rip + table]
@@ -61,25 +61,26 @@ _TRANSLATE_STUB: Final = bytes.fromhex(
     "450b4218"  # found: or r8d, [r10 + 24]
     "ebf4"  # jmp pass
 )
-"""(CPU, PC, base, flags, flags of the translation: in its low bits the most instructions of the block, 0 for any)."""
+"""(CPU, PC, base, flags, flags of the translation: the low bits limit the number of instructions in the block, 0 for no
+limit)."""
 _SAY_NOTHING: Final = bytes.fromhex("31c0c3")  # xor eax, eax; ret
 
 THREAD, _STATE, COUNT, SINGLY = 0, 1, 2, 3
-"""The words of an entry: the thread that executes a guest, the engine's state, how many words were refused, and 1 for
+"""The words of an entry: the thread that executes a guest, the engine's state, the number of refused words, and 1 for
 blocks of one instruction."""
 FREE: Final = 1
-"""No thread. (0 is the end of the table.)"""
+"""The entry is free. (0 marks the end of the table.)"""
 _ENTRY_WORDS: Final = 4
 _ENTRIES: Final = 64
 _STRUCTURE: Final = 4096
 _STATE_REACH: Final = 0x1_0000
 X0_IN_STATE: Final = 64
-"""Behind the sixteen registers of AArch32, 32 bits each."""
+"""X0 follows the sixteen 32-bit registers of AArch32."""
 _SENTINELS: Final = 0x5E27_11A1_0C0D_E5E5, 0xA3D8_EE5E_F3F2_1A1A
 
 
 class Table:
-    """The table that the stub looks in. Each engine takes an entry and gives it back when it is closed."""
+    """The table that the stub searches. Each engine takes an entry, and returns it when it is closed."""
 
     def __init__(self) -> None:
         self._memory = (ctypes.c_int64 * (_ENTRIES * _ENTRY_WORDS + 1))()
@@ -92,11 +93,11 @@ class Table:
 
     @property
     def address(self) -> int:
-        """Where it is."""
+        """The address of the table."""
         return ctypes.addressof(self._memory)
 
     def take(self, state: int) -> Entry | None:
-        """An entry for the engine whose state is at this address; None if all are taken."""
+        """Return an entry for the engine whose state is at this address; None if all are taken."""
         if not self._unused:
             return None
         number = self._unused.pop()
@@ -106,14 +107,14 @@ class Table:
 
 
 class Entry:
-    """What the stub knows of one engine. ``words`` are as :data:`THREAD` and the others number them."""
+    """The stub's entry for one engine. ``words`` are numbered by :data:`THREAD` and the others."""
 
     def __init__(self, words: memoryview, unused: Callable[[], None] = lambda: None) -> None:
         self.words = words
         self._unused = unused
 
     def give_back(self) -> None:
-        """The engine is gone."""
+        """Free the entry, because the engine is gone."""
         self.words[THREAD] = FREE
         unused, self._unused = self._unused, lambda: None
         unused()
@@ -121,7 +122,7 @@ class Entry:
 
 @cache
 def refusals() -> Table | None:
-    """The table of this process; None if the assertions cannot be caught."""
+    """Return the table of this process; None if the assertions cannot be caught."""
     raising = library_function(_RAISE)
     if raising is None or state_place() is None:
         return None
@@ -134,7 +135,7 @@ def refusals() -> Table | None:
 
 
 def entry_of(engine: Engine) -> Entry:
-    """An entry for an engine; one without effect if the assertions cannot be caught."""
+    """Return an entry for an engine; it has no effect if the assertions cannot be caught."""
     table, place = refusals(), state_place()
     if table is not None and place is not None:
         pointer, distance = place
@@ -145,20 +146,22 @@ def entry_of(engine: Engine) -> Entry:
 
 
 def register_address(state: int, layout: StateLayout, offset: int) -> int:
-    """Where the core itself has what lies at an offset of its saved state; ``state`` is where its registers are,
-    0 for the offset from there."""
+    """Return the address in the core of an offset in its saved state; ``state`` is the address of its registers, 0 to
+    get the offset from there."""
     return state + X0_IN_STATE + offset - layout.x0
 
 
 @cache
 def state_place() -> tuple[int, int] | None:
-    """(offset in the engine's structure of a pointer, distance of the state from there), None if not found."""
+    """Return (offset in the engine's structure of a pointer, distance of the state from its target), None if not
+    found."""
     build = known_build()
     return find_state() if build is None else build.state
 
 
 def find_state() -> tuple[int, int] | None:
-    """:func:`state_place` by experiment: of all pointers in the structure, the one that leads to two registers."""
+    """Find :func:`state_place` by experiment: among all pointers in the structure, the one that leads to two
+    registers."""
     engine = Engine("cortex-a72")
     try:
         for number, value in zip((0, 1), _SENTINELS, strict=True):
@@ -177,7 +180,7 @@ def find_state() -> tuple[int, int] | None:
 
 
 def _writable_memory() -> list[tuple[int, int]]:
-    """The process's writable mappings, as far as the system reports them."""
+    """Return the process's writable mappings, as far as the system reports them."""
     try:
         lines = Path("/proc/self/maps").read_text(encoding="ascii", errors="replace").splitlines()
     except OSError:

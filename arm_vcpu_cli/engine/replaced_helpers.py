@@ -1,11 +1,11 @@
-"""Functions that translated code calls, replaced by stubs of our own.
+"""Replaces functions that translated code calls by stubs.
 
-They are not called through the library's table (``interposition``): the translator has their addresses, and looks up by
-them what it needs to know of a function. So its function for calls, ``tcg_gen_callN``, is redirected. For a function
-that is to be replaced, the stub has the call emitted as usual, and puts the replacement's address into it. To find the
-operation that was emitted, the stub emits one more and removes it again: each has a link to the one before.
+These are not called through the library's table (``interposition``): the translator has their addresses, and uses them
+to look up the properties of a function. So its function for calls, ``tcg_gen_callN``, is redirected. For a function to
+be replaced, the stub has the call emitted as usual, then inserts the replacement's address. To find the emitted
+operation, the stub emits one more and removes it again: each is linked to the previous one.
 
-The translator does this once for each place in the guest's code. What runs there afterwards costs no more than the
+The translator does this once for each place in the guest's code. Executing it afterwards costs no more than the
 replacement itself.
 """
 
@@ -54,7 +54,7 @@ _CALL_STUB: Final = bytes.fromhex(
     "5b"  # pop rbx
     "ff2518000000"  # jmp [rip + remove_op]
 )
-"""(translator, function, result, number of arguments, arguments); x86-64, System V. Behind it lie the original
+"""(translator, function, result, number of arguments, arguments); x86-64, System V. It is followed by the original
 function, the address of the table (pairs of a function and its replacement, up to a function of 0), and the
 translator's functions of (translator, kind) that emits an operation, and of (translator, operation) that removes it. An
 operation begins with its kind, a link to the next one, and the address of the link of the one before; its arguments
@@ -62,9 +62,9 @@ follow."""
 
 
 def replace_helpers(stubs: Mapping[str, bytes], *words: int) -> Interposition | None:
-    """Replace functions by stubs in all code that is translated from now on; None if that is not possible.
+    """Replace functions by stubs in all code translated from now on; return None if that is impossible.
 
-    Behind each stub, at the next multiple of 8, lie the address of the function and ``words``.
+    Each stub is followed, at the next multiple of 8, by the address of the function and ``words``.
     """
     emit, remove = library_function(_EMIT), library_function(_REMOVE)
     functions = [library_function(name) for name in stubs]
@@ -79,6 +79,6 @@ def replace_helpers(stubs: Mapping[str, bytes], *words: int) -> Interposition | 
         return None
     pairs = [word for pair in zip(found, replacements, strict=True) for word in pair]
     table = (ctypes.c_uint64 * (len(pairs) + 1))(*pairs, 0)
-    # The library still looks in it while the interpreter destroys its objects.
+    # The library still reads it while the interpreter destroys its objects.
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(table))
     return interpose({_CALL: _CALL_STUB}, (ctypes.addressof(table), emit, remove), again=True)

@@ -1,10 +1,11 @@
-"""Where a number lies in a block of memory."""
+"""Finds a number in a block of memory."""
 
 from __future__ import annotations
 
 
 def places_of(value: int, block: bytes, size: int) -> list[int]:
-    """The offsets in ``block``, multiples of ``size``, at which ``value`` lies as ``size`` bytes, little-endian."""
+    """Return the offsets in ``block``, multiples of ``size``, at which ``value`` is stored as ``size`` bytes,
+    little-endian."""
     pattern = value.to_bytes(size, "little")
     found = []
     at = block.find(pattern)
