@@ -1,6 +1,6 @@
-"""The machine code of the stubs (see ``stubs``), by the architecture of the host.
+"""The machine code of the stubs (see ``stubs``), by the host's architecture.
 
-Arguments come as the host's C calling convention has them: System V on x86-64, AAPCS64 on AArch64.
+Arguments follow the host's C calling convention: System V on x86-64, AAPCS64 on AArch64.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from arm_vcpu_cli.record import Record
 
 
 class Code(Record):
-    """The stubs of one architecture; without ``read`` that of ``move`` stands in for it, and without ``used_up`` every
+    """The stubs of one architecture; without ``read`` the ``move`` stub replaces it, and without ``used_up`` every
     block calls ``block_unasked``."""
 
     block: bytes
@@ -303,4 +303,4 @@ _AARCH64: Final = Code(
     ),
 )
 CODE: Final = MappingProxyType({"x86_64": _X86_64, "amd64": _X86_64, "aarch64": _AARCH64, "arm64": _AARCH64})
-"""The stubs by the name of the host's architecture. All of these hosts pass the first four arguments in registers."""
+"""The stubs by the host's architecture. All of these hosts pass the first four arguments in registers."""

@@ -1,16 +1,16 @@
-"""A few machine instructions of the host that the engine calls where Python would be too slow.
+"""Short machine code that the engine calls where Python would be too slow.
 
-The block stub runs at the start of every block of guest code: it counts instructions and stops the engine once a
-budget is used up, or when another thread has requested it. Only there, between two instructions, can a guest be stopped
-and resumed. The move stub runs for every MRS or MSR, and calls Python only for those whose CRn is wanted, with their
-encoding packed into one word. The read stub does the same for MRS, and answers reads of the counters from the words in
-which it and the block stub count.
+The block stub runs at the start of every block of guest code: it counts instructions and stops the engine once a budget
+is used up, or when another thread requests it. Only there, between two instructions, can a guest be stopped and
+resumed. The move stub runs for every MRS or MSR, and calls Python only for those with a wanted CRn, with their encoding
+packed into one word. The read stub does the same for MRS, and answers reads of the counters from the words in which it
+and the block stub count.
 
-There are two block stubs. ``block`` looks for a request each time. ``block_unasked`` looks only when its budget seems
+There are two block stubs. ``block`` checks for a request each time. ``block_unasked`` checks only when its budget seems
 to be used up, and ``ask`` makes it seem so from another thread. A request may be lost, because the stub does not lock
 the word that it counts in; but no count is ever lost, so the other thread repeats the request until it has been seen.
-When translated code counts by itself (``inline_counting``), it calls ``used_up`` when it finds the budget used up. That
-looks in the same way, and leaves the engine at once, or lets the engine check whether anybody else wants it to stop.
+When translated code counts by itself (``inline_counting``), it calls ``used_up`` when the budget is used up. That
+checks in the same way, and leaves the engine at once, or lets the engine check for other requests to stop.
 
 If the host has another architecture, or refuses executable memory, functions in Python do the same.
 """
@@ -33,36 +33,37 @@ BLOCK_CALLBACK: Final = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint64,
 MOVE_CALLBACK: Final = ctypes.CFUNCTYPE(
     ctypes.c_uint32, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_void_p, ctypes.c_void_p
 )
-"""(engine, register, the engine's description, user data) -> nonzero if the instruction is done with."""
+"""(engine, register, the engine's description, user data) -> nonzero if the instruction is complete."""
 NATIVE_MOVE_CALLBACK: Final = ctypes.CFUNCTYPE(
     ctypes.c_uint32, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_uint32, ctypes.c_void_p
 )
-"""The same behind the native stub: the packed encoding takes the place of the description."""
+"""The same for the native stub, with the packed encoding in place of the description."""
 _ASK_FUNCTION: Final = ctypes.PYFUNCTYPE(None, ctypes.c_void_p)
 STOP_FUNCTION: Final = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 LEAVE_FUNCTION: Final = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint32)
 REGISTER_FUNCTION: Final = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)
-"""(engine, register, where its value is or goes) -> status"""
+"""(engine, register, address of its value) -> status"""
 CLOCK_FUNCTION: Final = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.c_void_p)
-"""(clock, where seconds and nanoseconds go) -> status"""
+"""(clock, address for seconds and nanoseconds) -> status"""
 
 
 ASKED: Final = -1 << 63
-"""Added to the budget of ``block_unasked`` by ``ask``: the next block finds it used up, takes this away again and looks
-for a request."""
+"""``ask`` adds this to the budget of ``block_unasked``: the next block finds the budget used up, removes this again and
+checks for a request."""
 
 
 class BlockWords(ctypes.Structure):
-    """What the block stub works on. ``budget``: instructions left; a block that would exceed it is not begun.
-    ``stop``: the function that it then calls. ``request``: nonzero asks for a stop at the next block. ``base``: the
-    budget, plus the instructions executed and the time spent so far. ``engine`` and ``leave``: for ``used_up``, the
-    engine and its function of (engine, 0) that leaves translated code where a stop has been asked for.
+    """The words of the block stub. ``budget``: instructions left; a block that would exceed it is not begun. ``stop``:
+    the function that it then calls. ``request``: nonzero asks for a stop at the next block. ``base``: the budget, plus
+    the instructions executed and the time spent so far. ``engine`` and ``leave``: for ``used_up``, the engine and its
+    function of (engine, 0) that leaves translated code after a request to stop.
 
-    The rest is for stops at chosen instructions (``exact_control``). ``size``: how many instructions the block has that
-    was not begun. ``armed``: how many virtual addresses are at ``addresses``; a block with an instruction at one of
-    them is not begun, and ``hit`` set. With ``pause`` no block is begun. These are looked at only where a stop is asked
-    for, so the budget keeps :data:`ASKED` as long as any is set. ``pc``: where the address of the block is, if it is
-    not an argument."""
+    The rest is for stops at chosen instructions (``exact_control``). ``size``: the number of instructions in the block
+    that was not begun. ``armed``: the number of virtual addresses at ``addresses``; a block with an instruction at one
+    of them is not begun, and sets ``hit``. With ``pause`` no block is begun. These are checked only along with
+    requests, so the budget keeps :data:`ASKED` while any is set. ``pc``: the place of the block's address, if that is
+    not an argument.
+    """
 
     _fields_ = (
         ("budget", ctypes.c_int64),
@@ -81,17 +82,17 @@ class BlockWords(ctypes.Structure):
 
 
 class MoveWords(ctypes.Structure):
-    """What a move stub works on: the function for what is let through, and the wanted CRn as a bit set."""
+    """The words of a move stub: the function to call, and the wanted CRn as a bit set."""
 
     _fields_ = (("function", ctypes.c_void_p), ("wanted", ctypes.c_uint32))
 
 
 class ReadWords(ctypes.Structure):
-    """What the read stub works on; the first two are those of a move stub.
+    """The words of the read stub; the first two are those of a move stub.
 
-    ``answered``: bits 0 and 1 say whether it answers reads of CNTPCT_EL0 and CNTVCT_EL0 at EL1, bits 2 and 3 whether
-    at EL0 too. The counter is ``base`` less the budget of ``block``, plus ``offset``; a read takes ``cost`` from the
-    budget and adds it to ``spent``. With ``host_clock``, which is clock_gettime(), it is the host's monotonic time less
+    In ``answered``, bits 0 and 1 enable answers to reads of CNTPCT_EL0 and CNTVCT_EL0 at EL1, bits 2 and 3 also at EL0.
+    The counter is ``base`` less the budget of ``block``, plus ``offset``; a read takes ``cost`` from the budget and
+    adds it to ``spent``. With ``host_clock``, the address of clock_gettime(), it is the host's monotonic time less
     ``start``. All of these are nanoseconds; a tick is 16. ``get`` and ``put`` read and write a register of the engine.
     """
 
@@ -128,11 +129,11 @@ _USED_UP_AT: Final = 1024
 
 
 class Stubs:
-    """The functions, by their addresses; ``native`` says whether they are machine code.
+    """The functions, by address; ``native`` is whether they are machine code.
 
-    Only machine code has a ``block_unasked``, with ``ask`` to be called with the address of its words, and only that of
-    some hosts a ``read`` and ``used_up``. A native move stub gives Python the packed encoding; without one Python is
-    called for every MRS or MSR and gets the engine's description.
+    Only machine code has a ``block_unasked``, with an ``ask`` that takes the address of its words, and only that of
+    some hosts has a ``read`` and ``used_up``. A native move stub passes the packed encoding to Python; without one
+    Python is called for every MRS or MSR with the engine's description.
     """
 
     def __init__(
@@ -157,15 +158,15 @@ class Stubs:
 
 
 def packed_encoding(description: int) -> int:
-    """The packed encoding that the engine's description at an address stands for."""
+    """Return the packed encoding of the engine's description at an address."""
     move = MoveDescription.from_address(description)
     return SysReg(move.op0, move.op1, move.crn, move.crm, move.op2).packed
 
 
 def load_stubs(*, native: bool = True) -> Stubs:
-    """The stubs for this host: machine code where that is known and allowed, unless ``native`` is false.
+    """Return the stubs for this host: machine code if available and permitted, unless ``native`` is false.
 
-    All of a process share those in machine code.
+    Stubs in machine code are shared by the whole process.
     """
     return (_native_stubs() if native else None) or _python_stubs()
 
@@ -178,7 +179,7 @@ def _native_stubs() -> Stubs | None:
 
 
 def host_clock_function() -> int | None:
-    """The address of clock_gettime() where its clock 1 is that of ``time.monotonic``, else None."""
+    """Return the address of clock_gettime() if its clock 1 is that of ``time.monotonic``, else None."""
     if not is_linux():
         return None
     try:
@@ -241,7 +242,7 @@ def _has_armed(words: BlockWords, address: int, size: int) -> bool:
 
 
 def _works(stubs: Stubs) -> bool:
-    """Run the stubs on made-up arguments: they must do what the functions in Python do."""
+    """Run the stubs on test arguments; return whether they do the same as the functions in Python."""
     return (
         _blocks_work(stubs)
         and _moves_work(stubs)
@@ -279,7 +280,8 @@ def _blocks_work(stubs: Stubs) -> bool:
 
 
 def _armed_blocks_work(run: Callable[[BlockWords, int, int], object], stop: Any) -> bool:
-    """Whether blocks that contain an armed address are not begun; ``run`` is a block of (words, address, size)."""
+    """Return whether blocks that contain an armed address are not begun; ``run`` is a block of (words, address,
+    size)."""
     armed = (ctypes.c_uint64 * 2)(0x1008, 0x2000)
     words = BlockWords(stop=ctypes.cast(stop, ctypes.c_void_p), armed=2)
     words.addresses = ctypes.addressof(armed)
@@ -307,7 +309,7 @@ def _used_up_works(used_up_stub: int) -> bool:
     used_up = BLOCK_CALLBACK(used_up_stub)
 
     def run(instructions: int, budget: int, request: int) -> int:
-        """As behind a block of so many instructions that began with this budget."""
+        """Run as after a block of ``instructions`` instructions that began with this budget."""
         words.budget, words.request = budget - instructions, request
         told.append("block")
         used_up(ctypes.addressof(words), 0, instructions, ctypes.addressof(words))
@@ -387,8 +389,8 @@ def _reads_work(read_stub: int) -> bool:
         run_read(2, 0b0001),  # not answered
         run_read(2, 0b0010),  # at EL1
         run_read(1, 0b0001),  # at EL0
-        run_read(1, 0b0101),  # wherever it is
-        run_read(1, 0b0101),  # more than is left
+        run_read(1, 0b0101),  # at any Exception level
+        run_read(1, 0b0101),  # costs more than the budget
     ]
     words.host_clock = ctypes.cast(host_clock, ctypes.c_void_p)
     results.append(run_read(2, 0b1010))

@@ -1,4 +1,4 @@
-"""The hooks for a core's exceptions and system-register moves, exchanged with each vCPU without the engine."""
+"""The hooks for a core's exceptions and system-register moves, switched with each vCPU without involving the engine."""
 
 from __future__ import annotations
 
@@ -24,13 +24,12 @@ _KINDS: Final = tuple(_NOT_SYNCHRONOUS.get(number, 0) for number in range(_NUMBE
 
 Wrapper = Callable[[ExceptionHook], ExceptionHook]
 Fail = Callable[[BaseException], None]
-"""Takes what a hook has raised: no exception may escape into the engine's C code."""
+"""Takes the exception raised by a hook: none may escape into the engine's C code."""
 
 
 class ExceptionSwitch(Record):
-    """``use`` says which hook is called for exceptions, and whether for system calls to EL1 too; ``wrap`` what makes
-    another one of it until further notice, and ``surround`` what makes another one of that: these are called for
-    all."""
+    """``use`` selects the hook for exceptions, and whether it receives system calls to EL1 too. ``wrap`` sets a
+    function that wraps each hook from then on, and ``surround`` one that wraps the result."""
 
     use: Callable[[ExceptionHook | None, bool], None]
     wrap: Callable[[Wrapper | None], None]
@@ -40,9 +39,9 @@ class ExceptionSwitch(Record):
 def install_exceptions(
     engine: Engine, refused: memoryview, fail: Fail, calls: CallWords | None = None
 ) -> ExceptionSwitch:
-    """Have the engine call a hook for each exception, with ``calls`` perhaps but for system calls.
+    """Make the engine call a hook for each exception, with ``calls`` possibly except system calls.
 
-    Words that the engine's translator refuses are no exceptions of the guest until they are met singly.
+    Words that the engine's translator refuses become the guest's exceptions only when met in a block of their own.
     """
     hook: ExceptionHook = _nobody
     given: ExceptionHook = _nobody
@@ -53,7 +52,7 @@ def install_exceptions(
     def on_exception(_engine: object, number: int) -> None:
         if number == _UNDEFINED and refused[COUNT]:
             if not refused[SINGLY]:
-                # It is a word of the block, of which nothing has been executed.
+                # The refused word is in a block of which nothing has been executed.
                 stop()
                 return
             refused[COUNT] = refused[SINGLY] = 0
@@ -94,8 +93,8 @@ def install_exceptions(
 def install_moves(
     engine: Engine, stubs: Stubs, counters: Counters, crns: Collection[int], fail: Fail
 ) -> Callable[[MoveHandler], None]:
-    """Have the engine ask a handler about each MRS and MSR of a register with one of these CRn; the function that is
-    returned says which handler. Until it does the engine executes them."""
+    """Make the engine call a handler for each MRS and MSR of a register with one of these CRn; the returned function
+    sets the handler. Until then the engine executes them."""
     handler: MoveHandler = _NoMoves()
 
     def on_read(encoding: int) -> int | None:

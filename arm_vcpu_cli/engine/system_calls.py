@@ -1,13 +1,13 @@
-"""System calls that the engine takes to EL1 by itself.
+"""Lets the engine take system calls to EL1 by itself.
 
-The engine asks a hook about every exception, and leaves entering the vector to it. For most of them that is a call of
-Python; a guest with programs makes system calls all the time, and all there is to do for one is what the architecture
-says (DDI 0487, D1.3, "Exception entry"). The library still has the function that enters a vector, unused, and a hook of
-a few machine instructions calls it for SVC from AArch64 to EL1, unless somebody wants to know of it. The function
-clears the condition flags, which stay as they are in the architecture, so the hook keeps them. It takes VBAR_EL1 as it
-is written: where one of its low bits is set, which are RES0, Python does it.
+The engine calls a hook for every exception, and leaves entering the vector to it. For most of them that is a call of
+Python. But a guest with programs makes system calls all the time, and each only needs the architectural exception entry
+(DDI 0487, D1.3, "Exception entry"). The library still has its own function that enters a vector, unused, and a hook in
+machine code calls it for SVC from AArch64 to EL1, unless an observer needs the call. The function clears the condition
+flags, which the architecture preserves, so the hook restores them. It uses VBAR_EL1 as written: if one of its low bits,
+which are RES0, is set, Python takes the exception.
 
-Where it is not possible (``levers``), Python takes all exceptions.
+Where this is impossible (``levers``), Python takes all exceptions.
 """
 
 from __future__ import annotations
@@ -60,9 +60,9 @@ _HOOK: Final = bytes.fromhex(
 
 
 class CallWords(ctypes.Structure):
-    """What the hook works on. ``alone``: nonzero if nothing observes system calls. ``cpu``: the engine's CPU.
-    The next four are where it has the Exception level that an exception goes to, the syndrome, VBAR_EL1, and the
-    condition flags. ``enter``: the function that enters a vector. ``ask``: who is asked about all other exceptions."""
+    """The words of the hook. ``alone``: nonzero if nothing observes system calls. ``cpu``: the engine's CPU. The next
+    four are the places of the exception's target Exception level, the syndrome, VBAR_EL1, and the condition flags.
+    ``enter``: the function that enters a vector. ``ask``: the hook for all other exceptions."""
 
     _fields_ = (
         ("alone", ctypes.c_int64),
@@ -78,7 +78,7 @@ class CallWords(ctypes.Structure):
 
 @cache
 def hook_address() -> int | None:
-    """Where the hook is in this process; None if it cannot be used here."""
+    """Return the address of the hook in this process; None if it cannot be used here."""
     if not (is_linux() and is_x86()) or known_build() is None or library_function(_ENTER) is None:
         return None
     try:
@@ -88,7 +88,7 @@ def hook_address() -> int | None:
 
 
 def call_words(engine: Engine, layout: StateLayout) -> CallWords | None:
-    """The words for one engine, with no hook to ask yet; None if its state is not laid out as the hook expects."""
+    """Return the words for one engine, without a hook yet; None if its state does not have the expected layout."""
     place, enter = state_place(), library_function(_ENTER)
     flags = sorted((layout.n, layout.z, layout.c, layout.v))
     if place is None or enter is None or flags != list(range(flags[0], flags[0] + 4 * _FLAG_SIZE, _FLAG_SIZE)):

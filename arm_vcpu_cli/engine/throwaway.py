@@ -1,4 +1,4 @@
-"""An engine for experiments: running a few instructions on it shows what its interface does not say."""
+"""An engine for experiments: running a few instructions on it reveals what its interface does not show."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from arm_vcpu_cli.engine.handover import hand_over_to_el2
 from arm_vcpu_cli.engine.unicorn_api import Engine, SavedContext
 
 CODE_PA: Final = 0x1000_0000
-"""Where the engine's memory begins, with the code at its beginning."""
+"""The start of the engine's memory, where the code is."""
 VTCR_T0SZ25_PS40: Final = 0x8002_3559
 HCR_RW: Final = 1 << 31
 HCR_VM_RW: Final = 1 << 31 | 1
@@ -52,23 +52,23 @@ class ThrowAwayEngine:
         self.restore()
 
     def reset(self) -> None:
-        """Reset the engine to how it was at first, except for hooks and memory."""
+        """Reset the engine to its initial state, except hooks and memory."""
         self.context.memory[:] = self._first
         self.engine.restorer(self.context)()
-        # This makes the core notice, too.
+        # This makes the core apply it.
         self.engine.write_sysreg(_TLBI_ALLE1, 0)
 
     def map_again(self, paddr: int, source: int, size: int) -> None:
-        """Have the engine's memory at ``source`` appear at ``paddr`` too."""
+        """Map the engine's memory at ``source`` at ``paddr`` too."""
         self.engine.map_pointer(paddr, size, addressof(self._anchor) + source - CODE_PA)
 
     def saved(self) -> bytes:
-        """The state as it is now."""
+        """Return the current state."""
         self.save()
         return self.context.memory.tobytes()
 
     def run(self, *code: int, edit: Callable[[memoryview], None] | None = None) -> list[bytes]:
-        """Run instructions until an exception that ``edit`` does not consume; the states saved in the hook."""
+        """Run instructions until an exception that ``edit`` does not consume; return the states saved in the hook."""
         self.memory[: 4 * len(code)] = struct.pack(f"<{len(code)}I", *code)
         self.engine.flush_code()
         self._seen, self._edit = [], edit
@@ -82,7 +82,7 @@ class ThrowAwayEngine:
 
 @contextmanager
 def throw_away_engine(*, has_sve: bool = False) -> Iterator[ThrowAwayEngine]:
-    """An engine of its own for one experiment, or several with a reset between them."""
+    """Open an engine for one experiment, or for several with a reset in between."""
     engine = ThrowAwayEngine(has_sve=has_sve)
     try:
         yield engine

@@ -1,4 +1,4 @@
-"""A physical CPU on the Unicorn engine: the engine port's only implementation for real guests."""
+"""A physical CPU on the Unicorn engine: the only implementation of the engine's interface for real guests."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _WATCHPOINTS: Final = "arm_vcpu_cli.engine.watchpoint_trial"
 _EXACT_CONTROL: Final = "arm_vcpu_cli.engine.exact_control"
 """Loaded only for a debugger."""
 _PSTATE_COMPANION: Final = lookup("TPIDR_EL2")
-"""A register of EL2 that no guest sees and we do not use: writing it has no effect but the core's refresh."""
+"""An EL2 register invisible to guests and unused here: writing it only refreshes the core."""
 _TLBI_ALLE1: Final = lookup("TLBI ALLE1")
 
 _PAGE: Final = 4096
@@ -54,7 +54,7 @@ class UnicornCore:
     """One modelled CPU at EL2. Implements :class:`~arm_vcpu_cli.engine.port.CpuCore`."""
 
     def __init__(self, model: str, layout: StateLayout | None = None, levers: Levers | None = None) -> None:
-        """Open an engine; without ``layout`` and ``levers`` those that are found."""
+        """Open an engine; ``layout`` and ``levers`` are detected by default."""
         self._layout = known_layout() if layout is None else layout
         self._levers = known_levers() if levers is None else levers
         self._model = model
@@ -71,7 +71,7 @@ class UnicornCore:
         hand_over_to_el2(self._engine, has_sve=bool(pfr0.SVE), has_pauth=bool(isar1.APA or isar1.API))
         self._write_pstate = self._engine.pstate_writer(_PSTATE_COMPANION)
         self._write_pstate(EL1H_MASKED)
-        # Made once: it belongs to every switch between address spaces.
+        # Created once, because every switch of address spaces uses it.
         self._empty_tlb = self._engine.sysreg_writer(_TLBI_ALLE1)
         self._failure: BaseException | None = None
         self._thread = get_ident()
@@ -106,52 +106,52 @@ class UnicornCore:
 
     @property
     def layout(self) -> StateLayout:
-        """Where things lie in a saved state."""
+        """The layout of a saved state."""
         return self._layout
 
     @property
     def prefers_execute_on_demand(self) -> bool:
-        """Whether stores to executable memory are slow: only with the lever that makes them so."""
+        """Whether stores to executable memory are slow, which is a side effect of the lever."""
         return self._levers.execute_on_demand
 
     @property
     def tlbi_heeds_stage1(self) -> bool:
-        """Whether TLBI by address removes a whole stage-1 block: with the lever that reports its size."""
+        """Whether TLBI by address invalidates a whole stage-1 block: with the lever that reports its size."""
         return self._levers.stage1_sizes
 
     @property
     def guest_watchpoints(self) -> bool:
-        """Whether they fire: with the stubs."""
+        """Whether the guest's watchpoints fire: with the stubs."""
         words = self._debugging.words
         return words is not None and (known_build() is not None or import_module(_WATCHPOINTS).notices_accesses())
 
     def expect_user_code_everywhere(self) -> None:
-        """Bring back the scans of the TLB that are left out while only EL1 executes in the upper half."""
+        """Restore the scans of the TLB that are omitted while only EL1 executes in the upper half."""
         if self._scan_again is not None:
             self._scan_again()
             self._scan_again = None
 
     def new_state(self) -> CpuState:
-        """A saved state of the core as it is now, in memory of its own."""
+        """Return the current state of the core in newly allocated memory."""
         context = SavedContext(self._engine)
         if len(context.memory) != self._layout.size:
             raise EngineError(f"saved state of {len(context.memory)} bytes, expected {self._layout.size}")
         return CpuState(self._layout, context.memory, context)
 
     def saver(self, state: CpuState) -> Callable[[], object]:
-        """A function that copies the core's state into ``state``."""
+        """Return a function that copies the core's state into ``state``."""
         return self._engine.saver(_context_of(state))
 
     def restorer(self, state: CpuState) -> Callable[[], object]:
-        """A function that loads ``state`` into the core."""
+        """Return a function that loads ``state`` into the core."""
         return self._engine.restorer(_context_of(state))
 
     def pstate_writer(self) -> Callable[[int], object]:
-        """A function that writes PSTATE and makes the engine recompute what it caches about it."""
+        """Return a function that writes PSTATE and makes the engine recompute what it caches about it."""
         return self._write_pstate
 
     def read_sysreg(self, reg: SysReg) -> int:
-        """Read a system register from the engine; 0 if it has none of that encoding."""
+        """Read a system register from the engine; 0 if it has none with that encoding."""
         return self._engine.read_sysreg(reg)
 
     def write_sysreg(self, reg: SysReg, value: int) -> None:
@@ -161,7 +161,7 @@ class UnicornCore:
             self._debugging.written()
 
     def current_el(self) -> int:
-        """The Exception level of the guest, for a :class:`MoveHandler`."""
+        """Return the guest's Exception level, for a :class:`MoveHandler`."""
         return self._engine.current_el()
 
     def set_flags(self, nzcv: int) -> None:
@@ -169,19 +169,19 @@ class UnicornCore:
         self._engine.write_register(NZCV, nzcv)
 
     def set_exception_hook(self, hook: ExceptionHook | None, *, system_calls: bool = True) -> None:
-        """Set the function that the engine calls for each exception to EL1 or EL2, perhaps but for system calls."""
+        """Set the function that the engine calls for each exception to EL1 or EL2, possibly except system calls."""
         self._exceptions.use(hook, system_calls)
         self._debugging.changed()
 
     def set_move_hook(self, crns: Collection[int], handler: MoveHandler) -> None:
-        """Ask ``handler`` about each MRS and MSR with one of these CRn. The hooks are installed by the first call."""
+        """Call ``handler`` for each MRS and MSR with one of these CRn. The first call installs the hooks."""
         if self._use_moves is None or not self._move_crns.issuperset(crns):
             self._move_crns = frozenset(crns)
             self._use_moves = install_moves(self._engine, self._stubs, self._counters, crns, self._fail)
         self._use_moves(handler)
 
     def watch_code(self, first: int, last: int, callback: Callable[[int], None]) -> Callable[[], None]:
-        """Call ``callback`` before each instruction of a range, until the function that is returned is called."""
+        """Call ``callback`` before each instruction of a range, until the returned function is called."""
 
         def on_code(vaddr: int) -> None:
             if self._hushed:
@@ -194,7 +194,7 @@ class UnicornCore:
         return self._engine.hooks.code(first, last, on_code)
 
     def stop_before(self, vaddr: int, wanted: Callable[[], bool]) -> None:
-        """End :meth:`run` before an instruction. It takes the check for a stop that the lever leaves out."""
+        """End :meth:`run` before an instruction. This requires the check for a stop that the lever omits."""
         if self._levers.exit_check is not None:
             self._engine.leave_out_exit_checks(self._levers.exit_check, False)
 
@@ -202,11 +202,11 @@ class UnicornCore:
             if wanted():
                 self.stop()
 
-        # Drops what has been translated without either.
+        # Drop the code translated without either.
         self.watch_code(vaddr, vaddr, reached)
 
     def set_watchpoints(self, ranges: Sequence[WatchedRange], hit: HitHandler) -> None:
-        """Ask ``hit`` before each access to one of these ranges."""
+        """Call ``hit`` before each access to one of these ranges."""
         if self._watchpoints is None:
             make, words, wrap = import_module(_WATCHPOINTS).open_watchpoints, self._budget.words, self._exceptions.wrap
             state, debugging = self.new_state(), self._debugging
@@ -218,7 +218,7 @@ class UnicornCore:
         self.flush_tlb()
 
     def go_on_from(self, unfinished: int, requested: int) -> None:
-        """Go on in the middle of a block, after a saved state was loaded."""
+        """Continue in the middle of a block, after a saved state was loaded."""
         if unfinished or requested or self._control is not None:
             control = self.control()
             control.unfinished, control.requested = unfinished, requested
@@ -228,7 +228,7 @@ class UnicornCore:
         self._hushed = quiet
 
     def run(self, pc: int) -> StopReason:
-        """Execute from ``pc`` until a stop. What a hook raises is raised again from here."""
+        """Run from ``pc`` until a stop. An exception raised by a hook is raised again here."""
         if self._debugging.stale:
             self._debugging.renew()
         reason = self._run(pc) if self._control is None else self._control.run(pc)
@@ -274,7 +274,7 @@ class UnicornCore:
         return self._stopped
 
     def control(self) -> ExactControl:
-        """Exact control of the execution; from now on every run is by it."""
+        """Return the exact control of the execution, which controls every run from now on."""
         if self._control is None:
             self.count_instructions()
             ask, module = self._stubs.ask, import_module(_EXACT_CONTROL)
@@ -308,7 +308,7 @@ class UnicornCore:
         self._stop_engine()
 
     def count_instructions(self) -> None:
-        """Count instructions by a stub at the start of each block. Later calls change nothing."""
+        """Count instructions with a stub at the start of each block. Further calls have no effect."""
         if not self._counting:
             self._counting = True
             self.set_budget(self.budget_left())
@@ -319,13 +319,13 @@ class UnicornCore:
         self._counters.allow_el0(physical=physical, virtual=virtual)
 
     def stop_at_wait(self, stop: bool) -> None:
-        """Whether to end :meth:`run` at a WFE. The first call installs what notices it."""
+        """Set whether to end :meth:`run` at a WFE. The first call installs the detection."""
         if self._switch_waits is None:
             self._switch_waits, self._end_waits = watch_wfe(self._engine, self._budget.address)
         self._switch_waits(stop)
 
     def request_stop(self) -> None:
-        """End :meth:`run` between two instructions, or at once where nothing is counted."""
+        """End :meth:`run` between two instructions, or at once if instructions are not counted."""
         counts, ask = self._budget.counts, self._stubs.ask
         counts[REQUEST] = 1
         if not self._counting:
@@ -346,7 +346,7 @@ class UnicornCore:
         self._empty_tlb(0)
 
     def forget_code(self, paddr: int, size: int) -> None:
-        """Drop translated code of a range. The engine takes a VA; at EL2, where stage 1 is off, that is the PA."""
+        """Drop the translated code of a range. The engine takes a VA; at EL2, where stage 1 is off, that is the PA."""
         if not self._has_run:
             return
         engine, state = self._engine, self.new_state()
@@ -363,19 +363,19 @@ class UnicornCore:
         self._engine.flush_code()
 
     def read_virtual(self, vaddr: int, size: int) -> bytes | None:
-        """Read guest memory as loads see it; None where a translation fails."""
+        """Read guest memory as loads see it; None if a translation fails."""
         return self._engine.read_virtual(vaddr, size)
 
     def fetcher(self) -> Callable[[int], int | None]:
-        """A function that reads the instruction at a VA as a fetch sees it; None where the fetch faults."""
+        """Return a function that reads the instruction at a VA as a fetch sees it; None if the fetch faults."""
         return self._engine.fetcher()
 
     def translate(self, vaddr: int) -> int | None:
-        """The host-physical address of a load from ``vaddr``; None if it faults."""
+        """Return the host-physical address of a load from ``vaddr``; None if it faults."""
         return self._engine.translate(vaddr)
 
     def close(self) -> None:
-        """Close the engine; the memory that was mapped stays."""
+        """Close the engine; mapped memory stays."""
         self._entry.give_back()
         self._debugging.close()
         self._end_waits()
@@ -386,7 +386,7 @@ class UnicornCore:
         self._stop_engine()
 
     def _stop_engine(self) -> None:
-        """Have the engine stop. In the middle of a block only the end of the budget makes the next one look."""
+        """Stop the engine. In the middle of a block, only the end of the budget makes the next one check for it."""
         self._engine.stop()
         if self._stubs.ask is not None:
             ask_until(self._stubs.ask, self._budget.address, self._thread)

@@ -1,23 +1,23 @@
-"""What the engine's walk of stage 1 leaves out, added by redirecting functions of its library (``interposition``).
+"""Completes the engine's walk of stage 1, by redirecting functions of its library (``interposition``).
 
-- An output address beyond TCR_EL1.IPS or the implemented width has to be an address size fault of its level, and a
-  block at a level that has none a translation fault; the engine goes on with both.
+- An output address beyond TCR_EL1.IPS or the implemented width must cause an address size fault at its level, and a
+  block at a level that has none a translation fault; the engine accepts both.
 - Bits of a block's address that are part of the offset are RES0; the engine adds them to the address.
-- TCR_EL1.HPDn, TBIDn and the 16 KiB granule have a meaning for it on every model, also where no ID register announces
-  them; and where TBIDn is announced, an entry of the TLB for data serves instructions as well.
-- PAR_EL1.SH has to be 0b10 for Device and non-cacheable memory.
+- The engine applies TCR_EL1.HPDn, TBIDn and the 16 KiB granule on every model, even if no ID register announces them;
+  and where TBIDn is announced, it uses a TLB entry for data for instructions as well.
+- PAR_EL1.SH must be 0b10 for Device and non-cacheable memory.
 
 The walk calls three exported functions. ``get_phys_addr`` is the whole of it: its stub prepares a word in the engine's
-state and turns a fault that the others have caused into one of address size. ``aa64_va_parameters`` decodes TCR_EL1:
-its stub takes away what the CPU has not, and notes in the word where the walk starts, and how wide output addresses
-are. ``address_space_ldq`` loads a descriptor: its stub lets the walk read zero, which is invalid, where it must not go
-on. The tables of stage 2, which the walk of stage 1 goes through for each of its own, lie below 4 GiB and guests'
-memory above (``host.machine_host``), so that their descriptors are told apart by address.
+state and turns a fault caused by the others into an address size fault. ``aa64_va_parameters`` decodes TCR_EL1: its
+stub removes what the CPU lacks, and records in the word where the walk starts, and the width of output addresses.
+``address_space_ldq`` loads a descriptor: its stub makes the walk read zero, which is invalid, where it must not
+continue. The tables of stage 2, which the walk of stage 1 reads for each of its own, are below 4 GiB and guests' memory
+is above (``host.machine_host``), so the address distinguishes their descriptors.
 
-The word is the fault status for AArch32, which no guest has; it is put back after each walk.
+The word is the fault status for AArch32, which no guest uses; it is restored after each walk.
 
-The stubs depend on where things lie in the engine's state, so they are only for a build that is known. The walks of
-others are as the engine makes them.
+The stubs depend on offsets in the engine's state, so they support known builds only. Other builds walk as the engine
+does.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ _LOADS: Final = ("address_space_ldq_le_aarch64", "address_space_ldq_be_aarch64")
 
 # In the engine's state, TTBR0_EL1 is at 776, TTBR1_EL1 at 808, TCR_EL1 at 856, the word at 3028, ID_AA64MMFR0_EL1 at
 # 12960 and ID_AA64MMFR1_EL1 at 12968. The latter is zero for an Armv8.0 CPU. In the word, bits 7:0 are the width of
-# output addresses, 9:8 the level of the next descriptor, 11:10 the first level that has blocks, 16:12 log2 of their
-# size at level 2; bit 18 says that the table's base is too wide, 19 that the walk was ended, 20 that the address has a
-# tag which only data accesses may have, 21 that both stages are walked, and 31 that the walk is on.
+# output addresses, 9:8 the level of the next descriptor, 11:10 the first level with blocks, 16:12 log2 of their size at
+# level 2; bit 18 means that the table's base is too wide, 19 that the walk has ended, 20 that the address has a tag,
+# which only data accesses may have, 21 that both stages are walked, and 31 that the walk is in progress.
 
 _WALK_STUB: Final = bytes.fromhex(
     "41ba00000080"  # mov r10d, 0x80000000
@@ -137,9 +137,9 @@ _WALK_STUB: Final = bytes.fromhex(
     "e9e5feffff"  # jmp go
     "ff2504000000"  # pass: jmp qword [rip + original]
 )
-"""As ``get_phys_addr`` in ``interposition``, for the walks of EL1&0: of both stages, and of stage 1 alone. Of a fault,
+"""As ``get_phys_addr`` in ``interposition``, for the walks of EL1&0: of both stages, and of stage 1 alone. In a fault,
 byte 0 is the type (7: address size), 16 the level, 24 whether it is stage 2's, and 25 whether it is on a walk of stage
-1. Of permissions, 4 is to execute. The word behind it is 1 if the size is to be that of stage 1's leaf."""
+1. In permissions, 4 is execute. The word after the stub is 1 to report the size of stage 1's leaf."""
 
 _PARAMETERS_STUB: Final = bytes.fromhex(
     "8d42e0"  # lea eax, [rdx - 32]
@@ -266,8 +266,8 @@ _LOAD_STUB: Final = bytes.fromhex(
 _WIDTHS: Final = bytes((32, 36, 40, 42, 44, 48, 48, 48))
 """By PARange and TCR_EL1.IPS."""
 _LEVELS: Final = bytes((24, 33, 63, 1 | 21 << 2, 16, 27, 38, 2 | 25 << 2, 0, 21, 34, 2 | 29 << 2))
-"""By granule: the walk starts one level further down for each of three values that TxSZ is above; the first level that
-has blocks, and from bit 2 on log2 of the size of those at level 2."""
+"""By granule: thresholds of TxSZ, each of which moves the start of the walk one level down; the first level with blocks
+and, from bit 2 on, log2 of their size at level 2."""
 _WORDS: Final = tuple(
     int.from_bytes((_WIDTHS + _LEVELS)[at : at + 8], "little") for at in range(0, len(_WIDTHS + _LEVELS), 8)
 )
@@ -275,7 +275,7 @@ _WORDS: Final = tuple(
 
 @cache
 def take_walk_checks() -> Interposition | None:
-    """Have the engines of this process check their walks, from now on; None if that is not possible."""
+    """Make the engines of this process check their walks from now on; return None if that is impossible."""
     if known_build() is None:
         return None
     inner = interpose({_PARAMETERS: _PARAMETERS_STUB, **dict.fromkeys(_LOADS, _LOAD_STUB)}, _WORDS)
@@ -288,7 +288,7 @@ def take_walk_checks() -> Interposition | None:
 
 
 def heed_stage1_sizes() -> bool:
-    """Give entries of the TLB the size of stage 1's leaf from now on, as the stub of ``interposition`` does; whether
+    """Give TLB entries the size of stage 1's leaf from now on, as the stub of ``interposition`` does; return whether
     that is possible."""
     checks = take_walk_checks()
     if checks is None:

@@ -1,6 +1,6 @@
 """The machine code of ``watchpoint_stubs``, x86-64 with the System V calling convention.
 
-Behind each stub lie, at the next multiple of 8: the function that it takes the place of, the address of the table,
+Each stub is followed, at the next multiple of 8, by: the function that it replaces, the address of the table,
 ``cpu_restore_state``, ``raise_exception``, ``arm_debug_check_watchpoint``, ``tlb_flush`` and
 ``hw_breakpoint_update_all``.
 """
@@ -57,8 +57,8 @@ MATCHES: Final = bytes.fromhex(
     "31c0"  # none: xor eax, eax
     "c3"  # ret
 )
-"""(CPU, address, size) -> 3 if a range or a guest's watchpoint has bytes there: loads and stores are to be checked. The
-top byte of an address may be a tag, and if not it has what bit 55 has."""
+"""(CPU, address, size) -> 3 if a range or a guest's watchpoint overlaps: loads and stores must be checked. The top byte
+of an address may be a tag; otherwise it repeats bit 55."""
 
 CHECK: Final = bytes.fromhex(
     "4d85c9"  # test r9, r9
@@ -248,9 +248,9 @@ CHECK: Final = bytes.fromhex(
 )
 """(CPU, address, size, attributes, 1 for a load or 2 for a store, address in the translated code).
 
-For a range: note the access, and raise the exception ``HIT`` to EL2. For a guest's watchpoint, unless the OS Lock is
-locked: ask the engine whether it is enabled where the guest is, set the fault address, and raise a data abort to EL1.
-Both have the syndrome of a watchpoint."""
+For a range: record the access, and raise the exception ``HIT`` to EL2. For a guest's watchpoint, unless the OS Lock is
+locked: have the engine check whether it is enabled at the guest's Exception level, set the fault address, and raise a
+data abort to EL1. Both have the syndrome of a watchpoint."""
 
 INSERT: Final = bytes.fromhex(
     "4c8b1581000000"  # mov r10, [rip + table]
@@ -283,7 +283,7 @@ INSERT: Final = bytes.fromhex(
     "ff2530000000"  # jmp [rip + flush]
     "c3"  # none: ret
 )
-"""(CPU, address, size, flags, where the address of the watchpoint goes): take a free one, and empty the TLB."""
+"""(CPU, address, size, flags, address for the watchpoint's address): take a free one, and empty the TLB."""
 
 REMOVE: Final = bytes.fromhex(
     "48c7460800000000"  # mov qword [rsi + 8], 0
@@ -310,7 +310,7 @@ REMOVE_ALL: Final = bytes.fromhex(
     "f348ab"  # rep stosq
     "c3"  # none: ret
 )
-"""(CPU, which ones; it is always those of the guest)"""
+"""(CPU, kinds; always those of the guest)"""
 
 BREAKPOINT_INSERT: Final = bytes.fromhex(
     "4c8b1539000000"  # mov r10, [rip + table]
@@ -327,7 +327,7 @@ BREAKPOINT_INSERT: Final = bytes.fromhex(
     "49c782a000000001000000"  # mov qword [r10 + 160], 1
     "ff2500000000"  # none: jmp [rip + original]
 )
-"""(CPU, address, flags, where the address of the breakpoint goes): note that there is one."""
+"""(CPU, address, flags, address for the breakpoint's address): record that there is one."""
 
 BREAKPOINT_UPDATE: Final = bytes.fromhex(
     "4c8b1559000000"  # mov r10, [rip + table]
@@ -351,7 +351,7 @@ BREAKPOINT_UPDATE: Final = bytes.fromhex(
     "c3"  # ret
     "ff2500000000"  # none: jmp [rip + original]
 )
-"""(CPU, number): update all, which does not rely on the addresses of breakpoints that a saved state has."""
+"""(CPU, number): update all, because the addresses of breakpoints in a saved state are unreliable."""
 
 RESTORE: Final = bytes.fromhex(
     "4c8b1531000000"  # mov r10, [rip + table]
@@ -367,7 +367,7 @@ RESTORE: Final = bytes.fromhex(
     "49897268"  # mov [r10 + 104], rsi
     "ff2502000000"  # pass: jmp [rip + original]
 )
-"""(CPU, address in the translated code, whether it is left): note the address."""
+"""(CPU, address in the translated code, whether it is left): record the address."""
 
 LOOKUP: Final = bytes.fromhex(
     "56"  # push rsi
@@ -385,4 +385,4 @@ LOOKUP: Final = bytes.fromhex(
     "48894170"  # mov [rcx + 112], rax
     "c3"  # none: ret
 )
-"""(translator, address in the translated code) -> block. Note the block where the address was noted."""
+"""(translator, address in the translated code) -> block. Record the block if the address was recorded."""

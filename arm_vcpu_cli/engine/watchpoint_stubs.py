@@ -1,17 +1,17 @@
-"""Watchpoints, by stubs in place of functions that the engine has and that do nothing.
+"""Implements watchpoints with stubs in place of the engine's empty functions.
 
-The engine's core is made for watchpoints: when it fills an entry of the TLB it asks ``cpu_watchpoint_address_matches``
-about the page, and if that says yes, each access through the entry calls ``cpu_check_watchpoint`` first. When a guest
+The engine's core is prepared for watchpoints: when it fills a TLB entry it calls ``cpu_watchpoint_address_matches`` for
+the page, and if that returns true, each access through the entry calls ``cpu_check_watchpoint`` first. When a guest
 writes DBGWVR<n>_EL1 or DBGWCR<n>_EL1, it calls ``cpu_watchpoint_insert`` and ``cpu_watchpoint_remove_by_ref``, and it
 knows when a watchpoint is enabled (``arm_debug_check_watchpoint``). Only the list of watchpoints is missing: these four
-functions are empty. The stubs (``watchpoint_code``) have such a list for each engine, of the guest's watchpoints and of
-a debugger's ranges (``watchpoints``). Pages without one cost nothing. An access that hits leaves the translated code by
-the engine's own way for exceptions, before anything of it has happened.
+functions are empty. The stubs (``watchpoint_code``) keep such a list for each engine, of the guest's watchpoints and of
+a debugger's ranges (``watchpoints``). Pages without one cost nothing. An access that hits leaves the translated code in
+the engine's own way for exceptions, before it has any effect.
 
-Breakpoints are listed by the engine, but a saved state has the addresses of those in the list, which may be gone when
-it is loaded again. So each change of one updates them all.
+The engine keeps a list of breakpoints, but a saved state contains their addresses in it, which may be stale when it is
+loaded again. So each change of one updates them all.
 
-Two more stubs, which only a debugger needs, note which block of code was left.
+Two more stubs, which only a debugger needs, record the block of code that was left.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ _STUBS: Final = MappingProxyType(
 _BLOCK_STUBS: Final = MappingProxyType({_RESTORE: watchpoint_code.RESTORE, _LOOKUP: watchpoint_code.LOOKUP})
 
 HIT: Final = 30
-"""The number of an exception that the engine does not have."""
+"""An exception number that the engine does not use."""
 
 RANGES: Final = 128
-"""How many ranges an engine may have."""
+"""The maximum number of ranges of an engine."""
 (
     COUNT,
     PSTATE,
@@ -65,24 +65,25 @@ RANGES: Final = 128
     CODE_ADDRESS,
     BLOCK,
 ) = range(15)
-"""The words of an engine. How many ranges it has; where PSTATE, OSLSR_EL1 and the PC are in its state; the words of its
-block stub. ``PASSING`` is 1 if the first hit at ``PASSING_PC`` is to be let pass: that of the instruction that hit
-last. It must come within 1024 instructions after ``-PASSING_AT``, the moment before it. Then it is 2, and the other is
-the moment by the end of its block, which no other execution of the instruction has. ``FAULT_ADDRESS`` is where that
-of an exception goes. ``ADDRESS``, ``SIZE``, ``KIND`` (a store: & 0xAA is not 0) and ``RANGE`` (where it is) are those
-of the last hit. ``CODE_ADDRESS`` and ``BLOCK`` are where the translated code was left last. The rest up to the ranges
-are the stubs' own, but for four. ``PASSING_EARLY``: whether only hits of early ranges pass. ``USED``: whether the guest
-has enabled a watchpoint or a breakpoint. ``SYNDROME`` is where the record of exceptions is in the state, 32 bits each
-of syndrome and, :data:`TARGET_EL_AT` bytes on, target EL; ``RECORD`` is what a hit has overwritten there."""
+"""The words of an engine: the number of its ranges; the places of PSTATE, OSLSR_EL1 and the PC in its state; the words
+of its block stub. ``PASSING`` is 1 to let the first hit at ``PASSING_PC`` pass, by the instruction that hit last. It
+must come within 1024 instructions after ``-PASSING_AT``, the time before it. Then it becomes 2, and the other the time
+at the end of its block, which no other execution of the instruction has. ``FAULT_ADDRESS`` is the place of an
+exception's fault address. ``ADDRESS``, ``SIZE``, ``KIND`` (a store: & 0xAA is not 0) and ``RANGE`` (its place) describe
+the last hit. ``CODE_ADDRESS`` and ``BLOCK`` are the place where the translated code was last left. The rest up to the
+ranges are internal to the stubs, except four. ``PASSING_EARLY``: whether only hits of early ranges pass. ``USED``:
+whether the guest has enabled a watchpoint or a breakpoint. ``SYNDROME`` is the place of the exception record in the
+state, 32 bits each of syndrome and, :data:`TARGET_EL_AT` bytes on, target EL; ``RECORD`` is what a hit has overwritten
+there."""
 TARGET_EL_AT: Final = 16
 PASSING_EARLY, USED, SYNDROME, RECORD = 17, 20, 22, 23
 FIRST_RANGE: Final = 24
 RANGE_WORDS: Final = 4
-"""A range: its first and last byte; which accesses count; 1 for an early one. Bit 2n of the accesses is for loads at
-ELn, the next one for stores."""
+"""The words of a range: its first and last byte; the accesses that count; 1 for an early one. Bit 2n of the accesses is
+for loads at ELn, the next one for stores."""
 WATCHPOINT_WORDS: Final = 5
-"""A watchpoint of the guest, behind the ranges, as the engine has it: address, size, address of the hit, attributes and
-flags, nothing. It is free if the size is 0."""
+"""The words of a guest's watchpoint, after the ranges, in the engine's form: address, size, address of the hit,
+attributes and flags, unused. It is free if the size is 0."""
 WATCHPOINTS: Final = 16
 WORDS: Final = FIRST_RANGE + RANGES * RANGE_WORDS + WATCHPOINTS * WATCHPOINT_WORDS
 _ENTRIES: Final = 64
@@ -90,7 +91,7 @@ _FREE: Final = 1
 
 
 class StubRange(Record):
-    """A range as the stub has it. See :data:`RANGE_WORDS`."""
+    """A range in the stub's form; see :data:`RANGE_WORDS`."""
 
     first: int
     last: int
@@ -99,7 +100,7 @@ class StubRange(Record):
 
 
 class Table:
-    """The table that the stubs look in: pairs of an engine's state and its words. A state of 0 is the end."""
+    """The table that the stubs search: pairs of an engine's state and its words. A state of 0 marks the end."""
 
     def __init__(self) -> None:
         self._memory = (ctypes.c_uint64 * (2 * _ENTRIES + 2))(*([_FREE, 0] * _ENTRIES))
@@ -109,11 +110,11 @@ class Table:
 
     @property
     def address(self) -> int:
-        """Where it is."""
+        """The address of the table."""
         return ctypes.addressof(self._memory)
 
     def take(self, state: int) -> Words | None:
-        """Words for the engine whose state is at this address; None if all entries are taken."""
+        """Return words for the engine whose state is at this address; None if all entries are taken."""
         if not self._unused:
             return None
         number = self._unused.pop()
@@ -123,7 +124,7 @@ class Table:
         return words
 
     def give_back(self, number: int) -> None:
-        """An engine is gone."""
+        """Free the entry of an engine that is gone."""
         self._memory[2 * number : 2 * number + 2] = [_FREE, 0]
         self._unused.append(number)
 
@@ -139,11 +140,11 @@ class Words:
 
     @property
     def address(self) -> int:
-        """Where they are."""
+        """The address of the words."""
         return ctypes.addressof(self._memory)
 
     def set_ranges(self, ranges: Sequence[StubRange]) -> None:
-        """Have these ranges and no others."""
+        """Replace all ranges by these."""
         for number, each in enumerate(ranges):
             at = FIRST_RANGE + number * RANGE_WORDS
             self.words[at], self.words[at + 1], self.words[at + 3] = each.first, each.last, each.early
@@ -151,17 +152,17 @@ class Words:
         self.words[COUNT] = len(ranges)
 
     def hit_early(self) -> bool:
-        """Whether the range that was hit last is an early one."""
+        """Whether the range hit last is an early one."""
         return bool(ctypes.c_uint64.from_address(self.words[RANGE] + 3 * WORD).value)
 
     def give_back(self) -> None:
-        """The engine is gone."""
+        """Free the words of an engine that is gone."""
         self._table.give_back(self._number)
 
 
 @cache
 def watchpoint_table() -> Table | None:
-    """The table of this process. The first call redirects the functions; None if that is not possible."""
+    """Return the table of this process; None if watchpoints are impossible. The first call redirects the functions."""
     names = _RESTORE, _RAISE, _IS_ENABLED, _FLUSH, _UPDATE_ALL
     functions = [function for function in map(library_function, names) if function is not None]
     if len(functions) < len(names):
@@ -172,6 +173,6 @@ def watchpoint_table() -> Table | None:
 
 @cache
 def notes_blocks() -> bool:
-    """Have the blocks noted that are left; whether that is possible."""
+    """Record the blocks that are left from now on; return whether that is possible."""
     table = watchpoint_table()
     return table is not None and interpose(_BLOCK_STUBS, (table.address,)) is not None

@@ -1,4 +1,4 @@
-"""Whether watchpoints work with the engine of this process: tried on a throw-away engine, unless the build is known."""
+"""Checks whether watchpoints work with this process's engine, on a throw-away engine unless the build is known."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def open_watchpoints(
     stop: Callable[[], None],
     control: Callable[[], ExactControl | None],
 ) -> Watchpoints:
-    """The watchpoints of an engine. Raises :class:`WatchingError` if there are none."""
+    """Return the watchpoints of an engine. Raises :class:`WatchingError` if it has none."""
     if debugging.words is None or not notices_accesses() or not notes_blocks():
         raise WatchingError(_UNAVAILABLE)
     return Watchpoints(engine, debugging.words, counts, state, saver, use, stop, control)
@@ -55,14 +55,14 @@ def open_watchpoints(
 
 @cache
 def notices_accesses() -> bool:
-    """Whether accesses of a guest can be noticed: for its own watchpoints, and to stop it."""
+    """Return whether accesses of a guest can be detected, for its own watchpoints and to stop it."""
     if watchpoint_table() is None or state_place() is None:
         return False
     return known_build() is not None or works()
 
 
 def works() -> bool:
-    """:func:`notices_accesses` by experiment."""
+    """Return :func:`notices_accesses` by experiment."""
     with throw_away_engine() as probe, closing(GuestDebugging(probe.engine, known_layout())) as debugging:
         state = CpuState(known_layout(), probe.context.memory, probe.context)
         words = probe.engine.block_words(UNLIMITED)
@@ -89,7 +89,7 @@ def works() -> bool:
 
 
 def _fires(probe: ThrowAwayEngine, debugging: GuestDebugging) -> bool:
-    """Whether a guest's watchpoint fires where it is, and where it is enabled."""
+    """Return whether a guest's watchpoint fires at its address, and only when enabled."""
     found = []
     for address, mdscr in ((_DATA + _SIZE, _MDE | _KDE), (_DATA, _KDE), (_DATA, _MDE), (_DATA, _MDE | _KDE)):
         _prepare(probe)
@@ -112,7 +112,8 @@ def _prepare(probe: ThrowAwayEngine) -> None:
 
 
 def _hits(probe: ThrowAwayEngine, points: Watchpoints, watched: int) -> tuple[int, int, int]:
-    """(class, PC, instructions left of the block) of the exception that ends a piece of code with one load."""
+    """Return the (class, PC, instructions left in the block) of the exception that ends a piece of code with one
+    load."""
     _prepare(probe)
     layout = known_layout()
     points.set([WatchedRange(watched, 1, reads=True, writes=False)], lambda _: False)

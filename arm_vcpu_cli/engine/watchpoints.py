@@ -1,10 +1,10 @@
-"""Watchpoints on one engine: what is watched, and what happens at a hit.
+"""Watchpoints on one engine: the watched ranges, and the handling of hits.
 
-The stubs (``watchpoint_stubs``) see every access to memory. A trapped device has no entry in the TLB, so its accesses
-are found where they arrive, in the hook for exceptions.
+The stubs (``watchpoint_stubs``) check every access to memory. A trapped device has no TLB entry, so its accesses are
+detected in the hook for exceptions.
 
-A hit is in the middle of a block, of which all instructions have been counted. Those that are left are taken off, and
-counted again when the guest goes on: the counts are those of a run without watchpoints.
+A hit is in the middle of a block, of which all instructions have been counted. The remaining ones are deducted, and
+counted again when the guest continues: the counts are those of a run without watchpoints.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ from arm_vcpu_cli.errors import EngineError
 from arm_vcpu_cli.record import replace
 
 _READS, _WRITES = 0b0101, 0b1010
-"""Loads and stores at EL0 and EL1, as a range has them."""
+"""Loads and stores at EL0 and EL1, in the form of a range."""
 _ANY_STORE: Final = 0xAA
 _BLOCK_SIZE: Final = 0x14
-"""Of a block of the engine: its PC at 0, and its size in bytes here, 16 bits."""
+"""Offset of the size of an engine's block, 16 bits in bytes; its PC is at 0."""
 _INSTRUCTION: Final = 4
 _U32: Final = (1 << 32) - 1
 _PASSES_WITHIN: Final = 1024
@@ -60,17 +60,17 @@ _BUDGET_BITS: Final = MASK64 >> 1
 
 
 class _Control(Protocol):
-    """Who stops the guest in the middle of blocks: ``unfinished`` instructions of one are counted and not executed.
-    ``apart``: the engine is stopped behind each exception, watchpoints too."""
+    """The control that stops the guest in the middle of blocks: ``unfinished`` instructions of one are counted and not
+    executed. ``apart``: the engine stops after each exception, including watchpoints."""
 
     unfinished: int
     apart: bool
 
 
 class Watchpoints:
-    """The watchpoints of one engine. ``state`` is memory for a state of it, which ``saver`` makes a function to fill;
-    ``use`` sets what makes the hook for exceptions of the one that a vCPU has; ``stop`` stops the engine. ``control``
-    gives who has the rest of a block executed later, if there is one."""
+    """The watchpoints of one engine. ``saver`` returns a function that saves the engine's state into ``state``; ``use``
+    sets a function that wraps the vCPU's exception hook; ``stop`` stops the engine. ``control`` returns the control
+    that executes the rest of a block later, if there is one."""
 
     def __init__(
         self,
@@ -101,7 +101,7 @@ class Watchpoints:
         words[BLOCK_WORDS] = ctypes.addressof(counts)
 
     def set(self, ranges: Sequence[WatchedRange], hit: HitHandler) -> None:
-        """Watch these ranges and no others. The TLB has to be emptied."""
+        """Watch these ranges only. The TLB must be emptied."""
         if len(ranges) > _MOST:
             raise EngineError(f"{len(ranges)} watchpoints: at most {_MOST}")
         ranges = [replace(each, address=untagged(each.address)) for each in ranges]
@@ -114,7 +114,7 @@ class Watchpoints:
         self._use(self._watching if ranges else None)
 
     def ended(self, reason: StopReason) -> StopReason:
-        """Why a run has ended, if the engine was stopped for that reason or for a hit."""
+        """Return why a run has ended, if the engine was stopped for that reason or for a hit."""
         stopping, self._stopping = self._stopping, False
         return StopReason.WATCHPOINT if stopping and reason is StopReason.STOP else reason
 
@@ -131,7 +131,7 @@ class Watchpoints:
 
     def _on_hit(self) -> None:
         words = self._words
-        # It is no exception of the guest's, whose last one the core still has the record of.
+        # This is not an exception of the guest, whose last one is still in the core's record.
         self._syndrome.value, self._target_el.value = words[RECORD] & _U32, words[RECORD] >> 32
         left = self._take_off()
         self._save()
@@ -141,17 +141,17 @@ class Watchpoints:
         words[PASSING_EARLY] = accesses is None and self._taken.hit_early()
         if accesses is None:
             accesses = [(words[ADDRESS], words[SIZE])]
-        # The engine loads before it stores conditionally. The architecture has a store alone for the exclusive ones.
+        # The engine loads before a conditional store. Architecturally, an exclusive one only stores.
         loads = is_pair_swap(word) or not (stores or is_store_exclusive(word))
         stores = stores or is_pair_swap(word) or is_store_exclusive(word)
         hit = self._hit_among(accesses, loads=loads, stores=stores)
-        # None: the engine accesses more than the instruction does where that crosses a page, or the range is early.
+        # None: the engine accesses more than the instruction does when that crosses a page, or the range is early.
         stops = hit is not None and self._hit(hit)
         if stops:
             self._stop()
         control = self._control()
         if control is not None and (stops or control.apart):
-            # The block is not begun again: its rest is executed as one that is counted.
+            # The block is not begun again: its rest executes as a block that is counted.
             self._counts[_BUDGET] -= left
             control.unfinished = left
 
@@ -160,9 +160,10 @@ class Watchpoints:
         self._stop_engine()
 
     def _take_off(self) -> int:
-        """Take what is left of the block off the count, and have the instruction at the PC pass the next time.
+        """Deduct the rest of the block from the count, and let the instruction at the PC pass the next time.
 
-        How much that was."""
+        Returns the number deducted.
+        """
         words, pc = self._words, self._pc.value
         left = self.left(pc)
         self._counts[_BUDGET] += left
@@ -170,12 +171,12 @@ class Watchpoints:
         return left
 
     def _moment(self) -> int:
-        """The instructions counted, negative, as the stub computes them."""
+        """Return the instructions counted, negated, as the stub computes them."""
         counts = self._counts
         return (counts[_BUDGET] & _BUDGET_BITS) - counts[_BASE] & MASK64
 
     def left(self, pc: int) -> int:
-        """How many instructions of the block that was left last are not executed."""
+        """Return the number of unexecuted instructions in the block that was left last."""
         block = self._words[BLOCK]
         if not block:
             return 0
@@ -185,7 +186,7 @@ class Watchpoints:
     # Devices ---------------------------------------------------------------------------------------------------
 
     def _stops_at_abort(self) -> bool:
-        """Whether the exception is that of an access to what is watched, and the guest is to stop before it."""
+        """Return whether the exception is an access to a watched range before which the guest is to stop."""
         self._save()
         state = self._state
         layout = state.layout
@@ -239,7 +240,7 @@ class Watchpoints:
 
 
 def _stub_ranges(watched: WatchedRange) -> Iterator[StubRange]:
-    """The range as the stub has it, and an early one if the engine could store half a pair before it hits.
+    """Yield the range in the stub's form, and an early one if the engine could store half a pair before it hits.
 
     Conditional stores of a pair load both halves, compare, and store both. If the watched range begins in the upper
     half, half of the pair would be stored at the hit, and another comparison would fail.

@@ -1,9 +1,9 @@
-"""WFE as a reason to leave the guest: a vCPU that waits for another one should let that one run.
+"""Makes WFE a reason to leave the guest, so that a vCPU that waits for another one lets it run.
 
-The engine executes WFE by a helper that leaves the translated code and continues at once. That helper calls another one
-through the library's table of calls, which a stub (``interposition``) intercepts. The stub requests a stop at the next
-block, by the words of the engine's block stub, if stops are wanted. If there is no such call, or the host is not one
-that the stub is written for, WFE does nothing.
+The engine executes WFE with a helper that leaves the translated code and continues at once. That helper calls another
+one through the library's call table, which a stub (``interposition``) intercepts. The stub requests a stop at the next
+block, through the words of the engine's block stub, if stops are wanted. If there is no such call, or the host is not
+one that the stub is written for, WFE does nothing.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ _STUB: Final = bytes.fromhex(
     "f0480fba293f"  # lock bts qword [rcx], 63
     "ebe3"  # jmp pass
 )
-"""(state), x86-64, System V. Behind it lie the original function and the address of the table: pairs of an engine's
-state and the block words of whoever wants to be stopped, 0 for nobody; a state of 0 is the end."""
+"""(state), x86-64, System V. It is followed by the original function and the address of the table: pairs of an engine's
+state and the block words to request a stop in, 0 for none; a state of 0 marks the end."""
 
 WAITS: Final = 2
 """The bit of the block stub's request that the stub sets."""
@@ -43,11 +43,11 @@ _FREE: Final = 1
 _ENTRIES: Final = 64
 
 Switch = Callable[[bool], None]
-"""Says whether the guest is to be stopped at a WFE."""
+"""Sets whether the guest is to be stopped at a WFE."""
 
 
 class _Table:
-    """The table that the stub looks in; an entry for each engine that is open."""
+    """The table that the stub searches, with an entry for each open engine."""
 
     def __init__(self) -> None:
         self._memory = (ctypes.c_uint64 * (2 * _ENTRIES + 2))(*([_FREE, 0] * _ENTRIES))
@@ -60,7 +60,7 @@ class _Table:
         return ctypes.addressof(self._memory)
 
     def take(self, state: int, words: int) -> tuple[Switch, Callable[[], None]] | None:
-        """(the switch of an engine, what gives its entry back), None if all are taken."""
+        """Return (the switch of an engine, a function that frees its entry), None if all are taken."""
         if not self._unused:
             return None
         number = self._unused.pop()
@@ -80,7 +80,7 @@ class _Table:
 
 @cache
 def _table() -> _Table | None:
-    """The table of this process, None where WFE cannot be noticed."""
+    """Return the table of this process, None if WFE cannot be detected."""
     if state_place() is None:
         return None
     table = _Table()
@@ -88,12 +88,13 @@ def _table() -> _Table | None:
 
 
 def notices_wfe() -> bool:
-    """Whether a guest can be stopped at a WFE."""
+    """Return whether a guest can be stopped at a WFE."""
     return _table() is not None
 
 
 def watch_wfe(engine: Engine, words: int) -> tuple[Switch, Callable[[], None]]:
-    """(a switch for stops at WFE, off at first; what ends it). ``words`` is the address of the engine's block words."""
+    """Return (a switch for stops at WFE, initially off; a function that ends it). ``words`` is the address of the
+    engine's block words."""
     table, place = _table(), state_place()
     taken = None
     if table is not None and place is not None:
@@ -103,8 +104,8 @@ def watch_wfe(engine: Engine, words: int) -> tuple[Switch, Callable[[], None]]:
 
 
 def _ignore(_on: bool) -> None:
-    """Does nothing: WFE cannot be noticed."""
+    """Do nothing: WFE cannot be detected."""
 
 
 def _nothing() -> None:
-    """Does nothing: there is no entry to give back."""
+    """Do nothing: there is no entry to free."""

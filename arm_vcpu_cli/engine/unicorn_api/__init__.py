@@ -1,4 +1,4 @@
-"""The one place that calls Unicorn: the part of its C API that armvcpu uses, with its errors turned into ours."""
+"""The part of Unicorn's C API that armvcpu uses, raising our errors. No other package calls Unicorn."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names and numbers of the engine's interface, and what every use of it needs."""
+"""Names and numbers of the engine's interface, and functions that all its users need."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ InterruptCallback = Callable[[object, int], None]
 
 
 def version() -> str:
-    """The version of the engine's library, such as ``2.1.4``."""
+    """Return the version of the engine's library, such as ``2.1.4``."""
     packed = released_library().uc_version(None, None)
     return ".".join(str(packed >> shift & 0xFF) for shift in (24, 16, 8))
 
 
 def check(status: int, what: str) -> None:
-    """Raise :class:`EngineError` that says ``what`` failed, unless a call has returned success."""
+    """Raise :class:`EngineError`, stating that ``what`` failed, unless a call has returned success."""
     if status != unicorn_const.UC_ERR_OK:
         raise EngineError(f"{what}: {released_library().uc_strerror(status).decode()}")
 
 
 def open_engine(architecture: int, mode: int) -> ctypes.c_void_p:
-    """A new engine; it is closed by :func:`close_engine`."""
+    """Open a new engine; :func:`close_engine` frees it."""
     handle = ctypes.c_void_p()
     check(released_library().uc_open(architecture, mode, ctypes.byref(handle)), "the Unicorn engine cannot be opened")
     return handle
@@ -56,6 +56,6 @@ def close_engine(handle: ctypes.c_void_p) -> None:
 
 
 def control(handle: ctypes.c_void_p, kind: int, what: str, *arguments: object) -> None:
-    """One of the controls of an engine (``UC_CTL_*``) that set something; arguments are objects of ctypes."""
+    """Call a control of an engine that sets something (``UC_CTL_*``); arguments are ctypes objects."""
     code = unicorn_const.UC_CTL_IO_WRITE << 30 | len(arguments) << 26 | kind
     check(released_library().uc_ctl(handle, code, *arguments), what)

@@ -1,4 +1,4 @@
-"""The hooks of one engine: what it calls for exceptions, blocks, system registers and watched code."""
+"""The hooks of one engine: its callbacks for exceptions, blocks, system registers and watched code."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from arm_vcpu_cli.engine.stubs import (
 from arm_vcpu_cli.engine.unicorn_api.binding import InterruptCallback, arm64_const, check, unicorn_const
 from arm_vcpu_cli.engine.unicorn_api.library import bare_library
 
-# The third argument, our own data, is none: a callee may take fewer than it is given, and this one is called often.
+# Omit the third argument, the user data: a callee may take fewer arguments than it receives, and this one is called
+# often.
 _INTERRUPT_CFUNC: Final = ctypes.CFUNCTYPE(None, ctypes.c_uint32, ctypes.c_uint32)
 _CODE_CFUNC: Final = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint32, ctypes.c_void_p)
 _MEMORY_CFUNC: Final = ctypes.CFUNCTYPE(
@@ -34,15 +35,15 @@ _MEMORY_CFUNC: Final = ctypes.CFUNCTYPE(
 )
 
 NativeHook = tuple[int, Any]
-"""The address of a function and a structure that it works on."""
+"""The address of a function and of the structure that it works on."""
 
 _EVERYWHERE: Final = (1, 0)
-"""Bounds of a hook that has none."""
+"""The bounds of a hook for all addresses."""
 _UPPER_HALF: Final = (0xFFFF_0000_0000_0000, 0xFFFF_FFFF_FFFF_FFFF)
 
 
 class EngineHooks:
-    """Installs hooks. ``flush_code`` drops what has been translated without them."""
+    """Installs hooks. ``flush_code`` drops the code translated without them."""
 
     def __init__(self, handle: object, flush_code: Callable[[], None]) -> None:
         self._handle = handle
@@ -53,8 +54,8 @@ class EngineHooks:
         self._exceptions: Callable[[], None] | None = None
 
     def exceptions(self, callback: InterruptCallback | None, native: NativeHook | None = None) -> None:
-        """Call ``callback(engine, number)`` for each exception, and no other hook; it must not raise. With ``native``
-        its function is called instead, with its words, of which ``ask`` becomes the callback."""
+        """Call ``callback(engine, number)`` for each exception, replacing any other hook; it must not raise. With
+        ``native``, call its function with its words instead, whose ``ask`` becomes the callback."""
         if self._exceptions is not None:
             self._exceptions()
             self._exceptions = None
@@ -69,9 +70,9 @@ class EngineHooks:
             self._exceptions = self._add(unicorn_const.UC_HOOK_INTR, ctypes.c_void_p(address), ctypes.byref(words))
 
     def blocks(self, stubs: Stubs, words: BlockWords, *, inline: bool) -> None:
-        """Have a block stub called at the start of each block, ``inline`` only where the budget is used up.
+        """Call a block stub at the start of each block; with ``inline``, only when the budget is used up.
 
-        What has been translated is translated again.
+        Existing code is translated again.
         """
         stub = stubs.used_up if inline else stubs.block_unasked
         function = ctypes.c_void_p(stubs.block if stub is None else stub)
@@ -89,7 +90,7 @@ class EngineHooks:
     ) -> None:
         """Call ``on_read(encoding)`` and ``on_write(encoding, value)`` for MRS and MSR with one of these CRn.
 
-        ``read_words`` says what the read stub answers by itself.
+        ``read_words`` defines which reads the read stub answers by itself.
         """
         value = ctypes.c_uint64()
         pointer, handle = ctypes.byref(value), self._handle
@@ -120,7 +121,8 @@ class EngineHooks:
         self._flush_code()
 
     def code(self, first: int, last: int, callback: Callable[[int], None]) -> Callable[[], None]:
-        """Call ``callback(vaddr)`` before each instruction from ``first`` to ``last``; a function that ends it."""
+        """Call ``callback(vaddr)`` before each instruction from ``first`` to ``last``; return a function that ends
+        this."""
         function = _CODE_CFUNC(lambda _engine, vaddr, _size, _data: callback(vaddr))
         remove = self._add(unicorn_const.UC_HOOK_CODE, function, bounds=(first, last))
         self._flush_code()
@@ -136,13 +138,13 @@ class EngineHooks:
         self._add(unicorn_const.UC_HOOK_MEM_READ, _MEMORY_CFUNC(on_load))
 
     def leave_out_code_scans(self) -> Callable[[], None]:
-        """Translate code of the upper half of the address space without scanning the TLB.
+        """Translate code in the upper half of the address space without scanning the TLB.
 
-        The scan looks for entries through which code was written at the address where it is executed: they let further
-        stores pass unnoticed. If only EL1 executes there is none: an entry that allows execution lets no store pass,
-        and the fetch replaces one that does not. The engine skips the scan for addresses inside the bounds of a memory
-        hook, here one for an event that cannot happen; no physical address is inside those bounds, where a hook would
-        slow accesses down. The function that is returned brings the scan back.
+        The scan looks for entries that let stores to code pass unnoticed, because code was written through them at the
+        address where it executes. If only EL1 executes there, none exist: an entry that permits execution permits no
+        store, and the fetch replaces one that does not. The engine skips the scan for addresses inside the bounds of a
+        memory hook, here one for an event that cannot happen; no physical address is inside those bounds, where a hook
+        would slow accesses down. The returned function restores the scan.
         """
         return self._add(unicorn_const.UC_HOOK_MEM_FETCH_PROT, _MEMORY_CFUNC(lambda *_: False), bounds=_UPPER_HALF)
 
@@ -154,14 +156,14 @@ class EngineHooks:
         bounds: tuple[int, int] = _EVERYWHERE,
         *more: object,
     ) -> Callable[[], None]:
-        """Install a hook; what removes it."""
+        """Install a hook; return a function that removes it."""
         hook = ctypes.c_size_t()
         first, last = (ctypes.c_uint64(bound) for bound in bounds)
         status = self._held.uc_hook_add(
             self._handle, ctypes.byref(hook), ctypes.c_int(kind), function, data, first, last, *more
         )
         check(status, "a hook cannot be installed")
-        # For good: the engine may be in the middle of the list of its hooks when one is taken out of it.
+        # Permanently: the engine may be iterating over its hooks when one is removed.
         self._kept += [hook, function]
         return partial(self._remove, hook)
 
@@ -170,7 +172,7 @@ class EngineHooks:
 
 
 def _move_callback(function: Callable[[int, int, int, int], int], stubs: Stubs, wanted: int) -> tuple[bool, Any]:
-    """The function as the engine or the native stub calls it, and whether it is the stub that does."""
+    """Return the function in the form that the engine or the native stub calls, and whether it is the stub."""
     if stubs.move is not None:
         return True, NATIVE_MOVE_CALLBACK(function)
 

@@ -1,9 +1,9 @@
 """The engine's library, and the numbers of its interface.
 
-armvcpu calls the library's C interface, which is public and stable. The package that brings the library has a Python
-binding too, but importing it takes 40 ms, more than a small guest does: most of it to search for the library by way of
-inspect, pathlib and importlib.resources, and for the constants of all architectures. So the library is loaded from
-where the package has it, and the constants from their own modules. If they are not there, the binding is used.
+armvcpu calls the library's C interface, which is public and stable. The package that contains the library also has a
+Python binding, but importing it takes 40 ms, longer than a small guest runs: mostly for the search for the library
+through inspect, pathlib and importlib.resources, and for the constants of all architectures. So the library is loaded
+from its place in the package, and the constants from their own modules. If they are not there, the binding is used.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ _NAMES: Final = {"darwin": "libunicorn.2.dylib", "win32": "unicorn.dll"}
 
 @cache
 def _package() -> str:
-    """The folder of the package; nothing of it is executed."""
+    """Return the folder of the package without executing any of it."""
     spec = find_spec("unicorn")
     return "" if spec is None or not spec.submodule_search_locations else spec.submodule_search_locations[0]
 
 
 def constants(name: str) -> Any:
-    """A module of constants of the package, such as ``unicorn_const``."""
+    """Return a module of constants of the package, such as ``unicorn_const``."""
     spec = spec_from_file_location(f"{__package__}.{name}", os.path.join(_package(), f"{name}.py"))  # noqa: PTH118
     if spec is None or spec.loader is None:
         return import_module(f"unicorn.{name}")
@@ -41,7 +41,7 @@ def constants(name: str) -> Any:
 
 @cache
 def library_path() -> str:
-    """The file of the library."""
+    """Return the path of the library."""
     path = os.path.join(_package(), "lib", _NAMES.get(sys.platform, "libunicorn.so.2"))  # noqa: PTH118
     if os.environ.get("LIBUNICORN_PATH") or not os.path.exists(path):  # noqa: PTH110
         path = import_module("unicorn.unicorn_py3.unicorn").uclib._name
@@ -50,7 +50,8 @@ def library_path() -> str:
 
 @cache
 def released_library() -> ctypes.CDLL:
-    """The library for calls that release the interpreter lock. All share one handle, since loading takes time."""
+    """Return the library for calls that release the interpreter lock. All share one handle, because loading takes
+    time."""
     library = ctypes.CDLL(library_path())
     library.uc_emu_start.argtypes = [
         ctypes.c_void_p,
@@ -67,7 +68,7 @@ def released_library() -> ctypes.CDLL:
 
 @cache
 def held_library() -> ctypes.PyDLL:
-    """The library for calls that are too short to be worth releasing the interpreter lock."""
+    """Return the library for calls that are too short to release the interpreter lock."""
     library = ctypes.PyDLL(library_path())
     library.uc_vmem_read.argtypes = [
         ctypes.c_void_p,
@@ -82,12 +83,12 @@ def held_library() -> ctypes.PyDLL:
 
 @cache
 def bare_library() -> ctypes.PyDLL:
-    """The same without argument types: every argument is given as an object of ctypes."""
+    """Return the library without argument types: every argument must be a ctypes object."""
     return ctypes.PyDLL(library_path())
 
 
 def library_function(name: str) -> int | None:
-    """The address of a function of the library by its symbol, None where it exports none of that name."""
+    """Return the address of a function of the library by its symbol, None if the library does not export it."""
     try:
         function = released_library()[name]
     except AttributeError:

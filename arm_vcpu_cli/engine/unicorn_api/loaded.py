@@ -1,7 +1,7 @@
-"""The engine's library in this process: which build it is, and where its table of calls is.
+"""The engine's library in this process: its build, and the place of its call table.
 
-ELF's headers are loaded with it (System V ABI, Program Loading and Dynamic Linking); only what is needed of them is
-read, for ELF files of 64 bits on Linux.
+The ELF headers are loaded with it (System V ABI, Program Loading and Dynamic Linking); this reads only the necessary
+parts, of 64-bit ELF files on Linux.
 """
 
 from __future__ import annotations
@@ -28,9 +28,8 @@ WORD: Final = 8
 
 
 class LoadedLibrary(Record):
-    """``build_id`` is the GNU build ID, empty if it has none. ``calls`` is the address of the first word, and ``words``
-    the number of words, of the writable table through which the library calls exported functions; none if it cannot be
-    written."""
+    """``build_id`` is the GNU build ID, empty if it has none. ``calls`` is the address, and ``words`` the number of
+    words, of the writable table through which the library calls exported functions; 0 words if it is not writable."""
 
     build_id: bytes
     calls: int
@@ -48,7 +47,7 @@ class _DlInfo(ctypes.Structure):
 
 @cache
 def loaded_library() -> LoadedLibrary | None:
-    """The library in this process; None if it cannot be found."""
+    """Return the library in this process; None if it cannot be found."""
     inside = library_function("uc_version")
     if sys.platform != "linux" or inside is None:
         return None
@@ -77,7 +76,7 @@ def _read(base: int) -> LoadedLibrary | None:
         elif kind == _PT_GNU_RELRO:
             protected = range(base + address, base + address + length)
     start, words = dynamic.get(_DT_PLTGOT, 0), dynamic.get(_DT_PLTRELSZ, 0) // _RELA_SIZE
-    # Some dynamic linkers have put addresses here, others leave the offsets that the file has.
+    # Some dynamic linkers replace these by addresses, others keep the file's offsets.
     start += (0 if start >= base else base) + _RESERVED_WORDS * WORD
     if start in protected or start + (words - 1) * WORD in protected:
         words = 0

@@ -1,4 +1,4 @@
-"""A throw-away engine of another architecture, to learn from how it changes its own structure."""
+"""A throw-away engine of another architecture, for experiments on how it changes its own structure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from arm_vcpu_cli.engine.unicorn_api.binding import (
 from arm_vcpu_cli.engine.unicorn_api.library import bare_library, released_library
 
 _STRUCTURE_SIZE: Final = 4096
-"""Bytes at the beginning of the engine's structure, which is larger, that are looked at."""
+"""The size of the examined beginning of the engine's structure, in bytes."""
 _CODE: Final = 0x1000
 
 
@@ -29,7 +29,7 @@ class ThumbEngine:
         check(bare_library().uc_mem_map(self._handle, where, size, ctypes.c_uint32(may)), "memory cannot be mapped")
 
     def run(self, code: bytes) -> bytes:
-        """Execute T32 instructions; the beginning of the engine's structure afterwards."""
+        """Execute T32 instructions; return the beginning of the engine's structure afterwards."""
         where, size = ctypes.c_uint64(_CODE), ctypes.c_size_t(len(code))
         check(bare_library().uc_mem_write(self._handle, where, code, size), "memory cannot be written")
         control(self._handle, unicorn_const.UC_CTL_TB_FLUSH, "translated code cannot be dropped")

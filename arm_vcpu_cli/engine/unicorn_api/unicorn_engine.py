@@ -2,7 +2,7 @@
 
 The wrappers of the package's Python binding cost more than the calls that they wrap (1.2 us for a register read, 0.7 us
 for the save and restore of the whole CPU), so all calls go to the library directly. Those on the exit path use a
-``PyDLL`` handle: they are too short to be worth giving up the interpreter lock for. ``start`` gives it up.
+``PyDLL`` handle: they are too short to release the interpreter lock. ``start`` releases it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from arm_vcpu_cli.engine.unicorn_api.library import bare_library, held_library, 
 from arm_vcpu_cli.errors import EngineError
 
 STOP_CHECK: Final = "helper_check_exit_request_aarch64"
-"""The engine's function that leaves translated code where a stop has been asked for."""
+"""The engine's function that leaves translated code after a request to stop."""
 _CODE_BUFFER: Final = 256 << 20
 _PROT_ALL: Final = unicorn_const.UC_PROT_ALL
 _PROT_EXEC: Final = unicorn_const.UC_PROT_EXEC
@@ -93,11 +93,11 @@ class Engine:
         self._close.atexit = False
         for kind, *arguments in (
             (unicorn_const.UC_CTL_CPU_MODEL, ctypes.c_int(CPU_MODELS[model])),
-            # The engine's own choice is 1 KiB, for cores of long ago: four times the TLB entries, each page a large
-            # one (for which TLBI by address empties the TLB), and blocks of code that end at every KiB.
+            # The engine's default is 1 KiB, for very old cores: four times as many TLB entries, each a large page (so
+            # TLBI by address empties the TLB), and blocks of code that end at every KiB.
             (unicorn_const.UC_CTL_UC_PAGE_SIZE, ctypes.c_uint32(TARGET_PAGE)),
-            # Translated code is dropped when this is full, and only then. A guest that changes its code all the time
-            # fills any size; the engine's own choice is 1 GiB, and a boot of Linux takes some tens of MiB.
+            # Translated code is dropped only when this is full. A guest that keeps changing its code fills any size;
+            # the engine's default is 1 GiB, and a boot of Linux takes some tens of MiB.
             (unicorn_const.UC_CTL_TCG_BUFFER_SIZE, ctypes.c_uint32(_CODE_BUFFER)),
             # No address is special: without these the engine would treat 0 or `until` as the end of the guest.
             (unicorn_const.UC_CTL_UC_USE_EXITS, ctypes.c_int(1)),
@@ -105,7 +105,7 @@ class Engine:
         ):
             control(self.handle, kind, "the Unicorn engine cannot be opened", *arguments)
         self._kept: list[object] = []
-        """What the engine has pointers to."""
+        """Objects that the engine points to."""
         self._released, self._held, self._bare = released_library(), held_library(), bare_library()
         self._pstate = ctypes.c_uint64()
         self._read_pstate = partial(
@@ -119,26 +119,26 @@ class Engine:
         return ctypes.cast(self.handle, ctypes.c_void_p).value or 0
 
     def saver(self, context: SavedContext) -> Callable[[], object]:
-        """A call without arguments that saves the CPU into ``context``; it cannot fail."""
+        """Return a call without arguments that saves the CPU into ``context``; it cannot fail."""
         return partial(self._held.uc_context_save, self.handle, context.handle)
 
     def restorer(self, context: SavedContext) -> Callable[[], object]:
-        """A call without arguments that loads the CPU from ``context``; it cannot fail."""
+        """Return a call without arguments that loads the CPU from ``context``; it cannot fail."""
         return partial(self._held.uc_context_restore, self.handle, context.handle)
 
     def leave_out_exit_checks(self, switch: int, left_out: bool) -> None:
-        """Translate without a check for a stop behind each memory access and each call of a hook, or with it again;
-        ``switch`` is the offset of what says so.
+        """Omit the check for a stop after each memory access and each call of a hook from code translated from now on,
+        or restore it; ``switch`` is the offset of the engine's switch for it.
 
-        The check at the beginning of each block stays. What has been translated already stays as it is.
+        The check at the beginning of each block remains, and so does code already translated.
         """
         ctypes.c_bool.from_address(self.structure + switch).value = left_out
 
     def pstate_writer(self, companion: SysReg) -> Callable[[int], object]:
-        """A call that writes PSTATE and then zero to ``companion``.
+        """Return a call that writes PSTATE and then zero to ``companion``.
 
-        Any system-register write makes the core recompute what it caches about its Exception level; writing
-        PSTATE alone does not.
+        Any system-register write makes the core recompute what it caches about its Exception level; writing PSTATE
+        alone does not.
         """
         pstate = ctypes.c_uint64()
         other = _CpReg(companion.crn, companion.crm, companion.op0, companion.op1, companion.op2, 0)
@@ -153,24 +153,24 @@ class Engine:
         return write_pstate
 
     def read_register(self, register: int) -> int:
-        """A register by the engine's own number, 64 bits."""
+        """Return a 64-bit register by the engine's own number."""
         value = ctypes.c_uint64()
         check(self._bare.uc_reg_read(self.handle, ctypes.c_int(register), ctypes.byref(value)), "a register")
         return value.value
 
     def write_register(self, register: int, value: int) -> None:
-        """Write a register by the engine's own number, the low half of a vector. Never the PC, and nothing inside the
-        hook."""
+        """Write a 64-bit register, or the low half of a vector, by the engine's own number. Not for the PC, nor inside
+        the hook."""
         words = (ctypes.c_uint64 * 2)(value, 0)
         check(self._bare.uc_reg_write(self.handle, ctypes.c_int(register), words), "a register")
 
     def current_el(self) -> int:
-        """PSTATE.EL; quick, and allowed inside a hook of an instruction."""
+        """Return PSTATE.EL; fast, and permitted inside a hook of an instruction."""
         self._read_pstate()
         return (self._pstate.value & _EL_FIELD) // _EL1_VALUE
 
     def read_sysreg(self, reg: SysReg) -> int:
-        """A system register; 0 where the core has none of that encoding."""
+        """Return a system register; 0 if the core has none with that encoding."""
         return self._read(reg, 0)
 
     def _read(self, reg: SysReg, before: int) -> int:
@@ -181,7 +181,8 @@ class Engine:
         return int(block.val)
 
     def has_sysreg(self, reg: SysReg) -> bool:
-        """Whether the core has a register of that encoding: the block of one that it lacks stays as it was."""
+        """Return whether the core has a register with that encoding: reading an absent one leaves the block
+        unchanged."""
         return any(self._read(reg, before) != before for before in (0, MASK64))
 
     def write_sysreg(self, reg: SysReg, value: int) -> None:
@@ -192,7 +193,7 @@ class Engine:
             check(status, f"{reg.name} cannot be written")
 
     def sysreg_writer(self, reg: SysReg) -> Callable[[int], object]:
-        """A function that writes one system register through its write function; it cannot fail."""
+        """Return a function that writes one system register through its write function; it cannot fail."""
         block = _CpReg(reg.crn, reg.crm, reg.op0, reg.op1, reg.op2, 0)
         write = partial(self._bare.uc_reg_write, self.handle, ctypes.c_int(CP_REG), ctypes.byref(block))
 
@@ -203,13 +204,13 @@ class Engine:
         return write_sysreg
 
     def block_words(self, budget: int) -> BlockWords:
-        """The words of this engine's block stub, with ``budget`` instructions to go."""
+        """Return the words of this engine's block stub, with ``budget`` instructions left."""
         stop = ctypes.cast(self._held.uc_emu_stop, ctypes.c_void_p)
         leave = library_function(STOP_CHECK)
         return BlockWords(budget, stop, 0, budget, ctypes.cast(self.handle, ctypes.c_void_p), leave)
 
     def read_words(self, words: BlockWords) -> ReadWords:
-        """The words of this engine's read stub, which answers nothing yet."""
+        """Return the words of this engine's read stub, which answers nothing yet."""
         made = ReadWords(block=ctypes.addressof(words), pstate=PSTATE)
         made.put = ctypes.cast(self._held.uc_reg_write, ctypes.c_void_p)
         made.get = ctypes.cast(self._held.uc_reg_read, ctypes.c_void_p)
@@ -218,7 +219,7 @@ class Engine:
     def map_device(
         self, paddr: int, size: int, read: Callable[[int, int], int], write: Callable[[int, int, int], None]
     ) -> None:
-        """Have functions of (offset, width) and (offset, width, value) called for accesses to a host-physical range."""
+        """Call functions of (offset, width) and (offset, width, value) for accesses to a host-physical range."""
         callbacks = (
             _READ_CALLBACK(lambda _engine, offset, width, _data: read(offset, width)),
             _WRITE_CALLBACK(lambda _engine, offset, width, value, _data: write(offset, width, value)),
@@ -259,9 +260,9 @@ class Engine:
         control(self.handle, unicorn_const.UC_CTL_TB_REMOVE_CACHE, "translated code cannot be dropped", *bounds)
 
     def fetcher(self) -> Callable[[int], int | None]:
-        """A function that reads the 32-bit word at a virtual address as an instruction fetch would see it."""
+        """Return a function that reads the 32-bit word at a virtual address as an instruction fetch would."""
         word, address = ctypes.c_uint32(), ctypes.c_uint64()
-        # Arguments that are ctypes objects already are passed on as they are: half the cost of converting five.
+        # Arguments that are already ctypes objects are passed unchanged, at half the cost of converting five.
         read = partial(
             self._bare.uc_vmem_read,
             self.handle,
@@ -278,14 +279,15 @@ class Engine:
         return fetch
 
     def read_virtual(self, vaddr: int, size: int) -> bytes | None:
-        """Bytes at a virtual address as loads would see them."""
+        """Return the bytes at a virtual address as loads would see them; None if a translation fails."""
         buffer = ctypes.create_string_buffer(size)
         if self._held.uc_vmem_read(self.handle, vaddr, _PROT_READ, buffer, size):
             return self._read_pages(vaddr, size)
         return buffer.raw
 
     def _read_pages(self, vaddr: int, size: int) -> bytes | None:
-        """The same where the engine has an entry for the page that it does not read through: one with a watchpoint."""
+        """Read page by page where the engine does not read through its entry for a page, because it has a
+        watchpoint."""
         data = b""
         while len(data) < size:
             here = min(size - len(data), _PAGE - (vaddr + len(data)) % _PAGE)
@@ -298,7 +300,7 @@ class Engine:
         return data
 
     def translate(self, vaddr: int) -> int | None:
-        """The physical address behind a virtual address for a load."""
+        """Return the physical address of a virtual address for a load; None if it faults."""
         paddr = ctypes.c_uint64()
         if self._held.uc_vmem_translate(self.handle, vaddr, _PROT_READ, ctypes.byref(paddr)):
             return None
