@@ -15,11 +15,15 @@ from arm_vcpu_cli.vm.watch.panic import PanicWatch
 
 if TYPE_CHECKING:
     from arm_vcpu_cli.vm.reset import PowerOn
+    from arm_vcpu_cli.vm.watch.silent_kernel import SilentKernel
 
 RESET: Final = "arm_vcpu_cli.vm.reset"
 """Loaded only for runs that continue after a reset."""
 _GUEST_TIME: Final = "arm_vcpu_cli.vm.watch.guest_time"
 """Loaded only for runs that are limited by it."""
+_SILENT_KERNEL: Final = "arm_vcpu_cli.vm.watch.silent_kernel"
+"""Loaded only for Linux kernels."""
+_LINUX: Final = "linux"
 _WORTH_TELLING: Final = 1.0
 """The least seconds of quiet or idle time to mention."""
 
@@ -35,8 +39,16 @@ class GuestRun:
         self.idle = IdleTime()
         self.culprit: Cpu | None = None
         """The CPU that the others wait for, if that is why the run is over."""
+        self.silent_kernel: SilentKernel | None = None
+        """Watches a Linux kernel until it prints."""
         self.power_on: PowerOn | None = None
         """The state that a reset restores; None if a reset ends the run."""
+
+    def end(self) -> None:
+        """End what lasts no longer than the run."""
+        if self.silent_kernel is not None:
+            self.silent_kernel.end()
+            self.silent_kernel = None
 
     def start(self) -> None:
         """Start the watchers."""
@@ -46,6 +58,8 @@ class GuestRun:
             self.power_on = import_module(RESET).power_on(self.machine)
         self.machine.console.observe(self.panic.see)
         self.hang.start()
+        if self.machine.image.kind == _LINUX and not self.panic.printed:
+            self.silent_kernel = import_module(_SILENT_KERNEL).SilentKernel(self.machine, self.panic)
         if self.machine.description.limits.guest_timeout:
             import_module(_GUEST_TIME).end_in_time(self.machine)
 

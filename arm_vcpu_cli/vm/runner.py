@@ -96,6 +96,7 @@ def run_on(run: GuestRun, loop: Callable[[GuestRun], Verdict]) -> Verdict:
 def conclude(run: GuestRun, result: RunResult, seconds: float) -> RunResult:
     """The result of a run that is over, after so many seconds; its recordings and reports are complete then."""
     machine = run.machine
+    run.end()
     quiet, idle = run.hang.quiet_seconds(), run.idle.seconds(machine.timeline.now(), run.panic.printed)
     with contextlib.suppress(OutputError):
         # The recording cannot be written; closing it reports the error.

@@ -66,7 +66,37 @@ def test_a_silent_kernel_is_told_of_earlycon_also_when_a_limit_ends_it() -> None
     linux = require_file(str(BUILD / "vmlinuz"))
     finished = armvcpu("run", "--max-exits", 20, linux)
     assert finished.status == 124
-    assert "The kernel has printed nothing." in meaning(finished)
+    assert "The kernel has printed nothing, because its console starts late" in meaning(finished)
+    assert "Machine model: armvcpu virt" in finished.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "end", "words"),
+    [
+        ("mem=1M", "the guest's kernel panicked: early_init_dt_alloc_memory_arch: ", "had no memory left"),
+        ("console=ttyS0", "the guest's kernel panicked: VFS: Unable to mount root fs", "The kernel prints to ttyS0"),
+    ],
+    ids=["before its console", "without a console"],
+)
+def test_a_panic_that_is_not_printed_ends_the_run_with_the_messages(arguments: str, end: str, words: str) -> None:
+    finished = armvcpu("run", "--append", arguments, require_file(str(BUILD / "vmlinuz")))
+    assert finished.status == 122
+    assert not finished.out
+    assert end in finished.last
+    assert words in meaning(finished)
+    heading, *log = finished.err.splitlines()
+    assert heading == "the kernel's last messages, from its log buffer (none of them was printed):"
+    assert re.match(r"  \[ +\d+\.\d{6}\] ", log[0])
+    assert "--symbols" not in finished.err
+
+
+def test_an_oops_that_is_not_printed_is_told(tmp_path: Path) -> None:
+    tree = tmp_path / "moved.dtb"
+    good = armvcpu("dtb").out
+    tree.write_bytes(good.replace((0x900_0000).to_bytes(8, "big"), (0x980_0000).to_bytes(8, "big")))
+    finished = armvcpu("run", "--dtb", tree, require_file(str(BUILD / "vmlinuz")))
+    assert finished.status == 122
+    assert "(an oops): synchronous external abort" in meaning(finished)
 
 
 def test_what_has_printed_is_not_silent() -> None:

@@ -15,6 +15,7 @@ from arm_vcpu_cli.board.description import MachineDescription
 from arm_vcpu_cli.errors import EngineError
 from arm_vcpu_cli.inspect.postmortem.changed_code import Changed, changed_at
 from arm_vcpu_cli.inspect.postmortem.fault_facts import BEFORE, Fault, fault_of, stage2_fault
+from arm_vcpu_cli.inspect.postmortem.kernel_log_lines import log_lines
 from arm_vcpu_cli.inspect.postmortem.memory_words import word_at, words_before
 from arm_vcpu_cli.vm.awaited import Awaited
 from arm_vcpu_cli.vm.diagnosis import is_vector, vector_failures
@@ -60,6 +61,8 @@ class Evidence:
     recent: tuple[RecentExit, ...] = ()
     standings: tuple[Standing, ...] = ()
     """The activity of each of several CPUs."""
+    log: tuple[str, ...] = ()
+    """The last messages of a Linux kernel that has printed nothing, as it would have printed them."""
     held: tuple[Awaited, ...] = ()
     """The interrupts that are held back, as far as they explain the end."""
 
@@ -117,8 +120,13 @@ def gather(
         chain=chain,
         recent=recent,
         standings=tuple(standings),
+        log=_log(machine, result),
         held=tuple(held),
     )
+
+
+def _log(machine: Machine, result: RunResult | None) -> tuple[str, ...]:
+    return log_lines(machine) if result is not None and result.printed == 0 else ()
 
 
 def is_stuck(pc: int, last: El1Exception, vbar: int, elr: int) -> bool:

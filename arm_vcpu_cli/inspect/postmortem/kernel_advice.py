@@ -17,6 +17,10 @@ _RDINIT: Final = "rdinit="
 _NO_INITRD: Final = "noinitrd"
 _WITHOUT_INIT: Final = ("Unable to mount root fs", "No working init found", "Requested init")
 """The panic messages of a kernel that found no init program."""
+_OOPS: Final = "Internal error: "
+"""The start of an oops (die() in arch/arm64/kernel/traps.c)."""
+_DRIVER: Final = "Serial: AMBA"
+"""The message of the driver for the PL011 that starts up."""
 _PANICS: Final = (
     (
         "Unable to mount root fs",
@@ -50,6 +54,11 @@ _PANICS: Final = (
         "give the machine more with --memory SIZE",
     ),
     (
+        "Failed to allocate",
+        "The kernel had no memory left while it set itself up.",
+        "give the machine more with --memory SIZE; check mem= on its command line, and /memory in an own device tree",
+    ),
+    (
         "Fatal exception",
         "The kernel took an exception in its own code that it could not handle (an oops).",
         "--symbols vmlinux (or System.map) adds function names to this report",
@@ -66,13 +75,21 @@ def panic(evidence: Evidence) -> Advice | None:
     """A kernel panic, which states its reason."""
     if evidence.ending is not Ending.PANIC:
         return None
+    oops = next((line.partition(_OOPS)[2] for line in evidence.log if _OOPS in line), None)
+    if oops is not None:
+        return Advice(
+            f"The kernel took an exception in its own code that it could not handle (an oops): {oops}.",
+            "its last messages, above, show where; the device that it was setting up may not be where its device tree "
+            "says",
+        )
     initrd = _useless_initrd(evidence)
     if initrd is not None:
         return initrd
     for text, meaning, step in _PANICS:
         if text in evidence.message:
             return Advice(meaning, step)
-    return Advice("The kernel stopped itself; the console shows why.", "")
+    shows = "its last messages, above, show" if evidence.log else "the console shows"
+    return Advice(f"The kernel stopped itself; {shows} why.", "")
 
 
 def _useless_initrd(evidence: Evidence) -> Advice | None:
@@ -101,6 +118,17 @@ def silent_kernel(evidence: Evidence) -> Advice | None:
     """A kernel that has printed nothing: its console starts late, and earlier messages are not shown."""
     if evidence.image_kind != "linux" or evidence.printed != 0 or evidence.ending is Ending.POWERED_OFF:
         return None
+    if any(_DRIVER in line for line in evidence.log):
+        return Advice(
+            "The kernel has printed nothing, because it found no console; the messages above are from its log buffer.",
+            "the command line needs console=ttyAMA0, and an own device tree the PL011 with its clocks and interrupt",
+        )
+    if evidence.log:
+        return Advice(
+            "The kernel has printed nothing, because its console starts late; the messages above are from its log "
+            "buffer.",
+            'show messages as they come, from the first line on: --append "earlycon console=ttyAMA0"',
+        )
     if "earlycon" in evidence.description.boot.bootargs:
         return Advice(
             "The kernel has printed nothing, not even by earlycon: it stopped very early, or has no driver for the "
@@ -128,6 +156,9 @@ def other_console(evidence: Evidence) -> Advice | None:
 def no_symbols(evidence: Evidence) -> Advice | None:
     """A crashed kernel whose report shows addresses without symbols."""
     if evidence.has_symbols or evidence.image_kind != "linux" or evidence.ending not in (Ending.PANIC, Ending.FAULT):
+        return None
+    if evidence.log:
+        # The kernel has put names into its messages.
         return None
     return Advice(
         "The kernel has no symbols, so addresses have no names.",

@@ -21,6 +21,7 @@ from arm_vcpu_cli.inspect.postmortem.extra_hint import how_to_install
 from arm_vcpu_cli.inspect.postmortem.held_section import HEADING, held_lines
 from arm_vcpu_cli.inspect.postmortem.interrupt_advice import held_interrupts, interrupt_advice
 from arm_vcpu_cli.inspect.postmortem.interrupt_registers import interrupt_sections
+from arm_vcpu_cli.inspect.postmortem.kernel_log_lines import PRINTED, UNPRINTED, log_lines
 from arm_vcpu_cli.inspect.postmortem.last_exits import before_the_end, exit_lines, folded_exits
 from arm_vcpu_cli.inspect.postmortem.loop_advice import loop_advice
 from arm_vcpu_cli.inspect.postmortem.patterns import advise
@@ -134,6 +135,7 @@ def _short(machine: Machine, result: RunResult | None, *, regs: bool) -> list[Se
         *(_section(*cpu_part(machine, each)) for each in standings[:1]),
         _section("what happened", story(machine, evidence)),
         _faults(machine),
+        _section(UNPRINTED, evidence.log, Keep.LAST, least=20),
         _code(machine, evidence, disassembler, Keep.AROUND_MARK, least=5),
         _section("backtrace", backtrace(machine), Keep.FIRST, least=5),
         _section("last exits (the latest last)", folded_exits(machine, evidence.recent), Keep.LAST, least=4),
@@ -158,6 +160,7 @@ def _full(machine: Machine, result: RunResult | None) -> list[Section]:
         *(_section(*cpu_part(machine, each)) for each in standings[:1]),
         _section("what happened", story(machine, evidence)),
         _faults(machine),
+        _section(*((UNPRINTED, evidence.log) if evidence.log else (PRINTED, log_lines(machine)))),
         _code(machine, evidence, disassembler),
         _section("backtrace", backtrace(machine)),
         *(_section(*part) for part in _translations(machine, evidence)),

@@ -81,6 +81,11 @@ class PanicWatch:
         elif len(rest) > _LONGEST:
             del rest[:-_LONGEST]
 
+    def see_unprinted(self, text: str) -> None:
+        """Process a message that the guest's kernel has in its memory, and has not printed."""
+        for line in text.splitlines():
+            self._see_line(line.encode())
+
     def _see_line(self, line: bytes) -> None:
         if self.over:
             return

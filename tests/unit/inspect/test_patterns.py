@@ -374,6 +374,32 @@ OTHERS: dict[str, tuple[Evidence, str]] = {
         ),
         "prints to ttyS0",
     ),
+    "silent kernel with a log": (
+        evidence(ending=Ending.LIMIT, image_kind="linux", printed=0, log=("[    0.000000] Booting Linux",)),
+        "because its console starts late; the messages above",
+    ),
+    "kernel without a console": (
+        evidence(ending=Ending.LIMIT, image_kind="linux", printed=0, log=("[    0.1] Serial: AMBA PL011 UART driver",)),
+        "because it found no console",
+    ),
+    "oops that was not printed": (
+        evidence(
+            ending=Ending.PANIC,
+            message="panicked: Attempted to kill init!",
+            image_kind="linux",
+            printed=0,
+            log=("[    0.1] Internal error: Oops: 96000044 [#1] SMP",),
+        ),
+        "(an oops): Oops: 96000044 [#1] SMP.",
+    ),
+    "panic that was not printed": (
+        evidence(ending=Ending.PANIC, message="panicked: x", image_kind="linux", printed=0, log=("[    0.1] x",)),
+        "its last messages, above, show why",
+    ),
+    "panic for want of memory": (
+        evidence(ending=Ending.PANIC, message="panicked: memblock: Failed to allocate 8 bytes", image_kind="linux"),
+        "had no memory left",
+    ),
     "silent kernel": (evidence(ending=Ending.LIMIT, image_kind="linux", printed=0), "has printed nothing. Its console"),
     "silent in spite of earlycon": (
         replace(

@@ -1,0 +1,58 @@
+"""A Linux kernel that panics before it has a console: its log buffer says so, and nothing else does.
+
+Such a kernel counts time for ever in a loop that is never the same, and may even handle timer interrupts. So a kernel
+that has printed nothing is looked at now and then: when it causes no exits, and at ever longer intervals. Only the last
+message of a panic counts, after which a kernel never goes on. The first output ends the watch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Final
+
+from arm_vcpu_cli.vm.machine import Machine
+from arm_vcpu_cli.vm.watch.panic import PanicWatch
+
+_MESSAGES: Final = "arm_vcpu_cli.vm.kernel_messages"
+"""Loaded only if a kernel stays silent."""
+_SHORTEST: Final = 100_000_000
+"""Nanoseconds of guest time between two checks, at least."""
+_GROWTH: Final = 4
+"""The interval grows with the time so far, by one part of so many."""
+_PATIENCE: Final = 1_000_000_000
+"""Nanoseconds until the first look at the log of a kernel that causes exits; each later one takes twice as long."""
+_MOST: Final = 64
+"""Messages from a panic to its end, at most: a backtrace and the registers."""
+
+
+class SilentKernel:
+    """Watches a run of a Linux kernel until it prints. The alarm is a limit's, so it wakes no guest that waits."""
+
+    def __init__(self, machine: Machine, panic: PanicWatch) -> None:
+        self._machine = machine
+        self._panic = panic
+        self._alarm = machine.timeline.limit(self._look)
+        self._exits = machine.exits
+        self._begun = machine.timeline.now()
+        self._next_reading = _PATIENCE
+        self._wait(0)
+
+    def _wait(self, elapsed: int) -> None:
+        self._alarm.set_at(self._begun + elapsed + max(_SHORTEST, elapsed // _GROWTH))
+
+    def end(self) -> None:
+        """End the watch."""
+        self._machine.timeline.lift(self._alarm)
+
+    def _look(self) -> None:
+        machine = self._machine
+        if self._panic.printed:
+            return
+        elapsed = machine.timeline.now() - self._begun
+        is_quiet, self._exits = machine.exits == self._exits, machine.exits
+        if is_quiet or elapsed >= self._next_reading:
+            self._next_reading = max(self._next_reading, 2 * elapsed)
+            for message in import_module(_MESSAGES).kernel_messages(machine, _MOST):
+                self._panic.see_unprinted(message.text)
+        if not self._panic.over:
+            self._wait(elapsed)
