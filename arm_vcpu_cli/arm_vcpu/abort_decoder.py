@@ -1,7 +1,7 @@
-"""Classifies the data aborts to EL2 that are no plain accesses, by the syndrome and the instruction.
+"""Classifies data aborts to EL2 that are not plain accesses, by the syndrome and the instruction.
 
-That is also where alignment is checked, which this core does only for exclusives and atomics (DDI 0487, B2.5.2): as
-a fault of stage 1 it comes before the one of stage 2 that has brought us here.
+It also checks alignment, which this core does only for exclusives and atomics (DDI 0487, B2.5.2): an alignment fault is
+a fault of stage 1, and takes priority over the fault of stage 2 that caused the exit.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from arm_vcpu_cli.engine.layout import CpuState
 from arm_vcpu_cli.record import Record
 
 WIDEST: Final = 8
-"""Bytes of the widest access to a device."""
+"""The widest access to a device, in bytes."""
 _PAGE: Final = PAGE_OFFSET + 1
 _DC_ZVA: Final = Unemulated("dc zva")
 _EXCLUSIVE_OR_ATOMIC: Final = ("exclusive", "atomic")
@@ -38,7 +38,7 @@ _SA, _SA0, _A, _EE, _E0E = (int(Sctlr.of(**{name: 1})) for name in ("SA", "SA0",
 
 
 class Element(Record):
-    """One access of at most 8 bytes that an instruction makes; ``at`` is the byte inside its register."""
+    """One access of at most 8 bytes that an instruction makes; ``at`` is the byte offset in its register."""
 
     ipa: int
     address: int
@@ -50,19 +50,19 @@ class Element(Record):
     sign_extend: bool
     is_64bit: bool
     lane: bool = False
-    """The other bytes of the SIMD register stay."""
+    """Whether the other bytes of the SIMD register are preserved."""
     copies: int = 1
-    """How many times a load puts it into its register."""
+    """The number of copies that a load writes to its register."""
     swapped: bool = False
-    """The guest is big-endian: the bytes of the value are in reverse order."""
+    """Whether the guest is big-endian, so that the bytes of the value are in reverse order."""
 
     def in_register(self, value: int) -> int:
-        """The value in the register of one on the bus, and the other way round."""
+        """Convert a value between bus and register; the conversion is its own inverse."""
         return int.from_bytes(value.to_bytes(self.size, "little"), "big") if self.swapped else value
 
 
 class PendingAccess:
-    """An instruction whose accesses are under way; ``values`` are those of the loads so far."""
+    """An instruction whose accesses are in progress; ``values`` are those of the loads so far."""
 
     __slots__ = ("base", "elements", "index", "is_load", "values", "writeback")
 
@@ -81,24 +81,24 @@ class AbortKind(Enum):
     """The kinds of data aborts that are not plain accesses."""
 
     ACCESSES = "accesses"
-    """The accesses that the instruction makes, one after the other."""
+    """The accesses that the instruction makes, in order."""
     PREFETCH = "prefetch"
     UNSUPPORTED = "exclusive or atomic"
     """An access that a device does not support."""
     UNEMULATED = "unemulated"
     MAINTENANCE = "cache maintenance"
     WALK = "stage-1 walk"
-    """The walk could not read its table."""
+    """The walk could not read a table."""
     REFUSED = "refused"
-    """Memory that is mapped, without the permission for this access."""
+    """Mapped memory without the permission for this access."""
     STAGE1 = "stage 1"
-    """A fault of stage 1, which EL1 takes: alignment, or the translation of a further page of the access."""
+    """A fault of stage 1, which EL1 takes: alignment, or the translation of another page of the access."""
     STACK_ALIGNMENT = "stack alignment"
 
 
 class DecodedAbort(NamedTuple):
-    """A data abort that is not a plain access: its IPA, and what makes the access. Only the kind of that name has
-    ``accesses``, and only STAGE1 an ``address`` with a fault status code."""
+    """A data abort that is not a plain access: its IPA and its kind. Only the kind ACCESSES has ``accesses``, and only
+    STAGE1 an ``address`` with a fault status code."""
 
     kind: AbortKind
     ipa: int
@@ -118,7 +118,7 @@ class _Stage1FaultError(Exception):
 
 
 class AbortDecoder:
-    """Decodes the data aborts of one saved state that are not plain accesses. ``correct`` corrects a syndrome."""
+    """Decodes data aborts of one saved state that are not plain accesses. ``correct`` corrects a syndrome."""
 
     def __init__(
         self,
@@ -162,14 +162,14 @@ class AbortDecoder:
         return self._instruction(ipa, abort.is_write, instruction)
 
     def refused_store(self, ipa: int) -> DecodedAbort | None:
-        """What else a store that is dropped does, such as write-back; None if nothing."""
+        """Return the further effects of a dropped store, such as write-back; None if it has none."""
         word = self._word()
         instruction = None if word is None else decode(word)
         if instruction is None or instruction == _DC_ZVA:
             return None
         store = self._instruction(ipa, True, instruction)
         if store.accesses is not None and any((each.ipa ^ ipa) & ~PAGE_OFFSET for each in store.accesses.elements):
-            # What goes to the other page is not dropped.
+            # The part for the other page is not dropped.
             return DecodedAbort(AbortKind.UNEMULATED, ipa, True, "page-crossing")
         return store
 
@@ -195,7 +195,7 @@ class AbortDecoder:
     # Addresses -------------------------------------------------------------------------------------------------
 
     def _elements(self, access: LoadStore, ipa: int) -> tuple[Element, ...] | None:
-        """The accesses of an instruction that faulted at ``ipa``; None if one reaches from page to page, or is to
+        """Return the accesses of an instruction that faulted at ``ipa``; None if one crosses a page, or is to
         memory."""
         far, first = self._u64[self._far], self._first(access)
         swapped = bool(self._u64[self._sctlr] & (_EE if self._el() == _EL1 else _E0E))
@@ -213,18 +213,18 @@ class AbortDecoder:
                     pages[page] = place
                 if address % _PAGE + width > _PAGE:
                     return None
-                # Of a quadword the upper half comes first in a big-endian guest.
+                # In a big-endian guest, the upper half of a quadword comes first.
                 byte = transfer.size - width - at if swapped and transfer.size > WIDEST else transfer.at + at
                 found.append(_element(transfer, pages[page] | address & PAGE_OFFSET, address, width, byte, swapped))
         return tuple(found)
 
     def _first(self, access: LoadStore) -> int:
-        """The access address, which of an authenticated pointer only the core knows."""
+        """Return the access address; for an authenticated pointer only the core knows it."""
         address = access.address(self._frame.gpr, self._frame.sp, self._u64[self._pc])
         return self._u64[self._far] if address is None else address
 
     def _place(self, page: int, access: LoadStore) -> int | None:
-        """The IPA of another page that an instruction accesses; None if memory is there."""
+        """Return the IPA of another page that an instruction accesses; None if that is memory."""
         kind = Access.READ if access.is_load else Access.WRITE
         el = 0 if access.unprivileged else self._el()
         translation = self._memory.translate(page, el=el, access=kind, pan=bool(self._u32[self._pstate] & _PAN))
@@ -234,7 +234,7 @@ class AbortDecoder:
         return translation.stage1.output if translation.paddr is None else None
 
     def _added(self, access: LoadStore) -> int:
-        """What is added to the base register in the end."""
+        """Return the amount by which the instruction finally changes the base register."""
         if access.added_register is not None:
             return self._frame.gpr(access.added_register)
         if access.writes_address:
@@ -248,7 +248,7 @@ class AbortDecoder:
         return self._u32[self._pstate] // _UNIT_OF_EL & _EL
 
     def _is_stack_misaligned(self, word: int, instruction: LoadStore | Unemulated | None) -> bool:
-        """Whether SP is the base, has to be aligned and is not."""
+        """Return whether SP is the base, must be aligned and is not."""
         if self._frame.sp % _STACK_ALIGNMENT == 0:
             return False
         if isinstance(instruction, LoadStore):
@@ -258,19 +258,19 @@ class AbortDecoder:
         return uses_sp and bool(self._u64[self._sctlr] & (_SA if self._el() == _EL1 else _SA0))
 
     def _misaligned(self, instruction: LoadStore | Unemulated | None) -> int | None:
-        """The address of an access that has to be aligned and is not; None for every other one."""
+        """Return the address of an access that must be aligned and is not; None for any other."""
         if not isinstance(instruction, LoadStore):
             far = self._u64[self._far]
             return far if instruction == _DC_ZVA and self._is_device(far) else None
         first = self._first(instruction)
         if first % instruction.transfers[0].size == 0:
             return None
-        # No CPU here has FEAT_LSE2.
+        # No CPU model has FEAT_LSE2.
         faults = instruction.ordered or self._u64[self._sctlr] & _A or self._is_device(self._u64[self._far])
         return first if faults else None
 
     def _is_device(self, address: int) -> bool:
-        """Whether stage 1 has an address as Device memory, as it has all with the MMU off."""
+        """Return whether stage 1 makes an address Device memory, as it makes all with the MMU off."""
         attributes = self._memory.translate(address, el=self._el()).stage1.attributes
         return attributes is not None and attributes.memory.is_device
 

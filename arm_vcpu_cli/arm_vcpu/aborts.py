@@ -1,4 +1,4 @@
-"""Aborts that the guest takes for what stage 2 refused (DDI 0487, D24.2, ESR_EL1)."""
+"""Aborts that the guest takes for accesses that stage 2 refused (DDI 0487, D24.2, ESR_EL1)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from arm_vcpu_cli.engine.layout import CpuState
 
 
 class GuestAborts:
-    """Turns the stage-2 abort in a saved state into one of EL1. Each method returns the PSTATE to be written."""
+    """Turns the stage-2 abort in a saved state into one at EL1. Each method returns the PSTATE to write."""
 
     def __init__(self, state: CpuState, entry: El1Entry, memory: GuestMemory) -> None:
         layout = state.layout
@@ -29,9 +29,9 @@ class GuestAborts:
         self._memory = memory
 
     def data(self, esr: int, access: PendingAccess | None = None) -> int:
-        """The load, store or maintenance with the syndrome ``esr`` aborts.
+        """Abort the load, store or maintenance instruction with the syndrome ``esr``.
 
-        With ``access`` it is the one of the instruction's accesses that is next, and FAR has its address.
+        With ``access``, abort the next one of the instruction's accesses; FAR has its address.
         """
         abort = decode_data_abort(esr)
         far = self._u64[self._far]
@@ -41,19 +41,19 @@ class GuestAborts:
         return self._entry.data_abort(far, fault, is_write=abort.is_write, maintenance=abort.cache_maintenance)
 
     def stage1(self, abort: DecodedAbort) -> int:
-        """What EL1 takes before stage 2 has a say."""
+        """Take a fault that EL1 takes before stage 2 is consulted."""
         if abort.kind is AbortKind.STACK_ALIGNMENT:
             return self._entry.take(stack_alignment_esr())
         return self._entry.data_abort(abort.address, abort.fault, is_write=abort.is_write)
 
     def fetch(self, esr: int) -> int:
-        """The instruction fetch with the syndrome ``esr`` aborts."""
+        """Abort the instruction fetch with the syndrome ``esr``."""
         far = self._u64[self._far]
         fault = self._fault(far, Access.EXECUTE, on_walk=decode_instruction_abort(esr).stage1_walk)
         return self._entry.instruction_abort(far, fault)
 
     def is_mapped(self, vaddr: int, esr: int) -> bool:
-        """Whether EL1 could now make an access that gave it the syndrome of this abort."""
+        """Return whether EL1 could now make an access that had the syndrome of this abort."""
         if exception_class(esr) in (ExceptionClass.INSTRUCTION_ABORT, ExceptionClass.INSTRUCTION_ABORT_LOWER):
             access = Access.EXECUTE
         else:
@@ -61,9 +61,9 @@ class GuestAborts:
         return self._memory.translate(vaddr, access=access).paddr is not None
 
     def _fault(self, vaddr: int, access: Access, *, on_walk: bool) -> int:
-        """The fault status code: an external abort, of the access or of a table's, as a walk of stage 1 has it. A core
-        that does not compare output addresses with TCR_EL1.IPS, or takes a block where none is allowed, finds out at
-        stage 2 that nothing is there."""
+        """Return the fault status code: an external abort on the access or on a table walk, as a walk of stage 1
+        determines. A core that does not compare output addresses with TCR_EL1.IPS, or accepts a block where none is
+        allowed, finds nothing at that address in stage 2."""
         fault = self._memory.translate(vaddr, el=1 if self._entry.from_el1 else 0, access=access).stage1.fault
         if fault is not None and fault.kind in (ADDRESS_SIZE, TRANSLATION):
             return fault.fault_status

@@ -1,9 +1,9 @@
-"""Carries out plain accesses to devices, for the handler, for traces and for the flight recorder alike.
+"""Executes plain accesses to devices, with or without traces and the flight recorder.
 
-Nearly every one is a plain access: one load or store of a general-purpose register, which a valid syndrome describes
-completely (DDI 0487, D24.2, ESR_EL2, ISS encoding of a data abort). One function recognises it and carries it out;
-everything that does not change has been worked out for each syndrome and each instruction. All others (pairs, SIMD,
-write-back, what is not aligned, accesses that are not to a device) are left to ``abort_decoder.py``.
+Nearly every access is plain: one load or store of a general-purpose register, which a valid syndrome describes
+completely (DDI 0487, D24.2, ESR_EL2, ISS encoding of a data abort). One function recognises and executes it; everything
+constant is computed once for each syndrome and each instruction. All others (pairs, SIMD, write-back, unaligned
+accesses, accesses to memory) are left to ``abort_decoder.py``.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from arm_vcpu_cli.engine.layout import CpuState
 from arm_vcpu_cli.record import Record
 
 _REMEMBERED: Final = 4096
-"""Syndromes and instructions that are remembered: a guest that makes up new ones must not fill the host's memory."""
+"""The number of syndromes and instructions cached, limited because a guest may keep creating new ones."""
 decode = lru_cache(maxsize=_REMEMBERED)(decode_load_store)
 """The decoder with a cache: guests use few different instructions on devices."""
 
 Fetch = Callable[[int], int | None]
-"""The instruction at a virtual address, None where it cannot be read."""
+"""Returns the instruction at a virtual address, None if it cannot be read."""
 MmioReason = MmioRead | MmioWrite
 
 
 class PlainAccess(NamedTuple):
-    """What a syndrome says about a load or store. ``size`` is 0 if it does not say everything; ``word`` is the place in
-    the state of the register with the number ``register``, -1 for XZR; ``mask`` has all bits of the value."""
+    """A load or store as described by a syndrome. ``size`` is 0 if the description is incomplete; ``word`` is the place
+    in the state of the register with the number ``register``, -1 for XZR; ``mask`` has all bits of the value."""
 
     size: int
     is_write: bool
@@ -51,18 +51,18 @@ class PlainAccess(NamedTuple):
 
 _BIG_ENDIAN: Final = int(Sctlr.of(EE=1, E0E=1))
 _Plan = tuple[int, bool, int, int, int, bool, bool, int]
-"""The fields of a :class:`PlainAccess`, and the bits of an address that are zero if it is aligned. A plain tuple, since
+"""The fields of a :class:`PlainAccess`, and the address bits that are zero if it is aligned. A plain tuple, because
 others are slow to unpack."""
 _NOT_SIMPLE: Final[_Plan] = (0, False, ZERO_REGISTER, -1, 0, False, False, 0)
 _NOT_PLAIN: Final = (-1, 0, -1, -1)
 _UNKNOWN_ADDRESS: Final = (-1, 0, -1, 0)
-"""Of an instruction that cannot be read, or that authenticates its pointer: those are assumed to be aligned."""
+"""Of an instruction that cannot be read, or that authenticates its pointer. Such accesses are assumed to be aligned."""
 
 
 class PlainForm(Record):
     """How a plain access forms its address: register ``base`` (31 is SP) plus ``offset``.
 
-    ``base`` is None if only the syndrome is used: for a register offset or a literal.
+    ``base`` is None for a register offset or a literal, where only the syndrome is used.
     """
 
     base: int | None
@@ -71,9 +71,10 @@ class PlainForm(Record):
 
 @lru_cache(maxsize=_REMEMBERED)
 def plain_form(word: int | None) -> PlainForm | None:
-    """The form of an instruction that a valid syndrome describes completely, else None.
+    """Return the form of an instruction that a valid syndrome describes completely, else None.
 
-    That is one general-purpose register and no write-back. ``word`` is the instruction, None if it cannot be read.
+    Such an instruction has one general-purpose register and no write-back. ``word`` is the instruction, None if it
+    cannot be read.
     """
     instruction = None if word is None else decode(word)
     if instruction is None:
@@ -99,11 +100,11 @@ def data_abort_handler(
     other: Callable[[int], AxVCpuExitReason | None],
     tell: Callable[[MmioReason], object] | None = None,
 ) -> Callable[[int], AxVCpuExitReason | None]:
-    """A function from the syndrome of the data abort in ``state`` to None, once it has completed it.
+    """Return a function from the syndrome of the data abort in ``state`` to None, once it has completed the access.
 
-    ``read(ipa, size)`` and ``write(ipa, size, value)`` carry a plain access out. Where their outcome is another than
-    DONE nothing has been changed, and ``refused(access, reason, outcome)`` decides what happens. What is not a plain
-    access is left to ``other(esr)``. ``tell`` is called with the reason of a plain access before it is made.
+    ``read(ipa, size)`` and ``write(ipa, size, value)`` execute a plain access. If their outcome is not DONE nothing has
+    changed, and ``refused(access, reason, outcome)`` decides what happens. Other aborts are passed to ``other(esr)``.
+    ``tell`` is called with the reason of a plain access before it is made.
     """
     u64, layout = state.u64, state.layout
     x0, pc = layout.x0 // 8, layout.pc // 8
@@ -126,8 +127,8 @@ def data_abort_handler(
         return plans[esr]
 
     def form_of(instruction: int | None) -> tuple[int, int, int, int]:
-        """Where the address comes from: word of the base register, offset, word of a register that is added, its shift;
-        -1 is none."""
+        """Return how the address is formed: word of the base register, offset, word of a register that is added, its
+        shift; -1 is none."""
         access = None if instruction is None else decode(instruction)
         found = _UNKNOWN_ADDRESS
         if plain_form(instruction) is None:
@@ -140,7 +141,7 @@ def data_abort_handler(
         elif isinstance(access, LoadStore) and access.offset is not None:
             found = (x0 + access.base, access.offset, -1, 0)
         elif isinstance(access, LoadStore) and access.index is not None:
-            # The offset inside the page does not depend on how the register is extended.
+            # The offset inside the page does not depend on the register's extension.
             number, shift = access.index.register, access.index.shift
             found = (x0 + access.base, 0, x0 + number if number != ZERO_REGISTER else -1, shift)
         if len(forms) >= _REMEMBERED:
@@ -163,7 +164,7 @@ def data_abort_handler(
         if not low and size > 1:
             base, offset, index, shift = form
             if base >= 0 and u64[base] + offset + (u64[index] << shift if index >= 0 else 0) & PAGE_OFFSET:
-                # The access began in the page before, which the syndrome does not say.
+                # The access began in the previous page, which the syndrome does not show.
                 return other(esr)
         ipa = (u64[hpfar] & FIPA) << FIPA_TO_ADDRESS | low
         if is_write:

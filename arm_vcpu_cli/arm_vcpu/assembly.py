@@ -39,8 +39,8 @@ def build_handlers(
     watch: Callable[[], Watcher | None],
     observed: bool,
 ) -> SyncHandlers:
-    """The handlers for the exits of a vCPU with this saved state and affinity; ``watch`` returns the function to call
-    for first executions. Raises :class:`VCpuError` for a feature that the core does not have."""
+    """Build the handlers for the exits of a vCPU with this saved state and affinity; ``watch`` returns the function to
+    call for first executions. Raises :class:`VCpuError` for a feature that the core lacks."""
     has_pan = bool(Aa64Mmfr1(core.read_sysreg(lookup("ID_AA64MMFR1_EL1"))).PAN)
     memory = GuestMemory(core, hal)
     on_demand = None
@@ -64,15 +64,15 @@ def build_handlers(
 
 
 def default_vtcr(hal: Aarch64Hal) -> int:
-    """VTCR_EL2 for all addresses that the core has."""
+    """Return VTCR_EL2 for all of the core's addresses."""
     mmfr0 = hal.core(0).read_sysreg(lookup("ID_AA64MMFR0_EL1"))
     return int(stage2_control(pa_range_bits(mmfr0)))
 
 
 def set_traps(core: CpuCore, setup: Aarch64VCpuSetupConfig, hcr: int) -> int:
-    """Trap what the machine asks for beside HCR_EL2. Trap the performance monitors too, unless the guest reads the
-    core's own ID registers, which announce them. Returns HCR_EL2 with which the guest's pointer
-    authentication does not trap to EL2, where the core has it."""
+    """Set the traps that the machine requests besides HCR_EL2. Also trap the performance monitors, unless the guest
+    reads the core's own ID registers, which announce them. Returns HCR_EL2 with pointer authentication untrapped if the
+    core has it."""
     mdcr = Mdcr(MDCR_EL2 if setup.trap_id_registers else 0)
     core.write_sysreg(lookup("MDCR_EL2"), int(mdcr.replace(**dict.fromkeys(setup.mdcr, 1))))
     if setup.trap_id_registers:
@@ -91,7 +91,7 @@ def exit_reasons(
     mpidr: int,
     setup: Aarch64VCpuSetupConfig | None,
 ) -> tuple[CpuState, TrapFrame, ExitReasons]:
-    """The decoder of the exit in a state of its own, that state, and a view of it."""
+    """Return the decoder of the exit in a state of its own, that state, and a view of it."""
     fetch, scratch, memory = core.fetcher(), core.new_state(), GuestMemory(core, hal)
     frame = TrapFrame(scratch)
     reasons = ExitReasons(
@@ -109,7 +109,7 @@ def exit_reasons(
 
 
 def _firmware(mpidr: int, setup: Aarch64VCpuSetupConfig) -> FirmwareCalls:
-    # Only a VMM that has all the CPUs can suspend the system.
+    # Only a VMM with all the CPUs can suspend the system.
     return FirmwareCalls(mpidr, setup.power, system_suspend=setup.power is not None, entropy=setup.entropy)
 
 

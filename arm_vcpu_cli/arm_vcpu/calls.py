@@ -1,4 +1,4 @@
-"""HVC and SMC of a guest: answered by the hypervisor, by the VMM or by the monitor, or an exit (DEN0028)."""
+"""HVC and SMC of a guest: answered by the hypervisor, by the VMM or by the monitor, or else an exit (DEN0028)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from arm_vcpu_cli.engine.layout import CpuState
 
 
 class GuestCalls:
-    """The calls of one vCPU, with arguments and results in its saved state. The PC is not touched here."""
+    """The calls of one vCPU, with arguments and results in its saved state. The PC is not changed here."""
 
     def __init__(self, state: CpuState, platform: Platform, firmware: FirmwareCalls, monitor: SecureMonitor) -> None:
         self._u64 = state.u64
@@ -25,10 +25,11 @@ class GuestCalls:
         self._firmware = firmware
         self._monitor = monitor
         self.hvc: Final = self._hypervisor_calls()
-        """A hypervisor call: of the firmware, else of the platform. None: answered."""
+        """Answers a hypervisor call of the firmware, else of the platform, and returns None, or returns the exit
+        reason."""
 
     def _hypervisor_calls(self) -> Callable[[int], AxVCpuExitReason | None]:
-        # Guests make calls so often that looking up what never changes would cost noticeable time.
+        # Calls are so frequent that repeated look-ups would take noticeable time.
         u64, x0, call, platform_call = self._u64, self._x0, self._firmware.call, self._platform.hypercall
         x1, x2, x3, arguments = x0 + 1, x0 + 2, x0 + 3, slice(x0 + 1, x0 + 1 + ARGUMENTS)
 
@@ -49,7 +50,8 @@ class GuestCalls:
         return hvc
 
     def smc(self) -> AxVCpuExitReason | None:
-        """A secure monitor call: of the firmware, else of the monitor. None: answered."""
+        """Answer a secure monitor call of the firmware, else of the monitor, and return None, or return the exit
+        reason."""
         x0, u64 = self._x0, self._u64
         result = self._firmware.call(u64[x0], u64[x0 + 1], u64[x0 + 2], u64[x0 + 3])
         if result is None:

@@ -1,4 +1,4 @@
-"""How a vCPU is created and set up, and what its registers are at reset (the crate's two configurations)."""
+"""How a vCPU is created and set up, and its registers at reset (the crate's two configurations)."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ from arm_vcpu_cli.record import Record
 
 SCTLR_EL1_RESET: Final = 0x30C5_0830
 MDCR_EL2: Final = int(Mdcr.of(TPM=1, TPMCR=1))
-"""The ID registers say that there are no performance monitors; the core's own, which count host time, trap."""
+"""The ID registers announce no performance monitors; the core's own, which count host time, trap."""
 PMUSERENR_EL0: Final = 0x1
-"""EN: none of them traps from EL0 to EL1 before it does to EL2. The other bits would let the core skip that trap."""
+"""EN, so that none of them traps from EL0 to EL1 before it traps to EL2. The other bits would let the core skip that
+trap."""
 
 
 class Aarch64VCpuCreateConfig(Record):
     """``mpidr_el1``: the affinity that the guest sees; ``dtb_addr``: IPA of the device tree, given in x0.
 
-    ``number`` is ours: the number of the vCPU in reports to observers.
+    ``number`` is ours: the index of the vCPU in reports to observers.
     """
 
     mpidr_el1: int = 0
@@ -41,15 +42,14 @@ class Aarch64VCpuSetupConfig(Record):
     ``passthrough_timer``: EL1 may use the physical counter and timer itself (CNTHCTL_EL2.EL1PCEN, EL1PCTEN).
     ``gic_cpu_interface``: the guest has a GICv3 CPU interface: every ICC_*_EL1 access traps, as on a PE whose
     ICH_HCR_EL2 traps them all, and ID_AA64PFR0_EL1 announces it. Without it only the registers that send SGIs trap.
-    ``trap_wfi`` and ``trap_id_registers``: HCR_EL2.TWI and TID3. ``hcr``, ``cptr`` and ``mdcr``: further
-    bits of HCR_EL2, CPTR_EL2 and MDCR_EL2 by name.
-    ``vtcr``: VTCR_EL2 of the tables given to ``set_ept_root``, by default that of the whole PA range of the CPU.
-    ``features``: architecture features (FEAT_*) to announce or to hide; seen by the guest with ``trap_id_registers``.
-    ``entropy``: source of bytes for the TRNG functions (DEN0098); None leaves those out.
-    ``power``: answers questions about the power states of the other CPUs; None for a vCPU that is alone.
-    ``smc_table``: what the monitor at EL3 answers.
-    ``on_demand``: the second stage whose memory becomes executable when the guest executes from it, if there is one.
-    ``constants``: system registers that the core lacks and the CPU has, to be answered by the platform.
+    ``trap_wfi`` and ``trap_id_registers``: HCR_EL2.TWI and TID3. ``hcr``, ``cptr`` and ``mdcr``: further bits of
+    HCR_EL2, CPTR_EL2 and MDCR_EL2 by name. ``vtcr``: VTCR_EL2 of the tables given to ``set_ept_root``, by default that
+    of the whole PA range of the CPU. ``features``: architecture features (FEAT_*) to announce or to hide, visible to
+    the guest with ``trap_id_registers``. ``entropy``: source of bytes for the TRNG functions (DEN0098); None omits
+    them. ``power``: answers questions about the power states of the other CPUs; None for a single vCPU. ``smc_table``:
+    the answers of the monitor at EL3. ``on_demand``: the stage 2 whose memory becomes executable when the guest
+    executes from it, if there is one. ``constants``: system registers that the CPU has but the core lacks, which the
+    platform answers.
     """
 
     passthrough_interrupt: bool = False
@@ -70,7 +70,7 @@ class Aarch64VCpuSetupConfig(Record):
 
 
 def reset_hcr(config: Aarch64VCpuSetupConfig) -> Hcr:
-    """HCR_EL2 of a guest: VM, RW, TSC; IMO and FMO unless interrupts are passed through; and our traps."""
+    """Return HCR_EL2 of a guest: VM, RW, TSC; IMO and FMO unless interrupts are passed through; and our traps."""
     routed = int(not config.passthrough_interrupt)
     return Hcr.of(
         VM=1,
@@ -84,12 +84,12 @@ def reset_hcr(config: Aarch64VCpuSetupConfig) -> Hcr:
 
 
 def virtual_mpidr(affinity: int) -> int:
-    """VMPIDR_EL2: bit 31 (RES1) and the affinity."""
+    """Return VMPIDR_EL2: bit 31 (RES1) and the affinity."""
     return int(Mpidr(affinity).replace(RES1=1))
 
 
 def reset_registers(config: Aarch64VCpuSetupConfig, *, vmpidr: int, vttbr: int, vtcr: int) -> dict[str, int]:
-    """The system registers of a guest at reset, by name; those that are not named keep the core's value."""
+    """Return the system registers of a guest at reset, by name; all others keep the core's value."""
     physical_timer = int(config.passthrough_timer)
     return {
         "SCTLR_EL1": SCTLR_EL1_RESET,

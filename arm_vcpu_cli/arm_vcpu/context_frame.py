@@ -33,10 +33,10 @@ _N, _Z, _C, _V = (int(Spsr.of(**{flag: 1})) for flag in "NZCV")
 
 
 class TrapFrame:
-    """x0 to x30, SP_EL0, ELR and SPSR of a guest, as a view on its saved state; all 64 bits wide.
+    """x0 to x30, SP_EL0, ELR and SPSR of a guest, as a view of its saved state; all 64 bits wide.
 
-    ELR is where the guest resumes (the PC of the saved state) and SPSR its PSTATE. Register 31 is XZR: it reads
-    zero and ignores writes.
+    ELR is where the guest resumes (the PC of the saved state) and SPSR its PSTATE. Register 31 is XZR: it reads as zero
+    and ignores writes.
     """
 
     def __init__(self, state: CpuState) -> None:
@@ -57,30 +57,29 @@ class TrapFrame:
         self.pstate_word: Final[Callable[[], int]] = self._pstate_reader()
         """Advances the PC past an instruction that was completed for the guest; nothing else does.
 
-        As a completed instruction does it also clears BTYPE and, under software step, PSTATE.SS (D2.12.5), so
-        that the step exception follows.
-        """
+        Like a completed instruction, it also clears BTYPE and, under software step, PSTATE.SS (D2.12.5), so that the
+        step exception follows."""
 
     def reset(self, dtb_address: int) -> None:
-        """All general-purpose registers 0, x0 the address of the device tree; PSTATE is the vCPU's to set."""
+        """Set all general-purpose registers to 0 and x0 to the address of the device tree; the vCPU sets PSTATE."""
         for number in range(ZERO_REGISTER):
             self._u64[self._x0 + number] = 0
         self._u64[self._x0] = dtb_address
         self._u64[self._sp] = self._u64[self._sp_el0] = self._u64[self._sp_el1] = 0
 
     def gpr(self, number: int) -> int:
-        """X<number>, 0 to 30, or zero for 31."""
+        """Return X<number>, 0 to 30, or zero for 31."""
         return 0 if number == ZERO_REGISTER else self._u64[self._x0 + number]
 
     def set_gpr(self, number: int, value: int) -> None:
-        """Set X<number> to the low 64 bits of ``value``; register 31 ignores it. IndexError above 31."""
+        """Set X<number> to the low 64 bits of ``value``; register 31 ignores it. Raises IndexError above 31."""
         if not 0 <= number <= ZERO_REGISTER:
             raise IndexError(f"general-purpose register {number}: expected 0 to 31")
         if number != ZERO_REGISTER:
             self._u64[self._x0 + number] = value & MASK64
 
     def gprs(self) -> tuple[int, ...]:
-        """X0 to X30."""
+        """Return X0 to X30."""
         return tuple(self._u64[self._x0 : self._x0 + ZERO_REGISTER])
 
     @property
@@ -94,7 +93,7 @@ class TrapFrame:
 
     @property
     def sp(self) -> int:
-        """The stack pointer in use."""
+        """The current stack pointer."""
         return self._u64[self._sp]
 
     @sp.setter
@@ -103,7 +102,7 @@ class TrapFrame:
 
     @property
     def sp_el0(self) -> int:
-        """SP_EL0, wherever it is held at the moment."""
+        """SP_EL0, wherever it is currently held."""
         return self._u64[self._sp_el0] if self._u32[self._pstate] & _SP_SELECT else self._u64[self._sp]
 
     @sp_el0.setter
@@ -112,7 +111,7 @@ class TrapFrame:
 
     @property
     def sp_el1(self) -> int:
-        """SP_EL1, wherever it is held at the moment."""
+        """SP_EL1, wherever it is currently held."""
         return self._u64[self._sp] if self._u32[self._pstate] & _SP_SELECT else self._u64[self._sp_el1]
 
     @property
@@ -121,7 +120,7 @@ class TrapFrame:
         return Spsr(self.pstate_word())
 
     def _pstate_reader(self) -> Callable[[], int]:
-        """A function that puts PSTATE together from its seven parts, in the form of SPSR_EL2."""
+        """Return a function that assembles PSTATE from its seven parts, in the form of SPSR_EL2."""
         u32, pstate, daif, btype = self._u32, self._pstate, self._daif, self._btype
         n, z, c, v = self._flags
 
@@ -165,15 +164,14 @@ _SWITCHED: Final = tuple(
         " FAR_EL2 HPFAR_EL2 PMCR_EL0 HCR_EL2"
     ).split()
 )
-"""In the order in which they are loaded: HCR_EL2 last, since it switches stage 2 on."""
+"""In the order in which they are loaded: HCR_EL2 last, because it enables stage 2."""
 
 
 class GuestSystemRegisters:
     """The EL1, EL0 and virtualisation registers that belong to a vCPU, by name; 64 bits each.
 
-    CNTP_TVAL, CNTV_TVAL, SP_EL0 and SP_EL1, which the crate names too, are other views of what the comparators and
-    the trap frame hold. Values that were set before the first bind are kept here; while the vCPU is bound, the core
-    holds them.
+    CNTP_TVAL, CNTV_TVAL, SP_EL0 and SP_EL1, which the crate includes, are other views of the comparators and the trap
+    frame. Values set before the first bind are kept here; while the vCPU is bound, the core holds them.
     """
 
     def __init__(self, values: dict[str, int]) -> None:
@@ -186,7 +184,7 @@ class GuestSystemRegisters:
         self._write: Callable[[SysReg, int], None] | None = None
 
     def __getitem__(self, name: str) -> int:
-        """The register's value. KeyError for one that is not switched with a vCPU."""
+        """Return the register's value. Raises KeyError for one that is not switched with a vCPU."""
         if name not in _SWITCHED:
             raise KeyError(name)
         if self._read is not None:
@@ -213,8 +211,8 @@ class GuestSystemRegisters:
     def restore(self, core: CpuCore, read: Callable[[SysReg], int], write: Callable[[SysReg, int], None]) -> None:
         """Load the registers that have a value onto a core, which holds them from now on.
 
-        ``read`` and ``write`` are how a register is accessed while bound: another vCPU may have its turn on the core,
-        and what is written has to reach the saved state as well.
+        ``read`` and ``write`` access a register while bound: another vCPU may have its turn on the core, and writes
+        must reach the saved state as well.
         """
         for name in _SWITCHED:
             if name in self._values:
@@ -224,7 +222,7 @@ class GuestSystemRegisters:
         self._write = write
 
     def store(self) -> None:
-        """Take the registers back from the core."""
+        """Read the registers back from the core."""
         if self._core is not None:
             self._values = {name: self._core.read_sysreg(lookup(name)) for name in _SWITCHED}
             self._core = None

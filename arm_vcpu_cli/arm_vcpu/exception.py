@@ -1,8 +1,8 @@
 """Decoding and handling the synchronous exceptions that a guest takes to EL2 (the crate's ``exception.rs``).
 
-``handle_exception_sync`` picks a handler by ESR_EL2.EC from a table. A handler either completes the exit and
-returns None, or returns the exit reason that ``run()`` returns to its caller; ``pending`` then says what is left to do
-at the next entry.
+``handle_exception_sync`` picks a handler by ESR_EL2.EC from a table. A handler either completes the exit and returns
+None, or returns the exit reason that ``run()`` returns to its caller; ``pending`` then holds the work left for the next
+entry.
 """
 
 from __future__ import annotations
@@ -62,21 +62,21 @@ TAKEN_BACK: Final = -1
 
 
 class Pending(Enum):
-    """What is left to do for an exit that ``run()`` returned, when there is no access under way."""
+    """The work left for an exit that ``run()`` returned, when no access is in progress."""
 
     NOTHING = "nothing"
     ADVANCE = "advance"
 
 
-_NOTHING: Final = Pending.NOTHING  # looking a member up in its class is not free
+_NOTHING: Final = Pending.NOTHING  # looking up a member in its class takes time
 
 
 class SyncHandlers:
     """The synchronous exceptions of one vCPU, on its saved state.
 
-    ``new_pstate`` is set when the guest enters EL1's vector: it is to be written after the restore. It is
-    :data:`TAKEN_BACK` when the exit has become none.
-    ``note`` says in words what was done beyond the exit reason, for observers.
+    ``new_pstate`` is set when the guest enters EL1's vector: it must be written after the restore. It is
+    :data:`TAKEN_BACK` when the exit was withdrawn. ``note`` describes, for observers, what was done beyond the exit
+    reason.
     """
 
     def __init__(
@@ -130,12 +130,12 @@ class SyncHandlers:
         self._decoder = self.reasons.aborts
         self._advance = frame.advance
         self.told: Final[deque[AxVCpuExitReason]] = deque(maxlen=1)
-        """The latest data abort as an exit reason, if somebody observes."""
+        """The latest data abort as an exit reason, if there is an observer."""
         self._observed = observed
         self._data_abort = self.data_abort(self.told.append if observed else None)
         self.pending: Pending | PlainAccess | PendingAccess = _NOTHING
         self.given: int | None = None
-        """The value that the caller has given for the pending device read."""
+        """The value that the caller has provided for the pending device read."""
         self.new_pstate: int | None = None
         self.note = ""
         table: list[Handler] = [unexpected] * EXCEPTION_CLASSES
@@ -144,7 +144,7 @@ class SyncHandlers:
         self.sync_table: Final[Sequence[Handler]] = table
 
     def table(self) -> Mapping[ExceptionClass, Handler]:
-        """Which exceptions to EL2 are handled; every other class ends the run with a report."""
+        """Return the handlers of exceptions to EL2 by class; every other class ends the run with a report."""
         return {
             ExceptionClass.WFX: self._wfx,
             ExceptionClass.HVC64: self._calls.hvc,
@@ -155,7 +155,7 @@ class SyncHandlers:
         }
 
     def data_abort(self, tell: Callable[[MmioReason], object] | None) -> Handler:
-        """A handler of data aborts; see :func:`data_abort_handler` for ``tell``."""
+        """Return a handler of data aborts; see :func:`data_abort_handler` for ``tell``."""
         return data_abort_handler(
             *(self._state, self._frame, self._fetch),
             read=self._platform.mmio_read,
@@ -166,12 +166,12 @@ class SyncHandlers:
         )
 
     def handle_exception_sync(self) -> ExitOrNone:
-        """An exception to EL2: dispatch by ESR_EL2.EC."""
+        """Handle an exception to EL2: dispatch by ESR_EL2.EC."""
         esr = self._u32[self._syndrome]
         return self.sync_table[esr >> EC_SHIFT](esr)
 
     def resume(self) -> ExitOrNone:
-        """Finish the exit that was returned last; a further exit if its instruction makes another access."""
+        """Finish the exit that was returned last; return another exit if its instruction makes another access."""
         pending = self.pending
         if pending is _NOTHING:
             return None
@@ -181,7 +181,7 @@ class SyncHandlers:
             self._access.go_on(pending, given)
             return self._finish(pending)
         if isinstance(pending, PlainAccess) and not pending.is_write and pending.word >= 0:
-            # Without a value the caller did as with the crate: it set the register itself.
+            # Without a value, the caller set the register itself, as with the crate.
             value = self._u64[pending.word] if given is None else given
             self._u64[pending.word] = extend_load(value, pending.size, pending.sign_extend, pending.is_64bit)
         self._advance()
@@ -194,14 +194,14 @@ class SyncHandlers:
         self.given = previous.given
 
     def start_again(self, pstate: int) -> None:
-        """Note a reset of the saved state: nothing is left to do for earlier exits, except to write PSTATE."""
+        """Record a reset of the saved state: earlier exits leave no work, except to write PSTATE."""
         self._drop_pending()
         self.note = ""
         self.entry.chain.forget()
         self.new_pstate = pstate
 
     def complete(self, value: int) -> None:
-        """Give the value of the read that was returned last (unsigned; cut to its width)."""
+        """Provide the value of the read that was returned last (unsigned; truncated to its width)."""
         pending = self.pending
         if isinstance(pending, Pending):
             esr = self._u32[self._syndrome]
@@ -215,18 +215,18 @@ class SyncHandlers:
         self.given = value
 
     def inject_undefined(self) -> None:
-        """Have the guest take an Undefined Instruction exception instead of completing its instruction."""
+        """Make the guest take an Undefined Instruction exception instead of completing its instruction."""
         self._drop_pending()
         if self._u32[self._syndrome] >> EC_SHIFT == ExceptionClass.HVC64:
-            # Its return address is already past it, and the exception has to be at it.
+            # The return address is already past the instruction, and the exception must be at it.
             self._frame.elr -= INSTRUCTION_SIZE
         self.note = "undefined instruction into the guest"
         self.new_pstate = self.entry.undefined()
 
     def inject_external_abort(self) -> None:
-        """Have the guest take a synchronous external abort for the access of the last exit.
+        """Make the guest take a synchronous external abort for the access of the last exit.
 
-        Raises :class:`VCpuError` if that exit was no access to memory.
+        Raises :class:`VCpuError` if that exit was not a memory access.
         """
         pending = self._drop_pending()
         esr = self._u32[self._syndrome]
@@ -247,14 +247,14 @@ class SyncHandlers:
     # Data and instruction aborts -------------------------------------------------------------------------------
 
     def _refused_access(self, access: PlainAccess, reason: MmioReason, outcome: Outcome) -> ExitOrNone:
-        """A plain access that the platform did not carry out: the caller's to complete, or an abort."""
+        """Handle a plain access that the platform did not execute: the caller completes it, or it aborts."""
         if outcome is not Outcome.EXIT:
             return self._aborted(self._aborts.data(self._u32[self._syndrome]))
         self.pending = access
         return reason
 
     def _other_data_abort(self, esr: int) -> ExitOrNone:
-        """A data abort that is no plain access."""
+        """Handle a data abort that is not a plain access."""
         abort = self._decoder.decode(esr)
         if self._observed:
             self.told.append(self.reasons.access(abort))
@@ -267,7 +267,7 @@ class SyncHandlers:
         if abort.accesses is not None:
             return self._finish(abort.accesses)
         if abort.kind in (AbortKind.PREFETCH, AbortKind.MAINTENANCE):
-            # With nothing mapped there is no line to fetch or to clean; KVM skips cache maintenance too.
+            # Without a mapping there is no line to fetch or to clean; KVM skips cache maintenance too.
             self._advance()
             return None
         if abort.kind in (AbortKind.STAGE1, AbortKind.STACK_ALIGNMENT):
@@ -312,11 +312,11 @@ class SyncHandlers:
         return self._aborted((self._aborts.fetch if access is AccessFlags.EXECUTE else self._aborts.data)(esr))
 
     def _ignore_store(self, ipa: int) -> ExitOrNone:
-        """Complete a store without storing; what else the instruction does is done."""
+        """Complete a store without storing; its other effects happen."""
         store = self._decoder.refused_store(ipa)
         if store is not None:
             if store.accesses is None:
-                # Exclusives and atomics have a result, and a store that leaves the page stores something.
+                # Exclusives and atomics have a result, and a store that crosses the page stores something.
                 return self._decoded_access(store)
             self._access.write_back(store.accesses)
         self._advance()
@@ -350,7 +350,7 @@ class SyncHandlers:
         if trap.is_read:
             value = self._id_registers.get(reg)
             if value is None:
-                # Those that send SGIs are write-only (IHI 0069H, 12.2), even without an interrupt controller.
+                # Registers that send SGIs are write-only (IHI 0069H, 12.2), even without an interrupt controller.
                 answer = Outcome.UNDEFINED if reg in SGI_REGISTERS else self._platform.sysreg_read(reg)
                 if isinstance(answer, Outcome):
                     return self._refused_sysreg(answer, SysRegRead(reg.iss, trap.register))
@@ -361,7 +361,7 @@ class SyncHandlers:
             outcome = self._platform.sysreg_write(reg, value)
             if outcome is not Outcome.DONE:
                 if reg in SGI_REGISTERS:
-                    # Without an interrupt controller, the caller decides who gets it.
+                    # Without an interrupt controller, the caller selects the targets.
                     self.pending = Pending.ADVANCE
                     return send_ipi(value)
                 return self._refused_sysreg(outcome, SysRegWrite(reg.iss, value))
@@ -377,7 +377,7 @@ class SyncHandlers:
         return None
 
     def handle_el1_undefined(self, esr: int) -> ExitOrNone:
-        """EC 0 for EL1, of a core that knows no ICC registers and no HLT: semihosting, a system register that the core
+        """Handle EC 0 at EL1, from a core without ICC registers and HLT: semihosting, a system register that the core
         lacks but EL2 traps, or really undefined."""
         word = self._fetch(self._u64[self._pc])
         if word == SEMIHOSTING_HLT:
@@ -391,7 +391,7 @@ class SyncHandlers:
                 return None
         else:
             if word is not None and self.reasons.trapped_move(word) is not None:
-                # The syndrome that a core with a GIC CPU interface would have given.
+                # The syndrome that a core with a GIC CPU interface would have reported.
                 self._u32[self._syndrome] = trapped = trap_syndrome(word)
                 return self._system(trapped)
         self.new_pstate = self.entry.take(self.syndromes.undefined(esr, word))

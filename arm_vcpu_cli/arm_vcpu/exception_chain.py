@@ -1,10 +1,10 @@
-"""The exceptions that EL1 is in the middle of: a fault, the fault of its handler, and so on, from first to last.
+"""The exceptions that EL1 is handling: a fault, the fault of its handler, and so on, from first to last.
 
-Nothing reports when a handler returns: the core executes an ERET by itself. But an ERET clears the exclusive monitor
-(AArch64.ExceptionReturn), so a mark that taking an exception leaves there is gone as soon as the guest has returned
-from it. The manual lets an exclusive store fail for any reason, so the mark changes nothing that a guest may count on;
-no aligned address is equal to it. Handlers that take locks replace the mark. Then a handler that has returned to the
-instruction that faulted is told from one that still runs by what that instruction would do now.
+Nothing reports the return of a handler: the core executes an ERET by itself. But an ERET clears the exclusive monitor
+(AArch64.ExceptionReturn), so a mark set there on exception entry is gone as soon as the guest has returned. The
+architecture lets an exclusive store fail for any reason, so the mark changes nothing that a guest may rely on; no
+aligned address equals it. Handlers that take locks replace the mark. Then the effect that the faulting instruction
+would have now distinguishes a handler that has returned to it from one that is still running.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from arm_vcpu_cli.engine.layout import NOT_EXCLUSIVE
 from arm_vcpu_cli.saved import Saved
 
 UNRETURNED: Final = NOT_EXCLUSIVE - 1
-"""What the exclusive monitor holds from the entry into EL1 to the first ERET, LDXR, STXR or CLREX."""
+"""The value in the exclusive monitor from the entry into EL1 to the first ERET, LDXR, STXR or CLREX."""
 FIRST: Final = 6
 LATEST: Final = 6
-"""Different exceptions that are kept of a chain that is longer than both: the first and the latest ones."""
+"""The number of different exceptions kept at each end of a longer chain: the first and the latest ones."""
 
 _EL: Final = int(Spsr.of(M=0b1100))
 _MODE: Final = int(Spsr.of(M=0b1101))
@@ -30,12 +30,12 @@ _ABORTS: Final = frozenset(map(int, (*DATA_ABORTS, *INSTRUCTION_ABORTS)))
 
 
 class El1Exception(NamedTuple):
-    """An exception that EL1 took: syndrome, fault address, where it was raised and the stack pointer there.
+    """An exception that EL1 took: syndrome, fault address, the place where it was raised and the stack pointer there.
 
-    ``spsr`` is the PSTATE that it was taken from; ``elr`` and ``cause`` are ELR_EL1 and ESR_EL1 from before.
-    ``times`` is how often EL1 has taken it in this chain, ``last_far`` and ``last_sp`` the values of the last time.
-    ``is_nested``: the first time the handler of the one before raised it for certain; ``repeats_itself``: the last time
-    a handler did so too, without having returned.
+    ``spsr`` is the PSTATE that it was taken from; ``elr`` and ``cause`` are ELR_EL1 and ESR_EL1 from before. ``times``
+    is how often EL1 has taken it in this chain, ``last_far`` and ``last_sp`` are the values at the last time.
+    ``is_nested``: the first time, the previous exception's handler certainly raised it; ``repeats_itself``: so did a
+    handler the last time, without having returned.
     """
 
     esr: int
@@ -56,12 +56,12 @@ _PC, _TIMES, _LAST_FAR, _LAST_SP, _REPEATS = map(
     El1Exception._fields.index, ("pc", "times", "last_far", "last_sp", "repeats_itself")
 )
 _FLAGS: Final = 2
-"""The last fields, which are truth values."""
+"""The number of truth values, which are the last fields."""
 
 
 class Chain(NamedTuple):
-    """The exceptions that EL1 is in, or was in last, from the first to the last: each the fault of the handler of the
-    one before. ``dropped`` is how many are left out in their middle; ``is_unfinished``: the last handler has not
+    """The exceptions that EL1 is handling, or handled last, from the first to the last: each is the fault of the
+    previous one's handler. ``dropped`` is the number omitted in the middle; ``is_unfinished``: the last handler has not
     returned."""
 
     exceptions: tuple[El1Exception, ...] = ()
@@ -73,9 +73,9 @@ NO_EXCEPTION: Final = Chain()
 
 
 class ExceptionChain:
-    """Keeps the exceptions that were taken since EL0 or code without an exception was executed last.
+    """Keeps the exceptions taken since the guest last executed at EL0 or outside handlers.
 
-    Equal ones, by syndrome and place, are one that counts.
+    Equal ones, by syndrome and place, are kept as one with a count.
     """
 
     def __init__(self) -> None:
@@ -87,7 +87,8 @@ class ExceptionChain:
     def take(
         self, esr: int, far: int, pc: int, sp: int, spsr: int, elr: int, old_spsr: int, cause: int, monitor: int
     ) -> None:
-        """One more. ``spsr`` is PSTATE; ELR_EL1, SPSR_EL1, ESR_EL1 and the monitor are as they were before it."""
+        """Add an exception. ``spsr`` is PSTATE; ELR_EL1, SPSR_EL1, ESR_EL1 and the monitor are as they were before
+        it."""
         links, last = self._links, self._last
         is_nested = monitor == UNRETURNED
         if not spsr & _EL or not last:
@@ -110,13 +111,13 @@ class ExceptionChain:
         self._last, self._last_spsr = link, spsr
 
     def forget(self) -> None:
-        """Forget everything: the guest restarts."""
+        """Remove all exceptions: the guest restarts."""
         self._links.clear()
         self._last = []
 
     def exceptions(self, is_mapped: Callable[[int, int], bool]) -> tuple[El1Exception, ...]:
-        """In the order in which they appeared, but with the latest at the end. ``is_mapped`` says whether an access
-        that once gave a syndrome succeeds now."""
+        """Return the exceptions in order of appearance, but with the latest at the end. ``is_mapped`` returns whether
+        an access that once had a syndrome succeeds now."""
         found: list[El1Exception] = []
         for link in self._links.values():
             exception = El1Exception(*link)
@@ -130,14 +131,14 @@ class ExceptionChain:
 
     @property
     def dropped(self) -> int:
-        """How many are not kept, between the first ones and the latest."""
+        """The number of omitted exceptions between the first ones and the latest."""
         return self._dropped
 
     def is_unfinished(
         self, *, spsr: int, elr: int, old_spsr: int, monitor: int, is_mapped: Callable[[int, int], bool]
     ) -> bool:
-        """Whether the handler of the last one has not returned yet, to judge by PSTATE, ELR_EL1, SPSR_EL1 and the
-        monitor as they are now."""
+        """Return whether the handler of the last one has not returned yet, judging by the current PSTATE, ELR_EL1,
+        SPSR_EL1 and monitor."""
         last = self._last
         if not last or not spsr & _EL:
             return False
@@ -148,7 +149,7 @@ class ExceptionChain:
         return not _may_return(El1Exception(*last), spsr, is_mapped)
 
     def save(self) -> dict[str, Any]:
-        """All of it, as plain data."""
+        """Return everything as plain data."""
         links = list(self._links.values())
         return {
             "links": [[int(value) for value in link] for link in links],
@@ -158,7 +159,7 @@ class ExceptionChain:
         }
 
     def load(self, saved: Saved) -> None:
-        """Take what :meth:`save` gave. ValueError, and nothing changes, if it is something else."""
+        """Restore what :meth:`save` returned. Raises ValueError, without a change, for anything else."""
         rows = saved.rows("links", len(El1Exception._fields), MASK64)
         last, spsr, dropped = saved.integer("last"), saved.number("spsr", MASK64), saved.number("dropped", MASK64)
         if not -1 <= last < len(rows):
@@ -170,7 +171,7 @@ class ExceptionChain:
 
 
 def _may_return(exception: El1Exception, spsr: int, is_mapped: Callable[[int, int], bool]) -> bool:
-    """Whether code that runs with PSTATE ``spsr`` may be what an ERET from this exception led to."""
+    """Return whether code with PSTATE ``spsr`` may be the result of an ERET from this exception."""
     if (spsr ^ exception.spsr) & _MODE:
         return False
     return exception.esr >> EC_SHIFT in _ABORTS and is_mapped(exception.far, exception.esr)

@@ -1,11 +1,11 @@
-"""Memory that becomes executable when the guest first executes from it.
+"""Makes memory executable when the guest first executes from it.
 
-The engine has to notice stores to memory that may be executed, which makes them slow; so stage 2 forbids execution
-until it happens. If stage 1 is off, or maps everything writable and executable, that is done page by page. If a page is
-mapped read-only for execution, stage 1 keeps code and data apart, and the block around it is made executable at once:
-data in it is still not executable at stage 1.
+The engine must notice stores to executable memory, which slows them down; so stage 2 forbids execution until it
+happens. If stage 1 is off, or maps everything writable and executable, this works page by page. If stage 1 maps a page
+read-only for execution, it keeps code and data apart, and the block around the page becomes executable at once: data in
+it is still not executable at stage 1.
 
-The guest does not notice, and it does not count as an exit: the abort of the first execution is undone.
+This is invisible to the guest and does not count as an exit: the abort of the first execution is undone.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ _INSTRUCTION_ABORT: Final = int(ExceptionClass.INSTRUCTION_ABORT_LOWER)
 
 
 class ExecuteOnDemand:
-    """The instruction aborts of one vCPU, with this saved state, that only mark its first execution from somewhere.
-    ``flush_tlbs`` makes every CPU that uses the tables forget its cached translations; ``watch`` returns the function
-    to call for each first execution."""
+    """The instruction aborts of one vCPU that only mark its first execution from some memory. ``flush_tlbs`` makes
+    every CPU that uses the tables invalidate its cached translations; ``watch`` returns the function to call for each
+    first execution."""
 
     def __init__(
         self,
@@ -53,14 +53,15 @@ class ExecuteOnDemand:
         self._stage2 = stage2
         self._memory = memory
         self._flush_tlbs, self._expect_user_code_everywhere = flush_tlbs, core.expect_user_code_everywhere
-        # Pages of stage 2 under a block of stage 1 need a TLBI that heeds the latter.
+        # Pages of stage 2 under a block of stage 1 need a TLBI by the stage-1 size.
         self._pages = core.tlbi_heeds_stage1
         self._watch = watch
         self.user_code_everywhere = False
         """Whether EL0 has executed in the upper half of the address space."""
 
     def concerns(self, esr: int) -> bool:
-        """Whether the exception to EL2 with the syndrome ``esr`` in the saved state is such a first execution."""
+        """Return whether the exception to EL2 with the syndrome ``esr`` in the saved state is such a first
+        execution."""
         if esr >> EC_SHIFT != _INSTRUCTION_ABORT:
             return False
         abort = decode_instruction_abort(esr)
@@ -72,19 +73,19 @@ class ExecuteOnDemand:
         if vaddr & _UPPER_HALF and not self._u32[self._pstate] & _EL:
             self.expect_user_code_everywhere()
         granted = self._stage2.make_executable(self._ipa(), page_only=self._pages and self._has_writable_code(vaddr))
-        # Earlier TLB entries forbid execution, and let stores pass unnoticed.
+        # Older TLB entries forbid execution, and let stores pass unnoticed.
         self._flush_tlbs()
         watcher = self._watch()
         if watcher is not None:
             watcher(vaddr, granted)
 
     def expect_user_code_everywhere(self) -> None:
-        """The core may have ruled out code of EL0 there."""
+        """Record code of EL0 in the upper half, which the core may have ruled out."""
         self.user_code_everywhere = True
         self._expect_user_code_everywhere()
 
     def go_on(self, *, user_code_everywhere: bool) -> None:
-        """Take what a saved state has of this. A core that has allowed for such code once does so for good."""
+        """Restore the part of a saved state. A core that has allowed for such code once does so permanently."""
         self.user_code_everywhere = user_code_everywhere
         if user_code_everywhere:
             self._expect_user_code_everywhere()
@@ -93,6 +94,6 @@ class ExecuteOnDemand:
         return fault_ipa(self._u64[self._hpfar], self._u64[self._far])
 
     def _has_writable_code(self, vaddr: int) -> bool:
-        """Whether EL1 could write where it, or EL0, executes."""
+        """Return whether EL1 could write where it, or EL0, executes."""
         attributes = self._memory.translate(vaddr).stage1.attributes
         return attributes is None or attributes.write

@@ -1,6 +1,6 @@
-"""The exit path: what happens between an exception that the core takes and the next entry into the guest.
+"""The exit path: everything between an exception that the core takes and the next entry into the guest.
 
-One save, a handler found by table, one restore. The function is put together once, when a vCPU is bound to a CPU.
+One save, one look-up of a handler, one restore. The function is assembled once, when a vCPU is bound to a CPU.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from arm_vcpu_cli.engine.layout import CpuState
 _EL2: Final = 2
 _DATA_ABORT: Final = int(ExceptionClass.DATA_ABORT_LOWER)
 STUCK: Final = -2
-"""The code of the ``FailEntry`` of a guest that takes the same exception for ever."""
+"""The code of the ``FailEntry`` of a guest that takes the same exception forever."""
 
 
 class ExitPath:
-    """Makes the function that a core calls for each exception of one bound vCPU."""
+    """Builds the function that a core calls for each exception of one bound vCPU."""
 
     def __init__(
         self,
@@ -57,7 +57,8 @@ class ExitPath:
         self._vcpu = vcpu
 
     def function(self, observer: ExitObserver | None) -> Callable[[int], None]:
-        """The exit path, with everything it needs bound in it. Only an observed guest pays for being observed."""
+        """Return the exit path, with everything it needs bound in it. Observation costs only the observed guest
+        time."""
         save = self._cpu.core.saver(self._state)
         if observer is None:
             return self._path(save)
@@ -74,7 +75,7 @@ class ExitPath:
         return observed.function(save)
 
     def vectors(self) -> VectorTable[AxVCpuExitReason | None]:
-        """The vector table at EL2: what each entry does."""
+        """Return the vector table at EL2: the action of each entry."""
 
         def invalid(source: TrapSource, kind: TrapKind) -> AxVCpuExitReason:
             if source is TrapSource.LOWER_AARCH32:
@@ -97,7 +98,7 @@ class ExitPath:
         return vectors
 
     def _path(self, save: Callable[[], object] | None, data_abort: Handler | None = None) -> Callable[[int], None]:
-        """The path for a vCPU that nobody observes. Without ``save`` the state has been saved before."""
+        """Return the path for an unobserved vCPU. Without ``save``, the state has been saved before."""
         core, state, handlers, exits = self._cpu.core, self._state, self._handlers, self._exits
         restore, stop, save_again = core.restorer(state), core.stop, core.saver(state)
         write_pstate = core.pstate_writer()
@@ -122,11 +123,11 @@ class ExitPath:
                 exits.count = number = exits.count + 1
                 if u32[aarch64] and not kind:
                     remember(snapshot())
-                    # What the slot of a synchronous exception does, without the call.
+                    # The same as the slot of a synchronous exception, without the call.
                     esr = u32[syndrome]
                     reason = table[esr >> EC_SHIFT](esr)
                 else:
-                    # The state does not say which slot it was.
+                    # The state does not show which slot it was.
                     reason = lower64[kind]() if u32[aarch64] else lower32[kind]()
                     remember((snapshot(), number, reason or Nothing()))
             elif not u32[aarch64]:
@@ -136,8 +137,7 @@ class ExitPath:
             else:
                 esr = u32[syndrome]
                 if esr >> EC_SHIFT:
-                    # This concerns the guest alone, and is often a system call: nothing is looked up that is not
-                    # needed.
+                    # This concerns the guest alone, and is often a system call: avoid unnecessary look-ups.
                     pstate = take(esr, u64[far] if esr >> EC_SHIFT in WITH_FAR else None)
                     if not entry.stuck:
                         restore()
@@ -151,7 +151,7 @@ class ExitPath:
                     before = snapshot()
                     reason = el1_undefined(esr)
                     if handlers.new_pstate is None or u32[syndrome] != esr:
-                        # Not an exception of EL1 after all: semihosting, or a trap that the core does not have.
+                        # Not an exception of EL1 after all: semihosting, or a trap that the core lacks.
                         exits.count += 1
                         remember(before)
                 number = exits.count
@@ -178,7 +178,7 @@ class ExitPath:
                     lines.drive()
                 if number != exits.limit:
                     return
-                # The core has taken notice of a new PSTATE, and the next entry restores this.
+                # The core applies a new PSTATE, and the next entry restores this.
                 save_again()
                 reason = Nothing()
             exits.reason = reason

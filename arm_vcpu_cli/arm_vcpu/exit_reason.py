@@ -1,6 +1,6 @@
-"""The exit reason of an exception before it is handled, which is what a trace shows.
+"""Decodes the exit reason of an exception before it is handled, as shown in a trace.
 
-The handlers in ``exception`` return the same reason for whatever they do not complete.
+The handlers in ``exception`` return the same reason for everything that they do not complete.
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ _decode_move = lru_cache(maxsize=4096)(decode_system_move)
 
 @lru_cache(maxsize=4096)
 def trap_syndrome(word: int) -> int:
-    """What a core with the register would have had as the syndrome of a trapped MRS or MSR, by the instruction."""
+    """Return the syndrome of a trapped MRS or MSR, given the instruction, as a core with the register would report
+    it."""
     move = _decode_move(word)
     if move is None:
         raise ValueError(f"{word:#010x} is not an MRS or MSR")
@@ -67,13 +68,13 @@ def trap_syndrome(word: int) -> int:
 _OP0_OF_IMPLEMENTATION: Final = (1, 3)
 _CRN_OF_IMPLEMENTATION: Final = (11, 15)
 _OF_EL0: Final = 3
-"""op1 of registers that EL0 may access."""
+"""op1 of registers accessible at EL0."""
 ARGUMENTS: Final = 6
-"""Registers of a hypercall that carry arguments, from x1 on."""
+"""The number of argument registers of a hypercall, from x1 on."""
 
 
 class ExitReasons:
-    """Decodes the exception in a saved state, and changes nothing except a syndrome that is wrong."""
+    """Decodes the exception in a saved state, and changes nothing except a wrong syndrome."""
 
     def __init__(
         self,
@@ -116,9 +117,9 @@ class ExitReasons:
         self._trapped_moves = trapped_moves
 
     def reason(self) -> AxVCpuExitReason | None:
-        """The exit reason of the exception in the saved state, before it is handled.
+        """Return the exit reason of the exception in the saved state, before it is handled.
 
-        None for an exception that EL1 takes itself.
+        Returns None for an exception that EL1 takes itself.
         """
         esr = self._u32[self._syndrome]
         u64, x0 = self._u64, self._x0
@@ -136,12 +137,12 @@ class ExitReasons:
         if exception_class == ExceptionClass.WFX:
             return Halt()
         if exception_class in (ExceptionClass.FP_ACCESS, ExceptionClass.SVE):
-            # Completed by ``lazy_fp`` or not at all, and then the handler returns what it is.
+            # ``lazy_fp`` completes it, or else the handler returns it unchanged.
             return Nothing()
         return unexpected(esr)
 
     def el1_reason(self) -> AxVCpuExitReason | None:
-        """The exit reason of an exception to EL1 that the hypervisor completes, None for all others."""
+        """Return the exit reason of an exception to EL1 that the hypervisor completes, None for all others."""
         if self._u32[self._syndrome] >> EC_SHIFT != ExceptionClass.UNKNOWN:
             return None
         word = self._fetch(self._u64[self._pc])
@@ -152,12 +153,14 @@ class ExitReasons:
         return None if move is None else self._system_reason(SystemTrap(move.reg, move.rt, move.is_read))
 
     def el1_syndrome(self) -> int | None:
-        """What a core with the register would have had as the syndrome of :meth:`el1_reason`; None for the others."""
+        """Return the syndrome of :meth:`el1_reason` as a core with the register would report it; None for the
+        others."""
         move = self.trapped_move(self._fetch(self._u64[self._pc]))
         return None if move is None else system_trap_esr(move)
 
     def trapped_move(self, word: int | None) -> SystemMove | None:
-        """The MRS or MSR of an instruction that is undefined on this core and would trap on one with the register."""
+        """Return the MRS or MSR of an instruction that is undefined on this core and would trap on one with the
+        register."""
         move = None if word is None else _decode_move(word)
         if move is None or move.reg not in self._trapped_moves:
             return None
@@ -166,7 +169,7 @@ class ExitReasons:
         return move if move.reg.op1 == _OF_EL0 and not self._syndromes.undefined(0, word) else None
 
     def access(self, abort: DecodedAbort) -> MmioReason | NestedPageFault:
-        """The reason of a data abort that is no plain access."""
+        """Return the reason of a data abort that is not a plain access."""
         if abort.accesses is not None:
             return self._access.reason(abort.accesses)
         return NestedPageFault(abort.ipa, AccessFlags.WRITE if abort.is_write else AccessFlags.READ)
@@ -179,7 +182,7 @@ class ExitReasons:
 
 
 def trapped_moves(setup: Aarch64VCpuSetupConfig) -> frozenset[SysReg]:
-    """System registers that the core does not have and that are to trap all the same."""
+    """Return the system registers that the core lacks but that must trap."""
     own = frozenset(setup.constants).union(_implementation_space() if "TIDCP" in setup.hcr else ())
     if setup.gic_cpu_interface:
         return own | ICC_REGISTERS
@@ -187,7 +190,7 @@ def trapped_moves(setup: Aarch64VCpuSetupConfig) -> frozenset[SysReg]:
 
 
 def _implementation_space() -> Iterator[SysReg]:
-    """What HCR_EL2.TIDCP traps, and the core does not."""
+    """Yield the registers that HCR_EL2.TIDCP traps, and the core does not."""
     for op0, crn in product(_OP0_OF_IMPLEMENTATION, _CRN_OF_IMPLEMENTATION):
         yield from (SysReg(op0, op1, crn, crm, op2) for op1 in range(8) for crm in range(16) for op2 in range(8))
 
@@ -197,15 +200,15 @@ def _reason(_access: PlainAccess, reason: MmioReason, _outcome: Outcome) -> Mmio
 
 
 def unexpected(esr: int) -> FailEntry:
-    """The end of a run that met an exception to EL2 that nothing handles."""
+    """Return the reason for the end of a run at an exception to EL2 without a handler."""
     return FailEntry(Esr(esr).EC, f"no handler for an exception to EL2 with {describe_esr(esr)}")
 
 
 def send_ipi(value: int) -> SendIPI:
-    """ICC_SGI1R_EL1 as an exit (IHI 0069, 12.2.23).
+    """Return ICC_SGI1R_EL1 as an exit (IHI 0069, 12.2.23).
 
     ``target_cpu`` is the affinity Aff3.Aff2.Aff1.0 in the form of MPIDR_EL1; ``target_cpu_aux`` is the target list
-    moved up by 16 times the range selector: bit n stands for the PE whose Aff0 is n.
+    shifted by 16 times the range selector: bit n stands for the PE whose Aff0 is n.
     """
     sgi = IccSgi1r(value)
     affinity = Mpidr.of(Aff3=sgi.Aff3, Aff2=sgi.Aff2, Aff1=sgi.Aff1)

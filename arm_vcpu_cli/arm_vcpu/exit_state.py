@@ -15,8 +15,8 @@ COMPLETE: Final = (Halt, SystemDown, CpuDown, ExternalInterrupt, SendIPI)
 
 
 class ExitState:
-    """The exits of a vCPU: how many there were and may be, what ``run()`` returns, and the report of it that waits for
-    its result, with the host's time when it began."""
+    """The exits of a vCPU: their number and its limit, the reason that ``run()`` returns, and the report on it that
+    waits for its result, with the host's time at its start."""
 
     __slots__ = ("began", "count", "limit", "reason", "record")
 

@@ -1,4 +1,4 @@
-"""Reading a guest's memory as its hypervisor does: through the tables, without the core."""
+"""Reads a guest's memory as its hypervisor does: through the tables, without the core."""
 
 from __future__ import annotations
 
@@ -19,37 +19,38 @@ _WORD: Final = 8
 
 
 class Translation(Record):
-    """Both stages of one translation; ``stage2`` is None where stage 1 faults already."""
+    """Both stages of one translation; ``stage2`` is None if stage 1 faults."""
 
     stage1: Walk
     stage2: Walk | None
 
     @property
     def paddr(self) -> int | None:
-        """The host-physical address, None where either stage faults."""
+        """The host-physical address, None if either stage faults."""
         return self.stage2.output if self.stage2 is not None else None
 
 
 class RegisterReader(Protocol):
-    """What has the system registers that translation depends on: a core, or a saved state."""
+    """A source of the system registers that translation depends on: a core, or a saved state."""
 
     def read_sysreg(self, reg: SysReg) -> int:
-        """The value of a system register."""
+        """Return the value of a system register."""
 
 
 def controls_of(core: RegisterReader) -> Stage1Controls:
-    """The controls of stage 1 that a CPU has, by its ID registers."""
+    """Return the controls of stage 1 that a CPU has, by its ID registers."""
     mmfr0, mmfr1, mmfr2, isar1 = (
         core.read_sysreg(lookup(f"ID_AA64{name}_EL1")) for name in ("MMFR0", "MMFR1", "MMFR2", "ISAR1")
     )
     if mmfr1:
-        # The engine walks granules of 16 KiB whatever it announces. Only Armv8.0 CPUs are kept from it (walk_checks).
+        # The engine walks granules of 16 KiB regardless of what it announces. Only on Armv8.0 CPUs this is prevented
+        # (walk_checks).
         mmfr0 = int(Aa64Mmfr0(mmfr0).replace(TGran16=1))
     return stage1_controls(mmfr0=mmfr0, mmfr1=mmfr1, mmfr2=mmfr2, isar1=isar1)
 
 
 class GuestMemory:
-    """The memory of a guest, by IPA and by VA; ``core`` has its registers."""
+    """The memory of a guest, by IPA and by VA; ``core`` provides its registers."""
 
     def __init__(self, core: RegisterReader, hal: Aarch64Hal) -> None:
         self._core = core
@@ -64,19 +65,19 @@ class GuestMemory:
         return self._controls
 
     def tcr(self) -> int:
-        """TCR_EL1 without what the CPU does not have."""
+        """Return TCR_EL1 without the controls that the CPU lacks."""
         return self.controls.effective_tcr(self._sysreg("TCR_EL1"))
 
     def sctlr(self) -> int:
-        """SCTLR_EL1 likewise."""
+        """Return SCTLR_EL1 without the controls that the CPU lacks."""
         return self.controls.effective_sctlr(self._sysreg("SCTLR_EL1"))
 
     def walk_ipa(self, ipa: int, access: Access | None = None) -> Walk:
-        """Stage 2 of an address."""
+        """Walk stage 2 for an address."""
         return walk_stage2(self._read_physical, self._sysreg("VTTBR_EL2"), self._sysreg("VTCR_EL2"), ipa, access)
 
     def read_u64(self, ipa: int) -> int | None:
-        """The 64-bit word at an IPA, None where nothing backs it."""
+        """Return the 64-bit word at an IPA, None where nothing backs it."""
         paddr = self.walk_ipa(ipa).output
         return None if paddr is None else self._read_physical(paddr)
 
@@ -100,7 +101,7 @@ class GuestMemory:
         return Translation(stage1, self.walk_ipa(stage1.output, access))
 
     def _read_table(self, ipa: int) -> int | None:
-        """A descriptor of stage 1; the walk can only read it where stage 2 permits that."""
+        """Return a descriptor of stage 1, None where stage 2 does not permit the walk to read it."""
         paddr = self.walk_ipa(ipa, Access.READ).output
         return None if paddr is None else self._read_physical(paddr)
 

@@ -1,8 +1,9 @@
-"""The ID registers that a guest sees: the core's own, without what the core announces and the guest does not get, and
-with what the core does and does not announce.
+"""The ID registers that a guest sees: the core's own, without features that the core announces but the guest does not
+get, and with those that the core has but does not announce.
 
-HCR_EL2.TID3 traps the whole group (op0 3, op1 0, CRn 0, CRm 1 to 7); what is not listed by the manual reads zero.
-Where a CPU's technical reference manual and the core differ, the core wins: nothing is announced that it cannot do.
+HCR_EL2.TID3 traps the whole group (op0 3, op1 0, CRn 0, CRm 1 to 7); registers that the Arm ARM does not list read as
+zero. Where a CPU's technical reference manual and the core differ, the core wins: nothing is announced that it cannot
+do.
 """
 
 from __future__ import annotations
@@ -27,40 +28,40 @@ FieldValues = Mapping[str, Mapping[str, int]]
 
 HIDDEN: Final[FieldValues] = MappingProxyType(
     {
-        # One virtual machine has neither EL2 nor EL3; AArch32 is not modelled. The GIC is the machine's to announce.
+        # A virtual machine has neither EL2 nor EL3; AArch32 is not modelled. The machine announces the GIC.
         "ID_AA64PFR0_EL1": {"EL0": _AARCH64_ONLY, "EL1": _AARCH64_ONLY, "EL2": 0, "EL3": 0, "GIC": 0},
-        # There is no usable PMU, and the OS Double Lock holds nothing back.
+        # There is no usable PMU, and the OS Double Lock has no effect.
         "ID_AA64DFR0_EL1": {"PMUVer": 0, "DoubleLock": _NO_DOUBLE_LOCK},
-        # Without EL2 there are no VMIDs and no VHE. Limited ordering regions would have to be trapped and are not.
+        # Without EL2 there are no VMIDs and no VHE. Limited ordering regions would have to trap, and do not.
         "ID_AA64MMFR1_EL1": {"VH": 0, "VMIDBits": 0, "LO": 0},
     }
 )
-"""What is hidden from every guest, whatever the CPU model."""
+"""Hidden from every guest, whatever the CPU model."""
 
 HIDDEN_FROM_MODEL: Final[Mapping[str, FieldValues]] = MappingProxyType(
     {
         "cortex-a53": {},
         "cortex-a57": {},
         "cortex-a72": {},
-        # The model is meant to grow; none of these works in the core.
+        # The model announces more than the engine implements; none of these works in the core.
         "max": {
             "ID_AA64PFR0_EL1": {"RAS": 0, "AMU": 0, "DIT": 0},
             "ID_AA64PFR1_EL1": {"SSBS": 0, "MTE": 0},
         },
     }
 )
-"""What is also hidden from a guest with that CPU model."""
+"""Hidden in addition from a guest with that CPU model."""
 
 UNANNOUNCED: Final[Mapping[str, FieldValues]] = MappingProxyType(
     {
-        # TGran16_2 says "as TGran16".
+        # TGran16_2 means "as TGran16".
         "max": {"ID_AA64MMFR0_EL1": {"TGran16": 1}},
     }
 )
-"""What the core does and does not announce, and a guest with that CPU model is told."""
+"""Features that the core has but does not announce, announced to a guest with that CPU model."""
 
 NO_WATCHPOINTS: Final[FieldValues] = MappingProxyType({"ID_AA64DFR0_EL1": {"WRPs": 0}})
-"""What is hidden where watchpoints never fire: the field says the fewest it can, which is one."""
+"""Hidden where watchpoints never fire: the field's minimum stands for one watchpoint."""
 
 NO_CHOICE: Final[Mapping[str, bool]] = MappingProxyType({})
 """All features as the model has them."""
@@ -69,11 +70,11 @@ NO_CHOICE: Final[Mapping[str, bool]] = MappingProxyType({})
 def guest_id_registers(
     core: CpuCore, *, gic: bool = False, rndr: bool = True, features: Mapping[str, bool] = NO_CHOICE
 ) -> dict[SysReg, int]:
-    """Values by register, 64 bits, of everything that TID3 traps.
+    """Return the 64-bit values, by register, of everything that TID3 traps.
 
-    ``gic`` announces the GIC's system registers, ``rndr`` (where the core has them) the random number registers;
-    ``features`` switches architecture features by name, on only those that the core has. Raises ValueError for a
-    name that is unknown and for a feature that it has not.
+    ``gic`` announces the GIC's system registers, ``rndr`` the random number registers, if the core has them;
+    ``features`` switches architecture features by name, and on only those that the core has. Raises ValueError for an
+    unknown name and for a feature that the core lacks.
     """
     values = {}
     for crm in range(1, 8):

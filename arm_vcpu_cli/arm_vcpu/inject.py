@@ -1,7 +1,7 @@
-"""Taking an exception to EL1: the manual's AArch64.TakeException on a saved state.
+"""Takes an exception to EL1: the Arm ARM's AArch64.TakeException on a saved state.
 
-The core raises the guest's own exceptions in the hook and leaves entering the vector to us. The state is edited
-first; PSTATE is written after the restore, because only that makes the core notice a new Exception level.
+The core raises the guest's own exceptions in the hook and leaves entering the vector to us. The state is edited first;
+PSTATE is written after the restore, because only that makes the core apply a new Exception level.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _EL: Final = int(Spsr.of(M=0b1100))
 _EL1: Final = int(Spsr.of(M=0b0100))
 _SPAN: Final = int(Sctlr.of(SPAN=1))
 _VECTORS: Final = MASK64 & -TABLE_ALIGNMENT
-"""The bits of VBAR_EL1 that count."""
+"""The significant bits of VBAR_EL1."""
 _FROM_SP_EL0, _FROM_SP_ELX, _FROM_EL0 = (
     vector_offset(source, TrapKind.SYNCHRONOUS)
     for source in (TrapSource.CURRENT_SP_EL0, TrapSource.CURRENT_SP_ELX, TrapSource.LOWER_AARCH64)
@@ -57,13 +57,13 @@ WITH_FAR: Final = frozenset(
         ExceptionClass.WATCHPOINT,
     )
 )
-"""Exception classes that write FAR_EL1; all others leave it alone."""
+"""Exception classes that write FAR_EL1; all others leave it unchanged."""
 
 
 REPEATS_AT_THE_VECTOR: Final = 1_000
-"""How many times a vector's own first instruction may fault: nothing is executed between two of those faults."""
+"""The maximum number of faults at a vector's own first instruction: nothing executes between two of them."""
 REPEATS_WITHOUT_PROGRESS: Final = 100_000
-"""How many times another instruction may fault in the same way, with the same registers and an unchanged ELR."""
+"""The maximum number of identical faults of another instruction, with the same registers and an unchanged ELR."""
 DESCENTS_WITHOUT_PROGRESS: Final = 10_000
 """The same for a handler that faults in itself, each time a little further down the stack."""
 
@@ -76,7 +76,7 @@ GENERAL_REGISTERS: Final = ZERO_REGISTER
 
 
 def sets_far(exception_class: int) -> bool:
-    """Whether an exception of that class writes the fault address register."""
+    """Return whether an exception of that class writes the fault address register."""
     return exception_class in WITH_FAR
 
 
@@ -114,18 +114,19 @@ class El1Entry:
         self._sp_el1 = sysregs[lookup("SP_EL1")] // 8
         self._last = (0, -1, 0, 0)
         self.repeats = 0
-        """How often the latest exception is the one before, with nothing changed in between."""
+        """The number of times that the latest exception has repeated the one before, with nothing changed in
+        between."""
         self._descents = 0
         self._registers = b""
         self.stuck = False
         """Whether the guest takes one exception over and over and can no longer make progress."""
         self.is_mapped: Callable[[int, int], bool] = lambda _vaddr, _esr: False
-        """Whether an access that once gave that syndrome would succeed now."""
+        """Returns whether an access that once had that syndrome would succeed now."""
         self.chain: Final = ExceptionChain()
-        """The exceptions whose handlers have not returned; system calls are left out."""
+        """The exceptions whose handlers have not returned; system calls are omitted."""
         self.take: Final = self._taker()
-        """Edits the state as a synchronous exception with this syndrome (64 bits) does; the PSTATE to be written after
-        the restore. Without a fault address FAR_EL1 stays as it is."""
+        """Edits the state for a synchronous exception with a 64-bit syndrome, and returns the PSTATE to write after the
+        restore. Without a fault address FAR_EL1 stays unchanged."""
 
     @property
     def from_el1(self) -> bool:
@@ -133,7 +134,7 @@ class El1Entry:
         return self._u32[self._pstate] & _EL == _EL1
 
     def story(self) -> Chain:
-        """The exceptions that EL1 is in, or was in last."""
+        """Return the exceptions that EL1 is handling, or handled last."""
         u64, chain = self._u64, self.chain
         return Chain(
             chain.exceptions(self.is_mapped),
@@ -148,10 +149,10 @@ class El1Entry:
         )
 
     def _watch(self, esr: int, far: int, pc: int, sp: int) -> None:
-        """Notice a guest that takes one exception over and over and can no longer make progress.
+        """Detect a guest that takes one exception over and over and can no longer make progress.
 
-        A vector with no code behind it is the usual case, a handler that faults on its own stack another. Handlers
-        that map what was missing, or skip the instruction, change FAR, ELR or a register each time.
+        A vector without code is the usual case, a handler that faults on its own stack another. Handlers that map
+        missing memory, or skip the instruction, change FAR, ELR or a register each time.
         """
         last_esr, last_pc, last_sp, last_far = self._last
         self._last = (esr, pc, sp, far)
@@ -168,14 +169,15 @@ class El1Entry:
         elif sp < last_sp and self._frame.spsr & _EL1H_BITS == EL1H:
             self._descents += 1
             if self._descents >= DESCENTS_WITHOUT_PROGRESS:
-                # A stack that is given memory as it grows looks the same, but what was missing last is there now.
+                # A stack that gets memory as it grows looks the same, but the memory missing last is mapped now.
                 self._descents = 0
                 self.stuck = far == last_far or not self.is_mapped(last_far, esr)
         else:
             self.repeats = self._descents = 0
 
     def _taker(self) -> _Take:
-        """The function behind :attr:`take`. A guest makes system calls all the time, so all it needs is bound in it."""
+        """Return the function behind :attr:`take`. Guests make system calls all the time, so everything it needs is
+        bound in it."""
         u32, u64, pstate_word, watch = self._u32, self._u64, self._frame.pstate_word, self._watch
         pc, sp, pstate, daif, btype = self._pc, self._sp, self._pstate, self._daif, self._btype
         elr, spsr, syndrome, fault_address = self._elr, self._spsr, self._esr, self._far
@@ -211,7 +213,7 @@ class El1Entry:
         return take
 
     def save(self) -> dict[str, Any]:
-        """What is known of the exceptions so far, as plain data."""
+        """Return what is known of the exceptions so far, as plain data."""
         return {
             "last": [word & MASK64 for word in self._last],
             "repeats": self.repeats,
@@ -222,7 +224,7 @@ class El1Entry:
         }
 
     def load(self, saved: Saved) -> None:
-        """Take what :meth:`save` gave. ValueError, and nothing changes, if it is something else."""
+        """Restore what :meth:`save` returned. Raises ValueError, without a change, for anything else."""
         esr, pc, sp, far = saved.numbers("last", len(self._last), MASK64)
         repeats, descents = (saved.number(name, REPEATS_WITHOUT_PROGRESS) for name in ("repeats", "descents"))
         registers, stuck = saved.data("registers"), saved.flag("stuck")
@@ -231,20 +233,20 @@ class El1Entry:
         self.repeats, self._descents, self._registers, self.stuck = repeats, descents, registers, stuck
 
     def undefined(self) -> int:
-        """An Undefined Instruction exception at the current PC (EC 0x00)."""
+        """Take an Undefined Instruction exception at the current PC (EC 0x00)."""
         return self.take(undefined_esr())
 
     def data_abort(self, far: int, fault: int, *, is_write: bool, maintenance: bool = False) -> int:
-        """A data abort with that fault status code (DFSC).
+        """Take a data abort with that fault status code (DFSC).
 
         ``maintenance``: of a cache maintenance or address translation instruction (ESR_EL1.CM).
         """
         return self.take(data_abort_esr(self.from_el1, fault, is_write=is_write, cm=int(maintenance)), far)
 
     def unsupported_atomic(self, far: int, *, is_write: bool) -> int:
-        """An exclusive or atomic access to memory that does not support it (DFSC 0b110101)."""
+        """Take the abort of an exclusive or atomic access to memory that does not support it (DFSC 0b110101)."""
         return self.take(data_abort_esr(self.from_el1, FSC_UNSUPPORTED_ATOMIC, is_write=is_write), far)
 
     def instruction_abort(self, far: int, fault: int) -> int:
-        """An instruction abort with that fault status code (IFSC)."""
+        """Take an instruction abort with that fault status code (IFSC)."""
         return self.take(instruction_abort_esr(self.from_el1, fault), far)

@@ -1,4 +1,4 @@
-"""The virtual interrupt lines of a vCPU (DDI 0487, D1.3.4): HCR_EL2.VI and VF, which lie outside the saved state."""
+"""The virtual interrupt lines of a vCPU (DDI 0487, D1.3.4): HCR_EL2.VI and VF, which are outside the saved state."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ VF: Final = int(Hcr.of(VF=1))
 
 
 UNKNOWN: Final = -1
-"""What a core has, before it has been told."""
+"""The state of a core's lines before the first write."""
 
 
 def _nowhere(_value: int) -> None:
-    """Does nothing: the vCPU is on no core."""
+    """Do nothing: the vCPU is on no core."""
 
 
 class VirtualInterruptLines:
-    """HCR_EL2.VI and VF: what they should be (``wanted``), and what the core has (``driven``).
+    """HCR_EL2.VI and VF: the desired values (``wanted``), and those in the core (``driven``).
 
     Only the vCPU that a core holds may write to it: from :meth:`enter` to :meth:`leave`.
     """
@@ -36,7 +36,7 @@ class VirtualInterruptLines:
         self._write: Callable[[int], object] = _nowhere
 
     def set(self, *, irq: bool, fiq: bool) -> None:
-        """Set what the lines should be; :meth:`drive` passes it on to the core."""
+        """Set the desired lines; :meth:`drive` passes them to the core."""
         self.wanted = (VI if irq else 0) | (VF if fiq else 0)
 
     @property
@@ -50,14 +50,14 @@ class VirtualInterruptLines:
         return bool(self.wanted & VF)
 
     def connect(self, write: Callable[[int], object], hcr: int) -> None:
-        """Attach to a core by the function that writes its HCR_EL2, which has the value ``hcr`` for this vCPU."""
+        """Attach to a core by the function that writes its HCR_EL2, whose value for this vCPU is ``hcr``."""
         self._write = write
         self._here = True
         self._base = hcr & ~(VI | VF)
         self.driven = hcr & (VI | VF)
 
     def enter(self, driven: int = UNKNOWN) -> None:
-        """Note that the core holds this vCPU from now on, and has ``driven`` from another one."""
+        """Record that the core holds this vCPU from now on, with the lines ``driven`` by another one."""
         self._here = True
         if driven or self.driven:
             # The saved HCR_EL2 certainly agrees with the core's only if neither vCPU has a line raised.
@@ -65,20 +65,20 @@ class VirtualInterruptLines:
             self.driven = UNKNOWN
 
     def load(self, *, irq: bool, fiq: bool, driven: int = UNKNOWN) -> None:
-        """Set what they should be in a saved state that was replaced, and what the core had; it needs an update."""
+        """Set the desired lines of a saved state that was replaced, and the core's lines; an update is due."""
         self.set(irq=irq, fiq=fiq)
         self._saved = self.wanted if driven == UNKNOWN else driven
         self.driven = UNKNOWN
 
     def recall(self, driven: int) -> None:
-        """Have the core have what it had at the time of a saved state, which is loaded: for a vCPU that was stopped for
-        a debugger, that need not be what they should be."""
+        """Restore the core's lines at the time of a saved state, which is loaded: for a vCPU stopped by a debugger,
+        these may differ from the desired ones."""
         if driven != UNKNOWN and self._here:
             self._write(self._base | driven)
         self.driven = driven
 
     def leave(self) -> None:
-        """Note that the core holds another vCPU."""
+        """Record that the core holds another vCPU."""
         self._here = False
 
     def disconnect(self) -> None:
@@ -86,13 +86,13 @@ class VirtualInterruptLines:
         self._write = _nowhere
 
     def drive_again(self) -> None:
-        """Give the core what it had, after a saved state has been loaded."""
+        """Restore the core's lines, after a saved state has been loaded."""
         if self.driven == UNKNOWN and self._here:
             self._write(self._base | self._saved)
             self.driven = self._saved
 
     def drive(self) -> None:
-        """Pass the lines on to the core, if it holds this vCPU."""
+        """Pass the lines to the core, if it holds this vCPU."""
         if self.wanted != self.driven and self._here:
             self._write(self._base | self.wanted)
             self.driven = self.wanted

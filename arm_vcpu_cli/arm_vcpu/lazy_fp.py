@@ -1,7 +1,7 @@
 """Traps of FP, SIMD and SVE to EL2 (CPTR_EL2.TFP and TZ).
 
-As a hypervisor that switches these registers lazily does: the first instruction that needs them is an exit, EL2 clears
-the trap of this vCPU, and the guest executes the instruction again. A reset sets the trap again.
+This works as in a hypervisor that switches these registers lazily: the first instruction that needs them exits, EL2
+clears the trap of this vCPU, and the guest executes the instruction again. A reset sets the trap again.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _TRAPS: Final = (("TFP", ExceptionClass.FP_ACCESS), ("TZ", ExceptionClass.SVE))
 def fp_trap_handlers(
     state: CpuState, core: CpuCore, cptr: Sequence[str]
 ) -> Mapping[ExceptionClass, Callable[[int], None]]:
-    """The handlers of those of the traps that are named, for a vCPU with this saved state."""
+    """Return the handlers of the named traps, for a vCPU with this saved state."""
     if not cptr:
         return {}
     register = lookup("CPTR_EL2")
@@ -31,7 +31,7 @@ def fp_trap_handlers(
 
     def clear(bit: int, _esr: int) -> None:
         restore()
-        # A write, and no edit of the saved state: the core has to notice.
+        # Write the register instead of editing the saved state, because the core must apply it.
         write(state.u64[place] & ~bit)
         save()
 

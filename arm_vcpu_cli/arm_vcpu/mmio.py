@@ -1,4 +1,4 @@
-"""Completing device accesses that are decoded from the instruction: reads and writes of a platform, one by one."""
+"""Completes device accesses that are decoded from the instruction: reads and writes of a platform, one by one."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from arm_vcpu_cli.arm_vcpu.reasons import mmio_read, mmio_write
 from arm_vcpu_cli.engine.layout import CpuState
 
 _QUADWORD: Final = 2
-"""Words of a vector register that every CPU has."""
+"""The 64-bit words of a vector register on every CPU."""
 
 
 class DeviceAccess:
-    """Carries accesses out on a platform and writes their results into the saved state."""
+    """Executes accesses on a platform and writes their results into the saved state."""
 
     def __init__(self, state: CpuState, frame: TrapFrame, platform: Platform) -> None:
         self._u64 = state.u64
@@ -27,7 +27,7 @@ class DeviceAccess:
         self._platform = platform
 
     def proceed(self, access: PendingAccess) -> MmioReason | Outcome:
-        """Carry out the remaining accesses. DONE: committed. ABORT: nothing was changed. An exit: the caller completes
+        """Execute the remaining accesses. DONE: committed. ABORT: nothing was changed. An exit: the caller completes
         it."""
         elements = access.elements
         while access.index < len(elements):
@@ -46,8 +46,8 @@ class DeviceAccess:
         return Outcome.DONE
 
     def go_on(self, access: PendingAccess, value: int | None) -> None:
-        """The exit for the access that is next has been completed: a load with ``value``, or with what the caller has
-        put into the register where that is None."""
+        """Continue after the caller has completed the exit for the next access: a load with ``value``, or None if the
+        caller has written the register."""
         element = access.elements[access.index]
         if access.is_load:
             mask = VALUE_MASKS[element.size]
@@ -58,7 +58,7 @@ class DeviceAccess:
         access.index += 1
 
     def reason(self, access: PendingAccess) -> MmioReason:
-        """The exit for the access that is next."""
+        """Return the exit for the next access."""
         element = access.elements[access.index]
         if not access.is_load:
             return mmio_write(element.ipa, element.size, self._store_value(element))
@@ -66,7 +66,7 @@ class DeviceAccess:
         return mmio_read(element.ipa, element.size, element.register, is_64bit, element.sign_extend)
 
     def _store_value(self, element: Element) -> int:
-        """What a store writes."""
+        """Return the value that a store writes."""
         if element.vector:
             word = self._v0 + element.register * self._stride + element.at // WIDEST
             value = self._u64[word] >> 8 * (element.at % WIDEST)
@@ -76,7 +76,7 @@ class DeviceAccess:
 
     def _commit(self, access: PendingAccess) -> None:
         if access.is_load:
-            # A write to part of a vector register clears the rest of it, and one of a lane what is beyond 128 bits.
+            # A write to part of a vector register clears the rest of it; a write to a lane clears the bits beyond 128.
             for register, lane in {(each.register, each.lane) for each in access.elements if each.vector}:
                 word = self._v0 + register * self._stride
                 for n in range(_QUADWORD if lane else 0, self._stride):
@@ -90,14 +90,14 @@ class DeviceAccess:
         self.write_back(access)
 
     def _set_elements(self, element: Element, value: int) -> None:
-        """Put a loaded value into its vector register, as often as it belongs there."""
+        """Write a loaded value to its vector register, in all its copies."""
         for at in range(element.at, element.at + element.copies * element.size, element.size):
             word, shift = self._v0 + element.register * self._stride + at // WIDEST, 8 * (at % WIDEST)
             others = self._u64[word] & ~(VALUE_MASKS[element.size] << shift)
             self._u64[word] = others | value << shift
 
     def write_back(self, access: PendingAccess) -> None:
-        """Write the base register, if it is written, 31 being SP; the last thing that an instruction does."""
+        """Write the base register if the instruction does, 31 being SP; this is the instruction's last effect."""
         base, delta = access.base, access.writeback
         if delta and base == ZERO_REGISTER:
             self._frame.sp += delta

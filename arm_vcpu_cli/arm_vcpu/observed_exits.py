@@ -1,7 +1,7 @@
-"""The exit path of an observed vCPU: the plain one, and a report of each exit to the observer.
+"""The exit path of an observed vCPU: the plain one, plus a report of each exit to the observer.
 
 Most exits repeat an earlier one: a guest writes its console character by character, with one instruction. Their facts
-are worked out for the first of them, if the observer can use that.
+are computed once, for the first of them, if the observer supports that.
 """
 
 from __future__ import annotations
@@ -41,16 +41,16 @@ _DATA_ABORT: Final = int(ExceptionClass.DATA_ABORT_LOWER)
 _ABORTS: Final = (ExceptionClass.DATA_ABORT_LOWER, ExceptionClass.INSTRUCTION_ABORT_LOWER)
 _SYSCALL_NUMBER: Final = 8
 _MOST_KNOWN: Final = 1 << 14
-"""Accesses that are remembered: a guest may make any number of different ones."""
+"""The number of accesses cached: a guest may make any number of different ones."""
 
 Path = Callable[[int], None]
 """The function that a core calls for each exception, with its kind."""
 PathOf = Callable[["Handler | None"], Path]
-"""Makes a path for a state that has been saved, with a handler of data aborts in place of its own."""
+"""Builds a path for a state that has been saved, with a handler of data aborts in place of its own."""
 
 
 class ObservedExits:
-    """Makes the exit path of one observed vCPU; ``path_of`` makes the plain one inside it."""
+    """Builds the exit path of one observed vCPU; ``path_of`` builds the plain one inside it."""
 
     def __init__(
         self,
@@ -74,14 +74,15 @@ class ObservedExits:
         self._vcpu = vcpu
 
     def function(self, save: Callable[[], object]) -> Path:
-        """The exit path. The state is saved once: the observer looks at it before the plain path does."""
+        """Return the exit path. The state is saved once, for the observer and for the plain path."""
         observer = self._observer
         if isinstance(observer, RepeatObserver) and observer.wants_repeats:
             return self._repeating(save, observer)
         return self._each(save, self._path_of(None), observer.exit)
 
     def _end(self, report: Callable[[ExitRecord], object]) -> Callable[[ExitRecord, int], None]:
-        """A function that reports an exit, and the entry after it; or leaves that to whoever completes the exit."""
+        """Return a function that reports an exit and the entry after it, or leaves that to the code that completes the
+        exit."""
         exits, handlers, frame, lines, vcpu = self._exits, self._handlers, self._frame, self._lines, self._vcpu
         u32, u64, layout = self._state.u32, self._state.u64, self._state.layout
         pc, pstate = layout.pc // 8, layout.pstate // 4
@@ -106,7 +107,7 @@ class ObservedExits:
                 record.host_ns = host_now() - began
             report(record)
             if exceptions and record.note and returned is None:
-                # The hypervisor has given the guest an exception for it.
+                # The hypervisor has injected an exception instead.
                 given = u64[esr_el1]
                 address = u64[far_el1] if sets_far(given >> EC_SHIFT) else None
                 report_exception(
@@ -123,7 +124,7 @@ class ObservedExits:
         return end
 
     def _each(self, save: Callable[[], object] | None, path: Path, report: Callable[[ExitRecord], object]) -> Path:
-        """The exit path with a record of each exit."""
+        """Return the exit path with a record of each exit."""
         handlers, frame, exits, vcpu = self._handlers, self._frame, self._exits, self._vcpu
         on_demand = handlers.on_demand
         u32, u64, layout = self._state.u32, self._state.u64, self._state.layout
@@ -140,16 +141,17 @@ class ObservedExits:
             began = host_now() if timing else 0
             if save is not None:
                 save()
-            # An interrupt has no syndrome, and what leaves AArch32 state is not handled: their slots say what they are.
+            # An interrupt has no syndrome, and exceptions from AArch32 state are not handled: their slots identify
+            # them.
             decoded = kind == _SYNCHRONOUS and u32[aarch64]
             to_el2 = decoded and u32[target_el] == _EL2
             if on_demand is not None and to_el2 and on_demand.concerns(u32[syndrome]):
-                # It will be no exit.
+                # This will not be an exit.
                 path(kind)
                 return
             reason: AxVCpuExitReason | None = unknown
             exception_class = u32[syndrome] >> EC_SHIFT if decoded else 0
-            # The handler of a data abort has to classify it, and records the result.
+            # The handler of a data abort must classify it, and records the result.
             accesses = to_el2 and exception_class == _DATA_ABORT
             if decoded and not accesses:
                 reason = decode() if to_el2 else decode_el1()
@@ -173,8 +175,8 @@ class ObservedExits:
             path(kind)
             esr = u32[syndrome]
             if exits.count == before:
-                # It looked like semihosting, and this machine has none. An observer that was asked for the time of an
-                # exit gets a report of what happened, wanted or not.
+                # It looked like semihosting, which this machine does not have. An observer that was asked for the time
+                # of an exit gets a report of what happened, wanted or not.
                 report_exception(
                     El1ExceptionRecord(record.time, kind, esr, None, record.pc, el, u64[pc], u64[x8], vcpu)
                 )
@@ -182,14 +184,14 @@ class ObservedExits:
             if accesses:
                 record.reason = told[0]
             if to_el2 or (decoded and esr >> EC_SHIFT == ExceptionClass.SYSTEM):
-                # As the handler left it: corrected, or made up for a trap that the core does not have.
+                # As the handler left it: corrected, or constructed for a trap that the core lacks.
                 record.esr = esr
             end(record, began)
 
         return on_observed_exception
 
     def _repeating(self, save: Callable[[], object], observer: RepeatObserver) -> Path:
-        """The exit path without records of plain accesses to devices like earlier ones."""
+        """Return the exit path without records of plain accesses to devices like earlier ones."""
         exits, handlers, lines, vcpu, told = self._exits, self._handlers, self._lines, self._vcpu, self._handlers.told
         plain: deque[AxVCpuExitReason] = deque(maxlen=1)
         records: deque[ExitRecord] = deque(maxlen=1)
@@ -231,7 +233,7 @@ class ObservedExits:
             if kind != _SYNCHRONOUS or esr >> EC_SHIFT != _DATA_ABORT or u32[target_el] != _EL2 or not u32[aarch64]:
                 each(kind)
                 return
-            # They decide which access it is, as the instruction at one address rarely changes.
+            # These identify the access, because the instruction at an address rarely changes.
             key = (esr, u64[pc], u64[far], u64[hpfar], u32[pstate] // _EL_UNIT & _EL_MASK)
             earlier = known.get(key)
             if earlier is None:
@@ -257,9 +259,9 @@ class ObservedExits:
                     value = u64[word]
                 again(happened, host_now() - began if timing else None, value, link, frame_pointer, lines.wanted)
                 return
-            # Not completed as before: it needs a record.
+            # Not completed as before, so it needs a record.
             if told:
-                # No plain access any more: it began in the page before, or the instruction has been changed.
+                # No longer a plain access: it began in the previous page, or the instruction has changed.
                 reason = told[0]
             elif isinstance(reason, MmioWrite):
                 reason = mmio_write(reason.addr, reason.width, value)

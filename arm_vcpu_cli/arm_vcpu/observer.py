@@ -1,5 +1,5 @@
-"""What a vCPU reports to an observer: each exit and, if wanted, entries and the guest's own exceptions, as facts and
-not as text."""
+"""Reports of a vCPU to an observer, as facts rather than text: each exit and, if wanted, entries and the guest's own
+exceptions."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from arm_vcpu_cli.axvcpu.exit import AxVCpuExitReason, CpuUp, Hypercall, MmioRea
 
 
 class ExitRecord:
-    """One exit. ``esr`` is ESR_EL2 (None for what is completed without an exception to EL2), ``pc`` the preferred
-    return address, ``el`` where the guest was; ``va`` is FAR_EL2 of an abort, ``lr`` and ``fp`` are x30 and x29;
-    ``value`` is what a read or a call returned (64 bits); ``host_ns`` is how long the host took to the next entry, if
-    the observer has asked; ``vcpu`` is the number of the vCPU."""
+    """One exit. ``esr`` is ESR_EL2 (None for an exit completed without an exception to EL2), ``pc`` the preferred
+    return address, ``el`` the guest's Exception level; ``va`` is FAR_EL2 of an abort, ``lr`` and ``fp`` are x30 and
+    x29; ``value`` is the 64-bit result of a read or a call; ``host_ns`` is the host's time up to the next entry, if the
+    observer measures it; ``vcpu`` is the index of the vCPU."""
 
     __slots__ = ("el", "esr", "fp", "host_ns", "lr", "note", "pc", "reason", "time", "va", "value", "vcpu")
 
@@ -46,18 +46,18 @@ class ExitRecord:
         self.host_ns = host_ns
         self.vcpu = vcpu
 
-    # What changes has no hash.
+    # Mutable, so it has no hash.
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ExitRecord) and all(
             getattr(self, name) == getattr(other, name) for name in self.__slots__
         )
 
     def take_callers(self, frame: TrapFrame) -> None:
-        """Take the registers that lead to the callers."""
+        """Copy the registers that lead to the callers."""
         self.lr, self.fp = frame.gpr(LINK_REGISTER), frame.gpr(FRAME_POINTER)
 
     def finish(self, frame: TrapFrame) -> None:
-        """Take the result from the registers, once the exit has been completed."""
+        """Copy the result from the registers, once the exit has been completed."""
         if self.note:
             return
         if isinstance(self.reason, (MmioRead, SysRegRead)):
@@ -68,8 +68,9 @@ class ExitRecord:
 
 class El1ExceptionRecord(NamedTuple):
     """An exception that the guest takes itself: ``kind`` is its row of the vector table, ``esr`` and ``far`` are those
-    of EL1 (None for an interrupt, and where FAR is not set), ``pc`` the preferred return address, ``el`` where the
-    guest was, ``vector`` where it continues; ``x8`` is the number of a Linux system call, ``vcpu`` that of the vCPU."""
+    of EL1 (None for an interrupt, and if FAR is not set), ``pc`` the preferred return address, ``el`` the guest's
+    Exception level, ``vector`` where it continues; ``x8`` is the number of a Linux system call, ``vcpu`` the index of
+    the vCPU."""
 
     time: int
     kind: int
@@ -83,13 +84,13 @@ class El1ExceptionRecord(NamedTuple):
 
 
 RepeatedAccess = Callable[[int, "int | None", int, int, int, int], object]
-"""Takes an access like an earlier one: its time; how long the host took (``ExitRecord.host_ns``); the value that was
-read (``ExitRecord.value``) or written; x30 and x29 (``ExitRecord.lr``, ``fp``); and the virtual interrupts that are
-pending as the guest resumes, as bits of HCR_EL2 (VI, VF)."""
+"""Takes an access like an earlier one: its time; the host's time for it (``ExitRecord.host_ns``); the value that was
+read (``ExitRecord.value``) or written; x30 and x29 (``ExitRecord.lr``, ``fp``); and the virtual interrupts pending as
+the guest resumes, as bits of HCR_EL2 (VI, VF)."""
 
 
 class ExitObserver(Protocol):
-    """An observer of vCPUs. The vCPU asks what it wants once, when it is bound."""
+    """An observer of vCPUs. The vCPU queries its wishes once, when it is bound."""
 
     @property
     def wants_entries(self) -> bool:
@@ -104,40 +105,42 @@ class ExitObserver(Protocol):
         """Whether to measure the host's time for each exit."""
 
     def now(self) -> int:
-        """The time of an event, in nanoseconds of the clock that the trace uses."""
+        """Return the time of an event, in nanoseconds of the trace's clock."""
 
     def exit(self, record: ExitRecord) -> None:
-        """One exit, after it was completed."""
+        """Receive one exit, after it was completed."""
 
     def entry(self, vcpu: int, pc: int, el: int, *, irq: bool, fiq: bool) -> None:
-        """A vCPU resumes at ``pc``; which virtual interrupts are pending for it."""
+        """Receive that a vCPU resumes at ``pc``, and which virtual interrupts are pending for it."""
 
     def exception(self, record: El1ExceptionRecord) -> None:
-        """The guest has taken an exception to EL1; rarely an unwanted one, if :meth:`now` was called for it."""
+        """Receive an exception that the guest has taken to EL1; rarely an unwanted one, if :meth:`now` was called for
+        it."""
 
 
 @runtime_checkable
 class RepeatObserver(ExitObserver, Protocol):
-    """An observer that may need no record of an access to a device that is just like an earlier one: by the same
-    instruction, at the same address. The accesses are plain: one general-purpose register, no write-back."""
+    """An observer that needs no record of an access to a device that equals an earlier one: by the same instruction, at
+    the same address. The accesses are plain: one general-purpose register, no write-back."""
 
     @property
     def wants_repeats(self) -> bool:
         """Whether :meth:`repeat_of` is to be called."""
 
     def repeat_of(self, record: ExitRecord) -> RepeatedAccess:
-        """What takes accesses like the one in ``record``, which was reported just now, and the entries after them."""
+        """Return a function that takes accesses like the one in ``record``, which was just reported, and the entries
+        after them."""
 
 
 class SilentObserver:
-    """An observer that wants nothing; a base for those that are interested in some of it."""
+    """An observer that wants nothing; a base for observers of some reports."""
 
     wants_entries = False
     wants_exceptions = False
     timing = False
 
     def now(self) -> int:
-        """Return 0: times are of no interest."""
+        """Return 0: times are not used."""
         return 0
 
     def exit(self, record: ExitRecord) -> None:

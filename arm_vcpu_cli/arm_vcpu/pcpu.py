@@ -21,8 +21,8 @@ HYPERVISOR_HCR: Final = Hcr.of(VM=1, RW=1, IMO=1, FMO=1, TSC=1)
 class Aarch64PerCpu:
     """The virtualisation state of one physical CPU.
 
-    ``hardware_enable`` saves VBAR_EL2, installs the hypervisor's vector table and sets HCR_EL2;
-    ``hardware_disable`` puts both back.
+    ``hardware_enable`` saves VBAR_EL2, installs the hypervisor's vector table and sets HCR_EL2; ``hardware_disable``
+    restores both.
     """
 
     def __init__(self, cpu_id: int, hal: Aarch64Hal) -> None:
@@ -33,9 +33,9 @@ class Aarch64PerCpu:
         self._saved: tuple[int, int] | None = None
         self._vectors: int | None = None
         self.loaded: object = None
-        """The vCPU whose state the core holds; those that are bound take turns."""
+        """The vCPU whose state the core holds; bound vCPUs take turns."""
         self.cached: object = None
-        """By what all cached translations were made, None if that is not known."""
+        """The controls behind all cached translations, None if unknown."""
         self.register_irq_handler(hal.irq_handler)
 
     @property
@@ -45,22 +45,22 @@ class Aarch64PerCpu:
 
     @property
     def core(self) -> CpuCore:
-        """The CPU core itself."""
+        """The CPU core."""
         return self._core
 
     @property
     def vector_base(self) -> int | None:
-        """Host-physical address of the installed vector table, 2 KiB aligned; None while disabled."""
+        """The host-physical address of the installed vector table, 2 KiB aligned; None while disabled."""
         return self._vectors
 
     def register_irq_handler(self, handler: Callable[[], None]) -> None:
-        """Set the handler for interrupts of the host. Raises :class:`VCpuError` the second time."""
+        """Set the handler for host interrupts. Raises :class:`VCpuError` the second time."""
         if self._irq_handler is not None:
             raise VCpuError(f"physical CPU {self._cpu_id}: an IRQ handler is registered already")
         self._irq_handler = handler
 
     def dispatch_irq(self) -> None:
-        """Hand an interrupt of the host, taken at EL2, to its handler."""
+        """Call the handler for a host interrupt taken at EL2."""
         if self._irq_handler is None:
             raise VCpuError(f"physical CPU {self._cpu_id}: no IRQ handler is registered")
         self._irq_handler()
@@ -70,7 +70,7 @@ class Aarch64PerCpu:
         return bool(Hcr(self._core.read_sysreg(_HCR_EL2)).VM)
 
     def hardware_enable(self) -> None:
-        """Switch virtualisation on. Raises :class:`VCpuError` if it is on, or if there is no frame for the vectors."""
+        """Switch virtualisation on. Raises :class:`VCpuError` if it is on, or if no frame is left for the vectors."""
         if self.is_enabled():
             raise VCpuError(f"physical CPU {self._cpu_id}: virtualisation is enabled already")
         vectors = self._hal.alloc_frame()

@@ -1,4 +1,4 @@
-"""What lies below and above a vCPU: the host that it runs on, and the VMM that completes its exits in place."""
+"""The interfaces below and above a vCPU: the host that it runs on, and the VMM that completes its exits in place."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ class Aarch64Hal(AxVCpuHal, Protocol):
     """The host of AArch64 vCPUs: the neutral HAL, plus physical CPUs and access to physical memory."""
 
     def core(self, cpu_id: int) -> CpuCore:
-        """The physical CPU of that number. Raises :class:`VCpuError` if there is none."""
+        """Return the physical CPU of that number. Raises :class:`VCpuError` if there is none."""
 
     def flush_tlbs(self) -> None:
-        """Have every physical CPU forget its cached translations: tables that they share have changed."""
+        """Make every physical CPU invalidate its cached translations, because shared tables have changed."""
 
     def alloc_frames(self, count: int) -> int | None:
-        """Contiguous zeroed 4 KiB frames, aligned to their total size; None when there are not as many left."""
+        """Allocate contiguous zeroed 4 KiB frames, aligned to their total size; None if too few are left."""
 
     def memory(self, paddr: int, size: int) -> memoryview:
-        """Writable bytes of a host-physical range. Raises :class:`MemoryMapError` where there is no memory."""
+        """Return a writable view of a host-physical range. Raises :class:`MemoryMapError` where there is no memory."""
 
 
 class Outcome(Enum):
@@ -33,21 +33,21 @@ class Outcome(Enum):
     DONE = "done"
     """Completed; the guest resumes."""
     EXIT = "exit"
-    """Not for the VMM's handlers: ``run()`` returns the exit to its caller."""
+    """Not handled by the VMM: ``run()`` returns the exit to its caller."""
     ABORT = "abort"
-    """Nothing answers there: the guest takes a synchronous external abort."""
+    """Nothing responds there: the guest takes a synchronous external abort."""
     UNDEFINED = "undefined"
     """No such register: the guest takes an Undefined Instruction exception."""
 
 
 class Platform(Protocol):
-    """The VMM's side of the exits that are completed without leaving ``run()``.
+    """The VMM's handlers of exits that are completed without leaving ``run()``.
 
     Addresses are IPAs in bytes, widths are 1, 2, 4 or 8 bytes, values are unsigned.
     """
 
     def mmio_read(self, ipa: int, width: int) -> int | Outcome:
-        """Read a device; the value, or another outcome."""
+        """Read a device; return the value, or another outcome."""
 
     def mmio_write(self, ipa: int, width: int, value: int) -> Outcome:
         """Write a device."""
@@ -59,17 +59,18 @@ class Platform(Protocol):
         """Write a trapped system register."""
 
     def page_fault(self, ipa: int, access: AccessFlags) -> Outcome:
-        """Stage 2 refused an access: permission, or a fetch where nothing is mapped. DONE skips a write."""
+        """Handle an access refused by stage 2: no permission, or a fetch where nothing is mapped. DONE skips a
+        write."""
 
     def hypercall(self, number: int, args: tuple[int, ...]) -> int | Outcome:
-        """A call that is neither PSCI nor SMCCC's own; the value is what x0 becomes."""
+        """Handle a call that is neither PSCI nor SMCCC's own; return the value for x0."""
 
     def semihosting(self, operation: int, parameter: int) -> int | SystemDown | Outcome:
-        """HLT #0xF000; UNDEFINED where the machine has no semihosting."""
+        """Handle HLT #0xF000; return UNDEFINED if the machine has no semihosting."""
 
 
 class ExitToCaller:
-    """A platform that completes nothing: every such exit is returned from ``run()``."""
+    """A platform that completes nothing: ``run()`` returns every such exit."""
 
     def mmio_read(self, ipa: int, width: int) -> int | Outcome:  # noqa: ARG002
         """Return MmioRead from ``run()``."""

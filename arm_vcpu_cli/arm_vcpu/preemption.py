@@ -1,4 +1,4 @@
-"""The host's timer takes the CPU away from a guest whose budget is used up: an exit that the guest did not cause."""
+"""Preempts a guest whose budget is used up, with the host's timer: an exit that the guest did not cause."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def preempt(
     observer: ExitObserver | None,
     vcpu: int,
 ) -> AxVCpuExitReason:
-    """A physical IRQ, which HCR_EL2.IMO routes to EL2; nothing if the host's timer has no part in it."""
+    """Take a physical IRQ, which HCR_EL2.IMO routes to EL2; do nothing if the host's timer is not involved."""
     vector = hal.irq_fetch()
     if not vector:
         return Nothing()

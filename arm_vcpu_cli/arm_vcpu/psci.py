@@ -1,15 +1,15 @@
 """PSCI 1.1, the SMCCC's own functions and the TRNG, called through HVC and SMC alike (DEN0022, DEN0028, DEN0098).
 
-A call is a plain function from its four arguments to a result for x0, to several for the registers from x0 on, or
-to an exit reason that leaves ``run()`` so that the VMM starts, stops or powers off something.
-:meth:`FirmwareCalls.exit_reason` says what a call would be without carrying it out: the functions behind it decide and
-change nothing.
+A call is a plain function from its four arguments to a result for x0, to several for the registers from x0 on, or to an
+exit reason that leaves ``run()`` so that the VMM can start, stop or power off something.
+:meth:`FirmwareCalls.exit_reason` returns the reason of a call without executing it: its functions decide and change
+nothing.
 
-A :class:`PowerStates` answers questions about other CPUs and memory. Only CPU_ON is decided by the VMM alone, because
-its decision and the effects of that are one step.
+A :class:`PowerStates` answers queries about other CPUs and memory. Only CPU_ON is decided by the VMM alone, because the
+decision and its effects are one step.
 
-The modelled CPU does not speculate, whatever its MIDR_EL1 says: the firmware's workarounds are answered as
-"not required" (DEN0028, 7.5 to 7.8), which is what an unaffected host answers under KVM.
+The modelled CPU does not speculate, whatever its MIDR_EL1: the firmware's workarounds are answered as "not required"
+(DEN0028, 7.5 to 7.8), which an unaffected host also answers under KVM.
 """
 
 from __future__ import annotations
@@ -43,26 +43,26 @@ CallExit = CpuUp | CpuDown | Halt | SystemDown
 CallResult = int | tuple[int, ...] | CallExit
 """A value for x0, up to four for x0 to x3, or an exit reason."""
 CallHandler = Callable[[int, int, int, int], CallResult]
-"""(x0, x1, x2, x3), already cut to 32 bits for an SMC32 call."""
+"""(x0, x1, x2, x3), already truncated to 32 bits for an SMC32 call."""
 ExitHandler = Callable[[int, int, int, int], int | CallExit]
-"""A handler without effects, of a call that leaves ``run()`` unless it is refused."""
+"""A handler without side effects, of a call that leaves ``run()`` unless it is refused."""
 
 _HIGHEST_POWER_LEVEL: Final = 0
-"""CPUs have power states of their own (level 0); clusters and the system have none that CPU_SUSPEND could request."""
+"""CPUs have power states (level 0); clusters and the system have none that CPU_SUSPEND could request."""
 _INSTRUCTION_SIZE: Final = 4
 
 ARCH_FEATURES: Final[Mapping[int, int]] = MappingProxyType(
     {
         SmcccFunction.SMCCC_VERSION: SmcccStatus.SUCCESS,
         SmcccFunction.SMCCC_ARCH_FEATURES: SmcccStatus.SUCCESS,
-        # Callable on every PE, and not needed on this one.
+        # Callable on every PE, and unnecessary on this one.
         SmcccFunction.SMCCC_ARCH_WORKAROUND_1: WORKAROUND_NOT_REQUIRED_HERE,
         SmcccFunction.SMCCC_ARCH_WORKAROUND_3: WORKAROUND_NOT_REQUIRED_HERE,
-        # No PE of the system needs it, so that it is not there to be called.
+        # No PE of the system needs it, so it is not implemented.
         SmcccFunction.SMCCC_ARCH_WORKAROUND_2: SmcccStatus.NOT_REQUIRED,
     }
 )
-"""What SMCCC_ARCH_FEATURES answers about each function; all others are NOT_SUPPORTED."""
+"""The answers of SMCCC_ARCH_FEATURES by function; all others are NOT_SUPPORTED."""
 
 
 def _answer(value: int) -> CallHandler:
@@ -70,7 +70,7 @@ def _answer(value: int) -> CallHandler:
 
 
 def _word(value: int) -> int:
-    """An argument that is 32 bits wide in both conventions: SMC64 passes it in the W register (DEN0028, 3.1)."""
+    """Return an argument that is 32 bits wide in both conventions: SMC64 passes it in the W register (DEN0028, 3.1)."""
     return value & 0xFFFF_FFFF
 
 
@@ -82,7 +82,7 @@ def _cpu_on(_x0: int, target: int, entry: int, context: int) -> int | CallExit:
 
 def _system_reset2(_x0: int, kind: int, _cookie: int, _x3: int) -> int | CallExit:
     if _word(kind) != 0:
-        # Neither the one architectural type beside SYSTEM_WARM_RESET nor a vendor's (bit 31).
+        # Neither the only other architectural type besides SYSTEM_WARM_RESET nor a vendor's (bit 31).
         return PsciStatus.INVALID_PARAMETERS
     return SystemDown(PowerAction.RESET)
 
@@ -92,46 +92,46 @@ def _arch_features(_x0: int, function: int, _x2: int, _x3: int) -> CallResult:
 
 
 class PowerStates(Protocol):
-    """What a call has to know about the machine around its CPU. These are queries, and change nothing."""
+    """A call's queries to the machine around its CPU, which change nothing."""
 
     def affinity_info(self, target: int, level: int) -> int:
-        """What AFFINITY_INFO answers about a target at an affinity level: its state, or INVALID_PARAMETERS."""
+        """Return AFFINITY_INFO's answer for a target at an affinity level: its state, or INVALID_PARAMETERS."""
 
     def may_power_down(self, entry: int) -> PsciStatus:
-        """SUCCESS if a CPU that gives up its registers can start again at that IPA, else INVALID_ADDRESS."""
+        """Return SUCCESS if a CPU that loses its registers can start again at that IPA, else INVALID_ADDRESS."""
 
     def may_system_suspend(self, caller: int, entry: int) -> PsciStatus:
-        """SUCCESS if the CPU with that affinity may suspend the system, DENIED or INVALID_ADDRESS."""
+        """Return SUCCESS if the CPU with that affinity may suspend the system, else DENIED or INVALID_ADDRESS."""
 
 
 class OneCpu:
-    """The :class:`PowerStates` of a CPU that is alone, which the VMM may wake at any address."""
+    """The :class:`PowerStates` of a single CPU, which the VMM may wake at any address."""
 
     def __init__(self, mpidr: int) -> None:
         self._mpidr = mpidr & AFFINITY_MASK
 
     def affinity_info(self, target: int, level: int) -> int:
-        """ON for itself and for the groups that it is in."""
+        """Return ON for itself and for the groups that contain it."""
         mask = affinity_level_mask(level)
         if mask is None or target & ~AFFINITY_MASK or (target ^ self._mpidr) & mask:
             return PsciStatus.INVALID_PARAMETERS
         return AffinityState.ON
 
     def may_power_down(self, entry: int) -> PsciStatus:
-        """Check the alignment of an instruction only: the memory is not known."""
+        """Check only the alignment of an instruction, because the memory is unknown."""
         return PsciStatus.INVALID_ADDRESS if entry % _INSTRUCTION_SIZE else PsciStatus.SUCCESS
 
     def may_system_suspend(self, caller: int, entry: int) -> PsciStatus:  # noqa: ARG002
-        """Nobody else is on."""
+        """Check the address, because no other CPU is on."""
         return self.may_power_down(entry)
 
 
 class FirmwareCalls:
     """The calls that the hypervisor itself answers, for one vCPU.
 
-    ``mpidr`` is the caller's affinity, and ``power`` answers questions about the other CPUs; without it, the vCPU is
+    ``mpidr`` is the caller's affinity, and ``power`` answers queries about the other CPUs; without it, the vCPU is
     alone. ``system_suspend`` is for a VMM that can suspend a whole machine: SYSTEM_SUSPEND is optional. ``entropy``
-    feeds the TRNG; without it, the TRNG's functions are left to others.
+    feeds the TRNG; without it, the TRNG's functions are not handled here.
     """
 
     def __init__(
@@ -153,16 +153,16 @@ class FirmwareCalls:
         }
 
     def find(self, function: int) -> CallHandler | None:
-        """The handler of a function identifier (32 bits); None leaves the call to others."""
+        """Return the handler of a 32-bit function identifier; None leaves the call to others."""
         handler = self._table.get(function)
         if handler is None and (is_psci(function) or (self._has_trng and is_trng(function))):
             return _answer(PsciStatus.NOT_SUPPORTED)
         return handler
 
     def call(self, x0: int, x1: int, x2: int, x3: int) -> CallResult | None:
-        """Carry out the call in x0 to x3.
+        """Execute the call in x0 to x3.
 
-        The value for x0, or a tuple of up to four for x0 to x3, 64 bits each; an exit reason; or None if the call is
+        Returns the 64-bit value for x0, or a tuple of up to four for x0 to x3; an exit reason; or None if the call is
         not ours. Registers without a value keep theirs.
         """
         function = x0 & 0xFFFF_FFFF
@@ -177,9 +177,10 @@ class FirmwareCalls:
         return tuple(map(to_u64, result)) if isinstance(result, tuple) else result
 
     def exit_reason(self, x0: int, x1: int, x2: int, x3: int) -> CallExit | None:
-        """The exit that :meth:`call` with these registers would be; None for a call that is answered, or not ours.
+        """Return the exit that :meth:`call` with these registers would return; None for a call that is answered, or not
+        ours.
 
-        Nothing is carried out: only calls without effects are decoded further.
+        Nothing is executed: only calls without side effects are decoded further.
         """
         if x0 & 0xFFFF_FFFF not in self._leaving:
             return None
@@ -189,7 +190,8 @@ class FirmwareCalls:
     # Calls that leave, unless they are refused -----------------------------------------------------------------
 
     def _cpu_suspend(self, _x0: int, power_state: int, entry: int, context: int) -> int | CallExit:
-        """CPU_SUSPEND (DEN0022, 5.4). The StateID is platform-specific: here all states of a type are one."""
+        """Handle CPU_SUSPEND (DEN0022, 5.4). The StateID is platform-specific: here all states of a type are the
+        same."""
         power_state = _word(power_state)
         wanted = PowerState(power_state & POWER_STATE_MASK)
         if power_state & ~POWER_STATE_MASK or wanted.PowerLevel > _HIGHEST_POWER_LEVEL:

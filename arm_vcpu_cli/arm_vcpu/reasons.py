@@ -1,4 +1,4 @@
-"""Cached exit reasons: they never change, and building one costs more than finding it."""
+"""Caches exit reasons, which are immutable: building one takes longer than finding it."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ _WIDTHS: Final = {width.value: width for width in AccessWidth}
 
 @lru_cache(maxsize=_REMEMBERED)
 def mmio_write(ipa: int, size: int, value: int) -> MmioWrite:
-    """A store of ``size`` bytes."""
+    """Return a store of ``size`` bytes."""
     return MmioWrite(ipa, _WIDTHS[size], value)
 
 
 @lru_cache(maxsize=_REMEMBERED)
 def mmio_read(ipa: int, size: int, register: int, is_64bit: bool, sign_extend: bool) -> MmioRead:
-    """A load of ``size`` bytes."""
+    """Return a load of ``size`` bytes."""
     width = AccessWidth.QWORD if is_64bit else AccessWidth.DWORD
     return MmioRead(ipa, _WIDTHS[size], register, width, sign_extend)
 
 
 @lru_cache(maxsize=_REMEMBERED)
 def hypercall(number: int, args: tuple[int, ...]) -> Hypercall:
-    """A call of the hypervisor."""
+    """Return a hypervisor call."""
     return Hypercall(number, args)

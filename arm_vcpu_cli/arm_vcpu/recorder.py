@@ -1,4 +1,4 @@
-"""The flight recorder: the state at each of the latest exits, kept at almost no cost and decoded only for a report."""
+"""The flight recorder: keeps the state at each of the latest exits at almost no cost, decoded only for a report."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from arm_vcpu_cli.engine.layout import CpuState
 
 _EL2: Final = 2
 RECENT: Final = 20
-"""How many exits are kept."""
+"""The number of exits kept."""
 
 
 class RecentExit(NamedTuple):
-    """An exit: its number, what it was, and x0 to x30 at that time."""
+    """An exit: its number, its reason, and x0 to x30 at that time."""
 
     number: int
     record: ExitRecord
@@ -40,7 +40,7 @@ class FlightRecorder:
 
     def __init__(self, state: CpuState) -> None:
         layout = state.layout
-        # What a reason is made of lies between these two, and nothing of it far from the rest.
+        # Everything that a reason depends on is between these two, and close together.
         parts = [layout.x0, layout.x0 + 8 * ZERO_REGISTER, layout.sp, layout.pc, layout.pstate, layout.aarch64]
         parts += [layout.n, layout.z, layout.c, layout.v, layout.daif, layout.btype]
         parts += [layout.syndrome, layout.fault_address, layout.target_el, layout.sysregs[lookup("HPFAR_EL2")]]
@@ -50,22 +50,22 @@ class FlightRecorder:
         self.append: Final[Callable[[Kept], None]] = self._kept.append
 
     def remembered(self) -> Any:
-        """The exits that are kept."""
+        """Return the exits kept."""
         return tuple(self._kept)
 
     def recall(self, remembered: Any) -> None:
-        """Restore the exits that :meth:`remembered` gave."""
+        """Restore the exits that :meth:`remembered` returned."""
         self._kept.clear()
         self._kept.extend(remembered)
 
     def forget(self, number: int) -> None:
-        """Drop the latest, which has that number and says nothing that the one before does not say."""
+        """Drop the latest exit, which has that number and adds nothing to the one before."""
         self._kept.pop()
         if self._kept and isinstance(self._kept[-1], bytes):
             self._kept[-1] = (self._kept[-1], number - 1, None)
 
     def _numbered(self, last: int) -> list[tuple[bytes, int, AxVCpuExitReason | None]]:
-        """What is kept, with numbers; the next exit will have the one after ``last``."""
+        """Return the kept exits with numbers; the next exit will have the number after ``last``."""
         found: list[tuple[bytes, int, AxVCpuExitReason | None]] = []
         for kept in reversed(self._kept):
             found.append((kept, last, None) if isinstance(kept, bytes) else kept)
@@ -73,8 +73,8 @@ class FlightRecorder:
         return found[::-1]
 
     def decode(self, scratch: CpuState, frame: TrapFrame, reasons: ExitReasons, count: int) -> Iterator[RecentExit]:
-        """What is kept, the oldest first. ``frame`` and ``reasons`` look at ``scratch``, a state for its use;
-        ``count`` is how many exits there were."""
+        """Yield the kept exits, oldest first. ``frame`` and ``reasons`` read ``scratch``, a state for temporary use;
+        ``count`` is the total number of exits."""
         words = scratch.u64[self._first : self._last]
         u32, layout = scratch.u32, scratch.layout
         for state, number, known in self._numbered(count):
@@ -82,7 +82,7 @@ class FlightRecorder:
             esr = None
             if known is None and u32[layout.target_el // 4] == _EL2:
                 known = reasons.reason()
-                # As it has been corrected.
+                # As corrected.
                 esr = u32[layout.syndrome // 4]
             elif known is None:
                 known, esr = reasons.el1_reason(), reasons.el1_syndrome()

@@ -1,8 +1,8 @@
-"""Executing a stopped vCPU to see what its guest would do next, and undoing all of it.
+"""Executes a stopped vCPU to see what its guest would do next, and undoes all of it.
 
-Only the state of the core can be undone. So the caller has to inspect the instructions first: none of them may write
-memory or a register outside of the saved state. A load may still turn out to be one from a device, which is an
-exception to EL2; it ends the rehearsal before the access reaches the device.
+Only the state of the core can be undone. So the caller must inspect the instructions first: none of them may write
+memory or a register outside the saved state. A load may still turn out to be from a device, which is an exception to
+EL2; it ends the rehearsal before the access reaches the device.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from arm_vcpu_cli.errors import EngineError
 
 
 class Rehearsal:
-    """What one bound vCPU would do; a context manager. Its trap frame is what it would be, until the end.
+    """Executes one bound vCPU ahead; a context manager. Its trap frame shows the result until the end.
 
-    Another one may be rehearsed inside, on the same core too, once this one no longer executes. The core's time passes:
-    the caller has to correct that, and the budget.
+    Another vCPU may be rehearsed inside, on the same core too, once this one no longer executes. The core's time
+    advances: the caller must correct that, and the budget.
     """
 
     def __init__(self, vcpu: Aarch64VCpu, core: CpuCore) -> None:
@@ -41,20 +41,20 @@ class Rehearsal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """As if nothing had happened, with the vCPU on its core."""
+        """Restore everything, with the vCPU on its core."""
         vcpu = self._vcpu
         self._core.hush(False)
         if vcpu.residency is not None:
             vcpu.residency.take()
             vcpu.residency.listen()
-        # With the mark of the exclusive monitor, which a vCPU loses when it really gives way to another one.
+        # Including the mark of the exclusive monitor, which a vCPU loses when it really leaves the core to another one.
         vcpu.state.u64[:] = memoryview(self._before).cast("Q")
         self._core.restorer(vcpu.state)()
         if self._requested:
             self._core.request_stop()
 
     def execute(self, instructions: int) -> bool:
-        """Execute this many instructions, which have to end where a block of the core ends; False if they were not
+        """Execute this many instructions, which must end where a block of the core ends; return False if they were not
         executed, or if one took an exception."""
         core, frame = self._core, self._vcpu.ctx
         end = core.instruction_count() + instructions
@@ -66,13 +66,13 @@ class Rehearsal:
                 return False
             self._save()
             if reason is StopReason.REQUEST:
-                # Somebody wants to stop the guest itself.
+                # A request to stop the guest itself.
                 self._requested = True
             if self._has_left or self._requested or core.instruction_count() == end - left:
                 return False
         return True
 
     def _leave(self, _kind: int) -> None:
-        """The guest takes an exception."""
+        """Handle an exception that the guest takes."""
         self._has_left = True
         self._core.stop()

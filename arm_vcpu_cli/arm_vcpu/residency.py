@@ -1,12 +1,12 @@
 """vCPUs that take turns on one physical CPU: whose state the core holds, and what changes with it.
 
-All that a core holds of a vCPU is in the saved state, which each exit leaves behind, except for four things: the hook
-for its exceptions, HCR_EL2.VI and VF, cached translations, and the mark of the exclusive monitor, which belongs to no
-vCPU once another one has executed (DDI 0487, B2.12).
+Each exit leaves everything that a core holds of a vCPU in the saved state, except for four things: the hook for its
+exceptions, HCR_EL2.VI and VF, cached translations, and the mark of the exclusive monitor, which is invalid once another
+vCPU has executed (DDI 0487, B2.12).
 
-Cached translations may stay if they were all made by the same tables and controls, and the next vCPU has those too. A
-vCPU that has had others in between has emptied the TLB itself, as it would have to on a CPU of its own; if it is
-interrupted before it gets there, its tables and controls differ from those that it came with.
+Cached translations may stay if they were all made with the same tables and controls, and the next vCPU uses those too.
+A vCPU that used others in between has invalidated the TLB itself, as it would have to on a CPU of its own; if it is
+interrupted before that, its tables and controls differ from those that it arrived with.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ class Residency:
         *,
         system_calls: bool,
     ) -> None:
-        """``stage2`` is VTTBR_EL2; ``hook`` is called for exceptions while the vCPU is there, ``system_calls`` says
-        whether for these too."""
+        """``stage2`` is VTTBR_EL2; ``hook`` is called for exceptions while the vCPU is on the core, and with
+        ``system_calls`` for these too."""
         self._cpu = cpu
         self._u64 = state.u64
         self._lines = lines
@@ -59,7 +59,7 @@ class Residency:
         return self._cpu.loaded is self
 
     def take(self) -> None:
-        """Make this vCPU the one that the core holds; the caller loads the saved state afterwards."""
+        """Put this vCPU on the core; the caller loads the saved state afterwards."""
         cpu, before = self._cpu, self._cpu.loaded
         if before is self:
             return
@@ -82,11 +82,11 @@ class Residency:
         self._set_hook(self._hook)
 
     def translation(self) -> tuple[object, ...]:
-        """What decides how addresses are translated now."""
+        """Return what currently determines how addresses are translated."""
         return self._stage2, self._regime(self._u64)
 
     def leave(self) -> int:
-        """Give way to another vCPU; returns what the core has of the interrupt lines."""
+        """Leave the core to another vCPU; return the core's interrupt lines."""
         self._lines.leave()
         self._cpu.loaded = None
         return self._lines.driven
@@ -95,14 +95,14 @@ class Residency:
         """Prepare for a saved state that replaces the current one, whether or not the core holds this vCPU."""
         if here:
             self.take()
-            # The core has breakpoints of the state before.
+            # The core has the breakpoints of the previous state.
             self._set_hook(self._hook)
         elif self.here:
             self.leave()
         self._cpu.cached = None
 
     def forget(self) -> None:
-        """Load a saved state that has replaced another, as if the vCPU had not been there."""
+        """Load a saved state that has replaced another, as if the vCPU had not been on the core."""
         self._cpu.cached = None
         if self.here:
             self.leave()

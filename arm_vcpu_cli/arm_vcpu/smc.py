@@ -1,7 +1,7 @@
 """The secure monitor behind the hypervisor: the crate's ``smc_call``.
 
-There is no EL3 software here. A table in the machine description has what it would answer; every other call gets
-SMCCC's answer for an unknown function.
+There is no EL3 software. A table in the machine description defines the answers; every other call gets SMCCC's answer
+for an unknown function.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ RESULT_REGISTERS: Final = 4
 
 
 class SecureMonitor:
-    """Firmware at EL3 as a table from function identifier (32 bits) to results."""
+    """Firmware at EL3, as a table from 32-bit function identifier to results."""
 
     def __init__(self, table: SmcTable) -> None:
         self._table = {function: tuple(to_u64(value) for value in results) for function, results in table.items()}
@@ -28,8 +28,8 @@ class SecureMonitor:
                 raise ValueError(f"SMC {function:#x}: {len(results)} results, expected 1 to {RESULT_REGISTERS}")
 
     def call(self, x0: int, x1: int, x2: int, x3: int) -> SmcResult:
-        """``smc_call``: x0 to x3 after the call. Results that the table leaves out keep their argument
-        (SMCCC 1.1 and later preserve x1 to x17 unless they are results)."""
+        """Return x0 to x3 after the call (``smc_call``). Results missing from the table keep their argument (SMCCC 1.1
+        and later preserve x1 to x17 unless they are results)."""
         results = self._table.get(x0 & 0xFFFF_FFFF)
         if results is None:
             return to_u64(SmcccStatus.NOT_SUPPORTED), x1, x2, x3
@@ -39,5 +39,5 @@ class SecureMonitor:
 
 
 def smc_call(monitor: SecureMonitor, x0: int, x1: int = 0, x2: int = 0, x3: int = 0) -> SmcResult:
-    """Call the secure monitor as the crate's ``smc_call`` does; x0 to x3 after the call, 64 bits each."""
+    """Call the secure monitor as the crate's ``smc_call`` does; return the 64-bit x0 to x3 after the call."""
     return monitor.call(x0, x1, x2, x3)

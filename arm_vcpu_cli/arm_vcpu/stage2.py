@@ -1,8 +1,8 @@
 """The stage-2 address space of a VM: tables in frames of host-physical memory (DDI 0487, D8.2 and D8.3).
 
-The tables are those that the modelled core walks: 4 KiB granule, output addresses of up to 48 bits. An
-operation either happens as a whole or, if it is refused, leaves every table as it was. The caller
-invalidates the core's TLB after an operation that took something away (unmap, protect).
+The tables have the format that the modelled core walks: 4 KiB granule, output addresses of up to 48 bits. An operation
+either happens as a whole or, if it is refused, leaves every table unchanged. The caller invalidates the core's TLB
+after an operation that removed something (unmap, protect).
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ class Stage2Region(Record):
 
 
 def stage2_control(pa_bits: int, ipa_bits: int | None = None) -> Vtcr:
-    """VTCR_EL2 for a physical address width and an IPA width, by default min(``pa_bits``, 48).
+    """Return VTCR_EL2 for a physical address width and an IPA width, by default min(``pa_bits``, 48).
 
-    4 KiB granule, inner shareable, write-back. The walk has as few levels as suffice, 2 to 4. ValueError if a width is
-    out of range.
+    4 KiB granule, inner shareable, write-back. The walk has as few levels as suffice, 2 to 4. Raises ValueError if a
+    width is out of range.
     """
     if pa_bits not in PA_RANGE_BITS:
         raise ValueError(f"physical addresses of {pa_bits} bits: PARange has no such value")
@@ -72,17 +72,17 @@ def stage2_control(pa_bits: int, ipa_bits: int | None = None) -> Vtcr:
 
 
 def _start_level(ipa_bits: int) -> int:
-    # The fewer levels, the cheaper each walk: one of stage 1 goes through stage 2 for every one of its tables.
+    # Fewer levels make each walk cheaper: a walk of stage 1 passes through stage 2 for every one of its tables.
     return next(level for level in START_LEVELS if input_size_fits(level, ipa_bits))
 
 
 class Stage2AddressSpace:
     """IPAs of one VM, mapped to host-physical addresses in the largest blocks that fit.
 
-    ``pa_bits`` is the core's physical address width (a PARange: 32, 36, 40, 42, 44, 48 or 52) and
-    ``ipa_bits`` the guest's, at most min(``pa_bits``, 48), which is its default. ValueError if one is out of
-    range. Stage2Error if there are no frames for the root: up to 34 bits the walk has 2 levels and up to 43 bits 3,
-    with 1 to 16 concatenated root tables, above that 4 levels.
+    ``pa_bits`` is the core's physical address width (a PARange: 32, 36, 40, 42, 44, 48 or 52) and ``ipa_bits`` the
+    guest's, at most min(``pa_bits``, 48), which is its default. Raises ValueError if one is out of range, and
+    Stage2Error if there are no frames for the root: up to 34 bits the walk has 2 levels and up to 43 bits 3, with 1 to
+    16 concatenated root tables, above that 4 levels.
     """
 
     def __init__(self, frames: FrameMemory, *, pa_bits: int, ipa_bits: int | None = None) -> None:
@@ -107,11 +107,10 @@ class Stage2AddressSpace:
     ) -> None:
         """Map ``size`` bytes at ``ipa`` to ``pa``, all multiples of 4 KiB.
 
-        ``execute_on_demand``: where execution is permitted, the first one faults, and :meth:`make_executable` is what
-        handles that. Everything that this class returns shows such memory as executable.
+        ``execute_on_demand``: the first permitted execution faults, and :meth:`make_executable` handles it. All results
+        of this class show such memory as executable.
 
-        Stage2Error: misaligned, beyond the address widths, something is mapped there already, or no frames
-        left.
+        Raises Stage2Error: misaligned, beyond the address widths, something is mapped there already, or no frames left.
         """
         transaction = self._begin(ipa, size)
         if pa % PAGE_SIZE or pa < 0:
@@ -124,9 +123,9 @@ class Stage2AddressSpace:
             )
 
     def unmap(self, ipa: int, size: int) -> None:
-        """Take away ``size`` bytes at ``ipa``; blocks are split where needed, and empty tables freed.
+        """Unmap ``size`` bytes at ``ipa``; blocks are split where needed, and empty tables freed.
 
-        Stage2Error: misaligned, beyond the address width, part of it is not mapped, or no frame to split a
+        Raises Stage2Error: misaligned, beyond the address width, part of it is not mapped, or no frame to split a
         block.
         """
         transaction = self._begin(ipa, size)
@@ -134,25 +133,25 @@ class Stage2AddressSpace:
             self._change(transaction, self.root, self._start_level, ipa, ipa + size, None)
 
     def protect(self, ipa: int, size: int, attributes: Stage2Attributes) -> None:
-        """Give the ``size`` bytes at ``ipa`` other attributes; they stay mapped where they are.
+        """Change the attributes of the ``size`` bytes at ``ipa``; the mapping stays.
 
-        Stage2Error as for ``unmap``.
+        Raises Stage2Error as :meth:`unmap` does.
         """
         transaction = self._begin(ipa, size)
         with transaction:
             self._change(transaction, self.root, self._start_level, ipa, ipa + size, attributes)
 
     def is_on_demand(self, ipa: int) -> bool:
-        """Whether an execution from ``ipa`` faults only because it would be the first one."""
+        """Return whether an execution from ``ipa`` faults only because it would be the first one."""
         found = self._leaf(ipa)
         return found is not None and found[1].on_demand
 
     def make_executable(self, ipa: int, *, page_only: bool) -> range:
-        """Let the guest execute from ``ipa``, where it may and has not done so yet; the IPAs that it now can execute
-        from.
+        """Make ``ipa`` executable on its first permitted execution; return the IPAs that have become executable.
 
-        With ``page_only`` that is the page of 4 KiB, and blocks are split for it as long as there are frames; without,
-        what lies around it in the same 2 MiB. Stage2Error if :meth:`is_on_demand` is not true of ``ipa``.
+        With ``page_only`` that is the page of 4 KiB, and blocks are split for it as long as there are frames; otherwise
+        it is the surrounding memory in the same 2 MiB. Raises Stage2Error unless :meth:`is_on_demand` is true for
+        ``ipa``.
         """
         transaction = self._begin(ipa & -PAGE_SIZE, PAGE_SIZE)
         wanted = LAST_LEVEL if page_only else LAST_LEVEL - 1
@@ -162,7 +161,7 @@ class Stage2AddressSpace:
                 try:
                     self._split(transaction, slot, leaf, on_demand=True)
                 except Stage2Error:
-                    # No frame for a table: more becomes executable than need be, which is slower and as right.
+                    # No frame for a table: more than necessary becomes executable, which is slower but equally correct.
                     break
                 slot, leaf = self._on_demand_leaf(transaction, ipa)
             if leaf.level == LAST_LEVEL and not page_only:
@@ -172,8 +171,8 @@ class Stage2AddressSpace:
         return range(start, start + leaf.size)
 
     def executed(self) -> Iterator[range]:
-        """The IPAs that the guest has executed from as far as that is known: in pages, or in whole blocks of which it
-        has executed some. Neighbours are merged."""
+        """Yield the IPAs that the guest has executed from, as far as known: in pages, or in whole blocks if it has
+        executed some of them. Neighbours are merged."""
         last = range(0)
         for ipa, leaf in self._leaves(self.root, self._start_level, 0):
             if leaf.on_demand or not leaf.attributes.execute:
@@ -188,11 +187,11 @@ class Stage2AddressSpace:
             yield last
 
     def translate(self, ipa: int, access: Access | None = None) -> Walk:
-        """Walk the tables for an IPA, as the core does."""
+        """Walk the tables for an IPA as the core does."""
         return walk_stage2(self._read_u64, self.vttbr, self.vtcr, ipa, access)
 
     def regions(self) -> Iterator[Stage2Region]:
-        """What is mapped, by IPA, with neighbours merged."""
+        """Yield the mapped memory by IPA, with neighbours merged."""
         last: Stage2Region | None = None
         for ipa, leaf in self._leaves(self.root, self._start_level, 0):
             if (
@@ -210,7 +209,7 @@ class Stage2AddressSpace:
             yield last
 
     def destroy(self) -> None:
-        """Give back all frames. The address space cannot be used afterwards; a second call does nothing."""
+        """Free all frames. The address space cannot be used afterwards; a second call does nothing."""
         if not self._alive:
             return
         tables = list(self._tables(self.root, self._start_level))
@@ -308,7 +307,7 @@ class Stage2AddressSpace:
                 if isinstance(entry, LeafDescriptor):
                     entry = self._split(transaction, slot, entry)
                 else:
-                    # It ceases to stand for a block.
+                    # It no longer stands for a block.
                     transaction.write(slot, stage2_table(entry.address))
                 self._change(transaction, entry.address, level + 1, ipa, stop, attributes)
                 if self._frames.memory(entry.address, PAGE_SIZE) == EMPTY_TABLE:
@@ -319,7 +318,7 @@ class Stage2AddressSpace:
     def _split(
         self, transaction: Transaction, slot: Slot, block: LeafDescriptor, *, on_demand: bool = False
     ) -> TableDescriptor:
-        """Replace a block by a table of 512 entries that map the same."""
+        """Replace a block by a table of 512 entries that map the same memory."""
         level = block.level + 1
         leaves = stage2_leaves(level, 0, ENTRIES, block.pa, block.attributes, on_demand=block.on_demand)
         table = transaction.new_table(leaves)
@@ -327,7 +326,7 @@ class Stage2AddressSpace:
         return TableDescriptor(table)
 
     def _make_table_executable(self, transaction: Transaction, table: int, ipa: int) -> range:
-        """All pages of one table that are executable on demand; the pages around ``ipa`` that it concerns."""
+        """Make all on-demand pages of one table executable; return the affected pages around ``ipa``."""
         first = ipa & -leaf_size(LAST_LEVEL - 1)
         changed = []
         for index, descriptor in enumerate(TABLE.unpack(self._frames.memory(table, PAGE_SIZE))):
@@ -345,7 +344,7 @@ class Stage2AddressSpace:
         return found
 
     def _leaf(self, ipa: int) -> tuple[Slot, LeafDescriptor] | None:
-        """The block or page of an IPA and where it is; None where nothing is mapped."""
+        """Return the block or page of an IPA and its place; None where nothing is mapped."""
         if not self._alive or not 0 <= ipa < 1 << self.ipa_bits:
             return None
         table, level = self.root, self._start_level
@@ -359,7 +358,7 @@ class Stage2AddressSpace:
             table, level = entry.address, level + 1
 
     def _entries(self, table: int, level: int) -> Iterator[tuple[int, int]]:
-        """The descriptors of a table that are not zero, with their indices; the root counts through."""
+        """Yield the non-zero descriptors of a table with their indices, which are continuous in the root."""
         frames = self._root_frames if level == self._start_level else 1
         for frame in range(frames):
             view = self._frames.memory(table + frame * PAGE_SIZE, PAGE_SIZE)
@@ -377,7 +376,7 @@ class Stage2AddressSpace:
                 yield ipa, entry
 
     def _tables(self, table: int, level: int) -> Iterator[int]:
-        """All frames that hold tables."""
+        """Yield all frames that hold tables."""
         for index in range(self._root_frames if level == self._start_level else 1):
             yield table + index * PAGE_SIZE
         for _, descriptor in self._entries(table, level):

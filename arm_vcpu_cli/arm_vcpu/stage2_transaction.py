@@ -1,4 +1,4 @@
-"""One change of stage-2 tables: it happens as a whole, or leaves every table as it was."""
+"""One change of stage-2 tables, which happens as a whole or leaves every table unchanged."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ class FrameMemory(Protocol):
     """Frames of 4 KiB in host-physical memory, and their bytes. Addresses are integers in bytes."""
 
     def alloc_frame(self) -> int | None:
-        """Allocate one frame; its address, or None when there is none left."""
+        """Allocate one frame; return its address, or None if none is left."""
 
     def alloc_frames(self, count: int) -> int | None:
         """Allocate ``count`` contiguous frames (a power of two), aligned to their total size, or None."""
 
     def dealloc_frame(self, paddr: int) -> None:
-        """Give back one frame; those of ``alloc_frames`` are given back one by one."""
+        """Free one frame; those of ``alloc_frames`` are freed one by one."""
 
     def memory(self, paddr: int, size: int) -> memoryview:
-        """The writable bytes of a range of host-physical memory."""
+        """Return a writable view of a range of host-physical memory."""
 
 
 class Slot(NamedTuple):
-    """Where one descriptor is."""
+    """The place of one descriptor."""
 
     frame: int
     offset: int
 
 
 class Transaction:
-    """What an operation has changed so far: old descriptors, new frames, frames to free once it is done."""
+    """The changes of an operation so far: old descriptors, new frames, frames to free at the end."""
 
     def __init__(self, frames: FrameMemory, *, ipa: int, size: int) -> None:
         self._frames = frames

@@ -1,11 +1,11 @@
-"""Corrects what this core gets wrong in a syndrome (DDI 0487, D24.2, ESR_EL1 and ESR_EL2).
+"""Corrects the core's errors in a syndrome (DDI 0487, D24.2, ESR_EL1 and ESR_EL2).
 
-Aborts to EL2: ISV is 1 for single loads and stores with write-back, for which the manual has 0; and the fault status of
-a stage-1 walk that stage 2 refused is not that of the refusal. The correction is made in the saved state, so that
-whoever reads the syndrome afterwards reads what a PE would have reported.
+Aborts to EL2: ISV is 1 for single loads and stores with write-back, for which the architecture has 0; and the fault
+status of a stage-1 walk that stage 2 refused is not that of the refusal. The correction is made in the saved state, so
+that every later reader sees what a PE would have reported.
 
 Traps from EL0 to EL1 of MSR DAIFSet and DAIFClr (SCTLR_EL1.UMA), and of the debug communication channel, which the core
-lacks (MDSCR_EL1.TDCC), come as undefined instructions.
+lacks (MDSCR_EL1.TDCC), arrive as undefined instructions.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from arm_vcpu_cli.engine.layout import CpuState
 
 _DAIF_IMMEDIATE: Final = 0xD503_40DF
 _NOT_IMMEDIATE: Final = ~0xF20
-"""MSR DAIFSet and DAIFClr, and all of a word but what differs between them."""
+"""MSR DAIFSet and DAIFClr, and a mask of the bits that both have in common."""
 _EL: Final = int(Spsr.of(M=0b1100))
 _TDCC: Final = int(Mdscr.of(TDCC=1))
 _CHANNEL: Final = frozenset(lookup(name) for name in ("MDCCSR_EL0", "DBGDTR_EL0", "DBGDTRRX_EL0"))
 
 
 class SyndromeCorrection:
-    """Corrects the syndrome of one saved state. Correcting twice changes nothing more."""
+    """Corrects the syndrome of one saved state. A second correction has no effect."""
 
     def __init__(self, state: CpuState, memory: GuestMemory, fetch: Callable[[int], int | None]) -> None:
         layout = state.layout
@@ -53,7 +53,7 @@ class SyndromeCorrection:
         self._fetch = fetch
 
     def data_abort(self, esr: int) -> int:
-        """The syndrome that a data abort with the core's syndrome ``esr`` should have; it is stored."""
+        """Return the correct syndrome of a data abort with the core's syndrome ``esr``, and store it."""
         abort = decode_data_abort(esr)
         if abort.stage1_walk:
             esr = self._walk_status(esr)
@@ -63,18 +63,18 @@ class SyndromeCorrection:
         return esr
 
     def instruction_abort(self, esr: int) -> int:
-        """The same for an instruction abort."""
+        """Correct an instruction abort in the same way."""
         if decode_instruction_abort(esr).stage1_walk:
             esr = self._walk_status(esr)
         self._u32[self._syndrome] = esr
         return esr
 
     def undefined(self, esr: int, word: int | None) -> int:
-        """The syndrome that an undefined instruction to EL1, with the core's syndrome ``esr``, should have."""
+        """Return the correct syndrome of an undefined instruction to EL1 with the core's syndrome ``esr``."""
         if word is None or self._u32[self._pstate] & _EL:
             return esr
         if word & _NOT_IMMEDIATE == _DAIF_IMMEDIATE:
-            # As QEMU reports it, with op1 and op2 exchanged: AArch64.SystemAccessTrapSyndrome has them the other way.
+            # As QEMU reports it, with op1 and op2 exchanged compared to AArch64.SystemAccessTrapSyndrome.
             op1, crn, crm, op2 = (word >> place & mask for place, mask in ((16, 7), (12, 15), (8, 15), (5, 7)))
             return system_trap_esr(SystemMove(SysReg(0, op2, crn, crm, op1), word & 31, False))
         move = decode_system_move(word)
@@ -83,7 +83,7 @@ class SyndromeCorrection:
         return esr
 
     def _walk_status(self, esr: int) -> int:
-        # The walk only ever reads descriptors (there is no hardware update of flags), and all of a page fares alike.
+        # The walk only reads descriptors (there is no hardware update of flags), and all of a page is treated alike.
         ipa = fault_ipa(self._u64[self._hpfar], 0)
         fault = self._memory.walk_ipa(ipa, Access.READ).fault
         return esr if fault is None else with_fault_status(esr, fault.fault_status)

@@ -16,18 +16,18 @@ TrngHandler = Callable[[int, int, int, int], TrngResult]
 BACK_END: Final = bytes.fromhex("6a9d1f04 52c7 4e0b 9b1a c83d70e5f2a6")
 """The UUID that names this source of entropy to the guest (TRNG_GET_UUID, 2.4)."""
 _REGISTERS: Final = 3
-"""Entropy comes in x1 to x3, of 32 or 64 bits each."""
+"""Entropy is returned in x1 to x3, 32 or 64 bits each."""
 _MASK32: Final = 0xFFFF_FFFF
 
 
 def trng_handlers(entropy: EntropySource) -> Mapping[int, TrngHandler]:
-    """The functions by identifier; results are for x0, or for as many registers from x0 on as the tuple has."""
+    """Return the functions by identifier; results are for x0, or for as many registers from x0 on as the tuple has."""
     handlers: dict[int, TrngHandler] = {
         SmcccFunction.TRNG_VERSION: lambda _x0, _x1, _x2, _x3: TRNG_VERSION_1_0,
         SmcccFunction.TRNG_FEATURES: lambda _x0, function, _x2, _x3: (
             TrngStatus.SUCCESS if function in handlers else TrngStatus.NOT_SUPPORTED
         ),
-        # The UUID is spread over four words as its bytes lie in memory (DEN0028, 2.8).
+        # The UUID is split into four words in the order of its bytes in memory (DEN0028, 2.8).
         SmcccFunction.TRNG_GET_UUID: lambda _x0, _x1, _x2, _x3: struct.unpack("<4I", BACK_END),
         SmcccFunction.TRNG_RND: lambda _x0, bits, _x2, _x3: _random(entropy, bits, 32),
         SmcccFunction.TRNG_RND_64: lambda _x0, bits, _x2, _x3: _random(entropy, bits, 64),
@@ -36,9 +36,9 @@ def trng_handlers(entropy: EntropySource) -> Mapping[int, TrngHandler]:
 
 
 def _random(entropy: EntropySource, bits: int, width: int) -> tuple[int, ...]:
-    """``bits`` of entropy, right-aligned in three registers of ``width``, the most significant first (2.5).
+    """Return ``bits`` of entropy, right-aligned in three registers of ``width``, the most significant first (2.5).
 
-    All three are zero where there is none: with a number of bits that does not fit, and without entropy.
+    All three are zero for an invalid number of bits, and without entropy.
     """
     bits &= _MASK32
     if not 1 <= bits <= _REGISTERS * width:

@@ -10,7 +10,7 @@ from arm_vcpu_cli.arm_vcpu.observer import El1ExceptionRecord, ExitObserver
 from arm_vcpu_cli.arm_vcpu.vectors import TrapKind, TrapSource, vector_offset
 
 _NUMBER: Final = 8
-"""x8 has the number of a system call."""
+"""x8 holds the number of a system call."""
 
 
 def take_exception(
@@ -22,11 +22,11 @@ def take_exception(
     observer: ExitObserver | None,
     vcpu: int,
 ) -> None:
-    """Edit the saved state as the entry into EL1's vector does; the next entry into the guest brings PSTATE into
-    effect. ``observer`` is notified if it wants exceptions."""
+    """Edit the saved state as an entry into EL1's vector does; PSTATE takes effect at the next entry into the guest.
+    ``observer`` is notified if it wants exceptions."""
     origin, el = frame.elr, frame.spsr.el
     handlers.new_pstate = handlers.entry.take(esr, far)
-    # The entry of a synchronous exception, and from there to that of the kind.
+    # From the vector of a synchronous exception to that of the kind.
     frame.elr += vector_offset(TrapSource.CURRENT_SP_EL0, kind)
     if observer is not None and observer.wants_exceptions:
         observer.exception(

@@ -1,4 +1,4 @@
-"""The AArch64 vCPU (the crate's ``Aarch64VCpu``): its configuration, its life, and the exit path."""
+"""The AArch64 vCPU (the crate's ``Aarch64VCpu``): its configuration, its life cycle, and the exit path."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ _ENGINE_FAILURE: Final = -1
 class Aarch64VCpu:
     """One virtual CPU. Implements the neutral layer's ``AxArchVCpu``.
 
-    ``platform`` completes exits in place; without one, each is returned from :meth:`run`. What is returned is
-    finished by the next ``run``: a device read with the value given to :meth:`complete` (or, as in the crate, set
-    in its register with :meth:`set_gpr`), every other trapped instruction by stepping over it.
+    ``platform`` completes exits in place; without one, :meth:`run` returns each. The next ``run`` finishes a returned
+    exit: a device read with the value given to :meth:`complete` (or, as in the crate, set in its register with
+    :meth:`set_gpr`), every other trapped instruction by stepping over it.
     """
 
     def __init__(self, config: Aarch64VCpuCreateConfig, hal: Aarch64Hal, platform: Platform | None = None) -> None:
@@ -75,11 +75,11 @@ class Aarch64VCpu:
         self.residency: Residency | None = None
         self._at_reset = b""
         self.execution_watcher: Watcher | None = None
-        """Called for memory that has become executable because the guest executes from it."""
+        """Called for memory that becomes executable because the guest executes from it."""
         self.stopped_by = StopReason.STOP
         """Why the core last left the guest."""
         self.interrupted = False
-        """Whether that was for a debugger: the next :meth:`run` goes on as if it had not."""
+        """Whether that was for a debugger: the next :meth:`run` continues as if the guest had not left."""
 
     # Configuration ---------------------------------------------------------------------------------------------
 
@@ -90,7 +90,7 @@ class Aarch64VCpu:
 
     @property
     def exits(self) -> int:
-        """Exits to EL2 so far, those that were completed in place included."""
+        """The number of exits to EL2 so far, including those completed in place."""
         return self._exits.count
 
     @property
@@ -108,11 +108,11 @@ class Aarch64VCpu:
         return next((each.record.esr for each in reversed(self.recent_exits()) if each.record.esr is not None), None)
 
     def set_entry(self, entry: int) -> None:
-        """IPA of the first instruction."""
+        """Set the IPA of the first instruction."""
         self._entry = entry
 
     def set_ept_root(self, ept_root: int) -> None:
-        """Host-physical address of the root table of stage 2."""
+        """Set the host-physical address of the root table of stage 2."""
         self._ept_root = ept_root
 
     def add_observer(self, observer: ExitObserver) -> None:
@@ -137,7 +137,7 @@ class Aarch64VCpu:
         self._setup = config
         self.ctx.elr = self._entry
 
-    # Life ------------------------------------------------------------------------------------------------------
+    # Life cycle ------------------------------------------------------------------------------------------------
 
     def bind(self, cpu: Aarch64PerCpu) -> None:
         """Load the vCPU onto a physical CPU. Raises :class:`VCpuError` if virtualisation is not enabled there."""
@@ -231,7 +231,7 @@ class Aarch64VCpu:
         again = handlers.resume()
         if again is not None:
             return again
-        # Not before the instruction is complete: only then are the registers what it read.
+        # Only when the instruction is complete do the registers hold what it read.
         self.close_record()
         self._load()
         self._exits.reason = None
@@ -255,20 +255,20 @@ class Aarch64VCpu:
         return Nothing()
 
     def _go_on(self, cpu: Aarch64PerCpu) -> AxVCpuExitReason:
-        """Go on after a stop that nobody may notice: what a new entry would do waits until there is one."""
+        """Continue after a stop that must be invisible: the work of a new entry waits until there is one."""
         self.interrupted = False
         self._restore_registers()
         self._lines.drive_again()
         return self._execute(cpu)
 
     def synchronise(self) -> None:
-        """Load the saved state with all edits into the core, and PSTATE if an exception to EL1 has changed it."""
+        """Load the edited saved state into the core, and PSTATE if an exception to EL1 has changed it."""
         save = self._present().saver(self._state)
         self._load()
         save()
 
     def _present(self) -> CpuCore:
-        """The core, holding this vCPU, if need be in place of another one."""
+        """Return the core, holding this vCPU, in place of another one if necessary."""
         cpu, residency = self._bound(), self.residency
         if residency is not None and not residency.here:
             residency.take()
@@ -287,13 +287,13 @@ class Aarch64VCpu:
         self._lines.drive()
 
     def save(self) -> dict[str, Any]:
-        """The state as plain data, between two exits. Raises :class:`VCpuError` while not bound."""
+        """Return the state between two exits as plain data. Raises :class:`VCpuError` while not bound."""
         handlers = self._require_handlers()
         return save_vcpu(self._state, self.residency, handlers, self._lines, self._exits, self.interrupted)
 
     def load(self, state: object) -> None:
-        """Take what :meth:`save` gave, of a vCPU of the same kind that is bound. ValueError if it is something else.
-        Cached translations and translated code belong to the core, which has to forget them."""
+        """Restore what :meth:`save` of an equivalent vCPU returned; this one must be bound. Raises ValueError for
+        anything else. The caller must make the core discard cached translations and translated code."""
         load_vcpu(state, self._state, self.residency, self._require_handlers(), self._lines, self._exits)
 
     def _bound(self) -> Aarch64PerCpu:
@@ -301,40 +301,41 @@ class Aarch64VCpu:
             raise VCpuError("the vCPU is not bound to a physical CPU")
         return self._cpu
 
-    # What the VMM does to a stopped vCPU -----------------------------------------------------------------------
+    # Operations of the VMM on a stopped vCPU -------------------------------------------------------------------
 
     def set_gpr(self, reg: int, value: int) -> None:
         """Set X<reg>; register 31 ignores it."""
         self.ctx.set_gpr(reg, value)
 
     def set_return_value(self, value: int) -> None:
-        """Set x0, where calls return their result."""
+        """Set x0, the register for results of calls."""
         self.ctx.set_gpr(0, value)
 
     def complete(self, value: int) -> None:
-        """Give the value of the ``MmioRead`` or ``SysRegRead`` returned last; it is cut and extended as it says."""
+        """Provide the value of the ``MmioRead`` or ``SysRegRead`` returned last; it is truncated and extended
+        accordingly."""
         self._require_handlers().complete(value)
 
     def inject_external_abort(self) -> None:
-        """Have the guest take a synchronous external abort instead of completing its access."""
+        """Make the guest take a synchronous external abort instead of completing its access."""
         self._require_handlers().inject_external_abort()
 
     def inject_undefined(self) -> None:
-        """Have the guest take an Undefined Instruction exception instead of completing its instruction."""
+        """Make the guest take an Undefined Instruction exception instead of completing its instruction."""
         self._require_handlers().inject_undefined()
 
     def take_exception(self, esr: int, far: int | None = None, kind: TrapKind = TrapKind.SYNCHRONOUS) -> None:
-        """Have the guest, stopped between two instructions, take an exception to EL1 in place of the next one."""
+        """Make the guest, stopped between two instructions, take an exception to EL1 in place of the next one."""
         take_exception(self._require_handlers(), self.ctx, esr, far, kind, self._observer, self._config.number)
 
     def inject_interrupt(self, vector: int) -> None:
-        """Raise the virtual IRQ (HCR_EL2.VI). The interrupt controller says which interrupt it is."""
+        """Raise the virtual IRQ (HCR_EL2.VI). The interrupt controller identifies the interrupt."""
         if vector < 0:
             raise VCpuError(f"interrupt {vector}: expected a number of 0 or more")
         self.set_virtual_irq(pending=True)
 
     def read_sysreg(self, reg: SysReg) -> int:
-        """A system register as the core holds it for this guest; 0 if the core has none of that encoding."""
+        """Return a system register as the core holds it for this guest; 0 if the core has none with that encoding."""
         return self._present().read_sysreg(reg)
 
     def write_sysreg(self, reg: SysReg, value: int) -> None:
@@ -345,15 +346,16 @@ class Aarch64VCpu:
         core.saver(self._state)()
 
     def set_virtual_irq(self, *, pending: bool) -> None:
-        """Set HCR_EL2.VI: the guest takes an IRQ as soon as it has it unmasked, for as long as this is set."""
+        """Set HCR_EL2.VI: while this is set, the guest takes an IRQ as soon as it unmasks it."""
         self._lines.set(irq=pending, fiq=self._lines.fiq)
         self._lines.drive()
 
     def set_interrupt_lines(self, *, irq: bool, fiq: bool) -> None:
-        """Set HCR_EL2.VI and VF, at any time: at the latest the next entry into the guest brings them into effect.
+        """Set HCR_EL2.VI and VF, at any time: they take effect at the next entry into the guest at the latest.
 
         Inside the hook of an exit, they take effect at the end of the hook. A :class:`MoveHandler` or a device that the
-        guest reaches without an exit has to ask for a stop as well, if :attr:`lines_changed` says so."""
+        guest reaches without an exit must also request a stop, if :attr:`lines_changed` is true.
+        """
         self._lines.set(irq=irq, fiq=fiq)
 
     @property
@@ -363,7 +365,7 @@ class Aarch64VCpu:
 
     @property
     def interrupt_pending(self) -> bool:
-        """Whether a virtual interrupt is pending, whatever the guest has masked."""
+        """Whether a virtual interrupt is pending, regardless of the guest's masks."""
         return self._lines.wanted != 0
 
     def memory(self) -> GuestMemory:
@@ -371,7 +373,7 @@ class Aarch64VCpu:
         return GuestMemory(self._present(), self._hal)
 
     def exception_chain(self) -> Chain:
-        """The exceptions that EL1 is in, or was in last: a fault, that of its handler, and so on."""
+        """Return the exceptions that EL1 is handling, or handled last: a fault, that of its handler, and so on."""
         return self._require_handlers().entry.story()
 
     @property
@@ -385,7 +387,8 @@ class Aarch64VCpu:
         return self._handlers
 
     def recent_exits(self) -> tuple[RecentExit, ...]:
-        """The latest exits, oldest first, without times and results. Raises :class:`VCpuError` while not bound."""
+        """Return the latest exits, oldest first, without times and results. Raises :class:`VCpuError` while not
+        bound."""
         scratch, frame, reasons = exit_reasons(
             self._present(), self._hal, self._platform, self._config.mpidr_el1, self._setup
         )

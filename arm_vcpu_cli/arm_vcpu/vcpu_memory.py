@@ -1,5 +1,5 @@
-"""What a vCPU knows of its run besides its state: the exit that is being reported, the latest exits, and what the core
-has been told of the interrupt lines. A debugger that goes back in time needs all of it."""
+"""A vCPU's knowledge of its run besides its state: the exit being reported, the latest exits, and the core's interrupt
+lines. Time travel in a debugger requires all of it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class VcpuMemory:
         return copy(exits.record), exits.reason, exits.began, self._recorder.remembered(), self._lines.driven
 
     def recall(self, remembered: Any) -> None:
-        """Know it again, once the state of then is loaded and in the core."""
+        """Restore it, once the state of that moment is loaded and in the core."""
         record, reason, began, recent, driven = remembered
         exits = self._exits
         # A record is completed when it is reported.

@@ -1,8 +1,8 @@
 """The state of a bound vCPU between two exits, as plain data.
 
-Besides the registers, that is what is left to do for the exit that was returned last, and what the hypervisor has
-noticed of it. The flight recorder and what observers wait for belong to a run, and are left out; cached translations
-and translated code belong to the core.
+Besides the registers, it has the work left for the exit that was returned last, and the hypervisor's observations. The
+flight recorder and the observers' pending reports belong to a run, and are omitted; cached translations and translated
+code belong to the core.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _REGISTERS: Final = 31
 _MOST_EXITS: Final = 1 << 63
 _MOST_WORDS: Final = 1 << 20
 _PLAIN, _ACCESSES = "access", "accesses"
-"""Kinds of what is pending, beside the values of :class:`Pending`."""
+"""Kinds of pending work besides the values of :class:`Pending`."""
 
 
 def save_vcpu(
@@ -36,7 +36,8 @@ def save_vcpu(
     exits: ExitState,
     interrupted: bool,
 ) -> dict[str, Any]:
-    """The state as plain data; ``interrupted``: in the middle of a run, where the core has its interrupt lines."""
+    """Return the state as plain data; ``interrupted``: in the middle of a run, so that the core's interrupt lines are
+    part of it."""
     return {
         "version": VERSION,
         "registers": state.save(),
@@ -63,7 +64,7 @@ def load_vcpu(
     lines: VirtualInterruptLines,
     exits: ExitState,
 ) -> None:
-    """Take what :func:`save_vcpu` gave. ValueError if it is something else."""
+    """Restore what :func:`save_vcpu` returned. Raises ValueError for anything else."""
     saved = Saved(saved_state, "vcpu", version=VERSION)
     count, irq, fiq = saved.number("exits", _MOST_EXITS), saved.flag("irq"), saved.flag("fiq")
     given, new_pstate = (None if saved.is_none(key) else saved.number(key, MASK64) for key in ("given", "new_pstate"))
@@ -73,7 +74,7 @@ def load_vcpu(
     handlers.entry.load(saved.part("entry"))
     if residency is not None:
         residency.go_on(here=here)
-    # After the vCPU has taken its place, which has cleared the exclusive monitor.
+    # After the vCPU is on the core, which has cleared the exclusive monitor.
     state.load(registers)
     lines.load(irq=irq, fiq=fiq, driven=driven)
     exits.count, exits.reason, exits.record = count, _returned(saved.text("returned")), None
@@ -84,14 +85,14 @@ def load_vcpu(
 
 
 def _returned(name: str) -> AxVCpuExitReason | None:
-    """An exit that says as much of the one of that name as is asked of one that is over."""
+    """Return a minimal exit with that name, sufficient for one that is over."""
     if not name:
         return None
     return Halt() if name in (Halt.__name__, SystemDown.__name__) else Nothing()
 
 
 def save_pending(pending: Pending | PlainAccess | PendingAccess) -> dict[str, Any]:
-    """What is left to do for an exit, as plain data."""
+    """Return the work left for an exit as plain data."""
     if isinstance(pending, Pending):
         return {"kind": pending.value}
     if isinstance(pending, PlainAccess):
@@ -109,7 +110,7 @@ def save_pending(pending: Pending | PlainAccess | PendingAccess) -> dict[str, An
 
 
 def load_pending(saved: Saved) -> Pending | PlainAccess | PendingAccess:
-    """What :func:`save_pending` was given. ValueError if it is something else."""
+    """Restore the argument of :func:`save_pending`. Raises ValueError for anything else."""
     kind = saved.text("kind")
     if kind == _PLAIN:
         return PlainAccess(

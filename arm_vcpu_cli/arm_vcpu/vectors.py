@@ -13,7 +13,7 @@ KINDS: Final = 4
 
 
 class TrapSource(IntEnum):
-    """Where an exception comes from, in the order of the table."""
+    """The source of an exception, in the order of the table."""
 
     CURRENT_SP_EL0 = 0
     CURRENT_SP_ELX = 1
@@ -22,7 +22,7 @@ class TrapSource(IntEnum):
 
 
 class TrapKind(IntEnum):
-    """What kind of exception it is, in the order of the table."""
+    """The kind of an exception, in the order of the table."""
 
     SYNCHRONOUS = 0
     IRQ = 1
@@ -31,7 +31,7 @@ class TrapKind(IntEnum):
 
 
 def vector_offset(source: TrapSource, kind: TrapKind) -> int:
-    """Offset of an entry from VBAR, in bytes."""
+    """Return the offset of an entry from VBAR, in bytes."""
     return (source * KINDS + kind) * ENTRY_SIZE
 
 
@@ -39,7 +39,7 @@ ReturnT = TypeVar("ReturnT")
 
 
 class VectorTable(Generic[ReturnT]):
-    """The 16 entries: every one starts out as ``invalid`` and is set by source and kind."""
+    """The 16 entries: each is initially ``invalid`` and is set by source and kind."""
 
     def __init__(self, invalid: Callable[[TrapSource, TrapKind], ReturnT]) -> None:
         def entry(source: TrapSource, kind: TrapKind) -> Callable[[], ReturnT]:
@@ -52,5 +52,5 @@ class VectorTable(Generic[ReturnT]):
         self._entries[source * KINDS + kind] = handler
 
     def slot(self, source: int, kind: int) -> Callable[[], ReturnT]:
-        """The handler of one entry."""
+        """Return the handler of one entry."""
         return self._entries[source * KINDS + kind]

@@ -114,7 +114,7 @@ class GuestOptions(Record):
 
     @property
     def _files(self) -> tuple[Path, ...]:
-        """Return the files that the options name and that are read after the machine file."""
+        """The files that the options name and that are read after the machine file."""
         named = (self.guest, self.initrd, self.symbols, self.dtb, *(path for path, _ in self.loads))
         return tuple(path for path in named if path is not None and path != STDIN)
 

@@ -35,14 +35,14 @@ class Endpoint(Record):
 
     @property
     def for_gdb(self) -> str:
-        """Return the argument of gdb's ``target remote``."""
+        """The argument of gdb's ``target remote``."""
         if self.path is not None:
             return str(self.path)
         return f":{self.port}" if self.host == LOOPBACK else str(self)
 
     @property
     def for_lldb(self) -> str:
-        """Return the argument of lldb's ``process connect``."""
+        """The argument of lldb's ``process connect``."""
         return f"unix-connect://{self.path}" if self.path is not None else f"connect://{self}"
 
 

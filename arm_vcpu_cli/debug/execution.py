@@ -172,7 +172,7 @@ class Execution:
 
     @property
     def at_breakpoint(self) -> bool:
-        """Return whether the vCPU that has the turn is at a breakpoint."""
+        """Whether the vCPU that has the turn is at a breakpoint."""
         return self.machine.current.arch.ctx.elr in self._armed
 
     def pause(self) -> None:

@@ -44,7 +44,7 @@ class Numbered(Record):
 
     @property
     def unavailable(self) -> bytes:
-        """Return the encoding of an unavailable value."""
+        """The encoding of an unavailable value."""
         return b"xx" * self.size
 
 

@@ -28,7 +28,7 @@ class ReadValue(Record):
 
     @property
     def note(self) -> str:
-        """Return a note on which of two possible bases was used, and how to write the other; empty if it is
+        """A note on which of two possible bases was used, and how to write the other; empty if it is
         unambiguous."""
         if self.other is None:
             return ""

@@ -85,7 +85,7 @@ class ExitLog(Sequence[Event]):
 
     @property
     def counts(self) -> Counter[str]:
-        """Return the number of events by exit reason, and of other events by type."""
+        """The number of events by exit reason, and of other events by type."""
         return Counter(event.name if event.type in NAME_KEYS else event.type for event in self._events)
 
     def only(self, *names: str, **fields: object) -> list[Event]:

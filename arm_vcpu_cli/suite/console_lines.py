@@ -30,7 +30,7 @@ class ConsoleLines:
 
     @property
     def rest(self) -> str:
-        """Return the incomplete last line."""
+        """The incomplete last line."""
         return console_text(bytes(self._rest))
 
     def _add(self, piece: bytes) -> None:

@@ -39,7 +39,7 @@ class Wanted(Record):
 
     @property
     def stops_early(self) -> bool:
-        """Return whether the guest is stopped once it has printed everything expected."""
+        """Whether the guest is stopped once it has printed everything expected."""
         return bool(self.expect) and self.status is None
 
 

@@ -160,12 +160,12 @@ class TapReader:
 
     @property
     def seen(self) -> bool:
-        """Return whether there were any tests."""
+        """Whether there were any tests."""
         return self._documents > 0
 
     @property
     def is_complete(self) -> bool:
-        """Return whether all planned tests have run."""
+        """Whether all planned tests have run."""
         if len(self._stack) != 1:
             return self._bailed
         top = self._stack[0]
