@@ -20,6 +20,7 @@ from arm_vcpu_cli.arch.syndrome.esr import (
 from arm_vcpu_cli.arm_vcpu.context_frame import INSTRUCTION_SIZE
 from arm_vcpu_cli.arm_vcpu.exception_chain import El1Exception
 from arm_vcpu_cli.arm_vcpu.vectors import ENTRY_SIZE, TABLE_ALIGNMENT, TABLE_SIZE, TrapKind
+from arm_vcpu_cli.vm.cpu import Cpu
 from arm_vcpu_cli.vm.machine import Machine
 
 _KINDS: Final = MappingProxyType({TrapKind.IRQ: "IRQ", TrapKind.FIQ: "FIQ", TrapKind.SERROR: "SError"})
@@ -129,12 +130,12 @@ def explain_stuck(machine: Machine) -> str:
     )
 
 
-def in_handler(machine: Machine) -> str:
-    """A suffix saying that the guest is in an exception handler; empty if it is not.
+def in_handler(machine: Machine, cpu: Cpu | None = None) -> str:
+    """A suffix saying that a CPU (by default the current one) is in an exception handler; empty if it is not.
 
     It is empty for Linux kernels, which are in handlers too often for it to matter.
     """
-    chain = machine.current.arch.exception_chain()
+    chain = (machine.current if cpu is None else cpu).arch.exception_chain()
     if not chain.is_unfinished or machine.image.kind == "linux":
         return ""
     first, *others = chain.exceptions

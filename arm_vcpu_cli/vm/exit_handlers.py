@@ -74,7 +74,9 @@ def stop_in_vain(machine: Machine, why: str) -> None:
 def _nobody_gets_on(run: GuestRun) -> RunResult:
     """The result for a machine whose CPUs wait for each other, or all in vain."""
     run.culprit, message = import_module(_STANDING).blame(run.machine)
-    held = import_module(_AWAITED).why_none_comes(run.machine)
+    # After a failure it is no interrupt that is missing.
+    failed = in_handler(run.machine, run.culprit)
+    held = None if failed else import_module(_AWAITED).why_none_comes(run.machine)
     return no_progress(message if held is None else f"{message}; {held}")
 
 
@@ -162,11 +164,12 @@ def _idle(run: GuestRun) -> Verdict:
         return no_progress(f"the guest waits for input at {run.place()}, and the input has ended")
     if len(machine.cpus) > 1:
         return _nobody_gets_on(run)
-    held = import_module(_AWAITED).why_none_comes(machine)
+    failed = in_handler(machine)
+    held = None if failed else import_module(_AWAITED).why_none_comes(machine)
     if held is not None:
         return no_progress(f"the guest waits for an interrupt at {run.place()}, but {held}")
     masked = ", with interrupts masked" if are_interrupts_masked(machine) else ""
-    return no_progress(f"the guest waits for an interrupt at {run.place()}{masked}, and nothing can raise one")
+    return no_progress(f"the guest waits for an interrupt at {run.place()}{failed}{masked}, and nothing can raise one")
 
 
 def _idle_for_ever(run: GuestRun) -> Verdict:

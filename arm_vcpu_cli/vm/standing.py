@@ -9,7 +9,7 @@ from typing import Final
 
 from arm_vcpu_cli.record import Record
 from arm_vcpu_cli.vm.cpu import Activity, Cpu
-from arm_vcpu_cli.vm.diagnosis import with_symbol
+from arm_vcpu_cli.vm.diagnosis import in_handler, with_symbol
 from arm_vcpu_cli.vm.machine import Machine
 from arm_vcpu_cli.vm.power import CpuPower
 from arm_vcpu_cli.vm.watch.hang import are_interrupts_masked
@@ -35,14 +35,15 @@ class Doing(Enum):
 
 
 class Standing(Record):
-    """The activity of one CPU, and its place. ``masked``: it masks interrupts; ``loop`` is the loop in which it
-    spins."""
+    """The activity of one CPU, and its place. ``masked``: it masks interrupts; ``loop`` is the loop in which it spins;
+    ``handles`` says which exception it handles, as :func:`in_handler` does."""
 
     cpu: int
     doing: Doing
     pc: int
     masked: bool
     loop: Loop | None = None
+    handles: str = ""
 
     @property
     def watches(self) -> int | None:
@@ -66,6 +67,7 @@ def survey(machine: Machine, but: Cpu | None = None) -> tuple[Standing, ...]:
             cpu.arch.ctx.elr,
             are_interrupts_masked(machine, cpu),
             loops.get(cpu.index),
+            "" if cpu.activity is Activity.OFF else in_handler(machine, cpu),
         )
         for cpu in machine.cpus
     )
@@ -101,8 +103,8 @@ def culprit_first(standings: Sequence[Standing]) -> list[Standing]:
     """The CPUs in order of interest, with equal activities adjacent.
 
     A CPU that others wait for precedes them, as far as it can be identified: a CPU that waits with all interrupts
-    masked, or spins in a loop that reads nothing, will never write the memory that others watch. Among CPUs that watch
-    memory the majority waits for the minority.
+    masked, or spins in a loop that reads nothing, will never write the memory that others watch. One in the handler
+    of a failure precedes even these. Among CPUs that watch memory the majority waits for the minority.
     """
     alike: dict[tuple[object, ...], int] = {}
     for each in standings:
@@ -110,6 +112,8 @@ def culprit_first(standings: Sequence[Standing]) -> list[Standing]:
 
     def rank(each: Standing) -> tuple[int, int, int]:
         many, first = alike[_same(each)], next(other.cpu for other in standings if _same(other) == _same(each))
+        if each.handles:
+            return -3, many, first
         if each.doing is Doing.WAITING and each.masked:
             return -2, many, first
         if each.doing is Doing.SPINNING and each.watches is None:
@@ -129,8 +133,8 @@ def _same(each: Standing) -> tuple[object, ...]:
     if each.doing in (Doing.OFF, Doing.NEVER_ON, Doing.SUSPENDED, Doing.STARTING):
         return (each.doing,)
     if each.watches is not None:
-        return each.doing, "watches", each.watches
-    return each.doing, "at", each.place, each.masked
+        return each.doing, "watches", each.watches, each.handles
+    return each.doing, "at", each.place, each.masked, each.handles
 
 
 # In words ------------------------------------------------------------------------------------------------------
@@ -145,7 +149,10 @@ def blame(machine: Machine) -> tuple[Cpu, str]:
 def why_nobody_gets_on(machine: Machine, standings: Sequence[Standing]) -> str:
     """One line on a set of deadlocked CPUs, in the order of :func:`culprit_first`."""
     groups = groups_of(standings)
-    told = [f"{cpu_names(each.cpu for each in group)} {_in_words(machine, group)}" for group in groups[:_MOST_GROUPS]]
+    told = [
+        f"{cpu_names(each.cpu for each in group)} {_in_words(machine, group)}{group[0].handles}"
+        for group in groups[:_MOST_GROUPS]
+    ]
     rest = sum(len(group) for group in groups[_MOST_GROUPS:])
     if rest:
         told.append(f"and so on for {rest} more")

@@ -28,6 +28,8 @@ from arm_vcpu_cli.inspect.postmortem.stack_advice import stack_used_up
 from arm_vcpu_cli.inspect.tables.both_stages import Translated
 from arm_vcpu_cli.inspect.tables.ipa_map import nearest
 
+_LEVEL: Final = 0b11
+"""The level, in the fault status codes that have one."""
 _NEAR_ZERO: Final = 0x1000
 _BASE_STEP: Final = "check where {} was set, in the code above the line marked =>"
 _CODE_STEP: Final = "the line marked => in the code section has the base register"
@@ -42,11 +44,12 @@ def _mmu_switched_on(evidence: Evidence) -> Advice | None:
     if not any(move is not None and move.reg == _SCTLR and not move.is_read for move in moves):
         return None
     begin = "The guest has just enabled the MMU by writing SCTLR_EL1, and the next instruction cannot be fetched."
-    reason = _permission(evidence)
+    reason = _permission(evidence) or _no_walk(evidence)
     if reason is not None:
         return Advice(f"{begin} {reason.meaning}", reason.step)
     return Advice(
-        f"{begin} Nothing maps {fault.far or 0:#x}.",
+        f"{begin} Nothing maps {fault.far or 0:#x}: the descriptor of level {fault.status & _LEVEL} is invalid"
+        f"{_first_level(fault)}.",
         "identity-map the code that enables the MMU (VA = IPA), executable at EL1, and follow the write with an ISB",
     )
 
@@ -102,9 +105,23 @@ def _table_walk(evidence: Evidence) -> Advice | None:
     if fault is None or not is_external(fault.status) or fault.status == FSC_EXTERNAL:
         return None
     return Advice(
-        "A translation table is at an address without memory: TTBR0_EL1, TTBR1_EL1 or a table descriptor is wrong.",
-        "they hold physical addresses (IPAs), not the kernel's virtual addresses",
+        f"A translation table is at an address without memory: {_wrong_table(evidence, fault)}.",
+        "it has to be a physical address (IPA), not one of the kernel's virtual addresses",
     )
+
+
+def _wrong_table(evidence: Evidence, fault: Fault) -> str:
+    """The register or the descriptor that holds the address of the table, and its value."""
+    stage = None if fault.translated is None else fault.translated.stage1
+    if stage is None or stage.fault_status != fault.status:
+        # The tables have changed since.
+        return "TTBR0_EL1, TTBR1_EL1 or a table descriptor is wrong"
+    if len(stage.steps) > 1:
+        # The last one is the descriptor that cannot be read.
+        table = stage.steps[-2]
+        return f"the table descriptor of level {table.level} is {table.descriptor:#x}"
+    upper = (fault.far or 0) >> 55 & 1
+    return f"TTBR{upper}_EL1 is {evidence.ttbr[upper]:#x}"
 
 
 def _external_abort(evidence: Evidence) -> Advice | None:
@@ -254,6 +271,16 @@ def _translation(evidence: Evidence) -> Advice | None:
     fault = evidence.fault
     if fault is None or not is_translation(fault.status) or fault.far is None:
         return None
+    return _no_walk(evidence) or Advice(
+        f"Nothing maps {fault.far:#x}: the descriptor of level {fault.status & _LEVEL} is invalid.", _walk_step(fault)
+    )
+
+
+def _no_walk(evidence: Evidence) -> Advice | None:
+    """A translation fault before the first table is read: TCR_EL1 allows no walk for the address."""
+    fault = evidence.fault
+    if fault is None or not is_translation(fault.status) or fault.far is None:
+        return None
     control = Tcr(evidence.tcr)
     upper = fault.far >> 55 & 1
     size = 64 - (control.T1SZ if upper else control.T0SZ)
@@ -261,22 +288,30 @@ def _translation(evidence: Evidence) -> Advice | None:
     above = (fault.far & (1 << top) - 1) >> size
     if above not in (0, (1 << top - size) - 1):
         return Advice(
-            f"{fault.far:#x} is not a valid virtual address: with {size}-bit addresses it lies in neither "
-            f"half.{as_text(fault.far)}",
-            "check where the base register was loaded from",
+            f"{fault.far:#x} is not a valid virtual address: with {size}-bit addresses (TCR_EL1.T{upper}SZ = "
+            f"{64 - size}) it lies in neither half.{as_text(fault.far)}",
+            "check where the address came from, and TCR_EL1"
+            if fault.is_fetch
+            else "check where the base register was loaded from",
         )
     if control.EPD1 if upper else control.EPD0:
         return Advice(
             f"Walks with TTBR{upper}_EL1 are disabled (TCR_EL1.EPD{upper} = 1), and {fault.far:#x} needs one.",
             f"set TTBR{upper}_EL1 and clear EPD{upper}",
         )
-    return Advice(
-        f"Nothing maps {fault.far:#x}: the descriptor of level {fault.status & 3} is invalid.", _walk_step(fault)
-    )
+    return None
+
+
+def _first_level(fault: Fault) -> str:
+    """A remark on the level of a table's first descriptor, which TxSZ and TGx decide."""
+    stage = None if fault.translated is None else fault.translated.stage1
+    if stage is None or len(stage.steps) != 1 or stage.steps[0].level != fault.status & _LEVEL:
+        return ""
+    return f", where the walk begins ({stage.controls})"
 
 
 def _walk_step(fault: Fault) -> str:
-    return f"armvcpu walk GUEST {fault.far:#x} shows every level, and so does the translation below"
+    return f"armvcpu walk GUEST {fault.far:#x} shows every level, and so does --report full"
 
 
 ABORTS: Final = (

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from arm_vcpu_cli.inspect.postmortem.advice import Advice
 from arm_vcpu_cli.inspect.postmortem.evidence import Evidence
 from arm_vcpu_cli.vm.endings import Ending
 from arm_vcpu_cli.vm.standing import Doing, cpu_names
 
+_ON: Final = (Doing.SPINNING, Doing.WAITING, Doing.SUSPENDED)
+
 
 def wait_for_each_other(evidence: Evidence) -> Advice | None:
     """CPUs that poll memory which no other CPU will write."""
     watching = [each for each in evidence.standings if each.watches is not None]
-    if evidence.ending is not Ending.NO_PROGRESS or not watching:
+    if evidence.ending is not Ending.NO_PROGRESS or not watching or evidence.handles_failure:
         return None
     addresses = sorted({each.watches for each in watching if each.watches is not None})
     who = f"{cpu_names(each.cpu for each in watching)} {'is' if len(watching) == 1 else 'are'}"
@@ -24,6 +28,18 @@ def wait_for_each_other(evidence: Evidence) -> Advice | None:
             f"the backtrace of {names} shows why: code that holds a lock must not wait; if it is just the kernel's "
             "idle loop, look at the other CPUs",
         )
+    idle = [each for each in evidence.standings if each.watches is None and each.doing in _ON]
+    if idle:
+        names, one = cpu_names(each.cpu for each in idle), len(idle) == 1
+        s = "s" if one else ""
+        what = f"wait{s} for an interrupt (WFI) that nothing raises"
+        if any(each.doing is Doing.SPINNING for each in idle):
+            what = f"run{s} in a loop"
+        return Advice(
+            f"{who} waiting for memory to change, such as a lock or a flag, while {names} {what} and will never change "
+            "it.",
+            f"the backtrace of {names} shows how it got there",
+        )
     missing = [each.cpu for each in evidence.standings if each.doing in (Doing.NEVER_ON, Doing.OFF)]
     if missing and len(addresses) == 1:
         return Advice(
@@ -32,8 +48,9 @@ def wait_for_each_other(evidence: Evidence) -> Advice | None:
             "they may be waiting for a CPU to come up (PSCI CPU_ON, x0 = 0xC4000003): check what that call returned",
         )
     if len(addresses) == 1:
+        same = "the same memory" if len(watching) > 1 else "memory"
         return Advice(
-            f"{who} waiting for the same memory to change, and no CPU is left to change it: a lock that was never "
+            f"{who} waiting for {same} to change, and no CPU is left to change it: a lock that was never "
             "released, or that the same CPU takes twice.",
             "the backtraces may show which CPU took it before",
         )

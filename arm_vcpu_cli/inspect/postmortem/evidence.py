@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from arm_vcpu_cli.arch.instructions.conditions import branch_target
 from arm_vcpu_cli.arch.registers.el1regs import Spsr
 from arm_vcpu_cli.arch.registers.sysreg import lookup
 from arm_vcpu_cli.arm_vcpu.exception_chain import NO_EXCEPTION, Chain, El1Exception
@@ -67,6 +68,12 @@ class Evidence:
     """The interrupts that are held back, as far as they explain the end."""
 
     @property
+    def handles_failure(self) -> bool:
+        """Whether the guest has stopped in the handler of an exception. Linux kernels are in handlers too often for it
+        to matter."""
+        return self.chain.is_unfinished and self.fault is not None and self.image_kind != "linux"
+
+    @property
     def vectors(self) -> int:
         """The base of the vectors: VBAR_EL1 without its RES0 bits."""
         return self.vbar & -TABLE_ALIGNMENT
@@ -86,7 +93,8 @@ def gather(
     chain = vcpu.exception_chain()
     exceptions = chain.exceptions
     vectors = vbar & -TABLE_ALIGNMENT
-    stuck = bool(exceptions) and is_stuck(frame.elr, exceptions[-1], vectors, _sysreg(machine, "ELR_EL1"))
+    word = word_at(machine, frame.elr)
+    stuck = bool(exceptions) and is_stuck(frame.elr, exceptions[-1], vectors, _sysreg(machine, "ELR_EL1"), word)
     failures = vector_failures(exceptions, vectors) if stuck else 0
     vector = exceptions[-failures] if failures else None
     recent = vcpu.recent_exits()
@@ -110,7 +118,7 @@ def gather(
         cpacr=_sysreg(machine, "CPACR_EL1"),
         interrupts_masked=are_interrupts_masked(machine),
         input_ended=not machine.console.input_open,
-        instruction=word_at(machine, frame.elr),
+        instruction=word,
         before=words_before(machine, frame.elr, BEFORE),
         fault=_fault(machine, result, chain, recent, failures, stuck=stuck),
         handler_fault=_handler_fault(machine, chain, failures, stuck=stuck),
@@ -129,9 +137,12 @@ def _log(machine: Machine, result: RunResult | None) -> tuple[str, ...]:
     return log_lines(machine) if result is not None and result.printed == 0 else ()
 
 
-def is_stuck(pc: int, last: El1Exception, vbar: int, elr: int) -> bool:
-    """Whether the guest has executed nothing since its last exception."""
-    return is_vector(pc, vbar) and (elr == last.pc or pc == last.pc)
+def is_stuck(pc: int, last: El1Exception, vbar: int, elr: int, word: int | None) -> bool:
+    """Whether the guest has executed nothing since its last exception; ``word`` is the instruction at ``pc``."""
+    if not is_vector(pc, vbar):
+        return False
+    # A vector may also be an endless loop.
+    return pc == last.pc or (elr == last.pc and (word is None or branch_target(word, pc) != pc))
 
 
 def _fault(

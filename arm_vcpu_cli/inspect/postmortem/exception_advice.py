@@ -12,11 +12,16 @@ from arm_vcpu_cli.inspect.postmortem.break_advice import breakpoint_hit
 from arm_vcpu_cli.inspect.postmortem.changed_advice import overwritten
 from arm_vcpu_cli.inspect.postmortem.evidence import Evidence
 from arm_vcpu_cli.inspect.postmortem.fault_facts import Fault
+from arm_vcpu_cli.inspect.postmortem.output_advice import as_text
 
 _INSTRUCTION: Final = 4
 _HLT_MASK: Final = 0xFFE0001F
 _HLT: Final = 0xD4400000
 _SEMIHOSTING: Final = 0xD45E0000
+_UDF: Final = 0xFFFF
+"""The last encoding of UDF, which are the smallest numbers."""
+_OF_EL0: Final = 3
+"""The op1 of registers that EL0 may have access to."""
 _PAC_ERRORS: Final = (0b01, 0b10)
 
 
@@ -98,6 +103,12 @@ def _no_instruction(evidence: Evidence, fault: Fault) -> Advice:
             "check the type of the file (file GUEST); --kernel-type overrides how it is loaded, --load-address where "
             "a raw binary goes",
         )
+    if fault.instruction is not None and fault.instruction <= _UDF:
+        return Advice(
+            f"UDF #{fault.instruction:#x} ({word}) is undefined on every CPU: data executed as code, or code that "
+            "must not be reached.",
+            "the code and the source line above show where",
+        )
     return Advice(
         f"The instruction ({word}) is undefined for this CPU at EL{fault.el}: data executed as code, or an extension "
         "that the CPU does not have.",
@@ -135,7 +146,9 @@ def _register_of_others(evidence: Evidence, fault: Fault) -> Advice | None:
         )
         return Advice(
             f"The guest {verb} {name}, but the machine has {has}.",
-            'add a device with type = "gicv3" to the machine file; the virt preset has one',
+            'add a device with type = "gicv3" to the machine file; the virt preset has one'
+            if evidence.description.gic is None
+            else "--gic 3 gives the machine a GICv3",
         )
     if name.startswith("PM"):
         return Advice(f"The guest {verb} {name}, but there are no performance monitors, as ID_AA64DFR0_EL1 shows.", "")
@@ -148,7 +161,8 @@ def _undefined_move(fault: Fault) -> Advice | None:
         return None
     name, verb = move.reg.name, "reads" if move.is_read else "writes"
     if fault.el == 0:
-        return Advice(f"EL0 {verb} {name}, which only EL1 may do, or EL0 only where EL1 allows it.", "")
+        allowed = "" if move.reg.op1 != _OF_EL0 else ", or EL0 only where EL1 allows it"
+        return Advice(f"EL0 {verb} {name}, which only EL1 may do{allowed}.", "")
     return Advice(
         f"The guest {verb} {name}, which this CPU does not have, or does not allow to be accessed that way.", ""
     )
@@ -175,7 +189,7 @@ def _crooked_pc(evidence: Evidence) -> Advice | None:
     fault = evidence.fault
     if fault is not None and (fault.pc % _INSTRUCTION or fault.exception_class == ExceptionClass.PC_ALIGNMENT):
         return Advice(
-            f"The guest has jumped to {fault.pc:#x}, which is not a multiple of 4."
+            f"The guest has jumped to {fault.pc:#x}, which is not a multiple of 4.{as_text(fault.pc)}"
             + (f" The guest got there through {fault.caller}." if fault.caller else ""),
             "instructions are aligned: the register does not hold the address of a function, or something was "
             "added to it",

@@ -24,7 +24,7 @@ def missing_vector(evidence: Evidence) -> Advice | None:
     """Why the guest could not handle its exception, if its vectors are the cause."""
     vector = evidence.vector
     if vector is None:
-        return None
+        return _misaligned_vectors(evidence) if evidence.handles_failure else None
     program = _linux_program(evidence, vector)
     if program is not None:
         return program
@@ -33,13 +33,17 @@ def missing_vector(evidence: Evidence) -> Advice | None:
             "The guest takes an exception before it has set VBAR_EL1, so it has no handler to report it.",
             "set VBAR_EL1 first (2 KiB aligned), to vectors that at least print ESR_EL1, ELR_EL1 and FAR_EL1",
         )
-    if evidence.vbar != evidence.vectors:
-        return Advice(
-            f"VBAR_EL1 is {evidence.vbar:#x}, which is not a multiple of 2 KiB: the CPU ignores its low bits and uses "
-            f"the vectors at {evidence.vectors:#x}.",
-            "align the table: .balign 0x800, or .p2align 11",
-        )
-    return vectors_overwritten(evidence) or _unusable(evidence, vector)
+    return _misaligned_vectors(evidence) or vectors_overwritten(evidence) or _unusable(evidence, vector)
+
+
+def _misaligned_vectors(evidence: Evidence) -> Advice | None:
+    if evidence.vbar == evidence.vectors:
+        return None
+    return Advice(
+        f"VBAR_EL1 is {evidence.vbar:#x}, which is not a multiple of 2 KiB: the CPU ignores its low bits and uses the "
+        f"vectors at {evidence.vectors:#x}.",
+        "align the table: .balign 0x800, or .p2align 11",
+    )
 
 
 def _linux_program(evidence: Evidence, vector: El1Exception) -> Advice | None:
@@ -101,6 +105,9 @@ def meets_itself(evidence: Evidence) -> Advice | None:
     """Advice on a handler that itself executes the instruction that raised the exception."""
     exceptions = evidence.chain.exceptions
     if not (evidence.stuck or evidence.chain.is_unfinished) or not any(each.repeats_itself for each in exceptions[:1]):
+        return None
+    if evidence.vector is not None and evidence.vector.pc == exceptions[0].pc:
+        # There is no handler: its first instruction is what fails.
         return None
     return Advice(
         "Its handler executes the same instruction and takes the same exception, nested deeper each time.",

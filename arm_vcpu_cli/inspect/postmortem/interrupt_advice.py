@@ -14,6 +14,7 @@ from arm_vcpu_cli.inspect.postmortem.storm_advice import is_in_interrupt_handler
 from arm_vcpu_cli.vm.awaited import Awaited, awaited_interrupts
 from arm_vcpu_cli.vm.awaited_words import held_words
 from arm_vcpu_cli.vm.cpu import Activity
+from arm_vcpu_cli.vm.diagnosis import in_handler
 from arm_vcpu_cli.vm.endings import Ending, RunResult
 from arm_vcpu_cli.vm.machine import Machine
 
@@ -26,14 +27,15 @@ _MOST: Final = 4
 def held_interrupts(machine: Machine, result: RunResult | None) -> tuple[Awaited, ...]:
     """The interrupts whose gates explain the end of a run, most significant first.
 
-    For a guest that makes no progress these are all of them. A guest that was stopped may be healthy: then only
+    For a guest that makes no progress these are all of them, unless it stands in the handler of a failure, which masks
+    interrupts. A guest that was stopped may be healthy: then only
     interrupts pending at a CPU long idle count, and no timer counts while another timer of the same CPU will fire. A
     CPU in WFI may mask interrupts, and a timer that is off is no mistake.
     """
     if result is None or not (was_stopped(result) or result.ending is Ending.NO_PROGRESS):
         return ()
     every = awaited_interrupts(machine)
-    held = [each for each in every if each.closed]
+    held = [each for each in every if each.closed and not _is_masked_by_a_failure(machine, each)]
     if not was_stopped(result):
         held.sort(key=lambda each: each.closed[0].gate is Gate.TIMER_OFF)
         on = [each for each in held if each.closed[0].gate is not Gate.TIMER_OFF]
@@ -57,6 +59,13 @@ def _explains(machine: Machine, result: RunResult, awaited: Awaited, every: Sequ
         return result.idle >= _LONG and awaited.is_held
     # A CPU that is off starts only by CPU_ON, whatever is pending there.
     return result.quiet >= _LONG and cpu.activity is Activity.RUNNING
+
+
+def _is_masked_by_a_failure(machine: Machine, awaited: Awaited) -> bool:
+    """Whether only the exception whose handler its CPU executes holds it back."""
+    if awaited.cpu is None or awaited.closed[0].gate is not Gate.MASKED:
+        return False
+    return bool(in_handler(machine, machine.cpus[awaited.cpu]))
 
 
 def _has_fired(awaited: Awaited) -> bool:

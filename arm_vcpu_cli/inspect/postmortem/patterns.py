@@ -49,7 +49,10 @@ def advise(evidence: Evidence) -> list[Advice]:
         # The exception is no fault: a system call, or an interrupt.
         evidence = replace(evidence, fault=None)
     found = [_first(group, evidence) for group in GROUPS]
-    advices = (*interrupt_advice(evidence), found[0], _of_the_handler(evidence), *found[1:])
+    origin = [found[0], _of_the_handler(evidence)]
+    held = interrupt_advice(evidence)
+    # A failure comes before what its handler may wait for.
+    advices = (*origin, *held, *found[1:]) if evidence.handles_failure else (*held, *origin, *found[1:])
     return [advice for advice in advices if advice is not None]
 
 

@@ -60,7 +60,7 @@ def _cpu_off(evidence: Evidence) -> Advice | None:
 
 def waits(evidence: Evidence) -> Advice | None:
     """A WFI that no interrupt will end."""
-    if not _is_waiting(evidence):
+    if not _is_waiting(evidence) or evidence.handles_failure:
         return None
     if evidence.description.gic is None:
         return Advice(
@@ -89,8 +89,10 @@ def _is_waiting(evidence: Evidence) -> bool:
 
 def _hangs(evidence: Evidence) -> Advice | None:
     """An endless loop that no interrupt will leave."""
-    if evidence.ending is not Ending.NO_PROGRESS or evidence.instruction is None or _is_waiting(evidence):
+    if evidence.ending is not Ending.NO_PROGRESS or evidence.instruction is None:
         return None
+    if _is_waiting(evidence):
+        return Advice("Its handler has stopped, in a WFI.", "") if evidence.handles_failure else None
     if any(each.watches is not None for each in evidence.standings):
         # Memory that loops read is the subject of other advice.
         return None

@@ -1,0 +1,198 @@
+// Mistakes whose visible end misleads, each a function to start at (boot.entry).
+        .arch   armv8-a
+
+        .equ    CPU_ON, 0xc4000003
+        .equ    GICD, 0x08000000
+        .equ    GICR, 0x080a0000
+
+        .macro  case name
+        .balign 64
+        .global \name
+        .type   \name, %function
+\name:
+        .endm
+
+        .macro  done name
+        .size   \name, . - \name
+        .endm
+
+        .macro  vectors_at address
+        adr     x9, \address
+        msr     vbar_el1, x9
+        isb
+        .endm
+
+        .macro  access_nothing
+        movz    x1, #0xdead, lsl #16
+        str     x1, [x1]
+        .endm
+
+        // CPU 1 starts at an address; this one waits for the flag.
+        .macro  await_other entry
+        ldr     x0, =CPU_ON
+        mov     x1, #1
+        adr     x2, \entry
+        hvc     #0
+        adr     x1, flag
+1:      ldr     w0, [x1]
+        cbz     w0, 1b
+        .endm
+
+        // A GICv3 with INTID 27 enabled in Group 1, and the virtual timer that raises it in a microsecond.
+        .macro  timer
+        ldr     x1, =GICD
+        mov     w0, #0x12
+        str     w0, [x1]
+        ldr     x1, =GICR + 0x10000
+        mov     w0, #-1
+        str     w0, [x1, #0x80]
+        mov     w0, #1 << 27
+        str     w0, [x1, #0x100]
+        mov     x0, #0xff
+        msr     s3_0_c4_c6_0, x0                // ICC_PMR_EL1
+        mov     x0, #1
+        msr     s3_0_c12_c12_7, x0              // ICC_IGRPEN1_EL1
+        mov     x0, #62
+        msr     cntv_tval_el0, x0
+        mov     x0, #1
+        msr     cntv_ctl_el0, x0
+        .endm
+
+        .global _start
+_start:
+        b       .
+
+case vectors_askew
+        vectors_at askew
+        access_nothing
+        done    vectors_askew
+
+case svc_before_vectors
+        svc     #5
+        done    svc_before_vectors
+
+case fails_in_interrupt
+        vectors_at table
+        timer
+        msr     daifclr, #2
+        wfi
+        b       .
+        done    fails_in_interrupt
+
+case fails_before_interrupt
+        vectors_at table
+        timer
+        access_nothing
+        done    fails_before_interrupt
+
+case other_fails
+        await_other failing
+        done    other_fails
+
+case other_fails_and_waits
+        await_other failing_to_wait
+        done    other_fails_and_waits
+
+case other_loops
+        await_other looping
+        done    other_loops
+
+case other_waits
+        await_other waiting
+        done    other_waits
+
+case no_walks
+        mov     x0, #25 | 1 << 7                // EPD0
+        b       mmu_on
+        done    no_walks
+
+case few_bits
+        mov     x0, #36
+        b       mmu_on
+        done    few_bits
+
+case no_table
+        mov     x0, #25
+        movk    x0, #25, lsl #16                // T1SZ
+        bl      mmu_on
+        mov     x1, #-4096
+        ldr     x1, [x1]
+        done    no_table
+
+case table_nowhere
+        mov     x0, #25
+        bl      mmu_on
+        mov     x1, #0x80000000
+        ldr     x1, [x1]
+        done    table_nowhere
+
+case jumps_to_text
+        ldr     x0, =0x4141414141414141
+        br      x0
+        done    jumps_to_text
+
+case udf
+        nop
+        udf     #7
+        done    udf
+
+// With TCR_EL1 in x0; RAM is mapped by a block of 1 GiB.
+mmu_on:
+        adr     x10, level1
+        msr     ttbr0_el1, x10
+        msr     tcr_el1, x0
+        mov     x11, #0xff00
+        msr     mair_el1, x11
+        isb
+        mrs     x11, sctlr_el1
+        orr     x11, x11, #1
+        msr     sctlr_el1, x11
+        isb
+        ret
+
+failing:
+        vectors_at table
+        access_nothing
+
+failing_to_wait:
+        vectors_at idle_table
+        access_nothing
+
+looping:
+        b       .
+
+waiting:
+        msr     daifclr, #2
+1:      wfi
+        b       1b
+
+        .balign 2048
+table:
+        .rept   5
+        b       .
+        .balign 128
+        .endr
+        access_nothing                          // IRQ with SP_EL1
+        .balign 128
+        .rept   10
+        b       .
+        .balign 128
+        .endr
+idle_table:
+        .rept   16
+1:      wfi
+        b       1b
+        .balign 128
+        .endr
+        .skip   0x100
+askew:
+        .rept   16
+        b       .
+        .balign 128
+        .endr
+
+        .balign 4096
+level1: .quad   0, 0x40000705                   // Normal, AF, inner shareable, of EL1
+        .quad   0x90000003                      // a table where nothing is
+        .balign 4096
+flag:   .word   0
