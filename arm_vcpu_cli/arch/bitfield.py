@@ -1,4 +1,4 @@
-"""Registers declared once: bit fields with names, from which decoding, encoding and printing follow.
+"""Declares registers as named bit fields, and derives decoding, encoding and printing from them.
 
 A register is an ``int`` that knows its fields::
 
@@ -28,11 +28,10 @@ EMPTY: Mapping[int, str] = MappingProxyType({})
 
 
 class Field:
-    """Bits ``msb`` to ``lsb`` (both included) of a register; read from a value, it is the unsigned number
-    there.
+    """Bits ``msb`` to ``lsb`` (both included) of a register; read from a value, it is the unsigned number there.
 
-    ``values`` names the numbers that have a meaning; ``words`` say what the field is for. ValueError: bits in the
-    wrong order, or a named number that does not fit.
+    ``values`` names the numbers that have a meaning; ``words`` is the purpose of the field. Raises ValueError for bits
+    in the wrong order, or a named number that does not fit.
     """
 
     __slots__ = ("lsb", "mask", "msb", "name", "values", "width", "words")
@@ -53,7 +52,7 @@ class Field:
             for number in (min(values), max(values)):
                 if not 0 <= number <= self.mask:
                     raise ValueError(f"value {number:#x} does not fit in field [{self.msb}:{self.lsb}]")
-            # Many fields share the names of their numbers, which need no second copy.
+            # Many fields share the names of their numbers; store them once.
             self.values = values if isinstance(values, MappingProxyType) else MappingProxyType(dict(values))
 
     def __set_name__(self, owner: type, name: str) -> None:
@@ -72,13 +71,13 @@ class Field:
         raise AttributeError(f"field {self.name} is read-only: use replace()")
 
     def insert(self, word: int, value: int) -> int:
-        """``word`` with ``value`` in this field; ValueError if it does not fit."""
+        """Return ``word`` with ``value`` in this field. Raises ValueError if it does not fit."""
         if not 0 <= value <= self.mask:
             raise ValueError(f"{value:#x} does not fit in {self.name}[{self.msb}:{self.lsb}]")
         return (word & ~(self.mask << self.lsb)) | (value << self.lsb)
 
     def text(self, value: int) -> str:
-        """``value`` as it is printed: ``3``, ``0x07 (translation fault, level 3)``, ``0x3f(?)``."""
+        """Return ``value`` for printing: ``3``, ``0x07 (translation fault, level 3)``, ``0x3f(?)``."""
         if not self.values:
             return str(value) if value < 10 else f"{value:#x}"
         digits = (self.width + 3) // 4
@@ -94,9 +93,8 @@ _MSB: Final = attrgetter("msb")
 class Register(int):
     """A register value of ``WIDTH`` bits; subclasses declare its fields as class attributes.
 
-    The declaration is checked when the class is made. ValueError: fields that overlap or lie beyond
-    ``WIDTH``, a name that the class needs itself, and later an unknown field name or a value that does not
-    fit.
+    The declaration is checked when the class is created. Raises ValueError for fields that overlap or exceed ``WIDTH``,
+    and for a reserved name; later for an unknown field name or a value that does not fit.
     """
 
     WIDTH: ClassVar[int] = 64
@@ -136,16 +134,16 @@ class Register(int):
 
     @classmethod
     def fields(cls) -> tuple[Field, ...]:
-        """The declared fields, from the highest bit to the lowest."""
+        """Return the declared fields, from the highest bit to the lowest."""
         return cls._FIELDS
 
     @classmethod
     def of(cls: type[R], **fields: int) -> R:
-        """The value whose named fields are as given and all other bits zero."""
+        """Return the value with the named fields set and all other bits zero."""
         return cls(cls._inserted(0, fields))
 
     def replace(self: R, **fields: int) -> R:
-        """This value with the named fields changed."""
+        """Return this value with the named fields changed."""
         return type(self)(self._inserted(int(self), fields))
 
     @classmethod
@@ -159,11 +157,11 @@ class Register(int):
         return word
 
     def as_dict(self) -> dict[str, int]:
-        """All fields by name, from the highest bit to the lowest."""
+        """Return all fields by name, from the highest bit to the lowest."""
         return {field.name: (int(self) >> field.lsb) & field.mask for field in self._FIELDS}
 
     def describe(self) -> str:
-        """The fields that are not zero as ``NAME=value``, highest bit first; ``0`` if none is."""
+        """Return the non-zero fields as ``NAME=value``, highest bit first; ``0`` if there is none."""
         parts = [
             f"{field.name}={field.text(value)}"
             for field in self._FIELDS
@@ -176,5 +174,5 @@ class Register(int):
 
 
 def vars_of(register: type[Register]) -> Mapping[str, Field]:
-    """The fields of a register class by name."""
+    """Return the fields of a register class by name."""
     return register._BY_NAME

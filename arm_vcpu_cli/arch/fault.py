@@ -14,9 +14,9 @@ FSC_PERMISSION: Final = 0x0C
 FSC_EXTERNAL_WALK_L0: Final = 0x14
 
 FSC_EXTERNAL: Final = 0x10
-# 0x11 and 0x22 mean something else in each exception class: in an SError (EC 0x2F) 0x11 is the interrupt itself, in
-# a data abort a tag check fault; in a debug exception (EC 0x30 to 0x35) 0x22 is that exception, in an abort a fault of
-# the granule protection tables. So there are three tables of names below, and each layout takes its own.
+# 0x11 and 0x22 mean something else in each exception class: in an SError (EC 0x2F) 0x11 is the interrupt itself, in a
+# data abort a tag check fault; in a debug exception (EC 0x30 to 0x35) 0x22 is that exception, in an abort a fault of
+# the granule protection tables. So there are three tables of names below, one for each kind of layout.
 FSC_ASYNC_EXTERNAL: Final = 0x11
 FSC_ALIGNMENT: Final = 0x21
 FSC_DEBUG: Final = 0x22
@@ -57,7 +57,7 @@ FAULT_STATUS: Final[Mapping[int, str]] = MappingProxyType(
         FSC_UNSUPPORTED_ATOMIC: "unsupported exclusive or atomic access",
     }
 )
-"""What each DFSC and IFSC code means; the codes that are missing are reserved."""
+"""The meaning of each DFSC and IFSC code; missing codes are reserved."""
 
 DEBUG_STATUS: Final[Mapping[int, str]] = MappingProxyType({FSC_DEBUG: "debug exception"})
 SERROR_STATUS: Final[Mapping[int, str]] = MappingProxyType(
@@ -66,30 +66,30 @@ SERROR_STATUS: Final[Mapping[int, str]] = MappingProxyType(
 
 
 def fault_status_name(code: int) -> str:
-    """The meaning of a 6-bit fault status code; ``reserved 0x3f`` where it has none."""
+    """Return the meaning of a 6-bit fault status code; ``reserved 0x3f`` if it has none."""
     return FAULT_STATUS.get(code, f"reserved {code:#04x}")
 
 
 def fault_level(code: int) -> int:
-    """The level of the walk that a code names, 0 to 3; -1 for one without a level, or with a negative one."""
+    """Return the level of the walk that a code names, 0 to 3; -1 for a code without a level, or with a negative one."""
     return code & 3 if code < 0x10 or code & 0x3C in (0x14, 0x1C, 0x24) else -1
 
 
 def is_translation(code: int) -> bool:
-    """A translation fault at any level."""
+    """Return whether it is a translation fault at any level."""
     return code & 0x3C == FSC_TRANSLATION or code in (0x2A, 0x2B)
 
 
 def is_permission(code: int) -> bool:
-    """A permission fault at any level."""
+    """Return whether it is a permission fault at any level."""
     return code & 0x3C == FSC_PERMISSION
 
 
 def is_access_flag(code: int) -> bool:
-    """An access flag fault at any level."""
+    """Return whether it is an access flag fault at any level."""
     return code & 0x3C == FSC_ACCESS_FLAG
 
 
 def is_external(code: int) -> bool:
-    """A synchronous external abort, on the access itself or on a table walk."""
+    """Return whether it is a synchronous external abort, on the access itself or on a table walk."""
     return code == FSC_EXTERNAL or 0x12 <= code <= 0x17

@@ -1,6 +1,6 @@
-"""The layout of every register that running a guest needs, by its name (DDI 0487, D24).
+"""The layout of every register that running a guest requires, by name (DDI 0487, D24).
 
-They come from several rooms, so they are gathered above them; ``explain.registers`` has the layouts of all registers.
+They come from several packages, so this module is above those; ``explain.registers`` has the layouts of all registers.
 """
 
 from __future__ import annotations
@@ -68,11 +68,11 @@ LAYOUTS: Final[Mapping[str, type[Register]]] = MappingProxyType(
         **ICC_LAYOUTS,
     }
 )
-"""The layout of each register by its name; PAR_EL1 has another one after a failed translation (``layout_of``)."""
+"""The layout of each register by name; PAR_EL1 has another one after a failed translation (``layout_of``)."""
 
 
 def layout_of(name: str, value: int) -> type[Register] | None:
-    """The layout of a register that has ``value``; None for one that is not known."""
+    """Return the layout of a register that has ``value``; None for an unknown register."""
     if name == "PAR_EL1" and Par(value).F:
         return ParFault
     return LAYOUTS.get(name)

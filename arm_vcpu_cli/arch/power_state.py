@@ -13,9 +13,9 @@ _LEVEL_BITS: Final = 8
 
 
 def affinity_level_mask(level: int) -> int | None:
-    """The bits of a target_affinity that name an instance of an affinity level: those of the level and of the levels
-    above (DEN0022, 5.7). None for a level that is not there."""
-    # Aff3 lies above a gap of one field, in which no affinity has a bit.
+    """Return the bits of a target_affinity that name an instance of an affinity level: those of the level and of the
+    levels above (DEN0022, 5.7). None for a level that does not exist."""
+    # A gap of one field is below Aff3, and no affinity has bits in it.
     return AFFINITY_MASK & -1 << _LEVEL_BITS * level if level in range(AFFINITY_LEVELS) else None
 
 

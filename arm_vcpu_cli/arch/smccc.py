@@ -72,7 +72,7 @@ class PsciFunction(IntEnum):
 
 
 class PsciStatus(IntEnum):
-    """PSCI return codes (DEN0022, 5.2.2), signed 32-bit; give them to a register with ``to_u64``."""
+    """PSCI return codes (DEN0022, 5.2.2), signed 32-bit; ``to_u64`` converts them for a register."""
 
     SUCCESS = 0
     NOT_SUPPORTED = -1
@@ -87,7 +87,7 @@ class PsciStatus(IntEnum):
 
 
 class AffinityState(IntEnum):
-    """What AFFINITY_INFO answers (DEN0022, 5.7)."""
+    """The results of AFFINITY_INFO (DEN0022, 5.7)."""
 
     ON = 0
     OFF = 1
@@ -95,7 +95,7 @@ class AffinityState(IntEnum):
 
 
 class MigrateInfo(IntEnum):
-    """What MIGRATE_INFO_TYPE answers (DEN0022, 5.9): where the trusted OS runs and if it can move."""
+    """The results of MIGRATE_INFO_TYPE (DEN0022, 5.9): where the trusted OS runs and whether it can migrate."""
 
     UNIPROCESSOR_MIGRATE = 0
     UNIPROCESSOR_FIXED = 1
@@ -135,7 +135,7 @@ class SmcccStatus(IntEnum):
 
 
 WORKAROUND_NOT_REQUIRED_HERE: Final = 1
-"""What SMCCC_ARCH_FEATURES answers for a workaround that may be called and that the calling PE does not need."""
+"""The result of SMCCC_ARCH_FEATURES for a workaround that may be called but that the calling PE does not need."""
 
 
 class TrngStatus(IntEnum):
@@ -148,7 +148,7 @@ class TrngStatus(IntEnum):
 
 
 def encode_version(major: int, minor: int) -> int:
-    """A version as PSCI, SMCCC and TRNG return it: major in bits 30:16, minor in 15:0; ValueError."""
+    """Encode a version as PSCI, SMCCC and TRNG return it: major in bits 30:16, minor in 15:0. Raises ValueError."""
     if not (0 <= major < 0x8000 and 0 <= minor < 0x10000):
         raise ValueError(f"version {major}.{minor} cannot be encoded")
     return major << 16 | minor
@@ -160,37 +160,37 @@ TRNG_VERSION_1_0: Final = encode_version(1, 0)
 
 
 def owner(fid: int) -> int:
-    """The owning entity of a function identifier, bits 29:24."""
+    """Return the owning entity of a function identifier, bits 29:24."""
     return fid >> 24 & 0x3F
 
 
 def is_fast(fid: int) -> bool:
-    """A fast call, which is atomic; the others may yield."""
+    """Return whether it is a fast call, which is atomic; the others may yield."""
     return bool(fid & FAST_CALL)
 
 
 def is_64bit(fid: int) -> bool:
-    """The SMC64 convention: arguments and results are 64 bits wide."""
+    """Return whether it uses the SMC64 convention, with 64-bit arguments and results."""
     return bool(fid & SMC64)
 
 
 def is_psci(fid: int) -> bool:
-    """In one of the ranges that PSCI owns: 0x84000000-1F (SMC32) and 0xC4000000-1F (SMC64)."""
+    """Return whether it is in a range that PSCI owns: 0x84000000-1F (SMC32) and 0xC4000000-1F (SMC64)."""
     return 0x84000000 <= fid <= 0x8400001F or 0xC4000000 <= fid <= 0xC400001F
 
 
 def is_trng(fid: int) -> bool:
-    """In one of the ranges of the TRNG interface: 0x84000050-5F and 0xC4000050-5F."""
+    """Return whether it is in a range of the TRNG interface: 0x84000050-5F and 0xC4000050-5F."""
     return 0x84000050 <= fid <= 0x8400005F or 0xC4000050 <= fid <= 0xC400005F
 
 
 def to_u64(value: int) -> int:
-    """A signed result as the 64-bit register value: -1 becomes 0xFFFFFFFFFFFFFFFF."""
+    """Return a signed result as the 64-bit register value: -1 becomes 0xFFFFFFFFFFFFFFFF."""
     return value & MASK64
 
 
 def from_u64(value: int) -> int:
-    """A 64-bit register value as the signed number."""
+    """Return a 64-bit register value as a signed number."""
     value = to_u64(value)
     return value - (1 << 64) if value >> 63 else value
 
@@ -199,7 +199,7 @@ FUNCTION_NAMES: Final[Mapping[int, str]] = MappingProxyType(
     {int(member): member.name for enumeration in (PsciFunction, SmcccFunction) for member in enumeration}
 )
 
-# Arguments after the function identifier, from x1 on (DEN0022, DEN0028 and DEN0098); both conventions take as many.
+# Arguments after the function identifier, from x1 on (DEN0022, DEN0028 and DEN0098), in both conventions.
 _ARGUMENTS: Final[Mapping[int, int]] = MappingProxyType(
     {
         PsciFunction.PSCI_VERSION: 0,
@@ -244,19 +244,18 @@ _ARGUMENTS: Final[Mapping[int, int]] = MappingProxyType(
 
 
 def argument_count(fid: int) -> int | None:
-    """How many arguments a function takes besides its identifier; None for a function without a name.
+    """Return the number of a function's arguments besides its identifier; None for a function without a name.
 
-    A 64-bit value is taken as it stands in the register, as by ``function_name``.
+    ``fid`` may be the 64-bit register value, as in :func:`function_name`.
     """
     fid &= 0xFFFFFFFF
     return _ARGUMENTS[fid & ~SMC64] if fid in FUNCTION_NAMES else None
 
 
 def function_name(fid: int) -> str:
-    """``PSCI_VERSION``, or for a function without a name ``SMCCC 0xc2000001 (SiP, fast, SMC64)``.
+    """Return ``PSCI_VERSION``, or for a function without a name ``SMCCC 0xc2000001 (SiP, fast, SMC64)``.
 
-    A 64-bit value is taken as it stands in the register; only its low 32 bits are the identifier (DEN0028,
-    2.5).
+    ``fid`` may be the 64-bit register value; only its low 32 bits are the identifier (DEN0028, 2.5).
     """
     fid &= 0xFFFFFFFF
     known = FUNCTION_NAMES.get(fid)

@@ -1,4 +1,4 @@
-"""A syndrome as a plain sentence: what happened, where, to which register (DDI 0487, D24.2, ESR_ELx)."""
+"""Describes a syndrome in a sentence: what happened, where, to which register (DDI 0487, D24.2, ESR_ELx)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SAME: Final = "from the same Exception level"
 
 
 def esr_sentence(register: str, esr: int) -> str:
-    """What the syndrome in ESR_ELx (``register``) says, as a sentence or two."""
+    """Return the meaning of the syndrome in ESR_ELx (``register``), in a sentence or two."""
     syndrome = Esr(esr)
     words = _SENTENCES.get(syndrome.EC)
     if words is None:
@@ -27,7 +27,7 @@ def esr_sentence(register: str, esr: int) -> str:
 
 
 class _Context:
-    """What a sentence is made of: the Exception level that took the exception, the syndrome, its ISS."""
+    """The basis of a sentence: the Exception level that took the exception, the syndrome, its ISS."""
 
     def __init__(self, level: str, esr: int, syndrome: Register) -> None:
         self.level = level
@@ -39,7 +39,7 @@ class _Context:
 
     @property
     def from_where(self) -> str:
-        """Debug exceptions and aborts come in pairs of classes: an odd one is without a change of level."""
+        """Return the origin. Debug exceptions and aborts have pairs of classes: an odd one has no change of level."""
         return _SAME if Esr(self.esr).EC & 1 else _LOWER
 
 
@@ -98,7 +98,8 @@ def _pointer_authentication(context: _Context) -> str:
 
 
 def _what_it_met(code: int, stage: str) -> str:
-    """``found no translation at level 1 of stage 2``, for the code of an MMU fault; a plain name for the rest."""
+    """Return ``found no translation at level 1 of stage 2``, for the code of an MMU fault; a plain name for the
+    rest."""
     name = fault_status_name(code)
     kind, _, level = name.partition(", level ")
     if kind == "translation fault":
@@ -117,7 +118,8 @@ def _article(words: str) -> str:
 
 
 def _stage(context: _Context) -> str:
-    """An abort from a lower level that reaches EL2 is one of stage 2, unless EL2 hosts EL0 (HCR_EL2.TGE)."""
+    """Return the stage. An abort from a lower level that reaches EL2 is from stage 2, unless EL2 hosts EL0
+    (HCR_EL2.TGE)."""
     is_lower = Esr(context.esr).EC in (ExceptionClass.DATA_ABORT_LOWER, ExceptionClass.INSTRUCTION_ABORT_LOWER)
     return " of stage 2" if context.level == "EL2" and is_lower else " of stage 1" if context.level == "EL1" else ""
 

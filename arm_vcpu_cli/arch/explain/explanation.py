@@ -1,4 +1,4 @@
-"""A register's value taken apart for a reader: its fields with their meaning, what is odd about it, what follows."""
+"""Analyses a register's value for a reader: its fields with their meaning, its oddities, and conclusions."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from arm_vcpu_cli.arch.syndrome.isslayouts import iss2_of, iss_of
 
 _PLAIN_LIMIT: Final = 10
 _MOST_CHOICES: Final = 8
-"""Value names that a line of a layout has room for."""
+"""The maximum number of value names on a line of a layout."""
 
 
 @dataclass(frozen=True)
 class FieldLine:
-    """A field of a value. ``value`` is None if only the layout is wanted and reset leaves the field UNKNOWN.
+    """A field of a value. ``value`` is None in a layout without values whose field is UNKNOWN at reset.
 
-    ``parent`` names the field that this one is a part of (ISS, ISS2); ``msb`` and ``lsb`` count in that field.
+    ``parent`` names the field that contains this one (ISS, ISS2); ``msb`` and ``lsb`` are relative to it.
     """
 
     name: str
@@ -42,7 +42,7 @@ class FieldLine:
 
     @property
     def number(self) -> str:
-        """The value as it is printed, ``-`` if it is not known."""
+        """The value for printing, ``-`` if it is unknown."""
         if self.value is None:
             return "-"
         return str(self.value) if self.value < _PLAIN_LIMIT else f"{self.value:#x}"
@@ -50,18 +50,18 @@ class FieldLine:
 
 @dataclass(frozen=True)
 class Explanation:
-    """A register and, unless only its layout is wanted, a value of it."""
+    """A register and, except in a plain layout, a value of it."""
 
     info: RegisterInfo
     value: int | None
     fields: tuple[FieldLine, ...]
     warnings: tuple[str, ...]
-    """Reserved bits that are not as they should be."""
+    """Reserved bits with unexpected values."""
     facts: tuple[str, ...]
 
 
 def explain(info: RegisterInfo, value: int, *, e2h: bool = False) -> Explanation:
-    """A value of a register. ValueError if it is negative or wider than the register."""
+    """Explain a value of a register. Raises ValueError if it is negative or wider than the register."""
     if not 0 <= value < 1 << info.width:
         raise ValueError(f"{value:#x} does not fit in the {info.width} bits of {info.name}")
     layout = info.layout_of(value, e2h=e2h)
@@ -77,7 +77,7 @@ def explain(info: RegisterInfo, value: int, *, e2h: bool = False) -> Explanation
 
 
 def explain_layout(info: RegisterInfo, *, e2h: bool = False) -> Explanation:
-    """A register without a value: its fields, with the values that they have after reset."""
+    """Explain a register without a value: its fields, with their values after reset."""
     layout = info.e2h_layout if e2h and info.e2h_layout is not None else info.layout
     known = {} if info.reset is None else info.reset.known
     fields = () if layout is None else layout.fields()
@@ -116,7 +116,7 @@ def _lines(info: RegisterInfo, layout: type[Register], register: Register) -> It
 
 
 def _syndrome_lines(esr: Register) -> Iterator[FieldLine]:
-    """The fields of ISS, and of ISS2 where the exception class has one."""
+    """Yield the fields of ISS, and of ISS2 if the exception class has one."""
     for parent, part in (("ISS", iss_of(esr)), ("ISS2", iss2_of(esr))):
         if part is None or (parent == "ISS2" and not part):
             continue
@@ -145,7 +145,7 @@ def _bits(msb: int, lsb: int) -> str:
 
 
 def _reserved_runs(layout: type[Register], value: int) -> Iterator[tuple[int, int]]:
-    """Runs of set bits that no field covers, as (msb, lsb) from the top."""
+    """Yield runs of set bits that no field covers, as (msb, lsb) from the top."""
     covered = sum(field.mask << field.lsb for field in layout.fields())
     bits = value & ~covered
     msb = None

@@ -1,4 +1,4 @@
-"""What the value of a field means, in words: sizes in bytes, addresses, attributes, features (DDI 0487, D24.2)."""
+"""Describes the value of a field: sizes in bytes, addresses, attributes, features (DDI 0487, D24.2)."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ _FAR_NOT_VALID: Final = ("FAR is valid", "FAR is not valid")
 
 
 def general_register(number: int, *, is_64bit: bool = True) -> str:
-    """``x5``, ``w5``, or the zero register for 31."""
+    """Return ``x5``, ``w5``, or the zero register for 31."""
     letter = "x" if is_64bit else "w"
     return f"{letter}zr" if number == ZERO_REGISTER else f"{letter}{number}"
 
 
 def byte_count(number: int) -> str:
-    """``1 byte``, ``64 bytes``, ``32 KiB``: in the largest unit that goes into it."""
+    """Return ``1 byte``, ``64 bytes``, ``32 KiB``: in the largest unit that divides it."""
     for unit, shift in (("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)):
         if number >= 1 << shift and number % (1 << shift) == 0:
             return f"{number >> shift} {unit}"
@@ -42,7 +42,7 @@ def byte_count(number: int) -> str:
 
 
 def memory_attribute(attribute: int) -> str:
-    """One byte of MAIR_ELx, or PAR_EL1.ATTR, in words."""
+    """Describe one byte of MAIR_ELx, or PAR_EL1.ATTR."""
     outer, inner = attribute >> 4 & 15, attribute & 15
     special = _XS_ATTRIBUTES.get(attribute)
     if special is not None:
@@ -68,9 +68,9 @@ def _cacheability(nibble: int) -> str:
 
 
 def meaning(register: str, layout: type[Register], field: Field, value: int) -> str:
-    """What this value of a field means; empty where there is nothing to add to the number.
+    """Return the meaning of a field's value; empty if there is nothing to add to the number.
 
-    ``layout`` distinguishes fields of the same name. If the manual names no such value, the result is ``reserved``.
+    ``layout`` distinguishes fields of the same name. If the Arm ARM defines no such value, the result is ``reserved``.
     """
     if field.name.startswith("RES1"):
         return "RES1"
@@ -89,12 +89,13 @@ def meaning(register: str, layout: type[Register], field: Field, value: int) -> 
 
 
 def _unnamed(field: Field) -> str:
-    # Implementers and parts are assigned outside of the manual.
+    # Implementers and parts are assigned outside the Arm ARM.
     return "" if field.name == "Implementer" else "reserved"
 
 
 def _feature(register: str, field: str, value: int) -> str:
-    """The best feature that an ID register field announces, ``not implemented`` for a value below all of them."""
+    """Return the highest feature that an ID register field announces, ``not implemented`` for a value below all of
+    them."""
     announced = [(feature.value, name) for name, feature in FEATURES.items() if (register, field) in feature.places()]
     if not announced:
         return ""

@@ -1,4 +1,4 @@
-"""What follows from a register's value as a whole, in sentences: modes, address ranges, targets, sizes.
+"""Draws conclusions from a register's value as a whole, in sentences: modes, address ranges, targets, sizes.
 
 DDI 0487, D8 (translation), D24; IHI 0069H, 12.2 and 12.4.
 """
@@ -30,7 +30,7 @@ _EL_LENGTH: Final = len("EL1")
 
 
 def register_facts(name: str, layout: type[Register], value: Register) -> tuple[str, ...]:
-    """Sentences about a value of the register ``name`` in its layout; none for most registers."""
+    """Return sentences about a value of the register ``name`` in its layout; none for most registers."""
     controls = _CONTROLS.get(layout.__name__)
     if controls is not None:
         return tuple(controls(value, name[-_EL_LENGTH:]))
@@ -102,7 +102,7 @@ def _sctlr(value: Register) -> list[str]:
 
 
 def _region(name: str, size: int, granule: str | None, *, no_walk: bool = False, wide: bool = False) -> str:
-    """Addresses, granule and start level of one half of a stage-1 range. ``wide`` is DS."""
+    """Describe the addresses, the granule and the start level of one half of a stage-1 range. ``wide`` is DS."""
     if no_walk:
         return f"{name}: no walks."
     bits = 64 - size
@@ -116,7 +116,8 @@ def _region(name: str, size: int, granule: str | None, *, no_walk: bool = False,
 
 
 def _output(code: int, granules: Sequence[str | None], *, wide: bool) -> str:
-    """The size of output addresses: 52 bits are 48 with granules of 4 and 16 KiB unless DS is 1 (DDI 0487, D8.1)."""
+    """Return the size of output addresses: 52 bits become 48 with granules of 4 and 16 KiB unless DS is 1 (DDI 0487,
+    D8.1)."""
     size = PA_SIZE.get(code, "reserved")
     used = dict.fromkeys(granule for granule in granules if granule is not None)
     narrow = [granule for granule in used if granule != _WIDE_GRANULE]
@@ -127,7 +128,7 @@ def _output(code: int, granules: Sequence[str | None], *, wide: bool) -> str:
 
 
 def narrowed(layout: type[Register], value: Register, field: str) -> str:
-    """Why the size of output addresses in ``field`` is not what it says; empty if it is."""
+    """Return why the size of output addresses in ``field`` does not apply; empty if it does."""
     granules = {"Tcr": ("TG0", "TG1"), "TcrEl2": ("TG0",), "TcrEl3": ("TG0",), "Vtcr": ("TG0",)}.get(layout.__name__)
     if granules is None or field not in ("IPS", "PS"):
         return ""
@@ -138,7 +139,7 @@ def narrowed(layout: type[Register], value: Register, field: str) -> str:
 
 
 def _without(value: Register, fields: Sequence[tuple[str, str]]) -> list[str]:
-    """A sentence for each field that is set and has no effect because the other one is 0."""
+    """Return a sentence for each field that is set but has no effect because the other one is 0."""
     return [
         f"{field} has no effect with {needed} = 0."
         for field, needed in fields
@@ -200,7 +201,7 @@ def _vtcr(value: Register) -> list[str]:
 
 
 def _stage2_level(vtcr: Vtcr, granule: str) -> int | None:
-    """The start level that SL0 (and SL2) name (DDI 0487, D8.2)."""
+    """Return the start level selected by SL0 (and SL2) (DDI 0487, D8.2)."""
     if granule == "4KB":
         if vtcr.DS and vtcr.SL2:
             return -1 if vtcr.SL0 == 0 else None
@@ -326,8 +327,8 @@ _FACTS: Final[Mapping[str, Callable[[Register], list[str]]]] = MappingProxyType(
         "DBGWCR": _breakpoint,
     }
 )
-"""By the name of the layout."""
+"""By layout name."""
 _CONTROLS: Final[Mapping[str, Callable[[Register, str], list[str]]]] = MappingProxyType(
     {"Tcr": _tcr, "TcrEl2": _tcr_el2, "TcrEl3": _tcr_el2}
 )
-"""Layouts that registers of several Exception levels share, and that speak of others of the same level."""
+"""Layouts shared by registers of several Exception levels, whose sentences name others of the same level."""

@@ -1,13 +1,14 @@
-"""What the manual calls the general system registers, where it describes them, and how they leave reset, as data.
+"""The Arm ARM's titles of the general system registers, the sections that describe them, and their reset values, as
+data.
 
-Each key is a group and the place in DDI 0487; under it stands a line a register: ``NAME | title | reset``. A name
-with ``{1-3}`` or ``{IA,IB}`` stands for several registers: the part goes there and in place of ``#`` in the rest. A
-line without a name goes on with the one before. The reset is
+Each key is a group and the place in DDI 0487; it has one line for each register: ``NAME | title | reset``. A name with
+``{1-3}`` or ``{IA,IB}`` stands for several registers: each part replaces the braces, and ``#`` in the rest. A line
+without a name continues the previous one. The reset is
 
 - ``?`` for architecturally UNKNOWN, ``=`` for a fixed value of the implementation,
 - ``M C=0``, the fields that reset to a known value (the others are UNKNOWN; ``*`` is all fields), with ``@EL1`` only
   where that is the highest implemented Exception level, and with ``@cold`` only on a Cold reset,
-- ``~`` and words for everything else, or nothing where this table does not say.
+- ``~`` and words for everything else, or nothing if this table does not define it.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""Every system register by name: encoding, layout, title, reset and where the manual describes it, under one roof.
+"""Every system register by name: encoding, layout, title, reset value and the section that describes it.
 
-Facts: Arm Architecture Reference Manual for A-profile architecture (DDI 0487), chapters C5.2 and D24, and the GIC
-architecture specification (IHI 0069H), chapter 12. The layouts of the ID registers, of the controls of EL1 and EL2
-and of the trap, profiling, MPAM and ICH registers were compared with the copy of Arm's published register data that
-Linux keeps as text (arch/arm64/tools/sysreg, of 2026), the syndromes with QEMU's (target/arm/syndrome.h).
+Sources: Arm Architecture Reference Manual for A-profile architecture (DDI 0487), chapters C5.2 and D24, and the GIC
+architecture specification (IHI 0069H), chapter 12. The layouts of the ID registers, of the controls of EL1 and EL2 and
+of the trap, profiling, MPAM and ICH registers were compared with Linux's copy of the register data that Arm publishes
+(arch/arm64/tools/sysreg, of 2026), the syndromes with QEMU's (target/arm/syndrome.h).
 
 Each fact has one owner: encodings in ``sysreg_table``, layouts in the modules of their subject, titles and resets in
-``register_titles`` and ``unit_titles``. Importing this module builds all layouts; what only runs guests uses
+``register_titles`` and ``unit_titles``. Importing this module builds all layouts; code that only runs guests uses
 ``arch.layouts``.
 """
 
@@ -41,7 +41,8 @@ _NOTHING: Final[Mapping[str, int]] = MappingProxyType({})
 
 @dataclass(frozen=True)
 class Reset:
-    """How a register leaves reset. ``known`` has the fields with an architectural value; ``text`` says all of it."""
+    """The reset value of a register. ``known`` has the fields with an architectural value; ``text`` describes all of
+    it."""
 
     text: str
     known: Mapping[str, int]
@@ -49,7 +50,7 @@ class Reset:
 
 @dataclass(frozen=True)
 class RegisterInfo:
-    """A register. ``encoding`` is None for PSTATE, ``layout`` where no fields are known."""
+    """A register. ``encoding`` is None for PSTATE, ``layout`` is None if no fields are known."""
 
     name: str
     encoding: SysReg | None
@@ -59,13 +60,13 @@ class RegisterInfo:
     section: str
     reset: Reset | None
     own_name: str
-    """The register that an alias reaches (SCTLR_EL1 for SCTLR_EL12, ICC_PMR_EL1 for ICV_PMR_EL1), else ``name``."""
+    """The register that an alias accesses (SCTLR_EL1 for SCTLR_EL12, ICC_PMR_EL1 for ICV_PMR_EL1), else ``name``."""
     e2h_layout: type[Register] | None = None
-    """The layout with HCR_EL2.E2H = 1, where it is another one."""
+    """The layout with HCR_EL2.E2H = 1, if it differs."""
     width: int = REGISTER_WIDTH
 
     def layout_of(self, value: int, *, e2h: bool = False) -> type[Register] | None:
-        """The layout that the register has with this value; ``e2h`` asks for that of HCR_EL2.E2H = 1."""
+        """Return the layout of the register with this value; ``e2h`` selects that of HCR_EL2.E2H = 1."""
         if e2h and self.e2h_layout is not None:
             return self.e2h_layout
         if self.layout is Spsr and not Spsr(value).is_aarch64:
@@ -124,11 +125,11 @@ GROUPS: Final = (*dict.fromkeys(group for group, _ in (*GENERAL, *UNITS)), "othe
 """The groups of registers in the order of the manuals."""
 
 ALIASES: Final[Mapping[str, str]] = MappingProxyType({"CPSR": "PSTATE"})
-"""Other names of registers; ``register_info`` itself distinguishes those that share an encoding."""
+"""Further names of registers; ``register_info`` itself distinguishes those that share an encoding."""
 
 
 def _entries() -> Iterator[tuple[str, str, str, str, str]]:
-    """(name, title, reset, group, section) of each register in the tables."""
+    """Yield (name, title, reset, group, section) of each register in the tables."""
     for table in (GENERAL, UNITS):
         for (group, section), text in table.items():
             for line in re.split(r"\n(?=[^|\n]*\|)", text.strip()):
@@ -183,7 +184,7 @@ _ALIAS_SUFFIXES: Final = (("_EL12", "_EL1"), ("_EL02", "_EL0"))
 
 
 def register_names() -> tuple[str, ...]:
-    """All registers that have a name, system instructions left out, in the order of their encodings."""
+    """Return all registers that have a name, except system instructions, in the order of their encodings."""
     named = (name for name, reg in SYSREGS.items() if reg.op0 != _SYSTEM_INSTRUCTION)
     return ("PSTATE", *sorted(named, key=lambda name: (SYSREGS[name], name)))
 
@@ -194,9 +195,9 @@ _BY_UPPER_NAME: Final[Mapping[str, str]] = MappingProxyType(
 
 
 def register_info(name: str) -> RegisterInfo:
-    """The register of a name in either case, or of a generic name (``S3_4_C1_C1_0``).
+    """Return the register of a name in either case, or of a generic name (``S3_4_C1_C1_0``).
 
-    KeyError, with the closest names in its message, for a name that no register has.
+    Raises KeyError, with the closest names in its message, for an unknown name.
     """
     known = _BY_UPPER_NAME.get(name.upper())
     if known is None and is_generic(name):
@@ -224,7 +225,8 @@ def _describe(name: str) -> RegisterInfo:
 
 
 def _own_name(name: str) -> str:
-    """The register that another name reaches: ICC_* for ICV_*, that of EL1 or EL0 for the aliases of FEAT_VHE."""
+    """Return the register that another name accesses: ICC_* for ICV_*, that of EL1 or EL0 for the aliases of
+    FEAT_VHE."""
     if name.startswith("ICV_"):
         return f"ICC_{name[4:]}"
     for suffix, plain in _ALIAS_SUFFIXES:

@@ -1,4 +1,4 @@
-"""What the manuals call the registers of debug, monitors, timers and GIC, in the format of ``register_titles``."""
+"""The titles of the registers of debug, monitors, timers and GIC, in the format of ``register_titles``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a CPU says it is: identification registers, features by name and version of the architecture.
+"""How a CPU identifies itself: identification registers, features by name and version of the architecture.
 
-What does not belong here: the values that a model of a CPU has, which are the engine's and the vCPU's.
+What does not belong here: the values of a CPU model, which are in the engine and the vCPU.
 """

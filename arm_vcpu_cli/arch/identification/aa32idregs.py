@@ -1,6 +1,6 @@
 """The identification registers of the AArch32 side, and the late ones of the AArch64 side (DDI 0487, D24.2).
 
-Nobody but a reader of values needs these: a guest here is AArch64 only and reads them as zero.
+Only `explain` needs these: a guest here is AArch64 only and reads them as zero.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Which version of the architecture ID registers come up to, and what they lack for more (DDI 0487, A2.2)."""
+"""Determines the version of the architecture that ID registers conform to, and what they lack for the next (DDI 0487,
+A2.2)."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ ARMV9: Final = tuple(f"v9.{minor}" for minor in range(5))
 _BASE_OF_ARMV9: Final = 5
 """Armv9.0 begins with what Armv8.5 has."""
 _NO_AARCH32: Final = tuple(f"FEAT_AA32EL{level}" for level in (1, 2, 3))
-"""What Armv9 has no more: AArch32 above EL0."""
+"""Features removed in Armv9: AArch32 above EL0."""
 
 SINCE: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -25,7 +26,7 @@ SINCE: Final[Mapping[str, str]] = MappingProxyType(
         **{name: declared.since for name, declared in FEATURES.items()},
     }
 )
-"""The version in whose list each feature stands, by name."""
+"""The version whose list contains each feature, by name."""
 
 
 class Conformance(NamedTuple):
@@ -42,7 +43,7 @@ class Conformance(NamedTuple):
 
 
 def implemented_features(values: Mapping[SysReg, int]) -> frozenset[str]:
-    """All features that ID register values announce, those that cannot be switched too."""
+    """Return all features that ID register values announce, including those that cannot be switched."""
     facts = (
         name
         for name, fact in FEATURE_FACTS.items()
@@ -52,7 +53,7 @@ def implemented_features(values: Mapping[SysReg, int]) -> frozenset[str]:
 
 
 def conformance(features: frozenset[str]) -> Conformance:
-    """What the implemented features come up to."""
+    """Return the versions that the implemented features conform to."""
     lacks = {version: missing for version in (*ARMV8, *ARMV9) if (missing := _missing(version, features))}
     obstacles = tuple(name for name in _NO_AARCH32 if name in features)
     armv8 = _highest(ARMV8, lacks)
@@ -64,7 +65,7 @@ def conformance(features: frozenset[str]) -> Conformance:
 
 
 def by_version(features: frozenset[str]) -> dict[str, tuple[str, ...]]:
-    """Features by the version that brought them, versions rising, names in alphabetical order."""
+    """Return features by the version that introduced them, in order of versions and names."""
     found: dict[str, list[str]] = {}
     for name in sorted(features, key=lambda name: (SINCE[name], name.upper())):
         found.setdefault(SINCE[name], []).append(name)
@@ -72,19 +73,19 @@ def by_version(features: frozenset[str]) -> dict[str, tuple[str, ...]]:
 
 
 def places_of(name: str) -> frozenset[tuple[str, str]]:
-    """The (register, field) pairs that announce a feature, alone or together."""
+    """Return the (register, field) pairs that announce a feature, alone or together."""
     fact = FEATURE_FACTS.get(name)
     places = {(each.register, each.field) for condition in fact.conditions for each in condition} if fact else set()
     return frozenset(places | set(feature(name).places())) if name in FEATURES else frozenset(places)
 
 
 def version_name(version: str) -> str:
-    """``Armv8.1`` for ``v8.1``."""
+    """Return ``Armv8.1`` for ``v8.1``."""
     return f"Arm{version}"
 
 
 def _highest(versions: tuple[str, ...], lacks: Mapping[str, tuple[str, ...]]) -> str:
-    """The last version before the first that lacks something; the first has nothing to lack."""
+    """Return the last version before the first that lacks something; the first version lacks nothing."""
     reached = versions[0]
     for version in versions:
         if version in lacks:

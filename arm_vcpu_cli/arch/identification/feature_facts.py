@@ -1,6 +1,6 @@
-"""Features that ID registers announce and no machine description switches, as data (DDI 0487, A2.2, D24.2).
+"""Features that ID registers announce but no machine description can switch, as data (DDI 0487, A2.2, D24.2).
 
-Exception levels, granules and sizes depend on what a machine is made of; some others need two fields.
+Exception levels, granules and sizes depend on the parts of a machine; some others need two fields.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _MMFR4 = "ID_AA64MMFR4_EL1"
 
 
 class Within(NamedTuple):
-    """A field whose value lies between two numbers, both included."""
+    """A field whose value is between two numbers, both included."""
 
     register: str
     field: str
@@ -26,11 +26,11 @@ class Within(NamedTuple):
 
 
 Condition = tuple[Within, ...]
-"""All of them hold."""
+"""Conditions that must all hold."""
 
 
 class Fact(NamedTuple):
-    """A feature: the version in whose list it stands, and the conditions of which any one announces it."""
+    """A feature: the version whose list contains it, and conditions, any one of which announces it."""
 
     since: str
     conditions: tuple[Condition, ...]
@@ -76,11 +76,11 @@ FEATURE_FACTS: Final[Mapping[str, Fact]] = MappingProxyType(
         "FEAT_PAuth_LR": _fact("v9.5", Within(_ISAR3, "PACM", 1)),
     }
 )
-"""By name. Those that FEATURES has too are announced by either."""
+"""By name. A feature that is also in FEATURES is announced by either."""
 
 
 class Mandate(NamedTuple):
-    """From which version on a feature is mandatory, wherever all of ``given`` are implemented."""
+    """The version from which a feature is mandatory, if all of ``given`` are implemented."""
 
     version: str
     given: tuple[str, ...] = ()
@@ -137,4 +137,4 @@ MANDATORY: Final[Mapping[str, Mandate]] = MappingProxyType(
         **_all("v9.4", "SME2p1", ("FEAT_SME2",)),
     }
 )
-"""Armv9.n has besides its own all of Armv8.(n+5) (A2.2)."""
+"""Armv9.n also mandates everything in Armv8.(n+5) (A2.2)."""

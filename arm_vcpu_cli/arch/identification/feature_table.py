@@ -1,4 +1,4 @@
-"""Which value of which ID register field announces which feature, as data (DDI 0487, D24.2 and A2.2, A2.3)."""
+"""The features that values of ID register fields announce, as data (DDI 0487, D24.2 and A2.2, A2.3)."""
 
 from __future__ import annotations
 
@@ -180,7 +180,7 @@ FEATURE_FIELDS: Final[Mapping[tuple[str, str], tuple[tuple[int, str, str], ...]]
         (_MMFR2, "IDS"): ((1, "FEAT_IDST", "v8.4"),),
         (_MMFR2, "FWB"): ((1, "FEAT_S2FWB", "v8.4"),),
         (_MMFR2, "TTL"): ((1, "FEAT_TTL", "v8.4"),),
-        # FEAT_BBM itself has a level 0, which is what a PE without it does.
+        # FEAT_BBM itself has a level 0, which equals a PE without it.
         (_MMFR2, "BBM"): ((1, "FEAT_BBML1", "v8.4"), (2, "FEAT_BBML2", "v8.4")),
         (_MMFR2, "EVT"): ((1, "FEAT_EVT", "v8.2"),),
         (_MMFR2, "E0PD"): ((1, "FEAT_E0PD", "v8.5"),),
@@ -201,12 +201,12 @@ FEATURE_FIELDS: Final[Mapping[tuple[str, str], tuple[tuple[int, str, str], ...]]
         (_MMFR4, "E3DSE"): ((1, "FEAT_E3DSE", "v9.5"),),
     }
 )
-"""By (register, field): the values that bring something, in rising order, with its name and version."""
+"""By (register, field): the values that announce something, in ascending order, with its name and version."""
 
 ALTERNATIVES: Final[Mapping[tuple[str, str], tuple[tuple[str, str], ...]]] = MappingProxyType(
     {(_ISAR1, "APA"): ((_ISAR1, "API"), (_ISAR2, "APA3"))}
 )
-"""Fields that announce the same features: for pointer authentication one for each kind of algorithm."""
+"""Fields that announce the same features: for pointer authentication, one for each kind of algorithm."""
 
 ONES_MEAN_NONE: Final = frozenset(
     {
@@ -214,18 +214,18 @@ ONES_MEAN_NONE: Final = frozenset(
         (_PFR0, "AdvSIMD"),
         (_DFR0, "DoubleLock"),
         (_DFR0, "MTPMU"),
-        # For PMUVer they mean a PMU of another kind, which is no PMUv3.
+        # For PMUVer they mean another kind of PMU, which is not a PMUv3.
         (_DFR0, "PMUVer"),
         (_MMFR0, "TGran4"),
         (_MMFR0, "TGran64"),
     }
 )
-"""Fields in which all ones mean that the feature, which 0 announces, is not there."""
+"""Fields in which all ones mean that the feature, which 0 announces, is absent."""
 
 NEXT_LOWER: Final[Mapping[str, int]] = MappingProxyType(
     {"FEAT_Debugv8p1": 6, "FEAT_LPA": 5, "FEAT_HAFT": 2, "FEAT_GICv4p1": 1, "FEAT_ADERR": 1, "FEAT_ANERR": 1}
 )
-"""The value below that of a feature, where it stands for something without a name."""
+"""The value below that of a feature, if it has a meaning without a name."""
 
 _SIMD = "FEAT_AdvSIMD"
 DEPENDENCIES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
@@ -271,7 +271,7 @@ DEPENDENCIES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "FEAT_CONSTPACFIELD": ("FEAT_PAuth2",),
     }
 )  # fmt: skip
-"""What a feature needs in other fields (A2.2, A2.3)."""
+"""The features in other fields that a feature needs (A2.2, A2.3)."""
 
 COMPANIONS: Final[Mapping[str, tuple[tuple[str, str, int], ...]]] = MappingProxyType(
     {
@@ -292,4 +292,4 @@ COMPANIONS: Final[Mapping[str, tuple[tuple[str, str, int], ...]]] = MappingProxy
         "FEAT_LPA2": ((_MMFR0, "TGran16", 1), (_MMFR0, "TGran4_2", 2), (_MMFR0, "TGran16_2", 2)),
     }
 )
-"""Further (register, field, value) that go down to the value with a feature, and up with it again."""
+"""Further (register, field, value) that are lowered with a feature, and raised with it again."""

@@ -27,11 +27,11 @@ from arm_vcpu_cli.arch.registers.sysreg import SysReg, lookup
 
 @dataclass(frozen=True)
 class Feature:
-    """A feature: announced when ``field`` of ``register`` is at least ``value``, or one of ``alternatives`` is.
+    """A feature, announced when ``field`` of ``register`` is at least ``value``, or one of ``alternatives`` is.
 
-    ``since`` is the version of the architecture in whose list it stands, ``needs`` the features of other fields
-    without which it does not exist. ``lowered`` is what the field says at most when the feature is withdrawn, and
-    ``companions`` are the (register, field, value) that are lowered with it.
+    ``since`` is the version of the architecture whose list contains it, ``needs`` the features of other fields without
+    which it does not exist. ``lowered`` is the maximum of the field when the feature is withdrawn, and ``companions``
+    are the (register, field, value) that are lowered with it.
     """
 
     register: str
@@ -44,7 +44,7 @@ class Feature:
     companions: tuple[tuple[str, str, int], ...] = ()
 
     def places(self) -> tuple[tuple[str, str], ...]:
-        """The (register, field) pairs, of which any one announces the feature."""
+        """The (register, field) pairs, any one of which announces the feature."""
         return ((self.register, self.field), *self.alternatives)
 
 
@@ -79,11 +79,11 @@ def _rank(place: tuple[str, str], value: int) -> int:
 
 
 FEATURES: Final[Mapping[str, Feature]] = MappingProxyType(dict(sorted(_declare().items())))
-"""Every feature that is known here, by name."""
+"""Every known feature by name."""
 
 
 def feature(name: str) -> Feature:
-    """The feature of that name. ValueError, with the closest names, if none has it."""
+    """Return the feature of that name. Raises ValueError, with the closest names, if there is none."""
     found = FEATURES.get(name)
     if found is None:
         close = difflib.get_close_matches(name, FEATURES, n=3)
@@ -93,25 +93,25 @@ def feature(name: str) -> Feature:
 
 
 def is_announced(name: str, values: Mapping[SysReg, int]) -> bool:
-    """Whether ID register values (by register; one that is missing reads zero) announce a feature."""
+    """Return whether ID register values (by register; a missing one reads as zero) announce a feature."""
     wanted = feature(name)
     return any(_rank(place, _read(values, place)) >= wanted.value for place in wanted.places())
 
 
 def announced_features(values: Mapping[SysReg, int]) -> frozenset[str]:
-    """The names of all features that ID register values announce."""
+    """Return the names of all features that ID register values announce."""
     return frozenset(name for name in FEATURES if is_announced(name, values))
 
 
 def with_features(
     values: Mapping[SysReg, int], choices: Mapping[str, bool], ceiling: Mapping[SysReg, int] | None = None
 ) -> dict[SysReg, int]:
-    """ID register values with features switched on and off.
+    """Return ID register values with features switched on and off.
 
-    False withdraws a feature, those that count up from it in the same field, and those that need it. True raises
-    the field to the feature's value, as far as ``ceiling`` (by default ``values``) announces the feature itself;
-    all that is switched off goes first. ValueError: an unknown name, a feature that ``ceiling`` does not announce,
-    or one that needs a feature which is off.
+    False withdraws a feature, those above it in the same field, and those that need it. True raises the field to the
+    feature's value, as far as ``ceiling`` (by default ``values``) announces the feature itself; features are switched
+    off first. Raises ValueError for an unknown name, a feature that ``ceiling`` does not announce, or one that needs a
+    feature which is off.
     """
     limit = values if ceiling is None else ceiling
     result = dict(values)
@@ -136,7 +136,7 @@ def with_features(
 
 
 def _closure(names: Iterable[str]) -> list[str]:
-    """The features and all that need them, directly or not, or stand above them in their fields."""
+    """Return the features with all that need them, directly or indirectly, or are above them in their fields."""
     found: dict[str, None] = {}
     waiting = list(names)
     while waiting:

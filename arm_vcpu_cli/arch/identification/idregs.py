@@ -1,7 +1,7 @@
-"""The identification registers of the AArch64 side: what a PE implements (DDI 0487, D24.2).
+"""The identification registers of the AArch64 side, which describe a PE (DDI 0487, D24.2).
 
-A field of four bits counts up with the feature; the names say what each value adds. 0b1111 means "not
-implemented" in the fields where 0 means "implemented" (FP, AdvSIMD, the granules).
+A field of four bits counts up with the feature; the names state what each value adds. 0b1111 means "not implemented" in
+the fields where 0 means "implemented" (FP, AdvSIMD, the granules).
 """
 
 from __future__ import annotations
@@ -356,9 +356,10 @@ class Aa64Mmfr4(Register):
 
 
 def pa_range_bits(id_aa64mmfr0: int) -> int:
-    """The width of physical addresses: 32, 36, 40, 42, 44, 48 or 52 bits; ValueError for a reserved PARange.
+    """Return the width of physical addresses: 32, 36, 40, 42, 44, 48 or 52 bits. Raises ValueError for a reserved
+    PARange.
 
-    PARange 7 (56 bits, FEAT_D128) is not supported by the tables here and refused too.
+    PARange 7 (56 bits, FEAT_D128) is not supported here and also refused.
     """
     pa_range = Aa64Mmfr0(id_aa64mmfr0).PARange
     if pa_range >= len(PA_RANGE_BITS):

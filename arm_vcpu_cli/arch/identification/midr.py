@@ -1,4 +1,4 @@
-"""The name of a CPU by its MIDR_EL1 (DDI 0487, D24.2; part numbers from the Technical Reference Manuals)."""
+"""Names a CPU by its MIDR_EL1 (DDI 0487, D24.2; part numbers from the Technical Reference Manuals)."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ ARM_PARTS: Final[Mapping[int, str]] = MappingProxyType(
 
 
 def midr_name(midr: int) -> str:
-    """``Arm Cortex-A72 r0p3``; a CPU that is in no table by its numbers: ``implementer 0x00, part 0x051, r0p0``."""
+    """Return ``Arm Cortex-A72 r0p3``; for an unknown CPU its numbers: ``implementer 0x00, part 0x051, r0p0``."""
     fields = Midr(midr)
     release = f"r{fields.Variant}p{fields.Revision}"
     implementer = Midr.Implementer.values.get(fields.Implementer)

@@ -1,9 +1,9 @@
-"""Which system registers and instructions a CPU has, and who may access them (DDI 0487, C5 and D24; IHI 0069, 12.2).
+"""The system registers and instructions of a CPU, and who may access them (DDI 0487, C5 and D24; IHI 0069, 12.2).
 
-Worked out from the table of encodings and from the ID registers that a guest reads: op1 says from which Exception level
-on an encoding is accessible, and what departs from that is listed here, as are the features that bring a register.
-"Undefined" is an exception with EC 0 at EL1. What EL0 may only access if a control of EL1 lets it is trapped to EL1
-otherwise, with EC 0x18.
+They are derived from the table of encodings and from the ID registers that a guest reads: op1 gives the lowest
+Exception level that may access an encoding, and this module lists the exceptions to that, and the features that add a
+register. "Undefined" is an exception with EC 0 at EL1. Accesses from EL0 that require a control of EL1 otherwise trap
+to EL1, with EC 0x18.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from arm_vcpu_cli.arch.registers.sysreg import SYSREGS, SysReg, lookup
 from arm_vcpu_cli.record import Record
 
 NEVER: Final = 4
-"""In place of an Exception level: nobody accesses it in this way."""
+"""In place of an Exception level: this kind of access does not exist."""
 EL1: Final = 1
 EL0: Final = 0
 FREE: Final = ""
@@ -28,7 +28,7 @@ FREE: Final = ""
 
 class Access(Record):
     """The lowest Exception levels at which a register is read and written; a system instruction is written. ``control``
-    is the field of EL1 that lets EL0 do it, as REGISTER.FIELD."""
+    is the EL1 field that permits it at EL0, as REGISTER.FIELD."""
 
     read: int
     write: int
@@ -41,7 +41,7 @@ _LEVELS: Final[Mapping[tuple[int, int], int]] = MappingProxyType(
         **dict.fromkeys(((2, 3), (3, 3), (1, 3)), EL0),
     }
 )
-"""By op0 and op1. All others belong to EL2, to EL3, or to Secure state, and a guest has none of these; op1 = 1 of the
+"""By op0 and op1. All others belong to EL2, to EL3, or to Secure state, and guests have none of these; op1 = 1 of the
 debug registers and of system instructions is that of trace units and branch records."""
 
 _READ_ONLY: Final = """
@@ -103,7 +103,7 @@ _FEATURES: Final[Mapping[str, str]] = MappingProxyType(
         "BRB \\w+": "FEAT_BRBE",
     }
 )
-"""Which feature brings the registers and instructions whose names match; the first that matches counts."""
+"""The feature that adds the registers and instructions whose names match; the first match counts."""
 
 _CONTROLS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -120,17 +120,17 @@ _CONTROLS: Final[Mapping[str, str]] = MappingProxyType(
         "SCXTNUM_EL0": "SCTLR_EL1.TSCXT",
     }
 )
-"""What lets EL0 access the registers whose names match: clear it traps them to EL1. FP and SIMD have traps of their
-own, and the debug communication channel is trapped by a field that is set, MDSCR_EL1.TDCC."""
+"""The control that permits EL0 to access the registers whose names match; when clear, it traps them to EL1. FP and SIMD
+have their own traps, and MDSCR_EL1.TDCC traps the debug communication channel when set."""
 
 _MONITORS: Final = re.compile(r"DBG[BW][CV]R(\d+)_EL1")
 _ID_SPACE: Final = range(1, 8)
-"""CRm of the ID registers with op0 3, op1 0 and CRn 0, which read zero where none is defined."""
+"""CRm of the ID registers with op0 3, op1 0 and CRn 0, which read as zero if none is defined."""
 
 
 def guest_registers(ids: Mapping[SysReg, int], others: Mapping[SysReg, bool]) -> dict[SysReg, Access]:
-    """What a CPU has whose ID registers read as ``ids``, by encoding; everything else is undefined. ``others`` are
-    registers of the implementation, for EL1, with whether they can be written."""
+    """Return the registers of a CPU with the ID registers ``ids``, by encoding; everything else is undefined.
+    ``others`` are implementation defined registers for EL1, with whether they can be written."""
     features = announced_features(ids)
     debug = Aa64Dfr0(ids.get(lookup("ID_AA64DFR0_EL1"), 0))
     found = {SysReg(3, 0, 0, crm, op2): Access(EL1, NEVER) for crm in _ID_SPACE for op2 in range(8)}
@@ -176,13 +176,13 @@ _control_of: Final = _finder(_CONTROLS)
 
 
 class ImmediateAccess(Record):
-    """An instruction with op0 = 0: whom it is for, the feature that brings it, and the control for EL0."""
+    """An instruction with op0 = 0: the lowest Exception level, the feature that adds it, and the control for EL0."""
 
     level: int
     feature: str | None = None
     control: str = FREE
     crm: int | None = None
-    """The only CRm that is allocated, if it is one."""
+    """The only CRm that is allocated, None if there are several."""
 
 
 _BARRIER: Final = ImmediateAccess(EL0)

@@ -1,4 +1,4 @@
-"""Encodings of instructions: loads and stores, what needs which feature, what does nothing.
+"""Encodings of instructions: loads and stores, instructions that need a feature, instructions without side effects.
 
-What does not belong here: carrying an instruction out, which is the vCPU's.
+What does not belong here: executing an instruction, which is up to the vCPU.
 """

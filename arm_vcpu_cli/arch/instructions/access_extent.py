@@ -1,4 +1,4 @@
-"""Which bytes a load or store is about to access, worked out from its word and the registers."""
+"""Computes the bytes that a load or store is about to access, from its word and the registers."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ _XZR: Final = 31
 
 
 def is_store_exclusive(word: int) -> bool:
-    """STXR, STLXR, STXP, STLXP and those of other sizes."""
+    """Return whether it is STXR, STLXR, STXP, STLXP or one of another size."""
     return _is(word, _STORE_EXCLUSIVE) and not is_pair_swap(word)
 
 
 def is_pair_swap(word: int) -> bool:
-    """CASP in its four forms."""
+    """Return whether it is one of the four forms of CASP."""
     return _is(word, _PAIR_SWAP)
 
 
 def untagged(address: int) -> int:
-    """An address without the tag that its top byte may be."""
+    """Return an address without the tag that its top byte may be."""
     address &= (1 << _TAGGED) - 1
     return address | (0xFF << _TAGGED if address >> _TAGGED - 1 else 0)
 
 
 def accesses_of(word: int, gpr: Callable[[int], int], sp: int) -> Sequence[Access] | None:
-    """The accesses of an instruction; None where its word does not say it. ``gpr`` gives X0 to X30."""
+    """Return the accesses of an instruction; None if its word does not define them. ``gpr`` returns X0 to X30."""
     if _is(word, _PAIR_EXCLUSIVE_OR_SWAP):
         number = word >> 5 & 0x1F
         return [(sp if number == SP else gpr(number), 16 if word >> 30 & 1 else 8)]

@@ -1,5 +1,5 @@
-"""What a loop that reads a register over and over waits for, as far as the instructions behind the load tell
-(DDI 0487, C4.1): the bits that it looks at, and what they have to become for the loop to end.
+"""Determines what a loop that polls a register waits for, as far as the instructions after the load show (DDI 0487,
+C4.1): the bits that it tests, and the values that end the loop.
 
 The value is followed through moves, shifts, masks and the stack up to the first conditional branch that depends on it.
 """
@@ -18,7 +18,7 @@ Fetch = Callable[[int], int | None]
 
 _INSTRUCTION: Final = 4
 _MOST: Final = 24
-"""Instructions that are followed."""
+"""The maximum number of instructions followed."""
 _ZERO: Final = 31
 _LINK: Final = 30
 _EQ, _NE = 0, 1
@@ -34,7 +34,7 @@ class Condition(Record):
 
 
 class _Part(Record):
-    """Some bits of what was read, moved down by ``shift``."""
+    """Some bits of the value read, shifted down by ``shift``."""
 
     mask: int
     shift: int = 0
@@ -46,8 +46,8 @@ class _Compared(Record):
 
 
 def awaited_condition(fetch: Fetch, load: int, register: int, bits: int, link: int) -> Condition | None:
-    """What the loop waits for that loads ``bits`` bits into ``register`` at the address ``load``; None if that cannot
-    be told. ``link`` is where a function returns to that does nothing but load."""
+    """Return what the loop waits for that loads ``bits`` bits into ``register`` at the address ``load``; None if
+    unknown. ``link`` is the return address of a function that only loads."""
     follower = _Follower(register, (1 << bits) - 1)
     place = load + _INSTRUCTION
     for _ in range(_MOST):
@@ -79,7 +79,7 @@ def _is_conditional(word: int) -> bool:
 
 
 def branch_target(word: int, place: int) -> int | None:
-    """Where a branch goes; None for every other instruction."""
+    """Return the target of a branch; None for every other instruction."""
     if word & 0xFC000000 == 0x14000000:  # B
         return place + _INSTRUCTION * _signed(word, 26)
     if word & 0x7E000000 == 0x34000000 or word & 0xFF000010 == 0x54000000:  # CBZ, CBNZ, B.cond
@@ -95,7 +95,7 @@ def _signed(word: int, bits: int) -> int:
 
 
 class _Follower:
-    """Where the value is, and which of its bits."""
+    """Follows the value: where it is, and which of its bits."""
 
     def __init__(self, register: int, mask: int) -> None:
         self._registers: dict[int, _Part] = {register: _Part(mask)}
@@ -103,7 +103,7 @@ class _Follower:
         self._flags: _Compared | None = None
 
     def decides(self, word: int) -> Condition | None:
-        """What holds if a branch is taken that depends on the value; None for every other instruction."""
+        """Return the condition for which a branch on the value is taken; None for every other instruction."""
         if word & 0x7E000000 == 0x34000000:  # CBZ, CBNZ
             part = self._registers.get(word & 31)
             return None if part is None else Condition(part.mask, 0, bool(word >> 24 & 1))
@@ -119,7 +119,7 @@ class _Follower:
         return None
 
     def execute(self, word: int) -> None:
-        """Any instruction that is no branch."""
+        """Follow the value through an instruction that is not a branch."""
         source = self._registers.get(word >> 5 & 31)
         if word & 0x1F800000 == 0x12000000:  # AND, ORR, EOR, ANDS (immediate)
             self._logical(word, source)
@@ -175,7 +175,7 @@ class _Follower:
 
 
 def _field(source: _Part, rotate: int, last: int) -> _Part | None:
-    """Bits ``last`` to ``rotate``, moved down; None for a shift to the left."""
+    """Return bits ``last`` to ``rotate``, shifted down; None for a shift to the left."""
     if last < rotate:
         return None
     mask = (1 << last - rotate + 1) - 1
@@ -184,7 +184,7 @@ def _field(source: _Part, rotate: int, last: int) -> _Part | None:
 
 
 def _bitmask(word: int) -> int | None:
-    """The immediate of a logical instruction (DDI 0487, shared/functions/common/DecodeBitMasks)."""
+    """Return the immediate of a logical instruction (DDI 0487, shared/functions/common/DecodeBitMasks)."""
     wide, n, rotate, ones = word >> 31 & 1, word >> 22 & 1, word >> 16 & 63, word >> 10 & 63
     length = (n << 6 | ~ones & 63).bit_length() - 1
     if length < 1 or (n and not wide):

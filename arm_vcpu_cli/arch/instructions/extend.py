@@ -14,9 +14,9 @@ _SIGN: Final = {1: 0x80, 2: 0x8000, 4: 0x8000_0000, 8: 1 << 63}
 
 
 def extend_load(value: int, size: int, sign_extend: bool, is_64bit: bool) -> int:
-    """What a load of ``size`` bytes (1, 2, 4 or 8) leaves in a 64-bit register.
+    """Return the content of a 64-bit register after a load of ``size`` bytes (1, 2, 4 or 8).
 
-    The value is cut to its size and extended by zeroes, or by its sign to 32 or 64 bits; a 32-bit destination
+    The value is truncated to its size and extended by zeroes, or by its sign to 32 or 64 bits; a 32-bit destination
     clears the upper half.
     """
     value &= VALUE_MASKS[size]

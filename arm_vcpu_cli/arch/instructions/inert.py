@@ -1,11 +1,11 @@
 """Instructions that only compute: a loop of these is the same in every iteration (DDI 0487, C4.1).
 
-An inert instruction changes nothing but the general registers, SP, the PC and PSTATE, and what it does depends on
-nothing but these, memory, and registers that no inert instruction changes. So a CPU that executes nothing else and
-comes back to the same registers will do so for ever, unless something interrupts it.
+An inert instruction changes only the general registers, SP, the PC and PSTATE, and depends only on these, memory, and
+registers that no inert instruction changes. So a CPU that executes nothing else and returns to the same registers will
+do so forever, unless something interrupts it.
 
-The list is short rather than complete: an instruction that is not known here counts as not inert. That goes for
-everything with SIMD and floating-point registers, whose values those who compare registers need not look at.
+The list is short rather than complete: an unknown instruction counts as not inert. That includes everything with SIMD
+and floating-point registers, so comparisons of registers can leave out their values.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ _BRANCHING: Final = _Class(0x1C000000, 0x14000000)
 _SYSTEM: Final = _Class(0xFF000000, 0xD5000000)
 """... and the last of these."""
 _RANDOM_TAG: Final = _Class(0xFFE0FC00, 0x9AC01000)
-"""IRG, which changes RGSR_EL1, is among the data processing."""
+"""IRG, which changes RGSR_EL1, is encoded among the data processing instructions."""
 _LOAD: Final = _Class(0x00400000, 0x00400000)
-"""Bit L of the exclusives. A load alone only marks an address, which nothing but a store looks at."""
+"""Bit L of the exclusives. A load only marks an address, which has an effect on stores alone."""
 
 _READABLE: Final[frozenset[SysReg]] = frozenset(
     lookup(name)
@@ -63,7 +63,7 @@ _READABLE: Final[frozenset[SysReg]] = frozenset(
         "FAR_EL1",
     )
 )
-"""System registers that change by instructions and exceptions only, unlike counters or ISR_EL1."""
+"""System registers that only instructions and exceptions change, unlike counters or ISR_EL1."""
 
 
 def _is(insn: int, of: _Class) -> bool:
@@ -71,12 +71,12 @@ def _is(insn: int, of: _Class) -> bool:
 
 
 def is_branch(insn: int) -> bool:
-    """Whether an inert instruction may go elsewhere than to the one behind it."""
+    """Return whether an inert instruction may continue elsewhere than at the next one."""
     return _is(insn, _BRANCHING) and not _is(insn, _SYSTEM)
 
 
 def is_inert(insn: int) -> bool:
-    """Whether an instruction word is one of those; False for any that is not known."""
+    """Return whether an instruction word is inert; False for an unknown one."""
     if any(_is(insn, known) for known in _COMPUTING):
         return not _is(insn, _RANDOM_TAG)
     move = decode_system_move(insn)

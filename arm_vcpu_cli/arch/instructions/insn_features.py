@@ -1,4 +1,4 @@
-"""Which feature an instruction needs, to explain why a CPU does not know it (DDI 0487, C4.1 and C6.2)."""
+"""The feature that an instruction needs, to explain why a CPU does not know it (DDI 0487, C4.1 and C6.2)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _OF_FEATURES: Final = tuple(encoding for encoding in ENCODINGS if encoding.need 
 
 
 def instruction_feature(word: int) -> str | None:
-    """The feature without which an instruction (32 bits) is undefined; None where none is known."""
+    """Return the feature without which a 32-bit instruction is undefined; None if none is known."""
     for encoding in _OF_FEATURES:
         if encoding.matches(word):
             return encoding.need

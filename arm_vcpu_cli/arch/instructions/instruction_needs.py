@@ -1,4 +1,4 @@
-"""What an instruction word needs of a CPU: the feature that brought it, by its encoding (DDI 0487, C4, C5)."""
+"""What an instruction word needs from a CPU: the feature that introduced it, by its encoding (DDI 0487, C4, C5)."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ SMC: Final = "SMC"
 ERET: Final = "ERET"
 HINTS: Final = "hints"
 SYSTEM: Final = "system register"
-"""What a pattern stands for that is not about a feature: calls, returns, hints of PAuth and BTI, moves."""
+"""The need of patterns without a feature: calls, returns, hints of PAuth and BTI, moves."""
 
 
 class Encoding(NamedTuple):
-    """Instruction words of one kind: those whose bits under ``mask`` are ``value``, ``but_not`` some of them.
+    """Instruction words of one kind: those whose bits under ``mask`` are ``value``, except those in ``but_not``.
 
-    ``need`` is the feature that brought them, or one of the kinds above.
+    ``need`` is the feature that introduced them, or one of the kinds above.
     """
 
     need: str
@@ -29,14 +29,14 @@ class Encoding(NamedTuple):
     but_not: tuple[int, int] | None = None
 
     def matches(self, word: int) -> bool:
-        """Whether a word is one of these."""
+        """Return whether a word matches."""
         if word & self.mask != self.value:
             return False
         return self.but_not is None or word & self.but_not[0] != self.but_not[1]
 
     @property
     def fixed_bits(self) -> int:
-        """How many bits say so: of random words, one in 2 to this power is taken for one of these."""
+        """The number of fixed bits n: one in 2**n random words matches."""
         return self.mask.bit_count()
 
 
@@ -66,7 +66,7 @@ ENCODINGS: Final = (
     Encoding(SYSTEM, "mrs or msr", 0xFFD0_0000, 0xD510_0000),
     Encoding(SYSTEM, "sys", 0xFFD8_0000, 0xD508_0000),
 )
-"""All that is looked for."""
+"""All encodings to search for."""
 
 _REGISTER_FEATURES: Final = tuple(
     (re.compile(pattern), feature)
@@ -114,14 +114,14 @@ _REGISTER_FEATURES: Final = tuple(
         (r"TLBI \w+OS", "FEAT_TLBIOS"),
     )
 )
-"""The first that fits a register's name names its feature."""
+"""The first pattern that matches a register's name gives its feature."""
 
 _EL2_OP1: Final = (4, 5)
 _EL3_OP1: Final = (6, 7)
 
 
 class SystemUse(NamedTuple):
-    """What a move or a system instruction is about: its name, the lowest Exception level, and its feature."""
+    """The object of a move or system instruction: its name, the lowest Exception level, and its feature."""
 
     name: str
     level: int
@@ -129,7 +129,8 @@ class SystemUse(NamedTuple):
 
 
 def system_use(word: int) -> SystemUse | None:
-    """What MRS, MSR, SYS and SYSL of an instruction word need; None for other words and for unnamed registers."""
+    """Return what MRS, MSR, SYS and SYSL in an instruction word need; None for other words and for unnamed
+    registers."""
     move = decode_system_move(word)
     if move is None:
         return None
@@ -140,10 +141,10 @@ def system_use(word: int) -> SystemUse | None:
 
 
 def register_feature(name: str) -> str | None:
-    """The feature without which there is no such register or system instruction; None where all have it."""
+    """Return the feature that a register or system instruction needs; None if every CPU has it."""
     return next((feature for pattern, feature in _REGISTER_FEATURES if pattern.fullmatch(name)), None)
 
 
 def _level(reg: SysReg) -> int:
-    """The lowest Exception level, 2 or 3, at which the encoding exists; 0 for those of EL1 and EL0."""
+    """Return the lowest Exception level, 2 or 3, at which the encoding exists; 0 for those of EL1 and EL0."""
     return 2 if reg.op1 in _EL2_OP1 else 3 if reg.op1 in _EL3_OP1 else 0

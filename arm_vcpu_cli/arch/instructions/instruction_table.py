@@ -1,7 +1,7 @@
-"""Which A64 instructions came with which feature, as data (DDI 0487, C4 and the descriptions in C6 and C7).
+"""The feature that introduced each A64 instruction, as data (DDI 0487, C4 and the descriptions in C6 and C7).
 
-Each line is ``mask value mnemonic``: an instruction word is one of these if its bits under the mask are the value.
-Instructions of the hint space are not here: where their feature is missing they do nothing.
+Each line is ``mask value mnemonic``: an instruction word matches if its bits under the mask equal the value.
+Instructions of the hint space are absent: without their feature they do nothing.
 """
 
 from __future__ import annotations
@@ -184,7 +184,8 @@ INSTRUCTIONS: Final[Mapping[str, str]] = MappingProxyType(
             ffffffe0 d5233160 ttest
             ffffffff d503307f tcommit
             ffe0001f d4600000 tcancel""",
-        # Of SVE and SME, which fill parts of the encoding space, what nearly every program with them has in it.
+        # From SVE and SME, which fill parts of the encoding space, only instructions that nearly every program with
+        # them contains.
         "FEAT_SVE": """
             ff3ffc10 2518e000 ptrue
             fffff800 04bf5000 rdvl
@@ -204,4 +205,4 @@ INSTRUCTIONS: Final[Mapping[str, str]] = MappingProxyType(
             ffffff00 c0080000 zero (ZA)""",
     }
 )
-"""By feature. ``unless`` comes before mask and value of those among them that are older."""
+"""By feature. ``unless`` precedes the mask and value of older instructions among them."""

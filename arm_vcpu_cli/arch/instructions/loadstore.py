@@ -1,9 +1,9 @@
-"""Loads and stores decoded from the instruction word (DDI 0487, C4.1, "Loads and Stores").
+"""Decodes loads and stores from the instruction word (DDI 0487, C4.1, "Loads and Stores").
 
-A hypervisor needs this where the syndrome of a data abort does not say what to do (ISV = 0): pairs, SIMD and
-floating-point registers, structures, write-back. What cannot be carried out access by access (exclusives, atomics) is
-named and left to the caller. The decoder knows every class of the A64 load/store space up to
-FEAT_MOPS and FEAT_LRCPC3; unallocated encodings of these classes are no loads or stores.
+A hypervisor needs this if the syndrome of a data abort does not describe the instruction (ISV = 0): pairs, SIMD and
+floating-point registers, structures, write-back. Instructions that cannot be executed access by access (exclusives,
+atomics) are named and left to the caller. The decoder knows every class of the A64 load/store space up to FEAT_MOPS and
+FEAT_LRCPC3; unallocated encodings of these classes are not loads or stores.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def _is_vector(insn: int) -> bool:
 
 
 def _width(insn: int) -> _Width | None:
-    """A single-register form by size (31:30), V (26) and opc (23:22); None: prefetch or unallocated."""
+    """Decode a single-register form by size (31:30), V (26) and opc (23:22); None: prefetch or unallocated."""
     size, opc = insn >> 30, insn >> 22 & 3
     if _is_vector(insn):
         scale = (opc & 2) << 1 | size
@@ -69,7 +69,7 @@ def _is_prefetch(insn: int) -> bool:
 
 
 def _with_offset(insn: int, offset: int | None) -> Decoded:
-    """A single-register form without write-back; size 3 with opc 2 is a prefetch here."""
+    """Decode a single-register form without write-back; size 3 with opc 2 is a prefetch here."""
     if _is_prefetch(insn):
         return Unemulated("prefetch")
     width = _width(insn)
@@ -101,7 +101,7 @@ def _register_offset(insn: int) -> Decoded:
 
 
 def _indexed(insn: int) -> Decoded:
-    """Immediate pre-indexed (bit 11 set) and post-indexed."""
+    """Decode immediate pre-indexed (bit 11 set) and post-indexed."""
     width = _width(insn)
     if width is None:
         return None
@@ -139,7 +139,7 @@ def _literal(insn: int) -> Decoded:
 
 
 def _pair(insn: int) -> Decoded:
-    """LDP, STP, LDPSW, LDNP, STNP. Bits 24:23: 0 non-temporal, 1 post-indexed, 2 offset, 3 pre-indexed."""
+    """Decode LDP, STP, LDPSW, LDNP, STNP. Bits 24:23: 0 non-temporal, 1 post-indexed, 2 offset, 3 pre-indexed."""
     opc, mode, is_load = insn >> 30, insn >> 23 & 3, bool(insn >> 22 & 1)
     if opc == 3:
         return None
@@ -166,7 +166,7 @@ def _pair(insn: int) -> Decoded:
 
 
 def _exclusive_or_ordered(insn: int) -> Decoded:
-    """Exclusives, the ordered LDAR and STLR, and compare-and-swap, by o2 (23), L (22) and o1 (21)."""
+    """Decode exclusives, the ordered LDAR and STLR, and compare-and-swap, by o2 (23), L (22) and o1 (21)."""
     ordered, pair_or_cas = insn >> 23 & 1, insn >> 21 & 1
     if not ordered:
         return Unemulated("atomic" if pair_or_cas and not insn >> 31 else "exclusive")
@@ -178,12 +178,12 @@ def _exclusive_or_ordered(insn: int) -> Decoded:
 
 
 def _unprivileged_exclusive(insn: int) -> Decoded:
-    """FEAT_LSUI: LDTXR, STTXR, CAST and CASPT."""
+    """Decode FEAT_LSUI: LDTXR, STTXR, CAST and CASPT."""
     return Unemulated("atomic" if insn >> 23 & 1 or not insn >> 31 else "exclusive")
 
 
 def _ordered_unscaled(insn: int) -> Decoded:
-    """LDAPUR and STLUR; there is no prefetch among them."""
+    """Decode LDAPUR and STLUR, which include no prefetch."""
     width = None if _is_prefetch(insn) else _width(insn)
     if width is None:
         return None
@@ -191,7 +191,7 @@ def _ordered_unscaled(insn: int) -> Decoded:
 
 
 def _atomic(insn: int) -> Decoded:
-    """The atomic memory operations by A (23), R (22), o3 (15) and opc (14:12); LDAPR is among them."""
+    """Decode the atomic memory operations by A (23), R (22), o3 (15) and opc (14:12), including LDAPR."""
     operation = insn >> 12 & 15
     if _is_vector(insn) or operation < 8:
         return Unemulated("atomic")
@@ -207,14 +207,14 @@ def _atomic(insn: int) -> Decoded:
 
 
 def _ordered_pair(insn: int) -> Decoded:
-    """FEAT_LRCPC3: LDIAPP and STILP, and with bit 23 set LDAPR and STLR that write the base back."""
+    """Decode FEAT_LRCPC3: LDIAPP and STILP, and with bit 23 set LDAPR and STLR with write-back of the base."""
     if not insn >> 31:
         return None
     return Unemulated("load-acquire with write-back" if insn >> 23 & 1 else "load-acquire pair")
 
 
 def _authenticated(insn: int) -> Decoded:
-    """LDRAA and LDRAB. The base is authenticated first, so that only the core knows the address."""
+    """Decode LDRAA and LDRAB. The base is authenticated first, so that only the core knows the address."""
     transfers = (_Width(True, 8, is_64bit=True).transfer(_rt(insn)),)
     return LoadStore(True, transfers, _rn(insn), offset=None, writes_address=bool(insn >> 11 & 1))
 
@@ -231,11 +231,11 @@ class _Class(Record):
 
 
 def _cache_instruction(name: str, kind: str) -> _Class:
-    """A data cache instruction that writes memory, with any Rt."""
+    """Return the class of a data cache instruction that writes memory, with any Rt."""
     return _Class(0xFFFFFFE0, encode_system_move(SystemMove(lookup(name), rt=0, is_read=False)), _always(kind))
 
 
-# Tried in this order. Bits 28:25 are x1x0 for all of A64's loads and stores but SVE's, SME's and DC ZVA.
+# Tried in this order. Bits 28:25 are x1x0 for all of A64's loads and stores except those of SVE and SME, and DC ZVA.
 _CLASSES: Final = (
     _Class(0x3B000000, 0x39000000, _unsigned_immediate),
     _Class(0x3A000000, 0x28000000, _pair),
@@ -265,7 +265,7 @@ _CLASSES: Final = (
 
 
 def decode_load_store(insn: int) -> LoadStore | Unemulated | None:
-    """An instruction word as a load or store; None for other instructions and unallocated words."""
+    """Decode an instruction word as a load or store; None for other instructions and unallocated words."""
     for candidate in _CLASSES:
         if insn & candidate.mask == candidate.value:
             return candidate.decode(insn)

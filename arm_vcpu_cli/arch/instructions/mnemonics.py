@@ -1,7 +1,7 @@
-"""The text of the instructions that are decoded here: loads and stores, system moves, branches, simple arithmetic.
+"""The text of the instructions decoded here: loads and stores, system moves, branches, simple arithmetic.
 
-It is what a report shows where no disassembler is installed (DDI 0487, C4.1 and C6.2). What is not known has no text;
-of what is only known by its kind, such as exclusives, that is the text, in brackets.
+Reports show it if no disassembler is installed (DDI 0487, C4.1 and C6.2). Unknown instructions have no text; if only
+the kind is known, such as exclusives, that is the text, in brackets.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from arm_vcpu_cli.arch.registers.sysreg import decode_system_move
 
 
 class Instruction(NamedTuple):
-    """One instruction: its text, the registers that it reads (``x0``, ``sp``), and the address that it branches to."""
+    """One instruction: its text, the registers that it reads (``x0``, ``sp``), and its branch target."""
 
     text: str
     reads: tuple[str, ...] = ()
@@ -54,7 +54,7 @@ _LINK: Final = "x30"
 
 
 def spell(word: int, address: int) -> Instruction | None:
-    """The instruction ``word`` at ``address``; None where it is not known."""
+    """Return the instruction ``word`` at ``address``; None if it is unknown."""
     for spelled in _SPELLERS:
         found = spelled(word, address)
         if found is not None:
@@ -78,7 +78,8 @@ def _register(number: int, *, wide: bool = True, sp: bool = False) -> str:
 
 
 def _reads(*numbers: int, sp: int | None = None) -> tuple[str, ...]:
-    """The registers with these numbers, without the zero register, in order; ``sp`` is one that is SP if it is 31."""
+    """Return the registers with these numbers, without the zero register, in order; ``sp`` is one that is SP if it is
+    31."""
     found = {number for number in numbers if number != SP}
     names = [f"x{number}" for number in sorted(found | ({sp} if sp not in (None, SP) else set()))]
     return (*names, "sp") if sp == SP else tuple(names)
@@ -129,7 +130,7 @@ def _authenticated(word: int, base: str) -> str:
 
 
 def _structure(word: int, access: LoadStore) -> Instruction:
-    """LD1 to LD4, LD1R to LD4R, ST1 to ST4."""
+    """Return the text of LD1 to LD4, LD1R to LD4R, ST1 to ST4."""
     first, single = access.transfers[0], bool(word >> 24 & 1)
     each = structure_registers(word)
     spread = single and not first.lane
@@ -269,7 +270,7 @@ def _arithmetic(word: int, address: int) -> Instruction | None:
 
 
 def _immediate(word: int) -> Instruction:
-    """ADD and SUB with an immediate, which are MOV to or from SP, CMP and CMN too."""
+    """Return the text of ADD and SUB with an immediate, which are also MOV to or from SP, CMP and CMN."""
     destination, source, wide = word & 31, word >> 5 & 31, bool(word >> 31)
     name = ("add", "adds", "sub", "subs")[word >> 29 & 3]
     value, shifted = word >> 10 & 0xFFF, bool(word >> 22 & 1)
@@ -284,7 +285,7 @@ def _immediate(word: int) -> Instruction:
 
 
 def _wide_immediate(word: int) -> Instruction | None:
-    """MOVZ and MOVN, which are MOV, and MOVK."""
+    """Return the text of MOVZ and MOVN, which are MOV, and MOVK."""
     destination, wide, kind = word & 31, bool(word >> 31), word >> 29 & 3
     value, shift = word >> 5 & 0xFFFF, 16 * (word >> 21 & 3)
     if kind == 1 or (shift > 16 and not wide):
@@ -317,7 +318,7 @@ def _registers(word: int, name: str) -> Instruction:
 
 
 def _kind(word: int, _address: int) -> Instruction | None:
-    """Instructions of which only the name is known."""
+    """Return the kind of an instruction of which nothing else is known."""
     name = next((encoding.mnemonic for encoding in ENCODINGS if encoding.matches(word)), None)
     return None if name is None else Instruction(f"({name})")
 

@@ -1,6 +1,5 @@
-"""LD1 to LD4, LD1R to LD4R and ST1 to ST4 (DDI 0487, C4.1, "Advanced SIMD load/store multiple structures" and
-"single structure"): one transfer for each element, in the order of the pseudocode.
-"""
+"""Decodes LD1 to LD4, LD1R to LD4R and ST1 to ST4 (DDI 0487, C4.1, "Advanced SIMD load/store multiple structures" and
+"single structure"): one transfer for each element, in the order of the pseudocode."""
 
 from __future__ import annotations
 
@@ -20,11 +19,11 @@ _DOUBLEWORD: Final = 3
 _SHAPES: Final = MappingProxyType(
     {0b0000: (1, 4), 0b0010: (4, 1), 0b0100: (1, 3), 0b0110: (3, 1), 0b0111: (1, 1), 0b1000: (1, 2), 0b1010: (2, 1)}
 )
-"""By opcode: how often the registers of a structure are repeated, and how many registers a structure has."""
+"""By opcode: the repetitions of a structure's registers, and the number of registers in a structure."""
 
 
 def decode_structure(insn: int) -> Decoded:
-    """A word with Q at bit 30 and bits 31, 29 to 25 those of this group; None if it is unallocated."""
+    """Decode a word with Q at bit 30 and bits 31, 29 to 25 those of this group; None if it is unallocated."""
     rm, post = insn >> 16 & _RM, bool(insn & _POST_INDEXED)
     if rm and not post:
         return None
@@ -43,14 +42,14 @@ def decode_structure(insn: int) -> Decoded:
 
 
 def structure_registers(insn: int) -> int:
-    """How many registers a structure has, the number in the name."""
+    """Return the number of registers in a structure, the number in the mnemonic."""
     if insn & _SINGLE:
         return ((insn >> 13 & 1) << 1 | insn >> 21 & 1) + 1
     return _SHAPES[insn >> 12 & 15][1]
 
 
 def _multiple(insn: int) -> tuple[Transfer, ...] | None:
-    """All elements of the registers."""
+    """Return all elements of the registers."""
     shape, size, q = _SHAPES.get(insn >> 12 & 15), insn >> 10 & 3, insn >> 30 & 1
     if shape is None or insn & _BIT21:
         return None
@@ -68,7 +67,7 @@ def _multiple(insn: int) -> tuple[Transfer, ...] | None:
 
 
 def _single(insn: int) -> tuple[Transfer, ...] | None:
-    """One element of each register, or one that a load puts into all elements."""
+    """Return one element of each register, or one that a load copies to all elements."""
     scale, size, s, q = insn >> 14 & 3, insn >> 10 & 3, insn >> 12 & 1, insn >> 30 & 1
     registers = structure_registers(insn)
     if scale == _REPLICATE:
@@ -91,7 +90,7 @@ def _single(insn: int) -> tuple[Transfer, ...] | None:
 
 
 def _element(register: int, offset: int, size: int, *, at: int = 0, lane: bool = False, copies: int = 1) -> Transfer:
-    """An element; of ``register`` the low five bits count."""
+    """Return an element; only the low five bits of ``register`` count."""
     return Transfer(
         register % _REGISTERS,
         offset,

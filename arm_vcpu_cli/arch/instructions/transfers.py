@@ -1,4 +1,4 @@
-"""What a load or store does: the registers that it moves, and the address (DDI 0487, C4.1, "Loads and Stores")."""
+"""The effects of a load or store: the registers that it moves, and the address (DDI 0487, C4.1, "Loads and Stores")."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ class Transfer(Record):
     size: int
     vector: bool
     sign_extend: bool
-    """The loaded value is extended by its sign: to 64 bits if ``is_64bit``, else to 32."""
+    """Whether the loaded value is extended by its sign, to 64 bits if ``is_64bit``, else to 32."""
     is_64bit: bool
-    """The general register is used as Xt (SF of a syndrome)."""
+    """Whether the general register is used as Xt (SF of a syndrome)."""
     at: int = 0
-    """The byte of the SIMD register where the element is. A load of the one at 0 clears all bytes behind it."""
+    """The byte offset of the element in the SIMD register. A load at 0 clears all bytes above the element."""
     lane: bool = False
-    """A load leaves the other bytes of the SIMD register alone."""
+    """Whether a load preserves the other bytes of the SIMD register."""
     copies: int = 1
-    """How many times a load puts the element into the register (LD1R)."""
+    """The number of copies of the element that a load writes to the register (LD1R)."""
 
 
 class RegisterOffset(Record):
@@ -43,7 +43,7 @@ class RegisterOffset(Record):
     shift: int
 
     def value(self, gpr: Callable[[int], int]) -> int:
-        """The offset in bytes; ``gpr`` gives X0 to X30."""
+        """Return the offset in bytes; ``gpr`` returns X0 to X30."""
         value = 0 if self.register == _ZERO else gpr(self.register)
         if not self.option & 1:
             value &= _MASK32
@@ -55,31 +55,31 @@ class RegisterOffset(Record):
 class LoadStore(Record):
     """A load or store of registers, in the order of their addresses.
 
-    The access address is the base plus ``offset``. Where base and destination coincide in a form with
-    write-back the architecture leaves the result open; here the write-back comes last.
+    The access address is the base plus ``offset``. If base and destination coincide in a form with write-back, the
+    architecture leaves the result open; here the write-back comes last.
     """
 
     is_load: bool
     transfers: tuple[Transfer, ...]
     base: int
-    """The base register, 31 for SP; without meaning (31) in a literal load."""
+    """The base register, 31 for SP; meaningless (31) in a literal load."""
     writeback: int | None = None
-    """What is added to the base register afterwards, in bytes; None if it keeps its value or a register is added."""
+    """The number of bytes added to the base register afterwards; None if it keeps its value or a register is added."""
     post_index: bool = False
     offset: int | None = 0
-    """Added to the base for the address (0 if post-indexed); None for a register offset, a literal or a base that is
-    authenticated."""
+    """The offset of the address from the base (0 if post-indexed); None for a register offset, a literal or an
+    authenticated base."""
     unprivileged: bool = False
-    """LDTR and STTR: done with the permissions of EL0."""
+    """LDTR and STTR: uses the permissions of EL0."""
     index: RegisterOffset | None = None
     literal: int | None = None
-    """Bytes from the instruction to what it loads."""
+    """The offset in bytes from the instruction to the literal."""
     added_register: int | None = None
     """The general register that is added to the base register afterwards."""
     writes_address: bool = False
-    """The base register gets the access address, of which no more is known than that the core has used it."""
+    """Whether the base register receives the access address, which only the core knows."""
     ordered: bool = False
-    """A load-acquire or store-release, which has to be aligned."""
+    """Whether it is a load-acquire or store-release, which must be aligned."""
 
     @property
     def writes_base(self) -> bool:
@@ -87,7 +87,7 @@ class LoadStore(Record):
         return self.writeback is not None or self.added_register is not None or self.writes_address
 
     def address(self, gpr: Callable[[int], int], sp: int, pc: int) -> int | None:
-        """The access address, with the registers as they are before; None where only the core knows it."""
+        """Return the access address, given the registers before the access; None if only the core knows it."""
         if self.literal is not None:
             return pc + self.literal & MASK64
         base = sp if self.base == SP else gpr(self.base)
@@ -97,7 +97,7 @@ class LoadStore(Record):
 
 
 class Unemulated(Record):
-    """An access to memory that is no plain transfer; ``prefetch`` may be taken for a NOP.
+    """An access to memory that is not a plain transfer; a ``prefetch`` may be treated as a NOP.
 
     ``kind`` is one of ``exclusive``, ``atomic``, ``prefetch``, ``memory tagging``, ``memory copy or set``, ``dc zva``,
     ``64-byte access``, ``load-acquire pair``, ``load-acquire with write-back``, ``SVE or SME`` and ``guarded control

@@ -1,5 +1,5 @@
 """System registers: their encodings, their fields, the values of a field.
 
 What does not belong here: identification registers (`identification`), registers of devices, and syndromes
-(`syndrome`), but for the one by which system registers are named.
+(`syndrome`), except the one that names system registers.
 """

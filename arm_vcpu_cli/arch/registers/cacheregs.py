@@ -54,7 +54,7 @@ class Clidr(Register):
 
 
 class Csselr(Register):
-    """CSSELR_EL1; Level is the cache level less one."""
+    """CSSELR_EL1; Level is the cache level minus one."""
 
     TnD = Field(4, words="allocation tag cache")
     Level = Field(3, 1, words="cache level less one")

@@ -1,9 +1,9 @@
-"""System registers that a modelled CPU has and an emulator need not model: they read as one value for ever.
+"""System registers of a modelled CPU that always read as the same value.
 
-The debug communication channel, which leads nowhere, and the registers of the implementation that kernels and firmware
-read at EL1 (the CPUs' technical reference manuals, DDI 0500, DDI 0488 and 100095, "AArch64 implementation defined
-registers"). Writes of those that can be written are ignored: ACTLR_EL2 and ACTLR_EL3 let EL1 write none of the latter
-after a reset, and firmware, which may say otherwise, does not exist here.
+These are the debug communication channel, to which nothing is connected, and the implementation defined registers that
+kernels and firmware read at EL1 (the CPUs' technical reference manuals, DDI 0500, DDI 0488 and 100095, "AArch64
+implementation defined registers"). Writes of those that can be written are ignored: ACTLR_EL2 and ACTLR_EL3 let EL1
+write none of the latter after a reset, and there is no firmware that could permit it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from arm_vcpu_cli.record import Record
 
 
 class ConstantRegister(Record):
-    """``value`` is what it reads; ``writable`` whether a write is ignored and not undefined."""
+    """``value`` is what a read returns; ``writable``: a write is ignored rather than undefined."""
 
     value: int
     writable: bool = True
@@ -27,7 +27,7 @@ _ZERO: Final = ConstantRegister(0)
 _CLAIM_TAGS: Final = 0xFF
 """DBGCLAIMSET_EL1 always reads as the tags that exist."""
 _NO_DEBUGGER: Final = 0xAA
-"""DBGAUTHSTATUS_EL1: all four kinds of debug from outside are implemented and disabled."""
+"""DBGAUTHSTATUS_EL1: all four kinds of external debug are implemented and disabled."""
 
 _DEBUG: Final[Mapping[SysReg, ConstantRegister]] = MappingProxyType(
     {
@@ -50,7 +50,7 @@ _L2ACTLR, _CPUACTLR, _CPUECTLR, _CPUMERRSR, _L2MERRSR, _CBAR = (
 _L2CTLR, _L2ECTLR = (SysReg(3, 1, 11, 0, op2) for op2 in (2, 3))
 _CPUS_PLACE: Final = 24
 _MOST_CPUS: Final = 4
-"""A cluster of these CPUs has at most four, and L2CTLR_EL1[25:24] one less than it has."""
+"""A cluster of these CPUs has at most four, and L2CTLR_EL1[25:24] is their number minus one."""
 
 _BOTH_PREFETCHES_FURTHEST: Final = 0x1B_0000_0000
 _DEVICE_BUS: Final = 0x10
@@ -61,11 +61,12 @@ _RESET: Final[Mapping[str, Mapping[SysReg, int]]] = MappingProxyType(
         "cortex-a72": {_CPUECTLR: _BOTH_PREFETCHES_FURTHEST, _L2ACTLR: _DEVICE_BUS},
     }
 )
-"""What does not read zero after a reset, by model."""
+"""Registers that do not read as zero after a reset, by model."""
 
 
 def constant_registers(model: str, cluster: int) -> dict[SysReg, ConstantRegister]:
-    """Those of a CPU of that model, in a cluster of so many. Models that are not listed have none of their own."""
+    """Return the constant registers of a CPU model, in a cluster of ``cluster`` CPUs. Models that are not listed add
+    none."""
     registers = dict(_DEBUG)
     reset = _RESET.get(model)
     if reset is not None:

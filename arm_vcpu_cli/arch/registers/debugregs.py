@@ -80,7 +80,7 @@ _WATCHPOINT_CONTROL: Final = """
     2:1 PAC # Exception levels
     0 E = disabled | enabled"""
 
-# The value register of a breakpoint holds an address, or as DBGBCR.BT says a context or a VMID.
+# The value register of a breakpoint holds an address or, depending on DBGBCR.BT, a context or a VMID.
 _BREAKPOINT: Final[Mapping[str, type[Register]]] = MappingProxyType(
     {
         "DBGBVR": declare("DBGBVR", "63:0 VALUE # address, context identifier or VMID, by DBGBCR.BT"),

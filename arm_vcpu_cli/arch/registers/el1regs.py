@@ -78,19 +78,19 @@ class Spsr(Register):
 
     @property
     def el(self) -> int:
-        """The Exception level of an AArch64 mode (M[3:2]); of AArch32, 0 for User and 1 otherwise."""
+        """The Exception level of an AArch64 mode (M[3:2]); for AArch32, 0 for User and 1 otherwise."""
         if self.M & 0x10:
             return 0 if self.M == 0x10 else 1
         return self.M >> 2
 
     @property
     def is_aarch64(self) -> bool:
-        """M[4] (nRW) is 0."""
+        """Whether M[4] (nRW) is 0."""
         return not self.M & 0x10
 
 
 EL1H_MASKED: Final = Spsr.of(D=1, A=1, I=1, F=1, M=0b00101)
-"""PSTATE at EL1 with SP_EL1 and every interrupt masked: where a guest starts, and where an exception to EL1 leads."""
+"""PSTATE at EL1 with SP_EL1 and every interrupt masked, as at the start of a guest and after exception entry to EL1."""
 EL2H_MASKED: Final = EL1H_MASKED.replace(M=0b01001)
 """The same at EL2."""
 
@@ -108,7 +108,7 @@ class Mpidr(Register):
 
     @property
     def affinity(self) -> int:
-        """The affinity bits in their places, as PSCI and the device tree name a PE."""
+        """The affinity bits in place, as PSCI and the device tree identify a PE."""
         return int(self) & AFFINITY_MASK
 
 

@@ -121,7 +121,7 @@ class Vttbr(Register):
 
 
 class Hpfar(Register):
-    """HPFAR_EL2; FIPA holds the faulting IPA from its bit 12 on, from bit 4 on."""
+    """HPFAR_EL2; FIPA, from bit 4 on, holds the faulting IPA from its bit 12 on."""
 
     NS = Field(63, words="the IPA is Non-secure (Secure EL2)")
     FIPA = Field(47, 4, words="faulting IPA, bits 55:12")

@@ -1,7 +1,7 @@
 """The layouts of special-purpose registers, exception registers, software identifiers and timers.
 
-DDI 0487, C5.2 (special-purpose), D24.2 (general system control), D24.10 (timers). A register that is one field, to
-which the manual gives no name, has one that says what it holds.
+DDI 0487, C5.2 (special-purpose), D24.2 (general system control), D24.10 (timers). A register with a single field that
+the Arm ARM does not name has a field named after its content.
 """
 
 from __future__ import annotations
@@ -183,4 +183,4 @@ EXCEPTION_LAYOUTS: Final[Mapping[str, type[Register]]] = MappingProxyType(
         **dict.fromkeys(("SPSR_irq", "SPSR_abt", "SPSR_und", "SPSR_fiq"), Spsr32),
     }
 )
-"""The layouts by name; those of a control register that the exit path uses are with their levels."""
+"""The layouts by name; those of control registers on the exit path are with their levels."""

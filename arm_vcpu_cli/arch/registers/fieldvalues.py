@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Final
 
 WRITE_BACK: Final = 1
-"""Write-back with read and write allocation, as IRGN and ORGN of TCR_ELx and VTCR_EL2 name it."""
+"""Write-back with read and write allocation, as encoded in IRGN and ORGN of TCR_ELx and VTCR_EL2."""
 CACHEABILITY: Final[Mapping[int, str]] = MappingProxyType(
     {
         0: "non-cacheable",

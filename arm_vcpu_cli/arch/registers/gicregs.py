@@ -16,7 +16,7 @@ FIRST_PPI: Final = 16
 FIRST_SPI: Final = 32
 LAST_SPI: Final = 1019
 INTID_SPURIOUS: Final = 1023
-"""What an acknowledge returns while there is nothing to acknowledge; 1020 to 1022 mean nothing at EL1 (2.2.1)."""
+"""The result of an acknowledge while there is nothing to acknowledge; 1020 to 1022 have no meaning at EL1 (2.2.1)."""
 
 
 class GicdCtlr(Register):
@@ -70,7 +70,7 @@ class GicdSpi(Register):
 
 
 class GicdIrouter(Register):
-    """GICD_IROUTER<n>: the PE that SPI n goes to, or with IRM any that takes part (12.9)."""
+    """GICD_IROUTER<n>: the PE that SPI n is routed to, or with IRM any participating PE (12.9)."""
 
     Aff3 = Field(39, 32)
     IRM = Field(31)
@@ -190,7 +190,7 @@ ICC_LAYOUTS: Final[Mapping[str, type[Register]]] = MappingProxyType(
         **{f"ICC_IGRPEN{group}_EL1": IccIgrpen for group in (0, 1)},
     }
 )
-"""The layout of each ICC_*_EL1 register that has fields, by name; ICC_AP<x>R<n>_EL1 have a bit a priority."""
+"""The layout of each ICC_*_EL1 register with fields, by name; ICC_AP<x>R<n>_EL1 have one bit for each priority."""
 
 ICC_REGISTERS: Final[frozenset[SysReg]] = frozenset(
     {*(lookup(name) for name in ICC_LAYOUTS), *(lookup(f"ICC_AP{group}R0_EL1") for group in (0, 1))}

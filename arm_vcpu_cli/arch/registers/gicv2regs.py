@@ -10,9 +10,9 @@ from typing import Final
 from arm_vcpu_cli.arch.bitfield import Field, Register
 
 MAX_CPUS: Final = 8
-"""A list of targets has a bit a PE, and eight bits (4.3.12)."""
+"""A list of targets has one bit for each PE, and eight bits (4.3.12)."""
 INTID_GROUP1: Final = 1022
-"""What an acknowledge of Group 0 returns while the interrupt to acknowledge is of Group 1 (3.2.5)."""
+"""The result of an acknowledge for Group 0 while the pending interrupt is in Group 1 (3.2.5)."""
 
 
 class GicdCtlrV2(Register):
@@ -75,7 +75,7 @@ class GiccBpr(Register):
 
 
 class GiccIntid(Register):
-    """GICC_IAR, GICC_EOIR, GICC_HPPIR, their aliases, and GICC_DIR: CPUID says who sent an SGI (4.4)."""
+    """GICC_IAR, GICC_EOIR, GICC_HPPIR, their aliases, and GICC_DIR: CPUID identifies the sender of an SGI (4.4)."""
 
     WIDTH = 32
     CPUID = Field(12, 10)

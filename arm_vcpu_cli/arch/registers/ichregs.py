@@ -119,4 +119,4 @@ ICH_LAYOUTS: Final[Mapping[str, type[Register]]] = MappingProxyType(
         "ICC_NMIAR1_EL1": IccIntid,
     }
 )
-"""The layouts by name. Bit 63 of the active priorities is there in AP1R0 only, with FEAT_GICv3_NMI."""
+"""The layouts by name. Bit 63 of the active priorities exists only in AP1R0, with FEAT_GICv3_NMI."""

@@ -26,10 +26,10 @@ _STARTS: Final = tuple(start for start, _ in _KINDS)
 
 
 def is_private(intid: int) -> bool:
-    """Whether each PE has an interrupt of its own with that number: an SGI or a PPI."""
+    """Return whether each PE has its own interrupt with that number: an SGI or a PPI."""
     return intid < FIRST_SPI or intid in EXTENDED_PPIS
 
 
 def intid_kind(intid: int) -> str:
-    """``SGI``, ``PPI``, ``SPI`` or ``LPI``; ``special`` for what is no interrupt: 1020 to 1023 and reserved numbers."""
+    """Return ``SGI``, ``PPI``, ``SPI`` or ``LPI``; ``special`` for 1020 to 1023 and reserved numbers."""
     return _KINDS[bisect_right(_STARTS, intid) - 1][1] if intid >= 0 else "special"

@@ -1,12 +1,13 @@
-"""Register layouts written as text, for registers that are only printed: one line a field, as the manual lists them.
+"""Declares register layouts in text, for registers that are only printed: one line for each field, in the Arm ARM's
+order.
 
     31:27 VPMR                        # priority mask
     9     VEOIM = drop and deactivate | drop only
     5:4   SH = 0 none | 2 outer | 3 inner
 
-The bits come first, then the manual's name. After ``=`` stand the names of the values, counted up from 0 or from
-the number before the name; after ``#`` what the field is for. ``;`` separates fields on one line, and a line that
-does not begin with a number goes on with the one before.
+The bits come first, then the Arm ARM's name. The names of the values follow ``=``, counted up from 0 or from the number
+before a name; the purpose of the field follows ``#``. ``;`` separates fields on one line, and a line that does not
+begin with a number continues the previous one.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ _VALUE: Final = re.compile(r"(?:(?P<number>0x[0-9a-fA-F]+|\d+)\s+)?(?P<name>.*)"
 
 
 def declare(name: str, text: str, *, width: int = 64) -> type[Register]:
-    """The layout that the text describes. ValueError: a line that is no field, and what ``Register`` refuses."""
+    """Return the layout that the text describes. Raises ValueError for a line that is not a field, and as ``Register``
+    does."""
     body: dict[str, object] = {"WIDTH": width}
     for line in re.split(r";|\n(?=\s*\d)", text):
         if not line.strip():
@@ -42,7 +44,8 @@ def declare(name: str, text: str, *, width: int = 64) -> type[Register]:
 
 
 def declare_bits(name: str, msb: int, names: str) -> type[Register]:
-    """A layout of single bits from ``msb`` down, by name; ``-`` stands for a reserved bit, ``-n`` for n of them."""
+    """Return a layout of single bits from ``msb`` down, by name; ``-`` stands for a reserved bit, ``-n`` for n of
+    them."""
     body: dict[str, object] = {}
     bit = msb
     for word in names.split():

@@ -60,22 +60,22 @@ class SysReg(NamedTuple):
 
     @property
     def packed(self) -> int:
-        """op0 to op2 one after the other, 16 bits: bits [20:5] of the MRS of the register, with both bits of op0."""
+        """op0 to op2 concatenated, 16 bits: bits [20:5] of the register's MRS, with both bits of op0."""
         return (((self.op0 << 3 | self.op1) << 4 | self.crn) << 4 | self.crm) << 3 | self.op2
 
     @property
     def name(self) -> str:
-        """The architecture's name, or the generic one: ``HCR_EL2``, ``DC ZVA``, ``S3_0_C12_C12_5``."""
+        """The architectural name, or else the generic one: ``HCR_EL2``, ``DC ZVA``, ``S3_0_C12_C12_5``."""
         return NAMES.get(self) or self.generic_name
 
     @property
     def generic_name(self) -> str:
-        """``S<op0>_<op1>_C<n>_C<m>_<op2>``, which every assembler takes."""
+        """``S<op0>_<op1>_C<n>_C<m>_<op2>``, which every assembler accepts."""
         return f"S{self.op0}_{self.op1}_C{self.crn}_C{self.crm}_{self.op2}"
 
     @classmethod
     def from_iss(cls, iss: int) -> SysReg:
-        """The register that an ISS of EC 0x18 names; Rt and the direction are ignored."""
+        """Return the register that an ISS of EC 0x18 names; Rt and the direction are ignored."""
         named = SystemMoveIss(iss & ISS_MASK)
         return cls(named.Op0, named.Op1, named.CRn, named.CRm, named.Op2)
 
@@ -91,12 +91,12 @@ def _expand(table: Mapping[tuple[int, int, int], str]) -> Iterator[tuple[str, Sy
                 yield name, _new(SysReg, (op0, op1, crn, int(crm), int(op2)))
 
 
-# Every process makes hundreds of them, which a constructor with five arguments would take twice as long for.
+# Every process creates hundreds of them, which would take twice as long with a constructor of five arguments.
 _new: Final = tuple.__new__
 
 
 def _run(name: str, op0: int, op1: int, crn: int, crm: int, op2: int) -> Iterator[tuple[str, SysReg]]:
-    """The registers of a name with a run of numbers in it, ``DBGBVR#0-15_EL1``."""
+    """Yield the registers of a name with a run of numbers in it, ``DBGBVR#0-15_EL1``."""
     before, _, numbers = name.partition("#")
     length = len(numbers) - len(numbers.lstrip("0123456789-"))
     first, _, last = numbers[:length].partition("-")
@@ -118,7 +118,7 @@ def _all_registers() -> Iterator[tuple[str, SysReg]]:
         yield name, reg
         if reg.crn == 8:
             yield f"{name}NXS", reg._replace(crn=9)
-    # The virtual CPU interface answers to the encodings of the physical one (GICv3, IHI 0069, 12.5).
+    # The virtual CPU interface uses the encodings of the physical one (GICv3, IHI 0069, 12.5).
     for name, reg in el1:
         if name.startswith("ICC_") and "SGI" not in name and name != "ICC_SRE_EL1":
             yield f"ICV_{name[4:]}", reg
@@ -134,14 +134,14 @@ _GENERIC: Final = r"(?i)S([0-3])_([0-7])_C(\d|1[0-5])_C(\d|1[0-5])_([0-7])"
 
 
 def is_generic(name: str) -> bool:
-    """Whether this is a generic name, ``S<op0>_<op1>_C<n>_C<m>_<op2>``."""
+    """Return whether this is a generic name, ``S<op0>_<op1>_C<n>_C<m>_<op2>``."""
     return re.fullmatch(_GENERIC, name) is not None
 
 
 def lookup(name: str) -> SysReg:
-    """The register of a name in either case, or of a generic name ``S3_0_C12_C12_5``.
+    """Return the register of a name in either case, or of a generic name ``S3_0_C12_C12_5``.
 
-    KeyError, with the closest names in its message, if there is none.
+    Raises KeyError, with the closest names in its message, if there is none.
     """
     exact = SYSREGS.get(name)
     if exact is not None:
@@ -194,7 +194,7 @@ _SYSTEM_OPCODE: Final = 0b11_0101_0100
 
 @lru_cache(maxsize=4096)
 def decode_system_move(insn: int) -> SystemMove | None:
-    """MRS, MSR (register), SYS or SYSL of an instruction word; None for everything else."""
+    """Decode MRS, MSR (register), SYS or SYSL from an instruction word; None for everything else."""
     word = _SystemWord(insn)
     if word.OPCODE != _SYSTEM_OPCODE or word.op0 == 0:
         return None
@@ -202,7 +202,7 @@ def decode_system_move(insn: int) -> SystemMove | None:
 
 
 def encode_system_move(move: SystemMove) -> int:
-    """The instruction word of a move; ValueError if ``rt`` does not fit."""
+    """Return the instruction word of a move. Raises ValueError if ``rt`` does not fit."""
     reg = move.reg
     return int(
         _SystemWord.of(

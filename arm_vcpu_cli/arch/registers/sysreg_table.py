@@ -1,7 +1,7 @@
 """The encodings of system registers and system instructions, as data (DDI 0487, chapters C5 and D24).
 
-Each key is (op0, op1, CRn); the text under it lists ``NAME CRm op2``. A name that ends in ``#first-last``
-stands for a run of registers: the number goes in place of ``#…`` and op2 (then CRm) counts up with it.
+Each key is (op0, op1, CRn); the text under it lists ``NAME CRm op2``. A name that ends in ``#first-last`` stands for a
+run of registers: the number replaces ``#…`` and op2 (then CRm) counts up with it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The layouts of the control and translation registers of EL2 and EL3, and of late ones of EL1 (DDI 0487, D24.2).
 
-What the exit path and the walks use is in ``el1regs`` and ``el2regs``.
+Those of the exit path and the walks are in ``el1regs`` and ``el2regs``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from arm_vcpu_cli.arch.registers.layouttext import declare
 
 
 class SctlrEl2(Sctlr):
-    """SCTLR_EL2; the controls of EL0 count only with HCR_EL2.E2H = TGE = 1."""
+    """SCTLR_EL2; the controls of EL0 have an effect only with HCR_EL2.E2H = TGE = 1."""
 
     BT1 = None  # type: ignore[assignment]
     UMA = None  # type: ignore[assignment]
@@ -79,7 +79,7 @@ HOST_TRAPS: Final[Mapping[int, str]] = MappingProxyType(
 
 
 class CptrE2h(Cpacr):
-    """CPTR_EL2 with HCR_EL2.E2H = 1: where CPACR_EL1 has its fields, for EL2, EL1 and EL0."""
+    """CPTR_EL2 with HCR_EL2.E2H = 1: the fields have the places of those in CPACR_EL1, for EL2, EL1 and EL0."""
 
     TCPAC = Field(31, words="trap CPACR_EL1")
     TAM = Field(30, words="trap the activity monitors")
@@ -275,4 +275,4 @@ TRANSLATION_LAYOUTS: Final[Mapping[str, type[Register]]] = MappingProxyType(
 E2H_LAYOUTS: Final[Mapping[str, type[Register]]] = MappingProxyType(
     {"CPTR_EL2": CptrE2h, "CNTHCTL_EL2": CnthctlE2h, "TCR_EL2": Tcr, "TTBR0_EL2": Ttbr}
 )
-"""The layouts that registers of EL2 have with HCR_EL2.E2H = 1 (FEAT_VHE)."""
+"""The layouts of EL2 registers with HCR_EL2.E2H = 1 (FEAT_VHE)."""

@@ -1,7 +1,7 @@
 """The registers that trap single instructions and registers of EL1 and EL0 to EL2 (DDI 0487, D24.2).
 
-Most belong to FEAT_FGT and FEAT_FGT2, HCRX_EL2 to FEAT_HCX. A set bit of the fine-grained traps traps, except in a
-field whose name begins with n: there a clear bit traps.
+Most belong to FEAT_FGT and FEAT_FGT2, HCRX_EL2 to FEAT_HCX. In the fine-grained traps, a set bit enables the trap,
+except in a field whose name begins with n, where a clear bit does.
 """
 
 from __future__ import annotations
@@ -113,4 +113,4 @@ TRAP_LAYOUTS: Final[Mapping[str, type[Register]]] = MappingProxyType(
         **{name: declare_bits(name, 63, names) for name, names in _BITS.items()},
     }
 )
-"""The layouts of the trap registers beside HCR_EL2, CPTR_EL2, MDCR_EL2 and CNTHCTL_EL2."""
+"""The layouts of the trap registers other than HCR_EL2, CPTR_EL2, MDCR_EL2 and CNTHCTL_EL2."""

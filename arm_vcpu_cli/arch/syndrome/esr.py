@@ -1,6 +1,6 @@
-"""ESR_ELx: exception classes, syndromes decoded into what a handler needs, and syndromes encoded.
+"""ESR_ELx: exception classes, decoded syndromes for handlers, and encoded syndromes.
 
-DDI 0487, D24.2, ESR_EL1 and ESR_EL2. Decoding never raises on a value of 64 bits.
+DDI 0487, D24.2, ESR_EL1 and ESR_EL2. Decoding never raises on a 64-bit value.
 """
 
 from __future__ import annotations
@@ -177,7 +177,7 @@ ISS_LAYOUTS: Final[Mapping[int, type[Register]]] = MappingProxyType(
         ExceptionClass.PMU: iss.PmuIss,
     }
 )
-"""The layout of the ISS by exception class; classes that are missing have no syndrome."""
+"""The layout of the ISS by exception class; classes that are missing have no ISS."""
 
 
 class Esr(Register):
@@ -189,28 +189,28 @@ class Esr(Register):
     ISS = Field(24, 0, words="syndrome of the class")
 
 
-# For the exit path, where reading a field by its declaration would take too long.
+# For the exit path, where reading a field through its declaration would take too long.
 EC_SHIFT: Final = Esr.EC.lsb
 _EC_MASK: Final = Esr.EC.mask
 _ISS_MASK: Final = Esr.ISS.mask
 
 
 def exception_class(esr: int) -> int:
-    """ESR_ELx.EC as a number; it need not be a member of ``ExceptionClass``."""
+    """Return ESR_ELx.EC as a number, which need not be a member of ``ExceptionClass``."""
     return esr >> EC_SHIFT & _EC_MASK
 
 
 def iss_layout(esr: int) -> Register:
-    """The ISS of a syndrome in the layout of its exception class; ``Iss`` where there is none."""
+    """Return the ISS of a syndrome in the layout of its exception class; ``Iss`` if there is none."""
     return ISS_LAYOUTS.get(exception_class(esr), iss.Iss)(esr & _ISS_MASK)
 
 
 @lru_cache(maxsize=4096)
 def describe_esr(esr: int) -> str:
-    """A syndrome in one line: ``EC=0x24 (Data Abort …) IL=1 ISV=1 … DFSC=0x07 (translation fault, level 3)``.
+    """Return a syndrome in one line: ``EC=0x24 (Data Abort …) IL=1 ISV=1 … DFSC=0x07 (translation fault, level 3)``.
 
-    Fields that are zero are left out, except EC, IL and those whose zero has a meaning of its own. An
-    exception class that the manual does not define reads ``EC=0x2e(?)``. Never raises for 0 <= esr < 2**64.
+    Zero fields are omitted, except EC, IL and those whose zero has a meaning. An exception class that the Arm ARM does
+    not define reads ``EC=0x2e(?)``. Never raises for 0 <= esr < 2**64.
     """
     syndrome = Esr(esr)
     parts = [f"EC={Esr.EC.text(syndrome.EC)}", f"IL={syndrome.IL}"]
@@ -231,31 +231,31 @@ def describe_esr(esr: int) -> str:
 
 
 class DataAbort(Record):
-    """A data abort (EC 0x24, 0x25); ``size`` to ``acquire_release`` count only if ``valid``."""
+    """A data abort (EC 0x24, 0x25); ``size`` to ``acquire_release`` apply only if ``valid``."""
 
     valid: bool
-    """ISV: the syndrome describes the instruction."""
+    """ISV: whether the syndrome describes the instruction."""
     size: int
     """Bytes accessed: 1, 2, 4 or 8."""
     sign_extend: bool
     register: int
     """SRT, the register transferred, 0 to 31; 31 is XZR."""
     is_64bit: bool
-    """SF: the register is 64 bits wide."""
+    """SF: whether the register is 64 bits wide."""
     acquire_release: bool
     is_write: bool
     """WnR. Cache maintenance and address translation instructions count as writes."""
     cache_maintenance: bool
-    """CM: the abort comes from a cache maintenance or address translation instruction."""
+    """CM: whether the abort comes from a cache maintenance or address translation instruction."""
     stage1_walk: bool
-    """S1PTW: the stage-2 fault was met by the walk of the stage-1 tables."""
+    """S1PTW: whether the stage-2 fault occurred in the walk of the stage-1 tables."""
     far_valid: bool
-    """Not FnV; for a fault other than a synchronous external abort the address is always valid."""
+    """Not FnV; for faults other than a synchronous external abort the address is always valid."""
     external: bool
-    """A synchronous external abort."""
+    """Whether it is a synchronous external abort."""
     fault_status: int
     level: int
-    """The level of the walk, 0 to 3; -1 where the fault has none."""
+    """The level of the walk, 0 to 3; -1 if the fault has none."""
     is_translation: bool
     is_permission: bool
     is_access_flag: bool
@@ -263,7 +263,7 @@ class DataAbort(Record):
 
 @lru_cache(maxsize=4096)
 def decode_data_abort(esr: int) -> DataAbort:
-    """The ISS of a data abort; the exception class is not checked."""
+    """Decode the ISS of a data abort; the exception class is not checked."""
     syndrome = iss.DataAbortIss(esr & _ISS_MASK)
     code = syndrome.DFSC
     return DataAbort(
@@ -301,7 +301,7 @@ class InstructionAbort(Record):
 
 @lru_cache(maxsize=1024)
 def decode_instruction_abort(esr: int) -> InstructionAbort:
-    """The ISS of an instruction abort; the exception class is not checked."""
+    """Decode the ISS of an instruction abort; the exception class is not checked."""
     syndrome = iss.InstructionAbortIss(esr & _ISS_MASK)
     code = syndrome.IFSC
     return InstructionAbort(
@@ -326,7 +326,7 @@ class SystemTrap(Record):
 
 @lru_cache(maxsize=4096)
 def decode_system_trap(esr: int) -> SystemTrap:
-    """The ISS of EC 0x18; the exception class is not checked."""
+    """Decode the ISS of EC 0x18; the exception class is not checked."""
     syndrome = SystemMoveIss(esr & _ISS_MASK)
     return SystemTrap(SysReg.from_iss(syndrome), syndrome.Rt, bool(syndrome.Direction))
 
@@ -345,35 +345,36 @@ def data_abort_esr(
     cm: int = 0,
     fnv: int = 0,
 ) -> int:
-    """The syndrome of a data abort without instruction syndrome (ISV = 0), as at EL1."""
+    """Return the syndrome of a data abort without instruction syndrome (ISV = 0), as at EL1."""
     ec = ExceptionClass.DATA_ABORT if same_el else ExceptionClass.DATA_ABORT_LOWER
     layout = iss.DataAbortIss.of(FnV=fnv, CM=cm, S1PTW=s1ptw, WnR=int(is_write), DFSC=fault_status)
     return _esr(ec, layout, il)
 
 
 def instruction_abort_esr(same_el: bool, fault_status: int, *, il: int = 1, s1ptw: int = 0, fnv: int = 0) -> int:
-    """The syndrome of an instruction abort."""
+    """Return the syndrome of an instruction abort."""
     ec = ExceptionClass.INSTRUCTION_ABORT if same_el else ExceptionClass.INSTRUCTION_ABORT_LOWER
     return _esr(ec, iss.InstructionAbortIss.of(FnV=fnv, S1PTW=s1ptw, IFSC=fault_status), il)
 
 
 def serror_esr(syndrome: int) -> int:
-    """The syndrome of an SError interrupt with that ISS (25 bits)."""
+    """Return the syndrome of an SError interrupt with a 25-bit ISS."""
     return _esr(ExceptionClass.SERROR, syndrome)
 
 
 def stack_alignment_esr() -> int:
-    """The syndrome of an SP alignment fault."""
+    """Return the syndrome of an SP alignment fault."""
     return _esr(ExceptionClass.SP_ALIGNMENT, 0, 1)
 
 
 def undefined_esr(il: int = 1) -> int:
-    """The syndrome of an undefined instruction: EC 0. The manual sets IL to 1 for it, whatever its length."""
+    """Return the syndrome of an undefined instruction: EC 0. The architecture sets IL to 1 for it, whatever its
+    length."""
     return _esr(ExceptionClass.UNKNOWN, 0, il)
 
 
 def system_trap_esr(move: SystemMove) -> int:
-    """The syndrome of a trapped MRS, MSR or system instruction."""
+    """Return the syndrome of a trapped MRS, MSR or system instruction."""
     named = SystemMoveIss(move.reg.iss)
     return _esr(ExceptionClass.SYSTEM, named.replace(Rt=move.rt, Direction=int(move.is_read)))
 
@@ -383,10 +384,10 @@ _FAULT_STATUS: Final = int(iss.DataAbortIss.of(DFSC=iss.DataAbortIss.DFSC.mask))
 
 
 def without_isv(esr: int) -> int:
-    """The syndrome of a data abort that does not describe the instruction: ISV and ISS[23:14] are 0."""
+    """Return the syndrome of a data abort without the description of the instruction: ISV and ISS[23:14] are 0."""
     return esr & ~_INSTRUCTION_SYNDROME
 
 
 def with_fault_status(esr: int, fault_status: int) -> int:
-    """The syndrome of a data or instruction abort with another DFSC or IFSC (6 bits)."""
+    """Return the syndrome of a data or instruction abort with another 6-bit DFSC or IFSC."""
     return esr & ~_FAULT_STATUS | fault_status

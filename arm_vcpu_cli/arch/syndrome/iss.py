@@ -1,6 +1,6 @@
-"""The layouts of ESR_ELx.ISS (DDI 0487, D24.2, ESR_EL1); ``esr`` says which exception class has which.
+"""The layouts of ESR_ELx.ISS (DDI 0487, D24.2, ESR_EL1); ``esr`` maps exception classes to them.
 
-That of EC 0x18 is ``registers.sysreg.SystemMoveIss``, since system registers are named by it.
+That of EC 0x18 is ``registers.sysreg.SystemMoveIss``, because it also names system registers.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ GCS_INSTRUCTIONS: Final[Mapping[int, str]] = MappingProxyType(
 
 
 class Iss(Register):
-    """A syndrome of 25 bits that no layout describes."""
+    """A 25-bit ISS that no layout describes."""
 
     WIDTH = 25
     ISS = Field(24, 0)
@@ -188,7 +188,7 @@ class TstartIss(Register):
 
 
 class PointerAuthFailIss(Register):
-    """EC 0x1C: a failed pointer authentication; the manual leaves the two bits without names."""
+    """EC 0x1C: a failed pointer authentication; the Arm ARM does not name the two bits."""
 
     WIDTH = 25
     DATA_KEY = Field(1, values={0: "instruction key", 1: "data key"}, words="key kind")
@@ -234,7 +234,7 @@ class InstructionAbortIss(Register):
 
 
 class DataAbortIss(Register):
-    """EC 0x24 and 0x25: a data abort. SAS is the log2 of the size in bytes; SAS to AR count only with ISV."""
+    """EC 0x24 and 0x25: a data abort. SAS is the log2 of the size in bytes; SAS to AR apply only with ISV."""
 
     WIDTH = 25
     ISV = Field(24, words="the instruction is described")
@@ -269,7 +269,7 @@ class MemoryOperationIss(Register):
 
 
 class FpExceptionIss(Register):
-    """EC 0x28 and 0x2C: a trapped floating-point exception; the flags count only with TFV."""
+    """EC 0x28 and 0x2C: a trapped floating-point exception; the flags apply only with TFV."""
 
     WIDTH = 25
     TFV = Field(23, words="the flags are valid")
@@ -311,7 +311,7 @@ class BreakpointIss(Register):
 
 
 class SoftwareStepIss(Register):
-    """EC 0x32 and 0x33: software step; EX counts only with ISV."""
+    """EC 0x32 and 0x33: software step; EX applies only with ISV."""
 
     WIDTH = 25
     ISV = Field(24, words="EX is valid")

@@ -1,7 +1,7 @@
 """Layouts of the syndrome that depend on more than its exception class, and those of ISS2 (DDI 0487, D24.2, ESR_EL1).
 
-``esr.ISS_LAYOUTS`` has one layout for each class, as the exit path wants it. For a reader of a value the fields of a
-data abort depend on ISV and the fault status, those of an SError on IDS.
+``esr.ISS_LAYOUTS`` has one layout for each class, for the exit path. For a reader of a value, the fields of a data
+abort depend on ISV and the fault status, those of an SError on IDS.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LOAD_STORE_TYPES: Final[Mapping[int, str]] = MappingProxyType(
 
 
 class DataAbort64ByteIss(iss.DataAbortIss):
-    """A data abort that is no external abort: LST in the place of SET."""
+    """A data abort other than an external abort, with LST in place of SET."""
 
     SET = None  # type: ignore[assignment]
     LST = Field(12, 11, values=LOAD_STORE_TYPES, words="64-byte access (FEAT_LS64)")
@@ -50,7 +50,7 @@ class DataAbortNoIsvIss(DataAbortExternalNoIsvIss):
 
 
 class InstructionAbortNoSetIss(iss.InstructionAbortIss):
-    """An instruction abort that is no external abort: SET is RES0."""
+    """An instruction abort other than an external abort: SET is RES0."""
 
     SET = None  # type: ignore[assignment]
 
@@ -128,7 +128,8 @@ _WITHOUT_SYNDROME: Final = frozenset(
 
 
 def iss_of(esr: int) -> Register:
-    """The ISS of a syndrome in the layout that its class and its own bits ask for; ``iss.Iss`` where there is none."""
+    """Return the ISS of a syndrome in the layout that its class and its own bits select; ``iss.Iss`` if there is
+    none."""
     syndrome = Esr(esr)
     value = syndrome.ISS
     layout = ISS_LAYOUTS.get(syndrome.EC, NoIss if syndrome.EC in _WITHOUT_SYNDROME else iss.Iss)
@@ -142,7 +143,7 @@ def iss_of(esr: int) -> Register:
 
 
 def iss2_of(esr: int) -> Register | None:
-    """ISS2 in the layout of the exception class; None where the class leaves it RES0."""
+    """Return ISS2 in the layout of the exception class; None if it is RES0 in that class."""
     syndrome = Esr(esr)
     layout = ISS2_LAYOUTS.get(syndrome.EC)
     return None if layout is None else layout(syndrome.ISS2)

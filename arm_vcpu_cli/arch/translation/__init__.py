@@ -1,4 +1,4 @@
-"""Translation tables of both stages: descriptors, walks, what two stages combine to, where a fault was.
+"""Translation tables of both stages: descriptors, walks, the combination of both stages, the place of a fault.
 
-What does not belong here: making tables for a guest, which is the vCPU's stage 2.
+What does not belong here: creating tables for a guest, which the vCPU's stage 2 does.
 """

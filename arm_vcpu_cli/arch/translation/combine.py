@@ -17,7 +17,7 @@ _SHARED_MOST: Final[Mapping[int, int]] = MappingProxyType(
 
 
 def combine_memory(stage1: MemoryType, stage2: MemoryType) -> MemoryType:
-    """The memory type of both stages without FEAT_S2FWB: Device wins, and the lesser cacheability."""
+    """Combine the memory types of both stages without FEAT_S2FWB: Device wins, else the lesser cacheability."""
     if MemoryType.NORMAL_MIXED in (stage1, stage2):
         other = stage2 if stage1 is MemoryType.NORMAL_MIXED else stage1
         return other if other.is_device or other is MemoryType.NORMAL_NC else MemoryType.NORMAL_MIXED
@@ -25,7 +25,8 @@ def combine_memory(stage1: MemoryType, stage2: MemoryType) -> MemoryType:
 
 
 def combine_shareability(memory: MemoryType, stage1: int, stage2: int) -> int:
-    """SH of both stages: the wider; Device and non-cacheable memory is outer shareable whatever the fields say."""
+    """Combine SH of both stages: the wider; Device and non-cacheable memory is outer shareable whatever the fields
+    are."""
     if memory.is_device or memory is MemoryType.NORMAL_NC:
         return OUTER_SHAREABLE
     return max(stage1, stage2, key=lambda value: _SHARED_MOST[value & 3])

@@ -1,4 +1,4 @@
-"""Which controls of stage 1 a PE has: what its ID registers do not announce is RES0 or reserved, and does nothing
+"""The stage-1 controls of a PE: a control that its ID registers do not announce is RES0 or reserved, and has no effect
 (DDI 0487, D24.2, TCR_EL1 and SCTLR_EL1)."""
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ _PAN3: Final = 3
 _ACCESS_FLAG, _DIRTY_STATE = 1, 2
 _GRANULES_TG0: Final = (12, 16, 14, 16)
 _GRANULES_TG1: Final = (12, 14, 12, 16)
-"""log2 of the granule by TCR_EL1.TG0 and TG1. A reserved value selects some size that is implemented."""
+"""log2 of the granule by TCR_EL1.TG0 and TG1. A reserved value selects an implemented size."""
 
 
 class Stage1Controls(Record):
-    """The controls that have an effect: bits of registers. ``granules`` has the sizes of pages as their log2."""
+    """The controls that have an effect, as register bits. ``granules`` has the log2 of the page sizes."""
 
     tcr: int
     sctlr: int
@@ -37,7 +37,7 @@ class Stage1Controls(Record):
         return PA_RANGE_BITS[self.pa_range]
 
     def effective_tcr(self, value: int) -> int:
-        """TCR_EL1 as the PE takes it."""
+        """Return TCR_EL1 as the PE applies it."""
         tcr = Tcr(value & self.tcr)
         fields = {"IPS": min(tcr.IPS, self.pa_range)}
         # A size that is not implemented selects one that is.
@@ -48,12 +48,12 @@ class Stage1Controls(Record):
         return int(tcr.replace(**fields))
 
     def effective_sctlr(self, value: int) -> int:
-        """SCTLR_EL1 as the PE takes it, as far as translation is concerned."""
+        """Return SCTLR_EL1 as the PE applies it, as far as translation is concerned."""
         return value & self.sctlr
 
 
 def stage1_controls(*, mmfr0: int, mmfr1: int, mmfr2: int, isar1: int) -> Stage1Controls:
-    """What a PE with these ID registers has."""
+    """Return the controls of a PE with these ID registers."""
     sizes, features, more = Aa64Mmfr0(mmfr0), Aa64Mmfr1(mmfr1), Aa64Mmfr2(mmfr2)
     authentication = Aa64Isar1(isar1)
     absent = Tcr.of(

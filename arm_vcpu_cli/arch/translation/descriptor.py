@@ -37,7 +37,7 @@ class Stage2Leaf(Register):
     """A stage-2 block or page descriptor. S2AP is {write, read}; XN[1] (bit 54) forbids execution.
 
     XN[0] (bit 53) has a meaning only with FEAT_XNX and is left zero. OnDemand is one of the bits for software: the
-    guest may execute from here and has not done so yet; XN is set for the fault that shows when it does.
+    guest may execute from here but has not done so yet; XN is set so that the first execution faults.
     """
 
     AssuredOnly = Field(58)
@@ -91,7 +91,7 @@ class Stage1Table(Register):
 
 
 class Stage2Attributes(NamedTuple):
-    """What stage 2 permits at an address, and the type of memory that it says is there."""
+    """The permissions of stage 2 at an address, and its memory type."""
 
     read: bool
     write: bool
@@ -100,7 +100,7 @@ class Stage2Attributes(NamedTuple):
 
 
 class TableDescriptor(Record):
-    """The next table's address."""
+    """A table descriptor with the next table's address."""
 
     address: int
 
@@ -122,15 +122,16 @@ class LeafDescriptor(Record):
 
 
 def leaf_size(level: int) -> int:
-    """Bytes that one descriptor of the level covers with the 4 KiB granule: 512 GiB, 1 GiB, 2 MiB, 4 KiB."""
+    """Return the size in bytes that a descriptor of the level covers with the 4 KiB granule: 512 GiB, 1 GiB, 2 MiB, 4
+    KiB."""
     return 1 << (PAGE_SHIFT + STRIDE * (LAST_LEVEL - level))
 
 
 def stage2_leaf(level: int, pa: int, attributes: Stage2Attributes, *, on_demand: bool = False) -> int:
-    """The descriptor of a 1 GiB or 2 MiB block (levels 1, 2) or a 4 KiB page (level 3), with AF = 1.
+    """Return the descriptor of a 1 GiB or 2 MiB block (levels 1, 2) or a 4 KiB page (level 3), with AF = 1.
 
-    Normal memory is inner shareable. ``on_demand``: where execution is permitted, the first one is to fault.
-    ValueError: no leaf at that level, ``pa`` misaligned or beyond 48 bits, or a memory type that has no encoding.
+    Normal memory is inner shareable. ``on_demand``: the first permitted execution faults. Raises ValueError: no leaf at
+    that level, ``pa`` misaligned or beyond 48 bits, or a memory type without an encoding.
     """
     if not 1 <= level <= LAST_LEVEL:
         raise ValueError(f"no block or page descriptors at level {level} with the 4 KiB granule")
@@ -142,8 +143,8 @@ def stage2_leaf(level: int, pa: int, attributes: Stage2Attributes, *, on_demand:
 def stage2_leaves(
     level: int, first: int, count: int, pa: int, attributes: Stage2Attributes, *, on_demand: bool = False
 ) -> bytes:
-    """A table of which ``count`` entries from ``first`` on are leaves for neighbouring addresses from ``pa`` on, and
-    the others are invalid. ValueError as for :func:`stage2_leaf`."""
+    """Return a table in which ``count`` entries from ``first`` on are leaves for consecutive addresses from ``pa`` on,
+    and the others are invalid. Raises ValueError as :func:`stage2_leaf` does."""
     if not count:
         return bytes(TABLE.size)
     span = leaf_size(level)
@@ -152,7 +153,7 @@ def stage2_leaves(
     return TABLE.pack(*bytes(first), *leaves, *bytes(ENTRIES - first - count))
 
 
-# A region is mapped by hundreds of leaves that differ in their addresses alone.
+# A region is mapped by hundreds of leaves that differ only in their addresses.
 @lru_cache(maxsize=64)
 def _leaf_without_address(level: int, attributes: Stage2Attributes, on_demand: bool) -> int:
     memattr = STAGE2_MEMATTR.get(attributes.memory)
@@ -172,9 +173,9 @@ def _leaf_without_address(level: int, attributes: Stage2Attributes, on_demand: b
 
 
 def stage2_table(pa: int, *, on_demand: bool = False) -> int:
-    """The descriptor of a next-level table; ValueError if ``pa`` is not page aligned or beyond 48 bits.
+    """Return the descriptor of a next-level table. Raises ValueError if ``pa`` is not page aligned or beyond 48 bits.
 
-    ``on_demand``: the table maps what a block would, and is there because some of it is executable on demand.
+    ``on_demand``: the table replaces a block, because some of it is executable on demand.
     """
     if pa & ~OUTPUT_MASK:
         raise ValueError(f"table address {pa:#x} is misaligned or beyond 48 bits")
@@ -182,7 +183,7 @@ def stage2_table(pa: int, *, on_demand: bool = False) -> int:
 
 
 def without_demand(level: int, descriptor: int, first_entry: Callable[[int], int | None]) -> int:
-    """What the descriptor of a block or page would be if no execution were on demand; any other as it is.
+    """Return the descriptor of a block or page as if no execution were on demand; any other unchanged.
 
     ``first_entry`` reads the word at the address of a table.
     """
@@ -197,7 +198,7 @@ def without_demand(level: int, descriptor: int, first_entry: Callable[[int], int
 
 
 def decode_stage2(level: int, descriptor: int) -> TableDescriptor | LeafDescriptor | None:
-    """A stage-2 descriptor as the walk reads it; None if it is invalid at that level."""
+    """Decode a stage-2 descriptor as the walk reads it; None if it is invalid at that level."""
     kind = descriptor & 3
     if not kind & VALID:
         return None
@@ -213,7 +214,7 @@ def decode_stage2(level: int, descriptor: int) -> TableDescriptor | LeafDescript
 # As for encoding.
 @lru_cache(maxsize=64)
 def _all_but_address(descriptor: int) -> tuple[Stage2Attributes, bool, int, bool, bool]:
-    """The fields of a leaf from its attributes on."""
+    """Return the fields of a leaf from its attributes on."""
     leaf = Stage2Leaf(descriptor)
     attributes = Stage2Attributes(
         read=bool(leaf.S2AP & 1),

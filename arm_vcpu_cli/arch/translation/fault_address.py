@@ -1,4 +1,4 @@
-"""Where a stage-2 fault was: FAR_EL2 and HPFAR_EL2 hold the halves of the address."""
+"""The address of a stage-2 fault, whose halves are in FAR_EL2 and HPFAR_EL2."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from arm_vcpu_cli.arch.translation.descriptor import PAGE_SHIFT, PAGE_SIZE
 PAGE_OFFSET: Final = PAGE_SIZE - 1
 FIPA: Final = Hpfar.FIPA.mask << Hpfar.FIPA.lsb
 FIPA_TO_ADDRESS: Final = PAGE_SHIFT - Hpfar.FIPA.lsb
-"""HPFAR_EL2.FIPA in place, and how far it is shifted to become an address."""
+"""The shift from HPFAR_EL2.FIPA in place to an address."""
 
 
 def fault_ipa(hpfar: int, far: int) -> int:
-    """The IPA of a stage-2 fault: HPFAR_EL2.FIPA has the page, FAR_EL2 the offset. It is on the exit path."""
+    """Return the IPA of a stage-2 fault: HPFAR_EL2.FIPA has the page, FAR_EL2 the offset. Used on the exit path."""
     return (hpfar & FIPA) << FIPA_TO_ADDRESS | far & PAGE_OFFSET

@@ -9,7 +9,7 @@ from typing import Final
 
 
 class Access(Enum):
-    """What a PE does with an address."""
+    """The kind of access to an address."""
 
     READ = "read"
     WRITE = "write"
@@ -31,7 +31,7 @@ class MemoryType(Enum):
 
     @property
     def is_device(self) -> bool:
-        """One of the four Device types."""
+        """Whether it is one of the four Device types."""
         return self.value.startswith("Device")
 
 
@@ -42,7 +42,7 @@ DEVICE_TYPES: Final = (
     MemoryType.DEVICE_GRE,
 )
 
-# How two bits of MemAttr name a cacheability at stage 2: outer in [3:2], inner in [1:0]; 0b00 is Device.
+# The cacheabilities that two bits of MemAttr encode at stage 2: outer in [3:2], inner in [1:0]; 0b00 is Device.
 _STAGE2_CACHEABILITY: Final[Mapping[int, MemoryType]] = MappingProxyType(
     {1: MemoryType.NORMAL_NC, 2: MemoryType.NORMAL_WT, 3: MemoryType.NORMAL}
 )
@@ -57,7 +57,7 @@ STAGE2_MEMATTR: Final[Mapping[MemoryType, int]] = MappingProxyType(
 
 
 def stage2_memory_type(memattr: int) -> MemoryType:
-    """The memory type of MemAttr[3:0] without FEAT_S2FWB."""
+    """Return the memory type of MemAttr[3:0] without FEAT_S2FWB."""
     outer, inner = memattr >> 2 & 3, memattr & 3
     if outer == 0:
         return DEVICE_TYPES[inner]
@@ -72,7 +72,7 @@ def _mair_cacheability(nibble: int) -> MemoryType:
 
 
 def mair_memory_type(attr: int) -> MemoryType:
-    """The memory type of one byte of MAIR_EL1; the allocation hints are dropped."""
+    """Return the memory type of one byte of MAIR_EL1; the allocation hints are dropped."""
     outer, inner = attr >> 4 & 15, attr & 15
     if outer == 0:
         return DEVICE_TYPES[inner >> 2]

@@ -1,4 +1,4 @@
-"""All that stage 1 maps, by walking its tables as they are (DDI 0487, D8.2 and D8.3)."""
+"""Lists everything that stage 1 maps, by walking the current tables (DDI 0487, D8.2 and D8.3)."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from arm_vcpu_cli.arch.translation.stage1walk import (
 from arm_vcpu_cli.arch.translation.walk import Stage1Attributes
 
 ReadTable = Callable[[int, int], "bytes | memoryview | None"]
-"""Reads so many bytes of a table at an intermediate physical address; None: no memory is there."""
+"""Reads this many bytes of a table at an intermediate physical address; None if there is no memory."""
 
 MAX_TABLES: Final = 1 << 15
-"""Tables of 4 KiB that are gone through at most, larger ones counting for as many: enough for 64 GiB in pages of 4 KiB;
-those that point to themselves have no end."""
+"""The maximum number of 4 KiB tables to read, with larger ones counted as several: enough for 64 GiB in pages of 4 KiB;
+tables that point to themselves never end."""
 _TABLE_BYTES: Final = 4096
 _NO_LIMITS: Final = Limits()
 
 
 class Mapped(NamedTuple):
-    """A block or page, or several side by side: ``size`` bytes at ``va`` go to ``ipa``.
+    """A block or page, or several adjacent ones: ``size`` bytes at ``va`` map to ``ipa``.
 
-    ``level`` is that of the descriptors, ``el0`` and ``el1`` what each Exception level may do, and ``accessed`` is
-    false where the access flag is clear and nothing sets it.
+    ``level`` is that of the descriptors, ``el0`` and ``el1`` are the permissions of the Exception levels, and
+    ``accessed`` is false if the access flag is clear and nothing sets it.
     """
 
     va: int
@@ -45,16 +45,16 @@ class Mapped(NamedTuple):
     accessed: bool
 
     def follows(self, other: Mapped) -> bool:
-        """Whether this continues another one: next to it in both address spaces, and alike."""
+        """Return whether this continues another one: adjacent in both address spaces, with equal attributes."""
         return self[3:] == other[3:] and (self.va, self.ipa) == (other.va + other.size, other.ipa + other.size)
 
 
 _Attributes = tuple[Stage1Attributes, Stage1Attributes, bool]
-"""What EL0 and EL1 may do, and whether the access flag is set or sets itself."""
+"""The permissions of EL0 and EL1, and whether the access flag is set or sets itself."""
 
 
 class TooManyTablesError(Exception):
-    """The tables have no end; ``va`` is where those begin that were not looked at."""
+    """The tables exceed the limit; ``va`` is where the unread ones begin."""
 
     def __init__(self, va: int) -> None:
         self.va = va
@@ -62,7 +62,7 @@ class TooManyTablesError(Exception):
 
 
 class Stage1Map:
-    """The mappings of one half of the address space, with the registers as they are."""
+    """The mappings of one half of the address space under the current registers."""
 
     def __init__(
         self,
@@ -91,12 +91,12 @@ class Stage1Map:
         self._tables = 0
         self._known: dict[tuple[int, Limits], _Attributes] = {}
         self._pages: dict[tuple[int, Limits], list[Mapped]] = {}
-        """What tables of the last level map, from address 0 on: other tables may point to the same over and over."""
+        """The mappings of last-level tables, from address 0 on: several tables may point to the same one."""
 
     def mappings(self) -> Iterator[Mapped]:
-        """What is mapped, by address, with neighbours that are alike merged.
+        """Yield the mappings by address, with equal neighbours merged.
 
-        Raises :class:`TooManyTablesError` after what was found up to there.
+        Raises :class:`TooManyTablesError` after those found so far.
         """
         geometry = self.geometry
         if not self._sctlr.M or self.half.disabled or geometry.table >> geometry.output_bits:
@@ -150,7 +150,7 @@ class Stage1Map:
                 yield from self._leaves(address, level + 1, geometry.stride, va, below)
 
     def _runs(self, content: bytes | memoryview, limits: Limits) -> Iterator[Mapped]:
-        """What a table of the last level maps, from address 0 on. Nearly all descriptors are in such tables."""
+        """Yield the mappings of a last-level table, from address 0 on. Nearly all descriptors are in such tables."""
         geometry = self.geometry
         span = 1 << geometry.shift(LAST_LEVEL)
         first = pages = start = next_word = 0
@@ -169,7 +169,7 @@ class Stage1Map:
             yield self._run(first, start * span, pages * span, limits)
 
     def _run(self, word: int, offset: int, size: int, limits: Limits) -> Mapped:
-        """Pages side by side, of which the first has the descriptor ``word``."""
+        """Return adjacent pages, of which the first has the descriptor ``word``."""
         span = 1 << self.geometry.shift(LAST_LEVEL)
         address = self.geometry.address_in(word) & -span
         return Mapped(offset, address, size, LAST_LEVEL, *self._attributes(word, limits))

@@ -1,8 +1,8 @@
 """The stage-1 walk of the EL1&0 regime: AArch64.S1Walk and AArch64.S1Translate (DDI 0487, J1.1.5).
 
-Granules of 4, 16 and 64 KiB, both halves of the address space, hierarchical limits, and 52-bit output
-addresses with the 64 KiB granule (FEAT_LPA). FEAT_LPA2, FEAT_LVA, FEAT_D128 and the permission indirection
-are not modelled. All controls have an effect: those that the PE lacks are taken away before (``controls``).
+Granules of 4, 16 and 64 KiB, both halves of the address space, hierarchical limits, and 52-bit output addresses with
+the 64 KiB granule (FEAT_LPA). FEAT_LPA2, FEAT_LVA, FEAT_D128 and the permission indirection are not modelled. All
+controls have an effect: those that the PE lacks are removed before (``controls``).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ ADDRESS_BITS: Final = 64
 TBI_BITS: Final = 56
 MIN_TXSZ: Final = 16
 MAX_TXSZ: Final = 39
-"""TxSZ outside of 16 to 39 is clamped, which the manual permits without FEAT_LVA and FEAT_TTST."""
+"""TxSZ outside 16 to 39 is clamped, which the architecture permits without FEAT_LVA and FEAT_TTST."""
 
 # log2 of the granule by TCR_EL1.TG0 and TG1. A reserved value must select some implemented size.
 _GRANULE_TG0: Final = (12, 16, 14, 16)
@@ -68,13 +68,13 @@ class Limits(Record):
     pxn: int = 0
 
     def under(self, entry: Stage1Table) -> Limits:
-        """The limits below a table descriptor."""
+        """Return the limits below a table descriptor."""
         return Limits(self.ap | entry.APTable, self.uxn | entry.UXNTable, self.pxn | entry.PXNTable)
 
 
 class Geometry(Record):
-    """Where the walk of a half begins: the root table, its level and how many address bits index it; ``stride`` is
-    those of the other levels, ``output_bits`` the width of an output address."""
+    """The start of the walk of a half: the root table, its level and the number of address bits that index it;
+    ``stride`` is that of the other levels, ``output_bits`` the width of an output address."""
 
     table: int
     level: int
@@ -85,29 +85,30 @@ class Geometry(Record):
     output_bits: int
 
     def shift(self, level: int) -> int:
-        """log2 of the bytes that a descriptor of a level covers."""
+        """Return log2 of the bytes that a descriptor of a level covers."""
         return self.granule + (LAST_LEVEL - level) * self.stride
 
     def is_leaf(self, level: int, word: int) -> bool:
-        """Whether a valid descriptor is a block or page."""
+        """Return whether a valid descriptor is a block or page."""
         table_or_page = word & 3 == TABLE_OR_PAGE
         if level == LAST_LEVEL:
             return table_or_page
         return not table_or_page and level in (_BLOCK_LEVELS_LPA if self.lpa else _BLOCK_LEVELS[self.granule])
 
     def is_valid(self, level: int, word: int) -> bool:
-        """Whether a descriptor is a table, block or page at a level."""
+        """Return whether a descriptor is a table, block or page at a level."""
         is_table = word & 3 == TABLE_OR_PAGE and level < LAST_LEVEL
         return bool(word & VALID) and (is_table or self.is_leaf(level, word))
 
     def address_in(self, word: int) -> int:
-        """The output address in a descriptor: of a table, or of a block or page with its offset bits."""
+        """Return the output address in a descriptor: of a table, or of a block or page with its offset bits."""
         address = word & ((1 << 48) - 1) & -(1 << self.granule)
         return address | (word >> 12 & 15) << 48 if self.lpa else address
 
 
 def select_half(upper: bool, ttbr0: int, ttbr1: int, tcr: Tcr, access: Access | None) -> Half:
-    """The controls of the upper or lower half for an access; with TCR_EL1.TBIDn the top byte counts for fetches."""
+    """Return the controls of the upper or lower half for an access; with TCR_EL1.TBIDn the top byte is significant for
+    fetches."""
     fetch = access is Access.EXECUTE
     if upper:
         txsz = min(max(tcr.T1SZ, MIN_TXSZ), MAX_TXSZ)
@@ -123,7 +124,8 @@ def select_half(upper: bool, ttbr0: int, ttbr1: int, tcr: Tcr, access: Access | 
 def stage1_attributes(
     leaf: Stage1Leaf, limits: Limits, sctlr: Sctlr, mair: int, *, el: int, pan: bool
 ) -> Stage1Attributes:
-    """What a block or page permits at EL1 or EL0 (AArch64.S1DirectBasePermissions), and its memory type."""
+    """Return the permissions of a block or page at EL1 or EL0 (AArch64.S1DirectBasePermissions), and its memory
+    type."""
     read_only = bool(leaf.AP & 2 or limits.ap & 2)
     user = bool(leaf.AP & 1 and not limits.ap & 1)
     user_write = user and not read_only
@@ -131,7 +133,7 @@ def stage1_attributes(
     if el == 0:
         read, write, execute = user, user_write, user_execute
     else:
-        # What EL0 can write EL1 cannot execute; PAN takes data accesses to what EL0 can reach from EL1.
+        # EL1 cannot execute what EL0 can write; PAN denies EL1 data accesses to what EL0 can access.
         barred = pan and (user or (bool(sctlr.EPAN) and user_execute))
         read, write = not barred, not read_only and not barred
         execute = not (leaf.PXN or limits.pxn or user_write)
@@ -142,7 +144,7 @@ def stage1_attributes(
 
 
 def _disabled(va: int, tcr: Tcr, sctlr: Sctlr, access: Access | None, pa_bits: int) -> Walk:
-    """AArch64.S1DisabledOutput: flat, data as Device-nGnRnE, fetches as Normal memory."""
+    """Return AArch64.S1DisabledOutput: flat, data as Device-nGnRnE, fetches as Normal memory."""
     ignored = select_half(bool(va >> 55 & 1), 0, 0, tcr, access).top_byte_ignored
     address = va & ((1 << TBI_BITS) - 1) if ignored else va
     if address >> pa_bits:
@@ -154,7 +156,8 @@ def _disabled(va: int, tcr: Tcr, sctlr: Sctlr, access: Access | None, pa_bits: i
 
 
 def half_geometry(half: Half, tcr: Tcr, pa_bits: int) -> Geometry:
-    """Where the walk of a half begins (AArch64.S1InitialTTWState); ``pa_bits`` is the implemented address width."""
+    """Return the start of the walk of a half (AArch64.S1InitialTTWState); ``pa_bits`` is the implemented address
+    width."""
     lpa = half.granule == 16 and tcr.IPS == 6
     largest = 52 if lpa else 48
     stride = half.granule - 3
@@ -183,9 +186,9 @@ def walk_stage1(
 ) -> Walk:
     """Translate a VA (64 bits) to an IPA as EL1 or EL0 (``el``) would; ``pan`` is PSTATE.PAN.
 
-    Permissions are checked only if ``access`` is given. ``pa_bits`` is the implemented address width, which
-    limits the output with the MMU off and together with TCR_EL1.IPS. Where ``read_u64`` has no memory for a
-    descriptor the walk ends in a fault of kind ``external``.
+    Permissions are checked only if ``access`` is given. ``pa_bits`` is the implemented address width, which limits the
+    output with the MMU off and together with TCR_EL1.IPS. If ``read_u64`` has no memory for a descriptor, the walk ends
+    in a fault of kind ``external``.
     """
     control, system = Tcr(tcr & MASK64), Sctlr(sctlr & MASK64)
     va &= MASK64

@@ -22,24 +22,24 @@ from arm_vcpu_cli.arch.translation.walk import ADDRESS_SIZE, ReadU64, Walk, Walk
 
 GRANULE_4K: Final = 0
 MAX_CONCATENATED: Final = 16
-"""Root tables that may stand side by side, so that a walk starts one level lower."""
+"""The maximum number of adjacent root tables, which let a walk start one level lower."""
 MIN_INPUT_BITS: Final = 25
 MAX_INPUT_BITS: Final = 48
 """VTCR_EL2.T0SZ is 16 to 39 without FEAT_LPA2 and FEAT_TTST; other values fault."""
 MAX_OUTPUT_BITS: Final = 48
-"""Output addresses of the 4 KiB granule without FEAT_LPA2, whatever VTCR_EL2.PS says."""
+"""Output addresses of the 4 KiB granule without FEAT_LPA2, whatever VTCR_EL2.PS is."""
 
 START_LEVELS: Final = (2, 1, 0)
 """The level at which a walk starts, by VTCR_EL2.SL0 (without FEAT_TTST); 3 is reserved."""
 
 
 def start_level(sl0: int) -> int | None:
-    """The level at which VTCR_EL2.SL0 starts the walk; None for the reserved value."""
+    """Return the level at which VTCR_EL2.SL0 starts the walk; None for the reserved value."""
     return START_LEVELS[sl0] if sl0 < len(START_LEVELS) else None
 
 
 def input_size_fits(level: int, ipa_bits: int) -> bool:
-    """Whether a walk from ``level`` resolves ``ipa_bits`` with 1 to 16 root tables (S2InconsistentSL)."""
+    """Return whether a walk from ``level`` resolves ``ipa_bits`` with 1 to 16 root tables (S2InconsistentSL)."""
     if not MIN_INPUT_BITS <= ipa_bits <= MAX_INPUT_BITS:
         return False
     entries = (1 << ipa_bits) // leaf_size(level)
@@ -49,9 +49,9 @@ def input_size_fits(level: int, ipa_bits: int) -> bool:
 def walk_stage2(read_u64: ReadU64, vttbr: int, vtcr: int, ipa: int, access: Access | None = None) -> Walk:
     """Translate an IPA (64 bits at most) to a PA. Permissions are checked only if ``access`` is given.
 
-    What is executable on demand is shown as executable, and what was split for that as the block that it was.
-    ValueError if VTCR_EL2.TG0 selects another granule than 4 KiB; everything else ends in a fault as in the
-    manual.
+    Memory that is executable on demand is reported as executable, and a block split for that as the original block.
+    Raises ValueError if VTCR_EL2.TG0 selects a granule other than 4 KiB; everything else ends in a fault as in the Arm
+    ARM.
     """
     control = Vtcr(vtcr & MASK64)
     if control.TG0 != GRANULE_4K:

@@ -1,4 +1,4 @@
-"""What a translation table walk reports: its steps, and the output address or the fault (DDI 0487, D8)."""
+"""The result of a translation table walk: its steps, and the output address or the fault (DDI 0487, D8)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from arm_vcpu_cli.arch.translation.memtype import Access, MemoryType
 from arm_vcpu_cli.record import Record
 
 ReadU64 = Callable[[int], "int | None"]
-"""Reads the 64-bit word at a physical (stage 1: intermediate physical) address; None: no memory is there."""
+"""Reads the 64-bit word at a physical (stage 1: intermediate physical) address; None if there is no memory."""
 
 ADDRESS_SIZE: Final = "address size"
 TRANSLATION: Final = "translation"
@@ -35,7 +35,7 @@ FAULT_BASES: Final[Mapping[str, int]] = MappingProxyType(
 
 
 class Stage1Attributes(NamedTuple):
-    """What stage 1 permits at the Exception level that was asked about, and the type of memory."""
+    """The permissions of stage 1 at the requested Exception level, and the memory type."""
 
     read: bool
     write: bool
@@ -46,10 +46,10 @@ class Stage1Attributes(NamedTuple):
 
 
 class WalkStep(Record):
-    """One descriptor: where it was read, what it held, and how it was taken.
+    """One descriptor: where it was read, its value, and its interpretation.
 
-    ``kind`` is ``table``, ``block``, ``page``, ``invalid``, or ``external`` where no memory is behind the
-    address (``descriptor`` is then 0).
+    ``kind`` is ``table``, ``block``, ``page``, ``invalid``, or ``external`` if there is no memory at the address
+    (``descriptor`` is then 0).
     """
 
     level: int
@@ -69,9 +69,8 @@ class WalkFault(Record):
 class Walk(Record):
     """A finished walk: ``output`` is None exactly if there is a ``fault``.
 
-    ``size`` is the bytes of the block or page that was reached, and ``attributes`` are its; both are also
-    given for a fault that was found there (permission, access flag). A stage-1 walk with the MMU off has a
-    ``size`` of 0.
+    ``size`` is the size in bytes of the block or page reached, and ``attributes`` are its attributes; both are also set
+    for a fault found there (permission, access flag). A stage-1 walk with the MMU off has a ``size`` of 0.
     """
 
     steps: tuple[WalkStep, ...]
@@ -82,17 +81,18 @@ class Walk(Record):
 
 
 def fault_at(kind: str, level: int) -> WalkFault:
-    """The fault of a kind at a level, with its status code."""
+    """Return the fault of a kind at a level, with its status code."""
     return WalkFault(kind, level, FAULT_BASES[kind] + level)
 
 
 def failed(steps: list[WalkStep], kind: str, level: int) -> Walk:
-    """A walk that reached no block or page."""
+    """Return a walk that reached no block or page."""
     return Walk(tuple(steps), None, fault_at(kind, level), 0, None)
 
 
 def output_width(code: int) -> int:
-    """The bits of an output address by TCR_EL1.IPS or VTCR_EL2.PS; a reserved code is taken for the largest."""
+    """Return the number of bits of an output address by TCR_EL1.IPS or VTCR_EL2.PS; a reserved code counts as the
+    largest."""
     return PA_RANGE_BITS[min(code, len(PA_RANGE_BITS) - 1)]
 
 
@@ -106,9 +106,10 @@ def finished(
     output_bits: int,
     accessed: bool,
 ) -> Walk:
-    """A walk whose last step is a block or page, checked in the manual's order: address size, access flag, permission.
+    """Return a walk whose last step is a block or page, checked in the Arm ARM's order: address size, access flag,
+    permission.
 
-    ``accessed`` is false where the access flag is clear and nothing sets it.
+    ``accessed`` is false if the access flag is clear and nothing sets it.
     """
     kind = None
     if output >> output_bits:
@@ -122,7 +123,7 @@ def finished(
 
 
 def permits(attributes: Stage1Attributes | Stage2Attributes, access: Access | None) -> bool:
-    """Whether the access is allowed; None asks for nothing."""
+    """Return whether the access is allowed; None requires nothing."""
     if access is Access.READ:
         return attributes.read
     if access is Access.WRITE:
