@@ -193,10 +193,10 @@ _TEXTS: Final[Mapping[str, str]] = MappingProxyType(
             14:13 SH # whether the SMCU is shared
             11:0 AFFINITY # of the SMCU""",
         "CCSIDR_EL1": """
-            27:13 NumSets # sets less one
-            12:3 Associativity # ways less one
-            2:0 LineSize # log2 of the bytes of a line, less 4""",
-        "CCSIDR2_EL1": "23:0 NumSets # AArch32: sets less one",
+            27:13 NumSets # sets minus one
+            12:3 Associativity # ways minus one
+            2:0 LineSize # log2 of the bytes of a line, minus 4""",
+        "CCSIDR2_EL1": "23:0 NumSets # AArch32: sets minus one",
     }
 )
 
@@ -208,8 +208,8 @@ AA32_ID_LAYOUTS: Final[Mapping[str, type[Register]]] = MappingProxyType(
 CcsidrWide: Final = declare(
     "CcsidrWide",
     """
-    55:32 NumSets # sets less one
-    23:3 Associativity # ways less one
-    2:0 LineSize # log2 of the bytes of a line, less 4""",
+    55:32 NumSets # sets minus one
+    23:3 Associativity # ways minus one
+    2:0 LineSize # log2 of the bytes of a line, minus 4""",
 )
 """CCSIDR_EL1 with FEAT_CCIDX."""

@@ -31,7 +31,7 @@ class Midr(Register):
         words="implementer",
     )
     Variant = Field(23, 20, words="major revision (rN)")
-    Architecture = Field(19, 16, words="0xf: the ID registers tell")
+    Architecture = Field(19, 16, words="0xf: see the ID registers")
     PartNum = Field(15, 4, words="part number")
     Revision = Field(3, 0, words="minor revision (pN)")
 

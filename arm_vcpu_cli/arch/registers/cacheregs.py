@@ -57,7 +57,7 @@ class Csselr(Register):
     """CSSELR_EL1; Level is the cache level minus one."""
 
     TnD = Field(4, words="allocation tag cache")
-    Level = Field(3, 1, words="cache level less one")
+    Level = Field(3, 1, words="cache level minus one")
     InD = Field(0, values={0: "data or unified", 1: "instruction"}, words="kind of cache")
 
 

@@ -14,7 +14,7 @@ _TEXTS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "MDCCSR_EL0": "30 RXfull # DTRRX is full; 29 TXfull # DTRTX is full",
         "MDCCINT_EL1": "30 RX # interrupt when DTRRX is full; 29 TX # interrupt when DTRTX is empty",
-        "MDSELR_EL1": "5:4 BANK = 0 0 to 15 | 1 16 to 31 | 2 32 to 47 | 3 48 to 63 # breakpoints that the names mean",
+        "MDSELR_EL1": "5:4 BANK = 0 0 to 15 | 1 16 to 31 | 2 32 to 47 | 3 48 to 63 # accessible bank of breakpoints",
         "MDRAR_EL1": """
             55:12 ROMADDR # address of the ROM table, bits 55:12
             1:0 Valid = not valid | 3 valid""",
@@ -57,7 +57,7 @@ _BREAKPOINT_CONTROL: Final = """
     23:20 BT = address | address, linked | context | context, linked | address mismatch |
         address mismatch, linked | CONTEXTIDR_EL1 | CONTEXTIDR_EL1, linked | VMID | VMID, linked |
         VMID and context | VMID and context, linked | CONTEXTIDR_EL2 | CONTEXTIDR_EL2, linked |
-        full context | full context, linked # what matches
+        full context | full context, linked # kind of match
     19:16 LBN # linked breakpoint
     15:14 SSC # security state control
     13 HMC # higher mode control

@@ -10,7 +10,7 @@ from arm_vcpu_cli.arch.bitfield import Field, Register
 from arm_vcpu_cli.arch.registers.fieldvalues import CACHEABILITY, GRANULE0, PA_SIZE, SHAREABILITY
 
 BARRIER_DOMAIN: Final[Mapping[int, str]] = MappingProxyType(
-    {0: "as the barrier says", 1: "inner shareable", 2: "outer shareable", 3: "full system"}
+    {0: "as the barrier specifies", 1: "inner shareable", 2: "outer shareable", 3: "full system"}
 )
 
 
@@ -35,7 +35,7 @@ class Hcr(Register):
     NV2 = Field(45, words="accesses of EL1 to EL2 registers become memory accesses")
     AT = Field(44, words="trap AT S1E0*, S1E1* of EL1")
     NV1 = Field(43, words="EL1's own registers trap too (nested virtualization)")
-    NV = Field(42, words="EL1 believes that it is EL2 (nested virtualization)")
+    NV = Field(42, words="CurrentEL at EL1 reads as EL2 (nested virtualization)")
     API = Field(41, words="pointer authentication instructions do not trap")
     APK = Field(40, words="pointer authentication keys do not trap")
     TME = Field(39, words="EL1 and EL0 may use transactional memory")

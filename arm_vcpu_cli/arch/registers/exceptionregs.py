@@ -50,9 +50,9 @@ _RESET_MANAGEMENT: Final = "1 RR # request a warm reset; 0 AA64 = AArch32 | AArc
 _LINK: Final = "63:0 ADDR # where the exception returns to"
 _FAULT_ADDRESS: Final = "63:0 ADDR # faulting virtual address"
 _STACK: Final = "63:0 SP # stack pointer"
-_THREAD: Final = "63:0 ThreadID # whatever software keeps here"
+_THREAD: Final = "63:0 ThreadID # for use by software"
 _CONTEXT: Final = "31:0 PROCID # process identifier, for debug and trace"
-_SOFTWARE_CONTEXT: Final = "63:0 SoftwareContextNumber # keeps branch prediction of contexts apart"
+_SOFTWARE_CONTEXT: Final = "63:0 SoftwareContextNumber # separates branch prediction of contexts"
 _KEY: Final = "63:0 KEY # half of a pointer authentication key"
 _COUNT: Final = "63:0 COUNT # ticks"
 _COMPARE: Final = "63:0 CompareValue # the timer fires when the counter reaches it"
@@ -86,7 +86,7 @@ _TEXTS: Final[Mapping[str, str]] = MappingProxyType(
             10 OFE # overflow traps
             9 DZE # division by zero traps
             8 IOE # invalid operation traps
-            2 NEP # element 0 only is written
+            2 NEP # only element 0 is written
             1 AH # alternate handling
             0 FIZ # flush inputs to zero""",
         "FPSR": f"""
@@ -135,11 +135,11 @@ _TEXTS: Final[Mapping[str, str]] = MappingProxyType(
         "TFSR_EL3": "0 TF0 # tag fault",
         "TFSRE0_EL1": "1 TF1 # tag fault, upper half; 0 TF0 # tag fault, lower half",
         "RGSR_EL1": "23:8 SEED # of IRG; 3:0 TAG # last tag of IRG",
-        "GCR_EL1": "16 RRND # tags are random; 15:0 Exclude # tags that IRG leaves out",
-        "CNTFRQ_EL0": "31:0 ClockFrequency # of the system counter in Hz, as firmware says",
+        "GCR_EL1": "16 RRND # tags are random; 15:0 Exclude # tags that IRG excludes",
+        "CNTFRQ_EL0": "31:0 ClockFrequency # of the system counter in Hz, set by firmware",
         **{f"CNT{name}_EL0": _COUNT for name in ("PCT", "VCT", "PCTSS", "VCTSS")},
-        "CNTVOFF_EL2": "63:0 VirtualOffset # the virtual counter is the physical one less this",
-        "CNTPOFF_EL2": "63:0 PhysicalOffset # what EL1 sees is the counter less this",
+        "CNTVOFF_EL2": "63:0 VirtualOffset # the virtual counter is the physical one minus this",
+        "CNTPOFF_EL2": "63:0 PhysicalOffset # EL1 reads the counter minus this",
         **{f"VBAR_EL{el}": _VECTORS for el in (1, 2, 3)},
         **{f"RVBAR_EL{el}": _RESET_ADDRESS for el in (1, 2, 3)},
         **{f"RMR_EL{el}": _RESET_MANAGEMENT for el in (1, 2, 3)},

@@ -125,7 +125,7 @@ class IccCtlr(Register):
     A3V = Field(15, words="SGIs with a nonzero Aff3")
     SEIS = Field(14, words="local SErrors")
     IDbits = Field(13, 11, values={0: "16 bits", 1: "24 bits"}, words="size of an INTID")
-    PRIbits = Field(10, 8, words="priority bits less one")
+    PRIbits = Field(10, 8, words="priority bits minus one")
     PMHE = Field(6, words="priority mask hints to the distributor")
     EOImode = Field(1, words="EOIR only drops the priority, DIR deactivates")
     CBPR = Field(0, words="BPR0 is used for both groups")
@@ -172,7 +172,7 @@ class IccSgi1r(Register):
     Aff2 = Field(39, 32, words="cluster of the targets, Aff2")
     INTID = Field(27, 24, words="the SGI")
     Aff1 = Field(23, 16, words="cluster of the targets, Aff1")
-    TargetList = Field(15, 0, words="one bit a PE, Aff0 from RS * 16 on")
+    TargetList = Field(15, 0, words="one bit per PE, Aff0 from RS * 16 on")
 
 
 ICC_LAYOUTS: Final[Mapping[str, type[Register]]] = MappingProxyType(

@@ -14,21 +14,21 @@ from arm_vcpu_cli.arch.registers.gicregs import IccIntid
 from arm_vcpu_cli.arch.registers.layouttext import declare
 
 _ACTIVE_PRIORITIES: Final = declare(
-    "ActivePriorities", "63 NMI # an NMI is active; 31:0 P # one bit a preemption level"
+    "ActivePriorities", "63 NMI # an NMI is active; 31:0 P # one bit per preemption level"
 )
 _LIST_REGISTER: Final = """
     63:62 State = inactive | pending | active | pending and active
     61 HW = software | hardware # deactivating it deactivates the physical interrupt
     60 Group = group 0 | group 1
     59 NMI # non-maskable
-    55:48 Priority # a lower number goes first
+    55:48 Priority # lower numbers have priority
     44:32 pINTID # physical INTID, or with HW = 0 bit 41: maintenance interrupt on EOI
     31:0 vINTID # INTID that the guest sees"""
 
 _TEXTS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "ICH_HCR_EL2": """
-            31:27 EOIcount # EOIs of interrupts that were in no list register
+            31:27 EOIcount # EOIs of interrupts without a list register
             15 DVIM # direct injection is masked
             14 TDIR # trap ICC_DIR_EL1
             13 TSEI # trap locally generated SErrors
@@ -45,15 +45,15 @@ _TEXTS: Final[Mapping[str, str]] = MappingProxyType(
             1 UIE # maintenance interrupt on underflow
             0 En # the virtual CPU interface is on""",
         "ICH_VTR_EL2": """
-            31:29 PRIbits # priority bits less one
-            28:26 PREbits # preemption bits less one
+            31:29 PRIbits # priority bits minus one
+            28:26 PREbits # preemption bits minus one
             25:23 IDbits = 0 16 bits | 1 24 bits # size of an INTID
             22 SEIS # local SErrors
             21 A3V # SGIs with a nonzero Aff3
             20 nV4 # no direct injection
-            19 TDS # ICH_HCR_EL2.TDIR is there
-            18 DVIM # ICH_HCR_EL2.DVIM is there
-            4:0 ListRegs # list registers less one""",
+            19 TDS # ICH_HCR_EL2.TDIR is implemented
+            18 DVIM # ICH_HCR_EL2.DVIM is implemented
+            4:0 ListRegs # list registers minus one""",
         "ICH_MISR_EL2": """
             7 VGrp1D # group 1 is disabled
             6 VGrp1E # group 1 is enabled
@@ -62,9 +62,9 @@ _TEXTS: Final[Mapping[str, str]] = MappingProxyType(
             3 NP # none is pending
             2 LRENP # EOIcount is not 0
             1 U # underflow: at most one list register is in use
-            0 EOI # a list register asks for it""",
-        "ICH_EISR_EL2": "15:0 Status # one bit a list register: EOI happened",
-        "ICH_ELRSR_EL2": "15:0 Status # one bit a list register: empty",
+            0 EOI # a list register requests it""",
+        "ICH_EISR_EL2": "15:0 Status # one bit per list register: EOI happened",
+        "ICH_ELRSR_EL2": "15:0 Status # one bit per list register: empty",
         "ICH_VMCR_EL2": """
             31:24 VPMR # ICV_PMR_EL1.Priority
             23:21 VBPR0 # ICV_BPR0_EL1.BinaryPoint
@@ -92,7 +92,7 @@ _TEXTS: Final[Mapping[str, str]] = MappingProxyType(
             15 A3V # SGIs with a nonzero Aff3
             14 SEIS # local SErrors
             13:11 IDbits = 0 16 bits | 1 24 bits # size of an INTID
-            10:8 PRIbits # priority bits less one
+            10:8 PRIbits # priority bits minus one
             6 PMHE # priority mask hints to the distributor
             5 RM # routing modifier
             4 EOImode_EL1NS # EOIR only drops the priority, Non-secure EL1

@@ -12,7 +12,7 @@ from typing import Final
 from arm_vcpu_cli.arch.bitfield import Register
 from arm_vcpu_cli.arch.registers.layouttext import declare
 
-_COUNTERS: Final = "32 F0 # instruction counter; 31 C # cycle counter; 30:0 P # one bit an event counter"
+_COUNTERS: Final = "32 F0 # instruction counter; 31 C # cycle counter; 30:0 P # one bit per event counter"
 _LEVELS: Final = """
     31 P # do not count at EL1
     30 U # do not count at EL0
@@ -70,8 +70,8 @@ _TEXTS: Final[Mapping[str, str]] = MappingProxyType(
             27:24 EDGE # edge detection
             23:20 THWIDTH # bits of a threshold
             19:16 BUS_WIDTH # log2 of the bytes of a bus access, plus 1
-            15:8 BUS_SLOTS # largest BUS_ACCESS count a cycle
-            7:0 SLOTS # operations a cycle""",
+            15:8 BUS_SLOTS # largest BUS_ACCESS count per cycle
+            7:0 SLOTS # operations per cycle""",
         "PMSCR_EL1": """
             7:6 PCT = virtual | 1 physical | 3 guest physical # time stamps
             5 TS # time stamps are on; 4 PA # physical addresses; 3 CX # context identifiers
@@ -85,13 +85,13 @@ _TEXTS: Final[Mapping[str, str]] = MappingProxyType(
             4 FDS # filter by data source; 3 FnE # filter by inverse event
             2 FL # filter by latency; 1 FT # filter by type; 0 FE # filter by event""",
         "PMSEVFR_EL1": "63:0 E # events that a sample needs",
-        "PMSLATFR_EL1": "15:0 MINLAT # least latency in cycles",
+        "PMSLATFR_EL1": "15:0 MINLAT # minimum latency in cycles",
         "PMSIDR_EL1": """
             32 SME; 31:28 ALTCLK; 27 FPF; 26 EFT; 25 CRR; 24 PBT # optional parts
             23:20 FORMAT # of the records
             19:16 COUNTSIZE = 2 12 bits | 3 16 bits # counters
             15:12 MaxSize # log2 of the bytes of a record
-            11:8 Interval = 0 256 | 2 512 | 768 | 1024 | 1536 | 2048 | 3072 | 4096 # least interval
+            11:8 Interval = 0 256 | 2 512 | 768 | 1024 | 1536 | 2048 | 3072 | 4096 # minimum interval
             7 FDS; 6 FnE; 5 ERnd; 4 LDS; 3 ArchInst; 2 FL; 1 FT; 0 FE""",
         "PMBLIMITR_EL1": """
             63:12 LIMIT # end of the buffer, bits 63:12
@@ -124,7 +124,7 @@ _TEXTS: Final[Mapping[str, str]] = MappingProxyType(
         "TRBPTR_EL1": "63:0 PTR # next byte",
         "TRBBASER_EL1": "63:12 BASE # start of the buffer, bits 63:12",
         "TRBSR_EL1": """
-            55:32 MSS2 # more syndrome
+            55:32 MSS2 # additional syndrome
             31:26 EC = 0 buffer | 0x1E granule protection | 0x1F implementation defined | 0x24 stage 1 | 0x25 stage 2
             23 DAT # data is held; 22 IRQ # interrupt; 21 TRG # triggered; 20 WRAP # wrapped
             18 EA # external abort; 17 S # collection stopped
@@ -142,14 +142,14 @@ _TEXTS: Final[Mapping[str, str]] = MappingProxyType(
             3:0 Align # log2 of the alignment of TRBPTR""",
         "AMCR_EL0": "17 CG1RZ # counters of group 1 read zero below the highest level; 10 HDBG # halt with debug",
         "AMCFGR_EL0": """
-            31:28 NCG # groups less one
-            24 HDBG # AMCR_EL0.HDBG is there
-            13:8 SIZE # bits of a counter less one
-            7:0 N # counters less one""",
+            31:28 NCG # groups minus one
+            24 HDBG # AMCR_EL0.HDBG is implemented
+            13:8 SIZE # bits of a counter minus one
+            7:0 N # counters minus one""",
         "AMCGCR_EL0": "15:8 CG1NC # counters of group 1; 7:0 CG0NC # counters of group 0",
         "AMUSERENR_EL0": "0 EN # EL0 may use the activity monitors",
-        "AMCG1IDR_EL0": "31:16 AMEVCNTOFF1 # counters with an offset; 15:0 AMEVCNTR1 # counters that are there",
-        **{f"AMCNTEN{kind}{group}_EL0": "15:0 P # one bit a counter" for kind in ("SET", "CLR") for group in (0, 1)},
+        "AMCG1IDR_EL0": "31:16 AMEVCNTOFF1 # counters with an offset; 15:0 AMEVCNTR1 # implemented counters",
+        **{f"AMCNTEN{kind}{group}_EL0": "15:0 P # one bit per counter" for kind in ("SET", "CLR") for group in (0, 1)},
     }
 )
 

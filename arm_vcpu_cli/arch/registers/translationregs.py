@@ -20,7 +20,7 @@ class SctlrEl2(Sctlr):
 
     BT1 = None  # type: ignore[assignment]
     UMA = None  # type: ignore[assignment]
-    BT = Field(36, words="PACIASP is no BTI target at EL2")
+    BT = Field(36, words="PACIASP is not a BTI target at EL2")
 
 
 class TcrEl2(Register):
@@ -117,7 +117,7 @@ _PARTITIONS: Final = "47:40 PMG_D; 39:32 PMG_I; 31:16 PARTID_D; 15:0 PARTID_I"
 _TCR2: Final = """
     18 FNG1 # entries of the upper half are not global
     17 FNG0 # entries of the lower half are not global
-    16 A2 # both halves have an ASID of their own
+    16 A2 # each half has its own ASID
     15 DisCH1 # upper half: no contiguous hint
     14 DisCH0 # lower half: no contiguous hint
     11 HAFT # hardware sets the access flag of tables
@@ -160,7 +160,7 @@ _TEXTS: Final[Mapping[str, str]] = MappingProxyType(
             43 ATA # EL3 may use allocation tags
             41:40 TCF = none | synchronous | asynchronous | synchronous loads, asynchronous stores
             37 ITFSB # synchronize tag check faults on entry
-            36 BT # PACIASP is no BTI target at EL3
+            36 BT # PACIASP is not a BTI target at EL3
             31 EnIA; 30 EnIB # pointer authentication, instruction keys
             29:28 RES1_29
             27 EnDA # pointer authentication, data key A
@@ -223,7 +223,7 @@ _TEXTS: Final[Mapping[str, str]] = MappingProxyType(
         "LORSA_EL1": "51:16 SA # start of the region, bits 51:16; 0 Valid",
         "LOREA_EL1": "51:16 EA # end of the region, bits 51:16",
         "LORN_EL1": "7:0 Num # LORegion of the descriptor",
-        "LORC_EL1": "9:2 DS # descriptor that the others show; 0 EN # LORegions are on",
+        "LORC_EL1": "9:2 DS # descriptor accessed by the other registers; 0 EN # LORegions are on",
         "LORID_EL1": "23:16 LD # descriptors; 7:0 LR # LORegions",
         "MPAMIDR_EL1": """
             61 HAS_SDEFLT; 60 HAS_FORCE_NS; 59 SP4; 58 HAS_TIDR; 57 HAS_ALTSP # optional parts
@@ -245,7 +245,7 @@ _TEXTS: Final[Mapping[str, str]] = MappingProxyType(
             8 GSTAPP_PLK # applications of a guest keep its partition
             1 EL1_VPMEN # EL1's partitions are virtual
             0 EL0_VPMEN # EL0's partitions are virtual""",
-        "MPAMVPMV_EL2": "31:0 VPM_V # one bit a virtual partition that is valid",
+        "MPAMVPMV_EL2": "31:0 VPM_V # one bit per virtual partition that is valid",
         **dict.fromkeys(
             (f"MPAMVPM{n}_EL2" for n in range(8)),
             "63:48 PhyPARTID3; 47:32 PhyPARTID2; 31:16 PhyPARTID1; 15:0 PhyPARTID0 # plus 4 for each register",

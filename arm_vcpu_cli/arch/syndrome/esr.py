@@ -183,7 +183,7 @@ ISS_LAYOUTS: Final[Mapping[int, type[Register]]] = MappingProxyType(
 class Esr(Register):
     """ESR_ELx. ISS2 is the part of the syndrome above bit 31."""
 
-    ISS2 = Field(55, 32, words="more syndrome")
+    ISS2 = Field(55, 32, words="additional syndrome")
     EC = Field(31, 26, values=EC_NAMES, words="exception class")
     IL = Field(25, words="32-bit instruction")
     ISS = Field(24, 0, words="syndrome of the class")

@@ -286,7 +286,7 @@ class GcsIss(Register):
     """EC 0x2D: a guarded control stack exception."""
 
     WIDTH = 25
-    ExType = Field(23, 20, values=GCS_EXCEPTIONS, words="what happened")
+    ExType = Field(23, 20, values=GCS_EXCEPTIONS, words="kind of exception")
     Raddr = Field(14, 10, words="register of the address")
     Rn = Field(9, 5, words="register")
     IT = Field(4, 0, values=GCS_INSTRUCTIONS, words="instruction")

@@ -49,7 +49,7 @@ def line(name: str, value: int, field: str, parent: str = "") -> FieldLine:
         ("ID_ISAR5_EL1", 2 << 4, "AES", "AES and VMULL"),
         ("SPSR_EL1", 0x3C5, "M", "Exception level and stack pointer: EL1h"),
         ("SPSR_EL1", 0x1D3, "M", "mode: Supervisor"),
-        ("DBGBCR0_EL1", 8 << 20, "BT", "what matches: VMID"),
+        ("DBGBCR0_EL1", 8 << 20, "BT", "kind of match: VMID"),
     ],
 )
 def test_a_field_says_what_its_value_means(name: str, value: int, field: str, meaning: str) -> None:
