@@ -23,8 +23,10 @@ from arm_vcpu_cli.record import Record
 from arm_vcpu_cli.vm.cpu import Activity
 from arm_vcpu_cli.vm.cpu_building import PHYSICAL_TIMER, VIRTUAL_TIMER
 from arm_vcpu_cli.vm.machine import Machine
+from arm_vcpu_cli.vm.masking_devices import masking_devices
 
 _ENABLE: Final = int(CntCtl.of(ENABLE=1))
+_MILLISECOND: Final = COUNTER_HZ // 1000
 _CONFIGURATION_BITS: Final = 2
 _EDGE: Final = 2
 """The bit for edge-triggered, of the two bits that each interrupt has in GICD_ICFGR<n>."""
@@ -99,6 +101,11 @@ class Awaited(Record):
     timer: TimerState | None = None
 
     @property
+    def may_be_meant(self) -> bool:
+        """Whether the guest may wait for it: a timer that is off, or set to a time that never comes, may be unused."""
+        return not self.closed or self.closed[0].gate not in (Gate.TIMER_OFF, Gate.TIMER_ENDLESS)
+
+    @property
     def is_held(self) -> bool:
         """Whether anything but PSTATE holds it back, so that it would not end a WFI."""
         return any(each.gate is not Gate.MASKED for each in self.closed)
@@ -120,7 +127,13 @@ def awaited_interrupts(machine: Machine) -> list[Awaited]:
     off = {cpu.index for cpu in machine.cpus if cpu.activity is Activity.OFF}
     states = [CpuState(cpu.arch.ctx.spsr, timer_states(cpu.timer)) for cpu in machine.cpus]
     sources = {each.intid: each.name for each in machine.description.devices if each.intid is not None}
-    return find_awaited(view_of(machine), states, off, sources)
+    view = view_of(machine)
+    found = find_awaited(view, states, off, sources)
+    if view is not None:
+        for intid, name, mask in masking_devices(machine, view):
+            way = follow(view, intid, 0, off)
+            found.append(_of_gic(way, states, off, source=name, before=(mask,), pending=False))
+    return found
 
 
 def view_of(machine: Machine) -> GicView | None:
@@ -202,6 +215,9 @@ def _of_timer(view: GicView | None, cpu: int, state: CpuState, timer: TimerState
         closed.append(Closed(Gate.TIMER_OFF, control, timer.control, control, _ENABLE))
     elif timer.is_masked:
         closed.append(Closed(Gate.TIMER_MASKED, control, timer.control, control, _ENABLE))
+    elif timer.is_endless:
+        compare, value = timer.register("CVAL", cpu), timer.register("TVAL", cpu)
+        closed.append(Closed(Gate.TIMER_ENDLESS, compare, timer.compare, value, _MILLISECOND))
     if view is None:
         return Awaited(timer.intid, cpu, tuple(closed), source, pending=False, timer=timer)
     pending = view.is_pending(cpu, timer.intid)

@@ -31,8 +31,8 @@ class Held(NamedTuple):
 def why_none_comes(machine: Machine) -> str | None:
     """A short reason why the interrupt that a guest waits for does not arrive; None if it waits for none."""
     held = [each for each in awaited_interrupts(machine) if each.is_held]
-    # A disabled timer is the reason only if there is no other.
-    held.sort(key=lambda each: each.closed[0].gate is Gate.TIMER_OFF)
+    # An unused timer is the reason only if there is no other.
+    held.sort(key=lambda each: not each.may_be_meant)
     return held_shortly(held[0]) if held else None
 
 
@@ -83,12 +83,15 @@ def name(awaited: Awaited) -> str:
 
 def subject(awaited: Awaited) -> str:
     """The awaited interrupt as the subject of a sentence."""
-    timer = awaited.timer
-    if awaited.closed and awaited.closed[0].gate is Gate.PE_OFF:
+    timer, first = awaited.timer, awaited.closed[0].gate if awaited.closed else None
+    if first is Gate.PE_OFF:
         return f"{name(awaited)} is pending"
+    if first is Gate.DEVICE_MASKED:
+        return f"{name(awaited)} is enabled in the GIC"
     if timer is None or awaited.pending:
         return f"{name(awaited)} is pending" + ("" if awaited.cpu is None else f" at cpu{awaited.cpu}")
-    return f"the {awaited.source} of cpu{awaited.cpu} (INTID {awaited.intid}) {timer_words(timer)}"
+    state = "is on" if first is Gate.TIMER_ENDLESS else timer_words(timer)
+    return f"the {awaited.source} of cpu{awaited.cpu} (INTID {awaited.intid}) {state}"
 
 
 def timer_words(timer: TimerState) -> str:
@@ -116,7 +119,7 @@ def location(register: RegisterAt, gic: GicDescription | None) -> str:
     if ipa is None:
         return f"of cpu{register.cpu}"
     # The banked registers of a GICv2 have the same address for all CPUs.
-    owner = "" if register.frame is Frame.DISTRIBUTOR else f" of cpu{register.cpu}"
+    owner = "" if register.frame in (Frame.DISTRIBUTOR, Frame.DEVICE) else f" of cpu{register.cpu}"
     return f"{register.frame.value}{owner}, IPA {ipa:#010x}"
 
 
@@ -129,6 +132,8 @@ def digits(register: RegisterAt, value: int) -> str:
 
 def address(register: RegisterAt, gic: GicDescription | None) -> int | None:
     """The IPA of a register, None for a system register."""
+    if register.frame is Frame.DEVICE:
+        return register.offset
     if register.frame is Frame.SYSTEM or gic is None:
         return None
     window, offset = gic.distributor, register.offset
@@ -192,6 +197,9 @@ def _running(_awaited: Awaited, closed: Closed) -> str:
     taken = f"cpu{closed.register.cpu} has acknowledged {handled} and not ended it"
     if closed.priority is None:
         return taken
+    if closed.binary_point is not None:
+        register, point = closed.binary_point
+        return f"{taken}: with {register.name} = {point:#x}, priority {closed.priority:#04x} does not preempt that one"
     return (
         f"{taken}: priority {closed.priority:#04x} is not higher than the running priority "
         f"({closed.register.name} is {_value(closed)})"
@@ -212,6 +220,12 @@ _REASONS: Final[Mapping[Gate, Callable[[Awaited, Closed], str]]] = MappingProxyT
     {
         Gate.TIMER_OFF: lambda _awaited, closed: f"{closed.register.name} is {_value(closed)}: ENABLE is clear",
         Gate.TIMER_MASKED: lambda _awaited, closed: f"{closed.register.name} is {_value(closed)}: IMASK is set",
+        Gate.TIMER_ENDLESS: lambda _awaited, closed: (
+            f"{closed.register.name} is {_value(closed)}, a time that will never come"
+        ),
+        Gate.DEVICE_MASKED: lambda awaited, closed: (
+            f"{closed.register.name} is {_value(closed)}: {awaited.source} masks all of its interrupts"
+        ),
         Gate.TRIGGER: lambda _awaited, closed: (
             f"{closed.register.name} is {_value(closed)}: the interrupt is edge-triggered, and the edge has passed"
         ),
@@ -269,6 +283,9 @@ def _write(closed: Closed, gic: GicDescription | None) -> str:
         return ""
     if closed.gate is Gate.MASKED:
         return f"MSR DAIFClr, #{closed.write} on cpu{opener.cpu}"
+    if closed.gate is Gate.TIMER_ENDLESS:
+        soon = f"{_written(closed)} to {opener.name}, which is 1 ms"
+        return f"write a time to {closed.register.name} on cpu{opener.cpu}, or {soon}"
     if opener.frame is Frame.SYSTEM:
         return f"write {_written(closed)} to {opener.name} on cpu{opener.cpu}"
     return f"write {_written(closed)} to {opener.name} ({location(opener, gic)})"

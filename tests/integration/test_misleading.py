@@ -41,6 +41,22 @@ CASES = {
     "svc_before_vectors": Case(
         "The guest takes an exception before it has set VBAR_EL1", (), ("Its handler executes",), status=122
     ),
+    "endless_timer": Case(
+        "The virtual timer of cpu0 (INTID 27) is on, but CNTV_CVAL_EL0 is 0xffffffffffffffff, a time that will never",
+        ("write a time to CNTV_CVAL_EL0 on cpu0, or 0xf424 to CNTV_TVAL_EL0, which is 1 ms",),
+        ("no timer is armed",),
+        "INTID 27 (virtual timer) is held back by CNTV_CVAL_EL0 = 0xffffffffffffffff",
+    ),
+    "masking_uart": Case(
+        "INTID 33 (uart0) is enabled in the GIC, but UARTIMSC is 0x00000000: uart0 masks all of its interrupts.",
+        ("write 0x00000020 to UARTIMSC (device, IPA 0x09000038)",),
+        ("virtual timer",),
+        "INTID 33 (uart0) is held back by UARTIMSC = 0x00000000",
+    ),
+    "masking_clock": Case(
+        "INTID 34 (rtc) is enabled in the GIC, but RTCIMSC is 0x00000000: rtc masks all of its interrupts.",
+        ("write 0x00000001 to RTCIMSC (device, IPA 0x09010010)",),
+    ),
     "fails_in_interrupt": Case(NO_MEMORY, ("Its handler has stopped",), (MASKED,)),
     "fails_before_interrupt": Case(NO_MEMORY, ("Its handler has stopped",), (MASKED,)),
     "other_fails": Case(NO_MEMORY, (), ("is waiting for", "released"), OTHER, cpus=2),

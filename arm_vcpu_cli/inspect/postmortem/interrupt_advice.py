@@ -37,9 +37,7 @@ def held_interrupts(machine: Machine, result: RunResult | None) -> tuple[Awaited
     every = awaited_interrupts(machine)
     held = [each for each in every if each.closed and not _is_masked_by_a_failure(machine, each)]
     if not was_stopped(result):
-        held.sort(key=lambda each: each.closed[0].gate is Gate.TIMER_OFF)
-        on = [each for each in held if each.closed[0].gate is not Gate.TIMER_OFF]
-        return tuple(on or held)
+        return tuple([each for each in held if each.may_be_meant] or held)
     return tuple(each for each in held if _explains(machine, result, each, every))
 
 

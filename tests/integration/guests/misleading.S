@@ -4,6 +4,7 @@
         .equ    CPU_ON, 0xc4000003
         .equ    GICD, 0x08000000
         .equ    GICR, 0x080a0000
+        .equ    UART, 0x09000000
 
         .macro  case name
         .balign 64
@@ -70,6 +71,36 @@ case vectors_askew
 case svc_before_vectors
         svc     #5
         done    svc_before_vectors
+
+case endless_timer
+        timer
+        mov     x0, #-1
+        msr     cntv_cval_el0, x0
+        wfi
+        done    endless_timer
+
+case masking_uart
+        timer
+        msr     cntv_ctl_el0, xzr
+        ldr     x1, =GICD
+        mov     w0, #1 << 1                     // INTID 33
+        str     w0, [x1, #0x84]
+        str     w0, [x1, #0x104]
+        ldr     x2, =UART
+        mov     w0, #'x'
+        str     w0, [x2]
+        wfi
+        done    masking_uart
+
+case masking_clock
+        timer
+        msr     cntv_ctl_el0, xzr
+        ldr     x1, =GICD
+        mov     w0, #1 << 2                     // INTID 34
+        str     w0, [x1, #0x84]
+        str     w0, [x1, #0x104]
+        wfi
+        done    masking_clock
 
 case fails_in_interrupt
         vectors_at table

@@ -45,6 +45,8 @@ def fired(bench: Bench) -> Bench:
         (timer(2), [Gate.TIMER_OFF]),
         (timer(3), [Gate.TIMER_MASKED]),
         (timer(3, 2 * NOW), [Gate.TIMER_MASKED]),
+        (timer(3, 2**64 - 1), [Gate.TIMER_MASKED]),
+        (timer(1, 2**64 - 1), [Gate.TIMER_ENDLESS]),
         (timer(1, 2 * NOW), []),
         (timer(1), []),
     ],
@@ -195,6 +197,33 @@ def test_spans_of_time(seconds: float, words: str) -> None:
 def test_a_timer_that_never_fires_says_so() -> None:
     bench = Bench()
     (found,) = awaited(bench, timer(1, 2**64 - 1))
-    assert subject(found).endswith("is set to a time that will never come (CNTV_CVAL_EL0 = 0xffffffffffffffff)")
+    words = held_words(found, GIC)
+    assert words.meaning == (
+        "The virtual timer of cpu0 (INTID 27) is on, but CNTV_CVAL_EL0 is 0xffffffffffffffff, a time that will never "
+        "come."
+    )
+    assert words.step.startswith("write a time to CNTV_CVAL_EL0 on cpu0, or 0xf424 to CNTV_TVAL_EL0, which is 1 ms")
+    assert not found.may_be_meant
     bench.bit(ISPENDR, 5)
     assert [subject(each) for each in awaited(bench)] == ["INTID 5 (SGI) is pending at cpu0"]
+
+
+@pytest.mark.parametrize(
+    ("mine", "reason"),
+    [
+        (0x40, "with ICC_BPR1_EL1 = 0x7, priority 0x40 does not preempt that one."),
+        (0x60, "priority 0x60 is not higher than the running priority (ICC_RPR_EL1 is 0x0)."),
+    ],
+)
+def test_a_binary_point_that_keeps_a_higher_priority_back_is_named(mine: int, reason: str) -> None:
+    bench = Bench().start()
+    bench.icc("BPR1", 7)
+    bench.priority(VIRTUAL, 0x60)
+    bench.priority(UART, mine)
+    bench.bit(ISPENDR, VIRTUAL)
+    assert bench.acknowledge() == VIRTUAL
+    bench.line(UART, True)
+    (found,) = awaited(bench)
+    assert held_words(found, GIC).meaning == (
+        f"INTID 33 (uart0) is pending at cpu0, but cpu0 has acknowledged INTID 27 and not ended it: {reason}"
+    )

@@ -14,6 +14,8 @@ class Frame(Enum):
     DISTRIBUTOR = "distributor"
     REDISTRIBUTOR = "redistributor"
     CPU_INTERFACE = "CPU interface"
+    DEVICE = "device"
+    """A device that raises an interrupt; its registers have their IPA for ``offset``."""
     SYSTEM = "system register"
     """It has no address: MRS and MSR."""
 
@@ -39,6 +41,10 @@ class Gate(Enum):
     """The timer is off."""
     TIMER_MASKED = "IMASK"
     """The timer masks its own interrupt."""
+    TIMER_ENDLESS = "CVAL"
+    """The timer is set to a time that never comes."""
+    DEVICE_MASKED = "IMSC"
+    """The device masks all of its own sources."""
     TRIGGER = "ICFGR"
     """The line is up and the interrupt is edge-triggered: its edge is past."""
     ENABLE = "ISENABLER"
@@ -76,6 +82,7 @@ class Closed(Record):
 
     Writing ``write`` to ``opener`` opens it; where that is None no register does. ``priority`` and ``limit`` are the
     priorities that were compared, ``culprit`` the interrupt that is in the way, ``group1`` the group of the interrupt.
+    ``binary_point`` is the register, with its value, that keeps a higher priority from preempting a lower one.
     """
 
     gate: Gate
@@ -87,6 +94,7 @@ class Closed(Record):
     priority: int | None = None
     limit: int | None = None
     culprit: int | None = None
+    binary_point: tuple[RegisterAt, int] | None = None
 
 
 class Pending(Record):

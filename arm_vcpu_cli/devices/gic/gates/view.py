@@ -66,6 +66,10 @@ class GicView(ABC):
         """Whether the end of an interrupt only drops its priority, so that it has to be deactivated besides."""
 
     @abstractmethod
+    def binary_point(self, cpu: int, group1: bool) -> RegisterAt:
+        """The register that says which bits of a priority count for preemption."""
+
+    @abstractmethod
     def group_mask(self, cpu: int, group1: bool) -> int:
         """The bits of a priority that count for preemption."""
 

@@ -77,11 +77,17 @@ class GicV2View(GicView):
         """GICC_CTLR.EOImode."""
         return bool(self._interface_control(cpu).EOImode)
 
+    def binary_point(self, cpu: int, group1: bool) -> RegisterAt:
+        """GICC_BPR or GICC_ABPR (3.3.3)."""
+        return self.interface("ABPR" if self._has_own_point(cpu, group1) else "BPR", cpu)
+
     def group_mask(self, cpu: int, group1: bool) -> int:
         """By GICC_BPR and GICC_ABPR (3.3.3)."""
-        own = group1 and not self._interface_control(cpu).CBPR
-        point = self.read(self.interface("ABPR" if own else "BPR", cpu)) - (MIN_BPR1 if own else MIN_BPR0)
-        return PRIORITY_MASK & PRIORITY_MASK << point
+        lowest = MIN_BPR1 if self._has_own_point(cpu, group1) else MIN_BPR0
+        return PRIORITY_MASK & PRIORITY_MASK << self.read(self.binary_point(cpu, group1)) - lowest
+
+    def _has_own_point(self, cpu: int, group1: bool) -> bool:
+        return group1 and not self._interface_control(cpu).CBPR
 
     def signals_as_fiq(self, cpu: int, group1: bool) -> bool:
         """Group 0 is, with GICC_CTLR.FIQEn (4.4.1)."""

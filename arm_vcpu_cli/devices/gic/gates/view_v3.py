@@ -96,11 +96,17 @@ class GicV3View(GicView):
         """ICC_CTLR_EL1.EOImode."""
         return bool(self._interface_control(cpu).EOImode)
 
+    def binary_point(self, cpu: int, group1: bool) -> RegisterAt:
+        """ICC_BPR0_EL1 or ICC_BPR1_EL1 (4.8.2)."""
+        return self.interface(f"BPR{int(self._has_own_point(cpu, group1))}", cpu)
+
     def group_mask(self, cpu: int, group1: bool) -> int:
         """By ICC_BPR0_EL1 and ICC_BPR1_EL1 (4.8.2)."""
-        own = group1 and not self._interface_control(cpu).CBPR
-        point = self.read(self.interface(f"BPR{int(own)}", cpu)) - (MIN_BPR1 if own else MIN_BPR0)
-        return PRIORITY_MASK & PRIORITY_MASK << point
+        lowest = MIN_BPR1 if self._has_own_point(cpu, group1) else MIN_BPR0
+        return PRIORITY_MASK & PRIORITY_MASK << self.read(self.binary_point(cpu, group1)) - lowest
+
+    def _has_own_point(self, cpu: int, group1: bool) -> bool:
+        return group1 and not self._interface_control(cpu).CBPR
 
     def signals_as_fiq(self, cpu: int, group1: bool) -> bool:  # noqa: ARG002
         """Group 0 is, in one Security state (4.6.2)."""

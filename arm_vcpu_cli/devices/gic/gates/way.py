@@ -188,7 +188,17 @@ def _at_the_interface(view: GicView, intid: int, cpu: int, group1: bool) -> Iter
     running = _running(view, cpu)
     if running is not None and priority >= running.value & view.group_mask(cpu, group1) and running.culprit != intid:
         limit = running.value & view.group_mask(cpu, group1)
-        yield replace(running, priority=priority, limit=limit)
+        yield replace(
+            running, priority=priority, limit=limit, binary_point=_blunt(view, cpu, group1, running, priority)
+        )
+
+
+def _blunt(view: GicView, cpu: int, group1: bool, running: Closed, priority: int) -> tuple[RegisterAt, int] | None:
+    """What keeps an interrupt from preempting the one that a PE handles, if it has the higher priority."""
+    if running.culprit is None or priority >= view.priority(cpu, running.culprit):
+        return None
+    register = view.binary_point(cpu, group1)
+    return register, view.read(register)
 
 
 def _not_signalled(view: GicView, intid: int, cpu: int, group1: bool) -> Closed:
