@@ -16,7 +16,15 @@ from arm_vcpu_cli.arch.explain.registers import GROUPS, RegisterInfo, register_i
 from arm_vcpu_cli.cli.output import show
 from arm_vcpu_cli.cli.style import colours, event_style
 from arm_vcpu_cli.errors import UsageError
-from arm_vcpu_cli.inspect.explained import Explained, assembly, explain_word, explained_facts, explained_lines, plain
+from arm_vcpu_cli.inspect.explained import (
+    Explained,
+    assembly,
+    explain_word,
+    explained_facts,
+    explained_lines,
+    plain,
+    separate_words,
+)
 
 _EVERYTHING: Final = "*"
 _INDENT: Final = "  "
@@ -52,7 +60,9 @@ def command(words: tuple[str, ...], pattern: str | None, brief: bool, e2h: bool,
     (0x), binary (0b), octal (0o) or decimal (0d, or no prefix), with underscores where you like. Digits without a
     prefix are hexadecimal if they have letters or a leading 0, or if there are 8 or 16 of them, as in a kernel's log. A
     syndrome (ESR_ELx) is decoded by its exception class. REG alone shows the layout and the values after reset. OPCODE
-    is the word of an MRS, MSR, SYS or SYSL. Without arguments the known registers are listed.
+    is the word of an MRS, MSR, SYS or SYSL. What kernels and debuggers print is understood: a name without its level
+    ('ESR = 0x96000045'), a colon or a space for the equals sign ('pstate: 60400005'). Without arguments the known
+    registers are listed.
 
     \b
     Examples:
@@ -68,7 +78,7 @@ def command(words: tuple[str, ...], pattern: str | None, brief: bool, e2h: bool,
         if words:
             raise click.UsageError("--list takes no registers")
         return _list(pattern or _EVERYTHING, as_object)
-    found = [_explain(word, e2h=e2h) for word in words]
+    found = [_explain(word, e2h=e2h) for word in separate_words(words)]
     if as_object:
         show(json.dumps([_object(each) for each in found], indent=2))
         return 0

@@ -8,18 +8,22 @@ from typing import Final
 
 from arm_vcpu_cli.arch.explain.explanation import Explanation, FieldLine, explain, explain_layout
 from arm_vcpu_cli.arch.explain.meanings import general_register
-from arm_vcpu_cli.arch.explain.registers import RegisterInfo, register_info
+from arm_vcpu_cli.arch.explain.registers import RegisterInfo, full_name, register_info
 from arm_vcpu_cli.arch.identification.midr import midr_name
 from arm_vcpu_cli.arch.registers.sysreg import SystemMove, decode_system_move
 from arm_vcpu_cli.errors import UsageError
 from arm_vcpu_cli.inspect.register_values import ReadValue, read_value
-from arm_vcpu_cli.record import Record
+from arm_vcpu_cli.record import Record, replace
 
 Styled = Callable[[str, str], str]
 """Applies the style of a role to text."""
 _OPCODE_BITS: Final = 32
 _OPCODE: Final = re.compile(r"[0-9]|[0-9a-f]{8}\Z", re.IGNORECASE)
 """A word that is a number: no register name consists of hexadecimal digits only."""
+_SEPARATOR: Final = re.compile(r"\s*=\s*|:(?:\s+|$)\s*")
+"""Between a register and its value; a colon only with a space behind it."""
+_REMARK: Final = re.compile(r"\s*\([^()]*\)?\s*$")
+"""What a kernel says about a value behind it, in parentheses."""
 _SYSTEM_INSTRUCTION: Final = 1
 _INDENT: Final = "  "
 
@@ -46,12 +50,52 @@ def explain_word(word: str, *, e2h: bool = False) -> Explained:
     try:
         if not has_value and _OPCODE.match(name):
             return _explain_opcode(word, e2h=e2h)
-        info = register_info(name.strip())
-        return _explain_value(info, read_value(number, word), e2h=e2h) if has_value else _layout(info, e2h=e2h)
+        written = name.strip()
+        if not written:
+            raise UsageError(f"{word!r}: expected a register, REG=VALUE, or the word of an instruction")
+        full = full_name(written)
+        info = register_info(full)
+        found = _explain_value(info, read_value(number, word), e2h=e2h) if has_value else _layout(info, e2h=e2h)
+        if full == written:
+            return found
+        return replace(found, note=" ".join(filter(None, (f"{written} is taken as {full}.", found.note))))
     except KeyError as error:
         raise UsageError(str(error.args[0])) from error
     except ValueError as error:
         raise UsageError(str(error)) from error
+
+
+def separate_words(arguments: Iterable[str]) -> list[str]:
+    """What :func:`explain_word` takes, out of what people paste from logs of kernels and debuggers.
+
+    ``ESR = 0x96000045``, ``pstate: 60400005 (nZCv daif)`` and ``esr_el1 0x96000045`` are one register each, in one
+    argument or in several.
+    """
+    words: list[str] = []
+    in_remark = False
+    for argument in arguments:
+        in_remark = in_remark or argument.startswith("(")
+        if in_remark:
+            in_remark = not argument.endswith(")")
+            continue
+        word = _SEPARATOR.sub("=", _REMARK.sub("", argument))
+        if words and (word.startswith("=") or words[-1].endswith("=") or _is_value(words[-1], word)):
+            words[-1] += word if "=" in (word[:1], words[-1][-1]) else f"={word}"
+        else:
+            name, space, value = word.strip().partition(" ")
+            words.append(f"{name}={value.strip()}" if space and _is_value(name, value.strip()) else word)
+    return words
+
+
+def _is_value(register: str, word: str) -> bool:
+    """Whether ``word`` is the value of the register before it, rather than an instruction."""
+    if "=" in register + word or _OPCODE.match(register) or not _OPCODE.match(word):
+        return False
+    try:
+        number = read_value(word, word).value
+    except ValueError:
+        return False
+    return bool(number >> _OPCODE_BITS) or decode_system_move(number) is None
 
 
 def _layout(info: RegisterInfo, *, e2h: bool) -> Explained:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final
 
@@ -126,6 +126,21 @@ GROUPS: Final = (*dict.fromkeys(group for group, _ in (*GENERAL, *UNITS)), "othe
 
 ALIASES: Final[Mapping[str, str]] = MappingProxyType({"CPSR": "PSTATE"})
 """Further names of registers; ``register_info`` itself distinguishes those that share an encoding."""
+_IMPLEMENTATION: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
+    {
+        "L2CTLR_EL1": ("S3_1_C11_C0_2", "L2 Control Register"),
+        "L2ECTLR_EL1": ("S3_1_C11_C0_3", "L2 Extended Control Register"),
+        "L2ACTLR_EL1": ("S3_1_C15_C0_0", "L2 Auxiliary Control Register"),
+        "CPUACTLR_EL1": ("S3_1_C15_C2_0", "CPU Auxiliary Control Register"),
+        "CPUECTLR_EL1": ("S3_1_C15_C2_1", "CPU Extended Control Register"),
+        "CPUMERRSR_EL1": ("S3_1_C15_C2_2", "CPU Memory Error Syndrome Register"),
+        "L2MERRSR_EL1": ("S3_1_C15_C2_3", "L2 Memory Error Syndrome Register"),
+        "CBAR_EL1": ("S3_1_C15_C3_0", "Configuration Base Address Register"),
+    }
+)
+"""The registers of Cortex-A53, A57 and A72 that kernels use: the names in the CPUs' manuals, encodings, titles."""
+_LEVELS: Final = ("_EL1", "_EL0", "_EL2", "_EL3")
+"""What kernels leave out of a name (``ESR = 0x96000045``), in the order in which it is looked for."""
 
 
 def _entries() -> Iterator[tuple[str, str, str, str, str]]:
@@ -200,6 +215,9 @@ def register_info(name: str) -> RegisterInfo:
     Raises KeyError, with the closest names in its message, for an unknown name.
     """
     known = _BY_UPPER_NAME.get(name.upper())
+    if name.upper() in _IMPLEMENTATION:
+        generic, title = _IMPLEMENTATION[name.upper()]
+        return replace(_nameless(lookup(generic)), name=name.upper(), title=f"{title} (Cortex-A53, A57, A72)")
     if known is None and is_generic(name):
         reg = lookup(name)
         known = NAMES.get(reg, reg.generic_name)
@@ -210,6 +228,13 @@ def register_info(name: str) -> RegisterInfo:
         hint = f"; did you mean {', '.join(_BY_UPPER_NAME[match] for match in close)}?" if close else ""
         raise KeyError(f"there is no register {name}{hint}")
     return _describe(known)
+
+
+def full_name(name: str) -> str:
+    """The register that a name without its Exception level stands for (ESR_EL1 for ESR); any other name as it is."""
+    if name.upper() in _BY_UPPER_NAME:
+        return name
+    return next((full for level in _LEVELS if (full := f"{name.upper()}{level}") in _BY_UPPER_NAME), name)
 
 
 def _describe(name: str) -> RegisterInfo:
