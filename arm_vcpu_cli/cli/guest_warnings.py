@@ -46,5 +46,5 @@ def _warn_of_initrd(path: Path) -> None:
     initramfs = import_module(_INITRAMFS)
     with path.open("rb") as file:
         head = file.read(_HEAD)
-    if initramfs.recognised(head) is None:
+    if any(head) and initramfs.recognised(head) is None:
         say(f"warning: {printable_path(path)}: not an initramfs, compressed or not: {initramfs.what_it_is(head)}")

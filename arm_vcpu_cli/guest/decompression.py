@@ -6,6 +6,7 @@ import lzma
 import zlib
 from collections.abc import Mapping
 from enum import Enum
+from importlib import import_module
 from types import MappingProxyType
 from typing import Final
 
@@ -13,6 +14,8 @@ GZIP_MAGIC: Final = b"\x1f\x8b"
 MAX_UNPACKED: Final = 256 << 20
 """The largest kernel, in bytes; those of distributions have 20 to 70 million."""
 
+_ZSTD: Final = "arm_vcpu_cli.guest.zstd"
+"""Few kernels need it."""
 _MAX_DICTIONARY: Final = 128 << 20  # bytes; the kernel's own build uses up to 128 MiB with xz
 _GZIP_WINDOW: Final = 31  # zlib's largest window (15), and 16 for a gzip header and trailer
 _MOST_MEMBERS: Final = 1 << 14
@@ -23,21 +26,34 @@ _LARGEST_PIECE: Final = 1 << 20
 
 
 class Method(Enum):
-    """A format that the standard library can decompress."""
+    """A format that can be decompressed, the last one with a package that may be missing."""
 
     GZIP = "gzip"
     XZ = "xz"
     LZMA = "lzma"
+    ZSTD = "zstd"
 
 
 ZBOOT_METHODS: Final[Mapping[str, Method]] = MappingProxyType(
-    {"gzip": Method.GZIP, "xz": Method.XZ, "xzkern": Method.XZ, "lzma": Method.LZMA}
+    {
+        "gzip": Method.GZIP,
+        "xz": Method.XZ,
+        "xzkern": Method.XZ,
+        "lzma": Method.LZMA,
+        "zstd": Method.ZSTD,
+        "zstd22": Method.ZSTD,
+    }
 )
 """By the names that the kernel's build (Makefile.zboot) gives them."""
 
 
 class CompressionError(ValueError):
     """The data is damaged, or larger than was asked for; the message is one line."""
+
+
+def can_unpack(method: Method) -> bool:
+    """Whether what a format needs is installed."""
+    return method is not Method.ZSTD or bool(import_module(_ZSTD).is_installed())
 
 
 def unpack(data: bytes, method: Method, limit: int, *, partial: bool = False) -> bytes:
@@ -50,11 +66,13 @@ def unpack(data: bytes, method: Method, limit: int, *, partial: bool = False) ->
     try:
         if method is Method.GZIP:
             unpacked, ended = _inflated(data, wanted)
+        elif method is Method.ZSTD:
+            unpacked, ended = import_module(_ZSTD).unpack_zstd(data, wanted)
         else:
             container = lzma.FORMAT_XZ if method is Method.XZ else lzma.FORMAT_ALONE
             decompressor = lzma.LZMADecompressor(container, memlimit=_MAX_DICTIONARY + (1 << 20))
             unpacked, ended = decompressor.decompress(data, wanted), decompressor.eof
-    except (zlib.error, lzma.LZMAError) as error:
+    except (zlib.error, lzma.LZMAError, ValueError) as error:
         raise CompressionError(" ".join(str(error).split())) from None
     if partial:
         return unpacked[:limit]

@@ -13,7 +13,15 @@ from arm_vcpu_cli.errors import GuestFileError
 from arm_vcpu_cli.guest.elf_headers import PF_X, PROGRAM_HEADER, PT_LOAD
 from arm_vcpu_cli.guest.elf_names import elf_name
 from arm_vcpu_cli.guest.elf_symbols import read_symbols
-from arm_vcpu_cli.guest.image import ADDRESS_LIMIT, RAW_LOAD_OFFSET, GuestImage, Segment, sorted_segments
+from arm_vcpu_cli.guest.image import (
+    ADDRESS_LIMIT,
+    IMAGE_MAGIC,
+    IMAGE_MAGIC_OFFSET,
+    RAW_LOAD_OFFSET,
+    GuestImage,
+    Segment,
+    sorted_segments,
+)
 from arm_vcpu_cli.guest.lines import SourceLines
 from arm_vcpu_cli.guest.symbols import SymbolTable
 from arm_vcpu_cli.record import Record, replace
@@ -33,6 +41,9 @@ _E_PHOFF: Final = 32
 _E_PHENTSIZE: Final = 54
 _E_PHNUM: Final = 56
 _EM_AARCH64: Final = 183
+_PN_XNUM: Final = 0xFFFF
+_UPPER_HALF: Final = 0xFFF0 << 48
+"""Of virtual addresses; where EL1 has its kernel."""
 _ET_EXEC: Final = 2
 _ET_DYN: Final = 3
 _PT_DYNAMIC: Final = 2
@@ -102,6 +113,7 @@ def load_elf(path: Path, data: bytes, *, ram_base: int, for_sure: bool = False) 
     header = _read_header(path, data)
     headers = _program_headers(path, data, header)
     loads = _loads(path, data, headers)
+    _refuse_vmlinux(path, data, header, loads[0])
     for note in () if for_sure else (each for each in headers if each.type == _PT_NOTE):
         import_module(_USER_PROGRAMS).refuse_linux_program(path, data, note.offset, note.file_size)
     bias = 0
@@ -111,7 +123,8 @@ def load_elf(path: Path, data: bytes, *, ram_base: int, for_sure: bool = False) 
     for load in loads:
         if load.address < 0 or load.address + load.memory_size > ADDRESS_LIMIT:
             place = f"{load.memory_size:#x} bytes at {load.address:#x}"
-            message = f"{load.name}: {place} leave the 48-bit address space"
+            virtual = "; its p_paddr seems to be a virtual address" if load.address >= _UPPER_HALF else ""
+            message = f"{load.name}: {place} leave the 48-bit address space{virtual}"
             raise GuestFileError(path, message, offset=load.header)
     entry, warnings = _entry(path, header.entry, loads)
     contents = [data[load.offset : load.offset + load.file_size] for load in loads]
@@ -204,7 +217,9 @@ def _program_headers(path: Path, data: bytes, header: _Header) -> list[_ProgramH
     if count == 0:
         raise GuestFileError(path, "no program headers, expected a PT_LOAD segment", offset=_E_PHNUM)
     if count > _MAX_PROGRAM_HEADERS:
-        message = f"{count} program headers, expected at most {_MAX_PROGRAM_HEADERS}"
+        # gABI: PN_XNUM says that the number is in the first section header.
+        number = f"{_PN_XNUM} or more" if count == _PN_XNUM else f"{count}"
+        message = f"{number} program headers, expected at most {_MAX_PROGRAM_HEADERS}"
         raise GuestFileError(path, message, offset=_E_PHNUM)
     if size != PROGRAM_HEADER.size:
         message = f"program headers of {size} bytes, expected {PROGRAM_HEADER.size}"
@@ -259,6 +274,21 @@ def _load(path: Path, data: bytes, name: str, header: _ProgramHeader) -> _Load:
     if message:
         raise GuestFileError(path, f"{name}: {message}", offset=header.place)
     return load
+
+
+def _refuse_vmlinux(path: Path, data: bytes, header: _Header, first: _Load) -> None:
+    """Refuse a Linux kernel as it is linked, which no boot loader takes; other kernels may have the header of an Image.
+
+    It has virtual addresses only, or it would have to be moved by another distance than a static PIE.
+    """
+    place = first.offset + IMAGE_MAGIC_OFFSET
+    is_high = first.address >= _UPPER_HALF or (header.type == _ET_DYN and first.vaddr >= _UPPER_HALF)
+    if is_high and data.startswith(IMAGE_MAGIC, place):
+        message = (
+            "a Linux kernel as it is linked (vmlinux): run the Image of the same build (arch/arm64/boot/Image), with "
+            "this file as --symbols"
+        )
+        raise GuestFileError(path, message, offset=place)
 
 
 def _load_bias(loads: list[_Load], ram_base: int) -> int:

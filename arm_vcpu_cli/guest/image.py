@@ -12,6 +12,9 @@ from arm_vcpu_cli.record import Record
 
 ImageKind = Literal["elf", "raw", "linux"]
 
+IMAGE_MAGIC: Final = b"ARM\x64"
+"""Of an arm64 Linux kernel (booting.rst), at this offset."""
+IMAGE_MAGIC_OFFSET: Final = 56
 ADDRESS_LIMIT: Final = 1 << 48  # no physical address of a supported CPU reaches it
 RAW_LOAD_OFFSET: Final = 0x8_0000  # from the base of RAM; where kernels expected to be before they could move
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from arm_vcpu_cli.guest.decompression import CompressionError, Method, unpack
+from arm_vcpu_cli.guest.decompression import CompressionError, Method, can_unpack, unpack
 from arm_vcpu_cli.printable import decoded
 
 LONGEST_MAGIC: Final = 6
@@ -64,7 +64,9 @@ class _BrokenError(ValueError):
 
 
 def recognised(head: bytes) -> str | None:
-    """What a Linux kernel takes the beginning of an initial RAM disk for; None if it does not know it."""
+    """What a Linux kernel takes the beginning of an initial RAM disk for, zeros in front left out; None if it does not
+    know it."""
+    head = head.lstrip(b"\0")
     if head.startswith(_CPIO):
         return _CPIO_NAME
     return next((name for magic, name in _COMPRESSIONS if head.startswith(magic)), None)
@@ -95,15 +97,16 @@ def complaints(data: bytes, init: str = "/init") -> Iterator[str]:
 
 def _read(data: bytes, files: dict[str, Entry]) -> bool:
     """Take the files of all archives, which may stand behind each other; False if one is left out."""
-    rest = data
+    # The kernel passes over zeros before and between archives.
+    rest = data.lstrip(b"\0")
     while rest:
         kind = recognised(rest)
         if kind is None:
-            if rest is not data:
+            if files:
                 # The kernel has what came before.
                 return True
-            raise _BrokenError(f"it is no initramfs, packed or not: {what_it_is(rest)}")
-        if kind in _METHODS:
+            raise _BrokenError(f"it is no initramfs, packed or not: {what_it_is(data)}")
+        if kind in _METHODS and can_unpack(_METHODS[kind]):
             try:
                 archive, rest = unpack(rest, _METHODS[kind], _MOST_UNPACKED), b""
             except CompressionError as error:

@@ -9,6 +9,7 @@ import struct
 import zlib
 from bisect import bisect_right
 from collections.abc import Callable
+from importlib import import_module
 from itertools import chain
 from operator import itemgetter
 from typing import Final, NamedTuple
@@ -42,7 +43,9 @@ Read = Callable[[int, int], bytes]
 
 _HEADER: Final = struct.Struct("<32x2Q8xH2x2H")
 _COMPRESSION_HEADER: Final = struct.Struct("<2I2Q")
-_ZLIB: Final = 1
+_ZLIB: Final = 1  # ELFCOMPRESS_ZLIB
+_ZSTD: Final = 2  # ELFCOMPRESS_ZSTD
+_ZSTD_MODULE: Final = "arm_vcpu_cli.guest.zstd"
 _PREFIX, _OLD_PREFIX = ".debug_", ".zdebug_"
 """Of the names of sections; the second one of those that are packed as GNU tools did it before SHF_COMPRESSED."""
 _PREFIXES: Final = (_PREFIX.encode(), _OLD_PREFIX.encode())
@@ -145,10 +148,14 @@ class LineTables:
             return data
         form = _OLD_HEADER if old else _COMPRESSION_HEADER
         kind, *_, size = form.unpack_from(data) if old else form.unpack_from(data)[:3]
-        if kind not in (_ZLIB, _OLD_MAGIC) or size > self._unpacked:
+        if kind not in (_ZLIB, _ZSTD, _OLD_MAGIC) or size > self._unpacked:
             raise ValueError(f"{name} is packed in a way that is not known, or unpacks to {size} bytes")
         self._unpacked -= size
-        return zlib.decompressobj().decompress(memoryview(data)[form.size :], max(size, 1))
+        content = memoryview(data)[form.size :]
+        if kind == _ZSTD:
+            unpacked: bytes = import_module(_ZSTD_MODULE).unpack_zstd(content, size)[0]
+            return unpacked
+        return zlib.decompressobj().decompress(content, max(size, 1))
 
     def _reader(self, name: str) -> Read:
         """A function that reads a section, in pieces where it is not compressed."""

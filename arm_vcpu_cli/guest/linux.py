@@ -13,7 +13,14 @@ from typing import Final, NamedTuple
 from arm_vcpu_cli.arch.bitfield import Field, Register
 from arm_vcpu_cli.errors import GuestFileError
 from arm_vcpu_cli.guest.decompression import GZIP_MAGIC, MAX_UNPACKED, ZBOOT_METHODS, CompressionError, Method, unpack
-from arm_vcpu_cli.guest.image import ADDRESS_LIMIT, GuestImage, Segment, sorted_segments
+from arm_vcpu_cli.guest.image import (
+    ADDRESS_LIMIT,
+    IMAGE_MAGIC,
+    IMAGE_MAGIC_OFFSET,
+    GuestImage,
+    Segment,
+    sorted_segments,
+)
 from arm_vcpu_cli.guest.symbols import SymbolTable
 from arm_vcpu_cli.printable import undecoded
 from arm_vcpu_cli.sizes import address_as_written
@@ -21,8 +28,6 @@ from arm_vcpu_cli.sizes import address_as_written
 BASE_ALIGNMENT: Final = 0x20_0000
 """Of the address that ``text_offset`` counts from, in bytes."""
 
-IMAGE_MAGIC: Final = b"ARM\x64"
-_MAGIC_OFFSET: Final = 56
 _HEADER: Final = struct.Struct("<8x3Q24x4s4x")  # text_offset, image_size, flags; the magic number
 _TEXT_OFFSET: Final = 8
 _IMAGE_SIZE: Final = 16
@@ -56,7 +61,7 @@ class _Header(NamedTuple):
 
 def is_image(data: bytes) -> bool:
     """Whether ``data`` is an arm64 Image, by its magic number."""
-    return data[_MAGIC_OFFSET : _MAGIC_OFFSET + len(IMAGE_MAGIC)] == IMAGE_MAGIC
+    return data[IMAGE_MAGIC_OFFSET : IMAGE_MAGIC_OFFSET + len(IMAGE_MAGIC)] == IMAGE_MAGIC
 
 
 def image_flags(image: bytes) -> ImageFlags:
@@ -125,9 +130,9 @@ def _unpacked(path: Path, data: bytes) -> bytes:
     elif data.startswith(GZIP_MAGIC):
         start, packed, method = 0, data, Method.GZIP
     elif data:
-        found = data[_MAGIC_OFFSET : _MAGIC_OFFSET + len(IMAGE_MAGIC)].hex(" ") or f"{len(data)} bytes in all"
+        found = data[IMAGE_MAGIC_OFFSET : IMAGE_MAGIC_OFFSET + len(IMAGE_MAGIC)].hex(" ") or f"{len(data)} bytes in all"
         message = f"not an arm64 Linux kernel: expected the bytes {IMAGE_MAGIC.hex(' ')}, found {found}"
-        raise GuestFileError(path, message, offset=_MAGIC_OFFSET)
+        raise GuestFileError(path, message, offset=IMAGE_MAGIC_OFFSET)
     else:
         raise GuestFileError(path, "the file is empty, expected an arm64 Linux kernel")
     try:

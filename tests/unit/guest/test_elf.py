@@ -21,6 +21,7 @@ from .elf_writer import (
     EM_X86_64,
     ET_CORE,
     ET_DYN,
+    ET_EXEC,
     ET_REL,
     PT_INTERP,
     SHN_ABS,
@@ -359,3 +360,32 @@ def test_arbitrary_bytes_behind_the_magic_number_are_refused_or_load(tail: bytes
 def test_every_single_truncation_of_the_headers_is_refused() -> None:
     for length in range(1, 64 + 2 * 56 + len(CODE) + 4):
         refusal(SAMPLE[:length])
+
+
+HIGH = 0xFFFF_8000_0800_0000
+IMAGE_HEADER = bytes(56) + b"ARM\x64" + bytes(4)
+
+
+@pytest.mark.parametrize(("kind", "paddr"), [(ET_EXEC, HIGH), (ET_DYN, HIGH), (ET_DYN, 0)])
+def test_a_vmlinux_is_refused_with_what_to_run_instead(kind: int, paddr: int) -> None:
+    file = ElfFile([Load(HIGH, IMAGE_HEADER, paddr=paddr)], entry=HIGH, type=kind)
+    with pytest.raises(GuestFileError, match=r"vmlinux.*run the Image.*--symbols"):
+        load_elf(Path("vmlinux"), file.to_bytes(), ram_base=RAM)
+
+
+def test_another_kernel_with_the_header_of_an_image_is_loaded() -> None:
+    file = ElfFile([Load(HIGH, IMAGE_HEADER, paddr=RAM)], entry=HIGH)
+    assert load_elf(Path("kernel.elf"), file.to_bytes(), ram_base=RAM).entry == RAM
+
+
+def test_a_physical_address_that_is_a_virtual_one_is_called_that() -> None:
+    file = ElfFile([Load(HIGH)], entry=HIGH)
+    with pytest.raises(GuestFileError, match="its p_paddr seems to be a virtual address"):
+        load_elf(Path("kernel.elf"), file.to_bytes(), ram_base=RAM)
+
+
+def test_more_program_headers_than_the_header_can_count_are_refused() -> None:
+    data = bytearray(ElfFile([Load(RAM)], entry=RAM).to_bytes())
+    data[56:58] = b"\xff\xff"
+    with pytest.raises(GuestFileError, match="65535 or more program headers, expected at most 1024"):
+        load_elf(Path("many.elf"), bytes(data), ram_base=RAM)

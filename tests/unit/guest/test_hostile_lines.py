@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+import zstandard
 
+from arm_vcpu_cli.guest import zstd
 from arm_vcpu_cli.guest.lines import SourceLines
 from tests.support.means import python
 
@@ -17,6 +19,7 @@ CODE: Final = 0x4008_0000
 SIZE: Final = 0x1000
 PROGBITS, NOBITS, COMPRESSED = 1, 8, 0x800
 ZLIB: Final = 1
+ZSTD: Final = 2
 
 
 def uleb(value: int) -> bytes:
@@ -102,6 +105,22 @@ def test_compressed_sections_are_read(tmp_path: Path) -> None:
     assert found(write(tmp_path / "packed.elf", sections)) == "a.c:7"
 
 
+def packed_with_zstd(data: bytes, size: int | None = None) -> bytes:
+    header = struct.pack("<IIQQ", ZSTD, 0, len(data) if size is None else size, 1)
+    return header + zstandard.ZstdCompressor().compress(data)
+
+
+def test_sections_that_are_compressed_with_zstd_are_read(tmp_path: Path) -> None:
+    sections = {name: (packed_with_zstd(data), COMPRESSED) for name, (data, _) in GOOD.items()}
+    assert found(write(tmp_path / "packed.elf", sections)) == "a.c:7"
+
+
+def test_without_the_package_for_zstd_there_are_no_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zstd, "zstandard", None)
+    sections = {name: (packed_with_zstd(data), COMPRESSED) for name, (data, _) in GOOD.items()}
+    assert SourceLines(write(tmp_path / "packed.elf", sections)).find(CODE) == ""
+
+
 def test_sections_that_are_compressed_in_the_old_way_are_read(tmp_path: Path) -> None:
     """``.zdebug_line`` and so on: without SHF_COMPRESSED, with a header of their own, some of them not packed."""
     sections = {
@@ -141,6 +160,8 @@ BOMBS: Final[Mapping[str, Mapping[str, tuple[bytes, int]]]] = {
     "sequences": {".debug_line": (packed(program(*[b"\x01\x00\x01\x01"] * (2 << 20))), COMPRESSED)},
     "rows": {".debug_line": (packed(program(sequence(rows=8 << 20))), COMPRESSED)},
     "unpacked size": {**GOOD, ".debug_str": (packed(b"", 1 << 60), COMPRESSED)},
+    "unpacked size, zstd": {**GOOD, ".debug_str": (packed_with_zstd(bytes(1 << 20), 16), COMPRESSED)},
+    "zeros, zstd": {**GOOD, ".debug_str": (packed_with_zstd(bytes(64 << 20)), COMPRESSED)},
     "zeros": {**GOOD, ".debug_str": (packed(bytes(64 << 20)), COMPRESSED)},
     "nothing but units": {**GOOD, ".debug_line": (struct.pack("<I", 0) * (1 << 18), 0)},
     "ranges": {**GOOD, ".debug_aranges": (packed(aranges() * (1 << 18)), COMPRESSED)},

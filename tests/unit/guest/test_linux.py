@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -52,6 +53,9 @@ FORMS: dict[str, Callable[[bytes], bytes]] = {
     "zboot gzip": lambda data: zboot(gzip.compress(data, mtime=0), b"gzip"),
     "zboot xz": lambda data: zboot(lzma.compress(data) + len(data).to_bytes(4, "little"), b"xzkern"),
     "zboot lzma": lambda data: zboot(lzma.compress(data, lzma.FORMAT_ALONE), b"lzma"),
+    "zboot zstd": lambda data: zboot(
+        zstandard.ZstdCompressor().compress(data) + len(data).to_bytes(4, "little"), b"zstd22"
+    ),
     "zboot with a signature behind it": lambda data: zboot(gzip.compress(data, mtime=0), b"gzip") + b"\x5a" * 100,
     "zboot of odd payload offset": lambda data: zboot(gzip.compress(data, mtime=0), b"gzip", offset=0x4321),
 }
@@ -129,7 +133,8 @@ def test_the_page_size_is_left_to_the_kernel(pages: int) -> None:
         (gzip.compress(image(), mtime=0)[:-12], "ends early", 0),
         (gzip.compress(image(), mtime=0)[:12], "ends early", 0),
         (b"\x1f\x8b" + bytes(30), "gzip data", 0),
-        (zboot(b"x", b"zstd22"), "'zstd22', expected one of gzip, xz, xzkern, lzma", 24),
+        (zboot(b"x", b"lzo"), "'lzo', expected one of gzip, xz, xzkern, lzma, zstd, zstd22", 24),
+        (zboot(b"x", b"zstd22"), "the zstd data of the kernel: ", 0x200),
         (zboot(b"x", b"lz4"), "'lz4'", 24),
         (zboot(b"x", b"\x1b[2J\n" + b"\xff" * 20), "\\x1b[2J\\n", 24),
         (zboot(b"x", b"gzip", size=100), "truncated: the compressed kernel is 0x64 bytes at offset 0x200", 8),
