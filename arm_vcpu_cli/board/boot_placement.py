@@ -1,6 +1,6 @@
-"""Where the device tree and the initial RAM disk of a guest go.
+"""Places the device tree and the initial RAM disk of a guest.
 
-What is at fixed addresses on QEMU's virt board is there here as well: QEMU, hw/arm/boot.c. Linux's requirements: Linux,
+Addresses that are fixed on QEMU's virt board are the same here: QEMU, hw/arm/boot.c. Linux's requirements: Linux,
 Documentation/arch/arm64/booting.rst.
 """
 
@@ -17,20 +17,21 @@ from arm_vcpu_cli.sizes import GIB, MIB
 
 MAX_DTB_SIZE: Final = 2 * MIB
 DTB_ROOM: Final = MIB
-"""The memory that a device tree gets, so that firmware can edit it in place; as much as in QEMU."""
+"""The memory for a device tree, so that firmware can edit it in place; as much as in QEMU."""
 KERNEL_ROOM: Final = 128 * MIB
 """The memory reserved for a kernel from the base of RAM, if there is that much."""
 INITRD_WINDOW: Final = 32 * GIB
 _DTB_ALIGNMENT: Final = 2 * MIB
 """Kernels before 4.2 map a single block for the device tree."""
 _MOST_OF_RAM: Final = 8
-"""The device tree's room is at most one part in this many of the RAM, unless the tree itself is larger."""
+"""The device tree's room is at most this fraction of the RAM (1/8), unless the tree itself is larger."""
 
 Fail = Callable[[str], Exception]
 
 
 class BootPlaces(NamedTuple):
-    """Where the device tree is, how many bytes it may grow to, and where the initial RAM disk is, if there is one."""
+    """The address of the device tree, the size it may grow to in bytes, and the address of the initial RAM disk, if
+    there is one."""
 
     dtb: int
     room: int
@@ -44,14 +45,14 @@ def place_boot_files(
     sizes: tuple[int, int | None],
     fails: tuple[Fail, Fail],
 ) -> BootPlaces:
-    """The places of a device tree and, unless its size is None, of an initial RAM disk, by their sizes in bytes.
+    """Return the places of a device tree and, unless its size is None, of an initial RAM disk, by their sizes in bytes.
 
-    A Linux kernel and a raw binary in RAM have the RAM disk 128 MiB above the base of RAM, or in the middle of a
-    smaller RAM, and the device tree behind it, or in its place. Any other guest has the device tree at the base of RAM,
-    where firmware for this memory map looks for it, or where a kernel has it if the guest itself is there. All of these
-    give way to what is loaded. The description may give an address for the device tree.
+    For a Linux kernel and a raw binary in RAM, the RAM disk is 128 MiB above the base of RAM, or in the middle of a
+    smaller RAM, and the device tree behind it, or in its place. For any other guest, the device tree is at the base of
+    RAM, where firmware for this memory map looks for it, or where a kernel has it if the guest itself is there. All of
+    these move to avoid loaded files. The description may give an address for the device tree.
 
-    Raises the errors that ``fails`` make, the first one for the device tree, the second one for the RAM disk.
+    Raises the errors that ``fails`` create, the first for the device tree, the second for the RAM disk.
     """
     size, _ = sizes
     fail, fail_initrd = fails
@@ -71,7 +72,7 @@ def place_boot_files(
 
 
 def _rooms(size: int, ram_size: int) -> Iterator[int]:
-    """The sizes to try for the room of a device tree of ``size`` bytes, which is the last of them."""
+    """Yield the sizes to try for the room of a device tree of ``size`` bytes, which is the last of them."""
     room = min(max(DTB_ROOM, 2 * size), MAX_DTB_SIZE, ram_size // _MOST_OF_RAM)
     while room > size:
         yield room
@@ -80,7 +81,7 @@ def _rooms(size: int, ram_size: int) -> Iterator[int]:
 
 
 class _Finder:
-    """The free memory of a machine, and where in it a guest expects its files."""
+    """Finds free memory where a guest expects its files."""
 
     def __init__(
         self, ram: GuestRam, description: MachineDescription, image: GuestImage, sizes: tuple[int, int | None]
@@ -98,7 +99,7 @@ class _Finder:
         self._start = _start(main, main.base if lowest is None else lowest)
 
     def check_wanted(self, fail: Fail) -> None:
-        """Raise the error that ``fail`` makes if the description asks for a place that the device tree cannot have."""
+        """Raise the error that ``fail`` creates if the device tree cannot be where the description requires."""
         wanted, size = self._wanted, self._size
         if wanted is None:
             return
@@ -109,7 +110,7 @@ class _Finder:
                 raise fail(f"{size:#x} bytes of device tree at {wanted:#x} would overwrite {name} at {start:#x}")
 
     def as_in_qemu(self, room: int) -> BootPlaces | None:
-        """The RAM disk first, if there is one and the guest is a flat image."""
+        """Place the RAM disk first, if there is one and the guest is a flat image."""
         if not self._is_flat or self._initrd_size is None or self._wanted is not None:
             return None
         start = self._place_initrd(self._initrd_size)
@@ -120,7 +121,7 @@ class _Finder:
         return None if found is None else BootPlaces(found, room, start)
 
     def device_tree_first(self, room: int) -> BootPlaces | None:
-        """The RAM disk behind the device tree, or wherever there is room."""
+        """Place the RAM disk behind the device tree, or wherever there is room."""
         found = self.place_device_tree(room)
         if found is None or self._initrd_size is None:
             return None if found is None else BootPlaces(*found, None)
@@ -129,7 +130,7 @@ class _Finder:
         return None if start is None else BootPlaces(dtb, room, start)
 
     def place_device_tree(self, room: int) -> tuple[int, int] | None:
-        """The address of the device tree, and how much of ``room`` it has there."""
+        """Return the address of the device tree, and how much of ``room`` it has there."""
         fixed = self._wanted
         if fixed is None and not self._is_flat and self._free(self._main.base) >= self._size:
             fixed = self._main.base
@@ -139,7 +140,7 @@ class _Finder:
         return None if found is None else (found, room)
 
     def _place_flat(self, room: int, start: int, *others: Extent) -> int | None:
-        """As close behind ``start`` as alignment allows, else anywhere."""
+        """Return an address as close behind ``start`` as alignment allows, else anywhere."""
         taken = [*self._taken, *others]
         least = max(room if self._image.kind == "linux" else 0, PAGE_SIZE)
         for lowest in (start, self._main.base):
@@ -152,7 +153,7 @@ class _Finder:
         return None
 
     def _place_initrd(self, size: int, *others: Extent) -> int | None:
-        """In whole pages, above the guest if possible."""
+        """Return an address for whole pages, above the guest if possible."""
         low, high = self._window
         for lowest in (max(self._start, low), low):
             address = _gap(lowest, high, [*self._taken, *others], size, PAGE_SIZE)
@@ -161,7 +162,7 @@ class _Finder:
         return None
 
     def _free(self, address: int) -> int:
-        """How many bytes from an address on are free, in the region that holds it."""
+        """Return how many bytes from an address on are free, in the region that holds it."""
         backed = self._ram.find(address, 1)
         end = address if backed is None else backed.end
         for each in self._taken:
@@ -171,20 +172,21 @@ class _Finder:
 
 
 def _start(main: MemoryRegion, lowest: int) -> int:
-    """The address to search from: clear of the memory that a kernel whose lowest address is this one uses first."""
+    """Return the address to search from, beyond the memory that a kernel whose lowest address is this one uses
+    first."""
     start = main.base + min(main.size // 2, KERNEL_ROOM)
     return start if lowest < start else lowest + min((main.end - lowest) // 2, KERNEL_ROOM)
 
 
 def _window(image: GuestImage) -> tuple[int, int]:
-    """The addresses at which a Linux kernel takes an initrd: a window of 32 GiB, on 1 GiB boundaries, with all of
-    the kernel in it (booting.rst, "Call the kernel image"). Returned as (start, exclusive end)."""
+    """Return the range of addresses at which a Linux kernel accepts an initrd: 32 GiB, on 1 GiB boundaries, containing
+    the whole kernel (booting.rst, "Call the kernel image"), as (start, exclusive end)."""
     start, end = image.segments[0].address, image.segments[-1].end
     return align_up(end, GIB) - INITRD_WINDOW, start // GIB * GIB + INITRD_WINDOW
 
 
 def _gap(start: int, end: int, taken: list[Extent], size: int, alignment: int) -> int | None:
-    """The lowest multiple of ``alignment`` from ``start`` on with ``size`` free bytes before ``end``."""
+    """Return the lowest multiple of ``alignment`` from ``start`` on with ``size`` free bytes before ``end``."""
     address = align_up(start, alignment)
     for each in sorted(taken):
         if address + size > each.start and each.end > address:

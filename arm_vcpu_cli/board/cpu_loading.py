@@ -17,14 +17,15 @@ from arm_vcpu_cli.board.schema import (
 
 CPU_KEYS: Final = ("model", "count", "clusters", "mpidr", "phys_cpus", "phys_cpu_sets", "features")
 _AFF0_CPUS: Final = 16
-"""CPUs per Aff1 value by default: one for each bit of an SGI's target list (ICC_SGI1R_EL1), as on QEMU's virt board."""
+"""The default number of CPUs per Aff1 value: one for each bit of an SGI's target list (ICC_SGI1R_EL1), as on QEMU's
+virt board."""
 _MAX_GICV2_CPUS: Final = 8  # IHI 0048, 1.3: a bit each in registers of 8 bits
 _AFF1_SHIFT: Final = 8
 _SETS: Final = "bit masks or arrays of the numbers of physical CPUs, one for each CPU"
 
 
 def read_address_limit(table: Table) -> int:
-    """The first address beyond the CPU model's address space; beyond the largest one if the model is refused."""
+    """Return the first address beyond the CPU model's address space; the largest if the model is refused."""
     model = _read_model(table)
     bits = [CPU_MODELS[model].pa_bits] if table.is_valid("model") else [each.pa_bits for each in CPU_MODELS.values()]
     return 1 << max(bits)

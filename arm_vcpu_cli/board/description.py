@@ -37,7 +37,7 @@ class OnFault(Enum):
     STOP = "stop"
     """The run ends with a report."""
     IGNORE = "ignore"
-    """A write has no effect; a fetch is aborted all the same."""
+    """A write has no effect; a fetch still aborts."""
 
 
 class ClockSource(Enum):
@@ -73,7 +73,7 @@ class CpuDescription(Record):
         return len(self.affinities)
 
     def cluster_of(self, index: int) -> int:
-        """How many CPUs the cluster of a CPU has."""
+        """Return the number of CPUs in the cluster of a CPU."""
         first = 0
         for size in self.clusters:
             first += size
@@ -83,7 +83,7 @@ class CpuDescription(Record):
 
     @property
     def mpidr(self) -> int:
-        """The affinity fields of the CPU that boots."""
+        """The affinity fields of the boot CPU."""
         return self.affinities[0]
 
     @property
@@ -167,7 +167,7 @@ class GicDescription(Record):
     """The device of type "gicv3" or "gicv2", by its ``version``: a distributor, and the parts of each CPU.
 
     With version 3 these are the redistributors, one after the other; with version 2 the CPU interfaces, banked at the
-    same addresses. ``spis`` is the least number of shared interrupts; there are more if a device needs them.
+    same addresses. ``spis`` is the minimum number of shared interrupts; there are more if a device needs them.
     """
 
     name: str

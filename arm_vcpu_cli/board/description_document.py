@@ -1,7 +1,8 @@
-"""A machine description as the document that describes it: what a TOML file of the same machine would hold.
+"""Converts a machine description into the document that describes it: the content of an equivalent TOML file.
 
-A snapshot carries the document, so its machine is checked like any other when it is read. Left out is what belongs to
-the making of a machine or to one run: names of files, whose contents are in the machine's memory by then, and limits.
+A snapshot carries the document, so its machine is checked like any other when it is read. The document omits what only
+matters while a machine is built or during one run: names of files, whose contents are in the machine's memory by then,
+and limits.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ _IMPOSSIBLE: Final = "this machine cannot be saved, because no document describe
 
 
 def document_of(description: MachineDescription) -> dict[str, Any]:
-    """The document of a machine, of JSON's types. Raises :class:`UsageError` for a description that no document gives,
-    which only a caller of the library can have made."""
+    """Return the document of a machine, of JSON's types. Raises :class:`UsageError` for a description without a
+    document, which only a caller of the library can create."""
     if description.faults:
         raise UsageError("a machine with faults of its own ([[fault]]) cannot be saved")
     kept = without_files(description)
@@ -42,12 +43,13 @@ def document_of(description: MachineDescription) -> dict[str, Any]:
 
 
 def description_of(document: Mapping[str, object], name: str) -> MachineDescription:
-    """The machine of a document, called ``name``. Raises :class:`MachineFileError`."""
+    """Return the machine of a document, called ``name``. Raises :class:`MachineFileError`."""
     return replace(machine_from_document(document), name=name)
 
 
 def without_files(description: MachineDescription) -> MachineDescription:
-    """A description without the names of files, and without limits but that on idleness, which an end may be due to."""
+    """Return a description without the names of files, and without limits except that on idleness, which may be why a
+    run ended."""
     boot = replace(description.boot, initrd=None, dtb_file=None)
     return replace(
         description,
@@ -104,7 +106,7 @@ def _plain(value: bool | tuple[str, ...]) -> bool | list[str]:
 
 
 def _given(**values: object) -> dict[str, object]:
-    """The values that are not None: a document has no other way to leave a choice open."""
+    """Return the values that are not None: a document expresses an open choice only by a missing key."""
     return {name: value for name, value in values.items() if value is not None}
 
 

@@ -36,9 +36,9 @@ _SPI: Final = 0
 _PPI: Final = 1
 _LEVEL_HIGH: Final = 4
 _PPI_CPUS_SHIFT: Final = 8
-"""Of the mask of CPUs that have the private interrupt, in the third cell; with version 2 of the GIC only."""
+"""The shift of the mask of CPUs that have the private interrupt, in the third cell; only with version 2 of the GIC."""
 
-# Numbered as PPIs: INTIDs 29, 30, 27 and 26, as the Arm Base System Architecture has them.
+# Numbered as PPIs: INTIDs 29, 30, 27 and 26, as in the Arm Base System Architecture.
 _TIMER_PPIS: Final = (13, 14, 11, 10)  # of EL3, EL1 physical, EL1 virtual, EL2; the order is the binding's
 
 

@@ -1,4 +1,4 @@
-"""TOML documents: reading them, and the dates in them."""
+"""Reads TOML documents, and the dates in them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class TomlDocument(dict[str, object]):
 
 
 def parse_document(path: Path, data: bytes) -> TomlDocument:
-    """The TOML document in ``data``; ``path`` is for messages. Raises MachineFileError."""
+    """Parse the TOML document in ``data``; ``path`` is for messages. Raises MachineFileError."""
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -81,8 +81,8 @@ def read_document(path: Path) -> TomlDocument:
 
 
 def located(error: MachineFileError) -> MachineFileError:
-    """``error`` with the line of its key, and the key's number as it is written: an error found only when a machine is
-    built has neither, so the file is read again to find them."""
+    """Return ``error`` with the line of its key, and with the key's number as written: an error found only when a
+    machine is built has neither, so the file is read again to find them."""
     if error.line is not None or error.key is None or not error.path.is_file():
         return error
     try:

@@ -15,9 +15,9 @@ _DURATION: Final = re.compile(r"\s*([0-9]{1,19})(?:\.([0-9]{1,12}))?\s*([a-z]+)\
 
 
 def parse_duration(text: str) -> int:
-    """The nanoseconds that ``text`` stands for: ``100ns``, ``20us``, ``1.5 ms``, ``2s``, ``1min``.
+    """Return the nanoseconds that ``text`` denotes: ``100ns``, ``20us``, ``1.5 ms``, ``2s``, ``1min``.
 
-    What is finer than a nanosecond is cut off. Raises ValueError with a one-line message.
+    Fractions of a nanosecond are cut off. Raises ValueError with a one-line message.
     """
     match = _DURATION.fullmatch(text.replace("_", "")[:64])
     if match is None or match[3] not in _UNITS:
@@ -30,7 +30,7 @@ def parse_duration(text: str) -> int:
 
 
 def format_duration(nanoseconds: int) -> str:
-    """A duration in the largest unit that divides it: ``20 us``, ``1500 ns``."""
+    """Return a duration in the largest unit that divides it: ``20 us``, ``1500 ns``."""
     for name in ("s", "ms", "us"):
         if nanoseconds and nanoseconds % _UNITS[name] == 0:
             return f"{nanoseconds // _UNITS[name]} {name}"

@@ -18,8 +18,8 @@ class Direction(Enum):
 
 
 class AtTime(Record):
-    """Guest time, in nanoseconds since the start; then again after each ``every``, up to ``times`` times (0: for
-    ever)."""
+    """Guest time, in nanoseconds since the start; then again after each ``every``, up to ``times`` times (0:
+    forever)."""
 
     time: int
     every: int = 0
@@ -140,8 +140,8 @@ Effect = (
 
 
 class FaultDescription(Record):
-    """``[[fault]]``. ``cpu`` is the vCPU concerned, None for any; ``file`` and ``key`` are where it stands, for
-    messages: the file is None if it is that of the machine."""
+    """``[[fault]]``. ``cpu`` is the affected vCPU, None for any; ``file`` and ``key`` locate it for messages: the file
+    is None if it is the machine's."""
 
     name: str
     kind: str
@@ -153,5 +153,5 @@ class FaultDescription(Record):
 
     @property
     def identity(self) -> str:
-        """What tells it from others, wherever it stands."""
+        """A string that identifies the fault, independent of its position in the file."""
         return repr(replace(self, key="", file=None))

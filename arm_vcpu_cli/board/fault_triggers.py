@@ -39,10 +39,10 @@ KEYS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "call": _COUNTED,
     }
 )
-"""The keys that say which trigger it is, and the further keys of each."""
+"""The keys that select a trigger, and the further keys of each."""
 ALL_KEYS: Final = (*KEYS, *dict.fromkeys(key for keys in KEYS.values() for key in keys))
 _INSTRUCTION: Final = 4
-"""Bytes."""
+"""The size of an instruction in bytes."""
 
 
 def duration(table: Table, name: str, *, low: int = 0, default: str | None = None) -> int:
@@ -69,7 +69,7 @@ def one_of(table: Table, keys: tuple[str, ...]) -> str | None:
     if found:
         table.refuse(found[1], f"cannot be combined with {table.key_of(found[0])}")
     elif not table.flawed:
-        # A key that is misspelt is one error.
+        # A misspelt key is reported as one error.
         table.refuse(None, f"missing, expected one of the keys {', '.join(keys)}")
     return None
 

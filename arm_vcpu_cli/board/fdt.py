@@ -28,7 +28,7 @@ _NO_PROPERTIES: Final[Mapping[str, bytes]] = MappingProxyType({})
 
 
 def cells(*values: int) -> bytes:
-    """A property value of 32-bit cells. Raises ValueError for a number that does not fit into one."""
+    """Return a property value of 32-bit cells. Raises ValueError for a number that does not fit into one."""
     for value in values:
         if not 0 <= value < 1 << 32:
             raise ValueError(f"{value:#x} does not fit into a 32-bit cell")
@@ -36,24 +36,24 @@ def cells(*values: int) -> bytes:
 
 
 def u32(value: int) -> bytes:
-    """A property value of one cell."""
+    """Return a property value of one cell."""
     return cells(value)
 
 
 def u64(value: int) -> bytes:
-    """A property value of two cells, the high one first. Raises ValueError for a number that does not fit."""
+    """Return a property value of two cells, the high one first. Raises ValueError for a number that does not fit."""
     return cells(value >> 32, value & 0xFFFF_FFFF)
 
 
 def string(text: str) -> bytes:
-    """A property value of one string, with its NUL. Raises ValueError for a NUL inside."""
+    """Return a property value of one string, with its NUL. Raises ValueError for a NUL inside."""
     if "\0" in text:
         raise ValueError("a string of a device tree cannot hold a NUL")
     return text.encode("utf-8", "replace") + b"\0"
 
 
 def stringlist(*texts: str) -> bytes:
-    """A property value of several strings."""
+    """Return a property value of several strings."""
     return b"".join(string(text) for text in texts)
 
 
@@ -83,14 +83,14 @@ class Node:
 
     @classmethod
     def as_read(cls, name: str, properties: Mapping[str, bytes], children: Sequence[Node]) -> Node:
-        """A node of a tree from another source, without a check of its names, which are Latin-1."""
+        """Return a node of a tree from another source, without checking its names, which are Latin-1."""
         node = cls("")
         node.name, node.properties, node.children = name, properties, children
         return node
 
 
 def _is_node_name(name: str) -> bool:
-    """Whether ``name`` is a node name, optionally followed by an at sign and a unit address of any length."""
+    """Return whether ``name`` is a node name, optionally followed by an at sign and a unit address of any length."""
     base, at, address = name.partition("@")
     return _is_name(base, _NODE_CHARACTERS) and (not at or _only(address, _NODE_CHARACTERS))
 
@@ -100,15 +100,15 @@ def _is_name(name: str, characters: str) -> bool:
 
 
 def _only(text: str, characters: str) -> bool:
-    """Whether ``text`` is not empty and consists only of ``characters``."""
+    """Return whether ``text`` is not empty and consists only of ``characters``."""
     return bool(text) and not text.strip(characters)
 
 
 def flatten(root: Node, *, reserved: Sequence[tuple[int, int]] = (), boot_cpu: int = 0) -> bytes:
-    """The blob of the tree under ``root``.
+    """Return the blob of the tree under ``root``.
 
-    ``reserved`` are (address, size) ranges that the kernel must not use, ``boot_cpu`` is the ``reg`` of
-    the CPU that boots. Raises ValueError if ``root`` has a name.
+    ``reserved`` are (address, size) ranges that the kernel must not use, ``boot_cpu`` is the ``reg`` of the boot CPU.
+    Raises ValueError if ``root`` has a name.
     """
     if root.name:
         raise ValueError(f"the root of a device tree has no name, found {root.name!r}")
@@ -135,9 +135,9 @@ def flatten(root: Node, *, reserved: Sequence[tuple[int, int]] = (), boot_cpu: i
 
 
 def with_room(blob: bytes, size: int) -> bytes:
-    """``blob`` for a place of ``size`` bytes, which are zero behind it: there is room to edit it in place.
+    """Return ``blob`` padded with zeros for a place of ``size`` bytes, so that it can be edited in place.
 
-    The strings are the last block of what :func:`flatten` returns, so that both blocks can grow.
+    The strings are the last block of :func:`flatten`'s result, so that both blocks can grow.
     """
     magic, _, *others = _HEADER.unpack_from(blob)
     return _HEADER.pack(magic, size, *others) + blob[_HEADER.size :]

@@ -1,4 +1,4 @@
-"""Reading flattened device trees (Devicetree specification v0.4, chapter 5), which may be untrusted."""
+"""Reads flattened device trees (Devicetree specification v0.4, chapter 5), which may be untrusted."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _MOST_LEVELS: Final = 64
 """The deepest nesting of nodes; kernels have such limits too."""
 
 Fail = Callable[[str, int], Exception]
-"""Makes an error from a message and an offset in the blob."""
+"""Creates an error from a message and an offset in the blob."""
 
 
 class DeviceTree(Record):
-    """The content of a blob: the tree, the reserved (address, size) ranges, the ``reg`` of the CPU that boots."""
+    """The content of a blob: the tree, the reserved (address, size) ranges, the ``reg`` of the boot CPU."""
 
     root: Node
     reserved: tuple[tuple[int, int], ...]
@@ -33,7 +33,7 @@ class DeviceTree(Record):
 
 
 def read_device_tree(blob: bytes, fail: Fail) -> DeviceTree:
-    """The tree of a blob. Raises the error made by ``fail`` if it violates the specification.
+    """Return the tree of a blob. Raises the error created by ``fail`` if it violates the specification.
 
     Names are accepted with any characters. Bytes beyond the blob's own size are ignored.
     """
@@ -90,7 +90,7 @@ class _Names:
 
 
 class _Building:
-    """A node that is not complete."""
+    """A node that is being read."""
 
     def __init__(self, name: str) -> None:
         self.name = name

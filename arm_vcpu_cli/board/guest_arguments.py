@@ -1,4 +1,4 @@
-"""The arguments of a guest program: as a Linux kernel passes them on, and as semihosting returns them."""
+"""The arguments of a guest program: as a Linux kernel passes them to init, and as semihosting returns them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Documentation/admin-guide/kernel-parameters.rst)."""
 def with_kernel_arguments(description: MachineDescription, image: GuestImage) -> MachineDescription:
     """``description`` with the arguments at the end of the command line, after ``--``, if the guest is a Linux kernel.
 
-    The kernel's own parameters are ``boot.bootargs``. Raises :class:`UsageError` if a kernel would not take them all.
+    The kernel's own parameters are ``boot.bootargs``. Raises :class:`UsageError` if a kernel would not accept them all.
     """
     boot = description.boot
     if not boot.arguments or image.kind != "linux":

@@ -1,8 +1,8 @@
 """Loading machine descriptions: from a TOML file to a valid description.
 
-A file starts from a preset of the package (``base = "virt"``, also where the key is missing) and its keys are
-laid over the preset's, key by key; ``base = "none"`` starts from nothing. Everything is checked here, so that
-a description that loads can be built.
+A file starts from a preset of the package (``base = "virt"`` by default) and its keys override the preset's, key by
+key; ``base = "none"`` starts from nothing. Everything is checked here, so that every description that loads can be
+built.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ _BOOT_KEYS: Final = (
 
 
 def load_machine(path: Path | None, **overrides: Unpack[Overrides]) -> MachineDescription:
-    """The machine of the TOML file at ``path``, or the virt preset, with ``overrides`` applied.
+    """Return the machine of the TOML file at ``path``, or the virt preset, with ``overrides`` applied.
 
     Raises MachineFileError.
     """
@@ -98,7 +98,7 @@ def load_machine(path: Path | None, **overrides: Unpack[Overrides]) -> MachineDe
 
 
 def read_machine_file(path: Path | None) -> Mapping[str, object]:
-    """The document in the TOML file at ``path``, or an empty one without a file. Raises MachineFileError."""
+    """Return the document in the TOML file at ``path``, or an empty one without a file. Raises MachineFileError."""
     if path is None:
         return {}
     # Loading the parser takes longer than building a preset.
@@ -109,7 +109,8 @@ def read_machine_file(path: Path | None) -> Mapping[str, object]:
 def machine_from_document(
     document: Mapping[str, object], path: Path | None = None, **overrides: Unpack[Overrides]
 ) -> MachineDescription:
-    """As ``load_machine``, from a parsed document; ``path`` is for messages and for relative names in it."""
+    """Return the machine of a parsed document, as :func:`load_machine` does; ``path`` is for messages and for relative
+    names in it."""
     source = Path(DEFAULT_PRESET) if path is None else path
     findings = Findings(getattr(document, "places", None))
     values = _over_preset(source, document, findings)

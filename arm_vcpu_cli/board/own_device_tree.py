@@ -19,8 +19,8 @@ _DEFAULT_CELLS: Final = (2, 1)
 
 
 def amended_device_tree(path: Path, description: MachineDescription, parameters: BootParameters) -> bytes:
-    """The blob in the file at ``path`` with the machine's memory in place of its own, and with the command line, the
-    address of the initial RAM disk and the seeds, each if present. Everything else is unchanged.
+    """Return the blob in the file at ``path`` with the machine's memory in place of its own, and with the command line,
+    the address of the initial RAM disk and the seeds, each if present. Everything else is unchanged.
 
     Raises :class:`GuestFileError`. The size does not depend on the values of the parameters.
     """

@@ -1,4 +1,4 @@
-"""Copying a guest and its files into the memory of a machine, and what of that memory is taken."""
+"""Copies a guest and its files into the memory of a machine, and tracks the memory taken."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class PhysicalMemory(Protocol):
     """Access to host-physical memory."""
 
     def memory(self, paddr: int, size: int) -> memoryview:
-        """Writable bytes of a range."""
+        """Return a writable view of a range."""
 
 
 class BackedRegion(Record):
@@ -179,8 +179,8 @@ def load_bytes(ram: GuestRam, address: int, data: bytes) -> None:
 
 
 def free_memory(ram: GuestRam, description: MachineDescription, image: GuestImage) -> tuple[int, int]:
-    """The largest part of the main RAM, in whole pages, that holds no loaded data; the first address and the exclusive
-    end."""
+    """Return the largest part of the main RAM, in whole pages, without loaded data, as (first address, exclusive
+    end)."""
     main = description.ram
     taken = taken_extents(ram, image)
     starts = [main.base, *(align_up(each.end, PAGE_SIZE) for each in taken)]
@@ -194,7 +194,7 @@ def free_memory(ram: GuestRam, description: MachineDescription, image: GuestImag
 
 
 def loaded_files(ram: GuestRam) -> tuple[Extent, ...]:
-    """The extents of everything loaded but the guest: files, initial RAM disk and device tree."""
+    """Return the extents of everything loaded except the guest: files, initial RAM disk and device tree."""
     return (*_files(ram), *ram.loaded)
 
 

@@ -1,4 +1,4 @@
-"""The machines that a description may start from, as the documents that describe them."""
+"""The machines that a description may start from, as documents."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PRESETS: Final[Mapping[str, Mapping[str, object]]] = MappingProxyType(
                 "device": {
                     "gic": INTERRUPT_CONTROLLERS["gicv3"],
                     "uart0": {"type": "pl011", "base": 0x0900_0000, "size": 0x1000, "intid": 33},
-                    # 32 transports without a device. They are not in the device tree: nobody needs to look at them.
+                    # 32 transports without a device. They are not in the device tree, so that no guest probes them.
                     "virtio": {"type": "virtio-mmio", "base": 0x0A00_0000, "size": 0x4000},
                     "rtc": {"type": "pl031", "base": 0x0901_0000, "size": 0x1000, "intid": 34},
                 },

@@ -65,7 +65,7 @@ MAX_QUANTUM: Final = 10_000_000
 
 
 class DeviceType(Record):
-    """The least and the greatest size in bytes of a device's window, and the keys that only some types have."""
+    """The minimum and maximum size in bytes of a device's window, and the keys that only some types have."""
 
     least: int
     greatest: int
@@ -102,7 +102,7 @@ never end."""
 MAX_COUNTER_READ: Final = 1_000_000
 
 _BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
-# Needed only for descriptions from a file, and for errors.
+# Only for descriptions from a file, and for errors.
 _DOCUMENT: Final = "arm_vcpu_cli.board.document"
 _PROBLEMS: Final = "arm_vcpu_cli.board.problems"
 
@@ -247,7 +247,7 @@ class Table:
         return number if self.is_valid(name) else None
 
     def integers(self, name: str, *, low: int, high: int, counts: tuple[int, int]) -> tuple[int, ...]:
-        """An array of integers; ``counts`` are the least and the greatest number of them. Empty if it is refused."""
+        """Return an array of integers; ``counts`` are its minimum and maximum length. Empty if it is refused."""
         values = self._array(name, counts, f"{counts[0]} to {counts[1]} integers", None)
         return tuple(self._in_range(name, item, low, high, index) for index, item in enumerate(values))
 

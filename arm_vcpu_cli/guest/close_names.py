@@ -1,4 +1,4 @@
-"""Names similar to an unknown one, among as many as a million."""
+"""Finds names similar to an unknown one, among as many as a million."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from heapq import nlargest
 from typing import Final
 
 _MAX_COMPARED: Final = 500
-"""The most names that are compared in full with an unknown one: each comparison takes longer than everything else."""
+"""The most names compared in full with an unknown one: each comparison takes longer than everything else."""
 _COMPARED_LENGTH: Final = 128
 """The most characters of the unknown name; the time grows with their square."""
 
 
 def close_names(known_names: Iterable[str], name: str) -> list[str]:
-    """Up to three names like ``name``.
+    """Return up to three names like ``name``.
 
-    Only names of a fitting length that share the most pairs of letters with it, for their length, are compared in full.
+    Only names of a suitable length that share the most pairs of letters with it, relative to their length, are compared
+    in full.
     """
     wanted = name[:_COMPARED_LENGTH]
     length = len(wanted)
@@ -30,5 +31,6 @@ def close_names(known_names: Iterable[str], name: str) -> list[str]:
 
 
 def _fitting(names: Iterable[str], length: int) -> list[str]:
-    """The names that can be similar by difflib's measure: three in five of all letters of both are in common."""
+    """Return the names that can be similar by difflib's measure, which requires three fifths of all letters in
+    common."""
     return [known for known in names if 3 * length <= 7 * len(known) and 3 * len(known) <= 7 * length]

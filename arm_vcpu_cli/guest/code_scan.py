@@ -1,8 +1,8 @@
-"""Finding instructions in a guest's code by their encodings, fast enough for a whole kernel.
+"""Finds instructions in a guest's code by their encodings, fast enough for a whole kernel.
 
-A word matches an encoding if each of its four bytes does. So the bytes of one place in all words are looked up in a
-table that says, for eight encodings at once and a bit for each, which of them the byte agrees with; the four
-results, taken as large integers, are combined with AND. That is a handful of calls for a million words.
+A word matches an encoding if each of its four bytes does. So for each of the four byte positions, the bytes of all
+words are looked up in a table that has, for eight encodings at once, a bit for each encoding that the byte matches; the
+four results, taken as large integers, are combined with AND. That takes a handful of calls for a million words.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ from arm_vcpu_cli.arch.instructions.instruction_needs import Encoding
 
 WORD: Final = 4
 _CHUNK: Final = 1 << 20
-"""Words that are examined at once."""
+"""Words examined at once."""
 _GROUP: Final = 8
 _ANY: Final = re.compile(rb"[^\0]")
 _PIECE: Final = 1024
 _NO_INSTRUCTION: Final = bytes(byte >> 1 & 0xF in (0b0000, 0b0001, 0b0011) for byte in range(256))
-"""By the top byte: the main groups of C4.1 in which nothing but UDF and SME is allocated."""
+"""By the top byte: the main groups of C4.1 in which only UDF and SME are allocated."""
 _BRANCH: Final = bytes(
     byte & 0xFC in (0x14, 0x94) or byte & 0x7C == 0x34 or byte in (0x54, 0xD6) for byte in range(256)
 )
 _GAPS: Final = 10
-"""At most one word in so many is no instruction in what looks like code: literals and padding."""
+"""In code, at most one word in this many is not an instruction, but a literal or padding."""
 _BRANCHES: Final = 33
-"""And at least one in so many is a branch."""
+"""And at least one in this many is a branch."""
 _VARIED: Final = 8
-"""Otherwise there have to be this many different top bytes: unrolled loops have no branches, and tables have few top
-bytes."""
+"""Otherwise there must be this many different top bytes: unrolled loops have no branches, and tables have few different
+top bytes."""
 _SHARE: Final = 2048
-"""A run smaller than this fraction of the file is not code: big programs have their code in one place."""
+"""A run smaller than this fraction of the file is not code: large programs have their code in one place."""
 
 
 class Match(NamedTuple):
-    """An instruction: its offset in bytes, the word, and the encoding that it has."""
+    """An instruction: its offset in bytes, the word, and its encoding."""
 
     offset: int
     word: int
@@ -47,14 +47,14 @@ class Match(NamedTuple):
 
 
 class Scanner:
-    """Looks for instructions that have one of the encodings."""
+    """Searches for instructions that have one of the encodings."""
 
     def __init__(self, encodings: Sequence[Encoding]) -> None:
         self._groups = [_Group(encodings[start : start + _GROUP]) for start in range(0, len(encodings), _GROUP)]
         self._top_bytes = bytes(any(_agrees(each, WORD - 1, byte) for each in encodings) for byte in range(256))
 
     def scan(self, code: bytes) -> Iterator[Match]:
-        """All of them in ``code``, little-endian words, in no particular order.
+        """Yield all of them in ``code``, little-endian words, in no particular order.
 
         Bytes after the last whole word are ignored.
         """
@@ -64,7 +64,7 @@ class Scanner:
             yield from self._scan_chunk(code[start * WORD : end * WORD], start * WORD)
 
     def _scan_chunk(self, code: bytes, base: int) -> Iterator[Match]:
-        # Most words are ruled out by their top byte alone.
+        # The top byte alone rules out most words.
         chosen = code[WORD - 1 :: WORD].translate(self._top_bytes)
         kept = array("I", compress(_little_endian(array("I", code)), chosen))
         offsets = list(compress(range(base, base + len(code), WORD), chosen))
@@ -93,7 +93,7 @@ class _Group:
         ]
 
     def hits(self, planes: Sequence[bytes]) -> bytes:
-        """For each word the encodings of which all four bytes agree, a bit for each."""
+        """Return for each word the encodings that match all four bytes, one bit each."""
         found = -1
         for plane, table in zip(planes, self.tables, strict=True):
             found &= int.from_bytes(plane.translate(table), "little")
@@ -108,7 +108,7 @@ def _agrees(encoding: Encoding, place: int, byte: int) -> bool:
 
 
 def _little_endian(words: array[int]) -> array[int]:
-    """The words with the order of their bytes changed, on a host where that is another one."""
+    """Return the words in little-endian order, swapped on a big-endian host."""
     if sys.byteorder == "big":
         words = words[:]
         words.byteswap()
@@ -116,7 +116,7 @@ def _little_endian(words: array[int]) -> array[int]:
 
 
 def code_ranges(data: bytes) -> list[range]:
-    """The parts of a file without sections that look like code, in pieces of 1 KiB: offsets in bytes.
+    """Return the parts of a file without sections that look like code, in pieces of 1 KiB, as offsets in bytes.
 
     In code nearly every word is an instruction, and some are branches; strings, tables and zeros are different.
     """

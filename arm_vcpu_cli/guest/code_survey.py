@@ -1,4 +1,4 @@
-"""What the instructions of a guest need: features, Exception levels, calls, and where each is used first."""
+"""Surveys what the instructions of a guest need: features, Exception levels, calls, and the first use of each."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ EL3: Final = "EL3"
 _LEVELS: Final = {2: EL2, 3: EL3}
 _READ: Final = 1 << 21  # L of MRS
 _MOST_MATCHES: Final = 1 << 21
-"""Instructions of interest that are looked at; a kernel has some hundred thousand."""
+"""The most matching instructions examined; a kernel has some hundred thousand."""
 _CHOSEN: Final = re.compile(
     r"__aarch64_(?:cas|swp|ldadd|ldclr|ldeor|ldset)\d.*|.*_(?:sve|sve2|a64fx|mops|mte|lse|crc32|pmull|sha\d*|ce)"
 )
-"""Functions that are only called if their feature is present: the outlined atomics of compilers (which check
-__aarch64_have_lse_atomics) and the variants that a C library chooses from."""
+"""Functions called only if their feature is present: the outlined atomics of compilers (which check
+__aarch64_have_lse_atomics) and the variants that a C library selects from."""
 
 
 class Use(NamedTuple):
-    """A need and its instructions: how many, the first by address, and how many are in functions chosen at run time.
+    """A need and its instructions: how many, the first by address, and how many are in functions selected at run time.
 
     ``is_certain`` is false if some of them may be data.
     """
@@ -46,8 +46,8 @@ class Use(NamedTuple):
 class CodeSurvey:
     """The instructions of a guest.
 
-    ``is_certain`` is false if data may have been mistaken for code. ``uses`` are in the order of their
-    addresses, ``asks`` the ID registers that the guest reads, and ``asks_level`` says whether it looks at CurrentEL.
+    ``is_certain`` is false if data may have been mistaken for code. ``uses`` are in the order of their addresses,
+    ``asks`` are the ID registers that the guest reads, and ``asks_level`` is whether it reads CurrentEL.
     """
 
     words: int = 0
@@ -57,7 +57,7 @@ class CodeSurvey:
     asks_level: bool = False
 
     def use(self, need: str) -> Use | None:
-        """The use of one need, if there is any."""
+        """Return the use of one need, None if there is none."""
         return next((each for each in self.uses if each.need == need), None)
 
 
@@ -115,7 +115,7 @@ def _system_use(word: int) -> SystemUse | None:
 
 
 def survey_code(parts: Iterable[CodePart], symbols: SymbolTable) -> CodeSurvey:
-    """What the code in ``parts`` needs. Only if all of them have mapping symbols, it is certain that they are code."""
+    """Survey what the code in ``parts`` needs. It is certainly code only if all parts have mapping symbols."""
     tally = _Tally(symbols)
     scanner = Scanner(ENCODINGS)
     words, left = 0, _MOST_MATCHES
@@ -126,7 +126,7 @@ def survey_code(parts: Iterable[CodePart], symbols: SymbolTable) -> CodeSurvey:
         for match in scanner.scan(part.data):
             left -= 1
             if left < 0:
-                # Nobody wrote this code; report what was found so far.
+                # This code is artificial; report what was found so far.
                 return _survey(tally, words + match.offset // WORD, is_certain=False)
             address = part.address + match.offset
             if part.is_code(address):

@@ -1,4 +1,4 @@
-"""Decompression of hostile data: the size of the result is bounded, and so is the memory that it takes."""
+"""Decompresses hostile data: the size of the result is bounded, and so is the memory required."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from typing import Final
 
 GZIP_MAGIC: Final = b"\x1f\x8b"
 MAX_UNPACKED: Final = 256 << 20
-"""The largest kernel, in bytes; those of distributions have 20 to 70 million."""
+"""The size of the largest kernel accepted, in bytes; those of distributions have 20 to 70 million."""
 
 _ZSTD: Final = "arm_vcpu_cli.guest.zstd"
 """Few kernels need it."""
 _MAX_DICTIONARY: Final = 128 << 20  # bytes; the kernel's own build uses up to 128 MiB with xz
 _GZIP_WINDOW: Final = 31  # zlib's largest window (15), and 16 for a gzip header and trailer
 _MOST_MEMBERS: Final = 1 << 14
-"""Of a gzip file; a kernel that was packed in blocks of 64 KiB (bgzip) has some thousand."""
+"""The most members of a gzip file; a kernel packed in blocks of 64 KiB (bgzip) has some thousand."""
 _FIRST_PIECE: Final = 1 << 10
 _LARGEST_PIECE: Final = 1 << 20
-"""Bytes that are inflated at once."""
+"""Bytes inflated at once."""
 
 
 class Method(Enum):
@@ -44,11 +44,11 @@ ZBOOT_METHODS: Final[Mapping[str, Method]] = MappingProxyType(
         "zstd22": Method.ZSTD,
     }
 )
-"""By the names that the kernel's build (Makefile.zboot) gives them."""
+"""By the names in the kernel's build (Makefile.zboot)."""
 
 
 class CompressionError(ValueError):
-    """The data is damaged, or larger than was asked for; the message is one line."""
+    """The data is damaged, or larger than requested; the message is one line."""
 
 
 def can_unpack(method: Method) -> bool:
@@ -57,10 +57,10 @@ def can_unpack(method: Method) -> bool:
 
 
 def unpack(data: bytes, method: Method, limit: int, *, partial: bool = False) -> bytes:
-    """What the compressed ``data`` holds, at most ``limit`` bytes. Raises CompressionError.
+    """Return the content of the compressed ``data``, at most ``limit`` bytes. Raises CompressionError.
 
-    With ``partial`` the first ``limit`` bytes will do; otherwise more than that is an error, and so is data
-    that ends early. Bytes behind the end of the compressed data are ignored.
+    With ``partial`` the first ``limit`` bytes suffice; otherwise more than that is an error, and so is truncated data.
+    Bytes behind the end of the compressed data are ignored.
     """
     wanted = limit if partial else limit + 1
     try:
@@ -84,18 +84,18 @@ def unpack(data: bytes, method: Method, limit: int, *, partial: bool = False) ->
 
 
 def _inflated(data: bytes, wanted: int) -> tuple[bytes, bool]:
-    """What the members of a gzip file hold, one behind the other (RFC 1952, 2.2), and whether the last has ended."""
+    """Return the concatenated content of the members of a gzip file (RFC 1952, 2.2), and whether the last has ended."""
     unpacked = bytearray()
     packed = memoryview(data)
     start = 0
     for _ in range(_MOST_MEMBERS):
         inflater = zlib.decompressobj(_GZIP_WINDOW)
-        # The inflater copies what is behind a member: small pieces first, since members may be small and many.
+        # The inflater copies everything behind a member: small pieces first, because members may be small and many.
         piece = _FIRST_PIECE
         while not inflater.eof and start < len(packed) and len(unpacked) < wanted:
             end = start + piece
             rest = packed[start:end]
-            # A bound of 0 would be none.
+            # A bound of 0 would mean no bound.
             unpacked += inflater.decompress(rest, wanted - len(unpacked))
             start += len(rest) - len(inflater.unused_data) - len(inflater.unconsumed_tail)
             piece = min(2 * piece, _LARGEST_PIECE)

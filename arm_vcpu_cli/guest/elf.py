@@ -28,7 +28,7 @@ from arm_vcpu_cli.record import Record, replace
 
 ELF_MAGIC: Final = b"\x7fELF"
 _USER_PROGRAMS: Final = "arm_vcpu_cli.guest.user_programs"
-"""Few guests have notes, or are no guests."""
+"""Loaded only for guests with notes, or files that are not guests."""
 
 _MAX_PROGRAM_HEADERS: Final = 1024  # executables have about ten; only core files have thousands
 _HEADER: Final = struct.Struct("<16x2H4x3Q6x2H2xH2x")  # gABI, "ELF Header"; without e_ident and what is not used
@@ -58,7 +58,7 @@ _REFUSED_TYPES: Final[Mapping[int, str]] = MappingProxyType(
 
 
 class _Header(Record):
-    """The fields of the ELF header that are of use, in their order."""
+    """The required fields of the ELF header, in their order."""
 
     type: int
     machine: int
@@ -85,7 +85,7 @@ class _ProgramHeader(Record):
 
 
 class _Load(Record):
-    """A PT_LOAD program header; ``header`` is its offset in the file, ``address`` the IPA that it goes to."""
+    """A PT_LOAD program header; ``header`` is its offset in the file, ``address`` its load IPA."""
 
     name: str
     header: int
@@ -102,13 +102,12 @@ class _Load(Record):
 
 
 def load_elf(path: Path, data: bytes, *, ram_base: int, for_sure: bool = False) -> GuestImage:
-    """The image of the ELF file ``data``. Raises GuestFileError; ``for_sure``, not for what its notes say.
+    """Return the image of the ELF file ``data``. Raises GuestFileError; with ``for_sure``, regardless of its notes.
 
-    An ET_EXEC file goes to the physical addresses of its PT_LOAD segments, or to the virtual ones if all physical ones
-    are zero. A static PIE (ET_DYN) goes as a
-    whole to ``ram_base`` + 512 KiB, or the next address that its alignment allows, and is relocated there. An
-    entry point that is a virtual address is converted to the physical one. Symbols keep their virtual
-    addresses; broken symbol tables are passed over.
+    An ET_EXEC file is loaded at the physical addresses of its PT_LOAD segments, or at the virtual ones if all physical
+    ones are zero. A static PIE (ET_DYN) is loaded as a whole at ``ram_base`` + 512 KiB, or the next address that its
+    alignment allows, and relocated. An entry point that is a virtual address is converted to the physical one. Symbols
+    keep their virtual addresses; broken symbol tables are skipped.
     """
     header = _read_header(path, data)
     headers = _program_headers(path, data, header)
@@ -134,7 +133,7 @@ def load_elf(path: Path, data: bytes, *, ram_base: int, for_sure: bool = False) 
             import_module(_USER_PROGRAMS).refuse_dynamic(
                 path, data, (each.place, each.offset, each.file_size), dynamic[1]
             )
-        # Of guests, few are static PIEs.
+        # Few guests are static PIEs.
         relocations = import_module("arm_vcpu_cli.guest.elf_relocations")
         pieces = [(load.vaddr, load.offset, content) for load, content in zip(loads, contents, strict=True)]
         offset, entries = dynamic
@@ -153,14 +152,14 @@ def load_elf(path: Path, data: bytes, *, ram_base: int, for_sure: bool = False) 
 
 
 def read_elf_symbols(path: Path, data: bytes) -> SymbolTable:
-    """The symbols of the ELF file ``data`` at the addresses that it was linked for. Raises GuestFileError."""
+    """Return the symbols of the ELF file ``data`` at the addresses that it was linked for. Raises GuestFileError."""
     header = _read_header(path, data)
     symbols = read_symbols(data, header.section_headers, header.section_header_count)
     return SymbolTable(symbols, lines=SourceLines(path))
 
 
 def _read_header(path: Path, data: bytes) -> _Header:
-    """The header of an ELF file that is an AArch64 executable."""
+    """Return the header of an ELF file that is an AArch64 executable."""
     _check_identification(path, data)
     header = _Header(*_HEADER.unpack_from(data))
     _check_header(path, header)
@@ -239,11 +238,11 @@ def _loads(path: Path, data: bytes, headers: list[_ProgramHeader]) -> list[_Load
     if not loads:
         raise GuestFileError(path, "no PT_LOAD segment, nothing to load", offset=_E_PHOFF)
     if not any(load.address for load in loads):
-        # Written by linkers that do not care for physical addresses.
+        # Written by linkers that ignore physical addresses.
         loads = [replace(load, address=load.vaddr) for load in loads]
     total = sum(load.file_size for load in loads)
     if total > len(data):
-        # Otherwise a small file could ask for any amount of memory, by having many segments share its bytes.
+        # Otherwise a small file could require any amount of memory, by having many segments share its bytes.
         message = f"the segments have {total:#x} bytes in the file, which has only {len(data):#x}"
         raise GuestFileError(path, message, offset=_E_PHOFF)
     return loads
@@ -292,7 +291,7 @@ def _refuse_vmlinux(path: Path, data: bytes, header: _Header, first: _Load) -> N
 
 
 def _load_bias(loads: list[_Load], ram_base: int) -> int:
-    """What to add to the linked addresses of a static PIE, so that its alignments stay what they are."""
+    """Return the offset to add to the linked addresses of a static PIE, which preserves its alignments."""
     align = max(load.align for load in loads)
     lowest = min(load.vaddr for load in loads)
     base = -(-(ram_base + RAW_LOAD_OFFSET) // align) * align
@@ -300,13 +299,13 @@ def _load_bias(loads: list[_Load], ram_base: int) -> int:
 
 
 def _entry(path: Path, entry: int, loads: list[_Load]) -> tuple[int, tuple[str, ...]]:
-    """The entry point as an IPA, and warnings; in the file it may be a virtual address or a physical one.
+    """Return the entry point as an IPA, and warnings; in the file it may be a virtual address or a physical one.
 
-    QEMU too starts a guest in a segment that is not executable.
+    QEMU, too, starts a guest in a segment that is not executable.
     """
     by_va = [(load, entry - load.vaddr) for load in loads if load.holds_va(entry)]
     by_pa = [(load, entry - load.address) for load in loads if load.address <= entry < load.address + load.memory_size]
-    # The executable one of several that overlap by one kind of address.
+    # The executable one, if several overlap by one kind of address.
     by_va.sort(key=_not_executable)
     by_pa.sort(key=_not_executable)
     load, offset = next(iter(by_va + by_pa), (None, 0))
@@ -335,7 +334,7 @@ def _not_executable(found: tuple[_Load, int]) -> bool:
 
 
 def _dynamic(path: Path, data: bytes, headers: list[_ProgramHeader]) -> tuple[int, bytes] | None:
-    """The dynamic section: its offset in the file and its bytes."""
+    """Return the dynamic section: its offset in the file and its bytes."""
     for header in headers:
         if header.type != _PT_DYNAMIC:
             continue

@@ -35,5 +35,5 @@ class Section(Record):
 
 
 def read_sections(table: bytes | memoryview) -> list[Section]:
-    """The sections of a section header table."""
+    """Return the sections of a section header table."""
     return [Section(*fields) for fields in SECTION_HEADER.iter_unpack(table)]

@@ -1,9 +1,8 @@
-"""Relocation of a static PIE, as its dynamic section says.
+"""Relocates a static PIE, as its dynamic section specifies.
 
-A file does not say who relocates it: some programs have a start-up that does, others rely on the loader. Here the
-loader does it, and a start-up that does it again, for the same place, changes nothing. With DT_RELA that is so by
-itself, since the addend is in the table. Entries whose addend is the word in memory (DT_REL, DT_RELR) become entries
-that do nothing.
+A file does not say whether its own start-up code relocates it or relies on the loader. Here the loader does it, and a
+start-up that does it again, for the same place, must have no effect. With DT_RELA that is automatic, because the addend
+is in the table. Entries whose addend is the word in memory (DT_REL, DT_RELR) become entries that do nothing.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ _DT_RELRENT: Final = 37
 _R_NONE: Final = 0
 _R_RELATIVE: Final = 1027
 _R_OF_SYMBOLS: Final = (257, 1025, 1026)
-"""R_AARCH64_ABS64, GLOB_DAT and JUMP_SLOT: the address of a symbol, as linkers make them for undefined weak symbols."""
+"""R_AARCH64_ABS64, GLOB_DAT and JUMP_SLOT: the address of a symbol, which linkers emit for undefined weak symbols."""
 _STB_WEAK: Final = 2
 _SHN_UNDEF: Final = 0
 _SHN_ABS: Final = 0xFFF1
@@ -57,14 +56,14 @@ _RELR_NOTHING: Final = 1
 
 
 class Place(NamedTuple):
-    """A virtual address found in the file: the piece that holds it, and the offset there and in the file."""
+    """A virtual address in the file: the piece that holds it, and the offset there and in the file."""
 
     piece: int
     offset: int
     file_offset: int
 
     def behind(self, size: int) -> Place:
-        """The place so many bytes further in the same piece."""
+        """Return the place ``size`` bytes further in the same piece."""
         return Place(self.piece, self.offset + size, self.file_offset + size)
 
 
@@ -81,7 +80,7 @@ class _LinkedData:
         self._starts = [pieces[index][0] for index in self._order]
 
     def find(self, va: int, size: int) -> Place | None:
-        """Where the ``size`` bytes at ``va`` are; None unless one segment has all of them in the file."""
+        """Return the place of the ``size`` bytes at ``va``; None unless one segment has all of them in the file."""
         found = bisect_right(self._starts, va) - 1
         if found < 0:
             return None
@@ -103,12 +102,13 @@ class _LinkedData:
         _WORD.pack_into(self._data[place.piece], place.offset, value & MASK64)
 
     def contents(self) -> list[bytes]:
-        """The bytes of each piece, in the order in which they were given."""
+        """Return the bytes of each piece, in the original order."""
         return [bytes(data) for data in self._data]
 
 
 def relocated(path: Path, pieces: list[tuple[int, int, bytes]], dynamic: bytes, offset: int, bias: int) -> list[bytes]:
-    """The bytes of ``pieces`` moved by ``bias`` bytes, as the dynamic section (at ``offset`` in the file) says.
+    """Return the bytes of ``pieces`` moved by ``bias`` bytes, as the dynamic section (at ``offset`` in the file)
+    specifies.
 
     ``pieces`` are (virtual address as linked, offset in the file, bytes). Applies R_AARCH64_RELATIVE, and addresses of
     symbols that the file defines or that are weak. Raises GuestFileError for any other relocation, for a table or a
@@ -132,7 +132,7 @@ def relocated(path: Path, pieces: list[tuple[int, int, bytes]], dynamic: bytes, 
         if tags.get(tag, form.size) != form.size:
             raise GuestFileError(path, f"{name} is {tags[tag]}, expected {form.size}", offset=offset)
     work = _Work(path, linked, bias, tags.get(_DT_SYMTAB))
-    # Every table is read before anything is written: a relocation that hits a table must not change it.
+    # Read every table before writing anything: a relocation into a table must not change it.
     tables = [
         (kind, table, linked.read(table, size))
         for kind in kinds
@@ -144,7 +144,7 @@ def relocated(path: Path, pieces: list[tuple[int, int, bytes]], dynamic: bytes, 
 
 
 class _Work(NamedTuple):
-    """What the application of a table needs to know; ``symbols`` is the virtual address of the symbol table."""
+    """The data needed to apply a table; ``symbols`` is the virtual address of the symbol table."""
 
     path: Path
     linked: _LinkedData
@@ -152,7 +152,7 @@ class _Work(NamedTuple):
     symbols: int | None
 
     def target(self, target: int, where: int) -> Place:
-        """The word at an address, which the relocation at ``where`` in the file names."""
+        """Return the word at an address, which the relocation at ``where`` in the file names."""
         place = self.linked.find(target, _WORD.size)
         if place is None:
             message = f"relocation of {target:#x}, which is in no segment's data"
@@ -160,7 +160,7 @@ class _Work(NamedTuple):
         return place
 
     def base(self, info: int, where: int) -> int | None:
-        """What a relocation adds its addend to; None if it does nothing."""
+        """Return the value to which a relocation adds its addend; None if it does nothing."""
         kind, index = info & 0xFFFF_FFFF, info >> 32
         if kind == _R_NONE:
             return None
@@ -172,7 +172,7 @@ class _Work(NamedTuple):
         raise GuestFileError(self.path, message, offset=where)
 
     def _symbol(self, index: int, where: int) -> int:
-        """The address of a symbol; 0 for a weak one that nobody defines."""
+        """Return the address of a symbol; 0 for an undefined weak one."""
         place = None if self.symbols is None else self.linked.find(self.symbols + index * _SYMBOL.size, _SYMBOL.size)
         if place is None:
             raise GuestFileError(self.path, f"relocation by symbol {index}, which the file does not have", offset=where)
@@ -185,7 +185,7 @@ class _Work(NamedTuple):
 
 
 class _Kind(NamedTuple):
-    """A kind of relocation table: the tags of its address and size, its entries, and what applies them."""
+    """A kind of relocation table: the tags of its address and size, its entries, and the function that applies them."""
 
     address: int
     size: int
@@ -210,7 +210,7 @@ def _dynamic_tags(path: Path, dynamic: bytes, offset: int) -> dict[int, int]:
 def _table(
     path: Path, linked: _LinkedData, tags: dict[int, int], kind: _Kind, offset: int
 ) -> Iterator[tuple[Place, int]]:
-    """The place and the size of a relocation table, if the file has it."""
+    """Yield the place and the size of a relocation table, if the file has it."""
     size = tags.get(kind.size, 0)
     if not size:
         return

@@ -1,7 +1,7 @@
-"""What an ELF file says about itself, whatever machine it is for: header, interpreter, code, property notes.
+"""Surveys an ELF file for any machine: header, interpreter, code, property notes.
 
-Unlike the loader, this refuses nothing: what is broken or beyond the end of the file is left out. Formats: System V
-gABI; IHI 0056 (mapping symbols, GNU_PROPERTY_AARCH64_FEATURE_1_AND).
+Unlike the loader, this refuses nothing: broken parts, or parts beyond the end of the file, are left out. Formats:
+System V gABI; IHI 0056 (mapping symbols, GNU_PROPERTY_AARCH64_FEATURE_1_AND).
 """
 
 from __future__ import annotations
@@ -41,19 +41,19 @@ _MAX_PATH: Final = 4096
 
 _MAX_NOTES: Final = 64
 _MAX_PROPERTIES: Final = 1024
-"""Notes of a segment, and properties of all notes, that are looked at. Segments may share their bytes."""
+"""The most notes of a segment, and properties of all notes, that are read. Segments may share their bytes."""
 _NT_GNU_ABI_TAG, _NT_GNU_PROPERTY = 1, 5
 _LINUX: Final = 0
 _GNU: Final = b"GNU\0"
 _FEATURE_1_AND: Final = 0xC000_0000
 PROPERTIES: Final[Mapping[int, str]] = MappingProxyType({0: "BTI", 1: "PAC", 2: "GCS"})
-"""Bits of GNU_PROPERTY_AARCH64_FEATURE_1_AND: all of the code is marked as fit for it."""
+"""Bits of GNU_PROPERTY_AARCH64_FEATURE_1_AND: all of the code supports the feature."""
 
 
 class CodePart(NamedTuple):
     """Executable bytes: a section, or a segment of a file without sections; ``address`` is as linked.
 
-    ``marks`` are the mapping symbols in it, (address, whether code begins there), by address; none if it has none.
+    ``marks`` are the mapping symbols in it, (address, whether code begins there), by address; empty if it has none.
     """
 
     name: str
@@ -62,7 +62,7 @@ class CodePart(NamedTuple):
     marks: tuple[tuple[int, bool], ...] = ()
 
     def is_code(self, address: int) -> bool:
-        """Whether an address holds code: as the mapping symbols have it, everywhere if there are none."""
+        """Return whether an address holds code: according to the mapping symbols, or always if there are none."""
         index = bisect_right(self.marks, (address, True)) - 1
         return self.marks[index][1] if index >= 0 else not self.marks
 
@@ -70,8 +70,8 @@ class CodePart(NamedTuple):
 class ElfSurvey(NamedTuple):
     """An ELF file. ``is_for_linux`` distinguishes a program for that system from one for the bare machine.
 
-    ``interpreter`` is its dynamic linker, if it needs one. ``properties`` are names of PROPERTIES, None where there is
-    no such note.
+    ``interpreter`` is its dynamic linker, if it needs one. ``properties`` are names of PROPERTIES, None if there is no
+    such note.
     """
 
     bits: int
@@ -92,12 +92,12 @@ class ElfSurvey(NamedTuple):
 
     @property
     def machine_name(self) -> str:
-        """The machine in words."""
+        """The name of the machine."""
         return MACHINES.get(self.machine, f"machine {self.machine:#x}")
 
     @property
     def type_name(self) -> str:
-        """The type in words."""
+        """The name of the type."""
         return TYPES.get(self.type, f"type {self.type:#x}")
 
 
@@ -135,19 +135,19 @@ class _Section(NamedTuple):
 
 
 class _Reader(NamedTuple):
-    """The bytes of a file, and how its words are."""
+    """The bytes of a file, and the format of its words."""
 
     data: bytes
     order: str
     is_64: bool
 
     def unpack(self, layout: str, offset: int) -> tuple[int, ...] | None:
-        """Words at an offset; None where the file has not so many bytes."""
+        """Return words at an offset; None beyond the end of the file."""
         form = struct.Struct(self.order + layout)
         return None if offset + form.size > len(self.data) else form.unpack_from(self.data, offset)
 
     def programs(self, header: _Header) -> Iterator[_Program]:
-        """The program headers."""
+        """Yield the program headers."""
         for index in range(min(header.phnum, _MAX_HEADERS)):
             fields = self.unpack("IIQQQQQQ" if self.is_64 else "IIIIIIII", header.phoff + index * header.phentsize)
             if fields is None:
@@ -159,7 +159,7 @@ class _Reader(NamedTuple):
             yield _Program(kind, flags, offset, vaddr, size)
 
     def sections(self, header: _Header) -> list[_Section]:
-        """The section headers."""
+        """Return the section headers."""
         found = []
         for index in range(min(header.shnum, _MAX_HEADERS)):
             fields = self.unpack("IIQQQQ" if self.is_64 else "IIIIII", header.shoff + index * header.shentsize)
@@ -169,12 +169,12 @@ class _Reader(NamedTuple):
         return found
 
     def part(self, offset: int, size: int) -> bytes:
-        """Bytes of the file, as many as there are."""
+        """Return bytes of the file, as many as there are."""
         return self.data[offset : offset + size]
 
 
 def survey_elf(data: bytes) -> ElfSurvey | None:
-    """What the ELF file ``data`` says; None where not even its header is there."""
+    """Survey the ELF file ``data``; None if not even its header is complete."""
     if len(data) < _IDENTIFICATION:
         return None
     is_64, is_big_endian = data[4] == _CLASS_64, data[5] == _BIG_ENDIAN
@@ -211,7 +211,7 @@ def _path(raw: bytes) -> str:
 def _code(
     reader: _Reader, programs: list[_Program], sections: list[_Section], symbols: list[Symbol]
 ) -> Iterator[CodePart]:
-    """The executable sections, or segments where there are none; not more bytes in all than the file has."""
+    """Yield the executable sections, or segments if there are none; not more bytes in total than the file has."""
     budget = len(reader.data)
     wanted = _SHF_ALLOC | _SHF_EXECINSTR
     names = _section_names(reader, sections)
@@ -252,7 +252,7 @@ def _section_names(reader: _Reader, sections: list[_Section]) -> _Names:
 
 
 def _gnu_notes(reader: _Reader, programs: list[_Program]) -> Iterator[tuple[int, int, int]]:
-    """The GNU notes as (type, offset, end); those in a wrong form are passed over."""
+    """Yield the GNU notes as (type, offset, end), skipping malformed ones."""
     align = 8 if reader.is_64 else 4
     for program in [each for each in programs if each.type == _PT_NOTE][:_MAX_NOTES]:
         offset, end = program.offset, min(program.offset + program.size, len(reader.data))
@@ -269,7 +269,7 @@ def _gnu_notes(reader: _Reader, programs: list[_Program]) -> Iterator[tuple[int,
 
 
 def _properties(reader: _Reader, programs: list[_Program]) -> tuple[str, ...] | None:
-    """What the GNU property note says of all the code."""
+    """Return the properties that the GNU property note states for all the code."""
     align = 8 if reader.is_64 else 4
     left = _MAX_PROPERTIES
     for kind, offset, end in _gnu_notes(reader, programs):
@@ -284,7 +284,7 @@ def _properties(reader: _Reader, programs: list[_Program]) -> tuple[str, ...] | 
 
 
 def _needs_library(reader: _Reader, programs: list[_Program]) -> bool:
-    """Whether the dynamic section names a shared library."""
+    """Return whether the dynamic section names a shared library."""
     layout, size = ("qQ", 16) if reader.is_64 else ("iI", 8)
     for program in (each for each in programs if each.type == _PT_DYNAMIC):
         for offset in range(program.offset, program.offset + min(program.size, size * _MAX_TAGS), size):
@@ -295,6 +295,6 @@ def _needs_library(reader: _Reader, programs: list[_Program]) -> bool:
 
 
 def _is_for_linux(reader: _Reader, programs: list[_Program]) -> bool:
-    """Whether a note says that it is a program for Linux."""
+    """Return whether a note states that it is a program for Linux."""
     tags = (reader.unpack("I", offset) for kind, offset, _ in _gnu_notes(reader, programs) if kind == _NT_GNU_ABI_TAG)
     return (_LINUX,) in tags

@@ -1,6 +1,6 @@
-"""The symbols of an ELF file (gABI, "Symbol Table").
+"""Reads the symbols of an ELF file (gABI, "Symbol Table").
 
-Only reports use them, so a broken table is left out and not refused.
+Only reports use them, so a broken table is skipped rather than refused.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ _SHN_LORESERVE: Final = 0xFF00
 _SHN_ABS: Final = 0xFFF1
 _SHN_XINDEX: Final = 0xFFFF
 
-# The order in which the names of one address are preferred, by type and then by binding.
-# STT_FUNC, STT_GNU_IFUNC, STT_OBJECT, STT_NOTYPE; STB_GLOBAL, STB_GNU_UNIQUE, STB_WEAK, STB_LOCAL.
+# The order of preference for the names of one address, by type and then by binding. STT_FUNC, STT_GNU_IFUNC,
+# STT_OBJECT, STT_NOTYPE; STB_GLOBAL, STB_GNU_UNIQUE, STB_WEAK, STB_LOCAL.
 _TYPE_RANK: Final[Mapping[int, int]] = MappingProxyType({2: 0, 10: 0, 1: 3, 0: 6})
 _BINDING_RANK: Final[Mapping[int, int]] = MappingProxyType({1: 0, 10: 0, 2: 1, 0: 2})
 
-# A hostile file can make each of its symbols a name of many megabytes, all of the same bytes.
+# A hostile file can give each of its symbols a name of many megabytes, all from the same bytes.
 _MAX_SYMBOLS: Final = 1 << 20
 _MAX_NAME: Final = 4096
 _NAME_BUDGET_FACTOR: Final = 4
@@ -42,10 +42,11 @@ _NAME_BUDGET_LEAST: Final = 1 << 16
 
 
 def read_symbols(data: bytes, table_offset: int, count: int) -> Iterable[Symbol]:
-    """The functions, objects and labels of the ELF file ``data``, to go through once; none where its tables are broken.
+    """Return the functions, objects and labels of the ELF file ``data``, to iterate over once; none if its tables are
+    broken.
 
-    The section header table has ``count`` entries and is at ``table_offset`` in the file. Addresses are as
-    linked. The tables are found at once, and read when the first symbol is asked for.
+    The section header table has ``count`` entries and is at ``table_offset`` in the file. Addresses are as linked. The
+    tables are located at once, and read when the first symbol is requested.
     """
     sections = _sections(data, table_offset, count)
     full = [section for section in sections if section.type == SHT_SYMTAB]

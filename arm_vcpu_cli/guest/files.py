@@ -1,4 +1,4 @@
-"""Reading the files that a guest is made of: regular or not, never more of them than fits."""
+"""Reads the files of a guest: regular or not, never more than a limit."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ MAX_FILE_SIZE: Final = 1 << 30  # bytes
 
 
 def read_file(path: Path, expected: str) -> bytes:
-    """All of a file, at most 1 GiB. Raises GuestFileError; ``expected`` ("a guest image") is for its message."""
+    """Read a whole file, at most 1 GiB. Raises GuestFileError; ``expected`` ("a guest image") is for its message."""
     try:
         with path.open("rb") as file:
-            # Memory for the rest is asked for in advance, and few files have more than they say: those of /proc, pipes.
+            # Allocate the buffer for the stated size, which few files exceed: those of /proc, pipes.
             size = min(os.fstat(file.fileno()).st_size, MAX_FILE_SIZE)
             data = file.read(size + 1)
             if len(data) > size:
@@ -27,7 +27,7 @@ def read_file(path: Path, expected: str) -> bytes:
 
 
 def read_stream(file: BinaryIO, path: Path, expected: str) -> bytes:
-    """All that is left of a stream, which messages call ``path``. As :func:`read_file`."""
+    """Read the rest of a stream, which messages call ``path``; as :func:`read_file`."""
     try:
         data = file.read(MAX_FILE_SIZE + 1)
     except (OSError, ValueError) as error:
@@ -43,7 +43,7 @@ def _checked(path: Path, data: bytes, expected: str) -> bytes:
 
 
 def read_initrd(path: Path) -> bytes:
-    """An initial RAM disk, which may be anything but empty. Raises GuestFileError."""
+    """Read an initial RAM disk, which may be anything but empty. Raises GuestFileError."""
     data = read_file(path, "an initial RAM disk")
     if not data:
         raise GuestFileError(path, "the file is empty, expected an initial RAM disk")

@@ -1,4 +1,4 @@
-"""What a guest file is and what it needs, without running it, and without refusing what cannot run."""
+"""Surveys a guest file and its needs without running it, and without refusing files that cannot run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class GuestSurvey:
     """A guest file of ``size`` bytes.
 
     ``problem`` is why the loader refuses it, None if it does not; only then are there ``segments``. ``elf`` and
-    ``linux`` are there for files of that kind.
+    ``linux`` are set for files of that kind.
     """
 
     path: Path
@@ -43,9 +43,9 @@ def survey_guest(
     load_address: int | None = None,
     kind: ImageKind | None = None,
 ) -> GuestSurvey:
-    """Look at the guest file at ``path``; the other arguments are those of the loader.
+    """Survey the guest file at ``path``; the other arguments are those of the loader.
 
-    Raises GuestFileError where it cannot be read.
+    Raises GuestFileError if it cannot be read.
     """
     data = read_file(path, "a guest image")
     image: GuestImage | None = None
@@ -73,7 +73,7 @@ def survey_guest(
 
 
 def _likely_code(part: CodePart) -> list[CodePart]:
-    """The parts that look like code, in bytes without mapping symbols."""
+    """Return the parts that look like code, in bytes without mapping symbols."""
     if part.marks:
         return [part]
     return [

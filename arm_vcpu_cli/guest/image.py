@@ -1,4 +1,4 @@
-"""A guest image: what goes where in the guest's memory."""
+"""A guest image: the contents of the guest's memory."""
 
 from __future__ import annotations
 
@@ -22,8 +22,7 @@ RAW_LOAD_OFFSET: Final = 0x8_0000  # from the base of RAM; where kernels expecte
 class Segment(Record):
     """Bytes for the guest's memory at the IPA ``address``.
 
-    ``data`` comes first, and zeros after it up to ``memory_size`` bytes; the zeros may be many and are never
-    held as bytes.
+    ``data`` comes first, and zeros after it up to ``memory_size`` bytes; the zeros may be many and are never stored.
     """
 
     address: int
@@ -36,17 +35,17 @@ class Segment(Record):
 
     @property
     def end(self) -> int:
-        """The first address behind the segment."""
+        """The first address after the segment."""
         return self.address + self.memory_size
 
 
 class GuestImage(Record):
-    """A guest file made ready to be copied into memory.
+    """A guest file ready to be copied into memory.
 
     ``entry`` is an IPA inside the data of a segment. ``segments`` are sorted by address and do not overlap.
-    ``load_bias`` is what was added to the addresses that the file was linked for, 0 unless it is a static PIE; it is
-    negative where the image moved down. ``digest`` identifies an image whose segments have come without their data; it
-    is empty otherwise. ``warnings`` say what is odd about the file.
+    ``load_bias`` is the offset from the addresses that the file was linked for, 0 unless it is a static PIE; it is
+    negative if the image moved down. ``digest`` identifies an image whose segments are without their data; it is empty
+    otherwise. ``warnings`` describe oddities of the file.
     """
 
     path: Path
@@ -59,12 +58,12 @@ class GuestImage(Record):
     warnings: tuple[str, ...] = ()
 
     def source(self, address: int) -> str:
-        """The source line of a virtual address, such as ``main.c:42``; nothing where it is not known."""
+        """Return the source line of a virtual address, such as ``main.c:42``; empty if unknown."""
         return self.symbols.source(address)
 
 
 def sorted_segments(path: Path, segments: list[Segment]) -> tuple[Segment, ...]:
-    """``segments`` by address. Raises GuestFileError where two overlap or one leaves the address space."""
+    """Return ``segments`` sorted by address. Raises GuestFileError if two overlap or one exceeds the address space."""
     ordered = tuple(sorted(segments, key=lambda segment: segment.address))
     for segment in ordered:
         if segment.address < 0 or segment.end > ADDRESS_LIMIT:

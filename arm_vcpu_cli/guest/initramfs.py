@@ -1,4 +1,4 @@
-"""What a Linux kernel finds in an initial RAM disk, and what it does not: compression, archive, and /init.
+"""Checks an initial RAM disk as a Linux kernel will read it: compression, archive, and /init.
 
 The formats are those of Linux: Documentation/driver-api/early-userspace/buffer-format.rst, init/initramfs.c.
 """
@@ -52,7 +52,7 @@ _LONGEST_LINE: Final = 256
 
 
 class Entry(NamedTuple):
-    """A file of an archive; ``data`` is where a symbolic link leads."""
+    """A file of an archive; ``data`` is the target of a symbolic link."""
 
     name: str
     mode: int
@@ -60,7 +60,7 @@ class Entry(NamedTuple):
 
 
 class _BrokenError(ValueError):
-    """The kernel cannot read it; the message says why."""
+    """The kernel cannot read it; the message is the reason."""
 
 
 def recognised(head: bytes) -> str | None:
@@ -73,7 +73,7 @@ def recognised(head: bytes) -> str | None:
 
 
 def what_it_is(data: bytes) -> str:
-    """What a file is that is no initramfs, as far as its first bytes say."""
+    """Return what a file is that is not an initramfs, as far as its first bytes show."""
     if not data:
         return "it is empty"
     if data.startswith(_OLD_CPIO):
@@ -83,8 +83,8 @@ def what_it_is(data: bytes) -> str:
 
 
 def complaints(data: bytes, init: str = "/init") -> Iterator[str]:
-    """Why a kernel does not start ``init`` out of an initial RAM disk; nothing if all is there, or what it holds is
-    packed in a way that cannot be undone here."""
+    """Yield the reasons why a kernel cannot start ``init`` from an initial RAM disk; nothing if everything is there, or
+    if the content is in a format that cannot be unpacked here."""
     files: dict[str, Entry] = {}
     try:
         is_whole = _read(data, files)
@@ -96,14 +96,14 @@ def complaints(data: bytes, init: str = "/init") -> Iterator[str]:
 
 
 def _read(data: bytes, files: dict[str, Entry]) -> bool:
-    """Take the files of all archives, which may stand behind each other; False if one is left out."""
+    """Read the files of all concatenated archives; return False if one is left out."""
     # The kernel passes over zeros before and between archives.
     rest = data.lstrip(b"\0")
     while rest:
         kind = recognised(rest)
         if kind is None:
             if files:
-                # The kernel has what came before.
+                # The kernel keeps what came before.
                 return True
             raise _BrokenError(f"it is no initramfs, packed or not: {what_it_is(data)}")
         if kind in _METHODS and can_unpack(_METHODS[kind]):
@@ -122,7 +122,7 @@ def _read(data: bytes, files: dict[str, Entry]) -> bool:
 
 
 def _read_archive(archive: bytes, files: dict[str, Entry]) -> int:
-    """Take the files of a cpio archive (newc), by their names without a slash in front; where it ends."""
+    """Read the files of a cpio archive (newc), by their names without a leading slash; return where it ends."""
     offset = 0
     for _ in range(_MOST_ENTRIES):
         header = archive[offset : offset + _HEADER]
@@ -151,7 +151,7 @@ def _read_archive(archive: bytes, files: dict[str, Entry]) -> int:
 
 
 def _missing(files: Mapping[str, Entry], init: str) -> Iterator[str]:
-    """What stands in the way of a program of an archive."""
+    """Yield the obstacles to starting a program of an archive."""
     entry = _resolved(files, init)
     if entry is None:
         yield f"it has no {init}, the program that a kernel starts from it"
@@ -177,7 +177,7 @@ def _missing(files: Mapping[str, Entry], init: str) -> Iterator[str]:
 
 
 def _resolved(files: Mapping[str, Entry], path: str) -> Entry | None:
-    """The file that a path leads to, by way of symbolic links; also those of the folders that it is in."""
+    """Return the file that a path leads to through symbolic links, including those to its parent folders."""
     for _ in range(len(_OTHERS)):
         parts = path.strip("/").split("/")
         for length in range(1, len(parts) + 1):
@@ -203,7 +203,7 @@ def _joined(folder: str, target: str, rest: list[str]) -> str:
 
 
 def _interpreter(elf: bytes) -> str:
-    """The dynamic linker that a 64-bit ELF file asks for; nothing if it needs none."""
+    """Return the dynamic linker that a 64-bit ELF file requires; empty if it needs none."""
     start, size = int.from_bytes(elf[32:40], "little"), int.from_bytes(elf[54:56], "little")
     for number in range(int.from_bytes(elf[56:58], "little")):
         header = elf[start + number * size : start + (number + 1) * size]

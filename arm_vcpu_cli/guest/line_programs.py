@@ -1,7 +1,7 @@
-"""Line number programs: which source line each instruction came from (DWARF 5, section 6.2; versions 2 to 5).
+"""Decodes line number programs, which map instructions to source lines (DWARF 5, section 6.2; versions 2 to 5).
 
-Decoded here and not by a library because guests are hostile input: the number of bytes bounds the work, and a program
-of a kernel's unit takes milliseconds. A malformed one raises one of ``MALFORMED``.
+This does not use a library because guests are hostile input: the number of bytes bounds the work, and a program of a
+kernel's unit takes milliseconds. A malformed one raises one of ``MALFORMED``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ VERSIONS: Final = range(2, 6)
 _ADDRESS_BYTES: Final = 8
 MASK64: Final = (1 << 64) - 1
 _LONGEST_LEB: Final = 10
-"""Bytes of a LEB128 number of 64 bits."""
+"""The maximum size of a 64-bit LEB128 number in bytes."""
 
 # Standard opcodes (DW_LNS_*, 6.2.5.2) and extended ones (DW_LNE_*, 6.2.5.3).
 _COPY, _ADVANCE_PC, _ADVANCE_LINE, _SET_FILE = 1, 2, 3, 4
@@ -35,12 +35,12 @@ _FIXED_FORMS: Final = ((0x0B, 1), (0x05, 2), (0x06, 4), (0x07, 8))
 _NAME_LIMIT: Final = 4096
 
 MALFORMED: Final = (ValueError, IndexError, OverflowError, struct.error)
-"""What decoding raises if the bytes make no sense."""
+"""The exceptions that decoding raises for invalid bytes."""
 
 
 class Sequence(NamedTuple):
-    """Instructions one behind the other, with the line of each: row ``n`` holds from ``addresses[n]`` to before
-    ``addresses[n + 1]``, and the last row only ends the sequence. Line 0 is no line."""
+    """Consecutive instructions with the line of each: row ``n`` applies from ``addresses[n]`` to before ``addresses[n +
+    1]``, and the last row only ends the sequence. Line 0 means no line."""
 
     addresses: array[int]
     files: array[int]
@@ -62,7 +62,7 @@ class LineTable(NamedTuple):
 
 
 class Reader:
-    """Reads little-endian values one after the other; IndexError or struct.error behind the end."""
+    """Reads consecutive little-endian values; raises IndexError or struct.error beyond the end."""
 
     def __init__(self, data: bytes, offset: int, end: int) -> None:
         self._data = data
@@ -70,7 +70,7 @@ class Reader:
         self.end = end
 
     def unsigned(self, size: int) -> int:
-        """``size`` bytes."""
+        """Read an unsigned number of ``size`` bytes."""
         if self.offset + size > self.end:
             raise IndexError("behind the end of the unit")
         value = int.from_bytes(self._data[self.offset : self.offset + size], "little")
@@ -78,7 +78,7 @@ class Reader:
         return value
 
     def uleb(self) -> int:
-        """An unsigned LEB128 number."""
+        """Read an unsigned LEB128 number."""
         value = 0
         for shift in range(0, 7 * _LONGEST_LEB, 7):
             byte = self.unsigned(1)
@@ -88,7 +88,7 @@ class Reader:
         raise ValueError("a LEB128 number of more than 64 bits")
 
     def string(self) -> bytes:
-        """The bytes up to a zero, which is passed over."""
+        """Read the bytes up to a zero, and skip the zero."""
         end = self._data.index(b"\0", self.offset, self.end)
         text = self._data[self.offset : end]
         self.offset = end + 1
@@ -107,7 +107,7 @@ class _Header(NamedTuple):
 
 
 def program_offsets(section: bytes) -> Iterator[int]:
-    """Where the programs of a .debug_line section begin, as far as their lengths make sense."""
+    """Yield the offsets of the programs of a .debug_line section, as long as their lengths are valid."""
     offset = 0
     while offset + 4 <= len(section):
         yield offset
@@ -115,14 +115,14 @@ def program_offsets(section: bytes) -> Iterator[int]:
 
 
 def program_size(section: bytes, offset: int) -> int:
-    """The bytes of the program at an offset. ValueError if it has more than there are."""
+    """Return the size of the program at an offset. Raises ValueError if it exceeds the section."""
     return open_unit(section, offset)[1] - offset
 
 
 def open_unit(section: bytes, offset: int, *, cut: bool = False) -> tuple[Reader, int, int]:
-    """A reader behind the length of the unit at ``offset``; where the unit ends; and the size of an offset in it.
+    """Return a reader after the length of the unit at ``offset``, the end of the unit, and the size of an offset in it.
 
-    ValueError if the section is shorter, unless it may be ``cut``.
+    Raises ValueError if the section is shorter, unless it may be ``cut``.
     """
     reader = Reader(section, offset, len(section))
     length, width = reader.unsigned(4), 4
@@ -138,7 +138,7 @@ def open_unit(section: bytes, offset: int, *, cut: bool = False) -> tuple[Reader
 
 
 def decode_program(section: bytes, offset: int, strings: Strings) -> LineTable:
-    """The line table that the program at ``offset`` of a .debug_line section makes."""
+    """Return the line table of the program at ``offset`` in a .debug_line section."""
     header = _read_header(section, offset, strings)
     return LineTable(tuple(_sequences(section, header)), header.files)
 
@@ -170,7 +170,7 @@ def _read_header(section: bytes, offset: int, strings: Strings) -> _Header:
 
 
 def _files(reader: Reader) -> dict[int, str]:
-    """The files of versions 2 to 4, counted from 1. Directory 0 is that of the compilation, and is left out."""
+    """Return the files of versions 2 to 4, counted from 1. Directory 0 is that of the compilation, and is omitted."""
     directories = [b""]
     while directory := reader.string():
         directories.append(directory)
@@ -184,7 +184,7 @@ def _files(reader: Reader) -> dict[int, str]:
 
 
 def _files5(reader: Reader, width: int, strings: Strings) -> dict[int, str]:
-    """The files of version 5, counted from 0. Directory 0 is that of the compilation, and is left out."""
+    """Return the files of version 5, counted from 0. Directory 0 is that of the compilation, and is omitted."""
     directories = [path for path, _ in _entries(reader, width, strings)]
     directories[:1] = [b""]
     entries = _entries(reader, width, strings)
@@ -195,7 +195,7 @@ def _files5(reader: Reader, width: int, strings: Strings) -> dict[int, str]:
 
 
 def _entries(reader: Reader, width: int, strings: Strings) -> list[tuple[bytes, int]]:
-    """A table of directories or files of version 5: (path, index of the directory)."""
+    """Return a table of directories or files of version 5: (path, index of the directory)."""
     formats = [(reader.uleb(), reader.uleb()) for _ in range(reader.unsigned(1))]
     count = reader.uleb()
     if count > reader.end - reader.offset:
@@ -294,7 +294,7 @@ def _empty_sequence() -> Sequence:
 
 
 def _append(sequence: Sequence, address: int, file: int, line: int) -> None:
-    """Add a row. OverflowError for numbers that no program has."""
+    """Add a row. Raises OverflowError for numbers that no program has."""
     sequence.addresses.append(address)
     sequence.files.append(file)
     sequence.lines.append(line)

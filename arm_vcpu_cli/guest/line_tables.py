@@ -1,6 +1,6 @@
-"""The line tables of an ELF file's debug information, found by address (DWARF 5, section 6.1.2).
+"""Looks up addresses in the line tables of an ELF file's debug information (DWARF 5, section 6.1.2).
 
-Only loaded when a source line is needed.
+Loaded only when a source line is needed.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ from arm_vcpu_cli.guest.line_programs import (
 from arm_vcpu_cli.printable import decoded
 
 BROKEN: Final = (*MALFORMED, OSError, MemoryError, zlib.error)
-"""What a file may raise that is not what it claims to be."""
+"""The exceptions that a malformed file may cause."""
 
 Read = Callable[[int, int], bytes]
-"""Up to so many bytes from an offset on."""
+"""Returns up to this many bytes from an offset on."""
 
 _HEADER: Final = struct.Struct("<32x2Q8xH2x2H")
 _COMPRESSION_HEADER: Final = struct.Struct("<2I2Q")
@@ -47,7 +47,7 @@ _ZLIB: Final = 1  # ELFCOMPRESS_ZLIB
 _ZSTD: Final = 2  # ELFCOMPRESS_ZSTD
 _ZSTD_MODULE: Final = "arm_vcpu_cli.guest.zstd"
 _PREFIX, _OLD_PREFIX = ".debug_", ".zdebug_"
-"""Of the names of sections; the second one of those that are packed as GNU tools did it before SHF_COMPRESSED."""
+"""Prefixes of section names; the second is for sections compressed as GNU tools did before SHF_COMPRESSED."""
 _PREFIXES: Final = (_PREFIX.encode(), _OLD_PREFIX.encode())
 _OLD_HEADER: Final = struct.Struct(">4sQ")
 _OLD_MAGIC: Final = b"ZLIB"
@@ -57,26 +57,27 @@ _MOST_SEGMENTS: Final = 1024
 
 # A hostile file is small and causes much work; the following limits bound the work by the size of the file.
 _MOST_READ: Final = 256 << 20
-"""Bytes of one section that is read whole; the line programs of a kernel with everything have 60 million."""
+"""The most bytes of a section read as a whole; the line programs of a kernel with everything have 60 million."""
 _MOST_UNPACKED: Final = 512 << 20
 _LEAST_UNPACKED: Final = 1 << 18
 _MOST_PACKED: Final = 32
-"""Bytes that all sections together unpack to: in any case, whatever the size of the file, and for each byte of it.
-Debug information packs to a fifth."""
+"""Limits in bytes on the total unpacked size of all sections: the maximum, the minimum for small files, and the limit
+for each byte of the file. Debug information compresses to a fifth."""
 _MAX_PROGRAM: Final = 2 << 20
-"""Bytes of one line number program; those of a kernel's units have some ten thousand."""
+"""The maximum size of one line number program in bytes; those of a kernel's units have some ten thousand."""
 _MOST_DECODED: Final = 64 << 20
 _LEAST_DECODED: Final = 1 << 18
 _OFTEN_DECODED: Final = 2
-"""Bytes of programs that are decoded in all: the whole of a kernel, and of each program as many as it has."""
+"""Limits in bytes on the programs decoded in total: the maximum, the minimum for small files, and the limit for each
+byte of the section."""
 _MAX_UNINDEXED: Final = 4 << 20
-"""Bytes of .debug_line that are decoded at once where .debug_aranges does not say which program is meant."""
+"""The most bytes of .debug_line decoded at once if .debug_aranges does not identify the program."""
 _ARANGES_VERSION: Final = 2
 _DWARF64: Final = 0xFFFF_FFFF
 
 
 class _Range(NamedTuple):
-    """Addresses of a unit: of the one whose .debug_info is at ``unit``."""
+    """An address range of the unit whose .debug_info is at ``unit``."""
 
     start: int
     end: int
@@ -84,7 +85,7 @@ class _Range(NamedTuple):
 
 
 class _Span(NamedTuple):
-    """A sequence that has been decoded, and the names of its files."""
+    """A decoded sequence, and the names of its files."""
 
     start: int
     end: int
@@ -95,8 +96,8 @@ class _Span(NamedTuple):
 class LineTables:
     """The debug information of one file. Addresses are as linked.
 
-    ``read`` gives up to so many bytes of the file from an offset on; ``size`` is that of the file. Raises one of
-    ``BROKEN`` for a file that is not what it says.
+    ``read`` returns up to this many bytes of the file from an offset on; ``size`` is that of the file. Raises one of
+    ``BROKEN`` for a malformed file.
     """
 
     def __init__(self, read: Read, size: int) -> None:
@@ -109,7 +110,7 @@ class LineTables:
         sections = read_sections(table[: len(table) - len(table) % SECTION_HEADER.size])
         self._sections = self._named(sections, sections[names])
         self._unpacked = max(_LEAST_UNPACKED, min(_MOST_UNPACKED, _MOST_PACKED * size))
-        """How many bytes may still be decompressed."""
+        """The number of bytes that may still be decompressed."""
         self._programs = self._content(".debug_line")
         self._strings = Strings(self._content(".debug_line_str"), self._content(".debug_str"))
         self._ranges = _read_aranges(self._content(".debug_aranges")) if self._programs else []
@@ -120,7 +121,7 @@ class LineTables:
         self._budget = min(_MOST_DECODED, max(_LEAST_DECODED, _OFTEN_DECODED * len(self._programs)))
 
     def _named(self, sections: list[Section], names: Section) -> dict[str, Section]:
-        """The debug sections by their names; of two with one name, the first."""
+        """Return the debug sections by name; of two with one name, the first."""
         strings = self._read(names.offset, min(names.size, _MOST_NAMES))
         found: dict[str, Section] = {}
         for section in sections:
@@ -130,14 +131,14 @@ class LineTables:
         return found
 
     def _section(self, name: str) -> tuple[Section | None, bool, bool]:
-        """A section, whether it is packed, and whether in the old way, which has a name of its own."""
+        """Return a section, whether it is compressed, and whether in the old way, which has a different name."""
         section = self._sections.get(name)
         if section is not None:
             return section, bool(section.flags & SHF_COMPRESSED), False
         return self._sections.get(_OLD_PREFIX + name.removeprefix(_PREFIX)), True, True
 
     def _content(self, name: str) -> bytes:
-        """The bytes of a section, decompressed; none where it is missing."""
+        """Return the decompressed bytes of a section; empty if it is missing."""
         section, packed, old = self._section(name)
         if section is None:
             return b""
@@ -158,7 +159,7 @@ class LineTables:
         return zlib.decompressobj().decompress(content, max(size, 1))
 
     def _reader(self, name: str) -> Read:
-        """A function that reads a section, in pieces where it is not compressed."""
+        """Return a function that reads a section, in pieces if it is not compressed."""
         section, packed, _ = self._section(name)
         if section is None:
             return lambda _offset, _size: b""
@@ -168,7 +169,7 @@ class LineTables:
         return lambda offset, size: self._read(section.offset + offset, min(size, max(section.size - offset, 0)))
 
     def find(self, address: int) -> str:
-        """``main.c:42``, or nothing."""
+        """Return ``main.c:42``, or an empty string."""
         if not any(start <= address < end for start, end in self._places):
             return ""
         program = self._program_of(address)
@@ -176,7 +177,7 @@ class LineTables:
         return found or _find(self._all(), address)
 
     def _program_of(self, address: int) -> int | None:
-        """Where in .debug_line the program of an address is, by the index and the unit that it names."""
+        """Return the offset in .debug_line of the program for an address, by the index and the unit that it names."""
         position = bisect_right(self._ranges, address, key=itemgetter(0)) - 1
         if position < 0 or not address < self._ranges[position].end:
             return None
@@ -207,7 +208,7 @@ class LineTables:
         return sorted(spans, key=itemgetter(0, 1))
 
     def _all(self) -> list[_Span]:
-        """All programs, if there are few enough."""
+        """Return all programs, if there are few enough."""
         if self._others is None:
             self._others = []
             if len(self._programs) <= _MAX_UNINDEXED:
@@ -237,7 +238,7 @@ def _find(spans: list[_Span], address: int) -> str:
 
 
 def _executable(headers: bytes) -> list[tuple[int, int]]:
-    """Where the executable segments begin and end."""
+    """Return the starts and ends of the executable segments."""
     whole = len(headers) - len(headers) % PROGRAM_HEADER.size
     return [
         (vaddr, vaddr + memory_size)
@@ -247,7 +248,7 @@ def _executable(headers: bytes) -> list[tuple[int, int]]:
 
 
 def _read_aranges(section: bytes) -> list[_Range]:
-    """The index of addresses (6.1.2), sorted; as much of it as makes sense."""
+    """Return the sorted index of addresses (6.1.2), as far as it is valid."""
     found: list[_Range] = []
     offset = 0
     while offset + 12 <= len(section):

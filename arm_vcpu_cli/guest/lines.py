@@ -1,7 +1,7 @@
-"""Source lines of an ELF file's instructions, from its DWARF line tables (DWARF 5, sections 6.1 and 6.2).
+"""Finds the source lines of an ELF file's instructions, from its DWARF line tables (DWARF 5, sections 6.1 and 6.2).
 
 Only reports and traces use them: if the debug information is missing, damaged or too large there is no line, and never
-an error. Nothing is read before the first query, and of a large file only what a query needs.
+an error. Nothing is read before the first query, and only the necessary parts of a large file.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _TABLES: Final = "arm_vcpu_cli.guest.line_tables"
 class SourceLines:
     """Finds ``file:line`` for addresses of the ELF file at ``path``, which was loaded ``bias`` above its addresses.
 
-    The file is read at the first query, unless it has changed since this object was made.
+    The file is read at the first query, unless it has changed since this object was created.
     """
 
     def __init__(self, path: Path, bias: int = 0) -> None:
@@ -27,7 +27,8 @@ class SourceLines:
         self._is_read = False
 
     def find(self, address: int) -> str:
-        """``main.c:42`` for a virtual address, with the file as the debug information names it; else nothing."""
+        """Return ``main.c:42`` for a virtual address, with the file as the debug information names it; else an empty
+        string."""
         if not self._is_read:
             self._is_read = True
             self._tables = self._read()
@@ -45,7 +46,7 @@ class SourceLines:
             return None
 
     def _piece(self, offset: int, size: int) -> bytes:
-        """Up to ``size`` bytes of the file. OSError, also where it has changed since."""
+        """Return up to ``size`` bytes of the file. Raises OSError, also if it has changed since."""
         with self._path.open("rb") as file:
             if _stamp(self._path) != self._stamp:
                 raise OSError(f"{self._path} has changed")
@@ -54,7 +55,7 @@ class SourceLines:
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:
-    """What changes when a file does; None where there is no file."""
+    """Return a value that changes when the file does; None if there is no file."""
     try:
         status = path.stat()
     except (OSError, ValueError):

@@ -26,15 +26,15 @@ from arm_vcpu_cli.printable import undecoded
 from arm_vcpu_cli.sizes import address_as_written
 
 BASE_ALIGNMENT: Final = 0x20_0000
-"""Of the address that ``text_offset`` counts from, in bytes."""
+"""The alignment in bytes of the address that ``text_offset`` is relative to."""
 
 _HEADER: Final = struct.Struct("<8x3Q24x4s4x")  # text_offset, image_size, flags; the magic number
 _TEXT_OFFSET: Final = 8
 _IMAGE_SIZE: Final = 16
 _FLAGS: Final = 24
 
-# Kernels before 3.17 leave image_size zero, and then this is their text_offset. What such a kernel has behind the
-# end of its file, its BSS and first page tables, it does not say.
+# Kernels before 3.17 leave image_size zero, and then this is their text_offset. Such a kernel does not state the size
+# of its BSS and first page tables, which follow its file's end.
 _OLD_TEXT_OFFSET: Final = 0x8_0000
 _OLD_MARGIN: Final = 0x80_0000
 
@@ -53,31 +53,31 @@ class ImageFlags(Register):
 
 
 class _Header(NamedTuple):
-    """What an Image says about itself, with the defaults for an old one; sizes in bytes."""
+    """The facts in an Image's header, with the defaults for an old one; sizes in bytes."""
 
     text_offset: int
     memory_size: int
 
 
 def is_image(data: bytes) -> bool:
-    """Whether ``data`` is an arm64 Image, by its magic number."""
+    """Return whether ``data`` is an arm64 Image, by its magic number."""
     return data[IMAGE_MAGIC_OFFSET : IMAGE_MAGIC_OFFSET + len(IMAGE_MAGIC)] == IMAGE_MAGIC
 
 
 def image_flags(image: bytes) -> ImageFlags:
-    """The flags in the header of an unpacked Image."""
+    """Return the flags in the header of an unpacked Image."""
     return ImageFlags(_HEADER.unpack_from(image)[2]) if len(image) >= _HEADER.size else ImageFlags(0)
 
 
 def is_zboot(data: bytes) -> bool:
-    """Whether ``data`` is an EFI zboot image."""
+    """Return whether ``data`` is an EFI zboot image."""
     return (data[:2], data[4:8]) == _ZBOOT_MAGIC
 
 
 def is_linux(data: bytes) -> bool:
-    """Whether ``data`` is a kernel that ``load_linux`` loads, to judge by its first bytes.
+    """Return whether ``data`` is a kernel that ``load_linux`` loads, judging by its first bytes.
 
-    A gzip file is one if what is in it begins as an Image.
+    A gzip file counts if its content begins like an Image.
     """
     if is_image(data) or is_zboot(data):
         return True
@@ -90,10 +90,10 @@ def is_linux(data: bytes) -> bool:
 
 
 def load_linux(path: Path, data: bytes, *, ram_base: int, base: int | None = None) -> GuestImage:
-    """The image of an arm64 Linux kernel. Raises GuestFileError.
+    """Return the image of an arm64 Linux kernel. Raises GuestFileError.
 
-    It goes ``text_offset`` bytes above ``base``, an IPA that must be a multiple of 2 MiB; by default the first
-    such address in RAM. The segment takes all the memory that the kernel asks for in its header.
+    It is loaded ``text_offset`` bytes above ``base``, an IPA that must be a multiple of 2 MiB; by default the first
+    such address in RAM. The segment takes all the memory that the kernel's header requests.
     """
     if base is None:
         base = -(-ram_base // BASE_ALIGNMENT) * BASE_ALIGNMENT
@@ -122,7 +122,7 @@ def load_linux(path: Path, data: bytes, *, ram_base: int, base: int | None = Non
 
 
 def _unpacked(path: Path, data: bytes) -> bytes:
-    """The Image in the file ``data``."""
+    """Return the Image in the file ``data``."""
     if is_image(data):
         return data
     if is_zboot(data):
@@ -145,7 +145,7 @@ def _unpacked(path: Path, data: bytes) -> bytes:
 
 
 def _zboot_payload(path: Path, data: bytes) -> tuple[int, bytes, Method]:
-    """The offset of the compressed kernel in an EFI zboot image, its bytes, and how it was compressed."""
+    """Return the offset of the compressed kernel in an EFI zboot image, its bytes, and its compression."""
     if len(data) < _ZBOOT.size:
         message = f"truncated EFI zboot header: expected {_ZBOOT.size} bytes, the file has {len(data)}"
         raise GuestFileError(path, message, offset=0)
@@ -164,7 +164,7 @@ def _zboot_payload(path: Path, data: bytes) -> tuple[int, bytes, Method]:
 
 
 def _header(path: Path, image: bytes) -> _Header:
-    """The header of an Image, checked. Offsets in messages are those in the Image, packed or not."""
+    """Return the checked header of an Image. Offsets in messages are those in the Image, packed or not."""
     if len(image) < _HEADER.size:
         message = f"truncated header of an arm64 Image: expected {_HEADER.size} bytes, found {len(image)}"
         raise GuestFileError(path, message, offset=0)
@@ -179,5 +179,5 @@ def _header(path: Path, image: bytes) -> _Header:
     for name, value, offset in (("text_offset", text_offset, _TEXT_OFFSET), ("image_size", image_size, _IMAGE_SIZE)):
         if value > ADDRESS_LIMIT:
             raise GuestFileError(path, f"{name} {value:#x} leaves the 48-bit address space", offset=offset)
-    # A signature for secure boot may make the file longer than what the kernel needs of it.
+    # A signature for secure boot may make the file longer than the kernel itself.
     return _Header(text_offset, max(image_size, len(image)))

@@ -1,8 +1,8 @@
-"""What an arm64 Linux kernel image shows beyond its header: version, configuration, drivers, features.
+"""Surveys an arm64 Linux kernel image beyond its header: version, configuration, drivers, features.
 
-A kernel has no list of what it needs. What can be found in it are strings: its banner, the configuration that
-CONFIG_IKCONFIG puts between two marks (kernel/configs.c), the names of the devices that its drivers look for in a
-device tree, and the descriptions of the features that it uses when they are there (arch/arm64/kernel/cpufeature.c).
+A kernel has no list of its needs. It contains strings: its banner, the configuration that CONFIG_IKCONFIG puts between
+two marks (kernel/configs.c), the names of the devices that its drivers look for in a device tree, and the descriptions
+of the features that it uses if present (arch/arm64/kernel/cpufeature.c).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _CONFIG_START: Final = b"IKCFG_ST"
 _MAX_CONFIG: Final = 4 << 20
 _CONFIG_LINE: Final = re.compile(rb"CONFIG_(\w+)=(.*)")
 _MAX_VALUE: Final = 64
-"""Bytes of the value of an option: those that are asked for are a letter, a number or a short word."""
+"""The maximum length of an option's value in bytes: those of interest are a letter, a number or a short word."""
 _FLAGS_OFFSET: Final = 24
 _IMAGE_SIZE_OFFSET: Final = 16
 _WORD: Final = 8
@@ -55,7 +55,8 @@ USES: Final[Mapping[str, bytes]] = MappingProxyType(
         "FEAT_GCS": b"Guarded Control Stack (GCS)\0",
     }
 )
-"""What the kernel calls a feature when it prints that it has detected it; it does so only if it can use it."""
+"""The kernel's description of a feature when it prints that it has detected it, which it contains only if it can use
+it."""
 
 GICS: Final[Mapping[int, str]] = MappingProxyType({2: "GICv2", 3: "GICv3"})
 """Interrupt controllers, by the versions of their architecture."""
@@ -82,14 +83,14 @@ OPTIONS: Final = (
     "ARM64_EPAN", "RANDOMIZE_BASE", "UNMAP_KERNEL_AT_EL0", "SERIAL_AMBA_PL011", "SERIAL_AMBA_PL011_CONSOLE",
     "ARM_GIC_V3", "ARM_PSCI_FW", "VIRTIO_MMIO", "COMPAT", "KVM",
 )  # fmt: skip
-"""Options of a kernel's configuration that say what it needs; without CONFIG_."""
+"""Options of a kernel's configuration that state its needs; without CONFIG_."""
 
 
 class LinuxSurvey(NamedTuple):
-    """A kernel; ``image_size`` in bytes, 0 where an old header does not say.
+    """A kernel; ``image_size`` in bytes, 0 if an old header does not state it.
 
-    ``options`` are those of OPTIONS that are set, None where the kernel has no configuration in it. ``uses`` are
-    features that it uses where they are, ``drivers`` what of DRIVERS it has.
+    ``options`` are those of OPTIONS that are set, None if the kernel does not contain its configuration. ``uses`` are
+    features that it uses if present, ``drivers`` those of DRIVERS that it has.
     """
 
     version: str | None
@@ -103,7 +104,7 @@ class LinuxSurvey(NamedTuple):
 
 
 def survey_linux(image: bytes, container: str | None) -> LinuxSurvey:
-    """What the unpacked Image says; ``container`` names what it was packed in."""
+    """Survey the unpacked Image; ``container`` names the format that it was packed in."""
     banner = _BANNER.search(image)
     return LinuxSurvey(
         version=banner[1].decode("ascii") if banner else None,
@@ -118,7 +119,7 @@ def survey_linux(image: bytes, container: str | None) -> LinuxSurvey:
 
 
 def _options(image: bytes) -> Mapping[str, str] | None:
-    """The configuration, if it is built in; a damaged one counts as none."""
+    """Return the configuration, if it is built in; a damaged one counts as none."""
     start = image.find(_CONFIG_START)
     if start < 0:
         return None

@@ -1,4 +1,4 @@
-"""Guest files of any kind: read, recognised by their content, and loaded."""
+"""Reads guest files of any kind, recognises them by their content, and loads them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from arm_vcpu_cli.guest.image import RAW_LOAD_OFFSET, GuestImage, ImageKind
 from arm_vcpu_cli.guest.raw import load_raw
 
 RAM_BASE: Final = 0x4000_0000
-"""Where the RAM of QEMU's virt board begins, and so that of the preset."""
+"""The start of RAM on QEMU's virt board, and so in the preset."""
 # Most guests are ELF files, which need neither.
 _LINUX: Final = "arm_vcpu_cli.guest.linux"
 _FOREIGN_FILES: Final = "arm_vcpu_cli.guest.foreign_files"
@@ -27,13 +27,13 @@ def load_guest(
     kind: ImageKind | None = None,
     data: bytes | None = None,
 ) -> GuestImage:
-    """The image of the guest file at ``path``, or of ``data`` if that was read already. Raises GuestFileError.
+    """Return the image of the guest file at ``path``, or of ``data`` if that was read already. Raises GuestFileError.
 
-    ``kind`` says what the file must be, None leaves it to the file's content: an ELF file and an arm64 Linux
-    kernel by their magic numbers; anything else is a raw binary, unless it is plainly something that must be
-    unpacked first. ``load_address`` is where a raw binary goes, by default 512 KiB above ``ram_base``, or the
-    base that a Linux kernel is placed from, by default the first multiple of 2 MiB from ``ram_base`` on. An
-    ELF file has its own addresses; a static PIE goes near ``ram_base``, which is that of the virt board by default.
+    ``kind`` is the required kind of file, None leaves it to the file's content: an ELF file and an arm64 Linux kernel
+    by their magic numbers; anything else is a raw binary, unless it clearly must be unpacked first. ``load_address`` is
+    the address of a raw binary, by default 512 KiB above ``ram_base``, or the base from which a Linux kernel is placed,
+    by default the first multiple of 2 MiB from ``ram_base`` on. An ELF file has its own addresses; a static PIE is
+    loaded near ``ram_base``, which is that of the virt board by default.
     """
     path = Path(path)
     data = read_file(path, "a guest image") if data is None else data
@@ -49,7 +49,7 @@ def load_guest(
 
 
 def _recognise(path: Path, data: bytes) -> ImageKind:
-    """What the file is, to judge by its content."""
+    """Return the kind of the file, judging by its content."""
     if data.startswith(ELF_MAGIC):
         return "elf"
     if import_module(_LINUX).is_linux(data):

@@ -1,4 +1,4 @@
-"""Raw binaries: bytes that are copied to an address and entered at the first of them."""
+"""Raw binaries: bytes that are copied to an address, whose first byte is the entry point."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from arm_vcpu_cli.sizes import address_as_written
 
 
 def load_raw(path: Path, data: bytes, address: int) -> GuestImage:
-    """The image of a raw binary at the IPA ``address``. Raises GuestFileError."""
+    """Return the image of a raw binary at the IPA ``address``. Raises GuestFileError."""
     if not data:
         raise GuestFileError(path, "the file is empty, expected a guest image")
     if address % 4:

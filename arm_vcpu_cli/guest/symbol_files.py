@@ -1,7 +1,7 @@
-"""Symbols from a file beside the guest: a kernel's ``vmlinux``, ``System.map`` or ``/proc/kallsyms``.
+"""Symbols from a separate file: a kernel's ``vmlinux``, ``System.map`` or ``/proc/kallsyms``.
 
-An Image has none. The lists have the form that nm(1) prints: address, perhaps size (``nm -S``), type and name, and for
-a loaded module its name.
+An Image has none. The lists have nm(1)'s format: address, perhaps size (``nm -S``), type and name, and for a loaded
+module its name.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from arm_vcpu_cli.guest.symbols import Symbol, SymbolTable
 _NAME: Final = rb"([!-~]{1,4096})(?:[ \t]{1,256}\[[!-~]{1,256}\])?[ \t]{0,256}\r?\n?"
 _LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,16}) (?:([0-9A-Fa-f]{16}) )?([A-Za-z?-]) " + _NAME)
 _UNDEFINED: Final = re.compile(rb" {1,64}[UwvN] " + _NAME)
-"""As nm(1) prints what a file uses and another one has: without an address."""
+"""nm(1)'s line for an undefined symbol: without an address."""
 _MAX_LINE: Final = 8192
-"""Bytes that are looked at of a line; the form has less."""
+"""Bytes of a line that are read; valid lines are shorter."""
 _MAX_SYMBOLS: Final = 1 << 20
 
-# The order in which the names of one address are preferred: functions, weak ones, data; capitals are global.
+# The order of preference for the names of one address: functions, weak ones, data; capitals are global.
 _RANKS: Final[Mapping[str, int]] = MappingProxyType(
     {letter: rank for rank, letters in enumerate(("T", "W", "t", "w", "VDBR", "vdbr")) for letter in letters}
 )
@@ -35,9 +35,9 @@ _ABSOLUTE: Final = "Aa"
 
 
 def load_symbols(path: Path) -> SymbolTable:
-    """The symbols of an ELF file, or of a list as nm(1) prints it, at their virtual addresses.
+    """Return the symbols of an ELF file, or of a list in nm(1)'s format, at their virtual addresses.
 
-    Raises GuestFileError where there is none.
+    Raises GuestFileError if there are none.
     """
     data = read_file(path, "a vmlinux or System.map")
     if data.startswith(ELF_MAGIC):
@@ -56,8 +56,8 @@ def load_symbols(path: Path) -> SymbolTable:
 def _listed(path: Path, data: bytes) -> list[Symbol]:
     symbols: list[Symbol] = []
     offset = 0
-    # One line at a time, and of that no more than a good one can have: most of what is refused is no list at all. The
-    # bytes are shared and not copied.
+    # One line at a time, and no more of it than a valid one can have: most refused files are not lists at all. The
+    # bytes are shared rather than copied.
     lines = BytesIO(data)
     for number, line in enumerate(iter(lambda: lines.readline(_MAX_LINE), b""), 1):
         match = _LINE.fullmatch(line)

@@ -10,17 +10,17 @@ from typing import Final, NamedTuple
 
 from arm_vcpu_cli.guest.lines import SourceLines
 
-# A walk from a symbol to those around it; real nesting is a few levels deep, that of a hostile file is not.
+# Limits the walk from a symbol to the enclosing ones; real nesting is a few levels deep, that of a hostile file is not.
 _MAX_NESTING: Final = 64
 _CLOSE_NAMES: Final = "arm_vcpu_cli.guest.close_names"
 
 
 class Symbol(NamedTuple):
-    """One symbol; ``address`` is as linked, ``size`` in bytes and 0 where the file does not say.
+    """One symbol; ``address`` is as linked, ``size`` in bytes and 0 if the file does not state it.
 
-    ``limit`` is the first address behind the section that holds it, up to which a symbol without a size may
-    reach; None where that is not known. ``rank`` orders the names of one address, the lowest is shown.
-    ``is_place`` is false for an absolute value, which can be looked up but is no place in the image.
+    ``limit`` is the end of the section that holds it, up to which a symbol without a size may reach; None if unknown.
+    ``rank`` orders the names of one address; the lowest is shown. ``is_place`` is false for an absolute value, which
+    can be looked up but is not a place in the image.
     """
 
     name: str
@@ -32,7 +32,7 @@ class Symbol(NamedTuple):
 
 
 def is_mapping_symbol(name: str) -> bool:
-    """Whether ``name`` marks the start of code or data and names nothing: ``$x``, ``$d``, ``$x.42``.
+    """Return whether ``name`` marks the start of code or data and names nothing: ``$x``, ``$d``, ``$x.42``.
 
     See IHI 0056, section "Mapping symbols".
     """
@@ -42,8 +42,8 @@ def is_mapping_symbol(name: str) -> bool:
 class SymbolTable:
     """Symbols by address and by name. Addresses are virtual, as linked plus ``bias``.
 
-    ``symbols`` is iterated over at the first query. ``lines`` has the source lines of the file that the symbols come
-    from, if it has any.
+    The first query iterates over ``symbols``. ``lines`` has the source lines of the file that the symbols come from, if
+    it has any.
     """
 
     def __init__(self, symbols: Iterable[Symbol] = (), *, bias: int = 0, lines: SourceLines | None = None) -> None:
@@ -63,7 +63,7 @@ class SymbolTable:
         return len(self._index.starts)
 
     def resolve(self, address: int) -> tuple[str, int] | None:
-        """The innermost symbol that holds ``address``, and the offset in it; None where there is none."""
+        """Return the innermost symbol that holds ``address``, and the offset in it; None if there is none."""
         known = self._index
         index = bisect_right(known.starts, address) - 1
         for _ in range(_MAX_NESTING):
@@ -75,7 +75,7 @@ class SymbolTable:
         return None
 
     def format(self, address: int) -> str:
-        """``main``, ``main+0x10``, or nothing where no symbol holds the address."""
+        """Return ``main``, ``main+0x10``, or an empty string if no symbol holds the address."""
         found = self.resolve(address)
         if found is None:
             return ""
@@ -83,15 +83,16 @@ class SymbolTable:
         return f"{name}+{offset:#x}" if offset else name
 
     def source(self, address: int) -> str:
-        """``main.c:42``, or nothing if the debug information does not say. The first query reads the file."""
+        """Return ``main.c:42``, or an empty string if the debug information does not cover it. The first query reads
+        the file."""
         return "" if self._lines is None else self._lines.find(address)
 
     def lookup(self, name: str) -> int | None:
-        """The address of the symbol ``name``; None where there is none."""
+        """Return the address of the symbol ``name``; None if there is none."""
         return self._index.by_name.get(name)
 
     def extent(self, name: str) -> tuple[int, int] | None:
-        """Where the symbol ``name`` begins and ends (exclusive); None where there is none."""
+        """Return the start and the exclusive end of the symbol ``name``; None if there is none."""
         known = self._index
         start = known.by_name.get(name)
         if start is None:
@@ -101,18 +102,18 @@ class SymbolTable:
         return start, max(end, start + 1)
 
     def names(self) -> Collection[str]:
-        """All names."""
+        """Return all names."""
         return self._index.by_name.keys()
 
     def close_names(self, name: str) -> list[str]:
-        """Up to three names like ``name``."""
+        """Return up to three names like ``name``."""
         # Only needed for a misspelt name.
         found: list[str] = import_module(_CLOSE_NAMES).close_names(self._index.by_name, name)
         return found
 
 
 class _Index:
-    """The symbols in order, place by place: where each begins and ends, its name, and the place ``around`` it."""
+    """The symbols in order, place by place: start, end, name, and the enclosing place ``around`` it."""
 
     def __init__(self, symbols: Iterable[Symbol], bias: int) -> None:
         named = [symbol for symbol in symbols if symbol.name and not is_mapping_symbol(symbol.name)]
@@ -132,7 +133,7 @@ class _Index:
 
 
 def _ends(places: list[Symbol]) -> list[int]:
-    """Where each symbol ends; one without a size reaches to the next symbol or the end of its section."""
+    """Return the end of each symbol; one without a size reaches to the next symbol or the end of its section."""
     ends = []
     for index, symbol in enumerate(places):
         if symbol.size:
@@ -148,7 +149,7 @@ def _ends(places: list[Symbol]) -> list[int]:
 
 
 def _enclosing(starts: list[int], ends: list[int]) -> list[int]:
-    """For each symbol the index of the closest earlier one that still holds its start, or -1."""
+    """Return for each symbol the index of the closest earlier one that still holds its start, or -1."""
     around = []
     open_symbols: list[int] = []
     for index, start in enumerate(starts):

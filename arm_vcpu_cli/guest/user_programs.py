@@ -1,4 +1,4 @@
-"""Programs for Linux that are given as guests: refused, by what an ELF file says of itself."""
+"""Refuses Linux programs given as guests, which an ELF file reveals."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ def refuse_dynamic(path: Path, data: bytes, interpreter: tuple[int, int, int], d
     """Refuse a file that needs shared libraries and a dynamic linker for them.
 
     ``interpreter`` is the place of its program header, that of the name, and the size of the name; ``dynamic`` is the
-    dynamic section. Linkers name one in every PIE unless told not to: a file without libraries does not mean it.
+    dynamic section. Linkers name an interpreter in every PIE by default, which means nothing in a file without
+    libraries.
     """
     whole = len(dynamic) - len(dynamic) % _DYNAMIC_ENTRY.size
     tags = takewhile(lambda tag: tag != _DT_NULL, (tag for tag, _ in _DYNAMIC_ENTRY.iter_unpack(dynamic[:whole])))
@@ -46,8 +47,8 @@ def refuse_dynamic(path: Path, data: bytes, interpreter: tuple[int, int, int], d
 
 
 def refuse_linux_program(path: Path, data: bytes, offset: int, size: int) -> None:
-    """Refuse a file one of whose notes says that it is for Linux (NT_GNU_ABI_TAG), as the C library puts it into every
-    program. ``offset`` and ``size`` are those of a PT_NOTE segment."""
+    """Refuse a file with a note that it is for Linux (NT_GNU_ABI_TAG), which the C library adds to every program.
+    ``offset`` and ``size`` are those of a PT_NOTE segment."""
     end = min(offset + size, len(data))
     for _ in range(_MOST_NOTES):
         if offset + _NOTE.size > end:

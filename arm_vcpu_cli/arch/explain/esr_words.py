@@ -39,7 +39,7 @@ class _Context:
 
     @property
     def from_where(self) -> str:
-        """Return the origin. Debug exceptions and aborts have pairs of classes: an odd one has no change of level."""
+        """The origin. Debug exceptions and aborts have pairs of classes: an odd one has no change of level."""
         return _SAME if Esr(self.esr).EC & 1 else _LOWER
 
 
