@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from arm_vcpu_cli.devices.naming import device_kind
-from arm_vcpu_cli.observe.callers import CallerFinder, virtual_reader
+from arm_vcpu_cli.observe.callers import caller_finder
 from arm_vcpu_cli.observe.continuing_traces import hold
 from arm_vcpu_cli.observe.describing import EventDescriber, seen_bus
 from arm_vcpu_cli.observe.tracing import Tracer
@@ -29,7 +29,7 @@ def attach_tracer(machine: Machine, sink: TraceSink, options: TraceOptions) -> T
         EventDescriber.for_machine(machine),
         options,
         clock=clock,
-        caller=CallerFinder(symbols, virtual_reader(machine)).return_address if len(symbols) else None,
+        caller=caller_finder(machine).return_address if len(symbols) else None,
         signalled=lambda vcpu: None if gic is None else gic.signalled(vcpu),
         current=lambda: machine.current.index,
         clock_of=times.of if several else None,

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
 
+from arm_vcpu_cli.arm_vcpu.byte_order import ByteOrder, data_order
 from arm_vcpu_cli.guest.symbols import SymbolTable
 from arm_vcpu_cli.vm.machine import Machine
 
@@ -20,9 +21,10 @@ ReadVirtual = Callable[[int, int], bytes | None]
 class CallerFinder:
     """Finds return addresses: in x30 until the function makes a call, afterwards in its frame record."""
 
-    def __init__(self, symbols: SymbolTable, read: ReadVirtual) -> None:
+    def __init__(self, symbols: SymbolTable, read: ReadVirtual, order: Callable[[], ByteOrder]) -> None:
         self._symbols = symbols
         self._read = read
+        self._order = order
         self._own = lru_cache(_REMEMBERED)(self._is_own)
 
     def _is_own(self, pc: int, lr: int) -> bool:
@@ -35,10 +37,15 @@ class CallerFinder:
         if not self._own(pc, lr):
             return lr
         record = self._read(fp + _RETURN_ADDRESS, _ADDRESS_BYTES)
-        return 0 if record is None else int.from_bytes(record, "little")
+        return 0 if record is None else int.from_bytes(record, self._order())
 
 
-def virtual_reader(machine: Machine) -> ReadVirtual:
+def caller_finder(machine: Machine) -> CallerFinder:
+    """A finder for the current vCPU of a machine."""
+    return CallerFinder(machine.image.symbols, _virtual_reader(machine), lambda: data_order(machine.current.arch))
+
+
+def _virtual_reader(machine: Machine) -> ReadVirtual:
     """A function that reads memory as the current vCPU sees it, on whichever core it is."""
     if machine.host.cpus == 1:
         return machine.core.read_virtual

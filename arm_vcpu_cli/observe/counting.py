@@ -29,7 +29,7 @@ from arm_vcpu_cli.axvcpu.exit import (
 )
 from arm_vcpu_cli.devices.bus import Bus
 from arm_vcpu_cli.guest.symbols import SymbolTable
-from arm_vcpu_cli.observe.callers import CallerFinder, virtual_reader
+from arm_vcpu_cli.observe.callers import caller_finder
 from arm_vcpu_cli.observe.describing import EventDescriber, interrupt_names, seen_bus
 from arm_vcpu_cli.observe.exit_fields import EXIT_FIELDS, Fields, Places
 from arm_vcpu_cli.observe.latency import InterruptLatency
@@ -202,7 +202,7 @@ def attach_counter(machine: Machine, *, callers: bool = False, exceptions: bool 
         seen_bus(machine),
         times.now if several else machine.timeline.now,
         interrupts=interrupt_names(machine.description),
-        caller=CallerFinder(machine.image.symbols, virtual_reader(machine)).return_address if callers else None,
+        caller=caller_finder(machine).return_address if callers else None,
         exceptions=exceptions,
         affinities=[cpu.affinity for cpu in machine.cpus],
         clock_of=times.of if several else None,

@@ -86,7 +86,7 @@ def build_cpu(parts: CpuParts, index: int) -> Cpu:
         interface=gic.interface(index) if gic is not None else None,
         timer=trapped,
         constants=setup.constants,
-        semihosting=None if parts.semihosting is None else parts.semihosting.calls_of(core, parts.host),
+        semihosting=None if parts.semihosting is None else parts.semihosting.calls_of(core, parts.host, arch),
     )
     reset_interface = _nothing if model is None else partial(model.reset_interface, index)
     return Cpu(

@@ -16,6 +16,13 @@ def test_a_trap_without_effect_is_refused(key: str, bit: str, tmp_path: Path) ->
     assert_refused(armvcpu("run", "-m", machine, sample("hello")), f"el2.{key}", bit)
 
 
+def test_a_big_endian_guest_is_read_as_such() -> None:
+    finished = armvcpu("run", guest("big_endian"), "--", "one", "two")
+    assert finished.out == b"big-endian\nbig_endian.elf one two\n"
+    callers = [line.split("<")[1].split("+")[0] for line in finished.err.splitlines() if line.startswith("  #")]
+    assert callers == ["nothing>", "leaf", "inner", "outer", "_start"]
+
+
 def test_a_guest_that_has_alignment_checked_is_told_that_it_is_not() -> None:
     finished = armvcpu("run", guest("strict"))
     assert finished.status == 122

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Final
 
+from arm_vcpu_cli.arm_vcpu.byte_order import data_order
 from arm_vcpu_cli.arm_vcpu.context_frame import FRAME_POINTER, INSTRUCTION_SIZE, LINK_REGISTER
-from arm_vcpu_cli.engine.port import CpuCore
 from arm_vcpu_cli.vm.diagnosis import interrupted_by, vector_base, vector_failures
 from arm_vcpu_cli.vm.machine import Machine
 
@@ -51,26 +51,26 @@ def backtrace(machine: Machine) -> Iterator[str]:
             addresses.append(exceptions[0].elr)
     else:
         addresses.append(frame.elr)
-    addresses += _callers(machine.core, frame.gpr(FRAME_POINTER), frame.gpr(LINK_REGISTER))
+    addresses += _callers(machine, frame.gpr(FRAME_POINTER), frame.gpr(LINK_REGISTER))
     lines = _folded(machine, addresses)
     yield from islice(lines, _MOST_LINES)
     if next(lines, None) is not None:
         yield f"... and so on, {len(addresses)} frames in all"
 
 
-def _callers(core: CpuCore, pointer: int, link: int) -> Iterator[int]:
+def _callers(machine: Machine, pointer: int, link: int) -> Iterator[int]:
     """The return addresses, most recent first."""
-    record = _frame_record(core, pointer)
-    if (record is None or record[1] != link) and core.read_virtual(link, INSTRUCTION_SIZE) is not None:
+    record = _frame_record(machine, pointer)
+    if (record is None or record[1] != link) and machine.core.read_virtual(link, INSTRUCTION_SIZE) is not None:
         # A leaf function has no frame record; only x30 identifies its caller, if it still holds a return address.
         yield link
-    yield from frame_chain(core, pointer)
+    yield from frame_chain(machine, pointer)
 
 
-def frame_chain(core: CpuCore, pointer: int) -> Iterator[int]:
+def frame_chain(machine: Machine, pointer: int) -> Iterator[int]:
     """The return addresses in the frame records from ``pointer`` on, most recent first; each record lies above the
     previous one."""
-    record = _frame_record(core, pointer)
+    record = _frame_record(machine, pointer)
     for _ in range(_MOST_FRAMES):
         if record is None:
             return
@@ -78,7 +78,7 @@ def frame_chain(core: CpuCore, pointer: int) -> Iterator[int]:
         if not back:
             return
         yield back
-        record = _frame_record(core, following) if following > pointer else None
+        record = _frame_record(machine, following) if following > pointer else None
         pointer = following
 
 
@@ -109,9 +109,10 @@ def _cycle(addresses: Sequence[int], start: int) -> tuple[int, int]:
     return 1, 1
 
 
-def _frame_record(core: CpuCore, pointer: int) -> tuple[int, int] | None:
+def _frame_record(machine: Machine, pointer: int) -> tuple[int, int] | None:
     """The frame record at an address: the address of the next one, and the return address."""
-    record = core.read_virtual(pointer, _RECORD_SIZE) if pointer and pointer % 8 == 0 else None
+    record = machine.core.read_virtual(pointer, _RECORD_SIZE) if pointer and pointer % 8 == 0 else None
     if record is None:
         return None
-    return int.from_bytes(record[:8], "little"), int.from_bytes(record[8:], "little")
+    order = data_order(machine.current.arch)
+    return int.from_bytes(record[:8], order), int.from_bytes(record[8:], order)

@@ -90,4 +90,4 @@ def _places(machine: Machine) -> Iterator[int]:
     yield arch.ctx.elr
     yield arch.ctx.gpr(LINK_REGISTER)
     yield arch.read_sysreg(lookup("ELR_EL1"))
-    yield from frame_chain(machine.core, arch.ctx.gpr(FRAME_POINTER))
+    yield from frame_chain(machine, arch.ctx.gpr(FRAME_POINTER))

@@ -55,7 +55,7 @@ def _first_mapped(machine: Machine, pages: range) -> int | None:
 def _callers(machine: Machine, sp: int) -> Iterator[int]:
     """The return addresses on the stack: from x29 if that is still above SP, else from the frame record at SP."""
     pointer = machine.current.arch.ctx.gpr(FRAME_POINTER)
-    return frame_chain(machine.core, pointer if pointer >= sp else sp)
+    return frame_chain(machine, pointer if pointer >= sp else sp)
 
 
 def _recursive(machine: Machine, callers: list[int]) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from typing import Final
 
 from arm_vcpu_cli.arch.translation.descriptor import PAGE_SIZE
 from arm_vcpu_cli.arch.translation.memtype import Access
+from arm_vcpu_cli.arm_vcpu.byte_order import StoppedCpu, data_order
 from arm_vcpu_cli.arm_vcpu.guest_memory import GuestMemory
 from arm_vcpu_cli.engine.port import CpuCore
 from arm_vcpu_cli.errors import MemoryMapError
@@ -17,11 +18,12 @@ _WORD: Final = 8
 
 
 class GuestView:
-    """The memory seen by the vCPU on ``core`` that made the call."""
+    """The memory seen by the vCPU ``cpu``, on ``core``, that made the call."""
 
-    def __init__(self, core: CpuCore, host: MachineHost) -> None:
+    def __init__(self, core: CpuCore, host: MachineHost, cpu: StoppedCpu) -> None:
         self._core = core
         self._host = host
+        self._cpu = cpu
 
     def read(self, address: int, size: int) -> bytes:
         """Read ``size`` bytes; fewer if the guest itself could not read them all."""
@@ -70,11 +72,13 @@ class GuestView:
         data = self.read(address, count * _WORD)
         if len(data) < count * _WORD:
             return None
-        return tuple(int.from_bytes(data[at : at + _WORD], "little") for at in range(0, len(data), _WORD))
+        order = data_order(self._cpu)
+        return tuple(int.from_bytes(data[at : at + _WORD], order) for at in range(0, len(data), _WORD))
 
     def write_words(self, address: int, *values: int) -> bool:
         """Write fields of 64 bits; return whether there is memory for all of them."""
-        data = b"".join(value.to_bytes(_WORD, "little") for value in values)
+        order = data_order(self._cpu)
+        data = b"".join(value.to_bytes(_WORD, order) for value in values)
         return self.write(address, data) == len(data)
 
     def string(self, address: int, most: int) -> bytes:

@@ -12,6 +12,7 @@ from arm_vcpu_cli.engine.port import CpuCore
 from arm_vcpu_cli.vm.hosting import MachineHost
 
 if TYPE_CHECKING:
+    from arm_vcpu_cli.arm_vcpu.byte_order import StoppedCpu
     from arm_vcpu_cli.vm.semihosting.folder import Folder
     from arm_vcpu_cli.vm.semihosting.service import Service
 
@@ -35,11 +36,11 @@ class SemihostingPort:
         """Set the function that creates the service for the calls."""
         self._make = make
 
-    def calls_of(self, core: CpuCore, host: MachineHost) -> Call:
-        """The function that carries out the calls of the vCPUs on ``core``."""
+    def calls_of(self, core: CpuCore, host: MachineHost, cpu: StoppedCpu) -> Call:
+        """The function that carries out the calls of a vCPU on ``core``."""
 
         def call(operation: int, parameter: int) -> int | SystemDown:
-            view = import_module(_VIEW).GuestView(core, host)
+            view = import_module(_VIEW).GuestView(core, host, cpu)
             return self._made().call(view, operation, parameter)
 
         return call

@@ -23,7 +23,8 @@ class Memory:
 
 
 def finder(memory: Memory) -> CallerFinder:
-    return CallerFinder(SymbolTable([Symbol("leaf", LEAF, 0x100), Symbol("other", OTHER, 0x100)]), memory)
+    symbols = SymbolTable([Symbol("leaf", LEAF, 0x100), Symbol("other", OTHER, 0x100)])
+    return CallerFinder(symbols, memory, lambda: "little")
 
 
 def test_x30_is_where_a_leaf_goes_back_to() -> None:
@@ -42,7 +43,7 @@ def test_a_frame_that_cannot_be_read_says_nothing() -> None:
 
 
 def test_without_symbols_x30_is_believed() -> None:
-    assert CallerFinder(SymbolTable(), Memory({})).return_address(LEAF, LEAF + 4, FRAME) == LEAF + 4
+    assert CallerFinder(SymbolTable(), Memory({}), lambda: "little").return_address(LEAF, LEAF + 4, FRAME) == LEAF + 4
 
 
 def test_a_frame_may_change_between_two_questions() -> None:

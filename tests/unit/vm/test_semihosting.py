@@ -18,6 +18,7 @@ from arm_vcpu_cli.vm.semihosting.guest_view import GuestView
 from arm_vcpu_cli.vm.semihosting.handles import MOST_BYTES, MOST_HANDLES
 from arm_vcpu_cli.vm.semihosting.operations import OPERATIONS, Errno, Operation
 from arm_vcpu_cli.vm.semihosting.service import Service, Surroundings
+from tests.support.stopped_cpu import StoppedCpu
 
 BASE = 0x1000
 SIZE = 0x4000
@@ -33,6 +34,7 @@ class Memory(GuestView):
 
     def __init__(self) -> None:
         self.data = bytearray(SIZE)
+        self._cpu = StoppedCpu()
 
     def read(self, address: int, size: int) -> bytes:
         start = address - BASE
