@@ -45,6 +45,10 @@ class InterruptController(Protocol):
     def enabled_groups(self, cpu: int) -> tuple[bool, bool]:
         """Whether a PE's CPU interface signals interrupts as IRQ, and as FIQ, at all."""
 
+    @property
+    def lpis_wanted(self) -> bool:
+        """Whether the guest has tried to enable LPIs, which do not exist, since the GIC was made."""
+
     def watch(self, watcher: InterruptWatcher | None) -> None:
         """Report the steps of interrupts to ``watcher`` from now on, in place of any other; None ends that."""
 

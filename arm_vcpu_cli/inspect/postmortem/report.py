@@ -23,6 +23,7 @@ from arm_vcpu_cli.inspect.postmortem.interrupt_advice import held_interrupts, in
 from arm_vcpu_cli.inspect.postmortem.interrupt_registers import interrupt_sections
 from arm_vcpu_cli.inspect.postmortem.kernel_log_lines import PRINTED, UNPRINTED, log_lines
 from arm_vcpu_cli.inspect.postmortem.last_exits import before_the_end, exit_lines, folded_exits
+from arm_vcpu_cli.inspect.postmortem.limit_advice import limit_advice
 from arm_vcpu_cli.inspect.postmortem.loop_advice import loop_advice
 from arm_vcpu_cli.inspect.postmortem.patterns import advise
 from arm_vcpu_cli.inspect.postmortem.registers import EL1_REGISTERS, EL2_REGISTERS, register_dump
@@ -85,7 +86,8 @@ def standstill_lines(machine: Machine, result: RunResult) -> list[str]:
     healthy."""
     evidence = gather(machine, result, held=held_interrupts(machine, result))
     meaning = _section(
-        "what this usually means", _meaning([*interrupt_advice(evidence), *loop_advice(machine, result)])
+        "what this usually means",
+        _meaning([*interrupt_advice(evidence), *loop_advice(machine, result), *limit_advice(machine)]),
     )
     return _as_lines([meaning] if meaning.lines else [])
 
@@ -146,7 +148,7 @@ def _short(machine: Machine, result: RunResult | None, *, regs: bool) -> list[Se
     else:
         found.append(_section("other CPUs", other_cpus(machine, standings[1:]), Keep.FIRST, least=4))
     found.append(_section(HEADING, held_lines(machine, evidence)))
-    found.append(_section("what this usually means", _meaning([*loop_advice(machine, result), *advise(evidence)])))
+    found.append(_section("what this usually means", _meaning(_advice(machine, evidence, result))))
     return [section for section in found if section.lines]
 
 
@@ -169,13 +171,17 @@ def _full(machine: Machine, result: RunResult | None) -> list[Section]:
         *(_section(*part) for part in other_parts(machine, standings[1:], regs=True)),
         *(_section(*part) for part in interrupt_sections(machine)),
         _section(HEADING, held_lines(machine, evidence)),
-        _section("what this usually means", _meaning([*loop_advice(machine, result), *advise(evidence)])),
+        _section("what this usually means", _meaning(_advice(machine, evidence, result))),
     ]
     return [section for section in found if section.lines]
 
 
 def _section(heading: str, lines: Iterable[str], keep: Keep = Keep.ALL, least: int = 0) -> Section:
     return Section(heading, tuple(lines), keep, least)
+
+
+def _advice(machine: Machine, evidence: Evidence, result: RunResult | None) -> list[Advice]:
+    return [*loop_advice(machine, result), *advise(evidence), *limit_advice(machine)]
 
 
 # Sections ------------------------------------------------------------------------------------------------------

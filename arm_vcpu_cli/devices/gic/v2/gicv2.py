@@ -83,6 +83,11 @@ class GicV2:
         INTID, and its end has to say again."""
         return self._forwarding.pes[cpu].takens[intid] if intid < FIRST_PPI else 0
 
+    @property
+    def lpis_wanted(self) -> bool:
+        """Whether the guest has tried to enable LPIs; a GICv2 has no register for that."""
+        return False
+
     def enabled_groups(self, cpu: int) -> tuple[bool, bool]:
         """Whether a PE's CPU interface signals interrupts as IRQ, and as FIQ, at all."""
         return self._interfaces[cpu].enabled_groups()

@@ -51,6 +51,11 @@ class GicV3:
         """The CPU interface of a PE, by its place in ``affinities``."""
         return self._interfaces[cpu]
 
+    @property
+    def lpis_wanted(self) -> bool:
+        """Whether the guest has tried to enable LPIs."""
+        return self._iri.lpis_wanted
+
     def enabled_groups(self, cpu: int) -> tuple[bool, bool]:
         """Whether a PE's CPU interface signals interrupts of Group 1, as IRQ, and of Group 0, as FIQ, at all."""
         return self._interfaces[cpu].enabled_groups

@@ -14,7 +14,7 @@ from arm_vcpu_cli.devices.gic.common.frame import FRAME_SIZE, RegisterFrame
 from arm_vcpu_cli.devices.gic.common.frame_id import IIDR
 from arm_vcpu_cli.devices.gic.v3.identification import id_registers
 from arm_vcpu_cli.devices.gic.v3.iri import Iri
-from arm_vcpu_cli.devices.gic.v3.registers import GICR_IIDR, GICR_TYPER, ID_BASE, RD_BASE, SGI_BASE, WAKER
+from arm_vcpu_cli.devices.gic.v3.registers import GICR_CTLR, GICR_IIDR, GICR_TYPER, ID_BASE, RD_BASE, SGI_BASE, WAKER
 from arm_vcpu_cli.devices.naming import RegisterMap
 
 _FRAMES: Final = 2
@@ -23,6 +23,8 @@ _PART: Final = 0x93
 _CONTROL_SIZE: Final = 0x80
 _SLEEP: Final = int(GicrWaker.of(ProcessorSleep=1))
 _ASLEEP: Final = int(GicrWaker.of(ProcessorSleep=1, ChildrenAsleep=1))
+_ENABLE_LPIS: Final = 1
+"""In GICR_CTLR."""
 _WORD: Final = 0xFFFF_FFFF
 
 
@@ -62,6 +64,8 @@ class _ControlFrame:
     def _write(self, offset: int, value: int) -> None:
         if offset == WAKER:
             self._iri.set_asleep(self._cpu, bool(value & _SLEEP))
+        elif offset == GICR_CTLR and value & _ENABLE_LPIS:
+            self._iri.lpis_wanted = True
 
 
 class Redistributors:
