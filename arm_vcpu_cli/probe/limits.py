@@ -17,7 +17,7 @@ class Limit(NamedTuple):
     """A limit in a sentence or two.
 
     ``hidden_in`` names the ID register fields that announce it to the guest. ``notice`` says how armvcpu reports a
-    guest that runs into the limit; empty if it does not.
+    guest that runs into the limit, or ``unnoticed`` why nothing can.
     """
 
     part: str
@@ -25,6 +25,12 @@ class Limit(NamedTuple):
     text: str
     hidden_in: tuple[str, ...] = ()
     notice: str = ""
+    unnoticed: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """How a guest that meets the limit is reported, or why it is not."""
+        return f"Noticed: {self.notice}." if self.notice else f"Not noticed: {self.unnoticed}."
 
 
 LIMITS: Final = (
@@ -32,8 +38,11 @@ LIMITS: Final = (
         ENGINE,
         "AArch32",
         "Guests run in AArch64 only, at EL1 and at EL0.",
-        ("ID_AA64PFR0_EL1.EL1", "ID_AA64PFR0_EL1.EL0"),
-        "a guest that enters AArch32 stops with status 122 and a report",
+        (
+            "ID_AA64PFR0_EL1.EL1",
+            "ID_AA64PFR0_EL1.EL0",
+        ),
+        notice="a guest that enters AArch32 stops with status 122 and a report",
     ),
     Limit(
         ENGINE,
@@ -41,213 +50,239 @@ LIMITS: Final = (
         "On hosts other than x86-64 Linux they never fire, and the CPU announces one, because the field cannot "
         "encode none. Trapped devices and cache maintenance never hit one. One on the upper half of what STXP or "
         "CASP stores is hit after the lower half is stored.",
+        notice="where they never fire, a report names those that the guest has enabled",
     ),
-    Limit(ENGINE, "OS Lock", "It blocks watchpoints, but not breakpoints and software step (OSLAR_EL1)."),
+    Limit(
+        ENGINE,
+        "OS Lock",
+        "It blocks watchpoints, but not breakpoints and software step (OSLAR_EL1).",
+        notice="a report says so if breakpoints or software step are enabled while the lock is set",
+    ),
     Limit(
         ENGINE,
         "Performance monitors",
         "None; their registers are undefined.",
         ("ID_AA64DFR0_EL1.PMUVer",),
-        "the guest takes an undefined instruction exception",
+        notice="the guest takes an undefined instruction exception",
     ),
     Limit(
         ENGINE,
         "Interrupt controller",
         "The core has no GIC CPU interface: armvcpu turns undefined ICC_* accesses into traps.",
+        unnoticed="guests see no difference",
     ),
     Limit(
         ENGINE,
         "FP and SIMD traps",
         "On hosts other than x86-64 Linux, CPACR_EL1.FPEN and CPTR_EL2.TFP have no effect: FP and SIMD are always on.",
+        unnoticed="an instruction that is not trapped does not exit",
     ),
     Limit(
         ENGINE,
         "Alignment",
-        "On memory, only exclusives and LSE atomics fault, regardless of SCTLR_EL1.A and SCTLR_EL1.SA. On a trapped "
-        "device, every access that has to be aligned faults if it is not.",
-        (),
-        "a report mentions SCTLR_EL1.A if it is set, and a stack pointer that is not aligned",
+        "On memory, only exclusives and LSE atomics fault, regardless of SCTLR_EL1.A and SCTLR_EL1.SA. On a "
+        "trapped device, every access that has to be aligned faults if it is not.",
+        notice="a report mentions SCTLR_EL1.A if it is set, and a stack pointer that is not aligned",
     ),
     Limit(
         ENGINE,
         "LDRAA and LDRAB",
         "They authenticate the pointer with SP as the modifier instead of zero.",
-        (),
-        "the guest takes a translation fault",
+        notice="the guest takes a translation fault",
     ),
     Limit(
         ENGINE,
         "Illegal state, PC alignment",
-        "On hosts other than x86-64 Linux, neither exception is taken (EC 0x0E and EC 0x22), and MSR DAIFClr does not "
-        "start software step.",
+        "On hosts other than x86-64 Linux, neither exception is taken (EC 0x0E and EC 0x22), and MSR DAIFClr does "
+        "not start software step.",
+        unnoticed="the engine executes such an instruction like any other",
     ),
     Limit(
         ENGINE,
         "Pointer authentication",
         "On hosts other than x86-64 Linux, authentication of a pointer that was not a valid address when it was "
         "signed succeeds where it should fail.",
+        unnoticed="the engine authenticates without an exit",
     ),
     Limit(
         ENGINE,
         "Cache maintenance",
         "DC and IC by address never fault and never exit, except for DC ZVA, which takes an external abort on a "
-        "device. Trapped by el2.hcr (TPC and the like), they do nothing. No bit that el2.hcr takes traps AT or DC ZVA "
-        "(TDZ).",
+        "device. Trapped by el2.hcr (TPC and the like), they do nothing. No bit that el2.hcr takes traps AT or DC "
+        "ZVA (TDZ).",
+        unnoticed="these instructions do not exit, and the guest's memory is coherent without them",
     ),
     Limit(
         ENGINE,
         "Code that EL1 rewrites for EL0",
-        "Code in the upper half of the address space that EL0 executes and EL1 rewrites at the same address, in a 2 "
-        "MiB block from which EL1 executed first, may execute in its old form until a TLBI. ARMVCPU_LEVERS=off has "
-        "no such limit.",
+        "Code in the upper half of the address space that EL0 executes and EL1 rewrites at the same address, in a "
+        "2 MiB block from which EL1 executed first, may execute in its old form until a TLBI. ARMVCPU_LEVERS=off "
+        "has no such limit.",
+        unnoticed="neither the stores nor the execution exit",
     ),
     Limit(
         ENGINE,
         "Virtual timer",
         "CNTV_* cannot be trapped: the machine executes MRS and MSR of these registers without an exit.",
+        unnoticed="guests see no difference",
     ),
     Limit(
         ENGINE,
         "Debug exceptions",
         "They always go to EL1 (MDCR_EL2.TDE). EL2 traps the debug registers only.",
-        (),
-        "el2.mdcr refuses TDE",
+        notice="el2.mdcr refuses TDE",
     ),
     Limit(
         ENGINE,
         "SVE",
         "CPTR_EL2.TFP traps accesses to ZCR_EL1 too.",
+        notice="the accesses are exits, which armvcpu trace and armvcpu stat show",
     ),
     Limit(
         ENGINE,
         "WFE and YIELD",
         "HCR_EL2.TWE and SCTLR_EL1.nTWE have no effect. WFE gives up the vCPU's turn, and resumes once the others "
         "have had theirs, with or without an event.",
-        (),
-        "el2.hcr refuses TWE",
+        notice="el2.hcr refuses TWE",
     ),
     Limit(
         ENGINE,
         "Table walks",
         "On hosts other than x86-64 Linux, an output address beyond TCR_EL1.IPS takes an address size fault only "
-        "where there is neither memory nor a device, AT reports none, block descriptors are accepted at levels that "
-        "have none, and TCR_EL1.HPDn and TBIDn and the 16 KiB granule take effect on every CPU.",
+        "where there is neither memory nor a device, AT reports none, block descriptors are accepted at levels "
+        "that have none, and TCR_EL1.HPDn and TBIDn and the 16 KiB granule take effect on every CPU.",
+        unnoticed="the engine walks tables without an exit",
     ),
     Limit(
         ENGINE,
         "SError",
         "It is raised only by a fault that a machine file injects; HCR_EL2.VSE has no effect.",
-        (),
-        "el2.hcr refuses VSE",
+        notice="el2.hcr refuses VSE",
     ),
     Limit(
         ENGINE,
         "Implementation defined",
         "Of the CPUs' own registers, those that kernels read always keep their reset value (CPUACTLR_EL1, "
-        "CPUECTLR_EL1, CPUMERRSR_EL1, L2CTLR_EL1, L2ECTLR_EL1, L2ACTLR_EL1, L2MERRSR_EL1, CBAR_EL1), and each access "
-        "is an exit. All others are undefined; with TIDCP in el2.hcr they exit first.",
+        "CPUECTLR_EL1, CPUMERRSR_EL1, L2CTLR_EL1, L2ECTLR_EL1, L2ACTLR_EL1, L2MERRSR_EL1, CBAR_EL1), and each "
+        "access is an exit. All others are undefined; with TIDCP in el2.hcr they exit first.",
+        notice="each access is an exit, which armvcpu trace and armvcpu stat show",
     ),
     Limit(
         ENGINE,
         "Debug channel and double lock",
-        "No external debugger is connected: the channel is always empty, and OSDLR_EL1 and the claim tags read 0. On "
-        "hosts other than x86-64 Linux, reads of OSDLR_EL1 and MDCCINT_EL1 leave the register as it is, and "
+        "No external debugger is connected: the channel is always empty, and OSDLR_EL1 and the claim tags read 0. "
+        "On hosts other than x86-64 Linux, reads of OSDLR_EL1 and MDCCINT_EL1 leave the register as it is, and "
         "CNTPS_*_EL1 are trapped to EL1 instead of being undefined.",
+        notice="the guest reads that the channel is empty",
     ),
     Limit(
         ENGINE,
         "Half-precision SIMD",
         "Some unallocated encodings fail assertions of the engine's translator on max. On x86-64 Linux they are "
         "undefined instructions, as the architecture says; on other hosts they end the process.",
+        notice="on x86-64 Linux, the guest takes an undefined instruction exception",
     ),
     Limit(
         MACHINE,
         "Parallelism",
-        "vCPUs take turns: several are no faster than one, and effects of true parallelism, such as reordered memory "
-        "accesses, never occur.",
+        "vCPUs take turns: several are no faster than one, and effects of true parallelism, such as reordered "
+        "memory accesses, never occur.",
+        unnoticed="nothing shows that an effect has not occurred",
     ),
     Limit(
         MACHINE,
         "Barriers and caches",
-        "Barriers and cache maintenance make no difference: memory is coherent, and a system register takes effect at "
-        "once. A guest that lacks a DSB, an ISB, or cache maintenance works here, and may fail on hardware.",
+        "Barriers and cache maintenance make no difference: memory is coherent, and a system register takes "
+        "effect at once. A guest that lacks a DSB, an ISB, or cache maintenance works here, and may fail on "
+        "hardware.",
+        unnoticed="nothing shows that an instruction is missing",
     ),
     Limit(
         MACHINE,
         "LPIs and ITS",
         "The GICv3 has neither.",
-        (),
-        "GICD_TYPER.LPIS and GICR_TYPER.PLPIS say so to the guest",
+        notice="a report says so if the guest has set GICR_CTLR.EnableLPIs, or has accessed an ITS where QEMU's virt "
+        "board has one",
     ),
     Limit(
         MACHINE,
         "virtio",
         "There is none: no disk and no network.",
-        (),
-        "the report of a kernel that finds no root file system says so",
+        notice="the report of a kernel that finds no root file system says so",
     ),
     Limit(
         MACHINE,
         "Redistributors",
-        "They are awake after reset, as firmware leaves them. One that the guest puts to sleep (GICR_WAKER) holds its "
-        "interrupts back; they only wake a CPU that is powered down by CPU_SUSPEND or SYSTEM_SUSPEND.",
+        "They are awake after reset, as firmware leaves them. One that the guest puts to sleep (GICR_WAKER) holds "
+        "its interrupts back; they only wake a CPU that is powered down by CPU_SUSPEND or SYSTEM_SUSPEND.",
+        notice="a report of a guest that lacks an interrupt names GICR_WAKER if that holds it back",
     ),
-    Limit(MACHINE, "GICv2", "It has no Security Extensions and no virtualisation registers, and at most 8 CPUs."),
+    Limit(
+        MACHINE,
+        "GICv2",
+        "It has no Security Extensions and no virtualisation registers, and at most 8 CPUs.",
+        notice="more than 8 CPUs are refused, and accesses to the registers that are missing take an external abort",
+    ),
     Limit(
         MACHINE,
         "Atomics on devices",
         "Exclusives and atomics on a device take an external abort (DFSC 0x35).",
-        (),
-        "the guest takes the abort",
+        notice="the guest takes the abort",
     ),
     Limit(
         MACHINE,
         "SVE on devices",
         "SVE loads and stores of a device take an external abort.",
-        (),
-        "the guest takes the abort",
+        notice="the guest takes the abort",
     ),
     Limit(
         MACHINE,
         "Accesses of several pages",
-        "An access that reaches from memory into a device or back, and a misaligned one that reaches from one page "
-        "of a device into the next, take an external abort. What a store has written before the abort remains, and "
-        "so do SIMD registers that a load has filled from memory; general-purpose registers are unchanged.",
-        (),
-        "the guest takes the abort",
+        "An access that reaches from memory into a device or back, and a misaligned one that reaches from one "
+        "page of a device into the next, take an external abort. What a store has written before the abort "
+        "remains, and so do SIMD registers that a load has filled from memory; general-purpose registers are "
+        "unchanged.",
+        notice="the guest takes the abort",
     ),
     Limit(
         MACHINE,
         "Big-endian guests",
-        "The stack in a report, and what semihosting reads, are taken as little-endian.",
+        "ELF files and Linux kernels that are big-endian cannot be loaded. A debugger is shown registers and "
+        "memory as little-endian.",
+        notice="the files are refused",
     ),
     Limit(
         MACHINE,
         "Host clock",
         "With --clock host, timer interrupts are late by the time that host and engine take to stop the guest.",
+        notice="the guest sees by how much: CNTVCT_EL0 is beyond CNTV_CVAL_EL0 in its handler",
     ),
     Limit(
         MACHINE,
         "Hangs",
-        "armvcpu reports a hang only when it can prove one, and never while an interrupt may still come; --timeout "
-        "ends the others.",
+        "armvcpu reports a hang only when it can prove one, and never while an interrupt may still come; "
+        "--timeout ends the others.",
+        notice="the last line says for how long the guest had no exit, and where it was",
     ),
     Limit(
         MACHINE,
         "Guests that are stopped",
         "Polls, and interrupts and exceptions that come back at once, are recognised in the last 20 exits of each "
         "vCPU. Loops that read only CNTVCT_EL0 or CNTPCT_EL0 count as delays.",
+        unnoticed="a longer pattern than those looks like work",
     ),
     Limit(
         MACHINE,
         "Overwritten code",
         "A report says that code has changed since it was loaded, and where, but not who wrote to it.",
+        unnoticed="stores to memory do not exit; a debugger's watchpoint shows the one who writes",
     ),
     Limit(
         MACHINE,
         "Semihosting files",
-        "What a guest reads from them cannot be recorded: --record is refused with --semihosting-dir. While files are "
-        "open, the state of the machine cannot be saved.",
+        "What a guest reads from them cannot be recorded: --record is refused with --semihosting-dir. While files "
+        "are open, the state of the machine cannot be saved.",
+        notice="both are refused",
     ),
 )
 """In the order in which a guest is likely to notice, those of the engine first."""

@@ -102,6 +102,7 @@ def as_json(report: Report) -> dict[str, Any]:
                 "text": limit.text,
                 "hidden_in": list(limit.hidden_in),
                 "notice": limit.notice or None,
+                "unnoticed": limit.unnoticed or None,
             }
             for limit in LIMITS
         ],
@@ -112,11 +113,7 @@ def as_json(report: Report) -> dict[str, Any]:
 
 
 def _limits(part: str) -> Section:
-    rows = tuple(
-        Row(limit.topic, (f"{limit.text} Noticed: {limit.notice}." if limit.notice else limit.text,))
-        for limit in LIMITS
-        if limit.part == part
-    )
+    rows = tuple(Row(limit.topic, (f"{limit.text} {limit.sentence}",)) for limit in LIMITS if limit.part == part)
     return Section(f"Limits of the {part}", (), rows)
 
 

@@ -27,8 +27,8 @@ def _lpis(machine: Machine) -> Advice | None:
     if machine.gic is None or not machine.gic.lpis_wanted:
         return None
     return Advice(
-        "The guest has set GICR_CTLR.EnableLPIs, but the GICv3 of this machine has neither LPIs nor an ITS: the bit stays "
-        "0, and no LPI will arrive.",
+        "The guest has set GICR_CTLR.EnableLPIs, but the GICv3 of this machine has neither LPIs nor an ITS: the bit "
+        "stays 0, and no LPI will arrive.",
         "check GICD_TYPER.LPIS and GICR_TYPER.PLPIS first, and use an SPI instead",
     )
 
@@ -41,7 +41,7 @@ def _os_lock(machine: Machine) -> Advice | None:
         return None
     return Advice(
         "The OS Lock is set (OSLSR_EL1.OSLK = 1): on hardware it blocks the breakpoints or the software step that the "
-        "guest has enabled. Here it does not, so they only work here.",
+        "guest has enabled. Here it does not: what works here fails on hardware.",
         "write 0 to OSLAR_EL1 before the debug registers are used",
     )
 

@@ -126,8 +126,13 @@ def test_every_limit_has_its_line() -> None:
     rows = [row for each in sections(report("cortex-a72")) if each.title.startswith("Limits") for row in each.rows]
     assert [row.label for row in rows] == [limit.topic for limit in LIMITS]
     for row, limit in zip(rows, LIMITS, strict=True):
-        notice = f" Noticed: {limit.notice}." if limit.notice else ""
-        assert row.values == (f"{limit.text}{notice}",)
+        assert row.values == (f"{limit.text} {limit.sentence}",)
+
+
+def test_of_every_limit_it_is_said_whether_a_guest_is_told() -> None:
+    assert [limit.topic for limit in LIMITS if bool(limit.notice) == bool(limit.unnoticed)] == []
+    assert "Noticed: a guest that enters AArch32 stops" in LIMITS[0].sentence
+    assert "Not noticed: " in next(limit for limit in LIMITS if limit.unnoticed).sentence
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -167,8 +172,8 @@ def test_the_object_has_its_documented_keys_and_plain_values() -> None:
         "text": LIMITS[0].text,
         "hidden_in": list(LIMITS[0].hidden_in),
         "notice": "a guest that enters AArch32 stops with status 122 and a report",
+        "unnoticed": None,
     }
-    assert found["limits"][-1]["notice"] is None
 
 
 def test_a_cpu_in_the_object() -> None:
