@@ -49,6 +49,7 @@ class TrapFrame:
         self._sp_el0 = layout.sysregs[lookup("SP_EL0")] // 8
         self._sp_el1 = layout.sysregs[lookup("SP_EL1")] // 8
         self._pstate = layout.pstate // 4
+        self._event = layout.event // 4
         self._flags = (layout.n // 4, layout.z // 4, layout.c // 4, layout.v // 4)
         self._daif = layout.daif // 4
         self._btype = layout.btype // 4
@@ -66,6 +67,10 @@ class TrapFrame:
             self._u64[self._x0 + number] = 0
         self._u64[self._x0] = dtb_address
         self._u64[self._sp] = self._u64[self._sp_el0] = self._u64[self._sp_el1] = 0
+
+    def set_event(self) -> None:
+        """Set the event register (DDI 0487, D1.6), as a return to the guest does."""
+        self._u32[self._event] = 1
 
     def gpr(self, number: int) -> int:
         """Return X<number>, 0 to 30, or zero for 31."""

@@ -19,6 +19,7 @@ from arm_vcpu_cli.arch.syndrome.esr import (
     ExceptionClass,
     decode_instruction_abort,
     decode_system_trap,
+    waits_for_event,
 )
 from arm_vcpu_cli.arch.translation.fault_address import fault_ipa
 from arm_vcpu_cli.arm_vcpu.abort_decoder import AbortKind, DecodedAbort, PendingAccess
@@ -338,9 +339,9 @@ class SyncHandlers:
             self.pending = Pending.ADVANCE
         return reason
 
-    def _wfx(self, _esr: int) -> ExitOrNone:
+    def _wfx(self, esr: int) -> ExitOrNone:
         self.pending = Pending.ADVANCE
-        return Halt()
+        return Halt(for_event=waits_for_event(esr))
 
     # System registers ------------------------------------------------------------------------------------------
 

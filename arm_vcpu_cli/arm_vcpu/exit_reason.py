@@ -21,6 +21,7 @@ from arm_vcpu_cli.arch.syndrome.esr import (
     decode_system_trap,
     describe_esr,
     system_trap_esr,
+    waits_for_event,
 )
 from arm_vcpu_cli.arch.translation.fault_address import fault_ipa
 from arm_vcpu_cli.arm_vcpu.abort_decoder import AbortDecoder, DecodedAbort
@@ -135,7 +136,7 @@ class ExitReasons:
         if exception_class == ExceptionClass.SYSTEM:
             return self._system_reason(decode_system_trap(esr))
         if exception_class == ExceptionClass.WFX:
-            return Halt()
+            return Halt(for_event=waits_for_event(esr))
         if exception_class in (ExceptionClass.FP_ACCESS, ExceptionClass.SVE):
             # ``lazy_fp`` completes it, or else the handler returns it unchanged.
             return Nothing()

@@ -23,6 +23,7 @@ def preempt(
     if not vector:
         return Nothing()
     exits.count += 1
+    frame.set_event()
     exits.reason = reason = ExternalInterrupt(vector)
     recorder.append((recorder.snapshot(), exits.count, reason))
     if observer is not None:

@@ -2,7 +2,8 @@
 
 Each exit leaves everything that a core holds of a vCPU in the saved state, except for four things: the hook for its
 exceptions, HCR_EL2.VI and VF, cached translations, and the mark of the exclusive monitor, which is invalid once another
-vCPU has executed (DDI 0487, B2.12).
+vCPU has executed (DDI 0487, B2.12). The event register (D1.6) is in the saved state, and is set for a vCPU that takes
+its place, since an exception return enters it.
 
 Cached translations may stay if they were all made with the same tables and controls, and the next vCPU uses those too.
 A vCPU that used others in between has invalidated the TLB itself, as it would have to on a CPU of its own; if it is
@@ -28,7 +29,19 @@ _REGIME: Final = tuple(lookup(f"{name}_EL1") for name in ("SCTLR", "TTBR0", "TTB
 class Residency:
     """Puts one bound vCPU onto its physical CPU in place of another."""
 
-    __slots__ = ("_cpu", "_exclusive", "_flush_tlb", "_hook", "_lines", "_regime", "_set_hook", "_stage2", "_u64")
+    __slots__ = (
+        "_cpu",
+        "_event",
+        "_exclusive",
+        "_flush_tlb",
+        "_hook",
+        "_lines",
+        "_regime",
+        "_set_hook",
+        "_stage2",
+        "_u32",
+        "_u64",
+    )
 
     def __init__(
         self,
@@ -43,13 +56,13 @@ class Residency:
         """``stage2`` is VTTBR_EL2; ``hook`` is called for exceptions while the vCPU is on the core, and with
         ``system_calls`` for these too."""
         self._cpu = cpu
-        self._u64 = state.u64
+        self._u32, self._u64 = state.u32, state.u64
         self._lines = lines
         self._hook = hook
         self._set_hook = partial(cpu.core.set_exception_hook, system_calls=system_calls)
         self._flush_tlb = cpu.core.flush_tlb
         layout = state.layout
-        self._exclusive = layout.exclusive // 8
+        self._exclusive, self._event = layout.exclusive // 8, layout.event // 4
         self._regime = itemgetter(*(layout.sysregs[reg] // 8 for reg in _REGIME if reg in layout.sysregs))
         self._stage2 = stage2
 
@@ -74,6 +87,7 @@ class Residency:
             self._lines.enter()
         cpu.cached = mine
         self._u64[self._exclusive] = NOT_EXCLUSIVE
+        self._u32[self._event] = 1
         self._set_hook(self._hook)
         cpu.loaded = self
 

@@ -113,12 +113,14 @@ class NestedPageFault(Record):
 class Halt(Record):
     """The guest waits for an interrupt.
 
-    ``entry_point`` and ``arg`` are ours: a CPU that loses its registers while it waits restarts at ``entry_point`` with
-    ``arg`` in its first register. ``entry_point`` is None for a CPU that resumes where it stopped.
+    ``for_event`` is ours: the guest waits for an event (WFE), and may resume at any time. So are ``entry_point`` and
+    ``arg``: a CPU that loses its registers while it waits restarts at ``entry_point`` with ``arg`` in its first
+    register. ``entry_point`` is None for a CPU that resumes where it stopped.
     """
 
     entry_point: int | None = None
     arg: int = 0
+    for_event: bool = False
 
 
 class CpuUp(Record):

@@ -3,6 +3,7 @@ change what a guest sees, so they have no switch. Where a correction is impossib
 
 from __future__ import annotations
 
+from arm_vcpu_cli.engine.events import take_events
 from arm_vcpu_cli.engine.fp_traps import take_fp_traps
 from arm_vcpu_cli.engine.hidden_registers import hide_registers
 from arm_vcpu_cli.engine.missing_exceptions import take_missing_exceptions
@@ -14,6 +15,7 @@ def correct_engine() -> None:
     """Correct the engines of this process, as far as possible."""
     take_walk_checks()
     take_fp_traps()
-    take_missing_exceptions()
+    if take_missing_exceptions():
+        take_events()
     sign_as_specified()
     hide_registers()

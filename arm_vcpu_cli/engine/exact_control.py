@@ -12,8 +12,8 @@ change the translation, and changing them requires no new one.
 
 **A step** from the beginning of a block first makes the core look up that block with an empty budget, which does not
 begin it but yields its length. If it does not fit into the budget, it is not begun either, and the budget has ended. A
-pending interrupt is taken first, and is a step. WFI, WFE and YIELD leave a block in a special way, and are executed as
-the last instruction of an ordinary block.
+pending interrupt is taken first, and is a step. WFI, WFE, YIELD, SEV and SEVL leave a block in a special way, and
+are executed as the last instruction of an ordinary block.
 
 Two effects are not exact. If a guest writes to instructions of the very block that it is executing, without a barrier,
 it executes the old ones without a debugger, and the new ones if the block is interrupted in between. And the slices of
@@ -42,8 +42,8 @@ from arm_vcpu_cli.engine.yields import WAITS
 from arm_vcpu_cli.errors import EngineError
 from arm_vcpu_cli.record import Record
 
-_HINTS: Final = (0xD503_203F, 0xD503_205F, 0xD503_207F)
-"""YIELD, WFE and WFI."""
+_HINTS: Final = (0xD503_203F, 0xD503_205F, 0xD503_207F, 0xD503_209F, 0xD503_20BF)
+"""YIELD, WFE, WFI, SEV and SEVL."""
 _INSTRUCTION: Final = 4
 _Result = TypeVar("_Result")
 

@@ -52,6 +52,12 @@ class StateLayout(Record):
     p0: int = 0
 
     @property
+    def event(self) -> int:
+        """The event register, a word of 32 bits (``events``): R12 of FIQ mode, which lies before the flags. Guests are
+        in AArch64 only."""
+        return min(self.n, self.z, self.c, self.v) - 4
+
+    @property
     def predicate_stride(self) -> int:
         """The distance between predicates in bytes: a predicate has a bit for each byte of a vector."""
         return self.vector_stride // 8

@@ -4,7 +4,8 @@
     sets PSTATE.IL for an illegal exception return, or copies it from SPSR_EL1, but nothing checks it. The next
     instruction must take the Illegal Execution state exception (EC 0x0E; DDI 0487, D1.3.4, "Illegal exception returns
     from AArch64 state", and D1.4.1, "The Illegal Execution state exception"). Only an exception return sets the bit,
-    so the stub raises the exception as soon as the engine's function has set it.
+    so the stub raises the exception as soon as the engine's function has set it. Before that, it sets the event register
+    (``events``).
 
 ``helper_msr_i_daifclear``
     is MSR DAIFClr. Software step becomes active at EL1 when PSTATE.D is cleared (D2.12, "Software Step exceptions"), as
@@ -27,31 +28,33 @@ _FUNCTIONS: Final = "raise_exception_aarch64", "arm_rebuild_hflags_aarch64", "cp
 """(state, exception, syndrome, Exception level) raises an exception; (state) computes the flags that blocks depend on;
 (state, and the addresses for PC, base and flags) returns them."""
 _RETURN_STUB: Final = bytes.fromhex(
+    "488b05d9000000"  # mov rax, [rip + event]
+    "c7040701000000"  # mov dword [rdi + rax], 1
     "53"  # push rbx
     "4889fb"  # mov rbx, rdi
-    "ff1586000000"  # call [rip + original]
-    "488b059f000000"  # mov rax, [rip + aarch64]
+    "ff1588000000"  # call [rip + original]
+    "488b05a1000000"  # mov rax, [rip + aarch64]
     "833c0300"  # cmp dword [rbx + rax], 0
     "7410"  # je done
-    "488b059a000000"  # mov rax, [rip + pstate]
+    "488b059c000000"  # mov rax, [rip + pstate]
     "f7040300001000"  # test dword [rbx + rax], 0x100000
     "7502"  # jne illegal
     "5b"  # done: pop rbx
     "c3"  # ret
-    "488b0590000000"  # illegal: mov rax, [rip + pc]
+    "488b0592000000"  # illegal: mov rax, [rip + pc]
     "f6040303"  # test byte [rbx + rax], 3
     "75f1"  # jne done
-    "488b058b000000"  # mov rax, [rip + mdscr]
+    "488b058d000000"  # mov rax, [rip + mdscr]
     "f6040301"  # test byte [rbx + rax], 1
     "7433"  # je raise
     "4889df"  # mov rdi, rbx
-    "ff1554000000"  # call [rip + recompute]
+    "ff1556000000"  # call [rip + recompute]
     "4883ec20"  # sub rsp, 32
     "4889df"  # mov rdi, rbx
     "4889e6"  # mov rsi, rsp
     "488d542408"  # lea rdx, [rsp + 8]
     "488d4c2410"  # lea rcx, [rsp + 16]
-    "ff1542000000"  # call [rip + flags]
+    "ff1544000000"  # call [rip + flags]
     "8b442410"  # mov eax, [rsp + 16]
     "4883c420"  # add rsp, 32
     "c1e81d"  # shr eax, 29
@@ -62,7 +65,7 @@ _RETURN_STUB: Final = bytes.fromhex(
     "ba0000003a"  # mov edx, 0x3a000000
     "b901000000"  # mov ecx, 1
     "5b"  # pop rbx
-    "ff2509000000"  # jmp [rip + raise]
+    "ff250b000000"  # jmp [rip + raise]
 )
 """(state, address), x86-64, System V. It leaves two exceptions with a higher priority to the engine: a misaligned PC,
 and a software step exception that is pending (0b110 in bits 31 to 29 of the flags)."""
@@ -87,7 +90,7 @@ _UNMASK_STUB: Final = bytes.fromhex(
 address.
 
 Each stub is followed by the original function, those of :data:`_FUNCTIONS`, and the offsets in the state of the AArch64
-flag, PSTATE, the PC and MDSCR_EL1."""
+flag, PSTATE, the PC, MDSCR_EL1 and the event register."""
 
 
 def heed_pstate() -> Interposition | None:
@@ -96,6 +99,6 @@ def heed_pstate() -> Interposition | None:
     if len(functions) != len(_FUNCTIONS):
         return None
     layout = known_layout()
-    places = layout.aarch64, layout.pstate, layout.pc, layout.sysregs[lookup("MDSCR_EL1")]
+    places = layout.aarch64, layout.pstate, layout.pc, layout.sysregs[lookup("MDSCR_EL1")], layout.event
     offsets = (register_address(0, layout, each) for each in places)
     return replace_helpers({_RETURN: _RETURN_STUB, _UNMASK: _UNMASK_STUB}, *functions, *offsets)

@@ -140,10 +140,10 @@ LIMITS: Final = (
     ),
     Limit(
         ENGINE,
-        "WFE and YIELD",
-        "HCR_EL2.TWE and SCTLR_EL1.nTWE have no effect. WFE gives up the vCPU's turn, and resumes once the others "
-        "have had theirs, with or without an event.",
-        notice="el2.hcr refuses TWE",
+        "WFE",
+        "On hosts other than x86-64 Linux, HCR_EL2.TWE and SCTLR_EL1.nTWE have no effect. A WFE without an event gives "
+        "up the vCPU's turn, and resumes once the others have had theirs, as the architecture permits.",
+        unnoticed="a hint has no effect that a guest can rely on",
     ),
     Limit(
         ENGINE,

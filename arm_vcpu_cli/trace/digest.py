@@ -6,6 +6,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from arm_vcpu_cli.arch.syndrome.esr import waits_for_event
 from arm_vcpu_cli.trace.bins import Bins
 from arm_vcpu_cli.trace.event import (
     CONSOLE,
@@ -145,7 +146,7 @@ class _Activity:
         elif kind in _ACTIVITIES:
             if vcpu in self._halted:
                 self._wake(vcpu, time)
-            if kind == EXIT and record["reason"] == _HALT:
+            if kind == EXIT and record["reason"] == _HALT and not waits_for_event(_number(record.get("esr")) or 0):
                 self._halted[vcpu] = time
 
     def finish(self, time: int) -> None:

@@ -7,7 +7,7 @@ took is their argument ``host_ns`` and, summed up, the track *host time in exits
 track              what is on it
 =================  ====================================================================================================
 vCPU N             exits by reason, entries, and the exceptions that the guest takes itself; *WFI* is the slice from a
-                   Halt to what the vCPU does next
+                   Halt (but for WFE) to what the vCPU does next
 vCPU N state       a slice for each state of the vCPU
 a device           accesses: ``DR <- 'A'``, ``FR -> 0x90``
 an interrupt       its states as the GIC architecture has them (IHI 0069, 1.2.2): *pending*, *active*, *active and
@@ -26,7 +26,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple, Protocol
 
 from arm_vcpu_cli.arch.registers.intid import is_private
-from arm_vcpu_cli.arch.syndrome.esr import describe_esr
+from arm_vcpu_cli.arch.syndrome.esr import describe_esr, waits_for_event
 from arm_vcpu_cli.printable import LONGEST_LINE, printable
 from arm_vcpu_cli.trace.event import (
     ACCESS,
@@ -198,7 +198,7 @@ class Timeline:
         track = self._awake(event)
         name, time, fields = event.name, event.time, event.fields
         args = (("seq", event.seq), *self._args(event))
-        if name == HALT:
+        if name == HALT and not waits_for_event(event.esr or 0):
             self._writer.begin(track, time, WFI, args)
             self._waiting.add(event.vcpu)
         else:

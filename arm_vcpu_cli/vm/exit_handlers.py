@@ -126,6 +126,9 @@ def _cpu_down(run: GuestRun, _exit: CpuDown) -> Verdict:
 
 def _halt(run: GuestRun, exit_: Halt | SystemDown) -> Verdict:
     machine = run.machine
+    if isinstance(exit_, Halt) and exit_.for_event:
+        machine.scheduler.wait_for_others()
+        return None
     cpu = machine.current
     cpu.vcpu.block()
     if exit_.entry_point is not None:

@@ -55,6 +55,7 @@ FP = {"TFP": 0x1FE0_0000, "TZ": 0x6600_0000}
 """The syndromes of traps of FP, SIMD and SVE."""
 _FADD, _FADD_VECTOR, _LDR_Q, _READ_FPCR, _WRITE_FPSR = 0x1E60_2800, 0x4E20_D400, 0x3DC0_0080, 0xD53B_4403, 0xD51B_4423
 _PTRUE, _CNTB, _RDVL = 0x2518_E3E0, 0x0420_E3E3, 0x04BF_5023
+_WFE = 0xD503_205F
 FP_WORDS = (_FADD, _FADD_VECTOR, _LDR_Q, _READ_FPCR, _WRITE_FPSR)
 SVE_WORDS = (_PTRUE, _CNTB, _RDVL)
 IMPLEMENTATION = [SysReg(op0, op1, crn, 4, 2) for op0 in (1, 3) for op1 in range(8) for crn in (11, 15)]
@@ -126,7 +127,7 @@ def test_tidcp_traps_what_the_cpu_does_not_have_too(plain: Lab) -> None:
 
 
 def test_every_bit_has_its_instructions() -> None:
-    assert {*READS, *WRITES, "TIDCP", *ALWAYS, *FP} == {*HCR_TRAPS, *CPTR_TRAPS, *MDCR_TRAPS}
+    assert {*READS, *WRITES, "TIDCP", "TWE", *ALWAYS, *FP} == {*HCR_TRAPS, *CPTR_TRAPS, *MDCR_TRAPS}
     assert all(decode_system_move(encode_system_move(move)) == move for _, bit in TABLE for move in covered(bit))
 
 
@@ -143,6 +144,16 @@ def test_fp_and_sve_exit_with_their_syndrome_and_are_executed_then(plain: Lab, b
             outcome, without = seen_of_word(plain, word, el)
             assert (outcome[0], without) == (EXECUTED, [])
             assert seen_of_word(lab, word, el) == (outcome, wanted), f"{word:#x} at EL{el}"
+    lab.close()
+
+
+@pytest.mark.parametrize("el", [1, 0])
+def test_wfe_exits_where_there_is_no_event(plain: Lab, el: int) -> None:
+    lab = Lab(plain.machine.description.cpu.model, ("TWE",))
+    # The return from EL2 that starts the instruction has set the event register.
+    for each in (lab, plain):
+        (outcome, _), exits = seen_of_word(each, _WFE, el)
+        assert (outcome, exits) == (EXECUTED, [])
     lab.close()
 
 

@@ -335,6 +335,11 @@ def _esr(ec: int, syndrome: int, il: int = 1) -> int:
     return int(Esr.of(EC=ec, IL=il, ISS=syndrome))
 
 
+def waits_for_event(esr: int) -> bool:
+    """Whether it is the syndrome of a WFE."""
+    return esr >> EC_SHIFT == ExceptionClass.WFX and bool(iss.WfxIss(esr & _ISS_MASK).TI & 1)
+
+
 def data_abort_esr(
     same_el: bool,
     fault_status: int,
