@@ -4,8 +4,8 @@
     sets PSTATE.IL for an illegal exception return, or copies it from SPSR_EL1, but nothing checks it. The next
     instruction must take the Illegal Execution state exception (EC 0x0E; DDI 0487, D1.3.4, "Illegal exception returns
     from AArch64 state", and D1.4.1, "The Illegal Execution state exception"). Only an exception return sets the bit,
-    so the stub raises the exception as soon as the engine's function has set it. Before that, it sets the event register
-    (``events``).
+    so the stub raises the exception as soon as the engine's function has set it. Before that, it sets the event
+    register (``events``).
 
 ``helper_msr_i_daifclear``
     is MSR DAIFClr. Software step becomes active at EL1 when PSTATE.D is cleared (D2.12, "Software Step exceptions"), as
