@@ -1,4 +1,4 @@
-"""The device bus: which device answers at an address. Devices see offsets, never addresses."""
+"""The device bus, which maps addresses to devices. Devices see offsets, never addresses."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ class MmioDevice(Protocol):
     """A device behind a window of the bus. Widths are 1, 2, 4 or 8 bytes, values unsigned."""
 
     def read(self, offset: int, width: int) -> int:
-        """The ``width`` bytes at ``offset``, little-endian."""
+        """Return the ``width`` bytes at ``offset``, little-endian."""
 
     def write(self, offset: int, width: int, value: int) -> None:
         """Store ``width`` bytes at ``offset``."""
 
 
 class Window(Record):
-    """A device and where it is: ``base`` and ``end`` (exclusive) are IPAs."""
+    """A device and its place: ``base`` and ``end`` (exclusive) are IPAs."""
 
     name: str
     base: int
@@ -29,14 +29,14 @@ class Window(Record):
 
 
 class Bus:
-    """Windows in the guest's physical address space, none overlapping another."""
+    """Non-overlapping windows in the guest's physical address space."""
 
     def __init__(self) -> None:
         self._bases: list[int] = []
         self._windows: list[Window] = []
 
     def add(self, name: str, base: int, size: int, device: MmioDevice) -> None:
-        """Put a device at ``base``. Raises :class:`MemoryMapError` where another one is that does not give way."""
+        """Put a device at ``base``. Raises :class:`MemoryMapError` if another one is there that does not make way."""
         window = Window(name, base, base + size, device)
         if size <= 0:
             raise MemoryMapError(f"device {name} at {base:#x}: size {size}, expected more than 0")
@@ -58,7 +58,7 @@ class Bus:
         del self._bases[at], self._windows[at]
 
     def find(self, ipa: int, width: int = 1) -> Window | None:
-        """The window that holds all ``width`` bytes at ``ipa``."""
+        """Return the window that holds all ``width`` bytes at ``ipa``, None if there is none."""
         at = bisect_right(self._bases, ipa)
         if not at:
             return None

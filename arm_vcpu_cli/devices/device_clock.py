@@ -1,6 +1,6 @@
-"""Time as devices see it: one counter, and alarms that go off when it reaches a value.
+"""Time for devices: one counter, and alarms that go off when it reaches a value.
 
-Devices never ask the host. The machine decides whether the counter follows executed instructions or the host's time.
+Devices never use the host's time. The machine decides whether the counter follows executed instructions or the host.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 COUNTER_HZ: Final = 62_500_000
-"""The frequency of the system counter, as the core's CNTFRQ_EL0 has it."""
+"""The frequency of the system counter, as in the core's CNTFRQ_EL0."""
 NANOSECONDS_PER_TICK: Final = 1_000_000_000 // COUNTER_HZ
 
 
@@ -24,13 +24,13 @@ class Alarm(Protocol):
 
 
 class Clock(Protocol):
-    """The system counter (DDI 0487, D12.1): counts up from 0 at reset and never goes back."""
+    """The system counter (DDI 0487, D12.1), which counts up from 0 at reset and never goes back."""
 
     def ticks(self) -> int:
-        """The counter, 64 bits, in units of 1/:data:`COUNTER_HZ` seconds."""
+        """Return the 64-bit counter, in units of 1/:data:`COUNTER_HZ` seconds."""
 
     def alarm(self, callback: Callable[[], None], name: str) -> Alarm:
-        """An alarm that calls ``callback``, with the guest stopped between two instructions. Not set yet.
+        """Return an alarm that calls ``callback`` with the guest stopped between two instructions. It is not set yet.
 
-        ``name`` tells it from the other alarms of its device.
+        ``name`` distinguishes it from the other alarms of its device.
         """

@@ -9,4 +9,4 @@ IrqLine = Callable[[bool], None]
 
 
 def unconnected(level: bool) -> None:
-    """A line that leads nowhere."""
+    """Ignore the level of an unconnected line."""

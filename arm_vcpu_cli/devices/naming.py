@@ -1,4 +1,4 @@
-"""What a guest accesses, by name: the registers of devices, and what their values mean.
+"""Names of a guest's device accesses: registers of devices, and the meaning of their values.
 
 Names are those of the manuals. Only traces and reports use them: reading and writing a device does not.
 """
@@ -26,47 +26,46 @@ __all__ = [
 ]
 
 Meaning = Callable[[int, int, int, int], str]
-"""Says what an access means: the place of the register among those declared with it, the lowest bit accessed, how many
+"""Describes an access: the index of the register among those declared with it, the lowest bit accessed, the number of
 bits, and their value."""
 _NUMBER: Final = "<n>"
 
 
 class NamedRegisters(Protocol):
-    """What a device may offer besides reading and writing: names for its registers."""
+    """An optional interface of a device: names for its registers."""
 
     def register_name(self, offset: int, width: int) -> str:
-        """The register that an access of ``width`` bytes at ``offset`` is to, "" where there is none.
+        """Return the register that an access of ``width`` bytes at ``offset`` is to, "" if there is none.
 
-        An access to a part of it has the bits behind the name: ``GICD_IPRIORITYR8[15:8]``.
+        For an access to a part of it the name is followed by the bits: ``GICD_IPRIORITYR8[15:8]``.
         """
 
     def register_meaning(self, offset: int, width: int, value: int) -> str:
-        """What ``value`` says when it is read or written there, "" where there is nothing to say."""
+        """Return the meaning of ``value`` when it is read or written there, "" if there is nothing to add."""
 
 
 def name_access(device: MmioDevice, offset: int, width: int) -> str:
-    """The register of any device, "" for one without names; see :meth:`NamedRegisters.register_name`."""
-    # A trace asks for each access, and the check whether an object has a protocol takes longer than the answer.
+    """Return the register of any device, "" for one without names; see :meth:`NamedRegisters.register_name`."""
+    # A trace calls this for each access, and checking an object for a protocol takes longer than the rest.
     name: Callable[[int, int], str] | None = getattr(device, "register_name", None)
     return "" if name is None else name(offset, width)
 
 
 def meaning(device: MmioDevice, offset: int, width: int, value: int) -> str:
-    """What a value says, "" for a device without names; see :meth:`NamedRegisters.register_meaning`."""
+    """Return the meaning of a value, "" for a device without names; see :meth:`NamedRegisters.register_meaning`."""
     said: Callable[[int, int, int], str] | None = getattr(device, "register_meaning", None)
     return "" if said is None else said(offset, width, value)
 
 
 def device_kind(device: MmioDevice) -> str:
-    """What a device is that no machine description declares ("gicv3-distributor"), and says itself as its ``kind``;
-    "" for others."""
+    """Return the ``kind`` of a device that no machine description declares ("gicv3-distributor"); "" for others."""
     kind: str = getattr(device, "kind", "")
     return kind
 
 
 def fields_text(layout: type[Register], value: int, lsb: int = 0, bits: int | None = None) -> str:
-    """The fields of ``value`` from bit ``lsb`` on as ``NAME=number``, highest bit first, "" if none is worth it: that
-    is not zero, or whose zero has a name. ``bits`` limits them to an access of so many."""
+    """Return the fields of ``value`` from bit ``lsb`` on as ``NAME=number``, highest bit first: those that are not
+    zero, or whose zero has a name. ``bits`` limits them to the width of an access."""
     end = layout.WIDTH if bits is None else lsb + bits
     word = value << lsb
     return " ".join(
@@ -77,10 +76,10 @@ def fields_text(layout: type[Register], value: int, lsb: int = 0, bits: int | No
 
 
 class Registers(Record):
-    """``count`` registers of ``size`` bytes one after another, the first at ``offset``.
+    """``count`` consecutive registers of ``size`` bytes, the first at ``offset``.
 
-    ``<n>`` in their name stands for the number of each, which begins at ``first``. What they say comes from their
-    ``layout``, or from ``meaning`` if fields cannot express it.
+    ``<n>`` in their name stands for the number of each, which begins at ``first``. The meaning of values comes from
+    their ``layout``, or from ``meaning`` if fields cannot express it.
     """
 
     offset: int
@@ -93,14 +92,14 @@ class Registers(Record):
 
     @property
     def end(self) -> int:
-        """The offset behind the last of them."""
+        """The offset after the last of them."""
         return self.offset + self.size * self.count
 
 
 class RegisterMap:
-    """The registers of a device or frame. ValueError if two of them overlap.
+    """The registers of a device or frame. Raises ValueError if two of them overlap.
 
-    ``whole``: an access at a register's own offset is one to the register, however narrow it is, as on a bus without
+    ``whole``: an access at a register's own offset is to the whole register, however narrow it is, as on a bus without
     byte lanes.
     """
 
@@ -114,18 +113,18 @@ class RegisterMap:
                 raise ValueError(f"{registers.name} at {registers.offset:#x} overlaps {following.name}")
 
     def places(self) -> Iterator[tuple[int, int]]:
-        """Offset and size in bytes of each register, by offset."""
+        """Yield the offset and size in bytes of each register, by offset."""
         for registers in self._declared:
             for index in range(registers.count):
                 yield registers.offset + index * registers.size, registers.size
 
     def layout(self, offset: int) -> type[Register] | None:
-        """The layout of the register at an offset, None without."""
+        """Return the layout of the register at an offset, None if it has none."""
         found = self._find(offset)
         return None if found is None else found.layout
 
     def name(self, offset: int, width: int) -> str:
-        """As :meth:`NamedRegisters.register_name`."""
+        """Return the name as :meth:`NamedRegisters.register_name` does."""
         found = self._find(offset)
         if found is None:
             return ""
@@ -137,7 +136,7 @@ class RegisterMap:
         return f"{name}[{lsb + _bits(found, at, width) - 1}:{lsb}]"
 
     def meaning(self, offset: int, width: int, value: int) -> str:
-        """As :meth:`NamedRegisters.register_meaning`."""
+        """Return the meaning as :meth:`NamedRegisters.register_meaning` does."""
         found = self._find(offset)
         if found is None or (found.meaning is None and found.layout is None):
             return ""
@@ -157,5 +156,5 @@ class RegisterMap:
 
 
 def _bits(registers: Registers, at: int, width: int) -> int:
-    """How many bits of a register an access of ``width`` bytes to its byte ``at`` covers."""
+    """Return how many bits of a register an access of ``width`` bytes to its byte ``at`` covers."""
     return 8 * max(1, min(width, registers.size - at))

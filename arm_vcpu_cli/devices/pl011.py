@@ -50,13 +50,14 @@ from arm_vcpu_cli.saved import Saved
 FIFO_DEPTH: Final = 16
 """Before revision r1p5, which has 32 (1.1.2 and 3.3.17)."""
 POLLS_BEFORE_IDLE: Final = 256
-"""Reads of an empty receiver in a row, with nothing else happening on the UART, that mean: the guest waits."""
+"""After this many consecutive reads of an empty receiver, with no other access to the UART, the guest counts as
+waiting."""
 POLLS_BETWEEN_WAITS: Final = 16
 QUIET_READS: Final = 16
-"""For how many reads of its status a receiver that was just enabled stays empty."""
+"""The number of reads of its status for which a receiver that was just enabled stays empty."""
 
 _VERSION: Final = 3
-"""Of a saved state."""
+"""The version of the saved state."""
 _RX_LEVELS: Final = tuple(FIFO_DEPTH * eighths // 8 for eighths in (1, 2, 4, 6, 7))
 _RX: Final = int(Interrupts.of(RXI=1))
 _RX_TIMEOUT: Final = int(Interrupts.of(RTI=1))
@@ -76,19 +77,18 @@ _FR_FULL: Final = int(FlagRegister.of(TXFE=1, RXFF=1))
 class Pl011:
     """One UART. Transmission is instantaneous; reception pulls from the line while there is room.
 
-    Since no time passes on the wire, a byte that arrived is at once followed by the silence after which the
-    receive timeout fires, and a byte that is sent has at once left the transmit FIFO: the transmit interrupt
-    follows each byte, and stays raised until UARTICR clears it. Switching the FIFOs on or off keeps what was
-    received.
+    Because no time passes on the wire, a byte that arrives is immediately followed by the silence after which the
+    receive timeout fires, and a byte that is sent leaves the transmit FIFO immediately: the transmit interrupt follows
+    each byte, and stays raised until UARTICR clears it. Switching the FIFOs on or off keeps received data.
 
-    A driver must not throw away input that waits while a guest sets up its UART: a receiver that goes from disabled to
+    A driver must not discard input that waits while a guest sets up its UART: a receiver that goes from disabled to
     enabled starts empty, as it would on a wire, and receives once the guest has enabled a receive interrupt, reads
-    UARTDR, or has looked at its status :data:`QUIET_READS` times. Otherwise UARTEN, TXE and RXE have no effect: the
-    output of a guest that never enables its UART appears nevertheless.
+    UARTDR, or has read its status :data:`QUIET_READS` times. Otherwise UARTEN, TXE and RXE have no effect: the output
+    of a guest that never enables its UART still appears.
 
-    In loop-back the line is not connected, and what arrives there waits. Characters are whole whatever their format.
+    In loop-back the line is not connected, and input on it waits. Characters are complete whatever their format.
 
-    Not modelled: modem lines and errors of the outside, SIR, DMA, and the registers for integration tests.
+    Not modelled: modem lines and line errors, SIR, DMA, and the registers for integration tests.
     """
 
     def __init__(self, line: SerialLine, irq: IrqLine = unconnected) -> None:
@@ -128,9 +128,9 @@ class Pl011:
         }
 
     def read(self, offset: int, width: int) -> int:
-        """``width`` bytes (1, 2, 4 or 8) of the register at ``offset``; unknown offsets read zero.
+        """Return ``width`` bytes (1, 2, 4 or 8) of the register at ``offset``; unknown offsets read as zero.
 
-        Registers are 32 bits wide at most. A narrow read away from the register's own offset sees its upper bytes.
+        Registers are 32 bits wide at most. A narrow read away from the register's own offset returns its upper bytes.
         """
         word = offset & _WORDS
         reader = self._readers.get(word)
@@ -143,7 +143,7 @@ class Pl011:
         return value >> 8 * (offset & 3) & _WIDTH_MASKS[width]
 
     def write(self, offset: int, width: int, value: int) -> None:  # noqa: ARG002
-        """Write a register, whichever the width: there are no byte lanes on the bus of this UART (APB).
+        """Write a register, whatever the width: there are no byte lanes on the bus of this UART (APB).
 
         Unknown and read-only registers ignore it.
         """
@@ -163,35 +163,35 @@ class Pl011:
             self._registers[offset] = value
 
     def register_name(self, offset: int, width: int) -> str:
-        """``PL011.UARTDR``; see :class:`~arm_vcpu_cli.devices.naming.NamedRegisters`."""
+        """Return ``PL011.UARTDR``; see :class:`~arm_vcpu_cli.devices.naming.NamedRegisters`."""
         return REGISTERS.name(offset & WINDOW, width)
 
     def register_meaning(self, offset: int, width: int, value: int) -> str:
-        """``'A'``, ``TXFE=1 RXFE=1``; see :class:`~arm_vcpu_cli.devices.naming.NamedRegisters`."""
+        """Return ``'A'``, ``TXFE=1 RXFE=1``; see :class:`~arm_vcpu_cli.devices.naming.NamedRegisters`."""
         return REGISTERS.meaning(offset & WINDOW, width, value)
 
     def holds(self, byte: int) -> bool:
-        """Whether it has received this byte and the guest has not read it. Safe from another thread."""
+        """Return whether it has received this byte and the guest has not read it. Safe from another thread."""
         return byte in tuple(self._fifo) or byte in bytes(self._held_back)
 
     @property
     def receive_interrupt_enabled(self) -> bool:
-        """Whether what arrives interrupts the guest."""
+        """Whether arrivals interrupt the guest."""
         return bool(self._registers[IMSC] & _RX_ANY)
 
     def poll(self) -> None:
-        """Take what has arrived on the line; raises the interrupt if the guest wants one."""
+        """Take input from the line; raise the interrupt if the guest has enabled it."""
         if self._asked and not self._quiet_reads:
             self._fill()
             self._update()
 
     @property
     def unread(self) -> int:
-        """How many bytes it has taken from the line that the guest has not read."""
+        """The number of bytes taken from the line that the guest has not read."""
         return sum(value < LOOPED for value in self._fifo) + len(self._held_back)
 
     def save(self) -> dict[str, Any]:
-        """The registers, what was received, and how long the guest has polled for more."""
+        """Return the registers, the received data, and how long the guest has polled for more."""
         return {
             "version": _VERSION,
             "registers": list(self._registers.values()),
@@ -207,9 +207,10 @@ class Pl011:
         }
 
     def load(self, state: object) -> None:
-        """Take what :meth:`save` gave. The line to the interrupt controller is its state, and has to be loaded too.
+        """Restore what :meth:`save` returned. The line to the interrupt controller has its own state, and must be
+        loaded too.
 
-        ValueError, and nothing changes, if it is something else.
+        Raises ValueError, without a change, for anything else.
         """
         saved = Saved(state, "PL011", version=_VERSION)
         registers = saved.numbers("registers", len(RESET_VALUES), _MASK32)
@@ -241,7 +242,7 @@ class Pl011:
                 self._raw |= _RX
 
     def _look(self) -> bool:
-        """The guest looks whether something has arrived, and nothing had; whether something has by now."""
+        """Check for input when the guest polls an empty receiver; return whether there is any now."""
         if self._loops:
             return False
         if self._quiet_reads:
@@ -280,7 +281,7 @@ class Pl011:
         return self._raw
 
     def _idle(self) -> None:
-        """The guest has done nothing but poll for a long time."""
+        """Handle a guest that has only polled for a long time."""
         self._asked = True
         self._polls -= POLLS_BETWEEN_WAITS
         self._wait()
@@ -318,7 +319,7 @@ class Pl011:
         self._set_fifo()
 
     def _set_fifo(self) -> None:
-        """Depth, and how many bytes raise the receive interrupt (UARTIFLS.RXIFLSEL, 3.3.9)."""
+        """Set the depth, and the number of bytes that raises the receive interrupt (UARTIFLS.RXIFLSEL, 3.3.9)."""
         if LineControl(self._registers[LCR_H]).FEN:
             select = min(FifoLevels(self._registers[IFLS]).RXIFLSEL, len(_RX_LEVELS) - 1)
             self._depth, self._trigger = FIFO_DEPTH, _RX_LEVELS[select]
@@ -341,7 +342,7 @@ class Pl011:
             self.poll()
 
     def _hold_back(self) -> None:
-        """Empty the receiver, and keep what the line has brought."""
+        """Empty the receiver, and keep the input from the line."""
         self._held_back.extendleft(value for value in reversed(self._fifo) if value < LOOPED)
         self._fifo.clear()
         self._raw &= ~_RX_ANY
@@ -352,7 +353,7 @@ class Pl011:
         self._send = self._loop if self._loops else self._line.send
 
     def _loop_lines(self) -> None:
-        """Notice changes of what is sent by other means than UARTDR: of the modem lines, and the start of a break."""
+        """Detect outputs other than through UARTDR: changes of the modem lines, and the start of a break."""
         modem, was_breaking = self._modem, self._breaks
         self._modem = modem_inputs(self._registers[CR])
         self._raw |= modem_interrupts(modem, self._modem)
@@ -361,7 +362,7 @@ class Pl011:
             self._loop(BREAK)
 
     def _loop(self, value: int) -> None:
-        """Receive what was sent, a character with errors (3.3.1); if there is no room it is lost (table 2-4)."""
+        """Receive sent data, a character with errors (3.3.1); if there is no room it is lost (table 2-4)."""
         fifo = self._fifo
         if not receives_itself(self._registers[CR]):
             return
@@ -377,7 +378,7 @@ class Pl011:
         self._update()
 
     def _clear_errors(self, _value: int) -> None:
-        """A write of UARTECR, whatever the value."""
+        """Clear the errors on a write of UARTECR, whatever the value."""
         self._status = 0
 
     def _write_mask(self, value: int) -> None:

@@ -1,4 +1,4 @@
-"""What a PL011 connects in loop-back (Arm DDI 0183G, UARTCR.LBE, 3.3.8): its outputs to its own inputs."""
+"""The connections of a PL011 in loop-back (Arm DDI 0183G, UARTCR.LBE, 3.3.8): from its outputs to its own inputs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ERRORS: Final = Data.DATA.msb + 1
 """The shift of the errors in UARTDR; they are as in UARTRSR."""
 ALL_ERRORS: Final = 0xF
 LOOPED: Final = 1 << 16
-"""Marks what the UART has received from itself."""
+"""Marks data that the UART has received from itself."""
 _ON: Final = int(Control.of(RXE=1, TXE=1, UARTEN=1))
 _MODEM: Final[Mapping[int, tuple[int, int]]] = MappingProxyType(
     {
@@ -27,21 +27,21 @@ _MODEM: Final[Mapping[int, tuple[int, int]]] = MappingProxyType(
         int(Control.of(Out2=1)): (int(FlagRegister.of(RI=1)), int(Interrupts.of(RIMI=1))),
     }
 )
-"""For each output in UARTCR the input that it is connected to, in UARTFR, and the interrupt of that."""
+"""For each output in UARTCR, the connected input in UARTFR, and that input's interrupt."""
 
 
 def modem_inputs(control: int) -> int:
-    """The modem lines in UARTFR by UARTCR. Outside of loop-back nothing is connected to them."""
+    """Return the modem lines in UARTFR by UARTCR. Outside loop-back nothing is connected to them."""
     if not control & LOOP_BACK:
         return 0
     return sum(flag for output, (flag, _) in _MODEM.items() if control & output)
 
 
 def modem_interrupts(before: int, after: int) -> int:
-    """The interrupts that a change of the inputs raises, in UARTRIS (2.8.1)."""
+    """Return the interrupts that a change of the inputs raises, in UARTRIS (2.8.1)."""
     return sum(interrupt for flag, interrupt in _MODEM.values() if (before ^ after) & flag)
 
 
 def receives_itself(control: int) -> bool:
-    """Whether what is sent in loop-back arrives: transmitter, receiver and the UART itself have to be on."""
+    """Return whether sent data arrives in loop-back: transmitter, receiver and the UART itself must be enabled."""
     return control & _ON == _ON

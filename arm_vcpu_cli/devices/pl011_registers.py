@@ -1,4 +1,4 @@
-"""The registers of the PL011 (Arm DDI 0183G, chapter 3): where they are, their names and their fields."""
+"""The registers of the PL011 (Arm DDI 0183G, chapter 3): their offsets, their names and their fields."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PERIPH_ID, PCELL_ID = 0xFE0, 0xFF0
 
 
 class Data(Register):
-    """UARTDR (3.3.1): what was received with its errors, or in bits 7:0 what to send."""
+    """UARTDR (3.3.1): the received character with its errors, or in bits 7:0 the character to send."""
 
     WIDTH = 16
     OE = Field(11)
@@ -144,7 +144,7 @@ class DmaControl(Register):
 
 
 def _character(_index: int, lsb: int, _bits: int, value: int) -> str:
-    """The character as Python writes it, and the errors that came with it. No read sets bits above those of errors."""
+    """Return the character in Python notation, and its errors. Reads set no bits above those of errors."""
     errors = Data.DATA.msb + 1
     received = value << lsb
     errors_text = "" if received >> Data.OE.msb + 1 else fields_text(Data, received >> errors, errors)
@@ -175,7 +175,7 @@ REGISTERS: Final = RegisterMap(
 
 
 def implemented_bits(offset: int) -> int:
-    """All bits that the fields of the register at ``offset`` cover."""
+    """Return all bits that the fields of the register at ``offset`` cover."""
     layout = REGISTERS.layout(offset)
     return 0 if layout is None else sum(field.mask << field.lsb for field in layout.fields())
 
@@ -185,5 +185,5 @@ IDS: Final = (0x11, 0x10, 0x14, 0x00, 0x0D, 0xF0, 0x05, 0xB1)
 RESET_VALUES: Final[Mapping[int, int]] = MappingProxyType(
     {ILPR: 0, IBRD: 0, FBRD: 0, LCR_H: 0, CR: 0x300, IFLS: 0x12, IMSC: 0, DMACR: 0}
 )
-"""Of the registers that hold what is written to them."""
+"""The reset values of the registers that hold what is written to them."""
 WRITABLE: Final[Mapping[int, int]] = MappingProxyType({offset: implemented_bits(offset) for offset in RESET_VALUES})

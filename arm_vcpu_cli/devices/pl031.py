@@ -16,7 +16,7 @@ PERIPH_ID, PCELL_ID = 0xFE0, 0xFF0
 _IDS: Final = (0x31, 0x10, 0x14, 0x00, 0x0D, 0xF0, 0x05, 0xB1)
 """PeriphID: part 0x031, designer Arm, revision 1; PCellID: PrimeCell (3.3.9 to 3.3.16)."""
 _VERSION: Final = 1
-"""Of a saved state."""
+"""The version of the saved state."""
 _WINDOW: Final = 0xFFF
 """The bits of an offset that the clock decodes: it is 4 KiB of registers."""
 _WORDS: Final = _WINDOW & ~3
@@ -44,7 +44,7 @@ _STARTED: Final = int(Control.of(Start=1))
 
 
 def _time(_index: int, _lsb: int, bits: int, value: int) -> str:
-    """A counter as the time that it shows, if all its bits are accessed."""
+    """Return a counter as the time that it shows, if all its bits are accessed."""
     if bits < _REGISTER_BITS:
         return ""
     return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(value))
@@ -67,10 +67,10 @@ REGISTERS: Final = RegisterMap(
 
 
 class Pl031:
-    """The wall clock: ``now`` is what it shows at tick 0, in seconds (since 1970, for every guest).
+    """The wall clock: ``now`` is its value at tick 0, in seconds (since 1970, for every guest).
 
-    It runs from the start, as one that firmware has set up: RTCCR reads 1, and as the manual says, the start bit cannot
-    be cleared. The interrupt is raised when the counter becomes equal to RTCMR, and stays until RTCICR.
+    It runs from the start, as after set-up by firmware: RTCCR reads as 1, and the start bit cannot be cleared, as
+    specified. The interrupt is raised when the counter becomes equal to RTCMR, and stays until RTCICR.
     """
 
     def __init__(self, clock: Clock, irq: IrqLine = unconnected, *, now: int) -> None:
@@ -85,14 +85,14 @@ class Pl031:
         self._compared_up_to = self._seconds()
 
     def read(self, offset: int, width: int) -> int:
-        """``width`` bytes (1, 2, 4 or 8) of the register at ``offset``; unknown offsets read zero.
+        """Return ``width`` bytes (1, 2, 4 or 8) of the register at ``offset``; unknown offsets read as zero.
 
-        Registers are 32 bits wide at most. A narrow read away from the register's own offset sees its upper bytes.
+        Registers are 32 bits wide at most. A narrow read away from the register's own offset returns its upper bytes.
         """
         return self._register(offset & _WORDS) >> 8 * (offset & 3) & _WIDTH_MASKS[width]
 
     def write(self, offset: int, width: int, value: int) -> None:  # noqa: ARG002
-        """Write a register, whichever the width: there are no byte lanes on the bus of this device (APB).
+        """Write a register, whatever the width: there are no byte lanes on the bus of this device (APB).
 
         Unknown and read-only registers ignore it.
         """
@@ -113,15 +113,15 @@ class Pl031:
         self._sync()
 
     def register_name(self, offset: int, width: int) -> str:
-        """``PL031.RTCDR``; see :class:`~arm_vcpu_cli.devices.naming.NamedRegisters`."""
+        """Return ``PL031.RTCDR``; see :class:`~arm_vcpu_cli.devices.naming.NamedRegisters`."""
         return REGISTERS.name(offset & _WINDOW, width)
 
     def register_meaning(self, offset: int, width: int, value: int) -> str:
-        """Counters as times; see :class:`~arm_vcpu_cli.devices.naming.NamedRegisters`."""
+        """Return counters as times; see :class:`~arm_vcpu_cli.devices.naming.NamedRegisters`."""
         return REGISTERS.meaning(offset & _WINDOW, width, value)
 
     def save(self) -> dict[str, Any]:
-        """The registers, and how far ahead of the counter of ticks the clock is."""
+        """Return the registers, and the clock's offset from the counter of ticks."""
         return {
             "version": _VERSION,
             "ahead": self._ahead,
@@ -133,9 +133,9 @@ class Pl031:
         }
 
     def load(self, state: object) -> None:
-        """Take what :meth:`save` gave. Interrupt line and alarm are state of their own, and have to be loaded too.
+        """Restore what :meth:`save` returned. Interrupt line and alarm have their own state, and must be loaded too.
 
-        ValueError, and nothing changes, if it is something else.
+        Raises ValueError, without a change, for anything else.
         """
         saved = Saved(state, "PL031", version=_VERSION)
         ahead, compared_up_to = saved.integer("ahead"), saved.integer("compared_up_to")
@@ -155,20 +155,20 @@ class Pl031:
         return {MR: self._match, LR: self._load, CR: _STARTED, IMSC: self._mask}.get(offset, 0)
 
     def _seconds(self) -> int:
-        """The counter, without wrapping. Loading it does not shift when the next second begins."""
+        """Return the counter, without wrapping. Loading it does not shift the start of the next second."""
         return self._ahead + self._ticks() // COUNTER_HZ
 
     def _until_match(self, since: int) -> int:
-        """Seconds from ``since`` until the counter equals the match register next, 1 to 2^32."""
+        """Return the seconds from ``since`` until the counter next equals the match register, 1 to 2^32."""
         return (self._match - since - 1) % _SECONDS + 1
 
     def _restart(self) -> None:
-        """Note a new counter or match value, which may already be equal to the other one."""
+        """Record a new counter or match value, which may already equal the other one."""
         self._compared_up_to = self._seconds() - 1
         self._compare()
 
     def _compare(self) -> None:
-        """Notice a match since the last time."""
+        """Detect a match since the last call."""
         seconds = self._seconds()
         if seconds - self._compared_up_to >= self._until_match(self._compared_up_to):
             self._raw = 1

@@ -9,13 +9,13 @@ class SerialLine(Protocol):
     """The other end of the wire."""
 
     def send(self, byte: int) -> None:
-        """The UART transmitted a byte."""
+        """Send a byte that the UART transmitted."""
 
     def receive(self) -> int | None:
-        """The next byte that has arrived, None while there is none."""
+        """Return the next byte that has arrived, None while there is none."""
 
     def waiting(self) -> bool:
-        """Whether a byte can be received. Nobody has asked for it yet, and it stays where it is."""
+        """Return whether a byte can be received, without taking it."""
 
     def wait(self) -> None:
-        """The guest does nothing but wait for a byte: return when there may be one, or after a while."""
+        """Wait until there may be a byte, or for a while, because the guest does nothing but wait for one."""

@@ -30,13 +30,13 @@ CNTV_TVAL: Final = lookup("CNTV_TVAL_EL0")
 Reader = Callable[[], int]
 Writer = Callable[[int], None]
 Handlers = Mapping[SysReg, tuple[Reader | None, Writer | None]]
-"""How each register is read and written; None where it can't be."""
+"""The reader and writer of each register; None if it has no such access."""
 
 LAST_ALARM: Final = 1 << 63
-"""No alarm is set at this tick or later, which is 4,600 years away: the condition never comes true."""
+"""No alarm is set at this tick or later, which is 4,600 years away: the condition never becomes true."""
 
 _VERSION: Final = 1
-"""Of a saved state."""
+"""The version of the saved state."""
 _ENABLE: Final = int(CntCtl.of(ENABLE=1))
 _ISTATUS: Final = int(CntCtl.of(ISTATUS=1))
 _WRITABLE: Final = int(CntCtl.of(ENABLE=1, IMASK=1))
@@ -56,9 +56,10 @@ _EL0_ENABLES: Final[Mapping[SysReg, int]] = MappingProxyType(
 
 
 def el0_may_access(cntkctl: int, reg: SysReg) -> bool:
-    """Whether CNTKCTL_EL1 lets EL0 access a register of the timer (D24, CNTKCTL_EL1); False for any other register.
+    """Return whether CNTKCTL_EL1 lets EL0 access a register of the timer (D24, CNTKCTL_EL1); False for any other
+    register.
 
-    CNTFRQ_EL0 is readable where one of the counters is. Its write is never EL0's.
+    CNTFRQ_EL0 is readable if one of the counters is. It is never writable at EL0.
     """
     return bool(_EL0_ENABLES.get(reg, 0) & cntkctl)
 
@@ -82,7 +83,7 @@ class _Comparator:
         return (self._ticks() - self._offset) & MASK64
 
     def read_control(self) -> int:
-        # ISTATUS is UNKNOWN while the timer is off; it reads 0 then.
+        # ISTATUS is UNKNOWN while the timer is off; it reads as 0 then.
         if self._control & _ENABLE and (self._ticks() - self._offset) & MASK64 >= self._compare:
             return self._control | _ISTATUS
         return self._control
@@ -99,7 +100,7 @@ class _Comparator:
         self._update()
 
     def read_timer_value(self) -> int:
-        # UNKNOWN while the timer is off, so the difference will do.
+        # UNKNOWN while the timer is off, so the difference is a valid value.
         return (self._compare - self.count()) & _MASK32
 
     def write_timer_value(self, value: int) -> None:
@@ -115,7 +116,7 @@ class _Comparator:
         self._update()
 
     def save(self) -> dict[str, object]:
-        """The registers, and the last settings of the line and the alarm."""
+        """Return the registers, and the last settings of the line and the alarm."""
         return {
             "control": self._control,
             "compare": self._compare,
@@ -125,7 +126,7 @@ class _Comparator:
         }
 
     def load(self, saved: Saved) -> None:
-        """Load what :meth:`save` returned; line and alarm are as they were, and are not set."""
+        """Load what :meth:`save` returned; line and alarm are not changed."""
         control, compare, offset = (
             saved.number("control", _WRITABLE),
             *(saved.number(name, MASK64) for name in ("compare", "offset")),
@@ -144,7 +145,7 @@ class _Comparator:
             now = self._ticks()
             count = (now - self._offset) & MASK64
             level = count >= self._compare
-            # A condition that is met ceases to be when the counter wraps, which an offset can bring near.
+            # A true condition becomes false when the counter wraps, which an offset can bring near.
             change = now - count + (_WRAP if level else self._compare)
         if change < LAST_ALARM:
             self._alarm.set(change)
@@ -160,8 +161,8 @@ class _Comparator:
 class GenericTimer:
     """The EL1 physical and virtual timer with their counters.
 
-    ``virtual`` and ``physical`` are the interrupt lines (PPIs 27 and 30 by the base system architecture, DEN0029).
-    For speed on an exit path, :attr:`handlers` has the functions behind every register.
+    ``virtual`` and ``physical`` are the interrupt lines (PPIs 27 and 30 by the base system architecture, DEN0029). For
+    speed on the exit path, :attr:`handlers` has the functions behind every register.
     """
 
     def __init__(self, clock: Clock, *, virtual: IrqLine, physical: IrqLine) -> None:
@@ -171,7 +172,7 @@ class GenericTimer:
         self.physical_count: Final[Reader] = self._physical.count
         """CNTPCT_EL0."""
         self.virtual_count: Final[Reader] = self._virtual.count
-        """CNTVCT_EL0: the physical count less the offset."""
+        """CNTVCT_EL0: the physical count minus the offset."""
         self.handlers: Final[Handlers] = MappingProxyType(
             {
                 CNTFRQ: (lambda: COUNTER_HZ, None),
@@ -188,7 +189,7 @@ class GenericTimer:
 
     @property
     def offset(self) -> int:
-        """CNTVOFF_EL2: how far the virtual counter is behind the physical one, 64 bits."""
+        """CNTVOFF_EL2, by which the virtual counter is behind the physical one, 64 bits."""
         return self._offset
 
     @offset.setter
@@ -202,14 +203,15 @@ class GenericTimer:
         self._virtual.reset()
 
     def read(self, reg: SysReg) -> int | None:
-        """The register's value, None for one that is not the timer's."""
+        """Return the register's value, None for one that is not the timer's."""
         handlers = self.handlers.get(reg)
         if handlers is None or handlers[0] is None:
             return None
         return handlers[0]()
 
     def write(self, reg: SysReg, value: int) -> bool:
-        """Write a register, with effect on the interrupt at once; False for one that is not the timer's or read-only.
+        """Write a register, with an immediate effect on the interrupt; return False for one that is not the timer's or
+        read-only.
 
         CNTFRQ_EL0 is writable only at the highest Exception level, which is not the guest's.
         """
@@ -220,13 +222,13 @@ class GenericTimer:
         return True
 
     def save(self) -> dict[str, Any]:
-        """All registers as plain data, with the levels of both lines."""
+        """Return all registers as plain data, with the levels of both lines."""
         return {"version": _VERSION, "physical": self._physical.save(), "virtual": self._virtual.save()}
 
     def load(self, state: object) -> None:
-        """Take what :meth:`save` gave. Lines and alarms are state of their own, and have to be loaded too.
+        """Restore what :meth:`save` returned. Lines and alarms have their own state, and must be loaded too.
 
-        ValueError if it is something else.
+        Raises ValueError for anything else.
         """
         saved = Saved(state, "timer", version=_VERSION)
         self._physical.load(saved.part("physical"))

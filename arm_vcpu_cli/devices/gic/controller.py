@@ -1,4 +1,4 @@
-"""What a machine needs from an interrupt controller, whatever its version."""
+"""The interface of a machine to its interrupt controller, whatever its version."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from arm_vcpu_cli.devices.irq import IrqLine
 from arm_vcpu_cli.saved import Remembers
 
 Signal = Callable[[int, bool, bool], None]
-"""``signal(cpu, irq, fiq)``: called whenever an output of a PE's CPU interface changes; both are low at first."""
+"""``signal(cpu, irq, fiq)``: called whenever an output of a PE's CPU interface changes; both are low initially."""
 
 InterruptWatcher = Callable[[str, int, int], None]
 """Called with an action, the number of the PE and the INTID; see :mod:`arm_vcpu_cli.devices.gic.common.watch`."""
 
 LineWrapper = Callable[[int, int, IrqLine], IrqLine]
-"""``wrap(cpu, intid, line)``: the line that a device gets in place of ``line``; ``cpu`` is -1 for an SPI."""
+"""``wrap(cpu, intid, line)``: returns the line for a device in place of ``line``; ``cpu`` is -1 for an SPI."""
 
 
 def unwrapped(_cpu: int, _intid: int, line: IrqLine) -> IrqLine:
-    """The line itself."""
+    """Return the line itself."""
     return line
 
 
@@ -27,23 +27,23 @@ class InterruptController(Protocol):
     """A GIC of several PEs, numbered from 0."""
 
     def spi(self, intid: int) -> IrqLine:
-        """The input of a shared interrupt, INTID 32 and up; ValueError if there is no such SPI."""
+        """Return the input of a shared interrupt, INTID 32 and up. Raises ValueError if there is no such SPI."""
 
     def ppi(self, cpu: int, intid: int) -> IrqLine:
-        """The input of a private interrupt of a PE, INTID 16 to 31; ValueError for others."""
+        """Return the input of a private interrupt of a PE, INTID 16 to 31. Raises ValueError for others."""
 
     def wrap_lines(self, wrap: LineWrapper) -> None:
-        """Have ``wrap`` make the lines that :meth:`spi` and :meth:`ppi` return from now on."""
+        """Make ``wrap`` wrap the lines that :meth:`spi` and :meth:`ppi` return from now on."""
 
     def pend(self, cpu: int, intid: int) -> None:
         """Make an interrupt pending without its input, as a write of GICD_ISPENDR does; ``cpu`` is the PE of a PPI.
-        ValueError if there is no such interrupt."""
+        Raises ValueError if there is no such interrupt."""
 
     def signalled(self, cpu: int) -> int | None:
-        """The INTID that a PE's outputs are high for, None while both are low."""
+        """Return the INTID that a PE's outputs are high for, None while both are low."""
 
     def enabled_groups(self, cpu: int) -> tuple[bool, bool]:
-        """Whether a PE's CPU interface signals interrupts as IRQ, and as FIQ, at all."""
+        """Return whether a PE's CPU interface signals any interrupts as IRQ, and as FIQ."""
 
     @property
     def lpis_wanted(self) -> bool:
@@ -54,24 +54,24 @@ class InterruptController(Protocol):
 
     @property
     def watched_by(self) -> Remembers | None:
-        """What knows what was reported to the watcher, None without one. Loading a state makes another one."""
+        """The part that remembers what was reported to the watcher, None without one. Loading a state replaces it."""
 
     def on_wake_request(self, cpu: int, wake: Callable[[], None]) -> None:
         """Call ``wake`` for interrupts that are held back from the CPU interface of a PE that waits without power, at
         once if there is one already; until :meth:`reset_interface`."""
 
     def restore_wake_request(self, cpu: int, wake: Callable[[], None] | None) -> None:
-        """As :meth:`on_wake_request`, for a PE that waited so when the state was saved that was loaded; None for one
-        that did not. What is held back was noticed then."""
+        """As :meth:`on_wake_request`, after loading a state, for a PE that waited so when it was saved; None for one
+        that did not. Interrupts held back were reported then."""
 
     def reset_interface(self, cpu: int) -> None:
         """Reset the CPU interface of a PE that is switched off or on: it signals nothing."""
 
     def save(self) -> dict[str, Any]:
-        """The whole state as plain data, with the levels of all inputs."""
+        """Return the whole state as plain data, with the levels of all inputs."""
 
     def load(self, state: dict[str, Any]) -> None:
-        """Take what :meth:`save` gave of a GIC with as many PEs and SPIs; outputs that differ are signalled.
+        """Restore what :meth:`save` of a GIC with as many PEs and SPIs returned; outputs that differ are signalled.
 
-        ValueError, and nothing changes, if it is no such state.
+        Raises ValueError, without a change, for anything else.
         """

@@ -1,1 +1,2 @@
-"""What GICs of all versions share: the states of interrupts, their registers, priorities, and how to watch them."""
+"""The common parts of all GIC versions: the states of interrupts, their registers, priorities, and how to watch
+them."""

@@ -20,12 +20,12 @@ NO_INTERRUPT: Final = IDLE_PRIORITY << INTID_BITS | INTID_MASK
 class InterruptBank:
     """Interrupts that share a frame of registers: the SGIs and PPIs of one PE, or the SPIs of all.
 
-    Every mask has bit n for INTID n. ``valid`` holds those that exist and ``configurable`` those whose trigger can be
-    chosen. An interrupt is pending if its ``latch`` is set, or if it is level-sensitive and its input is asserted, be
-    it by a wire or by a message. Whoever changes a mask calls :meth:`refresh`; after ``enabled``, ``group`` or the
-    Distributor's group enables :meth:`forward`.
+    Every mask has bit n for INTID n. ``valid`` are those that exist and ``configurable`` those with a configurable
+    trigger. An interrupt is pending if its ``latch`` is set, or if it is level-sensitive and its input is asserted, by
+    a wire or by a message. Call :meth:`refresh` after changing a mask; call :meth:`forward` after changing ``enabled``,
+    ``group`` or the Distributor's group enables.
 
-    ``ready`` is what may go to a PE: pending, enabled, of an enabled group, and not active.
+    ``ready`` are the interrupts that may go to a PE: pending, enabled, in an enabled group, and not active.
     """
 
     __slots__ = (
@@ -46,7 +46,7 @@ class InterruptBank:
     )
 
     def __init__(self, first: int, end: int, *, edge: int = 0) -> None:
-        """INTIDs ``first`` to ``end`` - 1; those in ``edge`` are edge-triggered and stay so."""
+        """INTIDs ``first`` to ``end`` - 1; those in ``edge`` are permanently edge-triggered."""
         self.valid = (1 << end) - (1 << first)
         self.configurable = self.valid & ~edge
         self.edge = edge
@@ -57,7 +57,7 @@ class InterruptBank:
         self._levels: tuple[tuple[int, int], ...] = ((0, self.valid),)
 
     def pending(self) -> int:
-        """The pending interrupts; active ones among them are active and pending."""
+        """Return the pending interrupts, including those that are active and pending."""
         return self.latch | (self.wires | self.messages) & ~self.edge
 
     def refresh(self) -> None:
@@ -71,7 +71,7 @@ class InterruptBank:
         self.refresh()
 
     def set_priorities(self, first: int, values: bytes) -> None:
-        """Give the INTIDs from ``first`` on a priority each; those that do not exist keep 0."""
+        """Set the priorities of consecutive INTIDs from ``first`` on; those that do not exist keep 0."""
         masks = self._masks
         for intid, value in enumerate(values, first):
             bit = 1 << intid & self.valid
@@ -82,9 +82,9 @@ class InterruptBank:
         self._levels = tuple((priority << INTID_BITS, masks[priority]) for priority in sorted(masks) if masks[priority])
 
     def highest(self, ready: int) -> int:
-        """The best of the interrupts ``ready``, as its rank: the priority above the INTID.
+        """Return the best of the interrupts ``ready``, as its rank: the priority above the INTID.
 
-        Lower ranks come first, so that of two with one priority the lower INTID does.
+        Lower ranks come first, so among equal priorities the lowest INTID does.
         """
         for priority, mask in self._levels:
             found = ready & mask
@@ -93,7 +93,7 @@ class InterruptBank:
         return NO_INTERRUPT
 
     def save(self) -> dict[str, object]:
-        """The states and the configuration of the interrupts as plain data; what follows from them is left out."""
+        """Return the states and the configuration of the interrupts as plain data, without derived values."""
         return {
             "group": self.group,
             "enabled": self.enabled,
@@ -106,7 +106,8 @@ class InterruptBank:
         }
 
     def load(self, saved: Saved) -> None:
-        """Take what :meth:`save` gave. ValueError: it is not of such a bank. :meth:`forward` must follow."""
+        """Restore what :meth:`save` returned. Raises ValueError for another kind of bank. :meth:`forward` must
+        follow."""
         valid, fixed = self.valid, self.valid & ~self.configurable
         group, enabled, latch, wires, messages, active, edge = (
             saved.number(name, valid) & valid

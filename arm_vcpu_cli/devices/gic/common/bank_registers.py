@@ -1,4 +1,4 @@
-"""The registers that configure interrupts, alike in a Distributor and in the SGI frame of a Redistributor.
+"""The registers that configure interrupts, which a Distributor and the SGI frame of a Redistributor have in common.
 
 (IHI 0069H, 12.9 and 12.11; IHI 0048B, 4.3). In a GICv3, ITARGETSR is RES0 with affinity routing, IGRPMODR and NSACR
 with GICD_CTLR.DS = 1.
@@ -32,8 +32,8 @@ _WORD: Final = 0xFFFF_FFFF
 class BankRegisters:
     """Handlers over the masks of one bank; INTIDs that the bank does not have are RES0.
 
-    ``configured`` is called after a change of enables or groups, ``changed`` after any other. The INTIDs ``fixed`` are
-    not enabled or made pending by these registers, although the registers show their state.
+    ``configured`` is called after a change of enables or groups, ``changed`` after any other. These registers show the
+    INTIDs ``fixed``, but cannot enable them or make them pending.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class BankRegisters:
         self._changed = changed
 
     def add_to(self, frame: RegisterFrame) -> None:
-        """Put all the registers into a frame."""
+        """Add all the registers to a frame."""
         bank = self._bank
         bitmaps: tuple[tuple[int, Reader, Writer], ...] = (
             (IGROUPR, self._bitmap(lambda: bank.group), self._write_group),
@@ -67,7 +67,7 @@ class BankRegisters:
         return lambda offset: mask() >> 8 * (offset % _BITMAP_SIZE) & _WORD
 
     def _bits(self, offset: int, value: int) -> int:
-        """The INTIDs that a write of a bitmap register names."""
+        """Return the INTIDs that a write of a bitmap register names."""
         return value << 8 * (offset % _BITMAP_SIZE) & self._bank.valid
 
     def _write_group(self, offset: int, value: int) -> None:
@@ -88,7 +88,7 @@ class BankRegisters:
         self._changed()
 
     def _clear_pending(self, offset: int, value: int) -> None:
-        """Clears the latch only: what the input of a level-sensitive interrupt asserts stays pending."""
+        """Clear the latch only: an interrupt asserted by a level-sensitive input stays pending."""
         self._bank.latch &= ~(self._bits(offset, value) & self._free)
         self._changed()
 
@@ -117,7 +117,8 @@ class BankRegisters:
         return sum(2 << 2 * bit for bit in range(16) if edge >> first + bit & 1)
 
     def _write_configuration(self, offset: int, value: int) -> None:
-        """Two bits for each interrupt: the upper one says edge-triggered, the lower one is RES0 (12.9)."""
+        """Set the triggers: of two bits for each interrupt, the upper one means edge-triggered, the lower one is RES0
+        (12.9)."""
         bank = self._bank
         first = 4 * (offset - ICFGR)
         chosen = 0xFFFF << first & bank.configurable

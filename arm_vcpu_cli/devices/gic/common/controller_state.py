@@ -1,4 +1,4 @@
-"""Saving and loading a whole interrupt controller: its interrupts, and the CPU interface of each PE."""
+"""Saves and loads a whole interrupt controller: its interrupts, and the CPU interface of each PE."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ VERSION: Final = 1
 
 
 class Interrupts(Protocol):
-    """The states of all interrupts and where they go."""
+    """The states of all interrupts and their routing."""
 
     def save(self) -> dict[str, Any]:
-        """As plain data."""
+        """Return the state as plain data."""
 
     def load(self, saved: Saved) -> None:
-        """Take what was saved; ValueError if it is something else."""
+        """Restore what was saved. Raises ValueError for anything else."""
 
 
 class Held(Interrupts, Protocol):
     """A CPU interface, whose outputs can be held while others change."""
 
     def hold(self) -> Callable[[], None]:
-        """Hold the outputs until the function that this returns is called."""
+        """Hold the outputs until the returned function is called."""
 
 
 def save_controller(interrupts: Interrupts, interfaces: Sequence[Held]) -> dict[str, Any]:
-    """The whole state as plain data, with the levels of all inputs."""
+    """Return the whole state as plain data, with the levels of all inputs."""
     return {
         "version": VERSION,
         "interrupts": interrupts.save(),
@@ -38,7 +38,7 @@ def save_controller(interrupts: Interrupts, interfaces: Sequence[Held]) -> dict[
 
 def load_controller(name: str, interrupts: Interrupts, interfaces: Sequence[Held], state: object) -> None:
     """Load what :func:`save_controller` returned for a controller of the same shape, which must not be watched; outputs
-    that differ are signalled. ValueError, and nothing changes, if it is something else."""
+    that differ are signalled. Raises ValueError, without a change, for anything else."""
     before = save_controller(interrupts, interfaces)
     releases = [interface.hold() for interface in interfaces]
     try:

@@ -1,4 +1,4 @@
-"""Frames of registers: which handler answers an access, by its offset and width."""
+"""Frames of registers, which map the offset and width of an access to a handler."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 Reader = Callable[[int], int]
-"""The value at an offset."""
+"""Returns the value at an offset."""
 Writer = Callable[[int, int], None]
 """Takes an offset and the value."""
 
@@ -18,20 +18,20 @@ _WIDTH_MASKS: Final = {width: (1 << 8 * width) - 1 for width in (1, 2, 4, 8)}
 
 
 def ignore(offset: int, value: int) -> None:
-    """The writer of read-only registers."""
+    """Ignore a write to a read-only register."""
 
 
 def zero(offset: int) -> int:  # noqa: ARG001
-    """The reader of reserved and of write-only registers."""
+    """Return zero for a reserved or write-only register."""
     return 0
 
 
 class RegisterFrame:
     """64 KiB of registers.
 
-    Without a handler, or without one for the width, reads return zero and writes are ignored; so are accesses that are
-    not aligned. Reserved registers are RES0, and an access of a size that a register does not support is CONSTRAINED
-    UNPREDICTABLE (12.1).
+    Without a handler, or without one for the width, reads return zero and writes are ignored; the same applies to
+    unaligned accesses. Reserved registers are RES0, and an access of a size that a register does not support is
+    CONSTRAINED UNPREDICTABLE (12.1).
     """
 
     def __init__(self) -> None:
@@ -39,13 +39,13 @@ class RegisterFrame:
         self._writers: dict[tuple[int, int], Writer] = {}
 
     def add(self, base: int, size: int, width: int, read: Reader = zero, write: Writer = ignore) -> None:
-        """Handlers for the accesses of ``width`` bytes to ``size`` bytes (multiples of 128) from ``base`` on."""
+        """Add handlers for the accesses of ``width`` bytes to ``size`` bytes (multiples of 128) from ``base`` on."""
         for block in range(base >> _BLOCK_BITS, base + size + _BLOCK - 1 >> _BLOCK_BITS):
             self._readers[block, width] = read
             self._writers[block, width] = write
 
     def read(self, offset: int, width: int) -> int:
-        """``width`` bytes (1, 2, 4 or 8) at ``offset``."""
+        """Return ``width`` bytes (1, 2, 4 or 8) at ``offset``."""
         reader = self._readers.get((offset >> _BLOCK_BITS, width))
         return 0 if reader is None or offset & width - 1 else reader(offset)
 

@@ -23,7 +23,7 @@ class PeripheralId(Record):
     size: int
 
     def registers(self, base: int) -> dict[int, int]:
-        """PIDR4 to PIDR7, PIDR0 to PIDR3 and CIDR0 to CIDR3 by offset, the first at ``base``."""
+        """Return PIDR4 to PIDR7, PIDR0 to PIDR3 and CIDR0 to CIDR3 by offset, the first at ``base``."""
         pidr2 = int(GicPidr2.of(ArchRev=self.version, JEDEC=1, DES_1=3))
         values = (_ARM_PIDR4 | self.size << _SIZE, 0, 0, 0, self.part, _ARM_PIDR1, pidr2, 0, *_COMPONENT_ID)
         return {base + 4 * index: value for index, value in enumerate(values)}

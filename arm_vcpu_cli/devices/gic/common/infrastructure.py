@@ -1,4 +1,4 @@
-"""The states of all interrupts, and the best one for each PE, whatever distributes them.
+"""The states of all interrupts, and the best one for each PE, independent of their distribution.
 
 Registers change these states, and the CPU interfaces take interrupts from here.
 """
@@ -22,11 +22,11 @@ NOWHERE: Final = -1
 
 
 def unheard(rank: int, group1: bool) -> None:
-    """Presents nothing: for a PE without a CPU interface."""
+    """Do nothing: the PE has no CPU interface."""
 
 
 class Pe:
-    """One PE: its private interrupts, the SPIs that go to it, its CPU interface."""
+    """One PE: its private interrupts, the SPIs routed to it, its CPU interface."""
 
     __slots__ = ("asleep", "bank", "present", "routed", "wake")
 
@@ -35,7 +35,7 @@ class Pe:
         self.routed = 0
         self.asleep = asleep
         self.wake: Callable[[], None] | None = None
-        """Called when an interrupt waits for a PE that sleeps and has no power."""
+        """Called when an interrupt waits for a PE that sleeps without power."""
         """No interrupt is presented to it."""
         self.present: Present = unheard
 
@@ -46,7 +46,7 @@ P = TypeVar("P", bound=Pe)
 class Infrastructure(ABC, Generic[P]):
     """The interrupts of the PEs ``pes`` and ``spis`` shared ones.
 
-    ``nowhere`` is where shared interrupts go that no PE has: it sleeps for ever.
+    ``nowhere`` is the target of shared interrupts without a PE; it always sleeps.
     """
 
     def __init__(self, pes: tuple[P, ...], nowhere: P, spis: int) -> None:
@@ -58,16 +58,16 @@ class Infrastructure(ABC, Generic[P]):
         self.enable0 = self.enable1 = False
 
     def exists(self, intid: int) -> bool:
-        """Whether there is such an interrupt; special INTIDs are none."""
+        """Return whether there is such an interrupt; special INTIDs do not count."""
         return intid < self._end
 
     @abstractmethod
     def target(self, intid: int) -> int:
-        """The PE that a shared interrupt goes to, the first of several, -1 if none."""
+        """Return the PE that a shared interrupt is routed to, the first of several, -1 if there is none."""
 
     @abstractmethod
     def update_shared(self, intid: int) -> None:
-        """Present the best interrupt to each PE that a shared interrupt goes to."""
+        """Present the best interrupt to each PE that a shared interrupt is routed to."""
 
     def set_line(self, bank: InterruptBank, cpu: int, intid: int, level: bool) -> None:
         """Set the input of an interrupt; ``cpu`` is the PE of a PPI."""
@@ -100,7 +100,7 @@ class Infrastructure(ABC, Generic[P]):
             self.update_shared(intid)
 
     def update(self, cpu: int) -> None:
-        """Find the best pending interrupt of a PE and present it; while the PE sleeps none is (GICR_WAKER)."""
+        """Find the best pending interrupt of a PE and present it; none while the PE sleeps (GICR_WAKER)."""
         pe = self._places[cpu]
         bank = pe.bank
         shared = self.spis
@@ -122,23 +122,23 @@ class Infrastructure(ABC, Generic[P]):
         pe.present(rank, group1)
 
     def changed(self, cpu: int) -> None:
-        """Note a change of the private interrupts of a PE."""
+        """Record a change of the private interrupts of a PE."""
         self.pes[cpu].bank.refresh()
         self.update(cpu)
 
     def configured(self, cpu: int) -> None:
-        """Note a change of enables or groups of the private interrupts of a PE."""
+        """Record a change of enables or groups of the private interrupts of a PE."""
         self.pes[cpu].bank.forward(self.enable0, self.enable1)
         self.update(cpu)
 
     def shared_changed(self) -> None:
-        """Note a change of SPIs."""
+        """Record a change of SPIs."""
         self.spis.refresh()
         for cpu in range(len(self.pes)):
             self.update(cpu)
 
     def shared_configured(self) -> None:
-        """Note a change of enables or groups of SPIs."""
+        """Record a change of enables or groups of SPIs."""
         self.spis.forward(self.enable0, self.enable1)
         for cpu in range(len(self.pes)):
             self.update(cpu)

@@ -33,7 +33,7 @@ K = TypeVar("K")
 class Interface(Generic[K]):
     """The interface of PE ``cpu``. ``signal(cpu, irq, fiq)`` is called when one of the two outputs changes.
 
-    A subclass defines how a guest accesses the registers: it fills ``_readers``, by whatever identifies a register, and
+    A subclass defines how a guest accesses the registers: it fills ``_readers``, by the key of a register, and
     ``_acknowledgers`` with those that acknowledge interrupts, which are reported to a watcher.
     """
 
@@ -53,7 +53,7 @@ class Interface(Generic[K]):
         self._pmr = 0
         self._enable0 = self._enable1 = False
         self._fiq0 = True
-        """Group 0 is signalled as FIQ, not as IRQ."""
+        """Whether Group 0 is signalled as FIQ, not as IRQ."""
         self._eoi_mode = self._cbpr = False
         self._bpr0, self._bpr1 = MIN_BPR0, MIN_BPR1
         self._mask0 = self._mask1 = PRIORITY_MASK
@@ -61,7 +61,7 @@ class Interface(Generic[K]):
         self._running = IDLE_PRIORITY
 
     def output(self) -> Output | None:
-        """What the outputs signal, None while both are low."""
+        """Return what the outputs signal, None while both are low."""
         return Output(self._rank & INTID_MASK, self._fiq) if self._irq or self._fiq else None
 
     def watch(self, watch: Watch | None) -> None:
@@ -77,7 +77,7 @@ class Interface(Generic[K]):
             )
 
     def hold(self) -> Callable[[], None]:
-        """Hold the outputs until the function that this returns is called. There must be no watcher."""
+        """Hold the outputs until the returned function is called. There must be no watcher."""
         before = self._irq, self._fiq
         self._signal = _unheard
 
@@ -101,7 +101,7 @@ class Interface(Generic[K]):
         output = self.output()
         return acknowledge() if output is None else watch.acknowledging(self._cpu, output.intid, acknowledge)
 
-    # What is pending, and whether it is signalled -----------------------------------------------------------
+    # Pending interrupts and the outputs ---------------------------------------------------------------------
 
     def _present(self, rank: int, group1: bool) -> None:
         self._rank = rank
@@ -109,7 +109,8 @@ class Interface(Generic[K]):
         self._evaluate()
 
     def _evaluate(self) -> None:
-        """Drive the outputs: is the best pending interrupt enabled, unmasked and able to preempt (4.8, preemption)?
+        """Drive the outputs: signal the best pending interrupt if it is enabled, unmasked and able to preempt (4.8,
+        preemption).
 
         Its group priority is higher than that of the running one if its priority is higher than the latter.
         """
@@ -127,7 +128,7 @@ class Interface(Generic[K]):
             self._signal(self._cpu, irq, fiq)
 
     def _take(self) -> int:
-        """Make the signalled interrupt the running one; its INTID.
+        """Make the signalled interrupt the running one, and return its INTID.
 
         It preempts whatever was running, so the running priority becomes its group priority.
         """
@@ -141,7 +142,7 @@ class Interface(Generic[K]):
         return rank & INTID_MASK
 
     def _find_running(self) -> None:
-        """The running priority is the highest of the active ones; bit 0 of the registers stands for priority 0."""
+        """Set the running priority to the highest of the active ones; bit 0 of the registers stands for priority 0."""
         active = self._apr0 | self._apr1
         self._running = (active & -active).bit_length() - 1 << APR_SHIFT if active else IDLE_PRIORITY
 
@@ -160,7 +161,8 @@ class Interface(Generic[K]):
         self._set_masks()
 
     def _set_masks(self) -> None:
-        """The bits of a priority that count for preemption (4.8, priority grouping; CBPR: both groups as Group 0)."""
+        """Compute the bits of a priority that determine preemption (4.8, priority grouping; CBPR: both groups as Group
+        0)."""
         self._mask0 = PRIORITY_MASK & PRIORITY_MASK << self._bpr0 - MIN_BPR0
         self._mask1 = self._mask0 if self._cbpr else PRIORITY_MASK & PRIORITY_MASK << self._bpr1 - MIN_BPR1
         self._evaluate()
@@ -182,7 +184,7 @@ class Interface(Generic[K]):
         }
 
     def _load_priorities(self, saved: Saved) -> None:
-        """Take what :meth:`_save_priorities` gave, with the controls as they are now."""
+        """Restore what :meth:`_save_priorities` returned, under the current controls."""
         pmr, bpr0, bpr1 = (saved.number(name, limit) for name, limit in _PRIORITY_LIMITS)
         apr0, apr1 = (saved.number(name, APR_MASK) for name in ("apr0", "apr1"))
         self._pmr = pmr & PRIORITY_MASK
@@ -193,4 +195,4 @@ class Interface(Generic[K]):
 
 
 def _unheard(cpu: int, irq: bool, fiq: bool) -> None:
-    """Receives the outputs while they are held."""
+    """Ignore the outputs while they are held."""

@@ -1,4 +1,4 @@
-"""The registers that GICs of all versions share: where they are, and what their values mean.
+"""The registers common to all GIC versions: their offsets, and the meaning of their values.
 
 (IHI 0069H, 12.8 to 12.11, and IHI 0048B, 4.1 and 4.3).
 """
@@ -13,7 +13,7 @@ from arm_vcpu_cli.devices.naming import Meaning
 
 IGROUPR, ISENABLER, ICENABLER, ISPENDR, ICPENDR, ISACTIVER, ICACTIVER = range(0x080, 0x400, 0x80)
 IPRIORITYR, ITARGETSR, ICFGR, NSACR = 0x400, 0x800, 0xC00, 0xE00
-"""Of a Distributor, and alike of a GICv3 Redistributor's SGI_base."""
+"""Of a Distributor, and also of a GICv3 Redistributor's SGI_base."""
 GICD_CTLR, GICD_TYPER, GICD_IIDR = range(0x0000, 0x000C, 4)
 SGIR, CPENDSGIR, SPENDSGIR = 0x0F00, 0x0F10, 0x0F20
 
@@ -26,13 +26,13 @@ BITMAPS: Final = (
     (ISACTIVER, "ISACTIVER"),
     (ICACTIVER, "ICACTIVER"),
 )
-"""The registers with a bit an INTID."""
+"""The registers with one bit for each INTID."""
 _WORD_BITS: Final = 32
 
 
 def _told(intids: range, said: Iterable[str | None]) -> str:
-    """``INTID 32-34: 0xa0, 40: 0x80``: the text for each INTID, without those that have None. What has no INTID, at the
-    end of the last register, is left out."""
+    """Return ``INTID 32-34: 0xa0, 40: 0x80``: the text for each INTID, without those that have None. Bits at the end of
+    the last register without an INTID are omitted."""
     spans = []
     for text, group in groupby(zip(intids, said, strict=False), key=lambda pair: pair[1]):
         numbers = [intid for intid, _ in group]
@@ -43,12 +43,12 @@ def _told(intids: range, said: Iterable[str | None]) -> str:
 
 
 def parts(value: int, bits: int, width: int) -> Iterator[int]:
-    """``value`` of ``bits`` in parts of ``width`` bits, the lowest first."""
+    """Yield ``value`` of ``bits`` in parts of ``width`` bits, the lowest first."""
     return (value >> lsb & (1 << width) - 1 for lsb in range(0, bits, width))
 
 
 def bitmap(intids: range) -> Meaning:
-    """A bit for each INTID: those whose bit is set."""
+    """Describe one bit for each INTID: those whose bit is set."""
 
     def told(index: int, lsb: int, bits: int, value: int) -> str:
         first = _WORD_BITS * index + lsb
@@ -58,7 +58,7 @@ def bitmap(intids: range) -> Meaning:
 
 
 def byte_map(intids: range) -> Meaning:
-    """A byte for each INTID: a priority, or a mask of PEs."""
+    """Describe one byte for each INTID: a priority, or a mask of PEs."""
 
     def told(index: int, lsb: int, bits: int, value: int) -> str:
         first = (_WORD_BITS * index + lsb) // 8
@@ -68,7 +68,7 @@ def byte_map(intids: range) -> Meaning:
 
 
 def trigger(intids: range) -> Meaning:
-    """Two bits for each INTID, of which the upper one counts (12.9, GICD_ICFGR<n>)."""
+    """Describe two bits for each INTID, of which the upper one is significant (12.9, GICD_ICFGR<n>)."""
 
     def told(index: int, lsb: int, bits: int, value: int) -> str:
         first = (_WORD_BITS * index + lsb) // 2

@@ -1,7 +1,7 @@
-"""Watching interrupts: each step in the life of each interrupt is reported to a watcher.
+"""Reports each step in the life of each interrupt to a watcher.
 
-The steps are visible where the infrastructure and the CPU interfaces call each other anyhow. With a watcher those calls
-go to the functions here, and otherwise straight to their targets.
+The steps are visible in the calls between the infrastructure and the CPU interfaces. With a watcher those calls go to
+the functions here, and otherwise directly to their targets.
 """
 
 from __future__ import annotations
@@ -18,12 +18,11 @@ InterruptWatcher = Callable[[str, int, int], None]
 not use the GIC.
 
 ``raised``: the interrupt becomes pending, whether or not it can be signalled. The PE is the one that a shared interrupt
-is routed to, the first of several, -1 if it goes nowhere. A level that stays up is raised again when what it raised
-before has ended. ``withdrawn``: it is no longer pending, and has not been taken: the line went down, or the guest has
-cleared it. ``injected``: the PE's IRQ or FIQ output goes high, or stays high for another interrupt than before.
-``acknowledged``: the PE takes it. ``ended``: it is deactivated after that, by whatever means; the PE is the one that
-took it.
-"""
+is routed to, the first of several, -1 if there is none. A level that stays asserted is raised again when the interrupt
+that it raised before has ended. ``withdrawn``: it is no longer pending without having been taken: the line was
+deasserted, or the guest cleared it. ``injected``: the PE's IRQ or FIQ output goes high, or stays high for another
+interrupt than before. ``acknowledged``: the PE takes it. ``ended``: it is deactivated after that, by whatever means;
+the PE is the one that took it."""
 
 RAISED: Final = "raised"
 WITHDRAWN: Final = "withdrawn"
@@ -42,7 +41,7 @@ class Output(Record):
 
 
 class _BankWatch:
-    """The interrupts of one bank. ``place`` says which PE an interrupt goes to."""
+    """The interrupts of one bank. ``place`` returns the PE that an interrupt is routed to."""
 
     def __init__(self, bank: InterruptBank, place: Callable[[int], int], watcher: InterruptWatcher) -> None:
         self._bank = bank
@@ -56,7 +55,8 @@ class _BankWatch:
         self._requests = self._pending & ~self._held
 
         self.taking = 0
-        """What a PE is about to acknowledge, as a mask: it is not withdrawn when it is no longer pending."""
+        """The mask of interrupts that a PE is about to acknowledge: they are not withdrawn when they are no longer
+        pending."""
 
     def remembered(self) -> tuple[dict[int, int], int, int, int, int]:
         return dict(self._takers), self._taken, self._held, self._pending, self._requests
@@ -66,10 +66,10 @@ class _BankWatch:
         self._takers = dict(takers)
 
     def look(self) -> None:
-        """Report what has ended and what was raised since the last time."""
+        """Report what has ended and what was raised since the last call."""
         active, pending = self._bank.active, self._bank.pending()
         if pending == self._pending and active == self._taken:
-            # Most of what a guest does to its GIC leaves this bank as it was.
+            # Most accesses of a guest to its GIC leave this bank unchanged.
             return
         self._pending = pending
         ended = self._taken & ~active
@@ -88,7 +88,7 @@ class _BankWatch:
             self._watcher(RAISED, self._place(intid), intid)
 
     def take(self, cpu: int, intid: int) -> None:
-        """A PE has acknowledged an interrupt."""
+        """Record that a PE has acknowledged an interrupt."""
         bit = 1 << intid
         self._taken |= bit
         self._takers[intid] = cpu
@@ -98,10 +98,9 @@ class _BankWatch:
 
 
 class Watch:
-    """Watches a GIC for one watcher, from now on: what is already pending is not reported as raised, and what is
-    already ``signalled`` to the PEs is not reported as injected. An interrupt that is already active ends at the PE
-    that it is routed to.
-    """
+    """Watches a GIC for one watcher from now on: interrupts that are already pending are not reported as raised, nor
+    those already ``signalled`` to the PEs as injected. An interrupt that is already active ends at the PE that it is
+    routed to."""
 
     def __init__(self, iri: Infrastructure[P], signalled: Iterable[Output | None], watcher: InterruptWatcher) -> None:
         self._watcher = watcher
@@ -111,36 +110,36 @@ class Watch:
         self._outputs = list(signalled)
 
     def remembered(self) -> Any:
-        """The states of all interrupts and outputs as they were last looked at."""
+        """Return the states of all interrupts and outputs at the last look."""
         return [bank.remembered() for bank in (*self._private, self._shared)], list(self._outputs)
 
     def recall(self, remembered: Any) -> None:
-        """Restore what :meth:`remembered` gave, here or in another watch of the same GIC."""
+        """Restore what :meth:`remembered` returned, here or in another watch of the same GIC."""
         banks, outputs = remembered
         for bank, of_bank in zip((*self._private, self._shared), banks, strict=True):
             bank.recall(of_bank)
         self._outputs[:] = outputs
 
     def look(self, cpu: int) -> None:
-        """Note that interrupts of a PE (-1: those that go nowhere) may have changed their state."""
+        """Report changes of the interrupts of a PE (-1: those without a PE)."""
         if cpu >= 0:
             self._private[cpu].look()
         self._shared.look()
 
     def signal(self, cpu: int, output: Output | None) -> None:
-        """Note what the outputs of a PE signal now."""
+        """Record what the outputs of a PE signal now."""
         if output != self._outputs[cpu]:
             self._outputs[cpu] = output
             if output is not None:
                 self._watcher(INJECTED, cpu, output.intid)
 
     def acknowledging(self, cpu: int, intid: int, acknowledge: Callable[[], int]) -> int:
-        """A PE acknowledges an interrupt, if what it does is to take the one that is signalled to it."""
+        """Report an acknowledge by a PE, if it takes the interrupt that is signalled to it."""
         bank = self._shared if self._exists_once >> intid & 1 else self._private[cpu]
         bank.taking = 1 << intid
         found = acknowledge()
         bank.taking = 0
-        # In a GICv2 the bits above an SGI's INTID say who sent it.
+        # In a GICv2 the bits above an SGI's INTID identify the sender.
         if found & INTID_MASK == intid:
             bank.take(cpu, intid)
         return found
@@ -151,7 +150,7 @@ def _always(cpu: int) -> Callable[[int], int]:
 
 
 def _bits(mask: int) -> Iterator[int]:
-    """The numbers of the bits that are set, from the lowest."""
+    """Yield the numbers of the bits that are set, from the lowest."""
     while mask:
         bit = mask & -mask
         yield bit.bit_length() - 1

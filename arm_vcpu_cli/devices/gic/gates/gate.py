@@ -9,7 +9,7 @@ from arm_vcpu_cli.record import Record
 
 
 class Frame(Enum):
-    """Where a register is."""
+    """The kind of place of a register."""
 
     DISTRIBUTOR = "distributor"
     REDISTRIBUTOR = "redistributor"
@@ -23,7 +23,7 @@ class Frame(Enum):
 class RegisterAt(Record):
     """A register as the PE ``cpu`` sees it: ``width`` bytes at ``offset`` in its frame.
 
-    Redistributors have a frame each, which ``offset`` counts in.
+    Each Redistributor has its own frame, which ``offset`` is relative to.
     """
 
     name: str
@@ -34,8 +34,8 @@ class RegisterAt(Record):
 
 
 class Gate(Enum):
-    """What an interrupt passes, in the order in which its signal travels (IHI 0069H, 4.1 to 4.8; IHI 0048B, 3.2): from
-    the timer through the GIC to the PE."""
+    """The gates that an interrupt passes, in the order in which its signal travels (IHI 0069H, 4.1 to 4.8; IHI 0048B,
+    3.2): from the timer through the GIC to the PE."""
 
     TIMER_OFF = "ENABLE"
     """The timer is off."""
@@ -46,33 +46,34 @@ class Gate(Enum):
     DEVICE_MASKED = "IMSC"
     """The device masks all of its own sources."""
     TRIGGER = "ICFGR"
-    """The line is up and the interrupt is edge-triggered: its edge is past."""
+    """The line is asserted, but the interrupt is edge-triggered and its edge is past."""
     ENABLE = "ISENABLER"
     """The interrupt is not enabled."""
     DISTRIBUTOR = "GICD_CTLR"
     """The Distributor forwards no group at all."""
     GROUP = "IGROUPR"
-    """It is in a group that the Distributor, or the CPU interface, does not forward, though it does the other one."""
+    """It is in a group that the Distributor, or the CPU interface, does not forward, although it forwards the other
+    one."""
     NOT_ENDED = "EOIR"
     """It is active: a PE has acknowledged it, and has neither dropped its priority nor deactivated it."""
     NOT_DEACTIVATED = "DIR"
     """It is active, though its priority was dropped: EOImode 1, or the end of another interrupt was written."""
     ASLEEP = "GICR_WAKER"
-    """The Redistributor presents nothing to a PE that it takes for asleep."""
+    """The Redistributor presents nothing to a PE that it considers asleep."""
     ROUTE = "IROUTER"
-    """It goes to no PE."""
+    """It is routed to no PE."""
     PE_OFF = "power"
-    """It goes to a PE that is switched off."""
+    """It is routed to a PE that is switched off."""
     INTERFACE = "IGRPEN"
     """The CPU interface does not signal its group."""
     PRIORITY = "IPRIORITYR"
-    """Its priority is the lowest there is, which no priority mask lets through."""
+    """Its priority is the lowest, which every priority mask blocks."""
     MASK = "PMR"
     """Its priority is not higher than the priority mask."""
     RUNNING = "RPR"
     """Its priority is not higher than the running priority: another interrupt has not been ended."""
     BEHIND = "HPPIR"
-    """A pending interrupt of a better priority is presented in its place, and is not signalled."""
+    """A pending interrupt of a higher priority is presented in its place, and is not signalled."""
     MASKED = "PSTATE"
     """The PE masks IRQ or FIQ."""
 
@@ -98,10 +99,10 @@ class Closed(Record):
 
 
 class Pending(Record):
-    """An interrupt, and what holds it back on its way through the GIC, the first gate first; nothing does if ``closed``
-    is empty.
+    """An interrupt, and the gates that hold it back on its way through the GIC, the first gate first; none if
+    ``closed`` is empty.
 
-    ``cpu`` is the PE that it goes to, None if there is none. ``fiq``: it is signalled as FIQ, else as IRQ.
+    ``cpu`` is the PE that it is routed to, None if there is none. ``fiq``: it is signalled as FIQ, else as IRQ.
     """
 
     intid: int

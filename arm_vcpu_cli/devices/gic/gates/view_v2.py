@@ -1,4 +1,4 @@
-"""A GICv2 as its registers show it (IHI 0048B, chapter 4)."""
+"""A GICv2 as seen through its registers (IHI 0048B, chapter 4)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _INTERFACE: Final = MappingProxyType(
 
 
 class GicV2View(GicView):
-    """The GIC as a guest can read it, but for who has sent an active SGI, which only its acknowledge tells."""
+    """The GIC as a guest can read it, plus the senders of active SGIs, which only their acknowledges reveal."""
 
     uses_group1 = False
 
@@ -33,48 +33,48 @@ class GicV2View(GicView):
         super().__init__(typer.CPUNumber + 1, (typer.ITLinesNumber + 1) * WORD_BITS)
 
     def read(self, register: RegisterAt) -> int:
-        """The value of a register."""
+        """Return the value of a register."""
         gic, cpu = self._gic, register.cpu
         frame = gic.cpu_interface(cpu) if register.frame is Frame.CPU_INTERFACE else gic.distributor(cpu)
         return frame.read(register.offset, register.width)
 
     def interrupt_register(self, base: int, cpu: int, intid: int, bits: int = 1) -> RegisterAt:
-        """GICD_ISENABLER<n> and the like."""
+        """Return GICD_ISENABLER<n> or a similar register."""
         offset = base + intid * bits // WORD_BITS * 4
         return RegisterAt(DISTRIBUTOR.name(offset, 4), Frame.DISTRIBUTOR, cpu, offset)
 
     def priority_register(self, cpu: int, intid: int) -> RegisterAt:
-        """The byte of GICD_IPRIORITYR<n>."""
+        """Return the byte of GICD_IPRIORITYR<n>."""
         offset = IPRIORITYR + intid
         return RegisterAt(DISTRIBUTOR.name(offset, 1), Frame.DISTRIBUTOR, cpu, offset, 1)
 
     def control(self) -> RegisterAt:
-        """GICD_CTLR."""
+        """Return GICD_CTLR."""
         return _CONTROL
 
     def interface(self, name: str, cpu: int) -> RegisterAt:
-        """GICC_PMR and the like."""
+        """Return GICC_PMR or a similar register."""
         return RegisterAt(f"GICC_{name}", Frame.CPU_INTERFACE, cpu, _INTERFACE[name])
 
     def group_enable(self, cpu: int, group1: bool) -> tuple[RegisterAt, int]:
-        """GICC_CTLR.EnableGrp0 and EnableGrp1."""
+        """Return GICC_CTLR with EnableGrp0 or EnableGrp1."""
         bit = GiccCtlr.of(EnableGrp1=1) if group1 else GiccCtlr.of(EnableGrp0=1)
         return self.interface("CTLR", cpu), int(bit)
 
     def end_register(self, cpu: int, group1: bool) -> RegisterAt:  # noqa: ARG002
-        """GICC_EOIR, for both groups."""
+        """Return GICC_EOIR, for both groups."""
         return self.interface("EOIR", cpu)
 
     def end_value(self, cpu: int, intid: int) -> int:
-        """The INTID, and above it the PE that sent an SGI (4.4.5)."""
+        """Return the INTID, and above it the PE that sent an SGI (4.4.5)."""
         return intid | self._gic.sender(cpu, intid) << CPUID
 
     def active_priorities(self, cpu: int, group1: bool) -> RegisterAt:
-        """GICC_APR0 or GICC_NSAPR0."""
+        """Return GICC_APR0 or GICC_NSAPR0."""
         return self.interface("NSAPR0" if group1 else "APR0", cpu)
 
     def eoi_mode(self, cpu: int) -> bool:
-        """GICC_CTLR.EOImode."""
+        """Return GICC_CTLR.EOImode."""
         return bool(self._interface_control(cpu).EOImode)
 
     def binary_point(self, cpu: int, group1: bool) -> RegisterAt:
@@ -82,7 +82,7 @@ class GicV2View(GicView):
         return self.interface("ABPR" if self._has_own_point(cpu, group1) else "BPR", cpu)
 
     def group_mask(self, cpu: int, group1: bool) -> int:
-        """By GICC_BPR and GICC_ABPR (3.3.3)."""
+        """Return the mask by GICC_BPR and GICC_ABPR (3.3.3)."""
         lowest = MIN_BPR1 if self._has_own_point(cpu, group1) else MIN_BPR0
         return PRIORITY_MASK & PRIORITY_MASK << self.read(self.binary_point(cpu, group1)) - lowest
 
@@ -90,27 +90,27 @@ class GicV2View(GicView):
         return group1 and not self._interface_control(cpu).CBPR
 
     def signals_as_fiq(self, cpu: int, group1: bool) -> bool:
-        """Group 0 is, with GICC_CTLR.FIQEn (4.4.1)."""
+        """Return whether it is Group 0 with GICC_CTLR.FIQEn (4.4.1)."""
         return not group1 and bool(self._interface_control(cpu).FIQEn)
 
     def sleeps(self, cpu: int) -> RegisterAt | None:  # noqa: ARG002
-        """Nobody does."""
+        """Return None: a GICv2 does not know sleeping PEs."""
         return None
 
     def route(self, intid: int) -> RegisterAt:
-        """The byte of GICD_ITARGETSR<n>."""
+        """Return the byte of GICD_ITARGETSR<n>."""
         offset = ITARGETSR + intid
         return RegisterAt(DISTRIBUTOR.name(offset, 1), Frame.DISTRIBUTOR, 0, offset, 1)
 
     def targets(self, intid: int) -> tuple[int, ...]:
-        """Those in its list. A single PE has all shared interrupts (4.3.12)."""
+        """Return the PEs in its list. A single PE has all shared interrupts (4.3.12)."""
         if self.cpus == 1:
             return (0,)
         mask = self.read(self.route(intid))
         return tuple(cpu for cpu in range(self.cpus) if mask >> cpu & 1)
 
     def route_to(self, intid: int, cpu: int) -> int:  # noqa: ARG002
-        """A list of one."""
+        """Return a list of one."""
         return 1 << cpu
 
     def _interface_control(self, cpu: int) -> GiccCtlr:

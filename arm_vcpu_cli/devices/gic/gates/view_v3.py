@@ -1,4 +1,4 @@
-"""A GICv3 as its registers show it (IHI 0069H, chapter 12)."""
+"""A GICv3 as seen through its registers (IHI 0069H, chapter 12)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class GicV3View(GicView):
     def __init__(self, gic: GicV3) -> None:
         self._gic = gic
         typer = GicdTyper(gic.distributor.read(GICD_TYPER, 4))
-        # The last Redistributor says that it is.
+        # The last Redistributor is marked as such.
         self._affinities: list[int] = []
         last = 0
         while not last:
@@ -43,7 +43,7 @@ class GicV3View(GicView):
         super().__init__(len(self._affinities), (typer.ITLinesNumber + 1) * WORD_BITS)
 
     def read(self, register: RegisterAt) -> int:
-        """The value of a register."""
+        """Return the value of a register."""
         if register.frame is Frame.SYSTEM:
             value = self._gic.cpu_interface(register.cpu).read(lookup(register.name))
             if value is None:
@@ -55,45 +55,45 @@ class GicV3View(GicView):
         return self._gic.distributor.read(register.offset, register.width)
 
     def interrupt_register(self, base: int, cpu: int, intid: int, bits: int = 1) -> RegisterAt:
-        """GICR_ISENABLER0 and the like, and GICD_ISENABLER<n>."""
+        """Return GICR_ISENABLER0 or a similar register, or GICD_ISENABLER<n>."""
         offset = base + intid * bits // WORD_BITS * 4
         if intid < FIRST_SPI:
             return RegisterAt(SGI_BASE.name(offset, 4), Frame.REDISTRIBUTOR, cpu, FRAME_SIZE + offset)
         return RegisterAt(DISTRIBUTOR.name(offset, 4), Frame.DISTRIBUTOR, cpu, offset)
 
     def priority_register(self, cpu: int, intid: int) -> RegisterAt:
-        """The byte of GICR_IPRIORITYR<n> or GICD_IPRIORITYR<n>."""
+        """Return the byte of GICR_IPRIORITYR<n> or GICD_IPRIORITYR<n>."""
         offset = IPRIORITYR + intid
         if intid < FIRST_SPI:
             return RegisterAt(SGI_BASE.name(offset, 1), Frame.REDISTRIBUTOR, cpu, FRAME_SIZE + offset, 1)
         return RegisterAt(DISTRIBUTOR.name(offset, 1), Frame.DISTRIBUTOR, cpu, offset, 1)
 
     def control(self) -> RegisterAt:
-        """GICD_CTLR."""
+        """Return GICD_CTLR."""
         return _CONTROL
 
     def interface(self, name: str, cpu: int) -> RegisterAt:
-        """ICC_PMR_EL1 and the like."""
+        """Return ICC_PMR_EL1 or a similar register."""
         return RegisterAt(f"ICC_{name}_EL1", Frame.SYSTEM, cpu, width=8)
 
     def group_enable(self, cpu: int, group1: bool) -> tuple[RegisterAt, int]:
-        """ICC_IGRPEN0_EL1 or ICC_IGRPEN1_EL1."""
+        """Return ICC_IGRPEN0_EL1 or ICC_IGRPEN1_EL1."""
         return self.interface(f"IGRPEN{int(group1)}", cpu), 1
 
     def end_register(self, cpu: int, group1: bool) -> RegisterAt:
-        """ICC_EOIR0_EL1 or ICC_EOIR1_EL1."""
+        """Return ICC_EOIR0_EL1 or ICC_EOIR1_EL1."""
         return self.interface(f"EOIR{int(group1)}", cpu)
 
     def end_value(self, cpu: int, intid: int) -> int:  # noqa: ARG002
-        """The INTID alone."""
+        """Return the INTID."""
         return intid
 
     def active_priorities(self, cpu: int, group1: bool) -> RegisterAt:
-        """ICC_AP0R0_EL1 or ICC_AP1R0_EL1."""
+        """Return ICC_AP0R0_EL1 or ICC_AP1R0_EL1."""
         return self.interface(f"AP{int(group1)}R0", cpu)
 
     def eoi_mode(self, cpu: int) -> bool:
-        """ICC_CTLR_EL1.EOImode."""
+        """Return ICC_CTLR_EL1.EOImode."""
         return bool(self._interface_control(cpu).EOImode)
 
     def binary_point(self, cpu: int, group1: bool) -> RegisterAt:
@@ -101,7 +101,7 @@ class GicV3View(GicView):
         return self.interface(f"BPR{int(self._has_own_point(cpu, group1))}", cpu)
 
     def group_mask(self, cpu: int, group1: bool) -> int:
-        """By ICC_BPR0_EL1 and ICC_BPR1_EL1 (4.8.2)."""
+        """Return the mask by ICC_BPR0_EL1 and ICC_BPR1_EL1 (4.8.2)."""
         lowest = MIN_BPR1 if self._has_own_point(cpu, group1) else MIN_BPR0
         return PRIORITY_MASK & PRIORITY_MASK << self.read(self.binary_point(cpu, group1)) - lowest
 
@@ -109,20 +109,21 @@ class GicV3View(GicView):
         return group1 and not self._interface_control(cpu).CBPR
 
     def signals_as_fiq(self, cpu: int, group1: bool) -> bool:  # noqa: ARG002
-        """Group 0 is, in one Security state (4.6.2)."""
+        """Return whether it is Group 0, as in one Security state (4.6.2)."""
         return not group1
 
     def sleeps(self, cpu: int) -> RegisterAt | None:
-        """GICR_WAKER."""
+        """Return GICR_WAKER."""
         waker = RegisterAt("GICR_WAKER", Frame.REDISTRIBUTOR, cpu, WAKER)
         return waker if GicrWaker(self.read(waker)).ProcessorSleep else None
 
     def route(self, intid: int) -> RegisterAt:
-        """GICD_IROUTER<n>."""
+        """Return GICD_IROUTER<n>."""
         return RegisterAt(f"GICD_IROUTER{intid}", Frame.DISTRIBUTOR, 0, IROUTER + IROUTER_SIZE * intid, IROUTER_SIZE)
 
     def targets(self, intid: int) -> tuple[int, ...]:
-        """The PE that is named. With IRM those that take part: they are awake and have the group enabled (2.3.2)."""
+        """Return the PE that it names. With IRM, return the participating ones: awake and with the group enabled
+        (2.3.2)."""
         route = GicdIrouter(self.read(self.route(intid)))
         if not route.IRM:
             named = int(route.replace(IRM=0))
@@ -133,7 +134,7 @@ class GicV3View(GicView):
         return next(((cpu,) for cpu in taking), everybody)
 
     def route_to(self, intid: int, cpu: int) -> int:  # noqa: ARG002
-        """The affinity of the PE."""
+        """Return the affinity of the PE."""
         return self._affinities[cpu]
 
     def _signals(self, cpu: int, group1: bool) -> bool:

@@ -1,7 +1,8 @@
-"""The way of an interrupt through a GIC, gate by gate: which of them are closed, in the order in which it meets them.
+"""Follows an interrupt through a GIC, gate by gate, and reports the closed ones in their order.
 
-What opens a gate is as near to what a guest means as its registers tell: where one group is enabled and the interrupt
-is of the other, the group that the CPU interface signals decides which of the two is taken for the mistake.
+The suggested way to open a gate is as close to the guest's intention as its registers show: if one group is enabled and
+the interrupt is in the other, the group that the CPU interface signals decides which of the two is considered the
+mistake.
 """
 
 from __future__ import annotations
@@ -19,21 +20,21 @@ from arm_vcpu_cli.record import replace
 
 _LET_ALL_PASS: Final = 0xFF
 _USUAL_PRIORITY: Final = 0xA0
-"""What most guests give their interrupts; any but the lowest would do."""
+"""The priority that most guests give their interrupts; any but the lowest would do."""
 _NOBODY: Final[frozenset[int]] = frozenset()
 
 
 def pending_interrupts(view: GicView, off: Collection[int] = _NOBODY) -> list[Pending]:
-    """All pending interrupts, each with what holds it back: those of each PE first, then the shared ones. The PEs
-    ``off`` are switched off."""
+    """Return all pending interrupts, each with the gates that hold it back: those of each PE first, then the shared
+    ones. The PEs ``off`` are switched off."""
     found = [follow(view, intid, cpu, off) for cpu in range(view.cpus) for intid in view.private(ISPENDR, cpu)]
     return found + [follow(view, intid, 0, off) for intid in view.shared(ISPENDR)]
 
 
 def follow(view: GicView, intid: int, cpu: int, off: Collection[int] = _NOBODY) -> Pending:
-    """What holds an interrupt back, or would if it were pending; ``cpu`` is the PE of a private one.
+    """Return the gates that hold an interrupt back, or would if it were pending; ``cpu`` is the PE of a private one.
 
-    Of several PEs that it may go to, it is the one where it gets furthest.
+    If it may go to several PEs, use the one where it gets furthest.
     """
     if intid < FIRST_SPI:
         return _follow_to(view, intid, cpu, off)
@@ -44,7 +45,7 @@ def follow(view: GicView, intid: int, cpu: int, off: Collection[int] = _NOBODY) 
 def _follow_to(view: GicView, intid: int, cpu: int | None, off: Collection[int]) -> Pending:
     here = cpu or 0
     closed = list(_at_the_distributor(view, intid, cpu))
-    # What comes behind is looked at with the group that the interrupt has once these are open.
+    # The gates behind these are examined with the group that the interrupt has once these are open.
     moved = any(each.gate is Gate.GROUP and each.opener != view.control() for each in closed)
     group1 = view.is_group1(here, intid) is not moved
     closed += _at_the_pe(view, intid, cpu, off, group1)
@@ -78,7 +79,7 @@ def _at_the_distributor(view: GicView, intid: int, cpu: int | None) -> Iterator[
 
 
 def _enable(group1: bool) -> int:
-    """The bit of GICD_CTLR, in which both versions have it alike."""
+    """Return the bit of GICD_CTLR, which is the same in both versions."""
     return int(GicdCtlr.of(EnableGrp1=1) if group1 else GicdCtlr.of(EnableGrp0=1))
 
 
@@ -88,13 +89,14 @@ def _signals(view: GicView, cpu: int, group1: bool) -> bool:
 
 
 def _wanted_groups(view: GicView, cpu: int | None, group1: bool) -> int:
-    """What GICD_CTLR is to enable: what the CPU interface signals, or else the group that guests use."""
+    """Return the groups that GICD_CTLR should enable: those that the CPU interface signals, or else the group that
+    guests use."""
     signalled = [group for group in (False, True) if cpu is not None and _signals(view, cpu, group)]
     return sum(_enable(group) for group in signalled or [group1 or view.uses_group1])
 
 
 def _wrong_group(view: GicView, intid: int, cpu: int | None, control: RegisterAt) -> Closed:
-    """The Distributor forwards the other group only: that, or the group of the interrupt, is the mistake."""
+    """The Distributor forwards only the other group: either that, or the group of the interrupt, is the mistake."""
     here = cpu or 0
     group1 = view.is_group1(here, intid)
     register = view.interrupt_register(IGROUPR, here, intid)
@@ -110,7 +112,7 @@ def _other_group(view: GicView, intid: int, register: RegisterAt, group1: bool) 
 
 
 def _active(view: GicView, intid: int, cpu: int) -> Closed:
-    """An interrupt that is active is not signalled again before it has ended: which write is missing?"""
+    """Return the missing write: an active interrupt is not signalled again before it has ended."""
     register = view.interrupt_register(ISACTIVER, cpu, intid)
     value = view.read(register)
     taker = cpu if intid < FIRST_SPI or _is_dropped(view, intid, cpu) is False else _taker(view, intid, cpu)
@@ -123,7 +125,7 @@ def _active(view: GicView, intid: int, cpu: int) -> Closed:
         return Closed(Gate.NOT_DEACTIVATED, register, value, opener, write, culprit=intid)
     running = _running(view, taker)
     if running is not None and running.culprit != intid:
-        # What has preempted it has to end first.
+        # An interrupt that has preempted it must end first.
         return running
     group1 = _running_group1(view, taker)
     opener = view.end_register(taker, group1)
@@ -131,13 +133,13 @@ def _active(view: GicView, intid: int, cpu: int) -> Closed:
 
 
 def _taker(view: GicView, intid: int, cpu: int) -> int:
-    """The PE that has acknowledged a shared interrupt, as far as its active priorities tell."""
+    """Return the PE that has acknowledged a shared interrupt, as far as its active priorities show."""
     takers = (other for other in range(view.cpus) if not _is_dropped(view, intid, other))
     return next(takers, cpu)
 
 
 def _is_dropped(view: GicView, intid: int, cpu: int) -> bool:
-    """Whether a PE has no active priority that an interrupt could have."""
+    """Return whether a PE has no active priority that an interrupt could have."""
     return not _active_priorities(view, cpu, view.is_group1(cpu, intid)) & _priority_bit(view, intid, cpu)
 
 
@@ -169,7 +171,7 @@ def _unreachable(view: GicView, intid: int, cpu: int | None, off: Collection[int
     on = next((each for each in range(view.cpus) if each not in off), 0)
     gate = Gate.ROUTE if cpu is None else Gate.PE_OFF
     if intid < FIRST_SPI:
-        # Only the PE itself can have it.
+        # Only the PE itself can hold it.
         return Closed(gate, view.interrupt_register(ISPENDR, cpu or 0, intid), 0, None)
     route = view.route(intid)
     return Closed(gate, route, view.read(route), route, view.route_to(intid, on))
@@ -202,7 +204,7 @@ def _blunt(view: GicView, cpu: int, group1: bool, running: Closed, priority: int
 
 
 def _not_signalled(view: GicView, intid: int, cpu: int, group1: bool) -> Closed:
-    """The CPU interface does not signal the group: where it does the other one, and the Distributor forwards that, the
+    """The CPU interface does not signal the group: if it signals the other one, and the Distributor forwards that, the
     interrupt is in the wrong group."""
     register, bit = view.group_enable(cpu, group1)
     value = view.read(register)
@@ -213,8 +215,8 @@ def _not_signalled(view: GicView, intid: int, cpu: int, group1: bool) -> Closed:
 
 
 def _running(view: GicView, cpu: int) -> Closed | None:
-    """What a PE handles, and the write that ends it; None if it is idle. ``culprit`` is None where active priorities
-    are set and no interrupt is active."""
+    """Return the interrupt that a PE handles, and the write that ends it; None if it is idle. ``culprit`` is None if
+    active priorities are set and no interrupt is active."""
     register = view.interface("RPR", cpu)
     value = view.read(register)
     if value == IDLE:
@@ -222,7 +224,7 @@ def _running(view: GicView, cpu: int) -> Closed | None:
     group1 = _running_group1(view, cpu)
     active = [intid for intid in view.active(cpu) if view.is_group1(cpu, intid) is group1]
     mask = view.group_mask(cpu, group1)
-    # Priorities and binary points may have been changed since it was acknowledged.
+    # Priorities and binary points may have changed since it was acknowledged.
     culprit = next((intid for intid in active if view.priority(cpu, intid) & mask == value), next(iter(active), None))
     if culprit is None:
         opener = view.active_priorities(cpu, group1)
@@ -235,14 +237,15 @@ def _running(view: GicView, cpu: int) -> Closed | None:
 
 
 def _running_group1(view: GicView, cpu: int) -> bool:
-    """Whether the highest active priority is one of Group 1."""
+    """Return whether the highest active priority is in Group 1."""
     active0, active1 = (_active_priorities(view, cpu, group1) for group1 in (False, True))
     highest = (active0 | active1) & -(active0 | active1)
     return not active0 & highest
 
 
 def _behind(view: GicView, intid: int, cpu: int) -> Iterator[Closed]:
-    """A CPU interface is presented the best pending interrupt only, and signals that one or none."""
+    """Yield a closed gate if another interrupt is presented: a CPU interface is presented only the best pending
+    interrupt, and signals that one or none."""
     rank = (view.priority(cpu, intid), intid)
     shared = (other for other in view.shared(ISPENDR) if cpu in view.targets(other))
     for other in (*view.private(ISPENDR, cpu), *shared):

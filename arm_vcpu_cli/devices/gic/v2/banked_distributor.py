@@ -47,11 +47,11 @@ _BANKED: Final = frozenset(
     )
     for offset in range(base, base + size)
 )
-"""The offsets at which each PE has registers of its own (4.1): those of its private interrupts."""
+"""The offsets of banked registers (4.1): those of each PE's private interrupts."""
 
 
 def shared_frame(forwarding: Forwarding) -> RegisterFrame:
-    """The registers that all PEs see alike."""
+    """Return the registers that are the same for all PEs."""
     constants = {
         GICD_TYPER: int(
             GicdTyperV2.of(CPUNumber=len(forwarding.pes) - 1, ITLinesNumber=(len(forwarding.targets) - 1) // FIRST_SPI)
@@ -87,7 +87,7 @@ def shared_frame(forwarding: Forwarding) -> RegisterFrame:
 
 
 class _PrivateRegisters(BankRegisters):
-    """The registers of a PE's private interrupts. SGIs have pending bits of their own, by sender, and stay enabled."""
+    """The registers of a PE's private interrupts. SGIs have pending bits for each sender, and stay enabled."""
 
     def __init__(self, forwarding: Forwarding, cpu: int) -> None:
         pe = forwarding.pes[cpu]
@@ -96,7 +96,7 @@ class _PrivateRegisters(BankRegisters):
         self._takens = pe.takens
 
     def _set_active(self, offset: int, value: int) -> None:
-        """An SGI that is made active counts as sent by the PE that does it, as in KVM: no other sender is known."""
+        """Make SGIs active as if sent by the PE itself, as in KVM: no other sender is known."""
         fresh = self._bits(offset, value) & SGIS & ~self._bank.active
         for intid in range(fresh.bit_length()):
             if fresh >> intid & 1:
@@ -105,11 +105,11 @@ class _PrivateRegisters(BankRegisters):
 
 
 class Distributor:
-    """The frame GICD as the PE ``cpu`` sees it; ``shared`` is what all PEs see alike.
+    """The frame GICD as the PE ``cpu`` sees it; ``shared`` is the same for all PEs.
 
-    Without the Security Extensions: NSACR and GICD_SGIR.NSATT are RES0. GICD_ITARGETSR0 to 7 say which PE is reading;
-    of a single PE all are RAZ/WI (4.3.12). 32-bit accesses, bytes for IPRIORITYR, ITARGETSR, CPENDSGIR and SPENDSGIR;
-    for all others see :class:`~.frame.RegisterFrame`.
+    Without the Security Extensions: NSACR and GICD_SGIR.NSATT are RES0. GICD_ITARGETSR0 to 7 identify the PE that
+    reads; with a single PE all are RAZ/WI (4.3.12). 32-bit accesses, bytes for IPRIORITYR, ITARGETSR, CPENDSGIR and
+    SPENDSGIR; for all others see :class:`~.frame.RegisterFrame`.
     """
 
     kind: Final = "gicv2-distributor"
@@ -129,7 +129,7 @@ class Distributor:
         own.add(SGIR, _SGI_SIZE, 1, partial(self._read_sources, 1), partial(self._write_sources, 1))
 
     def read(self, offset: int, width: int) -> int:
-        """``width`` bytes at ``offset``."""
+        """Return ``width`` bytes at ``offset``."""
         return (self._own if offset in _BANKED else self._shared).read(offset, width)
 
     def write(self, offset: int, width: int, value: int) -> None:
@@ -137,11 +137,11 @@ class Distributor:
         (self._own if offset in _BANKED else self._shared).write(offset, width, value)
 
     def register_name(self, offset: int, width: int) -> str:
-        """``GICD_ISENABLER1``; see :class:`~arm_vcpu_cli.devices.naming.NamedRegisters`."""
+        """Return ``GICD_ISENABLER1``; see :class:`~arm_vcpu_cli.devices.naming.NamedRegisters`."""
         return DISTRIBUTOR.name(offset, width)
 
     def register_meaning(self, offset: int, width: int, value: int) -> str:
-        """``INTID 33``; see :class:`~arm_vcpu_cli.devices.naming.NamedRegisters`."""
+        """Return ``INTID 33``; see :class:`~arm_vcpu_cli.devices.naming.NamedRegisters`."""
         return DISTRIBUTOR.meaning(offset, width, value)
 
     def _write_sgi(self, offset: int, value: int) -> None:
@@ -151,7 +151,7 @@ class Distributor:
             self._write_sources(4, offset, value)
 
     def _read_sources(self, width: int, offset: int) -> int:
-        """CPENDSGIR and SPENDSGIR read alike; GICD_SGIR is write-only."""
+        """Read CPENDSGIR and SPENDSGIR, which have the same value; GICD_SGIR is write-only."""
         if offset < CPENDSGIR:
             return 0
         first = offset % SGI_REGISTERS_SIZE

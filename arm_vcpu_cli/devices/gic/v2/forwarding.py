@@ -1,4 +1,4 @@
-"""The interrupts of a GICv2: who sent the SGIs, where SPIs go, and their states (IHI 0048B, 3.2).
+"""The interrupts of a GICv2: the senders of SGIs, the targets of SPIs, and their states (IHI 0048B, 3.2).
 
 The Distributor's registers change these states, and the CPU interfaces take interrupts from here. An interrupt is
 raised in :meth:`~.infrastructure.Infrastructure.set_line`, :meth:`Forwarding.send_sgi` and
@@ -24,8 +24,8 @@ _LIST, _OTHERS, _ITSELF, _ = range(4)
 
 
 class Pe(infrastructure.Pe):
-    """A PE, and where its SGIs come from: ``sources`` are for each SGI the PEs that it is pending from, a bit each,
-    ``takens`` the PE that sent the one that is active."""
+    """A PE, and the senders of its SGIs: ``sources`` has for each SGI a bit for each PE that it is pending from,
+    ``takens`` the PE that sent the active one."""
 
     __slots__ = ("sources", "takens")
 
@@ -37,10 +37,10 @@ class Pe(infrastructure.Pe):
 
 
 class Forwarding(Infrastructure[Pe]):
-    """The interrupts of ``cpus`` PEs with ``spis`` shared ones. ValueError if there are too many.
+    """The interrupts of ``cpus`` PEs with ``spis`` shared ones. Raises ValueError if there are too many.
 
     SGIs are always enabled, which is IMPLEMENTATION DEFINED (4.3.5), as in the GIC-400 and in QEMU. An active SGI is
-    not signalled again before it has ended, whoever else has sent it. An SPI goes to all PEs in its target list, and
+    not signalled again before it has ended, regardless of the sender. An SPI goes to all PEs in its target list, and
     belongs to the first that acknowledges it (1.4.3, 1-N model). A single PE has all of them.
     """
 
@@ -80,7 +80,8 @@ class Forwarding(Infrastructure[Pe]):
             self.update(cpu)
 
     def change_sources(self, cpu: int, first: int, values: bytes, *, pending: bool) -> None:
-        """Make SGIs from ``first`` on pending for a PE, or no longer, from the PEs in ``values`` (4.3.16, 4.3.17)."""
+        """Make SGIs from ``first`` on pending for a PE, or no longer pending, from the PEs in ``values`` (4.3.16,
+        4.3.17)."""
         pe = self.pes[cpu]
         for intid, value in enumerate(values, first):
             if pending:
@@ -92,11 +93,11 @@ class Forwarding(Infrastructure[Pe]):
 
     @staticmethod
     def _latch_sgis(pe: Pe) -> None:
-        """An SGI is pending while anybody's is."""
+        """Make an SGI pending while it is pending from any PE."""
         pe.bank.latch = pe.bank.latch & ~SGIS | sum(1 << intid for intid, mask in enumerate(pe.sources) if mask)
 
     def sender(self, cpu: int, intid: int) -> int:
-        """The lowest PE that has sent a pending SGI, 0 for other interrupts: what CPUID shows."""
+        """Return the lowest PE that has sent a pending SGI, 0 for other interrupts, as shown in CPUID."""
         if intid >= FIRST_PPI:
             return 0
         sources = self.pes[cpu].sources[intid]
@@ -105,8 +106,8 @@ class Forwarding(Infrastructure[Pe]):
     # From acknowledge to end ---------------------------------------------------------------------------------------
 
     def activate(self, cpu: int, intid: int) -> int:
-        """The PE acknowledges a pending interrupt: it becomes active, and stays pending only if its input is still
-        asserted, or an SGI if another PE has sent it too. What GICC_IAR says: the INTID, and the sender above it."""
+        """Acknowledge a pending interrupt: it becomes active, and stays pending only if its input is still asserted, or
+        if it is an SGI that another PE has sent too. Returns GICC_IAR: the INTID, and the sender above it."""
         bit = 1 << intid
         if intid >= FIRST_SPI:
             shared = self.spis
@@ -136,8 +137,8 @@ class Forwarding(Infrastructure[Pe]):
         return said
 
     def deactivate(self, cpu: int, intid: int, sender: int) -> None:
-        """The PE ends an interrupt that exists; one that is not active stays as it is, and so does the SGI of another
-        sender than ``sender``."""
+        """End an interrupt that exists; one that is not active stays as it is, and so does an SGI of a sender other
+        than ``sender``."""
         bit = 1 << intid
         if intid >= FIRST_SPI:
             self.spis.active &= ~bit
@@ -154,18 +155,18 @@ class Forwarding(Infrastructure[Pe]):
         self.update(cpu)
 
     def group1(self, cpu: int, intid: int) -> bool:
-        """Whether an interrupt that exists is of Group 1."""
+        """Return whether an interrupt that exists is in Group 1."""
         return bool((self.pes[cpu].bank if intid < FIRST_SPI else self.spis).group >> intid & 1)
 
-    # Where SPIs go -------------------------------------------------------------------------------------------------
+    # Targets of SPIs -----------------------------------------------------------------------------------------------
 
     def target(self, intid: int) -> int:
-        """The first PE that a shared interrupt goes to, -1 if none."""
+        """Return the first PE that a shared interrupt is routed to, -1 if there is none."""
         members = self._members[self.targets[intid]]
         return members[0] if members else NOWHERE
 
     def update_shared(self, intid: int) -> None:
-        """Present the best interrupt to all PEs that a shared interrupt goes to."""
+        """Present the best interrupt to all PEs that a shared interrupt is routed to."""
         members = self._members[self.targets[intid]]
         if members:
             for cpu in members:
@@ -189,7 +190,7 @@ class Forwarding(Infrastructure[Pe]):
     # The state as plain data ---------------------------------------------------------------------------------------
 
     def save(self) -> dict[str, object]:
-        """All interrupts, and what GICD_CTLR enables."""
+        """Return all interrupts, and GICD_CTLR's enables."""
         return {
             "enable0": int(self.enable0),
             "enable1": int(self.enable1),
@@ -201,7 +202,7 @@ class Forwarding(Infrastructure[Pe]):
         }
 
     def load(self, saved: Saved) -> None:
-        """Load what :meth:`save` returned. ValueError if it is for other numbers of interrupts and PEs."""
+        """Load what :meth:`save` returned. Raises ValueError if it is for other numbers of interrupts and PEs."""
         enable0, enable1 = bool(saved.number("enable0", 1)), bool(saved.number("enable1", 1))
         targets = bytes(saved.numbers("targets", len(self.targets), self.everybody))
         for pe, private in zip(self.pes, saved.parts("private", len(self.pes)), strict=True):

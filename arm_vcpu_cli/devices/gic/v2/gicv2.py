@@ -17,9 +17,9 @@ from arm_vcpu_cli.devices.gic.v2.mmio_interface import CpuInterface
 from arm_vcpu_cli.devices.irq import IrqLine
 
 DISTRIBUTOR_SIZE: Final = 0x1000
-"""Bytes of the Distributor; what lies behind in a larger window is RAZ/WI."""
+"""The size of the Distributor in bytes; the rest of a larger window is RAZ/WI."""
 CPU_INTERFACE_SIZE: Final = 0x2000
-"""Bytes of a CPU interface: the second page has GICC_DIR."""
+"""The size of a CPU interface in bytes: the second page has GICC_DIR."""
 DEFAULT_SPIS: Final = 256
 """INTIDs 32 to 287."""
 
@@ -27,8 +27,8 @@ DEFAULT_SPIS: Final = 256
 class GicV2:
     """A GIC without the Security Extensions, for up to 8 PEs, numbered from 0.
 
-    ``signal(cpu, irq, fiq)`` is called whenever an output of a PE's CPU interface changes; both are low at first.
-    ValueError: no PEs or more than 8, or more SPIs than there are INTIDs.
+    ``signal(cpu, irq, fiq)`` is called whenever an output of a PE's CPU interface changes; both are low initially.
+    Raises ValueError for no PEs or more than 8, or more SPIs than there are INTIDs.
     """
 
     def __init__(self, cpus: int, *, spis: int = DEFAULT_SPIS, signal: Signal) -> None:
@@ -38,49 +38,49 @@ class GicV2:
         self._interfaces = tuple(CpuInterface(cpu, forwarding, signal) for cpu in range(cpus))
         self._watcher: InterruptWatcher | None = None
         self.watched_by: Watch | None = None
-        """What makes the steps that it is watched for."""
+        """The watch that reports the steps of interrupts."""
         self._wrap: LineWrapper = unwrapped
 
     def distributor(self, cpu: int) -> Distributor:
-        """The Distributor as a PE sees it."""
+        """Return the Distributor as a PE sees it."""
         return self._distributors[cpu]
 
     def cpu_interface(self, cpu: int) -> CpuInterface:
-        """The CPU interface of a PE, which each sees at the same address."""
+        """Return the CPU interface of a PE, which each sees at the same address."""
         return self._interfaces[cpu]
 
     def spi(self, intid: int) -> IrqLine:
-        """The input of a shared interrupt, INTID 32 and up; ValueError if there is no such SPI."""
+        """Return the input of a shared interrupt, INTID 32 and up. Raises ValueError if there is no such SPI."""
         if intid < FIRST_SPI or not self._forwarding.exists(intid):
             raise ValueError(f"INTID {intid} is not an SPI of this GIC")
         return self._wrap(-1, intid, partial(self._forwarding.set_line, self._forwarding.spis, 0, intid))
 
     def ppi(self, cpu: int, intid: int) -> IrqLine:
-        """The input of a private interrupt of a PE, INTID 16 to 31; ValueError for others."""
+        """Return the input of a private interrupt of a PE, INTID 16 to 31. Raises ValueError for others."""
         if not FIRST_PPI <= intid < FIRST_SPI:
             raise ValueError(f"INTID {intid} is not a PPI")
         return self._wrap(cpu, intid, partial(self._forwarding.set_line, self._forwarding.pes[cpu].bank, cpu, intid))
 
     def wrap_lines(self, wrap: LineWrapper) -> None:
-        """Have ``wrap`` make the lines that :meth:`spi` and :meth:`ppi` return from now on."""
+        """Make ``wrap`` wrap the lines that :meth:`spi` and :meth:`ppi` return from now on."""
         self._wrap = wrap
 
     def pend(self, cpu: int, intid: int) -> None:
         """Make an interrupt pending without its input, as a write of GICD_ISPENDR does; ``cpu`` is the PE of a PPI.
-        ValueError if there is no such interrupt."""
+        Raises ValueError if there is no such interrupt."""
         if intid < FIRST_PPI or not self._forwarding.exists(intid):
             raise ValueError(f"INTID {intid} has no input")
         self._forwarding.pend(cpu, intid)
 
     def signalled(self, cpu: int) -> int | None:
-        """The INTID that a PE's IRQ or FIQ output is high for, None while both are low: what an acknowledge would
-        return."""
+        """Return the INTID that a PE's IRQ or FIQ output is high for, None while both are low: the result of an
+        acknowledge."""
         output = self._interfaces[cpu].output()
         return None if output is None else output.intid
 
     def sender(self, cpu: int, intid: int) -> int:
-        """The PE that sent the SGI that is active at a PE, 0 for other interrupts: what its acknowledge said above the
-        INTID, and its end has to say again."""
+        """Return the PE that sent the SGI that is active at a PE, 0 for other interrupts: its acknowledge returned it
+        above the INTID, and its end must repeat it."""
         return self._forwarding.pes[cpu].takens[intid] if intid < FIRST_PPI else 0
 
     @property
@@ -89,7 +89,7 @@ class GicV2:
         return False
 
     def enabled_groups(self, cpu: int) -> tuple[bool, bool]:
-        """Whether a PE's CPU interface signals interrupts as IRQ, and as FIQ, at all."""
+        """Return whether a PE's CPU interface signals any interrupts as IRQ, and as FIQ."""
         return self._interfaces[cpu].enabled_groups()
 
     def watch(self, watcher: InterruptWatcher | None) -> None:
@@ -109,20 +109,20 @@ class GicV2:
         """Do nothing: no Redistributor holds interrupts back, so the interface of a waiting PE signals them."""
 
     def restore_wake_request(self, cpu: int, wake: Callable[[], None] | None) -> None:
-        """Do nothing, as :meth:`on_wake_request`."""
+        """Do nothing, as :meth:`on_wake_request` does."""
 
     def reset_interface(self, cpu: int) -> None:
         """Reset the CPU interface of a PE that is switched off or on: it signals nothing."""
         self._interfaces[cpu].reset()
 
     def save(self) -> dict[str, Any]:
-        """The whole state as plain data, with the levels of all inputs."""
+        """Return the whole state as plain data, with the levels of all inputs."""
         return save_controller(self._forwarding, self._interfaces)
 
     def load(self, state: dict[str, Any]) -> None:
-        """Take the state that :meth:`save` gave, of a GIC with as many PEs and SPIs; outputs that differ are signalled.
+        """Restore what :meth:`save` of a GIC with as many PEs and SPIs returned; outputs that differ are signalled.
 
-        Nothing of this is reported to a watcher. ValueError, and nothing changes, if it is something else.
+        Nothing of this is reported to a watcher. Raises ValueError, without a change, for anything else.
         """
         watcher = self._watcher
         self.watch(None)

@@ -45,12 +45,12 @@ _WORD: Final = 0xFFFF_FFFF
 class CpuInterface(Interface[int]):
     """The frame GICC of the PE ``cpu``. ``signal(cpu, irq, fiq)`` is called when one of the two outputs changes.
 
-    It is that of a GIC without the Security Extensions, as is the virtual CPU interface that a guest has under KVM. Its
-    guest, though at Non-secure EL1, sees what otherwise only Secure software does: both groups, all priorities, and
-    GICC_CTLR with AckCtl and FIQEn, of which the one bit EOImode is for both groups. Group 1 is signalled as IRQ, and
-    so is Group 0 unless FIQEn. The interface cannot be bypassed: those bits are RAZ/WI. GICC_ABPR is a register like
-    any other, CBPR or not, as in QEMU. GICC_APR0 has the active priorities of Group 0 and GICC_NSAPR0 those of Group 1,
-    a bit each; the others are RAZ/WI with 32 priorities. 32-bit accesses; all others read as zero and are ignored.
+    It is that of a GIC without the Security Extensions, like the virtual CPU interface of a guest under KVM. Its guest,
+    although at Non-secure EL1, has the view of Secure software: both groups, all priorities, and GICC_CTLR with AckCtl
+    and FIQEn, whose one bit EOImode applies to both groups. Group 1 is signalled as IRQ, and so is Group 0 unless FIQEn
+    is set. The interface cannot be bypassed: those bits are RAZ/WI. GICC_ABPR is an ordinary register regardless of
+    CBPR, as in QEMU. GICC_APR0 has the active priorities of Group 0 and GICC_NSAPR0 those of Group 1, one bit each; the
+    others are RAZ/WI with 32 priorities. 32-bit accesses; all others read as zero and are ignored.
     """
 
     kind: Final = "gicv2-cpu-interface"
@@ -85,7 +85,7 @@ class CpuInterface(Interface[int]):
         }
 
     def read(self, offset: int, width: int) -> int:
-        """``width`` bytes at ``offset``."""
+        """Return ``width`` bytes at ``offset``."""
         reader = self._readers.get(offset)
         return 0 if reader is None or width != 4 else reader()
 
@@ -96,19 +96,19 @@ class CpuInterface(Interface[int]):
             writer(value & _WORD)
 
     def register_name(self, offset: int, width: int) -> str:
-        """``GICC_IAR``; see :class:`~arm_vcpu_cli.devices.naming.NamedRegisters`."""
+        """Return ``GICC_IAR``; see :class:`~arm_vcpu_cli.devices.naming.NamedRegisters`."""
         return CPU_INTERFACE.name(offset, width)
 
     def register_meaning(self, offset: int, width: int, value: int) -> str:
-        """``INTID 33``; see :class:`~arm_vcpu_cli.devices.naming.NamedRegisters`."""
+        """Return ``INTID 33``; see :class:`~arm_vcpu_cli.devices.naming.NamedRegisters`."""
         return CPU_INTERFACE.meaning(offset, width, value)
 
     def enabled_groups(self) -> tuple[bool, bool]:
-        """Whether interrupts are signalled at all as IRQ, and as FIQ."""
+        """Return whether any interrupts are signalled as IRQ, and as FIQ."""
         return self._enable1 or (self._enable0 and not self._fiq0), self._enable0 and self._fiq0
 
     def reset(self) -> None:
-        """Take the reset values. Interrupts stay in their states, which are the Distributor's."""
+        """Set the reset values. The states of interrupts belong to the Distributor and do not change."""
         self._set_reset_values()
         self._evaluate()
 
@@ -119,7 +119,7 @@ class CpuInterface(Interface[int]):
     # Acknowledging and ending ------------------------------------------------------------------------------------
 
     def _acknowledge(self) -> int:
-        """GICC_IAR: take the interrupt that is signalled, but of Group 1 only with AckCtl (3.2.5)."""
+        """Read GICC_IAR: take the interrupt that is signalled, but one in Group 1 only with AckCtl (3.2.5)."""
         if not (self._irq or self._fiq):
             return INTID_SPURIOUS
         if self._group1 and not self._ack_ctl:
@@ -127,31 +127,31 @@ class CpuInterface(Interface[int]):
         return self._forwarding.activate(self._cpu, self._take())
 
     def _acknowledge_group1(self) -> int:
-        """GICC_AIAR: take the interrupt that is signalled if it is of Group 1 (4.4)."""
+        """Read GICC_AIAR: take the interrupt that is signalled if it is in Group 1 (4.4)."""
         if not self._group1 or not self._irq:
             return INTID_SPURIOUS
         return self._forwarding.activate(self._cpu, self._take())
 
     def _highest_pending(self) -> int:
-        """GICC_HPPIR: masks and running priority do not matter, the interface's group enable does (4.4)."""
+        """Read GICC_HPPIR: masks and running priority have no effect, the interface's group enable does (4.4)."""
         if not (self._enable1 if self._group1 else self._enable0):
             return INTID_SPURIOUS
         return INTID_GROUP1 if self._group1 and not self._ack_ctl else self._best()
 
     def _highest_pending_group1(self) -> int:
-        """GICC_AHPPIR: the same, of Group 1 (4.4)."""
+        """Read GICC_AHPPIR: the same for Group 1 (4.4)."""
         return self._best() if self._group1 and self._enable1 else INTID_SPURIOUS
 
     def _best(self) -> int:
-        """The best pending interrupt, an SGI with its sender."""
+        """Return the best pending interrupt, an SGI with its sender."""
         intid = self._rank & INTID_MASK
         return intid | self._forwarding.sender(self._cpu, intid) << CPUID
 
     def _end(self, value: int) -> None:
-        """GICC_EOIR: drop the running priority, and with EOImode 0 deactivate the interrupt written (3.2.1).
+        """Write GICC_EOIR: drop the running priority, and with EOImode 0 deactivate the interrupt written (3.2.1).
 
         Ignored if there is no such interrupt or nothing is running. The interrupt is not compared with the one
-        acknowledged, which is UNPREDICTABLE, but an SGI is that of the sender in CPUID: another stays active. One of
+        acknowledged, which is UNPREDICTABLE, but an SGI is that of the sender in CPUID: another stays active. One in
         Group 1 is ended without AckCtl too, as in QEMU.
         """
         active = self._apr0 | self._apr1
@@ -170,7 +170,7 @@ class CpuInterface(Interface[int]):
             self._forwarding.deactivate(self._cpu, intid, value >> CPUID & _SENDER)
 
     def _end_group1(self, value: int) -> None:
-        """GICC_AEOIR: as GICC_EOIR, if both what is written and what is running are of Group 1 (4.4)."""
+        """Write GICC_AEOIR: as GICC_EOIR, if both the interrupt written and the running one are in Group 1 (4.4)."""
         intid = value & INTID_MASK
         active = self._apr0 | self._apr1
         if (
@@ -181,7 +181,7 @@ class CpuInterface(Interface[int]):
             self._end(value)
 
     def _write_dir(self, value: int) -> None:
-        """Deactivates with EOImode 1; otherwise UNPREDICTABLE, and ignored (4.4)."""
+        """Deactivate an interrupt with EOImode 1; otherwise UNPREDICTABLE, and ignored (4.4)."""
         intid = value & INTID_MASK
         if self._eoi_mode and self._forwarding.exists(intid):
             self._forwarding.deactivate(self._cpu, intid, value >> CPUID & _SENDER)
@@ -210,10 +210,10 @@ class CpuInterface(Interface[int]):
     # The state as plain data -------------------------------------------------------------------------------------
 
     def save(self) -> dict[str, object]:
-        """The registers."""
+        """Return the registers."""
         return {"control": self._read_control(), **self._save_priorities()}
 
     def load(self, saved: Saved) -> None:
-        """Take what :meth:`save` gave; ValueError if it is something else."""
+        """Restore what :meth:`save` returned. Raises ValueError for anything else."""
         self._set_controls(saved.number("control", _CONTROLS))
         self._load_priorities(saved)

@@ -1,4 +1,4 @@
-"""The memory-mapped registers: where they are, their names, and what their values say (IHI 0048B, 4.3 and 4.4)."""
+"""The memory-mapped registers: their offsets, their names, and the meaning of their values (IHI 0048B, 4.3 and 4.4)."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from arm_vcpu_cli.devices.naming import RegisterMap, Registers, fields_text
 
 ID_BASE: Final = 0xFD0
 SGI_REGISTERS_SIZE: Final = 0x10
-"""Bytes of CPENDSGIR, and of SPENDSGIR: one an SGI."""
+"""The size in bytes of CPENDSGIR and SPENDSGIR: one byte for each SGI."""
 
 CTLR, PMR, BPR, IAR, EOIR, RPR, HPPIR, ABPR, AIAR, AEOIR, AHPPIR = range(0x00, 0x2C, 4)
 APR, NSAPR, IIDR, DIR = 0xD0, 0xE0, 0xFC, 0x1000
@@ -53,7 +53,7 @@ def _cpus(mask: int) -> str:
 
 
 def _sgi(_index: int, lsb: int, bits: int, value: int) -> str:
-    """GICD_SGIR: which SGI goes where."""
+    """Describe GICD_SGIR: which SGI goes to which PEs."""
     if bits < GicdSgir.WIDTH:
         return fields_text(GicdSgir, value, lsb, bits)
     sgi = GicdSgir(value)
@@ -62,13 +62,13 @@ def _sgi(_index: int, lsb: int, bits: int, value: int) -> str:
 
 
 def _sources(index: int, lsb: int, bits: int, value: int) -> str:
-    """GICD_CPENDSGIR and GICD_SPENDSGIR: a byte an SGI, with a bit for each PE that sent it."""
+    """Describe GICD_CPENDSGIR and GICD_SPENDSGIR: one byte for each SGI, with a bit for each PE that sent it."""
     first = 4 * index + lsb // 8
     return ", ".join(f"SGI {sgi} from {_cpus(mask)}" for sgi, mask in enumerate(parts(value, bits, 8), first) if mask)
 
 
 def _intid(_index: int, lsb: int, bits: int, value: int) -> str:
-    """An interrupt that is acknowledged, ended or pending."""
+    """Describe an interrupt that is acknowledged, ended or pending."""
     if bits < GiccIntid.WIDTH:
         return fields_text(GiccIntid, value, lsb, bits)
     word = GiccIntid(value)

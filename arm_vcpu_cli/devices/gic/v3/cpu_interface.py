@@ -33,7 +33,7 @@ class CpuInterface(Interface[SysReg]):
     """The interface of PE ``cpu``. ``signal(cpu, irq, fiq)`` is called when one of the two outputs changes.
 
     Group 1 interrupts are signalled as IRQ, those of Group 0 as FIQ (4.6.2: one Security state). ICC_CTLR_EL1.PMHE is
-    RAZ/WI: the priority mask takes no part in the choice of a PE for 1 of N interrupts.
+    RAZ/WI: the priority mask does not affect the choice of a PE for 1 of N interrupts.
     """
 
     def __init__(self, cpu: int, iri: Iri, signal: Callable[[int, bool, bool], None]) -> None:
@@ -77,12 +77,12 @@ class CpuInterface(Interface[SysReg]):
         }
 
     def reset(self) -> None:
-        """As after power-on: every register has its reset value (12.2), and both outputs are low."""
+        """Reset as after power-on: every register has its reset value (12.2), and both outputs are low."""
         self._set_reset_values()
         self._enable(False, False)
 
     def save(self) -> dict[str, object]:
-        """The registers."""
+        """Return the registers."""
         return {
             "enable0": self._enable0,
             "enable1": self._enable1,
@@ -92,7 +92,7 @@ class CpuInterface(Interface[SysReg]):
         }
 
     def load(self, saved: Saved) -> None:
-        """Take what :meth:`save` gave; ValueError if it is something else."""
+        """Restore what :meth:`save` returned. Raises ValueError for anything else."""
         enable0, enable1 = saved.flag("enable0"), saved.flag("enable1")
         self._eoi_mode, self._cbpr = saved.flag("eoi_mode"), saved.flag("cbpr")
         self._enable(enable0, enable1)
@@ -100,16 +100,16 @@ class CpuInterface(Interface[SysReg]):
 
     @property
     def enabled_groups(self) -> tuple[bool, bool]:
-        """Whether interrupts of Group 1 and of Group 0 are signalled at all."""
+        """Whether any interrupts of Group 1 and of Group 0 are signalled."""
         return self._enable1, self._enable0
 
     def read(self, reg: SysReg) -> int | None:
-        """MRS: the register's value; None if it is not a register of the interface or is write-only."""
+        """Execute MRS: return the register's value; None if it is not a register of the interface or is write-only."""
         reader = self._readers.get(reg)
         return None if reader is None else reader()
 
     def write(self, reg: SysReg, value: int) -> bool:
-        """MSR of a 64-bit value; False if it is not a register of the interface or is read-only."""
+        """Execute MSR of a 64-bit value; return False if it is not a register of the interface or is read-only."""
         writer = self._writers.get(reg)
         if writer is None:
             return False
@@ -119,12 +119,12 @@ class CpuInterface(Interface[SysReg]):
     # Acknowledging and ending ---------------------------------------------------------------------------------
 
     def _highest_pending(self, group1: bool) -> int:
-        """ICC_HPPIR<n>_EL1: masks and running priority do not matter, the interface's group enable does."""
+        """Read ICC_HPPIR<n>_EL1: masks and running priority have no effect, the interface's group enable does."""
         enabled = self._enable1 if group1 else self._enable0
         return self._rank & INTID_MASK if enabled and group1 == self._group1 else INTID_SPURIOUS
 
     def _acknowledge(self, group1: bool) -> int:
-        """ICC_IAR<n>_EL1: take the interrupt that is signalled, if it is of this group."""
+        """Read ICC_IAR<n>_EL1: take the interrupt that is signalled, if it is in this group."""
         if not (self._irq if group1 else self._fiq):
             return INTID_SPURIOUS
         intid = self._take()
@@ -132,9 +132,9 @@ class CpuInterface(Interface[SysReg]):
         return intid
 
     def _end(self, value: int, group1: bool) -> None:
-        """ICC_EOIR<n>_EL1: drop the running priority, and with EOImode 0 deactivate the interrupt written.
+        """Write ICC_EOIR<n>_EL1: drop the running priority, and with EOImode 0 deactivate the interrupt written.
 
-        Ignored if there is no such interrupt, or if the highest active priority is not one of this group, which is
+        Ignored if there is no such interrupt, or if the highest active priority is not in this group, which is
         UNPREDICTABLE; the INTID is not compared with the one acknowledged.
         """
         intid = value & _INTID
@@ -154,7 +154,7 @@ class CpuInterface(Interface[SysReg]):
     # Registers -------------------------------------------------------------------------------------------------
 
     def _write_dir(self, value: int) -> None:
-        """Deactivates with EOImode 1; otherwise UNPREDICTABLE, and ignored."""
+        """Deactivate an interrupt with EOImode 1; otherwise UNPREDICTABLE, and ignored."""
         intid = value & _INTID
         if self._eoi_mode and self._iri.exists(intid):
             self._iri.deactivate(self._cpu, intid)

@@ -1,4 +1,4 @@
-"""The Distributor's registers (IHI 0069H, 12.8 and 12.9): one frame, what is common to all PEs."""
+"""The Distributor's registers (IHI 0069H, 12.8 and 12.9): one frame for all PEs."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ _WORD: Final = 0xFFFF_FFFF
 class Distributor:
     """The frame GICD over an infrastructure.
 
-    Security is disabled and affinity routing is on for good (GICD_CTLR.DS and ARE are RAO/WI), so that all that is
-    banked by PE is RES0 here. A write takes effect at once: RWP reads 0. Message-based SPIs are implemented through
+    Security is disabled and affinity routing is permanently on (GICD_CTLR.DS and ARE are RAO/WI), so everything that is
+    banked by PE is RES0 here. A write takes effect at once: RWP reads as 0. Message-based SPIs are implemented through
     SETSPI_NSR and CLRSPI_NSR; the _SR pair is WI with DS = 1, STATUSR is not implemented. 32-bit accesses, bytes for
     IPRIORITYR, 64 bits for IROUTER, 16 for SETSPI_NSR and CLRSPI_NSR; for all others see :class:`RegisterFrame`.
     """
@@ -63,11 +63,11 @@ class Distributor:
         self.write = frame.write
 
     def register_name(self, offset: int, width: int) -> str:
-        """``GICD_ISENABLER1``; see :class:`~arm_vcpu_cli.devices.naming.NamedRegisters`."""
+        """Return ``GICD_ISENABLER1``; see :class:`~arm_vcpu_cli.devices.naming.NamedRegisters`."""
         return DISTRIBUTOR.name(offset, width)
 
     def register_meaning(self, offset: int, width: int, value: int) -> str:
-        """``INTID 33``; see :class:`~arm_vcpu_cli.devices.naming.NamedRegisters`."""
+        """Return ``INTID 33``; see :class:`~arm_vcpu_cli.devices.naming.NamedRegisters`."""
         return DISTRIBUTOR.meaning(offset, width, value)
 
     def _read_control(self, offset: int) -> int:

@@ -30,8 +30,8 @@ class GicV3:
     """A GIC of one Security state, with affinity routing and system registers only, without LPIs.
 
     ``affinities``: MPIDR_EL1's affinity fields of each PE, Aff3 in bits 39:32. ``signal(cpu, irq, fiq)`` is called
-    whenever an output of a PE's CPU interface changes; both are low at first. ValueError: no PEs, two of one
-    affinity, bits outside of the affinity fields, or more SPIs than there are INTIDs.
+    whenever an output of a PE's CPU interface changes; both are low initially. Raises ValueError for no PEs, two with
+    the same affinity, bits outside the affinity fields, or more SPIs than there are INTIDs.
     """
 
     def __init__(
@@ -44,11 +44,11 @@ class GicV3:
         self._interfaces = tuple(CpuInterface(cpu, self._iri, signal) for cpu in range(len(affinities)))
         self._watcher: InterruptWatcher | None = None
         self.watched_by: Watch | None = None
-        """What makes the steps that it is watched for."""
+        """The watch that reports the steps of interrupts."""
         self._wrap: LineWrapper = unwrapped
 
     def cpu_interface(self, cpu: int) -> CpuInterface:
-        """The CPU interface of a PE, by its place in ``affinities``."""
+        """Return the CPU interface of a PE, by its index in ``affinities``."""
         return self._interfaces[cpu]
 
     @property
@@ -57,7 +57,7 @@ class GicV3:
         return self._iri.lpis_wanted
 
     def enabled_groups(self, cpu: int) -> tuple[bool, bool]:
-        """Whether a PE's CPU interface signals interrupts of Group 1, as IRQ, and of Group 0, as FIQ, at all."""
+        """Return whether a PE's CPU interface signals any interrupts of Group 1, as IRQ, and of Group 0, as FIQ."""
         return self._interfaces[cpu].enabled_groups
 
     def on_wake_request(self, cpu: int, wake: Callable[[], None]) -> None:
@@ -66,8 +66,8 @@ class GicV3:
         self._iri.update(cpu)
 
     def restore_wake_request(self, cpu: int, wake: Callable[[], None] | None) -> None:
-        """As :meth:`on_wake_request`, for a PE that waited so when the state was saved that was loaded; None for one
-        that did not. What is held back was noticed then."""
+        """As :meth:`on_wake_request`, after loading a state, for a PE that waited so when it was saved; None for one
+        that did not. Interrupts held back were reported then."""
         self._iri.pes[cpu].wake = wake
 
     def reset_interface(self, cpu: int) -> None:
@@ -79,8 +79,8 @@ class GicV3:
         self._interfaces[cpu].reset()
 
     def signalled(self, cpu: int) -> int | None:
-        """The INTID that a PE's IRQ or FIQ output is high for, None while both are low: what an acknowledge would
-        return."""
+        """Return the INTID that a PE's IRQ or FIQ output is high for, None while both are low: the result of an
+        acknowledge."""
         output = self._interfaces[cpu].output()
         return None if output is None else output.intid
 
@@ -97,36 +97,36 @@ class GicV3:
             interface.watch(watch)
 
     def spi(self, intid: int) -> IrqLine:
-        """The input of a shared interrupt, INTID 32 and up; ValueError if there is no such SPI."""
+        """Return the input of a shared interrupt, INTID 32 and up. Raises ValueError if there is no such SPI."""
         if intid < FIRST_SPI or not self._iri.exists(intid):
             raise ValueError(f"INTID {intid} is not an SPI of this GIC")
         return self._wrap(-1, intid, partial(self._iri.set_line, self._iri.spis, 0, intid))
 
     def ppi(self, cpu: int, intid: int) -> IrqLine:
-        """The input of a private interrupt of a PE, INTID 16 to 31; ValueError for others."""
+        """Return the input of a private interrupt of a PE, INTID 16 to 31. Raises ValueError for others."""
         if not FIRST_PPI <= intid < FIRST_SPI:
             raise ValueError(f"INTID {intid} is not a PPI")
         return self._wrap(cpu, intid, partial(self._iri.set_line, self._iri.pes[cpu].bank, cpu, intid))
 
     def wrap_lines(self, wrap: LineWrapper) -> None:
-        """Have ``wrap`` make the lines that :meth:`spi` and :meth:`ppi` return from now on."""
+        """Make ``wrap`` wrap the lines that :meth:`spi` and :meth:`ppi` return from now on."""
         self._wrap = wrap
 
     def pend(self, cpu: int, intid: int) -> None:
         """Make an interrupt pending without its input, as a write of GICD_ISPENDR does; ``cpu`` is the PE of a PPI.
-        ValueError if there is no such interrupt."""
+        Raises ValueError if there is no such interrupt."""
         if intid < FIRST_PPI or not self._iri.exists(intid):
             raise ValueError(f"INTID {intid} has no input")
         self._iri.pend(cpu, intid)
 
     def save(self) -> dict[str, Any]:
-        """The whole state as plain data, with the levels of all inputs."""
+        """Return the whole state as plain data, with the levels of all inputs."""
         return save_controller(self._iri, self._interfaces)
 
     def load(self, state: dict[str, Any]) -> None:
-        """Take the state that :meth:`save` gave, of a GIC with as many PEs and SPIs; outputs that differ are signalled.
+        """Restore what :meth:`save` of a GIC with as many PEs and SPIs returned; outputs that differ are signalled.
 
-        Nothing of this is reported to a watcher. ValueError, and nothing changes, if it is something else.
+        Nothing of this is reported to a watcher. Raises ValueError, without a change, for anything else.
         """
         watcher = self._watcher
         self.watch(None)

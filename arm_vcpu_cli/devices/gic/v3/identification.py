@@ -12,5 +12,5 @@ _SIZE: Final = 4
 
 
 def id_registers(part: int) -> dict[int, int]:
-    """The registers by offset; ``part`` is bits 7:0 of Arm's part number."""
+    """Return the registers by offset; ``part`` is bits 7:0 of Arm's part number."""
     return PeripheralId(_VERSION, part, _SIZE).registers(ID_BASE)

@@ -1,4 +1,4 @@
-"""The interrupt routing infrastructure: states of all interrupts, where they go, which is the best of each PE.
+"""The interrupt routing infrastructure: the states of all interrupts, their routing, and the best one of each PE.
 
 The Distributor's and the Redistributors' registers change these states, and the CPU interfaces take interrupts from
 here (IHI 0069H, 3.1). An interrupt is raised in :meth:`~.infrastructure.Infrastructure.set_line`, :meth:`Iri.send_sgi`
@@ -25,7 +25,7 @@ _RANGE_BITS: Final = IccSgi1r.RS.width
 
 
 def _cluster(affinity: int) -> int:
-    """The fields Aff3, Aff2, Aff1 and RS with which an SGI names the range of 16 PEs that ``affinity`` is in."""
+    """Return Aff3, Aff2, Aff1 and RS of an SGI to the range of 16 PEs that contains ``affinity``."""
     place = GicdIrouter(affinity)
     return int(IccSgi1r.of(Aff3=place.Aff3, Aff2=place.Aff2, Aff1=place.Aff1, RS=place.Aff0 >> _RANGE_BITS))
 
@@ -36,8 +36,8 @@ class Pe(infrastructure.Pe):
     __slots__ = ("affinity", "enable0", "enable1")
 
     def __init__(self, affinity: int, *, asleep: bool = False) -> None:
-        # GICR_WAKER resets to asleep (IHI 0069H, 12.11). Guests that never wake it have to work, because neither KVM
-        # nor QEMU holds interrupts back then: so it is awake, as firmware would leave it.
+        # GICR_WAKER resets to asleep (IHI 0069H, 12.11). Guests that never wake it must work, because neither KVM nor
+        # QEMU holds interrupts back then: so it is awake, as firmware would leave it.
         super().__init__(asleep=asleep)
         self.affinity = affinity
         self.enable0 = self.enable1 = False
@@ -65,7 +65,7 @@ class Iri(Infrastructure[Pe]):
             self._targets[FIRST_SPI:] = [first] * spis
             self.pes[first].routed = self.spis.valid
 
-    # What happens to an interrupt ------------------------------------------------------------------------------
+    # The life of an interrupt ----------------------------------------------------------------------------------
 
     def set_message(self, intid: int, level: bool) -> None:
         """Make an SPI pending or not by a message; one that does not exist is ignored (12.9)."""
@@ -84,10 +84,10 @@ class Iri(Infrastructure[Pe]):
         self.update(self._targets[intid])
 
     def send_sgi(self, sender: int, value: int, group1: bool) -> None:
-        """Generate the SGI that a write of ICC_SGI1R_EL1 (``group1``), ICC_SGI0R_EL1 or ICC_ASGI1R_EL1 asks for.
+        """Generate the SGI that a write of ICC_SGI1R_EL1 (``group1``), ICC_SGI0R_EL1 or ICC_ASGI1R_EL1 requests.
 
-        In one Security state the first makes SGIs of both groups pending, the others those of Group 0 only: a PE
-        whose GICR_IGROUPR0 says otherwise does not get it (8.1, use of control registers for SGI forwarding).
+        In one Security state the first makes SGIs of both groups pending, the others only those of Group 0: a PE with
+        the SGI in the other group (GICR_IGROUPR0) does not get it (8.1, use of control registers for SGI forwarding).
         """
         bit = 1 << (value >> _SGI_INTID & 0xF)
         if value & _SGI_ANY:
@@ -102,7 +102,7 @@ class Iri(Infrastructure[Pe]):
                 self.update(cpu)
 
     def activate(self, cpu: int, intid: int) -> None:
-        """The PE acknowledges an interrupt: it becomes active, and pending only if its input is still asserted."""
+        """Acknowledge an interrupt: it becomes active, and stays pending only if its input is still asserted."""
         bank = self.pes[cpu].bank if intid < FIRST_SPI else self.spis
         bit = 1 << intid
         bank.active |= bit
@@ -111,7 +111,7 @@ class Iri(Infrastructure[Pe]):
         self.update(cpu)
 
     def deactivate(self, cpu: int, intid: int) -> None:
-        """The PE ends an interrupt that exists; one that is not active stays as it is."""
+        """End an interrupt that exists; one that is not active stays as it is."""
         if intid < FIRST_SPI:
             bank = self.pes[cpu].bank
             target = cpu
@@ -125,21 +125,21 @@ class Iri(Infrastructure[Pe]):
             self.update(target)
 
     def target(self, intid: int) -> int:
-        """The PE that a shared interrupt goes to, -1 if none."""
+        """Return the PE that a shared interrupt is routed to, -1 if there is none."""
         return self._targets[intid]
 
-    # Which is the best -----------------------------------------------------------------------------------------
+    # The best interrupt ----------------------------------------------------------------------------------------
 
     def update_shared(self, intid: int) -> None:
-        """Present the best interrupt to the PE that a shared interrupt goes to."""
+        """Present the best interrupt to the PE that a shared interrupt is routed to."""
         self.update(self._targets[intid])
 
     def shared_configured(self) -> None:
-        """Note a change of enables or groups of SPIs, and so perhaps of the candidates for 1 of N."""
+        """Record a change of enables or groups of SPIs, which may change the candidates for 1 of N."""
         self._route_any()
         super().shared_configured()
 
-    # Where SPIs go ---------------------------------------------------------------------------------------------
+    # Routing of SPIs -------------------------------------------------------------------------------------------
 
     def set_router(self, intid: int, value: int) -> None:
         """Write GICD_IROUTER<n> of an SPI that exists."""
@@ -155,7 +155,8 @@ class Iri(Infrastructure[Pe]):
         self._participation_changed(cpu)
 
     def set_participation(self, cpu: int, enable0: bool, enable1: bool) -> None:
-        """The CPU interface's group enables: only PEs with the group enabled are candidates for 1 of N (2.3.2)."""
+        """Record the CPU interface's group enables: only PEs with the group enabled are candidates for 1 of N
+        (2.3.2)."""
         pe = self.pes[cpu]
         pe.enable0, pe.enable1 = enable0, enable1
         self._participation_changed(cpu)
@@ -185,7 +186,7 @@ class Iri(Infrastructure[Pe]):
             self.pes[target].routed |= bit
 
     def _participant(self, group1: bool) -> int:
-        """The PE that gets a 1 of N interrupt: the first that is awake and has the group enabled."""
+        """Return the PE that gets a 1 of N interrupt: the first that is awake and has the group enabled."""
         for cpu, pe in enumerate(self.pes):
             if not pe.asleep and (pe.enable1 if group1 else pe.enable0):
                 return cpu
@@ -194,7 +195,7 @@ class Iri(Infrastructure[Pe]):
     # The state as plain data -----------------------------------------------------------------------------------
 
     def save(self) -> dict[str, object]:
-        """All interrupts and where they go, and what GICD_CTLR enables."""
+        """Return all interrupts and their routing, and GICD_CTLR's enables."""
         return {
             "enable0": self.enable0,
             "enable1": self.enable1,
@@ -204,7 +205,7 @@ class Iri(Infrastructure[Pe]):
         }
 
     def load(self, saved: Saved) -> None:
-        """Load what :meth:`save` returned. ValueError if it is for other numbers of interrupts and PEs."""
+        """Load what :meth:`save` returned. Raises ValueError if it is for other numbers of interrupts and PEs."""
         enable0, enable1 = saved.flag("enable0"), saved.flag("enable1")
         routers = saved.numbers("routers", len(self.routers) - FIRST_SPI, _IROUTER_MASK)
         for pe, private in zip(self.pes, saved.parts("private", len(self.pes)), strict=True):
@@ -227,7 +228,7 @@ class Iri(Infrastructure[Pe]):
 
 
 def check_shape(affinities: Sequence[int], spis: int) -> None:
-    """Raise ValueError unless each PE has an affinity of its own, and each SPI an INTID."""
+    """Raise ValueError unless each PE has a unique affinity, and each SPI an INTID."""
     if not affinities:
         raise ValueError("a GIC needs at least one PE")
     for affinity in affinities:

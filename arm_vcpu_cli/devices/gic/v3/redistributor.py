@@ -29,8 +29,8 @@ _WORD: Final = 0xFFFF_FFFF
 
 
 class _ControlFrame:
-    """RD_base of one PE. The interface to the PE is quiet as soon as ProcessorSleep is set: ChildrenAsleep follows at
-    once.
+    """RD_base of one PE. The interface to the PE is quiescent as soon as ProcessorSleep is set: ChildrenAsleep follows
+    at once.
 
     Without LPIs nothing in GICR_CTLR can be set. 32-bit accesses, 64 bits for TYPER; see :class:`RegisterFrame`.
     """
@@ -69,7 +69,7 @@ class _ControlFrame:
 
 
 class Redistributors:
-    """The frames of all PEs one after another, in the order of the PEs; behind the last one reads return zero."""
+    """The frames of all PEs in order; reads after the last one return zero."""
 
     kind: Final = "gicv3-redistributor"
 
@@ -82,7 +82,7 @@ class Redistributors:
             self._frames += (_ControlFrame(iri, cpu).frame, sgi_frame)
 
     def read(self, offset: int, width: int) -> int:
-        """``width`` bytes (1, 2, 4 or 8) at ``offset``."""
+        """Return ``width`` bytes (1, 2, 4 or 8) at ``offset``."""
         index = offset // FRAME_SIZE
         return self._frames[index].read(offset % FRAME_SIZE, width) if index < len(self._frames) else 0
 
@@ -93,14 +93,14 @@ class Redistributors:
             self._frames[index].write(offset % FRAME_SIZE, width, value)
 
     def register_name(self, offset: int, width: int) -> str:
-        """``GICR_WAKER``, of several PEs ``GICR[1]_WAKER``; see
+        """Return ``GICR_WAKER``, or with several PEs ``GICR[1]_WAKER``; see
         :class:`~arm_vcpu_cli.devices.naming.NamedRegisters`."""
         index, offset = divmod(offset, FRAME_SIZE)
         name = self._map(index).name(offset, width) if 0 <= index < len(self._frames) else ""
         return name.replace("GICR", f"GICR[{index // _FRAMES}]", 1) if self._several else name
 
     def register_meaning(self, offset: int, width: int, value: int) -> str:
-        """What the value of a register at this offset means, in words."""
+        """Return the meaning of a register's value at this offset."""
         index, offset = divmod(offset, FRAME_SIZE)
         return self._map(index).meaning(offset, width, value) if 0 <= index < len(self._frames) else ""
 

@@ -1,7 +1,7 @@
-"""The memory-mapped registers: where they are, their names, and what their values say (IHI 0069H, 12.8 to 12.11).
+"""The memory-mapped registers: their offsets, their names, and the meaning of their values (IHI 0069H, 12.8 to 12.11).
 
-All registers that the architecture defines for a GIC without LPIs of virtual machines have names, whether this one has
-them or not: what it does not have reads as zero.
+All registers that the architecture defines for virtual machines' GICs without LPIs have names, implemented here or not:
+those that are not read as zero.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ from arm_vcpu_cli.devices.gic.common.registers import (
 from arm_vcpu_cli.devices.naming import RegisterMap, Registers, fields_text
 
 IGRPMODR, INMIR = 0xD00, 0xF80
-"""Of the Distributor, and alike of a Redistributor's SGI_base."""
+"""Of the Distributor, and also of a Redistributor's SGI_base."""
 ID_BASE: Final = 0xFFD0
 """Of each frame."""
 
 GICD_TYPER2, GICD_STATUSR = 0x000C, 0x0010
 SETSPI_NSR, CLRSPI_NSR, SETSPI_SR, CLRSPI_SR = range(0x0040, 0x0060, 8)
 IROUTER: Final = 0x6000
-"""Of INTID 0, which as all private interrupts has none."""
+"""The offset for INTID 0, which like all private interrupts has none."""
 IROUTER_SIZE: Final = 8
 
 GICR_CTLR, GICR_IIDR, GICR_TYPER, GICR_STATUSR, WAKER, MPAMIDR, PARTIDR = 0, 4, 8, 0x10, 0x14, 0x18, 0x1C
@@ -91,7 +91,7 @@ class GicrCtlr(Register):
     EnableLPIs = Field(0)
 
 
-# What values say ---------------------------------------------------------------------------------------------------
+# Meanings of values ------------------------------------------------------------------------------------------------
 
 
 def _message(_index: int, _lsb: int, _bits: int, value: int) -> str:
@@ -168,7 +168,7 @@ DISTRIBUTOR: Final = RegisterMap(
     Registers(0x8000, "GICD_IROUTER<n>E", size=IROUTER_SIZE, count=len(EXTENDED_SPIS), meaning=_route),
     *_id_registers("GICD"),
 )
-"""The Distributor's frame. ITARGETSR, NSACR and SGIR do nothing in one Security state with affinity routing."""
+"""The Distributor's frame. ITARGETSR, NSACR and SGIR have no effect in one Security state with affinity routing."""
 
 RD_BASE: Final = RegisterMap(
     Registers(GICR_CTLR, "GICR_CTLR", GicrCtlr),
