@@ -27,7 +27,6 @@ from collections.abc import Mapping
 from contextlib import closing, nullcontext
 from functools import partial
 from importlib import import_module
-from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Final
 from weakref import WeakSet
@@ -39,6 +38,7 @@ from arm_vcpu_cli.board.loading import load_machine, machine_from_document
 from arm_vcpu_cli.devices.bus import MmioDevice
 from arm_vcpu_cli.devices.irq import IrqLine
 from arm_vcpu_cli.errors import MemoryMapError, UsageError
+from arm_vcpu_cli.file_paths import FilePath, as_path
 from arm_vcpu_cli.guest.image import GuestImage
 from arm_vcpu_cli.guest.loader import load_guest
 from arm_vcpu_cli.host.console import Console
@@ -54,6 +54,7 @@ from arm_vcpu_cli.vm.runner import run_machine
 
 if TYPE_CHECKING:
     import re
+    from pathlib import Path
 
     from typing_extensions import Self, Unpack
 
@@ -76,7 +77,6 @@ _FORKED: Final = "arm_vcpu_cli.vm.forked"
 """Loaded only for machines that are copied."""
 
 NO_FACTS: Final[Mapping[str, str]] = MappingProxyType({})
-FilePath = str | os.PathLike[str]
 
 
 class Machine:
@@ -397,4 +397,4 @@ def _image(guest: FilePath, description: MachineDescription) -> GuestImage:
 def _path(what: str, value: object) -> Path:
     if not isinstance(value, str | os.PathLike):
         raise UsageError(f"{what}: expected the path of a file, found {type(value).__name__}")
-    return Path(value)
+    return as_path(value)

@@ -7,9 +7,9 @@ command line has one place that turns an error into a line on stderr and a statu
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final
 
+from arm_vcpu_cli.file_paths import FilePath, as_path
 from arm_vcpu_cli.printable import printable_message, printable_path
 
 OUTPUT_FAILED: Final = 120
@@ -31,8 +31,8 @@ class FileError(ArmVcpuError):
 
     exit_status = 2
 
-    def __init__(self, path: Path | str, message: str) -> None:
-        self.path = Path(path)
+    def __init__(self, path: FilePath, message: str) -> None:
+        self.path = as_path(path)
         self.message = message
         super().__init__(str(self))
 
@@ -47,7 +47,7 @@ class FileError(ArmVcpuError):
 class GuestFileError(FileError):
     """A guest image is malformed or not for this machine; ``offset`` is the byte offset in the file."""
 
-    def __init__(self, path: Path | str, message: str, *, offset: int | None = None) -> None:
+    def __init__(self, path: FilePath, message: str, *, offset: int | None = None) -> None:
         self.offset = offset
         super().__init__(path, message)
 
@@ -65,7 +65,7 @@ class MachineFileError(FileError):
 
     def __init__(
         self,
-        path: Path | str,
+        path: FilePath,
         message: str,
         *,
         key: str | None = None,

@@ -10,11 +10,13 @@ is written to a terminal.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from types import MappingProxyType
 from typing import Final
+
+from arm_vcpu_cli.file_paths import FilePath
 
 LONGEST_NAME: Final = 400
 """The default limit for the length of a text, in characters."""
@@ -45,9 +47,9 @@ def printable(text: str, longest: int = LONGEST_NAME) -> str:
     return shown if len(shown) <= longest else shown[: longest - len(_CUT)] + _CUT
 
 
-def printable_path(path: Path | str) -> str:
+def printable_path(path: FilePath) -> str:
     """Return a file name for display. A byte that is not a character is shown as ``\\xe9``."""
-    return printable(str(path), LONGEST_PATH)
+    return printable(os.fspath(path), LONGEST_PATH)
 
 
 def printable_message(text: str) -> str:

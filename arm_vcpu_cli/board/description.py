@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import Enum
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from arm_vcpu_cli.board.schema import CPU_MODELS
@@ -15,6 +14,8 @@ from arm_vcpu_cli.guest.image import ImageKind
 from arm_vcpu_cli.record import Record
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     # Few machines have faults.
     from arm_vcpu_cli.board.fault_description import FaultDescription
 

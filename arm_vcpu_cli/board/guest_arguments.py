@@ -7,6 +7,7 @@ from typing import Final
 from arm_vcpu_cli.board.description import MachineDescription
 from arm_vcpu_cli.board.schema import MAX_BOOTARGS
 from arm_vcpu_cli.errors import UsageError
+from arm_vcpu_cli.file_paths import base_name
 from arm_vcpu_cli.guest.image import GuestImage
 from arm_vcpu_cli.record import replace
 
@@ -42,7 +43,7 @@ def semihosting_command_line(description: MachineDescription, image: GuestImage)
     """
     boot = description.boot
     rest = " ".join(map(_quoted, boot.arguments)) if boot.arguments else boot.bootargs
-    return " ".join(filter(None, (_quoted(image.path.name), rest))).encode("utf-8", "surrogateescape")
+    return " ".join(filter(None, (_quoted(base_name(image.path)), rest))).encode("utf-8", "surrogateescape")
 
 
 def _quoted(argument: str) -> str:

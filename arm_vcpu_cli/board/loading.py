@@ -11,7 +11,6 @@ import os
 import stat
 from collections.abc import Mapping
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from arm_vcpu_cli.arch.bitfield import MASK64
@@ -56,11 +55,14 @@ from arm_vcpu_cli.board.schema import (
     Findings,
     Table,
 )
+from arm_vcpu_cli.file_paths import FilePath, as_path, base_name
 from arm_vcpu_cli.printable import printable
 from arm_vcpu_cli.record import Record, replace
 from arm_vcpu_cli.sizes import Written, format_size
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from typing_extensions import Unpack
 
     from arm_vcpu_cli.board.layers import Overrides
@@ -111,7 +113,7 @@ def machine_from_document(
 ) -> MachineDescription:
     """Return the machine of a parsed document, as :func:`load_machine` does; ``path`` is for messages and for relative
     names in it."""
-    source = Path(DEFAULT_PRESET) if path is None else path
+    source: FilePath = DEFAULT_PRESET if path is None else path
     findings = Findings(getattr(document, "places", None))
     values = _over_preset(source, document, findings)
     if overrides:
@@ -137,7 +139,7 @@ def machine_from_document(
     _check_placement(extents, limit)
     cpu = read_cpu(cpu_table, gic)
     described = MachineDescription(
-        name=printable(source.stem) or DEFAULT_PRESET,
+        name=printable(os.path.splitext(base_name(source))[0]) or DEFAULT_PRESET,  # noqa: PTH122
         path=path,
         cpu=cpu,
         el2=read_el2(top.table("el2", EL2_KEYS), gic, cpu.model),
@@ -158,7 +160,7 @@ def machine_from_document(
     return import_module(_LAYERS).with_files(described, overrides) if overrides else described
 
 
-def _over_preset(source: Path, document: Mapping[str, object], findings: Findings) -> dict[str, object]:
+def _over_preset(source: FilePath, document: Mapping[str, object], findings: Findings) -> dict[str, object]:
     base = Table(source, document, findings=findings).choice("base", (*PRESETS, "none"), DEFAULT_PRESET)
     if base == "none":
         return dict(document)
@@ -219,7 +221,7 @@ def _existing_file(table: Table, name: str) -> tuple[Path | None, int]:
     if not table.is_valid(name):
         return None, 0
     # A document is UTF-8; file names use the locale's encoding.
-    path = table.path.parent / os.fsdecode(named.encode())
+    path = as_path(table.path).parent / os.fsdecode(named.encode())
     try:
         status = path.stat()
     except (OSError, ValueError) as error:

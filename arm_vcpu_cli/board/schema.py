@@ -10,11 +10,11 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
 from arm_vcpu_cli.errors import MachineFileError
+from arm_vcpu_cli.file_paths import FilePath
 from arm_vcpu_cli.guest.image import ImageKind
 from arm_vcpu_cli.record import Record
 from arm_vcpu_cli.sizes import format_size, parse_size
@@ -140,7 +140,7 @@ class Table:
 
     def __init__(
         self,
-        path: Path,
+        path: FilePath,
         values: Mapping[str, object],
         *,
         known: Sequence[str] | None = None,

@@ -22,11 +22,12 @@ import click
 
 from arm_vcpu_cli.api import Machine
 from arm_vcpu_cli.cli.debugging import Debugging
-from arm_vcpu_cli.cli.guest_options import STDIN, GuestOptions
+from arm_vcpu_cli.cli.guest_options import GuestOptions
 from arm_vcpu_cli.cli.options import GuestCommand, guest_arguments, guest_options, report_options
 from arm_vcpu_cli.cli.session import Loaded, run_guest
 from arm_vcpu_cli.debug.endpoint import Endpoint
 from arm_vcpu_cli.errors import UsageError
+from arm_vcpu_cli.file_paths import FilePath
 from arm_vcpu_cli.host.watchdog import Watchdog
 from arm_vcpu_cli.printable import printable, printable_path
 from arm_vcpu_cli.record import replace
@@ -76,7 +77,7 @@ def command(debugger: str | None, **options: Any) -> int:
       armvcpu debug --debugger "gdb-multiarch -batch -x script.gdb" guest.elf
     """
     guest = GuestOptions(**options, repeatable=True)
-    if guest.guest == STDIN:
+    if guest.from_stdin:
         raise UsageError("-: the debugger has stdin; expected a guest from a file")
     found = _debugger(debugger, guest.file)
     with _terminal_kept():
@@ -86,7 +87,7 @@ def command(debugger: str | None, **options: Any) -> int:
 # Which debugger ---------------------------------------------------------------------------------------------------
 
 
-def _debugger(wanted: str | None, guest: Path) -> list[str]:
+def _debugger(wanted: str | None, guest: FilePath) -> list[str]:
     """Return the command line of the debugger. Raises UsageError if none is installed."""
     if wanted is not None:
         try:
@@ -130,7 +131,8 @@ def _symbols(loaded: Loaded, folder: Path) -> Path | None:
     source = options.symbols
     if source is None:
         # A snapshot stores the name of the file that its guest was loaded from.
-        return image.path if image.kind == "elf" and image.path.is_file() else None
+        path = Path(image.path)
+        return path if image.kind == "elf" and path.is_file() else None
     with source.open("rb") as file:
         if file.read(4) == b"\x7fELF":
             return source

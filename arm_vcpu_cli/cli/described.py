@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from arm_vcpu_cli.board.description import MachineDescription
 from arm_vcpu_cli.board.loading import machine_from_document, read_machine_file
 from arm_vcpu_cli.errors import ArmVcpuError, CombinedError, GuestFileError, MachineFileError, UsageError
+from arm_vcpu_cli.file_paths import FilePath
 from arm_vcpu_cli.guest.files import read_file
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from arm_vcpu_cli.board.layers import Overrides
 
 _OPTIONS: Final = MappingProxyType(
@@ -31,7 +34,7 @@ _OPTIONS: Final = MappingProxyType(
 """The option of each override, and the last part of the key that it replaces."""
 
 
-def load_description(machine: Path | None, overrides: Overrides, files: Sequence[Path] = ()) -> MachineDescription:
+def load_description(machine: Path | None, overrides: Overrides, files: Sequence[FilePath] = ()) -> MachineDescription:
     """Return the machine that the options describe; options override the file.
 
     An error in the machine file also reports each of the ``files`` to be read later that does not exist.
@@ -50,7 +53,7 @@ def _all_errors(
     machine: Path | None,
     given: dict[str, Any],
     error: MachineFileError,
-    files: Sequence[Path],
+    files: Sequence[FilePath],
 ) -> Iterator[ArmVcpuError]:
     """Return the file's own errors as one, then those that options cause; those of ``files`` join the file's."""
     of_file = _errors(document, machine, {})
@@ -95,10 +98,10 @@ def _is_in(error: MachineFileError, errors: list[MachineFileError]) -> bool:
     return any((each.key, each.message) == (error.key, error.message) for each in errors)
 
 
-def _missing(files: Sequence[Path]) -> Iterator[ArmVcpuError]:
+def _missing(files: Sequence[FilePath]) -> Iterator[ArmVcpuError]:
     """Yield an error for each file that does not exist. Others are not opened, because they may be pipes."""
     for path in dict.fromkeys(files):
-        if path.exists():
+        if os.path.exists(path):  # noqa: PTH110
             continue
         try:
             read_file(path, "a file")

@@ -2,34 +2,37 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from arm_vcpu_cli.board.description import ClockSource, MachineDescription
 from arm_vcpu_cli.board.schema import KERNEL_TYPES
 from arm_vcpu_cli.cli.described import load_description
 from arm_vcpu_cli.errors import UsageError
+from arm_vcpu_cli.file_paths import FilePath
 from arm_vcpu_cli.guest.files import read_stream
 from arm_vcpu_cli.guest.image import GuestImage
 from arm_vcpu_cli.guest.loader import load_guest
 from arm_vcpu_cli.record import Record, replace
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from arm_vcpu_cli.board.layers import Overrides
     from arm_vcpu_cli.debug.endpoint import Endpoint
 
 _FAULTS: Final = "arm_vcpu_cli.board.fault_loading"
 """Loaded only for runs with faults."""
-STDIN: Final = Path("-")
+STDIN: Final = "-"
 """The name of a guest that is read from standard input."""
 
 
 class GuestOptions(Record):
     """The values of the options of a command that runs a guest, or continues one ``from_snapshot``."""
 
-    guest: Path | None = None
+    guest: FilePath | None = None
     machine: Path | None = None
     append: str | None = None
     memory: int | None = None
@@ -68,7 +71,7 @@ class GuestOptions(Record):
     faults: Path | None = None
 
     @property
-    def file(self) -> Path:
+    def file(self) -> FilePath:
         """The file to run, a guest or a snapshot. Raises :class:`UsageError` if there is neither."""
         found = self.from_snapshot or self.guest
         if found is None:
@@ -79,7 +82,7 @@ class GuestOptions(Record):
         """Load machine description and guest; the command line overrides the file."""
         self.check_journal()
         guest = self.file
-        if guest.suffix == ".toml" and self.kernel_type is None:
+        if os.fspath(guest).endswith(".toml") and self.kernel_type is None:
             # As a raw binary it would run for an instruction or two.
             raise UsageError(f"{guest}: this is a machine description: pass it with -m; GUEST is the program to run")
         description = self.describe()
@@ -90,7 +93,7 @@ class GuestOptions(Record):
             load_address=load_address,
             ram_base=description.ram.base,
             kind=boot.kernel_type,
-            data=self._from_stdin() if guest == STDIN else None,
+            data=self._read_stdin() if self.from_stdin else None,
         )
         if self.load_address is not None and image.kind == "elf":
             raise UsageError(f"--load-address is for raw binaries; {guest} is an ELF file, with addresses in it")
@@ -113,17 +116,23 @@ class GuestOptions(Record):
         return self._over(load_description(self.machine, self._overrides(), self._files))
 
     @property
-    def _files(self) -> tuple[Path, ...]:
+    def _files(self) -> tuple[FilePath, ...]:
         """The files that the options name and that are read after the machine file."""
-        named = (self.guest, self.initrd, self.symbols, self.dtb, *(path for path, _ in self.loads))
-        return tuple(path for path in named if path is not None and path != STDIN)
+        guest = None if self.from_stdin else self.guest
+        named = (guest, self.initrd, self.symbols, self.dtb, *(path for path, _ in self.loads))
+        return tuple(path for path in named if path is not None)
+
+    @property
+    def from_stdin(self) -> bool:
+        """Whether the guest itself is read from stdin."""
+        return self.guest is not None and os.fspath(self.guest) == STDIN
 
     @property
     def reads_input(self) -> bool:
         """Whether stdin is the guest's input."""
-        return not self.no_input and self.guest != STDIN
+        return not (self.no_input or self.from_stdin)
 
-    def _from_stdin(self) -> bytes:
+    def _read_stdin(self) -> bytes:
         if sys.stdin.isatty():
             raise UsageError("-: stdin is a terminal; expected the guest from a file or a pipe")
         return read_stream(sys.stdin.buffer, STDIN, "a guest image")

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from importlib import import_module
-from pathlib import Path
 from typing import Final, NoReturn
 
 from arm_vcpu_cli.cli.output import null_stream, say
@@ -73,19 +72,19 @@ def _no_longer() -> bool:
     return True
 
 
-def only_guest(arguments: Sequence[str]) -> Path | None:
+def only_guest(arguments: Sequence[str]) -> str | None:
     """The guest of ``run GUEST``; None if there is anything else to parse, or if the file is in error.
 
     Loading the parser takes about as long as loading everything that runs a small guest.
     """
     if len(arguments) != 2 or arguments[0] != "run" or arguments[1].startswith("-") or COMPLETION in os.environ:
         return None
-    guest = Path(arguments[1])
+    guest = arguments[1]
     # Unlike Path's method, this never raises, for example for a guest in a folder without search permission.
     return guest if os.path.isfile(guest) and os.access(guest, os.R_OK) else None  # noqa: PTH113
 
 
-def only_snapshot(arguments: Sequence[str]) -> Path | None:
+def only_snapshot(arguments: Sequence[str]) -> str | None:
     """The snapshot of ``run --from FILE``; as :func:`only_guest`."""
     if len(arguments) != 3 or arguments[1] != "--from":
         return None

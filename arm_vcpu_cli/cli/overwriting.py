@@ -24,7 +24,8 @@ _Key = tuple[int, int, str]
 
 def check_guest(options: GuestOptions, description: MachineDescription, output: Path | None) -> None:
     """Refuse an ``-o`` or ``--record`` of a command that runs a guest. Raises FileError."""
-    inputs = {"the guest": options.guest, **machine_files(description)}
+    guest = None if options.guest is None else Path(options.guest)
+    inputs = {"the guest": guest, **machine_files(description)}
     inputs |= {
         "the symbol file": options.symbols,
         "the faults": options.faults,

@@ -10,16 +10,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import partial
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, TextIO
 
 from arm_vcpu_cli.api import Machine
 from arm_vcpu_cli.board.description import NO_LIMITS, ClockSource, MachineDescription
-from arm_vcpu_cli.cli.guest_options import STDIN, GuestOptions
+from arm_vcpu_cli.cli.guest_options import GuestOptions
 from arm_vcpu_cli.cli.output import say, tell
 from arm_vcpu_cli.cli.progress import doing
 from arm_vcpu_cli.cli.terminal import open_console, raw_terminal, signals_stop, signals_wake
 from arm_vcpu_cli.errors import OutputCancelledError, OutputError, StoppedError, UsageError
+from arm_vcpu_cli.file_paths import base_name
 from arm_vcpu_cli.guest.image import GuestImage
 from arm_vcpu_cli.host.console import Console
 from arm_vcpu_cli.host.machine_host import engine_version
@@ -31,6 +31,8 @@ from arm_vcpu_cli.vm.endings import STATUS_INTERRUPTED, STATUS_LIMIT, Ending, Ru
 from arm_vcpu_cli.vm.machine import Machine as Parts
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from arm_vcpu_cli.cli.debugging import Debugging
     from arm_vcpu_cli.trace.patience import Cancelled
     from arm_vcpu_cli.vm.inputlog import InputLog
@@ -160,7 +162,7 @@ def load_files(options: GuestOptions, output: Path | None = None) -> Loaded:
     one."""
     since = time.monotonic()
     snapshot: Snapshot | None = None
-    with doing(f"loading {options.file.name}"):
+    with doing(f"loading {base_name(options.file)}"):
         if options.from_snapshot is None:
             description, image = options.load()
         else:
@@ -305,7 +307,7 @@ def _check_repeatable(machine: Parts, options: GuestOptions) -> None:
     option = "--record" if options.record is not None else "--replay"
     if description.clock.source is not ClockSource.INSTRUCTIONS:
         raise UsageError(f"{option} needs --clock instructions: runs on the host's clock are not repeatable")
-    if options.guest == STDIN:
+    if options.from_stdin:
         raise UsageError(f"{option}: the guest is read from stdin; expected a file, which can be read again")
     if description.semihosting_dir is not None:
         raise UsageError(f"{option} and --semihosting-dir: file contents that a guest reads are not recorded")

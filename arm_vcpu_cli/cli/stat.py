@@ -21,6 +21,7 @@ from arm_vcpu_cli.cli.session import run_guest
 from arm_vcpu_cli.cli.stat_json import as_json
 from arm_vcpu_cli.cli.stat_view import COUNT, TABLES, TIME, View, print_statistics, shown_name
 from arm_vcpu_cli.errors import OutputError, UsageError
+from arm_vcpu_cli.file_paths import base_name
 from arm_vcpu_cli.observe.counting import ExitCounter, attach_counter
 from arm_vcpu_cli.printable import printable_path
 from arm_vcpu_cli.record import Record
@@ -158,7 +159,7 @@ def _of_trace(path: Path, wanted: _Output) -> int:
 
 
 def _of_guest(options: GuestOptions, wanted: _Output, *, live: bool) -> int:
-    view, heading = wanted.view, shown_name(options.file.name)
+    view, heading = wanted.view, shown_name(base_name(options.file))
     with contextlib.ExitStack() as opened, contextlib.ExitStack() as shown:
         prepared: list[tuple[ExitCounter, TextIO | None, Cancelled]] = []
 

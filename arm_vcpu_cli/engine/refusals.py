@@ -16,7 +16,6 @@ import ctypes
 import struct
 from collections.abc import Callable
 from functools import cache
-from pathlib import Path
 from typing import Final
 
 from arm_vcpu_cli.engine import unicorn_api
@@ -182,7 +181,8 @@ def find_state() -> tuple[int, int] | None:
 def _writable_memory() -> list[tuple[int, int]]:
     """Return the process's writable mappings, as far as the system reports them."""
     try:
-        lines = Path("/proc/self/maps").read_text(encoding="ascii", errors="replace").splitlines()
+        with open("/proc/self/maps", encoding="ascii", errors="replace") as maps:  # noqa: PTH123
+            lines = maps.read().splitlines()
     except OSError:
         return []
     mappings = (line.split(maxsplit=5) for line in lines)

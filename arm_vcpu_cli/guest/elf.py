@@ -5,11 +5,11 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping
 from importlib import import_module
-from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
 from arm_vcpu_cli.errors import GuestFileError
+from arm_vcpu_cli.file_paths import FilePath
 from arm_vcpu_cli.guest.elf_headers import PF_X, PROGRAM_HEADER, PT_LOAD
 from arm_vcpu_cli.guest.elf_names import elf_name
 from arm_vcpu_cli.guest.elf_symbols import read_symbols
@@ -101,7 +101,7 @@ class _Load(Record):
         return self.vaddr <= va < self.vaddr + self.memory_size
 
 
-def load_elf(path: Path, data: bytes, *, ram_base: int, for_sure: bool = False) -> GuestImage:
+def load_elf(path: FilePath, data: bytes, *, ram_base: int, for_sure: bool = False) -> GuestImage:
     """Return the image of the ELF file ``data``. Raises GuestFileError; with ``for_sure``, regardless of its notes.
 
     An ET_EXEC file is loaded at the physical addresses of its PT_LOAD segments, or at the virtual ones if all physical
@@ -151,14 +151,14 @@ def load_elf(path: Path, data: bytes, *, ram_base: int, for_sure: bool = False) 
     )
 
 
-def read_elf_symbols(path: Path, data: bytes) -> SymbolTable:
+def read_elf_symbols(path: FilePath, data: bytes) -> SymbolTable:
     """Return the symbols of the ELF file ``data`` at the addresses that it was linked for. Raises GuestFileError."""
     header = _read_header(path, data)
     symbols = read_symbols(data, header.section_headers, header.section_header_count)
     return SymbolTable(symbols, lines=SourceLines(path))
 
 
-def _read_header(path: Path, data: bytes) -> _Header:
+def _read_header(path: FilePath, data: bytes) -> _Header:
     """Return the header of an ELF file that is an AArch64 executable."""
     _check_identification(path, data)
     header = _Header(*_HEADER.unpack_from(data))
@@ -178,7 +178,7 @@ def _segment(load: _Load, content: bytes) -> Segment:
     )
 
 
-def _check_identification(path: Path, data: bytes) -> None:
+def _check_identification(path: FilePath, data: bytes) -> None:
     if not data:
         raise GuestFileError(path, "the file is empty, expected an ELF file")
     if not data.startswith(ELF_MAGIC):
@@ -197,7 +197,7 @@ def _check_identification(path: Path, data: bytes) -> None:
         raise GuestFileError(path, message, offset=_EI_DATA)
 
 
-def _check_header(path: Path, header: _Header) -> None:
+def _check_header(path: FilePath, header: _Header) -> None:
     if header.machine != _EM_AARCH64:
         message = f"expected machine EM_AARCH64 (183), found {_named('ENUM_E_MACHINE', header.machine)}"
         raise GuestFileError(path, message, offset=_E_MACHINE)
@@ -211,7 +211,7 @@ def _named(enumeration: str, number: int) -> str:
     return elf_name(enumeration, number) or f"{number:#x}"
 
 
-def _program_headers(path: Path, data: bytes, header: _Header) -> list[_ProgramHeader]:
+def _program_headers(path: FilePath, data: bytes, header: _Header) -> list[_ProgramHeader]:
     count, size, start = header.program_header_count, header.program_header_size, header.program_headers
     if count == 0:
         raise GuestFileError(path, "no program headers, expected a PT_LOAD segment", offset=_E_PHNUM)
@@ -230,7 +230,7 @@ def _program_headers(path: Path, data: bytes, header: _Header) -> list[_ProgramH
     return [_ProgramHeader(place, *PROGRAM_HEADER.unpack_from(data, place)) for place in places]
 
 
-def _loads(path: Path, data: bytes, headers: list[_ProgramHeader]) -> list[_Load]:
+def _loads(path: FilePath, data: bytes, headers: list[_ProgramHeader]) -> list[_Load]:
     loads = []
     for index, header in enumerate(headers):
         if header.type == PT_LOAD and (header.memory_size or header.file_size):
@@ -248,7 +248,7 @@ def _loads(path: Path, data: bytes, headers: list[_ProgramHeader]) -> list[_Load
     return loads
 
 
-def _load(path: Path, data: bytes, name: str, header: _ProgramHeader) -> _Load:
+def _load(path: FilePath, data: bytes, name: str, header: _ProgramHeader) -> _Load:
     load = _Load(
         name=name,
         header=header.place,
@@ -298,7 +298,7 @@ def _load_bias(loads: list[_Load], ram_base: int) -> int:
     return base - lowest // align * align
 
 
-def _entry(path: Path, entry: int, loads: list[_Load]) -> tuple[int, tuple[str, ...]]:
+def _entry(path: FilePath, entry: int, loads: list[_Load]) -> tuple[int, tuple[str, ...]]:
     """Return the entry point as an IPA, and warnings; in the file it may be a virtual address or a physical one.
 
     QEMU, too, starts a guest in a segment that is not executable.
@@ -333,7 +333,7 @@ def _not_executable(found: tuple[_Load, int]) -> bool:
     return not found[0].flags & PF_X
 
 
-def _dynamic(path: Path, data: bytes, headers: list[_ProgramHeader]) -> tuple[int, bytes] | None:
+def _dynamic(path: FilePath, data: bytes, headers: list[_ProgramHeader]) -> tuple[int, bytes] | None:
     """Return the dynamic section: its offset in the file and its bytes."""
     for header in headers:
         if header.type != _PT_DYNAMIC:

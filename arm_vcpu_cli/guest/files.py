@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import BinaryIO, Final
 
 from arm_vcpu_cli.errors import GuestFileError
+from arm_vcpu_cli.file_paths import FilePath
 
 MAX_FILE_SIZE: Final = 1 << 30  # bytes
 
 
-def read_file(path: Path, expected: str) -> bytes:
+def read_file(path: FilePath, expected: str) -> bytes:
     """Read a whole file, at most 1 GiB. Raises GuestFileError; ``expected`` ("a guest image") is for its message."""
     try:
-        with path.open("rb") as file:
+        with open(path, "rb") as file:  # noqa: PTH123
             # Allocate the buffer for the stated size, which few files exceed: those of /proc, pipes.
             size = min(os.fstat(file.fileno()).st_size, MAX_FILE_SIZE)
             data = file.read(size + 1)
@@ -26,7 +26,7 @@ def read_file(path: Path, expected: str) -> bytes:
     return _checked(path, data, expected)
 
 
-def read_stream(file: BinaryIO, path: Path, expected: str) -> bytes:
+def read_stream(file: BinaryIO, path: FilePath, expected: str) -> bytes:
     """Read the rest of a stream, which messages call ``path``; as :func:`read_file`."""
     try:
         data = file.read(MAX_FILE_SIZE + 1)
@@ -36,13 +36,13 @@ def read_stream(file: BinaryIO, path: Path, expected: str) -> bytes:
     return _checked(path, data, expected)
 
 
-def _checked(path: Path, data: bytes, expected: str) -> bytes:
+def _checked(path: FilePath, data: bytes, expected: str) -> bytes:
     if len(data) > MAX_FILE_SIZE:
         raise GuestFileError(path, f"larger than {MAX_FILE_SIZE >> 30} GiB, expected {expected}")
     return data
 
 
-def read_initrd(path: Path) -> bytes:
+def read_initrd(path: FilePath) -> bytes:
     """Read an initial RAM disk, which may be anything but empty. Raises GuestFileError."""
     data = read_file(path, "an initial RAM disk")
     if not data:

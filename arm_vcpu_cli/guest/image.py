@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from pathlib import Path
 from typing import Final, Literal
 
 from arm_vcpu_cli.errors import GuestFileError
+from arm_vcpu_cli.file_paths import FilePath
 from arm_vcpu_cli.guest.symbols import SymbolTable
 from arm_vcpu_cli.record import Record
 
@@ -48,7 +48,7 @@ class GuestImage(Record):
     otherwise. ``warnings`` describe oddities of the file.
     """
 
-    path: Path
+    path: FilePath
     kind: ImageKind
     entry: int
     segments: tuple[Segment, ...]
@@ -62,7 +62,7 @@ class GuestImage(Record):
         return self.symbols.source(address)
 
 
-def sorted_segments(path: Path, segments: list[Segment]) -> tuple[Segment, ...]:
+def sorted_segments(path: FilePath, segments: list[Segment]) -> tuple[Segment, ...]:
     """Return ``segments`` sorted by address. Raises GuestFileError if two overlap or one exceeds the address space."""
     ordered = tuple(sorted(segments, key=lambda segment: segment.address))
     for segment in ordered:

@@ -6,9 +6,11 @@ an error. Nothing is read before the first query, and only the necessary parts o
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
-from pathlib import Path
 from typing import Any, Final
+
+from arm_vcpu_cli.file_paths import FilePath
 
 _TABLES: Final = "arm_vcpu_cli.guest.line_tables"
 
@@ -19,7 +21,7 @@ class SourceLines:
     The file is read at the first query, unless it has changed since this object was created.
     """
 
-    def __init__(self, path: Path, bias: int = 0) -> None:
+    def __init__(self, path: FilePath, bias: int = 0) -> None:
         self._path = path
         self._bias = bias
         self._stamp = _stamp(path)
@@ -47,17 +49,17 @@ class SourceLines:
 
     def _piece(self, offset: int, size: int) -> bytes:
         """Return up to ``size`` bytes of the file. Raises OSError, also if it has changed since."""
-        with self._path.open("rb") as file:
+        with open(self._path, "rb") as file:  # noqa: PTH123
             if _stamp(self._path) != self._stamp:
                 raise OSError(f"{self._path} has changed")
             file.seek(offset)
             return file.read(size)
 
 
-def _stamp(path: Path) -> tuple[int, int, int] | None:
+def _stamp(path: FilePath) -> tuple[int, int, int] | None:
     """Return a value that changes when the file does; None if there is no file."""
     try:
-        status = path.stat()
+        status = os.stat(path)  # noqa: PTH116
     except (OSError, ValueError):
         return None
     return status.st_ino, status.st_size, status.st_mtime_ns

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from importlib import import_module
-from pathlib import Path
 from typing import Final
 
 from arm_vcpu_cli.errors import GuestFileError
+from arm_vcpu_cli.file_paths import FilePath
 from arm_vcpu_cli.guest.elf import ELF_MAGIC, load_elf
 from arm_vcpu_cli.guest.files import read_file
 from arm_vcpu_cli.guest.image import RAW_LOAD_OFFSET, GuestImage, ImageKind
@@ -20,7 +20,7 @@ _FOREIGN_FILES: Final = "arm_vcpu_cli.guest.foreign_files"
 
 
 def load_guest(
-    path: Path | str,
+    path: FilePath,
     *,
     load_address: int | None = None,
     ram_base: int = RAM_BASE,
@@ -35,7 +35,6 @@ def load_guest(
     by default the first multiple of 2 MiB from ``ram_base`` on. An ELF file has its own addresses; a static PIE is
     loaded near ``ram_base``, which is that of the virt board by default.
     """
-    path = Path(path)
     data = read_file(path, "a guest image") if data is None else data
     for_sure = kind is not None
     if kind is None:
@@ -48,7 +47,7 @@ def load_guest(
     return load_raw(path, data, ram_base + RAW_LOAD_OFFSET if load_address is None else load_address)
 
 
-def _recognise(path: Path, data: bytes) -> ImageKind:
+def _recognise(path: FilePath, data: bytes) -> ImageKind:
     """Return the kind of the file, judging by its content."""
     if data.startswith(ELF_MAGIC):
         return "elf"

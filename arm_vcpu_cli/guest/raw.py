@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from arm_vcpu_cli.errors import GuestFileError
+from arm_vcpu_cli.file_paths import FilePath
 from arm_vcpu_cli.guest.image import GuestImage, Segment, sorted_segments
 from arm_vcpu_cli.guest.symbols import SymbolTable
 from arm_vcpu_cli.sizes import address_as_written
 
 
-def load_raw(path: Path, data: bytes, address: int) -> GuestImage:
+def load_raw(path: FilePath, data: bytes, address: int) -> GuestImage:
     """Return the image of a raw binary at the IPA ``address``. Raises GuestFileError."""
     if not data:
         raise GuestFileError(path, "the file is empty, expected a guest image")

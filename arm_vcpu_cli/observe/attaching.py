@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import partial
 
 from arm_vcpu_cli.devices.naming import device_kind
-from arm_vcpu_cli.observe.callers import caller_finder
+from arm_vcpu_cli.file_paths import base_name
+from arm_vcpu_cli.observe.callers import CallerFinder, virtual_reader
 from arm_vcpu_cli.observe.continuing_traces import hold
 from arm_vcpu_cli.observe.describing import EventDescriber, seen_bus
 from arm_vcpu_cli.observe.tracing import Tracer
@@ -81,7 +82,7 @@ def trace_header(machine: Machine, tool: str, *, timing: bool) -> TraceHeader:
     ]
     return TraceHeader(
         tool=tool,
-        guest=printable(machine.image.path.name),
+        guest=printable(base_name(machine.image.path)),
         machine=description.name,
         cpu=description.cpu.model,
         clock=description.clock.source.value,

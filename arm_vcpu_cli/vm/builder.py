@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from importlib import import_module
-from random import Random
 from typing import TYPE_CHECKING, Final
 
 from arm_vcpu_cli.arch.identification.idregs import Aa64Isar0, Aa64Mmfr0, pa_range_bits
@@ -44,7 +43,7 @@ from arm_vcpu_cli.vm.hosting import MachineHost
 from arm_vcpu_cli.vm.machine import Machine
 from arm_vcpu_cli.vm.passthrough import PassedThrough, pass_through
 from arm_vcpu_cli.vm.power import PowerController
-from arm_vcpu_cli.vm.random_numbers import random_numbers
+from arm_vcpu_cli.vm.random_numbers import RandomNumbers
 from arm_vcpu_cli.vm.scheduler import Scheduler
 from arm_vcpu_cli.vm.semihosting.lazy_service import SemihostingPort
 from arm_vcpu_cli.vm.timeline import DeviceClock, HostClock, InstructionClock
@@ -297,10 +296,10 @@ def _map_region(host: MachineHost, stage2: Stage2AddressSpace, region: MemoryReg
     return BackedRegion(region, paddr)
 
 
-def _random(description: MachineDescription, purpose: str) -> Random:
+def _random(description: MachineDescription, purpose: str) -> RandomNumbers:
     """The host's random numbers if the guest uses the host's clock; otherwise numbers derived from the seed."""
     clock = description.clock
-    return random_numbers(clock.seed, purpose, of_host=clock.source is ClockSource.HOST)
+    return RandomNumbers(None if clock.source is ClockSource.HOST else f"{clock.seed} {purpose}")
 
 
 def _epoch(clock: ClockDescription) -> int:

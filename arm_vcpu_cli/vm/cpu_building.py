@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from random import Random
 from typing import Final
 
 from arm_vcpu_cli.arch.registers.constant_registers import constant_registers
@@ -24,6 +23,7 @@ from arm_vcpu_cli.vm.gic_building import BuiltGic
 from arm_vcpu_cli.vm.hosting import MachineHost
 from arm_vcpu_cli.vm.platform import MachinePlatform
 from arm_vcpu_cli.vm.power import PowerController
+from arm_vcpu_cli.vm.random_numbers import RandomNumbers
 from arm_vcpu_cli.vm.semihosting.lazy_service import SemihostingPort
 from arm_vcpu_cli.vm.system_moves import SystemMoves, trapped_handlers
 from arm_vcpu_cli.vm.timeline import DeviceClock, Timeline
@@ -48,7 +48,7 @@ class CpuParts(Record):
     entry: int
     dtb_address: int
     entropy: Entropy
-    random: Random | None
+    random: RandomNumbers | None
     settle: Callable[[], None]
 
 

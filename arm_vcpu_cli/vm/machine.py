@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from random import Random
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,6 +23,7 @@ from arm_vcpu_cli.vm.guest_input import GuestInput
 from arm_vcpu_cli.vm.hosting import MachineHost
 from arm_vcpu_cli.vm.passthrough import PassedThrough
 from arm_vcpu_cli.vm.power import PowerController
+from arm_vcpu_cli.vm.random_numbers import RandomNumbers
 from arm_vcpu_cli.vm.scheduler import Scheduler
 from arm_vcpu_cli.vm.semihosting.lazy_service import SemihostingPort
 from arm_vcpu_cli.vm.timeline import Timeline
@@ -36,7 +36,7 @@ NO_DEVICES: Final[Mapping[str, MmioDevice]] = MappingProxyType({})
 NO_NOTES: Final[Mapping[str, Any]] = MappingProxyType({})
 LINE: Final = "line"
 """In the notes: the line that the guest is printing."""
-NO_RANDOM: Final[Mapping[str, Random]] = MappingProxyType({})
+NO_RANDOM: Final[Mapping[str, RandomNumbers]] = MappingProxyType({})
 
 
 class Machine:
@@ -63,7 +63,7 @@ class Machine:
         dtb_address: int | None,
         passed_through: tuple[PassedThrough, ...] = (),
         devices: Mapping[str, MmioDevice] = NO_DEVICES,
-        random: Mapping[str, Random] = NO_RANDOM,
+        random: Mapping[str, RandomNumbers] = NO_RANDOM,
         semihosting: SemihostingPort | None = None,
         faults: MachineFaults | None = None,
     ) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from random import Random, SystemRandom
-from typing import Any, Final
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
 
 from arm_vcpu_cli.saved import Saved
+
+if TYPE_CHECKING:
+    from random import Random
 
 _ALGORITHM: Final = 3
 """The generator's own version of its state: the Mersenne Twister, which has this many words of 32 bits."""
@@ -13,22 +16,42 @@ _WORDS: Final = 624
 _MASK32: Final = (1 << 32) - 1
 
 
-def random_numbers(seed: int, purpose: str, *, of_host: bool) -> Random:
-    """Random numbers derived from the seed, separately for each purpose, or the host's, which are not repeatable."""
-    return SystemRandom() if of_host else Random(f"{seed} {purpose}")
+class RandomNumbers:
+    """Random numbers derived from ``seed``, or without one the host's, which are not repeatable.
 
+    Few guests draw any, so the generator is loaded and seeded at the first use.
+    """
 
-def save_random(random: Random) -> dict[str, Any] | None:
-    """The position, None for the host's random numbers."""
-    if isinstance(random, SystemRandom):
-        return None
-    algorithm, words, _ = random.getstate()
-    return {"version": algorithm, "words": list(words[:-1]), "place": words[-1]}
+    def __init__(self, seed: int | str | None) -> None:
+        self._seed = seed
+        self._source: Random | None = None
 
+    @property
+    def source(self) -> Random:
+        """The generator."""
+        if self._source is None:
+            module = import_module("random")
+            self._source = module.SystemRandom() if self._seed is None else module.Random(self._seed)
+        return self._source
 
-def load_random(random: Random, saved: Saved) -> None:
-    """Continue at a position. Raises ValueError if it is not one."""
-    if saved.number("version", _ALGORITHM) != _ALGORITHM:
-        raise ValueError("random numbers of another generator")
-    words = saved.numbers("words", _WORDS, _MASK32)
-    random.setstate((_ALGORITHM, (*words, saved.number("place", _WORDS)), None))
+    def randbytes(self, count: int) -> bytes:
+        """Draw ``count`` bytes."""
+        return self.source.randbytes(count)
+
+    def getrandbits(self, count: int) -> int:
+        """Draw an integer of ``count`` bits."""
+        return self.source.getrandbits(count)
+
+    def save(self) -> dict[str, Any] | None:
+        """Return the position, None for the host's random numbers."""
+        if self._seed is None:
+            return None
+        algorithm, words, _ = self.source.getstate()
+        return {"version": algorithm, "words": list(words[:-1]), "place": words[-1]}
+
+    def load(self, saved: Saved) -> None:
+        """Continue at a position. Raises ValueError if it is not one."""
+        if saved.number("version", _ALGORITHM) != _ALGORITHM:
+            raise ValueError("random numbers of another generator")
+        words = saved.numbers("words", _WORDS, _MASK32)
+        self.source.setstate((_ALGORITHM, (*words, saved.number("place", _WORDS)), None))

@@ -16,12 +16,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from random import Random
 from typing import Any, Final
 
 from arm_vcpu_cli.saved import Saved
 from arm_vcpu_cli.vm.cpu import Activity, Cpu
-from arm_vcpu_cli.vm.random_numbers import load_random, save_random
+from arm_vcpu_cli.vm.random_numbers import RandomNumbers
 from arm_vcpu_cli.vm.timeline import NEVER, Timeline
 
 _VERSION: Final = 1
@@ -42,7 +41,7 @@ class Scheduler:
     def __init__(self, timeline: Timeline, *, quantum: int = DEFAULT_QUANTUM, seed: int | None = None) -> None:
         self._timeline = timeline
         self._least, self._quantum = quantum, quantum
-        self._random = None if seed is None else Random(seed)
+        self._random = None if seed is None else RandomNumbers(seed)
         self._cpus: Sequence[Cpu] = ()
         self._in_turn = False
         self._alone = True
@@ -153,7 +152,7 @@ class Scheduler:
             "over": self.over,
             "quantum": self._quantum,
             "yields": self._yields,
-            "random": None if self._random is None else save_random(self._random),
+            "random": None if self._random is None else self._random.save(),
         }
 
     def load(self, state: object) -> None:
@@ -168,7 +167,7 @@ class Scheduler:
         if saved.is_none("random") is not (self._random is None):
             raise ValueError("scheduler.random is of a scheduler with another seed")
         if self._random is not None:
-            load_random(self._random, saved.part("random"))
+            self._random.load(saved.part("random"))
         self.current, self._in_turn, self.over, self._end, self._quantum = current, in_turn, over, end, quantum
         current.go_on()
         if in_turn and (yields or not self._alone):
@@ -256,7 +255,7 @@ class Scheduler:
         first = min(ready, key=_time)
         if self._random is None or len(ready) == 1:
             return first
-        return self._random.choice([cpu for cpu in ready if cpu.time <= first.time + self._least])
+        return self._random.source.choice([cpu for cpu in ready if cpu.time <= first.time + self._least])
 
     def _next_of_host(self) -> Cpu | None:
         self._timeline.expire()
@@ -302,7 +301,7 @@ class Scheduler:
         if behind >= NEVER:
             return NEVER
         if contended and self._random is not None:
-            return cpu.time + self._random.randint(_SHORTEST_TURN, max(self._least, _SHORTEST_TURN))
+            return cpu.time + self._random.source.randint(_SHORTEST_TURN, max(self._least, _SHORTEST_TURN))
         return max(behind, cpu.time) + self._quantum
 
     def _stop_at_wait(self, cpu: Cpu, stop: bool) -> None:

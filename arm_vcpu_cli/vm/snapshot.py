@@ -23,7 +23,6 @@ from arm_vcpu_cli.record import replace
 from arm_vcpu_cli.saved import Part, Saved
 from arm_vcpu_cli.vm.guest_run import GuestRun
 from arm_vcpu_cli.vm.machine import Machine
-from arm_vcpu_cli.vm.random_numbers import load_random, save_random
 
 VERSION: Final = 1
 STATELESS: Final = (EmptyTransports, ReadAsZero, type(None))
@@ -82,7 +81,7 @@ def save_parts(machine: Machine) -> dict[str, Any]:
         "parts": {name: part.save() for name, part in parts(machine).items()},
         "timeline": machine.timeline.save(),
         "input": machine.input.save(),
-        "random": {name: save_random(random) for name, random in machine.random.items()},
+        "random": {name: random.save() for name, random in machine.random.items()},
         "instructions": machine.instructions,
     }
 
@@ -122,7 +121,7 @@ def load_parts(machine: Machine, saved: Saved, *, forget_code: bool = True) -> N
     random = saved.part("random")
     for name, numbers in machine.random.items():
         if not random.is_none(name):
-            load_random(numbers, random.part(name))
+            numbers.load(random.part(name))
     _load_timeline(machine, saved, forget_code=forget_code)
     machine.input.load(saved.value("input"))
     machine.earlier_instructions += saved.number("instructions", MOST_INSTRUCTIONS) - machine.instructions

@@ -13,6 +13,7 @@ from arm_vcpu_cli.board.description import MachineDescription
 from arm_vcpu_cli.board.description_document import description_of, without_files
 from arm_vcpu_cli.board.placement import Extent
 from arm_vcpu_cli.errors import ArmVcpuError, FileError, UsageError
+from arm_vcpu_cli.file_paths import FilePath
 from arm_vcpu_cli.guest.image import GuestImage, ImageKind, Segment
 from arm_vcpu_cli.guest.loader import load_guest
 from arm_vcpu_cli.guest.symbols import SymbolTable
@@ -72,7 +73,7 @@ class Snapshot:
             if not self._state.is_none("run"):
                 load_run(run, self._state.value("run"))
 
-    def with_symbols_of(self, path: Path) -> None:
+    def with_symbols_of(self, path: FilePath) -> None:
         """Take the symbols of the guest's file. Raises :class:`GuestFileError`, and :class:`UsageError` if it is
         another guest."""
         image = self._load(path)
@@ -193,7 +194,7 @@ class Snapshot:
             with contextlib.suppress(ArmVcpuError):
                 self.with_symbols_of(path)
 
-    def _load(self, path: Path) -> GuestImage:
+    def _load(self, path: FilePath) -> GuestImage:
         boot = self.description.boot
         return load_guest(
             path, load_address=boot.load_address, ram_base=self.description.ram.base, kind=self.image.kind

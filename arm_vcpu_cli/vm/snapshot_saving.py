@@ -14,6 +14,7 @@ from arm_vcpu_cli.board.description_document import document_of
 from arm_vcpu_cli.board.placement import loaded_files
 from arm_vcpu_cli.engine.layout import StateLayout
 from arm_vcpu_cli.errors import OutputError, UsageError
+from arm_vcpu_cli.file_paths import base_name
 from arm_vcpu_cli.guest.image import GuestImage
 from arm_vcpu_cli.host.machine_host import engine_version
 from arm_vcpu_cli.printable import printable
@@ -136,7 +137,7 @@ def _facts(machine: Machine, pages: int, note: str) -> dict[str, object]:
     return {
         "tool": VERSION,
         "engine": engine_version(),
-        "guest": printable(machine.image.path.name),
+        "guest": printable(base_name(machine.image.path)),
         "machine": machine.description.name,
         "vcpus": len(machine.cpus),
         "time": machine.timeline.now(),

@@ -8,7 +8,6 @@ registers first.
 from __future__ import annotations
 
 from collections.abc import Callable
-from random import Random
 from typing import Any, Final
 
 from arm_vcpu_cli.arch.bitfield import MASK64
@@ -27,6 +26,7 @@ from arm_vcpu_cli.devices.timer import (
 )
 from arm_vcpu_cli.engine.port import CpuCore
 from arm_vcpu_cli.saved import Saved
+from arm_vcpu_cli.vm.random_numbers import RandomNumbers
 
 PHYSICAL_TIMER: Final = frozenset({CNTPCT, CNTP_CTL, CNTP_CVAL, CNTP_TVAL})
 """The registers that CNTHCTL_EL2 traps if the physical timer is not passed through."""
@@ -64,7 +64,7 @@ class SystemMoves:
         core: CpuCore,
         timer: Handlers,
         *,
-        random: Random | None,
+        random: RandomNumbers | None,
         spend: Callable[[], None],
         changed: Callable[[], None],
     ) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from random import Random
 
 import pytest
 
@@ -11,6 +10,7 @@ from arm_vcpu_cli.arch.registers.el1regs import CntCtl, Cntkctl
 from arm_vcpu_cli.arch.registers.sysreg import lookup
 from arm_vcpu_cli.devices.device_clock import COUNTER_HZ
 from arm_vcpu_cli.devices.timer import GenericTimer
+from arm_vcpu_cli.vm.random_numbers import RandomNumbers
 from arm_vcpu_cli.vm.system_moves import SystemMoves
 from tests.support.manual_clock import Line, ManualClock
 
@@ -28,7 +28,7 @@ M64 = (1 << 64) - 1
 class Machine:
     """A guest with a timer behind its registers."""
 
-    def __init__(self, *, model: str = "cortex-a72", random: Random | None = None) -> None:
+    def __init__(self, *, model: str = "cortex-a72", random: RandomNumbers | None = None) -> None:
         self.guest = Guest("timer", model=model)
         self.clock = ManualClock(NOW)
         self.lines = {"cntv": Line(), "cntp": Line()}
@@ -264,8 +264,8 @@ def test_access_that_was_set_before_the_hook_counts() -> None:
 
 
 def test_random_numbers_follow_from_the_seed() -> None:
-    with Machine(model="max", random=Random("seed")).guest as guest:
-        expected = Random("seed")
+    with Machine(model="max", random=RandomNumbers("seed")).guest as guest:
+        expected = RandomNumbers("seed")
         for place in ("read_rndr", "read_rndrrs", "read_rndr"):
             assert is_call(guest.start(place))
             assert guest.finished(place)
@@ -274,9 +274,9 @@ def test_random_numbers_follow_from_the_seed() -> None:
 
 @pytest.mark.parametrize("mode", [EL1H, EL0T], ids=["EL1", "EL0"])
 def test_a_random_number_clears_the_flags(mode: int) -> None:
-    with Machine(model="max", random=Random(1)).guest as guest:
+    with Machine(model="max", random=RandomNumbers(1)).guest as guest:
         guest.start("random", mode=mode)
-        assert guest.x(0) == Random(1).getrandbits(64)
+        assert guest.x(0) == RandomNumbers(1).getrandbits(64)
         assert guest.x(1) == 0
 
 
@@ -288,7 +288,7 @@ def test_a_cpu_without_random_numbers_has_none(machine: Machine) -> None:
 
 
 def test_a_random_number_cannot_be_written() -> None:
-    with Machine(model="max", random=Random(1)).guest as guest:
+    with Machine(model="max", random=RandomNumbers(1)).guest as guest:
         assert is_call(guest.start("write_rndr"))
         assert guest.ec == UNKNOWN
 

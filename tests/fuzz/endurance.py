@@ -19,6 +19,7 @@ from random import Random
 from typing import Final
 
 from arm_vcpu_cli.board.loading import load_machine
+from arm_vcpu_cli.file_paths import base_name
 from arm_vcpu_cli.guest.loader import load_guest
 from arm_vcpu_cli.host.console import Console
 from arm_vcpu_cli.host.watchdog import Watchdog
@@ -50,7 +51,7 @@ def machines(rounds: int) -> str:
             with Watchdog(machine.host.core(0).request_stop) as watchdog:
                 result = run_machine(machine, watchdog)
         if result.status:
-            return f"{image.path.name} ended with {result.status}: {result.message}"
+            return f"{base_name(image.path)} ended with {result.status}: {result.message}"
         complaint = meter.look(number)
         if complaint:
             return complaint

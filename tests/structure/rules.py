@@ -14,13 +14,14 @@ from .source import PACKAGE, ImportNode, Module
 MAX_LINES: Final = 400
 
 ANY: Final = "*"
-GROUND: Final = frozenset({"errors", "record", "saved", "printable", "sizes", "arch"})
+GROUND: Final = frozenset({"errors", "record", "saved", "printable", "file_paths", "sizes", "arch"})
 """What every part may stand on that models or tells something."""
 
 LAYERS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
     {
-        "printable": frozenset(),
-        "errors": frozenset({"printable"}),
+        "file_paths": frozenset(),
+        "printable": frozenset({"file_paths"}),
+        "errors": frozenset({"file_paths", "printable"}),
         "record": frozenset(),
         "saved": frozenset(),
         "sizes": frozenset(),

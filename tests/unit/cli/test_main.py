@@ -47,7 +47,7 @@ sys.exit(len({module for module, _ in COMMANDS.values()} & set(sys.modules)))
 def test_a_guest_alone_means_what_the_parser_makes_of_it(tmp_path: Path) -> None:
     guest = tmp_path / "guest"
     guest.touch()
-    assert only_guest(["run", str(guest)]) == guest
+    assert only_guest(["run", str(guest)]) == str(guest)
     assert GuestOptions(**command.make_context("run", [str(guest)]).params) == GuestOptions(guest)
 
 

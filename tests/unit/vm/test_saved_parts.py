@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from random import Random, SystemRandom
+from random import SystemRandom
 from typing import Any
 
 import pytest
@@ -19,7 +19,7 @@ from arm_vcpu_cli.saved import Saved
 from arm_vcpu_cli.vm.cpu import Activity
 from arm_vcpu_cli.vm.guest_input import GuestInput
 from arm_vcpu_cli.vm.inputlog import InputLog
-from arm_vcpu_cli.vm.random_numbers import load_random, random_numbers, save_random
+from arm_vcpu_cli.vm.random_numbers import RandomNumbers
 from arm_vcpu_cli.vm.scheduler import Scheduler
 from arm_vcpu_cli.vm.timeline import NEVER, HostClock, InstructionClock, Timeline
 from arm_vcpu_cli.vm.watch.idle import IdleTime
@@ -36,27 +36,27 @@ BYTES = st.binary(max_size=20)
 
 @given(st.integers(0, 1 << 64), st.lists(st.integers(1, 300), max_size=20))
 def test_random_numbers_go_on_at_a_position(seed: int, sizes: list[int]) -> None:
-    first, second = random_numbers(seed, "trng", of_host=False), Random(1)
+    first, second = RandomNumbers(f"{seed} trng"), RandomNumbers(1)
     for size in sizes:
         first.randbytes(size)
-    state = save_random(first)
+    state = first.save()
     assert state is not None
-    load_random(second, Saved(state))
+    second.load(Saved(state))
     assert second.randbytes(3000) == first.randbytes(3000)
 
 
-def test_random_numbers_have_a_sequence_for_each_purpose_and_those_of_the_host_have_none() -> None:
-    assert random_numbers(1, "a", of_host=False).randbytes(8) != random_numbers(1, "b", of_host=False).randbytes(8)
-    host = random_numbers(1, "a", of_host=True)
-    assert isinstance(host, SystemRandom)
-    assert save_random(host) is None
+def test_random_numbers_have_a_sequence_for_each_seed_and_those_of_the_host_have_none() -> None:
+    assert RandomNumbers("1 a").randbytes(8) != RandomNumbers("1 b").randbytes(8)
+    host = RandomNumbers(None)
+    assert isinstance(host.source, SystemRandom)
+    assert host.save() is None
 
 
 @pytest.mark.parametrize("changes", [{"version": 2}, {"words": [1]}, {"place": 625}])
 def test_a_position_that_is_none_is_refused(changes: dict[str, Any]) -> None:
-    state = save_random(Random(1))
+    state = RandomNumbers(1).save()
     with pytest.raises(ValueError, match=r"random numbers of|state\."):
-        load_random(Random(1), Saved({**(state or {}), **changes}))
+        RandomNumbers(1).load(Saved({**(state or {}), **changes}))
 
 
 # Time and turns ----------------------------------------------------------------------------------------------------

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from random import Random
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +11,7 @@ from arm_vcpu_cli.arch.registers.el1regs import Cntkctl
 from arm_vcpu_cli.arch.registers.sysreg import SYSREGS, SysReg, lookup
 from arm_vcpu_cli.devices.timer import GenericTimer, el0_may_access
 from arm_vcpu_cli.engine.port import MoveHandler
+from arm_vcpu_cli.vm.random_numbers import RandomNumbers
 from arm_vcpu_cli.vm.system_moves import PHYSICAL_TIMER, SystemMoves, trapped_handlers
 from tests.support.fake_core import FakeCore
 from tests.support.manual_clock import Line, ManualClock
@@ -41,7 +40,7 @@ class Core(FakeCore):
 class Bench:
     """System moves with a timer, and what they cause."""
 
-    def __init__(self, *, random: Random | None = None, cntkctl: int = 0, trapped: bool = False) -> None:
+    def __init__(self, *, random: RandomNumbers | None = None, cntkctl: int = 0, trapped: bool = False) -> None:
         self.core = Core(cntkctl)
         self.clock = ManualClock(NOW)
         self.timer = GenericTimer(self.clock, virtual=Line(), physical=Line())
@@ -70,7 +69,7 @@ def test_it_handles_the_moves_of_a_core() -> None:
 
 def test_it_asks_for_the_registers_that_it_knows() -> None:
     assert Bench().moves.crns() == {14}
-    assert Bench(random=Random(1)).moves.crns() == {14, 2}
+    assert Bench(random=RandomNumbers(1)).moves.crns() == {14, 2}
 
 
 @pytest.mark.parametrize("counter", [CNTVCT, CNTPCT])
@@ -156,14 +155,14 @@ def test_el0_cannot_give_itself_access() -> None:
 @pytest.mark.parametrize("el", [0, 1])
 @pytest.mark.parametrize("reg", [RNDR, RNDRRS])
 def test_a_random_number_follows_from_the_seed_and_clears_the_flags(reg: SysReg, el: int) -> None:
-    bench = Bench(random=Random(7))
+    bench = Bench(random=RandomNumbers(7))
     bench.core.el = el
-    assert [bench.read(reg) for _ in range(2)] == [Random(7).getrandbits(64), bench_second(7)]
+    assert [bench.read(reg) for _ in range(2)] == [RandomNumbers(7).getrandbits(64), bench_second(7)]
     assert bench.core.log == ["flags 0x0"] * 2
 
 
 def bench_second(seed: int) -> int:
-    random = Random(seed)
+    random = RandomNumbers(seed)
     random.getrandbits(64)
     return random.getrandbits(64)
 
@@ -175,7 +174,7 @@ def test_without_random_numbers_they_are_left_to_the_core() -> None:
 
 
 def test_a_random_number_cannot_be_written() -> None:
-    assert not Bench(random=Random(7)).write(RNDR, 1)
+    assert not Bench(random=RandomNumbers(7)).write(RNDR, 1)
 
 
 # Anything ----------------------------------------------------------------------------------------------------------
@@ -183,7 +182,7 @@ def test_a_random_number_cannot_be_written() -> None:
 
 @given(ENCODINGS, st.integers(0, MASK64), st.sampled_from([0, 1]), st.integers(0, (1 << 10) - 1))
 def test_every_encoding_has_a_defined_result(encoding: int, value: int, el: int, cntkctl: int) -> None:
-    bench = Bench(random=Random(0), cntkctl=cntkctl)
+    bench = Bench(random=RandomNumbers(0), cntkctl=cntkctl)
     bench.core.el = el
     found = bench.moves.read(encoding)
     assert found is None or 0 <= found <= MASK64
@@ -192,7 +191,7 @@ def test_every_encoding_has_a_defined_result(encoding: int, value: int, el: int,
 
 
 def test_no_register_but_those_of_timer_and_random_numbers_is_touched() -> None:
-    bench = Bench(random=Random(0))
+    bench = Bench(random=RandomNumbers(0))
     known = {*bench.timer.handlers, RNDR, RNDRRS}
     for reg in SYSREGS.values():
         assert (bench.read(reg) is not None) is (reg in known), reg.name
