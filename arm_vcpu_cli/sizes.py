@@ -36,7 +36,7 @@ def address_as_written(address: int) -> str:
 
 
 # At most 20 digits: 2**64 has 20, and the length of a number from a file must not determine how long parsing takes.
-_SIZE: Final = re.compile(r"\s*(0[xX][0-9a-fA-F]{1,16}|[0-9]{1,20})\s*([A-Za-z]*)\s*", re.ASCII)
+_SIZE: Final = r"\s*(0[xX][0-9a-fA-F]{1,16}|[0-9]{1,20})\s*([A-Za-z]*)\s*"
 
 
 def parse_size(text: str) -> int:
@@ -44,7 +44,7 @@ def parse_size(text: str) -> int:
 
     The units are powers of two and their case does not matter. Raises ValueError with a one-line message.
     """
-    match = _SIZE.fullmatch(text.replace("_", ""))
+    match = re.fullmatch(_SIZE, text.replace("_", ""), re.ASCII)
     if match is None or match[2].upper() not in UNITS:
         shown = text if len(text) <= 40 else text[:37] + "..."
         raise ValueError(f"expected a size such as 4096, 64KiB, 512MiB or 4G, found {shown!r}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum
-from typing import Final, NamedTuple
+from typing import Final
 
 from arm_vcpu_cli.arch.bitfield import MASK64
 from arm_vcpu_cli.arch.fault import FSC_ALIGNMENT, fault_status_name
@@ -96,7 +96,7 @@ class AbortKind(Enum):
     STACK_ALIGNMENT = "stack alignment"
 
 
-class DecodedAbort(NamedTuple):
+class DecodedAbort(Record):
     """A data abort that is not a plain access: its IPA and its kind. Only the kind ACCESSES has ``accesses``, and only
     STAGE1 an ``address`` with a fault status code."""
 

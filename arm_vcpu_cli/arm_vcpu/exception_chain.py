@@ -10,12 +10,13 @@ would have now distinguishes a handler that has returned to it from one that is 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from arm_vcpu_cli.arch.bitfield import MASK64
 from arm_vcpu_cli.arch.registers.el1regs import Spsr
 from arm_vcpu_cli.arch.syndrome.esr import DATA_ABORTS, EC_SHIFT, INSTRUCTION_ABORTS
 from arm_vcpu_cli.engine.layout import NOT_EXCLUSIVE
+from arm_vcpu_cli.record import Record
 from arm_vcpu_cli.saved import Saved
 
 UNRETURNED: Final = NOT_EXCLUSIVE - 1
@@ -29,7 +30,7 @@ _MODE: Final = int(Spsr.of(M=0b1101))
 _ABORTS: Final = frozenset(map(int, (*DATA_ABORTS, *INSTRUCTION_ABORTS)))
 
 
-class El1Exception(NamedTuple):
+class El1Exception(Record):
     """An exception that EL1 took: syndrome, fault address, the place where it was raised and the stack pointer there.
 
     ``spsr`` is the PSTATE that it was taken from; ``elr`` and ``cause`` are ELR_EL1 and ESR_EL1 from before. ``times``
@@ -53,13 +54,13 @@ class El1Exception(NamedTuple):
 
 
 _PC, _TIMES, _LAST_FAR, _LAST_SP, _REPEATS = map(
-    El1Exception._fields.index, ("pc", "times", "last_far", "last_sp", "repeats_itself")
+    El1Exception.__match_args__.index, ("pc", "times", "last_far", "last_sp", "repeats_itself")
 )
 _FLAGS: Final = 2
 """The number of truth values, which are the last fields."""
 
 
-class Chain(NamedTuple):
+class Chain(Record):
     """The exceptions that EL1 is handling, or handled last, from the first to the last: each is the fault of the
     previous one's handler. ``dropped`` is the number omitted in the middle; ``is_unfinished``: the last handler has not
     returned."""
@@ -160,7 +161,7 @@ class ExceptionChain:
 
     def load(self, saved: Saved) -> None:
         """Restore what :meth:`save` returned. Raises ValueError, without a change, for anything else."""
-        rows = saved.rows("links", len(El1Exception._fields), MASK64)
+        rows = saved.rows("links", len(El1Exception.__match_args__), MASK64)
         last, spsr, dropped = saved.integer("last"), saved.number("spsr", MASK64), saved.number("dropped", MASK64)
         if not -1 <= last < len(rows):
             raise ValueError(f"the last exception is number {last} of {len(rows)}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from arm_vcpu_cli.arch.registers.sysreg import lookup
 from arm_vcpu_cli.arm_vcpu.context_frame import ZERO_REGISTER, TrapFrame
@@ -12,13 +12,14 @@ from arm_vcpu_cli.arm_vcpu.exit_reason import ExitReasons
 from arm_vcpu_cli.arm_vcpu.observer import ExitRecord
 from arm_vcpu_cli.axvcpu.exit import AxVCpuExitReason, MmioRead, MmioWrite, NestedPageFault, Nothing
 from arm_vcpu_cli.engine.layout import CpuState
+from arm_vcpu_cli.record import Record
 
 _EL2: Final = 2
 RECENT: Final = 20
 """The number of exits kept."""
 
 
-class RecentExit(NamedTuple):
+class RecentExit(Record):
     """An exit: its number, its reason, and x0 to x30 at that time."""
 
     number: int

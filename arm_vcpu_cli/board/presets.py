@@ -29,7 +29,7 @@ PRESETS: Final[Mapping[str, Mapping[str, object]]] = MappingProxyType(
         # The addresses of QEMU's virt board, so that guests built for it run unchanged.
         "virt": MappingProxyType(
             {
-                "memory": {"ram": {"base": RAM_BASE, "size": "512MiB", "permissions": "rwx"}},
+                "memory": {"ram": {"base": RAM_BASE, "size": 0x2000_0000, "permissions": "rwx"}},
                 "device": {
                     "gic": INTERRUPT_CONTROLLERS["gicv3"],
                     "uart0": {"type": "pl011", "base": 0x0900_0000, "size": 0x1000, "intid": 33},

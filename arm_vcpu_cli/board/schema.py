@@ -7,7 +7,6 @@ type and any size, and names may hold anything that a TOML string can.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
 from types import MappingProxyType
@@ -101,18 +100,21 @@ DEFAULT_COUNTER_READ: Final = 2_000
 never end."""
 MAX_COUNTER_READ: Final = 1_000_000
 
-_BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 # Only for descriptions from a file, and for errors.
 _DOCUMENT: Final = "arm_vcpu_cli.board.document"
 _PROBLEMS: Final = "arm_vcpu_cli.board.problems"
 
 
+def _is_bare(name: str) -> bool:
+    """Whether a key is 1 to 64 letters, digits, ``-`` and ``_``, which need no quotes (TOML, "Keys")."""
+    return len(name) <= 64 and name.isascii() and name.replace("-", "_").replace("_", "0").isalnum()
+
+
 def quote_key(name: str) -> str:
     """``name`` as a TOML key: bare where that is allowed, else quoted and shortened."""
-    if _BARE_KEY.fullmatch(name):
+    if _is_bare(name):
         return name
-    quoted: str = import_module(_PROBLEMS).quoted(name)
-    return quoted
+    return str(import_module(_PROBLEMS).quoted(name))
 
 
 class Findings:
@@ -215,7 +217,7 @@ class Table:
             self.refuse(None, f"expected at most {most} tables in it, found {len(self._values)}")
             return
         for name in self._values:
-            if not _BARE_KEY.fullmatch(name):
+            if not _is_bare(name):
                 self.refuse(name, "expected a name of at most 64 letters, digits, '-' and '_'")
                 continue
             table = self.table(name, known)

@@ -15,7 +15,8 @@ CORE_DUMPS: Final = "ARMVCPU_CORE_DUMPS"
 _STANDARD: Final = 2
 """The last of the standard streams."""
 _DIRECTORY: Final = "/dev/fd"
-_NAMED: Final = re.compile(r"/(?:dev|proc/(?:self|thread-self|\d+))/fd/(\d+)")
+_DESCRIPTORS: Final = "/fd/"
+_NAMED: Final = r"/(?:dev|proc/(?:self|thread-self|\d+))/fd/(\d+)"
 _CTYPES: Final = "ctypes"
 _PR_SET_NO_NEW_PRIVS: Final = 38
 _CORE_BYTES: Final = 1
@@ -40,7 +41,7 @@ def close_descriptors(words: Iterable[str]) -> None:
     except (OSError, ValueError):
         # No directory lists the open descriptors.
         return
-    kept = {int(number) for word in words for number in _NAMED.findall(word)}
+    kept = {int(number) for word in words if _DESCRIPTORS in word for number in re.findall(_NAMED, word)}
     for number in numbers:
         if number > _STANDARD and number not in kept and _is_inherited(number):
             os.close(number)

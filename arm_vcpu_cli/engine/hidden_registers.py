@@ -25,17 +25,16 @@ from arm_vcpu_cli.engine.throwaway import HCR_RW, throw_away_engine
 
 HIDDEN: Final = (
     # Registers of Secure EL1, and of features that are not announced: undefined.
-    *(f"CNTPS_{name}_EL1" for name in ("TVAL", "CTL", "CVAL")),
-    *(f"LOR{name}_EL1" for name in ("SA", "EA", "N", "C", "ID")),
+    *(lookup(f"CNTPS_{name}_EL1") for name in ("TVAL", "CTL", "CVAL")),
+    *(lookup(f"LOR{name}_EL1") for name in ("SA", "EA", "N", "C", "ID")),
     # An encoding of AArch32 that the engine uses for the AArch64 register, whose own is missing.
-    "S2_0_C0_C1_0",
+    SysReg(2, 0, 0, 1, 0),
     # Reads of these leave the general register as it is.
-    "OSDLR_EL1",
-    "MDCCINT_EL1",
+    lookup("OSDLR_EL1"),
+    lookup("MDCCINT_EL1"),
     # The register reads as zero.
-    "S3_1_C15_C3_0",
+    SysReg(3, 1, 15, 3, 0),
 )
-"""By name."""
 
 _FUNCTION: Final = "get_arm_cp_reginfo_aarch64"
 _STUB: Final = bytes.fromhex(
@@ -65,9 +64,8 @@ _VBAR_EL1: Final = lookup("VBAR_EL1")
 def hide_registers() -> bool:
     """Make the engines of this process hide the registers from now on; return whether that is possible."""
     bits = (ctypes.c_uint8 * (_ENCODINGS // 8))()
-    for name in HIDDEN:
-        packed = lookup(name).packed
-        bits[packed // 8] |= 1 << packed % 8
+    for hidden in HIDDEN:
+        bits[hidden.packed // 8] |= 1 << hidden.packed % 8
     register = (ctypes.c_uint8 * _REGISTER_SIZE)()
     register[_TYPE_PLACE] = _CONSTANT_WITHOUT_STATE
     interposition = interpose({_FUNCTION: _STUB}, [ctypes.addressof(bits), ctypes.addressof(register)])
@@ -95,6 +93,4 @@ def hiding_works() -> bool:
             state = memoryview(probe.run(encode_system_move(SystemMove(reg, 0, True)), _SVC)[0])
             return int(state[layout.syndrome : layout.syndrome + 4].cast("I")[0])
 
-        return all(syndrome(lookup(name)) == undefined_esr() for name in HIDDEN) and (
-            syndrome(_VBAR_EL1) == _SVC_SYNDROME
-        )
+        return all(syndrome(hidden) == undefined_esr() for hidden in HIDDEN) and (syndrome(_VBAR_EL1) == _SVC_SYNDROME)

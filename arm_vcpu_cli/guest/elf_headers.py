@@ -10,6 +10,7 @@ from arm_vcpu_cli.record import Record
 PROGRAM_HEADER: Final = struct.Struct("<2I6Q")
 PT_LOAD: Final = 1
 PF_X: Final = 1
+SYMBOL: Final = struct.Struct("<IBBHQQ")  # st_name, st_info, st_other, st_shndx, st_value, st_size
 SECTION_HEADER: Final = struct.Struct("<IIQQQQIIQQ")
 SHT_SYMTAB: Final = 2
 SHT_STRTAB: Final = 3

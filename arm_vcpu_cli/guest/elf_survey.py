@@ -13,7 +13,8 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from arm_vcpu_cli.guest.elf_symbols import read_symbols
-from arm_vcpu_cli.guest.symbols import Symbol, SymbolTable, is_mapping_symbol
+from arm_vcpu_cli.guest.symbol import Symbol, is_mapping_symbol
+from arm_vcpu_cli.guest.symbols import SymbolTable
 from arm_vcpu_cli.printable import decoded
 
 EM_AARCH64: Final = 183

@@ -16,7 +16,8 @@ from typing import Final
 from arm_vcpu_cli.errors import GuestFileError
 from arm_vcpu_cli.guest.elf import ELF_MAGIC, read_elf_symbols
 from arm_vcpu_cli.guest.files import read_file
-from arm_vcpu_cli.guest.symbols import Symbol, SymbolTable
+from arm_vcpu_cli.guest.symbol import Symbol
+from arm_vcpu_cli.guest.symbols import SymbolTable
 
 _NAME: Final = rb"([!-~]{1,4096})(?:[ \t]{1,256}\[[!-~]{1,256}\])?[ \t]{0,256}\r?\n?"
 _LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,16}) (?:([0-9A-Fa-f]{16}) )?([A-Za-z?-]) " + _NAME)

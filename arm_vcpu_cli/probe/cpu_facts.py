@@ -11,7 +11,7 @@ from arm_vcpu_cli.arch.identification.architecture import Conformance, conforman
 from arm_vcpu_cli.arch.identification.idregs import Aa64Mmfr0, Aa64Mmfr1, Aa64Mmfr2, Aa64Pfr0, pa_range_bits
 from arm_vcpu_cli.arch.layouts import LAYOUTS
 from arm_vcpu_cli.arch.registers.el2regs import Vtcr
-from arm_vcpu_cli.arch.registers.sysreg import SYSREGS, SysReg, lookup
+from arm_vcpu_cli.arch.registers.sysreg import SysReg, lookup, sysregs
 from arm_vcpu_cli.arch.translation.descriptor import LAST_LEVEL
 from arm_vcpu_cli.arm_vcpu.id_registers import guest_id_registers
 from arm_vcpu_cli.arm_vcpu.stage2 import Stage2AddressSpace
@@ -23,7 +23,7 @@ from arm_vcpu_cli.probe.caches import Cache, read_caches
 
 ID_REGISTERS: Final = tuple(
     name
-    for name, reg in sorted(SYSREGS.items(), key=lambda item: item[1])
+    for name, reg in sorted(sysregs().items(), key=lambda item: item[1])
     if name in LAYOUTS and reg.op0 == 3 and reg.op1 in (0, 1, 3) and reg.crn == 0
 )
 """The registers that identify a CPU and have a layout, by encoding: op0 3, CRn 0 at EL1 and EL0."""

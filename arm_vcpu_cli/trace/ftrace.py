@@ -17,7 +17,7 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Final, TextIO
 
-from arm_vcpu_cli.arch.registers.sysreg import NAMES, SysReg, SystemMoveIss
+from arm_vcpu_cli.arch.registers.sysreg import SysReg, SystemMoveIss, sysreg_names
 from arm_vcpu_cli.arch.syndrome.esr import Esr, ExceptionClass, exception_class
 from arm_vcpu_cli.arch.syndrome.iss import HvcSvcSmcIss, WfxIss
 from arm_vcpu_cli.printable import LONGEST_LINE, printable
@@ -243,7 +243,7 @@ def _trap(esr: int, pc: int) -> str:
 def _system_register(esr: int) -> str:
     """The register of a syndrome as kvm_sys_access prints it."""
     register = SysReg.from_iss(esr)
-    name = NAMES.get(register)
+    name = sysreg_names().get(register)
     known = "UNKN" if name is None else f"SYS_{name.replace(' ', '_')}"
     direction = "read" if SystemMoveIss(Esr(esr).ISS).Direction else "write"
     return f"{known} ({','.join(map(str, register))}) {direction}"

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from arm_vcpu_cli.arch.registers.el1regs import Spsr
-from arm_vcpu_cli.arch.registers.sysreg import SYSREGS, SysReg, SystemMove, lookup
+from arm_vcpu_cli.arch.registers.sysreg import SysReg, SystemMove, lookup, sysregs
 from arm_vcpu_cli.arch.syndrome.esr import EC_SHIFT, ExceptionClass, system_trap_esr
 from arm_vcpu_cli.engine.layout import CpuState, StateLayout
 from arm_vcpu_cli.engine.port import (
@@ -396,7 +396,7 @@ class FakeCore:
                 callback(vaddr)
 
     def _check(self, reg: SysReg) -> None:
-        if reg in self.missing or reg not in SYSREGS.values():
+        if reg in self.missing or reg not in sysregs().values():
             raise EngineError(f"{reg.name} is not there")
 
     def _raise(self, trap: Trap) -> None:

@@ -13,7 +13,8 @@ from arm_vcpu_cli.board.loading import load_machine
 from arm_vcpu_cli.board.placement import BackedRegion
 from arm_vcpu_cli.errors import EngineError
 from arm_vcpu_cli.guest.image import GuestImage, Segment
-from arm_vcpu_cli.guest.symbols import Symbol, SymbolTable
+from arm_vcpu_cli.guest.symbol import Symbol
+from arm_vcpu_cli.guest.symbols import SymbolTable
 from arm_vcpu_cli.host.console import Console
 from arm_vcpu_cli.record import replace
 from arm_vcpu_cli.vm.builder import build_machine

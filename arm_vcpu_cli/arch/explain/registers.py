@@ -5,9 +5,9 @@ architecture specification (IHI 0069H), chapter 12. The layouts of the ID regist
 of the trap, profiling, MPAM and ICH registers were compared with Linux's copy of the register data that Arm publishes
 (arch/arm64/tools/sysreg, of 2026), the syndromes with QEMU's (target/arm/syndrome.h).
 
-Each fact has one owner: encodings in ``sysreg_table``, layouts in the modules of their subject, titles and resets in
-``register_titles`` and ``unit_titles``. Importing this module builds all layouts; code that only runs guests uses
-``arch.layouts``.
+Each fact has one owner: encodings in ``el1_encodings`` and the like, layouts in the modules of their subject, titles
+and resets in ``register_titles`` and ``unit_titles``. Importing this module builds all layouts; what only runs guests
+uses ``arch.layouts``.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from arm_vcpu_cli.arch.registers.el1regs import Spsr
 from arm_vcpu_cli.arch.registers.exceptionregs import EXCEPTION_LAYOUTS, Spsr32
 from arm_vcpu_cli.arch.registers.ichregs import ICH_LAYOUTS
 from arm_vcpu_cli.arch.registers.monitorregs import MONITOR_LAYOUTS
-from arm_vcpu_cli.arch.registers.sysreg import NAMES, SYSREGS, SysReg, is_generic, lookup
+from arm_vcpu_cli.arch.registers.sysreg import SysReg, is_generic, lookup, sysreg_names, sysregs
 from arm_vcpu_cli.arch.registers.translationregs import E2H_LAYOUTS, TRANSLATION_LAYOUTS
 from arm_vcpu_cli.arch.registers.trapregs import TRAP_LAYOUTS
 
@@ -200,8 +200,8 @@ _ALIAS_SUFFIXES: Final = (("_EL12", "_EL1"), ("_EL02", "_EL0"))
 
 def register_names() -> tuple[str, ...]:
     """Return all registers that have a name, except system instructions, in the order of their encodings."""
-    named = (name for name, reg in SYSREGS.items() if reg.op0 != _SYSTEM_INSTRUCTION)
-    return ("PSTATE", *sorted(named, key=lambda name: (SYSREGS[name], name)))
+    named = (name for name, reg in sysregs().items() if reg.op0 != _SYSTEM_INSTRUCTION)
+    return ("PSTATE", *sorted(named, key=lambda name: (sysregs()[name], name)))
 
 
 _BY_UPPER_NAME: Final[Mapping[str, str]] = MappingProxyType(
@@ -220,7 +220,7 @@ def register_info(name: str) -> RegisterInfo:
         return replace(_nameless(lookup(generic)), name=name.upper(), title=f"{title} (Cortex-A53, A57, A72)")
     if known is None and is_generic(name):
         reg = lookup(name)
-        known = NAMES.get(reg, reg.generic_name)
+        known = sysreg_names().get(reg, reg.generic_name)
         if known not in _BY_UPPER_NAME.values():
             return _nameless(reg)
     if known is None:
@@ -240,7 +240,7 @@ def full_name(name: str) -> str:
 def _describe(name: str) -> RegisterInfo:
     own = _own_name(name)
     title, reset, group, section = _DECLARED.get(own, ("", "", "other", "DDI 0487, D24"))
-    encoding = SYSREGS.get(name)
+    encoding = sysregs().get(name)
     if name.startswith("ICV_"):
         title, section = title.replace("Interrupt Controller", "Interrupt Controller Virtual", 1), "IHI 0069H, 12.3"
     elif own != name:

@@ -15,7 +15,7 @@ from typing import Final
 
 from arm_vcpu_cli.arch.identification.features import announced_features
 from arm_vcpu_cli.arch.identification.idregs import Aa64Dfr0
-from arm_vcpu_cli.arch.registers.sysreg import SYSREGS, SysReg, lookup
+from arm_vcpu_cli.arch.registers.sysreg import SysReg, lookup, sysregs
 from arm_vcpu_cli.record import Record
 
 NEVER: Final = 4
@@ -135,7 +135,7 @@ def guest_registers(ids: Mapping[SysReg, int], others: Mapping[SysReg, bool]) ->
     debug = Aa64Dfr0(ids.get(lookup("ID_AA64DFR0_EL1"), 0))
     found = {SysReg(3, 0, 0, crm, op2): Access(EL1, NEVER) for crm in _ID_SPACE for op2 in range(8)}
     found.update((reg, Access(EL1, EL1 if writable else NEVER)) for reg, writable in others.items())
-    for name, reg in SYSREGS.items():
+    for name, reg in sysregs().items():
         level = _LEVELS.get((reg.op0, reg.op1))
         if level is None or _is_absent(name) or not _is_monitor_there(name, debug):
             continue

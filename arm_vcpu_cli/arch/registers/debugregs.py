@@ -8,7 +8,6 @@ from typing import Final
 
 from arm_vcpu_cli.arch.bitfield import Register
 from arm_vcpu_cli.arch.registers.layouttext import declare
-from arm_vcpu_cli.arch.registers.sysreg_table import BREAKPOINT_OP2
 
 _TEXTS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -93,7 +92,7 @@ _BREAKPOINT: Final[Mapping[str, type[Register]]] = MappingProxyType(
 DEBUG_LAYOUTS: Final[Mapping[str, type[Register]]] = MappingProxyType(
     {
         **{name: declare(name, text) for name, text in _TEXTS.items()},
-        **{f"{prefix}{n}_EL1": _BREAKPOINT[prefix] for prefix in BREAKPOINT_OP2 for n in range(16)},
+        **{f"{prefix}{n}_EL1": layout for prefix, layout in _BREAKPOINT.items() for n in range(16)},
     }
 )
 """The layouts of the debug registers by name."""

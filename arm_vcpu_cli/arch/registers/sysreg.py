@@ -10,15 +10,9 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from arm_vcpu_cli.arch.bitfield import Field, Register
-from arm_vcpu_cli.arch.registers.sysreg_table import (
-    BREAKPOINT_OP2,
-    DEBUG_REGISTERS,
-    EL0_REGISTERS,
-    EL1_REGISTERS,
-    EL2_REGISTERS,
-    EL3_REGISTERS,
-    SYSTEM_INSTRUCTIONS,
-)
+from arm_vcpu_cli.arch.registers.el1_encodings import EL0_REGISTERS, EL1_REGISTERS
+from arm_vcpu_cli.arch.registers.el2_encodings import DEBUG_REGISTERS, EL2_REGISTERS, EL3_REGISTERS
+from arm_vcpu_cli.arch.registers.instruction_encodings import SYSTEM_INSTRUCTIONS
 from arm_vcpu_cli.record import Record
 
 
@@ -66,7 +60,7 @@ class SysReg(NamedTuple):
     @property
     def name(self) -> str:
         """The architectural name, or else the generic one: ``HCR_EL2``, ``DC ZVA``, ``S3_0_C12_C12_5``."""
-        return NAMES.get(self) or self.generic_name
+        return sysreg_names().get(self) or self.generic_name
 
     @property
     def generic_name(self) -> str:
@@ -80,57 +74,33 @@ class SysReg(NamedTuple):
         return cls(named.Op0, named.Op1, named.CRn, named.CRm, named.Op2)
 
 
-def _expand(table: Mapping[tuple[int, int, int], str]) -> Iterator[tuple[str, SysReg]]:
-    for (op0, op1, crn), text in table.items():
-        for entry in text.split(","):
-            name, crm, op2 = entry.rsplit(None, 2)
-            name = name.lstrip()
-            if "#" in name:
-                yield from _run(name, op0, op1, crn, int(crm), int(op2))
-            else:
-                yield name, _new(SysReg, (op0, op1, crn, int(crm), int(op2)))
-
-
-# Every process creates hundreds of them, which would take twice as long with a constructor of five arguments.
-_new: Final = tuple.__new__
-
-
-def _run(name: str, op0: int, op1: int, crn: int, crm: int, op2: int) -> Iterator[tuple[str, SysReg]]:
-    """Yield the registers of a name with a run of numbers in it, ``DBGBVR#0-15_EL1``."""
-    before, _, numbers = name.partition("#")
-    length = len(numbers) - len(numbers.lstrip("0123456789-"))
-    first, _, last = numbers[:length].partition("-")
-    for index in range(int(first), int(last) + 1):
-        crm_up, op2_now = divmod(op2 + index, 8)
-        yield f"{before}{index}{numbers[length:]}", SysReg(op0, op1, crn, crm + crm_up, op2_now)
+_ENCODINGS: Final = (DEBUG_REGISTERS, EL1_REGISTERS, EL0_REGISTERS, EL2_REGISTERS, EL3_REGISTERS, SYSTEM_INSTRUCTIONS)
+_GENERIC: Final = r"(?i)S([0-3])_([0-7])_C(\d|1[0-5])_C(\d|1[0-5])_([0-7])"
 
 
 def _all_registers() -> Iterator[tuple[str, SysReg]]:
-    yield from _expand(DEBUG_REGISTERS)
-    el1 = list(_expand(EL1_REGISTERS))
-    yield from el1
-    for table in (EL0_REGISTERS, EL2_REGISTERS, EL3_REGISTERS):
-        yield from _expand(table)
-    for prefix, op2 in BREAKPOINT_OP2.items():
-        for number in range(16):
-            yield f"{prefix}{number}_EL1", SysReg(2, 0, 0, number, op2)
-    for name, reg in _expand(SYSTEM_INSTRUCTIONS):
-        yield name, reg
-        if reg.crn == 8:
-            yield f"{name}NXS", reg._replace(crn=9)
-    # The virtual CPU interface uses the encodings of the physical one (GICv3, IHI 0069, 12.5).
-    for name, reg in el1:
+    for table in _ENCODINGS:
+        for name, encoding in table.items():
+            reg = SysReg(*encoding)
+            yield name, reg
+            if reg.op0 == 1 and reg.crn == 8:
+                yield f"{name}NXS", reg._replace(crn=9)
+    # The virtual CPU interface answers to the encodings of the physical one (GICv3, IHI 0069, 12.5).
+    for name, encoding in EL1_REGISTERS.items():
         if name.startswith("ICC_") and "SGI" not in name and name != "ICC_SRE_EL1":
-            yield f"ICV_{name[4:]}", reg
+            yield f"ICV_{name[4:]}", SysReg(*encoding)
 
 
-SYSREGS: Final[Mapping[str, SysReg]] = MappingProxyType(dict(_all_registers()))
-"""Every named register and instruction; two names may share an encoding (DBGDTRRX_EL0, DBGDTRTX_EL0)."""
+@cache
+def sysregs() -> Mapping[str, SysReg]:
+    """Every named register and instruction; two names may share an encoding (DBGDTRRX_EL0, DBGDTRTX_EL0)."""
+    return MappingProxyType(dict(_all_registers()))
 
-NAMES: Final[Mapping[SysReg, str]] = MappingProxyType({reg: name for name, reg in reversed(list(SYSREGS.items()))})
-"""The name of each encoding; of two, that of the physical register or of the read access."""
 
-_GENERIC: Final = r"(?i)S([0-3])_([0-7])_C(\d|1[0-5])_C(\d|1[0-5])_([0-7])"
+@cache
+def sysreg_names() -> Mapping[SysReg, str]:
+    """The name of each encoding; of two, that of the physical register or of the read access."""
+    return MappingProxyType({reg: name for name, reg in reversed(list(sysregs().items()))})
 
 
 def is_generic(name: str) -> bool:
@@ -143,9 +113,10 @@ def lookup(name: str) -> SysReg:
 
     Raises KeyError, with the closest names in its message, if there is none.
     """
-    exact = SYSREGS.get(name)
-    if exact is not None:
-        return exact
+    # Most runs look up a few dozen of the six hundred.
+    for table in _ENCODINGS:
+        if name in table:
+            return SysReg(*table[name])
     generic = re.fullmatch(_GENERIC, name)
     if generic is not None:
         return SysReg(*(int(part) for part in generic.groups()))
@@ -156,12 +127,12 @@ def lookup(name: str) -> SysReg:
         close = import_module("difflib").get_close_matches(wanted, by_upper_name, n=3)
         hint = f"; did you mean {', '.join(by_upper_name[match] for match in close)}?" if close else ""
         raise KeyError(f"no system register is called {name}{hint}")
-    return SYSREGS[known]
+    return sysregs()[known]
 
 
 @cache
 def _by_upper_name() -> Mapping[str, str]:
-    return {name.upper(): name for name in SYSREGS}
+    return {name.upper(): name for name in sysregs()}
 
 
 class SystemMove(Record):

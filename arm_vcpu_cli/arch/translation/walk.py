@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Final
 
 from arm_vcpu_cli.arch.fault import (
     FSC_ACCESS_FLAG,
@@ -34,7 +34,7 @@ FAULT_BASES: Final[Mapping[str, int]] = MappingProxyType(
 )
 
 
-class Stage1Attributes(NamedTuple):
+class Stage1Attributes(Record):
     """The permissions of stage 1 at the requested Exception level, and the memory type."""
 
     read: bool

@@ -53,7 +53,7 @@ def folded_exits(machine: Machine, recent: Sequence[RecentExit]) -> Iterator[str
 
 def _events(machine: Machine, recent: Sequence[RecentExit]) -> list[TraceEvent]:
     describer = EventDescriber.for_machine(machine)
-    return [describer.exit(number, record) for number, record, _ in recent]
+    return [describer.exit(kept.number, kept.record) for kept in recent]
 
 
 def _same(events: Sequence[TraceEvent]) -> Iterator[list[TraceEvent]]:

@@ -9,7 +9,7 @@ import pytest
 from arm_vcpu_cli.arch.registers.el1regs import Sctlr, Tcr
 from arm_vcpu_cli.arch.translation.memtype import Access, MemoryType
 from arm_vcpu_cli.arch.translation.stage1walk import walk_stage1
-from arm_vcpu_cli.arch.translation.walk import Walk, WalkFault
+from arm_vcpu_cli.arch.translation.walk import Stage1Attributes, Walk, WalkFault
 
 from .tables import Words
 
@@ -65,9 +65,9 @@ def test_a_page_is_found_through_four_levels() -> None:
         (2, L2 + 8, "table"),
         (3, L3 + 24, "page"),
     ]
-    assert found.attributes is not None
-    assert found.attributes.memory is MemoryType.NORMAL
-    assert found.attributes[4:] == (3, True)
+    assert found.attributes == Stage1Attributes(
+        read=True, write=True, execute=True, memory=MemoryType.NORMAL, shareability=3, not_global=True
+    )
 
 
 def test_the_attribute_index_selects_from_mair() -> None:

@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 
 from arm_vcpu_cli.arch.registers.sysreg import (
     ISS_MASK,
-    NAMES,
-    SYSREGS,
     SysReg,
     SystemMove,
     decode_system_move,
     encode_system_move,
     lookup,
+    sysreg_names,
+    sysregs,
 )
 
 # (name, word of ``mrs x1, name`` or of the system instruction with x1) as the GNU assembler has it.
@@ -48,7 +48,7 @@ ASSEMBLED = [
 def test_an_instruction_names_its_register(name: str, word: int) -> None:
     move = decode_system_move(word)
     assert move is not None
-    assert move == SystemMove(SYSREGS[name], 1, bool(word >> 21 & 1))
+    assert move == SystemMove(sysregs()[name], 1, bool(word >> 21 & 1))
     assert move.reg.name == name
     assert encode_system_move(move) == word
 
@@ -95,13 +95,13 @@ def test_any_encoding_has_a_name_that_finds_it_again(op0: int, op1: int, crn: in
 
 
 def test_every_name_finds_its_register_in_either_case() -> None:
-    for name, reg in SYSREGS.items():
+    for name, reg in sysregs().items():
         assert lookup(name) == lookup(name.lower()) == reg
-        assert SYSREGS[NAMES[reg]] == reg
+        assert sysregs()[sysreg_names()[reg]] == reg
 
 
 def test_only_known_pairs_of_names_share_an_encoding() -> None:
-    shared = {name for name, reg in SYSREGS.items() if NAMES[reg] != name}
+    shared = {name for name, reg in sysregs().items() if sysreg_names()[reg] != name}
     assert {name for name in shared if not name.startswith("ICV_")} == {"DBGDTRTX_EL0"}
     assert lookup("ICV_IAR1_EL1") == lookup("ICC_IAR1_EL1")
     assert lookup("ICC_IAR1_EL1").name == "ICC_IAR1_EL1"

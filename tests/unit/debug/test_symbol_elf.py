@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from arm_vcpu_cli.debug.symbol_elf import symbol_elf
 from arm_vcpu_cli.guest.elf import read_elf_symbols
-from arm_vcpu_cli.guest.symbols import Symbol, SymbolTable
+from arm_vcpu_cli.guest.symbol import Symbol
+from arm_vcpu_cli.guest.symbols import SymbolTable
 
 ADDRESSES = st.integers(0, (1 << 64) - 0x1000)
 

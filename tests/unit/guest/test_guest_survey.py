@@ -12,7 +12,7 @@ from arm_vcpu_cli.errors import GuestFileError
 from arm_vcpu_cli.guest.code_survey import EL2, CodeSurvey, Use, survey_code
 from arm_vcpu_cli.guest.elf_survey import CodePart
 from arm_vcpu_cli.guest.guest_survey import GuestSurvey, survey_guest
-from arm_vcpu_cli.guest.symbols import Symbol as Named
+from arm_vcpu_cli.guest.symbol import Symbol as Named
 from arm_vcpu_cli.guest.symbols import SymbolTable
 
 from .elf_writer import STB_LOCAL, STT_NOTYPE, ElfFile, Load, Symbol

@@ -7,7 +7,8 @@ from typing import Final
 
 import pytest
 
-from arm_vcpu_cli.guest.symbols import Symbol, SymbolTable
+from arm_vcpu_cli.guest.symbol import Symbol
+from arm_vcpu_cli.guest.symbols import SymbolTable
 from tests.support import means
 
 SIZE: Final = 100 << 20
@@ -45,7 +46,8 @@ def test_a_large_file_that_is_no_list_is_refused_at_its_first_bad_line(
 
 def test_a_name_that_is_none_of_a_million_like_it_costs_little() -> None:
     code = (
-        "from arm_vcpu_cli.guest.symbols import Symbol, SymbolTable\n"
+        "from arm_vcpu_cli.guest.symbol import Symbol\n"
+        "from arm_vcpu_cli.guest.symbols import SymbolTable\n"
         "table = SymbolTable(Symbol(f'symbol_{n:07}_function', 4 * n) for n in range(1 << 20))\n"
         "print(*table.close_names('symbol_x012345_function'))"
     )

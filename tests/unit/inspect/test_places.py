@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arm_vcpu_cli.errors import UsageError
-from arm_vcpu_cli.guest.symbols import Symbol, SymbolTable
+from arm_vcpu_cli.guest.symbol import Symbol
+from arm_vcpu_cli.guest.symbols import SymbolTable
 from arm_vcpu_cli.host.watchdog import Watchdog
 from arm_vcpu_cli.inspect.tables.places import check, code_address, resolve
 from arm_vcpu_cli.vm.runner import run_machine

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from arm_vcpu_cli.guest.symbols import Symbol, SymbolTable
+from arm_vcpu_cli.guest.symbol import Symbol
+from arm_vcpu_cli.guest.symbols import SymbolTable
 from arm_vcpu_cli.observe.callers import CallerFinder
 
 LEAF, OTHER, CALLER = 0x1000, 0x2000, 0x3010

@@ -23,7 +23,8 @@ from arm_vcpu_cli.axvcpu.exit import (
 )
 from arm_vcpu_cli.devices.bus import Bus
 from arm_vcpu_cli.devices.regions import Scratch
-from arm_vcpu_cli.guest.symbols import Symbol, SymbolTable
+from arm_vcpu_cli.guest.symbol import Symbol
+from arm_vcpu_cli.guest.symbols import SymbolTable
 from arm_vcpu_cli.observe import counting
 from arm_vcpu_cli.observe.counting import ExitCounter
 from arm_vcpu_cli.trace.exitkey import CALL, CALLER, DEVICE, IPI, REASON, REGISTER, SYMBOL, SYSREG

@@ -36,7 +36,8 @@ from arm_vcpu_cli.board.loading import load_machine
 from arm_vcpu_cli.devices.bus import Bus
 from arm_vcpu_cli.devices.pl011 import Pl011
 from arm_vcpu_cli.devices.regions import ReadAsZero
-from arm_vcpu_cli.guest.symbols import Symbol, SymbolTable
+from arm_vcpu_cli.guest.symbol import Symbol
+from arm_vcpu_cli.guest.symbols import SymbolTable
 from arm_vcpu_cli.observe.describing import EventDescriber, InterruptStep, interrupt_names
 from arm_vcpu_cli.observe.exit_fields import EXIT_FIELDS
 from arm_vcpu_cli.trace.event import TraceEvent

@@ -27,7 +27,8 @@ from arm_vcpu_cli.axvcpu.exit import (
 from arm_vcpu_cli.axvcpu.vcpu import VCpuState
 from arm_vcpu_cli.devices.bus import Bus
 from arm_vcpu_cli.devices.regions import ReadAsZero
-from arm_vcpu_cli.guest.symbols import Symbol, SymbolTable
+from arm_vcpu_cli.guest.symbol import Symbol
+from arm_vcpu_cli.guest.symbols import SymbolTable
 from arm_vcpu_cli.observe.describing import EventDescriber
 from arm_vcpu_cli.observe.tracing import Tracer
 from arm_vcpu_cli.observe.tracing_options import TraceOptions

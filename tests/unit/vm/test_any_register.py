@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from arm_vcpu_cli.arch.bitfield import MASK64
 from arm_vcpu_cli.arch.registers.gicregs import ICC_REGISTERS
-from arm_vcpu_cli.arch.registers.sysreg import SYSREGS, SysReg
+from arm_vcpu_cli.arch.registers.sysreg import SysReg, sysregs
 from arm_vcpu_cli.arm_vcpu.platform import Outcome
 from arm_vcpu_cli.devices.bus import Bus
 from arm_vcpu_cli.devices.gic.v3 import GicV3
@@ -41,7 +41,7 @@ class Registers:
         self.values[reg] = value
 
 
-KNOWN = frozenset(SYSREGS.values())
+KNOWN = frozenset(sysregs().values())
 ENCODINGS = st.builds(
     SysReg, st.integers(0, 3), st.integers(0, 7), st.integers(0, 15), st.integers(0, 15), st.integers(0, 7)
 )
