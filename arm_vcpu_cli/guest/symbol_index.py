@@ -1,4 +1,4 @@
-"""Symbols in order, to find the one that holds an address. Most runs never need one; a kernel has a hundred thousand."""
+"""Symbols in order, to find the one that holds an address. Most runs never need one; a kernel has 100,000 of them."""
 
 from __future__ import annotations
 
