@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from importlib import import_module
 from typing import Final
 
 from arm_vcpu_cli.arch.syndrome.esr import EC_SHIFT, ExceptionClass
@@ -15,7 +16,6 @@ from arm_vcpu_cli.arm_vcpu.exception import TAKEN_BACK, Handler, SyncHandlers
 from arm_vcpu_cli.arm_vcpu.exit_state import ExitState
 from arm_vcpu_cli.arm_vcpu.inject import WITH_FAR
 from arm_vcpu_cli.arm_vcpu.interrupt_lines import VirtualInterruptLines
-from arm_vcpu_cli.arm_vcpu.observed_exits import ObservedExits
 from arm_vcpu_cli.arm_vcpu.observer import ExitObserver
 from arm_vcpu_cli.arm_vcpu.pcpu import Aarch64PerCpu
 from arm_vcpu_cli.arm_vcpu.platform import Aarch64Hal
@@ -24,6 +24,8 @@ from arm_vcpu_cli.arm_vcpu.vectors import KINDS, TrapKind, TrapSource, VectorTab
 from arm_vcpu_cli.axvcpu.exit import AxVCpuExitReason, ExternalInterrupt, FailEntry, Nothing
 from arm_vcpu_cli.engine.layout import CpuState
 
+_OBSERVED: Final = "arm_vcpu_cli.arm_vcpu.observed_exits"
+"""Loaded only for guests that are observed."""
 _EL2: Final = 2
 _DATA_ABORT: Final = int(ExceptionClass.DATA_ABORT_LOWER)
 STUCK: Final = -2
@@ -62,7 +64,7 @@ class ExitPath:
         save = self._cpu.core.saver(self._state)
         if observer is None:
             return self._path(save)
-        observed = ObservedExits(
+        observed = import_module(_OBSERVED).ObservedExits(
             observer,
             partial(self._path, None),
             frame=self._frame,
@@ -72,7 +74,8 @@ class ExitPath:
             exits=self._exits,
             vcpu=self._vcpu,
         )
-        return observed.function(save)
+        path: Callable[[int], None] = observed.function(save)
+        return path
 
     def vectors(self) -> VectorTable[AxVCpuExitReason | None]:
         """Return the vector table at EL2: the action of each entry."""

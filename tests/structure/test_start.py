@@ -34,6 +34,7 @@ UNUSED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "ELF structures, symbols from files and source lines": (
             "elftools",
             f"{PACKAGE}.guest.elf_relocations",
+            f"{PACKAGE}.guest.elf_symbol_entries",
             f"{PACKAGE}.guest.line_programs",
             f"{PACKAGE}.guest.line_tables",
             f"{PACKAGE}.guest.symbol_files",
@@ -44,11 +45,13 @@ UNUSED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "snapshots": (f"{PACKAGE}.vm.snapshot",),
         "recorded input": ("hashlib", "_hashlib", "json", f"{PACKAGE}.vm.inputlog"),
         "hints": ("difflib",),
+        "paths": ("pathlib", "urllib.parse", "ipaddress"),
         "the engine's own binding": ("unicorn", "inspect", "importlib.resources"),
         "traces, tables and reports": (
             "rich",
             f"{PACKAGE}.trace",
             f"{PACKAGE}.probe",
+            f"{PACKAGE}.arm_vcpu.observed_exits",
             f"{PACKAGE}.observe",
             f"{PACKAGE}.inspect.postmortem.report",
             f"{PACKAGE}.inspect.postmortem.evidence",
