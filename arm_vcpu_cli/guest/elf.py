@@ -275,7 +275,7 @@ def _load(path: FilePath, data: bytes, name: str, header: _ProgramHeader) -> _Lo
     return load
 
 
-def _refuse_vmlinux(path: Path, data: bytes, header: _Header, first: _Load) -> None:
+def _refuse_vmlinux(path: FilePath, data: bytes, header: _Header, first: _Load) -> None:
     """Refuse a Linux kernel as it is linked, which no boot loader takes; other kernels may have the header of an Image.
 
     It has virtual addresses only, or it would have to be moved by another distance than a static PIE.
