@@ -6,7 +6,7 @@ from functools import partial
 
 from arm_vcpu_cli.devices.naming import device_kind
 from arm_vcpu_cli.file_paths import base_name
-from arm_vcpu_cli.observe.callers import CallerFinder, virtual_reader
+from arm_vcpu_cli.observe.callers import caller_finder
 from arm_vcpu_cli.observe.continuing_traces import hold
 from arm_vcpu_cli.observe.describing import EventDescriber, seen_bus
 from arm_vcpu_cli.observe.tracing import Tracer
