@@ -37,6 +37,8 @@ class GuestRun:
         self.panic = PanicWatch(machine.request_stop)
         self.hang = HangWatch(machine)
         self.idle = IdleTime()
+        self.idle_seconds = 0.0
+        """How long the guest had been idle when it was stopped last, in seconds of its time."""
         self.culprit: Cpu | None = None
         """The CPU that the others wait for, if that is why the run is over."""
         self.silent_kernel: SilentKernel | None = None
@@ -69,6 +71,10 @@ class GuestRun:
         if limit:
             arch = self.machine.current.arch
             arch.max_exits = arch.exits + limit - self.machine.exits
+
+    def note_idle(self) -> None:
+        """Record how long the guest has been idle, before its last output is flushed: that is older than it looks."""
+        self.idle_seconds = self.idle.seconds(self.machine.timeline.now(), self.panic.printed)
 
     def place(self) -> str:
         """The guest's location, in words."""

@@ -76,6 +76,7 @@ def run_on(run: GuestRun, loop: Callable[[GuestRun], Verdict]) -> Verdict:
     console = run.machine.console
     try:
         result = loop(run)
+        run.note_idle()
         console.flush()
     except (ConsoleCancelledError, OutputCancelledError):
         return stopped(run) or _interrupted("the console was abandoned")
@@ -97,7 +98,7 @@ def conclude(run: GuestRun, result: RunResult, seconds: float) -> RunResult:
     """The result of a run that is over, after so many seconds; its recordings and reports are complete then."""
     machine = run.machine
     run.end()
-    quiet, idle = run.hang.quiet_seconds(), run.idle.seconds(machine.timeline.now(), run.panic.printed)
+    quiet, idle = run.hang.quiet_seconds(), run.idle_seconds
     with contextlib.suppress(OutputError):
         # The recording cannot be written; closing it reports the error.
         machine.input.finish()

@@ -99,6 +99,39 @@ def test_an_oops_that_is_not_printed_is_told(tmp_path: Path) -> None:
     assert "(an oops): synchronous external abort" in meaning(finished)
 
 
+def test_a_device_tree_with_a_wrong_interrupt_is_told_when_the_kernel_is_idle(tmp_path: Path) -> None:
+    tree, machine = tmp_path / "wrong.dtb", tmp_path / "machine.toml"
+    good = armvcpu("dtb").out
+    uart, other = ((0).to_bytes(4, "big") + spi.to_bytes(4, "big") + (4).to_bytes(4, "big") for spi in (1, 5))
+    assert good.count(uart) == 1
+    tree.write_bytes(good.replace(uart, other))
+    machine.write_text("[limits]\nidle = 3\n")
+    files = [require_file(str(BUILD / name)) for name in ("vmlinuz", "initrd.gz")]
+    options = ("-m", machine, "--dtb", tree, "--initrd", files[1], "--append", "console=ttyAMA0 quiet")
+    finished = armvcpu("run", *options, files[0], stdin=b"echo hello\n")
+    assert finished.status == 123
+    assert "(limits.idle)" in finished.last
+    assert meaning(finished) == (
+        "INTID 33 (uart0) is pending at cpu0, but GICD_ISENABLER1 is 0x00000024: bit 1 is clear. Try: no driver has "
+        "enabled it: check that the device tree gives its device this interrupt (interrupts = <0 1 4>), and that the "
+        "kernel has the driver"
+    )
+
+
+def test_a_panic_is_told_with_an_interrupt_that_was_held_back(tmp_path: Path) -> None:
+    machine = tmp_path / "machine.toml"
+    machine.write_text('[[fault]]\nkind = "spurious-interrupt"\nintid = 70\nat = { time = "300ms" }\n')
+    finished = armvcpu("run", "-m", machine, "--append", "console=ttyAMA0", require_file(str(BUILD / "vmlinuz")))
+    assert finished.status == 122
+    assert "The kernel found no root file system." in meaning(finished)
+    said = finished.err.partition("\ninterrupts held back at the end:\n")[2].partition("\nwhat this usually means:")[0]
+    assert " ".join(said.split()) == (
+        "INTID 70 is pending at cpu0, but GICD_ISENABLER2 is 0x00000000: bit 6 is clear. Try: no driver has enabled "
+        "it: check that the device tree gives its device this interrupt (interrupts = <0 38 4>), and that the kernel "
+        "has the driver"
+    )
+
+
 def test_what_has_printed_is_not_silent() -> None:
     linux = require_file(str(BUILD / "vmlinuz"))
     finished = armvcpu("run", "--append", "earlycon", "--max-exits", 500, linux)

@@ -9,9 +9,9 @@ from typing import Final
 from arm_vcpu_cli.arch.registers.el1regs import Spsr
 from arm_vcpu_cli.devices.gic.gates.gate import Gate
 from arm_vcpu_cli.inspect.postmortem.evidence import Evidence
+from arm_vcpu_cli.inspect.postmortem.held_advice import held_advice
 from arm_vcpu_cli.inspect.postmortem.screen import INDENT, WIDTH
 from arm_vcpu_cli.vm.awaited import Awaited, awaited_interrupts
-from arm_vcpu_cli.vm.awaited_words import held_words
 from arm_vcpu_cli.vm.endings import Ending
 from arm_vcpu_cli.vm.machine import Machine
 
@@ -53,7 +53,7 @@ def held_lines(machine: Machine, evidence: Evidence) -> Iterator[str]:
         return
     held = [each for each in awaited_interrupts(machine) if _is_notable(machine, evidence, each)]
     for each in held[:_MOST]:
-        meaning, step = held_words(each, machine.description.gic)
+        meaning, step = held_advice(each, evidence)
         yield from textwrap.wrap(meaning, WIDTH - len(INDENT))
         if step:
             indent = " " * len("  Try: ")

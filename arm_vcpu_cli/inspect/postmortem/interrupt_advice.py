@@ -9,10 +9,10 @@ from arm_vcpu_cli.arch.registers.gicregs import FIRST_SPI
 from arm_vcpu_cli.devices.gic.gates.gate import Gate
 from arm_vcpu_cli.inspect.postmortem.advice import Advice
 from arm_vcpu_cli.inspect.postmortem.evidence import Evidence
+from arm_vcpu_cli.inspect.postmortem.held_advice import held_advice
 from arm_vcpu_cli.inspect.postmortem.report_wanted import was_stopped
 from arm_vcpu_cli.inspect.postmortem.storm_advice import is_in_interrupt_handler
 from arm_vcpu_cli.vm.awaited import Awaited, awaited_interrupts
-from arm_vcpu_cli.vm.awaited_words import held_words
 from arm_vcpu_cli.vm.cpu import Activity
 from arm_vcpu_cli.vm.diagnosis import in_handler
 from arm_vcpu_cli.vm.endings import Ending, RunResult
@@ -53,7 +53,8 @@ def _explains(machine: Machine, result: RunResult, awaited: Awaited, every: Sequ
         return False
     if awaited.intid < FIRST_SPI and _has_another_timer(awaited, every):
         return False
-    if cpu.activity is Activity.WAITING:
+    if cpu.activity is Activity.WAITING or result.idle >= _LONG:
+        # A guest that is idle may just have woken for a timer.
         return result.idle >= _LONG and awaited.is_held
     # A CPU that is off starts only by CPU_ON, whatever is pending there.
     return result.quiet >= _LONG and cpu.activity is Activity.RUNNING
@@ -81,8 +82,7 @@ def _has_another_timer(awaited: Awaited, every: Sequence[Awaited]) -> bool:
 
 def interrupt_advice(evidence: Evidence) -> list[Advice]:
     """The gate that holds back each interrupt, and the write that opens it."""
-    gic = evidence.description.gic
-    found = [Advice(*held_words(each, gic)) for each in evidence.held[:_MOST]]
+    found = [held_advice(each, evidence) for each in evidence.held[:_MOST]]
     rest = len(evidence.held) - _MOST
     if rest > 0:
         found.append(Advice(f"{rest} more interrupts are held back.", "armvcpu walk --interrupts lists them all"))

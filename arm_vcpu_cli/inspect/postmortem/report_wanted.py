@@ -16,11 +16,16 @@ _SILENT_ENDS: Final = (Ending.NO_PROGRESS, Ending.LIMIT, Ending.INTERRUPTED, End
 """The endings that need a report if a kernel has printed nothing."""
 
 
+def ended_with_input(message: str) -> bool:
+    """Whether this message of an end says that there was no further input."""
+    return _INPUT_ENDED in message
+
+
 def was_stopped(result: RunResult) -> bool:
     """Whether a guest was stopped or reached the end of its input, and may be healthy: only an examination can show
     whether it was at a standstill."""
     if result.ending is Ending.NO_PROGRESS:
-        return _INPUT_ENDED in result.message
+        return ended_with_input(result.message)
     return result.ending in (Ending.LIMIT, Ending.INTERRUPTED)
 
 

@@ -13,6 +13,7 @@ from arm_vcpu_cli.axvcpu.exit import CpuDown, Hypercall
 from arm_vcpu_cli.inspect.postmortem.advice import Advice
 from arm_vcpu_cli.inspect.postmortem.evidence import Evidence
 from arm_vcpu_cli.inspect.postmortem.kernel_advice import panic
+from arm_vcpu_cli.inspect.postmortem.report_wanted import ended_with_input
 from arm_vcpu_cli.vm.endings import Ending
 
 _WFI: Final = 0xD503207F
@@ -83,7 +84,9 @@ def waits(evidence: Evidence) -> Advice | None:
 
 
 def _is_waiting(evidence: Evidence) -> bool:
-    """Whether the guest has stopped at a WFI, or just after it."""
+    """Whether the guest has stopped at a WFI, or just after it, for want of more than input."""
+    if ended_with_input(evidence.message):
+        return False
     return evidence.ending is Ending.NO_PROGRESS and _WFI in (evidence.instruction, *evidence.before[:1])
 
 
