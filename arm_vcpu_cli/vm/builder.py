@@ -87,8 +87,8 @@ DEVICE_FACTORIES: Final[dict[str, DeviceFactory]] = {
 
 
 class Loaded(Record):
-    """What was loaded into a machine whose memory comes from elsewhere: the address of its device tree, and the extents
-    of all files but the guest's."""
+    """The contents of a machine whose memory comes from elsewhere: the address of its device tree, and the extents of
+    all files but the guest's."""
 
     dtb_address: int | None
     extents: tuple[Extent, ...]

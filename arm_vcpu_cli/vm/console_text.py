@@ -1,4 +1,4 @@
-"""What a guest prints, as text to search: without what only a terminal sees."""
+"""Converts a guest's output into text to search, without terminal control sequences."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Final
 
 _ESCAPE: Final = "\x1b"
 _SEQUENCE: Final = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]*[0-Z^-~\\])")
-"""Control sequences of a terminal (ECMA-48): CSI, OSC and the short ones. Each ends with its last character."""
+"""Control sequences of a terminal (ECMA-48): CSI, OSC and the short ones. Each ends at its last character."""
 _LONGEST_SEQUENCE: Final = 256
 
 
 class ConsoleText:
-    """Decodes UTF-8 piece by piece; carriage returns and control sequences are left out, also those that are cut."""
+    """Decodes UTF-8 piece by piece, without carriage returns and control sequences, even if a piece ends inside one."""
 
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._held = ""
 
     def take(self, data: bytes) -> str:
-        """The text of the next bytes."""
+        """Return the text of the next bytes."""
         text = self._held + self._decoder.decode(data).replace("\r", "")
         self._held = ""
         if _ESCAPE not in text:
@@ -28,11 +28,11 @@ class ConsoleText:
         text = _SEQUENCE.sub("", text)
         begun = text.find(_ESCAPE)
         if begun >= 0 and len(text) - begun <= _LONGEST_SEQUENCE:
-            # The rest of it has not been printed yet.
+            # The rest of the sequence has not been printed yet.
             text, self._held = text[:begun], text[begun:]
         return text
 
 
 def plain_text(data: bytes) -> str:
-    """The text of all that a guest has printed."""
+    """Return the text of everything that a guest has printed."""
     return ConsoleText().take(data)

@@ -1,7 +1,7 @@
-"""Talking to a guest on its console: run it until it has printed something, answer, and go on.
+"""Converses with a guest on its console: runs it until it has printed a text, answers, and continues.
 
-A guest is stopped right behind the byte that completes what is awaited, or that shows that it is complete. So a
-conversation under the instruction clock repeats exactly, and leaves no mark in a trace.
+The guest stops right behind the byte that completes the awaited text, or that shows that it is complete. So a
+conversation under the instruction clock repeats exactly, and is invisible in a trace.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from arm_vcpu_cli.vm.endings import RunResult
 from arm_vcpu_cli.vm.machine import Machine
 
 _SPAN: Final = 4096
-"""Characters that what is awaited may have, if it comes in several lines."""
+"""The maximum length in characters of a match that spans several lines."""
 _SHOWN_LINES: Final = 10
 _NEWLINE: Final = "\n"
 _MORE: Final = "0aA\0"
-"""Characters of the kinds that may follow."""
+"""Sample characters of the kinds that may follow."""
 
 
 class ExpectationError(ArmVcpuError):
-    """The guest has not printed what was awaited. ``result`` says how the run ended, ``printed`` is what it has printed
-    since the last match; the message shows the last lines of that."""
+    """The guest has not printed the awaited text. ``result`` is the end of the run, ``printed`` the output since the
+    last match, whose last lines the message shows."""
 
     def __init__(self, awaited: str, result: RunResult, printed: str) -> None:
         self.awaited = awaited
@@ -47,22 +47,22 @@ class ExpectationError(ArmVcpuError):
 
 
 class Conversation:
-    """What a guest has printed since the last match, and what is awaited. ``printed`` is what it has printed so far."""
+    """The guest's output since the last match, and the awaited text. ``printed`` is the output so far."""
 
     def __init__(self, machine: Machine, printed: bytes = b"") -> None:
         self._machine = machine
         self._text = ConsoleText()
         self._fresh = [self._text.take(printed)]
         self._window = ""
-        """The end of that, which is searched while the guest runs."""
+        """The end of the output, which is searched while the guest runs."""
         self._awaited: re.Pattern[str] | None = None
         self._match: re.Match[str] | None = None
         machine.console.observe(self._hear)
 
     def expect(self, pattern: str | re.Pattern[str], run: Callable[[], RunResult]) -> re.Match[str]:
-        """Have ``run`` run the guest until the console shows ``pattern``, unless it does already.
+        """Run the guest with ``run`` until the console shows ``pattern``, unless it does already.
 
-        Raises :class:`ExpectationError` if the run ends before, and :class:`UsageError` for what is no pattern.
+        Raises :class:`ExpectationError` if the run ends first, and :class:`UsageError` for an invalid pattern.
         """
         awaited = compiled(pattern)
         fresh = "".join(self._fresh)
@@ -73,7 +73,7 @@ class Conversation:
         self._window = fresh[-_SPAN:]
         result, match = self._run(awaited, run)
         if match is None:
-            # Nothing follows for now, so what depends on that counts as well.
+            # Nothing follows for now, so matches that depend on that count as well.
             fresh = "".join(self._fresh)
             match = awaited.search(fresh)
             if match is None:
@@ -92,7 +92,7 @@ class Conversation:
             self._awaited = None
         if self._match is not None:
             machine.seen_enough = None
-            # What the same call of the guest has printed behind it.
+            # Output that the same call of the guest has printed behind the match.
             self._fresh = [self._window]
         return result, self._match
 
@@ -105,8 +105,8 @@ class Conversation:
         window = self._window = self._window + text
         if self._match is not None:
             return
-        # What ends in an unfinished line is looked for in that and the one before: to search all of it for each byte
-        # would take far longer than the guest.
+        # A match that ends in an unfinished line is searched for in that line and the one before: searching everything
+        # for each byte would take far longer than the guest.
         start = 0
         if _NEWLINE not in text:
             start = max(window.rfind(_NEWLINE, 0, max(window.rfind(_NEWLINE), 0)), 0)
@@ -120,8 +120,8 @@ class Conversation:
 
 
 def _search(awaited: re.Pattern[str], text: str, start: int = 0) -> re.Match[str] | None:
-    """The first match in a text that goes on. One that may become longer (``\\d+``), or that is there only because
-    nothing follows yet (``$`` in the middle of a line), is none."""
+    """Return the first match in a text that continues. A match that may become longer (``\\d+``), or that exists only
+    because nothing follows yet (``$`` in the middle of a line), does not count."""
     match = awaited.search(text, start)
     if match is None or match.end() < len(text) or text.endswith(_NEWLINE):
         return match
@@ -133,7 +133,8 @@ def _search(awaited: re.Pattern[str], text: str, start: int = 0) -> re.Match[str
 
 
 def compiled(pattern: str | re.Pattern[str]) -> re.Pattern[str]:
-    """A regular expression for text, in which ``^`` and ``$`` are the ends of lines. Raises :class:`UsageError`."""
+    """Compile a regular expression for text, in which ``^`` and ``$`` match at line ends. Raises
+    :class:`UsageError`."""
     if isinstance(pattern, re.Pattern):
         if isinstance(pattern.pattern, str):
             return pattern

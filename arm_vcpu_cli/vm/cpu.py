@@ -79,7 +79,7 @@ class Cpu:
         self.starts = False
         """Whether it restarts on its next turn, at the address in its power state."""
         self._stop = (0, 0)
-        """In the middle of which block it goes on, according to a loaded state."""
+        """The block in whose middle it continues, according to a loaded state."""
 
     def start(self, physical: AxPerCpu[Aarch64PerCpu]) -> None:
         """Bind the vCPU to a physical CPU."""
@@ -144,7 +144,7 @@ class Cpu:
         }
 
     def _save_stop(self) -> list[int]:
-        """What is left to do of a block that a debugger has stopped it in the middle of; empty between two entries."""
+        """Return the rest of the block that a debugger has stopped it in; empty between two entries."""
         if not self.arch.interrupted:
             return []
         control = self.core.control()
@@ -172,7 +172,7 @@ class Cpu:
         self.vcpu.go_on_as(VCpuState.BLOCKED if blocked else VCpuState.READY)
 
     def go_on(self) -> None:
-        """Continue the turn that it has according to a loaded state."""
+        """Continue its turn from a loaded state."""
         self.moves.enter()
         self.core.go_on_from(*self._stop)
 

@@ -36,7 +36,7 @@ ENDS_OF_A_PANIC: Final = (Ending.POWERED_OFF, Ending.RESET, Ending.NO_PROGRESS)
 """The endings of a guest that panicked and then ended by itself."""
 
 ENDS_FOR_GOOD: Final = frozenset({Ending.POWERED_OFF, Ending.RESET, Ending.EXITED, Ending.PANIC, Ending.FAULT})
-"""The endings after which there is nothing to run: the others are those of a guest that could go on."""
+"""The endings after which there is nothing to run; after the others the guest could continue."""
 
 
 class RunResult(Record):

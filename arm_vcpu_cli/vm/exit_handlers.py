@@ -1,4 +1,4 @@
-"""What a machine does about each exit that a vCPU returns, and about the end of its turn."""
+"""Handles each exit that a vCPU returns, and the end of its turn."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _fault(message: str) -> RunResult:
 
 
 def no_progress(message: str) -> RunResult:
-    """The result for a guest that cannot go on."""
+    """Return the result for a guest that cannot continue."""
     return RunResult(Ending.NO_PROGRESS, STATUS_NO_PROGRESS, message)
 
 
@@ -74,7 +74,7 @@ def stop_in_vain(machine: Machine, why: str) -> None:
 def _nobody_gets_on(run: GuestRun) -> RunResult:
     """The result for a machine whose CPUs wait for each other, or all in vain."""
     run.culprit, message = import_module(_STANDING).blame(run.machine)
-    # After a failure it is no interrupt that is missing.
+    # After a failure, a missing interrupt is not the reason.
     failed = in_handler(run.machine, run.culprit)
     held = None if failed else import_module(_AWAITED).why_none_comes(run.machine)
     return no_progress(message if held is None else f"{message}; {held}")
@@ -176,7 +176,7 @@ def _idle(run: GuestRun) -> Verdict:
 
 
 def _idle_for_ever(run: GuestRun) -> Verdict:
-    """End a guest idle at its prompt: its kernel sets timers for ever, but without further input makes no progress."""
+    """End a guest idle at its prompt: its kernel keeps setting timers, but makes no progress without further input."""
     limit = run.machine.description.limits.idle
     if not limit or not run.machine.input.starved():
         return None

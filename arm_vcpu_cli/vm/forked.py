@@ -1,8 +1,8 @@
-"""A copy of a machine in a process of its own (fork(2)): its guest goes on from where it stands, as often as wanted.
+"""Copies a machine into a separate process (fork(2)), where its guest continues.
 
-The copy is cheap, since both processes share the guest's memory until one of them writes to it. The parent asks over a
-pipe, the child answers over another, both in plain data. A child has only the thread that has forked: its machine has a
-console in memory, and a watchdog for each run.
+The copy is cheap, because both processes share the guest's memory until one of them writes to it. The parent sends
+requests over one pipe, and the child answers over another, both in plain data. A child has only the thread that has
+forked: its machine has a console in memory, and a watchdog for each run.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ if TYPE_CHECKING:
 
 _MASK64: Final = (1 << 64) - 1
 _GONE: Final = 1
-"""The status of a child whose parent does not ask any more."""
+"""The status of a child whose parent is gone."""
 
 
 class ChildError(ArmVcpuError):
-    """What was asked of the child has failed there, or the child has died."""
+    """A request to the child has failed there, or the child has died."""
 
 
 class Forkable(Protocol):
-    """A machine, as far as a child asks it."""
+    """The operations of a machine that a child may request."""
 
     def run(self, *, timeout: float = 0.0, guest_timeout: float = 0.0) -> Result:
         """Run the guest to its end or a limit."""
@@ -48,58 +48,59 @@ class Forkable(Protocol):
         """Run the guest until its console shows a text, and return the match."""
 
     def send(self, data: str | bytes) -> None:
-        """Let the guest receive ``data``."""
+        """Send ``data`` to the guest."""
 
 
 class Child:
     """A copy of a machine in another process; a context manager, which ends the process.
 
-    What one asks of it happens there, and changes nothing here. :meth:`start` and :meth:`result` are the two halves of
-    :meth:`run`, for several children that run at the same time. Raises :class:`ChildError` for what goes wrong there,
-    with the error's text, also when the process is killed or crashes.
+    Everything happens there, without an effect here. :meth:`start` and :meth:`result` are the two halves of
+    :meth:`run`, for several children that run at the same time. Raises :class:`ChildError` for errors in the child,
+    with their text, and if the process is killed or crashes.
     """
 
     def __init__(self, pid: int, asks: int, answers: int) -> None:
         """Use :meth:`Machine.fork`."""
         self.pid: Final = pid
-        """The number of the process."""
+        """The process id."""
         self._asks = asks
         self._answers = answers
         self._status: int | None = None
         self._running = False
 
     def run(self, *, input: str | bytes = b"", timeout: float = 0.0, guest_timeout: float = 0.0) -> Result:
-        """Let the guest receive ``input``, and run it, as :meth:`Machine.run` does. ``console`` of the result is what
-        it has printed since the fork."""
+        """Send ``input`` to the guest, and run it, as :meth:`Machine.run` does. ``console`` of the result is the output
+        since the fork."""
         self.start(input=input, timeout=timeout, guest_timeout=guest_timeout)
         return self.result()
 
     def start(self, *, input: str | bytes = b"", timeout: float = 0.0, guest_timeout: float = 0.0) -> None:
-        """Begin to run the guest, and do not wait for the end."""
+        """Begin to run the guest without waiting for the end."""
         if input:
             self.send(input)
         self._ask("run", timeout=_micro(timeout), guest_timeout=_micro(guest_timeout))
         self._running = True
 
     def result(self) -> Result:
-        """The result of what :meth:`start` has begun, once it is there."""
+        """Wait for the result of the run that :meth:`start` has begun, and return it."""
         if not self._running:
             raise UsageError("the child has not been started")
         self._running = False
         return _result(self._answer())
 
     def expect(self, pattern: str, *, timeout: float = 60.0, host_timeout: float = 60.0) -> str:
-        """Run the guest until its console shows ``pattern``, as :meth:`Machine.expect` does; the text that matches."""
+        """Run the guest until its console shows ``pattern``, as :meth:`Machine.expect` does; return the matching
+        text."""
         self._ask("expect", pattern=pattern, timeout=_micro(timeout), host_timeout=_micro(host_timeout))
         return self._answer().text("found")
 
     def send(self, data: str | bytes) -> None:
-        """Let the guest receive ``data``, as :meth:`Machine.send` does."""
+        """Send ``data`` to the guest, as :meth:`Machine.send` does."""
         self._ask("send", data=data.encode() if isinstance(data, str) else bytes(data))
         self._answer()
 
     def close(self) -> None:
-        """End the process, whatever it does, and wait until it is gone."""
+        """End the process, whatever it does, and wait for its end."""
         self.forget()
         if self._status is None:
             with contextlib.suppress(ProcessLookupError):
@@ -153,15 +154,16 @@ class Child:
             try:
                 _, self._status = os.waitpid(self.pid, 0)
             except ChildProcessError:
-                # Somebody else has waited for it.
+                # Other code has waited for the process.
                 self._status = 0
         return self._status
 
 
 def fork(machine: Forkable, prepare: Callable[[], None], others: Iterable[Child]) -> Child:
-    """A child with a copy of ``machine``; there, ``prepare`` is called first, and the pipes of ``others`` are closed.
+    """Return a child with a copy of ``machine``; there, ``prepare`` is called first, and the pipes of ``others`` are
+    closed.
 
-    Raises :class:`UsageError` where there is no fork.
+    Raises :class:`UsageError` on hosts without fork.
     """
     if not hasattr(os, "fork"):
         raise UsageError("this system has no fork: use a snapshot")
@@ -181,17 +183,17 @@ def _be_child(
     asks: tuple[int, int],
     answers: tuple[int, int],
 ) -> NoReturn:
-    """Answer until nobody asks any more. Nothing that the parent would do at its end is done here."""
+    """Answer requests until the parent is gone. The parent's exit code does not run here."""
     status = _GONE
     try:
-        # An interrupt from the keyboard reaches the parent as well, which then ends its children.
+        # An interrupt from the keyboard also reaches the parent, which then ends its children.
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         os.close(asks[1])
         os.close(answers[0])
         for other in others:
             other.forget()
-        # So that a collection writes to none of the pages that both share.
+        # Keep garbage collection from writing to pages that both share.
         gc.freeze()
         prepare()
         while (question := get(asks[0])) is not None:
@@ -257,7 +259,7 @@ def _result(answer: Saved) -> Result:
 
 
 def _micro(seconds: float) -> int:
-    """Plain data have no fractions; nothing but 0 becomes 0, which is no limit."""
+    """Return microseconds, because plain data has no fractions; only 0, which means no limit, becomes 0."""
     return max(round(seconds * 1_000_000), 1) if seconds else 0
 
 

@@ -54,21 +54,21 @@ class GuestInput:
         self._next = 0
         self._alarm = clock.alarm(self._feed, name="input", silent=True)
         self._journal: list[tuple[int, bytes]] | None = None
-        """All deliveries so far, and those ahead where the run has gone back."""
+        """All deliveries so far, and the later ones if the run has gone back."""
         self._told = 0
-        """How many deliveries are in the recording."""
+        """The number of deliveries in the recording."""
         self._ended_at: int | None = None
-        """How many deliveries there are with the end of the input."""
+        """The number of deliveries up to the end of the input."""
         self._repeating = False
         self._answers = bytearray()
         self.is_saved = False
-        """Whether what the guest has received and not read is saved with the machine: it is not given back then."""
+        """Whether unread input is saved with the machine, and so not given back."""
         self.shows_prompts = False
-        """Whether all that the guest has printed is shown before it waits, an unfinished line too."""
+        """Whether all output is shown before the guest waits, including an unfinished line."""
         self.replay_over = False
-        """Whether the recorded run had ended by now, and this one has not otherwise ended."""
+        """Whether the recorded run had ended by now, and this one has not ended otherwise."""
         self.cancelled: Callable[[], bool] = bool
-        """Whether the run was stopped, which ends any wait of the guest."""
+        """Returns whether the run was stopped, which ends any wait of the guest."""
 
     def deliver(self) -> None:
         """Deliver the input that has arrived, with the guest stopped between two instructions."""
@@ -108,8 +108,8 @@ class GuestInput:
         return not self._console.input_open and any(uart.receive_interrupt_enabled for uart in self._uarts)
 
     def take(self, most: int) -> bytes:
-        """The input that has arrived, at most ``most`` bytes, for a guest whose call waits for the first of them; empty
-        once the input has ended.
+        """Return the input that has arrived, at most ``most`` bytes, for a guest whose call waits for the first of
+        them; empty once the input has ended.
 
         Waiting takes guest time, as in :meth:`UartLine.wait`. Raises :class:`ConsoleCancelledError` if the run is
         stopped meanwhile.
@@ -152,7 +152,7 @@ class GuestInput:
         raise ConsoleCancelledError("the recorded run has ended")
 
     def answer(self, data: bytes) -> None:
-        """Let a guest that has no other input receive ``data`` at this moment of its time, also inside an exit."""
+        """Send ``data`` now to a guest that has no other input, even inside an exit."""
         self._answers += data
         self._alarm.set_at(self._clock.now())
 
@@ -161,8 +161,8 @@ class GuestInput:
         self._recorder = recorder
 
     def replay(self, log: InputLog, start: int = 0) -> None:
-        """Repeat the deliveries of a recorded run at its times, from that of the number ``start`` on, and ignore all
-        other input."""
+        """Repeat the deliveries of a recorded run at its times, starting with number ``start``, and ignore all other
+        input."""
         self._console.replay()
         self._replay, self._next = log, start
         if start and not log.deliveries[start - 1][1]:
@@ -171,7 +171,7 @@ class GuestInput:
 
     @property
     def delivered(self) -> Sequence[tuple[int, bytes]] | None:
-        """All deliveries so far; None if they were not kept."""
+        """Return all deliveries so far; None if they were not kept."""
         if self._replay is None and self._journal is None:
             return None
         return self._recorded()[0][: self._next]
@@ -179,12 +179,12 @@ class GuestInput:
     # A run that goes back in time
 
     def keep(self) -> None:
-        """Keep all deliveries from now on, so that a run that goes on from an earlier state (:meth:`load`) gets them
-        again at the same times. What is known beforehand, such as a file, repeats itself."""
+        """Keep all deliveries from now on, so that a run that continues from an earlier state (:meth:`load`) gets them
+        again at the same times. Input known in advance, such as a file, repeats itself."""
         self._journal = []
 
     def repeat(self, repeating: bool) -> None:
-        """Set whether the run repeats what it has done before: nothing new arrives then, nor is it waited for."""
+        """Set whether the run repeats earlier execution: then nothing new arrives, and the run does not wait for it."""
         self._repeating = repeating
         self._console.repeated = self._open if self.repeating else None
         if not repeating:
@@ -192,16 +192,16 @@ class GuestInput:
 
     @property
     def repeating(self) -> bool:
-        """Whether the run repeats what it has done before, and its input does not by itself."""
+        """Whether the run repeats earlier execution, and its input does not repeat itself."""
         return self._repeating and not self._is_known
 
     @property
     def _is_known(self) -> bool:
-        """Whether all that will ever arrive is there from the start."""
+        """Return whether all input is known from the start."""
         return self._console.file is not None or self._console.is_silent
 
     def forget_future(self) -> None:
-        """Forget what would be delivered again from here on."""
+        """Forget the deliveries that would be repeated from here on."""
         if self._journal is not None:
             del self._journal[self._next :]
             self._told = self._next
@@ -280,7 +280,7 @@ class GuestInput:
         self._schedule()
 
     def _recorded(self) -> tuple[Sequence[tuple[int, bytes]], int | None]:
-        """The deliveries that are repeated, and the time at which they end, if that ends the run."""
+        """Return the deliveries to repeat, and the time at which they end, if that ends the run."""
         if self._replay is not None:
             return self._replay.deliveries, self._replay.end
         return self._journal or (), None

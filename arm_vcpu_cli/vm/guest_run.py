@@ -1,4 +1,4 @@
-"""One run of a machine: what watches it, and where its guest is, in words."""
+"""One run of a machine: its watchers, and descriptions of the guest's location and activity."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SILENT_KERNEL: Final = "arm_vcpu_cli.vm.watch.silent_kernel"
 """Loaded only for Linux kernels."""
 _LINUX: Final = "linux"
 _WORTH_TELLING: Final = 1.0
-"""The least seconds of quiet or idle time to mention."""
+"""The minimum seconds of quiet or idle time to mention."""
 
 
 class GuestRun:
@@ -40,14 +40,14 @@ class GuestRun:
         self.idle_seconds = 0.0
         """How long the guest had been idle when it was stopped last, in seconds of its time."""
         self.culprit: Cpu | None = None
-        """The CPU that the others wait for, if that is why the run is over."""
+        """The CPU that the others wait for, if that ended the run."""
         self.silent_kernel: SilentKernel | None = None
         """Watches a Linux kernel until it prints."""
         self.power_on: PowerOn | None = None
         """The state that a reset restores; None if a reset ends the run."""
 
     def end(self) -> None:
-        """End what lasts no longer than the run."""
+        """End everything that lasts no longer than the run."""
         if self.silent_kernel is not None:
             self.silent_kernel.end()
             self.silent_kernel = None

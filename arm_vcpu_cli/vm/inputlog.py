@@ -135,7 +135,7 @@ def file_digest(path: Path) -> str:
 
 
 class _Fault:
-    """Makes the error of one line."""
+    """Creates the error for one line."""
 
     def __init__(self, path: Path, number: int) -> None:
         self._path = path

@@ -91,23 +91,23 @@ class Machine:
         once the vCPU stops."""
         self.semihosting = semihosting
         self.earlier_instructions = 0
-        """How many instructions were counted before the cores of this machine began to count."""
+        """The number of instructions counted before the cores of this machine began to count."""
         self.observers: list[Remembers] = []
-        """Those whose knowledge of the run goes back with it."""
+        """Observers whose knowledge of the run must follow time travel."""
         self.faults = faults
         """The faults that the description injects, None if it has none."""
         self.goes_on = False
-        """Whether it goes on from a snapshot; its state is restored when it is started."""
+        """Whether it continues from a snapshot; its state is restored when it is started."""
         self.when_restored: list[Callable[[], None]] = []
-        """Called once it has its state."""
+        """Functions to call once its state is restored."""
         self.notes: Mapping[str, Any] = NO_NOTES
-        """What the observers had noted when it was saved."""
+        """The observers' notes from the time when it was saved."""
         self.take_notes: Callable[[], dict[str, Any]] = dict
-        """What observers have noted that those of a run that goes on from here will need, as plain data."""
+        """Returns the observers' notes for the observers of a run that continues from here, as plain data."""
 
     @property
     def current(self) -> Cpu:
-        """The CPU that has the turn, or had it last: the one that exited."""
+        """The CPU that is running its turn, or ran the last one: the one that exited."""
         return self.scheduler.current
 
     @property
@@ -132,7 +132,8 @@ class Machine:
 
     @property
     def instructions(self) -> int:
-        """The instructions that the cores have counted since the guest started, also before its state was loaded."""
+        """The number of instructions that the cores have counted since the guest started, including those before its
+        state was loaded."""
         return self.earlier_instructions + sum(core.instruction_count() for core in self.host.cores)
 
     def observe(self, observer: ExitObserver) -> None:

@@ -1,4 +1,4 @@
-"""Devices whose interrupt the GIC would forward, while they mask all of their own sources."""
+"""Finds devices that mask all of their interrupt sources although the GIC would forward their interrupt."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from arm_vcpu_cli.vm.machine import Machine
 
 _WIDTH: Final = 4
 _RECEIVES: Final = int(Interrupts.of(RXI=1, RTI=1))
-"""What a guest wants that waits for input."""
+"""The interrupts of a guest that waits for input."""
 
 
 def masking_devices(machine: Machine, view: GicView) -> Iterator[tuple[int, str, Closed]]:
-    """Each device's INTID, its name, and the mask with the write that lets its interrupt out: what it has to report, or
-    else what guests wait for."""
+    """Yield each device's INTID, its name, and the mask with the write that unmasks it: for raised interrupts, or else
+    for those that guests wait for."""
     for description in machine.description.devices:
         intid, device = description.intid, machine.devices.get(description.name)
         if intid is None or device is None or not view.is_enabled(0, intid) or view.is_pending(0, intid):
@@ -36,6 +36,6 @@ def masking_devices(machine: Machine, view: GicView) -> Iterator[tuple[int, str,
 
 
 def _raised(device: Pl011) -> int:
-    """UARTRIS; to read the register is to ask for input."""
+    """Return UARTRIS without a register read, which would request input."""
     raw = device.save()["raw"]
     return raw if isinstance(raw, int) else 0

@@ -1,4 +1,4 @@
-"""The end of a run as the library tells it."""
+"""The end of a run in the library's form."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from arm_vcpu_cli.vm.endings import Ending
 
 
 class Result(Record):
-    """How a run ended. ``status`` is what the command would exit with, ``message`` the line that it would print.
+    """The end of a run. ``status`` is the exit status of the equivalent command, ``message`` the line that it would
+    print.
 
-    ``console`` is what the guest has printed since the machine was opened, ``exits`` counts those to EL2 since then;
+    ``console`` is the guest's output since the machine was opened, ``exits`` the number of exits to EL2 since then;
     ``registers`` are those of each vCPU by name: ``x0`` to ``x30``, ``sp``, ``pc`` and ``pstate``, 64 bits each.
     """
 

@@ -21,7 +21,7 @@ from arm_vcpu_cli.vm.semihosting.lazy_service import Call
 
 _T = TypeVar("_T")
 _ABSENT_CRN: Final = (9, 11, 15)
-"""CRn of the performance monitors' registers, which no guest is shown as present, and of those of the implementation.
+"""CRn of the performance monitors' registers, which are hidden from guests, and of implementation defined registers.
 Those that exist are among the constants."""
 _COUNTER_CRN: Final = 14
 _COUNTER_CRM: Final = 8
@@ -109,8 +109,8 @@ class MachinePlatform:
         if self._registers is None or reg in self._emulated or _is_absent(reg):
             return Outcome.UNDEFINED
         if reg.op0 == _INSTRUCTIONS and reg.crn != _TLB_CRN:
-            # Maintenance of caches that do not exist. The engine must not carry it out: if an address faults, the
-            # engine takes a guest exception and abandons all its calling frames.
+            # Maintenance of caches that do not exist. The engine must not execute it: if an address faults, the engine
+            # takes a guest exception and abandons all its calling frames.
             return Outcome.DONE
         try:
             self._registers.write_sysreg(reg, value)

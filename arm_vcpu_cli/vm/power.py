@@ -58,23 +58,23 @@ class PowerController:
         # The starts of CPUs that are ON_PENDING, or SUSPENDED with loss of their registers.
         self._starts: dict[int, Start] = {}
 
-    # Questions -------------------------------------------------------------------------------------------------
+    # Queries ---------------------------------------------------------------------------------------------------
 
     def state(self, cpu: int) -> CpuPower:
-        """The state of a CPU."""
+        """Return the state of a CPU."""
         return self._states[cpu]
 
     def is_powered_down(self, cpu: int) -> bool:
-        """Whether a CPU is suspended, and starts from its entry point when it is woken."""
+        """Return whether a CPU is suspended, and starts from its entry point when it wakes."""
         return self._states[cpu] is CpuPower.SUSPENDED and cpu in self._starts
 
     def online(self) -> tuple[int, ...]:
-        """The CPUs that are on, the suspended ones included, in order."""
+        """Return the CPUs that are on, including suspended ones, in order."""
         on = (CpuPower.ON, CpuPower.SUSPENDED)
         return tuple(cpu for cpu, state in self._states.items() if state in on)
 
     def is_last_on(self, cpu: int) -> bool:
-        """Whether ``cpu`` is on, and no other CPU is on or starting."""
+        """Return whether ``cpu`` is on, and no other CPU is on or starting."""
         return self._states[cpu] is not CpuPower.OFF and self._others_are_off(cpu)
 
     def affinity_info(self, target: int, level: int) -> int:
@@ -94,7 +94,7 @@ class PowerController:
         return AffinityState.ON_PENDING if CpuPower.ON_PENDING in group else AffinityState.OFF
 
     def may_power_down(self, entry: int) -> PsciStatus:
-        """SUCCESS if a CPU that gives up its registers can start again at ``entry``, else INVALID_ADDRESS."""
+        """Return SUCCESS if a CPU that loses its registers can start again at ``entry``, else INVALID_ADDRESS."""
         if entry % _INSTRUCTION_SIZE or not self._is_executable_address(entry):
             return PsciStatus.INVALID_ADDRESS
         return PsciStatus.SUCCESS

@@ -1,4 +1,4 @@
-"""A fault of a running machine: how often its trigger has occurred, and what has been injected."""
+"""A fault of a running machine: the counts of its trigger and of its injections."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _COUNTED: Final = (AtAccess, AtCode, AtCpuOn, AtInterrupt)
 
 
 class Injection(Record):
-    """A fault that was injected: the ``number``-th time, at ``time`` (nanoseconds) while ``vcpu`` was at ``pc``;
-    ``effect`` says in words what it did."""
+    """A fault that was injected for the ``number``-th time, at ``time`` (nanoseconds) while ``vcpu`` was at ``pc``;
+    ``effect`` describes its effect."""
 
     fault: str
     kind: str
@@ -36,7 +36,7 @@ class Injection(Record):
 
 
 class ArmedFault:
-    """One fault, with its counts. They go on through a reset of the machine."""
+    """One fault, with its counts, which continue through a reset of the machine."""
 
     def __init__(self, description: FaultDescription) -> None:
         self.description = description
@@ -45,7 +45,7 @@ class ArmedFault:
         self.injected = 0
         """How often it was injected."""
         self.past = False
-        """Whether its moment was before the snapshot that the run has gone on from."""
+        """Whether its time was before the snapshot that the run continues from."""
         self.first: Injection | None = None
         self.last: Injection | None = None
         """The first and the last injection of this run, for reports."""
@@ -54,12 +54,12 @@ class ArmedFault:
 
     @property
     def concerns_machine(self) -> bool:
-        """Whether its effect is on the machine, whatever its vCPUs do."""
+        """Whether its effect is on the machine, independent of its vCPUs."""
         effect = self.description.effect
         return isinstance(effect, SpuriousInterrupt) or (isinstance(effect, FlipMemory) and not effect.is_virtual)
 
     def occurs(self, vcpu: int, now: Callable[[], int]) -> bool:
-        """Count an occurrence of the trigger at a vCPU; whether the fault affects it."""
+        """Count an occurrence of the trigger at a vCPU; return whether the fault affects it."""
         trigger, cpu = self.description.trigger, self.description.cpu
         if not isinstance(trigger, _COUNTED) or cpu not in (None, vcpu) or (trigger.after and now() < trigger.after):
             return False

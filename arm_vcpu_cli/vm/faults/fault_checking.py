@@ -1,4 +1,4 @@
-"""What of a fault only the guest and the built machine can decide: symbols, and interrupts that exist."""
+"""Checks of faults that require the guest and the built machine: symbols, and interrupts that exist."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from arm_vcpu_cli.record import replace
 
 _WITH_OFFSET: Final = re.compile(r"(.+?)\+(0[xX][0-9a-fA-F]{1,16}|[0-9]{1,20})", re.ASCII)
 _INSTRUCTION: Final = 4
-"""Bytes."""
+"""The size of an instruction in bytes."""
 
 
 def with_addresses(description: MachineDescription, image: GuestImage) -> tuple[FaultDescription, ...]:
-    """The faults of a machine with the addresses of the guest's symbols in place of their names.
+    """Return the faults of a machine with the addresses of the guest's symbols in place of their names.
 
     Raises MachineFileError for a name that the guest does not have.
     """

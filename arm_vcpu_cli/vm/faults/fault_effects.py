@@ -1,4 +1,4 @@
-"""What faults do to a stopped guest: exceptions, inverted bits, interrupts without a cause."""
+"""Applies faults to a stopped guest: exceptions, inverted bits, interrupts without a cause."""
 
 from __future__ import annotations
 
@@ -34,9 +34,10 @@ Tell = Callable[[str], None]
 
 
 def apply_effect(machine: Machine, cpu: Cpu, effect: Effect, tell: Tell) -> bool:
-    """Inject a fault into a stopped guest; ``tell`` is called with what it does, before an exception is taken.
+    """Inject a fault into a stopped guest; ``tell`` is called with a description of the effect, before an exception is
+    taken.
 
-    Returns False, without having done anything, while PSTATE masks it.
+    Returns False, without an effect, while PSTATE masks it.
     """
     if isinstance(effect, SError):
         return _serror(cpu, effect.iss, tell)
@@ -74,7 +75,7 @@ def _abort(cpu: Cpu, tell: Tell, *, on_fetch: bool) -> None:
 
 
 def _address(cpu: Cpu, access: LoadStore) -> int | None:
-    """The first address that an instruction accesses; None where only the core knows it."""
+    """Return the first address that an instruction accesses; None if only the core knows it."""
     frame = cpu.arch.ctx
     return access.address(frame.gpr, frame.sp, frame.elr)
 

@@ -1,4 +1,4 @@
-"""Injects the faults of a machine: arms their triggers, applies their effects, and tells of both."""
+"""Injects the faults of a machine: arms their triggers, applies their effects, and reports both."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from arm_vcpu_cli.vm.timeline import Timeline, TimelineAlarm
 _VERSION: Final = 1
 """The version of a saved state."""
 _FIRST_LOOK: Final = 1_000
-"""Nanoseconds until the first look at a PSTATE that masks an SError: more than any block of instructions takes. Further
-looks take place after twice the time of the one before."""
+"""Nanoseconds until the first check of a PSTATE that masks an SError: more than any block of instructions takes. The
+interval doubles with each further check."""
 _LAST_LOOK: Final = 1 << 20
-"""The longest time between two looks, in nanoseconds."""
+"""The longest time between two checks, in nanoseconds."""
 _ELSEWHERE: Final = 100_000
-"""Nanoseconds until the next look at a vCPU that has no turn, under the host's clock."""
+"""Nanoseconds until the next check of a vCPU without the turn, under the host's clock."""
 _NANOSECONDS: Final = 1_000_000_000
 
 
@@ -53,9 +53,9 @@ class Faults:
             later=self._queue,
         )
         self._queues: list[list[int]] = []
-        """For each vCPU the numbers of the faults that it has to take as soon as it can."""
+        """For each vCPU, the numbers of the faults that it must take as soon as it can."""
         self._looks: list[int] = []
-        """For each vCPU the time until the next look at its PSTATE."""
+        """For each vCPU, the time until the next check of its PSTATE."""
         self._controls: list[ExecutionControl] = []
         """The cores, if there are faults at an instruction."""
         self._alarms: list[TimelineAlarm] = []
@@ -63,7 +63,8 @@ class Faults:
         """The alarms of faults at a time, by the number of the fault."""
 
     def connect(self, machine: Machine) -> None:
-        """Arm all triggers; before the vCPUs are bound. Raises MachineFileError for one that the guest rules out."""
+        """Arm all triggers; call this before the vCPUs are bound. Raises MachineFileError for one that the guest rules
+        out."""
         self._machine = machine
         descriptions = tuple(fault.description for fault in self.armed)
         check_interrupts(machine.description, descriptions, machine.gic, frozenset(self._lines.driven))
@@ -88,12 +89,12 @@ class Faults:
             self._limit_cores()
 
     def line(self, cpu: int, intid: int, line: IrqLine) -> IrqLine:
-        """The input of an interrupt, with the faults that concern it."""
+        """Return the input of an interrupt, with the faults that affect it."""
         return self._lines.wrap(cpu, intid, line)
 
     @property
     def limit(self) -> int | None:
-        """The number of the instruction at which the next fault is due; None if none waits for one."""
+        """Return the number of the instruction at which the next fault is due; None if none waits for one."""
         return min((number for _, number in self._instructions()), default=None)
 
     def at_limit(self, executed: int | None = None) -> None:
@@ -108,12 +109,13 @@ class Faults:
             self._queues[vcpu].append(self.armed.index(fault))
             self._deliver(vcpu)
         for cpu in machine.cpus:
-            # What follows is another run than the one without the fault.
+            # What follows differs from the run without the fault.
             cpu.arch.interrupted = False
         self._limit_cores()
 
     def cpu_on(self, target: int) -> PsciStatus | None:
-        """The result of a CPU_ON for the vCPU with the affinity ``target`` that a fault makes fail, else None."""
+        """Return the result of a CPU_ON for the vCPU with the affinity ``target`` that a fault makes fail, else
+        None."""
         machine = self._connected()
         vcpu = next((cpu.index for cpu in machine.cpus if cpu.affinity == target), NOBODY)
         for fault in self.armed:
@@ -125,13 +127,13 @@ class Faults:
         return None
 
     def reset(self) -> None:
-        """Note a reset of the machine. The counts continue: they are those of the whole run."""
+        """Record a reset of the machine. The counts continue: they apply to the whole run."""
         self._lines.reset()
         for fault in self.armed:
             fault.resuming = NOBODY
 
     def _instructions(self) -> Iterator[tuple[ArmedFault, int]]:
-        """The faults at an instruction that are still to come, with the number that its core has then counted."""
+        """Yield the pending faults at an instruction, with the count at which they are due on their core."""
         earlier = self._connected().earlier_instructions
         for fault in self.armed:
             trigger = fault.description.trigger
@@ -139,7 +141,7 @@ class Faults:
                 yield fault, trigger.number - earlier
 
     def _limit_cores(self) -> None:
-        """Have the cores stop before the next instruction that is awaited."""
+        """Make the cores stop before the next instruction with a fault."""
         limit = self.limit
         for control in self._controls:
             control.limit = limit
@@ -179,13 +181,13 @@ class Faults:
                 core.stop_before(address, partial(self._at_code, numbers))
 
     def _at_code(self, numbers: list[int]) -> bool:
-        """Count an arrival at an instruction, inside the core's hook; whether the guest has to stop."""
+        """Count an arrival at an instruction, inside the core's hook; return whether the guest must stop."""
         vcpu = self._connected().current.index
         stops = False
         for number in numbers:
             fault = self.armed[number]
             if fault.resuming == vcpu:
-                # It has been counted, and goes on only now.
+                # It was counted before the stop, and continues only now.
                 fault.resuming = NOBODY
             elif self._occurs(fault, vcpu):
                 self._queue(fault, vcpu)
@@ -215,12 +217,12 @@ class Faults:
     # Effects ---------------------------------------------------------------------------------------------------
 
     def _queue(self, fault: ArmedFault, vcpu: int) -> None:
-        """Have a vCPU take a fault as soon as it has stopped, which is before its next instruction."""
+        """Make a vCPU take a fault as soon as it has stopped, which is before its next instruction."""
         self._queues[vcpu].append(self.armed.index(fault))
         self._alarms[vcpu].set_at(self._timeline.now())
 
     def _deliver(self, vcpu: int) -> None:
-        """Apply what waits for a vCPU, with the guest stopped."""
+        """Apply the faults that wait for a vCPU, with the guest stopped."""
         machine = self._connected()
         cpu, queue = machine.cpus[vcpu], self._queues[vcpu]
         for number in [each for each in queue if self.armed[each].concerns_machine]:
@@ -230,7 +232,7 @@ class Faults:
             return
         now = self._timeline.now()
         if machine.current is not cpu or cpu.activity is not Activity.RUNNING or cpu.vcpu.state is VCpuState.BLOCKED:
-            # A WFI may end at any time (DDI 0487, D1.6): it does so for the fault, which is taken after it.
+            # A WFI may end at any time (DDI 0487, D1.6): it ends for the fault, which is taken after it.
             machine.scheduler.raised(vcpu)
             self._alarms[vcpu].set_at(now if machine.current is cpu else now + _ELSEWHERE)
             return
@@ -248,7 +250,7 @@ class Faults:
             return False
         if cpu.arch.ctx.elr != pc:
             for control in self._controls:
-                # What was left of the block is not executed.
+                # The rest of the block is not executed.
                 control.unfinished = 0
             for each in self.armed:
                 if each.resuming == cpu.index:
@@ -256,7 +258,7 @@ class Faults:
         return True
 
     def _tell(self, fault: ArmedFault, vcpu: int, effect: str, *, pc: int | None = None) -> None:
-        """Note an injection, and report it."""
+        """Record an injection, and report it."""
         fault.injected += 1
         machine, description = self._connected(), fault.description
         where = machine.cpus[vcpu].arch.ctx.elr if pc is None else pc
@@ -280,7 +282,7 @@ class Faults:
     # Snapshots -------------------------------------------------------------------------------------------------
 
     def save(self) -> dict[str, Any]:
-        """The counts, what is under way, and the levels of interrupt inputs, as plain data."""
+        """Return the counts, the faults in progress, and the levels of interrupt inputs, as plain data."""
         faults = [{"description": fault.description.identity, **fault.save()} for fault in self.armed]
         return {
             "version": _VERSION,
@@ -324,7 +326,7 @@ class Faults:
         self._limit_cores()
 
     def _arm_anew(self, number: int, fault: ArmedFault) -> None:
-        """Arm a fault in the middle of a run, unless its moment is over."""
+        """Arm a fault in the middle of a run, unless its time is over."""
         trigger = fault.description.trigger
         if isinstance(trigger, AtInstruction):
             fault.past = trigger.number < self._connected().instructions
@@ -337,6 +339,6 @@ class Faults:
 
 
 def make_faults(description: MachineDescription, image: GuestImage, timeline: Timeline) -> Faults:
-    """The faults of a description, before its machine is built. Raises MachineFileError for a symbol that the guest
-    does not have."""
+    """Return the faults of a description, before its machine is built. Raises MachineFileError for a symbol that the
+    guest does not have."""
     return Faults(with_addresses(description, image), timeline)

@@ -12,14 +12,14 @@ from arm_vcpu_cli.board.fault_description import AtAccess, Direction, ExternalAb
 from arm_vcpu_cli.vm.faults.armed_fault import ArmedFault
 
 Tell = Callable[[ArmedFault, int, str], None]
-"""``tell(fault, vcpu, effect)``: it was injected."""
+"""``tell(fault, vcpu, effect)``: reports an injection."""
 
 
 class FaultyAccesses:
     """The accesses of one vCPU, some of them with faults.
 
-    ``occurs`` counts an access and says whether it is affected; ``delay`` lets guest time pass, in nanoseconds;
-    ``later`` injects a fault that concerns more than the access, once the access is complete.
+    ``occurs`` counts an access and returns whether it is affected; ``delay`` lets guest time pass, in nanoseconds;
+    ``later`` injects a fault that affects more than the access, once the access is complete.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class FaultyAccesses:
         self._writers: Final = tuple(fault for fault in faults if _counts(fault, Direction.WRITE))
 
     def read(self, ipa: int, width: int) -> int | Outcome:
-        """Read a device register, with the faults that concern the access."""
+        """Read a device register, with the faults that affect the access."""
         affected = self._affected(self._readers, ipa, width)
         if self._aborts(affected, f"read of {ipa:#x}"):
             return Outcome.ABORT
@@ -61,7 +61,7 @@ class FaultyAccesses:
         return value
 
     def write(self, ipa: int, width: int, value: int) -> Outcome:
-        """Write a device register, with the faults that concern the access."""
+        """Write a device register, with the faults that affect the access."""
         affected = self._affected(self._writers, ipa, width)
         if self._aborts(affected, f"write to {ipa:#x}"):
             return Outcome.ABORT

@@ -1,4 +1,4 @@
-"""Faults of interrupt inputs: lines whose assertions are counted, and some of them lost."""
+"""Faults of interrupt inputs: lines whose assertions are counted, and some of which are lost."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SHIFT: Final = 1024
 
 
 class FaultyLines:
-    """The interrupt inputs of a machine that faults concern. ``occurs``, ``tell`` and ``later`` are as for accesses;
+    """The interrupt inputs of a machine that faults affect. ``occurs``, ``tell`` and ``later`` are as for accesses;
     ``current`` is the vCPU that has the turn."""
 
     def __init__(
@@ -36,12 +36,12 @@ class FaultyLines:
         self._high: set[int] = set()
         """The inputs that are asserted by their devices, each as one number."""
         self._lost: set[int] = set()
-        """Those whose assertion the interrupt controller has missed."""
+        """The inputs whose assertion the interrupt controller has missed."""
         self.driven: set[int] = set()
         """The INTIDs of wrapped inputs."""
 
     def wrap(self, cpu: int, intid: int, line: IrqLine) -> IrqLine:
-        """The input of an interrupt with the faults that concern it; the input itself if there are none."""
+        """Return the input of an interrupt with the faults that affect it; the input itself if there are none."""
         faults = [fault for fault in self._faults if _concerns(fault, cpu, intid)]
         if not faults:
             return line
@@ -77,12 +77,12 @@ class FaultyLines:
         return lost
 
     def reset(self) -> None:
-        """Note that all devices have been reset: no input is asserted."""
+        """Record that all devices have been reset: no input is asserted."""
         self._high.clear()
         self._lost.clear()
 
     def save(self) -> dict[str, Any]:
-        """The levels as plain data."""
+        """Return the levels as plain data."""
         return {"high": sorted(self._high), "lost": sorted(self._lost)}
 
     def load(self, saved: Saved) -> None:

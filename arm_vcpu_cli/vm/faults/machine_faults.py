@@ -1,4 +1,4 @@
-"""What the rest of a machine sees of its faults."""
+"""The interface of the rest of a machine to its faults."""
 
 from __future__ import annotations
 
@@ -21,20 +21,21 @@ class MachineFaults(Protocol):
 
     @property
     def limit(self) -> int | None:
-        """Once the cores have executed so many instructions, :meth:`at_limit` is to be called; None if never."""
+        """The number of executed instructions after which to call :meth:`at_limit`; None for never."""
 
     def at_limit(self, executed: int | None = None) -> None:
-        """Inject the faults at an instruction that is due, with the guest stopped; ``executed`` is the number so far,
-        if that is not the one that the cores have counted."""
+        """Inject the fault due at an instruction, with the guest stopped; ``executed`` is the number so far, if it
+        differs from the cores' count."""
 
     def cpu_on(self, target: int) -> PsciStatus | None:
-        """The result of a CPU_ON for the vCPU with the affinity ``target`` that a fault makes fail, else None."""
+        """Return the result of a CPU_ON for the vCPU with the affinity ``target`` that a fault makes fail, else
+        None."""
 
     def reset(self) -> None:
-        """Note a reset of the machine."""
+        """Record a reset of the machine."""
 
     def save(self) -> dict[str, Any]:
-        """The state as plain data."""
+        """Return the state as plain data."""
 
     def load(self, state: object) -> None:
         """Restore the state that :meth:`save` returned, after everything else; None is that of a machine without
