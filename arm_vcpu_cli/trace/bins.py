@@ -1,6 +1,6 @@
-"""Amounts over the time of a trace, for what overlaps or lasts, in constant memory: what the report draws.
+"""Amounts over the time of a trace, in constant memory, for the report's drawings.
 
-The bins cover the time from 0 on. They become twice as wide, two of them one, whenever the trace does not fit.
+The bins cover the time from 0 on. Whenever the trace does not fit, pairs of bins are merged and the width doubles.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ OTHER: Final = "(other)"
 
 
 class Bins:
-    """Rows of :data:`BINS` amounts, by name, each over ``1 << shift`` nanoseconds; at most :data:`MAX_ROWS`, what does
-    not fit is in the row :data:`OTHER`."""
+    """Rows of :data:`BINS` amounts, by name, each over ``1 << shift`` nanoseconds; at most :data:`MAX_ROWS`, further
+    names share the row :data:`OTHER`."""
 
     def __init__(self) -> None:
         self.shift = 0
         self.rows: dict[str, list[int]] = {}
 
     def add(self, name: str, time: int, amount: int = 1) -> None:
-        """An amount at ``time``, in nanoseconds."""
+        """Add an amount at ``time``, in nanoseconds."""
         if time >> self.shift >= BINS:
             self._widen(time)
         self._row(name)[time >> self.shift] += amount
 
     def add_span(self, name: str, start: int, end: int) -> None:
-        """The nanoseconds from ``start`` to ``end``, each in its bin."""
+        """Add the nanoseconds from ``start`` to ``end``, each to its bin."""
         if end <= start:
             return
         if end - 1 >> self.shift >= BINS:
@@ -43,7 +43,7 @@ class Bins:
         row[last] += end - (last << shift)
 
     def used(self, end: int) -> int:
-        """How many bins a trace of ``end`` nanoseconds has."""
+        """Return the number of bins of a trace of ``end`` nanoseconds."""
         return min(BINS, (end >> self.shift) + 1)
 
     def widen_to(self, shift: int) -> None:

@@ -18,7 +18,7 @@ _NS_PER_US: Final = 1000
 
 class ChromeSink(TimelineSink):
     """A :class:`~arm_vcpu_cli.trace.sinks.TraceSink` with the tracks of :mod:`~arm_vcpu_cli.trace.tracks`: a group of
-    tracks is a process of the picture, a track a thread, and times are in microseconds."""
+    tracks is a process, a track a thread, and times are in microseconds."""
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__(_EventWriter(stream))
@@ -36,7 +36,7 @@ class _EventWriter:
         self._groups: set[str] = set()
 
     def start(self, header: TraceHeader) -> None:
-        """What was traced."""
+        """Write the facts about the trace."""
         self._guest = header.guest
         self._group(GROUPS[0])
         about: Args = (
@@ -94,7 +94,7 @@ class _EventWriter:
         self._record(f'{where},"name":"process_sort_index","args":{{"sort_index":{_pid(group)}}}')
 
     def _record(self, members: str) -> None:
-        # The comma comes before a record, not after it, so the file is always a whole array except for the bracket.
+        # The comma precedes a record, so the file is always a complete array except for the bracket.
         self._records.append(f"{self._separator}{{{members}}}")
         self._separator = _BETWEEN
 
@@ -117,7 +117,7 @@ def _args(args: Args) -> str:
     return "{" + ",".join([_arg(name, value) for name, value in args]) + "}"
 
 
-# 1, true and 0x1 are equal, and are written in three ways.
+# 1, true and 0x1 are equal, but written differently.
 @lru_cache(maxsize=1 << 14, typed=True)
 def _arg(name: str, value: Hex | int | str | bool) -> str:
     return f"{_text(name)}:{_ENCODER.encode(hex(value) if isinstance(value, Hex) else value)}"

@@ -1,4 +1,4 @@
-"""Streams that compress: gzip (RFC 1952) and, with the ``zstandard`` package, Zstandard (RFC 8878)."""
+"""Compressing streams: gzip (RFC 1952) and, with the ``zstandard`` package, Zstandard (RFC 8878)."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ except ImportError:
 _GZIP_LEVEL: Final = 3
 _ZSTD_LEVEL: Final = 3
 _FRAME_LEVEL: Final = 1
-"""For frames: what is unpacked at once is also packed at once, while somebody waits."""
+"""The level for frames, which are written and read at once while the user waits."""
 _SYNC_BYTES: Final = 1 << 17
 _BUFFER: Final = 1 << 16
 _LARGEST_WINDOW: Final = 1 << 23
 
 
 def is_known(suffix: str) -> bool:
-    """Whether what is needed for ``.gz`` or ``.zst`` is installed."""
+    """Return whether the packages for ``.gz`` or ``.zst`` are installed."""
     return suffix != ".zst" or zstandard is not None
 
 
 def compressed(file: io.RawIOBase, suffix: str, layers: ExitStack) -> io.BufferedIOBase:
-    """A stream that writes to ``file`` as the suffix says; the end of ``layers`` completes it."""
+    """Return a stream that writes to ``file``, compressed as the suffix demands; the end of ``layers`` completes it."""
     below = layers.enter_context(io.BufferedWriter(file, _BUFFER))
     if suffix == ".gz":
-        # No name and no time in it: two runs that are the same have traces that are the same.
+        # Without a name and a time, so that equal runs have equal traces.
         packed = gzip.GzipFile("", "wb", _GZIP_LEVEL, below, mtime=0)
         return layers.enter_context(_Compressed(packed, ()))
     writer = zstandard.ZstdCompressor(level=_ZSTD_LEVEL).stream_writer(below, closefd=False)
@@ -38,13 +38,13 @@ def compressed(file: io.RawIOBase, suffix: str, layers: ExitStack) -> io.Buffere
 
 
 def frame(data: bytes) -> bytes:
-    """``data`` as one Zstandard frame; ``.zst`` must be known."""
+    """Return ``data`` as one Zstandard frame; ``.zst`` must be known."""
     return zstandard.ZstdCompressor(level=_FRAME_LEVEL).compress(data)
 
 
 def unframe(packed: bytes, size: int) -> bytes:
-    """The ``size`` bytes of one Zstandard frame. Raises ValueError if it has any other number of them, and needs no
-    memory for more."""
+    """Return the ``size`` bytes of one Zstandard frame. Raises ValueError if it has a different size, without
+    allocating memory for more."""
     try:
         if zstandard.frame_content_size(packed) != size:
             raise ValueError("its content has a different size")
@@ -59,7 +59,7 @@ def unframe(packed: bytes, size: int) -> bytes:
 
 
 class _Compressed(io.BufferedIOBase):
-    """A compressor as a stream that lets go of what it holds back every so often."""
+    """A compressor as a stream that periodically flushes what it holds back."""
 
     def __init__(self, compressor: Any, sync: tuple[Any, ...]) -> None:
         self._compressor = compressor

@@ -1,9 +1,9 @@
-"""An output file: complete under its name or not there at all, and readable while it grows.
+"""An output file that appears under its name only when complete, and is readable while it grows.
 
-A regular file is written as ``FILE.partial`` beside FILE and takes FILE's name (rename(2): at once) when all of it is
-there. A run that is killed leaves the partial file with every record that was written, and FILE as it was. Pipes,
-terminals, devices and inherited descriptors (``/dev/stdout``) have no name to take; they are written directly. A wait
-for their reader ends when the run is stopped.
+A regular file is written as ``FILE.partial`` beside FILE and renamed to FILE (atomically, rename(2)) when complete. A
+run that is killed leaves the partial file with every record written so far, and FILE unchanged. Pipes, terminals,
+devices and inherited descriptors (``/dev/stdout``) cannot be renamed; they are written directly. A wait for their
+reader ends when the run is stopped.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ PARTIAL: Final = ".partial"
 
 _LOCK_ATTEMPTS: Final = 8
 _PARTIAL_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-"""A link or a FIFO of that name would lead to somebody else's file."""
+"""A link or a FIFO of that name would lead to another user's file."""
 _LOOK_SECONDS: Final = 0.05
 _DESCRIPTOR: Final = re.compile(r"/dev/(?:fd/(?P<number>\d+)|(?P<name>stdout|stderr))|/proc/self/fd/(?P<entry>\d+)")
 _STANDARD: Final = {"stdout": 1, "stderr": 2}.get
 
 
 def partial_path(path: Path | str) -> Path:
-    """Where the output for ``path`` is until it is complete: beside the file itself, also if ``path`` is a link."""
+    """Return the path of the incomplete output for ``path``: beside the file itself, even if ``path`` is a link."""
     real = Path(os.path.realpath(path))
     return real.with_name(real.name + PARTIAL)
 
 
 def inherited_descriptor(path: Path | str) -> int | None:
-    """The number of the open file that a name such as ``/dev/stdout`` means; None for all other names."""
+    """Return the number of the open file that a name such as ``/dev/stdout`` denotes; None for all other names."""
     found = _DESCRIPTOR.fullmatch(str(path))
     if found is None:
         return None
@@ -49,10 +49,10 @@ def inherited_descriptor(path: Path | str) -> int | None:
 
 
 class Destination(io.FileIO):
-    """A file whose write errors say which file it is. After the first, what is written is dropped.
+    """A file whose write errors name the file. After the first error, output is dropped.
 
-    Each write goes to the system at once, in one call if the system takes it: a record is never in two halves. ``kept``
-    is where what was written can be found after an error. ``drops``: no write raises, the error is only in ``failure``.
+    Each write goes to the system at once, in one call if the system accepts it: a record is never split. ``kept`` is
+    where the output can be found after an error. ``drops``: no write raises, the error is only in ``failure``.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class Destination(io.FileIO):
         return size
 
     def abandon(self) -> None:
-        """Note that the run is being stopped: there are no more waits."""
+        """Record that the run is being stopped: there are no more waits."""
         if self._patient is not None and self.failure is None:
             self.failure = OutputCancelledError(f"{self._path}: it has no reader")
 
@@ -104,8 +104,8 @@ class Destination(io.FileIO):
 
 @contextlib.contextmanager
 def open_destination(path: Path, cancelled: Cancelled = never) -> Iterator[Destination]:
-    """A context with the file to write ``path`` with. Leaving it by an exception leaves the partial file; leaving it
-    normally gives that its name.
+    """Open the file to write ``path`` with. Leaving the context with an exception leaves the partial file; leaving it
+    normally renames it.
 
     Raises:
         UsageError: ``path`` is ``-``.
@@ -119,7 +119,7 @@ def open_destination(path: Path, cancelled: Cancelled = never) -> Iterator[Desti
         )
     descriptor, partial = _open_file(path, cancelled)
     file = Destination(descriptor, path, partial, cancelled)
-    # Whatever ends the run, the file is closed; and only what is complete gets the name.
+    # Close the file whatever ends the run, but rename it only if it is complete.
     try:
         with file:
             yield file
@@ -134,11 +134,11 @@ def open_destination(path: Path, cancelled: Cancelled = never) -> Iterator[Desti
 
 
 def _open_file(path: Path, cancelled: Cancelled) -> tuple[int, Path | None]:
-    """(descriptor, the partial file or None where the output has no name to take)."""
+    """Return (descriptor, the partial file or None if the output cannot be renamed)."""
     inherited = inherited_descriptor(path)
     try:
         if inherited is not None:
-            # Opened a second time, a file would have two positions, and the console and the trace would overwrite each
+            # A file opened a second time would have two positions, and the console and the trace would overwrite each
             # other.
             return own_terminal(inherited), None
         mode = _mode(path)
@@ -153,7 +153,7 @@ def _open_file(path: Path, cancelled: Cancelled) -> tuple[int, Path | None]:
 
 
 def _open_special(path: Path, cancelled: Cancelled) -> int:
-    """A FIFO, which has to have a reader and waits for one, or a device."""
+    """Open a FIFO, waiting for a reader if it has none, or a device."""
     while True:
         try:
             return os.open(path, os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -172,12 +172,12 @@ def _open_beside(path: Path, mode: int | None) -> tuple[int, Path | None]:
     except PermissionError:
         if mode is None:
             raise
-        # The user may write this file, and no other in its directory.
+        # The user may write this file, but no other in its directory.
         return _open_alone(path), None
 
 
 def _open_alone(path: Path) -> int:
-    """A file that is written under its own name, emptied, and that nobody else writes."""
+    """Open a file for exclusive writing under its own name, emptied."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     try:
         if not _lock(descriptor):
@@ -197,7 +197,7 @@ def _mode(path: Path) -> int | None:
 
 
 def _open_partial(partial: Path, mode: int | None) -> int:
-    """An empty partial file that nobody else writes, with the permissions of the file that it will replace."""
+    """Open an empty partial file for exclusive writing, with the permissions of the file that it will replace."""
     for _ in range(_LOCK_ATTEMPTS):
         descriptor = os.open(partial, _PARTIAL_FLAGS, 0o666)
         try:
@@ -205,7 +205,7 @@ def _open_partial(partial: Path, mode: int | None) -> int:
                 raise FileError(partial, "is in the way: not a regular file")
             if not _lock(descriptor):
                 raise FileError(partial, "another run is writing this file")
-            # The previous run may have finished in between, and have given its name to what was opened here.
+            # The previous run may have finished in between and renamed the file that was opened here.
             if _is_at(descriptor, partial):
                 os.ftruncate(descriptor, 0)
                 if mode is not None:
@@ -224,7 +224,7 @@ def _lock(descriptor: int) -> bool:
     except BlockingIOError:
         return False
     except OSError:
-        # Some network file systems have no locks; they are no reason to write no trace.
+        # Some network file systems have no locks; that must not prevent writing a trace.
         return True
     return True
 

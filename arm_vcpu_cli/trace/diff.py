@@ -1,8 +1,8 @@
-"""Where two traces part, and how they continue: streamed, in constant memory.
+"""Compares two traces: finds where they differ and where they match again, streaming, in constant memory.
 
-The traces are compared event by event. Where two events differ, the events that follow are searched, as many as needed
-up to a window, for the nearest place from which both traces are alike for a few events. The best such place is one that
-occurs only once in either, as in a "patience" diff. What comes before it is compared in detail.
+The traces are compared event by event. Where two events differ, the following events are searched, up to a window, for
+the nearest place from which both traces match for a few events. The best such place is one that is unique in both, as
+in a "patience" diff. Everything before it is compared in detail.
 """
 
 from __future__ import annotations
@@ -16,27 +16,26 @@ from typing import Final
 from arm_vcpu_cli.trace.diffkeys import Comparison, Event, Side
 
 WINDOW: Final = 1 << 14
-"""Events of each trace that are searched at most for a place where they meet again."""
+"""The most events of each trace searched for a place where they match again."""
 MIN_WINDOW: Final = 64
 _FIRST_WINDOW: Final = MIN_WINDOW
 _GROWTH: Final = 16
 _RUN: Final = 6
-"""Events in a row that have to be equal for the traces to have met again."""
+"""The number of consecutive equal events that counts as a match."""
 _MAX_PRODUCT: Final = 1 << 18
-"""Above that many pairs of events, what lies between two places is not compared in detail."""
+"""Above this many pairs of events, the events between two matches are not compared in detail."""
 MAX_HUNK: Final = 100
-"""Pairs of events that are kept of a hunk; of a longer one the rest is counted."""
+"""The most pairs of events kept of a hunk; the rest is counted."""
 
 Pair = tuple["Event | None", "Event | None"]
-"""An event of each trace; None where it has no counterpart. Two that are not equal are one event that came out
-differently."""
+"""An event of each trace; None if it has no counterpart. Two different events are one event with different results."""
 Runs = list[tuple[str, ...]]
 
 
 @dataclass
 class Hunk:
     """A place where the traces differ, with common events around it. ``pairs`` are the first :data:`MAX_HUNK`,
-    ``omitted`` is how many more there are."""
+    ``omitted`` is the number of further ones."""
 
     pairs: list[Pair] = field(default_factory=list)
     omitted: int = 0
@@ -44,8 +43,8 @@ class Hunk:
 
 @dataclass
 class Totals:
-    """How many events are the same, differ, and are in one trace only; the pair where they diverge first;
-    how many hunks there are."""
+    """The numbers of events that are equal, differ, and are in one trace only; the first pair that differs; the number
+    of hunks."""
 
     same: int = 0
     changed: int = 0
@@ -61,7 +60,7 @@ class Totals:
 
 
 def align(a: Side, b: Side, comparison: Comparison, window: int = WINDOW) -> Iterator[Pair]:
-    """All events of both traces in order, those that belong together as pairs."""
+    """Yield all events of both traces in order, corresponding ones as pairs."""
     counts_a, counts_b = a.counts, b.counts
     while True:
         first, second = a.next(), b.next()
@@ -79,7 +78,7 @@ def align(a: Side, b: Side, comparison: Comparison, window: int = WINDOW) -> Ite
 
 
 def _resynchronise(a: Side, b: Side, comparison: Comparison, window: int) -> Iterator[Pair]:
-    """The events up to a place from which the traces go on alike. Both have different events next."""
+    """Yield the events up to a place from which the traces match. Their next events differ."""
     size = min(_FIRST_WINDOW, window)
     while True:
         more = a.fill(size), b.fill(size)
@@ -88,7 +87,7 @@ def _resynchronise(a: Side, b: Side, comparison: Comparison, window: int) -> Ite
             yield from _detailed(a, b, a.take(met[0]), b.take(met[1]), comparison)
             return
         if size == _FIRST_WINDOW or size >= window:
-            # No place nearby: if every other event differs, traces never meet and yet run in parallel.
+            # No match nearby: if every other event differs, the traces never match although they run in parallel.
             together = _together(a, b, comparison)
             if together:
                 yield from zip(a.take(together), b.take(together), strict=True)
@@ -96,13 +95,14 @@ def _resynchronise(a: Side, b: Side, comparison: Comparison, window: int) -> Ite
         if size >= window:
             break
         size = min(size * _GROWTH, window)
-    # The last few are kept: they may be the start of a place that reaches into the next window.
+    # Keep the last few: they may be the start of a match that reaches into the next window.
     taken_a, taken_b = (side.take(max(0, len(side.pending) - _RUN)) for side in (a, b))
     yield from _detailed(a, b, taken_a, taken_b, comparison)
 
 
 def _meeting(first: Sequence[Event], second: Sequence[Event], *, ends: bool) -> tuple[int, int] | None:
-    """The nearest place where the traces go on alike; ``ends``: behind these events both end, which is one."""
+    """Return the nearest place where the traces match; ``ends``: both traces end behind these events, which counts as
+    one."""
     runs_a, runs_b = _runs(first, ends=ends), _runs(second, ends=ends)
     places: dict[tuple[str, ...], int] = {}
     for place, run in enumerate(runs_b):
@@ -116,7 +116,7 @@ def _meeting(first: Sequence[Event], second: Sequence[Event], *, ends: bool) -> 
 
 
 def _runs(events: Sequence[Event], *, ends: bool) -> Runs:
-    """The keys of each few events in a row."""
+    """Return the keys of each few consecutive events."""
     keys = [event.key for event in events]
     if ends:
         # No event has such keys.
@@ -125,18 +125,18 @@ def _runs(events: Sequence[Event], *, ends: bool) -> Runs:
 
 
 def _together(a: Side, b: Side, comparison: Comparison) -> int:
-    """How many of the next events, at most a few, are the same but for how they came out."""
+    """Return how many of the next events, at most a few, are the same except for their results."""
     count = 0
     for first, second in zip(a.pending[:_FIRST_WINDOW], b.pending[:_FIRST_WINDOW], strict=False):
         if comparison.identity(a.record(first)) != comparison.identity(b.record(second)):
             break
         count += 1
-    # A single one may be chance, unless no more are left.
+    # A single one may be coincidence, unless no more are left.
     return count if count >= _RUN or count == min(len(a.pending), len(b.pending)) else 0
 
 
 def _detailed(a: Side, b: Side, first: list[Event], second: list[Event], comparison: Comparison) -> Iterator[Pair]:
-    """Pairs of two stretches that begin with different events."""
+    """Yield pairs of two stretches that begin with different events."""
     keys = [event.key for event in first], [event.key for event in second]
     for tag, i, i_end, j, j_end in _opcodes(*keys):
         if tag == "equal":
@@ -146,7 +146,7 @@ def _detailed(a: Side, b: Side, first: list[Event], second: list[Event], compari
 
 
 def _changed(a: Side, b: Side, first: list[Event], second: list[Event], comparison: Comparison) -> Iterator[Pair]:
-    """Pairs of two stretches that have no event in common."""
+    """Yield pairs of two stretches that have no event in common."""
     identities: tuple[list[str], list[str]] = ([], [])
     if first and second and len(first) * len(second) <= _MAX_PRODUCT:
         identities = (
@@ -172,8 +172,8 @@ def _opcodes(first: list[str], second: list[str]) -> Iterable[tuple[str, int, in
 
 
 def hunks(pairs: Iterable[Pair], context: int, totals: Totals) -> Iterator[Hunk]:
-    """The places where the traces differ, each with up to ``context`` common events before and behind it; differences
-    with no more than twice as many between them are one place. Counts everything in ``totals``."""
+    """Yield the places where the traces differ, each with up to ``context`` common events before and after it;
+    differences with at most twice as many between them form one place. Counts everything in ``totals``."""
     before: deque[Pair] = deque(maxlen=context)
     hunk: Hunk | None = None
     behind: list[Pair] = []

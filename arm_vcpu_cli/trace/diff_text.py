@@ -1,4 +1,4 @@
-"""Two traces compared, as text: hunks like those of a unified diff, and a summary."""
+"""Formats the comparison of two traces as text: hunks like those of a unified diff, and a summary."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _COMPARED: Final = ("guest", "machine", "cpu", "clock", "vcpus", "devices")
 
 
 class DiffText:
-    """Lines of text, in a style."""
+    """The comparison as styled lines of text."""
 
     def __init__(self, a: Side, b: Side, comparison: Comparison, style: Style = plain) -> None:
         self._a = a

@@ -16,10 +16,10 @@ from arm_vcpu_cli.trace.reader import TraceReader
 
 TIMES: Final = frozenset(("time_ns", "host_ns", "latency_ns"))
 NUMBERS: Final = frozenset(("seq",))
-"""Always left out: one additional event changes the numbers of all that follow."""
+"""Never compared: one additional event changes the numbers of all that follow."""
 ADDRESSES: Final = frozenset(("pc", "va", "far", "vector", "entry_point", "source", "reg", "esr", "esr_text"))
-"""What another build of the same code may have otherwise: where it is, and in which register the value of an access
-is, which the syndrome (ISS.SRT) says too."""
+"""Properties that may differ in another build of the same code: addresses, and the register that holds the value of an
+access, which is also in the syndrome (ISS.SRT)."""
 END: Final = "end"
 
 _IDENTITY: Final = ("vcpu", "device", "register", "offset", "sysreg", "call", "nr", "intid", "conduit")
@@ -30,7 +30,7 @@ _MAX_NAMES: Final = 1 << 10
 
 @dataclass(frozen=True)
 class Comparison:
-    """What makes two events equal: all their properties but ``ignored``; with ``by_symbol`` functions in the place of
+    """Defines when two events are equal: all their properties but ``ignored``; with ``by_symbol`` functions instead of
     addresses; and only events of the types and exits of the reasons in ``only``, and of ``vcpus``, unless that is
     empty."""
 
@@ -40,17 +40,17 @@ class Comparison:
     vcpus: frozenset[int] = frozenset()
 
     def wants(self, kind: str, name: str, vcpu: int | None = None) -> bool:
-        """Whether events of this type, name and vCPU (None: of none) are compared."""
+        """Return whether events of this type, name and vCPU (None: of no vCPU) are compared."""
         if self.vcpus and vcpu is not None and vcpu not in self.vcpus:
             return False
         return not self.only or kind in self.only or (kind == EXIT and name in self.only)
 
     def key(self, record: Mapping[str, Any]) -> str:
-        """A text that is the same for two events if they are equal."""
+        """Return a text that is the same for equal events."""
         return json.dumps(self.properties(record), separators=(",", ":"), sort_keys=True)
 
     def properties(self, record: Mapping[str, Any]) -> dict[str, Any]:
-        """Those properties of an event that are compared."""
+        """Return the compared properties of an event."""
         kept = {name: value for name, value in record.items() if name not in self.ignored and name not in NUMBERS}
         symbol = record.get("symbol")
         if self.by_symbol and isinstance(symbol, str) and symbol:
@@ -60,7 +60,7 @@ class Comparison:
         return kept
 
     def identity(self, record: Mapping[str, Any]) -> str:
-        """The same for two events that are at one place and about one thing, but may have come out differently."""
+        """Return a text that is the same for two events at one place and about one thing, whatever their results."""
         symbol = record.get("symbol")
         place = symbol if isinstance(symbol, str) and symbol else record.get("pc")
         if self.by_symbol and isinstance(place, str):
@@ -70,8 +70,7 @@ class Comparison:
 
 
 class Event(NamedTuple):
-    """One event of a trace: what it is compared by, the name that it is counted under, its line and the number of
-    that."""
+    """One event of a trace: its key, the name under which it is counted, its line and the line's number."""
 
     key: str
     name: str
@@ -80,9 +79,9 @@ class Event(NamedTuple):
 
 
 class Side:
-    """One of two traces: its events in order, those that have been looked at and put back first.
+    """One of two traces: its events in order, starting with those that have been examined and put back.
 
-    ``counts`` has the events by name that were taken for good, ``exit_names`` are the names of those that are exits.
+    ``counts`` has the consumed events by name, ``exit_names`` are the names of those that are exits.
     """
 
     def __init__(self, trace: TraceReader, comparison: Comparison) -> None:
@@ -107,7 +106,7 @@ class Side:
         return True
 
     def take(self, count: int) -> list[Event]:
-        """The first ``count`` events that are pending, for good."""
+        """Consume the first ``count`` pending events."""
         taken = self.pending[:count]
         del self.pending[:count]
         for event in taken:
@@ -115,13 +114,13 @@ class Side:
         return taken
 
     def next(self) -> Event | None:
-        """The next event, for good only if it is counted; None at the end."""
+        """Return the next event, consuming it only if it is counted; None at the end."""
         if self.pending:
             return self.pending.pop(0)
         return next(self._events, None)
 
     def record(self, event: Event) -> dict[str, Any]:
-        """All that is known of an event."""
+        """Return all facts about an event."""
         if event.name == END:
             end = self.trace.end
             assert end is not None
@@ -153,7 +152,7 @@ class Side:
             yield Event(json.dumps([END, end.ending, end.status]), END, b"", trace.line)
 
     def _decode(self, line: bytes) -> tuple[str, str]:
-        """The key, empty if the event is not to be compared, and the name."""
+        """Return the key, empty if the event is not to be compared, and the name."""
         record = self.trace.event(line)
         kind = record["type"]
         name = record[NAME_KEYS[kind]] if kind in NAME_KEYS else ""

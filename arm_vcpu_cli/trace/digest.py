@@ -1,4 +1,4 @@
-"""What a report shows of a trace, gathered in one pass and constant memory."""
+"""Gathers the contents of a report from a trace, in one pass and constant memory."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from arm_vcpu_cli.trace.tally import count_record
 from arm_vcpu_cli.trace.text import details, event_syndrome, place
 
 KEPT_EVENTS: Final = 2000
-"""Events that are kept of the start of a trace, and as many of its end."""
+"""The number of events kept from the start of a trace, and from its end."""
 KEPT_LINES: Final = 1500
-"""Console lines that are kept of the start, and as many of the end."""
+"""The number of console lines kept from the start, and from the end."""
 MAX_TEXT: Final = 2000
-"""Characters that are kept of a line of the console."""
+"""The most characters kept of a console line."""
 MAX_DETAILS: Final = 400
-"""Characters that are kept of the details of an event."""
+"""The most characters kept of the details of an event."""
 WFI: Final = "WFI"
 _HALT: Final = "Halt"
 _COMMON: Final = frozenset(
@@ -63,10 +63,10 @@ class ConsoleLine(NamedTuple):
 
 @dataclass
 class Digest:
-    """``exits`` are exits by reason over time, ``vcpus`` what each vCPU did over time (nanoseconds by state, and of
-    waiting in WFI), ``interrupts`` acknowledgements by INTID over time. ``first`` and ``last`` are events, ``begin``
-    and ``rest`` lines of the console; in between are ``left_out`` and ``lines_left_out`` others. ``events`` counts
-    all, ``duration`` is the guest's time in nanoseconds."""
+    """``exits`` are exits by reason over time, ``vcpus`` the activity of each vCPU over time (nanoseconds by state, and
+    of waiting in WFI), ``interrupts`` acknowledgements by INTID over time. ``first`` and ``last`` are events, ``begin``
+    and ``rest`` lines of the console; ``left_out`` and ``lines_left_out`` are the numbers of those in between.
+    ``events`` counts all, ``duration`` is the guest's time in nanoseconds."""
 
     header: TraceHeader
     statistics: Statistics = field(default_factory=Statistics)
@@ -86,17 +86,17 @@ class Digest:
 
     @property
     def left_out(self) -> int:
-        """Events that are in no table."""
+        """The number of events in no table."""
         return self.events - len(self.first) - len(self.last)
 
     @property
     def lines_left_out(self) -> int:
-        """Console lines that are not kept."""
+        """The number of console lines not kept."""
         return self.lines - len(self.begin) - len(self.rest)
 
 
 def digest(trace: TraceReader) -> Digest:
-    """Read a trace to its end. Raises TraceFileError where it is damaged."""
+    """Read a trace to its end. Raises TraceFileError if it is damaged."""
     found = Digest(trace.header)
     activity = _Activity(found)
     for record in trace.records():
@@ -130,7 +130,7 @@ def _count(trace: TraceReader, record: Record, found: Digest) -> None:
 
 
 class _Activity:
-    """What the vCPUs do, from when to when."""
+    """Tracks the activity of the vCPUs over time."""
 
     def __init__(self, found: Digest) -> None:
         self._found = found
@@ -182,7 +182,7 @@ def _keep_line(found: Digest, line: ConsoleLine) -> None:
 
 
 def _shown(record: Record) -> ShownEvent:
-    """As a line of a text trace has it."""
+    """Return an event as a line of a text trace shows it."""
     event = _event(record)
     esr = "" if event.esr is None else event_syndrome(event)
     note = f"[{event.note}]" if event.note else ""
@@ -227,7 +227,7 @@ def _integer(value: object) -> int | None:
 
 
 def _number(value: object) -> int | None:
-    """An address or a register, which are text in a trace."""
+    """Return an address or a register, which are text in a trace."""
     try:
         return int(value, 16) if isinstance(value, str) else None
     except ValueError:

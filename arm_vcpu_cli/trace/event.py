@@ -1,4 +1,4 @@
-"""What a trace is made of: events of a vCPU and its machine, with everything that is known, before any formatting."""
+"""The elements of a trace: events of a vCPU and its machine with all known facts, before any formatting."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from arm_vcpu_cli.record import Record
 
 SCHEMA: Final = "armvcpu-trace"
 SCHEMA_VERSION: Final = 1
-"""The name and the version of the event schema; a change that breaks readers makes it the next number."""
+"""The name and the version of the event schema; a change that breaks readers increments the version."""
 TIME_BITS: Final = 72
-"""The bits of a guest's time in nanoseconds: more than any run reaches. A guest may wait for all of its counter, which
-has 64 bits and counts every 16 nanoseconds."""
+"""The width in bits of a guest's time in nanoseconds, which no run exceeds. A guest may wait for the whole range of its
+64-bit counter, which counts every 16 nanoseconds."""
 
 EXIT: Final = "exit"
 ENTRY: Final = "entry"
@@ -26,10 +26,10 @@ CODE: Final = "code"
 FAULT: Final = "fault"
 EVENT_TYPES: Final = (EXIT, ENTRY, EXCEPTION, IRQ, STATE, CONSOLE, ACCESS, CODE, FAULT)
 """An exit to EL2, the entry into the guest after it, an exception that the guest takes itself, a step in the life of an
-interrupt, a change of a vCPU's state, a line of console output, an access to a device that needs no exit, memory that
-the guest executes from for the first time, an injected fault."""
+interrupt, a change of a vCPU's state, a line of console output, an access to a device without an exit, memory that the
+guest executes from for the first time, an injected fault."""
 UNASKED_TYPES: Final = frozenset({CODE})
-"""Types that are only reported if they are named: they concern the hypervisor alone."""
+"""Types that are only reported on request: they concern the hypervisor alone."""
 
 NAME_KEYS: Final[Mapping[str, str]] = MappingProxyType(
     {EXIT: "reason", EXCEPTION: "exception", IRQ: "action", STATE: "state", FAULT: "kind"}
@@ -51,14 +51,14 @@ Field = tuple[str, "Hex | int | str | bool"]
 
 
 class TraceEvent(NamedTuple):
-    """One event. ``type`` is one of :data:`EVENT_TYPES`, ``name`` says which of its kind (the exit reason, the kind of
-    exception, what happened to an interrupt, the new state, the kind of fault).
+    """One event. ``type`` is one of :data:`EVENT_TYPES`, ``name`` the kind (the exit reason, the kind of exception, the
+    step of an interrupt, the new state, the kind of fault).
 
-    ``seq`` is the number of exits so far, from 1; an exit counts itself, and what a filter drops counts too. ``time``
-    is in nanoseconds since the start of the run. ``pc`` is the preferred return address of an exit or exception, and
-    where an entry goes; ``symbol`` (function+offset) and ``source`` (file:line) are of it, ``caller`` is the function
-    that called the one at ``pc``. ``el`` is where the guest was; ``esr`` is ESR_EL2 of an exit and ESR_EL1 of an
-    exception, None where there is none. ``fields`` are those of the type and name, in order, each name once.
+    ``seq`` is the number of exits so far, from 1; an exit counts itself, and filtered events count too. ``time`` is in
+    nanoseconds since the start of the run. ``pc`` is the preferred return address of an exit or exception, and the
+    target of an entry; ``symbol`` (function+offset) and ``source`` (file:line) are of it, ``caller`` is the function
+    that called the one at ``pc``. ``el`` is the guest's Exception level; ``esr`` is ESR_EL2 of an exit and ESR_EL1 of
+    an exception, None if there is none. ``fields`` are those of the type and name, in order, each name once.
     """
 
     type: str
@@ -87,8 +87,8 @@ class TracedDevice(NamedTuple):
 
 
 class TraceHeader(Record):
-    """What was traced: the first line of a trace. ``clock`` is where the times come from, ``timing`` whether events
-    say how long the host took."""
+    """The facts about a trace, in its first line. ``clock`` is the source of the times, ``timing`` whether events have
+    the host's time."""
 
     tool: str
     guest: str
@@ -101,9 +101,9 @@ class TraceHeader(Record):
 
 
 class TraceEnd(Record):
-    """How the run ended: ``ending`` in a word or two, the exit ``status`` of the command, ``message`` for people,
-    all ``exits`` to EL2 and the ``time`` of the run in nanoseconds; ``report`` has the lines of the report on a guest
-    that did not end well."""
+    """The end of a run: ``ending`` in a word or two, the exit ``status`` of the command, ``message`` for people, the
+    number of ``exits`` to EL2 and the ``time`` of the run in nanoseconds; ``report`` has the lines of the report on a
+    guest that did not end well."""
 
     ending: str
     status: int

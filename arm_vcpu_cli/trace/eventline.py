@@ -1,9 +1,8 @@
-"""Lines of events split without decoding them, for code that has to process millions of them.
+"""Splits lines of events without decoding them, for code that processes millions of them.
 
 Except for a few numbers, a line is the same as many others: reason, place, register. :func:`split` cuts a line into
-that common text and those numbers. The common text of a line that was decoded, and for which :func:`is_plain` holds,
-may stand for all lines that have it: they are valid JSON too, and have the same properties. Everything else goes to the
-decoder.
+that common text and those numbers. The common text of a decoded line for which :func:`is_plain` holds represents all
+lines that have it: they are valid JSON too, and have the same properties. Everything else goes to the decoder.
 """
 
 from __future__ import annotations
@@ -25,14 +24,14 @@ _VALUES_TOO: Final = re.compile(
 _OUTSIDE: Final = (b'"type":', b'"seq":', b'"vcpu":', b'_ns":', b"\\u")
 
 SplitLine = tuple[bytes, bytes, bytes, int, int | None, int | None]
-"""Type, vCPU, common text, ``time_ns``, and ``host_ns`` and ``latency_ns``, which are None where there is none."""
+"""Type, vCPU, common text, ``time_ns``, and ``host_ns`` and ``latency_ns``, which are None if absent."""
 
 
 def split(line: bytes, *, values: bool = False) -> SplitLine | None:
-    """Cut a line; None where it is not of the form that our own sink writes.
+    """Cut a line; None unless it has the format of our own sink.
 
-    What was read or written (``value`` or ``data``, ``meaning``) is dropped, unless ``values`` asks for it in the
-    common text.
+    The value read or written (``value`` or ``data``, ``meaning``) is dropped, unless ``values`` keeps it in the common
+    text.
     """
     head = _HEAD(line)
     if head is None:
@@ -65,5 +64,5 @@ def split(line: bytes, *, values: bool = False) -> SplitLine | None:
 
 
 def is_plain(common: bytes) -> bool:
-    """Whether a common text has nothing in it that a line has outside of it as well: JSON takes the last of two."""
+    """Return whether a common text repeats no key that the line has outside it: JSON uses the last of two."""
     return bool(common) and not any(name in common for name in _OUTSIDE)

@@ -1,4 +1,4 @@
-"""The keys by which exits are counted: the same for those of a trace and those of a running guest."""
+"""The keys by which exits are counted, the same for a trace and for a running guest."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ EXIT_DIMENSIONS: Final = (REASON, DEVICE, REGISTER, SYSREG, CALL, SYMBOL, CALLER
 KEY_PROPERTIES: Final = (
     REASON, DEVICE, REGISTER, SYSREG, CALL, SYMBOL, CALLER, "pc", "ipa", "offset", "access", "action", IPI,
 )  # fmt: skip
-"""Those properties of an exit that are strings and say something of its key; ``el`` and ``vcpu`` do so too."""
+"""The string properties of an exit that its key depends on; ``el`` and ``vcpu`` do too."""
 
 _DIRECTIONS: Final = {"MmioRead": "read", "MmioWrite": "write", "SysRegRead": "read", "SysRegWrite": "write"}.get
 _OFFSET: Final = re.compile(r"\+0x[0-9a-f]+\Z")
@@ -30,10 +30,10 @@ _PAGE_MASK: Final = ~0xFFF
 
 
 class ExitKey(NamedTuple):
-    """The properties that distinguish exits; a field is empty if an exit has no such thing.
+    """The properties that distinguish exits; a field is empty if it does not apply to an exit.
 
-    ``register`` and ``sysreg`` have the direction behind the name, ``symbol`` and ``caller`` are functions, without
-    offsets; a place without a symbol is an address. ``ipi`` is an inter-processor interrupt with those it goes to.
+    ``register`` and ``sysreg`` are followed by the direction, ``symbol`` and ``caller`` are functions, without offsets;
+    a place without a symbol is an address. ``ipi`` is an inter-processor interrupt with its targets.
     """
 
     reason: str
@@ -49,7 +49,7 @@ class ExitKey(NamedTuple):
 
 
 def exit_key(said: Mapping[str, str]) -> ExitKey:
-    """The key of an exit with these properties, as they are in a trace; one that is missing is empty."""
+    """Return the key of an exit with these properties, as they are in a trace; a missing one is empty."""
     reason = said[REASON]
     direction = _DIRECTIONS(reason, "")
     sysreg, call = said.get(SYSREG, ""), said.get(CALL, "")
@@ -70,7 +70,8 @@ def exit_key(said: Mapping[str, str]) -> ExitKey:
 
 
 def _register(said: Mapping[str, str], direction: str) -> str:
-    """``PL011.UARTDR write``; without a name ``ram0+0x10 write``; of no device, by page, ``IPA 0x10000000 write``."""
+    """Return ``PL011.UARTDR write``; without a name ``ram0+0x10 write``; without a device, by page, ``IPA 0x10000000
+    write``."""
     name, device, ipa = said.get(REGISTER, ""), said.get(DEVICE, ""), said.get("ipa", "")
     if not name:
         if device:

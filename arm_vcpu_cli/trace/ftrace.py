@@ -1,13 +1,14 @@
-"""Traces as the text of the kernel's ftrace, with the events of KVM on arm64, so that scripts for those work on them.
+"""Writes traces as the text of the kernel's ftrace, with the events of KVM on arm64, so that scripts for those work on
+them.
 
 The formats are those of Linux: ``arch/arm64/kvm/trace_arm.h`` (kvm_entry, kvm_exit, kvm_guest_fault, kvm_irq_line,
 kvm_timer_update_irq), ``arch/arm64/kvm/trace_handle_exit.h`` (kvm_wfx_arm64, kvm_hvc_arm64, kvm_handle_sys_reg,
 kvm_sys_access), ``arch/arm64/kvm/vgic/trace.h`` (vgic_update_irq_pending), ``include/trace/events/kvm.h`` (kvm_mmio);
-their order after an exit is that of KVM's handlers. What KVM has no event for (the console, exceptions that the guest
-takes itself, acknowledgements) is a line of ``tracing_mark_write``, as if written to ``trace_marker``.
+their order after an exit is that of KVM's handlers. Events that KVM does not have (the console, exceptions that the
+guest takes itself, acknowledgements) are lines of ``tracing_mark_write``, as if written to ``trace_marker``.
 
-A task is a vCPU, and so is the CPU; times are the guest's, to the nanosecond. Lines are in the order of time, as those
-of the kernel are: several vCPUs are put into it by :mod:`~arm_vcpu_cli.trace.time_order`.
+A task is a vCPU, and so is the CPU; times are the guest's, to the nanosecond. Lines are in the order of time, as the
+kernel's are; :mod:`~arm_vcpu_cli.trace.time_order` sorts those of several vCPUs.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ _FIRST_SPI: Final = 32
 _PPI_TYPE: Final = 2
 _SPI_TYPE: Final = 1
 _HPFAR_LOW: Final = 0xFFF
-"""Bits of a fault's IPA that HPFAR_EL2 does not hold, and so kvm_guest_fault does not show."""
+"""The IPA bits of a fault that are not in HPFAR_EL2, and so not in kvm_guest_fault."""
 _EXTERNAL_INTERRUPT: Final = "ExternalInterrupt"
 
 
@@ -94,13 +95,13 @@ class FtraceSink:
         self._heads: dict[int, str] = {}
 
     def header(self, header: TraceHeader) -> None:
-        """Write what is traced as a line of ``tracing_mark_write``."""
+        """Write the facts about the trace as a line of ``tracing_mark_write``."""
         self._stream.write(_HEADER)
         about = f"guest {header.guest}, machine {header.machine}, cpu {header.cpu}, clock {header.clock}"
         self._stream.write(self._line(0, 0, "tracing_mark_write", printable(f"{header.tool}: {about}", LONGEST_LINE)))
 
     def event(self, event: TraceEvent) -> None:
-        """Write an event as the KVM events that the kernel has for it."""
+        """Write an event as the kernel's KVM events for it."""
         kind = event.type
         if kind == EXIT:
             lines = _exit(event)
@@ -116,7 +117,7 @@ class FtraceSink:
         self._stream.write("".join([f"{stamp}{name}: {text}\n" for name, text in lines]))
 
     def end(self, end: TraceEnd) -> None:
-        """Write how the run ended as a line of ``tracing_mark_write``."""
+        """Write the end of the run as a line of ``tracing_mark_write``."""
         self._stream.write(
             self._line(0, end.time, "tracing_mark_write", printable(f"armvcpu: ended: {end.message}", LONGEST_LINE))
         )
@@ -144,7 +145,7 @@ def _exit(event: TraceEvent) -> Lines:
     if pc is None or (esr is None and name != _EXTERNAL_INTERRUPT):
         return _marker(event)
     if esr is None:
-        # ESR_EL2 says nothing about an interrupt; KVM prints a class of 0.
+        # ESR_EL2 is not set for an interrupt; KVM prints a class of 0.
         return [("kvm_exit", f"IRQ: HSR_EC: 0x0000 (UNKNOWN), PC: 0x{pc:016x}")]
     lines: Lines = [("kvm_exit", _trap(esr, pc))]
     ec = exception_class(esr)
@@ -199,7 +200,7 @@ _DECODERS: Final = MappingProxyType(
         int(ExceptionClass.DATA_ABORT_LOWER): _abort,
     }
 )
-"""Exception class -> what KVM reports of it besides the exit."""
+"""Exception class -> KVM's events besides the exit."""
 
 
 _LEVELS: Final = MappingProxyType({"raised": 1, "withdrawn": 0})
@@ -220,7 +221,7 @@ def _irq(event: TraceEvent) -> Lines:
 
 
 def _marker(event: TraceEvent) -> Lines:
-    """What KVM has no event for."""
+    """Return an event that KVM does not have."""
     words = [event.type, *([event.name] if event.name else [])]
     if event.pc is not None:
         words.append(f"pc={event.pc:#x}")
@@ -241,7 +242,7 @@ def _trap(esr: int, pc: int) -> str:
 
 @lru_cache(maxsize=4096)
 def _system_register(esr: int) -> str:
-    """The register of a syndrome as kvm_sys_access prints it."""
+    """Return the register of a syndrome as kvm_sys_access prints it."""
     register = SysReg.from_iss(esr)
     name = sysreg_names().get(register)
     known = "UNKN" if name is None else f"SYS_{name.replace(' ', '_')}"

@@ -1,8 +1,8 @@
 """Durations in constant memory: a histogram whose buckets grow with the value, like those of HdrHistogram.
 
-A value below 64 ns has a bucket of its own. Every power of two above is divided into 32 buckets, so that a bucket is at
-most 1/32 of its lower end wide, and its middle at most 1/64 (1.6 %) away from any value in it. Count, sum, least and
-greatest value are exact.
+Each value below 64 ns has its own bucket. Every power of two above is divided into 32 buckets, so that the width of a
+bucket is at most 1/32 of its lower end, and its middle at most 1/64 (1.6 %) away from any value in it. Count, sum,
+minimum and maximum are exact.
 """
 
 from __future__ import annotations
@@ -12,22 +12,22 @@ from collections.abc import Mapping
 from typing import Final
 
 SUB_BITS: Final = 5
-"""log2 of the buckets that a power of two has."""
+"""log2 of the number of buckets in a power of two."""
 PRECISION: Final = 1 / (2 << SUB_BITS)
-"""How far a quantile may be off, as a fraction of it."""
+"""The maximum relative error of a quantile."""
 _EXACT: Final = 2 << SUB_BITS
 _SUB_MASK: Final = (1 << SUB_BITS) - 1
 _BITS: Final = SUB_BITS + 1
 
 
 def bucket_of(value: int) -> int:
-    """The number of the bucket that ``value``, 0 or more, falls into."""
+    """Return the number of the bucket for ``value``, 0 or more."""
     shift = value.bit_length() - _BITS
     return value if shift <= 0 else (shift << SUB_BITS) + (value >> shift)
 
 
 def bounds_of(bucket: int) -> tuple[int, int]:
-    """The least value of a bucket, and the least above it."""
+    """Return the least value of a bucket, and the least above it."""
     if bucket < _EXACT:
         return bucket, bucket + 1
     shift = (bucket >> SUB_BITS) - 1
@@ -36,7 +36,7 @@ def bounds_of(bucket: int) -> tuple[int, int]:
 
 
 class Durations:
-    """How long something took, many times; in nanoseconds."""
+    """A collection of durations in nanoseconds."""
 
     __slots__ = ("_buckets", "count", "maximum", "minimum", "total")
 
@@ -44,10 +44,10 @@ class Durations:
         self._buckets: dict[int, int] = {}
         self.count = self.total = self.maximum = 0
         self.minimum = 0
-        """The least of them; 0 where there are none."""
+        """The shortest; 0 if there are none."""
 
     def add(self, value: int) -> None:
-        """One more, 0 or above."""
+        """Add a duration, 0 or above."""
         if not self.count or value < self.minimum:
             self.minimum = value
         if value > self.maximum:
@@ -61,8 +61,8 @@ class Durations:
         buckets[bucket] = buckets.get(bucket, 0) + 1
 
     def merge(self, other: Durations) -> None:
-        """All of another's as well."""
-        # A copy in one step: a table may be made of it while the guest's thread goes on adding.
+        """Add all durations of ``other``."""
+        # Copy in one step: the guest's thread may add more while a table is made.
         added = other._buckets.copy()
         if not added:
             return
@@ -74,7 +74,8 @@ class Durations:
             self._buckets[bucket] = self._buckets.get(bucket, 0) + count
 
     def quantile(self, fraction: float) -> int:
-        """The value that ``fraction`` of all do not exceed (nearest rank), to :data:`PRECISION`; 0 without any."""
+        """Return the value that ``fraction`` of all do not exceed (nearest rank), to :data:`PRECISION`; 0 if there are
+        none."""
         if not self.count:
             return 0
         left = max(1, math.ceil(fraction * self.count))
@@ -89,11 +90,11 @@ class Durations:
 
     @property
     def mean(self) -> float:
-        """The arithmetic mean; 0 without any."""
+        """The arithmetic mean; 0 if there are none."""
         return self.total / self.count if self.count else 0.0
 
     def by_power(self) -> Mapping[int, int]:
-        """Counts by power of two: n stands for values from 2**n to 2**(n+1) - 1, and -1 for 0."""
+        """Return counts by power of two: n stands for values from 2**n to 2**(n+1) - 1, and -1 for 0."""
         powers: dict[int, int] = {}
         for bucket, count in sorted(self._buckets.items()):
             power = bounds_of(bucket)[0].bit_length() - 1

@@ -1,7 +1,8 @@
-"""The report of a trace as one HTML page: no other file, no network, and nothing of the guest's that runs.
+"""Renders the report of a trace as one HTML page: without other files, without network, and without any active content
+from the guest.
 
-The page's Content-Security-Policy (W3C CSP Level 3) names its scripts and styles by their hashes: a script that got in
-through the guest's output would not run even if its text had not been escaped.
+The page's Content-Security-Policy (W3C CSP Level 3) names its scripts and styles by their hashes: a script from the
+guest's output would not run even if its text had not been escaped.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _INTERRUPT_LANES: Final = 12
 
 
 def render(digest: Digest) -> str:
-    """The page of a trace."""
+    """Return the page of a trace."""
     style, script = _part("report.css"), _part("report.js")
     header, end = digest.header, digest.end
     timed = bool(digest.statistics.durations().count)
@@ -80,7 +81,7 @@ def _hash(content: str) -> str:
 
 
 def _report(digest: Digest) -> str:
-    """What the command said of a guest that died, and where."""
+    """Return the command's report on a guest that died."""
     if digest.end is None or not digest.end.report:
         return ""
     lines = "\n".join(line if line.startswith(" ") else f"<b>{line}</b>" for line in map(text, digest.end.report))
@@ -229,10 +230,11 @@ def _about(digest: Digest) -> str:
 
 
 def _data(digest: Digest) -> str:
-    """What the page draws, as JSON in which nothing ends the element that it is in (HTML Standard, 4.12.1.3)."""
+    """Return the data for the page's drawings, as JSON that cannot end the element around it (HTML Standard,
+    4.12.1.3)."""
     end = max(digest.duration, 1)
     exits, interrupts = digest.exits, digest.interrupts
-    # The bins of a run that is much longer than its last event are as wide as those of the rest.
+    # If a run is much longer than its last event, its bins are as wide as those of the rest.
     data = {
         "width": 1 << exits.shift,
         "bins": exits.used(end),
@@ -257,5 +259,5 @@ def _rows(bins: Bins, end: int) -> list[dict[str, object]]:
 
 
 def _event(event: ShownEvent) -> list[object]:
-    # Times above 2**53 ns, which is a hundred days, lose their last digits in JavaScript.
+    # Times above 2**53 ns, a hundred days, lose their last digits in JavaScript.
     return [printable(value) if isinstance(value, str) else value for value in event]

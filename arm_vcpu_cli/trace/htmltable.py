@@ -1,4 +1,4 @@
-"""Pieces of HTML: whatever a guest has written is text in them, never markup."""
+"""Pieces of HTML, in which text from a guest is always text, never markup."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from arm_vcpu_cli.trace.histogram import Durations
 from arm_vcpu_cli.trace.statistics import Row
 
 ROWS: Final = 25
-"""Lines that a table has at most."""
+"""The most rows of a table."""
 _UNITS: Final = ((1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "\N{MICRO SIGN}s"), (1, "ns"))
 
 
@@ -23,12 +23,12 @@ class Column(NamedTuple):
 
 
 def text(value: object) -> str:
-    """Any text as HTML, on one line."""
+    """Return any text as HTML, on one line."""
     return html.escape(pictured(str(value)))
 
 
 def duration(nanoseconds: float) -> str:
-    """Three digits and a unit: ``1.23 ms``."""
+    """Return three digits and a unit: ``1.23 ms``."""
     for size, unit in _UNITS:
         if nanoseconds >= size:
             amount = nanoseconds / size
@@ -38,12 +38,12 @@ def duration(nanoseconds: float) -> str:
 
 
 def number(value: int) -> str:
-    """Digits in groups of three."""
+    """Return digits in groups of three."""
     return f"{value:,}".replace(",", "\N{THIN SPACE}")
 
 
 def table(caption: str, columns: Sequence[Column], rows: Iterable[Sequence[str]], *, note: str = "") -> str:
-    """A table; the first cell of a row is its heading. Cells are HTML."""
+    """Return a table; the first cell of a row is its heading. Cells are HTML."""
     heads = "".join(f'<th scope="col"{_number_class(column)}>{html.escape(column.heading)}</th>' for column in columns)
     body = "".join(f"<tr>{_cells(columns, row)}</tr>" for row in rows)
     remark = f" <small>{html.escape(note)}</small>" if note else ""
@@ -54,7 +54,7 @@ def table(caption: str, columns: Sequence[Column], rows: Iterable[Sequence[str]]
 
 
 def counts(caption: str, what: str, rows: Sequence[Row], *, timed: bool, wide: bool = False) -> str:
-    """A table of counts and their shares, with the host's times where there are any; empty without rows."""
+    """Return a table of counts and their shares, with the host's times if there are any; empty without rows."""
     if not rows:
         return ""
     total = sum(row.count for row in rows) or 1
@@ -75,7 +75,7 @@ def _card(content: str, *, wide: bool = False) -> str:
 
 
 def card(content: str) -> str:
-    """Something that stands beside others."""
+    """Return an element that is placed beside others."""
     return _card(content)
 
 

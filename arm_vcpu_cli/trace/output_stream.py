@@ -1,7 +1,7 @@
-"""The stream that a trace, a report or a summary goes to: text or bytes, compressed as the file's suffix says.
+"""The output stream of a trace, a report or a summary: text or bytes, compressed according to the file's suffix.
 
-``.gz`` (RFC 1952) or ``.zst`` (RFC 8878, with the ``zstandard`` package). :mod:`~arm_vcpu_cli.trace.destination` says
-how the file gets its name.
+``.gz`` (RFC 1952) or ``.zst`` (RFC 8878, with the ``zstandard`` package). :mod:`~arm_vcpu_cli.trace.destination`
+describes how the file gets its name.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from arm_vcpu_cli.trace.destination import Destination, open_destination
 from arm_vcpu_cli.trace.patience import Cancelled, never, own_terminal
 
 COMPRESSED: Final = (".gz", ".zst")
-"""Suffixes of files that are compressed."""
+"""Suffixes of compressed files."""
 
 _COMPRESSION: Final = "arm_vcpu_cli.trace.compression"
-"""Only loaded for a suffix that asks for it."""
+"""Loaded only for such a suffix."""
 _BUFFER: Final = 1 << 13
 
 
@@ -37,11 +37,11 @@ def open_output(
 def open_output(
     path: Path | str, binary: bool = False, *, cancelled: Cancelled = never
 ) -> contextlib.AbstractContextManager[TextIO | BinaryIO]:
-    """A context with the stream to write ``path`` with: text in UTF-8, or bytes if ``binary``.
+    """Open the stream to write ``path`` with: text in UTF-8, or bytes if ``binary``.
 
-    Each ``write`` should be one whole record (a line, a packet): it is with the system when the call returns, or with
-    the compressor, which passes on what it has every 128 KiB. Leaving the context by an exception leaves the partial
-    file; leaving it normally gives it its name. Where nobody reads, ``cancelled`` says whether to go on waiting.
+    Each ``write`` should be one whole record (a line, a packet): when the call returns, the system has it, or the
+    compressor, which passes on its data every 128 KiB. Leaving the context with an exception leaves the partial file;
+    leaving it normally renames it. If nothing reads the output, ``cancelled`` returns whether to stop waiting.
 
     Raises:
         UsageError: ``path`` is ``-``, or its compression is not installed.
@@ -73,7 +73,7 @@ def _open(path: Path, binary: bool, cancelled: Cancelled) -> Iterator[TextIO | B
 
 @contextlib.contextmanager
 def _given_up(file: Destination) -> Iterator[None]:
-    """After Ctrl-C, there is no wait for what the layers still hold."""
+    """Stop waiting, after Ctrl-C, for what the layers still hold."""
     try:
         yield
     except Exception:
@@ -85,13 +85,13 @@ def _given_up(file: Destination) -> Iterator[None]:
 
 @contextlib.contextmanager
 def open_stderr(cancelled: Cancelled = never, *, drops: bool = False) -> Iterator[TextIO]:
-    """A context with stderr as such a stream. Unless it is a terminal it has a buffer, which takes less time than the
-    stream of the interpreter, which writes each line by itself. ``drops``: what cannot be written is lost silently."""
+    """Open stderr as such a stream. Unless it is a terminal it has a buffer, which is faster than the interpreter's
+    stream, which writes each line separately. ``drops``: output that cannot be written is lost silently."""
     sys.stderr.flush()
     try:
         descriptor = own_terminal(sys.stderr.fileno())
     except (OSError, ValueError):
-        # It is no file.
+        # It is not a file.
         yield sys.stderr
         return
     with Destination(descriptor, "stderr", None, cancelled, drops=drops) as file:

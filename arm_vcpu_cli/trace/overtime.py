@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Final
 
 BINS: Final = 128
-"""How many intervals there are at most; they become twice as long when the run does not fit into them."""
+"""The maximum number of intervals; their length doubles when the run does not fit into them."""
 MAX_ROWS: Final = 256
 OTHER: Final = "(other)"
-"""The row of whatever comes when there are that many."""
+"""The row for all names beyond the limit."""
 _FIRST_SHIFT: Final = 10
 
 
 class OverTime:
-    """Rows of counts, one for each thing that is counted, over the same intervals of 2**shift ns from time 0 on."""
+    """Rows of counts over the same intervals of 2**shift ns from time 0 on, one for each counted thing."""
 
     __slots__ = ("_rows", "shift")
 
@@ -22,14 +22,14 @@ class OverTime:
         self._rows: dict[str, list[int]] = {}
 
     def row(self, name: str) -> list[int]:
-        """The counts of ``name``: the same list for as long as this object lives."""
+        """Return the counts of ``name``: the same list as long as this object lives."""
         row = self._rows.get(name)
         if row is None:
             row = self._rows.setdefault(name if len(self._rows) < MAX_ROWS else OTHER, [0] * BINS)
         return row
 
     def widen(self, time: int) -> None:
-        """Make the intervals so long that ``time`` falls into one of them."""
+        """Lengthen the intervals until ``time`` falls into one of them."""
         while time >> self.shift >= BINS:
             self.shift += 1
             for row in self._rows.values():
@@ -42,7 +42,7 @@ class OverTime:
         self.row(name)[time >> self.shift] += 1
 
     def resampled(self, name: str, width: int) -> list[int]:
-        """The counts of ``name`` in at most ``width`` intervals, from time 0 to the last in which anything happened."""
+        """Return the counts of ``name`` in at most ``width`` intervals, from time 0 to the last one with any counts."""
         used = 1 + max((index for row in self._rows.values() for index, n in enumerate(row) if n), default=0)
         row = self.row(name)[:used]
         step = -(-used // width)

@@ -1,7 +1,7 @@
-"""Writing to a pipe or terminal whose reader may not read: a wait that the end of the run ends.
+"""Writes to a pipe or terminal whose reader may not read; the end of the run ends the wait.
 
 A write that blocks cannot be interrupted while a guest is inside the engine: a signal only leaves a byte in the
-watchdog's pipe. So this waits for room instead, and checks every so often whether the run has been stopped.
+watchdog's pipe. So this waits for room instead, and periodically checks whether the run has been stopped.
 """
 
 from __future__ import annotations
@@ -15,32 +15,31 @@ from collections.abc import Callable
 from typing import Final
 
 CHUNK: Final = select.PIPE_BUF
-"""Bytes written at once: a pipe that has room at all has room for as many."""
+"""Bytes in each write: a pipe with any room has room for this many."""
 PATIENCE: Final = 1.0
 """After a run was stopped, a reader that reads nothing for this many seconds counts as gone: a slow reader should still
-get how the run ended."""
+get the end of the run."""
 _LOOK_MILLISECONDS: Final = 50
 
 Cancelled = Callable[[], bool]
-"""Whether the run has been stopped."""
+"""Returns whether the run has been stopped."""
 
 
 def never() -> bool:
-    """False: there is no run that could be stopped."""
+    """Return False: there is no run to stop."""
     return False
 
 
 def may_block(descriptor: int) -> bool:
-    """Whether a write may have to wait for a reader: not to a regular file."""
+    """Return whether a write may have to wait for a reader, as for any file but a regular one."""
     return not stat.S_ISREG(os.fstat(descriptor).st_mode)
 
 
 def own_terminal(descriptor: int) -> int:
-    """A descriptor of our own for the file of ``descriptor``. A terminal is opened once more, so that no write to it
-    blocks: O_NONBLOCK on what we were given would be set for the shell too.
-    """
+    """Return our own descriptor for the file of ``descriptor``. A terminal is reopened, so that no write to it blocks:
+    setting O_NONBLOCK on the inherited one would also set it for the shell."""
     if os.isatty(descriptor):
-        # Its name may be that of another namespace, or there may be none.
+        # Its name may belong to another namespace, or there may be none.
         with contextlib.suppress(OSError):
             return os.open(os.ttyname(descriptor), os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC)
     return os.dup(descriptor)
@@ -56,7 +55,7 @@ class PatientWriter:
         self._poll.register(descriptor, select.POLLOUT)
 
     def write(self, data: bytes | bytearray | memoryview) -> int:
-        """Write all of ``data``; the number of bytes that were: fewer if nothing reads and the run was stopped.
+        """Write all of ``data``; return the number of bytes written, fewer if nothing reads and the run was stopped.
 
         Raises OSError.
         """
@@ -68,7 +67,7 @@ class PatientWriter:
         return written
 
     def _has_room(self) -> bool:
-        """Wait until there is room; false if the run was stopped and there is still none."""
+        """Wait until there is room; return false if the run was stopped and there is still none."""
         deadline: float | None = None
         while not self._poll.poll(_LOOK_MILLISECONDS):
             if not self._cancelled():

@@ -1,8 +1,8 @@
-"""Traces for Perfetto (ui.perfetto.dev): its native format, ``perfetto.protos.Trace``, written packet by packet.
+"""Writes traces for Perfetto (ui.perfetto.dev) in its native format, ``perfetto.protos.Trace``, packet by packet.
 
-A file is a sequence of TracePackets and no more, so what an interrupted run has written is a trace as well. Names and
-values that come again are written once and referred to by number (``protos/perfetto/trace/interned_data``). The numbers
-of the fields are those of ``protos/perfetto/trace/{trace_packet,track_event/*}.proto``.
+A file is a sequence of TracePackets, so the output of an interrupted run is a valid trace too. Repeated names and
+values are written once and referred to by number (``protos/perfetto/trace/interned_data``). The field numbers are those
+of ``protos/perfetto/trace/{trace_packet,track_event/*}.proto``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Value = Hex | int | str | bool
 
 _SEQUENCE: Final = 1
 _PROCESS: Final = 1
-"""The pid of the guest in the picture, and the uuid of its track; threads and tracks have numbers above."""
+"""The pid of the guest in the display, and the uuid of its track; threads and tracks have higher numbers."""
 _FIRST_GROUP: Final = _PROCESS + 1
 _FIRST_TRACK: Final = _FIRST_GROUP + len(GROUPS)
 _MAX_INTERNED: Final = 1 << 16
@@ -25,7 +25,7 @@ _MAX_KEPT: Final = 1 << 14
 _MAX_SMALL: Final = 1 << 10
 _MAX_NAME: Final = 512
 _LAST_TIME: Final = (1 << 63) - 1
-"""The format's times are signed numbers of 64 bits: what a guest does in 300 years is all shown at that moment."""
+"""The format's times are signed 64-bit numbers: everything after 300 years is shown at that time."""
 
 # Trace, TracePacket
 _PACKET: Final = 1
@@ -111,11 +111,11 @@ class _PacketWriter:
         self._groups: set[str] = set()
 
     def close(self) -> None:
-        """Write what is left."""
+        """Write the remaining data."""
         self._stream.flush()
 
     def start(self, header: TraceHeader) -> None:
-        """The first packet, the process, and what was traced as arguments of an event on its track."""
+        """Write the first packet, the process, and the facts about the trace as arguments of an event on its track."""
         self._packet(_SEQUENCE_FIELD + integer(_SEQUENCE_FLAGS, _INCREMENTAL_STATE_CLEARED))
         process = integer(_PID, _PROCESS) + string(_PROCESS_NAME, f"guest {header.guest}")
         self._descriptor(
@@ -201,7 +201,7 @@ class _PacketWriter:
         self._packets.append(delimited(_PACKET, packet))
 
     def _at(self, time: int) -> bytes:
-        """The start of a packet; those of one event share it."""
+        """Return the start of a packet; those of one event share it."""
         if time != self._time:
             self._time = time
             self._start = _TIMESTAMP_TAG + varint(min(time, _LAST_TIME)) + _DEPENDENT
@@ -216,7 +216,7 @@ class _PacketWriter:
     def _annotation(self, name: str, value: Value) -> bytes:
         kind = type(value)
         if kind is int and value > _MAX_SMALL:  # type: ignore[operator]
-            # Numbers of exits and times do not come again.
+            # Numbers of exits and times do not repeat.
             return self._encode(name, value)
         key = (name, kind, value)
         annotation = self._annotations.get(key)
@@ -239,7 +239,8 @@ class _PacketWriter:
         return delimited(_ANNOTATIONS, encoded)
 
     def _named(self, iid_field: int, text_field: int, table: int, text: str) -> bytes:
-        """A reference to a text, which is written with the next event if it is new; the text itself of one too many."""
+        """Return a reference to a text, which is written with the next event if it is new; beyond the limit, the text
+        itself."""
         known = self._interned[table]
         iid = known.get(text)
         if iid is None:
@@ -255,5 +256,5 @@ def _uuid(track: Track) -> int:
 
 
 def _tid(vcpu: int) -> int:
-    # The thread with the number of the process is its main thread, which would be named after it.
+    # The thread with the number of the process is its main thread, and would be named after it.
     return _PROCESS + 1 + vcpu

@@ -1,7 +1,7 @@
-"""The wire format of Protocol Buffers (protobuf.dev, "Encoding"), as far as writing needs it.
+"""Writes the wire format of Protocol Buffers (protobuf.dev, "Encoding").
 
-A message is its fields one after the other, each a tag (field number and wire type) and a value; so messages are built
-by joining bytes, and a message inside another is a field of bytes.
+A message is a sequence of fields, each a tag (field number and wire type) and a value; so messages are built by joining
+bytes, and a message inside another is a field of bytes.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ _U64: Final = (1 << 64) - 1
 
 
 def varint(value: int) -> bytes:
-    """Seven bits a byte, the low ones first; a negative number is its 64-bit two's complement.
+    """Encode seven bits in each byte, the low ones first; a negative number as its 64-bit two's complement.
 
-    Of a number that 64 bits do not hold, the low 64 bits are written.
+    Larger numbers are truncated to 64 bits.
     """
     if 0 <= value < _SMALL_END:
         return _SMALL[value]
@@ -35,15 +35,15 @@ def varint(value: int) -> bytes:
 
 
 def integer(number: int, value: int) -> bytes:
-    """The field ``number`` of an integer, enumeration or boolean type (not of the zigzag or the fixed ones)."""
+    """Encode the field ``number`` of an integer, enumeration or boolean type (not of the zigzag or the fixed ones)."""
     return _SMALL[number << 3 | _VARINT] + varint(value)
 
 
 def delimited(number: int, value: bytes) -> bytes:
-    """The field ``number`` of type bytes, or of a message that is encoded already."""
+    """Encode the field ``number`` of type bytes, or of a message that is already encoded."""
     return _SMALL[number << 3 | _LENGTH_DELIMITED] + varint(len(value)) + value
 
 
 def string(number: int, value: str) -> bytes:
-    """The field ``number`` of type string; what UTF-8 has no code for is written as an escape."""
+    """Encode the field ``number`` of type string; characters that UTF-8 cannot encode are escaped."""
     return delimited(number, value.encode("utf-8", "backslashreplace"))

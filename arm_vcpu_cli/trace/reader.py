@@ -1,9 +1,9 @@
-"""Traces read back: JSON Lines as ``armvcpu trace --format jsonl`` writes them, a line at a time in constant memory.
+"""Reads traces, JSON Lines as ``armvcpu trace --format jsonl`` writes them, a line at a time in constant memory.
 
-A file may be packed with gzip or Zstandard; that is seen by its first bytes, so that it works for a pipe as well.
+A file may be compressed with gzip or Zstandard, which its first bytes reveal, so that pipes work as well.
 
-Versions: a number above :data:`~arm_vcpu_cli.trace.event.SCHEMA_VERSION` is refused, because the same names may mean
-other things there. Types of events and properties that this version does not have are ignored.
+Versions: a number above :data:`~arm_vcpu_cli.trace.event.SCHEMA_VERSION` is refused, because names may have other
+meanings there. Types of events and properties unknown to this version are ignored.
 """
 
 from __future__ import annotations
@@ -30,29 +30,29 @@ except ImportError:
 
 STDIN: Final = "-"
 MAX_LINE: Final = 1 << 20
-"""Bytes that a line may have; those of real traces have a few hundred."""
+"""The maximum length of a line in bytes; those of real traces have a few hundred."""
 NUMBER_BITS: Final = 64
 
 MAX_EXPANSION: Final = 256
 """The largest ratio of a packed trace's size to its file's, beyond what any trace may have; real runs reach 100."""
 ALWAYS_UNPACKED: Final = 16 << 20
-"""Bytes that any packed trace may have."""
+"""Unpacked bytes that any compressed trace may have."""
 
 _CHUNK: Final = 1 << 18
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 _ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
 _LONGEST_REPORT: Final = 2000
-"""Lines."""
+"""The most lines of a report."""
 _HEADER: Final = f'a trace\'s header, {{"type":"trace","schema":"{SCHEMA}",...}} (armvcpu trace --format jsonl)'
 _SHOWN: Final = 40
 _HEX: Final = re.compile(r"0x[0-9a-fA-F]{1,16}").fullmatch
 
 Record = dict[str, Any]
-"""A line of a trace as JSON has it."""
+"""A line of a trace as a JSON object."""
 
 
 class TraceFileError(FileError):
-    """A file is not a trace, or a damaged one; ``line`` counts from 1."""
+    """A file is not a trace, or is damaged; ``line`` counts from 1."""
 
     def __init__(self, path: Path | str, message: str, *, line: int | None = None) -> None:
         self.line = line
@@ -65,10 +65,10 @@ class TraceFileError(FileError):
 class TraceReader:
     """An open trace, read once from the start. Use it as a context.
 
-    ``header`` is there from the beginning; ``end``, ``totals`` and ``truncated`` once :meth:`lines` or :meth:`records`
-    has come to the end: how the run ended and the exits by reason, None if they are missing; whether the file ends in
-    the middle of a line or of its compressed data, as that of a run does that was killed. ``line`` is the number of
-    the line that was read last.
+    ``header`` is set from the beginning; ``end``, ``totals`` and ``truncated`` once :meth:`lines` or :meth:`records`
+    has reached the end: the end of the run and the exits by reason, None if they are missing; and whether the file ends
+    in the middle of a line or of its compressed data, like that of a run that was killed. ``line`` is the number of the
+    line read last.
 
     Raises:
         TraceFileError: From the constructor if the file cannot be read or has no header of a version up to ours; later
@@ -96,12 +96,12 @@ class TraceReader:
         self._opened.close()
 
     def lines(self) -> Iterator[bytes]:
-        """The lines of the events, without line ends; nothing in them has been checked.
+        """Yield the lines of the events, without line ends and unchecked.
 
-        ``end`` and ``summary`` are taken out and kept.
+        ``end`` and ``summary`` are removed and stored.
         """
         for line in self._lines:
-            # Theirs are the only ones without a number of an exit.
+            # Only these lines have no exit number.
             if line.startswith((b'{"type":"end"', b'{"type":"summary"')) or not line.startswith(b'{"type":"'):
                 record = self.parse(line)
                 if self._is_closing(record):
@@ -109,7 +109,7 @@ class TraceReader:
             yield line
 
     def records(self) -> Iterator[Record]:
-        """The events; see :meth:`event`."""
+        """Yield the events; see :meth:`event`."""
         for line in self._lines:
             record = self.parse(line)
             if not self._is_closing(record):
@@ -117,18 +117,17 @@ class TraceReader:
                 yield record
 
     def event(self, line: bytes) -> Record:
-        """The event of a line that :meth:`lines` has just yielded.
+        """Return the event of a line that :meth:`lines` has just yielded.
 
-        ``type`` is a string, ``seq`` and ``vcpu`` are numbers of 64 bits and ``time_ns`` of :data:`TIME_BITS`;
-        ``host_ns`` has 64 bits where there is one; the name that events of a known type have is a string; nothing is
-        nested.
+        ``type`` is a string, ``seq`` and ``vcpu`` are 64-bit numbers and ``time_ns`` has :data:`TIME_BITS`;
+        ``host_ns``, if present, has 64 bits; the name of events of a known type is a string; nothing is nested.
         """
         record = self.parse(line)
         self.check(record)
         return record
 
     def parse(self, line: bytes) -> Record:
-        """The object of the line that was read last."""
+        """Return the object in the line read last."""
         try:
             record = json.loads(line.decode(), parse_constant=_refuse_constant)
         except UnicodeDecodeError:
@@ -142,7 +141,7 @@ class TraceReader:
         return record
 
     def check(self, record: Record) -> None:
-        """Refuse an event without what all have, see :meth:`event`."""
+        """Refuse an event without the common properties; see :meth:`event`."""
         kind = record.get("type")
         if not isinstance(kind, str):
             self.fail('without a "type", expected an event with its type')
@@ -158,38 +157,38 @@ class TraceReader:
             self.fail("a nested event, expected one flat object per line")
 
     def number(self, record: Record, key: str, bits: int = NUMBER_BITS) -> int:
-        """A property that has to be there and to be a number from 0 on that ``bits`` hold."""
+        """Return a required property that must be a number from 0 on with at most ``bits`` bits."""
         value = record.get(key)
         if type(value) is not int or value < 0 or value >> bits:
             self.fail(f'"{key}" of {_kind(record)}: expected a number from 0 to 2^{bits} - 1')
         return value
 
     def text(self, record: Record, key: str) -> str:
-        """A property that has to be there and to be a string."""
+        """Return a required property that must be a string."""
         value = record.get(key)
         if not isinstance(value, str):
             self.fail(f'"{key}" of {_kind(record)}: expected a string')
         return value
 
     def optional(self, record: Record, key: str) -> str:
-        """A property that has to be a string where there is one (null counts as none); an empty one otherwise."""
+        """Return a property that must be a string if present (null counts as absent); else an empty one."""
         value = record.get(key)
         return "" if value is None else self.text(record, key)
 
     def address(self, record: Record, key: str) -> int:
-        """A property that has to be there and to be a hexadecimal string of up to 64 bits."""
+        """Return a required property that must be a hexadecimal string of up to 64 bits."""
         value = self.text(record, key)
         if _HEX(value) is None:
             self.fail(f'"{key}" of {_kind(record)}: expected a hexadecimal string such as "0x9000000"')
         return int(value, 16)
 
     def fail(self, message: str) -> NoReturn:
-        """Refuse the line that was read last."""
+        """Refuse the line read last."""
         raise TraceFileError(self._called, message, line=self.line or None)
 
     @property
     def name(self) -> str:
-        """What the file is called where it is shown."""
+        """The display name of the file."""
         return printable_path(self._called)
 
     @property
@@ -197,7 +196,7 @@ class TraceReader:
         return "<stdin>" if str(self.path) == STDIN else str(self.path)
 
     def _is_closing(self, record: Record) -> bool:
-        """Whether the line says how the run ended, and is kept, instead of being an event."""
+        """Return whether the line describes the end of the run, storing it, rather than an event."""
         kind = record.get("type")
         if kind == "end":
             self.end = TraceEnd(
@@ -218,7 +217,7 @@ class TraceReader:
         return False
 
     def _report(self, record: Record) -> tuple[str, ...]:
-        """The lines of a report, as many as one may have."""
+        """Return the lines of a report, up to the limit."""
         text = self.text(record, "report") if "report" in record else ""
         return tuple(printable(line) for line in text.split("\n")[:_LONGEST_REPORT]) if text else ()
 
@@ -266,7 +265,7 @@ class TraceReader:
         )
 
     def _numbered(self, read: Callable[[], bytes]) -> Iterator[bytes]:
-        """The lines that are complete. Our sinks write none that is empty."""
+        """Yield the complete lines. Our sinks write no empty ones."""
         rest = b""
         while chunk := read():
             lines = (rest + chunk).split(b"\n")
@@ -290,7 +289,7 @@ class TraceReader:
                 yield rest
 
     def _open(self) -> Callable[[], bytes]:
-        """What returns the next bytes of the unpacked file, and nothing at its end."""
+        """Return a function that returns the next bytes of the unpacked file, and nothing at its end."""
         if str(self.path) == STDIN:
             raw: BinaryIO = sys.stdin.buffer
         else:
@@ -321,7 +320,7 @@ class TraceReader:
         return self._guarded(buffered.read1, ())
 
     def _bounded(self, read: Callable[[int], bytes], packed: _Counted) -> Callable[[int], bytes]:
-        """The same until there is more of it than a trace can have: a few packed bytes may stand for any number."""
+        """Return the reader with a limit on the unpacked size: a few compressed bytes may expand to any size."""
         total = 0
 
         def bounded(size: int) -> bytes:
@@ -343,7 +342,7 @@ class TraceReader:
             try:
                 return read(_CHUNK)
             except EOFError:
-                # The compressed data breaks off.
+                # The compressed data is truncated.
                 self.truncated = True
                 return b""
             except damage as error:
@@ -361,7 +360,7 @@ class TraceReader:
 
 
 class _Counted:
-    """What packed data is read from; ``count`` are the bytes so far."""
+    """The source of compressed data; ``count`` is the number of bytes read so far."""
 
     def __init__(self, file: io.BufferedReader) -> None:
         self._read = file.read1
@@ -374,7 +373,7 @@ class _Counted:
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    """NaN and the infinities, which Python's parser knows and JSON does not (RFC 8259, 6)."""
+    """Refuse NaN and the infinities, which Python's parser accepts and JSON does not have (RFC 8259, 6)."""
     raise ValueError(name)
 
 
@@ -384,5 +383,5 @@ def _kind(record: Record) -> str:
 
 
 def _shorten(line: bytes) -> str:
-    """The start of a line as it may be printed."""
+    """Return the start of a line for display."""
     return f"'{printable(undecoded(line[:_SHOWN]))}'" + ("..." if len(line) > _SHOWN else "")

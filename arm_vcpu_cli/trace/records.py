@@ -1,4 +1,4 @@
-"""Lines of a trace as events again, for code that shows events: the lines may contain anything."""
+"""Converts lines of a trace back to events, for code that shows events: the lines may contain anything."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _SYNDROME: Final = re.compile(r"0x[0-9a-f]{1,8}").fullmatch
 
 
 def event_of(record: Mapping[str, Any]) -> TraceEvent:
-    """The event of a line that a :class:`~arm_vcpu_cli.trace.reader.TraceReader` has checked.
+    """Return the event of a line that a :class:`~arm_vcpu_cli.trace.reader.TraceReader` has checked.
 
-    What deviates from the schema is left out or shown as it is, but never as more than one line. Fields that are null
-    or empty are left out.
+    Deviations from the schema are omitted or shown unchanged, but never as more than one line. Fields that are null or
+    empty are omitted.
     """
     name_key = NAME_KEYS.get(record["type"], "name")
     pc, esr, el = record.get("pc"), record.get("esr"), record.get("el")
@@ -53,7 +53,7 @@ def _text(record: Mapping[str, Any], key: str) -> str:
 
 def _shown(kind: str, value: object) -> int | bool | str:
     if isinstance(value, str):
-        # The text of a console is shown in quotes, with escapes of its own.
+        # Console text is shown in quotes, with its own escapes.
         return value[:LONGEST_NAME] if kind == CONSOLE else printable(value)
     if isinstance(value, (bool, int)) and -(1 << 64) < value < 1 << 64:
         return value

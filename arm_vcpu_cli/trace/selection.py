@@ -1,4 +1,4 @@
-"""Which events of a trace are wanted, decided before anything is formatted."""
+"""Selects the events of a trace, before anything is formatted."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Span(NamedTuple):
     last: int = UNBOUNDED
 
     def holds(self, value: int) -> bool:
-        """Whether ``value`` lies in it."""
+        """Return whether ``value`` is in it."""
         return self.first <= value <= self.last
 
 
@@ -39,11 +39,11 @@ Test = Callable[[Facts], bool]
 
 
 class Selection(Record):
-    """What is wanted. An empty collection accepts everything.
+    """The selection criteria. An empty collection accepts everything.
 
-    ``reasons`` are exit reasons, ``classes`` exception classes (ESR_ELx.EC), ``ipas`` ranges of IPAs (the windows of
-    devices too), ``pcs`` ranges of virtual addresses (functions too), ``vcpus`` numbers, ``times`` nanoseconds of
-    the guest, ``numbers`` those of exits. ``types`` are event types, None if the user has not said.
+    ``reasons`` are exit reasons, ``classes`` exception classes (ESR_ELx.EC), ``ipas`` ranges of IPAs (including the
+    windows of devices), ``pcs`` ranges of virtual addresses (including functions), ``vcpus`` numbers, ``times``
+    nanoseconds of the guest, ``numbers`` those of exits. ``types`` are event types, None if the user has not named any.
     """
 
     types: frozenset[str] | None = None
@@ -55,11 +55,11 @@ class Selection(Record):
     times: tuple[Span, ...] = ()
     numbers: tuple[Span, ...] = ()
     without: frozenset[str] = frozenset()
-    """Types that are left out unless the user names them."""
+    """Types that are omitted unless the user names them."""
 
     def wanted_types(self) -> frozenset[str]:
-        """The types of events to make at all: those the user has named; else all, or only those that can meet the
-        criteria that there are."""
+        """Return the types of events to create at all: those that the user has named; else all, or only those that can
+        meet the other criteria."""
         if self.types is not None:
             return self.types
         if self.reasons:
@@ -71,7 +71,7 @@ class Selection(Record):
         return frozenset(EVENT_TYPES) - UNASKED_TYPES - self.without
 
     def test(self) -> Test | None:
-        """Whether an exit, exception or entry is wanted; None if all are."""
+        """Return a test for an exit, exception or entry; None if all are wanted."""
         tests: list[Test] = []
         if self.reasons:
             tests.append(lambda facts: facts.reason in self.reasons)
@@ -82,11 +82,11 @@ class Selection(Record):
         return _all([*tests, *self._places(), *self._general()])
 
     def test_access(self) -> Test | None:
-        """Whether an access without an exit is wanted: by IPA, vCPU, time and number."""
+        """Return a test for an access without an exit: by IPA, vCPU, time and number."""
         return _all([*self._places(), *self._general()])
 
     def test_general(self) -> Test | None:
-        """Whether an event of another type is wanted: by vCPU, time and number only."""
+        """Return a test for an event of another type: by vCPU, time and number only."""
         return _all(self._general())
 
     def _places(self) -> list[Test]:

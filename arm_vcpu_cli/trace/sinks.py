@@ -1,4 +1,4 @@
-"""Where trace events go: the protocol of all formats, and JSON Lines for programs."""
+"""The destinations of trace events: the protocol of all formats, and JSON Lines for programs."""
 
 from __future__ import annotations
 
@@ -29,37 +29,37 @@ _FIELDS: Final = 1 << 12
 
 
 class TraceSink(Protocol):
-    """Takes what was traced, events in order, then how the run ended, then the counts."""
+    """Takes a trace: the header, events in order, the end of the run, and the counts."""
 
     def header(self, header: TraceHeader) -> None:
-        """Take what is traced; called once, first."""
+        """Take the facts about the trace; called once, first."""
 
     def event(self, event: TraceEvent) -> None:
-        """One event."""
+        """Take one event."""
 
     def end(self, end: TraceEnd) -> None:
-        """How the run ended."""
+        """Take the end of the run."""
 
     def summary(self, counts: Mapping[str, int], total: int) -> None:
-        """Take the counts, last: exits by reason, and all of them, including those that were not wanted."""
+        """Take the counts, last: exits by reason, and the total, including those not selected."""
 
 
 class JsonLinesSink:
-    """One JSON object a line: ``"type": "trace"`` first, then events, one ``"end"`` and one ``"summary"``.
+    """One JSON object in each line: ``"type": "trace"`` first, then events, one ``"end"`` and one ``"summary"``.
 
-    Addresses and register values are strings in hexadecimal, because JSON readers lose the low bits of large
-    numbers; everything else is a number, a string or a boolean. What is not known is left out.
+    Addresses and register values are strings in hexadecimal, because JSON readers lose the low bits of large numbers;
+    everything else is a number, a string or a boolean. Unknown facts are omitted.
     """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._write = stream.write
         self._held = ""
-        """An exit whose entry is about to follow: the two are written at once."""
+        """An exit whose entry is about to follow: both are written together."""
         self._entries = False
         self._known: dict[int, tuple[tuple[Field, ...], str]] = {}
-        """Fields, by their identity, with their text: those of accesses that are alike are one object. (As values they
-        would not do: 1, Hex(1) and true are equal.)"""
+        """Fields, by their identity, with their text: those of similar accesses are one object. (Values cannot be keys:
+        1, Hex(1) and true are equal.)"""
 
     def header(self, header: TraceHeader) -> None:
         """Write the first line."""
@@ -80,7 +80,7 @@ class JsonLinesSink:
 
     def event(self, event: TraceEvent) -> None:
         """Write an event as a line."""
-        # An exit has to be written in a few microseconds: what repeats is formatted once and kept.
+        # An exit must be written in a few microseconds: repeated parts are formatted once and cached.
         type_, seq, vcpu, time, name, pc, symbol, source, caller, el, esr, fields, note = event
         if pc is not None:
             place = _json_place(type_, name, pc, symbol, source, caller, el, esr)
@@ -117,7 +117,7 @@ class JsonLinesSink:
         return text
 
     def end(self, end: TraceEnd) -> None:
-        """Write the line that says how the run ended."""
+        """Write the line about the end of the run."""
         record: dict[str, object] = {
             "type": "end",
             "ending": end.ending,
@@ -154,7 +154,7 @@ def _device(device: TracedDevice) -> dict[str, object]:
 def _json_place(
     type_: str, name: str, pc: int, symbol: str, source: str, caller: str, el: int | None, esr: int | None
 ) -> str:
-    """What an event has between its time and its fields."""
+    """Return the part of an event between its time and its fields."""
     record: dict[str, object] = {NAME_KEYS[type_]: name} if type_ in NAME_KEYS else {}
     record["pc"] = hex(pc)
     record |= {key: text for key, text in (("symbol", symbol), ("source", source), ("caller", caller)) if text}
@@ -176,7 +176,7 @@ def _json_key(name: str) -> str:
     return f",{_ENCODER.encode(name)}:"
 
 
-# 1 and true are equal, and only one of them is 1.
+# 1 and true are equal, but only one of them is 1.
 @lru_cache(maxsize=4096, typed=True)
 def _json_value(value: str | int) -> str:
     return _ENCODER.encode(value)

@@ -1,4 +1,4 @@
-"""Exits counted and timed: by reason, register, call, place; in constant memory, live and from a trace alike."""
+"""Counts and times exits: by reason, register, call, place; in constant memory, live and from a trace alike."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from arm_vcpu_cli.trace.histogram import Durations
 from arm_vcpu_cli.trace.overtime import BINS, OTHER, OverTime
 
 MAX_KEYS: Final = 1 << 16
-"""The most kinds of exits that are counted separately; for later ones, place and caller are no longer recorded."""
+"""The most kinds of exits counted separately; for later ones, place and caller are no longer recorded."""
 MAX_NAMES: Final = 1 << 12
-"""The most interrupts, and the most kinds of exceptions, that are counted separately."""
+"""The most interrupts, and the most kinds of exceptions, counted separately."""
 MAX_ALIKE: Final = 8
-"""Registers with the same name but for its number that have rows of their own."""
+"""The most registers whose names differ only in their number that have separate rows."""
 UNKNOWN: Final = "(unknown)"
 
 _INDEX: Final = re.compile(r"\d+(?:\[\d+:\d+\])?(?= \w+\Z)")
 
 
 class Cell:
-    """What is kept of all that has one key: how often, how long, and (``row``) when."""
+    """The statistics of one key: number, durations, and (``row``) distribution over time."""
 
     __slots__ = ("count", "durations", "row")
 
@@ -36,8 +36,8 @@ class Cell:
 
 
 class Interrupt(Record):
-    """One INTID, of one vCPU or (``vcpu`` None) of all: how often each thing happened to it, the guest's time from
-    raised to acknowledged (``pending``) and from acknowledged to ended (``active``)."""
+    """One INTID, of one vCPU or (``vcpu`` None) of all: the number of each of its steps, the guest's time from raised
+    to acknowledged (``pending``) and from acknowledged to ended (``active``)."""
 
     intid: int
     source: str
@@ -48,7 +48,7 @@ class Interrupt(Record):
 
 
 class Row(Record):
-    """A line of a table; ``over_time`` is counts in intervals of the run, or empty."""
+    """A line of a table; ``over_time`` has counts in intervals of the run, or is empty."""
 
     label: str
     count: int
@@ -70,7 +70,7 @@ class Statistics:
         self._interrupts: dict[tuple[int, int], Interrupt] = {}
 
     def cell(self, key: ExitKey) -> Cell:
-        """Where exits with this key are counted."""
+        """Return the cell in which exits with this key are counted."""
         cell = self._cells.get(key)
         if cell is None:
             if len(self._cells) >= MAX_KEYS:
@@ -81,7 +81,7 @@ class Statistics:
         return cell
 
     def see(self, time: int) -> None:
-        """Something happened at ``time``."""
+        """Record the time of an event."""
         if self.first is None or time < self.first:
             self.first = time
         if time > self.last:
@@ -101,7 +101,7 @@ class Statistics:
             cell.durations.add(host_ns)
 
     def add(self, key: ExitKey, count: int, durations: Durations) -> None:
-        """Count many exits of one key, whose times have been added already."""
+        """Count many exits of one key, whose times have already been added."""
         cell = self.cell(key)
         cell.count += count
         cell.durations.merge(durations)
@@ -131,7 +131,7 @@ class Statistics:
         _host_ns: int | None = None,
         latency: int | None = None,
     ) -> None:
-        """Count a step of an interrupt; ``latency`` is the guest's time since the step before, see the schema."""
+        """Count a step of an interrupt; ``latency`` is the guest's time since the previous step, see the schema."""
         self.event(IRQ, time)
         found = self._interrupts.get((vcpu, intid))
         if found is None:
@@ -157,14 +157,15 @@ class Statistics:
         return 0.0 if self.first is None else (self.last - self.first) / 1e9
 
     def durations(self) -> Durations:
-        """How long all exits took together."""
+        """Return the durations of all exits together."""
         together = Durations()
         for cell in list(self._cells.values()):
             together.merge(cell.durations)
         return together
 
     def by(self, dimension: str, *, width: int = 0) -> list[Row]:
-        """The table of one of :data:`EXIT_DIMENSIONS`, the most frequent first; without exits that have no such thing.
+        """Return the table of one of :data:`EXIT_DIMENSIONS`, the most frequent first, without exits to which it does
+        not apply.
 
         Rows of the reasons have their counts over time in at most ``width`` intervals.
         """
@@ -189,7 +190,7 @@ class Statistics:
         return sorted(rows, key=lambda row: (-row.count, row.label))
 
     def _arrays(self) -> dict[str, str]:
-        """The names of registers of which there are many alike, such as GICD_IROUTER988, to that of the array."""
+        """Return, for registers with many similar ones, such as GICD_IROUTER988, the name of the array."""
         arrays: dict[str, set[str]] = {}
         for key in list(self._cells):
             stem = _INDEX.sub("<n>", key.register)
@@ -198,38 +199,38 @@ class Statistics:
 
     @property
     def folded(self) -> int:
-        """How many exits came too late for their place to be recorded."""
+        """The number of exits that came too late for their place to be recorded."""
         return sum(cell.count for key, cell in list(self._cells.items()) if key.symbol == OTHER)
 
     def exceptions(self) -> list[Row]:
-        """The exceptions that the guest has taken itself, by kind, the most frequent first."""
+        """Return the exceptions that the guest has taken itself, by kind, the most frequent first."""
         rows = [Row(kind, cell.count, cell.durations) for kind, cell in list(self._exceptions.items())]
         return sorted(rows, key=lambda row: (-row.count, row.label))
 
     def interrupts(self) -> list[Interrupt]:
-        """What is known of interrupts, by INTID."""
+        """Return the facts about interrupts, by INTID."""
         together: dict[int, Interrupt] = {}
         for each in self.interrupts_by_vcpu():
             merged = together.setdefault(each.intid, _interrupt(each.intid, each.source))
-            # A copy in one step: the guest's thread may go on counting.
+            # Copy in one step: the guest's thread may continue counting.
             merged.actions.update(each.actions.copy())
             merged.pending.merge(each.pending)
             merged.active.merge(each.active)
         return [interrupt for _, interrupt in sorted(together.items())]
 
     def interrupts_by_vcpu(self) -> list[Interrupt]:
-        """The same of each vCPU, by its number and INTID."""
+        """Return the facts about interrupts for each vCPU, by its number and INTID."""
         return [interrupt for _, interrupt in sorted(self._interrupts.items())]
 
     @property
     def vcpus(self) -> int:
-        """How many vCPUs have had exits or interrupts."""
+        """The number of vCPUs with exits or interrupts."""
         exited = {key.vcpu for key in list(self._cells) if key.vcpu}
         interrupted = {f"cpu{vcpu}" for vcpu, _ in list(self._interrupts) if vcpu >= 0}
         return len(exited | interrupted)
 
     def ipis(self) -> Counter[str]:
-        """The counts of all inter-processor interrupts (SGIs), by action."""
+        """Return the counts of all inter-processor interrupts (SGIs), by action."""
         counts: Counter[str] = Counter()
         for each in self.interrupts_by_vcpu():
             if 0 <= each.intid < FIRST_PPI:

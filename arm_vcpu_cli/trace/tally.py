@@ -1,4 +1,4 @@
-"""The statistics of a trace: how its events are counted."""
+"""Counts the events of a trace into statistics."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from arm_vcpu_cli.trace.reader import Record, TraceReader
 from arm_vcpu_cli.trace.statistics import Statistics
 
 _MAX_CACHED: Final = 1 << 15
-"""Common texts that are kept of each type; each has a few hundred bytes."""
+"""The most common texts cached for each type; each has a few hundred bytes."""
 _MAX_TYPES: Final = 64
 
 Count = Callable[[int, "int | None", "int | None"], None]
-"""Counts an event that happened at a time, with the ``host_ns`` and the ``latency_ns`` that it has."""
+"""Counts an event at a time, with its ``host_ns`` and ``latency_ns``, if present."""
 
 
 def tally(trace: TraceReader) -> Statistics:
-    """Count all events of a trace. Raises TraceFileError where it is damaged."""
+    """Count all events of a trace. Raises TraceFileError if it is damaged."""
     statistics = Statistics()
     known: dict[bytes, dict[bytes, Count]] = {}
     for line in trace.lines():
@@ -43,7 +43,7 @@ def tally(trace: TraceReader) -> Statistics:
 
 
 def count_record(trace: TraceReader, record: Record, statistics: Statistics) -> Count:
-    """Count one event; the function that counts others like it. Raises TraceFileError where it is damaged."""
+    """Count one event; return the function that counts similar ones. Raises TraceFileError if it is damaged."""
     count = _counter(trace, record, statistics)
     latency = trace.number(record, "latency_ns", TIME_BITS) if "latency_ns" in record else None
     count(record["time_ns"], record.get("host_ns"), latency)
@@ -51,7 +51,7 @@ def count_record(trace: TraceReader, record: Record, statistics: Statistics) -> 
 
 
 def _counter(trace: TraceReader, record: Record, statistics: Statistics) -> Count:
-    """How events like this one are counted."""
+    """Return a function that counts events like this one."""
     kind = record["type"]
     if kind == EXIT:
         return partial(statistics.exit, statistics.cell(_exit_key(trace, record)))

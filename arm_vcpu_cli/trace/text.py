@@ -1,4 +1,4 @@
-"""A trace for people: one aligned line for each event, in colour if wanted."""
+"""Formats a trace for people: one aligned line for each event, optionally in colour."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from arm_vcpu_cli.trace.event import (
 )
 
 Style = Callable[[str, str], str]
-"""(text, what it is: a value of :data:`ROLES`, "place", "syndrome" or "faint") -> the text as it is to look."""
+"""(text, its role: a value of :data:`ROLES`, "place", "syndrome" or "faint") -> the styled text."""
 ROLES: Final[Mapping[str, str]] = MappingProxyType(
     {
         "MmioRead": "read",
@@ -45,7 +45,7 @@ ROLES: Final[Mapping[str, str]] = MappingProxyType(
         "Nothing": "wait",
     }
 )
-"""What each exit reason looks like; events of the other types look like their type."""
+"""The role of each exit reason; events of the other types have the role of their type."""
 _NAME_WIDTH: Final = 17
 _SELF_EVIDENT: Final = ("MmioRead", "MmioWrite", "SysRegRead", "SysRegWrite")
 _IPI_REGISTER: Final = ("target_cpu", "target_list")
@@ -53,21 +53,21 @@ _TOLD_IN_WORDS: Final = frozenset({"ipa", "va", "device", "register", "offset", 
 
 
 def plain(text: str, _role: str) -> str:
-    """No style."""
+    """Return the text without a style."""
     return text
 
 
 def event_line(event: TraceEvent, style: Style = plain, digits: int = 1) -> str:
-    """An event as a line without its end: number, vCPU, time in seconds, what, where, details, decoded syndrome.
+    """Return an event as a line without its end: number, vCPU, time in seconds, kind, place, details, decoded syndrome.
 
-    ``digits`` are those of the highest number of a vCPU.
+    ``digits`` is the number of digits of the highest vCPU number.
     """
     seq, vcpu, time = event.seq, event.vcpu, event.time
     return f"{seq:>7} cpu{vcpu:<{digits}} {time / 1e9:>13.9f} {event_text(event, style)}".rstrip()
 
 
 def event_text(event: TraceEvent, style: Style = plain, *, syndrome: bool = True) -> str:
-    """What a line of a trace says of an event behind its time; without the ESR at its end unless ``syndrome``."""
+    """Return the part of a line after the time; without the ESR at its end unless ``syndrome``."""
     parts = [_headline(event, style), details(event, style)]
     if event.note:
         parts.append(f"[{event.note}]")
@@ -77,10 +77,10 @@ def event_text(event: TraceEvent, style: Style = plain, *, syndrome: bool = True
 
 
 def event_syndrome(event: TraceEvent) -> str:
-    """The ESR of an event that has one."""
+    """Return the ESR of an event that has one, else an empty text."""
     esr = event.esr or 0
     register = "ESR_EL1" if event.type == EXCEPTION else "ESR_EL2"
-    # The line already says what is in the syndrome of a device access, and lines are long enough.
+    # The line already has the contents of a device access's syndrome, and lines are long enough.
     decoded = "" if event.name in _SELF_EVIDENT and not event.note else f" {describe_esr(esr)}"
     return f"| {register}={esr:#010x}{decoded}"
 
@@ -96,13 +96,13 @@ def _headline(event: TraceEvent, style: Style) -> str:
 
 @lru_cache(maxsize=1 << 14)
 def place(pc: int, symbol: str, source: str = "") -> str:
-    """An address with its function, in a column, and the source line behind it."""
+    """Return an address with its function, in a column, followed by the source line."""
     where = f"{pc:#x}" + (f" <{symbol}>" if symbol else "")
     return f"{where:<32}" + (f" {source}" if source else "")
 
 
 def details(event: TraceEvent, style: Style = plain) -> str:
-    """The fields of an event in words."""
+    """Return the fields of an event in words."""
     fields = dict(event.fields)
     if event.type == CONSOLE:
         return repr(fields.get("text", ""))
@@ -123,7 +123,7 @@ def details(event: TraceEvent, style: Style = plain) -> str:
 
 
 def _access(event: TraceEvent, fields: Mapping[str, object], style: Style) -> str:
-    """``PL011.UARTDR <- 'A'``, ``GICD_ISENABLER1 <- 0x2 (INTID 33)``, and what else there is."""
+    """Return ``PL011.UARTDR <- 'A'``, ``GICD_ISENABLER1 <- 0x2 (INTID 33)``, and the remaining fields."""
     register = fields.get("sysreg") or fields.get("register")
     if register is None:
         register = f"{fields.get('device', '?')}+{fields.get('offset', '?')}"
@@ -191,7 +191,7 @@ class TextSink:
             self._repeated = 0
 
     def end(self, end: TraceEnd) -> None:
-        """Write how the run ended."""
+        """Write the end of the run."""
         self._end_repetition()
         if self._last is None:
             self._stream.write("(no event met all criteria)\n")

@@ -1,7 +1,7 @@
-"""Events of several vCPUs in the order of their times, for formats whose readers expect that.
+"""Sorts events of several vCPUs by time, for formats whose readers expect that.
 
-A trace has events in the order in which the machine has made them. Each vCPU's times never go back, but vCPUs take
-turns, and the one whose turn it is may be ahead of another one, or behind it, by as long as a turn lasts at most. So an
+A trace has events in the order in which the machine created them. Each vCPU's times never go back, but vCPUs take
+turns, and the one that has the turn may be ahead of another one, or behind it, by up to the length of a turn. So an
 event is held back until all vCPUs are beyond it, and the effect of one vCPU on another may appear before its cause.
 """
 
@@ -15,12 +15,12 @@ from arm_vcpu_cli.trace.event import TraceEnd, TraceEvent, TraceHeader
 from arm_vcpu_cli.trace.sinks import TraceSink
 
 MAX_KEPT: Final = 1 << 16
-"""The most events that are held back; with more of them in the window, the oldest is passed on too early."""
+"""The most events held back; with more of them in the window, the oldest is passed on too early."""
 
 
 class TimeOrder:
-    """A :class:`~arm_vcpu_cli.trace.sinks.TraceSink` that passes events on to another one in the order of time; events
-    of the same time keep their order. ``window`` is how many nanoseconds vCPUs may be apart."""
+    """A :class:`~arm_vcpu_cli.trace.sinks.TraceSink` that passes events to another one in the order of time; events of
+    the same time keep their order. ``window`` is the maximum difference of the vCPUs' times in nanoseconds."""
 
     def __init__(self, sink: TraceSink, window: int) -> None:
         self._sink = sink
@@ -45,7 +45,7 @@ class TimeOrder:
             self._sink.event(heappop(kept)[2])
 
     def end(self, end: TraceEnd) -> None:
-        """Pass on what is kept, and the end."""
+        """Pass on the events held back, and the end."""
         while self._kept:
             self._sink.event(heappop(self._kept)[2])
         self._sink.end(end)

@@ -55,13 +55,13 @@ HALT: Final = "Halt"
 HOST_TIME: Final = "host_ns"
 
 _COUNTER_PERIOD: Final = 1_000_000
-"""Over how much guest time exits are counted, in nanoseconds."""
+"""The guest time over which exits are counted, in nanoseconds."""
 _MAX_PLACES: Final = 1 << 14
 
 
 class Track(NamedTuple):
-    """A row of the picture, by a number from 1. ``vcpu`` is set on the track of a vCPU itself, ``unit`` on a counter's,
-    ``parent`` is the number of the track that it stands below."""
+    """A row of the display, by a number from 1. ``vcpu`` is set on the track of a vCPU itself, ``unit`` on a counter's,
+    ``parent`` is the number of the track above it in the hierarchy."""
 
     id: int
     group: str
@@ -72,28 +72,28 @@ class Track(NamedTuple):
 
 
 class TrackWriter(Protocol):
-    """Makes the records of one file format. Times of one track never go back."""
+    """Writes the records of one file format. Times of one track never go back."""
 
     def start(self, header: TraceHeader) -> None:
-        """What was traced; first of all."""
+        """Write the facts about the trace; called first."""
 
     def track(self, track: Track) -> None:
-        """A new track; before anything that is on it."""
+        """Write a new track; called before anything on it."""
 
     def instant(self, track: Track, time: int, name: str, args: Args) -> None:
-        """Something that takes no guest time."""
+        """Write an event that takes no guest time."""
 
     def begin(self, track: Track, time: int, name: str, args: Args) -> None:
-        """A slice begins; slices of a track do not overlap."""
+        """Begin a slice; slices of a track do not overlap."""
 
     def end(self, track: Track, time: int) -> None:
-        """The slice that is open on the track ends."""
+        """End the slice that is open on the track."""
 
     def counter(self, track: Track, time: int, value: int) -> None:
-        """The value of a counter from here on."""
+        """Write the value of a counter from here on."""
 
     def flush(self) -> None:
-        """Write the records there are, in one piece."""
+        """Write the pending records, in one piece."""
 
     def close(self) -> None:
         """Finish the file; the stream stays open."""
@@ -136,7 +136,7 @@ class Timeline:
         }
 
     def header(self, header: TraceHeader) -> None:
-        """Make the tracks of what the machine has, so that they stand in its order."""
+        """Create the tracks of the machine's parts, so that they are in its order."""
         self._vcpus = header.vcpus
         for vcpu in range(header.vcpus):
             self._vcpu(vcpu)
@@ -150,7 +150,7 @@ class Timeline:
         self._writer.flush()
 
     def end(self, end: TraceEnd) -> None:
-        """Close what is open, and say how the run ended."""
+        """Close everything open, and write the end of the run."""
         for vcpu in sorted(self._waiting):
             self._writer.end(self._vcpu(vcpu), end.time)
         self._waiting.clear()
@@ -182,7 +182,7 @@ class Timeline:
         return self._track(VCPUS, f"vCPU {vcpu} state", self._vcpu(vcpu).id)
 
     def _awake(self, event: TraceEvent) -> Track:
-        """The track of the event's vCPU, which does something and so no longer waits."""
+        """Return the track of the event's vCPU, which is active and so no longer waits."""
         vcpu = event.vcpu
         track = self._vcpu(vcpu)
         if vcpu in self._waiting:
@@ -236,7 +236,7 @@ class Timeline:
 
     def _fault(self, event: TraceEvent) -> None:
         name = f"fault {dict(event.fields).get('fault', '?')}"
-        # A vCPU that waits in WFI goes on waiting, unless the fault wakes it.
+        # A vCPU that waits in WFI continues to wait, unless the fault wakes it.
         self._writer.instant(self._vcpu(event.vcpu), event.time, name, self._args(event))
 
     def _console(self, event: TraceEvent) -> None:
@@ -272,7 +272,7 @@ class Timeline:
         self._interrupts[track] = after
 
     def _count_period(self, time: int) -> None:
-        """Write the exits of the period that is over, and zeros for reasons that it had none of."""
+        """Write the exits of the past period, and zeros for reasons without any."""
         start = self._period * _COUNTER_PERIOD
         for reason in sorted(self._shown | self._counted.keys()):
             track = self._track(COUNTERS, f"{reason} exits per ms", unit="exits")
@@ -298,7 +298,7 @@ INTERRUPT_STATES: Final = {
     ("ended", ACTIVE): "",
     ("ended", ACTIVE_AND_PENDING): PENDING,
 }
-"""(what happened, state before) -> state after, of IHI 0069, 4.1; "" is inactive. What is not here changes nothing."""
+"""(action, state before) -> state after, of IHI 0069, 4.1; "" is inactive. All other actions change nothing."""
 
 
 def _place(pc: int | None, symbol: str, source: str, caller: str, el: int | None, esr: int | None) -> Args:
@@ -314,7 +314,7 @@ def _place(pc: int | None, symbol: str, source: str, caller: str, el: int | None
 
 
 def _access_name(register: str, fields: Args) -> str:
-    """``DR <- 'A'`` of a write, ``FR -> 0x90`` of a read, of the register without the name of its device."""
+    """Return ``DR <- 'A'`` for a write, ``FR -> 0x90`` for a read, of the register without the name of its device."""
     read = write = meaning = offset = ""
     for name, value in fields:
         if name == "data":
@@ -341,7 +341,7 @@ class TimelineSink:
         self.end: Final = self._timeline.end
 
     def header(self, header: TraceHeader) -> None:
-        """Begin the timeline with what is traced."""
+        """Begin the timeline with the facts about the trace."""
         self._writer.start(header)
         self._timeline.header(header)
 

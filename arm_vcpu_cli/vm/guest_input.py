@@ -171,7 +171,7 @@ class GuestInput:
 
     @property
     def delivered(self) -> Sequence[tuple[int, bytes]] | None:
-        """Return all deliveries so far; None if they were not kept."""
+        """All deliveries so far; None if they were not kept."""
         if self._replay is None and self._journal is None:
             return None
         return self._recorded()[0][: self._next]
@@ -197,7 +197,7 @@ class GuestInput:
 
     @property
     def _is_known(self) -> bool:
-        """Return whether all input is known from the start."""
+        """Whether all input is known from the start."""
         return self._console.file is not None or self._console.is_silent
 
     def forget_future(self) -> None:

@@ -47,7 +47,7 @@ def _interrupted(message: str) -> RunResult:
 
 
 def stopped_short() -> RunResult:
-    """The result of a run that will not be continued."""
+    """Return the result of a run that will not be continued."""
     return _interrupted("stopped")
 
 
@@ -95,7 +95,7 @@ def run_on(run: GuestRun, loop: Callable[[GuestRun], Verdict]) -> Verdict:
 
 
 def conclude(run: GuestRun, result: RunResult, seconds: float) -> RunResult:
-    """The result of a run that is over, after so many seconds; its recordings and reports are complete then."""
+    """Return the result of a run that ended after ``seconds``; its recordings and reports are complete then."""
     machine = run.machine
     run.end()
     quiet, idle = run.hang.quiet_seconds(), run.idle_seconds
@@ -111,8 +111,8 @@ def conclude(run: GuestRun, result: RunResult, seconds: float) -> RunResult:
 
 
 def run_machine(machine: Machine, watchdog: Watchdog, run: GuestRun | None = None) -> RunResult:
-    """Run a started machine to its end. ``watchdog`` is entered already; limits come from the description. ``run`` has
-    the watchers, if they are not to be new ones."""
+    """Run a started machine to its end. ``watchdog`` must be entered; limits come from the description. ``run``
+    provides the watchers, by default new ones."""
     started = time.perf_counter()
     run = GuestRun(machine, watchdog) if run is None else run
     run.start()

@@ -78,7 +78,7 @@ class Scheduler:
 
     @property
     def longest_turn(self) -> int:
-        """The greatest time between CPUs in nanoseconds, give or take a few instructions."""
+        """The maximum time between CPUs in nanoseconds, give or take a few instructions."""
         return max(self._least * _GROWTH, _HOST_TURN)
 
     # Events of a CPU -------------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ VERSION: Final = 1
 STATELESS: Final = (EmptyTransports, ReadAsZero, type(None))
 """The types of parts without state: a stateless device, or None for a part that the machine does not have."""
 FAULTS: Final = "faults"
-"""The part that a machine may have and the saved one not, or the other way round."""
+"""A part that only one of the two machines may have."""
 MOST_INSTRUCTIONS: Final = 1 << 72
 _CHUNK: Final = 512 * PAGE_SIZE
 """Memory is first checked in pieces of this size, because most of it is zero."""
@@ -59,13 +59,13 @@ def parts(machine: Machine) -> dict[str, Part]:
 
 
 def save_machine(machine: Machine) -> dict[str, Any]:
-    """The state of a machine that has been started, between two exits: with the guest stopped."""
+    """Return the state of a machine that has been started, between two exits: with the guest stopped."""
     memory = {backed.region.name: _pages(machine, backed) for backed in machine.ram.regions}
     return {**save_without_memory(machine), "memory": memory}
 
 
 def save_without_memory(machine: Machine) -> dict[str, Any]:
-    """As :func:`save_machine`, without the memory of the guest."""
+    """Return the state as :func:`save_machine` does, without the memory of the guest."""
     return {
         "version": VERSION,
         "engine": engine_version(),
@@ -76,7 +76,7 @@ def save_without_memory(machine: Machine) -> dict[str, Any]:
 
 
 def save_parts(machine: Machine) -> dict[str, Any]:
-    """The part of that without what identifies the machine."""
+    """Return the part of that without what identifies the machine."""
     return {
         "parts": {name: part.save() for name, part in parts(machine).items()},
         "timeline": machine.timeline.save(),
@@ -101,15 +101,15 @@ def load_machine_state(machine: Machine, state: object) -> None:
 
 
 def load_without_memory(machine: Machine, state: object) -> None:
-    """As :func:`load_machine_state`, for a machine that has its memory already."""
+    """Load a state as :func:`load_machine_state` does, for a machine that has its memory already."""
     saved = Saved(state, "snapshot", version=VERSION)
     _check(machine, saved)
     load_parts(machine, saved)
 
 
 def load_parts(machine: Machine, saved: Saved, *, forget_code: bool = True) -> None:
-    """Take what :func:`save_parts` gave, of this machine or an equal one; with ``forget_code``, what was translated of
-    its memory is not used any more."""
+    """Restore what :func:`save_parts` returned for this machine or an equal one; with ``forget_code``, discard the code
+    translated from its memory."""
     of_parts = saved.part("parts")
     mine = parts(machine)
     faults = mine.pop(FAULTS, None)
@@ -130,7 +130,7 @@ def load_parts(machine: Machine, saved: Saved, *, forget_code: bool = True) -> N
 
 
 def _restore_wake_requests(machine: Machine) -> None:
-    """Have the GIC wake those CPUs that wait without power: their power states say which."""
+    """Restore the GIC's wake requests for CPUs that wait without power, by their power states."""
     gic = machine.gic
     if gic is None:
         return
@@ -140,7 +140,7 @@ def _restore_wake_requests(machine: Machine) -> None:
 
 
 def save_run(run: GuestRun) -> dict[str, Any]:
-    """The state of a run's watchers; :func:`save_machine` saves its machine."""
+    """Return the state of a run's watchers; :func:`save_machine` saves its machine."""
     return {"version": VERSION, "hang": run.hang.save(), "idle": run.idle.save(), "panic": run.panic.save()}
 
 
@@ -158,9 +158,9 @@ def load_run(run: GuestRun, state: object) -> None:
 
 
 def _described(description: MachineDescription) -> dict[str, str]:
-    """The identity of a machine, by the sections of its description. Limits are left out, as they only cut a run short,
-    and so are file names, which say nothing about content, and faults, so that one state may go on with different
-    ones."""
+    """Return the identity of a machine, by the sections of its description. Limits are omitted, as they only cut a run
+    short, and so are file names, which say nothing about content, and faults, so that one state may continue with
+    different ones."""
     alone = replace(
         description,
         name="",
@@ -176,7 +176,7 @@ def _described(description: MachineDescription) -> dict[str, str]:
 
 
 def identity(image: GuestImage) -> dict[str, Any]:
-    """What tells a guest from any other, whatever its file is called."""
+    """Return facts that identify a guest, whatever its file is called."""
     if image.digest:
         return {"entry": image.entry, "kind": image.kind, "digest": image.digest}
     digest = hashlib.sha256()

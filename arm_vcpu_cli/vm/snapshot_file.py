@@ -5,12 +5,12 @@
     manifest   JSON: {"facts": {...}, "parts": [{"name", "size", "raw", "coding", "sha256"}, ...]}
     trailer    the size of the manifest (64 bits), its SHA-256, 8 bytes of magic number
 
-Numbers are little-endian. ``size`` and ``sha256`` are those of the part as it is in the file, ``raw`` is its size when
-it is unpacked; ``coding`` is "raw" or "zstd". The SHA-256 of the manifest covers every byte of the file but the header,
-which has no other values, so it identifies the snapshot.
+Numbers are little-endian. ``size`` and ``sha256`` are those of the part in the file, ``raw`` is its unpacked size;
+``coding`` is "raw" or "zstd". The SHA-256 of the manifest covers every byte of the file except the constant header, so
+it identifies the snapshot.
 
-It is written front to back, so nothing has to be known beforehand, and read back to front. Whoever reads it trusts
-nothing: sizes have limits before anything is read into memory.
+It is written front to back, so nothing must be known in advance, and read back to front. Readers trust nothing: sizes
+are limited before anything is read into memory.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from arm_vcpu_cli.sizes import MIB
 from arm_vcpu_cli.vm.snapshot_plain import packed, unpacked
 
 MAJOR: Final = 1
-"""Readers refuse any other."""
+"""The major version; readers refuse any other."""
 MINOR: Final = 0
-"""Readers refuse a greater one."""
+"""The minor version; readers refuse a greater one."""
 RAW: Final = "raw"
 ZSTD: Final = "zstd"
 _MAGIC: Final = b"\x93armvcpu-snap\r\n\x1a"
@@ -47,7 +47,7 @@ _COMPRESSION: Final = "arm_vcpu_cli.trace.compression"
 
 
 class FilePart(Record):
-    """A part of the file: where it is, its size there and when unpacked, how it is packed, and its digest."""
+    """A part of the file: its place, its size there and when unpacked, its coding, and its digest."""
 
     name: str
     offset: int
@@ -58,7 +58,7 @@ class FilePart(Record):
 
 
 class SnapshotWriter:
-    """Writes a snapshot to ``file``, front to back. ``compress``: by Zstandard, which must be installed."""
+    """Writes a snapshot to ``file``, front to back. ``compress``: with Zstandard, which must be installed."""
 
     def __init__(self, file: BinaryIO, *, compress: bool) -> None:
         self._write = file.write
@@ -67,7 +67,7 @@ class SnapshotWriter:
         self._write(_HEADER.pack(_MAGIC, MAJOR, MINOR))
 
     def add(self, name: str, data: bytes) -> None:
-        """Add a part. Several may have one name."""
+        """Add a part. Several parts may have the same name."""
         held = data if self._pack is None else self._pack(data)
         self._write(held)
         self._parts.append(
@@ -81,7 +81,7 @@ class SnapshotWriter:
         )
 
     def finish(self, facts: Mapping[str, object]) -> str:
-        """Write the manifest, with these facts of plain data. The snapshot's digest."""
+        """Write the manifest, with these facts of plain data; return the snapshot's digest."""
         manifest = packed({"facts": dict(facts), "parts": self._parts})
         found = hashlib.sha256(manifest)
         self._write(manifest)
@@ -90,9 +90,9 @@ class SnapshotWriter:
 
 
 class SnapshotFile:
-    """A snapshot that is open for reading; close it when done (or use it as a context manager).
+    """A snapshot open for reading; close it when done (or use it as a context manager).
 
-    ``facts`` is what was given to :meth:`SnapshotWriter.finish`, ``parts`` are in the order of the file, and ``digest``
+    ``facts`` are those given to :meth:`SnapshotWriter.finish`, ``parts`` are in the order of the file, and ``digest``
     identifies the whole.
     """
 
@@ -112,7 +112,7 @@ class SnapshotFile:
             raise
 
     def _manifest(self, size: int) -> tuple[Saved, int, str]:
-        """The manifest, where it begins, and the digest of it."""
+        """Return the manifest, its offset, and its digest."""
         header = self._read(0, min(_HEADER.size, size))
         if not header.startswith(_MAGIC[: len(header)]) or not header:
             raise ValueError("this is no snapshot of armvcpu")
@@ -135,18 +135,18 @@ class SnapshotFile:
         return Saved(unpacked(manifest), "manifest"), start, found.hex()
 
     def named(self, name: str) -> list[FilePart]:
-        """All parts of that name."""
+        """Return all parts of that name."""
         return [part for part in self.parts if part.name == name]
 
     def read(self, part: FilePart, most: int) -> bytes:
-        """A part, unpacked. Raises :class:`FileError` if it is damaged, or has more than ``most`` bytes."""
+        """Return a part, unpacked. Raises :class:`FileError` if it is damaged, or has more than ``most`` bytes."""
         if part.raw > most:
             raise FileError(self.path, f"the part {part.name} has {part.raw} bytes, more than {most}")
         held = self._held(part)
         return held if part.coding == RAW else self._unpacked(part, held)
 
     def check(self, part: FilePart) -> None:
-        """Read a part, and raise :class:`FileError` if it does not have its digest."""
+        """Read a part, and raise :class:`FileError` if its digest is wrong."""
         found = hashlib.sha256()
         for offset in range(0, part.size, _STEP):
             found.update(self._read(part.offset + offset, min(_STEP, part.size - offset)))
@@ -162,7 +162,7 @@ class SnapshotFile:
             raise FileError(self.path, f"the part {printable(part.name)} is damaged: it does not have its digest")
 
     def read_into(self, part: FilePart, views: Sequence[memoryview]) -> None:
-        """Read a part into ``views``, which have room for all of it and no more; as :meth:`read`."""
+        """Read a part into ``views``, which must have exactly its size; raises as :meth:`read` does."""
         if part.coding == RAW:
             self._scatter(part, views)
             return
@@ -190,7 +190,7 @@ class SnapshotFile:
             group = views[first : first + _MOST_VIEWS]
             wanted = sum(view.nbytes for view in group)
             if os.preadv(self._fd, group, offset) != wanted:
-                # A part is short enough for a single read, unless the file has become shorter.
+                # A part is short enough for a single read, unless the file has been truncated.
                 raise FileError(self.path, f"the part {part.name} cannot be read")
             for view in group:
                 found.update(view)
@@ -220,7 +220,7 @@ class SnapshotFile:
 
 
 _MOST_VIEWS: Final = 1000
-"""Below IOV_MAX of Linux, the most that one call of readv takes."""
+"""Below Linux's IOV_MAX, the most that one call of readv accepts."""
 
 
 def _open(path: Path) -> int:
@@ -236,7 +236,7 @@ def _open(path: Path) -> int:
 
 
 def _parts(saved: Saved, end: int) -> list[FilePart]:
-    """The parts that a manifest lists, which fill the file from the header to ``end``."""
+    """Return the parts that a manifest lists, which fill the file from the header to ``end``."""
     found = []
     offset = _HEADER.size
     for each in saved.parts("parts", None):

@@ -1,4 +1,4 @@
-"""Reads a snapshot file: the machine that it describes, its guest, and the state from which both go on."""
+"""Reads a snapshot file: the machine that it describes, its guest, and the state to continue from."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ if TYPE_CHECKING:
     from arm_vcpu_cli.vm.inputlog import InputLog
 
 _MOST_TEXT: Final = 32 * MIB
-"""Bytes of a part that is read as a whole and made objects of."""
+"""The most bytes of a part that is parsed as a whole."""
 _MOST_SEGMENTS: Final = GIB
-"""Bytes of the data of all segments."""
+"""The most bytes of the data of all segments."""
 _KINDS: Final[tuple[ImageKind, ...]] = ("elf", "raw", "linux")
 
 
 class Snapshot:
-    """A snapshot file that is open; :meth:`close` it once its machine has been restored.
+    """An open snapshot file; :meth:`close` it once its machine has been restored.
 
     ``description`` and ``image`` are those of the machine to build, with what was ``loaded`` into it. The image has
-    symbols if the guest's file is still where it was.
+    symbols if the guest's file is still in its place.
     """
 
     def __init__(self, path: Path) -> None:
@@ -64,26 +64,26 @@ class Snapshot:
 
     @property
     def exits(self) -> int:
-        """How many exits the guest has had."""
+        """The number of exits of the guest so far."""
         return self._exits
 
     def restore_run(self, run: GuestRun) -> None:
-        """Have the watchers of a run go on from those of the snapshot, if there were any. Raises :class:`FileError`."""
+        """Let the watchers of a run continue those of the snapshot, if there were any. Raises :class:`FileError`."""
         with self._reading():
             if not self._state.is_none("run"):
                 load_run(run, self._state.value("run"))
 
     def with_symbols_of(self, path: FilePath) -> None:
-        """Take the symbols of the guest's file. Raises :class:`GuestFileError`, and :class:`UsageError` if it is
-        another guest."""
+        """Load the symbols of the guest's file. Raises :class:`GuestFileError`, and :class:`UsageError` for another
+        guest."""
         image = self._load(path)
         if identity(image) != identity(self.image):
             raise UsageError(f"{path} is not the guest of the snapshot {self.path}")
         self.image = image
 
     def place_in(self, log: InputLog) -> int:
-        """Where in a recorded run the snapshot is: how many deliveries come before it. Raises :class:`FileError` for a
-        recording of another run."""
+        """Return the place of the snapshot in a recorded run, as the number of deliveries before it. Raises
+        :class:`FileError` for a recording of another run."""
         try:
             journal = self._state.part("journal")
             facts, before = journal.part("facts"), journal.number("next", 1 << 32)
@@ -101,7 +101,7 @@ class Snapshot:
         return before
 
     def restore(self, machine: Machine) -> None:
-        """Make a machine that was built for this snapshot, and started, go on from there. Raises :class:`FileError`;
+        """Make a machine that was built for this snapshot, and started, continue from there. Raises :class:`FileError`;
         the machine is then unusable."""
         with self._reading():
             if self._state.text("layout") != layout_digest(machine.current.arch.state.layout):
@@ -119,7 +119,7 @@ class Snapshot:
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[None]:
-        """A context in which what does not fit is an error of the file, which is closed then."""
+        """Turn a mismatch into an error about the file, and close the file."""
         try:
             yield
         except ValueError as error:
@@ -187,7 +187,7 @@ class Snapshot:
         return found
 
     def find_symbols(self) -> None:
-        """Take the symbols of the guest's file, if it is still where it was, and the same."""
+        """Load the symbols of the guest's file, if it is still in its place and unchanged."""
         path = self.image.path
         # The file of a kernel has no symbols, and takes long to unpack.
         if self.image.kind != "linux" and os.path.isfile(path):  # noqa: PTH113
@@ -204,9 +204,9 @@ class Snapshot:
 def snapshot_of(
     snapshot: str | os.PathLike[str] | Snapshot, guest: object, machine: object, overrides: Mapping[str, object]
 ) -> Snapshot:
-    """An open snapshot, with the symbols of the file ``guest`` if there is one.
+    """Return an open snapshot, with the symbols of the file ``guest`` if there is one.
 
-    Raises :class:`FileError`, and :class:`UsageError` for what would describe another machine.
+    Raises :class:`FileError`, and :class:`UsageError` for arguments that describe another machine.
     """
     given = [name for name, value in overrides.items() if value is not None and name != "semihosting_dir"]
     if machine is not None or given:

@@ -1,4 +1,4 @@
-"""The memory of a guest in a snapshot: all pages that are not zero, in chunks that are unpacked one at a time."""
+"""The memory of a guest in a snapshot: all non-zero pages, in chunks that are unpacked one at a time."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from arm_vcpu_cli.vm.snapshot_plain import packed, unpacked
 
 INDEX: Final = "pages"
 MEMORY: Final = "memory"
-"""The names of the parts: which pages there are, and what is in them."""
+"""The names of the parts: the list of pages, and their contents."""
 CHUNK: Final = 4 * MIB
-"""Bytes that are packed together."""
+"""Bytes packed together."""
 _BLOCK: Final = 8192
-"""Pages that are looked for together."""
+"""Pages searched together."""
 _ENTRY: Final = 8
 """Bytes of an entry of the page map."""
 _MOST_INDEX: Final = 32 * MIB
 _NO_PAGE: Final = bytes(PAGE_SIZE)
 _PAGEMAP: Final = "/proc/self/pagemap"
 _USED: Final = 62
-"""In an entry of the page map, bit 63 says that the page is in memory, and bit 62 that it is swapped out (Linux,
+"""In an entry of the page map, bit 63 means that the page is in memory, and bit 62 that it is swapped out (Linux,
 Documentation/admin-guide/mm/pagemap.rst)."""
 
 Run = tuple[int, int]
-"""The number of the first page in its region, and how many pages there are."""
+"""The number of the first page in its region, and the number of pages."""
 
 
 def write_pages(machine: Machine, writer: SnapshotWriter) -> int:
-    """Add the memory of a machine to a snapshot; returns the number of its pages."""
+    """Add the memory of a machine to a snapshot; return the number of its pages."""
     index: list[dict[str, Any]] = []
     views: list[memoryview] = []
     for backed in machine.ram.regions:
@@ -71,7 +71,7 @@ def read_pages(file: SnapshotFile, machine: Machine) -> None:
 
 
 def _wanted(file: SnapshotFile, machine: Machine) -> list[memoryview]:
-    """Where the pages of a snapshot go, in its order. Raises ValueError."""
+    """Return the places for the pages of a snapshot, in its order. Raises ValueError."""
     parts = file.named(INDEX)
     if len(parts) != 1:
         raise ValueError(f"it has {len(parts)} lists of pages, expected one")
@@ -104,7 +104,7 @@ def _views(memory: memoryview, runs: Iterable[Run]) -> list[memoryview]:
 
 
 def memory_of_host() -> int:
-    """How many bytes of memory this host has."""
+    """Return the size of this host's memory in bytes."""
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
@@ -116,7 +116,7 @@ class _Stream:
         self._rest: memoryview | None = None
 
     def take(self, most: int) -> list[memoryview]:
-        """The next ``most`` bytes, or what is left."""
+        """Return the next ``most`` bytes, or what is left."""
         taken: list[memoryview] = []
         while most:
             view = next(self._views, None) if self._rest is None else self._rest
@@ -147,16 +147,16 @@ def _runs(pages: Iterable[int]) -> Iterator[Run]:
 
 
 def _not_zero(memory: memoryview, address: int) -> Iterator[int]:
-    """The numbers of the pages of a memory, at ``address`` of this process, that are not zero."""
+    """Yield the numbers of the non-zero pages of a memory, at ``address`` of this process."""
     for page in _touched(len(memory) // PAGE_SIZE, address):
         if memory[page * PAGE_SIZE : (page + 1) * PAGE_SIZE].tobytes() != _NO_PAGE:
             yield page
 
 
 def _touched(count: int, address: int) -> Iterator[int]:
-    """The numbers of the pages that this process has ever touched; of all pages where the host does not tell.
+    """Yield the numbers of the pages that this process has ever touched; of all pages if the host does not report them.
 
-    Looking at an untouched page would make the host touch it, and most memory of a guest is never used.
+    Reading an untouched page would make the host allocate it, and most memory of a guest is never used.
     """
     try:
         fd = os.open(_PAGEMAP if mmap.PAGESIZE == PAGE_SIZE else "", os.O_RDONLY | os.O_CLOEXEC)

@@ -1,4 +1,4 @@
-"""Plain data as bytes and back: JSON, in which bytes stand as ``{"$bytes": "<base64>"}``."""
+"""Converts plain data to bytes and back: JSON, in which bytes are ``{"$bytes": "<base64>"}``."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Any, Final
 
 _BYTES: Final = "$bytes"
 _MOST_CONTAINERS: Final = 1 << 20
-"""Objects and arrays: each takes far more memory than the text of an empty one."""
+"""The most objects and arrays: each takes far more memory than the text of an empty one."""
 
 
 def packed(data: object) -> bytes:
-    """Plain data (:mod:`arm_vcpu_cli.vm.snapshot` says what that is) as JSON; the same data are the same bytes."""
+    """Return plain data (as defined in :mod:`arm_vcpu_cli.vm.snapshot`) as JSON; equal data gives equal bytes."""
     return json.dumps(_without_bytes(data), separators=(",", ":"), sort_keys=True, allow_nan=False).encode("ascii")
 
 
 def unpacked(text: bytes) -> object:
-    """What :func:`packed` was given. Raises ValueError for anything else."""
+    """Return the argument of :func:`packed`. Raises ValueError for anything else."""
     if text.count(b"{") + text.count(b"[") > _MOST_CONTAINERS:
         raise ValueError("it has too many parts")
     try:

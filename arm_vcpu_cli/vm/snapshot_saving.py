@@ -1,4 +1,4 @@
-"""Writes a machine to a snapshot file, with all that is needed to go on from there in another process."""
+"""Writes a machine to a snapshot file, with everything needed to continue in another process."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from arm_vcpu_cli.vm.snapshot_pages import write_pages
 from arm_vcpu_cli.vm.snapshot_plain import packed
 
 FORM: Final = 1
-"""The version of what the parts "machine" and "state" hold, beside the versions of the states of parts."""
+"""The version of the contents of the parts "machine" and "state", besides the versions of the states of parts."""
 NO_FACTS: Final[Mapping[str, str]] = MappingProxyType({})
 MACHINE, STATE, SEGMENT = "machine", "state", "segment"
 """Names of parts."""
@@ -43,13 +43,13 @@ def write_snapshot(
     note: str = "",
     facts: Mapping[str, str] = NO_FACTS,
 ) -> str:
-    """Write a machine that has been started, with its guest stopped, to a file, which is complete under its name or not
-    there at all. The digest of the snapshot.
+    """Write a machine that has been started, with its guest stopped, to a file, which appears only when it is complete.
+    Returns the digest of the snapshot.
 
-    ``run`` has its watchers, None if it has never run. ``compress`` is for Zstandard, which is used if it is installed
-    unless the caller has a wish. ``note`` is for people. ``facts`` are those of the recording of the run, if it is
-    recorded or replayed. Raises :class:`UsageError` for a machine that cannot be saved,
-    :class:`FileError` or :class:`OutputError` where the file cannot be written.
+    ``run`` has its watchers, None if it has never run. ``compress`` selects Zstandard, by default if it is installed.
+    ``note`` is for people. ``facts`` are those of the recording of the run, if it is recorded or replayed. Raises
+    :class:`UsageError` for a machine that cannot be saved, :class:`FileError` or :class:`OutputError` if the file
+    cannot be written.
     """
     described, state = _machine(machine), _state(machine, run, facts)
     packs = find_spec("zstandard") is not None if compress is None else compress
@@ -70,15 +70,15 @@ def write_snapshot(
 
 
 def layout_digest(layout: StateLayout) -> str:
-    """What tells apart two builds of the engine that keep the registers at other places."""
-    # Where P0 is tells apart nothing that V0 does not, and older snapshots do not say it.
+    """Return a digest that differs between builds of the engine that keep the registers at different places."""
+    # The place of P0 adds nothing to that of V0, and older snapshots do not have it.
     places = [getattr(layout, name) for name in layout.__match_args__ if name not in ("sysregs", "p0")]
     places += sorted((repr(register), offset) for register, offset in layout.sysregs.items())
     return hashlib.sha256(repr(places).encode()).hexdigest()
 
 
 def deliveries_digest(deliveries: Iterable[tuple[int, bytes]]) -> str:
-    """What identifies the input of a run up to some point."""
+    """Return a digest of the input of a run up to some point."""
     return hashlib.sha256(packed([[tick, data] for tick, data in deliveries])).hexdigest()
 
 
@@ -97,7 +97,7 @@ def _state(machine: Machine, run: GuestRun | None, facts: Mapping[str, str]) -> 
 
 
 def _journal(machine: Machine, facts: Mapping[str, str]) -> dict[str, Any]:
-    """The place in the recording of the run; without facts there is none."""
+    """Return the place in the recording of the run; empty without facts."""
     delivered = machine.input.delivered
     if not facts or delivered is None:
         return {"facts": {}, "next": 0, "digest": ""}
@@ -119,7 +119,7 @@ def _machine(machine: Machine) -> dict[str, Any]:
 
 
 def _image(image: GuestImage) -> dict[str, Any]:
-    """The guest's image but for its data, which nobody asks for of a Linux kernel that is running."""
+    """Return the guest's image without its data, which is not needed for a Linux kernel that is running."""
     return {
         **identity(image),
         "path": str(image.path),
@@ -133,7 +133,7 @@ def _image(image: GuestImage) -> dict[str, Any]:
 
 
 def _facts(machine: Machine, pages: int, note: str) -> dict[str, object]:
-    """What a reader checks first, or shows to people."""
+    """Return the facts that a reader checks first, or shows to people."""
     return {
         "tool": VERSION,
         "engine": engine_version(),

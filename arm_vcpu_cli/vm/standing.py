@@ -18,7 +18,7 @@ from arm_vcpu_cli.vm.watch.loops import Loop, find_loops
 _MOST_GROUPS: Final = 4
 _MOST_RANGES: Final = 4
 _RANGE: Final = 3
-"""The least number of consecutive CPU numbers written as a range."""
+"""The minimum number of consecutive CPU numbers written as a range."""
 
 
 class Doing(Enum):

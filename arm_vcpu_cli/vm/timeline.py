@@ -22,7 +22,7 @@ from arm_vcpu_cli.saved import Saved
 NEVER: Final = 1 << 72
 """A time later than any run reaches by waiting and executing, see :data:`_LAST_ALARM`."""
 _LAST_ALARM: Final = 1 << 68
-"""Nanoseconds. A device alarm at this time or later never fires, because a guest could wait for ever; the machine's own
+"""Nanoseconds. A device alarm at this time or later never fires, because a guest could wait forever; the machine's own
 alarms continue for longer than any run lasts."""
 _LONGEST_SLICE: Final = 10_000_000
 """Nanoseconds between the host clock's measurements of the guest's speed."""
@@ -190,7 +190,7 @@ class Timeline(ABC):
         return alarm
 
     def lift(self, alarm: TimelineAlarm) -> None:
-        """Take such an alarm away."""
+        """Remove such an alarm."""
         self._own[LIMITS] = [each for each in self._own[LIMITS] if each is not alarm]
         self._near = self._alarms_near(self._cpu)
         self.rearm()
@@ -298,7 +298,7 @@ class InstructionClock(Timeline):
         self._core.set_budget(min(max(earliest - self.now(), 0), UNLIMITED))
 
     def skip_to(self, nanoseconds: int) -> None:
-        """Add what is missing to this time. Time never goes back."""
+        """Advance to this time. Time never goes back."""
         self._skipped += max(nanoseconds - self.now(), 0)
         self._core.set_counter_offset(self._skipped)
 
@@ -351,7 +351,7 @@ class HostClock(Timeline):
         return self._monotonic() - self._start
 
     def rearm(self) -> None:
-        """Set a budget. In instructions it is an estimate: the core is stopped early, and again if need be."""
+        """Set a budget. In instructions it is an estimate: the core is stopped early, and again if necessary."""
         earliest = min(self._earliest(), self._limit)
         if earliest == NEVER:
             self._core.set_budget(UNLIMITED)

@@ -1,1 +1,1 @@
-"""The parts of the HTML report that are no Python."""
+"""The parts of the HTML report that are not Python."""

@@ -94,7 +94,7 @@ class Faults:
 
     @property
     def limit(self) -> int | None:
-        """Return the number of the instruction at which the next fault is due; None if none waits for one."""
+        """The number of the instruction at which the next fault is due; None if none waits for one."""
         return min((number for _, number in self._instructions()), default=None)
 
     def at_limit(self, executed: int | None = None) -> None:

@@ -37,7 +37,7 @@ class SemihostingPort:
         self._make = make
 
     def calls_of(self, core: CpuCore, host: MachineHost, cpu: StoppedCpu) -> Call:
-        """The function that carries out the calls of a vCPU on ``core``."""
+        """Return the function that executes the calls of a vCPU on ``core``."""
 
         def call(operation: int, parameter: int) -> int | SystemDown:
             view = import_module(_VIEW).GuestView(core, host, cpu)

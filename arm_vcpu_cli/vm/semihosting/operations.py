@@ -43,7 +43,7 @@ OPERATIONS: Final[Mapping[int, str]] = MappingProxyType({int(each): each.name fo
 APPLICATION_EXIT: Final = 0x20026
 """ADP_Stopped_ApplicationExit: the subcode is the status. Any other reason counts as status 1."""
 FEATURES: Final = b"SHFB\x03"
-"""The file ":semihosting-features": its magic number, and SYS_EXIT_EXTENDED and a stderr of its own as features."""
+"""The file ":semihosting-features": its magic number, and the features SYS_EXIT_EXTENDED and a separate stderr."""
 
 
 class Errno(IntEnum):

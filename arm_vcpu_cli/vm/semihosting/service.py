@@ -77,7 +77,7 @@ class Service:
         }
 
     def call(self, guest: GuestView, number: int, parameter: int) -> int | SystemDown:
-        """Carry out one operation; return the value for x0, or the end of the guest."""
+        """Execute one operation; return the value for x0, or the end of the guest."""
         operation = self._operations.get(number, self._refuse)
         try:
             return operation(guest, parameter)
@@ -201,8 +201,8 @@ class Service:
         return 0
 
     def _read_character(self, _guest: GuestView, _parameter: int) -> int:
-        """The next byte of the console's input. No value can signal its end: a guest that reads after the end waits for
-        ever."""
+        """Return the next byte of the console's input. No value can signal its end: a guest that reads after the end
+        waits forever."""
         data = self._around.lines.read(1)
         if not data:
             raise InputEndedError("the guest waits for input, and the input has ended")
@@ -251,7 +251,7 @@ class Service:
         return 0
 
     def _heap(self, guest: GuestView, parameter: int) -> int:
-        """Heap and stack share the memory that is free, one from each end, as with QEMU."""
+        """Give heap and stack the free memory to share, one from each end, as with QEMU."""
         (address,) = _block(guest, parameter, 1)
         first, end = self._around.free()
         if not guest.write_words(address, first, end, end, first):

@@ -14,13 +14,13 @@ _NANOSECONDS: Final = 1_000_000_000
 
 
 def end_in_time(machine: Machine) -> None:
-    """Have the run end when ``limits.guest_timeout`` seconds of guest time have passed from now on."""
+    """End the run when ``limits.guest_timeout`` seconds of guest time have passed from now on."""
     _limit(machine, machine.description.limits.guest_timeout)
 
 
 @contextmanager
 def limited(machine: Machine, seconds: float) -> Iterator[None]:
-    """A context in which the guest of a started machine is stopped once so many seconds of guest time have passed."""
+    """Stop the guest of a started machine once ``seconds`` of guest time have passed inside the context."""
     lift = _limit(machine, seconds)
     try:
         yield
@@ -29,7 +29,7 @@ def limited(machine: Machine, seconds: float) -> Iterator[None]:
 
 
 def _limit(machine: Machine, seconds: float) -> partial[None]:
-    """Set a limit from now on; return what takes it away."""
+    """Set a limit from now on; return the function that removes it."""
     alarm = machine.timeline.limit(partial(_end, machine, seconds))
     alarm.set_at(machine.timeline.now() + round(seconds * _NANOSECONDS))
     return partial(machine.timeline.lift, alarm)

@@ -2,8 +2,8 @@
 
 One of the machine's own alarms checks the guest periodically. A guest that has not exited to the hypervisor, and that
 nothing can interrupt any more, is followed from block to block. If its registers return to earlier values, and all code
-executed in between only computes, they will return to them for ever: there is one CPU, no device writes to memory, and
-a load from a device would be an exit.
+executed in between only computes, they will return to them forever: there is one CPU, no device writes to memory, and a
+load from a device would be an exit.
 
 Following a guest does not change its execution or its virtual times: it only stops more often.
 

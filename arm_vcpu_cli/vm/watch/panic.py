@@ -24,7 +24,7 @@ class PanicWatch:
     """Looks for a panic in the lines of the guest's console (``panic()`` of the Linux kernel, kernel/panic.c).
 
     The kernel first prints a line with "Kernel panic - not syncing: " and the reason. Unless it reboots, it then prints
-    "---[ end Kernel panic - not syncing: ... ]---" and loops for ever: ``stop`` is called at that point. Neither line
+    "---[ end Kernel panic - not syncing: ... ]---" and loops forever: ``stop`` is called at that point. Neither line
     alone has an effect; a program that prints both is indistinguishable from a panic.
     """
 
@@ -82,7 +82,7 @@ class PanicWatch:
             del rest[:-_LONGEST]
 
     def see_unprinted(self, text: str) -> None:
-        """Process a message that the guest's kernel has in its memory, and has not printed."""
+        """Process a message in the memory of the guest's kernel that it has not printed."""
         for line in text.splitlines():
             self._see_line(line.encode())
 

@@ -1,8 +1,8 @@
-"""A Linux kernel that panics before it has a console: its log buffer says so, and nothing else does.
+"""Detects a Linux kernel that panics before it has a console, which only its log buffer shows.
 
-Such a kernel counts time for ever in a loop that is never the same, and may even handle timer interrupts. So a kernel
-that has printed nothing is looked at now and then: when it causes no exits, and at ever longer intervals. Only the last
-message of a panic counts, after which a kernel never goes on. The first output ends the watch.
+Such a kernel counts time forever in a loop that is never the same, and may even handle timer interrupts. So a kernel
+that has printed nothing is checked periodically: when it causes no exits, and at ever longer intervals. Only the last
+message of a panic counts, after which a kernel never continues. The first output ends the watch.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from arm_vcpu_cli.vm.watch.panic import PanicWatch
 _MESSAGES: Final = "arm_vcpu_cli.vm.kernel_messages"
 """Loaded only if a kernel stays silent."""
 _SHORTEST: Final = 100_000_000
-"""Nanoseconds of guest time between two checks, at least."""
+"""The minimum nanoseconds of guest time between two checks."""
 _GROWTH: Final = 4
-"""The interval grows with the time so far, by one part of so many."""
+"""The interval grows by this fraction of the time so far (1/4)."""
 _PATIENCE: Final = 1_000_000_000
-"""Nanoseconds until the first look at the log of a kernel that causes exits; each later one takes twice as long."""
+"""Nanoseconds until the first check of the log of a kernel that causes exits; the interval doubles with each check."""
 _MOST: Final = 64
-"""Messages from a panic to its end, at most: a backtrace and the registers."""
+"""The most messages from a panic to its end: a backtrace and the registers."""
 
 
 class SilentKernel:
