@@ -1,9 +1,13 @@
-"""Corrects the signing of non-canonical pointers, which the engine gets wrong on ``max``.
+"""Corrects what the engine gets wrong about pointer authentication on ``max``: the signing of non-canonical pointers,
+and the modifier of authenticated loads.
 
 PACIA and its siblings corrupt the code of a pointer whose extension bits are neither all zeros nor all ones, so that
 authentication fails later: bit 62 of the result is inverted, or bit 54 if the top byte is ignored (DDI 0487, J1.1.3,
 AddPAC(); no FEAT_PAuth2). The engine inverts the bit above that one, which is lost if the top byte is ignored, and
 otherwise yields an address in the other half. The stubs invert the right one.
+
+LDRAA and LDRAB authenticate with a modifier of zero (C6.2, LDRAA), but the translator passes SP. It calls the functions
+of AUTDA and AUTDB for them, the only calls whose result is no register of the guest: those are given zero.
 """
 
 from __future__ import annotations
@@ -29,6 +33,12 @@ _SIGN: Final = {
     )
 }
 """Whether the function signs addresses of data, and the bit of SCTLR_EL1 that enables it."""
+_AUTHENTICATE: Final = "helper_autda_aarch64", "helper_autdb_aarch64"
+_WITH_ZERO: Final = bytes.fromhex(
+    "31d2"  # xor edx, edx
+    "ff2500000000"  # jmp [rip + original]
+)
+"""(state, pointer, modifier) -> pointer. It is followed by the original function."""
 _FUNCTIONS: Final = "arm_stage1_mmu_idx_aarch64", "aa64_va_parameters_aarch64"
 """(state) returns the index of the translation regime; (state, address, index, whether data) returns the parameters of
 an address: TxSZ in bits 7 to 0, in bit 9 whether the top byte is ignored."""
@@ -100,8 +110,8 @@ _REST: Final = bytes.fromhex(
 
 @cache
 def sign_as_specified() -> bool:
-    """Make the engines of this process sign as specified from now on; return whether that is possible. Supports known
-    builds only."""
+    """Make the engines of this process sign and load as specified from now on; return whether that is possible.
+    Supports known builds only."""
     if known_build() is None:
         return False
     functions = [function for function in map(library_function, _FUNCTIONS) if function is not None]
@@ -113,4 +123,8 @@ def sign_as_specified() -> bool:
         name: _BEFORE_DATA + data.to_bytes(4, "little") + _BEFORE_ENABLED + enabled.to_bytes(4, "little") + _REST
         for name, (data, enabled) in _SIGN.items()
     }
-    return replace_helpers(stubs, *functions, *offsets) is not None
+    loads = dict.fromkeys(_AUTHENTICATE, _WITH_ZERO)
+    return (
+        replace_helpers(stubs, *functions, *offsets) is not None
+        and replace_helpers(loads, only_temporaries=True) is not None
+    )

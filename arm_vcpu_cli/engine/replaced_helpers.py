@@ -59,12 +59,22 @@ function, the address of the table (pairs of a function and its replacement, up 
 translator's functions of (translator, kind) that emits an operation, and of (translator, operation) that removes it. An
 operation begins with its kind, a link to the next one, and the address of the link of the one before; its arguments
 follow."""
+_ONLY_TEMPORARIES: Final = bytes.fromhex(
+    "4885d2"  # test rdx, rdx
+    "7423"  # je pass
+    "f6420420"  # test byte [rdx + 4], 32
+    "751d"  # jne pass
+    "0f1f440000"  # nop
+)
+"""Precedes :data:`_CALL_STUB`, whose jump to the original function is at ``pass``. Bit 5 of that byte of a variable is
+set if it outlives the translated block, as registers of the guest do."""
 
 
-def replace_helpers(stubs: Mapping[str, bytes], *words: int) -> Interposition | None:
+def replace_helpers(stubs: Mapping[str, bytes], *words: int, only_temporaries: bool = False) -> Interposition | None:
     """Replace functions by stubs in all code translated from now on; return None if that is impossible.
 
-    Each stub is followed, at the next multiple of 8, by the address of the function and ``words``.
+    Each stub is followed, at the next multiple of 8, by the address of the function and ``words``. With
+    ``only_temporaries``, calls whose result goes into a register of the guest are left alone.
     """
     emit, remove = library_function(_EMIT), library_function(_REMOVE)
     functions = [library_function(name) for name in stubs]
@@ -81,4 +91,5 @@ def replace_helpers(stubs: Mapping[str, bytes], *words: int) -> Interposition | 
     table = (ctypes.c_uint64 * (len(pairs) + 1))(*pairs, 0)
     # The library still reads it while the interpreter destroys its objects.
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(table))
-    return interpose({_CALL: _CALL_STUB}, (ctypes.addressof(table), emit, remove), again=True)
+    stub = _ONLY_TEMPORARIES + _CALL_STUB if only_temporaries else _CALL_STUB
+    return interpose({_CALL: stub}, (ctypes.addressof(table), emit, remove), again=True)

@@ -68,6 +68,26 @@ def test_qemu_signs_pointers_in_the_same_way() -> None:
     assert armvcpu("run", "--cpu", "max", GUESTS / "signing.elf").out == on_qemu(GUESTS / "signing.elf", "max")
 
 
+LOADED: Final = [
+    "1111111111111111 0000800000000000",
+    "2222222222222222 0000000000000008",
+    "0000000000000000 0000800000000000",
+    "1111111111111111 0000800000000000",
+    "2222222222222222 0000800000000000",
+    "3333333333333333 0000800000000000",
+    *["0000000000000000 0000800000000000"] * 2,
+    *["0000000000000000 0000000000000000"] * 4,
+    "1111111111111111 0000800000000000",
+]
+"""A pointer signed with SP as the modifier faults, as one signed with the other key does."""
+
+
+def test_authenticated_loads_take_zero_as_the_modifier() -> None:
+    finished = armvcpu("run", "--cpu", "max", GUESTS / "authenticated.elf")
+    assert [line.strip() for line in finished.out.decode().splitlines()] == LOADED
+    assert finished.out == on_qemu(GUESTS / "authenticated.elf", "max")
+
+
 def is_address(pointer: int, tcr: int) -> bool:
     upper = pointer >> 55 & 1
     ignored = 8 if tcr >> (37 + upper) & 1 else 0
