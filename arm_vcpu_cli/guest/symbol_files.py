@@ -1,13 +1,14 @@
 """Symbols from a separate file: a kernel's ``vmlinux``, ``System.map`` or ``/proc/kallsyms``.
 
-An Image has none. The lists have nm(1)'s format: address, perhaps size (``nm -S``), type and name, and for a loaded
-module its name.
+An Image has none. The lists have one of the forms that nm(1) prints: address, perhaps size (``nm -S``), type and name,
+which may be demangled (``nm -C``), and for a loaded module its name.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from importlib import import_module
 from io import BytesIO
 from pathlib import Path
 from types import MappingProxyType
@@ -19,10 +20,26 @@ from arm_vcpu_cli.guest.files import read_file
 from arm_vcpu_cli.guest.symbol import Symbol
 from arm_vcpu_cli.guest.symbols import SymbolTable
 
-_NAME: Final = rb"([!-~]{1,4096})(?:[ \t]{1,256}\[[!-~]{1,256}\])?[ \t]{0,256}\r?\n?"
-_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,16}) (?:([0-9A-Fa-f]{16}) )?([A-Za-z?-]) " + _NAME)
-_UNDEFINED: Final = re.compile(rb" {1,64}[UwvN] " + _NAME)
-"""nm(1)'s line for an undefined symbol: without an address."""
+_REST: Final = rb"([!-~][ -~\t]{0,8191})\r?\n?"
+_LINE: Final = re.compile(
+    rb"(?:[!-9;-~]{1,4096}:)?(?:0[xX])?([0-9A-Fa-f]{1,16}) (?:([0-9A-Fa-f]{16}) )?([A-Za-z?-]) " + _REST
+)
+"""The file in front is that of ``nm -A``."""
+_PORTABLE: Final = re.compile(
+    rb"([!-~]{1,4096}) ([A-Za-z?-]) ([0-9A-Fa-f]{1,16})(?: ([0-9A-Fa-f]{1,16}))?[ \t]{0,256}\r?\n?"
+)
+"""``nm -P``."""
+_NUMBER: Final = re.compile(rb"[0-9A-Fa-f]{1,17}")
+_LEAST_DIGITS: Final = 8
+"""Of an address; a name that looks like a number has fewer (``add``)."""
+_UNDEFINED: Final = re.compile(rb"(?:[!-9;-~]{1,4096}:)? {1,64}[UwvN] " + _REST)
+"""As nm(1) prints what a file uses and another one has: without an address."""
+_PORTABLE_UNDEFINED: Final = re.compile(rb"[!-~]{1,4096} [UwvN][ \t]{0,256}\r?\n?")
+_MODULE: Final = re.compile(rb"\s\[[!-~]{1,256}\]$")
+_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+_PLACEHOLDER: Final = (1 << 64) - 1
+"""The address in the file that Debian puts in the place of a System.map; behind it is a sentence."""
+_FOREIGN_FILES: Final = "arm_vcpu_cli.guest.foreign_files"
 _MAX_LINE: Final = 8192
 """Bytes of a line that are read; valid lines are shorter."""
 _MAX_SYMBOLS: Final = 1 << 20
@@ -61,17 +78,41 @@ def _listed(path: Path, data: bytes) -> list[Symbol]:
     # bytes are shared rather than copied.
     lines = BytesIO(data)
     for number, line in enumerate(iter(lambda: lines.readline(_MAX_LINE), b""), 1):
-        match = _LINE.fullmatch(line)
-        if match is None and _UNDEFINED.fullmatch(line) is not None:
-            offset += len(line)
-            continue
-        if match is None:
-            message = f"line {number}: expected an address, a type and a name, as a System.map has them"
+        if number == 1:
+            line = line.removeprefix(_BYTE_ORDER_MARK)
+        symbol = _symbol(line)
+        if symbol is None and not _is_undefined(line):
+            foreign = import_module(_FOREIGN_FILES).foreign_kind(data) if number == 1 else None
+            if foreign is not None:
+                raise GuestFileError(path, f"{foreign[0]}, expected a vmlinux or a System.map: {foreign[1]}", offset=0)
+            message = f"line {number}: expected an address, a type and a name, as a System.map and nm have them"
             raise GuestFileError(path, message, offset=offset)
         if len(symbols) == _MAX_SYMBOLS:
             raise GuestFileError(path, f"more than {_MAX_SYMBOLS} symbols", offset=offset)
-        address, size, kind, name = int(match[1], 16), int(match[2] or b"0", 16), match[3].decode(), match[4].decode()
-        rank, is_place = _RANKS.get(kind, _OTHER_RANK), bool(address) and kind not in _ABSOLUTE
-        symbols.append(Symbol(name, address, size, rank=rank, is_place=is_place))
-        offset += len(line)
+        if symbol is not None:
+            symbols.append(symbol)
+        offset = lines.tell()
     return symbols
+
+
+def _is_undefined(line: bytes) -> bool:
+    return bool(_UNDEFINED.fullmatch(line) or _PORTABLE_UNDEFINED.fullmatch(line))
+
+
+def _symbol(line: bytes) -> Symbol | None:
+    """The symbol of a line; None if it has another form."""
+    match = _LINE.fullmatch(line)
+    portable = _PORTABLE.fullmatch(line) if match is None or len(match[1]) < _LEAST_DIGITS else None
+    if portable is not None and (_NUMBER.fullmatch(portable[1]) is None or len(portable[3]) >= _LEAST_DIGITS):
+        address, size, kind = int(portable[3], 16), int(portable[4] or b"0", 16), portable[2].decode()
+        name = portable[1].decode()
+    elif match is not None:
+        address, size, kind = int(match[1], 16), int(match[2] or b"0", 16), match[3].decode()
+        # Behind a tab stands the module (kallsyms), or the source line (nm -l). A name has spaces if it is demangled.
+        name = _MODULE.sub(b"", match[4].partition(b"\t")[0]).strip().decode()
+        if address == _PLACEHOLDER and " " in name:
+            return None
+    else:
+        return None
+    rank, is_place = _RANKS.get(kind, _OTHER_RANK), bool(address) and kind not in _ABSOLUTE
+    return Symbol(name, address, size, rank=rank, is_place=is_place)

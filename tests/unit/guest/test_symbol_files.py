@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,34 @@ def test_what_nm_prints_of_a_program_may_have_sizes(tmp_path: Path) -> None:
     table = loaded(tmp_path, text)
     assert (table.format(0x4008_0004), table.format(0x4008_0008)) == ("f+0x4", "")
     assert table.lookup("t") == 0x4008_0030
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        (b"0000000040080000 T ns::f(int, char const*)\n", "ns::f(int, char const*)"),
+        (b"0000000040080000 T operator new[](unsigned long)\n", "operator new[](unsigned long)"),
+        (
+            b"0000000040080000 T <E as core::fmt::Debug>::fmt\n",
+            "<E as core::fmt::Debug>::fmt",
+        ),
+        (b"0000000040080000 T f\t/src/main.c:12\n", "f"),
+        (b"guest.elf:0000000040080000 T f\n", "f"),
+        (b"0x40080000 T f\n", "f"),
+        (b"\xef\xbb\xbf0000000040080000 T f\n", "f"),
+        (b"memcpy U         \nf T 40080000 10\n", "f"),
+        (b"add T 40080000         \n", "add"),
+        (b"guest.elf:                 U g\n0000000040080000 T f \r\n", "f"),
+        (b"0000000040080000 t probe [virtio]\n", "probe"),
+    ],
+)
+def test_other_forms_of_what_nm_prints(tmp_path: Path, line: bytes, name: str) -> None:
+    assert loaded(tmp_path, line).format(0x4008_0000) == name
+
+
+def test_a_file_that_must_be_unpacked_first_is_named(tmp_path: Path) -> None:
+    with pytest.raises(GuestFileError, match=r"a gzip file, expected a vmlinux or a System\.map: unpack it first"):
+        loaded(tmp_path, gzip.compress(b"0000000040080000 T f\n"))
 
 
 def test_a_list_without_addresses_says_who_hid_them(tmp_path: Path) -> None:
