@@ -20,7 +20,7 @@ from arm_vcpu_cli.guest.files import read_file
 from arm_vcpu_cli.guest.symbol import Symbol
 from arm_vcpu_cli.guest.symbols import SymbolTable
 
-_REST: Final = rb"([!-~][ -~\t]{0,8191})\r?\n?"
+_REST: Final = rb"([!-~][ -~\t]{0,4096})\r?\n?"
 _LINE: Final = re.compile(
     rb"(?:[!-9;-~]{1,4096}:)?(?:0[xX])?([0-9A-Fa-f]{1,16}) (?:([0-9A-Fa-f]{16}) )?([A-Za-z?-]) " + _REST
 )
