@@ -12,6 +12,7 @@ from arm_vcpu_cli.record import Record
 _HEADER: Final = struct.Struct(">10I")  # 5.2
 _PAIR: Final = struct.Struct(">QQ")
 _WORD: Final = struct.Struct(">I")
+_SOURCE: Final = b"/dts-v1/"
 _BEGIN_NODE: Final = 1  # 5.4.1
 _END_NODE: Final = 2
 _PROPERTY: Final = 3
@@ -42,13 +43,18 @@ def read_device_tree(blob: bytes, fail: Fail) -> DeviceTree:
     magic, total, structure, strings, reservations, version, compatible, boot_cpu, strings_size, structure_size = (
         _HEADER.unpack_from(blob)
     )
+    if blob.lstrip().startswith(_SOURCE):
+        raise fail("the source of a device tree, expected a blob: compile it first (dtc -O dtb)", 0)
     if magic != MAGIC:
         raise fail(f"expected the magic number {MAGIC:#x} of a device tree, found {magic:#x}", 0)
     if total > len(blob):
         raise fail(f"the device tree has {total:#x} bytes by its header, but the file has {len(blob):#x}", 4)
-    if compatible > LAST_COMPATIBLE_VERSION + 1 or version < LAST_COMPATIBLE_VERSION + 1:
+    if compatible > LAST_COMPATIBLE_VERSION + 1 or version < LAST_COMPATIBLE_VERSION:
         expected = LAST_COMPATIBLE_VERSION + 1
         raise fail(f"expected version {expected} of the format, found {version} (compatible with {compatible})", 20)
+    if version == LAST_COMPATIBLE_VERSION:
+        # Its header ends before the size of the structure block, which has an end of its own.
+        structure_size = max(0, (strings if strings > structure else total) - structure)
     for name, start, size, at in (("structure", structure, structure_size, 8), ("strings", strings, strings_size, 12)):
         if start + size > total:
             raise fail(f"the {name} block, {start:#x} to {start + size:#x}, does not end before {total:#x}", at)

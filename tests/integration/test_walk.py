@@ -68,6 +68,26 @@ def test_an_address_of_a_device_is_said_to_be_trapped_to_it(options: tuple[str, 
     assert walk["trapped_to"] == device
 
 
+@pytest.mark.parametrize(
+    ("address", "device"),
+    [
+        ("0x8010000", "the CPU interface of a GICv2"),
+        ("0x9020000", "fw_cfg"),
+        ("0x3f000000", "the configuration space of PCIe"),
+    ],
+)
+def test_a_device_that_only_the_board_of_qemu_has_is_named(address: str, device: str) -> None:
+    finished = armvcpu("walk", "--ipa", PAGING, address)
+    assert finished.out.decode().endswith(f"QEMU's virt board has {device} there; this machine does not\n")
+    (walk,) = json.loads(armvcpu("walk", "--json", "--ipa", PAGING, address).out)["walks"]
+    assert walk["absent"] == device
+
+
+def test_an_address_that_no_board_has_is_called_nothing_more_than_unmapped() -> None:
+    finished = armvcpu("walk", "--ipa", PAGING, "0x60000000")
+    assert finished.out.decode().endswith("of stage 2 (fault status 0x06)\n")
+
+
 def test_no_device_answers_a_fetch() -> None:
     finished = armvcpu("walk", "--ipa", "--access", "exec", PAGING, "0x9000000")
     assert finished.out.decode().endswith("-> translation fault, level 2, of stage 2 (fault status 0x06)\n")

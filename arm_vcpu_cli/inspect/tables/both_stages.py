@@ -17,6 +17,7 @@ from arm_vcpu_cli.arch.translation.memtype import Access, MemoryType, mair_memor
 from arm_vcpu_cli.arch.translation.stage1walk import half_geometry, select_half
 from arm_vcpu_cli.arch.translation.walk import Walk, WalkStep
 from arm_vcpu_cli.inspect.tables.ipa_map import DEVICE_PREFIX, nearest
+from arm_vcpu_cli.inspect.virt_board import virt_device
 from arm_vcpu_cli.sizes import format_size
 from arm_vcpu_cli.vm.machine import Machine
 
@@ -97,6 +98,8 @@ class Translated:
     shareability: int | None = None
     trapped_to: str = ""
     """The device that an access goes to because stage 2 maps nothing at its IPA, such as ``device.uart0``."""
+    absent: str = ""
+    """The device that QEMU's virt board has at an IPA where this machine has nothing, such as ``fw_cfg``."""
 
     @property
     def ipa(self) -> int | None:
@@ -130,14 +133,13 @@ def translate(machine: Machine, vaddr: int, *, el: int = 1, access: Access | Non
         return Translated(vaddr, el, access, mmu, stage1, None)
     second = memory.walk_ipa(unchecked.output, access)
     if first.output is None:
-        stage2, device = None, ""
+        stage2, device, absent = None, "", ""
     else:
-        stage2, device = (
-            _stage2(machine, unchecked.output, second),
-            _trapped_to(machine, unchecked.output, second, access),
-        )
+        stage2 = _stage2(machine, unchecked.output, second)
+        device = _trapped_to(machine, unchecked.output, second, access)
+        absent = _absent(machine, unchecked.output, second)
     combined = _combine(machine, vaddr, second) if second.attributes is not None else (None, None, None, None)
-    return Translated(vaddr, el, access, mmu, stage1, stage2, *combined, trapped_to=device)
+    return Translated(vaddr, el, access, mmu, stage1, stage2, *combined, trapped_to=device, absent=absent)
 
 
 def translate_ipa(machine: Machine, ipa: int, *, access: Access | None = None) -> Translated:
@@ -145,7 +147,8 @@ def translate_ipa(machine: Machine, ipa: int, *, access: Access | None = None) -
     walk = machine.current.arch.memory().walk_ipa(ipa, access)
     stage2 = _stage2(machine, ipa, walk)
     if walk.attributes is None:
-        return Translated(ipa, 1, access, True, None, stage2, trapped_to=_trapped_to(machine, ipa, walk, access))
+        device, absent = _trapped_to(machine, ipa, walk, access), _absent(machine, ipa, walk)
+        return Translated(ipa, 1, access, True, None, stage2, trapped_to=device, absent=absent)
     may = Permissions(walk.attributes.read, walk.attributes.write, walk.attributes.execute)
     memory = walk.attributes.memory
     shareability = combine_shareability(memory, NON_SHAREABLE, _shareability(walk))
@@ -160,6 +163,14 @@ def _trapped_to(machine: Machine, ipa: int, walk: Walk, access: Access | None) -
     if place is None or not place.base <= ipa < place.end:
         return ""
     return place.name if place.name.startswith(DEVICE_PREFIX) else ""
+
+
+def _absent(machine: Machine, ipa: int, walk: Walk) -> str:
+    place = nearest(machine.description, ipa)
+    if walk.output is not None or (place is not None and place.base <= ipa < place.end):
+        return ""
+    device = virt_device(machine.description, ipa)
+    return "" if device is None else device.name
 
 
 _Combined = tuple[Permissions | None, Permissions | None, MemoryType | None, int | None]

@@ -20,7 +20,10 @@ def translation_lines(translated: Translated) -> Iterator[str]:
     """Each stage with its descriptors, and the result."""
     for stage in (translated.stage1, translated.stage2):
         if stage is not None:
-            yield from _stage_lines(stage, translated.trapped_to if stage.number == _LAST_STAGE else "")
+            is_last = stage.number == _LAST_STAGE
+            yield from _stage_lines(stage, translated.trapped_to if is_last else "")
+            if is_last and translated.absent:
+                yield f"  QEMU's virt board has {translated.absent} there; this machine does not"
     attributes = attributes_text(translated)
     if attributes:
         end = "" if translated.paddr is None else f"PA {translated.paddr:#x}, "
@@ -97,6 +100,8 @@ def translation_object(translated: Translated) -> dict[str, object]:
         found["pa"] = hex(translated.paddr)
     if translated.trapped_to:
         found["trapped_to"] = translated.trapped_to
+    if translated.absent:
+        found["absent"] = translated.absent
     stage = translated.faulting
     if stage is not None:
         found["fault"] = {

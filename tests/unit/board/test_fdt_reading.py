@@ -47,6 +47,13 @@ def test_what_was_written_is_read() -> None:
     assert flatten(tree.root, reserved=tree.reserved, boot_cpu=tree.boot_cpu) == BLOB
 
 
+def test_the_version_before_the_last_has_no_size_of_its_structure() -> None:
+    tree = read_device_tree(
+        BLOB[:20] + struct.pack(">4I", 16, 16, 3, struct.unpack_from(">I", BLOB, 32)[0]) + bytes(4) + BLOB[40:], fail
+    )
+    assert described(tree.root) == described(TREE)
+
+
 def test_names_of_others_are_taken_as_they_are() -> None:
     odd = Node.as_read("", {}, [Node.as_read("a name that is longer than the thirty-one characters", {"é!": b"1"}, [])])
     assert described(read_device_tree(flatten(odd), fail).root) == described(odd)
@@ -62,7 +69,8 @@ def test_names_of_others_are_taken_as_they_are() -> None:
         (changed(8, HEADER + 33), 8, "expected a multiple of 4"),
         (changed(12, 0xFFFF_FFF0), 12, "the strings block"),
         (changed(16, len(BLOB) - 4), len(BLOB) - 4, "has no end"),
-        (changed(20, 16), 20, "expected version 17"),
+        (changed(20, 15), 20, "expected version 17"),
+        (b'\n/dts-v1/;\n\n/ { compatible = "linux,dummy-virt"; };\n', 0, "compile it first (dtc -O dtb)"),
         (changed(36, 8), HEADER + 40, "ends in the middle"),
         (changed(HEADER + 32, 9), HEADER + 32, "expected the root node, found the token 0x9"),
         (changed(HEADER + 32 + 8, 7), HEADER + 32 + 8, "expected the rest of a node, found the token 0x7"),
