@@ -1,4 +1,4 @@
-"""What all tests share: no property test fails because the machine was busy."""
+"""Settings for all tests: no property test fails because the machine is busy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tests of a guest: what it answers, how it ends, its exits, and what it does once it is booted."""
+"""Tests a guest: its answers, its end, its exits, and a booted snapshot of it."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""From a booted Linux to the first output of a command that it is given: CPU time, in seconds."""
+"""Measures the CPU seconds from a booted Linux to the first output of a command typed into it."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What exits and computing cost inside one process: against a hook that does nothing, and a bare engine.
+"""Measures the cost of exits and computing inside one process, against an empty hook and a bare engine.
 
-All times are of the CPU, in seconds.
+All times are CPU seconds.
 """
 
 from __future__ import annotations

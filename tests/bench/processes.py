@@ -1,4 +1,4 @@
-"""Whole processes: the command of this checkout or another, and QEMU, and the CPU time that they take."""
+"""Runs whole processes, the command of this checkout or another and QEMU, and measures their CPU time."""
 
 from __future__ import annotations
 

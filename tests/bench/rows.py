@@ -1,4 +1,4 @@
-"""What the benchmark measures: its rows, each with the ratio that it must not exceed."""
+"""The rows of the benchmark, each with the ratio that it must not exceed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The benchmark: its guests are those that the Makefile builds, and a ratio is only given for the same output."""
+"""The benchmark: its guests are those that the Makefile builds, and ratios require equal output."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Small guests on the real engine: load one, put it into a state, run it, look at what it left.
+"""Small guests on the real engine: load one, set its state, run it, inspect the result.
 
 A guest is an ELF file of ``tests/guests`` whose labels are the pieces of code under test. :meth:`Guest.start` sets
-SPSR_EL1 and ELR_EL1 and runs the ERET at the label ``launch``, so the guest goes to the Exception level under test
-the way a real one does.
+SPSR_EL1 and ELR_EL1 and runs the ERET at the label ``launch``, so the guest enters the Exception level under test like
+a real one.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Translation tables of a guest's own, written from outside: 4 KiB granule, 39-bit addresses, both halves (D8.3)."""
+"""A guest's translation tables, written from outside: 4 KiB granule, 39-bit addresses, both halves (D8.3)."""
 
 from __future__ import annotations
 

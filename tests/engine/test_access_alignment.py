@@ -1,6 +1,6 @@
-"""Accesses to a device that are not aligned, or that more than one page has a part in (B2.5.2, D8.4).
+"""Accesses to a device that are unaligned, or cross pages (B2.5.2, D8.4).
 
-An access that faults leaves all registers as they were. Of a store, what came before has reached the device.
+An access that faults leaves all registers unchanged. The parts of a store before the fault have reached the device.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""An access that is like an earlier one is counted without a record of it: with the same figures."""
+"""An access like an earlier one is counted without a record, with the same results."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Loads and stores that hit a device: every form, completed in place and by the caller of ``run()`` (C6.2, C7.2).
+"""Loads and stores to a device: every form, completed in place and by the caller of ``run()`` (C6.2, C7.2).
 
-The device holds the bytes 0x80 to 0xFF over and over: each access reads something else, and a negative number.
+The device repeats the bytes 0x80 to 0xFF: each access reads a different, negative number.
 """
 
 from __future__ import annotations

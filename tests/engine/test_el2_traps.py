@@ -1,4 +1,4 @@
-"""Traps that a machine asks for only to see them: each exits, and the instruction still does what it should."""
+"""Traps set for observation: each exits, and the instruction still has its effect."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""All system registers and instructions: those that the CPU has work, all others are undefined, at EL1 and at EL0.
+"""System registers and instructions: those of the CPU work, all others are undefined, at EL1 and at EL0.
 
-A part of the encodings that are undefined; ``python -m tests.fuzz.encodings`` executes all of them.
+Covers a part of the undefined encodings; ``python -m tests.fuzz.encodings`` executes all of them.
 """
 
 from __future__ import annotations

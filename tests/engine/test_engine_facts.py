@@ -1,4 +1,4 @@
-"""What the package relies on from the engine, and that an engine of another kind is refused."""
+"""The properties of the engine that the package relies on, and the refusal of other engines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A debugger changes nothing: runs that are stopped and stepped at random are those that are not, to the byte."""
+"""A debugger changes nothing: runs with random stops and steps equal those without, to the byte."""
 
 from __future__ import annotations
 

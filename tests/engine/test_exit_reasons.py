@@ -1,4 +1,4 @@
-"""The reason that a trace shows is the reason that is returned; and the crates' old faults stay away."""
+"""The reason in a trace equals the reason returned; regressions of the crates' bugs."""
 
 from __future__ import annotations
 

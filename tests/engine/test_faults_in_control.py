@@ -1,4 +1,4 @@
-"""Faults at an instruction: exact, whoever controls the execution, and in every snapshot of it."""
+"""Faults at an instruction: exact under every kind of control, and in every snapshot."""
 
 from __future__ import annotations
 

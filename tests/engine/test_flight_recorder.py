@@ -1,4 +1,4 @@
-"""The flight recorder on the real engine: the latest exits are those that an observer was told of, of every kind."""
+"""The flight recorder on the real engine: its exits of every kind equal those reported to an observer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Traps of FP and SIMD on the real engine: where CPACR_EL1 and CPTR_EL2 say so, with the syndrome of the manual."""
+"""Traps of FP and SIMD on the real engine: controlled by CPACR_EL1 and CPTR_EL2, with the specified syndrome."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run that goes back in time, and forward again, is the run that did not: its state, its trace and what it prints."""
+"""A run that goes back in time and forward again equals one that did not: state, trace and output."""
 
 from __future__ import annotations
 

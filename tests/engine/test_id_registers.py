@@ -1,4 +1,4 @@
-"""What a guest is told of its CPU: nothing that the hypervisor keeps to itself or the core cannot do."""
+"""The ID registers of a guest announce nothing that the hypervisor hides or the core cannot do."""
 
 from __future__ import annotations
 

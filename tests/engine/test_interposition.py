@@ -1,4 +1,4 @@
-"""The stubs for the arithmetic of doubles do what the engine's functions do, bit for bit, flags included."""
+"""The stubs for the arithmetic of doubles equal the engine's functions, bit for bit, flags included."""
 
 from __future__ import annotations
 

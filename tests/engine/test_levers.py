@@ -1,4 +1,4 @@
-"""What makes the engine faster changes nothing that a guest can see: the same tests with each lever and without."""
+"""Accelerations of the engine are invisible to a guest: the same tests with and without each lever."""
 
 from __future__ import annotations
 

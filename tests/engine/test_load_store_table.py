@@ -1,6 +1,6 @@
-"""Loads and stores on a device: what the engine executes on memory is executed, or refused by a rule with a name.
+"""Loads and stores to a device: what the engine executes on memory is executed, or refused by a named rule.
 
-A part of what ``python -m tests.fuzz.loads --all`` tries.
+Covers a part of ``python -m tests.fuzz.loads --all``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a debugger sees and changes of a machine that stands still."""
+"""A debugger's view of a stopped machine, and its changes to it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stopping a guest on the real engine: only between two instructions, counted exactly, and without a trace in it."""
+"""Stopping a guest on the real engine: only between two instructions, counted exactly, and without an effect on it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Words that the engine's translator gives up on: undefined instructions, at their own PC, as often as they come."""
+"""Words that the engine's translator gives up on are undefined instructions at their own PC, any number of times."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Accesses that repeat earlier ones are reported without records; all that is reported is as if each had one."""
+"""Accesses that repeat earlier ones are reported without records, but as if each had one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several physical CPUs and several vCPUs on the real engine: moved from one to another, and at work on one memory."""
+"""Several physical CPUs and several vCPUs on the real engine: moved between them, and sharing memory."""
 
 from __future__ import annotations
 

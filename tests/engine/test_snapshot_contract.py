@@ -1,4 +1,4 @@
-"""The contract of saved machines: save, load into a new machine, go on, and nothing differs from a run without that."""
+"""The contract of saved machines: a new machine that loads the state continues exactly like the original."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Watchpoints on a host whose engine has none: the stops are those of an engine that has them, and change nothing."""
+"""Watchpoints on a host whose engine has none: they stop where an engine's watchpoints would, and change nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""System calls that the engine takes to EL1 by itself: as Python takes them, which is the architecture's way."""
+"""System calls that the engine takes to EL1 by itself: the same as those taken by Python."""
 
 from __future__ import annotations
 

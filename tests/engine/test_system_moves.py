@@ -1,4 +1,4 @@
-"""MRS and MSR that the machine executes in the place of the core, on the real engine."""
+"""MRS and MSR that the machine executes in place of the core, on the real engine."""
 
 from __future__ import annotations
 

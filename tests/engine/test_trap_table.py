@@ -1,7 +1,7 @@
 """Each trap that a machine file may set, on each instruction that it covers, on each model.
 
-What a bit covers is that of the manual's pseudocode (DDI 0487, C5 and D24: the accessibility of each register). A
-covered instruction exits with EC 0x18 and the syndrome that names it, and the guest goes on as without the trap; for
+The coverage of a bit is that of the Arm ARM's pseudocode (DDI 0487, C5 and D24: the accessibility of each register). A
+covered instruction exits with EC 0x18 and the syndrome that names it, and the guest continues as without the trap; for
 every other one nothing changes.
 """
 

@@ -1,4 +1,4 @@
-"""Watching code on the real engine: who watches is called before each instruction there, and changes nothing."""
+"""Watching code on the real engine: the callback runs before each instruction there, and changes nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A debugger's watchpoints change nothing: runs that are stopped at accesses are those that are not, to the byte."""
+"""A debugger's watchpoints change nothing: runs stopped at accesses equal those without, to the byte."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Watchpoints on the real engine: they hit before the access, tell neighbours apart, and leave no trace."""
+"""Watchpoints on the real engine: they hit before the access, distinguish neighbours, and have no effect."""
 
 from __future__ import annotations
 

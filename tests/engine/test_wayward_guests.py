@@ -1,4 +1,4 @@
-"""Guests that go wrong end with a report or run into a limit; they neither hang nor crash the hypervisor."""
+"""Guests that go wrong end with a report or at a limit; they neither hang nor crash the hypervisor."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Drivers that look for what brings the product down; longer by hand, bounded in the tests."""
+"""Fuzzing drivers: long runs by hand, short ones in the tests."""

@@ -1,4 +1,4 @@
-"""The command in a forked child of few means: a fiftieth of a second each, and nothing of it stays."""
+"""Runs the command in a forked child with limited resources, in a fiftieth of a second and without residue."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""Every MRS, MSR, system instruction, hint and barrier at EL1 and EL0 against what the CPU has by the manual.
+"""Every MRS, MSR, system instruction, hint and barrier at EL1 and EL0 against the Arm ARM.
 
     python -m tests.fuzz.encodings
     python -m tests.fuzz.encodings --model max --step 16 --seed 3 --traps all
 
-What the manual says is worked out from the ID registers that a guest reads (``arch/identification/sysreg_access.py``).
+The expected result is derived from the ID registers that a guest reads (``arch/identification/sysreg_access.py``).
 Every word is executed once with the controls that let EL0 access registers clear and once with them set, and compared:
-executed, undefined (EC 0), or trapped to EL1 with the syndrome that names it. What reads a register must write Rt.
+executed, undefined (EC 0), or trapped to EL1 with the syndrome that names it. A read must write Rt.
 """
 
 from __future__ import annotations

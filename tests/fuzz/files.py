@@ -1,4 +1,4 @@
-"""Mutated files of every kind that the commands read: one line and a documented status, or what the file says.
+"""Mutated files of every kind that the commands read: one line and a documented status, or the correct result.
 
     python -m tests.fuzz.files --kind elf --count 2000
     python -m tests.fuzz.files --seed 5 --count 300

@@ -1,11 +1,11 @@
-"""Random guests in random machines: a documented status, no traceback, and the same again.
+"""Random guests in random machines: a documented status, no traceback, and equal repetitions.
 
     python -m tests.fuzz.guests --count 1000 --seed 3
     python -m tests.fuzz.guests --seed 3 --only 412 --keep guest.bin
 
-A guest is a page of words close to instructions, with a vector table that mostly steps over what faulted; a machine has
-a model, traps, features of EL2 and memory with or without permissions. Each is run twice, plain and traced: what it
-prints, its status and its exits have to be the same. ``--only`` repeats one and shrinks it by turning words into NOPs.
+A guest is a page of words close to instructions, with a vector table that mostly skips faulting instructions; a machine
+has a model, traps, features of EL2 and memory with or without permissions. Each is run twice, plain and traced: its
+output, its status and its exits must be the same. ``--only`` repeats one and shrinks it by turning words into NOPs.
 """
 
 from __future__ import annotations

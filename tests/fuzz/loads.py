@@ -5,9 +5,9 @@
     python -m tests.fuzz.loads --model max --word 0x0c40a041
 
 A word is executed twice from the same state: where stage 2 maps memory, which is the engine's own execution, and where
-it maps nothing, which is ours. What is undefined there must be undefined here. What we do not carry out must be one of
-``REFUSED``, abort with the fault status that is said there, and change nothing. All values of the fields that decide
-what an instruction is are tried (bits 31 to 21 and 15 to 10); registers, and what else is in a word, are drawn.
+it maps nothing, which is ours. What is undefined there must be undefined here. What we do not execute must be one of
+``REFUSED``, abort with the fault status listed there, and change nothing. All values of the fields that select an
+instruction are tried (bits 31 to 21 and 15 to 10); registers and the rest of the word are random.
 """
 
 from __future__ import annotations

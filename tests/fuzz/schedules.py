@@ -1,9 +1,9 @@
-"""Locks of several CPUs under many schedules: the right ones must be right under each, the broken one is to be caught.
+"""Locks of several CPUs under many schedules: correct ones must work under each, and the broken one must be detected.
 
     python -m tests.fuzz.schedules --seeds 100 --increments 3000
 
-Prints a JSON line for each seed that finds something wrong or does not catch the broken lock, and at the end how many
-there were. Exit status 1 if a right lock was wrong, or if no seed caught the broken one.
+Prints a JSON line for each seed that finds an error or does not detect the broken lock, and a final count. Exit status
+1 if a correct lock failed, or if no seed detected the broken one.
 """
 
 from __future__ import annotations

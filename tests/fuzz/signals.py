@@ -1,10 +1,10 @@
-"""SIGINT and SIGTERM at random moments of every command: one line and status 130, or the end that it has anyway.
+"""SIGINT and SIGTERM at random moments of every command: one line and status 130, or the normal end.
 
     python -m tests.fuzz.signals --count 500
     python -m tests.fuzz.signals --command run-terminal --seed 7 --count 2000
 
-A signal is sent at some time between the first line of the command's own code, as far as that can be seen from outside
-(the handler of SIGTERM is there), and a little after the time that the command takes.
+A signal is sent between the first line of the command's own code, as far as that is visible from outside (the handler
+of SIGTERM is installed), and a little after the command's usual run time.
 """
 
 from __future__ import annotations

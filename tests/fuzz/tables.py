@@ -1,7 +1,7 @@
 """Random translation tables and controls of stage 1, for one half of the address space; the same for the same seed.
 
-The paths of a few addresses are made, and nothing else. What is random keeps to what the manual defines: no reserved
-memory attributes or shareability, and sizes that are out of range only where they are clamped.
+Only the paths of a few addresses are created. Random values stay within what the Arm ARM defines: no reserved memory
+attributes or shareability, and sizes that are out of range only where they are clamped.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Random translation tables and controls: the walker, the engine and the manual's rules for PAR_EL1 say the same.
+"""Random translation tables and controls: the walker, the engine and the manual's rules for PAR_EL1 agree.
 
     python -m tests.fuzz.walker --count 100000 --seed 7
     python -m tests.fuzz.walker --model max --seed 7 --only 412
 
-One engine translates all examples of a model, with its tables rewritten in place: by AT, and where that does no harm by
+One engine translates all examples of a model, with its tables rewritten in place: by AT and, where that is harmless, by
 loads, stores, branches, and fetches at EL0. An example is known by its seed and number.
 """
 

@@ -4,8 +4,8 @@
     python -m tests.fuzz.words --set random --seed 7 --count 200000
     python -m tests.fuzz.words --model max --word 0x2ede3f03
 
-Words are executed in child processes, which say in a shared page how far they are. A child that dies or stands still is
-replaced by one that goes on behind the word that it was at.
+Words are executed in child processes, which record their progress in a shared page. A child that dies or hangs is
+replaced by one that continues after the current word.
 """
 
 from __future__ import annotations

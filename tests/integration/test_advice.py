@@ -1,4 +1,4 @@
-"""Mistakes that one instruction or one descriptor makes, and panics: each guest does what the advice on it says."""
+"""Mistakes of one instruction or one descriptor, and panics: each guest does what its advice describes."""
 
 from __future__ import annotations
 

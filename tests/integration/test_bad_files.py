@@ -1,4 +1,4 @@
-"""Files that are no good: each is refused with status 2 and one line that names the file, and what in it."""
+"""Invalid files: each is refused with status 2 and one line that names the file and the error."""
 
 from __future__ import annotations
 

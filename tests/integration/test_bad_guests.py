@@ -1,4 +1,4 @@
-"""Guests that go wrong: the right status, a report that says how, and no hang."""
+"""Guests that go wrong: the right status, a report with the reason, and no hang."""
 
 from __future__ import annotations
 

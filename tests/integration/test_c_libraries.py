@@ -1,4 +1,4 @@
-"""A program for C libraries, each of which does the program's input, output and files by its own semihosting."""
+"""A program for several C libraries, each with its own semihosting for input, output and files."""
 
 from __future__ import annotations
 

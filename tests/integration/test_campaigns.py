@@ -1,4 +1,4 @@
-"""The drivers of ``tests/fuzz``, with few cases each: seeds that were not tried before are for longer runs by hand."""
+"""The drivers of ``tests/fuzz``, with few cases and fixed seeds; run longer ones by hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Faults that lead to further faults: what happened begins with the first, and what is said of them is known."""
+"""Faults that lead to further faults: the report begins with the first, and claims only what is known."""
 
 from __future__ import annotations
 

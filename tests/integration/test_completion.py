@@ -1,4 +1,4 @@
-"""Completion in an interactive bash, of names that a shell would obey if it were let."""
+"""Completion in an interactive bash, of names that a shell would execute if it could."""
 
 from __future__ import annotations
 

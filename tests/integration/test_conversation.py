@@ -1,4 +1,4 @@
-"""Talking to a guest on its console: what is awaited, what is sent, and limits of guest time."""
+"""Conversations with a guest on its console: awaited text, sent text, and limits of guest time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Snapshots that were made to deceive: all digests are right, and what is in the parts is not."""
+"""Malicious snapshots: all digests are correct, but the contents of the parts are not."""
 
 from __future__ import annotations
 

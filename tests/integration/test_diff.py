@@ -1,4 +1,4 @@
-"""``armvcpu diff``: traces of real runs, what is printed where they part, and the status."""
+"""``armvcpu diff``: traces of real runs, the output at their differences, and the status."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A guest that waits for thousands of years: its times have more than 64 bits, and what is written is read."""
+"""A guest that waits for thousands of years: its times have more than 64 bits, and can be read back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ELF files as linkers make them: who relocates them, and what is odd about them and runs all the same."""
+"""ELF files as linkers create them: relocation, and oddities that run all the same."""
 
 from __future__ import annotations
 

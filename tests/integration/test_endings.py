@@ -1,4 +1,4 @@
-"""How a run ends, by the last line of stderr and the exit status: panics, hangs, waits in vain, and being stopped."""
+"""The ends of runs, by the last line of stderr and the exit status: panics, hangs, pointless waits, and stops."""
 
 from __future__ import annotations
 

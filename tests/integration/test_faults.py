@@ -1,4 +1,4 @@
-"""Ways to go wrong, one guest each: the status, what the report says they mean, and that it knows where they were."""
+"""One guest for each way to go wrong: the status, the meaning in the report, and the place."""
 
 from __future__ import annotations
 

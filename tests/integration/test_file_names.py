@@ -1,4 +1,4 @@
-"""Names of files that are no text, and locales that have no letters: every command takes them, and can name them."""
+"""File names that are not text, and locales without letters: every command accepts and prints them."""
 
 from __future__ import annotations
 

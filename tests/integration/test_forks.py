@@ -1,4 +1,4 @@
-"""Copies of a machine in processes of their own."""
+"""Copies of a machine in other processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Random bytes as guests, as ELF files and as machine files: any status of the table, no traceback, no hang."""
+"""Random bytes as guests, as ELF files and as machine files: any documented status, no traceback, no hang."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Guests whose interrupt does not come, each for one mistake: the gate that is named, the write that would open it, and
-what all that is called in JSON."""
+"""Guests whose interrupt does not arrive, each with one mistake: the gate reported, the write that would open it, and
+their JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Debuggers on guests: gdb by its commands and by MI, lldb, and the command around them."""
+"""Debuggers on guests: gdb through its commands and through MI, lldb, and ``armvcpu debug``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Options about the guest: its CPU model, device tree, further files, arguments, and where it is read from."""
+"""Options about the guest: its CPU model, device tree, further files, arguments, and its source."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Machine descriptions that ask for more than a machine has: refused at once, by the key."""
+"""Machine descriptions that request more than a machine can have: refused at once, with the key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever guests, files and command lines say: nothing of it reaches a terminal that a terminal would obey."""
+"""Text from guests, files and command lines cannot control the terminal."""
 
 from __future__ import annotations
 

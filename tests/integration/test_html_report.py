@@ -1,4 +1,4 @@
-"""``armvcpu report``: the page of a trace, looked at in a browser."""
+"""``armvcpu report``: the page of a trace in a browser."""
 
 from __future__ import annotations
 

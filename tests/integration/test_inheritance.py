@@ -1,4 +1,4 @@
-"""What the process that runs a guest has given up, seen from outside while it waits for input."""
+"""The resources dropped by the process that runs a guest, observed from outside while it waits for input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Faults on purpose (``[[fault]]``): what each kind does to a guest, and how it is told."""
+"""Fault injection (``[[fault]]``): the effect of each kind on a guest, and its report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Kernels that do not get far, and programs that are none: what is said before they start, and at their end."""
+"""Kernels that fail early, and programs that are not kernels: the messages before they start and at their end."""
 
 from __future__ import annotations
 

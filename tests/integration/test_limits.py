@@ -1,4 +1,4 @@
-"""Whoever asks for what is a limit is told."""
+"""A guest that runs into a limit is reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Debian's kernel, which none of us wrote: from reset to user space, a shell, interrupts, and runs that are alike.
+"""Debian's kernel, unmodified: from reset to user space, a shell, interrupts, and equal runs.
 
 ``samples/linux/fetch.sh`` gets the kernel and the initial RAM disk. The tests share a few boots.
 """

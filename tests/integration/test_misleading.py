@@ -1,4 +1,4 @@
-"""Mistakes whose visible end misleads: the report begins with the origin, and says nothing that is not so."""
+"""Mistakes with a misleading end: the report begins with the origin, and claims nothing false."""
 
 from __future__ import annotations
 

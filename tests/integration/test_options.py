@@ -1,4 +1,4 @@
-"""Options, help, completion, device tree: what the command line accepts, and how it refuses."""
+"""Options, help, completion, device tree: what the command line accepts, and what it refuses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Translations that stage 1 refuses for their addresses and levels, where memory and devices are behind them."""
+"""Translations that stage 1 refuses for their addresses and levels, in front of memory and devices."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Outputs: none costs what is read, one that cannot be opened is refused before the guest runs, and none is half."""
+"""Outputs: none overwrites an input, one that cannot be opened is refused before the guest runs, and none is
+partial."""
 
 from __future__ import annotations
 

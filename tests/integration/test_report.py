@@ -1,4 +1,4 @@
-"""What is said of a guest that did not end well, and ``--regs``."""
+"""The report on a guest that did not end well, and ``--regs``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``armvcpu exec``, and the tools that run what they have built with it: CTest, Meson, prove, lit and Cargo."""
+"""``armvcpu exec``, and the tools that run their build results with it: CTest, Meson, prove, lit and Cargo."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every sample: what it prints, byte for byte, its exit status, and that a clean end says nothing on stderr."""
+"""Every sample: its output, byte for byte, its exit status, and an empty stderr after a clean end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A guest that uses semihosting as C libraries do, and what it can do to its host."""
+"""A guest that uses semihosting as C libraries do, and its possible effects on the host."""
 
 from __future__ import annotations
 

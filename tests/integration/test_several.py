@@ -1,4 +1,4 @@
-"""Guests with several CPUs: what they check of themselves, locks under many schedules, and starting anew."""
+"""Guests with several CPUs: their self-checks, locks under many schedules, and restarts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Guests of several CPUs that get nowhere: how the run ends, and what is told of each CPU."""
+"""Guests with several CPUs without progress: the end of the run, and the report on each CPU."""
 
 from __future__ import annotations
 

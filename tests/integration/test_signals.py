@@ -1,4 +1,4 @@
-"""Signals at moments that hardly anybody hits: a hook sends the signal there and then."""
+"""Signals at rare moments, sent by a hook at exactly that moment."""
 
 from __future__ import annotations
 

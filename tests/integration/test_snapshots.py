@@ -1,4 +1,4 @@
-"""Snapshots: what goes on from one, in another process, is the rest of the run that never stopped."""
+"""Snapshots: a run continued from one, in another process, is the rest of the run that never stopped."""
 
 from __future__ import annotations
 

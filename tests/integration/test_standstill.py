@@ -1,5 +1,5 @@
-"""What a guest that was stopped did over and over: it polls a register, or takes the same interrupt or exception again
-and again. Nothing is said of guests that get on."""
+"""The repeated actions of a guest that was stopped: polling a register, or taking the same interrupt or exception.
+Guests that make progress are not reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``armvcpu stat``: what is counted of a guest and of a trace, and how it is told."""
+"""``armvcpu stat``: the counts of a guest and of a trace, and their output."""
 
 from __future__ import annotations
 

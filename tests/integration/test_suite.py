@@ -1,4 +1,4 @@
-"""``armvcpu test``: guests that pass and fail in every way, side by side."""
+"""``armvcpu test``: guests that pass and fail in every way, in parallel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The guest on a terminal: raw keys, the way out, and a terminal that is as it was, on every way out."""
+"""The guest on a terminal: raw keys, the escape, and a restored terminal on every exit path."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``armvcpu trace``: the log in text and JSON Lines, the counts, and a guest and a console that stay as they are."""
+"""``armvcpu trace``: the log in text and JSON Lines, the counts, and an unchanged guest and console."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Real traces are what the published schema says."""
+"""Real traces conform to the published schema."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Choosing what ``armvcpu trace`` tells: criteria, windows, the first and the last, and what is refused."""
+"""The selection of ``armvcpu trace``: criteria, windows, the first and the last events, and refusals."""
 
 from __future__ import annotations
 

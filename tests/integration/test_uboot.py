@@ -1,4 +1,4 @@
-"""U-Boot, which none of us wrote: from reset to its prompt, commands on stdin, and an idle prompt that costs little."""
+"""U-Boot, unmodified: from reset to its prompt, commands on stdin, and an idle prompt that costs little."""
 
 from __future__ import annotations
 

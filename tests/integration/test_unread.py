@@ -1,4 +1,4 @@
-"""Readers that do not read: the guest may wait for them, and whoever wants to end the run does not."""
+"""Readers that do not read: the guest may wait for them, but ending the run does not."""
 
 from __future__ import annotations
 

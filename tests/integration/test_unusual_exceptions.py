@@ -1,4 +1,4 @@
-"""Guests that take unusual exceptions, and sign pointers that are no addresses; QEMU as second opinion."""
+"""Guests that take unusual exceptions, and sign non-canonical pointers; QEMU as a second opinion."""
 
 from __future__ import annotations
 

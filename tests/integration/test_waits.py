@@ -1,4 +1,4 @@
-"""A guest that executes WFE and WFI with and without an event, where they are trapped and where they are not."""
+"""A guest that executes WFE and WFI with and without an event, trapped and untrapped."""
 
 from __future__ import annotations
 

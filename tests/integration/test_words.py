@@ -1,4 +1,4 @@
-"""Instruction words that once ended the process, and a short hunt for others (``python -m tests.fuzz.words``)."""
+"""Instruction words that once ended the process, and a short search for others (``python -m tests.fuzz.words``)."""
 
 from __future__ import annotations
 

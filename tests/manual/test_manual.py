@@ -1,4 +1,4 @@
-"""The manual is whole: its index lists it, its links lead somewhere, and what others own it says alike."""
+"""The manual is complete: its index lists it, its links work, and it agrees with the code that owns its facts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rules of the package's structure, as functions from modules to what breaks them."""
+"""The rules of the package's structure, as functions from modules to violations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The map of the package, ``arm_vcpu_cli/README.md``, leads to what is there."""
+"""The map of the package, ``arm_vcpu_cli/README.md``, names only what exists."""
 
 from __future__ import annotations
 

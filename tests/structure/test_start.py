@@ -1,4 +1,4 @@
-"""What a run loads: no more than a plain guest needs, for it is most of the time that a small guest takes."""
+"""A run loads no more than a plain guest needs, because loading takes most of the time of a small guest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The structure of the package: who imports whom, and what no module may have."""
+"""The structure of the package: permitted imports, and what no module may contain."""
 
 from __future__ import annotations
 

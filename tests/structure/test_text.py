@@ -1,4 +1,4 @@
-"""Text is made printable in one place, and nothing reaches the user that has not been there."""
+"""Text is made printable in one place, through which all text for the user passes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rules about text: one module makes it printable, and what people are to read goes through those that ask it to."""
+"""Rules about text: one module makes it printable, and everything for people to read passes through that module."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A vCPU on a fake core, as the tests of this package want it."""
+"""A vCPU on a fake core, for the tests of this package."""
 
 from __future__ import annotations
 

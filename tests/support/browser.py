@@ -1,4 +1,4 @@
-"""A web browser without a window: loads a page from a file, runs its script, and gives back what has become of it."""
+"""A headless web browser: loads a page from a file, runs its script, and returns the result."""
 
 from __future__ import annotations
 

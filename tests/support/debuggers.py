@@ -1,4 +1,4 @@
-"""Guests with a port for debuggers, and the debuggers of the distribution on them."""
+"""Guests under a GDB server, and the distribution's debuggers on them."""
 
 from __future__ import annotations
 

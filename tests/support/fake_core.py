@@ -1,7 +1,7 @@
 """A CPU core without an engine: it plays a list of exceptions into the hook, and keeps its state in a bytearray.
 
-Its layout is its own and unlike the engine's, so that code which knows an offset instead of asking the layout
-breaks here.
+Its layout differs from the engine's on purpose, so that code which assumes an offset instead of using the layout breaks
+here.
 """
 
 from __future__ import annotations

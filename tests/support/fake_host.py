@@ -1,4 +1,4 @@
-"""A host without an engine: fake cores, frames, and memory for guests that is only there where it was touched."""
+"""A host without an engine: fake cores, frames, and memory for guests that is allocated on first use."""
 
 from __future__ import annotations
 

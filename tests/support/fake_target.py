@@ -1,4 +1,4 @@
-"""A target for debuggers without a machine: vCPUs that take turns of one instruction, and remember all they did."""
+"""A target for debuggers without a machine: vCPUs that take turns of one instruction, and record everything."""
 
 from __future__ import annotations
 

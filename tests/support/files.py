@@ -1,4 +1,4 @@
-"""Files that tests write piece by piece."""
+"""Files that tests write step by step."""
 
 from __future__ import annotations
 

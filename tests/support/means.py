@@ -1,4 +1,4 @@
-"""Processes of few means: what they are given to read must not cost more than it is worth."""
+"""Processes with limited resources: reading an input must not cost more than its size justifies."""
 
 from __future__ import annotations
 

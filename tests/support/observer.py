@@ -1,4 +1,4 @@
-"""An observer of a vCPU that keeps what it is told."""
+"""An observer of a vCPU that keeps its reports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What tests ask about processes that they have started."""
+"""Facts about processes that tests have started."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Guests that say what a test wants: says.elf with a text in it (tests/integration/guests/says.S)."""
+"""Guests that print a text of the test's choice: says.elf (tests/integration/guests/says.S)."""
 
 from __future__ import annotations
 

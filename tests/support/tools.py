@@ -1,4 +1,4 @@
-"""Programs and packages that some tests need and a user need not have."""
+"""Programs and packages that some tests need but users do not."""
 
 from __future__ import annotations
 

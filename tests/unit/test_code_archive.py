@@ -1,4 +1,4 @@
-"""The archive of compiled code: it is used where the interpreter would use what it has compiled, and nowhere else."""
+"""The archive of compiled code: it is used exactly where the interpreter would use its own compiled code."""
 
 from __future__ import annotations
 

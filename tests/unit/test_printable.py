@@ -1,4 +1,4 @@
-"""Text out of guests and files, as it is shown."""
+"""Text from guests and files, made printable."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Records are dataclasses in all that can be seen from outside."""
+"""Records are indistinguishable from dataclasses from outside."""
 
 from __future__ import annotations
 

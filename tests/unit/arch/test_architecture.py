@@ -1,4 +1,4 @@
-"""Which version of the architecture ID registers come up to (DDI 0487, A2.2 and D24.2)."""
+"""The version of the architecture that ID registers conform to (DDI 0487, A2.2 and D24.2)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a loop waits for, told by the instructions behind its load."""
+"""What a loop waits for, derived from the instructions after its load."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Values in words: fields, sentences about syndromes, what follows from a value, and what is odd about it."""
+"""Values in words: fields, sentences about syndromes, conclusions and oddities."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The feature that an instruction needs; words as the GNU assembler makes them."""
+"""The feature that an instruction needs; words from the GNU assembler."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which instruction needs which feature: words as an assembler makes them (DDI 0487, C4)."""
+"""The feature that each instruction needs: words from an assembler (DDI 0487, C4)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which layout a syndrome has, by its class and its own bits (DDI 0487, D24.2, ESR_EL1)."""
+"""The layout of a syndrome, by its class and its own bits (DDI 0487, D24.2, ESR_EL1)."""
 
 from __future__ import annotations
 

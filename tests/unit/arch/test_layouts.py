@@ -1,4 +1,4 @@
-"""Register layouts against values worked out by hand from the manual."""
+"""Register layouts against values computed by hand from the Arm ARM."""
 
 from __future__ import annotations
 

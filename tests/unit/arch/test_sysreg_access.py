@@ -1,4 +1,4 @@
-"""Which registers a CPU has by its ID registers, and who may access them."""
+"""The registers of a CPU by its ID registers, and who may access them."""
 
 from __future__ import annotations
 

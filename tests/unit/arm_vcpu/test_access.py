@@ -1,4 +1,4 @@
-"""What a data abort is: the handler, the trace and the flight recorder find the same, for whatever syndrome."""
+"""The handler, the trace and the flight recorder classify a data abort alike, for any syndrome."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The trap frame: registers, PSTATE put together from its parts, stack pointers, moving past an instruction."""
+"""The trap frame: registers, PSTATE assembled from its parts, stack pointers, advancing past an instruction."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which exceptions are kept as a chain, and when one is over."""
+"""The exceptions kept as a chain, and the end of a chain."""
 
 from __future__ import annotations
 

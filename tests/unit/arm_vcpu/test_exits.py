@@ -1,4 +1,4 @@
-"""Exceptions to EL2 on a fake core: what each becomes, who completes it, and where the guest goes on."""
+"""Exceptions to EL2 on a fake core: the reason of each, its completion, and where the guest continues."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""HCR_EL2.VI and VF: what is wanted, and what the core has been told."""
+"""HCR_EL2.VI and VF: the desired values, and those written to the core."""
 
 from __future__ import annotations
 

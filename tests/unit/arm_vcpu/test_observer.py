@@ -1,4 +1,4 @@
-"""What an observer is told of each exit: once, in order, with the result that the guest got."""
+"""Reports to an observer: each exit once, in order, with the guest's result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The flight recorder: what is kept of the latest exits is what an observer was told of them."""
+"""The flight recorder: the latest exits equal those reported to an observer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a vCPU starts with, and what a physical CPU looks like while it runs guests."""
+"""The initial state of a vCPU, and the state of a physical CPU while it runs guests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""vCPUs that are bound to one physical CPU: what the core is told when one takes the place of another."""
+"""vCPUs bound to one physical CPU: what is written to the core when one replaces another."""
 
 from __future__ import annotations
 

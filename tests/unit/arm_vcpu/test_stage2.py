@@ -1,4 +1,4 @@
-"""The stage-2 address space: mapping, splitting, refusing, and giving everything back."""
+"""The stage-2 address space: mapping, splitting, refusing, and freeing everything."""
 
 from __future__ import annotations
 

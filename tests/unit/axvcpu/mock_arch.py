@@ -1,4 +1,4 @@
-"""An architecture that does nothing but write down what it was asked to do, for the neutral layer's tests."""
+"""An architecture that only records its calls, for the neutral layer's tests."""
 
 from __future__ import annotations
 

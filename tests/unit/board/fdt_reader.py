@@ -1,4 +1,4 @@
-"""A reader of flattened device trees that insists on every rule of the format that it comes across."""
+"""A reader of flattened device trees that enforces every rule of the format."""
 
 from __future__ import annotations
 

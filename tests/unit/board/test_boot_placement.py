@@ -1,4 +1,4 @@
-"""Where the device tree and the initial RAM disk of a guest go."""
+"""The places of the device tree and the initial RAM disk of a guest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many CPUs share a cluster."""
+"""The number of CPUs that share a cluster."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Machine descriptions: what a file means, and what is refused with which key."""
+"""Machine descriptions: the meaning of a file, and what is refused with which key."""
 
 from __future__ import annotations
 

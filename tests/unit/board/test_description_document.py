@@ -1,4 +1,4 @@
-"""A machine is the same again when it is described by the document that was made of it."""
+"""A machine equals the one described by its document."""
 
 from __future__ import annotations
 

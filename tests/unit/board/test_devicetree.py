@@ -1,4 +1,4 @@
-"""The device tree of a machine: what a kernel is told."""
+"""The device tree of a machine, as a kernel sees it."""
 
 from __future__ import annotations
 

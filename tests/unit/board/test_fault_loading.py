@@ -1,4 +1,4 @@
-"""``[[fault]]`` tables: what they mean, and what is refused with which key and line."""
+"""``[[fault]]`` tables: their meaning, and what is refused with which key and line."""
 
 from __future__ import annotations
 

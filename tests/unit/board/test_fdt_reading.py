@@ -1,4 +1,4 @@
-"""Device tree blobs of others: what is read of them, and what is refused."""
+"""Device tree blobs of others: what is read, and what is refused."""
 
 from __future__ import annotations
 

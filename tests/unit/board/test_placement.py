@@ -1,4 +1,4 @@
-"""Where a guest, preloaded files and the device tree go in the memory of a machine."""
+"""The places of a guest, preloaded files and the device tree in the memory of a machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where keys stand in a TOML document: held against the parser, for documents of every shape."""
+"""The positions of keys in a TOML document, compared with the parser for documents of every shape."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the shell completes, and that it never fails, whatever stands on the command line."""
+"""Shell completion: its candidates, and that it never fails, whatever is on the command line."""
 
 from __future__ import annotations
 

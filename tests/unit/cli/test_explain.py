@@ -1,4 +1,4 @@
-"""``armvcpu explain``: what it takes, prints and refuses."""
+"""``armvcpu explain``: what it accepts, prints and refuses."""
 
 from __future__ import annotations
 

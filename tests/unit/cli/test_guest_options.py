@@ -1,4 +1,4 @@
-"""What the options of a guest make of the machine that a file describes."""
+"""The effect of the guest's options on the machine that a file describes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command's table of subcommands, and what is loaded to show it."""
+"""The command's table of subcommands, and the modules loaded to show it."""
 
 from __future__ import annotations
 

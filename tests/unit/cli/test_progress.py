@@ -1,4 +1,4 @@
-"""A word to somebody who waits."""
+"""A progress message for users who wait."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Command lines of other tools, and the one line that says what to type instead."""
+"""Command lines of other tools, and the one line with the equivalent command."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What lasts for how long while a guest runs for a person."""
+"""The lifetime of resources while a guest runs for a user."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tables of ``stat`` on terminals of every width: figures are whole, however long they are."""
+"""The tables of ``stat`` on terminals of every width: figures are complete, however long they are."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Colour: where there is any, and that everything that has a role looks like something."""
+"""Colour: when it is used, and that every role has a style."""
 
 from __future__ import annotations
 

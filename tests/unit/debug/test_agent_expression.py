@@ -1,4 +1,4 @@
-"""Expressions for an agent have the value that C would give them."""
+"""Agent expressions have the value that C would give them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which moments are kept: the first, those that nothing leads to, and few others, closer together near the present."""
+"""The moments kept: the first, those that execution cannot reproduce, and few others, denser near the present."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a debugger connects: how it is written, and what cannot be had."""
+"""Where a debugger connects: its notation, and unavailable places."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Transcripts of what debuggers send, as it was seen, and of what they are answered."""
+"""Transcripts of recorded debugger packets, and the answers to them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images of memory: what is put back is what was taken, and what is the same is shared."""
+"""Images of memory: restoring yields what was taken, and identical pages are shared."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Packets come out of bytes whole, in order and nothing else, however the bytes are cut."""
+"""Packets are decoded completely, in order and exclusively, however the bytes are cut."""
 
 from __future__ import annotations
 

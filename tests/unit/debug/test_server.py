@@ -1,4 +1,4 @@
-"""Debuggers that come and go, behave and misbehave: over a real socket, on a target that is none."""
+"""Debuggers that attach, detach, behave and misbehave: over a real socket, on a fake target."""
 
 from __future__ import annotations
 

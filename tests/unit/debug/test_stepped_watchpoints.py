@@ -1,4 +1,4 @@
-"""Which way an instruction moves data."""
+"""The direction in which an instruction moves data."""
 
 from __future__ import annotations
 

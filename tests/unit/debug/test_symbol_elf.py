@@ -1,4 +1,4 @@
-"""Symbols in an ELF file are those that were put into it."""
+"""Symbols written to an ELF file read back unchanged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The target description is what gdb expects of AArch64, with the system registers beside it."""
+"""The target description has what gdb expects of AArch64, plus the system registers."""
 
 from __future__ import annotations
 

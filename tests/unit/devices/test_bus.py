@@ -1,4 +1,4 @@
-"""The device bus: who answers where."""
+"""The device bus: which device answers at an address."""
 
 from __future__ import annotations
 

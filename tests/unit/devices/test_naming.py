@@ -1,4 +1,4 @@
-"""Registers of devices by name, and what their values say."""
+"""Registers of devices by name, and the meaning of their values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The PL011 in loop-back: what it sends it receives, with errors, interrupts and modem lines (DDI 0183G, 3.3.8)."""
+"""The PL011 in loop-back: it receives what it sends, with errors, interrupts and modem lines (DDI 0183G, 3.3.8)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PL031 (Arm DDI 0224): what its registers show, and when it interrupts."""
+"""PL031 (Arm DDI 0224): its registers and its interrupt."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The stand-ins for hardware that a guest only pokes."""
+"""The stand-ins for hardware that a guest only touches."""
 
 from __future__ import annotations
 

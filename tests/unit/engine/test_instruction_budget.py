@@ -1,4 +1,4 @@
-"""The budget of a core: what is handed out, withheld and clipped adds up, whatever happens in between."""
+"""The budget of a core: the parts handed out, withheld and clipped add up in any order of calls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Archives of an initial RAM disk (cpio, newc), as small as they can be."""
+"""Creates minimal archives for an initial RAM disk (cpio, newc)."""
 
 from __future__ import annotations
 

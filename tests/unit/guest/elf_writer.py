@@ -1,4 +1,4 @@
-"""A writer of small ELF files, so that each test says what is in its file, down to what is wrong with it."""
+"""Writes small ELF files, so that each test defines its file, including its errors."""
 
 from __future__ import annotations
 

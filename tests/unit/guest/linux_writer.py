@@ -1,4 +1,4 @@
-"""Makes arm64 Linux kernels as small as their headers allow."""
+"""Creates arm64 Linux kernels as small as their headers allow."""
 
 from __future__ import annotations
 

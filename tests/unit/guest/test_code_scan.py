@@ -1,4 +1,4 @@
-"""Finding instructions by their encodings: the same as by looking at each word."""
+"""Finding instructions by their encodings: the same result as examining each word."""
 
 from __future__ import annotations
 

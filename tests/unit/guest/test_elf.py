@@ -1,4 +1,4 @@
-"""ELF guests: where segments and the entry point go, and what is refused."""
+"""ELF guests: the places of segments and the entry point, and what is refused."""
 
 from __future__ import annotations
 

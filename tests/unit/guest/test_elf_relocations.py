@@ -1,4 +1,4 @@
-"""Static PIEs: where they go, and which relocations are applied or refused."""
+"""Static PIEs: their places, and the relocations applied or refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an ELF file says of itself, also one that nobody could load."""
+"""The survey of ELF files, including those that cannot be loaded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A guest file looked at without running it: what its code needs and where."""
+"""The survey of a guest file without running it: what its code needs and where."""
 
 from __future__ import annotations
 

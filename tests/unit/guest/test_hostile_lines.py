@@ -1,4 +1,4 @@
-"""Debug information that is small and asks for everything: little work, little memory, and no error."""
+"""Small but hostile debug information: little work, little memory, and no error."""
 
 from __future__ import annotations
 

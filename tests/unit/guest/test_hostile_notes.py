@@ -1,4 +1,4 @@
-"""Notes and sections that are small and ask for everything, which the probe looks at."""
+"""Small but hostile notes and sections, which the probe reads."""
 
 from __future__ import annotations
 

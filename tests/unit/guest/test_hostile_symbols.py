@@ -1,4 +1,4 @@
-"""Symbols in great number, and files that only look as if they had any: little work, little memory, clear errors."""
+"""Very many symbols, and files that only seem to have any: little work, little memory, clear errors."""
 
 from __future__ import annotations
 

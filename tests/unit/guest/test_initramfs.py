@@ -1,4 +1,4 @@
-"""What is wrong with an initial RAM disk, from the point of view of a Linux kernel."""
+"""Errors of an initial RAM disk from the point of view of a Linux kernel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Messages out of the log buffer of a Linux kernel: rings of every shape, and memory that is none."""
+"""Messages in the log buffer of a Linux kernel: rings of every shape, and invalid memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Line number programs: as another decoder reads them, and damaged."""
+"""Line number programs: compared with another decoder, and damaged."""
 
 from __future__ import annotations
 

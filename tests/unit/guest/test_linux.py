@@ -1,4 +1,4 @@
-"""arm64 Linux kernels: recognised, unpacked, and placed as Documentation/arch/arm64/booting.rst asks for it."""
+"""arm64 Linux kernels: recognised, unpacked, and placed as Documentation/arch/arm64/booting.rst requires."""
 
 from __future__ import annotations
 

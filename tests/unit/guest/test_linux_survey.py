@@ -1,4 +1,4 @@
-"""What a kernel image tells of itself."""
+"""The survey of a kernel image."""
 
 from __future__ import annotations
 

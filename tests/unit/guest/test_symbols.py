@@ -1,4 +1,4 @@
-"""The symbol table: which name an address gets."""
+"""The symbol table: the name of an address."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Programs for Linux are no guests, and what says so is in the file."""
+"""Programs for Linux are recognised and refused as guests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The serial line: what is written when, what arrives, and when waiting for input is pointless."""
+"""The serial line: when output is written, what input arrives, and when waiting for input is pointless."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Input that is announced, delivered at moments that the machine chooses, or repeated from a record."""
+"""Input that is announced, delivered at times that the machine chooses, or replayed from a recording."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The memory of the host of a virtual machine: frames, and what a guest is given."""
+"""The memory of a virtual machine's host: frames, and the memory given to a guest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Waiting for descriptors, those with great numbers too."""
+"""Waiting for descriptors, including high numbers."""
 
 from __future__ import annotations
 

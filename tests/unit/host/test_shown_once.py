@@ -1,4 +1,4 @@
-"""What a run prints again after it went back is not shown again."""
+"""Output that a run repeats after going back is not shown again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line that installs an extra, by the way in which the package was installed."""
+"""The command line that installs an extra, by how the package was installed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The last exits in a report, and since when registers have changed."""
+"""The last exits in a report, and the exit with which registers are compared."""
 
 from __future__ import annotations
 

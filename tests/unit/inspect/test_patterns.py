@@ -1,4 +1,4 @@
-"""What ends of guests are taken for."""
+"""The diagnosis of guests' ends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A report is made to fit: long lines are wrapped, long sections shortened."""
+"""Fitting a report on a screen: long lines are wrapped, long sections shortened."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Verdicts on guests that are made up: what stops one, what may, and what is only worth a note."""
+"""Verdicts on made-up guests: obstacles, possible obstacles, and notes."""
 
 from __future__ import annotations
 

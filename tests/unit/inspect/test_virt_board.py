@@ -1,4 +1,4 @@
-"""What QEMU's virt board has where this machine has nothing."""
+"""The devices of QEMU's virt board that this machine lacks."""
 
 from __future__ import annotations
 

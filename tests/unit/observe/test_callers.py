@@ -1,4 +1,4 @@
-"""Who has called the function that a guest was in: x30 while it has called nobody, its frame record afterwards."""
+"""The caller of the guest's current function: from x30 until it makes a call, from its frame record afterwards."""
 
 from __future__ import annotations
 

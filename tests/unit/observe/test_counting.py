@@ -1,4 +1,4 @@
-"""Counting live: what the counter makes of records, and that it keeps within its bounds."""
+"""Live counting: the counts of records, and their limits."""
 
 from __future__ import annotations
 

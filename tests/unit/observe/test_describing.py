@@ -1,4 +1,4 @@
-"""From what is reported to trace events: what is told of each exit reason, exception, interrupt and access."""
+"""From reports to trace events: the contents for each exit reason, exception, interrupt and access."""
 
 from __future__ import annotations
 

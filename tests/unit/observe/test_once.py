@@ -1,4 +1,4 @@
-"""Events that a run repeats after it went back are not told again."""
+"""Events that a run repeats after going back are not reported again."""
 
 from __future__ import annotations
 

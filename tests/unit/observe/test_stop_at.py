@@ -1,4 +1,4 @@
-"""Words for how often a place was reached."""
+"""Ordinal numbers in words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tracer: what is told of what it hears, in which order, what is counted, and what a choice or a window drops."""
+"""The tracer: what it reports in which order, what it counts, and what a selection or a window drops."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The times of several vCPUs as events have them: never back, and the effect at the time of whom it is done to."""
+"""The times of several vCPUs in events: they never go back, and an effect has the time of its target."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Interrupts that a guest takes at EL1 are seen at the first instructions of its vectors, wherever it moves them."""
+"""Interrupts that a guest takes at EL1 are detected at its vectors, wherever it moves them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The modelled CPUs without an engine: their ID registers as the engine has them, on a fake core."""
+"""The modelled CPUs without an engine: the engine's ID registers on a fake core."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The geometry of caches, as CLIDR_EL1 and CCSIDR_EL1 have it (DDI 0487, D24.2)."""
+"""The geometry of caches in CLIDR_EL1 and CCSIDR_EL1 (DDI 0487, D24.2)."""
 
 from __future__ import annotations
 

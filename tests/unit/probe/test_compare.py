@@ -1,4 +1,4 @@
-"""Registers in full, and two CPUs beside each other."""
+"""Registers in full, and the comparison of two CPUs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Facts about modelled CPUs, against what their manuals and the engine's ID registers say."""
+"""Facts about modelled CPUs, compared with their manuals and the engine's ID registers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading ID registers as a program: the code, and that code can be called at all."""
+"""Reading ID registers as a program: the code, and whether code can be called at all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is said on the command line of a console, and what follows from what is printed."""
+"""Expectations of a console on the command line, and their results for given output."""
 
 from __future__ import annotations
 

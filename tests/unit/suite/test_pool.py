@@ -1,4 +1,4 @@
-"""Processes of guests: whatever one does, it is its own verdict, and the others have theirs."""
+"""Processes of guests: each has its own verdict, whatever the others do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where two traces part and meet again, on traces that were made to differ in known places."""
+"""Comparison of traces that differ in known places."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The published schema of traces: it takes what our sinks write, and refuses what is not a trace."""
+"""The published schema of traces: it accepts our sinks' output, and refuses anything that is not a trace."""
 
 from __future__ import annotations
 

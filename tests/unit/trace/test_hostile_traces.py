@@ -1,4 +1,4 @@
-"""Small traces that would be much work: nothing in them is worth it."""
+"""Small traces that would cause much work: none of it is done."""
 
 from __future__ import annotations
 

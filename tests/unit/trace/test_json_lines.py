@@ -1,4 +1,4 @@
-"""Trace events as JSON Lines: one object a line, exactly what the json module writes of it."""
+"""Trace events as JSON Lines: one object in each line, formatted exactly like the json module's output."""
 
 from __future__ import annotations
 

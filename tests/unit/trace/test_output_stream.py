@@ -1,4 +1,4 @@
-"""The file that a trace goes to."""
+"""The output file of a trace."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the HTML report gathers of a trace, and how it writes what a guest said."""
+"""The contents of the HTML report, and the escaping of the guest's text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading traces back: what is taken, what is refused and how it is said, compressed files, and broken runs."""
+"""Reading traces: what is accepted, what is refused with which message, compressed files, and broken runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Choosing events: all criteria that are given have to hold, and each of several values of one will do."""
+"""Selecting events: all criteria must hold, and any of several values of one suffices."""
 
 from __future__ import annotations
 

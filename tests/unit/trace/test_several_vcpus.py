@@ -1,4 +1,4 @@
-"""Every format with several vCPUs: whose an event is, tracks that nest, interrupts that are each vCPU's own."""
+"""Every format with several vCPUs: the owner of an event, nested tracks, private interrupts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Counting exits: histograms and their precision, counts over time, tables, bounds, and traces summed up."""
+"""Counting exits: histograms and their precision, counts over time, tables, limits, and the statistics of traces."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trace events as text: what a line says, in which words, what is told once of many, and colour."""
+"""Trace events as text: the contents and wording of a line, collapsed lines, and colour."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Events of several vCPUs put into the order of their times."""
+"""Events of several vCPUs sorted by time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What the CPUs of a machine may wait for: timers, what a GIC has pending, and PSTATE, without an engine."""
+"""The events that the CPUs of a machine may wait for: timers, pending interrupts of a GIC, and PSTATE, without an
+engine."""
 
 from __future__ import annotations
 

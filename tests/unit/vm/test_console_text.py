@@ -1,4 +1,4 @@
-"""What a guest prints as text, however it is cut."""
+"""A guest's output as text, however it is cut."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is awaited on a console, byte by byte: found as early as it can be, and only once."""
+"""Awaited text on a console, byte by byte: found as early as possible, and only once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A CPU of a machine: bound, entered, switched on and off, and begun anew, over fake cores."""
+"""A CPU of a machine: bound, entered, switched on and off, and restarted, over fake cores."""
 
 from __future__ import annotations
 

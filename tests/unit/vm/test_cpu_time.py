@@ -1,4 +1,4 @@
-"""The timeline of several vCPUs that take turns: whose time it is, where a turn ends, whose alarm goes off."""
+"""The timeline of several vCPUs that take turns: the current time, the end of a turn, the owner of an alarm."""
 
 from __future__ import annotations
 

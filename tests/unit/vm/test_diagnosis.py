@@ -1,4 +1,4 @@
-"""Why a guest got nowhere, in words."""
+"""Descriptions of why a guest made no progress."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Faults on purpose without a machine: counting, device accesses, interrupt inputs."""
+"""Fault injection without a machine: counting, device accesses, interrupt inputs."""
 
 from __future__ import annotations
 

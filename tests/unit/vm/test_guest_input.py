@@ -1,4 +1,4 @@
-"""What reaches a guest from outside, and when: delivered, recorded, and repeated."""
+"""A guest's input and its times: delivered, recorded, and replayed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Guests that can do nothing any more, on a core that plays blocks: what is proved, and what is left alone."""
+"""Guests that can make no progress, on a core that plays blocks: what is proved, and what is left alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A guest that waits: until when, in whose time, and when it is in vain."""
+"""A guest that waits: until when, in whose time, and whether in vain."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The record of a run's input: what is written is read again, and a log from anybody is checked line by line."""
+"""The recording of a run's input: it reads back unchanged, and an untrusted one is checked line by line."""
 
 from __future__ import annotations
 

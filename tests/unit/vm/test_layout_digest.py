@@ -1,4 +1,4 @@
-"""A snapshot says with which build of the engine it was taken."""
+"""A snapshot records the build of the engine that took it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several CPUs that get nowhere, on a core that executes little programs: what is tried out, proved and left alone."""
+"""Several CPUs without progress, on a core that executes small programs: what is tried, proved and left alone."""
 
 from __future__ import annotations
 

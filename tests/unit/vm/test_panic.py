@@ -1,4 +1,4 @@
-"""A Linux kernel's panic in what the guest prints."""
+"""A Linux kernel's panic in the guest's output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Devices that are passed through: where stage 2 maps them, and what follows an access."""
+"""Devices that are passed through: their mapping in stage 2, and the effects of an access."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The power states of several CPUs: PSCI's error codes, races, groups of CPUs, and what no order of calls may break."""
+"""The power states of several CPUs: PSCI's error codes, races, groups of CPUs, and invariants under any order of
+calls."""
 
 from __future__ import annotations
 

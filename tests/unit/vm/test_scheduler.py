@@ -1,4 +1,4 @@
-"""Whose turn it is, for how long, and what one vCPU's doing means for the time of another."""
+"""The scheduler: the order and length of turns, and the effect of one vCPU on another's time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A Linux kernel that panics before it has a console, in a loop that counts time: who notices, and when."""
+"""A Linux kernel that panics before it has a console, in a loop that counts time: what detects it, and when."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The file of a snapshot: what is written is read again, and anything else is refused in one line."""
+"""The file of a snapshot: it reads back unchanged, and anything else is refused in one line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which MRS and MSR the machine executes in the place of the core, at which Exception level, and what follows."""
+"""The MRS and MSR that the machine executes in place of the core, at each Exception level, and their effects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The machine's clock over a core that counts instructions: alarms, budgets, time by instructions or by the host."""
+"""The machine's clock over a core that counts instructions: alarms, budgets, instruction time and host time."""
 
 from __future__ import annotations
 

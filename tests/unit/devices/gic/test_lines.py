@@ -1,4 +1,4 @@
-"""Guests set up every interrupt that GICD_TYPER.ITLinesNumber announces, whatever the GIC has of the last ones."""
+"""Guests can set up every interrupt that GICD_TYPER.ITLinesNumber announces, including absent ones."""
 
 from __future__ import annotations
 

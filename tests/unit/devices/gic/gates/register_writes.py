@@ -1,4 +1,4 @@
-"""What the tests of gates do to a GIC: random writes, and the write that a closed gate names."""
+"""Register writes for the tests of gates: random ones, and the write that a closed gate names."""
 
 from __future__ import annotations
 

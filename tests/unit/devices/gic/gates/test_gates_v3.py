@@ -1,4 +1,4 @@
-"""The first closed gate on an interrupt's way through a GICv3, against what the model does with any state."""
+"""The first closed gate on an interrupt's way through a GICv3, compared with the model in any state."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a GICv2 does, said as plainly as possible: lists, no caches, everything worked out again at each question."""
+"""A GICv2 in the simplest terms: lists, no caches, everything recomputed at each query."""
 
 from __future__ import annotations
 

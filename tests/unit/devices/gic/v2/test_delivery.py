@@ -1,4 +1,4 @@
-"""Where interrupts go: a PE's own ones to it, shared ones to those in their target list (IHI 0048B, 1.4.3)."""
+"""Routing of interrupts: private ones to their PE, shared ones to the PEs in their target list (IHI 0048B, 1.4.3)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The GICv2 against a model that is too simple to be wrong in the same way: any history leads to the same outputs."""
+"""The GICv2 compared with a simple model: any history leads to the same outputs."""
 
 from __future__ import annotations
 

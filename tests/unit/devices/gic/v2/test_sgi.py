@@ -1,4 +1,4 @@
-"""SGIs: who gets them, and from whom (IHI 0048B, 4.3.15 to 4.3.17)."""
+"""SGIs: their targets and senders (IHI 0048B, 4.3.15 to 4.3.17)."""
 
 from __future__ import annotations
 

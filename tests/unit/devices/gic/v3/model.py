@@ -1,4 +1,4 @@
-"""What a GIC does, said as plainly as possible: lists, no caches, everything worked out again at each question."""
+"""A GIC in the simplest terms: lists, no caches, everything recomputed at each query."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The registers of a GIC by name, and what their values say."""
+"""The registers of a GIC by name, and the meaning of their values."""
 
 from __future__ import annotations
 

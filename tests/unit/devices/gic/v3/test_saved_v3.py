@@ -1,4 +1,4 @@
-"""The state of a GICv3 as plain data: another one that loads it goes on just as the first."""
+"""The state of a GICv3 as plain data: another one that loads it continues like the first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Watching a GIC: every step in the life of an interrupt is told once, in order, whatever the guest does."""
+"""Watching a GIC: every step in the life of an interrupt is reported once, in order, whatever the guest does."""
 
 from __future__ import annotations
 
