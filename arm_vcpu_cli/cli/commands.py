@@ -97,7 +97,7 @@ def cli(ctx: click.Context) -> None:
       armvcpu trace guest.elf                the log of its exits on stderr
       armvcpu stat guest.elf                 where its exits come from, and what they cost
       armvcpu trace --format jsonl -o a.jsonl guest.elf && armvcpu report a.jsonl
-      armvcpu explain ESR_EL2=0x93258005     what a syndrome says
+      armvcpu explain ESR_EL2=0x93258005     what a syndrome means
       armvcpu probe --for guest.elf          whether the modelled CPU has what it needs
       armvcpu help                           the topics of the manual
     """

@@ -62,12 +62,12 @@ _SIGNALS: Final = (signal.SIGINT, signal.SIGQUIT)
     help="The debugger, with options if needed [default: gdb-multiarch, another gdb, or lldb].",
 )
 def command(debugger: str | None, **options: Any) -> int:
-    """Start GUEST, stopped before its first instruction, and a debugger on it, which has the terminal. What the guest
-    prints is shown above the debugger's prompt; it has no input. Ctrl-C stops the guest. When you leave the debugger,
-    the guest ends.
+    """Start GUEST, stopped before its first instruction, under a debugger, which has the terminal. The guest's output
+    appears above the debugger's prompt; it has no input. Ctrl-C stops the guest. When you leave the debugger, the guest
+    ends.
 
-    The debugger gets the symbols of GUEST, or those that --symbols names, a System.map too. `monitor help` lists what
-    there is beside the debugger's own commands.
+    The debugger gets the symbols of GUEST, or those that --symbols names, a System.map too. `monitor help` lists the
+    commands that armvcpu adds.
 
     \b
     Examples:

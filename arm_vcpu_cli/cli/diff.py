@@ -113,9 +113,9 @@ def command(
     as_object: bool,
 ) -> int:
     """Compare two traces event by event (from armvcpu trace --format jsonl; .gz, .zst, - for stdin). Show where they
-    part and where they meet again, as a unified diff, and end with a summary of the counts that differ.
+    diverge and where they match again, as a unified diff, and end with a summary of the counts that differ.
 
-    Exit numbers and times are not compared; everything else that a trace says about an event is.
+    Exit numbers and times are not compared; everything else about an event is.
 
     \b
     Lines begin with

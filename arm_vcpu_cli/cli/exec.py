@@ -24,9 +24,9 @@ from arm_vcpu_cli.inspect.postmortem.report_wanted import NONE
 def command(**options: Any) -> int:
     """Run GUEST as if it were a program of the host: everything after GUEST is its arguments, so options come first.
 
-    This is for tools that start what they have built with a runner in front. The guest's console is on stdout, its
-    status is that of the command, and there is one line on stderr if the guest fails, without a report. A terminal
-    stays as it is: Ctrl-C ends the run.
+    This is for tools that start the programs they build through a runner. The guest's console is on stdout, its status
+    is that of the command, and there is one line on stderr if the guest fails, without a report. The terminal stays
+    unchanged: Ctrl-C ends the run.
 
     \b
     Examples:

@@ -54,7 +54,7 @@ def _complete(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> 
 @click.option("--e2h", is_flag=True, help="Decode EL2 registers as with HCR_EL2.E2H = 1.")
 @click.option("--json", "as_object", is_flag=True, help="Print one JSON array.")
 def command(words: tuple[str, ...], pattern: str | None, brief: bool, e2h: bool, as_object: bool) -> int:
-    """Explain register values without a guest: every field with its meaning, and what follows from it.
+    """Explain register values without a guest: every field with its meaning, and conclusions from the value.
 
     REG is a name in either case (hcr_el2, PSTATE, ICC_SGI1R_EL1) or a generic one (S3_4_C1_C1_0); VALUE is hexadecimal
     (0x), binary (0b), octal (0o) or decimal (0d, or no prefix), with underscores where you like. Digits without a

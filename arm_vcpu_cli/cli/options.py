@@ -209,7 +209,7 @@ _GUEST_OPTIONS = (
         "--load-address",
         type=address,
         metavar="ADDR",
-        help="Where a raw binary goes [default: RAM + 512 KiB], or the multiple of 2 MiB below a Linux kernel.",
+        help="Load address of a raw binary [default: RAM + 512 KiB], or the multiple of 2 MiB below a Linux kernel.",
     ),
     _guest_option(
         "--symbols",

@@ -96,7 +96,7 @@ def command(
     """Report what the host can do, what the modelled CPU offers a hypervisor and its guests, and whether a guest
     finds what it needs.
 
-    Features have the names of the architecture (FEAT_LSE), under the version that brought them. `hidden` marks those
+    Features have the names of the architecture (FEAT_LSE), under the version that introduced them. `hidden` marks those
     that the CPU has and that are hidden from guests.
 
     --for examines the file without running it: its header, its notes, and each of its instructions. What a kernel uses

@@ -60,10 +60,8 @@ _FACTS: Final = "arm_vcpu_cli.inspect.snapshot_facts"
     shell_complete=complete_symbols,
     help="Save it before the instruction at PLACE: a function, function+offset, or an address.",
 )
-@click.option(
-    "--count", type=click.IntRange(min=1), metavar="N", help="With --at: the N-th time that the guest gets there."
-)
-@click.option("--vcpu", type=click.IntRange(min=0), metavar="N", help="With --at: when vCPU N gets there.")
+@click.option("--count", type=click.IntRange(min=1), metavar="N", help="With --at: at the N-th arrival there.")
+@click.option("--vcpu", type=click.IntRange(min=0), metavar="N", help="With --at: when vCPU N arrives there.")
 @click.option("--console", "text", metavar="REGEX", help="Save it once the guest has printed text that matches REGEX.")
 @click.option(
     "--instructions",
@@ -95,12 +93,12 @@ def command(
     as_object: bool,
     **options: Any,
 ) -> int:
-    """Run GUEST like `armvcpu run`, and save the machine in FILE once the guest gets to --at PLACE, has executed
-    --instructions N, is at --time TIME, has printed --console REGEX, or is stopped (--timeout, --max-exits, Ctrl-A x,
+    """Run GUEST like `armvcpu run`, and save the machine in FILE once the guest reaches --at PLACE, has executed
+    --instructions N, reaches --time TIME, has printed --console REGEX, or is stopped (--timeout, --max-exits, Ctrl-A x,
     Ctrl-C).
 
-    `armvcpu run --from FILE` goes on from there, in any process, and so do `trace`, `stat`, `walk` and this command.
-    What the guest would have done next is what it does then, to the instruction. FILE needs no other file.
+    `armvcpu run --from FILE` continues from there, in any process, and so do `trace`, `stat`, `walk` and this command.
+    The guest does exactly what it would have done next, to the instruction. FILE needs no other file.
 
     \b
     Examples:

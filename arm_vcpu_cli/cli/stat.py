@@ -75,7 +75,7 @@ class _Output(Record):
     show_default=True,
     help="Column that the rows are sorted by.",
 )
-@click.option("--histogram", is_flag=True, help="Also draw a histogram of how long exits took.")
+@click.option("--histogram", is_flag=True, help="Also draw a histogram of the durations of exits.")
 @click.option("--live", is_flag=True, help="Show the tables on stderr while the guest runs.")
 @click.option("--json", "as_object", is_flag=True, help="One JSON object instead of tables.")
 def command(

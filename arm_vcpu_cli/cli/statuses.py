@@ -33,7 +33,7 @@ OF_A_RUN: Final[Statuses] = (
         "the console, or a file of an option (a trace, a summary, a recording), cannot be written; output written "
         "before is kept",
     ),
-    (STATUS_RESET, "the guest requested a reset (with --reboot it starts anew)"),
+    (STATUS_RESET, "the guest requested a reset (with --reboot it restarts)"),
     (STATUS_FAULT, "a fault that the guest cannot handle, or a Linux kernel's panic; a report is on stderr"),
     (
         STATUS_NO_PROGRESS,

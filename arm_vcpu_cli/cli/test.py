@@ -172,12 +172,12 @@ def command(
     traces: bool,
     **options: Any,
 ) -> int:
-    """Run each GUEST to its end, several at a time in processes of their own, and say which pass: files, folders (all
+    """Run each GUEST to its end, several at a time in separate processes, and report which pass: files, folders (all
     *.elf in them and below) and patterns such as 'build/**/test_*'.
 
-    A guest passes if its status is 0, it prints what it has to (--expect) and nothing that it must not (--fail), and
-    none of the tests fails that it reports by TAP or KTAP. Time is counted in instructions, so that a guest does the
-    same in every run; --guest-timeout limits it.
+    A guest passes if its status is 0, it prints all expected text (--expect) and no forbidden text (--fail), and none
+    of its TAP or KTAP tests fails. Time is counted in instructions, so that a guest does the same in every run;
+    --guest-timeout limits it.
 
     \b
     Examples:

@@ -64,7 +64,7 @@ _SUFFIXES = MappingProxyType(
     "--format",
     "format_",
     type=click.Choice(FORMATS),
-    help="Aligned text for people; one JSON object a line; a file for ui.perfetto.dev (protobuf) or for "
+    help="Aligned text for people; one JSON object per line; a file for ui.perfetto.dev (protobuf) or for "
     "chrome://tracing (JSON); the text of the kernel's own KVM events [default: by the suffix of FILE, "
     ".jsonl, .pftrace, .json or .ftrace; else text].",
 )
@@ -86,10 +86,10 @@ def command(format_: str | None, output: Path | None, timing: bool, color: bool 
     and decoded ESR_EL2, interrupts, states of the vCPU and the console; at the end a count of the exits by reason.
 
     The guest's console stays on stdout; the log goes to stderr or FILE. What is logged can be chosen by many criteria,
-    all of which an event has to meet; the counts are those of all exits.
+    all of which an event must meet; the counts are those of all exits.
 
-    Each of several vCPUs has a time of its own, and they take turns: text and jsonl have events in the order in which
-    they happen, and only the times of one vCPU never go back. The other formats are in the order of time.
+    With several vCPUs, each has its own time, and they take turns: text and jsonl have events in the order in which
+    they happen, so times may go back from one vCPU to another. The other formats are sorted by time.
 
     \b
     Examples:

@@ -75,9 +75,7 @@ _NEVER_REACHED: Final = 3
     shell_complete=complete_symbols,
     help="Stop the guest before the instruction at PLACE: a function, function+offset, or an address.",
 )
-@click.option(
-    "--count", type=click.IntRange(min=1), metavar="N", help="With --at: stop the N-th time that the guest gets there."
-)
+@click.option("--count", type=click.IntRange(min=1), metavar="N", help="With --at: stop at the N-th arrival there.")
 @click.option(
     "--vcpu",
     type=click.IntRange(min=0),
@@ -101,11 +99,11 @@ def command(
     **options: Any,
 ) -> int:
     """Run GUEST until it ends or is stopped (--timeout, --max-exits, --at, Ctrl-C), and show how each VA is translated
-    at that moment: both stages level by level, every descriptor decoded, and the end of it or the fault.
+    at that point: both stages level by level, every descriptor decoded, and the result or the fault.
 
     A VA is a number, a symbol with or without an offset (main+0x10), or a register: pc, sp, x0 to x30, or one that
-    holds addresses, such as FAR_EL1 or VBAR_EL1. The walk is on stdout; what the guest prints is dropped, unless
-    --console is given.
+    holds addresses, such as FAR_EL1 or VBAR_EL1. The walk is on stdout; the guest's output is dropped, unless --console
+    is given.
 
     With --from all words are VAs.
 
