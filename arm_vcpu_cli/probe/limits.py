@@ -81,7 +81,7 @@ LIMITS: Final = (
         ENGINE,
         "Alignment",
         "On memory, only exclusives and LSE atomics fault, regardless of SCTLR_EL1.A and SCTLR_EL1.SA. On a "
-        "trapped device, every access that has to be aligned faults if it is not.",
+        "trapped device, every access that must be aligned faults if it is not.",
         notice="a report mentions SCTLR_EL1.A if it is set, and a stack pointer that is not aligned",
     ),
     Limit(
