@@ -67,8 +67,9 @@ if TYPE_CHECKING:
     from arm_vcpu_cli.inspect.virtual_cpu import VirtualCpu
     from arm_vcpu_cli.observe.tracing import Tracer
     from arm_vcpu_cli.observe.tracing_options import TraceOptions
+    from arm_vcpu_cli.trace.jsonlines import JsonLinesSink
     from arm_vcpu_cli.trace.selection import Selection
-    from arm_vcpu_cli.trace.sinks import JsonLinesSink, TraceSink
+    from arm_vcpu_cli.trace.sinks import TraceSink
     from arm_vcpu_cli.trace.text import TextSink
     from arm_vcpu_cli.vm.conversation import ExpectationError
     from arm_vcpu_cli.vm.cpu import Activity
@@ -115,7 +116,7 @@ _MODULES: Final = {
     "IoRead": "arm_vcpu_cli.axvcpu.exit",
     "IoWrite": "arm_vcpu_cli.axvcpu.exit",
     "IrqLine": "arm_vcpu_cli.devices.irq",
-    "JsonLinesSink": "arm_vcpu_cli.trace.sinks",
+    "JsonLinesSink": "arm_vcpu_cli.trace.jsonlines",
     "Machine": "arm_vcpu_cli.api",
     "MemoryType": "arm_vcpu_cli.arch.translation.memtype",
     "MmioDevice": "arm_vcpu_cli.devices.bus",

@@ -15,7 +15,7 @@ import click
 
 from arm_vcpu_cli.api import Machine
 from arm_vcpu_cli.board.durations import parse_duration
-from arm_vcpu_cli.cli.complete import complete_symbols
+from arm_vcpu_cli.cli.completing import completer
 from arm_vcpu_cli.cli.guest_options import GuestOptions
 from arm_vcpu_cli.cli.options import FILE, GuestCommand, guest_arguments, guest_options
 from arm_vcpu_cli.cli.output import say, show, tell
@@ -57,7 +57,7 @@ _FACTS: Final = "arm_vcpu_cli.inspect.snapshot_facts"
 @click.option(
     "--at",
     metavar="PLACE",
-    shell_complete=complete_symbols,
+    shell_complete=completer("symbols"),
     help="Save it before the instruction at PLACE: a function, function+offset, or an address.",
 )
 @click.option("--count", type=click.IntRange(min=1), metavar="N", help="With --at: at the N-th arrival there.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -31,6 +30,7 @@ from arm_vcpu_cli.trace.statistics import Statistics
 from arm_vcpu_cli.vm.endings import RunResult
 from arm_vcpu_cli.vm.machine import Machine
 
+_JSON = "json"
 _STDIN = "/dev/stdin"
 _TRACE = "arm_vcpu_cli.cli.stat_trace"
 _TERMINAL = "arm_vcpu_cli.cli.stat_terminal"
@@ -201,7 +201,7 @@ def _write_file(
 
 def _write(statistics: Statistics, wanted: _Output, heading: str, about: Mapping[str, object], stream: TextIO) -> None:
     if wanted.as_object:
-        stream.write(json.dumps({**about, **as_json(statistics, wanted.view)}, indent=2) + "\n")
+        stream.write(import_module(_JSON).dumps({**about, **as_json(statistics, wanted.view)}, indent=2) + "\n")
         stream.flush()
     else:
         print_statistics(statistics, wanted.view, heading, stream)

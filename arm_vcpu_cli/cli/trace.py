@@ -39,7 +39,7 @@ from arm_vcpu_cli.vm.machine import Machine
 _SINKS = MappingProxyType(
     {
         "text": ("text", "TextSink"),
-        "jsonl": ("sinks", "JsonLinesSink"),
+        "jsonl": ("jsonlines", "JsonLinesSink"),
         "perfetto": ("perfetto", "PerfettoSink"),
         "chrome": ("chrome", "ChromeSink"),
         "ftrace": ("ftrace", "FtraceSink"),

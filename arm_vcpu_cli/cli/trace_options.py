@@ -10,14 +10,7 @@ import click
 
 from arm_vcpu_cli.arch.syndrome.esr import ExceptionClass
 from arm_vcpu_cli.axvcpu.exit import EXIT_REASONS
-from arm_vcpu_cli.cli.complete import (
-    complete_classes,
-    complete_devices,
-    complete_events,
-    complete_reasons,
-    complete_symbols,
-    complete_vcpus,
-)
+from arm_vcpu_cli.cli.completing import completer
 from arm_vcpu_cli.cli.options import address, count
 from arm_vcpu_cli.cli.sections import SelectionOption
 from arm_vcpu_cli.errors import UsageError
@@ -48,7 +41,7 @@ _OPTIONS = (
     _option(
         "--events",
         metavar="TYPES",
-        shell_complete=complete_events,
+        shell_complete=completer("events"),
         help=f"Types of events, separated by commas: {', '.join(EVENT_TYPES)}; or all [default: all but exception, and "
         "in text entry; only exits, and accesses without one, where another option picks them].",
     ),
@@ -58,14 +51,14 @@ _OPTIONS = (
         multiple=True,
         type=_reason,
         metavar="REASON",
-        shell_complete=complete_reasons,
+        shell_complete=completer("reasons"),
         help=f"Only exits of this reason; may be given more than once. One of {', '.join(REASONS)}.",
     ),
     _option(
         "--ec",
         multiple=True,
         metavar="EC",
-        shell_complete=complete_classes,
+        shell_complete=completer("classes"),
         help="Only exits and exceptions of this exception class: a number such as 0x24, or a name such as HVC64.",
     ),
     _option(
@@ -78,7 +71,7 @@ _OPTIONS = (
         "--device",
         multiple=True,
         metavar="NAME",
-        shell_complete=complete_devices,
+        shell_complete=completer("devices"),
         help="Only exits and accesses of this device, such as uart0.",
     ),
     _option("--pc", multiple=True, metavar="RANGE", help="Only with a PC in this range of virtual addresses."),
@@ -86,7 +79,7 @@ _OPTIONS = (
         "--symbol",
         multiple=True,
         metavar="NAME",
-        shell_complete=complete_symbols,
+        shell_complete=completer("symbols"),
         help="Only with a PC in this function.",
     ),
     _option(
@@ -94,7 +87,7 @@ _OPTIONS = (
         multiple=True,
         type=count,
         metavar="N",
-        shell_complete=complete_vcpus,
+        shell_complete=completer("vcpus"),
         help="Only events of this vCPU, from 0; may be given more than once.",
     ),
     _option(
@@ -107,14 +100,14 @@ _OPTIONS = (
         "--start-at",
         multiple=True,
         metavar="SYMBOL",
-        shell_complete=complete_symbols,
+        shell_complete=completer("symbols"),
         help="Begin when the guest executes this function (or address).",
     ),
     _option(
         "--stop-at",
         multiple=True,
         metavar="SYMBOL",
-        shell_complete=complete_symbols,
+        shell_complete=completer("symbols"),
         help="Stop when the guest executes this function (or address).",
     ),
     _option("--start-on", metavar="TEXT", help="Begin when the guest has printed this."),

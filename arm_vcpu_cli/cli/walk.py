@@ -13,7 +13,7 @@ from typing import Any, Final
 import click
 
 from arm_vcpu_cli.arch.translation.memtype import Access
-from arm_vcpu_cli.cli.complete import complete_symbols
+from arm_vcpu_cli.cli.completing import completer
 from arm_vcpu_cli.cli.guest_options import GuestOptions
 from arm_vcpu_cli.cli.options import guest_options
 from arm_vcpu_cli.cli.output import say, show
@@ -52,7 +52,7 @@ _NEVER_REACHED: Final = 3
 
 @click.command("walk", cls=SectionedCommand, short_help="Walk a guest's translation tables for an address.")
 @guest_options
-@click.argument("addresses", metavar="[VA]...", nargs=-1, shell_complete=complete_symbols)
+@click.argument("addresses", metavar="[VA]...", nargs=-1, shell_complete=completer("symbols"))
 @click.option(
     "--el", type=click.Choice(["0", "1"]), help="Exception level of the access [default: that of the stopped guest]."
 )
@@ -72,7 +72,7 @@ _NEVER_REACHED: Final = 3
 @click.option(
     "--at",
     metavar="PLACE",
-    shell_complete=complete_symbols,
+    shell_complete=completer("symbols"),
     help="Stop the guest before the instruction at PLACE: a function, function+offset, or an address.",
 )
 @click.option("--count", type=click.IntRange(min=1), metavar="N", help="With --at: stop at the N-th arrival there.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
+from importlib import import_module
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -33,9 +34,9 @@ from arm_vcpu_cli.axvcpu.exit import (
 from arm_vcpu_cli.devices.bus import Bus
 from arm_vcpu_cli.devices.naming import meaning, name_access
 from arm_vcpu_cli.trace.event import Field, Hex
-from arm_vcpu_cli.vm.semihosting.operations import OPERATIONS
 
 Fields = tuple[Field, ...]
+_OPERATIONS: Final = "arm_vcpu_cli.vm.semihosting.operations"
 _DOUBLEWORD: Final = 8
 _REMEMBERED: Final = 1 << 14
 _ACCESSES: Final = 1 << 12
@@ -161,12 +162,17 @@ def _conduit(record: ExitRecord) -> str:
 
 
 def _hypercall(_places: Places, exit_: Hypercall, record: ExitRecord) -> Fields:
-    name = OPERATIONS.get(exit_.nr & 0xFFFF_FFFF, "?") if record.esr is None else _function_name(exit_.nr)
+    name = _operation_name(exit_.nr) if record.esr is None else _function_name(exit_.nr)
     fields: list[Field] = [("conduit", _conduit(record)), ("nr", Hex(exit_.nr)), ("call", name)]
     # Registers after the last argument of a known function are not part of the call.
     count = None if record.esr is None else argument_count(exit_.nr)
     fields += [(f"x{n}", Hex(value)) for n, value in enumerate(exit_.args[:count], 1) if value]
     return (*fields, *_result(record, psci=record.esr is not None and is_psci(exit_.nr & 0xFFFF_FFFF)))
+
+
+def _operation_name(number: int) -> str:
+    # Few guests use semihosting.
+    return str(import_module(_OPERATIONS).OPERATIONS.get(number & 0xFFFF_FFFF, "?"))
 
 
 def _cpu_up(_places: Places, exit_: CpuUp, record: ExitRecord) -> Fields:

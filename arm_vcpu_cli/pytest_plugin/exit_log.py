@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, overload
 
 from arm_vcpu_cli.trace.event import NAME_KEYS, TraceEnd, TraceEvent, TraceHeader
-from arm_vcpu_cli.trace.sinks import JsonLinesSink
+from arm_vcpu_cli.trace.jsonlines import JsonLinesSink
 
 MOST_EVENTS: Final = 500_000
 """The most events kept, the first ones: this many take 150 MB, and a guest may never end."""

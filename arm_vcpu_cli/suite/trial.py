@@ -28,7 +28,7 @@ from arm_vcpu_cli.vm.machine import Machine as Parts
 _REPORT: Final = "arm_vcpu_cli.inspect.postmortem.report"
 _ATTACHING: Final = "arm_vcpu_cli.observe.attaching"
 _TRACING: Final = "arm_vcpu_cli.observe.tracing"
-_SINKS: Final = "arm_vcpu_cli.trace.sinks"
+_SINKS: Final = "arm_vcpu_cli.trace.jsonlines"
 _STREAMS: Final = "arm_vcpu_cli.trace.output_stream"
 """Loaded only for guests that fail or are traced."""
 _AT_ONCE: Final = 1e-3

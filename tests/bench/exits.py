@@ -40,7 +40,7 @@ from arm_vcpu_cli.guest.loader import load_guest
 from arm_vcpu_cli.guest.symbols import SymbolTable
 from arm_vcpu_cli.observe.describing import EventDescriber
 from arm_vcpu_cli.observe.tracing import Tracer
-from arm_vcpu_cli.trace.sinks import JsonLinesSink
+from arm_vcpu_cli.trace.jsonlines import JsonLinesSink
 from arm_vcpu_cli.vm.platform import MachinePlatform
 
 SAMPLES: Final = Path(__file__).resolve().parents[2] / "samples"

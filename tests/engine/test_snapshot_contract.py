@@ -21,8 +21,8 @@ from arm_vcpu_cli.host.console import Console
 from arm_vcpu_cli.host.watchdog import Watchdog
 from arm_vcpu_cli.observe.attaching import attach_tracer
 from arm_vcpu_cli.observe.tracing_options import TraceOptions
+from arm_vcpu_cli.trace.jsonlines import JsonLinesSink
 from arm_vcpu_cli.trace.selection import Selection
-from arm_vcpu_cli.trace.sinks import JsonLinesSink
 from arm_vcpu_cli.vm.builder import build_machine
 from arm_vcpu_cli.vm.endings import RunResult
 from arm_vcpu_cli.vm.guest_run import GuestRun

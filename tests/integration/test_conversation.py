@@ -15,7 +15,7 @@ from arm_vcpu_cli.host import console
 from arm_vcpu_cli.host.console import Console
 from arm_vcpu_cli.observe.attaching import attach_tracer
 from arm_vcpu_cli.observe.tracing_options import TraceOptions
-from arm_vcpu_cli.trace.sinks import JsonLinesSink
+from arm_vcpu_cli.trace.jsonlines import JsonLinesSink
 from arm_vcpu_cli.vm.conversation import ExpectationError
 from arm_vcpu_cli.vm.endings import Ending
 from tests.integration.command import sample

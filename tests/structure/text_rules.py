@@ -28,7 +28,7 @@ WRITERS: Final[Mapping[str, str]] = MappingProxyType(
         "trace.htmltable": OWNER,
         "trace.text": OWNER,
         "trace.ftrace": OWNER,
-        "trace.sinks": "json",
+        "trace.jsonlines": "json",
         "trace.chrome": "json",
     }
 )

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from arm_vcpu_cli.trace.diff import MAX_HUNK, MIN_WINDOW, Hunk, Totals, align, hunks
 from arm_vcpu_cli.trace.diffkeys import TIMES, Comparison, Side
 from arm_vcpu_cli.trace.event import EVENT_TYPES
+from arm_vcpu_cli.trace.jsonlines import JsonLinesSink
 from arm_vcpu_cli.trace.reader import TraceReader
 from arm_vcpu_cli.trace.records import event_of
-from arm_vcpu_cli.trace.sinks import JsonLinesSink
 from arm_vcpu_cli.trace.text import event_line
 
 from .jsonlines import END, event, exit_, read, trace, write

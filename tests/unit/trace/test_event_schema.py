@@ -12,7 +12,7 @@ import pytest
 from arm_vcpu_cli.axvcpu.exit import EXIT_REASONS
 from arm_vcpu_cli.trace.event import EVENT_TYPES, SCHEMA, SCHEMA_VERSION
 from arm_vcpu_cli.trace.event_schema import load_schema, property_names
-from arm_vcpu_cli.trace.sinks import JsonLinesSink
+from arm_vcpu_cli.trace.jsonlines import JsonLinesSink
 
 from .jsonlines import END, HEADER, SUMMARY, event, exit_, read, write
 from .traces import EVENTS, play

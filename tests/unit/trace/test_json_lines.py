@@ -21,7 +21,8 @@ from arm_vcpu_cli.trace.event import (
     TraceEvent,
     TraceHeader,
 )
-from arm_vcpu_cli.trace.sinks import JsonLinesSink, TraceSink
+from arm_vcpu_cli.trace.jsonlines import JsonLinesSink
+from arm_vcpu_cli.trace.sinks import TraceSink
 
 from .traces import END, EVENTS, HEADER
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from arm_vcpu_cli.trace.bins import BINS, MAX_ROWS, OTHER, Bins
 from arm_vcpu_cli.trace.digest import KEPT_EVENTS, Digest, digest
 from arm_vcpu_cli.trace.htmltable import duration, number, text
+from arm_vcpu_cli.trace.jsonlines import JsonLinesSink
 from arm_vcpu_cli.trace.reader import TraceReader
-from arm_vcpu_cli.trace.sinks import JsonLinesSink
 from arm_vcpu_cli.trace.text import event_line
 
 from .traces import EVENTS, event, play

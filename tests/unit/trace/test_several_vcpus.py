@@ -22,9 +22,10 @@ from arm_vcpu_cli.trace.event import Field, Hex, TraceEvent
 from arm_vcpu_cli.trace.event_schema import load_schema
 from arm_vcpu_cli.trace.ftrace import FtraceSink
 from arm_vcpu_cli.trace.htmlpage import render
+from arm_vcpu_cli.trace.jsonlines import JsonLinesSink
 from arm_vcpu_cli.trace.perfetto import PerfettoSink
 from arm_vcpu_cli.trace.reader import TraceReader
-from arm_vcpu_cli.trace.sinks import JsonLinesSink, TraceSink
+from arm_vcpu_cli.trace.sinks import TraceSink
 from arm_vcpu_cli.trace.text import TextSink
 from arm_vcpu_cli.trace.time_order import TimeOrder
 
