@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import Final
 
 from arm_vcpu_cli.arch.identification.idregs import Aa64Isar1, Aa64Mmfr1, pa_range_bits
 from arm_vcpu_cli.arch.registers.el2regs import Cptr, Hcr, Mdcr
 from arm_vcpu_cli.arch.registers.sysreg import SysReg, lookup
+from arm_vcpu_cli.arch.syndrome.esr import ExceptionClass
 from arm_vcpu_cli.arm_vcpu.config import MDCR_EL2, PMUSERENR_EL0, Aarch64VCpuSetupConfig
 from arm_vcpu_cli.arm_vcpu.context_frame import TrapFrame
 from arm_vcpu_cli.arm_vcpu.exception import SyncHandlers
@@ -25,6 +28,10 @@ from arm_vcpu_cli.arm_vcpu.syndrome import SyndromeCorrection
 from arm_vcpu_cli.engine.layout import CpuState
 from arm_vcpu_cli.engine.port import CpuCore
 from arm_vcpu_cli.errors import VCpuError
+
+_ZEROING: Final = "arm_vcpu_cli.arm_vcpu.zeroing"
+"""Loaded only for the trap."""
+_ZEROING_TRAP: Final = "TDZ"
 
 
 def build_handlers(
@@ -46,7 +53,7 @@ def build_handlers(
     on_demand = None
     if setup.on_demand is not None:
         on_demand = ExecuteOnDemand(state, setup.on_demand, core, memory, hal.flush_tlbs, watch)
-    return SyncHandlers(
+    handlers = SyncHandlers(
         state=state,
         frame=frame,
         entry=El1Entry(state, frame, has_pan=has_pan),
@@ -61,6 +68,10 @@ def build_handlers(
         on_demand=on_demand,
         observed=observed,
     )
+    if _ZEROING_TRAP in setup.hcr:
+        zeroing = import_module(_ZEROING).Zeroing(core, hal, platform, frame, memory, handlers)
+        handlers.sync_table[ExceptionClass.SYSTEM] = zeroing.system
+    return handlers
 
 
 def default_vtcr(hal: Aarch64Hal) -> int:

@@ -8,7 +8,7 @@ entry.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Final
 
@@ -142,7 +142,7 @@ class SyncHandlers:
         table: list[Handler] = [unexpected] * EXCEPTION_CLASSES
         for exception_class, handler in (*self.table().items(), *fp_traps.items()):
             table[exception_class] = handler
-        self.sync_table: Final[Sequence[Handler]] = table
+        self.sync_table: Final = table
 
     def table(self) -> Mapping[ExceptionClass, Handler]:
         """Return the handlers of exceptions to EL2 by class; every other class ends the run with a report."""

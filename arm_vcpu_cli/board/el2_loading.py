@@ -7,7 +7,7 @@ from typing import Final
 from arm_vcpu_cli.board.description import El2Description, GicDescription
 from arm_vcpu_cli.board.schema import Table
 
-HCR_TRAPS: Final = ("TVM", "TRVM", "TTLB", "TACR", "TSW", "TPC", "TPU", "TID1", "TID2", "TIDCP", "TWE")
+HCR_TRAPS: Final = ("TVM", "TRVM", "TTLB", "TACR", "TSW", "TPC", "TPU", "TID1", "TID2", "TIDCP", "TDZ", "TWE")
 CPTR_TRAPS: Final = ("TCPAC", "TFP", "TZ")
 MDCR_TRAPS: Final = ("TDRA", "TDOSA", "TDA", "TPM", "TPMCR")
 """The trap bits that have an effect, of each register. No model has the trace registers or the activity monitors that

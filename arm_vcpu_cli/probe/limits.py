@@ -48,7 +48,7 @@ LIMITS: Final = (
         ENGINE,
         "Watchpoints",
         "On hosts other than x86-64 Linux they never fire, and the CPU announces one, because the field cannot "
-        "encode none. Trapped devices and cache maintenance never hit one. One on the upper half of what STXP or "
+        "encode none. Trapped devices, trapped DC ZVA and cache maintenance never hit one. One on the upper half of what STXP or "
         "CASP stores is hit after the lower half is stored.",
         notice="where they never fire, a report names those that the guest has enabled",
     ),
@@ -103,8 +103,7 @@ LIMITS: Final = (
         ENGINE,
         "Cache maintenance",
         "DC and IC by address never fault and never exit, except for DC ZVA, which takes an external abort on a "
-        "device. Trapped by el2.hcr (TPC and the like), they do nothing. No bit that el2.hcr takes traps AT or DC "
-        "ZVA (TDZ).",
+        "device. Trapped by el2.hcr (TPC and the like), they do nothing, again except for DC ZVA (TDZ).",
         unnoticed="these instructions do not exit, and the guest's memory is coherent without them",
     ),
     Limit(

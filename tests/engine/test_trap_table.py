@@ -43,12 +43,15 @@ WRITES: dict[str, list[str]] = {
     "TACR": ["ACTLR_EL1"],
     "TSW": ["DC ISW", "DC CSW", "DC CISW"],
     "TPC": ["DC IVAC", "DC CVAC", "DC CIVAC", "DC CVAP", "DC CVADP"],
+    "TDZ": ["DC ZVA"],
     "TPU": ["IC IALLU", "IC IALLUIS", "IC IVAU", "DC CVAU"],
     "TID2": ["CSSELR_EL1"],
     "TCPAC": ["CPACR_EL1"],
     "TDOSA": ["OSLAR_EL1", "OSDLR_EL1", "DBGPRCR_EL1"],
     "TDA": [*_DEBUG, "DBGDTRTX_EL0"],
 }
+DZP = 1 << 4
+"""Of DCZID_EL0: DC ZVA is prohibited."""
 ALWAYS = ("TPM", "TPMCR")
 """Set whether a machine file says so or not: nothing changes."""
 FP = {"TFP": 0x1FE0_0000, "TZ": 0x6600_0000}
@@ -111,6 +114,8 @@ def test_what_a_bit_covers_exits_with_its_syndrome_and_goes_on(plain: Lab, regis
                 assert exits == [system_trap_esr(move)], name
             else:
                 assert exits == without, name
+            if bit == "TDZ" and move == SystemMove(lookup("DCZID_EL0"), RT, True):
+                wanted = wanted[0], wanted[1] | DZP
             assert found == wanted, name
     lab.close()
 
