@@ -48,8 +48,8 @@ LIMITS: Final = (
         ENGINE,
         "Watchpoints",
         "On hosts other than x86-64 Linux they never fire, and the CPU announces one, because the field cannot "
-        "encode none. Trapped devices, trapped DC ZVA and cache maintenance never hit one. One on the upper half of what STXP or "
-        "CASP stores is hit after the lower half is stored.",
+        "encode none. Trapped devices, trapped DC ZVA and cache maintenance never hit one. One on the upper half "
+        "of what STXP or CASP stores is hit after the lower half is stored.",
         notice="where they never fire, a report names those that the guest has enabled",
     ),
     Limit(
