@@ -137,7 +137,8 @@ def load_elf(path: FilePath, data: bytes, *, ram_base: int, for_sure: bool = Fal
         relocations = import_module("arm_vcpu_cli.guest.elf_relocations")
         pieces = [(load.vaddr, load.offset, content) for load, content in zip(loads, contents, strict=True)]
         offset, entries = dynamic
-        contents = relocations.relocated(path, pieces, entries, offset, bias)
+        contents, odd = relocations.relocated(path, pieces, entries, offset, bias)
+        warnings += odd
     segments = [_segment(load, content) for load, content in zip(loads, contents, strict=True)]
     symbols = read_symbols(data, header.section_headers, header.section_header_count)
     return GuestImage(

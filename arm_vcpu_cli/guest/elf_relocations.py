@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import struct
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from arm_vcpu_cli.arch.bitfield import MASK64
 from arm_vcpu_cli.errors import GuestFileError
-from arm_vcpu_cli.guest.elf_names import elf_name
 
 _DYNAMIC_ENTRY: Final = struct.Struct("<qQ")  # d_tag, d_val
 _RELA_ENTRY: Final = struct.Struct("<QQq")  # r_offset, r_info, r_addend
@@ -39,12 +39,34 @@ _DT_JMPREL: Final = 23
 _DT_RELRSZ: Final = 35
 _DT_RELR: Final = 36
 _DT_RELRENT: Final = 37
+_DT_ANDROID_REL: Final = 0x6000_000F
+_DT_ANDROID_RELA: Final = 0x6000_0011
+_DT_ANDROID_RELR: Final = 0x6FFF_E000
+_DT_ANDROID_RELRSZ: Final = 0x6FFF_E001
+_DT_ANDROID_RELRENT: Final = 0x6FFF_E003
 
 # r_type (IHI 0056, "Relocation types")
 _R_NONE: Final = 0
 _R_RELATIVE: Final = 1027
 _R_OF_SYMBOLS: Final = (257, 1025, 1026)
 """R_AARCH64_ABS64, GLOB_DAT and JUMP_SLOT: the address of a symbol, which linkers emit for undefined weak symbols."""
+_R_IRELATIVE: Final = 1032
+_NAMES: Final[Mapping[int, str]] = MappingProxyType(
+    {
+        257: "R_AARCH64_ABS64",
+        258: "R_AARCH64_ABS32",
+        260: "R_AARCH64_PREL64",
+        261: "R_AARCH64_PREL32",
+        1024: "R_AARCH64_COPY",
+        1025: "R_AARCH64_GLOB_DAT",
+        1026: "R_AARCH64_JUMP_SLOT",
+        1028: "R_AARCH64_TLS_DTPMOD",
+        1029: "R_AARCH64_TLS_DTPREL",
+        1030: "R_AARCH64_TLS_TPREL",
+        1031: "R_AARCH64_TLSDESC",
+    }
+)
+"""Those that linkers leave in a file."""
 _STB_WEAK: Final = 2
 _SHN_UNDEF: Final = 0
 _SHN_ABS: Final = 0xFFF1
@@ -53,6 +75,12 @@ _SHN_ABS: Final = 0xFFF1
 _RELR_WORDS: Final = 63
 _RELR_NOTHING: Final = 1
 """The bitmap of no words."""
+
+
+_INDIRECT_FUNCTIONS: Final = (
+    "its indirect functions (R_AARCH64_IRELATIVE) are left to its own start-up code; if that does not resolve them, "
+    "calls of them go astray"
+)
 
 
 class Place(NamedTuple):
@@ -106,12 +134,15 @@ class _LinkedData:
         return [bytes(data) for data in self._data]
 
 
-def relocated(path: Path, pieces: list[tuple[int, int, bytes]], dynamic: bytes, offset: int, bias: int) -> list[bytes]:
+def relocated(
+    path: Path, pieces: list[tuple[int, int, bytes]], dynamic: bytes, offset: int, bias: int
+) -> tuple[list[bytes], tuple[str, ...]]:
     """Return the bytes of ``pieces`` moved by ``bias`` bytes, as the dynamic section (at ``offset`` in the file)
-    specifies.
+    specifies, and warnings.
 
     ``pieces`` are (virtual address as linked, offset in the file, bytes). Applies R_AARCH64_RELATIVE, and addresses of
-    symbols that the file defines or that are weak. Raises GuestFileError for any other relocation, for a table or a
+    symbols that the file defines or that are weak. The address of an indirect function is left to the guest's start-up
+    code, which calls the function that determines it. Raises GuestFileError for any other relocation, for a table or a
     target outside the file's bytes, and for a file that needs a shared library.
     """
     linked = _LinkedData(pieces)
@@ -120,6 +151,7 @@ def relocated(path: Path, pieces: list[tuple[int, int, bytes]], dynamic: bytes, 
         _Kind(_DT_RELR, _DT_RELRSZ, "DT_RELR", _WORD, _apply_relr),
         _Kind(_DT_REL, _DT_RELSZ, "DT_REL", _REL_ENTRY, _apply_rel),
         _Kind(_DT_RELA, _DT_RELASZ, "DT_RELA", _RELA_ENTRY, _apply_rela),
+        _Kind(_DT_ANDROID_RELR, _DT_ANDROID_RELRSZ, "DT_ANDROID_RELR", _WORD, _apply_relr),
     ]
     in_plt = {_DT_REL: kinds[1], _DT_RELA: kinds[2]}.get(tags.get(_DT_PLTREL, _DT_RELA))
     if in_plt is not None:
@@ -128,10 +160,15 @@ def relocated(path: Path, pieces: list[tuple[int, int, bytes]], dynamic: bytes, 
         (_DT_RELAENT, "DT_RELAENT", _RELA_ENTRY),
         (_DT_RELENT, "DT_RELENT", _REL_ENTRY),
         (_DT_RELRENT, "DT_RELRENT", _WORD),
+        (_DT_ANDROID_RELRENT, "DT_ANDROID_RELRENT", _WORD),
     ):
         if tags.get(tag, form.size) != form.size:
             raise GuestFileError(path, f"{name} is {tags[tag]}, expected {form.size}", offset=offset)
-    work = _Work(path, linked, bias, tags.get(_DT_SYMTAB))
+    for tag, name in ((_DT_ANDROID_REL, "DT_ANDROID_REL"), (_DT_ANDROID_RELA, "DT_ANDROID_RELA")):
+        if tag in tags:
+            message = f"packed relocations ({name}), expected DT_RELA or DT_RELR: link it with --pack-dyn-relocs=relr"
+            raise GuestFileError(path, message, offset=offset)
+    work = _Work(path, linked, bias, tags.get(_DT_SYMTAB), [])
     # Read every table before writing anything: a relocation into a table must not change it.
     tables = [
         (kind, table, linked.read(table, size))
@@ -140,16 +177,18 @@ def relocated(path: Path, pieces: list[tuple[int, int, bytes]], dynamic: bytes, 
     ]
     for kind, table, entries in tables:
         kind.apply(work, entries, table)
-    return linked.contents()
+    return linked.contents(), (_INDIRECT_FUNCTIONS,) if work.indirect else ()
 
 
 class _Work(NamedTuple):
-    """The data needed to apply a table; ``symbols`` is the virtual address of the symbol table."""
+    """The data needed to apply a table; ``symbols`` is the virtual address of the symbol table, ``indirect`` collects
+    the places in the file of the relocations that are left to the guest."""
 
     path: Path
     linked: _LinkedData
     bias: int
     symbols: int | None
+    indirect: list[int]
 
     def target(self, target: int, where: int) -> Place:
         """Return the word at an address, which the relocation at ``where`` in the file names."""
@@ -168,6 +207,9 @@ class _Work(NamedTuple):
             return self.bias
         if kind in _R_OF_SYMBOLS and index:
             return self._symbol(index, where)
+        if kind == _R_IRELATIVE:
+            self.indirect.append(where)
+            return None
         message = f"relocation {_relocation_name(kind)}, expected only R_AARCH64_RELATIVE"
         raise GuestFileError(self.path, message, offset=where)
 
@@ -266,4 +308,4 @@ def _apply_relr(work: _Work, entries: bytes, table: Place) -> None:
 
 
 def _relocation_name(kind: int) -> str:
-    return elf_name("ENUM_RELOC_TYPE_AARCH64", kind) or f"type {kind}"
+    return _NAMES.get(kind) or f"type {kind}"

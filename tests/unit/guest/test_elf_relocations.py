@@ -24,6 +24,8 @@ DT_NEEDED, DT_RELA, DT_RELASZ, DT_RELAENT = 1, 7, 8, 9
 DT_REL, DT_RELSZ, DT_RELENT, DT_JMPREL, DT_PLTREL, DT_PLTRELSZ, DT_RELRSZ, DT_RELR = 17, 18, 19, 23, 20, 2, 35, 36
 DT_SYMTAB = 6
 R_ABS64 = 257
+R_IRELATIVE = 1032
+DT_ANDROID_RELR, DT_ANDROID_RELRSZ = 0x6FFF_E000, 0x6FFF_E001
 
 DATA_VA = 0x1000
 TABLE = 0x400  # in the data segment: the relocation table
@@ -278,3 +280,28 @@ def test_a_corrupted_pie_loads_or_is_refused(changes: list[tuple[int, int]]) -> 
 
 def test_the_sample_that_is_corrupted_above_is_valid() -> None:
     assert word(load(SAMPLE), 0) == BASE + 1
+
+
+def test_the_address_of_an_indirect_function_is_left_to_the_guest() -> None:
+    table = rela(DATA_VA, 0x10, kind=R_IRELATIVE) + rela(DATA_VA + 8, 4)
+    image = load(pie({0: 0x77}, table, *rela_tags(2)))
+    assert struct.unpack_from("<QQ", image.segments[1].data) == (0x77, image.load_bias + 4)
+    assert "its indirect functions (R_AARCH64_IRELATIVE) are left" in image.warnings[0]
+
+
+def test_relr_tables_of_android_are_applied() -> None:
+    elf = pie({0: 0x10}, struct.pack("<Q", DATA_VA), (DT_ANDROID_RELR, DATA_VA + TABLE), (DT_ANDROID_RELRSZ, 8))
+    image = load(elf)
+    assert struct.unpack_from("<Q", image.segments[1].data)[0] == image.load_bias + 0x10
+
+
+@pytest.mark.parametrize(("tag", "name"), [(0x6000_000F, "DT_ANDROID_REL"), (0x6000_0011, "DT_ANDROID_RELA")])
+def test_packed_relocations_are_refused(tag: int, name: str) -> None:
+    with pytest.raises(GuestFileError, match=rf"packed relocations \({name}\), expected DT_RELA or DT_RELR"):
+        load(pie({}, b"APS2", (tag, DATA_VA + TABLE), (tag + 1, 4)))
+
+
+@pytest.mark.parametrize(("kind", "name"), [(1030, "R_AARCH64_TLS_TPREL"), (1031, "R_AARCH64_TLSDESC"), (9, "type 9")])
+def test_a_relocation_that_cannot_be_applied_has_its_name(kind: int, name: str) -> None:
+    with pytest.raises(GuestFileError, match=f"relocation {name}, expected only R_AARCH64_RELATIVE"):
+        load(pie({}, rela(DATA_VA, 0, kind=kind), *rela_tags(1)))
