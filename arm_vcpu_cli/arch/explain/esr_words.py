@@ -97,6 +97,9 @@ def _pointer_authentication(context: _Context) -> str:
     return f"A pointer failed authentication with {kind} key {'B' if context.field('B_KEY') else 'A'}."
 
 
+_WITH_IPA: Final = ("translation fault", "access flag fault", "address size fault")
+
+
 def _what_it_met(code: int, stage: str) -> str:
     """Return ``found no translation at level 1 of stage 2``, for the code of an MMU fault; a plain name for the
     rest."""
@@ -124,11 +127,17 @@ def _stage(context: _Context) -> str:
     return " of stage 2" if context.level == "EL2" and is_lower else " of stage 1" if context.level == "EL1" else ""
 
 
-def _where(context: _Context) -> str:
+def _where(context: _Context, code: int) -> str:
+    """Say where the address is. HPFAR_EL2 has the IPA of some stage-2 faults only (DDI 0487, HPFAR_EL2)."""
     if context.field("FnV"):
         return f"The address is not known: FAR_{context.level} is not valid."
     text = f"The virtual address is in FAR_{context.level}"
-    return f"{text}, its IPA in HPFAR_EL2." if _stage(context) == " of stage 2" else f"{text}."
+    if _stage(context) != " of stage 2":
+        return f"{text}."
+    kind = fault_status_name(code).partition(",")[0]
+    if kind in _WITH_IPA or (kind == "permission fault" and context.field("S1PTW")):
+        return f"{text}, its IPA in HPFAR_EL2."
+    return f"{text}; HPFAR_EL2 is UNKNOWN."
 
 
 def _walk(context: _Context) -> str:
@@ -151,12 +160,15 @@ def _data_abort(context: _Context) -> str:
         access = f"a {'write' if abort.is_write else 'read'} by an instruction that the syndrome does not describe"
     vncr = " through VNCR_EL2" if context.field("VNCR") else ""
     met = _what_it_met(abort.fault_status, _stage(context))
-    return f"Data abort {context.from_where}: {access}{vncr} {met}{_walk(context)}. {_where(context)}"
+    return (
+        f"Data abort {context.from_where}: {access}{vncr} {met}{_walk(context)}. {_where(context, abort.fault_status)}"
+    )
 
 
 def _instruction_abort(context: _Context) -> str:
-    met = _what_it_met(context.field("IFSC"), _stage(context))
-    return f"Instruction abort {context.from_where}: the fetch {met}{_walk(context)}. {_where(context)}"
+    code = context.field("IFSC")
+    met = _what_it_met(code, _stage(context))
+    return f"Instruction abort {context.from_where}: the fetch {met}{_walk(context)}. {_where(context, code)}"
 
 
 def _granule_check(context: _Context) -> str:

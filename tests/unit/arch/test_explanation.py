@@ -148,6 +148,18 @@ def test_sizes_and_registers_have_names() -> None:
             "Instruction abort from a lower Exception level: the fetch found no translation at level 2 of stage 2 "
             "while it walked the stage-1 tables. The virtual address is in FAR_EL2, its IPA in HPFAR_EL2.",
         ),
+        (
+            "ESR_EL2",
+            0x8200000F,
+            "Instruction abort from a lower Exception level: the fetch was not permitted by the descriptor at level 3 "
+            "of stage 2. The virtual address is in FAR_EL2; HPFAR_EL2 is UNKNOWN.",
+        ),
+        (
+            "ESR_EL2",
+            0x92000010,
+            "Data abort from a lower Exception level: a read by an instruction that the syndrome does not describe "
+            "ended with a synchronous external abort. The virtual address is in FAR_EL2; HPFAR_EL2 is UNKNOWN.",
+        ),
         ("ESR_EL2", 0x5A000012, "Hypervisor call: HVC #0x12."),
         ("ESR_EL1", 0x56000000, "System call: SVC #0x0."),
         ("ESR_EL2", 0x06000066, "Trapped WFIT with its timeout in x3."),
