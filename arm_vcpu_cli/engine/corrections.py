@@ -3,11 +3,13 @@ change what a guest sees, so they have no switch. Where a correction is impossib
 
 from __future__ import annotations
 
+from arm_vcpu_cli.engine.complex_multiplication import multiply_only_elements
 from arm_vcpu_cli.engine.events import take_events
 from arm_vcpu_cli.engine.fp_traps import take_fp_traps
 from arm_vcpu_cli.engine.hidden_registers import hide_registers
 from arm_vcpu_cli.engine.missing_exceptions import take_missing_exceptions
 from arm_vcpu_cli.engine.pointer_signing import sign_as_specified
+from arm_vcpu_cli.engine.signed_atomics import compare_signed
 from arm_vcpu_cli.engine.walk_checks import take_walk_checks
 
 
@@ -18,4 +20,6 @@ def correct_engine() -> None:
     if take_missing_exceptions():
         take_events()
     sign_as_specified()
+    compare_signed()
+    multiply_only_elements()
     hide_registers()

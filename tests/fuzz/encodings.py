@@ -17,7 +17,8 @@ import sys
 import tempfile
 import time
 from array import array
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,10 +47,16 @@ from arm_vcpu_cli.guest.loader import load_guest
 from arm_vcpu_cli.host.console import Console
 from arm_vcpu_cli.vm.builder import build_machine
 from tests.engine.harness import CURRENT_SPX, EL1H, GUESTS, LOWER_64, MASKED, RAM
+from tests.fuzz.qemu import system_rules
+from tests.fuzz.qemu.cases import Case, Result
+from tests.fuzz.qemu.option import add_option, say_outcomes, wanted
+from tests.fuzz.qemu.second import SecondOpinion
 
 MODELS: Final = ("cortex-a53", "cortex-a57", "cortex-a72", "max")
 EXECUTED: Final = -1
 """In place of a syndrome."""
+STATES: Final = ((EL1, False), (EL0, False), (EL0, True))
+"""Exception level, and whether the controls that let EL0 access registers are set."""
 WORDS: Final = 1 << 17
 
 _CODE: Final = RAM + 0x80_0000
@@ -63,6 +70,9 @@ _READ_BIT: Final = 1 << 21
 _WRITTEN: Final = _DATA + 0x40
 """What MSR writes: harmless everywhere. An address for what takes one."""
 _UNREAD: Final = 0x5EED_5EED_5EED_5EED
+WFI: Final = 0xD503_207F
+VECTORS: Final = RAM + 0x70_0000
+REGION: Final = (RAM, 0x100_0000)
 _EXITS: Final = 3
 _INSTRUCTIONS: Final = 24
 _WAITS: Final = int(Sctlr.of(nTWI=1, nTWE=1))
@@ -149,6 +159,10 @@ def _exit(number: int, args: tuple[int, ...]) -> Outcome:
     return Outcome.EXIT
 
 
+def _own_registers(model: str) -> dict[SysReg, bool]:
+    return {reg: constant.writable for reg, constant in constant_registers(model, 1).items()}
+
+
 class Lab:
     """A machine in which one word after the other is executed, each from the same state."""
 
@@ -163,8 +177,7 @@ class Lab:
         self.machine.current.platform.hypercall = _exit  # type: ignore[method-assign]
         self.machine.start()
         self.vcpu, self.core = self.machine.current.arch, self.machine.host.core(0)
-        own = {reg: constant.writable for reg, constant in constant_registers(model, 1).items()}
-        self.manual = Manual(guest_id_registers(self.core, gic=True), own)
+        self.manual = Manual(guest_id_registers(self.core, gic=True), _own_registers(model))
         vectors, launch = (image.symbols.lookup(name) for name in ("vectors", "launch"))
         assert vectors is not None
         assert launch is not None
@@ -245,15 +258,33 @@ class Lab:
         """All differences of some words, in all states."""
         manual = self.manual
         for word in words:
-            for el, is_open in self._first:
-                if el == EL1 and is_open:
-                    continue
+            for el, is_open in STATES:
                 wanted = manual.outcome(word, el, is_open)
                 found, value = self.execute(word, el, is_open)
                 if found != wanted:
                     yield Difference(model, word, el, is_open, wanted, found)
                 elif found == EXECUTED and word & _READ_BIT and value == _UNREAD:
                     yield Difference(model, word, el, is_open, wanted, found, " without a value in Rt")
+
+    def case(self, word: int, el: int, is_open: bool) -> Case:
+        """The same for another side, which has a WFI at each vector, and begins at the word."""
+        pstate = MASKED | (EL1H if el else 0)
+        sysregs = {
+            "SCTLR_EL1": _SCTLR | _WAITS | (_OPEN if is_open else 0),
+            "CNTKCTL_EL1": _TIMERS if is_open else 0,
+            "CPACR_EL1": _FP,
+            "VBAR_EL1": VECTORS,
+            "PC": _CODE,
+            "PSTATE": pstate,
+            "SP_EL0": _DATA + 0x8000,
+            "SP_EL1": _DATA + 0x9000,
+            "SPSR_EL1": pstate,
+            "ELR_EL1": _CODE,
+        }
+        x = [_WRITTEN] * 31
+        if word & _READ_BIT:
+            x[_RT] = _UNREAD
+        return Case(sysregs, x, writes=[(_CODE, struct.pack("<4I", word, *[WFI] * 3))])
 
     def selection(self, step: int, seed: int) -> Iterator[int]:
         """All words that are defined at all, and every so many of the others."""
@@ -266,6 +297,60 @@ class Lab:
         self.machine.close()
 
 
+def outcome_of(result: Result) -> tuple[int, int]:
+    """What :meth:`Lab.execute` says, of another side."""
+    found = result.sysregs
+    is_at_vector = not 0 <= found["ELR_EL2"] - _CODE <= 4
+    return (found["ESR_EL1"] if is_at_vector else EXECUTED), result.x[_RT]
+
+
+class Opinion:
+    """QEMU's CPU of a model, and what the manual says of it by the ID registers that it has itself."""
+
+    def __init__(self, lab: Lab, model: str) -> None:
+        self._lab, self._model = lab, model
+        self._second = SecondOpinion(model, [REGION], [(VECTORS, struct.pack("<I", WFI) * (0x800 // 4))])
+        registers = [SysReg(3, 0, 0, crm, op2) for crm in range(1, 8) for op2 in range(8)]
+        found = self._run([(_read_of(reg), EL1, False) for reg in registers])
+        ids = {reg: value if esr == EXECUTED else 0 for reg, (esr, value) in zip(registers, found, strict=True)}
+        self._manual = Manual(ids, _own_registers(model))
+        self.outcomes: Counter[str] = Counter()
+
+    def _run(self, starts: Sequence[tuple[int, int, bool]]) -> list[tuple[int, int]]:
+        results = self._second.run([self._lab.case(*start) for start in starts])
+        return [outcome_of(result) for result in results if result is not None]
+
+    def compare(self, words: Iterable[int]) -> Iterator[str]:
+        """All differences of some words, in all states.
+
+        Values are those of reset: reads come before writes, and nothing may have been written before on our side.
+        """
+        words = sorted(words, key=lambda word: not word & _READ_BIT)
+        starts = [(word, el, is_open) for word in words for el, is_open in STATES]
+        for (word, el, is_open), (found, value) in zip(starts, self._run(starts), strict=True):
+            ours, there = (manual.outcome(word, el, is_open) for manual in (self._lab.manual, self._manual))
+            move = decode_system_move(word)
+            reg = None if move is None else move.reg
+            if found != ours:
+                rule = system_rules.of_outcome(reg, ours, there, found)
+                self.outcomes[rule or "differ"] += 1
+                if rule is None:
+                    yield f"{Difference(self._model, word, el, is_open, ours, found)} on QEMU"
+                continue
+            self.outcomes["the same"] += 1
+            if found == EXECUTED and word & _READ_BIT and el == EL1 and reg is not None:
+                mine = self._lab.execute(word, el, is_open)[1]
+                rule = None if mine == value else system_rules.of_value(reg)
+                self.outcomes[rule or ("values the same" if mine == value else "values differ")] += 1
+                if mine != value and rule is None:
+                    yield f"{self._model} {word:#010x} ({reg.name}) reads {mine:#x}, on QEMU {value:#x}"
+
+
+def _read_of(reg: SysReg) -> int:
+    fields = (reg.op0, 19), (reg.op1, 16), (reg.crn, 12), (reg.crm, 8), (reg.op2, 5)
+    return _SYSTEM | _READ_BIT | sum(value << place for value, place in fields) | _RT
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Compare; status 1 if there are differences."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -275,10 +360,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--traps", choices=("none", "all"), default="none", help="those of el2.hcr: they change nothing"
     )
+    add_option(parser)
     options = parser.parse_args(arguments)
-    differences = 0
+    qemu, differences = wanted(options), 0
     for model in options.model or MODELS:
         lab, started = Lab(model, HCR_TRAPS if options.traps == "all" else ()), time.monotonic()
+        if qemu:
+            opinion = Opinion(lab, model)
+            for text in opinion.compare(lab.selection(options.step, options.seed)):
+                differences += 1
+                print(text, flush=True)
+            say_outcomes(opinion.outcomes, system_rules.RULES)
         for difference in lab.compare(model, lab.selection(options.step, options.seed)):
             differences += 1
             print(difference, flush=True)

@@ -13,12 +13,13 @@ instruction are tried (bits 31 to 21 and 15 to 10); registers and the rest of th
 from __future__ import annotations
 
 import argparse
+import struct
 import sys
 import time
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from types import MappingProxyType
 from typing import Final
@@ -27,9 +28,15 @@ from arm_vcpu_cli.arch.bitfield import MASK64
 from arm_vcpu_cli.arch.fault import FSC_ALIGNMENT, FSC_EXTERNAL, FSC_UNSUPPORTED_ATOMIC
 from arm_vcpu_cli.arch.instructions.loadstore import decode_load_store
 from arm_vcpu_cli.arch.instructions.transfers import SP, LoadStore, Unemulated
+from arm_vcpu_cli.arch.syndrome.esr import undefined_esr
 from arm_vcpu_cli.arm_vcpu.abort_decoder import WIDEST
-from tests.engine.harness import DEVICE, EL0T, EL1H, MASKED, RAM, Guest, Script
+from arm_vcpu_cli.arm_vcpu.id_registers import guest_id_registers
+from tests.engine.harness import DEVICE, EL0T, EL1H, LOWER_64, MASKED, RAM, RAM_SIZE, Guest, Script
 from tests.engine.stage1 import SCTLR_MMU_ON, SIZES, USER, Stage1
+from tests.fuzz.qemu.cases import SYSREGS, Case, Result
+from tests.fuzz.qemu.option import add_option, say_outcomes, wanted
+from tests.fuzz.qemu.rules import ASSERTION, RULES, Excuses
+from tests.fuzz.qemu.second import SecondOpinion
 
 MODELS: Final = ("cortex-a53", "cortex-a57", "cortex-a72", "max")
 REFUSED: Final[Mapping[str, int]] = MappingProxyType(
@@ -54,6 +61,11 @@ _PAGE: Final = 0x1000
 _E0E: Final = 1 << 24
 _REGISTERS: Final = 31
 _SMALL: Final = 0x100
+_BATCH: Final = 4000
+_ELSEWHERE: Final = 0x4800_0000
+"""Where QEMU's board has memory behind the window."""
+_VECTORS_SIZE: Final = 0x800
+_KEPT: Final = tuple(name for name in SYSREGS if name.endswith("_EL1") and name != "SP_EL1")
 
 
 @dataclass(frozen=True)
@@ -110,7 +122,7 @@ class Side:
         """One word from these registers; the window has its first content again."""
         guest, vcpu, core, state = self.guest, self.guest.vcpu, self.guest.core, self._state
         self._restore()
-        place = self._place(word)
+        self.place = place = self._place(word)
         state.u64[:] = memoryview(self._first)
         core.restorer(state)()
         core.pstate_writer()(MASKED | EL1H)
@@ -123,8 +135,34 @@ class Side:
         for number in range(32):
             at = self._v0 + number * self._stride
             state.u64[at], state.u64[at + 1] = vectors[2 * number], vectors[2 * number + 1]
+        self.start = (general, vectors, {name: guest[name] for name in _KEPT} | {"SP_EL0": sp, "SP_EL1": sp})
         vcpu.run()
         return self._found(place)
+
+    def contents(self) -> list[tuple[int, bytes]]:
+        """All of memory but the window, for another side."""
+        return [(RAM, self.guest.read(RAM, RAM_SIZE))]
+
+    def case(self, word: int) -> Case:
+        """The last execution, for another side."""
+        general, vectors, sysregs = self.start
+        sysregs = {**sysregs, "PC": self.guest.label("launch"), "PSTATE": MASKED | EL1H}
+        return Case(sysregs, general, vectors, [(self.place, struct.pack("<2I", word, _HVC))])
+
+    def state_of(self, result: Result, case: Case) -> State:
+        """What another side has left."""
+        found, place, slot = result.sysregs, case.sysregs["ELR_EL1"], None
+        offset = found["ELR_EL2"] - 4 - self.guest.label("vectors")
+        if 0 <= offset < _VECTORS_SIZE:
+            slot = offset // 0x80
+        at_el1 = slot is None and found["ELR_EL2"] == place + 8
+        at_el0 = slot == LOWER_64 and found["ESR_EL1"] == undefined_esr() and found["ELR_EL1"] == place + 4
+        exception = None if at_el1 or at_el0 else (found["ESR_EL1"], found["FAR_EL1"], found["ELR_EL1"] - place)
+        memory = bytearray(self._content)
+        for at, bits in result.changes:
+            memory[at : at + 8] = (int.from_bytes(memory[at : at + 8], "little") ^ bits).to_bytes(8, "little")
+        sp = found["SP_EL1" if at_el1 else "SP_EL0"]
+        return State(exception, (*result.x, sp), result.v, bytes(memory))
 
     def _found(self, place: int) -> State:
         guest = self.guest
@@ -153,14 +191,53 @@ class Side:
 
 
 class Lab:
-    """The two guests of a model."""
+    """The two guests of a model, and QEMU if it is asked."""
 
-    def __init__(self, model: str, seed: int) -> None:
+    def __init__(self, model: str, seed: int, *, qemu: bool = False) -> None:
         self.model = model
         self._random = Random(seed)
         content = self._random.randbytes(_SIZE)
         self._memory, self._device = (Side(model, content, device=device) for device in (False, True))
         self.outcomes: Counter[str] = Counter()
+        self._tried: list[tuple[int, int, bool, State, Case]] = []
+        self._second = self._ask(content) if qemu else None
+        self._excuses = Excuses(guest_id_registers(self._memory.guest.core))
+
+    def _ask(self, content: bytes) -> SecondOpinion:
+        block = DEVICE & -SIZES[2]
+        place = _ELSEWHERE + _IPA % SIZES[2]
+        return SecondOpinion(
+            self.model,
+            [(RAM, RAM_SIZE)],
+            self._memory.contents(),
+            window=(place, content),
+            elsewhere={block: _ELSEWHERE},
+        )
+
+    def ask(self) -> Iterator[Finding]:
+        """What QEMU does otherwise than the engine's memory has done, of the words since the last time."""
+        tried, self._tried = self._tried, []
+        if self._second is None:
+            return
+        for (word, el, big_endian, theirs, case), result in zip(
+            tried, self._second.run([each[-1] for each in tried]), strict=True
+        ):
+            if result is None:
+                self.outcomes[ASSERTION] += 1
+                continue
+            state = self._memory.state_of(result, case)
+            if state == theirs:
+                self.outcomes["the same on QEMU"] += 1
+                continue
+            syndromes = (0 if each.exception is None else each.exception[0] for each in (theirs, state))
+            rule = self._excuses.of_word(word, *syndromes)
+            if rule is None and replace(state, exception=theirs.exception) == theirs:
+                rule = self._excuses.of_faults(theirs.exception, state.exception)
+            if rule is not None:
+                self.outcomes[rule] += 1
+                continue
+            what = f"{_difference(theirs, state)} (QEMU); on memory {_text(theirs)}, on QEMU {_text(state)}"
+            yield Finding(self.model, word, el, big_endian, what)
 
     def close(self) -> None:
         """End both guests."""
@@ -183,6 +260,8 @@ class Lab:
         ours, theirs = (
             side.execute(word, el, big_endian, general, vectors, sp) for side in (self._device, self._memory)
         )
+        if self._second is not None:
+            self._tried.append((word, el, big_endian, theirs, self._memory.case(word)))
         what = self._judge(word, ours, theirs, (*general, sp), tuple(vectors))
         return None if what is None else Finding(self.model, word, el, big_endian, what)
 
@@ -287,11 +366,11 @@ def is_unpredictable(word: int) -> bool:
 
 
 def hunt(
-    model: str, seed: int, count: int | None = None, word: int | None = None
+    model: str, seed: int, count: int | None = None, word: int | None = None, *, qemu: bool = False
 ) -> tuple[list[Finding], Counter[str]]:
     """Try so many words, all values of the deciding fields without a ``count``; what was found, and the outcomes."""
     random = Random(seed)
-    lab = Lab(model, seed)
+    lab = Lab(model, seed, qemu=qemu)
     findings = []
     try:
         for number, each in enumerate(_chosen(random, count, word)):
@@ -299,6 +378,9 @@ def hunt(
             found = None if is_unpredictable(each) else lab.try_word(each, el, big_endian=big_endian)
             if found is not None:
                 findings.append(found)
+            if not (number + 1) % _BATCH:
+                findings += lab.ask()
+        findings += lab.ask()
     finally:
         lab.close()
     return findings, lab.outcomes
@@ -328,16 +410,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--count", type=int, default=20_000, help="words for each model")
     parser.add_argument("--all", action="store_true", help="every value of the deciding fields once, and no more")
     parser.add_argument("--word", type=lambda text: int(text, 0), help="only this word")
+    add_option(parser)
     options = parser.parse_args(arguments)
-    failed = False
+    qemu, failed = wanted(options), False
     for model in options.model or MODELS:
         started = time.monotonic()
-        findings, outcomes = hunt(model, options.seed, None if options.all else options.count, options.word)
+        findings, outcomes = hunt(model, options.seed, None if options.all else options.count, options.word, qemu=qemu)
         for finding in findings:
             print(finding, flush=True)
         failed = failed or bool(findings)
-        counts = ", ".join(f"{number} {what}" for what, number in outcomes.most_common())
-        print(f"{model}: seed {options.seed}, {time.monotonic() - started:.0f} s: {counts}", flush=True)
+        print(f"{model}: seed {options.seed}, {time.monotonic() - started:.0f} s", flush=True)
+        say_outcomes(outcomes, RULES)
     return 1 if failed else 0
 
 

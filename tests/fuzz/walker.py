@@ -4,7 +4,8 @@
     python -m tests.fuzz.walker --model max --seed 7 --only 412
 
 One engine translates all examples of a model, with its tables rewritten in place: by AT and, where that is harmless, by
-loads, stores, branches, and fetches at EL0. An example is known by its seed and number.
+loads, stores, branches, and fetches at EL0. QEMU, where it is installed, translates the same examples in batches; where
+it may differ is in ``qemu/walk_rules.py``. An example is known by its seed and number.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ import json
 import struct
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, chain, islice
 from random import Random
-from types import TracebackType
 from typing import Final, NamedTuple
 
 from arm_vcpu_cli.arch.registers.el1regs import Spsr
@@ -26,7 +29,11 @@ from arm_vcpu_cli.arch.translation.controls import Stage1Controls
 from arm_vcpu_cli.arch.translation.memtype import Access
 from arm_vcpu_cli.arch.translation.walk import Stage1Attributes, Walk
 from arm_vcpu_cli.arm_vcpu.guest_memory import GuestMemory
-from tests.engine.harness import EL1H, MASKED, RAM, Guest, Script, is_call
+from tests.engine.harness import EL1H, MASKED, RAM, RAM_SIZE, Guest, Script, is_call
+from tests.fuzz.qemu.cases import SYSREGS, Case
+from tests.fuzz.qemu.option import add_option, say_outcomes, wanted
+from tests.fuzz.qemu.second import SecondOpinion
+from tests.fuzz.qemu.walk_rules import RULES, WalkRules
 from tests.fuzz.tables import FIXED_SIZE, NORMAL, Example, Places, make_example
 
 MODELS: Final = ("cortex-a53", "cortex-a57", "cortex-a72", "max")
@@ -35,7 +42,9 @@ _DATA: Final = 0x5800_0000
 _SIZE: Final = 0x40_0000
 _PLACES: Final = Places(range(_TABLES, _TABLES + _SIZE), range(_DATA, _DATA + _SIZE, 0x1000), 0x7_0000_0000)
 _BLOCK: Final = 1 << 21
+REGIONS: Final = ((RAM, RAM_SIZE), (_TABLES, _SIZE), (_DATA, _SIZE))
 _RESULTS: Final = RAM + _BLOCK
+RESULTS: Final = (_RESULTS, 0x400)
 _ARRAY: Final = _RESULTS + 0x8_0000
 _RETURN: Final = 0xD65F_03C0
 _UPPER: Final = -(1 << 64 - FIXED_SIZE) & (1 << 64) - 1
@@ -47,6 +56,12 @@ _EC_DATA, _EC_FETCH, _EC_FETCH_LOWER = 0x25 << 26 | 1 << 25, 0x21 << 26 | 1 << 2
 _EXTERNAL: Final = 0x10
 _OUTPUT: Final = (1 << 48) - (1 << 12)
 _NC: Final = 0x44
+_BATCH: Final = 2000
+_END: Final = 0x5A00_0100
+"""ESR_EL2 of the hypercall at the end of the program."""
+QEMU: Final = "QEMU"
+_RESULTS_REGISTER: Final = 21
+FIXED_MASK: Final = (1 << 64 - FIXED_SIZE) - 1
 
 
 class Translation(NamedTuple):
@@ -83,7 +98,17 @@ ACCESSES: Final = (
     Plain("BLR", 1, Access.EXECUTE),
     Plain("ERET to EL0", 0, Access.EXECUTE),
 )
+FETCHES: Final = ("BLR", "ERET to EL0")
 _UNPRIVILEGED: Final = ("LDTR", "STTR")
+
+
+class Said(NamedTuple):
+    """What the engine says of an operation."""
+
+    operation: str
+    address: int
+    text: str
+    walk: Walk
 
 
 @dataclass(frozen=True)
@@ -98,11 +123,12 @@ class Finding:
     engine: str
     walker: str
     example: str
+    other: str = "walker"
 
     def __str__(self) -> str:
         return (
             f"{self.model}, seed {self.seed}, example {self.number}: {self.operation} of {self.address:#x}: "
-            f"the engine says {self.engine}, the walker {self.walker}\n  {self.example}"
+            f"the engine says {self.engine}, the {self.other} {self.walker}\n  {self.example}"
         )
 
 
@@ -122,12 +148,8 @@ class Lab:
             self._write_fixed(order, table)
         self._written: list[int] = []
 
-    def __enter__(self) -> Lab:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """End the engine."""
         self._guest.host.close()
 
     def _write_fixed(self, order: str, table: int) -> None:
@@ -140,17 +162,25 @@ class Lab:
     def _put(self, order: str, ipa: int, word: int) -> None:
         self._guest.write(ipa, struct.pack(f"{order}Q", word))
 
+    @property
+    def contents(self) -> list[tuple[int, bytes]]:
+        """All of memory, for another side."""
+        return [(base, self._guest.read(base, size)) for base, size in REGIONS]
+
     def check(self, seed: int, number: int) -> Iterator[Finding]:
         """Make an example and try it."""
         random = Random(f"{seed}/{number}")
         example = make_example(random, _PLACES, self.controls.effective_tcr)
         example.pan, example.uao = example.pan and self._is_later, example.uao and self._is_later
-        self._load(example)
+        self.example = example
+        self.said: list[Said] = []
+        self.case = Case({}, writes=self._load(example))
         memory = self._guest.vcpu.memory()
         accessible = [self._may_access(memory, example, address) for address in example.addresses]
         results = iter(self._run(example, accessible))
 
-        def differs(operation: str, address: int, engine: str, walker: str) -> Iterator[Finding]:
+        def differs(operation: str, address: int, engine: str, walker: str, walk: Walk) -> Iterator[Finding]:
+            self.said.append(Said(operation, address, engine, walk))
             if engine != walker:
                 yield Finding(self.model, seed, number, operation, address, engine, walker, str(example))
 
@@ -159,28 +189,30 @@ class Lab:
                 pan = at.pan and example.pan
                 walk = memory.translate(address, el=at.el, access=at.access, pan=pan).stage1
                 said = _par(next(results), next(results))
-                yield from differs(at.name, address, said, _expected_par(walk, example))
+                yield from differs(at.name, address, said, _expected_par(walk, example), walk)
             for access in ACCESSES if accessed else ():
                 yield from differs(
                     access.name,
                     address,
                     f"ESR {next(results):#x}",
                     f"ESR {_expected(memory, example, address, access):#x}",
+                    walk,
                 )
 
-    def _load(self, example: Example) -> None:
+    def _load(self, example: Example) -> list[tuple[int, bytes]]:
         guest = self._guest
         order = ">" if example.sctlr >> 25 & 1 else "<"
-        for place in self._written:
-            self._put("<", place, 0)
+        writes = [(place, bytes(8)) for place in self._written]
+        writes += [(place, struct.pack(f"{order}Q", word)) for place, word in example.words.items()]
+        for place, data in writes:
+            guest.write(place, data)
         self._written = list(example.words)
-        for place, word in example.words.items():
-            self._put(order, place, word)
         roots = [_FIXED_TABLES[order == ">"]] * 2
         roots[example.upper] = example.ttbr
         guest["TTBR0_EL1"], guest["TTBR1_EL1"] = roots
         guest["TCR_EL1"], guest["MAIR_EL1"], guest["SCTLR_EL1"] = example.tcr, example.mair, example.sctlr
         guest.core.flush_tlb()
+        return writes
 
     def _may_access(self, memory: GuestMemory, example: Example, address: int) -> bool:
         """Whether what the walker says of an address does no harm to the tables and the program."""
@@ -192,7 +224,8 @@ class Lab:
         guest, order = self._guest, ">" if example.sctlr >> 25 & 1 else "<"
         base = 0 if example.upper or not example.on else _UPPER
         pairs = [word for pair in zip(example.addresses, accessible, strict=True) for word in pair]
-        guest.write(_ARRAY, struct.pack(f"{order}{len(pairs)}Q", *pairs))
+        array = struct.pack(f"{order}{len(pairs)}Q", *pairs)
+        guest.write(_ARRAY, array)
         guest.prepare("walks")
         pstate = MASKED | EL1H | Spsr.of(PAN=int(example.pan), UAO=int(example.uao))
         guest.core.restorer(guest.vcpu.state)()
@@ -207,6 +240,16 @@ class Lab:
         values = (base + _ARRAY, base + _RESULTS, count, self._is_later, stored, pstate, not_for_el0)
         for register, value in enumerate(values, 20):
             ctx.set_gpr(register, int(value))
+        sysregs = {name: guest[name] for name in SYSREGS if name.endswith("_EL1") and not name.startswith("SP")}
+        self.case.sysregs = {
+            **sysregs,
+            "PC": ctx.elr,
+            "PSTATE": int(pstate),
+            "SP_EL0": ctx.sp_el0,
+            "SP_EL1": ctx.sp_el1,
+        }
+        self.case.x = ctx.gprs()
+        self.case.writes.append((_ARRAY, array))
         assert is_call(guest.run()), str(example)
         assert guest.slot is None, f"exception {guest.slot} ({guest.esr:#x}): {example}"
         count = sum((12 if self._is_later else 8) + len(ACCESSES) * each for each in accessible)
@@ -245,11 +288,74 @@ def _expected(memory: GuestMemory, example: Example, address: int, plain: Plain)
     return _EC_DATA | DataAbortIss.of(WnR=int(plain.access is Access.WRITE), DFSC=status)
 
 
-def hunt(model: str, seed: int, numbers: Sequence[int]) -> Iterator[Finding]:
-    """Try examples of a seed, by number."""
-    with Lab(model) as lab:
+class Examples:
+    """The examples of a model and seed, translated here, and in batches by QEMU if it is there."""
+
+    def __init__(self, model: str, seed: int, *, qemu: bool) -> None:
+        self._lab, self._seed = Lab(model), seed
+        self._second = SecondOpinion(model, REGIONS, self._lab.contents, dump=RESULTS) if qemu else None
+        self._rules = WalkRules(model, self._lab.controls)
+        self.outcomes: Counter[str] = Counter()
+
+    def close(self) -> None:
+        """End the engine."""
+        self._lab.close()
+
+    def check(self, numbers: Sequence[int]) -> Iterator[Finding]:
+        """Try examples by number."""
+        for start in range(0, len(numbers), _BATCH):
+            yield from self._check(numbers[start : start + _BATCH])
+
+    def _check(self, numbers: Sequence[int]) -> Iterator[Finding]:
+        lab, tried = self._lab, []
         for number in numbers:
-            yield from lab.check(seed, number)
+            yield from lab.check(self._seed, number)
+            tried.append((number, lab.case, lab.example, lab.said))
+        if self._second is None:
+            return
+        results = self._second.run([case for _, case, _, _ in tried])
+        for (number, _, example, said), result in zip(tried, results, strict=True):
+            rule = self._rules.of_example(example.tcr, example.upper) if example.on else None
+            if rule is not None:
+                self.outcomes[rule] += 1
+                continue
+            assert result is not None
+            found: Iterable[tuple[Said, str]] = zip(said, texts_of(result.dump, example, said), strict=True)
+            if result.sysregs["ESR_EL2"] != _END:
+                # An access that EL2 takes is the last one.
+                done = (result.x[_RESULTS_REGISTER] & FIXED_MASK) - RESULTS[0]
+                words = (2 if each.operation.startswith("AT") else 1 for each in said)
+                count = bisect_right(list(accumulate(words)), done // 8)
+                found = chain(
+                    islice(found, count), [(said[count], f"exception to EL2, {result.sysregs['ESR_EL2']:#x}")]
+                )
+            for each, text in found:
+                rule = None
+                if each.text != text:
+                    fetched = each.address if each.operation in FETCHES else None
+                    rule = self._rules.of_walk(each.walk, each.text, text, fetched=fetched, tcr=example.tcr)
+                self.outcomes[rule or ("differ" if each.text != text else "the same")] += 1
+                if each.text != text and rule is None:
+                    yield Finding(
+                        lab.model, self._seed, number, each.operation, each.address, each.text, text, str(example), QEMU
+                    )
+
+
+def texts_of(dump: bytes, example: Example, said: Sequence[Said]) -> Iterator[str]:
+    """What another side has said of an example, in the order of ours."""
+    order = ">" if example.sctlr >> 25 & 1 else "<"
+    words = iter(struct.unpack(f"{order}{len(dump) // 8}Q", dump))
+    for each in said:
+        yield _par(next(words), next(words)) if each.operation.startswith("AT") else f"ESR {next(words):#x}"
+
+
+def hunt(model: str, seed: int, numbers: Sequence[int], *, qemu: bool = False) -> Iterator[Finding]:
+    """Try examples of a seed, by number."""
+    examples = Examples(model, seed, qemu=qemu)
+    try:
+        yield from examples.check(numbers)
+    finally:
+        examples.close()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -259,17 +365,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--count", type=int, default=10_000, help="tables for each model")
     parser.add_argument("--only", type=int, help="only the example of this number")
+    add_option(parser)
     options = parser.parse_args(arguments)
     numbers = range(options.count) if options.only is None else [options.only]
-    found = 0
+    qemu, failed = wanted(options), False
     for model in options.model or MODELS:
         started = time.monotonic()
-        for finding in hunt(model, options.seed, numbers):
-            found += 1
-            print(json.dumps({**vars(finding), "address": hex(finding.address)}), flush=True)
+        examples = Examples(model, options.seed, qemu=qemu)
+        try:
+            for finding in examples.check(numbers):
+                failed = True
+                print(json.dumps({**vars(finding), "address": hex(finding.address)}), flush=True)
+        finally:
+            examples.close()
         seconds = time.monotonic() - started
         print(f"{model}: {len(numbers)} tables of seed {options.seed} in {seconds:.0f} s", flush=True)
-    return 1 if found else 0
+        say_outcomes(examples.outcomes, RULES)
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":
