@@ -177,6 +177,14 @@ LIMITS: Final = (
         notice="on x86-64 Linux, the guest takes an undefined instruction exception",
     ),
     Limit(
+        ENGINE,
+        "Signed atomics and complex numbers",
+        "On hosts other than x86-64 Linux, LDSMAX and LDSMIN of less than 64 bits compare unsigned numbers, and FCMLA "
+        "by element may set flags in FPSR that its elements do not cause, on 64-bit vectors of half-precision "
+        "numbers (max).",
+        unnoticed="an instruction that is not trapped does not exit",
+    ),
+    Limit(
         MACHINE,
         "Parallelism",
         "vCPUs take turns: several are no faster than one, and effects of true parallelism, such as reordered "

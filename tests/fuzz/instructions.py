@@ -147,4 +147,5 @@ def _register(random: Random, kind: str) -> int:
         "d": (*_PLAIN, 31),
         "t": (*_PLAIN, 31),
     }
-    return random.choice(choices.get(kind, (*_PLAIN, 31, *BASES)))
+    register: int = random.choice(choices.get(kind, (*_PLAIN, 31, *BASES)))
+    return register
