@@ -30,7 +30,7 @@ from arm_vcpu_cli.engine.port import CpuCore
 from arm_vcpu_cli.errors import VCpuError
 
 _ZEROING: Final = "arm_vcpu_cli.arm_vcpu.zeroing"
-"""Loaded only for the trap."""
+"""Loaded at the first trap."""
 _ZEROING_TRAP: Final = "TDZ"
 
 

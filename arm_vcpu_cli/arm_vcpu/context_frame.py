@@ -69,7 +69,7 @@ class TrapFrame:
         self._u64[self._sp] = self._u64[self._sp_el0] = self._u64[self._sp_el1] = 0
 
     def set_event(self) -> None:
-        """Set the event register (DDI 0487, D1.6), as a return to the guest does."""
+        """Set the event register (DDI 0487, D1.6), as an exception return does."""
         self._u32[self._event] = 1
 
     def gpr(self, number: int) -> int:

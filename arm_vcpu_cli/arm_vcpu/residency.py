@@ -2,8 +2,8 @@
 
 Each exit leaves everything that a core holds of a vCPU in the saved state, except for four things: the hook for its
 exceptions, HCR_EL2.VI and VF, cached translations, and the mark of the exclusive monitor, which is invalid once another
-vCPU has executed (DDI 0487, B2.12). The event register (D1.6) is in the saved state, and is set for a vCPU that takes
-its place, since an exception return enters it.
+vCPU has executed (DDI 0487, B2.12). The event register (D1.6) is in the saved state, and is set when a vCPU takes over
+the core, because an exception return enters the guest.
 
 Cached translations may stay if they were all made with the same tables and controls, and the next vCPU uses those too.
 A vCPU that used others in between has invalidated the TLB itself, as it would have to on a CPU of its own; if it is

@@ -1,4 +1,5 @@
-"""Emulates DC ZVA, which HCR_EL2.TDZ traps: zeroes the block that DCZID_EL0 gives, or takes the abort of a store."""
+"""Emulates DC ZVA, which HCR_EL2.TDZ traps: zeroes a block of the size in DCZID_EL0, or injects the abort that a store
+takes."""
 
 from __future__ import annotations
 
@@ -23,8 +24,7 @@ _WORD: Final = 4
 
 
 class Zeroing:
-    """Executes DC ZVA for the vCPU with this frame and these handlers, instead of their own handler of trapped system
-    instructions."""
+    """Executes DC ZVA for a vCPU and passes all other trapped system instructions to the handlers' own handler."""
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class Zeroing:
         return None
 
     def _refused(self, address: int, translation: Translation) -> ExitOrNone:
-        """Handle a block to which stage 2 forbids stores, or where it has nothing."""
+        """Handle a block in which stage 2 forbids stores or maps nothing."""
         stage2, ipa = translation.stage2, translation.stage1.output
         if stage2 is None or stage2.attributes is None or ipa is None:
             return self._abort(address, _status(translation))
@@ -89,7 +89,7 @@ class Zeroing:
 
 
 def _status(translation: Translation) -> int:
-    """The fault status where there is no memory: alignment in Device memory, which DC ZVA does not support."""
+    """The fault status for a block without memory: alignment in Device memory, which DC ZVA does not support."""
     attributes = translation.stage1.attributes
     is_device = attributes is not None and attributes.memory.is_device
     return FSC_ALIGNMENT if is_device else FSC_EXTERNAL

@@ -113,8 +113,8 @@ class NestedPageFault(Record):
 class Halt(Record):
     """The guest waits for an interrupt.
 
-    ``for_event`` is ours: the guest waits for an event (WFE), and may resume at any time. So are ``entry_point`` and
-    ``arg``: a CPU that loses its registers while it waits restarts at ``entry_point`` with ``arg`` in its first
+    ``for_event`` is ours: the guest waits for an event (WFE), and may resume at any time. ``entry_point`` and ``arg``
+    are ours, too: a CPU that loses its registers while it waits restarts at ``entry_point`` with ``arg`` in its first
     register. ``entry_point`` is None for a CPU that resumes where it stopped.
     """
 

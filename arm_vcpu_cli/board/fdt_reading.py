@@ -53,7 +53,7 @@ def read_device_tree(blob: bytes, fail: Fail) -> DeviceTree:
         expected = LAST_COMPATIBLE_VERSION + 1
         raise fail(f"expected version {expected} of the format, found {version} (compatible with {compatible})", 20)
     if version == LAST_COMPATIBLE_VERSION:
-        # Its header ends before the size of the structure block, which has an end of its own.
+        # Version 16 has no size of the structure block, which ends with FDT_END.
         structure_size = max(0, (strings if strings > structure else total) - structure)
     for name, start, size, at in (("structure", structure, structure_size, 8), ("strings", strings, strings_size, 12)):
         if start + size > total:

@@ -1,4 +1,4 @@
-"""Completion of an option's value, by functions that load only when a shell asks for it."""
+"""Completion of an option's value with functions that load only when a shell requests completion."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ _COMPLETE: Final = "arm_vcpu_cli.cli.complete"
 
 
 def completer(what: str) -> Completer:
-    """The function ``complete_<what>`` of :mod:`arm_vcpu_cli.cli.complete`, for a parameter's ``shell_complete``."""
+    """Return the function ``complete_<what>`` of :mod:`arm_vcpu_cli.cli.complete`, for a parameter's
+    ``shell_complete``."""
 
     def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         found: list[CompletionItem] = getattr(import_module(_COMPLETE), f"complete_{what}")(ctx, param, incomplete)

@@ -1,24 +1,25 @@
-"""The event register, and the traps of WFE that it decides on, which the engine has not.
+"""Adds the event register, and the traps of WFE that depend on it, which the engine lacks.
 
 DDI 0487, D1.6 ("Wait for Event") and D1.5 ("Traps to EL1 of EL0 execution of WFE", "Traps to EL2"): SEV, SEVL and every
-exception return set the event register. A WFE that finds it set clears it and goes on. Only one that would wait is
-trapped: at EL0 to EL1 unless SCTLR_EL1.nTWE is set, and then to EL2 if HCR_EL2.TWE is.
+exception return set the event register. A WFE that finds it set clears it and continues. Only a WFE that would wait is
+trapped: at EL0 to EL1 unless SCTLR_EL1.nTWE is set, and otherwise to EL2 if HCR_EL2.TWE is set.
 
-The register is a word of the engine's state that is of no use in AArch64, so that each vCPU has its own, saved and
-restored with everything else. The events of others need no care: a vCPU only gets its turn by a return from EL2, which
-sets it (``residency``).
+The register is a word of the engine's state that has no use in AArch64, so each vCPU has its own, saved and restored
+with the other registers. Events from other vCPUs need no code: a vCPU gets its turn only through a return from EL2,
+which sets its register (``residency``).
 
 ``cpu_ldl_code``
-    reads the words that are translated. SEV and SEVL, for which the translator does nothing, it gets as YIELD, and
-    YIELD as NOP: in the engine, it only costs time.
+    reads the words to translate. The stub returns YIELD for SEV and SEVL, which the translator ignores, and NOP for
+    YIELD, which in the engine only takes time.
 
 ``helper_yield``, ``helper_wfe``
-    are called from translated code for YIELD and WFE. The stubs set the event register and look at it; both go on by
-    the engine's own function, which leaves the translated code.
+    are called by translated code for YIELD and WFE. The stubs set and test the event register; both continue with the
+    engine's own function, which leaves the translated code.
 
 ``raise_exception``
     The stub sets the event register for exceptions to EL2, on behalf of the return from there, and for those with EC 0,
-    which may be traps to EL2 that the engine does not know. Returns of the guest itself are in ``pstate_stubs``.
+    which may be traps to EL2 that the engine does not implement. ``pstate_stubs`` handles the guest's own exception
+    returns.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ _READ_CODE_STUB: Final = bytes.fromhex(
     "b83f2003d5"  # event: mov eax, 0xd503203f
     "c3"  # ret
 )
-"""(state, address) -> the word there; x86-64, System V. Behind it lies the original function."""
+"""(state, address) -> the word there; x86-64, System V. It is followed by the original function."""
 _RAISE_STUB: Final = bytes.fromhex(
     "89d0"  # mov eax, edx
     "c1e81a"  # shr eax, 26
@@ -65,8 +66,8 @@ _RAISE_STUB: Final = bytes.fromhex(
     "c7040701000000"  # mov dword [rdi + rax], 1
     "ff2500000000"  # pass: jmp [rip + original]
 )
-"""(state, exception, syndrome, Exception level). Behind it lie the original function, and the offset in the state of
-the event register."""
+"""(state, exception, syndrome, Exception level). It is followed by the original function and the offset of the event
+register in the state."""
 _YIELD_STUB: Final = bytes.fromhex(
     "488b0529000000"  # mov rax, [rip + event]
     "c7040701000000"  # mov dword [rdi + rax], 1
@@ -101,10 +102,10 @@ _WFE_STUB: Final = bytes.fromhex(
     "ba0100e007"  # mov edx, 0x7e00001
     "ff2517000000"  # jmp [rip + raise]
 )
-"""(state). The PC is behind the instruction. Bit 18 of SCTLR_EL1 is nTWE, bit 14 of HCR_EL2 TWE. It sets the event
-register itself for a return from EL2. Behind each lie the original function, what leaves the translated code, the
-engine's function that raises exceptions, and the offsets in the state of the event register, PSTATE, SCTLR_EL1, HCR_EL2
-and the PC."""
+"""(state). The PC is after the instruction. Bit 18 of SCTLR_EL1 is nTWE, bit 14 of HCR_EL2 TWE. It sets the event
+register itself for a return from EL2. Each stub is followed by the original function, the function that leaves the
+translated code, the engine's function that raises exceptions, and the offsets in the state of the event register,
+PSTATE, SCTLR_EL1, HCR_EL2 and the PC."""
 
 _SEVL, _WFE_WORD, _SVC = 0xD503_20BF, 0xD503_205F, 0xD400_0001
 _TWE: Final = 1 << 14
@@ -113,8 +114,8 @@ _TRAPPED: Final = 0x07E0_0001
 
 @cache
 def take_events() -> bool:
-    """Have the engines of this process have an event register, from now on; whether that is possible. Only once their
-    exception returns set it."""
+    """Give the engines of this process an event register from now on; return whether that is possible. Requires that
+    their exception returns set it."""
     layout = known_layout()
     event = register_address(0, layout, layout.event)
     go_on, raising = library_function(_YIELD), library_function(_RAISE)
@@ -136,7 +137,7 @@ def take_events() -> bool:
 
 
 def events_are_noticed() -> bool:
-    """Whether WFE is trapped where there is no event, and only there; by experiment."""
+    """Whether WFE is trapped if, and only if, the event register is clear; determined by experiment."""
     layout = known_layout()
     with throw_away_engine() as probe:
         engine = probe.engine

@@ -53,8 +53,8 @@ class StateLayout(Record):
 
     @property
     def event(self) -> int:
-        """The event register, a word of 32 bits (``events``): R12 of FIQ mode, which lies before the flags. Guests are
-        in AArch64 only."""
+        """The address of the event register, a 32-bit word (``events``): R12 of FIQ mode, just before the flags, unused
+        because guests run only in AArch64."""
         return min(self.n, self.z, self.c, self.v) - 4
 
     @property

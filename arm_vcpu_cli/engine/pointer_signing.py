@@ -7,7 +7,8 @@ AddPAC(); no FEAT_PAuth2). The engine inverts the bit above that one, which is l
 otherwise yields an address in the other half. The stubs invert the right one.
 
 LDRAA and LDRAB authenticate with a modifier of zero (C6.2, LDRAA), but the translator passes SP. It calls the functions
-of AUTDA and AUTDB for them, the only calls whose result is no register of the guest: those are given zero.
+of AUTDA and AUTDB for them; these are the only calls whose result does not go to a guest register, and the stubs pass
+zero in them.
 """
 
 from __future__ import annotations

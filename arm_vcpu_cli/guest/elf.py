@@ -43,7 +43,7 @@ _E_PHNUM: Final = 56
 _EM_AARCH64: Final = 183
 _PN_XNUM: Final = 0xFFFF
 _UPPER_HALF: Final = 0xFFF0 << 48
-"""Of virtual addresses; where EL1 has its kernel."""
+"""Of virtual addresses; kernels use it at EL1."""
 _ET_EXEC: Final = 2
 _ET_DYN: Final = 3
 _PT_DYNAMIC: Final = 2
@@ -277,10 +277,8 @@ def _load(path: FilePath, data: bytes, name: str, header: _ProgramHeader) -> _Lo
 
 
 def _refuse_vmlinux(path: FilePath, data: bytes, header: _Header, first: _Load) -> None:
-    """Refuse a Linux kernel as it is linked, which no boot loader takes; other kernels may have the header of an Image.
-
-    It has virtual addresses only, or it would have to be moved by another distance than a static PIE.
-    """
+    """Refuse a Linux kernel in the form the linker writes, which no boot loader accepts; other kernels may have the
+    header of an Image. It has only virtual addresses, or would need another relocation than a static PIE."""
     place = first.offset + IMAGE_MAGIC_OFFSET
     is_high = first.address >= _UPPER_HALF or (header.type == _ET_DYN and first.vaddr >= _UPPER_HALF)
     if is_high and data.startswith(IMAGE_MAGIC, place):

@@ -1,4 +1,4 @@
-"""Files that are certainly not meant to run as they are, although any file could be a raw binary."""
+"""Recognises files that are certainly not guests, although any file could be a raw binary."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from codecs import getincrementaldecoder
 from typing import Final
 
 _TEXT_HEAD: Final = 4096
-"""Bytes of a file that say whether it is text."""
+"""Bytes of a file that are examined to decide whether it is text."""
 _NOT_IN_TEXT: Final = bytes({*range(0x20), 0x7F} - {*b"\t\n\f\r\x1b"})
 _BEYOND_ASCII: Final = bytes(range(0x80, 0x100))
 _LEAST_TEXT: Final = 64
-"""Bytes, so that no code without control characters is so long."""
+"""Bytes; code without control characters is always shorter."""
 _UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
 _PE_OFFSET: Final = 0x3C  # e_lfanew of the MS-DOS header
 
@@ -63,7 +63,7 @@ _MAGIC: Final = (
     (0, b"%PDF-", "a PDF document", ""),
     (0, b"\x89PNG\r\n\x1a\n", "a picture (PNG)", ""),
 )
-"""Where, what is there, what such a file is, and what to do with it."""
+"""Offset, magic bytes, kind of file, and what to do with it."""
 _MBR: Final = (0x1FE, b"\x55\xaa")
 _PARTITIONS: Final = (0x1BE, 0x1CE, 0x1DE, 0x1EE)
 _PARTITION_STATES: Final = (0, 0x80)
@@ -77,7 +77,7 @@ _HEX_FORMATS: Final = (
 
 
 def foreign_kind(data: bytes) -> tuple[str, str] | None:
-    """What a file is that is no guest, and what to do with it; None for a file that may be a raw binary."""
+    """The kind of a file that is not a guest, and what to do with it; None for a file that may be a raw binary."""
     for offset, magic, name, step in _MAGIC:
         if data.startswith(magic, offset):
             return name, step
@@ -92,7 +92,7 @@ def foreign_kind(data: bytes) -> tuple[str, str] | None:
 
 
 def is_text(data: bytes) -> bool:
-    """Whether a file begins as text does, in UTF-8, UTF-16, or, if it is mostly ASCII, in any other character set."""
+    """Whether a file starts with text in UTF-8, UTF-16 or, if it is mostly ASCII, any other character set."""
     head = data[:_TEXT_HEAD]
     if head.startswith(_UTF_16):
         # The upper bytes of most characters are zero.
@@ -108,6 +108,6 @@ def is_text(data: bytes) -> bool:
 
 
 def is_pe(data: bytes) -> bool:
-    """Whether ``data`` is a PE executable: a kernel of another architecture, or another program for UEFI."""
+    """Whether ``data`` is a PE executable: a kernel for another architecture, or another UEFI program."""
     start = int.from_bytes(data[_PE_OFFSET : _PE_OFFSET + 4], "little")
     return data.startswith(b"MZ") and data[start : start + 4] == b"PE\0\0"

@@ -64,8 +64,8 @@ class _BrokenError(ValueError):
 
 
 def recognised(head: bytes) -> str | None:
-    """What a Linux kernel takes the beginning of an initial RAM disk for, zeros in front left out; None if it does not
-    know it."""
+    """The format that a Linux kernel recognises at the start of an initial RAM disk, after any zeros; None if it
+    recognises none."""
     head = head.lstrip(b"\0")
     if head.startswith(_CPIO):
         return _CPIO_NAME
@@ -97,7 +97,7 @@ def complaints(data: bytes, init: str = "/init") -> Iterator[str]:
 
 def _read(data: bytes, files: dict[str, Entry]) -> bool:
     """Read the files of all concatenated archives; return False if one is left out."""
-    # The kernel passes over zeros before and between archives.
+    # The kernel skips zeros before and between archives.
     rest = data.lstrip(b"\0")
     while rest:
         kind = recognised(rest)

@@ -1,8 +1,9 @@
-"""The messages in a Linux kernel's log buffer, also those that it has printed to no console.
+"""The messages in a Linux kernel's log buffer, including those it has not printed to any console.
 
-The buffer of Linux 5.10 and later is a ring of descriptors and one of text (Linux, kernel/printk/printk_ringbuffer.h).
-No symbol is needed to find it: ``struct printk_ringbuffer`` is in the kernel's own data, and its pointers and numbers
-fit nothing else. A kernel for many CPUs has a second one, which replaces the first.
+The buffer of Linux 5.10 and later is a ring of descriptors and a ring of text (Linux,
+kernel/printk/printk_ringbuffer.h). Finding it needs no symbols: ``struct printk_ringbuffer`` is in the kernel's own
+data, and no other data has pointers and numbers that match it. A kernel for many CPUs has a second buffer, which
+replaces the first.
 """
 
 from __future__ import annotations
@@ -21,23 +22,23 @@ Read = Callable[[int, int], bytes | None]
 
 _WORD: Final = 8
 _TOP: Final = 7
-"""The most significant byte of a word."""
+"""Index of the most significant byte of a word."""
 _SHAPES: Final[Mapping[int, bytes]] = MappingProxyType(
     {
         6: b"\x00\xff\xff\x00\x00\x00\x00\xff",
         5: b"\x00\xff\xff\x00\x00\x00\xff",
     }
 )
-"""The most significant bytes of the words of a ring, by the index of the word with the size of the text: the number of
-descriptors, two pointers, two or three numbers of descriptors (5.19 added one), the size of the text and the pointer
-to it."""
+"""The most significant bytes of a ring's words, by the index of the word with the size of the text: the number of
+descriptors, two pointers, two or three numbers of descriptors (5.19 added one), the size of the text and the pointer to
+it."""
 _WORDS: Final = struct.Struct("<10Q")
 _MOST_RINGS: Final = 16
 _COUNT_BITS: Final = range(5, 25)
 _TEXT_BITS: Final = range(10, 31)
 
 _DESCRIPTOR: Final = struct.Struct("<3Q")
-"""State and number, and where the text begins and the next one does."""
+"""State and number, start of the text, and start of the next text."""
 _STATE: Final = 62
 _NUMBER: Final = (1 << _STATE) - 1
 _READABLE: Final = (1, 2)
@@ -52,18 +53,18 @@ _LEVEL: Final = 5
 _NANOSECONDS: Final = 1_000_000_000
 _MICROSECOND: Final = 1000
 _LONGEST: Final = 1024
-"""The most bytes of a message; the kernel's own limit."""
+"""Maximum length of a message in bytes; the kernel's own limit."""
 
 
 class Message(NamedTuple):
-    """A message of the kernel. ``time`` is in nanoseconds since it started, ``level`` 0 (emergency) to 7 (debug)."""
+    """A message of the kernel. ``time`` is in nanoseconds since its start, ``level`` is 0 (emergency) to 7 (debug)."""
 
     time: int
     level: int
     text: str
 
     def lines(self) -> Iterator[str]:
-        """Its lines as the kernel prints them."""
+        """The lines of the message as the kernel prints them."""
         seconds, rest = divmod(self.time, _NANOSECONDS)
         for line in self.text.splitlines() or ("",):
             yield f"[{seconds:5}.{rest // _MICROSECOND:06}] {line}"
@@ -81,11 +82,11 @@ class _Ring(Record):
 
 
 def last_messages(kernel: bytes, read: Read, most: int) -> list[Message]:
-    """The last messages of a kernel whose memory, with all its data, is ``kernel``; oldest first, at most ``most``."""
+    """The last messages, at most ``most``, oldest first, of a kernel; ``kernel`` is the memory with all of its data."""
     best: list[tuple[int, Message]] = []
     for ring in _rings(kernel, read):
         found = _last(ring, read, most)
-        # After a change of buffers the old one is not written any more.
+        # After a change of buffers the kernel no longer writes to the old one.
         if found and (not best or found[-1][0] > best[-1][0]):
             best = found
     return [message for _, message in best]
@@ -108,7 +109,7 @@ def _rings(kernel: bytes, read: Read) -> Iterator[_Ring]:
 
 
 def _ring(words: tuple[int, ...], sizes: int) -> _Ring | None:
-    """The ring with these words, None if they are anything else."""
+    """Return the ring with these words; None if they do not describe one."""
     count_bits, descriptors, infos, head, tail = words[:5]
     text_bits, text, head_position, tail_position = words[sizes : sizes + 4]
     if count_bits not in _COUNT_BITS or text_bits not in _TEXT_BITS or (descriptors | infos | text) % _WORD:
@@ -120,12 +121,12 @@ def _ring(words: tuple[int, ...], sizes: int) -> _Ring | None:
 
 
 def _info_size(ring: _Ring, read: Read) -> int | None:
-    """The bytes from one message's information to the next one's: newer kernels have more to say."""
+    """Bytes from one message's information to the next one's; newer kernels have more fields."""
     last = ring.head % ring.count
     if not last:
         return _INFO_SIZES[0]
     for size in _INFO_SIZES:
-        # The first descriptor starts with a number of its own.
+        # The first descriptor has a special initial number.
         here, before = (_words(read, ring.infos + size * index, _INFO) for index in (last, last - 1))
         if here is not None and before is not None and (here[0] == before[0] + 1 or last == 1) and here[0] < ring.head:
             return size
@@ -133,7 +134,7 @@ def _info_size(ring: _Ring, read: Read) -> int | None:
 
 
 def _last(ring: _Ring, read: Read, most: int) -> list[tuple[int, Message]]:
-    """The last messages of a ring with their sequence numbers."""
+    """The last messages of a ring, with their sequence numbers."""
     found: list[tuple[int, Message]] = []
     for back in range(min(most, (ring.head - ring.tail & _NUMBER) + 1)):
         message = _message(ring, read, ring.head - back & _NUMBER)
@@ -154,7 +155,7 @@ def _message(ring: _Ring, read: Read, number: int) -> tuple[int, Message] | None
     sequence, time, length, _, flags, _ = info
     text: bytes | None = b""
     if not begin & _NO_TEXT:
-        # A text that does not fit behind the others is at the start.
+        # A text that does not fit at the end of the ring is at its start.
         start = begin % ring.text_size if begin // ring.text_size == (end - 1 & MASK64) // ring.text_size else 0
         text = read(ring.text + start + _WORD, min(length, _LONGEST))
     if text is None:

@@ -14,7 +14,7 @@ from arm_vcpu_cli.guest.raw import load_raw
 
 RAM_BASE: Final = 0x4000_0000
 """The start of RAM on QEMU's virt board, and so in the preset."""
-# Most guests are ELF files, which need neither.
+# ELF files, the most common guests, need neither.
 _LINUX: Final = "arm_vcpu_cli.guest.linux"
 _FOREIGN_FILES: Final = "arm_vcpu_cli.guest.foreign_files"
 

@@ -1,7 +1,7 @@
 """Symbols from a separate file: a kernel's ``vmlinux``, ``System.map`` or ``/proc/kallsyms``.
 
-An Image has none. The lists have one of the forms that nm(1) prints: address, perhaps size (``nm -S``), type and name,
-which may be demangled (``nm -C``), and for a loaded module its name.
+An Image has none. The lists have one of the forms that nm(1) prints: address, optionally size (``nm -S``), type and
+name, which may be demangled (``nm -C``), and for a loaded module its name.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ _REST: Final = rb"([!-~][ -~\t]{0,4096})\r?\n?"
 _LINE: Final = re.compile(
     rb"(?:[!-9;-~]{1,4096}:)?(?:0[xX])?([0-9A-Fa-f]{1,16}) (?:([0-9A-Fa-f]{16}) )?([A-Za-z?-]) " + _REST
 )
-"""The file in front is that of ``nm -A``."""
+"""``nm -A`` writes the file name first."""
 _PORTABLE: Final = re.compile(
     rb"([!-~]{1,4096}) ([A-Za-z?-]) ([0-9A-Fa-f]{1,16})(?: ([0-9A-Fa-f]{1,16}))?[ \t]{0,256}\r?\n?"
 )
 """``nm -P``."""
 _NUMBER: Final = re.compile(rb"[0-9A-Fa-f]{1,17}")
 _LEAST_DIGITS: Final = 8
-"""Of an address; a name that looks like a number has fewer (``add``)."""
+"""Digits of an address; a name that consists of hexadecimal digits has fewer (``add``)."""
 _UNDEFINED: Final = re.compile(rb"(?:[!-9;-~]{1,4096}:)? {1,64}[UwvN] " + _REST)
-"""As nm(1) prints what a file uses and another one has: without an address."""
+"""An undefined symbol, which nm(1) prints without an address."""
 _PORTABLE_UNDEFINED: Final = re.compile(rb"[!-~]{1,4096} [UwvN][ \t]{0,256}\r?\n?")
 _MODULE: Final = re.compile(rb"\s\[[!-~]{1,256}\]$")
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _PLACEHOLDER: Final = (1 << 64) - 1
-"""The address in the file that Debian puts in the place of a System.map; behind it is a sentence."""
+"""The address in the placeholder file that Debian installs instead of a System.map; a sentence follows it."""
 _FOREIGN_FILES: Final = "arm_vcpu_cli.guest.foreign_files"
 _MAX_LINE: Final = 8192
 """Bytes of a line that are read; valid lines are shorter."""
@@ -100,7 +100,7 @@ def _is_undefined(line: bytes) -> bool:
 
 
 def _symbol(line: bytes) -> Symbol | None:
-    """The symbol of a line; None if it has another form."""
+    """Return the symbol on a line; None if the line has another form."""
     match = _LINE.fullmatch(line)
     portable = _PORTABLE.fullmatch(line) if match is None or len(match[1]) < _LEAST_DIGITS else None
     if portable is not None and (_NUMBER.fullmatch(portable[1]) is None or len(portable[3]) >= _LEAST_DIGITS):
@@ -108,7 +108,7 @@ def _symbol(line: bytes) -> Symbol | None:
         name = portable[1].decode()
     elif match is not None:
         address, size, kind = int(match[1], 16), int(match[2] or b"0", 16), match[3].decode()
-        # Behind a tab stands the module (kallsyms), or the source line (nm -l). A name has spaces if it is demangled.
+        # After a tab follows the module (kallsyms) or the source line (nm -l). Demangled names contain spaces.
         name = _MODULE.sub(b"", match[4].partition(b"\t")[0]).strip().decode()
         if address == _PLACEHOLDER and " " in name:
             return None

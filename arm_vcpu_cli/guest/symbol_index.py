@@ -1,4 +1,5 @@
-"""Symbols in order, to find the one that holds an address. Most runs never need one; a kernel has 100,000 of them."""
+"""A sorted index of symbols that finds the one containing an address. It is built on demand: a kernel has 100,000
+symbols."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Decompresses Zstandard frames (RFC 8878) of guest files, with the ``zstandard`` package where it is installed."""
+"""Decompresses Zstandard frames (RFC 8878) of guest files, with the ``zstandard`` package if it is installed."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ except ImportError:
     zstandard = None  # type: ignore[assignment,unused-ignore]
 
 _LARGEST_WINDOW: Final = 128 << 20
-"""Bytes; the kernel's build uses it all (zstd --ultra -22)."""
+"""Bytes; kernel builds use the maximum (zstd --ultra -22)."""
 _PIECE: Final = 1 << 10
-"""Bytes that are decompressed at once: a block of 4 bytes may hold 128 KiB."""
+"""Bytes of input per step: a block of 4 bytes may expand to 128 KiB."""
 
 
 class ZstdError(ValueError):
@@ -20,12 +20,12 @@ class ZstdError(ValueError):
 
 
 def is_installed() -> bool:
-    """Whether the package is there."""
+    """Whether the package is installed."""
     return zstandard is not None
 
 
 def unpack_zstd(data: bytes | memoryview, wanted: int) -> tuple[bytes, bool]:
-    """The first ``wanted`` bytes of a frame's content, and whether the frame has ended."""
+    """Return the first ``wanted`` bytes of a frame's content, and whether the frame has ended."""
     if zstandard is None:
         raise ZstdError("it needs the zstandard package (pip install 'arm-vcpu-cli[zstd]')")
     unpacked = bytearray()

@@ -41,7 +41,7 @@ class CallerFinder:
 
 
 def caller_finder(machine: Machine) -> CallerFinder:
-    """A finder for the current vCPU of a machine."""
+    """Return a finder for the current vCPU of a machine."""
     return CallerFinder(machine.image.symbols, _virtual_reader(machine), lambda: data_order(machine.current.arch))
 
 

@@ -14,10 +14,10 @@ MACHINE: Final = "machine"
 
 
 class Limit(NamedTuple):
-    """A limit in a sentence or two.
+    """A limit, described in one or two sentences.
 
     ``hidden_in`` names the ID register fields that announce it to the guest. ``notice`` says how armvcpu reports a
-    guest that runs into the limit, or ``unnoticed`` why nothing can.
+    guest that runs into the limit, or ``unnoticed`` why it cannot.
     """
 
     part: str
@@ -29,7 +29,7 @@ class Limit(NamedTuple):
 
     @property
     def sentence(self) -> str:
-        """How a guest that meets the limit is reported, or why it is not."""
+        """A sentence on how armvcpu reports a guest that runs into the limit, or why it cannot."""
         return f"Noticed: {self.notice}." if self.notice else f"Not noticed: {self.unnoticed}."
 
 

@@ -39,11 +39,11 @@ class JsonLinesSink:
         self._stream = stream
         self._write = stream.write
         self._held = ""
-        """An exit whose entry is about to follow: both are written together."""
+        """An exit whose entry follows immediately: both are written together."""
         self._entries = False
         self._known: dict[int, tuple[tuple[Field, ...], str]] = {}
-        """Fields, by their identity, with their text: those of similar accesses are one object. (Values cannot be keys:
-        1, Hex(1) and true are equal.)"""
+        """The text of fields, by identity: similar accesses share one object. (Values cannot be keys: 1, Hex(1) and
+        true are equal.)"""
 
     def header(self, header: TraceHeader) -> None:
         """Write the first line."""
@@ -64,7 +64,7 @@ class JsonLinesSink:
 
     def event(self, event: TraceEvent) -> None:
         """Write an event as a line."""
-        # An exit must be written in a few microseconds: repeated parts are formatted once and cached.
+        # Writing an exit may take only a few microseconds: repeated parts are formatted once and cached.
         type_, seq, vcpu, time, name, pc, symbol, source, caller, el, esr, fields, note = event
         if pc is not None:
             place = _json_place(type_, name, pc, symbol, source, caller, el, esr)
@@ -101,7 +101,7 @@ class JsonLinesSink:
         return text
 
     def end(self, end: TraceEnd) -> None:
-        """Write the line about the end of the run."""
+        """Write the line with the end of the run."""
         record: dict[str, object] = {
             "type": "end",
             "ending": end.ending,
@@ -117,7 +117,7 @@ class JsonLinesSink:
         self._stream.write(_ENCODER.encode(record) + "\n")
 
     def summary(self, counts: Mapping[str, int], total: int) -> None:
-        """Write the last line, the counts of all exits."""
+        """Write the last line, with the counts of all exits."""
         self._stream.write(_ENCODER.encode({"type": "summary", "exits": dict(counts), "total": total}) + "\n")
         self._stream.flush()
 
@@ -160,7 +160,7 @@ def _json_key(name: str) -> str:
     return f",{_ENCODER.encode(name)}:"
 
 
-# 1 and true are equal, but only one of them is 1.
+# 1 and True are equal, but have different texts.
 @lru_cache(maxsize=4096, typed=True)
 def _json_value(value: str | int) -> str:
     return _ENCODER.encode(value)

@@ -102,7 +102,8 @@ class Awaited(Record):
 
     @property
     def may_be_meant(self) -> bool:
-        """Whether the guest may wait for it: a timer that is off, or set to a time that never comes, may be unused."""
+        """Whether the guest may wait for it: a timer that is off or set to a time that is never reached may be
+        unused."""
         return not self.closed or self.closed[0].gate not in (Gate.TIMER_OFF, Gate.TIMER_ENDLESS)
 
     @property

@@ -131,7 +131,7 @@ def explain_stuck(machine: Machine) -> str:
 
 
 def in_handler(machine: Machine, cpu: Cpu | None = None) -> str:
-    """A suffix saying that a CPU (by default the current one) is in an exception handler; empty if it is not.
+    """A suffix stating that a CPU (by default the current one) is in an exception handler; empty if it is not.
 
     It is empty for Linux kernels, which are in handlers too often for it to matter.
     """

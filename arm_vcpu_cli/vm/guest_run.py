@@ -38,7 +38,7 @@ class GuestRun:
         self.hang = HangWatch(machine)
         self.idle = IdleTime()
         self.idle_seconds = 0.0
-        """How long the guest had been idle when it was stopped last, in seconds of its time."""
+        """How long the guest had been idle when it last stopped, in seconds of guest time."""
         self.culprit: Cpu | None = None
         """The CPU that the others wait for, if that ended the run."""
         self.silent_kernel: SilentKernel | None = None
@@ -73,7 +73,8 @@ class GuestRun:
             arch.max_exits = arch.exits + limit - self.machine.exits
 
     def note_idle(self) -> None:
-        """Record how long the guest has been idle, before its last output is flushed: that is older than it looks."""
+        """Record how long the guest has been idle. Call it before flushing the guest's last output, which would reset
+        that time."""
         self.idle_seconds = self.idle.seconds(self.machine.timeline.now(), self.panic.printed)
 
     def place(self) -> str:

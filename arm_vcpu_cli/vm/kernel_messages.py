@@ -1,4 +1,4 @@
-"""The last messages in the log buffer of a machine's Linux kernel. Loaded only for kernels that need explaining."""
+"""The last messages in the log buffer of a machine's Linux kernel. Loaded only to explain the end of a Linux kernel."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ _LINUX: Final = "linux"
 
 
 def kernel_messages(machine: Machine, most: int) -> list[Message]:
-    """At most ``most`` messages, oldest first; empty for any other guest, and if there is none yet.
-
-    The memory is read as the current CPU sees it.
-    """
+    """Return at most ``most`` messages, oldest first; none for any other guest, and before the kernel has logged any.
+    Reads memory through the current CPU's translation."""
     if machine.image.kind != _LINUX:
         return []
     for segment in machine.image.segments:

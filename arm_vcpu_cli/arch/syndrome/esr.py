@@ -336,7 +336,7 @@ def _esr(ec: int, syndrome: int, il: int = 1) -> int:
 
 
 def waits_for_event(esr: int) -> bool:
-    """Whether it is the syndrome of a WFE."""
+    """Whether the trapped instruction is WFE."""
     return esr >> EC_SHIFT == ExceptionClass.WFX and bool(iss.WfxIss(esr & _ISS_MASK).TI & 1)
 
 

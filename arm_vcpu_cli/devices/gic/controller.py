@@ -47,7 +47,7 @@ class InterruptController(Protocol):
 
     @property
     def lpis_wanted(self) -> bool:
-        """Whether the guest has tried to enable LPIs, which do not exist, since the GIC was made."""
+        """Whether the guest has tried to enable LPIs, which are not implemented."""
 
     def watch(self, watcher: InterruptWatcher | None) -> None:
         """Report the steps of interrupts to ``watcher`` from now on, in place of any other; None ends that."""

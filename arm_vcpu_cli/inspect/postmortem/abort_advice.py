@@ -29,7 +29,7 @@ from arm_vcpu_cli.inspect.tables.both_stages import Translated
 from arm_vcpu_cli.inspect.tables.ipa_map import nearest
 
 _LEVEL: Final = 0b11
-"""The level, in the fault status codes that have one."""
+"""The translation level, in fault status codes that contain one."""
 _NEAR_ZERO: Final = 0x1000
 _BASE_STEP: Final = "check where {} was set, in the code above the line marked =>"
 _CODE_STEP: Final = "the line marked => in the code section has the base register"
@@ -111,13 +111,13 @@ def _table_walk(evidence: Evidence) -> Advice | None:
 
 
 def _wrong_table(evidence: Evidence, fault: Fault) -> str:
-    """The register or the descriptor that holds the address of the table, and its value."""
+    """The register or descriptor with the address of the table, and its value."""
     stage = None if fault.translated is None else fault.translated.stage1
     if stage is None or stage.fault_status != fault.status:
-        # The tables have changed since.
+        # The tables have changed since the fault.
         return "TTBR0_EL1, TTBR1_EL1 or a table descriptor is wrong"
     if len(stage.steps) > 1:
-        # The last one is the descriptor that cannot be read.
+        # The last step is the descriptor that cannot be read.
         table = stage.steps[-2]
         return f"the table descriptor of level {table.level} is {table.descriptor:#x}"
     upper = (fault.far or 0) >> 55 & 1
@@ -303,7 +303,7 @@ def _no_walk(evidence: Evidence) -> Advice | None:
 
 
 def _first_level(fault: Fault) -> str:
-    """A remark on the level of a table's first descriptor, which TxSZ and TGx decide."""
+    """A remark on the level at which the walk begins, which depends on TxSZ and TGx."""
     stage = None if fault.translated is None else fault.translated.stage1
     if stage is None or len(stage.steps) != 1 or stage.steps[0].level != fault.status & _LEVEL:
         return ""

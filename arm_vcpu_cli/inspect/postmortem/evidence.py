@@ -63,14 +63,14 @@ class Evidence:
     standings: tuple[Standing, ...] = ()
     """The activity of each of several CPUs."""
     log: tuple[str, ...] = ()
-    """The last messages of a Linux kernel that has printed nothing, as it would have printed them."""
+    """The last messages of a Linux kernel that has printed nothing, formatted as the kernel would print them."""
     held: tuple[Awaited, ...] = ()
     """The interrupts that are held back, as far as they explain the end."""
 
     @property
     def handles_failure(self) -> bool:
-        """Whether the guest has stopped in the handler of an exception. Linux kernels are in handlers too often for it
-        to matter."""
+        """Whether the guest stopped in the handler of an exception. Always false for Linux kernels, which are in
+        handlers too often for this to be significant."""
         return self.chain.is_unfinished and self.fault is not None and self.image_kind != "linux"
 
     @property

@@ -19,9 +19,9 @@ _HLT_MASK: Final = 0xFFE0001F
 _HLT: Final = 0xD4400000
 _SEMIHOSTING: Final = 0xD45E0000
 _UDF: Final = 0xFFFF
-"""The last encoding of UDF, which are the smallest numbers."""
+"""The highest encoding of UDF; all lower ones are UDF, too."""
 _OF_EL0: Final = 3
-"""The op1 of registers that EL0 may have access to."""
+"""op1 of registers accessible from EL0."""
 _PAC_ERRORS: Final = (0b01, 0b10)
 
 

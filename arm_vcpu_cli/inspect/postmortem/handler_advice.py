@@ -107,7 +107,7 @@ def meets_itself(evidence: Evidence) -> Advice | None:
     if not (evidence.stuck or evidence.chain.is_unfinished) or not any(each.repeats_itself for each in exceptions[:1]):
         return None
     if evidence.vector is not None and evidence.vector.pc == exceptions[0].pc:
-        # There is no handler: its first instruction is what fails.
+        # There is no handler: its first instruction causes the exception.
         return None
     return Advice(
         "Its handler executes the same instruction and takes the same exception, nested deeper each time.",

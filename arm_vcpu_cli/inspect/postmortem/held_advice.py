@@ -1,4 +1,4 @@
-"""What holds an interrupt back, and what to do about it: by a write, or, in Linux, in the device tree."""
+"""Advice on interrupts that are held back: what to write, or for Linux what to change in the device tree."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def held_advice(awaited: Awaited, evidence: Evidence) -> Advice:
     """Advice on one interrupt that is held back."""
     meaning, step = held_words(awaited, evidence.description.gic)
     if evidence.image_kind == _LINUX and awaited.intid >= FIRST_SPI and awaited.closed[0].gate is Gate.ENABLE:
-        # Nobody writes to the GIC by hand there.
+        # Under Linux, drivers write to the GIC, not the user.
         step = (
             "no driver has enabled it: check that the device tree gives its device this interrupt (interrupts = "
             f"<0 {awaited.intid - FIRST_SPI} 4>), and that the kernel has the driver"

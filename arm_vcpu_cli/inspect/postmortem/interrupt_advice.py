@@ -27,10 +27,10 @@ _MOST: Final = 4
 def held_interrupts(machine: Machine, result: RunResult | None) -> tuple[Awaited, ...]:
     """The interrupts whose gates explain the end of a run, most significant first.
 
-    For a guest that makes no progress these are all of them, unless it stands in the handler of a failure, which masks
-    interrupts. A guest that was stopped may be healthy: then only
-    interrupts pending at a CPU long idle count, and no timer counts while another timer of the same CPU will fire. A
-    CPU in WFI may mask interrupts, and a timer that is off is no mistake.
+    For a guest that makes no progress these are all of them, unless it is in the handler of a failure, which masks
+    interrupts. A guest that was stopped may be healthy: then only interrupts pending at a CPU that has long been idle
+    count, and no timer counts if another timer of the same CPU will fire. A CPU in WFI may mask interrupts, and a
+    disabled timer is not an error.
     """
     if result is None or not (was_stopped(result) or result.ending is Ending.NO_PROGRESS):
         return ()
@@ -54,14 +54,14 @@ def _explains(machine: Machine, result: RunResult, awaited: Awaited, every: Sequ
     if awaited.intid < FIRST_SPI and _has_another_timer(awaited, every):
         return False
     if cpu.activity is Activity.WAITING or result.idle >= _LONG:
-        # A guest that is idle may just have woken for a timer.
+        # An idle guest may have just woken for a timer.
         return result.idle >= _LONG and awaited.is_held
     # A CPU that is off starts only by CPU_ON, whatever is pending there.
     return result.quiet >= _LONG and cpu.activity is Activity.RUNNING
 
 
 def _is_masked_by_a_failure(machine: Machine, awaited: Awaited) -> bool:
-    """Whether only the exception whose handler its CPU executes holds it back."""
+    """Whether only the exception that the CPU is handling holds the interrupt back."""
     if awaited.cpu is None or awaited.closed[0].gate is not Gate.MASKED:
         return False
     return bool(in_handler(machine, machine.cpus[awaited.cpu]))

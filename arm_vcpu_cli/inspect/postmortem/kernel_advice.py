@@ -18,9 +18,9 @@ _NO_INITRD: Final = "noinitrd"
 _WITHOUT_INIT: Final = ("Unable to mount root fs", "No working init found", "Requested init")
 """The panic messages of a kernel that found no init program."""
 _OOPS: Final = "Internal error: "
-"""The start of an oops (die() in arch/arm64/kernel/traps.c)."""
+"""The first line of an oops (die() in arch/arm64/kernel/traps.c)."""
 _DRIVER: Final = "Serial: AMBA"
-"""The message of the driver for the PL011 that starts up."""
+"""The message that the PL011 driver prints when it starts."""
 _PANICS: Final = (
     (
         "Unable to mount root fs",
@@ -158,7 +158,7 @@ def no_symbols(evidence: Evidence) -> Advice | None:
     if evidence.has_symbols or evidence.image_kind != "linux" or evidence.ending not in (Ending.PANIC, Ending.FAULT):
         return None
     if evidence.log:
-        # The kernel has put names into its messages.
+        # The kernel's messages contain symbol names.
         return None
     return Advice(
         "The kernel has no symbols, so addresses have no names.",

@@ -1,4 +1,4 @@
-"""Limits of the engine and the machine that a guest has met: what it has set up, and will not get."""
+"""Limits of the engine and the machine that affect a guest: features it has configured that have no effect."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LOCKED: Final = 2
 
 
 def limit_advice(machine: Machine) -> list[Advice]:
-    """Advice on each limit that the current CPU's state, or the interrupt controller's, shows to matter."""
+    """Advice on each limit that affects the current CPU or the interrupt controller."""
     found = (check(machine) for check in _CHECKS)
     return [advice for advice in found if advice is not None]
 
@@ -60,7 +60,7 @@ def _watchpoints(machine: Machine) -> Advice | None:
 
 
 def _numbers(machine: Machine, control: str) -> Iterator[int]:
-    """For each breakpoint or watchpoint whether it is enabled."""
+    """Yield for each breakpoint or watchpoint whether it is enabled."""
     features = Aa64Dfr0(_read(machine, "ID_AA64DFR0_EL1"))
     count = (features.BRPs if control == "DBGBCR" else features.WRPs) + 1
     for number in range(count):

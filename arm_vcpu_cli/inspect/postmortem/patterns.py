@@ -51,7 +51,7 @@ def advise(evidence: Evidence) -> list[Advice]:
     found = [_first(group, evidence) for group in GROUPS]
     origin = [found[0], _of_the_handler(evidence)]
     held = interrupt_advice(evidence)
-    # A failure comes before what its handler may wait for.
+    # A failure precedes any interrupt that its handler may wait for.
     advices = (*origin, *held, *found[1:]) if evidence.handles_failure else (*held, *origin, *found[1:])
     return [advice for advice in advices if advice is not None]
 

@@ -17,7 +17,7 @@ _SILENT_ENDS: Final = (Ending.NO_PROGRESS, Ending.LIMIT, Ending.INTERRUPTED, End
 
 
 def ended_with_input(message: str) -> bool:
-    """Whether this message of an end says that there was no further input."""
+    """Whether the message of an ending reports the end of the input."""
     return _INPUT_ENDED in message
 
 

@@ -84,7 +84,7 @@ def waits(evidence: Evidence) -> Advice | None:
 
 
 def _is_waiting(evidence: Evidence) -> bool:
-    """Whether the guest has stopped at a WFI, or just after it, for want of more than input."""
+    """Whether the guest stopped at a WFI, or just after it, and more input alone would not help."""
     if ended_with_input(evidence.message):
         return False
     return evidence.ending is Ending.NO_PROGRESS and _WFI in (evidence.instruction, *evidence.before[:1])

@@ -99,7 +99,7 @@ class Translated:
     trapped_to: str = ""
     """The device that an access goes to because stage 2 maps nothing at its IPA, such as ``device.uart0``."""
     absent: str = ""
-    """The device that QEMU's virt board has at an IPA where this machine has nothing, such as ``fw_cfg``."""
+    """The device of QEMU's virt board at an IPA where this machine has none, such as ``fw_cfg``."""
 
     @property
     def ipa(self) -> int | None:

@@ -18,7 +18,7 @@ _WORD: Final = 8
 
 
 class GuestView:
-    """The memory seen by the vCPU ``cpu``, on ``core``, that made the call."""
+    """The memory as seen by the vCPU ``cpu`` on ``core``, which made the call."""
 
     def __init__(self, core: CpuCore, host: MachineHost, cpu: StoppedCpu) -> None:
         self._core = core

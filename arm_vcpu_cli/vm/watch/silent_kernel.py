@@ -1,8 +1,9 @@
 """Detects a Linux kernel that panics before it has a console, which only its log buffer shows.
 
-Such a kernel counts time forever in a loop that is never the same, and may even handle timer interrupts. So a kernel
-that has printed nothing is checked periodically: when it causes no exits, and at ever longer intervals. Only the last
-message of a panic counts, after which a kernel never continues. The first output ends the watch.
+Such a kernel stays in a delay loop that counts time and never repeats its state, and may even handle timer interrupts.
+So the log of a kernel that has printed nothing is checked periodically: when it causes no exits, and otherwise at
+increasing intervals. Only the last message of a panic counts, after which no kernel continues. The first output ends
+the watch.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ _MOST: Final = 64
 
 
 class SilentKernel:
-    """Watches a run of a Linux kernel until it prints. The alarm is a limit's, so it wakes no guest that waits."""
+    """Watches a Linux kernel until it prints. Its alarm is a limit of the timeline, so it does not wake a waiting
+    guest."""
 
     def __init__(self, machine: Machine, panic: PanicWatch) -> None:
         self._machine = machine

@@ -15,7 +15,7 @@ class Frame(Enum):
     REDISTRIBUTOR = "redistributor"
     CPU_INTERFACE = "CPU interface"
     DEVICE = "device"
-    """A device that raises an interrupt; its registers have their IPA for ``offset``."""
+    """A device that raises an interrupt; ``offset`` of its registers is their IPA."""
     SYSTEM = "system register"
     """It has no address: MRS and MSR."""
 
@@ -42,7 +42,7 @@ class Gate(Enum):
     TIMER_MASKED = "IMASK"
     """The timer masks its own interrupt."""
     TIMER_ENDLESS = "CVAL"
-    """The timer is set to a time that never comes."""
+    """The timer's compare value is never reached."""
     DEVICE_MASKED = "IMSC"
     """The device masks all of its own sources."""
     TRIGGER = "ICFGR"
@@ -79,12 +79,10 @@ class Gate(Enum):
 
 
 class Closed(Record):
-    """A gate that is closed: ``register`` has the ``value`` that closes it.
-
-    Writing ``write`` to ``opener`` opens it; where that is None no register does. ``priority`` and ``limit`` are the
-    priorities that were compared, ``culprit`` the interrupt that is in the way, ``group1`` the group of the interrupt.
-    ``binary_point`` is the register, with its value, that keeps a higher priority from preempting a lower one.
-    """
+    """A closed gate: ``register`` contains the ``value`` that closes it. Writing ``write`` to ``opener`` opens it;
+    ``opener`` is None if no register does. ``priority`` and ``limit`` are the compared priorities, ``culprit`` is the
+    interrupt that blocks this one, and ``group1`` the group of the interrupt. ``binary_point`` is the register, with
+    its value, that keeps a higher priority from preempting a lower one."""
 
     gate: Gate
     register: RegisterAt

@@ -67,7 +67,7 @@ class GicView(ABC):
 
     @abstractmethod
     def binary_point(self, cpu: int, group1: bool) -> RegisterAt:
-        """The register that says which bits of a priority count for preemption."""
+        """The register that selects the priority bits for preemption."""
 
     @abstractmethod
     def group_mask(self, cpu: int, group1: bool) -> int:

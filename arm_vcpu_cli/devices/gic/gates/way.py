@@ -196,7 +196,7 @@ def _at_the_interface(view: GicView, intid: int, cpu: int, group1: bool) -> Iter
 
 
 def _blunt(view: GicView, cpu: int, group1: bool, running: Closed, priority: int) -> tuple[RegisterAt, int] | None:
-    """What keeps an interrupt from preempting the one that a PE handles, if it has the higher priority."""
+    """The binary point register, with its value, if it keeps an interrupt of higher priority from preempting."""
     if running.culprit is None or priority >= view.priority(cpu, running.culprit):
         return None
     register = view.binary_point(cpu, group1)

@@ -49,7 +49,7 @@ class Iri(Infrastructure[Pe]):
     def __init__(self, affinities: Sequence[int], spis: int) -> None:
         super().__init__(tuple(Pe(affinity) for affinity in affinities), Pe(0, asleep=True), spis)
         self.lpis_wanted = False
-        """Whether the guest has tried to enable LPIs. Only reports ask, so it is no part of a saved state."""
+        """Whether the guest has tried to enable LPIs. It is only for reports, so saved states do not contain it."""
         self.routers = [0] * (FIRST_SPI + spis)
         self._by_affinity = {pe.affinity: cpu for cpu, pe in enumerate(self.pes)}
         self._targets = [NOWHERE] * (FIRST_SPI + spis)
