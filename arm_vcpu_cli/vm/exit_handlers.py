@@ -49,6 +49,7 @@ from arm_vcpu_cli.vm.watch.idle import wait_for_interrupt
 
 _STANDING: Final = "arm_vcpu_cli.vm.standing"
 """Loaded only if several CPUs cannot make progress."""
+_FLAG_POLL: Final = "arm_vcpu_cli.vm.watch.flag_poll"
 _AWAITED: Final = "arm_vcpu_cli.vm.awaited_words"
 """Loaded only if a guest waits in vain."""
 
@@ -67,8 +68,15 @@ def no_progress(message: str) -> RunResult:
 
 def stop_in_vain(machine: Machine, why: str) -> None:
     """Stop a guest, from inside an exit, that makes no progress; it can continue once that has changed."""
-    machine.seen_enough = no_progress(f"{why}, at {place_of(machine)}")
+    machine.seen_enough = no_progress(in_vain(machine, why))
     machine.request_stop()
+
+
+def in_vain(machine: Machine, why: str) -> str:
+    """Why a guest that waits for input makes no progress, unless its code shows that it waits for something else."""
+    if import_module(_FLAG_POLL).polls_another_flag(machine):
+        why = "the guest polls UARTFR, which will not change any more"
+    return f"{why}, at {place_of(machine)}"
 
 
 def _nobody_gets_on(run: GuestRun) -> RunResult:

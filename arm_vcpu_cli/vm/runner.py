@@ -18,7 +18,7 @@ from arm_vcpu_cli.vm.endings import (
     Ending,
     RunResult,
 )
-from arm_vcpu_cli.vm.exit_handlers import EXIT_HANDLERS, Verdict, next_turn, no_progress
+from arm_vcpu_cli.vm.exit_handlers import EXIT_HANDLERS, Verdict, in_vain, next_turn, no_progress
 from arm_vcpu_cli.vm.guest_run import GuestRun
 from arm_vcpu_cli.vm.machine import Machine
 
@@ -88,7 +88,7 @@ def run_on(run: GuestRun, loop: Callable[[GuestRun], Verdict]) -> Verdict:
             console.flush()
         return RunResult(Ending.INTERRUPTED, error.exit_status, str(error))
     except InputEndedError as error:
-        return no_progress(f"{error}, at {run.place()}")
+        return no_progress(in_vain(run.machine, str(error)))
     if result is not None and run.panic.text is not None and result.ending in ENDS_OF_A_PANIC:
         return _panicked(run, result)
     return result

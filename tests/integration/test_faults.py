@@ -65,7 +65,9 @@ CASES = {
     "hang_in_handler": Case(123, ("A null pointer, judging by the address: 0x8", "endless loop")),
     "hang": Case(123, ("endless loop", "SYSTEM_OFF")),
     "wait": Case(123, ("(WFI) with interrupts masked and no timer armed", "SYSTEM_OFF")),
-    "wait_for_memory": Case(123, ("reads the same memory over and over", "second CPU")),
+    "wait_for_memory": Case(
+        123, ("<root> over and over at 0x", "and waits for it to become nonzero; it is 0x0", "second CPU")
+    ),
     "unknown_calls": Case(123, ("HVC (PSCI 0x8400001b), HVC #0x5 (SMCCC 0xc2000000", "[smc.function.NAME]")),
     "cpu_off": Case(123, ("CPU_OFF switches off one CPU", "SYSTEM_OFF")),
 }

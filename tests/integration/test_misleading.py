@@ -59,6 +59,22 @@ CASES = {
     ),
     "fails_in_interrupt": Case(NO_MEMORY, ("Its handler has stopped",), (MASKED,)),
     "fails_before_interrupt": Case(NO_MEMORY, ("Its handler has stopped",), (MASKED,)),
+    "no_such_cpu": Case(
+        "CPU_ON at 0x",
+        ("has returned INVALID_PARAMETERS (-2): there is no CPU 0x100; the CPUs are 0x0, 0x1.",),
+        ("check what that call returned",),
+        cpus=2,
+    ),
+    "no_such_address": Case(
+        "CPU_ON at 0x",
+        ("has returned INVALID_ADDRESS (-9): no CPU can start at 0x10. Try: entry_point (x2) has to be",),
+        cpus=2,
+    ),
+    "starts_in_the_tree": Case(
+        "CPU_ON has started this CPU at 0x40000000, where no code is (0xedfe0dd0, the first word of a device tree).",
+        cpus=2,
+        status=122,
+    ),
     "other_fails": Case(NO_MEMORY, (), ("is waiting for", "released"), OTHER, cpus=2),
     "other_fails_and_waits": Case(
         NO_MEMORY, ("Its handler has stopped, in a WFI.",), ("is waiting for",), OTHER, cpus=2
@@ -105,7 +121,7 @@ def test_the_diagnosis_begins_with_the_origin(name: str, tmp_path: Path) -> None
     case, path = CASES[name], tmp_path / "machine.toml"
     path.write_text(f"[boot]\nentry = {SYMBOLS.lookup(name):#x}\n")
     finished = armvcpu("run", "-m", path, "--smp", case.cpus, MISLEADING)
-    assert finished.status == case.status
+    assert finished.status == case.status, finished.err
     said = meaning(finished)
     assert said.startswith(case.first)
     assert [phrase for phrase in case.also if phrase not in said] == []
@@ -117,3 +133,11 @@ def test_an_exception_whose_handler_loops_at_once_is_no_repetition(tmp_path: Pat
     path = tmp_path / "machine.toml"
     path.write_text(f"[boot]\nentry = {SYMBOLS.lookup('vectors_askew'):#x}\n")
     assert "over and over" not in armvcpu("run", "-m", path, MISLEADING).err
+
+
+def test_a_second_cpu_that_the_machine_does_not_have_is_named_with_the_option_for_it(tmp_path: Path) -> None:
+    path = tmp_path / "machine.toml"
+    path.write_text(f"[boot]\nentry = {SYMBOLS.lookup('other_loops'):#x}\n")
+    said = meaning(armvcpu("run", "-m", path, MISLEADING))
+    assert "there is no CPU 0x1; there is only one CPU, 0x0." in said
+    assert "--smp 2 gives the machine a second CPU" in said

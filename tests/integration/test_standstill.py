@@ -10,7 +10,7 @@ from typing import Final
 
 import pytest
 
-from tests.integration.command import COMMAND, GUARD_SECONDS, GUESTS, environment, guest
+from tests.integration.command import COMMAND, GUARD_SECONDS, GUESTS, armvcpu, environment, guest
 
 LOOPS: Final = GUESTS / "loops"
 ZERO: Final = '[device.box]\ntype = "zero"\nbase = 0x0b000000\nsize = 0x1000\n'
@@ -43,6 +43,24 @@ SAID: Final = {
     "gicv2-timer": "The guest takes the same interrupt over and over: it is in Group 1, and GICC_IAR returns 1022 for "
     "those.",
 }
+SAID_SOON: Final = {
+    "poll_waker": "The guest reads GICR_WAKER over and over at 0x40080034 <wait_awake>, and waits for ChildrenAsleep "
+    "(bit 2) to become 0. Try: write 0 to ProcessorSleep (bit 1), which ChildrenAsleep follows",
+    "poll_identity": "The guest reads PL011.UARTPeriphID0 over and over at 0x40080028 <wait_identity>, and waits for "
+    "it to become 0x12.",
+    "poll_lock": "<lock>, at 0x40080034 <wait_lock>, and waits for it to become 0x0; it is 0x1. Try: if it is a lock, "
+    "look for the code that takes it and does not release it, or takes it twice",
+    "poll_swap": "<lock>, at 0x40080034 <wait_swap>, and waits for it to become 0x0; it is 0x1. Try: if it is a lock",
+    "poll_call": "The guest calls AFFINITY_INFO_64 (HVC) over and over at 0x4008003c <wait_call+0x14>, and there is no "
+    "CPU 0x1: it returns INVALID_PARAMETERS.",
+    "sgi": "INTID 5 (SGI) comes back at once, 6 times in the last exits: each time, the guest sends an SGI by "
+    "ICC_SGI1R_EL1 at 0x",
+    "timer-healthy-flag": "<lock> over and over at 0x40080070 <wait_flag>, and waits for it to become nonzero; it is "
+    "0x0.",
+    "timer-locks": "<wait_holder>, and waits for it to become 0x0; it is 0x1. Try: it is in the handler of an "
+    "interrupt: the code that was interrupted may hold a lock, and must mask that",
+}
+"""The same; these need no second of silence."""
 ALARM: Final = (
     "On cpu0, the guest reads PL031.RTCMIS over and over at 0x40080048 <wait_alarm>, and waits for RTCINTR (bit 0) to "
     "become 1."
@@ -65,8 +83,9 @@ SAID_OF_TWO: Final = {
         "external abort) at 0x40080054 <wrong>",
     ),
     "second-enough": (ALARM,),
+    "second-poll_lock": (ALARM, "On cpu1, the guest tries over and over to take 0x"),
 }
-HEALTHY: Final = ("poll_input", "prints", "timer-healthy")
+HEALTHY: Final = ("poll_input", "prints", "timer-healthy", "adds")
 
 
 def stopped(*arguments: object, number: signal.Signals | None = None) -> tuple[int, str]:
@@ -98,6 +117,8 @@ def options(name: str, directory: Path) -> tuple[object, ...]:
     """What a variant of the guest needs."""
     if name.startswith("gicv2"):
         return ("--gic", 2)
+    if name == "poll_swap":
+        return ("--cpu", "max")
     if name == "poll_nothing":
         machine = directory / "zero.toml"
         machine.write_text(ZERO)
@@ -111,6 +132,13 @@ def test_what_a_guest_did_over_and_over_is_said_when_the_time_is_over(name: str,
     assert status == 124
     assert err.startswith("what this usually means: ")
     assert SAID[name] in err
+
+
+@pytest.mark.parametrize("name", SAID_SOON)
+def test_waits_for_memory_and_calls_are_said(name: str, tmp_path: Path) -> None:
+    status, err = stopped(*options(name, tmp_path), "--guest-timeout", "0.01", LOOPS / f"{name}.elf")
+    assert status == 124
+    assert SAID_SOON[name] in err
 
 
 @pytest.mark.parametrize("name", SAID_OF_TWO)
@@ -156,3 +184,12 @@ def test_so_is_being_interrupted() -> None:
     status, err = stopped(LOOPS / "poll_pending.elf", number=signal.SIGINT)
     assert status == 130
     assert SAID["poll_pending"] in err
+
+
+def test_a_guest_that_polls_another_flag_of_the_uart_does_not_wait_for_input() -> None:
+    finished = armvcpu("run", "--report", "none", LOOPS / "poll_test.elf")
+    assert finished.status == 123
+    polls = "armvcpu: the guest polls UARTFR, which will not change any more, at 0x40080028 <wait_full>"
+    assert finished.err == f"{polls}\n"
+    finished = armvcpu("run", LOOPS / "poll_input.elf")
+    assert finished.err == "armvcpu: the guest waits for input, and the input has ended, at 0x40080028 <wait_key>\n"

@@ -2,6 +2,7 @@
 C4.1): the bits that it tests, and the values that end the loop.
 
 The value is followed through moves, shifts, masks and the stack up to the first conditional branch that depends on it.
+An exclusive store that follows the load is taken to succeed.
 """
 
 from __future__ import annotations
@@ -22,6 +23,11 @@ _MOST: Final = 24
 _ZERO: Final = 31
 _LINK: Final = 30
 _EQ, _NE = 0, 1
+_NONZERO: Final = 1 << 24
+"""CBNZ, where CBZ has a 0."""
+_EXCLUSIVE_STORE_MASK: Final = 0x3FE00000
+_EXCLUSIVE_STORE: Final = 0x08000000
+"""STXR, STLXR, and their narrow forms."""
 _MASK32: Final = (1 << 32) - 1
 
 
@@ -58,6 +64,10 @@ def awaited_condition(fetch: Fetch, load: int, register: int, bits: int, link: i
         if (condition := follower.decides(word)) is not None:
             ends_if_taken = target is None or not target <= load
             return condition if ends_if_taken else Condition(condition.mask, condition.value, not condition.differs)
+        if target is not None and follower.retries(word):
+            # The store succeeds.
+            place = target if word & _NONZERO == 0 else place + _INSTRUCTION
+            continue
         if target is not None:
             if _is_conditional(word) or target <= load:
                 # A branch that depends on something else, or the end of a loop that has no condition.
@@ -101,6 +111,12 @@ class _Follower:
         self._registers: dict[int, _Part] = {register: _Part(mask)}
         self._stack: dict[int, _Part] = {}
         self._flags: _Compared | None = None
+        self._statuses: set[int] = set()
+        """The registers with the status of an exclusive store."""
+
+    def retries(self, word: int) -> bool:
+        """Whether it is a branch by the status of an exclusive store."""
+        return word & 0x7E000000 == 0x34000000 and word & 31 in self._statuses
 
     def decides(self, word: int) -> Condition | None:
         """Return the condition for which a branch on the value is taken; None for every other instruction."""
@@ -134,10 +150,14 @@ class _Follower:
             self._flags = None if source is None else _Compared(source)
         elif word & 0xFFFFF01F == 0xD503201F or word & 0xFFFFF01F == 0xD503301F:  # hints and barriers
             pass
+        elif word & _EXCLUSIVE_STORE_MASK == _EXCLUSIVE_STORE:
+            self._put(word >> 16 & 31, None)
+            self._statuses.add(word >> 16 & 31)
         else:
             self._transfer(word)
 
     def _put(self, register: int, part: _Part | None) -> None:
+        self._statuses.discard(register)
         if part is None or register == _ZERO:
             self._registers.pop(register, None)
         else:

@@ -2,14 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
+from arm_vcpu_cli.arch.smccc import PsciStatus
 from arm_vcpu_cli.inspect.postmortem.advice import Advice
 from arm_vcpu_cli.inspect.postmortem.evidence import Evidence
 from arm_vcpu_cli.vm.endings import Ending
 from arm_vcpu_cli.vm.standing import Doing, cpu_names
 
+_MOST_LISTED: Final = 8
 _ON: Final = (Doing.SPINNING, Doing.WAITING, Doing.SUSPENDED)
+
+
+def never_started(evidence: Evidence) -> Advice | None:
+    """A guest that gets nowhere after a CPU_ON that failed."""
+    if evidence.ending is not Ending.NO_PROGRESS or not evidence.refused or evidence.handles_failure:
+        return None
+    failed = evidence.refused[-1]
+    meaning = f"CPU_ON at {failed.place} has returned {failed.status.name} ({failed.status.value}): "
+    if failed.status is PsciStatus.INVALID_ADDRESS:
+        return Advice(
+            f"{meaning}no CPU can start at {failed.entry:#x}.",
+            "entry_point (x2) has to be the physical address (IPA) of code, a multiple of 4",
+        )
+    cpus = evidence.affinities
+    have = f"there is only one CPU, {cpus[0]:#x}" if len(cpus) == 1 else f"the CPUs are {_listed(cpus)}"
+    enough = "" if len(cpus) > 1 else ", and --smp 2 gives the machine a second CPU"
+    return Advice(
+        f"{meaning}there is no CPU {failed.target:#x}; {have}.",
+        f"target_cpu (x1) is the affinity of a CPU, as in MPIDR_EL1 and in the device tree{enough}",
+    )
+
+
+def _listed(affinities: Sequence[int]) -> str:
+    shown = [f"{each:#x}" for each in affinities[:_MOST_LISTED]]
+    rest = len(affinities) - len(shown)
+    return ", ".join(shown) + (f" and {rest} more" if rest else "")
 
 
 def wait_for_each_other(evidence: Evidence) -> Advice | None:

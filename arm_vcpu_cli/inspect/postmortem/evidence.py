@@ -17,13 +17,17 @@ from arm_vcpu_cli.errors import EngineError
 from arm_vcpu_cli.inspect.postmortem.changed_code import Changed, changed_at
 from arm_vcpu_cli.inspect.postmortem.fault_facts import BEFORE, Fault, fault_of, stage2_fault
 from arm_vcpu_cli.inspect.postmortem.kernel_log_lines import log_lines
+from arm_vcpu_cli.inspect.postmortem.memory_poll import what_is_read
 from arm_vcpu_cli.inspect.postmortem.memory_words import word_at, words_before
+from arm_vcpu_cli.inspect.postmortem.started_cpus import RefusedStart, refused_starts, start_of
+from arm_vcpu_cli.inspect.postmortem.storm_advice import is_in_interrupt_handler
 from arm_vcpu_cli.vm.awaited import Awaited
 from arm_vcpu_cli.vm.diagnosis import is_vector, vector_failures
 from arm_vcpu_cli.vm.endings import Ending, RunResult
 from arm_vcpu_cli.vm.machine import Machine
 from arm_vcpu_cli.vm.standing import Standing
 from arm_vcpu_cli.vm.watch.hang import are_interrupts_masked
+from arm_vcpu_cli.vm.watch.loops import find_loops
 
 
 @dataclass(frozen=True)
@@ -60,10 +64,20 @@ class Evidence:
     vector_changed: Changed | None = None
     chain: Chain = NO_EXCEPTION
     recent: tuple[RecentExit, ...] = ()
+    read_in_vain: str | None = None
+    """A sentence on the memory that the only CPU reads for ever."""
+    in_interrupt: bool = False
+    """Whether the guest has stopped in the handler of an interrupt."""
     standings: tuple[Standing, ...] = ()
     """The activity of each of several CPUs."""
     log: tuple[str, ...] = ()
     """The last messages of a Linux kernel that has printed nothing, formatted as the kernel would print them."""
+    affinities: tuple[int, ...] = (0,)
+    """The affinity of each CPU, by number."""
+    started_at: int | None = None
+    """The address at which CPU_ON started this CPU, if known."""
+    refused: tuple[RefusedStart, ...] = ()
+    """The calls to CPU_ON that failed."""
     held: tuple[Awaited, ...] = ()
     """The interrupts that are held back, as far as they explain the end."""
 
@@ -127,7 +141,12 @@ def gather(
         vector_changed=None if vector is None else changed_at(machine, vector.pc),
         chain=chain,
         recent=recent,
+        read_in_vain=_read_in_vain(machine, result),
+        in_interrupt=is_in_interrupt_handler(machine),
         standings=tuple(standings),
+        affinities=tuple(cpu.affinity for cpu in machine.cpus),
+        started_at=start_of(machine),
+        refused=refused_starts(machine),
         log=_log(machine, result),
         held=tuple(held),
     )
@@ -135,6 +154,13 @@ def gather(
 
 def _log(machine: Machine, result: RunResult | None) -> tuple[str, ...]:
     return log_lines(machine) if result is not None and result.printed == 0 else ()
+
+
+def _read_in_vain(machine: Machine, result: RunResult | None) -> str | None:
+    if result is None or result.ending is not Ending.NO_PROGRESS or len(machine.cpus) > 1:
+        return None
+    loop = find_loops(machine, [machine.current]).get(machine.current.index)
+    return None if loop is None else what_is_read(machine, loop)
 
 
 def is_stuck(pc: int, last: El1Exception, vbar: int, elr: int, word: int | None) -> bool:

@@ -18,6 +18,8 @@ _INSTRUCTION: Final = 4
 _HLT_MASK: Final = 0xFFE0001F
 _HLT: Final = 0xD4400000
 _SEMIHOSTING: Final = 0xD45E0000
+_DEVICE_TREE: Final = 0xEDFE0DD0
+"""Its magic number, 0xd00dfeed, which is big-endian."""
 _UDF: Final = 0xFFFF
 """The highest encoding of UDF; all lower ones are UDF, too."""
 _OF_EL0: Final = 3
@@ -96,6 +98,13 @@ def _zeros(fault: Fault) -> Advice:
 
 def _no_instruction(evidence: Evidence, fault: Fault) -> Advice:
     word = "what is there" if fault.instruction is None else f"{fault.instruction:#010x}"
+    if fault.instruction == _DEVICE_TREE:
+        word += ", the first word of a device tree"
+    if fault.pc == evidence.started_at:
+        return Advice(
+            f"CPU_ON has started this CPU at {fault.pc:#x}, where no code is ({word}).",
+            "entry_point (x2) has to be the physical address (IPA) of code",
+        )
     if fault.pc == evidence.entry:
         return Advice(
             f"Not even the first instruction ({word}) is valid: the file is not AArch64 code, or does not start with "

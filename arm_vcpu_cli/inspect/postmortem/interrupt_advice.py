@@ -20,6 +20,8 @@ from arm_vcpu_cli.vm.machine import Machine
 
 _LONG: Final = 1.0
 """A guest quiet or idle for this many seconds is not just about to take an interrupt."""
+_OF_HANDLERS: Final = (Gate.MASKED, Gate.NOT_ENDED, Gate.RUNNING)
+"""The gates that are closed while a handler runs."""
 _MOST: Final = 4
 """The most interrupts reported."""
 
@@ -47,9 +49,8 @@ def _explains(machine: Machine, result: RunResult, awaited: Awaited, every: Sequ
     if awaited.cpu is None:
         return result.idle >= _LONG or result.quiet >= _LONG
     cpu = machine.cpus[awaited.cpu]
-    masked = awaited.closed[0].gate is Gate.MASKED and cpu is machine.current
-    if masked and is_in_interrupt_handler(machine):
-        # Exception entry masked it, not the guest.
+    if cpu is machine.current and awaited.closed[0].gate in _OF_HANDLERS and is_in_interrupt_handler(machine):
+        # Exception entry masked it, not the guest, and the handler has not come to its end.
         return False
     if awaited.intid < FIRST_SPI and _has_another_timer(awaited, every):
         return False

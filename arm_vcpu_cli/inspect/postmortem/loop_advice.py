@@ -10,14 +10,17 @@ from arm_vcpu_cli.arch.registers.sysreg import lookup
 from arm_vcpu_cli.arm_vcpu.context_frame import FRAME_POINTER, INSTRUCTION_SIZE, LINK_REGISTER
 from arm_vcpu_cli.inspect.postmortem.advice import Advice
 from arm_vcpu_cli.inspect.postmortem.backtrace import frame_chain
+from arm_vcpu_cli.inspect.postmortem.memory_poll import memory_poll
 from arm_vcpu_cli.inspect.postmortem.poll_advice import poll, untrapped_poll
+from arm_vcpu_cli.inspect.postmortem.repeated_call import repeated_call
 from arm_vcpu_cli.inspect.postmortem.repetition import Repetition, find_repetition
 from arm_vcpu_cli.inspect.postmortem.report_wanted import was_stopped
 from arm_vcpu_cli.inspect.postmortem.storm_advice import never_acknowledged, same_exception, storm
-from arm_vcpu_cli.vm.cpu import Activity
+from arm_vcpu_cli.vm.cpu import Activity, Cpu
 from arm_vcpu_cli.vm.endings import RunResult
 from arm_vcpu_cli.vm.machine import Machine
 from arm_vcpu_cli.vm.standing import cpu_names
+from arm_vcpu_cli.vm.watch.loops import find_loops
 
 _QUIET: Final = 1.0
 """Seconds without an exit after which the last exits may no longer show the guest's activity."""
@@ -36,18 +39,23 @@ def loop_advice(machine: Machine, result: RunResult | None) -> list[Advice]:
     if result is None or not was_stopped(result):
         return []
     current, found = machine.current, dict[Advice, list[int]]()
+    loops = find_loops(machine, [cpu for cpu in machine.cpus if _executes(cpu)])
     try:
         for cpu in sorted(machine.cpus, key=lambda cpu: cpu is not current):
-            if cpu.activity is not Activity.RUNNING or cpu.starts:
+            if not _executes(cpu):
                 continue
             machine.look_at(cpu)
-            advice = _advice_on(machine, result)
+            advice = _advice_on(machine, result) or memory_poll(machine, loops.get(cpu.index))
             if advice is not None:
                 found.setdefault(advice, []).append(cpu.index)
     finally:
         machine.look_at(current)
     told = list(found.items())[:_MOST]
     return [advice if len(machine.cpus) == 1 else _on(cpus, advice) for advice, cpus in told]
+
+
+def _executes(cpu: Cpu) -> bool:
+    return cpu.activity is Activity.RUNNING and not cpu.starts
 
 
 def _advice_on(machine: Machine, result: RunResult) -> Advice | None:
@@ -59,7 +67,7 @@ def _advice_on(machine: Machine, result: RunResult) -> Advice | None:
         advice = storm(machine, found)
     elif found is not None and _may_last(machine, found, result):
         advice = poll(machine, found)
-    for other in (same_exception, never_acknowledged, untrapped_poll):
+    for other in (repeated_call, same_exception, never_acknowledged, untrapped_poll):
         advice = advice or other(machine)
     return advice
 

@@ -12,7 +12,7 @@ from typing import Final
 from arm_vcpu_cli.inspect.postmortem.abort_advice import ABORTS
 from arm_vcpu_cli.inspect.postmortem.advice import Advice
 from arm_vcpu_cli.inspect.postmortem.alignment_advice import unchecked_alignment
-from arm_vcpu_cli.inspect.postmortem.cpu_advice import wait_for_each_other
+from arm_vcpu_cli.inspect.postmortem.cpu_advice import never_started, wait_for_each_other
 from arm_vcpu_cli.inspect.postmortem.evidence import Evidence
 from arm_vcpu_cli.inspect.postmortem.exception_advice import EXCEPTIONS
 from arm_vcpu_cli.inspect.postmortem.handler_advice import goes_back, meets_itself, missing_vector
@@ -30,7 +30,7 @@ from arm_vcpu_cli.inspect.postmortem.stop_advice import (
 Pattern = Callable[[Evidence], Advice | None]
 
 GROUPS: Final[tuple[tuple[Pattern, ...], ...]] = (
-    (*CAUSES, wait_for_each_other, waits, *EXCEPTIONS, *ABORTS, not_its_fault),
+    (*CAUSES, never_started, wait_for_each_other, waits, *EXCEPTIONS, *ABORTS, not_its_fault),
     STOPS,
     (meets_itself,),
     (missing_vector, goes_back),
@@ -49,10 +49,11 @@ def advise(evidence: Evidence) -> list[Advice]:
         # The exception is no fault: a system call, or an interrupt.
         evidence = replace(evidence, fault=None)
     found = [_first(group, evidence) for group in GROUPS]
-    origin = [found[0], _of_the_handler(evidence)]
+    origin = [found[0], _of_the_handler(evidence), *found[1:]]
     held = interrupt_advice(evidence)
-    # A failure precedes any interrupt that its handler may wait for.
-    advices = (*origin, *held, *found[1:]) if evidence.handles_failure else (*held, *origin, *found[1:])
+    # A failure precedes any interrupt that its handler may wait for, and so does a lock that a handler waits for.
+    is_held_later = evidence.handles_failure or (evidence.in_interrupt and evidence.read_in_vain is not None)
+    advices = (*origin, *held) if is_held_later else (*held, *origin)
     return [advice for advice in advices if advice is not None]
 
 

@@ -7,7 +7,16 @@ from typing import Final
 
 from arm_vcpu_cli.arch.registers.sysreg import SysReg
 from arm_vcpu_cli.arm_vcpu.recorder import RecentExit
-from arm_vcpu_cli.axvcpu.exit import ExternalInterrupt, Halt, MmioRead, MmioWrite, Nothing, SysRegRead, SysRegWrite
+from arm_vcpu_cli.axvcpu.exit import (
+    ExternalInterrupt,
+    Halt,
+    MmioRead,
+    MmioWrite,
+    Nothing,
+    SendIPI,
+    SysRegRead,
+    SysRegWrite,
+)
 from arm_vcpu_cli.devices.bus import Bus
 from arm_vcpu_cli.devices.naming import name_access
 from arm_vcpu_cli.record import Record
@@ -17,6 +26,8 @@ _LONGEST_ROUND: Final = 6
 _LEAST_ROUNDS: Final = 3
 _LEAST_EXITS: Final = 12
 ACKNOWLEDGES: Final = ("ICC_IAR1_EL1", "ICC_IAR0_EL1", "GICC_IAR", "GICC_AIAR")
+SENDS: Final = ("ICC_SGI1R_EL1", "ICC_SGI0R_EL1", "ICC_ASGI1R_EL1", "GICD_SGIR")
+"""The registers that send SGIs."""
 _INTID: Final = 0xFF_FFFF
 _INTID_V2: Final = 0x3FF
 
@@ -85,6 +96,8 @@ def _access(exit_: RecentExit, bus: Bus) -> Access | None:
         return (
             Access(pc, name, True, register=reason.reg) if isinstance(reason, SysRegRead) else Access(pc, name, False)
         )
+    if isinstance(reason, SendIPI):
+        return Access(pc, SENDS[0], False)
     if not isinstance(reason, (MmioRead, MmioWrite)):
         return None
     window = bus.find(reason.addr)

@@ -109,10 +109,15 @@ def _hangs(evidence: Evidence) -> Advice | None:
             "the backtrace shows how it got there; a guest that has finished should power off (SYSTEM_OFF: HVC #0 "
             "with x0 = 0x84000008)",
         )
-    if any(_loads(word) for word in words):
+    if evidence.read_in_vain is not None or any(_loads(word) for word in words):
+        reads = evidence.read_in_vain or "The guest reads the same memory over and over and waits for it to change."
+        if evidence.in_interrupt:
+            return Advice(
+                f"{reads} It is in the handler of an interrupt, so the code that was interrupted will not change it.",
+                "code that takes a lock that a handler takes too must mask the interrupt",
+            )
         return Advice(
-            "The guest reads the same memory over and over and waits for it to change, but there is no other CPU to "
-            "write it, and no interrupt will arrive.",
+            f"{reads} There is no other CPU to write it, and no interrupt will arrive.",
             "it is usually waiting for a second CPU (this machine has one), or for a handler that cannot run because "
             "interrupts are masked",
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from arm_vcpu_cli.arch.registers.el1regs import Spsr
-from arm_vcpu_cli.arch.registers.gicregs import INTID_SPURIOUS, LAST_SPI
+from arm_vcpu_cli.arch.registers.gicregs import FIRST_PPI, INTID_SPURIOUS, LAST_SPI
 from arm_vcpu_cli.arch.registers.gicv2regs import INTID_GROUP1
 from arm_vcpu_cli.arch.registers.sysreg import lookup
 from arm_vcpu_cli.arch.syndrome.esr import ExceptionClass, exception_class
@@ -15,7 +15,7 @@ from arm_vcpu_cli.devices.pl011_registers import DR, ICR, IMSC, MIS, Interrupts
 from arm_vcpu_cli.devices.pl031 import Pl031
 from arm_vcpu_cli.inspect.postmortem.advice import Advice
 from arm_vcpu_cli.inspect.postmortem.memory_words import word_at
-from arm_vcpu_cli.inspect.postmortem.repetition import ACKNOWLEDGES, Repetition
+from arm_vcpu_cli.inspect.postmortem.repetition import ACKNOWLEDGES, SENDS, Repetition
 from arm_vcpu_cli.vm.awaited import Awaited, awaited_interrupts
 from arm_vcpu_cli.vm.awaited_words import name, span
 from arm_vcpu_cli.vm.diagnosis import in_words, with_symbol
@@ -53,6 +53,13 @@ def storm(machine: Machine, found: Repetition) -> Advice | None:
         )
     if intid is None or intid > LAST_SPI:
         return None
+    sent = next((access for access in found.accesses if access.name in SENDS), None)
+    if sent is not None and intid < FIRST_PPI:
+        return Advice(
+            f"INTID {intid} (SGI) comes back at once, {found.rounds} times in the last exits: each time, the guest "
+            f"sends an SGI by {sent.name} at {with_symbol(machine, sent.pc)}.",
+            "",
+        )
     every = awaited_interrupts(machine)
     awaited = next((each for each in every if each.intid == intid and each.cpu == machine.current.index), None)
     if awaited is None or not awaited.pending:

@@ -120,6 +120,70 @@ wait_timer:
         tbz     w0, #2, wait_timer              // ISTATUS
         .endif
 
+        .ifdef  poll_waker
+        mov     w1, #2
+        sub     x2, x24, #0x10, lsl #12
+        str     w1, [x2, #0x14]                 // asleep
+wait_awake:
+        ldr     w0, [x2, #0x14]                 // GICR_WAKER
+        tbnz    w0, #2, wait_awake              // ChildrenAsleep
+        .endif
+
+        .ifdef  poll_identity
+wait_identity:
+        ldr     w0, [x19, #0xFE0]               // UARTPeriphID0
+        cmp     w0, #0x12
+        b.ne    wait_identity
+        .endif
+
+// Memory that is polled: a flag, and a lock that nobody releases, by exclusive accesses and by swaps.
+
+        .ifdef  poll_lock
+        adr     x1, lock
+        mov     w2, #1
+        str     w2, [x1]
+wait_lock:
+        ldaxr   w0, [x1]
+        stlxr   w3, w2, [x1]
+        cbnz    w3, wait_lock
+        cbnz    w0, wait_lock
+        .endif
+
+        .ifdef  poll_swap
+        .arch   armv8.1-a
+        adr     x1, lock
+        mov     w2, #1
+        str     w2, [x1]
+wait_swap:
+        swpa    w2, w0, [x1]
+        cmp     w0, #0
+        b.ne    wait_swap
+        .endif
+
+// An atomic counter, which gets on although it retries.
+
+        .ifdef  adds
+        .equ    counting, 1
+        adr     x1, lock
+1:      ldxr    w0, [x1]
+        add     w0, w0, #1
+        stxr    w3, w0, [x1]
+        cbnz    w3, 1b
+        b       1b
+        .endif
+
+// A call that is made over and over.
+
+        .ifdef  poll_call
+wait_call:
+        movz    x0, #0xC400, lsl #16            // PSCI AFFINITY_INFO
+        movk    x0, #0x0004
+        mov     x1, #1
+        mov     x2, #0
+        hvc     #0
+        cbnz    x0, wait_call
+        .endif
+
 // Two registers, and output in between: what a guest does that gets on.
 
         .ifdef  prints
@@ -187,6 +251,20 @@ wrong:  ldr     w0, [x21]
         .ifdef  clock
         wfi
         .endif
+        .ifdef  sgi
+        mov     w1, #(1 << 5)
+        str     w1, [x24, #0x80]
+        str     w1, [x24, #0x100]
+        movz    x4, #0x0500, lsl #16
+        orr     x4, x4, #1
+        msr     S3_0_C12_C11_5, x4              // ICC_SGI1R_EL1
+        .endif
+        .ifdef  flag
+        adr     x3, lock
+wait_flag:
+        ldr     w0, [x3]
+        cbz     w0, wait_flag
+        .endif
         b       .
         .size   _start, . - _start
 
@@ -204,6 +282,19 @@ interrupted:
         .ifdef  healthy
         ldr     x2, =6250                       // 100 us
         msr     cntv_tval_el0, x2
+        .endif
+        .ifdef  locks
+        adr     x3, lock
+        mov     w2, #1
+        str     w2, [x3]                        // held by the code that is interrupted
+wait_holder:
+        ldaxr   w0, [x3]
+        stlxr   w5, w2, [x3]
+        cbnz    w5, wait_holder
+        cbnz    w0, wait_holder
+        .endif
+        .ifdef  sgi
+        msr     S3_0_C12_C11_5, x4
         .endif
         msr     S3_0_C12_C12_1, x1              // ICC_EOIR1_EL1
         .endif
@@ -229,5 +320,6 @@ count:                                          // which is no standstill
         b       count
         .balign 16
         .endif
-        .skip   64
+        .balign 16
+lock:   .skip   64
 stack:

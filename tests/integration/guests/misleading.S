@@ -2,6 +2,8 @@
         .arch   armv8-a
 
         .equ    CPU_ON, 0xc4000003
+        .equ    nowhere, 0x10
+        .equ    ram, 0x40000000
         .equ    GICD, 0x08000000
         .equ    GICR, 0x080a0000
         .equ    UART, 0x09000000
@@ -29,10 +31,10 @@
         .endm
 
         // CPU 1 starts at an address; this one waits for the flag.
-        .macro  await_other entry
+        .macro  await_other entry, cpu=1
         ldr     x0, =CPU_ON
-        mov     x1, #1
-        adr     x2, \entry
+        mov     x1, #\cpu
+        ldr     x2, =\entry
         hvc     #0
         adr     x1, flag
 1:      ldr     w0, [x1]
@@ -115,6 +117,18 @@ case fails_before_interrupt
         timer
         access_nothing
         done    fails_before_interrupt
+
+case no_such_cpu
+        await_other looping, 0x100
+        done    no_such_cpu
+
+case no_such_address
+        await_other nowhere
+        done    no_such_address
+
+case starts_in_the_tree
+        await_other ram
+        done    starts_in_the_tree
 
 case other_fails
         await_other failing

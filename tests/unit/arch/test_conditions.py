@@ -30,6 +30,15 @@ LOOPS: dict[str, tuple[tuple[int, ...], Condition | None]] = {
         Condition(1 << 7, 1 << 7),
     ),
     "yield; mov w3, w0; cbz w3, back": ((0xD503203F, 0x2A0003E3, 0x34FFFFA3), Condition(2**64 - 1, 0, True)),
+    "stxr w3, w2, [x1]; cbnz w3, back; cbnz w0, back": (
+        (0x88037C22, 0x35FFFFC3, 0x35FFFFA0),
+        Condition(2**64 - 1, 0),
+    ),
+    "stxr w3, w2, [x1]; cbz w3, +8; b back; cbz w0, back": (
+        (0x88037C22, 0x34000043, 0x17FFFFFD, 0x34FFFF80),
+        Condition(2**64 - 1, 0, True),
+    ),
+    "stxr w0, w2, [x1]; cbnz w0, back": ((0x88007C22, 0x35FFFFC0), None),
     "add w0, w0, #1; cbz w0, back": ((0x11000400, 0x34FFFFC0), None),
     "b back": ((0x17FFFFFF,), None),
     "cbz w3, back": ((0x34FFFFE3,), None),

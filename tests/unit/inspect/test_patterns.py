@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from arm_vcpu_cli.arch.registers.el1regs import Sctlr, Spsr, Tcr
+from arm_vcpu_cli.arch.smccc import PsciStatus
 from arm_vcpu_cli.arch.syndrome.esr import EC_SHIFT, ExceptionClass, data_abort_esr, instruction_abort_esr
 from arm_vcpu_cli.arch.translation.memtype import Access
 from arm_vcpu_cli.arm_vcpu.exception_chain import Chain, El1Exception
@@ -21,6 +22,7 @@ from arm_vcpu_cli.inspect.postmortem.evidence import Evidence
 from arm_vcpu_cli.inspect.postmortem.fault_facts import Fault
 from arm_vcpu_cli.inspect.postmortem.patterns import GROUPS, advise
 from arm_vcpu_cli.inspect.postmortem.stack_end import StackEnd
+from arm_vcpu_cli.inspect.postmortem.started_cpus import RefusedStart
 from arm_vcpu_cli.inspect.tables.both_stages import Stage, Step, Translated
 from arm_vcpu_cli.vm.awaited import Awaited
 from arm_vcpu_cli.vm.endings import Ending
@@ -96,6 +98,15 @@ IS_OFF = Standing(1, Doing.OFF, PC, masked=True)
 FAR = 0x5000_0000
 EC = ExceptionClass
 CASES: dict[str, tuple[Evidence, str]] = {
+    "a CPU that does not exist": (
+        evidence(
+            ending=Ending.NO_PROGRESS,
+            affinities=tuple(range(10)),
+            refused=(RefusedStart("0x40080010 <main>", PsciStatus.INVALID_PARAMETERS, 0x100, PC),),
+        ),
+        "CPU_ON at 0x40080010 <main> has returned INVALID_PARAMETERS (-2): there is no CPU 0x100; the CPUs are 0x0, "
+        "0x1, 0x2, 0x3, 0x4, 0x5, 0x6, 0x7 and 2 more.",
+    ),
     "null pointer": (evidence(data_abort(8, 4)), "null pointer"),
     "null pointer, MMU off": (evidence(data_abort(8, 0x10)), "null pointer"),
     "null call": (evidence(fetch_abort(0, 0x10)), "has jumped to address 0x0"),
