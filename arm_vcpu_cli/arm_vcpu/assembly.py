@@ -30,8 +30,10 @@ from arm_vcpu_cli.engine.port import CpuCore
 from arm_vcpu_cli.errors import VCpuError
 
 _ZEROING: Final = "arm_vcpu_cli.arm_vcpu.zeroing"
-"""Loaded at the first trap."""
+_DEBUG_ROUTING: Final = "arm_vcpu_cli.arm_vcpu.debug_routing"
+"""Loaded only if they are needed."""
 _ZEROING_TRAP: Final = "TDZ"
+_DEBUG_ROUTING_TRAP: Final = "TDE"
 
 
 def build_handlers(
@@ -71,6 +73,8 @@ def build_handlers(
     if _ZEROING_TRAP in setup.hcr:
         zeroing = import_module(_ZEROING).Zeroing(core, hal, platform, frame, memory, handlers)
         handlers.sync_table[ExceptionClass.SYSTEM] = zeroing.system
+    if _DEBUG_ROUTING_TRAP in setup.mdcr:
+        import_module(_DEBUG_ROUTING).reflect(state, handlers)
     return handlers
 
 
@@ -85,7 +89,11 @@ def set_traps(core: CpuCore, setup: Aarch64VCpuSetupConfig, hcr: int) -> int:
     reads the core's own ID registers, which announce them. Returns HCR_EL2 with pointer authentication untrapped if the
     core has it."""
     mdcr = Mdcr(MDCR_EL2 if setup.trap_id_registers else 0)
-    core.write_sysreg(lookup("MDCR_EL2"), int(mdcr.replace(**dict.fromkeys(setup.mdcr, 1))))
+    mdcr = mdcr.replace(**dict.fromkeys(setup.mdcr, 1))
+    if mdcr.TDE:
+        # It includes these. The core itself is not told, see ``debug_routing``.
+        mdcr = mdcr.replace(TDE=0, TDRA=1, TDOSA=1, TDA=1)
+    core.write_sysreg(lookup("MDCR_EL2"), int(mdcr))
     if setup.trap_id_registers:
         core.write_sysreg(lookup("PMUSERENR_EL0"), PMUSERENR_EL0)
     if setup.cptr:

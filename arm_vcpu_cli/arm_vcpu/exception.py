@@ -143,6 +143,7 @@ class SyncHandlers:
         for exception_class, handler in (*self.table().items(), *fp_traps.items()):
             table[exception_class] = handler
         self.sync_table: Final = table
+        self.routes_debug = False
 
     def table(self) -> Mapping[ExceptionClass, Handler]:
         """Return the handlers of exceptions to EL2 by class; every other class ends the run with a report."""

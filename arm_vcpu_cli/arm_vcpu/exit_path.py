@@ -26,6 +26,7 @@ from arm_vcpu_cli.engine.layout import CpuState
 
 _OBSERVED: Final = "arm_vcpu_cli.arm_vcpu.observed_exits"
 """Loaded only for guests that are observed."""
+_DEBUG_ROUTING: Final = "arm_vcpu_cli.arm_vcpu.debug_routing"
 _EL2: Final = 2
 _DATA_ABORT: Final = int(ExceptionClass.DATA_ABORT_LOWER)
 STUCK: Final = -2
@@ -62,6 +63,8 @@ class ExitPath:
         """Return the exit path, with everything it needs bound in it. Observation costs only the observed guest
         time."""
         save = self._cpu.core.saver(self._state)
+        if self._handlers.routes_debug:
+            save = import_module(_DEBUG_ROUTING).routed(save, self._state)
         if observer is None:
             return self._path(save)
         observed = import_module(_OBSERVED).ObservedExits(

@@ -52,6 +52,12 @@ from arm_vcpu_cli.engine.layout import CpuState
 SEMIHOSTING_HLT: Final = 0xD45E_0000
 """HLT #0xF000: the AArch64 semihosting trap instruction."""
 SGI_REGISTERS: Final = frozenset(lookup(name) for name in ("ICC_SGI1R_EL1", "ICC_ASGI1R_EL1", "ICC_SGI0R_EL1"))
+_COMPLETED: Final = (
+    *(ExceptionClass.FP_ACCESS, ExceptionClass.SVE),
+    *(ExceptionClass.BREAKPOINT_LOWER, ExceptionClass.SOFTWARE_STEP_LOWER, ExceptionClass.WATCHPOINT_LOWER),
+    ExceptionClass.BRK64,
+)
+"""Exceptions that ``lazy_fp`` and ``debug_routing`` complete."""
 _decode_move = lru_cache(maxsize=4096)(decode_system_move)
 """The decoder behind a cache: guests use few different MRS and MSR."""
 
@@ -137,8 +143,8 @@ class ExitReasons:
             return self._system_reason(decode_system_trap(esr))
         if exception_class == ExceptionClass.WFX:
             return Halt(for_event=waits_for_event(esr))
-        if exception_class in (ExceptionClass.FP_ACCESS, ExceptionClass.SVE):
-            # ``lazy_fp`` completes it, or else the handler returns it unchanged.
+        if exception_class in _COMPLETED:
+            # Or else the handler returns it unchanged.
             return Nothing()
         return unexpected(esr)
 

@@ -9,7 +9,7 @@ from arm_vcpu_cli.board.schema import Table
 
 HCR_TRAPS: Final = ("TVM", "TRVM", "TTLB", "TACR", "TSW", "TPC", "TPU", "TID1", "TID2", "TIDCP", "TDZ", "TWE")
 CPTR_TRAPS: Final = ("TCPAC", "TFP", "TZ")
-MDCR_TRAPS: Final = ("TDRA", "TDOSA", "TDA", "TPM", "TPMCR")
+MDCR_TRAPS: Final = ("TDRA", "TDOSA", "TDA", "TPM", "TPMCR", "TDE")
 """The trap bits that have an effect, of each register. No model has the trace registers or the activity monitors that
 the other bits of CPTR_EL2 trap."""
 EL2_KEYS: Final = (

@@ -122,12 +122,6 @@ LIMITS: Final = (
     ),
     Limit(
         ENGINE,
-        "Debug exceptions",
-        "They always go to EL1 (MDCR_EL2.TDE). EL2 traps the debug registers only.",
-        notice="el2.mdcr refuses TDE",
-    ),
-    Limit(
-        ENGINE,
         "SVE",
         "CPTR_EL2.TFP traps accesses to ZCR_EL1 too.",
         notice="the accesses are exits, which armvcpu trace and armvcpu stat show",

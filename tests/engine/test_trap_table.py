@@ -50,6 +50,9 @@ WRITES: dict[str, list[str]] = {
     "TDOSA": ["OSLAR_EL1", "OSDLR_EL1", "DBGPRCR_EL1"],
     "TDA": [*_DEBUG, "DBGDTRTX_EL0"],
 }
+for _way in (READS, WRITES):
+    # It includes these.
+    _way["TDE"] = [name for bit in ("TDRA", "TDOSA", "TDA") for name in _way.get(bit, [])]
 DZP = 1 << 4
 """Of DCZID_EL0: DC ZVA is prohibited."""
 ALWAYS = ("TPM", "TPMCR")

@@ -261,7 +261,7 @@ def test_without_a_region_named_ram_the_largest_runnable_one_is_it(tmp_path: Pat
         ("[el2]\ncptr = ['TTA']", "el2.cptr", "TCPAC"),
         ("[el2]\ncptr = ['TZ']", "el2.cptr", 'cpu.model = "max"'),
         ("[el2]\nmdcr = 'TDA'", "el2.mdcr", "expected an array of strings"),
-        ("[el2]\nmdcr = ['TDE']", "el2.mdcr", "TDRA"),
+        ("[el2]\nmdcr = ['TDCC']", "el2.mdcr", "TDRA"),
         ("[el2]\ntrap_id_registers = false\nmdcr = ['TDA', 'TPM']", "el2.mdcr", "trap_id_registers = true"),
         ("memory = []", "memory", "expected a table, found an array"),
         ("[memory]\nram = 1", "memory.ram", "expected a table, found 1"),
