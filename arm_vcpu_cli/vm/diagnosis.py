@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import import_module
 from types import MappingProxyType
 from typing import Final
 
@@ -23,6 +24,9 @@ from arm_vcpu_cli.arm_vcpu.vectors import ENTRY_SIZE, TABLE_ALIGNMENT, TABLE_SIZ
 from arm_vcpu_cli.vm.cpu import Cpu
 from arm_vcpu_cli.vm.machine import Machine
 
+_LINUX: Final = "linux"
+_KERNEL_SYMBOLS: Final = "arm_vcpu_cli.vm.kernel_symbols"
+"""Loaded only for kernels."""
 _KINDS: Final = MappingProxyType({TrapKind.IRQ: "IRQ", TrapKind.FIQ: "FIQ", TrapKind.SERROR: "SError"})
 _FAULT_STATUS_BITS: Final = 0x3F
 _NAMES: Final = MappingProxyType(
@@ -44,6 +48,8 @@ _NAMES: Final = MappingProxyType(
 
 def with_symbol(machine: Machine, address: int) -> str:
     """An address with its symbol, if the guest has one for it."""
+    if machine.image.kind == _LINUX:
+        import_module(_KERNEL_SYMBOLS).name_kernel(machine)
     symbol = machine.image.symbols.format(address)
     return f"{address:#x}" + (f" <{symbol}>" if symbol else "")
 

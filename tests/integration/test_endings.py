@@ -267,7 +267,8 @@ def test_a_guest_that_only_says_the_words_is_not_stopped() -> None:
 def test_a_kernel_that_was_halted_hangs() -> None:
     finished = linux('run="halt -f"', initrd=True)
     assert b"reboot: System halted" in finished.out
-    assert re.fullmatch(r"armvcpu: the guest hangs in a loop at 0xffff\w+, with interrupts masked", finished.last)
+    loop = r"armvcpu: the guest hangs in a loop at 0xffff\w+ <machine_halt\+\w+>, with interrupts masked"
+    assert re.fullmatch(loop, finished.last)
     assert finished.status == 123
 
 
@@ -280,7 +281,7 @@ def test_a_shell_whose_input_has_ended_is_ended_when_it_has_idled_for_an_hour_of
     finished = linux("", initrd=True)
     assert re.fullmatch(
         r"armvcpu: the guest has been idle for 3600 s of its time, and its input has ended \(limits\.idle\), "
-        r"at 0xffff\w+",
+        r"at 0xffff\w+ <cpu_do_idle\+\w+>",
         finished.last,
     )
     assert finished.status == 123

@@ -87,7 +87,6 @@ def test_a_panic_that_is_not_printed_ends_the_run_with_the_messages(arguments: s
     heading, *log = finished.err.splitlines()
     assert heading == "the kernel's last messages, from its log buffer (none of them was printed):"
     assert re.match(r"  \[ +\d+\.\d{6}\] ", log[0])
-    assert "--symbols" not in finished.err
 
 
 def test_an_oops_that_is_not_printed_is_told(tmp_path: Path) -> None:
@@ -97,6 +96,19 @@ def test_an_oops_that_is_not_printed_is_told(tmp_path: Path) -> None:
     finished = armvcpu("run", "--dtb", tree, require_file(str(BUILD / "vmlinuz")))
     assert finished.status == 122
     assert "(an oops): synchronous external abort" in meaning(finished)
+
+
+def test_reports_name_a_kernels_functions_without_a_symbol_file() -> None:
+    finished = armvcpu("run", "--append", "console=ttyAMA0 quiet", require_file(str(BUILD / "vmlinuz")))
+    assert finished.status == 122
+    names = re.findall(r"^  #\d+ +0xffff[0-9a-f]{12} <(\w+)", finished.err, re.MULTILINE)
+    assert names[-7:-3] == ["panic", "mount_block_root", "mount_root", "prepare_namespace"]
+    assert "--symbols" not in finished.err
+
+
+def test_the_last_line_does_too() -> None:
+    finished = armvcpu("run", "--append", "earlycon", "--max-exits", 500, require_file(str(BUILD / "vmlinuz")))
+    assert re.fullmatch(r"armvcpu: stopped after 500 exits at 0xffff[0-9a-f]{12} <\w+\+0x[0-9a-f]+>", finished.last)
 
 
 def test_a_device_tree_with_a_wrong_interrupt_is_told_when_the_kernel_is_idle(tmp_path: Path) -> None:

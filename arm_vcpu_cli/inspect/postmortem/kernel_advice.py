@@ -21,6 +21,8 @@ _OOPS: Final = "Internal error: "
 """The first line of an oops (die() in arch/arm64/kernel/traps.c)."""
 _DRIVER: Final = "Serial: AMBA"
 """The message that the PL011 driver prints when it starts."""
+_CONSOLE: Final = "console [ttyAMA"
+"""The message that a console prints when it starts."""
 _PANICS: Final = (
     (
         "Unable to mount root fs",
@@ -118,6 +120,12 @@ def silent_kernel(evidence: Evidence) -> Advice | None:
     """A kernel that has printed nothing: its console starts late, and earlier messages are not shown."""
     if evidence.image_kind != "linux" or evidence.printed != 0 or evidence.ending is Ending.POWERED_OFF:
         return None
+    arguments = evidence.description.boot.bootargs.split()
+    if any(_CONSOLE in line for line in evidence.log):
+        return Advice(
+            "The kernel has printed nothing, although it has a console; the messages above are from its log buffer.",
+            "a kernel whose command line has quiet prints warnings only" if "quiet" in arguments else "",
+        )
     if any(_DRIVER in line for line in evidence.log):
         return Advice(
             "The kernel has printed nothing, because it found no console; the messages above are from its log buffer.",

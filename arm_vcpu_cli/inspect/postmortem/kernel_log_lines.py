@@ -9,7 +9,9 @@ from arm_vcpu_cli.vm.machine import Machine
 
 UNPRINTED: Final = "the kernel's last messages, from its log buffer (none of them was printed)"
 PRINTED: Final = "the kernel's last messages, from its log buffer"
-_MOST: Final = 100
+MOST_SHOWN: Final = 100
+"""The most lines of a full report."""
+_MOST: Final = 2000
 
 
 def log_lines(machine: Machine) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from arm_vcpu_cli.inspect.postmortem.extra_hint import how_to_install
 from arm_vcpu_cli.inspect.postmortem.held_section import HEADING, held_lines
 from arm_vcpu_cli.inspect.postmortem.interrupt_advice import held_interrupts, interrupt_advice
 from arm_vcpu_cli.inspect.postmortem.interrupt_registers import interrupt_sections
-from arm_vcpu_cli.inspect.postmortem.kernel_log_lines import PRINTED, UNPRINTED, log_lines
+from arm_vcpu_cli.inspect.postmortem.kernel_log_lines import MOST_SHOWN, PRINTED, UNPRINTED, log_lines
 from arm_vcpu_cli.inspect.postmortem.last_exits import before_the_end, exit_lines, folded_exits
 from arm_vcpu_cli.inspect.postmortem.limit_advice import limit_advice
 from arm_vcpu_cli.inspect.postmortem.loop_advice import loop_advice
@@ -34,6 +34,7 @@ from arm_vcpu_cli.inspect.postmortem.story import address_of, story
 from arm_vcpu_cli.inspect.tables.both_stages import Translated, translate
 from arm_vcpu_cli.inspect.tables.translation_text import translation_lines
 from arm_vcpu_cli.vm.endings import RunResult
+from arm_vcpu_cli.vm.kernel_symbols import name_kernel
 from arm_vcpu_cli.vm.machine import Machine
 
 __all__ = [
@@ -70,6 +71,7 @@ def report_lines(
     """
     if form == NONE:
         return []
+    name_kernel(machine)
     if form == FULL:
         found: Iterable[Section] = _full(machine, result)
     else:
@@ -84,6 +86,7 @@ def report_lines(
 def standstill_lines(machine: Machine, result: RunResult) -> list[str]:
     """The action that a stopped guest kept repeating, or the interrupt that it lacked; empty for a guest that may be
     healthy."""
+    name_kernel(machine)
     evidence = gather(machine, result, held=held_interrupts(machine, result))
     meaning = _section(
         "what this usually means",
@@ -162,7 +165,7 @@ def _full(machine: Machine, result: RunResult | None) -> list[Section]:
         *(_section(*cpu_part(machine, each)) for each in standings[:1]),
         _section("what happened", story(machine, evidence)),
         _faults(machine),
-        _section(*((UNPRINTED, evidence.log) if evidence.log else (PRINTED, log_lines(machine)))),
+        _log(machine, evidence),
         _code(machine, evidence, disassembler),
         _section("backtrace", backtrace(machine)),
         *(_section(*part) for part in _translations(machine, evidence)),
@@ -201,6 +204,11 @@ def _faults(machine: Machine) -> Section:
         return _section("", ())
     injected = import_module(_INJECTED)
     return _section(injected.HEADING, injected.injected_faults(machine), Keep.FIRST, least=3)
+
+
+def _log(machine: Machine, evidence: Evidence) -> Section:
+    heading, lines = (UNPRINTED, evidence.log) if evidence.log else (PRINTED, log_lines(machine))
+    return _section(heading, lines[-MOST_SHOWN:])
 
 
 def _relevant(machine: Machine, evidence: Evidence, disassembler: Disassembler) -> Section:

@@ -389,6 +389,10 @@ OTHERS: dict[str, tuple[Evidence, str]] = {
         evidence(ending=Ending.LIMIT, image_kind="linux", printed=0, log=("[    0.000000] Booting Linux",)),
         "because its console starts late; the messages above",
     ),
+    "kernel with a console": (
+        evidence(ending=Ending.LIMIT, image_kind="linux", printed=0, log=("[ 0.1] printk: console [ttyAMA0] enabled",)),
+        "although it has a console",
+    ),
     "kernel without a console": (
         evidence(ending=Ending.LIMIT, image_kind="linux", printed=0, log=("[    0.1] Serial: AMBA PL011 UART driver",)),
         "because it found no console",
