@@ -43,7 +43,8 @@ def open_snapshot(options: GuestOptions, path: Path) -> Snapshot:
         if getattr(options, name) not in (None, False, ()):
             raise UsageError(f"{option} does not go with --from: the snapshot determines guest and machine")
     options.check_journal()
-    snapshot = Snapshot(path)
+    # Without the parser of the command line it comes as text.
+    snapshot = Snapshot(Path(path))
     try:
         if options.guest is not None:
             snapshot.with_symbols_of(options.guest)
