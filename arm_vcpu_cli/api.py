@@ -1,4 +1,4 @@
-"""A machine for scripts and tests: open it with a guest, give it devices, run it, look at it.
+"""A machine for scripts and tests: open it with a guest, give it devices, run it, inspect it.
 
     with Machine.open("guest.elf", "board.toml", cpus=4) as machine:
         result = machine.run(timeout=10)

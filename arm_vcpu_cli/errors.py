@@ -17,7 +17,7 @@ OUTPUT_FAILED: Final = 120
 
 
 class ArmVcpuError(Exception):
-    """Root of all errors that this package raises on purpose."""
+    """Base class of all errors that this package raises deliberately."""
 
     exit_status = 1
 

@@ -4,7 +4,7 @@ Characters that :meth:`str.isprintable` rejects never get through: control chara
 terminals obey as well), line ends, characters that change the direction of text, such as U+202E, or that are invisible,
 and lone surrogates, which Python makes of the bytes of file names that are not UTF-8.
 
-Text is made printable where it enters the program (symbol tables, file names, error messages), and once more where it
+Text is made printable where it enters the program (symbol tables, file names, error messages), and again where it
 is written to a terminal.
 """
 

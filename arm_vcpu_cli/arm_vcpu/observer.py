@@ -90,7 +90,7 @@ the guest resumes, as bits of HCR_EL2 (VI, VF)."""
 
 
 class ExitObserver(Protocol):
-    """An observer of vCPUs. The vCPU queries its wishes once, when it is bound."""
+    """An observer of vCPUs. The vCPU queries once, when it is bound, what the observer wants."""
 
     @property
     def wants_entries(self) -> bool:
@@ -133,7 +133,7 @@ class RepeatObserver(ExitObserver, Protocol):
 
 
 class SilentObserver:
-    """An observer that wants nothing; a base for observers of some reports."""
+    """An observer without any reports; a base for observers of some of them."""
 
     wants_entries = False
     wants_exceptions = False

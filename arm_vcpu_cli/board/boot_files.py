@@ -1,4 +1,4 @@
-"""The files loaded beside the guest, the device tree and the initial RAM disk, and the guest's entry point."""
+"""The files loaded with the guest, the device tree and the initial RAM disk, and the guest's entry point."""
 
 from __future__ import annotations
 

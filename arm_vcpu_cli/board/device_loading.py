@@ -71,7 +71,7 @@ def read_devices(table: Table, limit: int) -> tuple[list[DeviceDescription], Gic
 def make_room(
     devices: list[DeviceDescription], memory: list[MemoryRegion], gic: GicDescription | None
 ) -> list[DeviceDescription]:
-    """The devices, without transports that are empty where something else is: those of the preset give way."""
+    """The devices, without empty transports of the preset whose place another device takes."""
     placed = [(region.base, region.end) for region in memory]
     placed += [(device.base, device.end) for device in devices if device.type != EMPTY_TRANSPORTS]
     placed += [(window.base, window.end) for window in (() if gic is None else gic.windows)]

@@ -127,7 +127,7 @@ def command(
       armvcpu diff good.jsonl bad.jsonl
       armvcpu diff --only Hypercall --only SysRegWrite good.jsonl bad.jsonl
       armvcpu diff --by-symbol --ignore value old-kernel.jsonl.gz new-kernel.jsonl.gz
-      armvcpu diff --vcpu 1 1.jsonl 2.jsonl              what CPU 1 did, whoever ran in between
+      armvcpu diff --vcpu 1 1.jsonl 2.jsonl              what CPU 1 did, regardless of other CPUs
       armvcpu diff --times -q 1.jsonl 2.jsonl            whether two runs are the same to the nanosecond
     """
     if str(a) == STDIN and str(b) == STDIN:

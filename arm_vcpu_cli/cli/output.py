@@ -1,4 +1,4 @@
-"""Output for the user: all text for people goes through this module, or through a trace sink.
+"""Output for the user: all text for the user goes through this module, or through a trace sink.
 
 Text is made printable where it enters the program; this module ensures that.
 """

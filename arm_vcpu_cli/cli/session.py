@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 _AT_ONCE: Final = 1e-3
 """Seconds; 0 would mean no limit."""
 _CONTINUING: Final = "arm_vcpu_cli.cli.continuing"
-"""Loaded only for runs that go on from a snapshot."""
+"""Loaded only for runs that resume from a snapshot."""
 _INPUT_LOG: Final = "arm_vcpu_cli.vm.inputlog"
 """Loaded only for runs that are recorded or replayed."""
 _DESTINATION: Final = "arm_vcpu_cli.trace.destination"
@@ -368,7 +368,7 @@ def _report(machine: Parts, result: RunResult, options: GuestOptions) -> Sequenc
 
 
 def _faults(machine: Parts) -> list[str]:
-    """The faults that were injected on purpose."""
+    """The injected faults."""
     if machine.faults is None:
         return []
     lines: list[str] = import_module(_INJECTED).injected_lines(machine)

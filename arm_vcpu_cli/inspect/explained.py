@@ -66,11 +66,7 @@ def explain_word(word: str, *, e2h: bool = False) -> Explained:
 
 
 def separate_words(arguments: Iterable[str]) -> list[str]:
-    """What :func:`explain_word` takes, out of what people paste from logs of kernels and debuggers.
-
-    ``ESR = 0x96000045``, ``pstate: 60400005 (nZCv daif)`` and ``esr_el1 0x96000045`` are one register each, in one
-    argument or in several.
-    """
+    """The form that :func:`explain_word` accepts, from text pasted out of logs of kernels and debuggers."""
     words: list[str] = []
     in_remark = False
     for argument in arguments:

@@ -1,4 +1,4 @@
-"""Parses the value of a register as people write it, and as kernels print it: hexadecimal, without a prefix."""
+"""Parses a register's value as users write it and kernels print it: hexadecimal, without a prefix."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The contents of a snapshot file, for people and for JSON."""
+"""The contents of a snapshot file, as text and for JSON."""
 
 from __future__ import annotations
 

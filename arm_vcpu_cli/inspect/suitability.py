@@ -72,7 +72,7 @@ class Verdict(NamedTuple):
 
     @property
     def runs(self) -> bool:
-        """Whether nothing stands in the way."""
+        """Whether no finding prevents the guest from running."""
         return not any(each.weight is Weight.NO for each in self.findings)
 
     @property

@@ -1,9 +1,9 @@
-"""The host as rows of text for people, and as an object for programs.
+"""The host as rows of text and as an object for programs.
 
 The object: system, architecture, cpu (or null), is_arm, virtualisation {usable, reason}, kernel (or null), page_size
-(bytes or null), cpus [{name, midr or null, numbers}], hwcaps [name], features [FEAT_ name], hints [sentence],
-kvm {api_version, ipa_bits, max_vcpus, capabilities {name: number}, gics [name] or null} or null,
-id_registers {name: value}.
+(bytes or null), cpus [{name, midr or null, numbers}], hwcaps [name], features [FEAT_ name], hints [sentence], kvm
+{api_version, ipa_bits, max_vcpus, capabilities {name: number}, gics [name] or null} or null, id_registers {name:
+value}.
 """
 
 from __future__ import annotations

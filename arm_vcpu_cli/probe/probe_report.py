@@ -1,4 +1,4 @@
-"""The whole report: as rows of text for people, and as one object for programs.
+"""The whole report: as rows of text and as one object for programs.
 
 The object (``armvcpu probe --json``); values of registers are strings in hexadecimal, all other numbers decimal:
 

@@ -121,7 +121,7 @@ class Pool:
         return True
 
     def _wait(self, guests: Sequence[Path]) -> list[tuple[int, int]]:
-        """Wait a limited time until one has ended; return those to run once more."""
+        """Wait a limited time until one has ended; return those to run again."""
         ready = self._selector.select(_LOOK_SECONDS)
         now = time.monotonic()
         again = []
@@ -140,7 +140,7 @@ class Pool:
         return again
 
     def _ended(self, running: _Running, guest: Path, now: float) -> bool:
-        """Record the verdict of a run; return whether to run the guest once more."""
+        """Record the verdict of a run; return whether to run the guest again."""
         self._selector.unregister(running.process.fd)
         verdict, seconds = running.process.end(), now - running.begun
         if verdict.outcome is Outcome.ERROR and self._plan.timeout and seconds > self._plan.timeout + self._plan.grace:

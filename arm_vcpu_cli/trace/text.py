@@ -1,4 +1,4 @@
-"""Formats a trace for people: one aligned line for each event, optionally in colour."""
+"""Formats a trace as text: one aligned line for each event, optionally in colour."""
 
 from __future__ import annotations
 

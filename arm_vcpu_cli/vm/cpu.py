@@ -32,7 +32,7 @@ class Activity(Enum):
     """The state of a CPU as the scheduler sees it."""
 
     RUNNING = "running"
-    """It executes whenever it has its turn."""
+    """It executes whenever it is its turn."""
     WAITING = "waiting"
     """It waits for an interrupt."""
     OFF = "off"

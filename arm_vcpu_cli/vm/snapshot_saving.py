@@ -133,7 +133,7 @@ def _image(image: GuestImage) -> dict[str, Any]:
 
 
 def _facts(machine: Machine, pages: int, note: str) -> dict[str, object]:
-    """Return the facts that a reader checks first, or shows to people."""
+    """Return the facts that a reader checks first, or displays."""
     return {
         "tool": VERSION,
         "engine": engine_version(),

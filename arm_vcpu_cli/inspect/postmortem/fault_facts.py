@@ -49,7 +49,7 @@ class Fault:
     """The exception at EL1 that started the failure, or the access at which stage 2 stopped the run; decoded.
 
     ``far`` is the faulting address (None where the exception has none), ``access`` the kind of access and ``el`` its
-    Exception level. ``instruction`` is the word at ``pc``, ``before`` those in front of it, the nearest first; None and
+    Exception level. ``instruction`` is the word at ``pc``, ``before`` those before it, the nearest first; None and
     shorter where they cannot be read. ``at_el2``: stage 2 stopped the run there, and ``esr`` is ESR_EL2. ``feature`` is
     the feature that an undefined instruction needs, and ``models`` are the CPU models that have it; None if this CPU
     has it, or if it is unknown.

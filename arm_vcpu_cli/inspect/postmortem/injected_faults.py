@@ -1,4 +1,4 @@
-"""The faults that a run has injected on purpose, and those that it never reached."""
+"""The faults that a run has injected, and those that it never reached."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ def _may_last(machine: Machine, found: Repetition, result: RunResult) -> bool:
     if len(machine.cpus) == 1 and result.quiet < _QUIET:
         return True
     accesses = [access.pc for access in found.accesses] + [found.link]
-    # A register that was never set points nowhere.
+    # A register that was never set contains no valid address.
     places = [place for place in _places(machine) if place]
     return any(abs(place - access) <= _NEAR for place in places for access in accesses)
 

@@ -21,7 +21,7 @@ def word_at(machine: Machine, address: int) -> int | None:
 
 
 def words_before(machine: Machine, address: int, count: int) -> tuple[int, ...]:
-    """The instructions in front of an address, the nearest first; fewer where they cannot be read."""
+    """The instructions before an address, the nearest first; fewer where they cannot be read."""
     words = []
     for place in range(address - WORD, address - WORD * (count + 1), -WORD):
         word = word_at(machine, place)

@@ -199,7 +199,7 @@ def _meaning(found: Iterable[Advice]) -> Iterator[str]:
 
 
 def _faults(machine: Machine) -> Section:
-    """The faults that were injected on purpose; loaded only for machines that have any."""
+    """The injected faults; loaded only for machines that have any."""
     if machine.faults is None:
         return _section("", ())
     injected = import_module(_INJECTED)
