@@ -61,8 +61,9 @@ def command(words: tuple[str, ...], pattern: str | None, brief: bool, e2h: bool,
     prefix are hexadecimal if they have letters or a leading 0, or if there are 8 or 16 of them, as in a kernel's log. A
     syndrome (ESR_ELx) is decoded by its exception class. REG alone shows the layout and the values after reset. OPCODE
     is the word of an MRS, MSR, SYS or SYSL. What kernels and debuggers print is understood: a name without its level
-    ('ESR = 0x96000045'), a colon or a space for the equals sign ('pstate: 60400005'). Without arguments the known
-    registers are listed.
+    ('ESR = 0x96000045'), a colon or a space for the equals sign ('pstate: 60400005'). Registers of the GIC, the PL011
+    and the PL031 have the names of their manuals (GICD_CTLR, GICv2.GICD_CTLR, UARTFR). Without arguments the known
+    system registers are listed.
 
     \b
     Examples:

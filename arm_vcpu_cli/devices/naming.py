@@ -123,6 +123,16 @@ class RegisterMap:
         found = self._find(offset)
         return None if found is None else found.layout
 
+    def find(self, name: str) -> tuple[int, int] | None:
+        """Return the offset and the size of the register of a name in either case, with the prefix or without; None if
+        no register has it."""
+        wanted = name.upper().removeprefix(self._prefix.upper())
+        for registers in self._declared:
+            for index in range(registers.count):
+                if wanted == registers.name.replace(_NUMBER, str(registers.first + index)).upper():
+                    return registers.offset + index * registers.size, registers.size
+        return None
+
     def name(self, offset: int, width: int) -> str:
         """Return the name as :meth:`NamedRegisters.register_name` does."""
         found = self._find(offset)

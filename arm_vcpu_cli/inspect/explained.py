@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from importlib import import_module
 from typing import Final
 
 from arm_vcpu_cli.arch.explain.explanation import Explanation, FieldLine, explain, explain_layout
@@ -25,6 +26,8 @@ _SEPARATOR: Final = re.compile(r"\s*=\s*|:(?:\s+|$)\s*")
 _REMARK: Final = re.compile(r"\s*\([^()]*\)?\s*$")
 """What a kernel says about a value behind it, in parentheses."""
 _SYSTEM_INSTRUCTION: Final = 1
+_DEVICE_REGISTERS: Final = "arm_vcpu_cli.inspect.device_registers"
+_DEVICE_PREFIXES: Final = ("GICD_", "GICR_", "GICR[", "GICC_", "UART", "PL011.", "RTC", "PL031.")
 _INDENT: Final = "  "
 
 
@@ -54,6 +57,11 @@ def explain_word(word: str, *, e2h: bool = False) -> Explained:
         if not written:
             raise UsageError(f"{word!r}: expected a register, REG=VALUE, or the word of an instruction")
         full = full_name(written)
+        device = import_module(_DEVICE_REGISTERS).device_register(written) if _of_device(full) else None
+        if device is not None:
+            value = read_value(number, word) if has_value else None
+            found = Explained(device.explanation(None if value is None else value.value))
+            return found if value is None else replace(found, note=value.note)
         info = register_info(full)
         found = _explain_value(info, read_value(number, word), e2h=e2h) if has_value else _layout(info, e2h=e2h)
         if full == written:
@@ -63,6 +71,10 @@ def explain_word(word: str, *, e2h: bool = False) -> Explained:
         raise UsageError(str(error.args[0])) from error
     except ValueError as error:
         raise UsageError(str(error)) from error
+
+
+def _of_device(name: str) -> bool:
+    return name.upper().removeprefix("GICV2.").removeprefix("GICV3.").startswith(_DEVICE_PREFIXES)
 
 
 def separate_words(arguments: Iterable[str]) -> list[str]:
@@ -156,7 +168,7 @@ def explained_lines(word: Explained, *, brief: bool = False, styled: Styled = pl
     if shown:
         yield ""
         yield from _table(shown, "Reset" if found.value is None else "Value", styled=styled)
-    elif info.layout is None and move is None:
+    elif info.layout is None and move is None and info.encoding is not None:
         yield "Its fields are implementation defined, or unknown to armvcpu."
     facts = explained_facts(found)
     if facts:
