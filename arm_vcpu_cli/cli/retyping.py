@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
@@ -16,6 +17,9 @@ from arm_vcpu_cli.cli.spellings import MEMORY_SIZE, PROGRAMS, TOOLS, Answer, Spe
 
 _REST: Final = "--"
 _MOST_NAMES: Final = 5
+_HAS_COMMANDS: Final = ("kvmtool",)
+_PREFIX: Final = re.compile(r"sudo|env|exec|time|[A-Za-z_]\w*=.*")
+"""What a pasted command line may have in front of the program."""
 _RUN: Final = "run"
 _GUEST: Final = "GUEST"
 _RUNS_A_GUEST: Final = ("run", "trace", "stat", "walk")
@@ -32,7 +36,7 @@ def retyped(arguments: Sequence[str], commands: Mapping[str, tuple[str, str]]) -
     if line.command not in _HAS_A_MACHINE:
         return None
     line.read()
-    return line.told() if line.foreign else None
+    return line.told() if line.foreign or line.program else None
 
 
 def without_command(arguments: Sequence[str], commands: Mapping[str, tuple[str, str]]) -> str:
@@ -65,6 +69,8 @@ class _Line:
     def __init__(self, arguments: Sequence[str], commands: Mapping[str, tuple[str, str]]) -> None:
         self._words = list(arguments)
         self._tool: str | None = None
+        self.program = ""
+        """The other tool's program, if the line begins with one."""
         self.command = self._leading_command(commands)
         self._own = _own_options(commands[self.command][0]) if self.command in commands else {}
         self._typed: list[str] = []
@@ -78,11 +84,16 @@ class _Line:
         """Our command, or the one equivalent to the program at the start of the line."""
         words = self._words
         command = words.pop(0) if words and words[0] in commands else None
-        self._tool = PROGRAMS.get(Path(words[0]).name) if words else None
+        before = next((count for count, word in enumerate(words) if not _PREFIX.fullmatch(word)), 0)
+        self._tool = PROGRAMS.get(Path(words[before]).name) if words else None
         if self._tool is not None:
-            words.pop(0)
+            self.program = words[before]
+            del words[: before + 1]
             if words and words[0] == _RUN:
                 words.pop(0)
+            elif self._tool in _HAS_COMMANDS and words and not words[0].startswith("-"):
+                # Another command of the tool, which runs nothing.
+                self.program = ""
         elif command is None and (not words or not words[0].startswith("-") or words[0] in _OWN_ANYWAY):
             return ""
         return command or _RUN
@@ -106,9 +117,20 @@ class _Line:
 
     def _take_own(self, word: str) -> None:
         """Take one of our options, or an unknown one, which our parser will refuse."""
+        if self._tool is not None:
+            self._take_unknown(word)
+            return
         self._typed.append(word)
         if self._own.get(word) and self._words:
             self._typed.append(self._words.pop(0))
+
+    def _take_unknown(self, word: str) -> None:
+        """Leave out an option of another tool that has no entry, with what is probably its value."""
+        name, equals, _ = word.partition("=")
+        self.foreign[name] = self._tool
+        self._note("unknown here, left out", name)
+        if not equals and self._words and not self._words[0].startswith("-") and not _looks_like_a_file(self._words[0]):
+            self._words.pop(0)
 
     def _take_foreign(self, word: str) -> bool:
         """Translate a word of another tool; return whether it is one."""
@@ -178,6 +200,8 @@ class _Line:
 
     def _whose(self) -> str:
         """The tool that the spellings belong to, if a single one has them all."""
+        if not self.foreign:
+            return f"{self.program} is a program of {self._tool}"
         shown = list(self.foreign)
         if len(shown) > _MOST_NAMES:
             shown = [*shown[: _MOST_NAMES - 1], f"{len(shown) - _MOST_NAMES + 1} more"]

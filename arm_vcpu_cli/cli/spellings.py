@@ -21,6 +21,7 @@ _NO_NETWORK: Final = "no counterpart, there is no network"
 _NO_SCREEN: Final = "no counterpart, the console is a UART on stdin and stdout"
 _NO_MONITOR: Final = "no counterpart, but gdb's `monitor help` with --gdb, and armvcpu walk"
 _CONSOLE: Final = "not needed, the console is on stdin and stdout"
+_SNAPSHOTS: Final = "armvcpu snapshot saves a machine, and --from FILE continues from there"
 _FIRMWARE: Final = "for flash at address 0 write a machine file, such as samples/uboot/uboot.toml"
 _LARGEST_CONFIGURATION: Final = 1 << 20
 _LOG_ITEMS: Final = frozenset(
@@ -237,6 +238,30 @@ QEMU: Final[Mapping[str, Spelling]] = MappingProxyType(
         "net": _noted(_NO_NETWORK),
         "nic": _noted(_NO_NETWORK),
         "netdev": _noted(_NO_NETWORK),
+        "fda": _noted(_NO_DISKS),
+        "mtdblock": _noted(_NO_DISKS),
+        "boot": _noted("not needed, the guest that you name is started"),
+        "loadvm": _noted(_SNAPSHOTS),
+        "incoming": _noted(_SNAPSHOTS),
+        "singlestep": _flag("not needed, armvcpu trace logs exits whatever the engine does at once"),
+        "one-insn-per-tb": _flag("not needed, armvcpu trace logs exits whatever the engine does at once"),
+        "dfilter": _noted("armvcpu trace chooses by --only, --events and --device"),
+        "uuid": _noted("not needed"),
+        "full-screen": _flag(_NO_SCREEN),
+        "watchdog-action": _noted("no counterpart"),
+        "action": _noted("no counterpart"),
+        "mem-path": _noted("no counterpart"),
+        "mem-prealloc": _flag("no counterpart"),
+        "numa": _noted("no counterpart"),
+        "overcommit": _noted("no counterpart"),
+        "sandbox": _noted("no counterpart; see armvcpu help security"),
+        "runas": _noted("no counterpart"),
+        "readconfig": _noted("a machine file (-m) describes a machine here"),
+        "msg": _noted("not needed"),
+        "L": _noted("not needed"),
+        "echr": _noted("no counterpart, Ctrl-A is the escape character"),
+        "usbdevice": _noted("no counterpart, there is no USB"),
+        "audiodev": _noted("no counterpart, there is no sound"),
         "usb": _flag("no counterpart, there is no USB"),
         "audio": _noted("no counterpart, there is no sound"),
         "object": _noted("no counterpart"),
