@@ -38,6 +38,13 @@ _FLAGS: Final = 24
 _OLD_TEXT_OFFSET: Final = 0x8_0000
 _OLD_MARGIN: Final = 0x80_0000
 
+_PL011_CONSOLES: Final = ("ttyAMA", "pl11,")
+"""The names of a PL011 as a console, and as one that starts early."""
+_PE_OFFSET: Final = 0x3C
+_PE_MAGIC: Final = b"PE\0\0"
+_PE: Final = struct.Struct("<4s2xH12xH2x")  # the magic number, the number of sections, the optional header's size
+_SECTION: Final = struct.Struct("<16x2I16x")  # SizeOfRawData, PointerToRawData
+
 _ZBOOT: Final = struct.Struct("<2s2x4s2I8x32s")  # "MZ", "zimg"; payload offset and size; compression
 _ZBOOT_MAGIC: Final = (b"MZ", b"zimg")
 _ZBOOT_PAYLOAD: Final = 8
@@ -67,6 +74,12 @@ def is_image(data: bytes) -> bool:
 def image_flags(image: bytes) -> ImageFlags:
     """Return the flags in the header of an unpacked Image."""
     return ImageFlags(_HEADER.unpack_from(image)[2]) if len(image) >= _HEADER.size else ImageFlags(0)
+
+
+def missing_consoles(arguments: str) -> list[str]:
+    """The consoles that a command line names, if a PL011 is none of them."""
+    names = [each.partition("=")[2] for each in arguments.split() if each.startswith("console=")]
+    return [] if any(name.startswith(_PL011_CONSOLES) for name in names) else names
 
 
 def is_zboot(data: bytes) -> bool:
@@ -118,7 +131,22 @@ def load_linux(path: Path, data: bytes, *, ram_base: int, base: int | None = Non
         entry=segment.address,
         segments=sorted_segments(path, [segment]),
         symbols=SymbolTable(),
+        warnings=_cut_short(image),
     )
+
+
+def _cut_short(image: bytes) -> tuple[str, ...]:
+    """A warning about a file that ends before the last section of its PE header, which EFI loads kernels by."""
+    place = int.from_bytes(image[_PE_OFFSET : _PE_OFFSET + 4], "little")
+    header = image[place : place + _PE.size]
+    if len(header) < _PE.size or not header.startswith(_PE_MAGIC):
+        return ()
+    count, size_of_optional = _PE.unpack(header)[1:]
+    table = place + _PE.size + size_of_optional
+    sections = image[table : table + count * _SECTION.size]
+    whole = len(sections) // _SECTION.size * _SECTION.size
+    end = max((start + size for size, start in _SECTION.iter_unpack(sections[:whole])), default=0)
+    return (f"cut short: its sections end at {end:#x}, the file at {len(image):#x}",) if end > len(image) else ()
 
 
 def _unpacked(path: Path, data: bytes) -> bytes:

@@ -7,6 +7,7 @@ from typing import Final
 from arm_vcpu_cli.errors import GuestFileError
 from arm_vcpu_cli.guest.files import read_initrd
 from arm_vcpu_cli.guest.initramfs import complaints
+from arm_vcpu_cli.guest.linux import missing_consoles
 from arm_vcpu_cli.inspect.postmortem.advice import Advice
 from arm_vcpu_cli.inspect.postmortem.evidence import Evidence
 from arm_vcpu_cli.printable import printable_path
@@ -151,9 +152,8 @@ def silent_kernel(evidence: Evidence) -> Advice | None:
 
 def other_console(evidence: Evidence) -> Advice | None:
     """A kernel whose command line names another console."""
-    arguments = evidence.description.boot.bootargs.split()
-    consoles = [argument.partition("=")[2] for argument in arguments if argument.startswith("console=")]
-    if evidence.image_kind != "linux" or not consoles or any(name.startswith("ttyAMA") for name in consoles):
+    consoles = missing_consoles(evidence.description.boot.bootargs)
+    if evidence.image_kind != "linux" or not consoles:
         return None
     return Advice(
         f"The kernel prints to {', '.join(consoles)}, which this machine does not have.",

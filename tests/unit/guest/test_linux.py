@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import lzma
+import struct
 import tracemalloc
 import zlib
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from arm_vcpu_cli.errors import GuestFileError
 from arm_vcpu_cli.guest import linux
 from arm_vcpu_cli.guest.decompression import MAX_UNPACKED
 from arm_vcpu_cli.guest.image import GuestImage
-from arm_vcpu_cli.guest.linux import is_linux, load_linux
+from arm_vcpu_cli.guest.linux import is_linux, load_linux, missing_consoles
 from arm_vcpu_cli.guest.loader import load_guest
 
 from .linux_writer import CODE, LE_4K_ANYWHERE, image, zboot
@@ -240,3 +241,48 @@ def test_any_bytes_load_or_are_refused(data: bytes, prefix: bytes) -> None:
         load(prefix + data)
     except GuestFileError as error:
         assert "\n" not in str(error)
+
+
+def with_sections(*ends: tuple[int, int]) -> bytes:
+    """A kernel with a PE header whose sections have these sizes and starts."""
+    kernel = bytearray(image().ljust(0x400, b"\0"))
+    kernel[0x3C:0x40] = struct.pack("<I", 0x40)
+    header = struct.pack("<4sHH12xHH", b"PE\0\0", 0xAA64, len(ends), 0, 0)
+    sections = b"".join(struct.pack("<16xII16x", size, start) for size, start in ends)
+    kernel[0x40 : 0x40 + len(header) + len(sections)] = header + sections
+    return bytes(kernel)
+
+
+@pytest.mark.parametrize(
+    ("data", "warnings"),
+    [
+        (with_sections((0x200, 0x100), (0x100, 0x300)), ()),
+        (with_sections((0x200, 0x100), (0x101, 0x300)), ("cut short: its sections end at 0x401, the file at 0x400",)),
+        (with_sections(), ()),
+        (with_sections((0x1000, 0))[:0x48], ()),
+        (image(), ()),
+    ],
+)
+def test_a_kernel_that_ends_before_its_sections_is_warned_of(data: bytes, warnings: tuple[str, ...]) -> None:
+    assert load_linux(Path("Image"), data, ram_base=0x4000_0000).warnings == warnings
+
+
+@given(st.binary(max_size=200))
+def test_any_pe_header_is_no_trouble(rest: bytes) -> None:
+    kernel = bytearray(image().ljust(0x40, b"\0"))
+    kernel[0x3C:0x40] = struct.pack("<I", 0x40)
+    load_linux(Path("Image"), bytes(kernel) + b"PE\0\0" + rest, ram_base=0x4000_0000)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "missing"),
+    [
+        ("", []),
+        ("console=ttyS0", ["ttyS0"]),
+        ("console=ttyS0 console=ttyAMA0,115200", []),
+        ("console=tty0 quiet console=hvc0", ["tty0", "hvc0"]),
+        ("earlycon=pl011 console=pl11,0x9000000", []),
+    ],
+)
+def test_consoles_that_a_machine_with_a_pl011_lacks(arguments: str, missing: list[str]) -> None:
+    assert missing_consoles(arguments) == missing
