@@ -8,6 +8,7 @@ from arm_vcpu_cli.engine.events import take_events
 from arm_vcpu_cli.engine.fp_traps import take_fp_traps
 from arm_vcpu_cli.engine.hidden_registers import hide_registers
 from arm_vcpu_cli.engine.missing_exceptions import take_missing_exceptions
+from arm_vcpu_cli.engine.os_lock import heed_os_lock
 from arm_vcpu_cli.engine.pointer_signing import sign_as_specified
 from arm_vcpu_cli.engine.signed_atomics import compare_signed
 from arm_vcpu_cli.engine.walk_checks import take_walk_checks
@@ -17,6 +18,7 @@ def correct_engine() -> None:
     """Correct the engines of this process, as far as possible."""
     take_walk_checks()
     take_fp_traps()
+    heed_os_lock()
     if take_missing_exceptions():
         take_events()
     sign_as_specified()

@@ -205,6 +205,12 @@ def interpose(stubs: Mapping[str, bytes], words: Sequence[int] = (), *, again: b
         return None
 
 
+def called_function(name: str) -> int | None:
+    """Return the address of what the library calls by this symbol: a function, or the stub it is redirected to."""
+    address = _entry(name)
+    return library_function(name) if address is None else ctypes.c_uint64.from_address(address).value
+
+
 def with_words(stub: bytes, *words: int) -> bytes:
     """Return a stub followed by words, at the next multiple of 8."""
     return stub.ljust(-(-len(stub) // WORD) * WORD, b"\0") + b"".join(word.to_bytes(WORD, "little") for word in words)

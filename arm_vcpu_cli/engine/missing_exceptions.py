@@ -59,6 +59,8 @@ def _exception(*code: int, target: int = 0, spsr: int = 0) -> tuple[int, int]:
     with throw_away_engine() as probe:
         engine = probe.engine
         engine.write_sysreg(lookup("HCR_EL2"), HCR_RW)
+        # It is set at reset, and blocks software step.
+        engine.write_sysreg(lookup("OSLAR_EL1"), 0)
         engine.pstate_writer(lookup("TPIDR_EL2"))(EL1H_MASKED)
         for number, value in enumerate((target, spsr, _MDSCR_KDE_SS)):
             engine.write_register(unicorn_api.X[number], value)

@@ -18,10 +18,9 @@ from typing import Final
 
 from arm_vcpu_cli.arch.registers.sysreg import lookup
 from arm_vcpu_cli.engine.discovery import known_layout
-from arm_vcpu_cli.engine.interposition import Interposition
+from arm_vcpu_cli.engine.interposition import Interposition, called_function
 from arm_vcpu_cli.engine.refusals import register_address
 from arm_vcpu_cli.engine.replaced_helpers import replace_helpers
-from arm_vcpu_cli.engine.unicorn_api import library_function
 
 _RETURN, _UNMASK = "helper_exception_return_aarch64", "helper_msr_i_daifclear_aarch64"
 _FUNCTIONS: Final = "raise_exception_aarch64", "arm_rebuild_hflags_aarch64", "cpu_get_tb_cpu_state_aarch64"
@@ -95,7 +94,7 @@ flag, PSTATE, the PC, MDSCR_EL1 and the event register."""
 
 def heed_pstate() -> Interposition | None:
     """Make the engines of this process do both from now on; return None if that is impossible."""
-    functions = [function for function in map(library_function, _FUNCTIONS) if function is not None]
+    functions = [function for function in map(called_function, _FUNCTIONS) if function is not None]
     if len(functions) != len(_FUNCTIONS):
         return None
     layout = known_layout()

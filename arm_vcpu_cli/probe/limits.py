@@ -55,7 +55,7 @@ LIMITS: Final = (
     Limit(
         ENGINE,
         "OS Lock",
-        "It blocks watchpoints, but not breakpoints and software step (OSLAR_EL1).",
+        "On hosts other than x86-64 Linux, it does not block breakpoints and software step (OSLAR_EL1).",
         notice="a report says so if breakpoints or software step are enabled while the lock is set",
     ),
     Limit(

@@ -89,6 +89,8 @@ class Guest:
         self.vcpu.bind(self.cpu)
         self["VBAR_EL1"] = self.label("vectors")
         self["CPACR_EL1"] = 3 << 20
+        # It is set at reset, and blocks breakpoints and software step.
+        self["OSLAR_EL1"] = 0
 
     def __enter__(self) -> Guest:
         return self

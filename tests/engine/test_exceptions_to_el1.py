@@ -10,6 +10,7 @@ from arm_vcpu_cli.arch.registers.el1regs import Mdscr, Sctlr, Spsr
 from arm_vcpu_cli.arch.syndrome.iss import SoftwareStepIss
 from arm_vcpu_cli.axvcpu.exit import AxVCpuExitReason, Hypercall
 from arm_vcpu_cli.engine.missing_exceptions import take_missing_exceptions
+from arm_vcpu_cli.engine.os_lock import heed_os_lock, lock_blocks_steps
 from tests.support.tools import missing
 
 from .harness import (
@@ -231,6 +232,34 @@ def test_breakpoint_that_is_not_enabled(guest: Guest, mode: int, pstate: int, md
     start(guest, "line", mode, pstate=pstate, x={1: place, 2: BREAKPOINT}, via="set_breakpoint")
     guest["DBGBCR0_EL1"] = 0
     assert guest.x(5) == 4
+
+
+@pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
+def test_the_os_lock_blocks_breakpoints_and_software_step(guest: Guest, mode: int) -> None:
+    if not heed_os_lock():
+        missing("the host that the stubs are for")
+    place = guest.label("line") + 4
+    guest["OSLAR_EL1"] = 1
+    guest["MDSCR_EL1"] = TAKES_DEBUG
+    start(guest, "line", mode, pstate=DEBUG, x={1: place, 2: BREAKPOINT}, via="set_breakpoint")
+    assert guest.x(5) == 4, "the breakpoint is blocked"
+    assert guest["DBGBCR0_EL1"] == BREAKPOINT
+    assert guest["MDSCR_EL1"] == TAKES_DEBUG
+    guest["OSLAR_EL1"] = 0
+    start(guest, "line", mode, pstate=DEBUG, x={1: place, 2: BREAKPOINT}, via="set_breakpoint")
+    check_entry(guest, mode, DEBUG, place)
+    guest["DBGBCR0_EL1"] = 0
+    guest["OSLAR_EL1"] = 1
+    guest["MDSCR_EL1"] = int(Mdscr.of(SS=1, KDE=1))
+    start(guest, "line", mode, pstate=DEBUG | Spsr.of(SS=1))
+    assert guest.x(5) == 4, "the step is blocked"
+    guest["MDSCR_EL1"] = guest["OSLAR_EL1"] = 0
+
+
+def test_an_experiment_says_the_same_of_the_os_lock() -> None:
+    if not heed_os_lock():
+        missing("the host that the stubs are for")
+    assert lock_blocks_steps()
 
 
 @pytest.mark.parametrize("mode", MODES.values(), ids=MODES)

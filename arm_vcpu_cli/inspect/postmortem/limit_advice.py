@@ -40,8 +40,8 @@ def _os_lock(machine: Machine) -> Advice | None:
     if not control.SS and not (control.MDE and any(_numbers(machine, "DBGBCR"))):
         return None
     return Advice(
-        "The OS Lock is set (OSLSR_EL1.OSLK = 1): on hardware it blocks the breakpoints or the software step that the "
-        "guest has enabled. Here it does not: what works here fails on hardware.",
+        "The OS Lock is set (OSLSR_EL1.OSLK = 1), as at reset: it blocks the breakpoints or the software step that the "
+        "guest has enabled.",
         "write 0 to OSLAR_EL1 before the debug registers are used",
     )
 
