@@ -31,7 +31,7 @@ from arm_vcpu_cli.errors import VCpuError
 
 _ZEROING: Final = "arm_vcpu_cli.arm_vcpu.zeroing"
 _DEBUG_ROUTING: Final = "arm_vcpu_cli.arm_vcpu.debug_routing"
-"""Loaded only if they are needed."""
+"""Loaded when first needed."""
 _ZEROING_TRAP: Final = "TDZ"
 _DEBUG_ROUTING_TRAP: Final = "TDE"
 
@@ -91,7 +91,7 @@ def set_traps(core: CpuCore, setup: Aarch64VCpuSetupConfig, hcr: int) -> int:
     mdcr = Mdcr(MDCR_EL2 if setup.trap_id_registers else 0)
     mdcr = mdcr.replace(**dict.fromkeys(setup.mdcr, 1))
     if mdcr.TDE:
-        # It includes these. The core itself is not told, see ``debug_routing``.
+        # TDE includes these. The core's MDCR_EL2 does not have TDE set, see ``debug_routing``.
         mdcr = mdcr.replace(TDE=0, TDRA=1, TDOSA=1, TDA=1)
     core.write_sysreg(lookup("MDCR_EL2"), int(mdcr))
     if setup.trap_id_registers:

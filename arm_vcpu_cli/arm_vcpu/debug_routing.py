@@ -1,7 +1,7 @@
 """Routes the debug exceptions of a guest to EL2 (MDCR_EL2.TDE).
 
-The core is not told: it would then take those that EL1 masks as well, and EL2 would have to step over their
-instructions. Those that it takes to EL1 become exits here, and EL2 reflects each to EL1.
+TDE is not set in the core: it would then also take exceptions that EL1 masks, and EL2 would have to step over their
+instructions. Instead, debug exceptions that the core takes to EL1 become exits, and EL2 reflects each to EL1.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _CHANGING: Final = (
     (ExceptionClass.SOFTWARE_STEP_LOWER, ExceptionClass.SOFTWARE_STEP),
     (ExceptionClass.WATCHPOINT_LOWER, ExceptionClass.WATCHPOINT),
 )
-"""The classes that tell whether the exception comes from a lower Exception level, which it does for EL2."""
+"""Pairs of classes for an exception from a lower and from the same Exception level; EL2 sees the former."""
 _ROUTED: Final = {int(each): int(lower) for lower, same in _CHANGING for each in (lower, same)} | {
     int(ExceptionClass.BRK64): int(ExceptionClass.BRK64)
 }
@@ -29,7 +29,8 @@ _REST: Final = (1 << EC_SHIFT) - 1
 
 
 def routed(save: Callable[[], object], state: CpuState) -> Callable[[], None]:
-    """Return a function that saves the state as ``save`` does, with debug exceptions to EL1 as ones to EL2."""
+    """Return a function that saves the state as ``save`` does, but turns debug exceptions to EL1 into exceptions to
+    EL2."""
     u32, layout = state.u32, state.layout
     target_el, syndrome, event = layout.target_el // 4, layout.syndrome // 4, layout.event // 4
 

@@ -144,7 +144,7 @@ class ExitReasons:
         if exception_class == ExceptionClass.WFX:
             return Halt(for_event=waits_for_event(esr))
         if exception_class in _COMPLETED:
-            # Or else the handler returns it unchanged.
+            # Otherwise, the handler returns it unchanged.
             return Nothing()
         return unexpected(esr)
 

@@ -43,7 +43,7 @@ def open_snapshot(options: GuestOptions, path: Path) -> Snapshot:
         if getattr(options, name) not in (None, False, ()):
             raise UsageError(f"{option} does not go with --from: the snapshot determines guest and machine")
     options.check_journal()
-    # Without the parser of the command line it comes as text.
+    # Unless click has parsed it, the path is text.
     snapshot = Snapshot(Path(path))
     try:
         if options.guest is not None:

@@ -1,8 +1,8 @@
-"""FCMLA by element of half-precision vectors of 64 bits, for which the engine computes with 128 bits.
+"""Corrects the floating-point flags of FCMLA by element on 64-bit vectors of half-precision values.
 
-The upper half of the result is cleared as it should be, but what has been computed there may have set flags in FPSR
-(DDI 0487, C7.2, FCMLA (by element)). The stub has the lower half of the operands in the upper half too, which sets the
-same flags again.
+The engine computes with 128 bits. It clears the upper half of the result, as specified, but the computation of that
+half may have set flags in FPSR (DDI 0487, C7.2, FCMLA (by element)). The stub copies the lower half of the operands to
+the upper half, which then sets the same flags as the lower one.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ _MULTIPLY_STUB: Final = bytes.fromhex(
     "ff2507000000"  # pass: jmp [rip + original]
 )
 """(sum and result, factor, the vector of the other factor, status, description, of which bits 4 to 0 are the vector's
-length in units of 8 bytes minus 1); x86-64, System V. Behind it lies the original function."""
+length in units of 8 bytes minus 1); x86-64, System V. It is followed by the original function."""
 
 
 @cache
 def multiply_only_elements() -> bool:
-    """Have the engines of this process do so, from now on; whether that is possible. Only for known builds."""
+    """Correct the engines of this process from now on; return whether that is possible. Supports known builds only."""
     return known_build() is not None and replace_helpers({_MULTIPLY: _MULTIPLY_STUB}) is not None

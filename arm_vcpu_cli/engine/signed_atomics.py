@@ -1,10 +1,10 @@
-"""LDSMAX and LDSMIN of bytes, halfwords and words, which the engine compares as unsigned numbers.
+"""Corrects LDSMAX and LDSMIN of bytes, halfwords and words, which the engine compares as unsigned numbers.
 
-The engine carries out an atomic operation as a load, the operation on 64 bits, and a store. It extends what it loads,
-and the operand, by the size of the access, and for the signed minimum and maximum (DDI 0487, C6.2, LDSMAX) it says of
-the size that it is unsigned. Both are made by one function of its translator, that for a conditional move, which is
-redirected (``interposition``): where it is called for the minimum or the maximum of such an operation, the stub
-extends the operands by their sign first. The result is stored and returned by its low bits, as before.
+The engine implements an atomic operation as a load, an operation on 64 bits, and a store. It extends the loaded value
+and the operand from the size of the access, and for the signed minimum and maximum (DDI 0487, C6.2, LDSMAX) it wrongly
+extends them as unsigned values. One function of its translator, which emits a conditional move, emits both operations.
+It is redirected (``interposition``): when called for the minimum or the maximum of such an operation, the stub
+sign-extends the operands first. The low bits of the result are stored and returned, as before.
 """
 
 from __future__ import annotations
@@ -57,10 +57,10 @@ _SELECT_STUB: Final = bytes.fromhex(
     "5f"  # pop rdi
     "ff2505000000"  # pass: jmp [rip + original]
 )
-"""(translator, condition, result, compared, compared, taken if it holds, taken if not); x86-64, System V. Where it is
-called from the function for the minimum, and that from the one for atomic operations, r12 has the size of the access:
-the logarithm of the bytes in its low bits. Behind it lie the original function, the address to which the function for
-the minimum returns, and those of :data:`_EXTEND`."""
+"""(translator, condition, result, compared, compared, value if it holds, value if not); x86-64, System V. If the caller
+is the function for the minimum, called by the one for atomic operations, the low bits of r12 contain the logarithm of
+the size of the access in bytes. It is followed by the original function, the return address in the function for the
+minimum, and the addresses of :data:`_EXTEND`."""
 
 _CALL_AT: Final = 0x30
 _CALL: Final = b"\xe8"
@@ -71,7 +71,8 @@ _AROUND_RETURN: Final = bytes.fromhex("41ffd24589e0")  # call r10; mov r8d, r12d
 
 @cache
 def compare_signed() -> bool:
-    """Have the engines of this process compare so, from now on; whether that is possible. Only for known builds."""
+    """Correct the comparisons in the engines of this process from now on; return whether that is possible. Supports
+    known builds only."""
     operation, extend = library_function(_OPERATION), [library_function(name) for name in _EXTEND]
     found = [each for each in extend if each is not None]
     if known_build() is None or operation is None or len(found) != len(extend):

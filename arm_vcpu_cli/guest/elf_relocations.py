@@ -66,7 +66,7 @@ _NAMES: Final[Mapping[int, str]] = MappingProxyType(
         1031: "R_AARCH64_TLSDESC",
     }
 )
-"""Those that linkers leave in a file."""
+"""The relocations that linkers leave in a file."""
 _STB_WEAK: Final = 2
 _SHN_UNDEF: Final = 0
 _SHN_ABS: Final = 0xFFF1
@@ -182,7 +182,7 @@ def relocated(
 
 class _Work(NamedTuple):
     """The data needed to apply a table; ``symbols`` is the virtual address of the symbol table, ``indirect`` collects
-    the places in the file of the relocations that are left to the guest."""
+    the file offsets of the relocations left to the guest."""
 
     path: Path
     linked: _LinkedData

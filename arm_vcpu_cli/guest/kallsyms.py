@@ -1,8 +1,8 @@
-"""The symbols that a Linux kernel has in its own memory for its messages (Linux, scripts and kernel, kallsyms.c).
+"""Finds the symbols that a Linux kernel keeps in its memory for its messages (Linux, scripts and kernel, kallsyms.c).
 
-They are there whenever the kernel was built with CONFIG_KALLSYMS, and no other symbol is needed to find them. Names are
-compressed: each byte stands for one of 256 tokens. Addresses are offsets from a base that the kernel relocates itself,
-so they are right once it has, also where KASLR has moved it.
+Every kernel built with CONFIG_KALLSYMS has them, and finding them needs no other symbols. Names are compressed: each
+byte stands for one of 256 tokens. Addresses are offsets from a base that the kernel relocates itself, so they are
+correct once it has done so, also with KASLR.
 """
 
 from __future__ import annotations
@@ -20,36 +20,37 @@ from arm_vcpu_cli.printable import decoded
 from arm_vcpu_cli.record import Record
 
 _DIGITS: Final = b"".join(bytes((digit, 0)) for digit in b"0123456789")
-"""Part of the token table: digits stand for themselves in every kernel."""
+"""Part of the token table: in every kernel, each digit is its own token."""
 _TOKENS: Final = 256
 _FIRST_DIGIT: Final = ord("0")
 _MOST_TABLES: Final = 64
-"""The most places with digits that are examined."""
+"""Maximum number of places with digits that are examined."""
 _LONGEST_TABLE: Final = 1 << 15
 _ALIGNMENT: Final = 8
 _INDEX_BYTES: Final = 2 * _TOKENS
 _HALF: Final = 2
 _WORD: Final = 4
 _STEP: Final = 256
-"""Symbols between two markers."""
+"""Number of symbols from one marker to the next."""
 _FAR: Final = 16 << 20
-"""The names begin at most so many bytes in front of the token table."""
+"""Maximum distance in bytes from the start of the names to the token table."""
 _COUNTS: Final = range(1000, 1 << 21)
-"""The numbers of symbols that a kernel may have."""
+"""Valid numbers of symbols in a kernel."""
 _HIGH_ZEROS: Final = bytes(5)
-"""The number of symbols is 32 bits, followed by as many of padding; so these are its highest bytes."""
+"""The highest bytes of the number of symbols: it has 32 bits, followed by 32 bits of padding."""
 _LOW: Final = 3
 _MOST_PLACES: Final = 1 << 13
 _MOST_WALKS: Final = 8
-"""The most places that are examined, and the most of these where all names are counted, whatever a guest writes."""
+"""Maximum number of places examined, and of those where all names are counted. Both limit the time, whatever a guest
+writes."""
 _FEW: Final = 64
 _LONG: Final = 0x80
-"""A length of two bytes."""
+"""Marks a length of two bytes."""
 
 
 class Kallsyms(Record):
-    """The tables in a kernel's memory: ``tokens`` are the texts that bytes stand for, ``names`` where each 256th name
-    begins, ``offsets`` the addresses in ascending order, and ``base`` where the base of these is."""
+    """The tables in a kernel's memory. ``tokens`` are the texts of the bytes, ``names`` the places of every 256th name,
+    ``offsets`` the addresses in ascending order, relative to the base, and ``base`` is the place of that base."""
 
     tokens: tuple[bytes, ...]
     names: tuple[int, ...]
@@ -58,7 +59,7 @@ class Kallsyms(Record):
 
 
 def find_kallsyms(kernel: bytes) -> Kallsyms | None:
-    """The tables in a kernel's memory; None if it has none, or of a form that is not known."""
+    """Return the tables in a kernel's memory; None if it has none, or their form is unknown."""
     place = kernel.find(_DIGITS)
     for _ in range(_MOST_TABLES):
         if place < 0:
@@ -78,7 +79,7 @@ def _token_table(kernel: bytes, digits: int) -> tuple[int, int, tuple[bytes, ...
         start = kernel.rfind(b"\0", max(0, digits - _LONGEST_TABLE), max(0, start - 1)) + 1
         if not start:
             return None
-    # The token before the first one ends where the padding, if any, does.
+    # The token before the first one ends before any padding.
     start = -(-start // _ALIGNMENT) * _ALIGNMENT
     tokens = kernel[start : start + _LONGEST_TABLE].split(b"\0", _TOKENS)[:_TOKENS]
     sizes = [len(token) + 1 for token in tokens]
@@ -90,7 +91,7 @@ def _token_table(kernel: bytes, digits: int) -> tuple[int, int, tuple[bytes, ...
 
 
 def _tables(kernel: bytes, token_table: int, end: int, tokens: tuple[bytes, ...]) -> Kallsyms | None:
-    """The tables around a token table: the names are in front of it, with their number before them."""
+    """The tables around a token table: the number of names and the names precede it."""
     limit = max(0, token_table - _FAR)
     place = kernel.rfind(_HIGH_ZEROS, limit, token_table)
     walks = 0
@@ -111,7 +112,7 @@ def _tables(kernel: bytes, token_table: int, end: int, tokens: tuple[bytes, ...]
 
 
 def _are_names(kernel: bytes, place: int, count: int, end: int) -> bool:
-    """Whether so many names may begin there."""
+    """Whether ``count`` names may begin at ``place`` and end before ``end``."""
     for _ in range(count):
         length = kernel[place]
         if not length:
@@ -123,7 +124,7 @@ def _are_names(kernel: bytes, place: int, count: int, end: int) -> bool:
 
 
 def _walk(kernel: bytes, start: int, count: int, end: int) -> tuple[int, ...] | None:
-    """Where each 256th of ``count`` names begins, if the markers behind the names agree."""
+    """The places of every 256th of ``count`` names, if the markers after the names agree."""
     found: list[int] = []
     place = start
     for number in range(count):
@@ -142,7 +143,7 @@ def _walk(kernel: bytes, start: int, count: int, end: int) -> tuple[int, ...] | 
 
 
 def _offsets(kernel: bytes, number: int, end: int, count: int) -> tuple[array[int], int] | None:
-    """The offsets of the symbols, and where their base is: in front of their number, or since Linux 6.5 at the end."""
+    """The offsets of the symbols, and the place of their base: before their number, or since Linux 6.5 at the end."""
     size = -(-count * _WORD // _ALIGNMENT) * _ALIGNMENT
     for start, base in ((number - _ALIGNMENT - size, number - _ALIGNMENT), (end, end + size)):
         offsets = _numbers(kernel, start, count, _WORD) if start >= 0 else None
@@ -152,7 +153,7 @@ def _offsets(kernel: bytes, number: int, end: int, count: int) -> tuple[array[in
 
 
 def _numbers(kernel: bytes, start: int, count: int, size: int) -> array[int] | None:
-    """``count`` numbers of ``size`` bytes; None beyond the end."""
+    """Return ``count`` numbers of ``size`` bytes; None beyond the end."""
     data = kernel[start : start + count * size]
     if len(data) < count * size:
         return None
@@ -163,9 +164,9 @@ def _numbers(kernel: bytes, start: int, count: int, size: int) -> array[int] | N
 
 
 class KernelSymbols(SymbolTable):
-    """The symbols of a kernel whose memory is ``kernel``, with their base at ``base``.
+    """The symbols of a kernel in the memory ``kernel``, with the base address ``base``.
 
-    A name is only decoded when its address is asked for; all of them are when a name is.
+    Resolving an address decodes one name; finding a name decodes all of them.
     """
 
     def __init__(self, kernel: bytes, tables: Kallsyms, base: int) -> None:
@@ -180,10 +181,10 @@ class KernelSymbols(SymbolTable):
     def resolve(self, address: int) -> tuple[str, int] | None:
         """Return the symbol that holds ``address``, and the offset in it; None if there is none.
 
-        Of several at one address it is the first, as in the kernel's own messages.
+        Of several symbols at one address it returns the first, as in the kernel's own messages.
         """
         offsets, offset = self._tables.offsets, address - self._base
-        # Nobody knows how long the last one is.
+        # The length of the last symbol is unknown.
         if not offsets[0] <= offset < offsets[-1]:
             return None
         start = offsets[bisect_right(offsets, offset) - 1]
@@ -200,7 +201,7 @@ class KernelSymbols(SymbolTable):
         return decoded(text[1:])
 
     def _at(self, place: int) -> tuple[int, int]:
-        """Where the compressed name at ``place`` begins, and how long it is."""
+        """The start and length of the compressed name at ``place``."""
         length = self._kernel[place]
         if length & _LONG:
             return place + 2, length & ~_LONG | self._kernel[place + 1] << 7

@@ -1,5 +1,5 @@
-"""Names for the addresses of a Linux kernel without a symbol file: its own, out of its memory. Loaded only for the last
-line of a run and for reports."""
+"""Symbols of a Linux kernel without a symbol file, from its own memory. Loaded only for the last line of a run and for
+reports."""
 
 from __future__ import annotations
 
@@ -15,10 +15,8 @@ _UPPER_HALF: Final = 1 << 63
 
 
 def name_kernel(machine: Machine) -> None:
-    """Give the image of a kernel that has no symbols those in the kernel's memory, if they are there.
-
-    A kernel that has not relocated itself yet does not know its addresses.
-    """
+    """Add to the image of a kernel without symbols those in the kernel's memory, if it has any. A kernel that has not
+    yet relocated itself has no correct addresses."""
     image = machine.image
     if image.kind != _LINUX or len(image.symbols):
         return

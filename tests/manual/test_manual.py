@@ -21,7 +21,9 @@ PYTEST_PLUGIN: Final = REPOSITORY / "arm_vcpu_cli" / "pytest_plugin" / "__init__
 """Its options are those of pytest."""
 _LINK: Final = re.compile(r"\[[^\]]+\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)")
 _OPTION: Final = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
-NOT_OURS: Final = frozenset({"--count", "--exits", "--help", "--rounds", "--run", "--seeds", "--set", "--traps"})
+NOT_OURS: Final = frozenset(
+    {"--count", "--exits", "--help", "--qemu", "--rounds", "--run", "--seeds", "--set", "--traps"}
+)
 """Options of the click library, and of programs of the tests."""
 _BULLET: Final = re.compile(r"^- \*\*.+$", re.MULTILINE)
 

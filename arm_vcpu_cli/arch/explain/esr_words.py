@@ -128,7 +128,7 @@ def _stage(context: _Context) -> str:
 
 
 def _where(context: _Context, code: int) -> str:
-    """Say where the address is. HPFAR_EL2 has the IPA of some stage-2 faults only (DDI 0487, HPFAR_EL2)."""
+    """Describe where the address is. HPFAR_EL2 has the IPA of only some stage-2 faults (DDI 0487, HPFAR_EL2)."""
     if context.field("FnV"):
         return f"The address is not known: FAR_{context.level} is not valid."
     text = f"The virtual address is in FAR_{context.level}"

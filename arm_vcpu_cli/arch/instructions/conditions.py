@@ -2,7 +2,7 @@
 C4.1): the bits that it tests, and the values that end the loop.
 
 The value is followed through moves, shifts, masks and the stack up to the first conditional branch that depends on it.
-An exclusive store that follows the load is taken to succeed.
+An exclusive store after the load is assumed to succeed.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ _ZERO: Final = 31
 _LINK: Final = 30
 _EQ, _NE = 0, 1
 _NONZERO: Final = 1 << 24
-"""CBNZ, where CBZ has a 0."""
+"""Set in CBNZ, clear in CBZ."""
 _EXCLUSIVE_STORE_MASK: Final = 0x3FE00000
 _EXCLUSIVE_STORE: Final = 0x08000000
-"""STXR, STLXR, and their narrow forms."""
+"""STXR, STLXR and their narrow forms."""
 _MASK32: Final = (1 << 32) - 1
 
 
@@ -112,10 +112,10 @@ class _Follower:
         self._stack: dict[int, _Part] = {}
         self._flags: _Compared | None = None
         self._statuses: set[int] = set()
-        """The registers with the status of an exclusive store."""
+        """The registers that contain the status of an exclusive store."""
 
     def retries(self, word: int) -> bool:
-        """Whether it is a branch by the status of an exclusive store."""
+        """Return whether an instruction is a branch on the status of an exclusive store."""
         return word & 0x7E000000 == 0x34000000 and word & 31 in self._statuses
 
     def decides(self, word: int) -> Condition | None:

@@ -16,7 +16,7 @@ _ON: Final = (Doing.SPINNING, Doing.WAITING, Doing.SUSPENDED)
 
 
 def never_started(evidence: Evidence) -> Advice | None:
-    """A guest that gets nowhere after a CPU_ON that failed."""
+    """A guest that makes no progress after a failed CPU_ON."""
     if evidence.ending is not Ending.NO_PROGRESS or not evidence.refused or evidence.handles_failure:
         return None
     failed = evidence.refused[-1]

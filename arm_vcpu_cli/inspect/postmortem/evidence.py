@@ -65,7 +65,7 @@ class Evidence:
     chain: Chain = NO_EXCEPTION
     recent: tuple[RecentExit, ...] = ()
     read_in_vain: str | None = None
-    """A sentence on the memory that the only CPU reads for ever."""
+    """A sentence on the memory that the only CPU reads forever."""
     in_interrupt: bool = False
     """Whether the guest has stopped in the handler of an interrupt."""
     standings: tuple[Standing, ...] = ()

@@ -19,7 +19,7 @@ _HLT_MASK: Final = 0xFFE0001F
 _HLT: Final = 0xD4400000
 _SEMIHOSTING: Final = 0xD45E0000
 _DEVICE_TREE: Final = 0xEDFE0DD0
-"""Its magic number, 0xd00dfeed, which is big-endian."""
+"""The magic number 0xd00dfeed of a device tree, big-endian."""
 _UDF: Final = 0xFFFF
 """The highest encoding of UDF; all lower ones are UDF, too."""
 _OF_EL0: Final = 3

@@ -50,7 +50,7 @@ def _explains(machine: Machine, result: RunResult, awaited: Awaited, every: Sequ
         return result.idle >= _LONG or result.quiet >= _LONG
     cpu = machine.cpus[awaited.cpu]
     if cpu is machine.current and awaited.closed[0].gate in _OF_HANDLERS and is_in_interrupt_handler(machine):
-        # Exception entry masked it, not the guest, and the handler has not come to its end.
+        # Exception entry masked it, not the guest, and the handler has not finished.
         return False
     if awaited.intid < FIRST_SPI and _has_another_timer(awaited, every):
         return False

@@ -1,4 +1,4 @@
-"""A guest that waits for memory to change, such as a flag or a lock: the address, and what is awaited."""
+"""A guest that waits for memory to change, such as a flag or a lock: the address and the awaited value."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class _Load(Record):
 
 
 def memory_poll(machine: Machine, loop: Loop | None) -> Advice | None:
-    """Advice on the current CPU; ``loop`` is the one that it is in, as far as that only reads."""
+    """Advice on the current CPU; ``loop`` is the loop that it executes, if that only reads."""
     if loop is not None:
         said = what_is_read(machine, loop)
         return None if said is None else Advice(said, _step(machine) if is_in_interrupt_handler(machine) else "")
@@ -53,7 +53,7 @@ def memory_poll(machine: Machine, loop: Loop | None) -> Advice | None:
 
 
 def what_is_read(machine: Machine, loop: Loop) -> str | None:
-    """A sentence on the memory that a loop reads for ever; None if it may end, or waits for no memory."""
+    """A sentence on the memory that a loop reads forever; None if it may end, or does not wait for memory."""
     if loop.watched is None:
         return None
     address, place = loop.watched.address, loop.watched.loaded_at
@@ -87,7 +87,7 @@ def _step(machine: Machine) -> str:
 
 def _awaited(machine: Machine, place: int, address: int, load: _Load) -> str | None:
     """The awaited change and the present value, as the continuation of a sentence; empty if they are unknown, None if
-    there is nothing more to wait for."""
+    the loop has nothing left to wait for."""
     data = machine.core.read_virtual(address, load.size)
     fetch = partial(word_at, machine)
     link = machine.current.arch.ctx.gpr(LINK_REGISTER)

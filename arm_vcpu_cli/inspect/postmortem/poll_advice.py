@@ -60,7 +60,7 @@ def _condition(machine: Machine, access: Access, found: Repetition) -> Condition
 
 
 def _may_wait_for_input(machine: Machine, found: Repetition, waits: Sequence[tuple[Access, Condition]]) -> bool:
-    """Whether the guest may wait for keyboard input, as at a prompt: it reads UARTFR for RXFE, as far as is known, or
+    """Whether the guest may wait for keyboard input, as at a prompt: as far as known, it reads UARTFR for RXFE or
     another register that shows input."""
     uarts = [
         each for each in found.accesses if isinstance(machine.devices.get(each.device), Pl011) and each.offset in _INPUT

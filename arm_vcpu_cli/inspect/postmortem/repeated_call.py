@@ -1,4 +1,4 @@
-"""A guest that makes the same call to the firmware or the hypervisor over and over."""
+"""A guest that repeats the same call to the firmware or the hypervisor."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _AFFINITY_INFO: Final = 0x8400_0004
 
 
 def repeated_call(machine: Machine) -> Advice | None:
-    """Advice on the current CPU, if its last exits are one call with the same arguments; semihosting is none."""
+    """Advice on the current CPU, if its last exits are one call with the same arguments, other than semihosting."""
     kept = [
         each
         for each in machine.current.arch.recent_exits()

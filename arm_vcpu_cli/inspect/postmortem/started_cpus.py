@@ -21,7 +21,7 @@ class RefusedStart(Record):
 
 
 def refused_starts(machine: Machine) -> tuple[RefusedStart, ...]:
-    """The calls that had no chance: for a CPU that does not exist, or to an address without code."""
+    """The calls that could not succeed: for a CPU that does not exist, or to an address without code."""
     affinities = {cpu.affinity for cpu in machine.cpus}
     found = []
     for pc, call in _calls(machine):
@@ -34,7 +34,8 @@ def refused_starts(machine: Machine) -> tuple[RefusedStart, ...]:
 
 
 def start_of(machine: Machine) -> int | None:
-    """The address at which CPU_ON started the current CPU; None for the first CPU, or if it was too long ago."""
+    """The address at which CPU_ON started the current CPU; None for the first CPU, or if the exit is no longer
+    recorded."""
     starts = [call.entry_point for _, call in _calls(machine) if call.target_cpu == machine.current.affinity]
     return starts[-1] if starts and machine.current.index else None
 

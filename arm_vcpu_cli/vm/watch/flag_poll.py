@@ -1,4 +1,4 @@
-"""A guest whose input has ended and that reads UARTFR over and over: does it wait for input at all?"""
+"""Decides whether a guest that polls UARTFR after the end of its input waits for input."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _NO_INPUT: Final = int(FlagRegister.of(RXFE=1))
 
 
 def polls_another_flag(machine: Machine) -> bool:
-    """Whether the last exit is a read of UARTFR in a loop that looks at other flags than RXFE, as its code shows."""
+    """Whether the last exit is a read of UARTFR in a loop whose code tests flags other than RXFE."""
     arch = machine.current.arch
     last = arch.recent_exits()[-1:]
     if not last or not isinstance(last[0].record.reason, MmioRead):
