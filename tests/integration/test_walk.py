@@ -340,3 +340,11 @@ def test_the_map_tells_where_the_guest_has_executed() -> None:
     assert text.endswith("\n  0x0000000040080000-0x0000000040080fff        4K\n")
     # What the machine permits is another matter.
     assert re.search(r"^stage 2, .*\n  0x0000000040000000-0x000000005fffffff +512M +rwx ", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("address", ["40080000", "0000000040080000", "<main+0x10>", "main+0x10/0x40"])
+def test_addresses_are_taken_as_kernels_print_them(address: str) -> None:
+    finished = armvcpu("walk", sample("hello"), address)
+    assert finished.status == 0
+    (resolved,) = re.findall(r"\((0x[0-9a-f]+)\), read by EL1:", finished.out.decode())
+    assert resolved == "0x40080000" if address.isdecimal() else resolved.endswith("0")

@@ -14,6 +14,11 @@ from arm_vcpu_cli.guest.symbols import SymbolTable
 from arm_vcpu_cli.vm.machine import Machine
 
 _NUMBER: Final = re.compile(r"0[xX][0-9a-fA-F_]{1,20}|[0-9]{1,20}", re.ASCII)
+_KERNEL_NUMBER: Final = re.compile(r"[0-9a-fA-F]{8}|[0-9a-fA-F]{16}|0[0-9a-fA-F]{1,15}", re.ASCII)
+"""Hexadecimal without a prefix, as kernels print addresses."""
+_BRACKETED: Final = re.compile(r"\[?<(.+)>\]?")
+_FUNCTION_SIZE: Final = re.compile(r"(.+\+0x[0-9a-fA-F]+)/0x[0-9a-fA-F]+", re.ASCII)
+"""The place in a function and the function's size, as in a kernel's backtrace."""
 _GENERAL: Final = re.compile(r"x([0-9]|[12][0-9]|30)", re.ASCII)
 _WITH_OFFSET: Final = re.compile(r"(.+?)([+-])(0[xX][0-9a-fA-F]{1,16}|[0-9]{1,20})", re.ASCII)
 _INSTRUCTION_SIZE: Final = 4
@@ -35,7 +40,7 @@ _ADDRESS_REGISTERS: Final = (
 def check(text: str, symbols: SymbolTable) -> None:
     """Raise :class:`UsageError` for an address that cannot be resolved once the guest has stopped."""
     base, _ = _split(text, symbols)
-    if _number(base) is None and not _is_register(base) and symbols.lookup(base) is None:
+    if _number(base, symbols) is None and not _is_register(base) and symbols.lookup(base) is None:
         raise UsageError(
             f"{text}: expected an address such as 0x40080000, a symbol of the guest, symbol+offset, or a register "
             f"(x0 to x30, {', '.join((*_FRAME_REGISTERS, *_ADDRESS_REGISTERS))}){_close(base, symbols)}"
@@ -50,7 +55,7 @@ def resolve(text: str, machine: Machine) -> int:
     symbols = machine.image.symbols
     check(text, symbols)
     base, offset = _split(text, symbols)
-    number = _number(base)
+    number = _number(base, symbols)
     if number is None:
         number = _register(base, machine) if _is_register(base) else symbols.lookup(base)
     return ((number or 0) + offset) & MASK64
@@ -59,7 +64,7 @@ def resolve(text: str, machine: Machine) -> int:
 def code_address(text: str, symbols: SymbolTable) -> int:
     """Return the 64-bit address of the instruction that ``text`` names. Raises :class:`UsageError`."""
     base, offset = _split(text, symbols)
-    number = _number(base)
+    number = _number(base, symbols)
     if number is None:
         number = symbols.lookup(base)
     if number is None:
@@ -82,7 +87,13 @@ def _close(name: str, symbols: SymbolTable) -> str:
 
 
 def _split(text: str, symbols: SymbolTable) -> tuple[str, int]:
-    """The name and the offset after it; a symbol's own name may contain + or -."""
+    """The name and the offset after it; a symbol's own name may contain + or -. Brackets and the size of a function,
+    which kernels and debuggers print, are left out."""
+    if symbols.lookup(text) is None:
+        bracketed = _BRACKETED.fullmatch(text)
+        text = text if bracketed is None else bracketed[1]
+        sized = _FUNCTION_SIZE.fullmatch(text)
+        text = text if sized is None else sized[1]
     match = _WITH_OFFSET.fullmatch(text)
     if match is None or symbols.lookup(text) is not None:
         return text, 0
@@ -90,7 +101,9 @@ def _split(text: str, symbols: SymbolTable) -> tuple[str, int]:
     return match[1], offset if match[2] == "+" else -offset
 
 
-def _number(text: str) -> int | None:
+def _number(text: str, symbols: SymbolTable) -> int | None:
+    if _KERNEL_NUMBER.fullmatch(text) is not None and symbols.lookup(text) is None:
+        return int(text, 16)
     if _NUMBER.fullmatch(text) is None:
         return None
     try:

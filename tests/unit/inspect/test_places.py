@@ -25,8 +25,14 @@ SYMBOLS = SymbolTable([Symbol("main", 0x1000, 0x40), Symbol("main+1", 0x2000, 4)
         ("0x4008_0000", 0x4008_0000),
         ("4096", 4096),
         ("0x10+8", 0x18),
+        ("40080000", 0x4008_0000),
+        ("ffff800008010000", 0xFFFF_8000_0801_0000),
+        ("0000000040080000", 0x4008_0000),
+        ("[<ffff800008010000>]", 0xFFFF_8000_0801_0000),
         ("main", ENTRY),
         ("main+0x10", ENTRY + 0x10),
+        ("<main+0x10>", ENTRY + 0x10),
+        ("main+0x10/0x40", ENTRY + 0x10),
         ("leaf-4", ENTRY + 0xFC),
         ("pc", ENTRY),
         ("PC+4", ENTRY + 4),
@@ -46,6 +52,12 @@ def test_what_an_address_is_called(text: str, address: int) -> None:
         made.current.arch.guest_system_regs["TTBR0_EL1"] = 0x0012_0000_4008_7001
         made.current.arch.guest_system_regs["FAR_EL1"] = 0xDEAD
         assert resolve(text, made) == address
+
+
+def test_a_symbol_that_looks_like_a_number_is_meant_by_its_name() -> None:
+    symbols = SymbolTable([Symbol("deadbeef", 0x1000, 4)])
+    assert code_address("deadbeef", symbols) == 0x1000
+    assert code_address("deadbee0", symbols) == 0xDEAD_BEE0
 
 
 def test_a_symbol_may_have_signs_in_its_name() -> None:
