@@ -90,9 +90,22 @@ def separate_words(arguments: Iterable[str]) -> list[str]:
         if words and (word.startswith("=") or words[-1].endswith("=") or _is_value(words[-1], word)):
             words[-1] += word if "=" in (word[:1], words[-1][-1]) else f"={word}"
         else:
-            name, space, value = word.strip().partition(" ")
-            words.append(f"{name}={value.strip()}" if space and _is_value(name, value.strip()) else word)
+            name, *rest = word.split() or [word]
+            if words and not rest and _same_value(words[-1], name):
+                continue
+            pair = f"{name}={rest[0]}" if rest and _is_value(name, rest[0]) else word
+            is_whole = not rest[1:] or (len(rest) == 2 and _same_value(pair, rest[1]))
+            words.append(pair if is_whole else word)
     return words
+
+
+def _same_value(pair: str, word: str) -> bool:
+    """Whether ``word`` is the value of ``REG=VALUE`` again, in decimal: gdb prints both."""
+    _, has_value, value = pair.partition("=")
+    try:
+        return bool(has_value) and word.isdecimal() and int(word) == int(value, 16) and value[:2].lower() == "0x"
+    except ValueError:
+        return False
 
 
 def _is_value(register: str, word: str) -> bool:

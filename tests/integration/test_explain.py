@@ -46,6 +46,8 @@ def test_a_reader_that_has_seen_enough_is_no_error() -> None:
         (("esr_el1", "0x96000045"), b"ESR_EL1 = 0x96000045  "),
         (("pstate: 60400005 (nZCv daif +PAN -UAO)",), b"PSTATE = 0x60400005  "),
         (("pstate:", "60400005", "(nZCv daif +PAN -UAO)"), b"PSTATE = 0x60400005  "),
+        (("esr_el1            0x96000045          2516582469",), b"ESR_EL1 = 0x96000045  "),
+        (("esr_el1", "0x96000045", "2516582469"), b"ESR_EL1 = 0x96000045  "),
         (("HCR=0x80000000",), b"HCR_EL2 = 0x80000000  "),
         (("CPUECTLR_EL1=0x40",), b"CPUECTLR_EL1 = 0x40  CPU Extended Control Register (Cortex-A53, A57, A72)\n"),
     ],

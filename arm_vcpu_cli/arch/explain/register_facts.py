@@ -212,16 +212,27 @@ def _stage2_level(vtcr: Vtcr, granule: str) -> int | None:
 
 def _ttbr(value: Register) -> list[str]:
     ttbr = Ttbr(value)
-    return [f"Table at {ttbr.BADDR << 1:#x}, ASID {ttbr.ASID}."]
+    return [f"Table at {ttbr.BADDR << 1:#x}, ASID {ttbr.ASID}.", *_with_52_bits(ttbr.BADDR << 1)]
 
 
 def _base(value: Register) -> list[str]:
-    return [f"Table at {_field(value, 'BADDR') << 1:#x}."]
+    base = _field(value, "BADDR") << 1
+    return [f"Table at {base:#x}.", *_with_52_bits(base)]
 
 
 def _vttbr(value: Register) -> list[str]:
     vttbr = Vttbr(value)
-    return [f"Table at {vttbr.BADDR << 1:#x}, VMID {vttbr.VMID}."]
+    return [f"Table at {vttbr.BADDR << 1:#x}, VMID {vttbr.VMID}.", *_with_52_bits(vttbr.BADDR << 1)]
+
+
+def _with_52_bits(base: int) -> list[str]:
+    """Return where the table is if the translation control register selects 52-bit output addresses; nothing if it is
+    in the same place."""
+    upper = base >> 2 & 0xF
+    if not upper:
+        return []
+    table = base & ~0x3F | upper << 48
+    return [f"With 52-bit output addresses (IPS or PS = 6), bits 5:2 are bits 51:48: the table is at {table:#x}."]
 
 
 def _hpfar(value: Register) -> list[str]:

@@ -291,3 +291,11 @@ def test_every_value_of_every_register_is_explained(name: str, value: int, e2h: 
     reserved = value & ~bits if found.fields else 0
     assert bits | reserved == value or not found.fields
     assert all(each.endswith(".") for each in (*found.facts, *found.warnings))
+
+
+@pytest.mark.parametrize("register", ["TTBR0_EL1", "TTBR1_EL1", "TTBR0_EL2", "VTTBR_EL2"])
+def test_low_bits_of_a_table_base_are_upper_ones_with_52_bits(register: str) -> None:
+    facts = explain(register_info(register), 0x4008_003D).facts
+    assert facts[0].startswith("Table at 0x4008003c")
+    assert facts[1].endswith("the table is at 0xf000040080000.")
+    assert len(explain(register_info(register), 0x4008_0001).facts) == 1
