@@ -19,7 +19,7 @@ _REST: Final = "--"
 _MOST_NAMES: Final = 5
 _HAS_COMMANDS: Final = ("kvmtool",)
 _PREFIX: Final = re.compile(r"sudo|env|exec|time|[A-Za-z_]\w*=.*")
-"""What a pasted command line may have in front of the program."""
+"""What a pasted command line may have before the program."""
 _RUN: Final = "run"
 _GUEST: Final = "GUEST"
 _RUNS_A_GUEST: Final = ("run", "trace", "stat", "walk")
