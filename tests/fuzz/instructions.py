@@ -1,4 +1,7 @@
-"""Random words of the groups of A64 (DDI 0487, C4.1), with registers that keep memory accesses inside a window."""
+"""Random words of the groups of A64 (DDI 0487, C4.1), with registers that keep memory accesses inside a window.
+
+LDFF1 and LDNF1 are not among them: which elements they load is up to the implementation (DDI 0487, C8.2, LDNF1B).
+"""
 
 from __future__ import annotations
 
@@ -95,14 +98,33 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
             "xx111x00xx1oooooxxxx10bbbbbttttt",
             "xx101x0xxxxxxxxxxtttttbbbbbttttt",
             "xx101x0xxxxxxxxxxtttttbbbbbttttt",
-            "0x001100xx0xxxxxxxxxxxbbbbbttttt",
-            "0x001101xxxxxxxxxxxxxxbbbbbttttt",
+            "0x001100xx0oooooxxxxxxbbbbbttttt",
+            "0x001101xxxoooooxxxxxxbbbbbttttt",
+            "0x0011010xx00000xxxxxxbbbbbttttt",
+            "0x0011011xx11111xxxxxxbbbbbttttt",
             "0x001100xx011111xxxxxxbbbbbttttt",
             "xx001000xxxtttttxtttttbbbbbttttt",
             "xx111000xx1tttttxxxx00bbbbbttttt",
             "xx011001xx0xxxxxxxxx00bbbbbttttt",
             "1x111000xx1xxxxxxxxxx1bbbbbttttt",
             "11011001xx1xxxxxxxxxxxbbbbbttttt",
+        ),
+        "sve": (
+            "0xx0010xxxxxxxxxxxxxxxnnnnnNNNNN",
+            "0xx0010xxxxxxxxxxxxxxxnnnnnNNNNN",
+            "01100101xx0mmmmm0xxxxxnnnnnNNNNN",
+            "01100101xx0xxxxx1xxxxxnnnnnNNNNN",
+            "01100101xx1mmmmmxxxxxxnnnnnNNNNN",
+            "00000100xx0xxxxxxxxxxxnnnnnNNNNN",
+            "0010010xxx0mmmmmxxxxxxnnnnn0xxxx",
+            "00100101xx1xxxxxxxxxxxnnnnnNNNNN",
+            "1010010xxxx0xxxx1x1xxxbbbbbttttt",
+            "1010010xxxxoooooxx0xxxbbbbbttttt",
+            "1110010xxxxxxxxx111xxxbbbbbttttt",
+            "1110010xxxxooooo01xxxxbbbbbttttt",
+            "1000010110xxxxxx0x0xxxbbbbbttttt",
+            "1110010110xxxxxx0x0xxxbbbbbttttt",
+            "1000010xx1xxxxxx1xxxxxbbbbbttttt",
         ),
         "system": (
             "1101010100110011xxxxxxxxxxxNNNNN",

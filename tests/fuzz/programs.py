@@ -41,8 +41,13 @@ _WFI: Final = 0xD503_207F
 """Ends a program at either Exception level, whatever is in registers."""
 LONGEST: Final = 24
 _BATCH: Final = 4000
-_ROOM: Final = 4 * (LONGEST + 4)
+_PREDICATES: Final = 16
+_SETFFR, _RDFFR = 0x252C_9000, 0x2519_F000
+_LDR_P, _STR_P, _ADRP = 0x8580_0000, 0xE580_0000, 0x9000_0000
+_BEFORE, _AFTER = _PREDICATES + 1, _PREDICATES + 3
+_ROOM: Final = 4 * (LONGEST + 4 + _BEFORE + _AFTER)
 assert not _ROOM % 8
+_SVE: Final = "sve"
 _SCTLR: Final = SCTLR_MMU_ON | 1 << 26 | 1 << 15 | 1 << 14 | 1 << 9
 """With UCI, UCT, DZE and UMA."""
 _KEYS: Final = 1 << 31 | 1 << 30 | 1 << 27 | 1 << 13
@@ -96,14 +101,16 @@ def value(random: Random) -> int:
 class Lab:
     """Both sides of a model."""
 
-    def __init__(self, model: str, seed: int) -> None:
-        self.model, self.seed = model, seed
+    def __init__(self, model: str, seed: int, *, sve: bool = False) -> None:
+        self.model, self.seed, self._sve = model, seed, sve
         content = Random(f"{seed} content").randbytes(_WINDOW_SIZE)
         self.first = FirstOpinion(model, (_WINDOW, content))
         guest = self.first.guest
         self.first.tables.map(_WINDOW, _WINDOW, 2, USER)
         self._roots = self.first.tables.roots
         self._launch = guest.label("launch")
+        if sve:
+            guest["ZCR_EL1"] = 0
         guest.write(_VECTORS, struct.pack("<I", _WFI) * (0x800 // 4))
         self.second = SecondOpinion(model, [(RAM, RAM_SIZE)], self.first.contents, window=(_WINDOW, content))
         self.first.prepare()
@@ -118,7 +125,11 @@ class Lab:
         """Where a program starts from."""
         random = Random(f"{self.seed} {number}")
         place = _CODE + number % (_CODE_SIZE // _ROOM) * _ROOM
-        code = [*words, *[_WFI] * (LONGEST + 4 - len(words))]
+        code = [*words]
+        if self._sve:
+            code = [*_loaded_predicates(), *code]
+            code += _stored_predicates(place + 4 * len(code))
+        code += [_WFI] * (_ROOM // 4 - len(code))
         x = [value(random) for _ in range(31)]
         for base in BASES:
             x[base] = _BASE + random.choice((0, 0, 0, 16, 8, random.randrange(64)))
@@ -131,7 +142,7 @@ class Lab:
             "TTBR1_EL1": self._roots[1],
             "MAIR_EL1": 0xFF,
             "VBAR_EL1": _VECTORS,
-            "CPACR_EL1": 3 << 20,
+            "CPACR_EL1": 3 << 20 | self._sve * 3 << 16,
             "ELR_EL1": place,
             "SPSR_EL1": MASKED | (EL1H if el else EL0T) | random.getrandbits(4) << 28,
             "SP_EL0": _BASE + 0x80,
@@ -152,16 +163,33 @@ class Lab:
             if there is None:
                 self.outcomes[ASSERTION] += 1
                 continue
-            here, place = self.first.execute(case), case.sysregs["ELR_EL1"]
+            here, place = self.first.execute(case), case.sysregs["ELR_EL1"] + 4 * _BEFORE * self._sve
             what = difference(here, there)
             rule = self._excuses.of(words, place, here, there) if what else None
             if rule is not None:
                 self.outcomes[rule] += 1
                 continue
-            complete = there.sysregs["ELR_EL2"] == place + 4 * len(words)
+            complete = there.sysregs["ELR_EL2"] == place + 4 * (len(words) + _AFTER * self._sve)
             outcome = "differ" if what else "executed" if complete else _exception(there.sysregs["ESR_EL1"])
             self.outcomes[outcome] += 1
             yield number, words, what, complete
+
+
+def _predicate(word: int, base: int, number: int) -> int:
+    return word | number >> 3 << 16 | (number & 7) << 10 | base << 5 | number
+
+
+def _loaded_predicates() -> list[int]:
+    """Code that gives P0 to P15 what is in the window, and FFR all ones."""
+    return [_SETFFR, *(_predicate(_LDR_P, BASES[0], number) for number in range(_PREDICATES))]
+
+
+def _stored_predicates(place: int) -> list[int]:
+    """Code for an address that writes P0 to P15 and FFR into the window."""
+    pages = (_WINDOW >> 12) - (place >> 12)
+    address = _ADRP | (pages & 3) << 29 | (pages >> 2) << 5 | OFFSET
+    stores = [_predicate(_STR_P, OFFSET, number) for number in range(_PREDICATES)]
+    return [address, *stores, _RDFFR, _STR_P | _PREDICATES >> 3 << 16 | OFFSET << 5]
 
 
 def _exception(esr: int) -> str:
@@ -194,8 +222,10 @@ class Hunt:
     """Words, and programs of those that took no exception, of one model and seed."""
 
     def __init__(self, model: str, seed: int, groups: Sequence[str]) -> None:
-        self._lab = Lab(model, seed)
-        self._model, self._seed, self._groups = model, seed, groups
+        groups = tuple(each for each in groups if each != _SVE or model == "max")
+        self._lab = Lab(model, seed, sve=_SVE in groups)
+        self._model, self._seed = model, seed
+        self._groups = groups
         self._random = Random(f"{seed} words")
         self._pool: list[int] = []
         self.outcomes = self._lab.outcomes

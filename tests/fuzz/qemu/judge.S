@@ -76,6 +76,7 @@ _start:
         tbz     x0, #32, 1f
         mov     x0, #0xf
         msr     s3_4_c1_c2_0, x0                // zcr_el2
+        msr     s3_0_c1_c2_0, xzr               // zcr_el1: vectors of 128 bits
 1:      isb
 
         // Copies of bytes: (from, to, size).

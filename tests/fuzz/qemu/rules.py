@@ -21,6 +21,7 @@ FEATURES: Final = "feature"
 ORDERED: Final = "alignment of acquire and release"
 IDENTIFICATION: Final = "identification"
 HALVES: Final = "halves of a register"
+SVE2: Final = "SVE2"
 ASSERTION: Final = "QEMU ends"
 
 RULES: Final[Mapping[str, str]] = MappingProxyType(
@@ -29,6 +30,8 @@ RULES: Final[Mapping[str, str]] = MappingProxyType(
         "of such a feature are undefined here, and with FEAT_IDST reads of ID registers are trapped with EC 0x18",
         ORDERED: "LDAR, STLR, LDAPR and their siblings fault on an address that is not aligned (B2.5.2); on memory, "
         "armvcpu's engine does not check that, which manual/limits.md lists under Alignment",
+        SVE2: "QEMU's max has SVE2 and other extensions of SVE (D24.2, ID_AA64ZFR0_EL1), the modelled one has none of them: "
+        "their words are undefined",
         HALVES: "an access of 16 bytes is two of 8 (B2.2.1), in any order: FAR_EL1 has the address of the one that "
         "faults first, which may be either half",
         IDENTIFICATION: "the ID registers are those of another implementation: AArch32, EL2 and EL3, RAS and MTE are "
@@ -39,6 +42,7 @@ RULES: Final[Mapping[str, str]] = MappingProxyType(
 )
 
 _DATA_ABORT_CLASSES: Final = (0x24, 0x25)
+_GROUP, _SVE = 25, 0b0010
 _HALF: Final = 8
 _ALIGNMENT: Final = 0x21
 _TRAPPED_MOVE: Final = 0x18
@@ -63,6 +67,8 @@ class Excuses:
         feature = instruction_feature(word)
         if ours == undefined_esr() and feature is not None and feature not in self._features:
             return FEATURES
+        if ours == undefined_esr() and not theirs and word >> _GROUP & 15 == _SVE and "FEAT_SVE2" not in self._features:
+            return SVE2
         move = decode_system_move(word)
         if move is not None and move.is_read and (move.reg.op0, move.reg.op1, move.reg.crn) == (3, 0, 0):
             return FEATURES if ours == undefined_esr() and theirs >> _EC == _TRAPPED_MOVE else IDENTIFICATION
