@@ -8,6 +8,7 @@ from arm_vcpu_cli.engine.events import take_events
 from arm_vcpu_cli.engine.fp_traps import take_fp_traps
 from arm_vcpu_cli.engine.hidden_registers import hide_registers
 from arm_vcpu_cli.engine.missing_exceptions import take_missing_exceptions
+from arm_vcpu_cli.engine.ordered_alignment import check_ordered
 from arm_vcpu_cli.engine.os_lock import heed_os_lock
 from arm_vcpu_cli.engine.pointer_signing import sign_as_specified
 from arm_vcpu_cli.engine.signed_atomics import compare_signed
@@ -22,6 +23,7 @@ def correct_engine() -> None:
     if take_missing_exceptions():
         take_events()
     sign_as_specified()
+    check_ordered()
     compare_signed()
     multiply_only_elements()
     hide_registers()

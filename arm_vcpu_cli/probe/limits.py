@@ -80,8 +80,9 @@ LIMITS: Final = (
     Limit(
         ENGINE,
         "Alignment",
-        "On memory, only exclusives and LSE atomics fault, regardless of SCTLR_EL1.A and SCTLR_EL1.SA. On a "
-        "trapped device, every access that must be aligned faults if it is not.",
+        "On memory, only exclusives, LSE atomics and, on x86-64 Linux, loads and stores with acquire or release fault, "
+        "regardless of SCTLR_EL1.A and SCTLR_EL1.SA. On a trapped device, every access that must be aligned faults if "
+        "it is not.",
         notice="a report mentions SCTLR_EL1.A if it is set, and a stack pointer that is not aligned",
     ),
     Limit(

@@ -12,9 +12,7 @@ from tests.fuzz.loads import hunt
 COUNT = 4_000
 
 
-@pytest.mark.parametrize(
-    ("model", "rules"), [("cortex-a72", {"exclusive"}), ("max", {"exclusive", "atomic", "alignment"})]
-)
+@pytest.mark.parametrize(("model", "rules"), [("cortex-a72", {"exclusive"}), ("max", {"exclusive", "atomic"})])
 def test_loads_and_stores_do_on_a_device_what_they_do_on_memory(model: str, rules: set[str]) -> None:
     findings, outcomes = hunt(model, seed=1, count=COUNT)
     assert [str(each) for each in findings] == []

@@ -6,12 +6,15 @@ from collections.abc import Iterator
 
 import pytest
 
+from arm_vcpu_cli.arch.fault import FSC_ALIGNMENT
 from arm_vcpu_cli.arch.registers.sysreg import lookup
+from arm_vcpu_cli.arch.syndrome.iss import DataAbortIss
 from arm_vcpu_cli.engine.complex_multiplication import multiply_only_elements
+from arm_vcpu_cli.engine.ordered_alignment import check_ordered
 from arm_vcpu_cli.engine.signed_atomics import compare_signed
 from tests.support.tools import missing
 
-from .harness import DATA, RAM, Guest
+from .harness import CURRENT_SPX, DATA, RAM, Guest
 
 PLACE = RAM + 0x18_0000
 HVC = 0xD400_2002
@@ -22,7 +25,7 @@ INFINITY, ONE, SIGNALLING = 0x7C00, 0x3C00, 0x7D00
 
 @pytest.fixture(scope="module")
 def guest() -> Iterator[Guest]:
-    if not (compare_signed() and multiply_only_elements()):
+    if not (compare_signed() and multiply_only_elements() and check_ordered()):
         missing("the engine that the corrections are for")
     with Guest("accesses", model="max") as guest:
         yield guest
@@ -76,3 +79,45 @@ def test_complex_multiplication_sets_flags_for_its_elements_alone(guest: Guest, 
     assert guest.finished(place)
     assert guest.v(0) >> 64 == 0
     assert guest.core.read_sysreg(lookup("FPSR")) & 0x9F == fpsr
+
+
+ORDERED = {
+    "ldar": (0x08DF_FC20, False),
+    "stlr": (0x089F_FC20, True),
+    "ldapr": (0x38BF_C020, False),
+    "ldapur": (0x1940_0020, False),
+    "stlur": (0x1900_0020, True),
+}
+"""For bytes, from or to X0, at X1."""
+LDR_X2 = 0xF940_0022
+
+
+@pytest.mark.parametrize("name", ORDERED)
+@pytest.mark.parametrize("size", range(4))
+def test_ordered_accesses_are_aligned_on_memory(guest: Guest, name: str, size: int) -> None:
+    """And the plain load behind them need not be."""
+    word, is_store = ORDERED[name]
+    place = PLACE + 0x2000 + (list(ORDERED).index(name) * 4 + size) * 12
+    guest.write_code(place, word | size << 30, LDR_X2, HVC)
+    for by in range(8):
+        guest.write_u64(DATA, 0x1111_1111_1111_1111, 0x1111_1111_1111_1111)
+        guest.start(place, x={0: 0x2222_2222_2222_2222, 1: DATA + by})
+        memory = guest.read(DATA, 16)
+        if by % (1 << size):
+            assert (guest.slot, guest["FAR_EL1"], guest["ELR_EL1"]) == (CURRENT_SPX, DATA + by, place)
+            assert guest.iss == int(DataAbortIss.of(DFSC=FSC_ALIGNMENT, WnR=int(is_store)))
+            assert (guest.x(0), memory) == (0x2222_2222_2222_2222, b"\x11" * 16)
+            continue
+        assert (guest.slot, guest.pc) == (None, place + 12)
+        assert memory.count(b"\x22") == (1 << size if is_store else 0)
+        assert guest.x(2) == int.from_bytes(memory[by : by + 8], "little")
+
+
+def test_a_word_that_is_no_instruction_leaves_no_check_behind(guest: Guest) -> None:
+    """STLUR of SIMD registers is undefined here."""
+    place = PLACE + 0x3000
+    guest.write_code(place, 0x1D00_0820, HVC)
+    guest.start(place, x={1: DATA})
+    guest.write_code(place + 8, LDR_X2, HVC)
+    guest.start(place + 8, x={1: DATA + 1})
+    assert guest.finished(place + 8)

@@ -9,18 +9,17 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
+from arm_vcpu_cli.arch.fault import FSC_ALIGNMENT
 from arm_vcpu_cli.arch.identification.features import announced_features
 from arm_vcpu_cli.arch.instructions.insn_features import instruction_feature
-from arm_vcpu_cli.arch.instructions.loadstore import decode_load_store
-from arm_vcpu_cli.arch.instructions.transfers import LoadStore
 from arm_vcpu_cli.arch.registers.sysreg import SysReg, decode_system_move
 from arm_vcpu_cli.arch.syndrome.esr import undefined_esr
 from tests.fuzz.qemu.cases import Result
 
 FEATURES: Final = "feature"
-ORDERED: Final = "alignment of acquire and release"
 IDENTIFICATION: Final = "identification"
 HALVES: Final = "halves of a register"
+LDAPR: Final = "alignment of LDAPR"
 SVE2: Final = "SVE2"
 ASSERTION: Final = "QEMU ends"
 
@@ -28,10 +27,10 @@ RULES: Final[Mapping[str, str]] = MappingProxyType(
     {
         FEATURES: "QEMU's max has features that the modelled CPU does not announce (D24.2, ID_AA64*_EL1): instructions "
         "of such a feature are undefined here, and with FEAT_IDST reads of ID registers are trapped with EC 0x18",
-        ORDERED: "LDAR, STLR, LDAPR and their siblings fault on an address that is not aligned (B2.5.2); on memory, "
-        "armvcpu's engine does not check that, which manual/limits.md lists under Alignment",
-        SVE2: "QEMU's max has SVE2 and other extensions of SVE (D24.2, ID_AA64ZFR0_EL1), the modelled one has none of them: "
-        "their words are undefined",
+        LDAPR: "LDAPR of an address that is not aligned is an alignment fault like LDAR (B2.5.2) as long as there is "
+        "no FEAT_LSE2; QEMU 7.2 checks LDAPUR, but not LDAPR",
+        SVE2: "QEMU's max has SVE2 and other extensions of SVE (D24.2, ID_AA64ZFR0_EL1), the modelled one has none of "
+        "them: their words are undefined",
         HALVES: "an access of 16 bytes is two of 8 (B2.2.1), in any order: FAR_EL1 has the address of the one that "
         "faults first, which may be either half",
         IDENTIFICATION: "the ID registers are those of another implementation: AArch32, EL2 and EL3, RAS and MTE are "
@@ -43,8 +42,8 @@ RULES: Final[Mapping[str, str]] = MappingProxyType(
 
 _DATA_ABORT_CLASSES: Final = (0x24, 0x25)
 _GROUP, _SVE = 25, 0b0010
+_LDAPR: Final = 0x3FFF_FC00, 0x38BF_C000
 _HALF: Final = 8
-_ALIGNMENT: Final = 0x21
 _TRAPPED_MOVE: Final = 0x18
 _EC: Final = 26
 
@@ -72,10 +71,8 @@ class Excuses:
         move = decode_system_move(word)
         if move is not None and move.is_read and (move.reg.op0, move.reg.op1, move.reg.crn) == (3, 0, 0):
             return FEATURES if ours == undefined_esr() and theirs >> _EC == _TRAPPED_MOVE else IDENTIFICATION
-        if theirs >> _EC in _DATA_ABORT_CLASSES and theirs & 0x3F == _ALIGNMENT:
-            decoded = decode_load_store(word)
-            return ORDERED if isinstance(decoded, LoadStore) and decoded.ordered else None
-        return None
+        is_ldapr = word & _LDAPR[0] == _LDAPR[1]
+        return LDAPR if is_ldapr and ours >> _EC in _DATA_ABORT_CLASSES and ours & 0x3F == FSC_ALIGNMENT else None
 
     def of_faults(self, ours: tuple[int, int, int] | None, theirs: tuple[int, int, int] | None) -> str | None:
         """The rule by which two exceptions may differ: ESR_EL1, FAR_EL1 and the place of each."""
