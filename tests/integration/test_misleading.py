@@ -59,6 +59,12 @@ CASES = {
     ),
     "fails_in_interrupt": Case(NO_MEMORY, ("Its handler has stopped",), (MASKED,)),
     "fails_before_interrupt": Case(NO_MEMORY, ("Its handler has stopped",), (MASKED,)),
+    "lost_sgi": Case(
+        "SGI 5, sent at 0x",
+        ("<lost_sgi+0x", "went to no CPU: it names the affinity 0x3, and the CPUs are 0x0, 0x1.", "bit of TargetList"),
+        ("no timer armed",),
+        cpus=2,
+    ),
     "no_such_cpu": Case(
         "CPU_ON at 0x",
         ("has returned INVALID_PARAMETERS (-2): there is no CPU 0x100; the CPUs are 0x0, 0x1.",),
@@ -105,6 +111,14 @@ CASES = {
     ),
     "jumps_to_text": Case(
         "The guest has jumped to 0x4141414141414141", ('Its bytes are text: "AAAAAAAA".',), status=122
+    ),
+    "udf_0": Case("UDF #0x0 (0x00000000) is undefined on every CPU", (), ("only zeros",), status=122),
+    "jumps_behind": Case(
+        "There is no code here, only zeros (UDF #0). The instruction before them does not go on to them: the guest has "
+        "jumped there.",
+        (),
+        ("runs on into them",),
+        status=122,
     ),
     "udf": Case("UDF #0x7 (0x00000007) is undefined on every CPU", (), ("-march",), status=122),
 }

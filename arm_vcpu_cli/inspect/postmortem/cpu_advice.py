@@ -35,6 +35,20 @@ def never_started(evidence: Evidence) -> Advice | None:
     )
 
 
+def sgi_to_nobody(evidence: Evidence) -> Advice | None:
+    """A guest that waits after an SGI that went to no CPU."""
+    if evidence.ending is not Ending.NO_PROGRESS or not evidence.lost_sgis or evidence.handles_failure or evidence.held:
+        return None
+    lost = evidence.lost_sgis[-1]
+    named = f"the affinity {_listed(lost.affinities)}" if lost.affinities else "no affinity"
+    return Advice(
+        f"SGI {lost.intid}, sent at {lost.place}, went to no CPU: it names {named}, and the CPUs are "
+        f"{_listed(evidence.affinities)}.",
+        "each bit of TargetList stands for one Aff0, bit 0 for a CPU whose MPIDR_EL1 ends in 0; Aff1 to Aff3 have "
+        "fields of their own",
+    )
+
+
 def _listed(affinities: Sequence[int]) -> str:
     shown = [f"{each:#x}" for each in affinities[:_MOST_LISTED]]
     rest = len(affinities) - len(shown)

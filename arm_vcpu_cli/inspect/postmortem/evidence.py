@@ -17,6 +17,7 @@ from arm_vcpu_cli.errors import EngineError
 from arm_vcpu_cli.inspect.postmortem.changed_code import Changed, changed_at
 from arm_vcpu_cli.inspect.postmortem.fault_facts import BEFORE, Fault, fault_of, stage2_fault
 from arm_vcpu_cli.inspect.postmortem.kernel_log_lines import log_lines
+from arm_vcpu_cli.inspect.postmortem.lost_sgis import LostSgi, lost_sgis
 from arm_vcpu_cli.inspect.postmortem.memory_poll import what_is_read
 from arm_vcpu_cli.inspect.postmortem.memory_words import word_at, words_before
 from arm_vcpu_cli.inspect.postmortem.started_cpus import RefusedStart, refused_starts, start_of
@@ -78,6 +79,8 @@ class Evidence:
     """The address at which CPU_ON started this CPU, if known."""
     refused: tuple[RefusedStart, ...] = ()
     """The calls to CPU_ON that failed."""
+    lost_sgis: tuple[LostSgi, ...] = ()
+    """The SGIs that went to no CPU."""
     held: tuple[Awaited, ...] = ()
     """The interrupts that are held back, as far as they explain the end."""
 
@@ -147,6 +150,7 @@ def gather(
         affinities=tuple(cpu.affinity for cpu in machine.cpus),
         started_at=start_of(machine),
         refused=refused_starts(machine),
+        lost_sgis=lost_sgis(machine),
         log=_log(machine, result),
         held=tuple(held),
     )

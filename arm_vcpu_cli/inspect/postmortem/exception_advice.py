@@ -20,6 +20,13 @@ _HLT: Final = 0xD4400000
 _SEMIHOSTING: Final = 0xD45E0000
 _DEVICE_TREE: Final = 0xEDFE0DD0
 """The magic number 0xd00dfeed of a device tree, big-endian."""
+_NEVER_RETURNING: Final = (
+    (0xFC000000, 0x14000000),
+    (0xFFFFFC1F, 0xD61F0000),
+    (0xFFFFFC1F, 0xD65F0000),
+    (0xFFFFFFFF, 0xD69F03E0),
+)
+"""Masks and values: B, BR, RET, ERET."""
 _UDF: Final = 0xFFFF
 """The highest encoding of UDF; all lower ones are UDF, too."""
 _OF_EL0: Final = 3
@@ -66,7 +73,7 @@ def _undefined(evidence: Evidence) -> Advice | None:
     if fault is None:
         return None
     word = fault.instruction
-    if word == 0 and fault.pc != evidence.entry:
+    if word == 0 and fault.pc != evidence.entry and not fault.after:
         return _zeros(fault)
     if word is not None and word & _HLT_MASK == _HLT:
         if word == _SEMIHOSTING and not evidence.description.semihosting:
@@ -83,12 +90,18 @@ def _undefined(evidence: Evidence) -> Advice | None:
 
 def _zeros(fault: Fault) -> Advice:
     meaning = "There is no code here, only zeros (UDF #0)."
-    if fault.before[:1] and fault.before[0]:
+    before = fault.before[0] if fault.before else 0
+    by = f" The guest got there through {fault.caller}." if fault.caller else ""
+    if any(before & mask == value for mask, value in _NEVER_RETURNING):
+        return Advice(
+            f"{meaning} The instruction before them does not go on to them: the guest has jumped there.{by}",
+            "the backtrace shows the callers, if x29 still holds a frame pointer",
+        )
+    if before:
         return Advice(
             f"{meaning} The instruction before them is the last one of some code, which runs on into them.",
             "look for a missing return, or for a call that should not return",
         )
-    by = f" The guest got there through {fault.caller}." if fault.caller else ""
     return Advice(
         f"{meaning} There are zeros before it, too: the guest has jumped to memory where nothing was loaded, or that "
         f"was cleared.{by}",

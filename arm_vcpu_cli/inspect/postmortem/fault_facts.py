@@ -21,6 +21,7 @@ from arm_vcpu_cli.arch.syndrome.esr import (
     exception_class,
 )
 from arm_vcpu_cli.arch.translation.memtype import Access
+from arm_vcpu_cli.arm_vcpu.context_frame import INSTRUCTION_SIZE
 from arm_vcpu_cli.arm_vcpu.exception_chain import El1Exception
 from arm_vcpu_cli.arm_vcpu.id_registers import guest_id_registers
 from arm_vcpu_cli.arm_vcpu.inject import sets_far
@@ -49,10 +50,10 @@ class Fault:
     """The exception at EL1 that started the failure, or the access at which stage 2 stopped the run; decoded.
 
     ``far`` is the faulting address (None where the exception has none), ``access`` the kind of access and ``el`` its
-    Exception level. ``instruction`` is the word at ``pc``, ``before`` those before it, the nearest first; None and
-    shorter where they cannot be read. ``at_el2``: stage 2 stopped the run there, and ``esr`` is ESR_EL2. ``feature`` is
-    the feature that an undefined instruction needs, and ``models`` are the CPU models that have it; None if this CPU
-    has it, or if it is unknown.
+    Exception level. ``instruction`` is the word at ``pc``, ``before`` those before it, the nearest first, and ``after``
+    the one behind it; None and shorter where they cannot be read. ``at_el2``: stage 2 stopped the run there, ``esr``
+    is ESR_EL2. ``feature`` is the feature that an undefined instruction needs, and ``models`` are the CPU models that
+    have it; None if this CPU has it, or if it is unknown.
 
     ``registers`` are x0 to x30, None if a handler has used them since. ``caller`` is how the guest reached ``pc``, as
     far as they show it; ``changed`` is the code there that differs from the file; ``stack`` is the end of the stack, if
@@ -68,6 +69,7 @@ class Fault:
     status: int = -1
     instruction: int | None = None
     before: tuple[int, ...] = ()
+    after: int | None = None
     translated: Translated | None = None
     at_el2: bool = False
     feature: str = ""
@@ -120,6 +122,7 @@ def fault_of(machine: Machine, exception: El1Exception, *, unhandled: bool = Fal
         status=status,
         instruction=word,
         before=words_before(machine, exception.pc, BEFORE),
+        after=word_at(machine, exception.pc + INSTRUCTION_SIZE),
         translated=None if far is None or access is None else translate(machine, far, el=el, access=access),
         feature=feature or "",
         models=None if feature is None else _models_with(machine, feature),

@@ -12,7 +12,7 @@ from typing import Final
 from arm_vcpu_cli.inspect.postmortem.abort_advice import ABORTS
 from arm_vcpu_cli.inspect.postmortem.advice import Advice
 from arm_vcpu_cli.inspect.postmortem.alignment_advice import unchecked_alignment
-from arm_vcpu_cli.inspect.postmortem.cpu_advice import never_started, wait_for_each_other
+from arm_vcpu_cli.inspect.postmortem.cpu_advice import never_started, sgi_to_nobody, wait_for_each_other
 from arm_vcpu_cli.inspect.postmortem.evidence import Evidence
 from arm_vcpu_cli.inspect.postmortem.exception_advice import EXCEPTIONS
 from arm_vcpu_cli.inspect.postmortem.handler_advice import goes_back, meets_itself, missing_vector
@@ -30,7 +30,7 @@ from arm_vcpu_cli.inspect.postmortem.stop_advice import (
 Pattern = Callable[[Evidence], Advice | None]
 
 GROUPS: Final[tuple[tuple[Pattern, ...], ...]] = (
-    (*CAUSES, never_started, wait_for_each_other, waits, *EXCEPTIONS, *ABORTS, not_its_fault),
+    (*CAUSES, never_started, sgi_to_nobody, wait_for_each_other, waits, *EXCEPTIONS, *ABORTS, not_its_fault),
     STOPS,
     (meets_itself,),
     (missing_vector, goes_back),

@@ -118,6 +118,16 @@ case fails_before_interrupt
         access_nothing
         done    fails_before_interrupt
 
+case lost_sgi
+        timer
+        msr     cntv_ctl_el0, xzr
+        msr     cntv_cval_el0, xzr
+        movz    x0, #0x0500, lsl #16            // SGI 5 to Aff0 3
+        orr     x0, x0, #1 << 3
+        msr     s3_0_c12_c11_5, x0              // ICC_SGI1R_EL1
+        wfi
+        done    lost_sgi
+
 case no_such_cpu
         await_other looping, 0x100
         done    no_such_cpu
@@ -176,10 +186,26 @@ case jumps_to_text
         br      x0
         done    jumps_to_text
 
+case udf_0
+        nop
+        udf     #0
+        nop
+        done    udf_0
+
+case jumps_behind
+        adr     x0, behind
+        br      x0
+        done    jumps_behind
+
 case udf
         nop
         udf     #7
         done    udf
+
+case returns
+        ret
+        done    returns
+behind: .skip   64
 
 // With TCR_EL1 in x0; RAM is mapped by a block of 1 GiB.
 mmu_on:

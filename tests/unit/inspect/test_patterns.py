@@ -20,6 +20,7 @@ from arm_vcpu_cli.devices.gic.gates.gate import Closed, Frame, Gate, RegisterAt
 from arm_vcpu_cli.inspect.postmortem.changed_code import Changed
 from arm_vcpu_cli.inspect.postmortem.evidence import Evidence
 from arm_vcpu_cli.inspect.postmortem.fault_facts import Fault
+from arm_vcpu_cli.inspect.postmortem.lost_sgis import LostSgi
 from arm_vcpu_cli.inspect.postmortem.patterns import GROUPS, advise
 from arm_vcpu_cli.inspect.postmortem.stack_end import StackEnd
 from arm_vcpu_cli.inspect.postmortem.started_cpus import RefusedStart
@@ -98,6 +99,10 @@ IS_OFF = Standing(1, Doing.OFF, PC, masked=True)
 FAR = 0x5000_0000
 EC = ExceptionClass
 CASES: dict[str, tuple[Evidence, str]] = {
+    "an SGI to nobody": (
+        evidence(ending=Ending.NO_PROGRESS, lost_sgis=(LostSgi("0x40080010 <main>", 5, ()),)),
+        "SGI 5, sent at 0x40080010 <main>, went to no CPU: it names no affinity, and the CPUs are 0x0.",
+    ),
     "a CPU that does not exist": (
         evidence(
             ending=Ending.NO_PROGRESS,
