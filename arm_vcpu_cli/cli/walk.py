@@ -254,7 +254,7 @@ def _lines(machine: Parts, result: RunResult, walks: _Walks, sections: list[MapS
 
 
 def _title(text: str, walk: Translated) -> str:
-    """The requested address, followed by its value unless it is a number with 0x."""
+    """The requested address as written, followed by its value unless it is a number with 0x."""
     name = text if text[:2].lower() == "0x" else f"{text} ({walk.address:#x})"
     access = "" if walk.access is None else f", {walk.access.value}"
     return f"{name}{access}" + ("" if walk.stage1 is None else f" by EL{walk.el}")

@@ -1,12 +1,12 @@
-"""Alignment of LDAR, STLR, LDAPR and the other loads and stores with acquire or release, which the engine ignores.
+"""Checks the alignment of LDAR, STLR, LDAPR and other loads and stores with acquire or release, which the engine omits.
 
-Their address has to be a multiple of the size, regardless of SCTLR_EL1.A: there is no FEAT_LSE2 (DDI 0487, B2.5.2). The
-engine checks that for exclusives and atomics, where it translates with a size that says so. Three of its functions are
-redirected (``interposition``):
+Their address must be a multiple of the size, regardless of SCTLR_EL1.A: there is no FEAT_LSE2 (DDI 0487, B2.5.2). The
+engine checks only exclusives and atomics, for which it translates with a size that requests the check. Three of its
+functions are redirected (``interposition``):
 
 ``cpu_ldl_code``
-    reads the words that are translated. The stub notes in a word of the engine's state that is of no use in AArch64
-    whether the instruction is one of those.
+    reads the words to translate. The stub records in a word of the engine's state that has no use in AArch64 whether
+    the instruction is one of those.
 
 ``tcg_gen_qemu_ld_i64``, ``st``
     translate a load or store. After such a word, the stub adds the check to the size.
@@ -49,8 +49,8 @@ _READ_CODE_STUB: Final = bytes.fromhex(
     "89140f"  # mov [rdi + rcx], edx
     "c3"  # ret
 )
-"""(state, address) -> the word there; x86-64, System V. Behind it lie the original function, and the offset in the
-state of the note, 32 bits."""
+"""(state, address) -> the word there; x86-64, System V. It is followed by the original function and the offset of the
+32-bit note in the state."""
 _ACCESS_STUB: Final = bytes.fromhex(
     "488b0539000000"  # mov rax, [rip + engine]
     "488b0407"  # mov rax, [rdi + rax]
@@ -63,9 +63,9 @@ _ACCESS_STUB: Final = bytes.fromhex(
     "4183c870"  # or r8d, 0x70
     "ff2502000000"  # pass: jmp [rip + original]
 )
-"""(translator, register, address, MMU index, size with byte order, sign and in bits 4 to 6 the alignment). Behind it
-lie the original function, the offset in the translator of the address of the engine's structure, the offset there of a
-pointer, and the distance of the note from its target."""
+"""(translator, register, address, MMU index, size with byte order, sign, and the alignment in bits 4 to 6). It is
+followed by the original function, the offset in the translator of the address of the engine's structure, the offset
+there of a pointer, and the distance of the note from its target."""
 _CHECK: Final = "check_exit_request_aarch64"
 _LOADS_STRUCTURE: Final = bytes.fromhex("488bb7")  # mov rsi, [rdi + ...]
 _NOTE_BEFORE_EVENT: Final = 4
@@ -74,7 +74,8 @@ _NOTE_BEFORE_EVENT: Final = 4
 
 @cache
 def check_ordered() -> bool:
-    """Have the engines of this process check it, from now on; whether that is possible. Only for known builds."""
+    """Add the check to the engines of this process from now on; return whether that is possible. Supports known builds
+    only."""
     build, check = known_build(), library_function(_CHECK)
     if build is None or check is None:
         return False

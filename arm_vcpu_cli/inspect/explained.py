@@ -100,7 +100,7 @@ def separate_words(arguments: Iterable[str]) -> list[str]:
 
 
 def _same_value(pair: str, word: str) -> bool:
-    """Whether ``word`` is the value of ``REG=VALUE`` again, in decimal: gdb prints both."""
+    """Whether ``word`` repeats the value of ``REG=VALUE`` in decimal: gdb prints both."""
     _, has_value, value = pair.partition("=")
     try:
         return bool(has_value) and word.isdecimal() and int(word) == int(value, 16) and value[:2].lower() == "0x"

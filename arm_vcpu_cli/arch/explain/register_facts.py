@@ -226,8 +226,8 @@ def _vttbr(value: Register) -> list[str]:
 
 
 def _with_52_bits(base: int) -> list[str]:
-    """Return where the table is if the translation control register selects 52-bit output addresses; nothing if it is
-    in the same place."""
+    """Describe where the table is if the translation control register selects 52-bit output addresses; return nothing
+    if that makes no difference."""
     upper = base >> 2 & 0xF
     if not upper:
         return []

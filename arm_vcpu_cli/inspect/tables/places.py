@@ -15,10 +15,10 @@ from arm_vcpu_cli.vm.machine import Machine
 
 _NUMBER: Final = re.compile(r"0[xX][0-9a-fA-F_]{1,20}|[0-9]{1,20}", re.ASCII)
 _KERNEL_NUMBER: Final = re.compile(r"[0-9a-fA-F]{8}|[0-9a-fA-F]{16}|0[0-9a-fA-F]{1,15}", re.ASCII)
-"""Hexadecimal without a prefix, as kernels print addresses."""
+"""Hexadecimal without a prefix, as kernels print it."""
 _BRACKETED: Final = re.compile(r"\[?<(.+)>\]?")
 _FUNCTION_SIZE: Final = re.compile(r"(.+\+0x[0-9a-fA-F]+)/0x[0-9a-fA-F]+", re.ASCII)
-"""The place in a function and the function's size, as in a kernel's backtrace."""
+"""The offset in a function and the function's size, as in a kernel's backtrace."""
 _GENERAL: Final = re.compile(r"x([0-9]|[12][0-9]|30)", re.ASCII)
 _WITH_OFFSET: Final = re.compile(r"(.+?)([+-])(0[xX][0-9a-fA-F]{1,16}|[0-9]{1,20})", re.ASCII)
 _INSTRUCTION_SIZE: Final = 4
@@ -87,8 +87,8 @@ def _close(name: str, symbols: SymbolTable) -> str:
 
 
 def _split(text: str, symbols: SymbolTable) -> tuple[str, int]:
-    """The name and the offset after it; a symbol's own name may contain + or -. Brackets and the size of a function,
-    which kernels and debuggers print, are left out."""
+    """Split a place into a name and an offset; a symbol's own name may contain + or -. Drops the brackets and function
+    sizes that kernels and debuggers print."""
     if symbols.lookup(text) is None:
         bracketed = _BRACKETED.fullmatch(text)
         text = text if bracketed is None else bracketed[1]
