@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
+from operator import itemgetter
 from typing import Final
 
 from arm_vcpu_cli.arch.instructions.extend import VALUE_MASKS
@@ -44,6 +45,7 @@ _MOST_KNOWN: Final = 1 << 14
 """The number of accesses cached: a guest may make any number of different ones."""
 
 Path = Callable[[int], None]
+_Key = tuple[int, int, tuple[int, int, int]]
 """The function that a core calls for each exception, with its kind."""
 PathOf = Callable[["Handler | None"], Path]
 """Builds a path for a state that has been saved, with a handler of data aborts in place of its own."""
@@ -213,9 +215,10 @@ class ObservedExits:
         x0 = layout.x0 // 8
         fp, lr = x0 + FRAME_POINTER, x0 + LINK_REGISTER
         host_now, now, timing = time.perf_counter_ns, observer.now, observer.timing
-        known: dict[tuple[int, ...], tuple[RepeatedAccess, AxVCpuExitReason, int, int] | None] = {}
+        places = itemgetter(pc, far, hpfar)
+        known: dict[_Key, tuple[RepeatedAccess, AxVCpuExitReason, int, int] | None] = {}
 
-        def learn(kind: int, key: tuple[int, ...]) -> None:
+        def learn(kind: int, key: _Key) -> None:
             plain.clear()
             records.clear()
             each(kind)
@@ -234,7 +237,7 @@ class ObservedExits:
                 each(kind)
                 return
             # These identify the access, because the instruction at an address rarely changes.
-            key = (esr, u64[pc], u64[far], u64[hpfar], u32[pstate] // _EL_UNIT & _EL_MASK)
+            key = (esr, u32[pstate] // _EL_UNIT & _EL_MASK, places(u64))
             earlier = known.get(key)
             if earlier is None:
                 if key in known:
@@ -266,7 +269,7 @@ class ObservedExits:
             elif isinstance(reason, MmioWrite):
                 reason = mmio_write(reason.addr, reason.width, value)
             record = ExitRecord(
-                happened, reason, u32[syndrome], key[1], key[4], None, "", key[2], link, frame_pointer, None, vcpu
+                happened, reason, u32[syndrome], key[2][0], key[1], None, "", key[2][1], link, frame_pointer, None, vcpu
             )
             end(record, began)
 

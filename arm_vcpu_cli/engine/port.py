@@ -287,6 +287,9 @@ class CpuCore(Protocol):
     def elapsed(self) -> int:
         """Return the instructions counted plus all time spent, in nanoseconds: an instruction takes one."""
 
+    def elapsed_plus(self, ahead: list[int]) -> Callable[[], int]:
+        """Return a function that returns :meth:`elapsed` plus the one number in ``ahead``, in one call."""
+
     def spend(self, nanoseconds: int) -> None:
         """Let time pass without instructions, and deduct it from the budget if there is one."""
 

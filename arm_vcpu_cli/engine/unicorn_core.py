@@ -86,6 +86,7 @@ class UnicornCore:
         self.set_counter_offset: Callable[[int], None] = self._counters.set_offset
         self._budget = budget = InstructionBudget(words, self._counters.words)
         self.elapsed: Callable[[], int] = budget.elapsed
+        self.elapsed_plus: Callable[[list[int]], Callable[[], int]] = budget.elapsed_plus
         self.instruction_count: Callable[[], int] = budget.instruction_count
         self.set_budget: Callable[[int], None] = budget.set
         self.budget_left: Callable[[], int] = budget.left

@@ -24,7 +24,7 @@ def attach_tracer(machine: Machine, sink: TraceSink, options: TraceOptions) -> T
     gic = machine.gic
     symbols, several = machine.image.symbols, len(machine.cpus) > 1
     times = VcpuTimes(machine)
-    clock = times.now if several else machine.timeline.now
+    clock = times.now if several else machine.timeline.reader()
     tracer = Tracer(
         sink,
         EventDescriber.for_machine(machine),
@@ -35,6 +35,7 @@ def attach_tracer(machine: Machine, sink: TraceSink, options: TraceOptions) -> T
         current=lambda: machine.current.index,
         clock_of=times.of if several else None,
         vcpus=len(machine.cpus),
+        time_stands=not machine.timeline.follows_host and machine.faults is None,
     )
     machine.observe(tracer)
     machine.observers += (tracer, times)

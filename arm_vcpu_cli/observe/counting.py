@@ -200,7 +200,7 @@ def attach_counter(machine: Machine, *, callers: bool = False, exceptions: bool 
     counter = ExitCounter(
         machine.image.symbols,
         seen_bus(machine),
-        times.now if several else machine.timeline.now,
+        times.now if several else machine.timeline.reader(),
         interrupts=interrupt_names(machine.description),
         caller=caller_finder(machine).return_address if callers else None,
         exceptions=exceptions,

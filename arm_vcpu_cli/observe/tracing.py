@@ -19,6 +19,7 @@ from arm_vcpu_cli.axvcpu.vcpu import VCpuState
 from arm_vcpu_cli.observe.describing import EventDescriber, InterruptStep
 from arm_vcpu_cli.observe.latency import InterruptLatency
 from arm_vcpu_cli.observe.once import Once
+from arm_vcpu_cli.observe.output_lines import complete_lines
 from arm_vcpu_cli.observe.text_window import TextWindow
 from arm_vcpu_cli.observe.tracing_options import TraceOptions
 from arm_vcpu_cli.trace.event import (
@@ -43,8 +44,6 @@ if TYPE_CHECKING:
     from arm_vcpu_cli.vm.faults.armed_fault import Injection
 
 _WITH_IPA: Final = (MmioRead, MmioWrite, NestedPageFault)
-_NEWLINE: Final = b"\n"
-_LONGEST_LINE: Final = 4096
 _INSTRUCTION: Final = 4
 
 
@@ -57,8 +56,8 @@ class Tracer:
     a machine.
 
     ``clock`` returns the time in nanoseconds of the current vCPU, ``clock_of`` that of each of ``vcpus`` if there are
-    several; ``caller`` finds a return address from PC, x30 and x29; ``signalled`` returns the interrupt that a vCPU
-    would acknowledge, ``current`` the vCPU that has the turn.
+    several. ``time_stands``: no time passes while an exit is handled. ``caller`` finds a return address from PC, x30
+    and x29; ``signalled`` returns the interrupt that a vCPU would acknowledge, ``current`` the vCPU that has the turn.
     """
 
     def __init__(
@@ -73,6 +72,7 @@ class Tracer:
         current: Callable[[], int] = lambda: 0,
         clock_of: Callable[[int], int] | None = None,
         vcpus: int = 1,
+        time_stands: bool = False,
     ) -> None:
         options = TraceOptions() if options is None else options
         types = options.selection.wanted_types()
@@ -91,6 +91,7 @@ class Tracer:
             (lambda _vcpu: self._time()) if clock_of is None else lambda vcpu: clock_of(vcpu) - start
         )
         self._vcpus: Final = vcpus
+        self._time_stands: Final = time_stands
         self._test, self._test_general = options.selection.test(), options.selection.test_general()
         self._test_access = options.selection.test_access()
         self._wants_exits = EXIT in types
@@ -127,6 +128,7 @@ class Tracer:
         self._late: list[tuple[Callable[..., TraceEvent], int, int, object]] = []
         """Effects of an exit that is not reported yet, held back so that the cause precedes them."""
         self._window = TextWindow(options.start_on, options.stop_on)
+        self._has_window: Final = bool(options.start_on or options.stop_on)
         self._latency = InterruptLatency()
 
     @property
@@ -195,7 +197,8 @@ class Tracer:
         kind, vcpu, el, origin = type(record.reason), record.vcpu, record.el, record.pc
         pc = origin + _INSTRUCTION & MASK64
         exit_event, entry_event = self._describer.access_like(record), self._describer.entry_like(vcpu, pc, el)
-        entries, time, find, at_once = self.wants_entries, self._time, self._caller, self._unbounded
+        entries, stands, time = self.wants_entries, self._time_stands, self._time
+        find, at_once = self._caller, self._unbounded
 
         def again(happened: int, host_ns: int | None, value: int, lr: int, fp: int, lines: int) -> None:
             # As in exit, entry and _tell.
@@ -221,7 +224,7 @@ class Tracer:
                 self._exited.add(vcpu)
                 self.entry(vcpu, pc, el, irq=bool(lines & VI), fiq=bool(lines & VF))
             elif self._open and at_once:
-                self._event(entry_event(number, time()))
+                self._event(entry_event(number, happened if stands else time()))
             elif self._open and ring is not None and self._left < 0:
                 ring.append((entry_event, (number, time())))
             elif self._open:
@@ -318,16 +321,14 @@ class Tracer:
 
     def console(self, data: bytes) -> None:
         """Process the guest's output; lines are reported when they end."""
-        window = self._window.look(data)
-        if window is not None:
-            self._open = window and self._left != 0
+        if self._has_window:
+            window = self._window.look(data)
+            if window is not None:
+                self._open = window and self._left != 0
         if not self.wants_console:
             return
-        line = self._line
-        for piece in data.splitlines(keepends=True):
-            line += piece
-            if piece.endswith(_NEWLINE) or len(line) >= _LONGEST_LINE:
-                self._tell_line()
+        for line in complete_lines(self._line, data):
+            self._tell_line(line)
 
     def access(self, device: PassedThrough, is_write: bool, offset: int, width: int, value: int) -> None:
         """Report an access to a device without an exit."""
@@ -360,7 +361,8 @@ class Tracer:
         """Report the remaining events and the end of the run, with its ``report`` if there is one."""
         self._finish()
         if self._line:
-            self._tell_line()
+            self._tell_line(bytes(self._line))
+            self._line.clear()
         for vcpu, held in sorted(self._held_states.items()):
             # Later effects of another vCPU on one that has lost its turn are already reported.
             then = held if vcpu == self._current() else max(held, self._time_of(vcpu))
@@ -393,8 +395,6 @@ class Tracer:
             if not self._left:
                 self._open = False
 
-    def _tell_line(self) -> None:
-        line = bytes(self._line)
-        self._line.clear()
+    def _tell_line(self, line: bytes) -> None:
         vcpu = self._current()
         self._tell_effect(self._describer.console, vcpu, self._time(), (vcpu, line))

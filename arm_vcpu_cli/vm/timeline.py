@@ -117,6 +117,10 @@ class Timeline(ABC):
     def now(self) -> int:
         """The time of the vCPU that has the turn, in nanoseconds since reset."""
 
+    def reader(self) -> Callable[[], int]:
+        """Return a function that returns the same as :meth:`now`, for those who call it often."""
+        return self.now
+
     @abstractmethod
     def rearm(self) -> None:
         """Make the core stop when the next alarm is due or the turn is over."""
@@ -160,8 +164,7 @@ class Timeline(ABC):
         silent: bool = False,
         again: bool = False,
     ) -> TimelineAlarm:
-        """Return an alarm of a vCPU; without ``cpu`` it is the machine's. It is set at once
-        if a loaded state has an alarm of its name set.
+        """Return an alarm of a vCPU, or without ``cpu`` the machine's. It is set at once if a loaded state has it set.
 
         ``again``: it replaces an existing alarm of that name, and keeps its time. Raises ValueError if one exists and
         is not to be replaced.
@@ -279,16 +282,21 @@ class InstructionClock(Timeline):
     def __init__(self, cores: Sequence[CpuCore]) -> None:
         super().__init__(cores)
         self._elapsed = self._core.elapsed
-        self._skipped = 0
-        """How far this vCPU's time is ahead of the core's count."""
+        self._skipped = [0]
+        """How far this vCPU's time is ahead of the core's count; readers share it."""
+        self._has_one_core = len(cores) == 1
 
     def now(self) -> int:
         """The instructions that the core has counted, plus the time that this vCPU has skipped."""
-        return self._elapsed() + self._skipped
+        return self._elapsed() + self._skipped[0]
+
+    def reader(self) -> Callable[[], int]:
+        """Return a function that returns the time, in one call if there is one core."""
+        return self._core.elapsed_plus(self._skipped) if self._has_one_core else self.now
 
     def ticks(self) -> int:
-        """The counter, written out for speed, because guests read it often."""
-        return (self._elapsed() + self._skipped) // NANOSECONDS_PER_TICK
+        """The counter; written out, because guests read it often."""
+        return (self._elapsed() + self._skipped[0]) // NANOSECONDS_PER_TICK
 
     def rearm(self) -> None:
         """Set the core's budget of instructions to the time until the next alarm or the end of the turn."""
@@ -299,8 +307,8 @@ class InstructionClock(Timeline):
 
     def skip_to(self, nanoseconds: int) -> None:
         """Advance to this time. Time never goes back."""
-        self._skipped += max(nanoseconds - self.now(), 0)
-        self._core.set_counter_offset(self._skipped)
+        self._skipped[0] += max(nanoseconds - self.now(), 0)
+        self._core.set_counter_offset(self._skipped[0])
 
     def spend(self, nanoseconds: int) -> None:
         """Let the core count this much time besides its instructions."""
@@ -328,8 +336,8 @@ class InstructionClock(Timeline):
             self._cpu = cpu
             self._near = self._alarms_near(cpu)
         self._core, self._elapsed = core, core.elapsed
-        self._skipped = nanoseconds - core.elapsed()
-        core.set_counter_offset(self._skipped)
+        self._skipped[0] = nanoseconds - core.elapsed()
+        core.set_counter_offset(self._skipped[0])
         self._limit = NEVER
 
 

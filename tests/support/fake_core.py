@@ -304,6 +304,9 @@ class FakeCore:
     def elapsed(self) -> int:
         return self.executed + self.spent
 
+    def elapsed_plus(self, ahead: list[int]) -> Callable[[], int]:
+        return lambda: self.elapsed() + ahead[0]
+
     def spend(self, nanoseconds: int) -> None:
         self.spent += nanoseconds
         self.set_budget(max(self.budget_left() - nanoseconds, 0))

@@ -1,0 +1,24 @@
+"""The lines of the guest's output."""
+
+from __future__ import annotations
+
+from typing import Final
+
+_NEWLINE: Final = b"\n"
+_LONGEST: Final = 4096
+"""Bytes of a line; a longer one is cut."""
+
+
+def complete_lines(line: bytearray, data: bytes) -> list[bytes]:
+    """Append ``data`` to ``line``, and return the lines that are complete, which are no longer in it."""
+    if _NEWLINE not in data and len(line) + len(data) < _LONGEST:
+        # Most guests print character by character.
+        line += data
+        return []
+    complete = []
+    for piece in data.splitlines(keepends=True):
+        line += piece
+        if piece.endswith(_NEWLINE) or len(line) >= _LONGEST:
+            complete.append(bytes(line))
+            line.clear()
+    return complete
