@@ -280,3 +280,11 @@ def test_it_has_none_that_handlers_hold_back_or_that_the_guest_does_not_use(name
     finished = armvcpu("run", "--clock", "instructions", GUESTS / "gates" / f"{name}.elf")
     assert finished.status == 122
     assert "held back" not in finished.err
+
+
+def test_a_clock_and_a_timer_that_may_both_be_unused_are_both_told() -> None:
+    finished = armvcpu("run", GUESTS / "undecided.elf")
+    said = " ".join(finished.err.partition("\nwhat this usually means:\n")[2].split())
+    assert finished.status == 123
+    assert said.startswith("INTID 34 (rtc) is enabled in the GIC, but RTCIMSC is 0x00000000")
+    assert "The physical timer of cpu0 (INTID 30) is on, but CNTP_CVAL_EL0 is 0xffffffffffffffff" in said

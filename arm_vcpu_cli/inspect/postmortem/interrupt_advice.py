@@ -39,7 +39,11 @@ def held_interrupts(machine: Machine, result: RunResult | None) -> tuple[Awaited
     every = awaited_interrupts(machine)
     held = [each for each in every if each.closed and not _is_masked_by_a_failure(machine, each)]
     if not was_stopped(result):
-        return tuple([each for each in held if each.may_be_meant] or held)
+        meant = [each for each in held if each.may_be_meant]
+        if all(each.closed[0].gate is Gate.DEVICE_MASKED for each in meant):
+            # A device may be as unused as a timer that is off: nobody knows which of them was forgotten.
+            meant += [each for each in held if not each.may_be_meant]
+        return tuple(meant)
     return tuple(each for each in held if _explains(machine, result, each, every))
 
 
