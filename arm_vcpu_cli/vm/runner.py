@@ -89,6 +89,8 @@ def run_on(run: GuestRun, loop: Callable[[GuestRun], Verdict]) -> Verdict:
         return RunResult(Ending.INTERRUPTED, error.exit_status, str(error))
     except InputEndedError as error:
         return no_progress(in_vain(run.machine, str(error)))
+    if result is not None and run.silent_kernel is not None and result.ending in ENDS_OF_A_PANIC:
+        run.silent_kernel.read()
     if result is not None and run.panic.text is not None and result.ending in ENDS_OF_A_PANIC:
         return _panicked(run, result)
     return result

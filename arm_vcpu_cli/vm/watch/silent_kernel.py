@@ -46,6 +46,12 @@ class SilentKernel:
         """End the watch."""
         self._machine.timeline.lift(self._alarm)
 
+    def read(self) -> None:
+        """Look for a panic in the kernel's log, if it has printed nothing."""
+        if not self._panic.printed:
+            for message in import_module(_MESSAGES).kernel_messages(self._machine, _MOST):
+                self._panic.see_unprinted(message.text)
+
     def _look(self) -> None:
         machine = self._machine
         if self._panic.printed:
@@ -54,7 +60,6 @@ class SilentKernel:
         is_quiet, self._exits = machine.exits == self._exits, machine.exits
         if is_quiet or elapsed >= self._next_reading:
             self._next_reading = max(self._next_reading, 2 * elapsed)
-            for message in import_module(_MESSAGES).kernel_messages(machine, _MOST):
-                self._panic.see_unprinted(message.text)
+            self.read()
         if not self._panic.over:
             self._wait(elapsed)

@@ -15,9 +15,11 @@ from arm_vcpu_cli.vm.endings import STATUS_FAULT, Ending, RunResult
 from arm_vcpu_cli.vm.guest_run import GuestRun
 from arm_vcpu_cli.vm.machine import Machine
 from arm_vcpu_cli.vm.runner import run_machine
+from tests.support.fake_core import Trap, hvc
 from tests.unit.vm.test_hang import BRANCH, READ_COUNTER, Block, loop
 
 Kind = Literal["elf", "linux"]
+RESET = hvc(0x8400_0009)
 REASON = "no memory"
 PANIC = [f"Kernel panic - not syncing: {REASON}", "Call trace:", f"---[ end Kernel panic - not syncing: {REASON} ]---"]
 WORK = 5
@@ -39,7 +41,7 @@ class Log:
 def end_of(monkeypatch: pytest.MonkeyPatch, log: Log, *, kind: Kind = "linux", printed: bytes = b"") -> RunResult:
     """The end of a kernel in a delay loop with this log."""
     monkeypatch.setattr(kernel_messages, "kernel_messages", log.read)
-    with loop(Block([READ_COUNTER, BRANCH])) as (made, core):
+    with loop(Block([READ_COUNTER, BRANCH], leaves=leaves)) as (made, core):
         made.image = replace(made.image, kind=kind)
         made.description = replace(made.description, limits=Limits(0.0, 0, guest_timeout=WORK))
         run = GuestRun(made, Watchdog(core.stop))
@@ -53,6 +55,13 @@ def test_a_panic_in_the_log_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> Non
     assert (result.ending, result.status) == (Ending.PANIC, STATUS_FAULT)
     assert REASON in result.message
     assert log.readings == 1
+
+
+def test_a_kernel_that_resets_itself_after_a_panic_is_told_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = end_of(monkeypatch, Log(PANIC[:2]), leaves=RESET)
+    assert result.ending is Ending.PANIC
+    assert result.message == f"the guest's kernel panicked: {REASON}; then the guest requested a reset"
+    assert end_of(monkeypatch, Log(["reboot: Restarting system"]), leaves=RESET).ending is Ending.RESET
 
 
 def test_a_panic_that_has_not_ended_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
