@@ -46,12 +46,6 @@ class GuestRun:
         self.power_on: PowerOn | None = None
         """The state that a reset restores; None if a reset ends the run."""
 
-    def end(self) -> None:
-        """End everything that lasts no longer than the run."""
-        if self.silent_kernel is not None:
-            self.silent_kernel.end()
-            self.silent_kernel = None
-
     def start(self) -> None:
         """Start the watchers."""
         self.share_exits()
@@ -62,6 +56,7 @@ class GuestRun:
         self.hang.start()
         if self.machine.image.kind == _LINUX and not self.panic.printed:
             self.silent_kernel = import_module(_SILENT_KERNEL).SilentKernel(self.machine, self.panic)
+            self.hang.also = self.silent_kernel.look
         if self.machine.description.limits.guest_timeout:
             import_module(_GUEST_TIME).end_in_time(self.machine)
 

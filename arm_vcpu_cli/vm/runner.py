@@ -99,7 +99,6 @@ def run_on(run: GuestRun, loop: Callable[[GuestRun], Verdict]) -> Verdict:
 def conclude(run: GuestRun, result: RunResult, seconds: float) -> RunResult:
     """Return the result of a run that ended after ``seconds``; its recordings and reports are complete then."""
     machine = run.machine
-    run.end()
     quiet, idle = run.hang.quiet_seconds(), run.idle_seconds
     with contextlib.suppress(OutputError):
         # The recording cannot be written; closing it reports the error.

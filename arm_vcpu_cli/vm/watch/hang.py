@@ -130,6 +130,9 @@ class HangWatch:
         self._block = 0
         self._count = 0
         self._seen: list[Registers] = []
+        self.also: Callable[[], object] | None = None
+        """Called at each check: another watch that must not stop the guest more often, for that would change the turns
+        of several CPUs."""
         self.place = 0
         """The lowest address at which a block of the loop begins, once there is a verdict."""
 
@@ -191,6 +194,8 @@ class HangWatch:
     def look(self) -> str | None:
         """Check the guest in that case: None lets it continue; otherwise the reason why nothing will end its loop,
         empty for several CPUs, each of which has its own reasons."""
+        if self.also is not None:
+            self.also()
         if self._following:
             return self._follow()
         activity = self._causes()
@@ -227,6 +232,8 @@ class HangWatch:
 
     def _missed(self) -> None:
         """Handle an alarm that fired together with another, or while the guest was stopped for another reason."""
+        if self.also is not None:
+            self.also()
         if self._alone:
             self._wait()
         else:

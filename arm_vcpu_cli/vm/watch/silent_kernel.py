@@ -27,24 +27,15 @@ _MOST: Final = 64
 
 
 class SilentKernel:
-    """Watches a Linux kernel until it prints. Its alarm is a limit of the timeline, so it does not wake a waiting
-    guest."""
+    """Watches a Linux kernel until it prints, at the checks of :class:`~arm_vcpu_cli.vm.watch.hang.HangWatch`."""
 
     def __init__(self, machine: Machine, panic: PanicWatch) -> None:
         self._machine = machine
         self._panic = panic
-        self._alarm = machine.timeline.limit(self._look)
         self._exits = machine.exits
         self._begun = machine.timeline.now()
+        self._next_check = _SHORTEST
         self._next_reading = _PATIENCE
-        self._wait(0)
-
-    def _wait(self, elapsed: int) -> None:
-        self._alarm.set_at(self._begun + elapsed + max(_SHORTEST, elapsed // _GROWTH))
-
-    def end(self) -> None:
-        """End the watch."""
-        self._machine.timeline.lift(self._alarm)
 
     def read(self) -> None:
         """Look for a panic in the kernel's log, if it has printed nothing."""
@@ -52,14 +43,14 @@ class SilentKernel:
             for message in import_module(_MESSAGES).kernel_messages(self._machine, _MOST):
                 self._panic.see_unprinted(message.text)
 
-    def _look(self) -> None:
+    def look(self) -> None:
+        """Check the kernel, if it is time; the guest is stopped."""
         machine = self._machine
-        if self._panic.printed:
-            return
         elapsed = machine.timeline.now() - self._begun
+        if self._panic.printed or elapsed < self._next_check:
+            return
+        self._next_check = elapsed + max(_SHORTEST, elapsed // _GROWTH)
         is_quiet, self._exits = machine.exits == self._exits, machine.exits
         if is_quiet or elapsed >= self._next_reading:
             self._next_reading = max(self._next_reading, 2 * elapsed)
             self.read()
-        if not self._panic.over:
-            self._wait(elapsed)

@@ -38,7 +38,14 @@ class Log:
         return [Message(0, 0, line) for line in self.lines]
 
 
-def end_of(monkeypatch: pytest.MonkeyPatch, log: Log, *, kind: Kind = "linux", printed: bytes = b"") -> RunResult:
+def end_of(
+    monkeypatch: pytest.MonkeyPatch,
+    log: Log,
+    *,
+    kind: Kind = "linux",
+    printed: bytes = b"",
+    leaves: Trap | None = None,
+) -> RunResult:
     """The end of a kernel in a delay loop with this log."""
     monkeypatch.setattr(kernel_messages, "kernel_messages", log.read)
     with loop(Block([READ_COUNTER, BRANCH], leaves=leaves)) as (made, core):
