@@ -37,4 +37,6 @@ def unpack_zstd(data: bytes | memoryview, wanted: int) -> tuple[bytes, bool]:
                 break
     except zstandard.ZstdError as error:
         raise ZstdError(" ".join(str(error).split())) from None
-    return bytes(unpacked[:wanted]), frame.eof
+    # Without a copy: there may be 256 MiB.
+    del unpacked[wanted:]
+    return bytes(unpacked), frame.eof
