@@ -2,12 +2,13 @@
 
 DDI 0487, D2.4 ("Enabling debug exceptions"): while OSLSR_EL1.OSLK is 1, no debug exception is taken but those of BRK.
 The engine looks for breakpoints by ``helper_check_breakpoints``, and computes whether software step is active in
-``arm_rebuild_hflags`` and ``helper_rebuild_hflags_a64``. While the lock is set, the stubs call them with the bits MDE
-and SS of MDSCR_EL1 cleared. (Watchpoints are those of ``watchpoint_stubs``, which heed the lock.)
+``arm_rebuild_hflags`` and ``helper_rebuild_hflags_a64``. While the lock is set, the stubs do not call the first, and
+call the others with SS of MDSCR_EL1 cleared. (Watchpoints are those of ``watchpoint_stubs``, which heed the lock.)
 """
 
 from __future__ import annotations
 
+import ctypes
 from functools import cache
 from typing import Final
 
@@ -42,12 +43,37 @@ _STUB: Final = bytes.fromhex(
     "5b"  # pop rbx
     "c3"  # ret
 )
-"""(state, ...), x86-64, System V. It is followed by the original function, and the offsets in the state of OSLSR_EL1
-and MDSCR_EL1."""
+"""(state, ...), x86-64, System V."""
+_CHECK_STUB: Final = bytes.fromhex(
+    "488b0529000000"  # mov rax, [rip + os_lock]
+    "f6040702"  # test byte [rdi + rax], 2
+    "7516"  # jne blocked
+    "53"  # push rbx
+    "488b1d2b000000"  # mov rbx, [rip + hit]
+    "48893b"  # mov [rbx], rdi
+    "ff150a000000"  # call [rip + original]
+    "48832300"  # and qword [rbx], 0
+    "5b"  # pop rbx
+    "c3"  # blocked: ret
+)
+"""(state). The original does not return if there is a breakpoint.
+
+Each stub is followed by the original function, the offsets in the state of OSLSR_EL1 and MDSCR_EL1, and the address of
+:func:`breakpoint_hit`."""
 
 _UNMASK_DEBUG, _NOP, _SVC = 0xD503_48FF, 0xD503_201F, 0xD400_0001
 _MDSCR_KDE_SS: Final = 1 << 13 | 1
 _SVC_SYNDROME, _STEP = 0x5600_0000, 0xCE00_0022
+
+
+@cache
+def breakpoint_hit() -> ctypes.c_uint64:
+    """Return a word with the address of the state of the engine that has just found a breakpoint of its guest, else 0.
+    Who takes notice of it clears it."""
+    word = ctypes.c_uint64()
+    # The library still writes it while the interpreter destroys its objects.
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(word))
+    return word
 
 
 @cache
@@ -58,10 +84,11 @@ def heed_os_lock() -> bool:
         return False
     places = layout.os_lock, layout.sysregs[lookup("MDSCR_EL1")]
     offsets = [register_address(0, layout, each) for each in places]
-    helpers = replace_helpers(dict.fromkeys((_CHECK, _HELPER), _STUB), *offsets)
+    words = *offsets, ctypes.addressof(breakpoint_hit())
+    helpers = replace_helpers({_CHECK: _CHECK_STUB, _HELPER: _STUB}, *words)
     if helpers is None:
         return False
-    functions = interpose(dict.fromkeys((_HELPER, _RECOMPUTE), _STUB), offsets)
+    functions = interpose(dict.fromkeys((_HELPER, _RECOMPUTE), _STUB), words)
     if functions is not None and (known_build() is not None or lock_blocks_steps()):
         return True
     if functions is not None:

@@ -4,7 +4,8 @@ The engine's main loop takes the flags of the next block that it looks up, inclu
 its CPU's structure if that is set (``cflags_next_tb``; -1 for none). Such blocks are kept separate from all others. A
 block of one instruction translated with ``singlestep_enabled`` set ends with an internal exception instead of a jump to
 the next block, so nothing after the instruction is fetched. The engine leaves its loop after that exception only if a
-stop has been requested; a function of the CPU class is called in between, and its replacement requests the stop.
+stop has been requested; a function of the CPU class is called in between, and its replacement requests the stop, unless
+the exception is one of the guest's own breakpoints.
 
 Neither word is in the engine's interface. They are found by their values and their surroundings.
 """
@@ -15,11 +16,24 @@ import ctypes
 import struct
 from typing import Final
 
+from arm_vcpu_cli.engine.interposition import executable, with_words
+from arm_vcpu_cli.engine.os_lock import breakpoint_hit, heed_os_lock
 from arm_vcpu_cli.engine.refusals import state_place
 from arm_vcpu_cli.engine.unicorn_api import WORD, Engine, library_function
 
 _DEBUG_HANDLER: Final = "arm_debug_excp_handler_aarch64"
 _HANDLER: Final = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+_DEBUG_STUB: Final = bytes.fromhex(
+    "488b0531000000"  # mov rax, [rip + hit]
+    "488b1532000000"  # mov rdx, [rip + state]
+    "483910"  # cmp [rax], rdx
+    "750a"  # jne step
+    "48832000"  # and qword [rax], 0
+    "ff250b000000"  # jmp [rip + original]
+    "ff250d000000"  # step: jmp [rip + stop]
+)
+"""(CPU), x86-64, System V. It is followed by the engine's own function, the one that requests a stop, the address of
+:func:`~arm_vcpu_cli.engine.os_lock.breakpoint_hit`, and the engine's state."""
 _NO_FLAGS: Final = 0xFFFF_FFFF
 _APART: Final = 0x8000
 """CF_LAST_IO, which here only keeps these blocks separate from blocks of one instruction that continue."""
@@ -39,7 +53,13 @@ class SingleSteps:
         self._flags = ctypes.c_uint32.from_address(flags)
         self._single = ctypes.c_int32.from_address(flags + _SINGLE_BEHIND_FLAGS)
         self._stop = _HANDLER(lambda _cpu: engine.stop())
-        ctypes.c_void_p.from_address(handler).value = ctypes.cast(self._stop, ctypes.c_void_p).value
+        function = ctypes.c_uint64.from_address(handler)
+        stop, original = ctypes.cast(self._stop, ctypes.c_void_p).value or 0, library_function(_DEBUG_HANDLER)
+        if heed_os_lock() and original is not None:
+            hit = breakpoint_hit()
+            hit.value = 0
+            (stop,) = executable([with_words(_DEBUG_STUB, original, stop, ctypes.addressof(hit), state)])
+        function.value = stop
         self.state: Final = state
 
     def one(self) -> None:

@@ -60,6 +60,13 @@ LIMITS: Final = (
     ),
     Limit(
         ENGINE,
+        "Breakpoints of the guest",
+        "While a debugger steps, a breakpoint that the guest has set (DBGBCR<n>_EL1) may be missed; on hosts other "
+        "than x86-64 Linux, always.",
+        unnoticed="the engine finds these breakpoints without an exit",
+    ),
+    Limit(
+        ENGINE,
         "Performance monitors",
         "None; their registers are undefined.",
         ("ID_AA64DFR0_EL1.PMUVer",),

@@ -160,6 +160,13 @@ def test_a_run_in_pieces_is_the_same(name: str) -> None:
         assert_same(run(subject, wander, places, seed), plain)
 
 
+@pytest.mark.parametrize("bits", [[], ["TDE"]], ids=["to EL1", "routed to EL2"])
+def test_a_guest_meets_its_own_breakpoints_between_stops(bits: list[str]) -> None:
+    subject = Subject(contract.INTEGRATION / "debugged.elf", (), {"el2": {"mdcr": bits}})
+    plain = run(subject)
+    assert_same(run(subject, explore, [(plain.executed, 0)]), plain)
+
+
 @pytest.mark.parametrize("name", ["ticks", "exits"])
 def test_a_run_in_pieces_is_the_same_without_machine_code(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("arm_vcpu_cli.engine.unicorn_core.load_stubs", lambda: load_stubs(native=False))

@@ -216,6 +216,7 @@ SUBJECTS: Final[Mapping[str, Subject]] = {
     "two physical CPUs": Subject(SMP / "wfi.elf", (503,), {"cpu": {"count": 4, "phys_cpus": 2}}, 700),
     "CPUs that come and go": Subject(SMP / "psci.elf", (150, 201, 300), SEVERAL, 500),
     "CPUs that fight": Subject(SMP / "torture.elf", (120,), SEVERAL, 180),
+    "trapped WFE": Subject(INTEGRATION / "waits.elf", (3, 9, 40), {"el2": {"hcr": ["TWE"]}}),
     "faults": Subject(INTEGRATION / "injected.elf", (5, 30, 110, 185, 189), {"fault": FAULTS}),
 }
 
