@@ -12,7 +12,8 @@ import pytest
 from arm_vcpu_cli.arch.registers.sysreg import decode_system_move
 from arm_vcpu_cli.arch.syndrome.esr import system_trap_esr
 from arm_vcpu_cli.engine.hidden_registers import HIDDEN, hide_registers, hiding_works
-from tests.fuzz.encodings import EXECUTED, MODELS, Lab
+from tests.fuzz.encodings import MODELS, Lab
+from tests.fuzz.qemu.system_rules import EXECUTED
 from tests.support.tools import missing
 
 STEP, SEED = 101, 0

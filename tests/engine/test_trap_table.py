@@ -14,7 +14,8 @@ import pytest
 from arm_vcpu_cli.arch.registers.sysreg import SysReg, SystemMove, decode_system_move, encode_system_move, lookup
 from arm_vcpu_cli.arch.syndrome.esr import system_trap_esr
 from arm_vcpu_cli.board.el2_loading import CPTR_TRAPS, HCR_TRAPS, MDCR_TRAPS
-from tests.fuzz.encodings import EXECUTED, MODELS, Lab
+from tests.fuzz.encodings import MODELS, Lab
+from tests.fuzz.qemu.system_rules import EXECUTED
 
 RT = 3
 CHANGING = (9, 14)

@@ -51,10 +51,9 @@ from tests.fuzz.qemu import system_rules
 from tests.fuzz.qemu.cases import Case, Result
 from tests.fuzz.qemu.option import add_option, say_outcomes, wanted
 from tests.fuzz.qemu.second import SecondOpinion
+from tests.fuzz.qemu.system_rules import EXECUTED
 
 MODELS: Final = ("cortex-a53", "cortex-a57", "cortex-a72", "max")
-EXECUTED: Final = -1
-"""In place of a syndrome."""
 STATES: Final = ((EL1, False), (EL0, False), (EL0, True))
 """Exception level, and whether the controls that let EL0 access registers are set."""
 WORDS: Final = 1 << 17

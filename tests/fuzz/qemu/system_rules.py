@@ -29,7 +29,7 @@ RULES: Final[Mapping[str, str]] = MappingProxyType(
         "(D24.2), and caches, GIC interface and debug registers are those of another implementation",
         TIME: "counters and what depends on them, and random numbers (D12.1, D24.2, RNDR)",
         OWN: "registers of the implementation (D24.2, op0 3, CRn 11 and 15) have the reset values of the CPU's own "
-        "manual; QEMU's are 0",
+        "manual, where QEMU's are 0; and QEMU's max has those of Cortex-A57",
         SET: "each side has its own vectors, and QEMU's clears the OS lock, which is set at reset (D24.3, OSLSR_EL1)",
     }
 )
@@ -43,6 +43,8 @@ _IDENTIFIED: Final = frozenset(
 )
 _TIMES: Final = frozenset("CNTPCT_EL0 CNTVCT_EL0 CNTP_TVAL_EL0 CNTV_TVAL_EL0 RNDR RNDRRS".split())
 _SET: Final = frozenset("VBAR_EL1 OSLSR_EL1".split())
+EXECUTED: Final = -1
+"""In place of a syndrome."""
 _OWN_CRN: Final = (11, 15)
 _EC: Final = 26
 _TRAPPED: Final = 0x18
@@ -58,6 +60,8 @@ def of_outcome(reg: SysReg | None, ours: int, wanted_there: int, theirs: int) ->
         return None
     if reg.name in _CHANNEL and theirs == undefined_esr():
         return DEBUG_CHANNEL
+    if _is_own(reg) and ours == undefined_esr() and theirs == EXECUTED:
+        return OWN
     is_id = reg.op0 == 3 and reg.crn == 0 and reg.op1 in (0, 1, 3)
     return IDST if is_id and ours == undefined_esr() and is_trapped else None
 
@@ -69,4 +73,8 @@ def of_value(reg: SysReg) -> str | None:
     for names, rule in ((_TIMES, TIME), (_SET, SET), (_CHANNEL, DEBUG_CHANNEL)):
         if reg.name in names:
             return rule
-    return OWN if reg.crn in _OWN_CRN and reg.op0 == 3 and reg.op1 == 1 else None
+    return OWN if _is_own(reg) else None
+
+
+def _is_own(reg: SysReg) -> bool:
+    return reg.crn in _OWN_CRN and (reg.op0, reg.op1) == (3, 1)
