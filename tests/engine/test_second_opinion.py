@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from arm_vcpu_cli.engine.walk_checks import take_walk_checks
-from tests.fuzz import encodings, loads, programs, walker
+from tests.fuzz import devices, encodings, loads, programs, walker
 from tests.fuzz.instructions import GROUPS
 from tests.fuzz.programs import Hunt, Lab
 from tests.fuzz.qemu import option, rules, second, system_rules, walk_rules
@@ -18,7 +18,7 @@ from tests.support.tools import missing, require_program
 
 SEED = 2
 MODELS = ("cortex-a72", "max")
-WORDS, TABLES, ACCESSES, STEP = 1200, 200, 1500, 500
+WORDS, TABLES, ACCESSES, STEP, REGISTERS = 1200, 200, 1500, 500, 1500
 FAILS_QEMU = 0x4EF9_FB96
 """Half-precision SIMD, unallocated."""
 NOP, MOV_X0_1 = 0xD503_201F, 0xD280_0020
@@ -60,6 +60,12 @@ def test_system_registers(model: str) -> None:
     lab.close()
 
 
+def test_device_registers() -> None:
+    findings, outcomes = devices.hunt(SEED, REGISTERS)
+    assert findings == []
+    assert outcomes["the same"] > REGISTERS // 2
+
+
 def test_what_differs_is_found_and_shrunk(monkeypatch: pytest.MonkeyPatch) -> None:
     honest = FirstOpinion.execute
 
@@ -86,7 +92,7 @@ def test_a_word_at_which_qemu_ends_is_left_out() -> None:
 
 
 def test_every_rule_has_a_reason_and_a_place_in_the_manual() -> None:
-    for table in (rules.RULES, walk_rules.RULES, system_rules.RULES):
+    for table in (rules.RULES, walk_rules.RULES, system_rules.RULES, devices.RULES):
         for reason in table.values():
             assert any(f"({letter}" in reason for letter in "ABCD"), reason
 

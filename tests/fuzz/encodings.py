@@ -204,8 +204,8 @@ class Lab:
             ctx.set_gpr(number, _WRITTEN)
         return array("Q", vcpu.state.u64)
 
-    def execute(self, word: int, el: int, is_open: bool) -> tuple[int, int]:
-        """(the syndrome at EL1 or :data:`EXECUTED`, Rt); ValueError with what happened if it is neither."""
+    def enter(self, el: int, is_open: bool) -> None:
+        """Put the vCPU into its first state."""
         vcpu, core = self.vcpu, self.core
         vcpu.state.u64[:] = memoryview(self._first[el, is_open])
         core.restorer(vcpu.state)()
@@ -215,13 +215,22 @@ class Lab:
         handlers.start_again(MASKED | EL1H)
         handlers.new_pstate = None
         self.machine.current.moves.write(lookup("CNTKCTL_EL1").packed, _TIMERS if is_open else 0)
-        self.machine.ram.write(_CODE, struct.pack("<4I", word, _HVC, _HVC, _HVC))
+
+    def run(self) -> AxVCpuExitReason:
+        """Run it to what ends an example."""
         self._number += 1
-        vcpu.ctx.set_gpr(20, self._number)  # Or it would be a guest that is stuck.
+        self.vcpu.ctx.set_gpr(20, self._number)  # Or it would be a guest that is stuck.
+        self.vcpu.max_exits = self.vcpu.exits + _EXITS
+        return self._run()
+
+    def execute(self, word: int, el: int, is_open: bool) -> tuple[int, int]:
+        """(the syndrome at EL1 or :data:`EXECUTED`, Rt); ValueError with what happened if it is neither."""
+        vcpu = self.vcpu
+        self.enter(el, is_open)
+        self.machine.ram.write(_CODE, struct.pack("<4I", word, _HVC, _HVC, _HVC))
         if word & _READ_BIT:
             vcpu.ctx.set_gpr(_RT, _UNREAD)
-        vcpu.max_exits = vcpu.exits + _EXITS
-        reason = self._run()
+        reason = self.run()
         if isinstance(reason, Halt):
             return EXECUTED, 0
         slot, rest = divmod(vcpu.ctx.elr - 4 - self._vectors, 0x80)
