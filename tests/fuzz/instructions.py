@@ -127,7 +127,6 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
             "1000010xx1xxxxxx1xxxxxbbbbbttttt",
         ),
         "system": (
-            "1101010100110011xxxxxxxxxxxNNNNN",
             "110101010011101101000x1000xNNNNN".replace("0x1000x", "0100xxx"),
             "110101010001101101000100001ttttt",
             "110101010001101101000100000ttttt",

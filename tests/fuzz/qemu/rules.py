@@ -20,6 +20,7 @@ FEATURES: Final = "feature"
 IDENTIFICATION: Final = "identification"
 HALVES: Final = "halves of a register"
 LDAPR: Final = "alignment of LDAPR"
+EXCLUSIVES: Final = "exclusives of two sizes"
 SVE2: Final = "SVE2"
 ASSERTION: Final = "QEMU ends"
 
@@ -29,6 +30,8 @@ RULES: Final[Mapping[str, str]] = MappingProxyType(
         "of such a feature are undefined here, and with FEAT_IDST reads of ID registers are trapped with EC 0x18",
         LDAPR: "LDAPR of an address that is not aligned is an alignment fault like LDAR (B2.5.2) as long as there is "
         "no FEAT_LSE2; QEMU 7.2 checks LDAPUR, but not LDAPR",
+        EXCLUSIVES: "whether a store-exclusive succeeds after a load-exclusive of another size is up to the "
+        "implementation (B2.9.5)",
         SVE2: "QEMU's max has SVE2 and other extensions of SVE (D24.2, ID_AA64ZFR0_EL1), the modelled one has none of "
         "them: their words are undefined",
         HALVES: "an access of 16 bytes is two of 8 (B2.2.1), in any order: FAR_EL1 has the address of the one that "
@@ -42,6 +45,8 @@ RULES: Final[Mapping[str, str]] = MappingProxyType(
 
 _DATA_ABORT_CLASSES: Final = (0x24, 0x25)
 _GROUP, _SVE = 25, 0b0010
+_EXCLUSIVE: Final = 0x3F80_0000, 0x0800_0000
+_EXCLUSIVE_SIZE: Final = 0xC020_0000
 _LDAPR: Final = 0x3FFF_FC00, 0x38BF_C000
 _HALF: Final = 8
 _TRAPPED_MOVE: Final = 0x18
@@ -56,6 +61,8 @@ class Excuses:
 
     def of(self, words: Sequence[int], at: int, here: Result, there: Result) -> str | None:
         """The rule by which two results of a program at an address may differ, None if they may not."""
+        if len({word & _EXCLUSIVE_SIZE for word in words if word & _EXCLUSIVE[0] == _EXCLUSIVE[1]}) > 1:
+            return EXCLUSIVES
         word = self._last(words, at, here, there)
         if word is None:
             return None
