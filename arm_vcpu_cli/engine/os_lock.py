@@ -69,7 +69,7 @@ _SVC_SYNDROME, _STEP = 0x5600_0000, 0xCE00_0022
 @cache
 def breakpoint_hit() -> ctypes.c_uint64:
     """Return a word with the address of the state of the engine that has just found a breakpoint of its guest, else 0.
-    Who takes notice of it clears it."""
+    Its reader clears it."""
     word = ctypes.c_uint64()
     # The library still writes it while the interpreter destroys its objects.
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(word))

@@ -1,4 +1,4 @@
-"""The lines of the guest's output."""
+"""Splits the guest's output into lines."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _LONGEST: Final = 4096
 
 
 def complete_lines(line: bytearray, data: bytes) -> list[bytes]:
-    """Append ``data`` to ``line``, and return the lines that are complete, which are no longer in it."""
+    """Append ``data`` to ``line``; remove the complete lines from it and return them."""
     if _NEWLINE not in data and len(line) + len(data) < _LONGEST:
         # Most guests print character by character.
         line += data

@@ -118,7 +118,7 @@ class Timeline(ABC):
         """The time of the vCPU that has the turn, in nanoseconds since reset."""
 
     def reader(self) -> Callable[[], int]:
-        """Return a function that returns the same as :meth:`now`, for those who call it often."""
+        """Return a function that returns the same as :meth:`now`, for callers that need it often."""
         return self.now
 
     @abstractmethod

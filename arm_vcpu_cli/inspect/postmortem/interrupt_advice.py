@@ -41,7 +41,7 @@ def held_interrupts(machine: Machine, result: RunResult | None) -> tuple[Awaited
     if not was_stopped(result):
         meant = [each for each in held if each.may_be_meant]
         if all(each.closed[0].gate is Gate.DEVICE_MASKED for each in meant):
-            # A device may be as unused as a timer that is off: nobody knows which of them was forgotten.
+            # A device may be unused, like a timer that is off; which of them was forgotten is unknown.
             meant += [each for each in held if not each.may_be_meant]
         return tuple(meant)
     return tuple(each for each in held if _explains(machine, result, each, every))

@@ -131,8 +131,8 @@ class HangWatch:
         self._count = 0
         self._seen: list[Registers] = []
         self.also: Callable[[], object] | None = None
-        """Called at each check: another watch that must not stop the guest more often, for that would change the turns
-        of several CPUs."""
+        """Called at each check, for another watch: with its own alarm that would stop the guest more often, which
+        changes the turns of several CPUs."""
         self.place = 0
         """The lowest address at which a block of the loop begins, once there is a verdict."""
 

@@ -44,7 +44,7 @@ class SilentKernel:
                 self._panic.see_unprinted(message.text)
 
     def look(self) -> None:
-        """Check the kernel, if it is time; the guest is stopped."""
+        """Check the kernel if it is time; requires a stopped guest."""
         machine = self._machine
         elapsed = machine.timeline.now() - self._begun
         if self._panic.printed or elapsed < self._next_check:
