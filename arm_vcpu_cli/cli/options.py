@@ -123,8 +123,20 @@ def load(text: str) -> tuple[Path, int]:
     return Path(name), address(where)
 
 
-FILE = click.Path(path_type=Path, dir_okay=False)
-GUEST = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
+
+class _FileName(click.Path):
+    """The name of a file. An empty one is usually a variable of the shell without a value; a path takes it for the
+    current folder."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """See click."""
+        if value == "":
+            self.fail("expected the name of a file, found an empty one", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+FILE = _FileName(path_type=Path, dir_okay=False)
+GUEST = _FileName(path_type=Path, dir_okay=False, allow_dash=True)
 
 _guest_option = partial(click.option, cls=GuestOption)
 

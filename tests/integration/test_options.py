@@ -401,3 +401,10 @@ def test_append_of_bytes_that_are_no_text_reaches_the_device_tree_or_is_refused(
     )
     assert b"Traceback" not in finished.stderr
     assert finished.returncode in (0, 2)
+
+
+@pytest.mark.parametrize("arguments", [["run", ""], ["trace", ""], ["run", "--initrd", "", sample("hello")]])
+def test_the_empty_name_of_a_file_is_refused_as_that(arguments: list[str]) -> None:
+    finished = armvcpu(*arguments)
+    assert finished.status == 2
+    assert "expected the name of a file, found an empty one" in finished.err
