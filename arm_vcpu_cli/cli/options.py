@@ -123,7 +123,6 @@ def load(text: str) -> tuple[Path, int]:
     return Path(name), address(where)
 
 
-
 class _FileName(click.Path):
     """The name of a file. An empty one is usually a variable of the shell without a value; a path takes it for the
     current folder."""

@@ -49,8 +49,8 @@ CASES = {
     ),
     "masking_uart": Case(
         "INTID 33 (uart0) is enabled in the GIC, but UARTIMSC is 0x00000000: uart0 masks all of its interrupts.",
-        ("write 0x00000020 to UARTIMSC (device, IPA 0x09000038)",),
-        ("virtual timer",),
+        ("write 0x00000020 to UARTIMSC (device, IPA 0x09000038)", "CNTV_CTL_EL0 is 0x0: ENABLE is clear"),
+        (),
         "INTID 33 (uart0) is held back by UARTIMSC = 0x00000000",
     ),
     "masking_clock": Case(
