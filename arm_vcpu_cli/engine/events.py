@@ -27,7 +27,6 @@ from __future__ import annotations
 from functools import cache
 from typing import Final
 
-from arm_vcpu_cli.arch.registers.el1regs import EL1H_MASKED
 from arm_vcpu_cli.arch.registers.sysreg import lookup
 from arm_vcpu_cli.engine.discovery import known_layout
 from arm_vcpu_cli.engine.interposition import interpose
@@ -140,9 +139,7 @@ def events_are_noticed() -> bool:
     """Whether WFE is trapped if, and only if, the event register is clear; determined by experiment."""
     layout = known_layout()
     with throw_away_engine() as probe:
-        engine = probe.engine
-        engine.write_sysreg(lookup("HCR_EL2"), HCR_RW | _TWE)
-        engine.pstate_writer(lookup("TPIDR_EL2"))(EL1H_MASKED)
+        probe.begin_at_el1(HCR_EL2=HCR_RW | _TWE)
         state = memoryview(probe.run(_SEVL, _WFE_WORD, _WFE_WORD, _SVC)[0])
         syndrome, pc = (state[at : at + 8].cast("Q")[0] for at in (layout.syndrome, layout.pc))
         return (syndrome & 0xFFFF_FFFF, pc) == (_TRAPPED, CODE_PA + 8)

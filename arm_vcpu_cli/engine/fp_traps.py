@@ -13,7 +13,6 @@ from __future__ import annotations
 from functools import cache
 from typing import Final
 
-from arm_vcpu_cli.arch.registers.el1regs import EL1H_MASKED
 from arm_vcpu_cli.arch.registers.sysreg import lookup
 from arm_vcpu_cli.arch.syndrome.esr import EC_SHIFT, ExceptionClass
 from arm_vcpu_cli.engine.discovery import known_layout
@@ -21,7 +20,7 @@ from arm_vcpu_cli.engine.interposition import interpose
 from arm_vcpu_cli.engine.known_builds import known_build
 from arm_vcpu_cli.engine.layout import StateLayout
 from arm_vcpu_cli.engine.refusals import register_address
-from arm_vcpu_cli.engine.throwaway import HCR_RW, ThrowAwayEngine, throw_away_engine
+from arm_vcpu_cli.engine.throwaway import ThrowAwayEngine, throw_away_engine
 
 _FUNCTION: Final = "fp_exception_el_aarch64"
 _STUB: Final = bytes.fromhex(
@@ -98,11 +97,7 @@ def traps_work() -> bool:
 
 def _exception(probe: ThrowAwayEngine, layout: StateLayout, cpacr: int, cptr: int) -> tuple[int, int]:
     """Return the (syndrome, target EL) of the exception caused by an instruction and an SVC."""
-    probe.reset()
-    engine = probe.engine
-    for register, value in ((_CPACR_EL1, cpacr), (_CPTR_EL2, cptr), (lookup("HCR_EL2"), HCR_RW)):
-        engine.write_sysreg(register, value)
-    engine.pstate_writer(lookup("TPIDR_EL2"))(EL1H_MASKED)
+    probe.begin_at_el1(CPACR_EL1=cpacr, CPTR_EL2=cptr)
     state = memoryview(probe.run(_FMOV_D0_X0, _SVC)[0])
     syndrome, target_el = (state[at : at + 4].cast("I")[0] for at in (layout.syndrome, layout.target_el))
     return syndrome, target_el

@@ -15,13 +15,13 @@ import ctypes
 from functools import cache
 from typing import Final
 
-from arm_vcpu_cli.arch.registers.el1regs import EL1H_MASKED
 from arm_vcpu_cli.arch.registers.sysreg import SysReg, SystemMove, encode_system_move, lookup
 from arm_vcpu_cli.arch.syndrome.esr import EC_SHIFT, ExceptionClass, undefined_esr
 from arm_vcpu_cli.engine.discovery import known_layout
 from arm_vcpu_cli.engine.interposition import interpose
 from arm_vcpu_cli.engine.known_builds import known_build
-from arm_vcpu_cli.engine.throwaway import HCR_RW, throw_away_engine
+from arm_vcpu_cli.engine.throwaway import throw_away_engine
+from arm_vcpu_cli.engine.unicorn_api import keep
 
 HIDDEN: Final = (
     # Registers of Secure EL1, and of features that are not announced: undefined.
@@ -72,8 +72,7 @@ def hide_registers() -> bool:
     if interposition is None:
         return False
     for kept in (bits, register):
-        # The library still reads them while the interpreter destroys its objects.
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(kept))
+        keep(kept)
     if known_build() is None and not hiding_works():
         interposition.undo()
         return False
@@ -84,12 +83,9 @@ def hiding_works() -> bool:
     """Return whether an engine hides these registers and no others, by experiment."""
     layout = known_layout()
     with throw_away_engine() as probe:
-        engine = probe.engine
 
         def syndrome(reg: SysReg) -> int:
-            probe.reset()
-            engine.write_sysreg(lookup("HCR_EL2"), HCR_RW)
-            engine.pstate_writer(lookup("TPIDR_EL2"))(EL1H_MASKED)
+            probe.begin_at_el1()
             state = memoryview(probe.run(encode_system_move(SystemMove(reg, 0, True)), _SVC)[0])
             return int(state[layout.syndrome : layout.syndrome + 4].cast("I")[0])
 

@@ -32,7 +32,7 @@ from typing import Final
 
 from arm_vcpu_cli.engine.host_cpu import is_linux, is_x86
 from arm_vcpu_cli.engine.search import places_of
-from arm_vcpu_cli.engine.unicorn_api import WORD, library_function, loaded_library
+from arm_vcpu_cli.engine.unicorn_api import WORD, keep, library_function, loaded_library
 
 WALK: Final = "get_phys_addr_aarch64"
 ADD, SUB, MUL, DIV = (f"float64_{name}_aarch64" for name in ("add", "sub", "mul", "div"))
@@ -221,8 +221,7 @@ def executable(contents: Sequence[bytes]) -> list[int]:
     system refuses."""
     page = mmap.mmap(-1, sum(map(len, contents)), prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
     anchor = ctypes.c_char.from_buffer(page)
-    # The library still calls it while the interpreter destroys its objects.
-    ctypes.pythonapi.Py_IncRef(ctypes.py_object(anchor))
+    keep(anchor)
     addresses = []
     for content in contents:
         addresses.append(ctypes.addressof(anchor) + page.tell())

@@ -7,13 +7,12 @@ from functools import cache
 from typing import Final
 
 from arm_vcpu_cli.arch.registers.el1regs import EL1H_MASKED
-from arm_vcpu_cli.arch.registers.sysreg import lookup
 from arm_vcpu_cli.engine import unicorn_api
 from arm_vcpu_cli.engine.discovery import known_layout
 from arm_vcpu_cli.engine.known_builds import known_build
 from arm_vcpu_cli.engine.pc_alignment import take_pc_alignment_faults
 from arm_vcpu_cli.engine.pstate_stubs import heed_pstate
-from arm_vcpu_cli.engine.throwaway import CODE_PA, HCR_RW, throw_away_engine
+from arm_vcpu_cli.engine.throwaway import CODE_PA, throw_away_engine
 
 _TARGET: Final = CODE_PA + 0x40
 _MDSCR_KDE_SS: Final = 1 << 13 | 1
@@ -58,10 +57,8 @@ def _exception(*code: int, target: int = 0, spsr: int = 0) -> tuple[int, int]:
     layout = known_layout()
     with throw_away_engine() as probe:
         engine = probe.engine
-        engine.write_sysreg(lookup("HCR_EL2"), HCR_RW)
-        # It is set at reset, and blocks software step.
-        engine.write_sysreg(lookup("OSLAR_EL1"), 0)
-        engine.pstate_writer(lookup("TPIDR_EL2"))(EL1H_MASKED)
+        # The OS Lock is set at reset, and blocks software step.
+        probe.begin_at_el1(OSLAR_EL1=0)
         for number, value in enumerate((target, spsr, _MDSCR_KDE_SS)):
             engine.write_register(unicorn_api.X[number], value)
         words = [*code, *[_NOP] * ((_TARGET - CODE_PA) // 4 - len(code)), _SVC]

@@ -12,14 +12,14 @@ import ctypes
 from functools import cache
 from typing import Final
 
-from arm_vcpu_cli.arch.registers.el1regs import EL1H_MASKED
 from arm_vcpu_cli.arch.registers.sysreg import lookup
 from arm_vcpu_cli.engine.discovery import known_layout
 from arm_vcpu_cli.engine.interposition import interpose
 from arm_vcpu_cli.engine.known_builds import known_build
 from arm_vcpu_cli.engine.refusals import register_address
 from arm_vcpu_cli.engine.replaced_helpers import replace_helpers
-from arm_vcpu_cli.engine.throwaway import HCR_RW, throw_away_engine
+from arm_vcpu_cli.engine.throwaway import throw_away_engine
+from arm_vcpu_cli.engine.unicorn_api import keep
 
 _CHECK, _HELPER, _RECOMPUTE = (
     f"{name}_aarch64" for name in ("helper_check_breakpoints", "helper_rebuild_hflags_a64", "arm_rebuild_hflags")
@@ -71,8 +71,7 @@ def breakpoint_hit() -> ctypes.c_uint64:
     """Return a word with the address of the state of the engine that has just found a breakpoint of its guest, else 0.
     Its reader clears it."""
     word = ctypes.c_uint64()
-    # The library still writes it while the interpreter destroys its objects.
-    ctypes.pythonapi.Py_IncRef(ctypes.py_object(word))
+    keep(word)
     return word
 
 
@@ -101,14 +100,9 @@ def lock_blocks_steps() -> bool:
     """Return whether an engine takes a software step with the lock clear, and none with it set; by experiment."""
     layout = known_layout()
     with throw_away_engine() as probe:
-        engine = probe.engine
 
         def syndrome(locked: int) -> int:
-            probe.reset()
-            engine.write_sysreg(lookup("HCR_EL2"), HCR_RW)
-            engine.write_sysreg(lookup("OSLAR_EL1"), locked)
-            engine.write_sysreg(lookup("MDSCR_EL1"), _MDSCR_KDE_SS)
-            engine.pstate_writer(lookup("TPIDR_EL2"))(EL1H_MASKED)
+            probe.begin_at_el1(OSLAR_EL1=locked, MDSCR_EL1=_MDSCR_KDE_SS)
             state = memoryview(probe.run(_UNMASK_DEBUG, _NOP, _SVC)[0])
             return int(state[layout.syndrome : layout.syndrome + 4].cast("I")[0])
 

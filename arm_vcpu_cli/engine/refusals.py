@@ -22,7 +22,7 @@ from arm_vcpu_cli.engine import unicorn_api
 from arm_vcpu_cli.engine.interposition import interpose
 from arm_vcpu_cli.engine.known_builds import known_build
 from arm_vcpu_cli.engine.layout import StateLayout
-from arm_vcpu_cli.engine.unicorn_api import WORD, Engine, library_function
+from arm_vcpu_cli.engine.unicorn_api import WORD, Engine, keep, library_function
 
 _ABORT, _TRANSLATE, _RAISE = "abort", "tb_gen_code_aarch64", "raise_exception_aarch64"
 _PRINT: Final = ("printf", "fprintf")
@@ -87,8 +87,7 @@ class Table:
         for entry in range(_ENTRIES):
             self._words[entry * _ENTRY_WORDS] = FREE
         self._unused = list(range(_ENTRIES))
-        # The library still calls the stub while the interpreter destroys its objects.
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._memory))
+        keep(self._memory)
 
     @property
     def address(self) -> int:

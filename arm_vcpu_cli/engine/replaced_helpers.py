@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from arm_vcpu_cli.engine.interposition import Interposition, executable, interpose, with_words
-from arm_vcpu_cli.engine.unicorn_api import library_function
+from arm_vcpu_cli.engine.unicorn_api import keep, library_function
 
 _CALL: Final = "tcg_gen_callN_aarch64"
 _EMIT, _REMOVE = "tcg_emit_op_aarch64", "tcg_op_remove_aarch64"
@@ -89,7 +89,6 @@ def replace_helpers(stubs: Mapping[str, bytes], *words: int, only_temporaries: b
         return None
     pairs = [word for pair in zip(found, replacements, strict=True) for word in pair]
     table = (ctypes.c_uint64 * (len(pairs) + 1))(*pairs, 0)
-    # The library still reads it while the interpreter destroys its objects.
-    ctypes.pythonapi.Py_IncRef(ctypes.py_object(table))
+    keep(table)
     stub = _ONLY_TEMPORARIES + _CALL_STUB if only_temporaries else _CALL_STUB
     return interpose({_CALL: stub}, (ctypes.addressof(table), emit, remove), again=True)

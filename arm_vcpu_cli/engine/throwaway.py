@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from ctypes import addressof, c_char
 from typing import Final
 
+from arm_vcpu_cli.arch.registers.el1regs import EL1H_MASKED
 from arm_vcpu_cli.arch.registers.sysreg import lookup
 from arm_vcpu_cli.engine.handover import hand_over_to_el2
 from arm_vcpu_cli.engine.unicorn_api import Engine, SavedContext
@@ -57,6 +58,14 @@ class ThrowAwayEngine:
         self.engine.restorer(self.context)()
         # This makes the core apply it.
         self.engine.write_sysreg(_TLBI_ALLE1, 0)
+
+    def begin_at_el1(self, **registers: int) -> None:
+        """Reset the engine, and let it continue at EL1h with interrupts masked. ``registers`` are further system
+        registers by name, or HCR_EL2 if more than RW is to be set in it."""
+        self.reset()
+        for name, value in ({"HCR_EL2": HCR_RW} | registers).items():
+            self.engine.write_sysreg(lookup(name), value)
+        self.engine.pstate_writer(lookup("TPIDR_EL2"))(EL1H_MASKED)
 
     def map_again(self, paddr: int, source: int, size: int) -> None:
         """Map the engine's memory at ``source`` at ``paddr`` too."""

@@ -24,7 +24,7 @@ from typing import Final
 
 from arm_vcpu_cli.engine import watchpoint_code
 from arm_vcpu_cli.engine.interposition import interpose
-from arm_vcpu_cli.engine.unicorn_api import WORD, library_function
+from arm_vcpu_cli.engine.unicorn_api import WORD, keep, library_function
 from arm_vcpu_cli.record import Record
 
 _RAISE, _FLUSH, _UPDATE_ALL = "raise_exception_aarch64", "tlb_flush_aarch64", "hw_breakpoint_update_all_aarch64"
@@ -105,8 +105,7 @@ class Table:
     def __init__(self) -> None:
         self._memory = (ctypes.c_uint64 * (2 * _ENTRIES + 2))(*([_FREE, 0] * _ENTRIES))
         self._unused = list(range(_ENTRIES))
-        # The library still calls the stubs while the interpreter destroys its objects.
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._memory))
+        keep(self._memory)
 
     @property
     def address(self) -> int:

@@ -15,7 +15,7 @@ from typing import Final
 
 from arm_vcpu_cli.engine.interposition import interpose
 from arm_vcpu_cli.engine.refusals import state_place
-from arm_vcpu_cli.engine.unicorn_api import Engine
+from arm_vcpu_cli.engine.unicorn_api import Engine, keep
 
 _YIELD: Final = "helper_yield_aarch64"
 _STUB: Final = bytes.fromhex(
@@ -52,8 +52,7 @@ class _Table:
     def __init__(self) -> None:
         self._memory = (ctypes.c_uint64 * (2 * _ENTRIES + 2))(*([_FREE, 0] * _ENTRIES))
         self._unused = list(range(_ENTRIES))
-        # The library still calls the stub while the interpreter destroys its objects.
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._memory))
+        keep(self._memory)
 
     @property
     def address(self) -> int:

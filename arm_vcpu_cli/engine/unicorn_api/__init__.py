@@ -13,7 +13,7 @@ from arm_vcpu_cli.engine.unicorn_api.binding import (
     X,
     version,
 )
-from arm_vcpu_cli.engine.unicorn_api.library import library_function
+from arm_vcpu_cli.engine.unicorn_api.library import keep, library_function
 from arm_vcpu_cli.engine.unicorn_api.loaded import WORD, loaded_library
 from arm_vcpu_cli.engine.unicorn_api.thumb import ThumbEngine
 from arm_vcpu_cli.engine.unicorn_api.unicorn_engine import STOP_CHECK, Engine, SavedContext
@@ -32,6 +32,7 @@ __all__ = [
     "SavedContext",
     "ThumbEngine",
     "X",
+    "keep",
     "library_function",
     "loaded_library",
     "version",

@@ -94,3 +94,9 @@ def library_function(name: str) -> int | None:
     except AttributeError:
         return None
     return ctypes.cast(function, ctypes.c_void_p).value
+
+
+def keep(memory: object) -> None:
+    """Keep an object of ctypes until the process ends: the library may still use it while the interpreter destroys its
+    objects."""
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(memory))
