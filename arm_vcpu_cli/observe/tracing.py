@@ -128,7 +128,6 @@ class Tracer:
         self._late: list[tuple[Callable[..., TraceEvent], int, int, object]] = []
         """Effects of an exit that is not reported yet, held back so that the cause precedes them."""
         self._window = TextWindow(options.start_on, options.stop_on)
-        self._has_window: Final = bool(options.start_on or options.stop_on)
         self._latency = InterruptLatency()
 
     @property
@@ -321,10 +320,9 @@ class Tracer:
 
     def console(self, data: bytes) -> None:
         """Process the guest's output; lines are reported when they end."""
-        if self._has_window:
-            window = self._window.look(data)
-            if window is not None:
-                self._open = window and self._left != 0
+        window = self._window.look(data)
+        if window is not None:
+            self._open = window and self._left != 0
         if not self.wants_console:
             return
         for line in complete_lines(self._line, data):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from arm_vcpu_cli.arch.smccc import SMC64, function_name
+from arm_vcpu_cli.arch.smccc import SMC64, PsciFunction, function_name
 from arm_vcpu_cli.arch.syndrome.esr import ExceptionClass, exception_class
 from arm_vcpu_cli.arm_vcpu.recorder import RecentExit
 from arm_vcpu_cli.axvcpu.exit import ExternalInterrupt, Hypercall, Nothing
@@ -15,7 +15,6 @@ from arm_vcpu_cli.vm.power import CpuPower
 
 _LEAST: Final = 12
 _WORD: Final = 0xFFFF_FFFF
-_AFFINITY_INFO: Final = 0x8400_0004
 
 
 def repeated_call(machine: Machine) -> Advice | None:
@@ -33,7 +32,7 @@ def repeated_call(machine: Machine) -> Advice | None:
     number = record.reason.nr & _WORD
     conduit = "SMC" if exception_class(record.esr) == ExceptionClass.SMC64 else "HVC"
     said = f"The guest calls {function_name(number)} ({conduit}) over and over at {with_symbol(machine, record.pc)}"
-    if number & ~SMC64 != _AFFINITY_INFO or not record.reason.args:
+    if number & ~SMC64 != PsciFunction.AFFINITY_INFO or not record.reason.args:
         return Advice(f"{said}.", "")
     asked = next((cpu for cpu in machine.cpus if cpu.affinity == record.reason.args[0]), None)
     if asked is None:
