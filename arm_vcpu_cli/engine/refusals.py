@@ -13,6 +13,7 @@ On hosts that the stub is not written for, the assertion still ends the process.
 from __future__ import annotations
 
 import ctypes
+import os
 import struct
 from collections.abc import Callable
 from functools import cache
@@ -75,7 +76,6 @@ _STRUCTURE: Final = 4096
 _STATE_REACH: Final = 0x1_0000
 X0_IN_STATE: Final = 64
 """X0 follows the sixteen 32-bit registers of AArch32."""
-_SENTINELS: Final = 0x5E27_11A1_0C0D_E5E5, 0xA3D8_EE5E_F3F2_1A1A
 
 
 class Table:
@@ -158,21 +158,24 @@ def state_place() -> tuple[int, int] | None:
 
 
 def find_state() -> tuple[int, int] | None:
-    """Find :func:`state_place` by experiment: among all pointers in the structure, the one that leads to two
-    registers."""
+    """Find :func:`state_place` by experiment: among all pointers in the structure, the one that leads to two registers
+    in the shortest distance. Others may point to objects that happen to lie before the state."""
     engine = Engine("cortex-a72")
     try:
-        for number, value in zip((0, 1), _SENTINELS, strict=True):
+        # Values of its own: the memory of engines that were closed may still hold those of an earlier experiment.
+        sought = os.urandom(2 * WORD)
+        for number, value in enumerate(struct.unpack("<QQ", sought)):
             engine.write_register(unicorn_api.X[number], value)
-        sought = struct.pack("<QQ", *_SENTINELS)
         writable = _writable_memory()
+        places = []
         for at in range(0, _STRUCTURE, WORD):
             pointer = ctypes.c_uint64.from_address(engine.structure + at).value
             reach = next((end - pointer for start, end in writable if start <= pointer < end), 0)
             found = ctypes.string_at(pointer, min(reach, _STATE_REACH)).find(sought) if reach else -1
             if found >= 0:
-                return at, found - X0_IN_STATE
-        return None
+                places.append((found - X0_IN_STATE, at))
+        distance, pointer = min(places, default=(0, 0))
+        return (pointer, distance) if places else None
     finally:
         engine.close()
 

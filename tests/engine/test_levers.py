@@ -71,6 +71,20 @@ def test_experiments_find_what_is_written_down_of_this_build() -> None:
         )
 
 
+def test_the_state_is_found_beside_other_engines() -> None:
+    # Their objects may lie before the state, and pointers to them lead to it too, from further away.
+    others, found = [], set()
+    try:
+        for number in range(40):
+            found.add(refusals.find_state())
+            if number % 3 == 0:
+                others.append(unicorn_api.Engine("max"))
+    finally:
+        for engine in others:
+            engine.close()
+    assert len(found) == 1
+
+
 def test_levers_of_a_build_that_is_not_known_are_found_by_experiment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(levers.SWITCH, raising=False)
     tried: list[str] = []
